@@ -1,0 +1,1 @@
+"""The science of spherovem: pure functions on arrays, and the store that keeps their results."""

@@ -1,0 +1,64 @@
+"""Errors of spherovem: each is also the builtin error that a caller would expect.
+
+A message says what was found, what was expected and what to do. None of these passes on a retry.
+"""
+
+
+class SpheroVemError(Exception):
+    """Base of every error that spherovem raises on purpose."""
+
+
+class AcquisitionError(SpheroVemError, ValueError):
+    """The acquisition as it lies on disk cannot be processed."""
+
+
+class NoSlicesError(AcquisitionError, FileNotFoundError):
+    """The source holds no TIFF slice."""
+
+
+class BadSlicesError(AcquisitionError):
+    """One or more slices are missing, truncated, or differ in shape or type."""
+
+
+class MissingSpacingError(AcquisitionError):
+    """The voxel spacing is neither given nor found in the metadata."""
+
+
+class ParameterError(SpheroVemError, ValueError):
+    """A parameter is unknown, out of bounds, or does not fit the data."""
+
+
+class ShapeMismatchError(SpheroVemError, ValueError):
+    """Arrays that belong together differ in shape."""
+
+
+class NetworkError(SpheroVemError, ValueError):
+    """Segmentation or denoising weights are missing, damaged or of another architecture."""
+
+
+class MissingNetworkError(NetworkError, FileNotFoundError):
+    """The named weights do not exist."""
+
+
+class MixtureError(SpheroVemError, ValueError):
+    """The intensity mixture cannot be fitted."""
+
+
+class RegistrationError(SpheroVemError, ValueError):
+    """A stack cannot be aligned."""
+
+
+class IncompleteArtifactError(SpheroVemError, LookupError):
+    """An array or table is absent, unfinished, damaged or belongs to another fingerprint."""
+
+
+class StoreNotWritableError(SpheroVemError, PermissionError):
+    """The results folder cannot be written."""
+
+
+class DeviceError(SpheroVemError, RuntimeError):
+    """The device that was asked for cannot be used."""
+
+
+class DeadlineError(SpheroVemError, TimeoutError):
+    """A stage ran past its deadline and stopped between two blocks."""

@@ -1,0 +1,304 @@
+"""Parameters of every stage: what changes a result, with bounds and a description a microscopist can read.
+
+Devices, workers and paths are settings (`spherovem_core.execution`), not parameters: they stay out of fingerprints.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveNm = Annotated[float, Field(gt=0.0, le=1e6)]
+
+
+class StageParameters(BaseModel):
+    """Base of all parameter models: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IngestParameters(StageParameters):
+    """How the acquired slices are read."""
+
+    spacing_nm: tuple[PositiveNm, PositiveNm, PositiveNm] | None = Field(
+        default=None,
+        description="Voxel size (z, y, x) in nm. Left empty, it is taken from acquisition.json, then from the metadata.",
+    )
+    trust_resolution_tags: bool = Field(
+        default=False,
+        description="Use the baseline TIFF resolution tags for x and y; on most instruments they hold the screen's dpi.",
+    )
+    databar_rows: int | None = Field(
+        default=None,
+        ge=0,
+        description="Rows of the instrument's databar to cut off at the bottom. Left empty, the metadata decides.",
+    )
+    on_bad_slice: Literal["error", "interpolate"] = Field(
+        default="error",
+        description="What to do with a missing, truncated, blank or saturated slice: stop, or fill it from its neighbours.",
+    )
+    blank_share: float = Field(
+        default=0.999,
+        gt=0.5,
+        le=1.0,
+        description="A slice with at least this share of voxels of one value counts as blank or saturated.",
+    )
+
+
+class DenoiseParameters(StageParameters):
+    """Self-supervised denoising with Noise2Void."""
+
+    algorithm: Literal["n2v", "n2v2", "structn2v"] = Field(
+        default="n2v",
+        description="Noise2Void, its variant N2V2, or structN2V against noise correlated along scan lines.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="Checkpoint of an earlier run to use instead of training on this acquisition.",
+    )
+    training_slices: int = Field(
+        default=64,
+        ge=2,
+        le=4096,
+        description="Slices, spread over the stack, from which training patches are drawn.",
+    )
+    validation_slices: int = Field(
+        default=8, ge=1, le=512, description="Other slices that judge the training."
+    )
+    patch_size: int = Field(
+        default=64, ge=16, le=512, multiple_of=8, description="Side of a training patch in pixels."
+    )
+    patches_per_slice: int = Field(default=64, ge=1, le=4096, description="Patches drawn from each slice.")
+    epochs: int = Field(default=30, ge=1, le=1000, description="Passes over the training patches at most.")
+    patience: int = Field(
+        default=8, ge=1, le=1000, description="Stop after this many epochs without a better validation loss."
+    )
+    batch_size: int = Field(default=32, ge=1, le=1024, description="Patches a training step.")
+    network_depth: int = Field(default=2, ge=1, le=4, description="Levels of the U-Net.")
+    network_channels: int = Field(
+        default=32, ge=8, le=128, description="Channels of the U-Net's first level."
+    )
+    learning_rate: float = Field(default=4e-4, gt=0.0, le=0.1, description="Step size of the optimiser.")
+    range_percentiles: tuple[float, float] = Field(
+        default=(0.05, 99.99),
+        description="Percentiles of the denoised intensities that become 0 and 255, the same for the whole stack.",
+    )
+    seed: int = Field(
+        default=0, ge=0, description="Seed of patch choice, masking and network initialisation."
+    )
+
+    @model_validator(mode="after")
+    def _percentiles_rise(self) -> Self:
+        low, high = self.range_percentiles
+        if not 0.0 <= low < high <= 100.0:
+            raise ValueError(f"range_percentiles {low}, {high} must rise within 0 and 100")
+        return self
+
+
+class RegistrationParameters(StageParameters):
+    """Alignment of consecutive slices."""
+
+    model: Literal["translation", "rigid", "similarity", "affine"] = Field(
+        default="affine", description="Motion between two slices that is corrected."
+    )
+    levels: int = Field(
+        default=4, ge=1, le=8, description="Resolutions from coarse to fine, each half the next."
+    )
+    max_iterations: int = Field(default=40, ge=1, le=500, description="Optimiser steps a resolution at most.")
+    tolerance_px: float = Field(
+        default=0.005,
+        gt=0.0,
+        le=1.0,
+        description="A resolution ends when a step moves no corner further than this.",
+    )
+    max_shift_fraction: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=0.9,
+        description="Largest shift between two slices, as share of the slice's side.",
+    )
+    min_similarity: float = Field(
+        default=0.2,
+        ge=-1.0,
+        le=1.0,
+        description="A pair whose normalised cross-correlation stays below is not trusted.",
+    )
+    reference: Literal["middle", "first"] = Field(
+        default="middle", description="Slice that stays in place; the others are moved onto it."
+    )
+    drift: Literal["chain", "links", "detrend"] = Field(
+        default="chain",
+        description="How slow drift is handled: compose pairs; solve pairs and longer links together; remove the slow trend.",
+    )
+    link_distances: tuple[int, ...] = Field(
+        default=(1, 2, 3),
+        min_length=1,
+        max_length=8,
+        description="Distances in slices of the links that are solved together.",
+    )
+    trend_slices: int = Field(
+        default=50,
+        ge=3,
+        le=10000,
+        description="Drift slower than this many slices is removed when drift is detrend.",
+    )
+    interpolation: Literal["cubic", "linear"] = Field(
+        default="cubic", description="Interpolation of the final warp."
+    )
+
+
+class SegmentationParameters(StageParameters):
+    """Instance segmentation of cells or nuclei with a Cellpose network."""
+
+    network: str = Field(
+        default="cpsam_v2",
+        min_length=1,
+        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact.",
+    )
+    flow_spacing_nm: PositiveNm = Field(
+        default=100.0, description="Isotropic voxel size in nm at which the network sees the volume."
+    )
+    mask_spacing_nm: PositiveNm = Field(
+        default=50.0,
+        description="Voxel size in nm at which masks are made; the level of the image pyramid nearest to it is taken.",
+    )
+    normalise_percentiles: tuple[float, float] = Field(
+        default=(1.0, 99.0), description="Intensity percentiles of the volume that become 0 and 1."
+    )
+    tile_overlap: float = Field(default=0.1, ge=0.05, le=0.5, description="Overlap of the network's tiles.")
+    probability_threshold: float = Field(
+        default=0.0,
+        ge=-10.0,
+        le=10.0,
+        description="Voxels whose cell-probability logit is above belong to an object.",
+    )
+    flow_error_threshold: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Objects whose flows disagree with their shape by more than this are dropped; 0 keeps all.",
+    )
+    flow_smoothing: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=10.0,
+        description="Gaussian smoothing of the flows in voxels of the flow resolution.",
+    )
+    min_diameter_um: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="Objects of a smaller equivalent diameter are dropped."
+    )
+    block_voxels: int = Field(
+        default=384, ge=64, le=2048, description="Side of the blocks in which flows and masks are computed."
+    )
+
+
+class NanoparticleParameters(StageParameters):
+    """Segmentation of nanoparticles from the intensity histogram."""
+
+    polarity: Literal["bright", "dark"] = Field(
+        default="bright", description="Whether nanoparticles are brighter or darker than the specimen."
+    )
+    seed_percentile: float = Field(
+        default=99.5,
+        gt=50.0,
+        lt=100.0,
+        description="Percentile above which voxels may belong to a nanoparticle at the start.",
+    )
+    background_halo_nm: float = Field(
+        default=100.0,
+        ge=0.0,
+        le=10000.0,
+        description="Distance around candidates that is kept out of the background histogram.",
+    )
+    prior_strength: float = Field(
+        default=1000.0,
+        ge=0.0,
+        le=1e9,
+        description="Weight, in voxels, of the stack's mean fraction in each slice's estimate.",
+    )
+    max_iterations: int = Field(default=200, ge=1, le=10000, description="EM iterations at most.")
+    tolerance: float = Field(
+        default=1e-7,
+        gt=0.0,
+        le=0.1,
+        description="EM ends when the mean log-likelihood rises by less than this.",
+    )
+    smoothing_nm: float = Field(
+        default=30.0,
+        ge=0.0,
+        le=1000.0,
+        description="Gaussian smoothing of the evidence before the threshold.",
+    )
+    posterior_threshold: float = Field(
+        default=0.5, gt=0.0, lt=1.0, description="Voxels with a higher posterior are nanoparticle."
+    )
+    closing_nm: float = Field(
+        default=0.0, ge=0.0, le=1000.0, description="Radius of the ball that closes gaps in particles."
+    )
+    min_volume_nm3: float = Field(
+        default=2.0e5, ge=0.0, le=1e15, description="Particles with less volume are dropped."
+    )
+    split_touching: bool = Field(
+        default=False, description="Split touching particles by a watershed on the distance to their surface."
+    )
+
+
+class ShapeParameters(StageParameters):
+    """Shape descriptors of cells and nuclei."""
+
+    smoothing_nm: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10000.0,
+        description="Gaussian smoothing of the signed distance; 0 takes 1.5 times the largest voxel side.",
+    )
+    min_voxels: int = Field(
+        default=64, ge=1, le=100000, description="Labels with fewer voxels get voxel measures only."
+    )
+    write_meshes: bool = Field(
+        default=False, description="Write each label's surface with its curvatures as PLY."
+    )
+
+
+class SpatialParameters(StageParameters):
+    """Where nuclei and nanoparticles lie."""
+
+    radial_bin_um: float = Field(
+        default=0.25, gt=0.0, le=100.0, description="Width of the distance bins of the radial distribution."
+    )
+    min_parent_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of a particle or nucleus that must lie in a cell for the cell to be its parent.",
+    )
+
+
+class OutputParameters(StageParameters):
+    """Tables and report."""
+
+    report_image_px: int = Field(
+        default=900, ge=200, le=4000, description="Longest side in pixels of an image in the report."
+    )
+
+
+class PipelineParameters(StageParameters):
+    """Parameters of all stages; the defaults are the daily setting."""
+
+    ingest: IngestParameters = Field(default_factory=IngestParameters, description="Reading the acquisition.")
+    denoising: DenoiseParameters = Field(default_factory=DenoiseParameters, description="Noise2Void.")
+    registration: RegistrationParameters = Field(
+        default_factory=RegistrationParameters, description="Alignment of slices."
+    )
+    cells: SegmentationParameters = Field(
+        default_factory=lambda: SegmentationParameters(min_diameter_um=2.0),
+        description="Segmentation of cells.",
+    )
+    nuclei: SegmentationParameters = Field(
+        default_factory=SegmentationParameters, description="Segmentation of nuclei."
+    )
+    nanoparticles: NanoparticleParameters = Field(
+        default_factory=NanoparticleParameters, description="Segmentation of nanoparticles."
+    )
+    shape: ShapeParameters = Field(default_factory=ShapeParameters, description="Shape descriptors.")
+    spatial: SpatialParameters = Field(default_factory=SpatialParameters, description="Spatial relations.")
+    output: OutputParameters = Field(default_factory=OutputParameters, description="Tables and report.")

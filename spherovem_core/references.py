@@ -1,0 +1,85 @@
+"""What one stage hands to the next: references and their digests, never arrays."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spherovem_core.spacing import SpacingNm
+
+
+class Acquisition(BaseModel):
+    """One acquisition: where the microscope wrote it and where its results go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        description="Name of the acquisition: the name of its results folder.",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^/\\\x00]+$",
+    )
+    source: Path = Field(description="Folder of TIFF slices, or one multi-page TIFF, as acquired.")
+    results_root: Path = Field(description="Folder that holds one results folder an acquisition.")
+
+    @property
+    def folder(self) -> Path:
+        """Results folder of this acquisition."""
+        return self.results_root / self.name
+
+
+class ArtifactRef(BaseModel):
+    """A finished array, table or file of one acquisition.
+
+    `store` is the acquisition's results folder and `path` the artifact's path inside it, for an array
+    down to its finest level (``volume.zarr/raw/0``). `shape` is (rows, columns) for a table and empty for a file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    spacing_nm: SpacingNm
+    digest: str
+
+    @property
+    def location(self) -> Path:
+        """Where the artifact lies on disk."""
+        return Path(self.store) / self.path
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to JSON such that equal values give equal text: keys sorted, no white space."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def stage_digest(
+    stage: str, version: int, parameters: BaseModel | Mapping[str, Any], inputs: Iterable[str]
+) -> str:
+    """Fingerprint a stage's output before it is computed.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage.
+    version
+        Raised whenever the stage's result would change.
+    parameters
+        Everything that changes the result; devices, workers and paths do not belong here.
+    inputs
+        Digests of the stage's inputs, in order.
+
+    Returns
+    -------
+    str
+        sha256 in hexadecimal.
+    """
+    parts = [stage, str(version), canonical_json(parameters), *inputs]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,17 @@
+"""Voxel spacing: always (dz, dy, dx) in nm."""
+
+SpacingNm = tuple[float, float, float]
+
+NM_PER_UM = 1000.0
+
+
+def spacing_um(spacing_nm: SpacingNm) -> SpacingNm:
+    """Convert a voxel spacing from nm to µm."""
+    dz, dy, dx = spacing_nm
+    return dz / NM_PER_UM, dy / NM_PER_UM, dx / NM_PER_UM
+
+
+def voxel_volume_um3(spacing_nm: SpacingNm) -> float:
+    """Volume of one voxel in µm³."""
+    dz, dy, dx = spacing_um(spacing_nm)
+    return dz * dy * dx
