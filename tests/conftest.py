@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example pays for compiling a numba kernel; no test judges by time.
+settings.register_profile("spherovem", deadline=None)
+settings.load_profile("spherovem")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -1,0 +1,64 @@
+"""Ledgers of finished work: what a killed stage need not compute again."""
+
+import json
+import threading
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+
+class Ledger(MutableMapping[str, Any]):
+    """A mapping of JSON values that survives a kill after any entry.
+
+    Entries are appended to a text file, one line each, and flushed to the operating system before the
+    call returns. A line torn by a kill is dropped when the file is read again. The first line binds the
+    ledger to a fingerprint: a ledger of another fingerprint starts empty.
+    Safe to write from several threads of one process.
+    """
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._entries: dict[str, Any] = {}
+        lines = self._read_whole_lines()
+        if lines and lines[0] == {"fingerprint": digest}:
+            self._entries = {key: value for line in lines[1:] for key, value in line.items()}
+        else:
+            lines = [{"fingerprint": digest}]
+        self._rewrite(lines)
+
+    def _read_whole_lines(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        lines = []
+        for text in self._path.read_bytes().split(b"\n"):
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+        return lines
+
+    def _rewrite(self, lines: list[dict[str, Any]]) -> None:
+        """Write the sound lines to a new file, so that what follows does not continue a torn one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_name(self._path.name + ".new")
+        fresh.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        fresh.replace(self._path)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        with self._lock:
+            with self._path.open("a") as file:
+                file.write(json.dumps({key: value}) + "\n")
+            self._entries[key] = value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._entries[key]
+
+    def __delitem__(self, key: str) -> None:
+        raise TypeError("a ledger only grows; delete its file to start again")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,117 @@
+"""Where everything of one acquisition lies: the only module that spells a path inside a results folder."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from spherovem_core.errors import StoreNotWritableError
+
+ObjectKind = Literal["cells", "nuclei"]
+
+VOLUME = "volume.zarr"
+RAW = "raw"
+DENOISED = "denoised"
+REGISTERED = "registered"
+POSTERIOR = "nanoparticle_posterior"
+DISTANCE = "distance_to_nucleus"
+NANOPARTICLES = "registered/labels/nanoparticles"
+
+
+def labels_group(kind: ObjectKind) -> str:
+    """Group of the labels of cells or nuclei."""
+    return f"{REGISTERED}/labels/{kind}"
+
+
+def flows_group(kind: ObjectKind) -> str:
+    """Group of the flows of cells or nuclei."""
+    return f"flows/{kind}"
+
+
+def array_path(group: str, level: int = 0) -> str:
+    """Path of one level of a multiscale group, relative to the acquisition's folder."""
+    return f"{VOLUME}/{group}/{level}"
+
+
+def table_path(name: str) -> str:
+    """Path of a final table (cells, nuclei, nanoparticles, slices)."""
+    return f"tables/{name}.parquet"
+
+
+def stage_table_path(name: str) -> str:
+    """Path of a table that one stage leaves for another."""
+    return f"tables/stages/{name}.parquet"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The results folder of one acquisition."""
+
+    folder: Path
+
+    @property
+    def volume(self) -> Path:
+        """The OME-Zarr store."""
+        return self.folder / VOLUME
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.folder / "tables"
+
+    @property
+    def models(self) -> Path:
+        """Folder of fitted models and checkpoints."""
+        return self.folder / "models"
+
+    @property
+    def mixture(self) -> Path:
+        """The intensity mixture of the nanoparticle stage."""
+        return self.models / "mixture.json"
+
+    @property
+    def meshes(self) -> Path:
+        """Folder of surface meshes."""
+        return self.folder / "meshes"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    @property
+    def provenance(self) -> Path:
+        """Parameters, versions and history of the whole run."""
+        return self.folder / "provenance.json"
+
+    @property
+    def comparison(self) -> Path:
+        """How the measurements compare with a phantom's truth; only the demo writes it."""
+        return self.tables / "comparison.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Ledgers, locks, task results and provisional arrays: nothing that a user needs."""
+        return self.folder / ".spherovem"
+
+    def path(self, relative: str) -> Path:
+        """Absolute place of an artifact's path."""
+        return self.folder / relative
+
+    def ensure_writable(self) -> None:
+        """Create the folder and try it with a small file.
+
+        Raises
+        ------
+        StoreNotWritableError
+            If the folder cannot be made or written.
+        """
+        try:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.scratch) as probe:
+                probe.write(b"spherovem")
+        except OSError as error:
+            raise StoreNotWritableError(
+                f"the results folder {self.folder} cannot be written ({error.strerror or error}); "
+                "choose another results root or give write permission"
+            ) from error

@@ -1,0 +1,70 @@
+"""OME-Zarr 0.5 metadata: made with yaozarrs' models, written into the groups' attributes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from yaozarrs import v05
+
+from spherovem_core.spacing import SpacingNm
+
+Factors = tuple[int, int, int]
+
+
+def level_spacing(spacing_nm: SpacingNm, factors: Factors) -> SpacingNm:
+    """Voxel spacing of a level that is `factors` times coarser."""
+    dz, dy, dx = (s * f for s, f in zip(spacing_nm, factors, strict=True))
+    return dz, dy, dx
+
+
+def level_origin(spacing_nm: SpacingNm, origin_nm: SpacingNm, factors: Factors) -> SpacingNm:
+    """Position of a coarser level's first voxel centre: half a coarse voxel less half a fine one."""
+    oz, oy, ox = (o + s * (f - 1) / 2 for o, s, f in zip(origin_nm, spacing_nm, factors, strict=True))
+    return oz, oy, ox
+
+
+def multiscale(
+    name: str, spacing_nm: SpacingNm, origin_nm: SpacingNm, factors: Sequence[Factors], channels: bool
+) -> v05.Multiscale:
+    """Describe the levels of an image: axes (c) z y x in nanometre, scale and translation a level."""
+    axes: list[Any] = [v05.SpaceAxis(name=axis, type="space", unit="nanometer") for axis in "zyx"]
+    if channels:
+        axes.insert(0, v05.ChannelAxis(name="c", type="channel"))
+    lead = [1.0] if channels else []
+    datasets = [
+        v05.Dataset(
+            path=str(level),
+            coordinateTransformations=[
+                v05.ScaleTransformation(scale=[*lead, *level_spacing(spacing_nm, step)]),
+                v05.TranslationTransformation(
+                    translation=[*(0.0 for _ in lead), *level_origin(spacing_nm, origin_nm, step)]
+                ),
+            ],
+        )
+        for level, step in enumerate(factors)
+    ]
+    return v05.Multiscale(name=name, axes=axes, datasets=datasets)
+
+
+def image_metadata(description: v05.Multiscale) -> dict[str, Any]:
+    """Attributes of an image group."""
+    return {"ome": _dump(v05.Image(version="0.5", multiscales=[description]))}
+
+
+def label_metadata(description: v05.Multiscale) -> dict[str, Any]:
+    """Attributes of a label group; its image is two folders up."""
+    label = v05.LabelImage(
+        version="0.5",
+        multiscales=[description],
+        image_label=v05.ImageLabel(source=v05.LabelSource(image="../../")),
+    )
+    return {"ome": _dump(label)}
+
+
+def labels_group_metadata(names: Sequence[str]) -> dict[str, Any]:
+    """Attributes of the group that lists an image's labels."""
+    return {"ome": _dump(v05.LabelsGroup(version="0.5", labels=list(names)))}
+
+
+def _dump(model: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dumped

@@ -1,0 +1,119 @@
+"""The history of an artifact: what made it, from what, on what, in which time and memory."""
+
+import platform
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+PACKAGES = (
+    "spherovem",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "zarr",
+    "torch",
+    "careamics",
+    "cellpose",
+    "connected-components-3d",
+    "numba",
+    "prefect",
+)
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a result may depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class StageRecorder:
+    """Measures a stage's seconds and the peak of the process's resident memory while it runs.
+
+    Memory is sampled every 50 ms, the memory of child processes included.
+    """
+
+    def __init__(self, interval_s: float = 0.05) -> None:
+        self._interval = interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True, name="memory-sampler")
+        self._start = 0.0
+        self.seconds = 0.0
+        self.peak_memory_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._start = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds = time.perf_counter() - self._start
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the stage began."""
+        return time.perf_counter() - self._start
+
+    def _sample(self) -> None:
+        process = psutil.Process()
+        while True:
+            self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes(process))
+            if self._stop.wait(self._interval):
+                return
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    total = int(process.memory_info().rss)
+    for child in process.children(recursive=True):
+        try:
+            total += int(child.memory_info().rss)
+        except psutil.Error:
+            continue
+    return total
+
+
+def history_entry(
+    stage: str,
+    stage_version: int,
+    parameters: Mapping[str, Any],
+    inputs: Sequence[str],
+    device: str,
+    seconds: float,
+    peak_memory_bytes: int,
+) -> dict[str, Any]:
+    """Describe one finished stage, as JSON.
+
+    Parameters
+    ----------
+    inputs
+        Fingerprints of what the stage read.
+    seconds
+        Time of the run that finished it; a run that was killed before is not counted.
+    """
+    return {
+        "stage": stage,
+        "version": stage_version,
+        "parameters": dict(parameters),
+        "inputs": list(inputs),
+        "packages": package_versions(),
+        "device": device,
+        "seconds": round(seconds, 3),
+        "peak_memory_bytes": peak_memory_bytes,
+        "host": platform.node(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

@@ -1,0 +1,222 @@
+"""Multiscale pyramids: coarser levels made from the finer level on disk, and the OME metadata that describes them."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numba
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import Block, block_grid, map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.references import ArtifactRef
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.arrays import ArrayWriter, Content, ensure_group
+from spherovem_core.store.layout import Layout
+from spherovem_core.store.ome import (
+    Factors,
+    image_metadata,
+    label_metadata,
+    labels_group_metadata,
+    level_origin,
+    level_spacing,
+    multiscale,
+)
+
+SMALLEST_LEVEL = 128
+
+
+def level_factors(shape: Sequence[int], spacing_nm: SpacingNm) -> list[Factors]:
+    """Choose the levels of a pyramid, each as factors relative to the finest.
+
+    Every level doubles the finest voxel side; a coarser axis joins as soon as doubling it does not
+    overshoot by more than √2, so that levels become isotropic. The last level fits in 128 voxels a side.
+    """
+    factors: list[Factors] = [(1, 1, 1)]
+    extent = np.array(shape[-3:])
+    step = np.ones(3, dtype=int)
+    while (-(-extent // step)).max() > SMALLEST_LEVEL:
+        sides = step * np.array(spacing_nm)
+        growing = sides * 2 <= 2 * sides.min() * np.sqrt(2) * (1 + 1e-9)
+        if not (growing & (-(-extent // step) > 1)).any():
+            break
+        step = np.where(growing & (-(-extent // step) > 1), step * 2, step)
+        factors.append((int(step[0]), int(step[1]), int(step[2])))
+    return factors
+
+
+def nearest_level(factors: Sequence[Factors], spacing_nm: SpacingNm, target_nm: float) -> int:
+    """Level whose in-plane voxel side is nearest to `target_nm`, by ratio; the finer one of two equally near."""
+    sides = [min(spacing_nm[1] * f[1], spacing_nm[2] * f[2]) for f in factors]
+    return int(np.argmin([round(abs(np.log(side / target_nm)), 9) for side in sides]))
+
+
+def level_shape(shape: Sequence[int], factors: Factors) -> tuple[int, int, int]:
+    """Extent of a level: the last voxel of an axis may be covered in part."""
+    depth, height, width = (-(-n // f) for n, f in zip(shape[-3:], factors, strict=True))
+    return depth, height, width
+
+
+def finish_multiscale(
+    writer: ArrayWriter,
+    execution: Execution,
+    history: Sequence[Mapping[str, Any]] = (),
+    **details: Any,
+) -> ArtifactRef:
+    """Build the coarser levels of a fully written array, describe the group, and complete the array last.
+
+    A killed build goes on with the level it was in. Peak memory is that of a few blocks of 8 million voxels.
+
+    Returns
+    -------
+    ArtifactRef
+        The finest level.
+    """
+    spec = writer.spec
+    factors = level_factors(spec.shape, spec.spacing_nm) if len(spec.shape) == 3 else [(1, 1, 1)]
+    source = writer.array
+    for level in range(1, len(factors)):
+        source = _build_level(writer, source, level, factors[level - 1], factors[level], execution)
+    _describe(writer.layout, writer, factors)
+    return writer.commit(history, level_factors=[list(step) for step in factors], **details)
+
+
+def _build_level(
+    finest: ArrayWriter,
+    source: zarr.Array[Any],
+    level: int,
+    finer: Factors,
+    factors: Factors,
+    execution: Execution,
+) -> zarr.Array[Any]:
+    spec = finest.spec
+    shape = level_shape(spec.shape, factors)
+    # Blocks as wide as the finer level's chunks keep a chunk from being decoded twice.
+    chunks = (min(32, shape[0]), min(64, shape[1]), min(64, shape[2]))
+    shards = (chunks[0], *(-(-min(512, n) // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
+    coarse = replace(
+        spec,
+        shape=shape,
+        chunks=chunks,
+        shards=shards,
+        spacing_nm=level_spacing(spec.spacing_nm, factors),
+        origin_nm=level_origin(spec.spacing_nm, spec.origin_nm, factors),
+    )
+    target = ArrayWriter(finest.layout, coarse, finest.digest, level)
+    step = tuple(b // a for a, b in zip(finer, factors, strict=True))
+    blocks = target.pending(block_grid(shape, shards))
+    results = map_blocks(_reduce_block, blocks, source, step, spec.content, executor=execution.executor)
+    for block, values in results:
+        target.write(block, values)
+    target.commit()
+    return target.array
+
+
+def _reduce_block(block: Block, source: Any, step: Sequence[int], content: Content) -> NDArray[Any]:
+    region = tuple(
+        slice(s.start * f, min(n, s.stop * f)) for s, f, n in zip(block.core, step, source.shape, strict=True)
+    )
+    return downsample(np.asarray(source[region]), step, content)
+
+
+def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> NDArray[Any]:
+    """Reduce an array by whole factors.
+
+    Parameters
+    ----------
+    values : (Z, Y, X) ndarray
+        Extents need not be multiples of `step`; the border is repeated.
+    step
+        Factor along each axis.
+    content
+        ``image``: mean, rounded to the type; ``field``: mean of what is not NaN; ``label``: the most frequent
+        value, the smallest of equally frequent ones.
+
+    Returns
+    -------
+    (⌈Z/fz⌉, ⌈Y/fy⌉, ⌈X/fx⌉) ndarray of the same type
+    """
+    missing = [(0, -n % f) for n, f in zip(values.shape, step, strict=True)]
+    if any(after for _, after in missing):
+        values = np.pad(values, missing, mode="edge")
+    if content == "label":
+        out = np.empty(tuple(n // f for n, f in zip(values.shape, step, strict=True)), dtype=values.dtype)
+        _mode(values, np.array(step), out)
+        return out
+    if content == "field":
+        return _mean_of_finite(values, step)
+    total = np.zeros(tuple(n // f for n, f in zip(values.shape, step, strict=True)), dtype=np.float32)
+    for part in _offsets(values, step):
+        total += part
+    total /= np.prod(step)
+    return (np.rint(total) if values.dtype.kind in "ui" else total).astype(values.dtype)
+
+
+def _offsets(values: NDArray[Any], step: Sequence[int]) -> list[NDArray[Any]]:
+    return [
+        values[tuple(slice(start, None, f) for start, f in zip(starts, step, strict=True))]
+        for starts in itertools.product(*map(range, step))
+    ]
+
+
+def _mean_of_finite(values: NDArray[Any], step: Sequence[int]) -> NDArray[Any]:
+    shape = tuple(n // f for n, f in zip(values.shape, step, strict=True))
+    total = np.zeros(shape, dtype=np.float32)
+    count = np.zeros(shape, dtype=np.uint16)
+    for part in _offsets(values, step):
+        known = ~np.isnan(part)
+        total += np.where(known, part, 0)
+        count += known
+    mean = np.full(shape, np.nan, dtype=np.float32)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean.astype(values.dtype)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mode(values: Any, step: Any, out: Any) -> None:
+    window = np.empty(step[0] * step[1] * step[2], dtype=values.dtype)
+    for z in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                n = 0
+                for i in range(step[0]):
+                    for j in range(step[1]):
+                        for k in range(step[2]):
+                            window[n] = values[z * step[0] + i, y * step[1] + j, x * step[2] + k]
+                            n += 1
+                out[z, y, x] = _most_frequent(window)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _most_frequent(window: Any) -> Any:
+    best = window[0]
+    best_count = 0
+    for i in range(window.size):
+        count = 0
+        for j in range(window.size):
+            if window[j] == window[i]:
+                count += 1
+        if count > best_count or (count == best_count and window[i] < best):
+            best = window[i]
+            best_count = count
+    return best
+
+
+def _describe(layout: Layout, writer: ArrayWriter, factors: Sequence[Factors]) -> None:
+    spec = writer.spec
+    description = multiscale(
+        spec.group.rsplit("/", 1)[-1], spec.spacing_nm, spec.origin_nm, factors, len(spec.shape) == 4
+    )
+    is_label = spec.content == "label"
+    group = zarr.open_group(layout.volume / spec.group, mode="r+", zarr_format=3)
+    group.update_attributes(label_metadata(description) if is_label else image_metadata(description))
+    if "/labels/" in spec.group:
+        parent = spec.group.rsplit("/", 1)[0]
+        ensure_group(layout, parent)
+        folder = layout.volume / parent
+        labels = zarr.open_group(folder, mode="r+", zarr_format=3)
+        names = sorted(name for name, child in labels.groups() if "ome" in child.attrs)
+        labels.update_attributes(labels_group_metadata(names))
