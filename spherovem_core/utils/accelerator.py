@@ -1,0 +1,123 @@
+"""The one place that knows CuPy and cuCIM: array functions are written once against the namespaces it gives."""
+
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import DeviceError, ParameterError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """Array namespaces of one device.
+
+    Attributes
+    ----------
+    device
+        ``cpu`` or ``cuda:n``.
+    xp
+        NumPy or CuPy.
+    ndi
+        `scipy.ndimage` or its counterpart in CuPy.
+    ski
+        scikit-image or cuCIM's counterpart of it.
+    """
+
+    device: str
+    xp: Any
+    ndi: Any
+    ski: Any
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether arrays live on a GPU."""
+        return self.device != "cpu"
+
+    def to_device(self, array: NDArray[Any]) -> Any:
+        """Move an array in; on the CPU it is the same array."""
+        return self.xp.asarray(array)
+
+    def to_host(self, array: Any) -> NDArray[Any]:
+        """Move an array out; on the CPU it is the same array."""
+        return np.asarray(array.get() if self.on_gpu else array)
+
+    def free_memory(self) -> None:
+        """Hand the memory pools' unused blocks back; to be called at the end of a stage."""
+        if self.on_gpu:
+            self.xp.get_default_memory_pool().free_all_blocks()
+            self.xp.get_default_pinned_memory_pool().free_all_blocks()
+
+
+@contextmanager
+def accelerator(device: str = "auto") -> Iterator[Accelerator]:
+    """Give the namespaces of a device for the length of a stage, and free its memory pools afterwards.
+
+    Parameters
+    ----------
+    device
+        ``auto`` takes the first GPU where CuPy and cuCIM import and a device answers, else the CPU;
+        ``cpu``; ``cuda`` or ``cuda:n``.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU was asked for and none is usable.
+    """
+    chosen = select(device)
+    if not chosen.on_gpu:
+        yield chosen
+        return
+    with chosen.xp.cuda.Device(int(chosen.device.partition(":")[2])):
+        try:
+            yield chosen
+        finally:
+            chosen.free_memory()
+
+
+@lru_cache
+def select(device: str = "auto") -> Accelerator:
+    """Resolve a device setting once for the process and log what was taken; errors as in `accelerator`."""
+    if device == "cpu":
+        return _cpu()
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cuda") or (number and not number.isdigit()):
+        raise ParameterError(f"device {device!r} is unknown; expected auto, cpu, cuda or cuda:n")
+    try:
+        chosen = _gpu(int(number or 0))
+    except Exception as error:
+        if kind == "cuda":
+            raise DeviceError(
+                f"device {device!r} cannot be used ({type(error).__name__}: {error}); "
+                "install the extra 'gpu' on a machine with a CUDA device, or set device to cpu or auto"
+            ) from error
+        logger.info("device auto: CPU (no usable GPU: %s)", error)
+        return _cpu()
+    logger.info("device %s: %s", device, chosen.device)
+    return chosen
+
+
+def _cpu() -> Accelerator:
+    return Accelerator(
+        "cpu", np, importlib.import_module("scipy.ndimage"), importlib.import_module("skimage")
+    )
+
+
+def _gpu(number: int) -> Accelerator:
+    cupy = importlib.import_module("cupy")
+    with cupy.cuda.Device(number):
+        cupy.zeros(1).sum().item()
+    return Accelerator(
+        f"cuda:{number}",
+        cupy,
+        importlib.import_module("cupyx.scipy.ndimage"),
+        importlib.import_module("cucim.skimage"),
+    )
