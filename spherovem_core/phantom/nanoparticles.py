@@ -1,0 +1,228 @@
+"""Nanoparticles: balls that touch in clusters, each cluster in an endosome of a cell or in a cleft."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from spherovem_core.phantom.parameters import PhantomParameters
+from spherovem_core.phantom.tissue import Tissue
+
+# Level-set distances are first order: keep this many radii away from a membrane.
+_SAFETY = 1.25
+_TRIES = 12
+_MAX_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Nanoparticles:
+    """Disjoint balls and the clusters they form.
+
+    Attributes
+    ----------
+    centres_um : (N, 3) float64
+    radii_um, intensities : (N,) float64
+    clusters : (N,) int64
+        Cluster of each ball, from 0.
+    cells : (N,) int64
+        Index of the cell each ball lies in, -1 outside cells.
+    """
+
+    centres_um: NDArray[np.float64]
+    radii_um: NDArray[np.float64]
+    intensities: NDArray[np.float64]
+    clusters: NDArray[np.int64]
+    cells: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.radii_um)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Nanoparticles:
+        """Some of the balls."""
+        return Nanoparticles(
+            self.centres_um[rows],
+            self.radii_um[rows],
+            self.intensities[rows],
+            self.clusters[rows],
+            self.cells[rows],
+        )
+
+
+def place_nanoparticles(
+    parameters: PhantomParameters,
+    tissue: Tissue,
+    lower_um: NDArray[np.float64],
+    upper_um: NDArray[np.float64],
+    target_um3: float,
+    imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Nanoparticles:
+    """Fill a box with clusters until those centred in the imaged volume have the target volume.
+
+    Clusters outside cells go first and may fall short of their share where no cleft is wide
+    enough for a nanoparticle. No ball lies in a nucleus, crosses a membrane or overlaps another.
+    """
+    placed = _empty()
+    share = parameters.nanoparticle_extracellular_share
+    for outside, goal in ((True, share * target_um3), (False, target_um3)):
+        for round_number in range(_MAX_ROUNDS):
+            missing = goal - _volume_in(placed, imaged)
+            if missing <= 0:
+                break
+            generator = np.random.default_rng((parameters.seed, 0xA0, int(outside), round_number))
+            grown = _grow_clusters(parameters, generator, lower_um, upper_um, missing)
+            fitting = _fit(grown, tissue, outside=outside)
+            merged = _disjoint(placed, fitting)
+            placed = _trim(merged, len(placed), goal, imaged)
+    return placed
+
+
+def _empty() -> Nanoparticles:
+    none = np.empty(0)
+    return Nanoparticles(np.empty((0, 3)), none, none, none.astype(np.int64), none.astype(np.int64))
+
+
+def _grow_clusters(
+    parameters: PhantomParameters,
+    generator: np.random.Generator,
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    volume: float,
+) -> Nanoparticles:
+    """Clusters at random places, of about twice the volume asked for."""
+    mean = parameters.nanoparticle_cluster_size
+    ball = np.pi / 6 * (parameters.nanoparticle_diameter_nm / 1000) ** 3
+    count = min(int(np.ceil(2 * volume / (ball * mean))) + 8, 20_000)
+    sizes = np.minimum(generator.geometric(1 / mean, count), int(5 * mean) + 1)
+    clusters = np.repeat(np.arange(count), sizes)
+    spread = np.clip(generator.standard_normal(clusters.size), -2.5, 2.5)
+    radii = parameters.nanoparticle_diameter_nm / 2000 * (1 + parameters.nanoparticle_diameter_cv * spread)
+    offsets = np.zeros((clusters.size, 3))
+    _aggregate(clusters, radii, generator.random((clusters.size, _TRIES, 4)), offsets)
+    grey = parameters.nanoparticle_intensity
+    grey += parameters.nanoparticle_intensity_sd * generator.standard_normal(clusters.size)
+    centres = generator.uniform(lower, upper, (count, 3))[clusters] + offsets
+    return Nanoparticles(centres, radii, grey, clusters, np.full(clusters.size, -1))
+
+
+@njit(cache=True, error_model="numpy")
+def _aggregate(clusters, radii, random, offsets):  # type: ignore[no-untyped-def]
+    """Let each ball touch an earlier one of its cluster, at the best of some tries: near the first ball."""
+    first = 0
+    for n in range(1, clusters.size):
+        if clusters[n] != clusters[first]:
+            first = n
+            continue
+        shortest = np.inf
+        spot = np.zeros(3)
+        for u in random[n]:
+            other = first + int(u[0] * (n - first))
+            length = (radii[other] + radii[n]) * (1.001 + 0.06 * u[3])
+            height = 2 * u[1] - 1
+            across = np.sqrt(1 - height * height)
+            candidate = offsets[other] + length * np.array(
+                [height, across * np.cos(2 * np.pi * u[2]), across * np.sin(2 * np.pi * u[2])]
+            )
+            away = np.sum(candidate**2)
+            if away >= shortest:
+                continue
+            free = True
+            for k in range(first, n):
+                if np.sum((candidate - offsets[k]) ** 2) < (radii[k] + radii[n]) ** 2:
+                    free = False
+                    break
+            if free:
+                shortest = away
+                spot = candidate
+        # No room near the others: put it where it is dropped as overlapping.
+        offsets[n] = spot
+
+
+def _fit(grown: Nanoparticles, tissue: Tissue, *, outside: bool) -> Nanoparticles:
+    """Balls that lie whole in the cytoplasm of their cluster's cell, or whole outside all cells."""
+    if len(grown) == 0:
+        return grown
+    located = tissue.locate_points(grown.centres_um)
+    room = _SAFETY * grown.radii_um
+    if outside:
+        return grown.take(located.cell_depth_um < -room)
+    first = np.unique(grown.clusters, return_index=True, return_inverse=True)
+    home = located.cell[first[1]][first[2]]
+    fits = (located.cell == home) & (located.cell_depth_um > room) & (located.nucleus_depth_um < -room)
+    kept = grown.take(fits)
+    return Nanoparticles(
+        kept.centres_um, kept.radii_um, kept.intensities, kept.clusters, located.cell[fits].astype(np.int64)
+    )
+
+
+def _disjoint(placed: Nanoparticles, added: Nanoparticles) -> Nanoparticles:
+    """Both together, without the added balls that overlap one before them."""
+    offset = placed.clusters.max(initial=-1) + 1
+    both = Nanoparticles(
+        np.concatenate([placed.centres_um, added.centres_um]),
+        np.concatenate([placed.radii_um, added.radii_um]),
+        np.concatenate([placed.intensities, added.intensities]),
+        np.concatenate([placed.clusters, added.clusters + offset]),
+        np.concatenate([placed.cells, added.cells]),
+    )
+    if len(both) < 2:
+        return both
+    pairs = cKDTree(both.centres_um).query_pairs(2 * both.radii_um.max(), output_type="ndarray")
+    i, j = pairs.T
+    overlap = (
+        np.linalg.norm(both.centres_um[i] - both.centres_um[j], axis=1) < both.radii_um[i] + both.radii_um[j]
+    )
+    keep = np.ones(len(both), bool)
+    keep[np.maximum(i, j)[overlap]] = False
+    return both.take(keep)
+
+
+def _volume_in(particles: Nanoparticles, box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
+    return float(_volumes_in(particles, box).sum())
+
+
+def _volumes_in(
+    particles: Nanoparticles, box: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    inside = np.all((particles.centres_um > box[0]) & (particles.centres_um < box[1]), axis=1)
+    return np.where(inside, 4 / 3 * np.pi * particles.radii_um**3, 0.0)
+
+
+def _trim(
+    particles: Nanoparticles,
+    settled: int,
+    goal: float,
+    imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Nanoparticles:
+    """Drop what comes after the cluster with which the goal is reached, but none of the first `settled`."""
+    total = np.cumsum(_volumes_in(particles, imaged))
+    reached = int(np.searchsorted(total, goal))
+    if reached >= len(particles):
+        return particles
+    last = particles.clusters[reached]
+    keep = (np.arange(len(particles)) < settled) | (particles.clusters <= last)
+    return particles.take(keep)
+
+
+def volumes_inside(
+    particles: Nanoparticles, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Volume in µm³ of the part of each ball inside a box.
+
+    Exact for balls that the box does not cut; for the others by midpoint quadrature over
+    400 × 400 chords, within 1e-3 of the ball.
+    """
+    volumes = 4 / 3 * np.pi * particles.radii_um**3
+    reach = np.minimum(particles.centres_um - lower_um, upper_um - particles.centres_um).min(axis=1)
+    for n in np.flatnonzero(reach < particles.radii_um):
+        centre, radius = particles.centres_um[n], particles.radii_um[n]
+        t = (np.arange(400) + 0.5) / 200 - 1
+        z, y = centre[0] + radius * t[:, None], centre[1] + radius * t[None, :]
+        half = radius * np.sqrt(np.maximum(1 - t[:, None] ** 2 - t[None, :] ** 2, 0))
+        chord = np.minimum(centre[2] + half, upper_um[2]) - np.maximum(centre[2] - half, lower_um[2])
+        inside = (z > lower_um[0]) & (z < upper_um[0]) & (y > lower_um[1]) & (y < upper_um[1])
+        volumes[n] = np.sum(np.where(inside, np.maximum(chord, 0), 0)) * (radius / 200) ** 2
+    return volumes

@@ -1,0 +1,134 @@
+"""What a phantom acquisition looks like: the parameters of its tissue and of its microscope."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class PhantomParameters(BaseModel):
+    """Parameters of a synthetic spheroid acquisition.
+
+    Grey values are on the 8-bit scale: membranes lie near 60, cytoplasm near 125 and nanoparticles
+    near 215, before the microscope adds its blur, drift and noise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: tuple[int, int, int] = Field(
+        default=(64, 512, 512), description="Slices, rows and columns of the acquired stack."
+    )
+    spacing_nm: tuple[float, float, float] = Field(
+        default=(120.0, 40.0, 40.0), description="Voxel size in nm along z, y and x."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of everything random in the phantom.")
+
+    cell_diameter_um: float = Field(
+        default=5.5, ge=0.5, le=50, description="Mean diameter in µm of a ball of a cell's volume."
+    )
+    cell_diameter_cv: float = Field(
+        default=0.12, ge=0, le=0.3, description="Spread of the cell diameters relative to the mean."
+    )
+    cell_elongation: float = Field(
+        default=0.12, ge=0, le=0.25, description="Spread of the cells' axis ratios; 0 is round."
+    )
+    cell_waviness: float = Field(
+        default=1.0, ge=0, le=1.5, description="How uneven cell surfaces are; 0 makes them flat."
+    )
+    membrane_width_nm: float = Field(
+        default=40.0, ge=5, le=500, description="Width in nm of the dark line of one membrane."
+    )
+    extracellular_share: float = Field(
+        default=0.2, ge=0, le=1, description="Share of the contacts that open into a cleft."
+    )
+    extracellular_width_nm: float = Field(
+        default=450.0, ge=0, le=5000, description="Width in nm of the widest clefts between cells."
+    )
+
+    nucleus_fraction: float = Field(
+        default=0.62, ge=0.2, le=0.8, description="Nucleus diameter as a share of the cell diameter."
+    )
+    nucleus_fraction_cv: float = Field(
+        default=0.07, ge=0, le=0.2, description="Spread of that share relative to the mean."
+    )
+    anucleate_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the cells without a nucleus."
+    )
+    binucleate_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the cells with two nuclei."
+    )
+
+    nanoparticle_volume_fraction: float = Field(
+        default=0.002, ge=0, le=0.08, description="Share of the volume taken by nanoparticles."
+    )
+    nanoparticle_diameter_nm: float = Field(
+        default=220.0, ge=10, le=2000, description="Mean diameter in nm of a single nanoparticle."
+    )
+    nanoparticle_diameter_cv: float = Field(
+        default=0.12, ge=0, le=0.3, description="Spread of the diameters relative to the mean."
+    )
+    nanoparticle_cluster_size: float = Field(
+        default=6.0, ge=1, le=100, description="Mean number of nanoparticles in a cluster."
+    )
+    nanoparticle_extracellular_share: float = Field(
+        default=0.03, ge=0, le=1, description="Share of the nanoparticles that lie outside cells."
+    )
+    nanoparticle_intensity: float = Field(
+        default=215.0, ge=0, le=255, description="Mean grey value of the nanoparticles."
+    )
+    nanoparticle_intensity_sd: float = Field(
+        default=10.0, ge=0, le=60, description="Spread of that grey value from particle to particle."
+    )
+
+    read_noise: float = Field(
+        default=5.0, ge=0, le=100, description="Standard deviation in grey values of the read noise."
+    )
+    shot_noise: float = Field(
+        default=6.0,
+        ge=0,
+        le=100,
+        description="Standard deviation of the shot noise at grey value 128; grows with the root.",
+    )
+    blur_nm: float = Field(
+        default=24.0, ge=0, le=1000, description="Standard deviation in nm of the detector's blur."
+    )
+    gain_drift: float = Field(
+        default=0.03, ge=0, le=0.3, description="Spread of the contrast between slices, relative."
+    )
+    offset_drift: float = Field(
+        default=3.0, ge=0, le=60, description="Spread of the brightness between slices, grey values."
+    )
+    shading: float = Field(
+        default=0.02, ge=0, le=0.5, description="Relative change of brightness across a slice."
+    )
+    jitter_shift_px: float = Field(
+        default=3.0, ge=0, le=100, description="Spread of each slice's own shift in pixels."
+    )
+    drift_shift_px: float = Field(
+        default=3.0, ge=0, le=100, description="Spread in pixels of the slow drift of the stage."
+    )
+    jitter_rotation_deg: float = Field(
+        default=0.25, ge=0, le=20, description="Spread of each slice's rotation in degrees."
+    )
+    jitter_scale: float = Field(
+        default=0.002, ge=0, le=0.1, description="Spread of each slice's scale and shear."
+    )
+
+    @field_validator("shape")
+    @classmethod
+    def _check_shape(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if shape[0] < 1 or min(shape[1:]) < 16:
+            raise ValueError(f"shape is {shape}; give at least (1, 16, 16)")
+        return shape
+
+    @field_validator("spacing_nm")
+    @classmethod
+    def _check_spacing(cls, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not all(0 < value < 1e5 for value in spacing):
+            raise ValueError(f"spacing_nm is {spacing}; give three sizes in nm above zero")
+        return spacing
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> PhantomParameters:
+        if self.anucleate_share + self.binucleate_share > 1:
+            raise ValueError("anucleate_share and binucleate_share add up to more than 1; lower one")
+        return self
