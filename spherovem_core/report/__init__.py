@@ -1,0 +1,6 @@
+"""The HTML report of an acquisition."""
+
+from spherovem_core.report.build import build_report
+from spherovem_core.report.inputs import ReportInputs
+
+__all__ = ["ReportInputs", "build_report"]

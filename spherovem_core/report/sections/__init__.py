@@ -1,0 +1,1 @@
+"""One module a stage: each turns what the stage left on disk into a section of the report."""
