@@ -1,0 +1,1 @@
+"""One module a stage: a cached, retryable Prefect task around functions of the core."""

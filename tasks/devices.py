@@ -1,0 +1,60 @@
+"""One stage at a time on a GPU, whichever flow runs it."""
+
+import logging
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger("spherovem_core.devices")
+
+LEASE_S = 60.0
+
+
+@contextmanager
+def gpu_slot(uses_gpu: bool, device: str) -> Iterator[None]:
+    """Hold this host's GPU slot, where the stage is going to compute on one.
+
+    The slot is a global concurrency limit of the Prefect server named ``gpu:<host>``, made with one slot where it
+    does not exist. Its lease ends a minute after its holder dies. Tag limits would not do: they
+    take their slot before the cache is looked up.
+    """
+    if not uses_gpu or not _runs_on_gpu(device):
+        yield
+        return
+    from prefect.concurrency.sync import concurrency
+
+    name = gpu_limit_name()
+    _ensure_limit(name)
+    with concurrency(
+        name, occupy=1, strict=True, lease_duration=LEASE_S, raise_on_lease_renewal_failure=False
+    ):
+        yield
+
+
+def gpu_limit_name() -> str:
+    """Name of this host's limit."""
+    return f"gpu:{platform.node()}"
+
+
+def _runs_on_gpu(device: str) -> bool:
+    if device == "cpu":
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _ensure_limit(name: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            logger.info("making the concurrency limit %s with one slot", name)
+            try:
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+            except ObjectAlreadyExists:
+                return

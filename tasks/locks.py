@@ -1,0 +1,183 @@
+"""Locks that the kernel frees when their holder dies, for Prefect's serializable isolation."""
+
+import asyncio
+import fcntl
+import json
+import os
+import platform
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from prefect.locking.protocol import LockManager
+from prefect.logging import get_logger
+
+logger = get_logger("spherovem.locks")
+
+POLL_S = 0.2
+SAY_AFTER_S = 5.0
+
+_changed = threading.Condition()
+_held: dict[Path, tuple[str, IO[str] | None]] = {}
+
+
+class FileLocks(LockManager):
+    """One lock a key, as a file in `folder` that its holder locks with ``fcntl.lockf``.
+
+    The kernel drops such a lock when its process ends, however it ends, and a forked child does not inherit
+    it. Between threads of one process it does not exclude, so a table of this process's locks does that.
+    The files stay when the locks are released: removing them would let two holders lock two files of one name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def acquire_lock(
+        self,
+        key: str,
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
+    ) -> bool:
+        """Wait at most `acquire_timeout` seconds (None: for ever) for the lock; True once it is held.
+
+        `hold_timeout` is not supported: a lock lasts until it is released or its process ends.
+        """
+        if hold_timeout is not None:
+            raise ValueError(
+                f"hold_timeout {hold_timeout} is not supported; locks last until they are released"
+            )
+        deadline = None if acquire_timeout is None else time.monotonic() + acquire_timeout
+        path = self._path(key)
+        if self.is_lock_holder(key, holder):
+            return True
+        if not _reserve(path, holder, deadline):
+            return False
+        try:
+            file = _lock_file(path, deadline)
+        except BaseException:
+            _drop(path)
+            raise
+        if file is None:
+            _drop(path)
+            return False
+        with suppress(OSError):
+            _sign(file, holder)
+        with _changed:
+            _held[path] = holder, file
+        return True
+
+    async def aacquire_lock(
+        self,
+        key: str,
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
+    ) -> bool:
+        """`acquire_lock` in a thread."""
+        return await asyncio.to_thread(self.acquire_lock, key, holder, acquire_timeout, hold_timeout)
+
+    def release_lock(self, key: str, holder: str) -> None:
+        """Free the lock.
+
+        Raises
+        ------
+        ValueError
+            If `holder` does not hold it.
+        """
+        if not self.is_lock_holder(key, holder):
+            raise ValueError(f"{holder} does not hold the lock {key}; only its holder can release it")
+        _drop(self._path(key))
+
+    def is_locked(self, key: str) -> bool:
+        """Whether anyone, in any process, holds the lock."""
+        return not self.wait_for_lock(key, timeout=0.0)
+
+    def is_lock_holder(self, key: str, holder: str) -> bool:
+        """Whether `holder` holds the lock."""
+        with _changed:
+            owner, file = _held.get(self._path(key), (None, None))
+        return owner == holder and file is not None
+
+    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Wait until nobody holds the lock; False after `timeout` seconds."""
+        probe = f"probe of thread {threading.get_ident()}"
+        if not self.acquire_lock(key, probe, acquire_timeout=timeout):
+            return False
+        self.release_lock(key, probe)
+        return True
+
+    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """`wait_for_lock` in a thread."""
+        return await asyncio.to_thread(self.wait_for_lock, key, timeout)
+
+    def _path(self, key: str) -> Path:
+        return self.folder.resolve() / f"{key}.lock"
+
+
+def _reserve(path: Path, holder: str, deadline: float | None) -> bool:
+    """Become the one thread of this process that may lock the file."""
+    with _changed:
+        free = _changed.wait_for(
+            lambda: path not in _held, None if deadline is None else max(0.0, deadline - time.monotonic())
+        )
+        if free:
+            _held[path] = holder, None
+        return free
+
+
+def _drop(path: Path) -> None:
+    with _changed:
+        _, file = _held.pop(path)
+        if file is not None:
+            file.close()
+        _changed.notify_all()
+
+
+def _lock_file(path: Path, deadline: float | None) -> IO[str] | None:
+    """Open and lock the file; None past the deadline."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+")
+    say_at = time.monotonic() + SAY_AFTER_S
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            now = time.monotonic()
+        except BaseException:
+            file.close()
+            raise
+        if deadline is not None and now >= deadline:
+            file.close()
+            return None
+        if now >= say_at:
+            say_at = float("inf")
+            logger.info("waiting for another run that is computing %s (%s)", path.stem, _signature(path))
+        time.sleep(POLL_S)
+
+
+def _sign(file: IO[str], holder: str) -> None:
+    """Write who holds the lock, for a person who looks at the file."""
+    file.truncate(0)
+    json.dump({"host": platform.node(), "process": os.getpid(), "holder": holder}, file)
+    file.flush()
+
+
+def _signature(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return "holder unknown"
+
+
+def _forget_after_fork() -> None:
+    """A forked child holds none of its parent's locks."""
+    global _changed
+    _changed = threading.Condition()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

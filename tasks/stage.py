@@ -1,0 +1,196 @@
+"""The course every stage takes: plan, ask the disk, compute, commit with its history."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike
+
+from spherovem_core.errors import IncompleteArtifactError, StoreNotWritableError
+from spherovem_core.execution import Execution, ExecutionSettings, open_executor
+from spherovem_core.references import ArtifactRef
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Layout,
+    Ledger,
+    StageRecorder,
+    StoredArray,
+    cube_shards,
+    discard,
+    finish_multiscale,
+    history_entry,
+    open_array,
+    read_table,
+    slice_shards,
+    table_history,
+    write_table,
+)
+from spherovem_core.store.arrays import Content
+from spherovem_core.store.layout import VOLUME
+from tasks.devices import gpu_slot
+from tasks.disk import write_document
+from tasks.plans import SETTINGS, Arguments, Stage, StagePlan
+from tasks.policies import DISK_REFUSES
+from tasks.progress import report_progress
+
+logger = logging.getLogger("spherovem_core.stages")
+
+
+def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) -> ArtifactRef:
+    """Run a stage unless its outputs are complete on disk already.
+
+    Parameters
+    ----------
+    arguments
+        The task's arguments: ``locals()`` on its first line.
+    compute
+        Called with a `StageRun` and the arguments without `execution`; commits every output of the stage.
+
+    Raises
+    ------
+    StoreNotWritableError
+        If the disk is full or refuses to be written.
+    IncompleteArtifactError
+        If `compute` left one of the stage's outputs out.
+    """
+    plan = stage.plan(arguments)
+    finished = plan.find()
+    if finished is not None:
+        logger.info("%s: complete on disk", _title(plan, arguments))
+        return finished
+    plan.layout.ensure_writable()
+    settings = arguments.get(SETTINGS) or ExecutionSettings()
+    own = {name: value for name, value in arguments.items() if name != SETTINGS}
+    with _clear_disk_errors(plan), _stage_run(plan, settings, _title(plan, arguments)) as run:
+        compute(run, **own)
+    finished = plan.find()
+    if finished is None:
+        raise IncompleteArtifactError(
+            f"{stage.name} ended without completing all of {', '.join(plan.outputs)}; this is an error in the stage"
+        )
+    logger.info("%s: done in %.1f s", _title(plan, arguments), run.recorder.seconds)
+    return finished
+
+
+@dataclass
+class StageRun:
+    """What a stage's computation works with: its plan, its execution, and ways to open and commit."""
+
+    plan: StagePlan
+    execution: Execution
+    recorder: StageRecorder
+
+    def __post_init__(self) -> None:
+        self.layout: Layout = self.plan.layout
+        self.digest = self.plan.digest
+        self._upstream: list[dict[str, Any]] = []
+
+    def open(self, reference: ArtifactRef, level: int = 0) -> StoredArray:
+        """Open an input array, or a coarser level of it, and take over its history."""
+        group = reference.path.removeprefix(f"{VOLUME}/").rpartition("/")[0]
+        stored = open_array(self.layout, group, level, digest=reference.digest)
+        finest = stored if level == 0 else open_array(self.layout, group, digest=reference.digest)
+        self._inherit(finest.history)
+        return stored
+
+    def table(self, path: str, digest: str) -> pd.DataFrame:
+        """Read an input table and take over its history."""
+        frame = read_table(self.layout, path, digest=digest)
+        self._inherit(table_history(self.layout, path))
+        return frame
+
+    def writer(
+        self,
+        group: str,
+        content: Content,
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        spacing_nm: SpacingNm,
+        *,
+        origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+        by_slice: bool = False,
+    ) -> ArrayWriter:
+        """Start or continue an output array, in files of one slice or of cubes."""
+        chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape)
+        spec = ArraySpec(group, content, tuple(shape), np.dtype(dtype), chunks, shards, spacing_nm, origin_nm)
+        return ArrayWriter(self.layout, spec, self.digest)
+
+    def finish(self, writer: ArrayWriter, **details: Any) -> ArtifactRef:
+        """Build the pyramid of a fully written array and complete it."""
+        return finish_multiscale(writer, self.execution, self.history, **details)
+
+    def write_table(self, path: str, frame: pd.DataFrame) -> ArtifactRef:
+        """Write an output table."""
+        return write_table(self.layout, path, frame, self.digest, self.history)
+
+    def write_document(self, name: str, document: Mapping[str, Any]) -> ArtifactRef:
+        """Write an output JSON document."""
+        path = self.layout.path(name)
+        return write_document(self.layout, path, {**document, "history": self.history}, self.digest)
+
+    def ledger(self, name: str) -> Ledger:
+        """Finished pieces of this stage that are no blocks of an array, such as slice pairs."""
+        return Ledger(self.layout.scratch / "ledgers" / f"{name}.jsonl", self.digest)
+
+    def discard_scratch(self, name: str) -> None:
+        """Delete a provisional array or folder of the scratch folder."""
+        discard(self.layout, self.layout.scratch / name)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """History of the outputs: that of the inputs, and this stage."""
+        entry = history_entry(
+            self.plan.stage.name,
+            self.plan.stage.version,
+            {name: _jsonable(value) for name, value in self.plan.parameters.items()},
+            self.plan.inputs,
+            self.execution.device,
+            self.recorder.elapsed_s,
+            self.recorder.peak_memory_bytes,
+        )
+        return [*self._upstream, entry]
+
+    def _inherit(self, entries: Sequence[dict[str, Any]]) -> None:
+        self._upstream += [entry for entry in entries if entry not in self._upstream]
+
+
+@contextmanager
+def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iterator[StageRun]:
+    deadline = time.monotonic() + settings.stage_timeout_s if settings.stage_timeout_s else None
+    with (
+        gpu_slot(plan.stage.uses_gpu, settings.device),
+        open_executor(settings) as executor,
+        report_progress(title) as progress,
+        StageRecorder() as recorder,
+    ):
+        execution = Execution(settings.device, executor, settings.worker_count, deadline, progress)
+        yield StageRun(plan, execution, recorder)
+
+
+@contextmanager
+def _clear_disk_errors(plan: StagePlan) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_REFUSES:
+            raise
+        raise StoreNotWritableError(
+            f"{plan.stage.name} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
+            "kept: free or add disk space and run the acquisition again to go on from there"
+        ) from error
+
+
+def _title(plan: StagePlan, arguments: Arguments) -> str:
+    kind = f" {arguments['kind']}" if "kind" in arguments else ""
+    return f"{plan.folder.name}: {plan.stage.name}{kind}"
+
+
+def _jsonable(value: Any) -> Any:
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
