@@ -18,6 +18,7 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,
+    Content,
     Layout,
     Ledger,
     StageRecorder,
@@ -32,7 +33,6 @@ from spherovem_core.store import (
     table_history,
     write_table,
 )
-from spherovem_core.store.arrays import Content
 from spherovem_core.store.layout import VOLUME
 from tasks.devices import gpu_slot
 from tasks.disk import write_document
@@ -63,19 +63,19 @@ def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) 
     plan = stage.plan(arguments)
     finished = plan.find()
     if finished is not None:
-        logger.info("%s: complete on disk", _title(plan, arguments))
+        logger.info("%s: complete on disk", plan.title)
         return finished
     plan.layout.ensure_writable()
     settings = arguments.get(SETTINGS) or ExecutionSettings()
     own = {name: value for name, value in arguments.items() if name != SETTINGS}
-    with _clear_disk_errors(plan), _stage_run(plan, settings, _title(plan, arguments)) as run:
+    with _clear_disk_errors(plan), _stage_run(plan, settings, plan.title) as run:
         compute(run, **own)
     finished = plan.find()
     if finished is None:
         raise IncompleteArtifactError(
             f"{stage.name} ended without completing all of {', '.join(plan.outputs)}; this is an error in the stage"
         )
-    logger.info("%s: done in %.1f s", _title(plan, arguments), run.recorder.seconds)
+    logger.info("%s: done in %.1f s", plan.title, run.recorder.seconds)
     return finished
 
 
@@ -144,6 +144,11 @@ class StageRun:
         discard(self.layout, self.layout.scratch / name)
 
     @property
+    def artifact_key(self) -> str:
+        """Key of the artifacts that show this stage's quality in the Prefect UI."""
+        return f"{self.plan.folder.name} {self.plan.title}"
+
+    @property
     def history(self) -> list[dict[str, Any]]:
         """History of the outputs: that of the inputs, and this stage."""
         entry = history_entry(
@@ -185,11 +190,6 @@ def _clear_disk_errors(plan: StagePlan) -> Iterator[None]:
             f"{plan.stage.name} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
             "kept: free or add disk space and run the acquisition again to go on from there"
         ) from error
-
-
-def _title(plan: StagePlan, arguments: Arguments) -> str:
-    kind = f" {arguments['kind']}" if "kind" in arguments else ""
-    return f"{plan.folder.name}: {plan.stage.name}{kind}"
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,16 +1,8 @@
 """All disk access: arrays with a completion marker and ledger, pyramids, tables, provenance."""
 
-from spherovem_core.store.arrays import (
-    ArraySpec,
-    ArrayWriter,
-    StoredArray,
-    cube_shards,
-    discard,
-    find_array,
-    open_array,
-    slice_shards,
-)
+from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.checkpoints import Ledger
+from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.provenance import StageRecorder, history_entry, package_versions
 from spherovem_core.store.pyramid import (
@@ -20,6 +12,8 @@ from spherovem_core.store.pyramid import (
     level_shape,
     nearest_level,
 )
+from spherovem_core.store.reading import StoredArray, find_array, open_array
+from spherovem_core.store.spec import ArraySpec, Content, cube_shards, slice_shards
 from spherovem_core.store.tables import (
     find_table,
     read_json,
@@ -35,6 +29,7 @@ from spherovem_core.store.tables import (
 __all__ = [
     "ArraySpec",
     "ArrayWriter",
+    "Content",
     "Layout",
     "Ledger",
     "StageRecorder",
@@ -42,6 +37,7 @@ __all__ = [
     "cube_shards",
     "discard",
     "downsample",
+    "ensure_group",
     "find_array",
     "find_table",
     "finish_multiscale",

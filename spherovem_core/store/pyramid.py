@@ -14,7 +14,8 @@ from spherovem_core.blocks import Block, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.arrays import ArrayWriter, Content, ensure_group
+from spherovem_core.store.arrays import ArrayWriter
+from spherovem_core.store.groups import ensure_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.ome import (
     Factors,
@@ -25,6 +26,7 @@ from spherovem_core.store.ome import (
     level_spacing,
     multiscale,
 )
+from spherovem_core.store.spec import Content
 
 SMALLEST_LEVEL = 128
 

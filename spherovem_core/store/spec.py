@@ -1,0 +1,81 @@
+"""What an array of the volume is: its shape, files and codec."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from zarr.codecs import BloscCodec, ZstdCodec
+
+from spherovem_core.spacing import SpacingNm
+
+Content = Literal["image", "label", "field"]
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What an array is, before it is written.
+
+    Attributes
+    ----------
+    group
+        Multiscale group inside the volume, such as ``raw`` or ``registered/labels/cells``.
+    content
+        ``image`` and ``field`` are averaged in coarser levels, ``label`` takes the most frequent value;
+        a ``field`` may hold NaN.
+    shape
+        (Z, Y, X), or (C, Z, Y, X).
+    chunks, shards
+        Shards are the unit of writing: one file each.
+    origin_nm
+        Position of the centre of voxel (0, 0, 0).
+    """
+
+    group: str
+    content: Content
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...]
+    spacing_nm: SpacingNm
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a partial array to be continued."""
+        return {
+            "shape": list(self.shape),
+            "dtype": self.dtype.name,
+            "chunks": list(self.chunks),
+            "shards": list(self.shards),
+            "spacing_nm": list(self.spacing_nm),
+            "origin_nm": list(self.origin_nm),
+        }
+
+
+def slice_shards(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Chunks and shards for a full-resolution image: one file a slice, chunks of up to 512²."""
+    _, height, width = shape
+    chunk = (1, min(512, height), min(512, width))
+    return chunk, (1, _round_up(height, chunk[1]), _round_up(width, chunk[2]))
+
+
+def cube_shards(shape: Sequence[int], edge: int = 128) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Chunks and shards for labels and fields: files of `edge`³ voxels in chunks of 64³, channels together."""
+    *lead, depth, height, width = shape
+    small = tuple(min(64, edge, n) for n in (depth, height, width))
+    large = tuple(
+        min(edge, _round_up(n, c)) // c * c for n, c in zip((depth, height, width), small, strict=True)
+    )
+    return (*lead, *small), (*lead, *large)
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def compressor(dtype: np.dtype[Any]) -> Any:
+    """Zstd without shuffle for 8-bit data; wider types compress better with their bytes shuffled."""
+    if dtype.itemsize == 1:
+        return ZstdCodec(level=1)
+    return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=dtype.itemsize)
