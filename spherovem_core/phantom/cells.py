@@ -123,7 +123,7 @@ def _stretch(generator: np.random.Generator, count: int, spread: float) -> NDArr
     axes = np.linalg.qr(generator.standard_normal((count, 3, 3)))[0]
     logs = np.clip(spread * generator.standard_normal((count, 3)), -2 * spread, 2 * spread)
     scales = np.exp(2 * (logs - logs.mean(axis=1, keepdims=True)))
-    return np.einsum("nij,nj,nkj->nik", axes, scales, axes)
+    return np.asarray(np.einsum("nij,nj,nkj->nik", axes, scales, axes))
 
 
 def _block_members(
@@ -153,44 +153,55 @@ def _block_members(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate(
-    pz, py, px, seeds, metrics, weights, rounding, reach, lower, block_um, counts, start, members, cell, depth
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    width = 0
-    for b in range(start.size - 1):
-        width = max(width, start[b + 1] - start[b])
-    value = np.empty(width)
-    slope = np.empty((width, 3))
+def _locate(  # type: ignore[no-untyped-def]
+    pz, py, px, seeds, metrics, weights, rounding, reach, lower, side, counts, start, members, cell, depth
+):  # fmt: skip
+    value = np.empty(_NEIGHBOURS)
+    slope = np.empty((_NEIGHBOURS, 3))
     for n in range(pz.size):
-        bz = min(max(int((pz[n] - lower[0]) / block_um), 0), counts[0] - 1)
-        by = min(max(int((py[n] - lower[1]) / block_um), 0), counts[1] - 1)
-        bx = min(max(int((px[n] - lower[2]) / block_um), 0), counts[2] - 1)
-        b = (bz * counts[1] + by) * counts[2] + bx
-        first = start[b]
-        number = start[b + 1] - first
+        bz = min(max(int((pz[n] - lower[0]) / side), 0), counts[0] - 1)
+        by = min(max(int((py[n] - lower[1]) / side), 0), counts[1] - 1)
+        bx = min(max(int((px[n] - lower[2]) / side), 0), counts[2] - 1)
+        block = (bz * counts[1] + by) * counts[2] + bx
+        first = start[block]
+        number = start[block + 1] - first
         best = 0
         for k in range(number):
             s = members[first + k]
-            z, y, x = pz[n] - seeds[s, 0], py[n] - seeds[s, 1], px[n] - seeds[s, 2]
-            slope[k, 0] = metrics[s, 0, 0] * z + metrics[s, 0, 1] * y + metrics[s, 0, 2] * x
-            slope[k, 1] = metrics[s, 1, 0] * z + metrics[s, 1, 1] * y + metrics[s, 1, 2] * x
-            slope[k, 2] = metrics[s, 2, 0] * z + metrics[s, 2, 1] * y + metrics[s, 2, 2] * x
-            value[k] = z * slope[k, 0] + y * slope[k, 1] + x * slope[k, 2] - weights[s]
+            value[k] = _power(
+                pz[n] - seeds[s, 0], py[n] - seeds[s, 1], px[n] - seeds[s, 2], metrics[s], slope[k]
+            )
+            value[k] -= weights[s]
             if value[k] < value[best]:
                 best = k
-        nearest = reach
-        crowd = 0.0
-        for k in range(number):
-            if k == best:
-                continue
-            z = slope[k, 0] - slope[best, 0]
-            y = slope[k, 1] - slope[best, 1]
-            x = slope[k, 2] - slope[best, 2]
-            away = (value[k] - value[best]) / (2 * np.sqrt(z * z + y * y + x * x) + 1e-12)
-            if away < nearest:
-                crowd = crowd * np.exp((away - nearest) / rounding) + 1.0
-                nearest = away
-            elif away < nearest + 6 * rounding:
-                crowd += np.exp((nearest - away) / rounding)
         cell[n] = members[first + best]
-        depth[n] = nearest - rounding * np.log(max(crowd, 1.0))
+        depth[n] = _depth(value[:number], slope, best, rounding, reach)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _power(z, y, x, metric, pulled):  # type: ignore[no-untyped-def]
+    """Quadratic form of an offset; `pulled` receives half its gradient."""
+    pulled[0] = metric[0, 0] * z + metric[0, 1] * y + metric[0, 2] * x
+    pulled[1] = metric[1, 0] * z + metric[1, 1] * y + metric[1, 2] * x
+    pulled[2] = metric[2, 0] * z + metric[2, 1] * y + metric[2, 2] * x
+    return z * pulled[0] + y * pulled[1] + x * pulled[2]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _depth(value, slope, best, rounding, reach):  # type: ignore[no-untyped-def]
+    """Smooth minimum (log-sum-exp, updated as the minimum falls) of the distances to the neighbours."""
+    nearest = reach
+    crowd = 0.0
+    for k in range(value.size):
+        if k == best:
+            continue
+        z = slope[k, 0] - slope[best, 0]
+        y = slope[k, 1] - slope[best, 1]
+        x = slope[k, 2] - slope[best, 2]
+        away = (value[k] - value[best]) / (2 * np.sqrt(z * z + y * y + x * x) + 1e-12)
+        if away < nearest:
+            crowd = crowd * np.exp((away - nearest) / rounding) + 1.0
+            nearest = away
+        elif away < nearest + 6 * rounding:
+            crowd += np.exp((nearest - away) / rounding)
+    return nearest - rounding * np.log(max(crowd, 1.0))

@@ -20,6 +20,9 @@ from spherovem_core.spacing import SpacingNm, spacing_um
 
 _T = TypeVar("_T")
 
+# Points along a mean cell diameter on which cell and nucleus volumes are counted.
+_POINTS = 72
+
 
 @dataclass(frozen=True)
 class Phantom:
@@ -51,8 +54,8 @@ class Phantom:
         Contrast and brightness of each acquired slice: gain * ideal + offset.
     cell_volumes_um3, nucleus_volumes_um3, nanoparticle_volumes_um3 : 1-D ndarray of float64
         Volume inside the imaged box at index label - 1, independent of the voxel grid: of cells
-        and nuclei by quadrature over their level sets on a grid of about 1/60 of a cell diameter,
-        of nanoparticles the sum of their balls.
+        and nuclei by counting points of a cubic grid, 72 along a mean cell diameter; of
+        nanoparticles the sum of their balls.
     """
 
     parameters: PhantomParameters
@@ -131,11 +134,16 @@ def _map(executor: Executor | None, function: Callable[[int], _T], numbers: rang
 def _stack(scene: Scene, rendered: Iterable[RenderedSlice]) -> RenderedSlice:
     """Fill whole volumes slice by slice."""
     shape = scene.parameters.shape
-    types = (np.uint8, np.uint8, np.uint32, np.uint32, np.uint32)
-    volumes = RenderedSlice(*(np.empty(shape, t) for t in types))
+    volumes = RenderedSlice(
+        np.empty(shape, np.uint8),
+        np.empty(shape, np.uint8),
+        np.empty(shape, np.uint32),
+        np.empty(shape, np.uint32),
+        np.empty(shape, np.uint32),
+    )
     for z, one in enumerate(rendered):
-        for volume, plane in zip(volumes, one, strict=True):
-            volume[z] = plane
+        for field in RenderedSlice._fields:
+            getattr(volumes, field)[z] = getattr(one, field)
     return volumes
 
 
@@ -151,32 +159,26 @@ def _renumber(owners: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[n
 def _tissue_volumes(
     scene: Scene, executor: Executor | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Volume in µm³ inside the imaged box of each cell and nucleus of the tissue."""
+    """Volume in µm³ inside the imaged box of each cell and nucleus of the tissue, by counting points."""
     step = np.array(spacing_um(scene.parameters.spacing_nm))
     extent = step * scene.parameters.shape
-    counts = np.maximum(np.rint(60 * extent / scene.parameters.cell_diameter_um).astype(int), 12)
-    sides = extent / counts
-    axes = [-s / 2 + (np.arange(n) + 0.5) * h for s, n, h in zip(step, counts, sides, strict=True)]
-    planes = _map(executor, partial(_plane_volumes, scene, axes, sides), range(int(counts[0])))
+    counts = np.maximum(np.rint(_POINTS * extent / scene.parameters.cell_diameter_um).astype(int), 12)
+    axes = [-s / 2 + (np.arange(n) + 0.5) * w / n for s, n, w in zip(step, counts, extent, strict=True)]
+    planes = _map(executor, partial(_count_points, scene, axes), range(int(counts[0])))
     cells, nuclei = zip(*planes, strict=True)
-    return np.sum(cells, axis=0), np.sum(nuclei, axis=0)
+    point = float(np.prod(extent / counts))
+    return np.sum(cells, axis=0) * point, np.sum(nuclei, axis=0) * point
 
 
-def _plane_volumes(
-    scene: Scene, axes: list[NDArray[np.float64]], sides: NDArray[np.float64], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One plane's share of the volumes: each point counts with the part of its box inside the surface."""
-    located = scene.tissue.locate_grid(axes[0][k : k + 1], axes[1], axes[2])
-    side = np.prod(sides) ** (1 / 3)
-    volumes = []
-    for owner, depth, count in (
-        (located.cell, located.cell_depth_um, len(scene.tissue.cells.seeds_um)),
-        (located.nucleus, located.nucleus_depth_um, len(scene.tissue.nuclei.centres_um)),
-    ):
-        covered = np.clip(depth / side + 0.5, 0, 1).astype(np.float64)
-        some = covered > 0
-        volumes.append(np.bincount(owner[some], covered[some], count) * np.prod(sides))
-    return volumes[0], volumes[1]
+def _count_points(
+    scene: Scene, axes: list[NDArray[np.float64]], plane: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    located = scene.tissue.locate_grid(axes[0][plane : plane + 1], axes[1], axes[2])
+    in_cell, in_nucleus = located.cell_depth_um > 0, located.nucleus_depth_um > 0
+    return (
+        np.bincount(located.cell[in_cell], minlength=len(scene.tissue.cells.seeds_um)),
+        np.bincount(located.nucleus[in_nucleus], minlength=len(scene.tissue.nuclei.centres_um)),
+    )
 
 
 def _components(
@@ -194,4 +196,4 @@ def _components(
     parents = np.zeros(count, np.uint32)
     inside = particles.cells >= 0
     parents[component[inside]] = label_of_cell[particles.cells[inside]]
-    return labels, parents, np.bincount(component, volumes, count)
+    return labels, parents, np.bincount(component, volumes, count).astype(np.float64)

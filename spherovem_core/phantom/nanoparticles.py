@@ -15,7 +15,7 @@ from spherovem_core.phantom.tissue import Tissue
 # Level-set distances are first order: keep this many radii away from a membrane.
 _SAFETY = 1.25
 _TRIES = 12
-_MAX_ROUNDS = 200
+_ROUNDS_OUTSIDE, _ROUNDS_INSIDE = 6, 200
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,16 @@ def place_nanoparticles(
     """
     placed = _empty()
     share = parameters.nanoparticle_extracellular_share
-    for outside, goal in ((True, share * target_um3), (False, target_um3)):
-        for round_number in range(_MAX_ROUNDS):
+    stages = ((True, share * target_um3, _ROUNDS_OUTSIDE), (False, target_um3, _ROUNDS_INSIDE))
+    for outside, goal, rounds in stages:
+        for round_number in range(rounds):
             missing = goal - _volume_in(placed, imaged)
             if missing <= 0:
                 break
             generator = np.random.default_rng((parameters.seed, 0xA0, int(outside), round_number))
-            grown = _grow_clusters(parameters, generator, lower_um, upper_um, missing)
+            # Few random places are in a cleft: try many more of them.
+            tried = missing * (60 if outside else 2)
+            grown = _grow_clusters(parameters, generator, lower_um, upper_um, tried)
             fitting = _fit(grown, tissue, outside=outside)
             merged = _disjoint(placed, fitting)
             placed = _trim(merged, len(placed), goal, imaged)
@@ -92,18 +95,18 @@ def _grow_clusters(
     upper: NDArray[np.float64],
     volume: float,
 ) -> Nanoparticles:
-    """Clusters at random places, of about twice the volume asked for."""
+    """Clusters at random places, of about the volume asked for."""
     mean = parameters.nanoparticle_cluster_size
     ball = np.pi / 6 * (parameters.nanoparticle_diameter_nm / 1000) ** 3
-    count = min(int(np.ceil(2 * volume / (ball * mean))) + 8, 20_000)
+    count = min(int(np.ceil(volume / (ball * mean))) + 8, 20_000)
     sizes = np.minimum(generator.geometric(1 / mean, count), int(5 * mean) + 1)
     clusters = np.repeat(np.arange(count), sizes)
     spread = np.clip(generator.standard_normal(clusters.size), -2.5, 2.5)
     radii = parameters.nanoparticle_diameter_nm / 2000 * (1 + parameters.nanoparticle_diameter_cv * spread)
     offsets = np.zeros((clusters.size, 3))
     _aggregate(clusters, radii, generator.random((clusters.size, _TRIES, 4)), offsets)
-    grey = parameters.nanoparticle_intensity
-    grey += parameters.nanoparticle_intensity_sd * generator.standard_normal(clusters.size)
+    spread = generator.standard_normal(clusters.size)
+    grey = parameters.nanoparticle_intensity + parameters.nanoparticle_intensity_sd * spread
     centres = generator.uniform(lower, upper, (count, 3))[clusters] + offsets
     return Nanoparticles(centres, radii, grey, clusters, np.full(clusters.size, -1))
 

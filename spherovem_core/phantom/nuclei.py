@@ -164,30 +164,34 @@ def _form(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate(
+def _locate(  # type: ignore[no-untyped-def]
     pz, py, px, cell, cell_depth, bulge, start, centres, metrics, clearance, blend, nucleus, depth
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     for n in range(pz.size):
         nucleus[n] = -1
         depth[n] = -100.0
         first, stop = start[cell[n]], start[cell[n] + 1]
         for k in range(first, stop):
             z, y, x = pz[n] - centres[k, 0], py[n] - centres[k, 1], px[n] - centres[k, 2]
-            gz = metrics[k, 0, 0] * z + metrics[k, 0, 1] * y + metrics[k, 0, 2] * x
-            gy = metrics[k, 1, 0] * z + metrics[k, 1, 1] * y + metrics[k, 1, 2] * x
-            gx = metrics[k, 2, 0] * z + metrics[k, 2, 1] * y + metrics[k, 2, 2] * x
-            rho = np.sqrt(max(z * gz + y * gy + x * gx, 1e-12))
-            inside = (1.0 - rho) * rho / np.sqrt(gz * gz + gy * gy + gx * gx + 1e-12) + bulge[n]
+            inside = _ellipsoid_depth(z, y, x, metrics[k]) + bulge[n]
             if stop - first == 2:
-                other = first + stop - 1 - k
-                az = centres[other, 0] - centres[k, 0]
-                ay = centres[other, 1] - centres[k, 1]
-                ax = centres[other, 2] - centres[k, 2]
-                length = np.sqrt(az * az + ay * ay + ax * ax)
-                inside = min(inside, length / 2 - (z * az + y * ay + x * ax) / length - clearance / 2)
+                away = centres[first + stop - 1 - k] - centres[k]
+                length = np.sqrt(np.sum(away**2))
+                middle = length / 2 - (z * away[0] + y * away[1] + x * away[2]) / length
+                inside = min(inside, middle - clearance / 2)
             limit = cell_depth[n] - clearance
             mix = min(max(0.5 + 0.5 * (limit - inside) / blend, 0.0), 1.0)
             inside = limit + (inside - limit) * mix - blend * mix * (1.0 - mix)
             if inside > depth[n]:
                 depth[n] = inside
                 nucleus[n] = k
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _ellipsoid_depth(z, y, x, metric):  # type: ignore[no-untyped-def]
+    """First-order distance to the surface of an ellipsoid, positive inside."""
+    gz = metric[0, 0] * z + metric[0, 1] * y + metric[0, 2] * x
+    gy = metric[1, 0] * z + metric[1, 1] * y + metric[1, 2] * x
+    gx = metric[2, 0] * z + metric[2, 1] * y + metric[2, 2] * x
+    rho = np.sqrt(max(z * gz + y * gy + x * gx, 1e-12))
+    return (1.0 - rho) * rho / np.sqrt(gz * gz + gy * gy + gx * gx + 1e-12)

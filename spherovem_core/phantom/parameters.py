@@ -41,7 +41,7 @@ class PhantomParameters(BaseModel):
         default=0.2, ge=0, le=1, description="Share of the contacts that open into a cleft."
     )
     extracellular_width_nm: float = Field(
-        default=450.0, ge=0, le=5000, description="Width in nm of the widest clefts between cells."
+        default=600.0, ge=0, le=5000, description="Width in nm of the widest clefts between cells."
     )
 
     nucleus_fraction: float = Field(
@@ -61,35 +61,35 @@ class PhantomParameters(BaseModel):
         default=0.002, ge=0, le=0.08, description="Share of the volume taken by nanoparticles."
     )
     nanoparticle_diameter_nm: float = Field(
-        default=220.0, ge=10, le=2000, description="Mean diameter in nm of a single nanoparticle."
+        default=320.0, ge=10, le=2000, description="Mean diameter in nm of a single nanoparticle."
     )
     nanoparticle_diameter_cv: float = Field(
         default=0.12, ge=0, le=0.3, description="Spread of the diameters relative to the mean."
     )
     nanoparticle_cluster_size: float = Field(
-        default=6.0, ge=1, le=100, description="Mean number of nanoparticles in a cluster."
+        default=5.0, ge=1, le=100, description="Mean number of nanoparticles in a cluster."
     )
     nanoparticle_extracellular_share: float = Field(
         default=0.03, ge=0, le=1, description="Share of the nanoparticles that lie outside cells."
     )
     nanoparticle_intensity: float = Field(
-        default=215.0, ge=0, le=255, description="Mean grey value of the nanoparticles."
+        default=220.0, ge=0, le=255, description="Mean grey value of the nanoparticles."
     )
     nanoparticle_intensity_sd: float = Field(
-        default=10.0, ge=0, le=60, description="Spread of that grey value from particle to particle."
+        default=8.0, ge=0, le=60, description="Spread of that grey value from particle to particle."
     )
 
     read_noise: float = Field(
-        default=5.0, ge=0, le=100, description="Standard deviation in grey values of the read noise."
+        default=3.5, ge=0, le=100, description="Standard deviation in grey values of the read noise."
     )
     shot_noise: float = Field(
-        default=6.0,
+        default=4.5,
         ge=0,
         le=100,
         description="Standard deviation of the shot noise at grey value 128; grows with the root.",
     )
     blur_nm: float = Field(
-        default=24.0, ge=0, le=1000, description="Standard deviation in nm of the detector's blur."
+        default=16.0, ge=0, le=1000, description="Standard deviation in nm of the detector's blur."
     )
     gain_drift: float = Field(
         default=0.03, ge=0, le=0.3, description="Spread of the contrast between slices, relative."

@@ -16,7 +16,7 @@ from spherovem_core.phantom.staining import CYTOPLASM, MEMBRANE, Stain, make_sta
 from spherovem_core.phantom.tissue import Tissue, grow_tissue
 from spherovem_core.spacing import spacing_um
 
-_ENDOSOME = CYTOPLASM + 14.0
+_ENDOSOME = CYTOPLASM + 10.0
 _ENDOSOME_ROOM_UM = 0.05
 
 
@@ -69,7 +69,9 @@ class Scene:
 
     def _axes(self, z: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         dz, dy, dx = spacing_um(self.parameters.spacing_nm)
-        rows, columns = (np.arange(-self.margin, n + self.margin) for n in self.parameters.shape[1:])
+        rows, columns = (
+            np.arange(-self.margin, n + self.margin, dtype=float) for n in self.parameters.shape[1:]
+        )
         return np.array([z * dz]), rows * dy, columns * dx
 
     def _draw_endosomes(self, image: NDArray[np.float32], axes: tuple[NDArray[np.float64], ...]) -> None:

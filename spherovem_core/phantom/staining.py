@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,16 @@ from spherovem_core.phantom.noise import SmoothNoise
 from spherovem_core.phantom.parameters import PhantomParameters
 from spherovem_core.phantom.tissue import Located
 
-Image = NDArray[np.float32]
+Image = NDArray[np.floating[Any]]
 
 MEMBRANE = 62.0
 CYTOPLASM = 128.0
-CLEFT = 158.0
+CLEFT = 146.0
 EUCHROMATIN = 134.0
 HETEROCHROMATIN = 92.0
 NUCLEOLUS = 78.0
 MITOCHONDRION = 96.0
-VESICLE = 156.0
+VESICLE = 148.0
 LYSOSOME = 84.0
 
 # Lattice steps in nm of the random fields that draw each kind of texture.
@@ -66,7 +67,9 @@ class Stain:
 
     def _cytoplasm(self, located: Located, noise: dict[str, Image], pixel: np.float32) -> Image:
         room = np.minimum(located.cell_depth_um, -located.nucleus_depth_um) - np.float32(0.09)
-        image = self.cell_greys[located.cell] + 6 * noise["cloud"] + 4 * noise["shade"] + 5 * noise["grain"]
+        image: Image = (
+            self.cell_greys[located.cell] + 6 * noise["cloud"] + 4 * noise["shade"] + 6 * noise["grain"]
+        )
         image = _blend(image, np.float32(CYTOPLASM - 34), 0.8 * _reticulum(noise, pixel))
         image = _organelle(image, _blob(noise["vesicles"], 2.0, 0.19), room, VESICLE, 88.0, pixel)
         image = _organelle(image, _blob(noise["lysosomes"], 2.2, 0.33), room, LYSOSOME, 70.0, pixel)
@@ -86,13 +89,13 @@ def make_stain(
         name: SmoothNoise((parameters.seed, 100 + n), step / 1000, tuple(lower_um), tuple(upper_um))
         for n, (name, step) in enumerate(_STEPS_NM.items())
     }
-    greys = CYTOPLASM + 5 * generator.standard_normal(cell_count)
+    greys = CYTOPLASM + 6 * generator.standard_normal(cell_count)
     return Stain(fields, greys.astype(np.float32), parameters.membrane_width_nm / 1000)
 
 
 def _coverage(depth_um: Image, pixel_um: np.float32) -> Image:
     """Share of a pixel that lies inside a surface, from the depth of its centre."""
-    return np.clip(depth_um / pixel_um + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(depth_um / pixel_um + np.float32(0.5), 0, 1))
 
 
 def _blend(under: Image, over: Image | np.float32, share: Image) -> Image:
@@ -117,14 +120,17 @@ def _tubes(noise: dict[str, Image]) -> Image:
     """Depth inside winding tubes of varying width: around the lines where two fields both vanish."""
     away = np.hypot(noise["mitochondria_a"], noise["mitochondria_b"])
     width = np.clip(0.3 + 0.45 * noise["mitochondria_width"], -0.1, 0.5)
-    return (width - away) * np.float32(0.62 / 1.2)
+    return np.asarray((width - away) * np.float32(0.62 / 1.2))
 
 
 def _reticulum(noise: dict[str, Image], pixel_um: np.float32) -> Image:
     """Coverage by stacks of thin sheets: level sets of one field, in the patches another one chooses."""
     phase = noise["reticulum"] * np.float32(2.6)
     sheet = np.abs(phase - np.round(phase)) * np.float32(0.7 / 2.6 / 1.2)
-    return _coverage(np.float32(0.02) - sheet, pixel_um) * np.clip(2 * noise["reticulum_patch"] - 0.6, 0, 1)
+    patch = np.clip(2 * noise["reticulum_patch"] - 0.6, 0, 1)
+    # Around the field's extremes the sheets would close to shells.
+    patch *= np.clip(3 - 2.5 * np.abs(noise["reticulum"]), 0, 1)
+    return np.asarray(_coverage(np.float32(0.02) - sheet, pixel_um) * patch)
 
 
 def _nucleus(depth_um: Image, noise: dict[str, Image]) -> Image:

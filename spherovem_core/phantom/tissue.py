@@ -68,16 +68,17 @@ class Tissue:
         points: list[NDArray[np.float32]],
         evaluate: Callable[[SmoothNoise], NDArray[np.float32]],
     ) -> Located:
+        z, y, x = points
         wavy = [p.copy() for p in points]
         for number, (amplitude, field) in enumerate(self.waves):
             wavy[number % 3] += np.float32(amplitude) * evaluate(field)
-        cell, depth = self.cells.locate(*wavy)
+        cell, depth = self.cells.locate(wavy[0], wavy[1], wavy[2])
         opening = (evaluate(self.clefts) - np.float32(self.cleft_threshold)) / np.float32(_CLEFT_RAMP)
         depth -= np.float32(self.cleft_half_width_um) * np.clip(opening, 0, 1)
         bulge = np.zeros_like(depth)
         for amplitude, field in self.bulges:
             bulge += np.float32(amplitude) * evaluate(field)
-        nucleus, nucleus_depth = self.nuclei.locate(*points, cell, depth, bulge)
+        nucleus, nucleus_depth = self.nuclei.locate(z, y, x, cell, depth, bulge)
         return Located(cell, depth, nucleus, nucleus_depth)
 
 
