@@ -42,6 +42,18 @@ class IngestParameters(StageParameters):
         le=1.0,
         description="A slice with at least this share of voxels of one value counts as blank or saturated.",
     )
+    max_filled_slices: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Longest run of bad slices that is filled from its neighbours; a longer one stops the run.",
+    )
+    slice_number_step: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="By how much the number in the slices' names rises from one slice to the next.",
+    )
 
 
 class DenoiseParameters(StageParameters):

@@ -1,0 +1,137 @@
+"""Checks over a whole acquisition; each gives the problems it finds."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spherovem_core.errors import ParameterError
+from spherovem_core.ingest.description import Description
+from spherovem_core.ingest.inspection import FileReport
+from spherovem_core.ingest.numbering import ranges
+from spherovem_core.ingest.ordering import OrderedSlices
+from spherovem_core.ingest.problems import Problem
+from spherovem_core.ingest.slice_file import SliceFile
+from spherovem_core.ingest.sources import FILE_THREADS
+from spherovem_core.ingest.stack import SliceStack
+from spherovem_core.ingest.voxel_size import VoxelSize, combine, differs, spacing_of, what_is_missing
+
+Kind = tuple[tuple[int, int], np.dtype[Any]]
+
+
+def slice_kind(file: SliceFile, databars: Mapping[Path, int]) -> Kind:
+    """Shape with the databar cut off, and type in native byte order.
+
+    Raises
+    ------
+    ParameterError
+        If the databar leaves nothing of the slice.
+    """
+    rows, columns = file.shape
+    rows -= databars[file.path]
+    if rows < 1:
+        raise ParameterError(
+            f"databar_rows = {databars[file.path]} leaves nothing of {file.name} with its {file.shape[0]} rows"
+        )
+    return (rows, columns), file.dtype.newbyteorder("=")
+
+
+def usual_kind(files: Sequence[SliceFile | None], databars: Mapping[Path, int]) -> Kind:
+    """Shape and type of most slices; of the first ones where two are as frequent."""
+    kinds = [slice_kind(file, databars) for file in files if file is not None and not file.fault]
+    return Counter(kinds).most_common(1)[0][0] if kinds else ((0, 0), np.dtype(np.uint8))
+
+
+def misfits(
+    files: Sequence[SliceFile | None], databars: Mapping[Path, int], usual: Kind
+) -> Iterator[Problem]:
+    """Slices of another shape or type than most."""
+    sound = [(file, slice_kind(file, databars)) for file in files if file is not None and not file.fault]
+    (rows, columns), dtype = usual
+    others = f"the other {sum(kind == usual for _, kind in sound)} slices"
+    for file, (shape, own_dtype) in sound:
+        if shape != usual[0]:
+            found = f"{shape[0]} × {shape[1]} pixels, {others} have {rows} × {columns}"
+        elif own_dtype != dtype:
+            found = f"pixels of type {own_dtype}, {others} have {dtype}"
+        else:
+            continue
+        yield Problem(f"{found}; export all slices alike", file.name)
+
+
+def absent_slices(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
+    """Slices that are missing or truncated; runs of them that are too long to be filled."""
+    missing = [n for n, file in zip(ordered.numbers, ordered.files, strict=True) if file is None]
+    if missing:
+        numbers = "slice number" if len(missing) == 1 else f"{len(missing)} slice numbers"
+        yield Problem(f"{numbers} missing: {ranges(missing)}", fillable=True)
+    for file in ordered.files:
+        if file is not None and file.fault:
+            yield Problem(file.fault, file.name, fillable=True)
+    bad = [file is None or bool(file.fault) for file in ordered.files]
+    for is_bad, run in groupby(zip(bad, ordered.numbers, strict=True), key=lambda pair: pair[0]):
+        numbers_of_run = [number for _, number in run]
+        if is_bad and len(numbers_of_run) > longest:
+            yield Problem(
+                f"slices {numbers_of_run[0]} to {numbers_of_run[-1]} are missing or truncated, more than "
+                f"max_filled_slices = {longest} in a row"
+            )
+
+
+def count_problems(ordered: OrderedSlices, description: Description) -> Iterator[Problem]:
+    """Another number of slices than ``acquisition.json`` states: some are missing at an end of the stack."""
+    found, stated = len(ordered.files), description.slice_count
+    if stated is not None and found != stated:
+        yield Problem(
+            f"acquisition.json states slice_count = {stated}, but the numbers run from {ordered.numbers[0]} to "
+            f"{ordered.numbers[-1]}, {found} slices; add the others, or correct slice_count to go on without them"
+        )
+
+
+def spacing_problems(
+    size: VoxelSize, reports: Sequence[FileReport], *, trust_resolution_tags: bool
+) -> Iterator[Problem]:
+    """No spacing, or a voxel size that changes from file to file where the spacing is taken from the files."""
+    if spacing_of(size) is None:
+        missing = what_is_missing(size)
+        pixel = reports[0].untrusted_pixel
+        if size.yx_nm is None and pixel is not None and pixel.yx_nm and not trust_resolution_tags:
+            missing += (
+                f" (the resolution tags say y, x = {pixel.yx_nm[0]:g}, {pixel.yx_nm[1]:g} nm, on most instruments "
+                "the screen's dpi; trust_resolution_tags takes them)"
+            )
+        yield Problem(missing, about="spacing")
+
+
+def changing_voxel_size(reports: Sequence[FileReport]) -> Iterator[Problem]:
+    """Files whose metadata give another voxel size than those of the first one."""
+    sizes = [(report.path.name, combine(report.voxel_sizes)) for report in reports]
+    known = [(name, size) for name, size in sizes if size.says_something]
+    for name, size in known[1:]:
+        if differs(size, known[0][1]):
+            yield Problem(
+                f"voxel size {_words(size)}, in {known[0][0]} it is {_words(known[0][1])}; "
+                "magnification must not change: split the acquisition, or pass spacing_nm",
+                name,
+            )
+
+
+def _words(size: VoxelSize) -> str:
+    values = (size.z_nm, *(size.yx_nm or (None, None)))
+    return "(" + ", ".join("?" if value is None else f"{value:g}" for value in values) + ") nm"
+
+
+def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:
+    """Read every slice that has no known problem, and give those that are blank, saturated or cannot be decoded."""
+    places = [z for z, file in enumerate(stack.files) if file and not known & {file.name, file.path.name}]
+    with ThreadPoolExecutor(FILE_THREADS) as threads:
+        readings = threads.map(lambda z: stack.acquire(z).reason, places)
+        return [
+            Problem(reason, stack.slice_name(z), fillable=True)
+            for z, reason in zip(places, readings, strict=True)
+            if reason
+        ]

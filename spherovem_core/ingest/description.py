@@ -1,0 +1,81 @@
+"""``acquisition.json``: what the operator or the microscope's software says about an acquisition."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spherovem_core.ingest.problems import Problem
+from spherovem_core.ingest.sources import DESCRIPTION, description_path
+from spherovem_core.ingest.voxel_size import VoxelSize
+
+
+@dataclass(frozen=True)
+class Description:
+    """Content of ``acquisition.json``; empty where there is none.
+
+    Attributes
+    ----------
+    content
+        Everything it says, kept in the array's history.
+    voxel_size
+        From ``spacing_nm`` = [z, y, x] in nm. [60, null, null] leaves y and x to the TIFF metadata, for
+        instruments that store the pixel size but not the slice thickness.
+    slice_count
+        Slices the acquisition should have.
+    problems
+        What in it cannot be used.
+    """
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+    voxel_size: VoxelSize | None = None
+    slice_count: int | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def read_description(source: Path) -> Description:
+    """Read the description in the source folder or beside the multi-page file."""
+    path = description_path(source)
+    if not path.is_file():
+        return Description()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return Description(problems=(_problem(f"is not valid JSON ({error}); correct or remove it"),))
+    if not isinstance(content, dict):
+        return Description(problems=(_problem('holds no object; expected {"spacing_nm": [z, y, x]}'),))
+    problems = []
+    voxel_size = count = None
+    if (spacing := content.get("spacing_nm")) is not None:
+        voxel_size = _voxel_size(spacing)
+        if voxel_size is None:
+            problems.append(
+                _problem(f"spacing_nm is {spacing!r}; expected three positive numbers [z, y, x] in nm")
+            )
+    if (stated := content.get("slice_count")) is not None:
+        if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0:
+            count = stated
+        else:
+            problems.append(_problem(f"slice_count is {stated!r}; expected a positive whole number"))
+    return Description(content, voxel_size, count, tuple(problems))
+
+
+def _voxel_size(spacing: object) -> VoxelSize | None:
+    if not isinstance(spacing, list) or len(spacing) != 3:
+        return None
+    if not all(value is None or _is_length(value) for value in spacing):
+        return None
+    z, y, x = spacing
+    return VoxelSize.from_axes(z, y, x, DESCRIPTION)
+
+
+def _is_length(value: object) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    )
+
+
+def _problem(found: str) -> Problem:
+    return Problem(found, DESCRIPTION, about="description")

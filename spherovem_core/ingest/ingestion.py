@@ -1,0 +1,125 @@
+"""Read, check and write an acquisition slice by slice, all three at once."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from spherovem_core.blocks import Block, BlockSink, map_blocks, slab_grid
+from spherovem_core.errors import BadSlicesError
+from spherovem_core.execution import Execution
+from spherovem_core.ingest.intensities import Intensities, find_outliers
+from spherovem_core.ingest.problems import Problem, acquisition_error
+from spherovem_core.ingest.stack import SliceStack
+
+FAULTS = ("missing", "blank", "truncated", "saturated")
+INTENSITIES = ("mean", "std", "p1", "p50", "p99")
+
+
+@dataclass(frozen=True)
+class CheckedSlice:
+    """What the pass keeps of a slice: no pixels."""
+
+    intensities: Intensities | None
+    fault: str
+    problem: Problem | None = None
+
+
+def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd.DataFrame:
+    """Copy a stack into an array, checking each slice's pixels on the way.
+
+    Each worker reads, decodes, counts and writes whole slices, so that all of it overlaps and a few slices are in memory.
+    On a resumed run only what is not yet written is written; the table is computed from the source again.
+
+    Parameters
+    ----------
+    stack
+        As opened by `open_stack`.
+    sink
+        Takes one block a slice; `write` is called from the workers. Not committed here: nothing counts as complete
+        before this function has returned.
+    execution
+        Its executor if that is of threads, else as many threads as it has workers: what takes time here runs outside
+        Python's lock, and open files and the sink do not travel between processes.
+
+    Returns
+    -------
+    DataFrame
+        One row a slice: ``file`` (empty if missing), ``z``, ``intensity_mean``, ``intensity_std``, ``intensity_p1``,
+        ``intensity_p50``, ``intensity_p99`` in grey values of the slice as acquired (NaN if missing or truncated), and
+        the flags ``missing``, ``blank``, ``truncated``, ``saturated``, ``outlier``. An outlier is only marked, the other
+        four have been filled from their neighbours.
+
+    Raises
+    ------
+    BadSlicesError
+        After all slices have been read, with all that are bad: any with `on_bad_slice` ``error``, those that cannot be
+        filled with ``interpolate``.
+    """
+    blocks = slab_grid(stack.shape, 1)
+    pending = {block.key for block in sink.pending(blocks)}
+    failed = threading.Event()
+
+    def ingest_slice(block: Block) -> CheckedSlice:
+        # After the first problem the rest is only checked: the array will not count anyway.
+        write = block.key in pending and not failed.is_set()
+        checked = _ingest_slice(stack, block, sink if write else None)
+        if checked.problem:
+            failed.set()
+        return checked
+
+    slices: list[CheckedSlice] = []
+    with _threads(execution) as executor:
+        ahead = 2 * execution.workers + 2
+        for _, checked in map_blocks(ingest_slice, blocks, executor=executor, ahead=ahead):
+            slices.append(checked)
+            execution.report(len(slices), len(blocks))
+    problems = [checked.problem for checked in slices if checked.problem]
+    if problems:
+        raise acquisition_error(stack.source, problems)
+    return _table(stack, slices)
+
+
+def _ingest_slice(stack: SliceStack, block: Block, sink: BlockSink | None) -> CheckedSlice:
+    z = block.core[0].start
+    reading = stack.acquire(z)
+    values = reading.values
+    if reading.fault:
+        if stack.parameters.on_bad_slice == "error":
+            problem = Problem(reading.reason, stack.slice_name(z), fillable=True)
+            return CheckedSlice(reading.intensities, reading.fault, problem)
+        try:
+            values = stack.fill(z)
+        except BadSlicesError as error:
+            return CheckedSlice(reading.intensities, reading.fault, Problem(str(error)))
+    if sink is not None and values is not None:
+        sink.write(block, values[np.newaxis])
+    return CheckedSlice(reading.intensities, reading.fault)
+
+
+@contextmanager
+def _threads(execution: Execution) -> Iterator[Executor | None]:
+    if execution.executor is None or isinstance(execution.executor, ThreadPoolExecutor):
+        yield execution.executor
+        return
+    with ThreadPoolExecutor(max(1, execution.workers)) as executor:
+        yield executor
+
+
+def _table(stack: SliceStack, slices: Sequence[CheckedSlice]) -> pd.DataFrame:
+    table = pd.DataFrame({"file": [stack.slice_name(z) for z in range(len(slices))], "z": range(len(slices))})
+    for name in INTENSITIES:
+        table[f"intensity_{name}"] = [
+            np.nan if s.intensities is None else getattr(s.intensities, name) for s in slices
+        ]
+    for fault in FAULTS:
+        table[fault] = [s.fault == fault for s in slices]
+    judged = ~table[list(FAULTS)].any(axis=1)
+    table["outlier"] = find_outliers(
+        table["intensity_mean"].where(judged), table["intensity_std"].where(judged)
+    )
+    return table

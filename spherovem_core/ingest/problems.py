@@ -1,0 +1,74 @@
+"""Everything that is wrong with an acquisition, said at once."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from spherovem_core.errors import AcquisitionError, BadSlicesError, MissingSpacingError
+
+MAX_LINES = 20
+MAX_NAMES = 6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    found
+        What was found, what was expected, what to do.
+    file
+        Name of the file it concerns; empty where it concerns the acquisition.
+    fillable
+        Whether ``on_bad_slice = interpolate`` gets over it.
+    about
+        Decides which error is raised when there is nothing else.
+    """
+
+    found: str
+    file: str = ""
+    fillable: bool = False
+    about: Literal["slices", "spacing", "description"] = "slices"
+
+
+def acquisition_error(source: Path, problems: Sequence[Problem]) -> AcquisitionError:
+    """Make one error of all problems: one line each, files with the same problem together."""
+    abouts = {problem.about for problem in problems}
+    error = AcquisitionError
+    if "slices" in abouts:
+        error = BadSlicesError
+    elif "spacing" in abouts:
+        error = MissingSpacingError
+    lines = _lines(problems, source.name)
+    if len(lines) == 1:
+        text = f"{source.name}: {lines[0]}"
+    else:
+        shown = [f"  - {line}" for line in lines[:MAX_LINES]]
+        if len(lines) > MAX_LINES:
+            shown.append(f"  - and {len(lines) - MAX_LINES} more")
+        text = "\n".join([f"{source.name}: {len(lines)} problems:", *shown])
+    if any(problem.fillable for problem in problems):
+        text += (
+            "\nRepair these files or acquire them again; on_bad_slice = interpolate fills missing, truncated, blank and "
+            "saturated slices from their neighbours"
+        )
+    return error(text)
+
+
+def _lines(problems: Sequence[Problem], source: str) -> list[str]:
+    files = defaultdict(list)
+    for problem in problems:
+        files[problem.found].append(problem.file)
+    return [
+        _line(found, [name for name in names if name not in ("", source)]) for found, names in files.items()
+    ]
+
+
+def _line(found: str, names: Sequence[str]) -> str:
+    if not names:
+        return found
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{', '.join(names[:MAX_NAMES])}{more}: {found}"

@@ -1,0 +1,136 @@
+"""What instruments and image programs write about voxel size and databar into a TIFF."""
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+from tifffile import TiffFile, TiffPage
+
+from spherovem_core.ingest.units import length_nm
+from spherovem_core.ingest.voxel_size import VoxelSize
+
+GATAN_UNITS = (65003, 65004, 65005)
+GATAN_SCALES = (65009, 65010, 65011)
+RESOLUTION_UNITS = {2: "inch", 3: "cm"}
+
+
+def voxel_sizes(tif: TiffFile, *, trust_resolution_tags: bool = False) -> tuple[VoxelSize, ...]:
+    """Collect what a TIFF says about its voxel size.
+
+    Parameters
+    ----------
+    tif
+        An open file with at least one page.
+    trust_resolution_tags
+        Take the baseline resolution tags too. Most instruments leave the screen's dpi there.
+
+    Returns
+    -------
+    tuple of VoxelSize
+        The most trusted first: OME, ImageJ, FEI/Thermo, Zeiss, Gatan, resolution tags. Those that say nothing are left out.
+    """
+    page = tif.pages[0]
+    sizes = [_ome(tif), _imagej(tif, page), _fei(tif), _zeiss(tif, page), _gatan(page)]
+    if trust_resolution_tags:
+        sizes.append(resolution_voxel_size(page))
+    return tuple(size for size in sizes if size is not None and size.says_something)
+
+
+def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
+    """Find the Pixels element of the OME metadata; None where there is no sound one."""
+    if not tif.is_ome:
+        return None
+    try:
+        return ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
+    except ElementTree.ParseError:
+        return None
+
+
+def databar_rows(tif: TiffFile) -> int:
+    """Rows of the databar below the image, by FEI/Thermo metadata; 0 where it says nothing of one."""
+    if not tif.is_fei:
+        return 0
+    image_rows = (tif.fei_metadata or {}).get("Image", {}).get("ResolutionY")
+    rows = int(tif.pages[0].shape[0])
+    return rows - image_rows if isinstance(image_rows, int) and 0 < image_rows < rows else 0
+
+
+def slice_index(page: TiffPage) -> int | None:
+    """Number that a Zeiss microscope gave the slice while milling; None where there is none."""
+    metadata = page.tags.valueof("CZ_SEM")
+    entry = metadata.get("ap_fib_slice_index") if isinstance(metadata, dict) else None
+    return entry[1] if isinstance(entry, tuple) and isinstance(entry[1], int) and entry[1] > 0 else None
+
+
+def resolution_voxel_size(page: TiffPage) -> VoxelSize:
+    """Pixel size by the baseline resolution tags."""
+    unit = RESOLUTION_UNITS.get(int(page.resolutionunit))
+    x, y = (length_nm(_inverse(pixels), unit) for pixels in page.resolution)
+    return VoxelSize.from_axes(None, y, x, "resolution tags")
+
+
+def _ome(tif: TiffFile) -> VoxelSize | None:
+    pixels = ome_pixels(tif)
+    if pixels is None:
+        return None
+    z, y, x = (
+        length_nm(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        for axis in "ZYX"
+    )
+    return VoxelSize.from_axes(z, y, x, "OME metadata")
+
+
+def _imagej(tif: TiffFile, page: TiffPage) -> VoxelSize | None:
+    if not tif.is_imagej:
+        return None
+    metadata = tif.imagej_metadata or {}
+    unit = metadata.get("unit")
+    spacing = metadata.get("spacing")
+    # ImageJ writes a negative spacing for stacks that are numbered from the far end.
+    z = length_nm(abs(spacing), metadata.get("zunit", unit)) if isinstance(spacing, int | float) else None
+    x, y = (_inverse(pixels) for pixels in page.resolution)
+    return VoxelSize.from_axes(
+        z, length_nm(y, metadata.get("yunit", unit)), length_nm(x, unit), "ImageJ metadata"
+    )
+
+
+def _fei(tif: TiffFile) -> VoxelSize | None:
+    if not tif.is_fei:
+        return None
+    scan = (tif.fei_metadata or {}).get("Scan", {})
+    y, x = (length_nm(scan.get(name), "m") for name in ("PixelHeight", "PixelWidth"))
+    return VoxelSize.from_axes(None, y, x, "FEI metadata")
+
+
+def _zeiss(tif: TiffFile, page: TiffPage) -> VoxelSize | None:
+    if not tif.is_sem:
+        return None
+    metadata = tif.sem_metadata or {}
+    z = _zeiss_length(metadata, "ap_fib_slice_height")
+    pixel = _zeiss_length(metadata, "ap_image_pixel_size")
+    if pixel is not None:
+        return VoxelSize(z, (pixel, pixel), "Zeiss metadata")
+    # Old files know only ap_pixel_size, which is of the screen; the field of view is the image's.
+    height, width = _zeiss_length(metadata, "ap_height"), _zeiss_length(metadata, "ap_width")
+    rows, columns = page.shape[:2]
+    y = None if height is None else height / rows
+    x = None if width is None else width / columns
+    return VoxelSize.from_axes(z, y, x, "Zeiss metadata (field of view)")
+
+
+def _zeiss_length(metadata: dict[str, Any], key: str) -> float | None:
+    entry = metadata.get(key)
+    return length_nm(entry[1], entry[2]) if isinstance(entry, tuple) and len(entry) > 2 else None
+
+
+def _gatan(page: TiffPage) -> VoxelSize | None:
+    if GATAN_SCALES[0] not in page.tags:
+        return None
+    x, y, z = (
+        length_nm(page.tags.valueof(scale), page.tags.valueof(unit))
+        for scale, unit in zip(GATAN_SCALES, GATAN_UNITS, strict=True)
+    )
+    return VoxelSize.from_axes(z, y, x, "Gatan metadata")
+
+
+def _inverse(pixels: float) -> float | None:
+    return 1.0 / pixels if pixels else None

@@ -1,0 +1,75 @@
+"""The voxel size, put together from the sources that know a part of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spherovem_core.spacing import SpacingNm
+
+REMEDY = "pass spacing_nm (z, y, x) or add it to acquisition.json"
+
+
+@dataclass(frozen=True)
+class VoxelSize:
+    """What one source says about the voxel size, in nm.
+
+    Attributes
+    ----------
+    z_nm
+        Distance of two slices; None where the source does not know it.
+    yx_nm
+        Pixel height and width; None where the source does not know them both.
+    origin
+        The source, in words.
+    """
+
+    z_nm: float | None
+    yx_nm: tuple[float, float] | None
+    origin: str
+
+    @classmethod
+    def from_axes(
+        cls, z_nm: float | None, y_nm: float | None, x_nm: float | None, origin: str
+    ) -> "VoxelSize":
+        """Make one of three numbers; y without x, or x without y, is worth nothing."""
+        return cls(z_nm, None if y_nm is None or x_nm is None else (y_nm, x_nm), origin)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it knows z, or y and x."""
+        return self.z_nm is not None or self.yx_nm is not None
+
+
+def combine(sizes: Sequence[VoxelSize]) -> VoxelSize:
+    """Take z, and y with x, each from the first source that knows it."""
+    depth = next((size for size in sizes if size.z_nm is not None), None)
+    pixel = next((size for size in sizes if size.yx_nm is not None), None)
+    if depth is None or pixel is None or depth is pixel:
+        found = depth or pixel
+        return found or VoxelSize(None, None, "")
+    return VoxelSize(depth.z_nm, pixel.yx_nm, f"z: {depth.origin}; y, x: {pixel.origin}")
+
+
+def spacing_of(size: VoxelSize) -> SpacingNm | None:
+    """(dz, dy, dx) in nm, or None where an axis is missing."""
+    if size.z_nm is None or size.yx_nm is None:
+        return None
+    y, x = size.yx_nm
+    return float(size.z_nm), float(y), float(x)
+
+
+def what_is_missing(size: VoxelSize) -> str:
+    """Say which axis of an incomplete voxel size is missing, and what to do."""
+    if size.yx_nm is not None:
+        y, x = size.yx_nm
+        return f"z spacing is missing ({size.origin}: y, x = {y:g}, {x:g} nm); {REMEDY}"
+    if size.z_nm is not None:
+        return f"pixel size is missing ({size.origin}: z = {size.z_nm:g} nm); {REMEDY}"
+    return f"no voxel size: not given, none in acquisition.json, none in the TIFF metadata; {REMEDY}"
+
+
+def differs(size: VoxelSize, other: VoxelSize, tolerance: float = 1e-3) -> bool:
+    """Whether two voxel sizes that should be the same are not; what one does not know is not compared."""
+    pairs = [(size.z_nm, other.z_nm)]
+    if size.yx_nm is not None and other.yx_nm is not None:
+        pairs += zip(size.yx_nm, other.yx_nm, strict=True)
+    return any(a is not None and b is not None and abs(a - b) > tolerance * abs(b) for a, b in pairs)

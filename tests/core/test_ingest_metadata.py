@@ -1,0 +1,241 @@
+"""Voxel size and databar as instruments and image programs write them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from ingest_samples import SHAPE, SPACING_NM, textured, write_slices
+
+from spherovem_core.errors import AcquisitionError, BadSlicesError, MissingSpacingError
+from spherovem_core.ingest import open_stack
+from spherovem_core.ingest.units import length_nm
+from spherovem_core.ingest.vendor_metadata import databar_rows, slice_index, voxel_sizes
+from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
+from spherovem_core.parameters import IngestParameters
+
+DEFAULT = IngestParameters()
+
+
+UNITS = [
+    ("nm", 1),
+    ("µm", 1e3),
+    ("μm", 1e3),
+    ("\\u00B5m", 1e3),
+    ("micron", 1e3),
+    ("microns", 1e3),
+    ("um\x00", 1e3),
+    ("Å", 0.1),
+    ("mm", 1e6),
+    ("inch", 2.54e7),
+    ("m", 1e9),
+]
+
+
+@pytest.mark.parametrize(("unit", "nm"), UNITS)
+def test_units(unit: str, nm: float) -> None:
+    assert length_nm(2.5, unit) == pytest.approx(2.5 * nm)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"),
+    [(1.0, "pixel"), (1.0, "s"), (1.0, None), (0.0, "nm"), (-3, "nm"), (float("nan"), "nm"), ("", "nm"), (None, "nm")],
+)  # fmt: skip
+def test_what_is_no_length(value: Any, unit: Any) -> None:
+    assert length_nm(value, unit) is None
+
+
+def vendor_size(path: Path, **options: bool) -> VoxelSize:
+    with tifffile.TiffFile(path) as tif:
+        return combine(voxel_sizes(tif, **options))
+
+
+VENDOR_FILES = [
+    # file, z, y, x in nm; the values are those of the table in the data's README, to the digits the files give
+    ("FEI-Helios-Ebeam-8bits.tif", None, 3372.4, 3372.4),
+    ("FEI-Helios-Ebeam-16bits.tif", None, 3372.4, 3372.4),
+    ("test_tiff_Zeiss_SEM_1k.tif", None, 2615.0, 2615.0),
+    ("ZEISS_SEM_multipage.tif", 60.0, 12.33, 12.33),
+    # 5.965 µm over 512 columns; ap_pixel_size says 5.825 nm, half of it, for a screen of 1024
+    ("test_tiff_Zeiss_SEM_512pix.tif", None, 4474 / 384, 5965 / 512),
+    ("test_loading_image_saved_with_imageJ.tif", None, 1000 / 5.928571, 1000 / 5.928571),
+    ("test_loading_image_saved_with_imageJ_stack.tif", 2500.0, 1000 / 5.928571, 1000 / 5.928571),
+    ("test_loading_image_saved_with_DM.tif", None, 168.6747, 168.6747),
+    # the stack's third axis is in seconds
+    ("test_loading_image_saved_with_DM_stack.tif", None, 1686.7400, 168.6740),
+]
+
+
+@pytest.mark.parametrize(("name", "z", "y", "x"), VENDOR_FILES)
+def test_vendor_files(shared_data: Path, name: str, z: float | None, y: float, x: float) -> None:
+    size = vendor_size(shared_data / "tiff_vendor" / name)
+    assert size.z_nm == (None if z is None else pytest.approx(z))
+    assert size.yx_nm == pytest.approx((y, x))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FEI-Helios-navcam.tif",
+        "test_loading_image_saved_with_imageJ_no_scale.tif",
+        "test_loading_image_saved_with_imageJ_stack_no_scale.tif",
+    ],
+)
+def test_vendor_files_without_a_voxel_size(shared_data: Path, name: str) -> None:
+    path = shared_data / "tiff_vendor" / name
+    assert not vendor_size(path).says_something
+    with pytest.raises(AcquisitionError, match="no voxel size"):
+        open_stack(path, DEFAULT)
+
+
+FEI_ROWS = [
+    ("FEI-Helios-Ebeam-8bits.tif", 442),
+    ("FEI-Helios-Ebeam-16bits.tif", 442),
+    ("FEI-Helios-navcam.tif", 512),
+]
+
+
+@pytest.mark.parametrize(("name", "rows"), FEI_ROWS)
+def test_fei_databar_is_cut(shared_data: Path, name: str, rows: int) -> None:
+    path = shared_data / "tiff_vendor" / name
+    stack = open_stack(path, IngestParameters(spacing_nm=SPACING_NM))
+    whole = tifffile.imread(path)
+    assert stack.shape == (1, rows, whole.shape[1])
+    # The image in these test files has been blanked, so that read_slice would refuse it.
+    np.testing.assert_array_equal(stack.acquire(0).values, whole[:rows])
+    with tifffile.TiffFile(path) as tif:
+        assert databar_rows(tif) == whole.shape[0] - rows
+    assert open_stack(path, IngestParameters(spacing_nm=SPACING_NM, databar_rows=0)).shape[1] == len(whole)
+
+
+def test_zeiss_pages_carry_their_slice_numbers(shared_data: Path) -> None:
+    path = shared_data / "tiff_vendor" / "ZEISS_SEM_multipage.tif"
+    with tifffile.TiffFile(path) as tif:
+        assert [slice_index(page) for page in tif.pages] == [2, 5]
+    with pytest.raises(BadSlicesError, match="2 slice numbers missing: 3, 4"):
+        open_stack(path, DEFAULT)
+    stack = open_stack(path, IngestParameters(on_bad_slice="interpolate"))
+    assert stack.numbers == (2, 3, 4, 5)
+    assert stack.missing.tolist() == [False, True, True, False]
+    assert stack.spacing_nm == pytest.approx((60.0, 12.33, 12.33))
+    first, last = tifffile.imread(path).astype(float)
+    np.testing.assert_allclose(stack.read_slice(1), first + (last - first) / 3, atol=0.51)
+    np.testing.assert_allclose(stack.read_slice(2), first + (last - first) * 2 / 3, atol=0.51)
+
+
+def test_gatan_and_imagej_floats_are_refused_by_name(shared_data: Path) -> None:
+    for name in ("test_loading_image_saved_with_DM_stack.tif", "test_loading_image_saved_with_imageJ.tif"):
+        with pytest.raises(BadSlicesError, match=f"{name}.*float32.*expected.*uint8 or uint16"):
+            open_stack(shared_data / "tiff_vendor" / name, IngestParameters(spacing_nm=SPACING_NM))
+
+
+OME = {
+    "axes": "ZYX",
+    "PhysicalSizeX": 0.012,
+    "PhysicalSizeXUnit": "µm",
+    "PhysicalSizeY": 10,
+    "PhysicalSizeYUnit": "nm",
+}
+OME_Z = {"PhysicalSizeZ": 5e-5, "PhysicalSizeZUnit": "mm"}
+
+
+def test_ome_units_differ_by_axis(tmp_path: Path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, textured(), metadata={**OME, **OME_Z})
+    stack = open_stack(path, DEFAULT)
+    assert stack.spacing_nm == pytest.approx(SPACING_NM)
+    assert stack.spacing_origin == "OME metadata"
+
+
+def test_x_and_y_without_z_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, textured(), metadata=OME)
+    with pytest.raises(
+        MissingSpacingError, match=r"z spacing is missing \(OME metadata: y, x = 10, 12 nm\); pass spacing_nm"
+    ):
+        open_stack(path, DEFAULT)
+
+
+@pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m"])
+def test_imagej_hyperstack(tmp_path: Path, unit: str) -> None:
+    path = tmp_path / "stack.tif"
+    options = {"resolution": (1 / 0.012, 1 / 0.010), "metadata": {"spacing": 0.05, "unit": unit}}
+    tifffile.imwrite(path, textured(), imagej=True, **options)
+    stack = open_stack(path, DEFAULT)
+    # Resolutions are stored as fractions of 32-bit integers.
+    assert stack.spacing_nm == pytest.approx(SPACING_NM, rel=1e-6)
+    np.testing.assert_array_equal(stack.read_slice(3), textured()[3])
+
+
+def test_imagej_resolution_of_zero_is_no_voxel_size(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, textured(), imagej=True, resolution=((0, 1), (0, 1)), metadata={"unit": "um"})
+    with pytest.raises(MissingSpacingError, match="no voxel size"):
+        open_stack(path, DEFAULT)
+
+
+def test_order_of_sources(tmp_path: Path) -> None:
+    """Argument before acquisition.json before metadata; z and pixel may be from different ones."""
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, textured(), metadata={**OME, **OME_Z})
+    description = tmp_path / "acquisition.json"
+    description.write_text(json.dumps({"spacing_nm": [70, None, None]}))
+    stack = open_stack(path, DEFAULT)
+    assert stack.spacing_nm == pytest.approx((70.0, 10.0, 12.0))
+    assert stack.spacing_origin == "z: acquisition.json; y, x: OME metadata"
+    description.write_text(json.dumps({"spacing_nm": [70, 8, 9], "instrument": "GeminiSEM"}))
+    stack = open_stack(path, DEFAULT)
+    assert (stack.spacing_nm, stack.spacing_origin) == ((70.0, 8.0, 9.0), "acquisition.json")
+    assert stack.metadata["acquisition"]["instrument"] == "GeminiSEM"
+    stack = open_stack(path, IngestParameters(spacing_nm=(3, 2, 1)))
+    assert (stack.spacing_nm, stack.spacing_origin) == ((3.0, 2.0, 1.0), "argument")
+
+
+USELESS = [
+    '{"spacing_nm": [0, 10, 10]}',
+    '{"spacing_nm": [10, 10]}',
+    '{"spacing_nm": "10 nm"}',
+    '{"spacing_nm": [-1, 2, 2]}',
+    '{"spacing_nm": [50, NaN, 10]}',
+    '{"spacing_nm": [50, true, 10]}',
+    '{"spacing_nm": [50, 10',
+    "[50, 10, 10]",
+]
+
+
+@pytest.mark.parametrize("text", USELESS)
+def test_useless_acquisition_json(tmp_path: Path, text: str) -> None:
+    folder = write_slices(tmp_path / "run", textured())
+    (folder / "acquisition.json").write_text(text)
+    with pytest.raises(AcquisitionError, match=r"acquisition\.json.*(expected|correct or remove)"):
+        open_stack(folder, DEFAULT)
+    assert open_stack(folder, IngestParameters(spacing_nm=SPACING_NM)).shape == SHAPE
+
+
+def test_resolution_tags_count_only_when_asked_for(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path, textured(), resolution=(1e6, 2e6), resolutionunit="CENTIMETER")
+    with pytest.raises(MissingSpacingError, match="trust_resolution_tags"):
+        open_stack(folder, DEFAULT)
+    (folder / "acquisition.json").write_text('{"spacing_nm": [50, null, null]}')
+    stack = open_stack(folder, IngestParameters(trust_resolution_tags=True))
+    assert stack.spacing_nm == pytest.approx((50.0, 5.0, 10.0))
+
+
+def test_a_change_of_magnification_is_an_error(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path, textured())
+    for z, nm in ((0, 10.0), (1, 10.0), (2, 20.0)):
+        size = {
+            "PhysicalSizeX": nm,
+            "PhysicalSizeXUnit": "nm",
+            "PhysicalSizeY": nm,
+            "PhysicalSizeYUnit": "nm",
+        }
+        tifffile.imwrite(folder / f"slice_{z:04d}.tif", textured()[z], ome=True, metadata=size)
+    (folder / "acquisition.json").write_text('{"spacing_nm": [50, null, null]}')
+    with pytest.raises(
+        BadSlicesError, match=r"slice_0002\.tif: voxel size \(\?, 20, 20\) nm.*slice_0000\.tif"
+    ):
+        open_stack(folder, DEFAULT)
+    assert spacing_of(VoxelSize(50, (1, 2), "")) == (50.0, 1.0, 2.0)

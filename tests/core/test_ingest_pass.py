@@ -1,0 +1,154 @@
+"""The pass that reads, checks and writes a stack."""
+
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from ingest_samples import SPACING_NM, textured, write_slices
+
+from spherovem_core.blocks import Block, MemorySink, slab_grid
+from spherovem_core.errors import BadSlicesError, DeadlineError
+from spherovem_core.execution import Execution
+from spherovem_core.ingest import SliceStack, ingest_stack, open_stack
+from spherovem_core.ingest.intensities import find_outliers, measure_intensities
+from spherovem_core.parameters import IngestParameters
+
+GIVEN = IngestParameters(spacing_nm=SPACING_NM)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> SliceStack:
+    return open_stack(write_slices(tmp_path, textured((9, 24, 40), "uint16")), GIVEN)
+
+
+def test_table_agrees_with_numpy(stack: SliceStack) -> None:
+    array = np.zeros(stack.shape, stack.dtype)
+    table = ingest_stack(stack, MemorySink(array), Execution())
+    np.testing.assert_array_equal(array, textured((9, 24, 40), "uint16"))
+    flat = array.reshape(9, -1)
+    np.testing.assert_allclose(table["intensity_mean"], flat.mean(1))
+    np.testing.assert_allclose(table["intensity_std"], flat.std(1))
+    for percent in (1, 50, 99):
+        np.testing.assert_allclose(table[f"intensity_p{percent}"], np.percentile(flat, percent, axis=1))
+    assert table["file"].tolist() == [f"slice_{z:04d}.tif" for z in range(9)]
+    assert table["z"].tolist() == list(range(9))
+    flags = table[["missing", "blank", "truncated", "saturated", "outlier"]]
+    assert set(map(str, flags.dtypes)) == {"bool"}
+    assert not flags.to_numpy().any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (5, 7), (64, 63)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_intensities_of_any_size(shape: tuple[int, int], dtype: str) -> None:
+    values = textured(shape, dtype, seed=3)
+    found = measure_intensities(values)
+    assert (found.mean, found.std) == pytest.approx((values.mean(), values.std()))
+    assert (found.p1, found.p50, found.p99) == pytest.approx(tuple(np.percentile(values, (1, 50, 99))))
+    assert found.mode_share == pytest.approx(np.bincount(values.ravel()).max() / values.size)
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_the_executor_changes_nothing(stack: SliceStack, kind: Any) -> None:
+    expected = ingest_stack(stack, MemorySink(np.zeros(stack.shape, stack.dtype)), Execution())
+    array = np.zeros(stack.shape, stack.dtype)
+    with kind(2) as executor:
+        table = ingest_stack(stack, MemorySink(array), Execution(executor=executor, workers=2))
+    pd.testing.assert_frame_equal(table, expected)
+    np.testing.assert_array_equal(array, textured((9, 24, 40), "uint16"))
+
+
+class CountingSink(MemorySink):
+    """Keeps which slices were written."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array)
+        self.written: list[int] = []
+
+    def write(self, block: Block, values: Any) -> None:
+        super().write(block, values)
+        self.written.append(block.core[0].start)
+
+
+def test_a_stopped_pass_goes_on_where_it_was(stack: SliceStack) -> None:
+    sink = CountingSink(np.zeros(stack.shape, stack.dtype))
+    with pytest.raises(DeadlineError):
+        ingest_stack(stack, sink, Execution(deadline=time.monotonic() - 1))
+    assert sink.written == [0]
+    table = ingest_stack(stack, sink, Execution())
+    assert sink.written == list(range(9))
+    whole = ingest_stack(stack, CountingSink(np.zeros(stack.shape, stack.dtype)), Execution())
+    pd.testing.assert_frame_equal(table, whole)
+    np.testing.assert_array_equal(sink.array, textured((9, 24, 40), "uint16"))
+
+
+def test_a_bad_slice_is_never_written_and_ends_the_writing(tmp_path: Path) -> None:
+    volume = textured((6, 24, 40))
+    volume[2] = 0
+    stack = open_stack(write_slices(tmp_path, volume), GIVEN)
+    sink = CountingSink(np.zeros(stack.shape, stack.dtype))
+    with pytest.raises(BadSlicesError, match=r"slice_0002\.tif: blank"):
+        ingest_stack(stack, sink, Execution())
+    assert sink.written == [0, 1]
+    assert [block.core[0].start for block in sink.pending(slab_grid(stack.shape, 1))] == [2, 3, 4, 5]
+
+
+def test_few_slices_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = open_stack(write_slices(tmp_path, textured((40, 8, 16))), GIVEN)
+    lock, held, most = threading.Lock(), 0, 0
+    acquire = SliceStack.acquire
+
+    def counted(self: SliceStack, z: int) -> Any:
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        return acquire(self, z)
+
+    class SlowSink(MemorySink):
+        def write(self, block: Block, values: Any) -> None:
+            nonlocal held
+            time.sleep(0.002)
+            with lock:
+                held -= 1
+
+    monkeypatch.setattr(SliceStack, "acquire", counted)
+    with ThreadPoolExecutor(3) as executor:
+        ingest_stack(stack, SlowSink(np.zeros(stack.shape)), Execution(executor=executor, workers=3))
+    assert most <= 3
+
+
+def test_progress_is_told(stack: SliceStack) -> None:
+    told: list[tuple[int, int]] = []
+    execution = Execution(progress=lambda done, total: told.append((done, total)))
+    ingest_stack(stack, MemorySink(np.zeros(stack.shape, stack.dtype)), execution)
+    assert told == [(done, 9) for done in range(1, 10)]
+
+
+def test_a_jump_is_an_outlier_and_drift_is_none() -> None:
+    """Drift of half a grey value a slice with noise of one grey value; slice 40 is 20 brighter, 70 half as rich."""
+    rng = np.random.default_rng(0)
+    mean = pd.Series(100 + 0.5 * np.arange(100) + rng.normal(0, 1, 100))
+    std = pd.Series(40 + rng.normal(0, 0.5, 100))
+    assert not find_outliers(mean, std).any()
+    mean[40] += 20
+    std[70] /= 2
+    mean[10] = std[10] = np.nan
+    assert np.flatnonzero(find_outliers(mean, std)).tolist() == [40, 70]
+
+
+def test_real_stack_is_read_exactly(shared_data: Path) -> None:
+    folder = shared_data / "sstem_vnc"
+    stack = open_stack(folder, IngestParameters(spacing_nm=(50, 4.6, 4.6)))
+    array = np.zeros(stack.shape, stack.dtype)
+    table = ingest_stack(stack, MemorySink(array), Execution())
+    files = sorted(folder.glob("*.tif"))
+    assert stack.shape == (20, 1024, 1024)
+    for z in (0, 7, 19):
+        np.testing.assert_array_equal(array[z], tifffile.imread(files[z]))
+    assert not table["outlier"].any()
