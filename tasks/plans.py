@@ -1,6 +1,6 @@
 """What a stage will write and under which fingerprint: known before it runs, from its arguments alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ def own_parameters(arguments: Arguments) -> dict[str, Any]:
     return {
         name: value
         for name, value in arguments.items()
-        if name != SETTINGS and not isinstance(value, ArtifactRef | Acquisition)
+        if name != SETTINGS and not isinstance(value, Acquisition) and not list(_references({name: value}))
     }
 
 
@@ -50,12 +50,17 @@ class Stage:
     fingerprint: Callable[[Arguments], Mapping[str, Any]] = own_parameters
     uses_gpu: bool = False
 
+    def title(self, arguments: Arguments) -> str:
+        """Name of a run for people, such as ``predict_flows cells``."""
+        return f"{self.name} {arguments['kind']}" if "kind" in arguments else self.name
+
     def plan(self, arguments: Arguments) -> "StagePlan":
         """Work out the fingerprint and the places of the outputs."""
         parameters = dict(self.fingerprint(arguments))
-        inputs = tuple(value.digest for value in arguments.values() if isinstance(value, ArtifactRef))
+        inputs = tuple(reference.digest for reference in _references(arguments))
         return StagePlan(
             stage=self,
+            title=self.title(arguments),
             folder=results_folder(arguments),
             outputs=tuple(path.format_map(arguments) for path in self.outputs),
             parameters=parameters,
@@ -69,6 +74,7 @@ class StagePlan:
     """One run of a stage: its fingerprint, and where its outputs lie."""
 
     stage: Stage
+    title: str
     folder: Path
     outputs: tuple[str, ...]
     parameters: Mapping[str, Any]
@@ -100,9 +106,18 @@ def results_folder(arguments: Arguments) -> Path:
     for value in arguments.values():
         if isinstance(value, Acquisition):
             return value.folder
-        if isinstance(value, ArtifactRef):
-            return Path(value.store)
+    for reference in _references(arguments):
+        return Path(reference.store)
     raise TypeError(f"none of the arguments {sorted(arguments)} is an acquisition or a reference")
+
+
+def _references(arguments: Arguments) -> Iterator[ArtifactRef]:
+    """The references among the arguments, those in mappings included, in their order."""
+    for value in arguments.values():
+        if isinstance(value, ArtifactRef):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from (inner for inner in value.values() if isinstance(inner, ArtifactRef))
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -120,8 +120,7 @@ def _run_name(stage: Stage) -> Callable[[dict[str, Any]], str]:
     """Name task runs after stage, kind and acquisition, such as ``predict_flows cells of spheroid 3``."""
 
     def name(parameters: dict[str, Any]) -> str:
-        kind = f" {parameters['kind']}" if "kind" in parameters else ""
-        return f"{stage.name}{kind} of {results_folder(parameters).name}"
+        return f"{stage.title(parameters)} of {results_folder(parameters).name}"
 
     return name
 

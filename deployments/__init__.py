@@ -1,0 +1,1 @@
+"""How flows are started: command line, settings, watcher and deployments."""

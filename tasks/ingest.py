@@ -1,0 +1,54 @@
+"""Stage 1: the acquisition as one array."""
+
+import pandas as pd
+from prefect import task
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.ingest import SliceStack, ingest_stack, open_stack
+from spherovem_core.parameters import IngestParameters
+from spherovem_core.references import Acquisition, ArtifactRef
+from spherovem_core.store.layout import RAW, array_path, stage_table_path
+from tasks.artifacts import show_figures
+from tasks.plans import Stage
+from tasks.policies import stage_policy
+from tasks.stage import StageRun, run_stage
+
+SLICES = stage_table_path("slices")
+STAGE = Stage("ingest", 1, (array_path(RAW), SLICES))
+
+
+@task(**stage_policy(STAGE), tags=["cpu"])
+def ingest(
+    acquisition: Acquisition,
+    source_digest: str,
+    parameters: IngestParameters,
+    execution: ExecutionSettings = ExecutionSettings(),
+) -> ArtifactRef:
+    """Check every slice of an acquisition and write them as the raw image.
+
+    `source_digest` is the fingerprint of the source's files: what the flow found when it began.
+    """
+    return run_stage(STAGE, locals(), _ingest)
+
+
+def _ingest(
+    run: StageRun, acquisition: Acquisition, source_digest: str, parameters: IngestParameters
+) -> None:
+    stack = open_stack(acquisition.source, parameters)
+    writer = run.writer(RAW, "image", stack.shape, stack.dtype, stack.spacing_nm, by_slice=True)
+    slices = ingest_stack(stack, writer, run.execution)
+    run.write_table(SLICES, slices)
+    run.finish(writer, spacing_origin=stack.spacing_origin, source=dict(stack.metadata))
+    _show(run, stack, slices)
+
+
+def _show(run: StageRun, stack: SliceStack, slices: pd.DataFrame) -> None:
+    flags = ("missing", "blank", "truncated", "saturated", "outlier")
+    figures = {
+        "slices": stack.shape[0],
+        "height and width (px)": " x ".join(map(str, stack.shape[1:])),
+        "voxel size z, y, x (nm)": ", ".join(f"{s:g}" for s in stack.spacing_nm),
+        "voxel size from": stack.spacing_origin,
+        **{flag: int(slices[flag].sum()) for flag in flags},
+    }
+    show_figures(run.artifact_key, figures, "What the microscope wrote")
