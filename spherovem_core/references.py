@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from spherovem_core.spacing import SpacingNm
 
@@ -24,6 +24,13 @@ class Acquisition(BaseModel):
     )
     source: Path = Field(description="Folder of TIFF slices, or one multi-page TIFF, as acquired.")
     results_root: Path = Field(description="Folder that holds one results folder an acquisition.")
+
+    @field_validator("name")
+    @classmethod
+    def _stays_below_the_root(cls, name: str) -> str:
+        if name in (".", ".."):
+            raise ValueError(f"the name {name!r} would place results outside their own folder; choose another")
+        return name
 
     @property
     def folder(self) -> Path:
