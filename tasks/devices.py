@@ -18,7 +18,7 @@ def gpu_slot(uses_gpu: bool, device: str) -> Iterator[None]:
     does not exist. Its lease ends a minute after its holder dies. Tag limits would not do: they
     take their slot before the cache is looked up.
     """
-    if not uses_gpu or not _runs_on_gpu(device):
+    if not uses_gpu or not runs_on_gpu(device):
         yield
         return
     from prefect.concurrency.sync import concurrency
@@ -36,7 +36,7 @@ def gpu_limit_name() -> str:
     return f"gpu:{platform.node()}"
 
 
-def _runs_on_gpu(device: str) -> bool:
+def runs_on_gpu(device: str) -> bool:
     if device == "cpu":
         return False
     import torch

@@ -1,0 +1,49 @@
+"""The GPU's slot: taken where a stage computes on a GPU, one at a time, and made where it does not exist."""
+
+import threading
+import time
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+
+from tasks import devices
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.mark.parametrize(("uses_gpu", "device"), [(False, "auto"), (True, "cpu")])
+def test_no_slot_is_taken_without_a_gpu(uses_gpu: bool, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_ensure_limit", lambda name: pytest.fail("asked the server for a limit"))
+    with devices.gpu_slot(uses_gpu, device):
+        pass
+
+
+def test_two_stages_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "runs_on_gpu", lambda device: True)
+    monkeypatch.setattr(devices, "gpu_limit_name", lambda: "gpu:test-host")
+    inside: list[int] = []
+    most: list[int] = []
+
+    @task
+    def stage(number: int) -> None:
+        with devices.gpu_slot(True, "cuda"):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.2)
+            inside.remove(number)
+
+    @flow
+    def run(number: int) -> None:
+        stage(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert most == [1, 1, 1]
+    with get_client(sync_client=True) as client:
+        limit = client.read_global_concurrency_limit_by_name("gpu:test-host")
+    assert limit.limit == 1
+    assert limit.active_slots == 0
