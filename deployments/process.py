@@ -1,0 +1,98 @@
+"""``spherovem process``: one acquisition, from the command line."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from deployments.arguments import reading_arguments
+from deployments.overrides import build_parameters, explain, parse_assignment, read_overrides
+from deployments.settings import Settings
+from spherovem_core.errors import ParameterError
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+
+if TYPE_CHECKING:
+    from deployments.cli import Process
+
+
+def process_source(command: "Process") -> None:
+    """Check everything that the command line says, then run the flow and print where the results are."""
+    with reading_arguments():
+        settings = read_settings()
+        parameters = chosen_parameters(command, settings)
+        acquisition = chosen_acquisition(command, settings)
+        execution = settings.execution(
+            device=command.device, executor=command.executor, workers=command.workers
+        )
+    run_flow(acquisition, parameters, execution)
+    print_results(acquisition.folder)
+
+
+def read_settings() -> Settings:
+    """Settings of this machine; a wrong one is a `ParameterError`."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ParameterError(explain(error, Settings)) from error
+
+
+def chosen_parameters(command: "Process", settings: Settings) -> PipelineParameters:
+    """Parameters: the defaults, under the file, under the options, under ``--set``."""
+    file = command.parameters or settings.parameters
+    overrides: list[dict[str, Any]] = [with_network(settings.network)]
+    if file is not None:
+        overrides.append(read_overrides(file))
+    if command.network is not None:
+        overrides.append(with_network(command.network))
+    if command.spacing_nm:
+        overrides.append({"ingest": {"spacing_nm": checked_spacing(command.spacing_nm)}})
+    overrides += [parse_assignment(text) for text in command.set]
+    return build_parameters(overrides)
+
+
+def with_network(network: str) -> dict[str, Any]:
+    """Parameters that segment cells and nuclei with one network."""
+    return {"cells": {"network": network}, "nuclei": {"network": network}}
+
+
+def checked_spacing(spacing_nm: list[float]) -> tuple[float, ...]:
+    """Refuse a spacing that is not three positive numbers."""
+    if len(spacing_nm) != 3 or not all(side > 0 for side in spacing_nm):
+        raise ParameterError(
+            f"--spacing-nm: got {' '.join(f'{side:g}' for side in spacing_nm)}; "
+            "expected three positive numbers: the voxel size along z, y and x in nm"
+        )
+    return tuple(spacing_nm)
+
+
+def chosen_acquisition(command: "Process", settings: Settings) -> Acquisition:
+    """The acquisition: source, name and results root, as absolute paths."""
+    results_root = command.results_root or settings.results_root
+    if results_root is None:
+        raise ParameterError("no results root: give --results-root DIR or set SPHEROVEM_RESULTS_ROOT")
+    source = command.source.absolute()
+    name = command.name or (source.stem if source.suffix.lower() in (".tif", ".tiff") else source.name)
+    try:
+        return Acquisition(name=name, source=source, results_root=results_root.absolute())
+    except ValidationError as error:
+        raise ParameterError(explain(error, Acquisition)) from error
+
+
+def run_flow(acquisition: Acquisition, parameters: PipelineParameters, execution: ExecutionSettings) -> None:
+    """Run the parent flow in this process."""
+    from flows.process_acquisition import process_acquisition
+
+    process_acquisition(acquisition, parameters, execution)
+
+
+def print_results(folder: Path) -> None:
+    """Say where the results are."""
+    for title, name in (
+        ("volume", "volume.zarr"),
+        ("tables", "tables"),
+        ("report", "report.html"),
+        ("provenance", "provenance.json"),
+    ):
+        print(f"{title + ':':<12} {folder / name}")

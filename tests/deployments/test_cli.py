@@ -1,0 +1,134 @@
+"""The command line: bad arguments end in one line on standard error and exit code 2, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from deployments.cli import keep_whole, main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Run a command; its exit code and the one line it wrote to standard error."""
+    code = main([str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert error.count("\n") <= 1, error
+    return code, error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "subcommand is required"),
+        (("bogus",), "invalid choice: 'bogus'"),
+        (("process",), "required: SOURCE"),
+        (("process", "SOURCE", "--bogus", "1"), "--bogus"),
+        (("process", "SOURCE"), "no results root: give --results-root"),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "10", "10"),
+            "got 10 10; expected three",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "0", "10", "10"),
+            "got 0 10 10; expected",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "-5", "1", "1"),
+            "got -5 1 1; expected",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "a", "1", "1"),
+            "--spacing-nm: input",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--set", "cells.netwrok=x"),
+            "did you mean network?",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--set", "registration.levels=0"),
+            "greater than or equal",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--parameters", "/absent.yaml"),
+            "/absent.yaml cannot be read",
+        ),
+        (("process", "SOURCE", "--results-root", "ROOT", "--device", "gpu"), "--device: string should match"),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--workers", "-1"),
+            "--workers: input should be greater",
+        ),
+        (("process", "SOURCE", "--results-root", "ROOT", "--name", "a/b"), "name: string should match"),
+    ],
+)
+def test_bad_arguments(
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"SOURCE": tmp_path / "source", "ROOT": tmp_path / "results"}
+    code, error = run(capsys, *(places.get(argument, argument) for argument in arguments))
+    assert code == 2
+    assert said in error
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["process", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for option in (
+        "--results-root",
+        "--spacing-nm",
+        "--network",
+        "--parameters",
+        "--set",
+        "--device",
+        "--workers",
+    ):
+        assert option in shown
+
+
+def test_settings_come_from_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPHEROVEM_WORKERS", "-3")
+    code, error = run(capsys, "process", tmp_path, "--results-root", tmp_path)
+    assert code == 2
+    assert "workers: input should be greater" in error
+
+
+def test_values_of_set_keep_their_commas() -> None:
+    assert keep_whole(["--set", "a.b=[1,2]", "--set=c.d=1,2", "x,y"]) == [
+        "--set",
+        '["a.b=[1,2]"]',
+        "--set",
+        '["c.d=1,2"]',
+        "x,y",
+    ]
+
+
+def test_report_of_an_unfinished_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = run(capsys, "report", tmp_path)
+    assert code == 1
+    assert "no finished acquisition" in error
+
+
+def test_phantom_refuses_what_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = run(capsys, "phantom", tmp_path / "out", "--shape", 0, 32, 32)
+    assert code == 2
+    assert "shape" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_phantom_is_written_with_its_truth_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = run(
+        capsys, "phantom", tmp_path / "out", "--shape", 4, 48, 40, "--spacing-nm", 50, 10, 10, "--seed", 3
+    )
+    assert code == 0
+    assert len(list((tmp_path / "out").glob("*.tif"))) == 4
+    assert (tmp_path / "out.truth.npz").exists()
