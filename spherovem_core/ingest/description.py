@@ -1,7 +1,6 @@
 """``acquisition.json``: what the operator or the microscope's software says about an acquisition."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +40,7 @@ def read_description(source: Path) -> Description:
     if not path.is_file():
         return Description()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except ValueError as error:
         return Description(problems=(_problem(f"is not valid JSON ({error}); correct or remove it"),))
     if not isinstance(content, dict):
@@ -62,6 +61,11 @@ def read_description(source: Path) -> Description:
     return Description(content, voxel_size, count, tuple(problems))
 
 
+def _refuse(constant: str) -> None:
+    # Python would read NaN and Infinity, which are no JSON and could not be written into the array's history.
+    raise ValueError(f"{constant} is no number")
+
+
 def _voxel_size(spacing: object) -> VoxelSize | None:
     if not isinstance(spacing, list) or len(spacing) != 3:
         return None
@@ -72,9 +76,7 @@ def _voxel_size(spacing: object) -> VoxelSize | None:
 
 
 def _is_length(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _problem(found: str) -> Problem:
