@@ -16,7 +16,6 @@ from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.slice_file import SliceFile
-from spherovem_core.ingest.sources import FILE_THREADS
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, differs, spacing_of, what_is_missing
 
@@ -128,7 +127,8 @@ def _words(size: VoxelSize) -> str:
 def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:
     """Read every slice that has no known problem, and give those that are blank, saturated or cannot be decoded."""
     places = [z for z, file in enumerate(stack.files) if file and not known & {file.name, file.path.name}]
-    with ThreadPoolExecutor(FILE_THREADS) as threads:
+    # Two slices in memory, however large they are.
+    with ThreadPoolExecutor(2) as threads:
         readings = threads.map(lambda z: stack.acquire(z).reason, places)
         return [
             Problem(reason, stack.slice_name(z), fillable=True)

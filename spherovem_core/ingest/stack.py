@@ -141,8 +141,7 @@ class SliceStack:
             )
         if below is None or above is None:
             return nearest[1]
-        weight = np.float32((z - below[0]) / (above[0] - below[0]))
-        return np.rint(below[1] * (1 - weight) + above[1] * weight).astype(self.dtype)
+        return _blend(below[1], above[1], (z - below[0]) / (above[0] - below[0]))
 
     def _good_slice(self, z: int, step: int) -> tuple[int, NDArray[Any]] | None:
         """Find the nearest good slice in one direction, no further than the longest run that is filled."""
@@ -154,3 +153,13 @@ class SliceStack:
             if not reading.fault and reading.values is not None:
                 return neighbour, reading.values
         return None
+
+
+def _blend(below: NDArray[Any], above: NDArray[Any], weight: float) -> NDArray[Any]:
+    """Mix two slices, rounded to whole grey values; in bands, since floats of a whole slice take four times its memory."""
+    mixed = np.empty_like(below)
+    share = np.float32(weight)
+    for start in range(0, len(below), 256):
+        band = slice(start, start + 256)
+        mixed[band] = np.rint(below[band] * (1 - share) + above[band] * share)
+    return mixed
