@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from spherovem_core.phantom.nanoparticles import volumes_inside
 from spherovem_core.phantom.parameters import PhantomParameters
 from spherovem_core.phantom.scene import RenderedSlice, Scene, build_scene
-from spherovem_core.spacing import SpacingNm, spacing_um
+from spherovem_core.spacing import SpacingNm, spacing_um, voxel_volume_um3
 
 _T = TypeVar("_T")
 
-# Points along a mean cell diameter on which cell and nucleus volumes are counted.
+# Most points along a mean cell diameter on which cell and nucleus volumes are counted.
 _POINTS = 72
 
 
@@ -54,8 +54,8 @@ class Phantom:
         Contrast and brightness of each acquired slice: gain * ideal + offset.
     cell_volumes_um3, nucleus_volumes_um3, nanoparticle_volumes_um3 : 1-D ndarray of float64
         Volume inside the imaged box at index label - 1, independent of the voxel grid: of cells
-        and nuclei by counting points of a cubic grid, 72 along a mean cell diameter; of
-        nanoparticles the sum of their balls.
+        and nuclei by counting the points of a cubic grid, as many as voxels but at most 72 along
+        a mean cell diameter; of nanoparticles the sum of their balls.
     """
 
     parameters: PhantomParameters
@@ -107,6 +107,7 @@ def make_phantom(
     cell_volumes, nucleus_volumes = _tissue_volumes(scene, executor)
     label_of_cell = np.zeros(len(scene.tissue.cells.seeds_um), np.uint32)
     label_of_cell[cell_numbers] = np.arange(1, cell_numbers.size + 1)
+    voxel = voxel_volume_um3(scene.parameters.spacing_nm)
     nanoparticles, particle_parents, particle_volumes = _components(scene, slices.particles, label_of_cell)
     return Phantom(
         parameters=scene.parameters,
@@ -121,8 +122,8 @@ def make_phantom(
         transforms=scene.imaging.transforms,
         gains=scene.imaging.gains,
         offsets=scene.imaging.offsets,
-        cell_volumes_um3=cell_volumes[cell_numbers],
-        nucleus_volumes_um3=nucleus_volumes[nucleus_numbers],
+        cell_volumes_um3=_volumes_of(cells, cell_volumes[cell_numbers], voxel),
+        nucleus_volumes_um3=_volumes_of(nuclei, nucleus_volumes[nucleus_numbers], voxel),
         nanoparticle_volumes_um3=particle_volumes,
     )
 
@@ -162,12 +163,21 @@ def _tissue_volumes(
     """Volume in µm³ inside the imaged box of each cell and nucleus of the tissue, by counting points."""
     step = np.array(spacing_um(scene.parameters.spacing_nm))
     extent = step * scene.parameters.shape
-    counts = np.maximum(np.rint(_POINTS * extent / scene.parameters.cell_diameter_um).astype(int), 12)
+    side = max(scene.parameters.cell_diameter_um / _POINTS, float(np.prod(step)) ** (1 / 3))
+    counts = np.maximum(np.rint(extent / side).astype(int), 12)
     axes = [-s / 2 + (np.arange(n) + 0.5) * w / n for s, n, w in zip(step, counts, extent, strict=True)]
     planes = _map(executor, partial(_count_points, scene, axes), range(int(counts[0])))
     cells, nuclei = zip(*planes, strict=True)
     point = float(np.prod(extent / counts))
     return np.sum(cells, axis=0) * point, np.sum(nuclei, axis=0) * point
+
+
+def _volumes_of(
+    labels: NDArray[np.uint32], counted_um3: NDArray[np.float64], voxel_um3: float
+) -> NDArray[np.float64]:
+    """Take the counted volume, but the voxels' own of slivers that the counting grid all but missed."""
+    voxels = np.bincount(labels.ravel(), minlength=counted_um3.size + 1)[1:] * voxel_um3
+    return np.where(counted_um3 > 0.5 * voxels, counted_um3, voxels)
 
 
 def _count_points(

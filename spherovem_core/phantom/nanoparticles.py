@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -12,10 +12,13 @@ from scipy.spatial import cKDTree
 from spherovem_core.phantom.parameters import PhantomParameters
 from spherovem_core.phantom.tissue import Tissue
 
-# Level-set distances are first order: keep this many radii away from a membrane.
-_SAFETY = 1.25
+# A ball fits where it does so with its radius longer by this factor, in these directions: level sets are
+# distances to first order only, so that the depth of its centre alone does not tell.
+_SAFETY = 1.1
+_DIRECTIONS = np.array([d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)], float) - 1
+_DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
 _TRIES = 12
-_ROUNDS_OUTSIDE, _ROUNDS_INSIDE = 6, 200
+_ROUNDS_OUTSIDE, _ROUNDS_INSIDE = 6, 60
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,18 @@ def place_nanoparticles(
     target_um3: float,
     imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Nanoparticles:
-    """Fill a box with clusters until those centred in the imaged volume have the target volume.
+    """Fill a box with clusters until the balls centred in the imaged volume have the target volume.
 
-    Clusters outside cells go first and may fall short of their share where no cleft is wide
-    enough for a nanoparticle. No ball lies in a nucleus, crosses a membrane or overlaps another.
+    Those outside cells go first. Either kind falls short of its share where the tissue has no room:
+    no cleft wide enough for a ball, or hardly any cytoplasm. No ball lies in a nucleus, crosses a
+    membrane or overlaps another.
     """
     placed = _empty()
     share = parameters.nanoparticle_extracellular_share
     stages = ((True, share * target_um3, _ROUNDS_OUTSIDE), (False, target_um3, _ROUNDS_INSIDE))
     for outside, goal, rounds in stages:
         for round_number in range(rounds):
-            missing = goal - _volume_in(placed, imaged)
+            missing = goal - float(_centred_in(placed, imaged).sum())
             if missing <= 0:
                 break
             generator = np.random.default_rng((parameters.seed, 0xA0, int(outside), round_number))
@@ -78,8 +82,9 @@ def place_nanoparticles(
             tried = missing * (60 if outside else 2)
             grown = _grow_clusters(parameters, generator, lower_um, upper_um, tried)
             fitting = _fit(grown, tissue, outside=outside)
-            merged = _disjoint(placed, fitting)
-            placed = _trim(merged, len(placed), goal, imaged)
+            placed = _disjoint(placed, fitting)
+            total = np.cumsum(_centred_in(placed, imaged))
+            placed = placed.take(np.arange(len(placed)) <= np.searchsorted(total, goal))
     return placed
 
 
@@ -149,16 +154,21 @@ def _fit(grown: Nanoparticles, tissue: Tissue, *, outside: bool) -> Nanoparticle
     if len(grown) == 0:
         return grown
     located = tissue.locate_points(grown.centres_um)
-    room = _SAFETY * grown.radii_um
     if outside:
-        return grown.take(located.cell_depth_um < -room)
-    first = np.unique(grown.clusters, return_index=True, return_inverse=True)
-    home = located.cell[first[1]][first[2]]
-    fits = (located.cell == home) & (located.cell_depth_um > room) & (located.nucleus_depth_um < -room)
-    kept = grown.take(fits)
-    return Nanoparticles(
-        kept.centres_um, kept.radii_um, kept.intensities, kept.clusters, located.cell[fits].astype(np.int64)
-    )
+        kept = grown.take(located.cell_depth_um < 0)
+    else:
+        first, home = np.unique(grown.clusters, return_index=True, return_inverse=True)[1:]
+        homes = located.cell[first][home].astype(np.int64)
+        inside = (located.cell == homes) & (located.cell_depth_um > 0) & (located.nucleus_depth_um < 0)
+        kept = replace(grown, cells=homes).take(inside)
+    surface = kept.centres_um[:, None] + _SAFETY * kept.radii_um[:, None, None] * _DIRECTIONS
+    around = tissue.locate_points(surface.reshape(-1, 3))
+    if outside:
+        fits = around.cell_depth_um < 0
+    else:
+        fits = (around.cell_depth_um > 0) & (around.nucleus_depth_um < 0)
+        fits &= around.cell == np.repeat(kept.cells, len(_DIRECTIONS))
+    return kept.take(np.all(fits.reshape(-1, len(_DIRECTIONS)), axis=1))
 
 
 def _disjoint(placed: Nanoparticles, added: Nanoparticles) -> Nanoparticles:
@@ -183,31 +193,12 @@ def _disjoint(placed: Nanoparticles, added: Nanoparticles) -> Nanoparticles:
     return both.take(keep)
 
 
-def _volume_in(particles: Nanoparticles, box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
-    return float(_volumes_in(particles, box).sum())
-
-
-def _volumes_in(
+def _centred_in(
     particles: Nanoparticles, box: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
+    """Volume of each ball whose centre lies in the box, 0 for the others."""
     inside = np.all((particles.centres_um > box[0]) & (particles.centres_um < box[1]), axis=1)
     return np.where(inside, 4 / 3 * np.pi * particles.radii_um**3, 0.0)
-
-
-def _trim(
-    particles: Nanoparticles,
-    settled: int,
-    goal: float,
-    imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Nanoparticles:
-    """Drop what comes after the cluster with which the goal is reached, but none of the first `settled`."""
-    total = np.cumsum(_volumes_in(particles, imaged))
-    reached = int(np.searchsorted(total, goal))
-    if reached >= len(particles):
-        return particles
-    last = particles.clusters[reached]
-    keep = (np.arange(len(particles)) < settled) | (particles.clusters <= last)
-    return particles.take(keep)
 
 
 def volumes_inside(

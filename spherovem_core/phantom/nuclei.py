@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.phantom.parameters import PhantomParameters
 
 # Cytoplasm between a nucleus and its cell's membrane, and between two nuclei, in cell diameters.
-CLEARANCE = 0.05
+CLEARANCE = 0.06
 _BLEND = 0.04
 
 

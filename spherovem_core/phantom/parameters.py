@@ -26,7 +26,10 @@ class PhantomParameters(BaseModel):
         default=5.5, ge=0.5, le=50, description="Mean diameter in µm of a ball of a cell's volume."
     )
     cell_diameter_cv: float = Field(
-        default=0.12, ge=0, le=0.3, description="Spread of the cell diameters relative to the mean."
+        default=0.12,
+        ge=0,
+        le=0.3,
+        description="Spread of the cell diameters relative to the mean; packing alone makes 0.08.",
     )
     cell_elongation: float = Field(
         default=0.12, ge=0, le=0.25, description="Spread of the cells' axis ratios; 0 is round."
