@@ -187,7 +187,8 @@ class SegmentationParameters(StageParameters):
         default=0.0,
         ge=0.0,
         le=10.0,
-        description="Objects whose flows disagree with their shape by more than this are dropped; 0 keeps all.",
+        description="Objects whose flows disagree with their shape by more than this (0 agreement, 2 chance) are "
+        "dropped; 0 keeps all.",
     )
     flow_smoothing: float = Field(
         default=1.0,
@@ -199,7 +200,17 @@ class SegmentationParameters(StageParameters):
         default=1.0, ge=0.0, le=1000.0, description="Objects of a smaller equivalent diameter are dropped."
     )
     block_voxels: int = Field(
-        default=384, ge=64, le=2048, description="Side of the blocks in which flows and masks are computed."
+        default=256,
+        ge=128,
+        le=2048,
+        multiple_of=128,
+        description="Side of the blocks in which flows and masks are computed; larger ones need more memory.",
+    )
+    block_halo_voxels: int = Field(
+        default=64,
+        ge=16,
+        le=512,
+        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
     )
 
 

@@ -1,0 +1,107 @@
+"""The network that ships: a small U-Net with Cellpose's forward contract, trained on phantoms.
+
+This module imports torch at its top; `spherovem_core.segmentation.networks` imports it only when a network is loaded.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDTHS = (24, 40, 64, 96)
+"""Channels at a half, a quarter, an eighth and a sixteenth of the resolution."""
+
+
+class ConvBlock(nn.Module):  # type: ignore[misc]
+    """Two 3 x 3 convolutions with batch normalisation and a residual path."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, Y, X) to (N, outputs, Y, X)."""
+        return functional.relu(self.path(x) + self.shortcut(x))
+
+
+class CompactNetwork(nn.Module):  # type: ignore[misc]
+    """U-Net of 0.53 million parameters that maps an image to flows and a probability logit.
+
+    It starts at half the resolution (the four pixels of a 2 x 2 square become channels) and ends with a
+    refinement at full resolution that sees the image again, which costs a quarter of a plain U-Net and keeps
+    one-pixel membranes. Batch normalisation makes a voxel's result depend on its surroundings of about 120
+    pixels only, not on the whole tile, so blocked and whole runs agree.
+
+    Parameters
+    ----------
+    outputs
+        Maps the head gives: (dy, dx, logit) for one kind of object; training gives several kinds at once.
+    """
+
+    tile_size = 256
+
+    def __init__(self, outputs: int = 3) -> None:
+        super().__init__()
+        # What cellpose.train stores in every network; unused by the forward pass, as in Cellpose-SAM.
+        self.diam_labels = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
+        self.diam_mean = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
+        self.down = nn.ModuleList(
+            ConvBlock(inputs, width) for inputs, width in zip((4, *WIDTHS[:-1]), WIDTHS, strict=True)
+        )
+        self.bottom = ConvBlock(WIDTHS[-1], WIDTHS[-1])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(deep, width, 1) for deep, width in zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
+        )
+        self.up = nn.ModuleList(ConvBlock(width, width) for width in WIDTHS[:-1])
+        self.expand = nn.Conv2d(WIDTHS[0], 4 * 8, 1)
+        self.refine = nn.Sequential(nn.Conv2d(9, 16, 3, padding=1), nn.ReLU(inplace=True))
+        self.head = nn.Conv2d(16, outputs, 3, padding=1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; `cellpose.core` asks for it."""
+        return self.head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights; `cellpose.core` asks for it."""
+        return self.head.weight.dtype
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict flows and logit.
+
+        Parameters
+        ----------
+        x : (N, channels, Y, X)
+            Normalised intensities in the first channel, the others are ignored; Y and X are multiples of 16.
+
+        Returns
+        -------
+        (N, outputs, Y, X), (N, 256)
+            Flows (dy, dx) of length 5 with the logit, and a style of zeros, which Cellpose 4 no longer uses.
+        """
+        image = x[:, :1]
+        features = functional.pixel_unshuffle(image, 2)
+        skips = []
+        for level, block in enumerate(self.down):
+            features = block(functional.max_pool2d(features, 2) if level else features)
+            skips.append(features)
+        features = self.bottom(features)
+        for level in range(len(WIDTHS) - 2, -1, -1):
+            raised = functional.interpolate(self.lateral[level](features), scale_factor=2.0, mode="nearest")
+            features = self.up[level](raised + skips[level])
+        fine = functional.pixel_shuffle(self.expand(features), 2)
+        maps = self.head(self.refine(torch.cat([fine, image], dim=1)))
+        return maps, torch.zeros((len(x), 256), device=x.device, dtype=x.dtype)
+
+    def save_model(self, filename: str | Path) -> None:
+        """Write the weights; `cellpose.train` calls it by this name."""
+        torch.save(self.state_dict(), filename)

@@ -1,0 +1,138 @@
+"""Flows of a whole volume: the network in the three orthogonal planes, block by block."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, BlockSink, block_grid, slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation.grid import Grid
+from spherovem_core.segmentation.resample import resample
+from spherovem_core.spacing import SpacingNm
+
+BYTES_PER_TILE = {"cpu": 400e6, "cuda": 1.2e9}
+"""Memory of one 256 x 256 tile in a Cellpose-SAM forward pass, rounded up."""
+
+
+def predict_flows(
+    source: ArrayLike,
+    source_spacing_nm: SpacingNm,
+    grid: Grid,
+    network: Any,
+    sink: BlockSink,
+    parameters: SegmentationParameters,
+    execution: Execution,
+    *,
+    source_origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+    intensities: tuple[float, float] | None = None,
+) -> None:
+    """Run a network over a volume along its three axes and write flows and probability.
+
+    Each block is averaged onto the grid, normalised by percentiles of the whole source, and passed through
+    ``cellpose.core.run_3D``, which adds the predictions of the three planes. Memory is bounded by the block.
+
+    Parameters
+    ----------
+    source : (Z, Y, X) array
+        The registered image at a resolution at least as fine as the grid (see `source_level`).
+    source_spacing_nm, source_origin_nm
+        Its voxel size, and the position of the centre of its voxel (0, 0, 0).
+    grid
+        From `flow_grid`.
+    network
+        From `load_network`.
+    sink
+        Takes (4, z, y, x) float16 blocks of a (4, Z, Y, X) array: dz, dy, dx in voxels of the grid times 5 to
+        10, and the logit. Blocks that it has are not computed again.
+    parameters, execution
+        `execution.workers` is the number of torch's threads.
+    intensities
+        Values that become 0 and 1, from `intensity_range`; left out, they are found here.
+    """
+    edge = parameters.block_voxels
+    blocks = block_grid((4, *grid.shape), (4, edge, edge, edge), (0, *(parameters.block_halo_voxels,) * 3))
+    pending = sink.pending(blocks)
+    if not pending:
+        return
+    source_grid = Grid(
+        (source.shape[0], source.shape[1], source.shape[2]), source_spacing_nm, source_origin_nm
+    )
+    low, high = intensities or intensity_range(source, parameters)
+    with _torch_threads(execution.workers):
+        for done, block in enumerate(pending, len(blocks) - len(pending)):
+            execution.report(done, len(blocks))
+            image = resample(source, source_grid, grid, block.outer[1:])
+            image -= low
+            image /= max(high - low, 1e-6)
+            sink.write(block, _block_flows(image, network, parameters)[block.inner].astype(np.float16))
+    execution.report(len(blocks), len(blocks))
+
+
+def intensity_range(source: ArrayLike, parameters: SegmentationParameters) -> tuple[float, float]:
+    """Intensities at `normalise_percentiles` of a volume, found in one pass over slabs.
+
+    Exact for 8- and 16-bit images, from their histogram; for other types from every voxel of up to 64 slices
+    spread over the volume.
+    """
+    dtype = np.dtype(source.dtype)
+    if dtype.kind == "u" and dtype.itemsize <= 2:
+        counts = np.zeros(2 ** (8 * dtype.itemsize), np.int64)
+        for slab in slab_grid(source.shape, 16):
+            counts += np.bincount(np.asarray(source[slab.core]).ravel(), minlength=len(counts))
+        shares = np.cumsum(counts) / counts.sum()
+        low, high = (int(np.searchsorted(shares, p / 100)) for p in parameters.normalise_percentiles)
+        return float(low), float(high)
+    chosen = np.unique(np.linspace(0, source.shape[0] - 1, 64).astype(int))
+    sample = np.stack([np.asarray(source[int(z)]) for z in chosen])
+    low, high = np.percentile(sample, parameters.normalise_percentiles)
+    return float(low), float(high)
+
+
+def _block_flows(
+    image: NDArray[np.float32], network: Any, parameters: SegmentationParameters
+) -> NDArray[np.float32]:
+    """(4, Z, Y, X) flows of a normalised block."""
+    from cellpose.core import run_3D
+
+    # Cellpose gives a grey image as the first of three channels, the others zero.
+    channels = np.zeros((*image.shape, 3), np.float32)
+    channels[..., 0] = image
+    tile = int(getattr(network, "tile_size", 256))
+    flows, _ = run_3D(
+        network,
+        channels,
+        batch_size=batch_size(network.device),
+        tile_overlap=parameters.tile_overlap,
+        bsize=tile,
+    )
+    return np.moveaxis(flows, -1, 0)
+
+
+def batch_size(device: Any) -> int:
+    """Tiles in one forward pass: a quarter of the device's free memory, 1 to 64."""
+    if device.type == "cuda":
+        import torch
+
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        import psutil
+
+        free = psutil.virtual_memory().available
+    limit = 64 if device.type == "cuda" else 8
+    return int(np.clip(free / 4 / BYTES_PER_TILE.get(device.type, 400e6), 1, limit))
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

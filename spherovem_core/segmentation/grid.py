@@ -1,0 +1,84 @@
+"""The isotropic grid on which networks see a volume."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.spacing import SpacingNm
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid in the volume's physical coordinates.
+
+    Attributes
+    ----------
+    shape
+        Voxels along z, y, x.
+    spacing_nm
+        Voxel size in nm.
+    origin_nm
+        Position of the centre of voxel (0, 0, 0), as in OME-Zarr's translation.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_nm: SpacingNm
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+
+
+def flow_grid(
+    shape: Sequence[int],
+    spacing_nm: SpacingNm,
+    parameters: SegmentationParameters,
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+) -> Grid:
+    """Lay the grid of the flows over a volume.
+
+    Parameters
+    ----------
+    shape, spacing_nm, origin_nm
+        The registered image at full resolution.
+    parameters
+        `flow_spacing_nm` is the side of the grid's cubic voxels.
+
+    Returns
+    -------
+    Grid
+        Covers the volume and shares its centre; at most half a voxel sticks out on each side.
+    """
+    step = parameters.flow_spacing_nm
+    extents = [n * s for n, s in zip(shape[-3:], spacing_nm, strict=True)]
+    counts = [max(1, math.ceil(extent / step - 1e-6)) for extent in extents]
+    origin = [
+        first - side / 2 + (extent - count * step) / 2 + step / 2
+        for first, side, extent, count in zip(origin_nm, spacing_nm, extents, counts, strict=True)
+    ]
+    return Grid((counts[0], counts[1], counts[2]), (step, step, step), (origin[0], origin[1], origin[2]))
+
+
+def source_level(level_spacings_nm: Sequence[SpacingNm], parameters: SegmentationParameters) -> int:
+    """Choose the pyramid level to compute flows from.
+
+    Returns
+    -------
+    int
+        The coarsest level none of whose voxel sides exceeds `flow_spacing_nm`, except a side that is as long
+        in the finest level too; 0 if there is none.
+    """
+    finest = level_spacings_nm[0]
+    chosen = 0
+    for level, spacing in enumerate(level_spacings_nm):
+        limits = [max(parameters.flow_spacing_nm * (1 + 1e-6), side) for side in finest]
+        if all(side <= limit for side, limit in zip(spacing, limits, strict=True)):
+            chosen = level
+    return chosen
+
+
+def crop_grid(grid: Grid, region: Sequence[slice]) -> Grid:
+    """Grid of a part of an array that lies on `grid`."""
+    shape = [s.stop - s.start for s in region]
+    origin = [
+        first + s.start * side for first, s, side in zip(grid.origin_nm, region, grid.spacing_nm, strict=True)
+    ]
+    return Grid((shape[0], shape[1], shape[2]), grid.spacing_nm, (origin[0], origin[1], origin[2]))

@@ -1,0 +1,232 @@
+"""Loading segmentation networks: Cellpose's own, fine-tuned weights, and the compact one that ships."""
+
+import hashlib
+import os
+import pickle
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
+
+COMPACT = "phantom-compact"
+CELLPOSE_NAMES = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
+"""Names that cellpose 4.2 downloads by itself; kept here so that a fingerprint needs no import of torch."""
+
+WEIGHTS = Path(__file__).parent / "weights"
+ObjectKind = Literal["cells", "nuclei"]
+
+
+def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
+    """Load a network in evaluation mode.
+
+    Parameters
+    ----------
+    name
+        ``cpsam_v2`` or another name that cellpose knows (downloaded once into its own cache, for which
+        ``CELLPOSE_LOCAL_MODELS_PATH`` is honoured), a path to weights, or ``phantom-compact``.
+    kind
+        ``cells`` or ``nuclei``; ``phantom-compact`` has weights for each.
+    device
+        ``auto``, ``cpu`` or ``cuda[:n]``.
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps (N, 3, 256, 256) to flows and logit (N, 3, 256, 256) and a style (N, 256), with the `device` and
+        `dtype` that ``cellpose.core`` asks for.
+
+    Raises
+    ------
+    MissingNetworkError
+        If the weights are not there and cannot be downloaded.
+    NetworkError
+        If the file is damaged, is of Cellpose 3, or holds another architecture.
+    DeviceError
+        If ``cuda`` is asked for and no such device can be used.
+    """
+    chosen = _torch_device(device)
+    path = weights_path(name, kind)
+    if path is None:
+        path = _download(name)
+    state = _read(path)
+    network = _compact(state, path) if _is_compact(state) else _cellpose(state, path)
+    return network.to(chosen).eval()
+
+
+def network_digest(name: str, kind: ObjectKind) -> str:
+    """Fingerprint of a network's weights: sha256 of the file, or the name where it is not downloaded yet.
+
+    Raises
+    ------
+    MissingNetworkError
+        If the name is neither a file nor one that cellpose knows.
+    """
+    path = weights_path(name, kind)
+    if path is None or name in CELLPOSE_NAMES:
+        # A published name stands for the same weights before and after the download.
+        return f"cellpose:{name}"
+    status = path.stat()
+    return _file_digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def weights_path(name: str, kind: ObjectKind) -> Path | None:
+    """File of a network's weights, or None for one that cellpose has yet to download.
+
+    Raises
+    ------
+    MissingNetworkError
+        If there is no such file and cellpose knows no such name.
+    """
+    if name == COMPACT:
+        return _existing(
+            WEIGHTS / f"{COMPACT}-{kind}.safetensors", "the installation is incomplete: install it again"
+        )
+    if name in CELLPOSE_NAMES:
+        cached = cellpose_cache() / name
+        return cached if cached.is_file() else None
+    return _existing(
+        Path(name).expanduser(),
+        f"give the path of an existing weights file, {COMPACT}, or one of {', '.join(CELLPOSE_NAMES)}",
+    )
+
+
+def cellpose_cache() -> Path:
+    """Folder in which cellpose keeps downloaded weights."""
+    chosen = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
+    return Path(chosen) if chosen else Path.home() / ".cellpose" / "models"
+
+
+def _existing(path: Path, remedy: str) -> Path:
+    if not path.is_file():
+        raise MissingNetworkError(f"network weights {path} do not exist; {remedy}")
+    return path
+
+
+@lru_cache(maxsize=32)
+def _file_digest(path: str, size: int, mtime_ns: int) -> str:
+    """Sha256 of a file; size and time are there to notice a changed one."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _torch_device(device: str) -> Any:
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and (
+        not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()
+    ):
+        raise DeviceError(
+            f"device {device} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices; "
+            "use auto or cpu, or install a PyTorch build for this GPU"
+        )
+    return chosen
+
+
+def _download(name: str) -> Path:
+    """Let cellpose download into its cache; a download that fails leaves nothing there."""
+    from cellpose import models, utils
+
+    target = cellpose_cache() / name
+    # Cellpose writes to the final name: a killed download would be taken for the weights ever after.
+    partial = target.with_name(f"{name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        utils.download_url_to_file(models._MODEL_URL + name, str(partial), progress=False)
+        partial.replace(target)
+    except (OSError, ValueError) as error:
+        raise MissingNetworkError(
+            f"network {name} is not in {target.parent} and could not be downloaded ({error}); connect this machine to "
+            f"the internet once, or copy the file {name} from another machine into that folder, or choose "
+            f"{COMPACT} or a path to weights"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """State dict of a safetensors or PyTorch file; never runs code from it."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (
+        SafetensorError,
+        BadZipFile,
+        pickle.UnpicklingError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        OSError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NetworkError(
+            f"network weights {path} ({path.stat().st_size} bytes) cannot be read ({reason:.120}); expected a "
+            "PyTorch state dict or safetensors: the file is truncated or of another kind, copy or download it again"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise NetworkError(
+            f"network weights {path} hold {type(state).__name__}, not a state dict of tensors; save the network's "
+            "state_dict() instead"
+        )
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _is_compact(state: dict[str, Any]) -> bool:
+    return "refine.0.weight" in state and "head.weight" in state
+
+
+def _compact(state: dict[str, Any], path: Path) -> Any:
+    import torch
+
+    from spherovem_core.segmentation.compact import CompactNetwork
+
+    network = CompactNetwork()
+    try:
+        network.load_state_dict(
+            {key: v.float() if v.is_floating_point() else v for key, v in state.items()}, strict=True
+        )
+    except RuntimeError as error:
+        raise NetworkError(
+            f"network weights {path} are not of this version's compact network ({str(error).splitlines()[-1].strip()}); "
+            "train it again with python -m spherovem_core.segmentation.train_compact"
+        ) from error
+    return network.to(memory_format=torch.channels_last)
+
+
+def _cellpose(state: dict[str, Any], path: Path) -> Any:
+    if "W2" not in state:
+        kind = "Cellpose 3" if any(k.startswith(("downsample.", "upsample.")) for k in state) else "unknown"
+        raise NetworkError(
+            f"network weights {path} are of {kind} architecture; expected Cellpose 4 (Cellpose-SAM) or {COMPACT}: "
+            "fine-tune again with Cellpose 4, its older models cannot be converted"
+        )
+    if "encoder.cls_token" in state:
+        raise NetworkError(
+            f"network weights {path} have the DINOv3 backbone (cpdino), which needs the dinov3 package and its own tile "
+            "size; use weights with the Cellpose-SAM backbone such as cpsam_v2"
+        )
+    import torch
+    from cellpose.vit import CPSAM
+
+    network = CPSAM(dtype=torch.float32)
+    try:
+        absent = network.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError as error:
+        absent = [str(error).splitlines()[-1].strip()]
+    if absent:
+        raise NetworkError(
+            f"network weights {path} do not fit Cellpose-SAM ({absent[0]}); expected a file written by Cellpose 4 with "
+            "its default backbone"
+        )
+    return network

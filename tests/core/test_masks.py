@@ -1,0 +1,251 @@
+"""Masks from flows: ideal flows give the objects back, as Cellpose's own dynamics do."""
+
+import numpy as np
+import pytest
+from cellpose import dynamics
+from scipy import ndimage
+
+from spherovem_core.blocks import MemorySink
+from spherovem_core.errors import ShapeMismatchError
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation import masks_from_flows, match_labels, segment_masks
+from spherovem_core.segmentation.dynamics import instances
+from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
+from spherovem_core.segmentation.flow_targets import section_flows
+from spherovem_core.segmentation.grid import Grid, flow_grid
+from spherovem_core.segmentation.masks import fill_holes
+from spherovem_core.segmentation.stitching import Components, matching_pairs
+
+SPACING = (50.0, 10.0, 10.0)
+EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
+
+
+def packed_cells(shape: tuple[int, int, int], count: int, seed: int = 0, gap: float = 0.8) -> np.ndarray:
+    """Touching cells with even gaps at some borders: Voronoi cells of random points, shrunk a little."""
+    generator = np.random.default_rng(seed)
+    seeds = generator.uniform(0, 1, (count, 3)) * shape
+    points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    from scipy.spatial import cKDTree
+
+    distance, owner = cKDTree(seeds).query(points, k=2)
+    labels = (owner[..., 0] + 1).astype(np.uint32)
+    labels[distance[..., 1] - distance[..., 0] < gap] = 0
+    # Voronoi pieces are whole; those that the border cuts to slivers are left out.
+    sizes = np.bincount(labels.ravel())
+    labels[sizes[labels] < 400] = 0
+    return labels
+
+
+def ideal(labels: np.ndarray) -> np.ndarray:
+    return np.concatenate([volume_flows(labels), np.where(labels > 0, 4.0, -4.0)[None]]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def cells() -> np.ndarray:
+    return packed_cells((48, 56, 64), 30)
+
+
+def test_ideal_flows_give_the_objects_back(cells: np.ndarray) -> None:
+    found = masks_from_flows(ideal(cells), EVERYTHING, SPACING)
+    # Every object above 0.9: rounding to voxels may hand a few surface voxels to a neighbour.
+    assert match_labels(cells, found, iou=0.9).f1 == 1.0
+
+
+def test_agrees_with_cellpose() -> None:
+    cells = packed_cells((28, 36, 44), 12)
+    flows = ideal(cells)
+    with pytest.warns(UserWarning, match="Sparse invariant"):
+        theirs = dynamics.compute_masks(flows[:3], flows[3], do_3D=True, max_size_fraction=1.0)
+    ours = masks_from_flows(flows, EVERYTHING, SPACING)
+    # Cellpose samples flows up to half a voxel off (its grid_sample aligns corners differently from its
+    # points), so single voxels differ, but not the objects.
+    assert match_labels(theirs, ours, iou=0.8).f1 >= 0.95
+    assert match_labels(cells, ours, iou=0.8).f1 >= match_labels(cells, theirs, iou=0.8).f1
+
+
+def test_labels_are_contiguous_in_order_of_appearance(cells: np.ndarray) -> None:
+    found = masks_from_flows(ideal(cells), EVERYTHING, SPACING)
+    numbers, first = np.unique(found[found > 0], return_index=True)
+    assert found.dtype == np.uint32
+    assert numbers.tolist() == list(range(1, len(numbers) + 1))
+    assert (np.diff(first) > 0).all()
+
+
+def test_threshold_moves_the_border() -> None:
+    z, y, x = np.indices((31, 31, 31)) - 15
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    flows = np.stack([*(-5 * np.stack([z, y, x]) / np.maximum(radius, 1)), 10.0 - radius])
+    for threshold, expected in ((0.0, 10.0), (3.0, 7.0), (-3.0, 13.0)):
+        found = masks_from_flows(
+            flows, EVERYTHING.model_copy(update={"probability_threshold": threshold}), SPACING
+        )
+        assert np.array_equal(found > 0, radius < expected)
+        assert found.max() == 1
+
+
+def test_min_diameter_is_physical() -> None:
+    labels = np.zeros((40, 40, 80), np.uint32)
+    z, y, x = np.indices((40, 40, 40)) - 19.5
+    labels[:, :, :40][z**2 + y**2 + x**2 < 12**2] = 1
+    labels[:, :, 40:][z**2 + y**2 + x**2 < 6**2] = 2
+    flows = ideal(labels)
+    # In voxels of (50, 10, 10) nm the balls' equivalent diameters are 24 and 12 times 17.1 nm.
+    side_um = (50 * 10 * 10) ** (1 / 3) / 1000
+    for least, count in ((0.0, 2), (11.5 * side_um, 2), (12.5 * side_um, 1), (24.5 * side_um, 0)):
+        chosen = EVERYTHING.model_copy(update={"min_diameter_um": least})
+        assert masks_from_flows(flows, chosen, SPACING).max() == count
+
+
+def test_smoothing_removes_noise_in_flows(cells: np.ndarray) -> None:
+    noisy = ideal(cells)
+    noisy[:3] += np.random.default_rng(0).normal(0, 8, noisy[:3].shape).astype(np.float32)
+    rough = masks_from_flows(noisy, EVERYTHING, SPACING)
+    smooth = masks_from_flows(noisy, EVERYTHING.model_copy(update={"flow_smoothing": 1.5}), SPACING)
+    assert match_labels(cells, smooth).f1 > match_labels(cells, rough).f1 + 0.1
+
+
+def test_flow_error_drops_the_inconsistent_object(cells: np.ndarray) -> None:
+    flows = ideal(cells)
+    numbers, errors = flow_errors(cells, flows[:3])
+    assert errors.max() < 1e-6
+    bad = int(numbers[np.argmax(np.bincount(cells.ravel())[numbers])])
+    turned = flows[:3].copy()
+    turned[:, cells == bad] = np.roll(turned[:, cells == bad], 1, axis=0)
+    _, errors = flow_errors(cells, turned)
+    assert numbers[errors > 0.5].tolist() == [bad]
+
+
+def test_flow_error_threshold_acts() -> None:
+    labels = np.zeros((24, 24, 48), np.uint32)
+    labels[4:20, 4:20, 4:20], labels[4:20, 4:20, 28:44] = 1, 2
+    flows = ideal(labels)
+    # A field that converges at a corner makes one object whose flows are not those of a box.
+    z, y, x = np.indices((24, 24, 24)) - np.array([5, 5, 5])[:, None, None, None]
+    corner = -5 * np.stack([z, y, x]) / np.maximum(np.sqrt(z**2 + y**2 + x**2), 1)
+    flows[:3, :, :, :24] = corner
+    assert masks_from_flows(flows, EVERYTHING, SPACING).max() == 2
+    strict = EVERYTHING.model_copy(update={"flow_error_threshold": 0.4})
+    kept = masks_from_flows(flows, strict, SPACING)
+    assert kept.max() == 1
+    assert (kept[labels == 2] == 1).mean() > 0.99
+
+
+def test_holes_are_filled_but_not_with_other_objects() -> None:
+    labels = np.zeros((12, 12, 12), np.uint32)
+    labels[1:11, 1:11, 1:11] = 1
+    labels[4:7, 4:7, 4:7] = 0
+    labels[8, 8, 8] = 2
+    filled = fill_holes(labels.copy())
+    assert (filled[4:7, 4:7, 4:7] == 1).all()
+    assert filled[8, 8, 8] == 2
+    assert np.array_equal(filled > 0, ndimage.binary_fill_holes(labels > 0))
+
+
+def test_no_foreground_gives_no_object() -> None:
+    flows = np.full((4, 8, 9, 10), -1.0)
+    assert not masks_from_flows(flows, EVERYTHING, SPACING).any()
+    assert not instances(np.zeros((3, 8, 9, 10), np.float32), np.zeros((8, 9, 10), bool)).any()
+
+
+def test_wrong_shape_is_refused() -> None:
+    with pytest.raises(ShapeMismatchError, match=r"expected \(4, Z, Y, X\)"):
+        masks_from_flows(np.zeros((3, 8, 8, 8)), EVERYTHING, SPACING)
+
+
+def test_section_flows_are_cellposes() -> None:
+    labels = packed_cells((1, 70, 90), 14)[0].astype(np.int32)
+    theirs, _ = dynamics.masks_to_flows_gpu(np.unique(labels, return_inverse=True)[1].reshape(labels.shape))
+    assert np.allclose(section_flows(labels), theirs, atol=1e-6)
+    assert not section_flows(np.zeros((5, 6), np.int32)).any()
+
+
+def test_volume_flows_point_as_cellposes(cells: np.ndarray) -> None:
+    part = np.unique(cells[:18, :20, :22], return_inverse=True)[1].reshape(18, 20, 22)
+    theirs = dynamics.masks_to_flows_gpu_3d(part)
+    agreement = (volume_flows(part) / 5 * theirs).sum(axis=0)[part > 0]
+    # Cellpose lets heat of a touching object into the gradient at the border; inside they agree.
+    assert np.median(agreement) > 0.999
+    assert (agreement > 0.95).mean() > 0.85
+
+
+def blocked(
+    flows: np.ndarray, grid: Grid, target: Grid, block_voxels: int, workers: int = 1
+) -> tuple[np.ndarray, int]:
+    parameters = SegmentationParameters(
+        min_diameter_um=0.0, flow_smoothing=1.0, block_voxels=block_voxels, block_halo_voxels=24
+    )
+    labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
+    count = segment_masks(
+        flows,
+        grid,
+        target.shape,
+        target.spacing_nm,
+        MemorySink(scratch),
+        MemorySink(labels),
+        parameters,
+        Execution(workers=workers),
+        origin_nm=target.origin_nm,
+    )
+    return labels, count
+
+
+def test_blocks_give_the_labelling_of_a_whole_run() -> None:
+    target = Grid((60, 200, 160), (50.0, 20.0, 20.0))
+    grid = flow_grid(target.shape, target.spacing_nm, SegmentationParameters(flow_spacing_nm=50.0))
+    coarse = packed_cells(grid.shape, 60, seed=3, gap=1.0)
+    flows = ideal(coarse).astype(np.float16)
+    whole, count = blocked(flows, grid, target, 256)
+    pieces, blocked_count = blocked(flows, grid, target, 128, workers=2)
+    assert blocked_count == count == whole.max() == pieces.max()
+    # Same numbers, not only the same objects; the share of voxels that differ is that of a few surfaces.
+    assert (whole == pieces).mean() > 0.9995
+    assert match_labels(whole, pieces, iou=0.98).f1 == 1.0
+    index = [
+        np.clip(((np.arange(n) * s - o) / g).round().astype(int), 0, m - 1)
+        for n, s, o, g, m in zip(
+            target.shape, target.spacing_nm, grid.origin_nm, grid.spacing_nm, grid.shape, strict=True
+        )
+    ]
+    result = match_labels(coarse[np.ix_(*index)], whole, min_voxels=2000)
+    assert result.f1 > 0.97
+    # The upsampled logit's zero lies where the labels' border does: no bias towards larger or smaller.
+    assert abs(np.median(result.volume_errors)) < 0.03
+
+
+def test_min_diameter_judges_whole_objects_across_blocks() -> None:
+    labels = np.zeros((40, 40, 256), np.uint32)
+    labels[8:32, 8:32, 116:134] = 1
+    grid = Grid(labels.shape, (10.0, 10.0, 10.0))
+    parameters = SegmentationParameters(
+        min_diameter_um=0.24, flow_smoothing=0.0, block_voxels=128, block_halo_voxels=24
+    )
+    out, scratch = (np.zeros(labels.shape, np.uint32) for _ in range(2))
+    # 24 x 24 x 18 voxels make a ball of 27 voxels across; the part in either block is below 24.
+    count = segment_masks(
+        ideal(labels),
+        grid,
+        grid.shape,
+        grid.spacing_nm,
+        MemorySink(scratch),
+        MemorySink(out),
+        parameters,
+        Execution(),
+    )
+    assert count == 1
+    assert (out == labels).mean() > 0.999
+
+
+def test_matching_pairs_need_half_of_the_union() -> None:
+    first = np.array([[1, 1, 1, 1, 0, 2, 2, 2]], np.uint32)
+    second = np.array([[7, 7, 7, 0, 0, 8, 9, 9]], np.uint32)
+    assert matching_pairs(first, second) == [(1, 7), (2, 9)]
+    assert matching_pairs(first, np.zeros_like(first)) == []
+
+
+def test_components_take_the_smallest_number() -> None:
+    components = Components()
+    components.grow(6)
+    for pair in ((4, 5), (1, 5), (2, 3)):
+        components.join(*pair)
+    assert components.roots().tolist() == [0, 1, 2, 2, 1, 1]
