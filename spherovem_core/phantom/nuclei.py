@@ -13,6 +13,9 @@ from spherovem_core.phantom.parameters import PhantomParameters
 # Cytoplasm between a nucleus and its cell's membrane, and between two nuclei, in cell diameters.
 CLEARANCE = 0.06
 _BLEND = 0.04
+# Radius of each of two nuclei over that of one alone; fewest sample points in a cell that gets a nucleus.
+_TWIN = 0.76
+_FEWEST_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -106,35 +109,43 @@ def place_nuclei(
     shares = parameters.nucleus_fraction * np.clip(
         1 + parameters.nucleus_fraction_cv * generator.standard_normal(cell_count), 0.6, 1.3
     )
-    order = np.argsort(cell[inside], kind="stable")
-    members = np.split(
-        np.flatnonzero(inside)[order], np.cumsum(np.bincount(cell[inside], minlength=cell_count))
-    )
-    centres: list[NDArray[np.float64]] = []
-    metrics: list[NDArray[np.float64]] = []
-    for index in range(cell_count):
-        rows = members[index]
-        if rows.size < 20:
+    ranked = np.flatnonzero(inside)[np.argsort(cell[inside], kind="stable")]
+    members = np.split(ranked, np.cumsum(np.bincount(cell[inside], minlength=cell_count))[:-1])
+    centres, metrics = [np.empty((0, 3))], [np.empty((0, 3, 3))]
+    for index, rows in enumerate(members):
+        if rows.size < _FEWEST_POINTS:
             numbers[index] = 0
         if numbers[index] == 0:
             continue
         radius = shares[index] / 2 * (6 / np.pi * rows.size * point_volume_um3) ** (1 / 3)
-        mean, axes, stretch = _form(points_um[rows], depth_um[rows])
-        mean = mean + 0.06 * radius * jitter[index]
-        if numbers[index] == 2:
-            radius *= 0.76
-        matrix = axes @ np.diag((radius * stretch) ** -2) @ axes.T
-        along = axes[:, 2] * radius * stretch[2] * 1.12
-        centres += [mean] if numbers[index] == 1 else [mean - along, mean + along]
-        metrics += [matrix] * int(numbers[index])
-    diameter = parameters.cell_diameter_um
+        made = _nuclei_in(points_um[rows], depth_um[rows], radius, jitter[index], int(numbers[index]))
+        centres.append(made[0])
+        metrics.append(made[1])
     return Nuclei(
         np.concatenate([[0], np.cumsum(numbers)]),
-        np.array(centres).reshape(-1, 3),
-        np.array(metrics).reshape(-1, 3, 3),
-        CLEARANCE * diameter,
-        _BLEND * diameter,
+        np.concatenate(centres),
+        np.concatenate(metrics),
+        CLEARANCE * parameters.cell_diameter_um,
+        _BLEND * parameters.cell_diameter_um,
     )
+
+
+def _nuclei_in(
+    points: NDArray[np.float64],
+    depth: NDArray[np.float32],
+    radius: float,
+    jitter: NDArray[np.float64],
+    number: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres and metrics of the one or two nuclei of a cell, given as a cloud of points."""
+    middle, axes, stretch = _form(points, depth)
+    middle = middle + 0.06 * radius * jitter
+    if number == 2:
+        radius *= _TWIN
+    metric = axes @ np.diag((radius * stretch) ** -2) @ axes.T
+    along = axes[:, 2] * radius * stretch[2] * 1.12
+    centres = [middle] if number == 1 else [middle - along, middle + along]
+    return np.array(centres), np.array([metric] * number)
 
 
 def _nucleus_numbers(

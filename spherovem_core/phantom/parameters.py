@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 class PhantomParameters(BaseModel):
     """Parameters of a synthetic spheroid acquisition.
 
-    Grey values are on the 8-bit scale: membranes lie near 60, cytoplasm near 125 and nanoparticles
-    near 215, before the microscope adds its blur, drift and noise.
+    Grey values are on the 8-bit scale: membranes lie near 60, cytoplasm near 128, clefts and vesicles
+    near 150 and nanoparticles near 220, before the microscope adds its blur, drift and noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

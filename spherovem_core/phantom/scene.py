@@ -17,6 +17,7 @@ from spherovem_core.phantom.tissue import Tissue, grow_tissue
 from spherovem_core.spacing import spacing_um
 
 _ENDOSOME = CYTOPLASM + 10.0
+_ENDOSOME_RIM = MEMBRANE + 25.0
 _ENDOSOME_ROOM_UM = 0.05
 
 
@@ -48,13 +49,11 @@ class Scene:
         image = self.stain.paint(located, *axes)[0]
         owner = np.zeros(image.shape, np.uint32)
         self._draw_endosomes(image, axes)
-        near = np.abs(self.particles.centres_um[:, 0] - axes[0][0]) < self.particles.radii_um + 0.1
-        rows = np.flatnonzero(near)
-        _draw_balls(
-            image, owner, axes[0][0], axes[1], axes[2],
-            self.particles.centres_um[rows], self.particles.radii_um[rows],
-            self.particles.intensities[rows], rows,
-        )  # fmt: skip
+        rows = np.flatnonzero(
+            np.abs(self.particles.centres_um[:, 0] - axes[0][0]) < self.particles.radii_um + 0.1
+        )
+        balls = self.particles.take(rows)
+        _draw_balls(image, owner, axes, balls.centres_um, balls.radii_um, balls.intensities, rows)
         image = blur(image, self.parameters)
         ideal = (slice(self.margin, -self.margin),) * 2
         cells = np.where(located.cell_depth_um[0] > 0, located.cell[0] + 1, 0).astype(np.uint32)
@@ -75,12 +74,14 @@ class Scene:
         return np.array([z * dz]), rows * dy, columns * dx
 
     def _draw_endosomes(self, image: NDArray[np.float32], axes: tuple[NDArray[np.float64], ...]) -> None:
-        inside = self.particles.cells >= 0
-        _draw_endosomes(
-            image, axes[0][0], axes[1], axes[2],
-            self.particles.centres_um[inside], self.particles.radii_um[inside] + _ENDOSOME_ROOM_UM,
-            _ENDOSOME, MEMBRANE + 25,
-        )  # fmt: skip
+        """Draw a light lumen with a thin rim around the clusters in cells."""
+        inside = self.particles.take(self.particles.cells >= 0)
+        depth = np.full(image.shape, -np.inf, np.float32)
+        _union_depth(depth, axes, inside.centres_um, inside.radii_um + _ENDOSOME_ROOM_UM)
+        pixel = np.float32(np.sqrt((axes[1][1] - axes[1][0]) * (axes[2][1] - axes[2][0])))
+        for edge, grey, share in ((0.0, _ENDOSOME_RIM, 0.7), (0.03, _ENDOSOME, 0.8)):
+            covered = np.clip((depth - np.float32(edge)) / pixel + np.float32(0.5), 0, 1)
+            image += np.float32(share) * covered * (np.float32(grey) - image)
 
 
 def build_scene(parameters: PhantomParameters) -> Scene:
@@ -99,46 +100,45 @@ def build_scene(parameters: PhantomParameters) -> Scene:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw_balls(image, owner, z, ys, xs, centres, radii, greys, numbers):  # type: ignore[no-untyped-def]
-    dy, dx = ys[1] - ys[0], xs[1] - xs[0]
-    pixel = np.sqrt(dy * dx)
+def _draw_balls(image, owner, axes, centres, radii, greys, numbers):  # type: ignore[no-untyped-def]
+    zs, ys, xs = axes
+    pixel = np.sqrt((ys[1] - ys[0]) * (xs[1] - xs[0]))
     for n in range(radii.size):
-        reach = radii[n] + pixel
-        first_y = max(int((centres[n, 1] - reach - ys[0]) / dy), 0)
-        first_x = max(int((centres[n, 2] - reach - xs[0]) / dx), 0)
-        for j in range(first_y, min(int((centres[n, 1] + reach - ys[0]) / dy) + 2, ys.size)):
-            for i in range(first_x, min(int((centres[n, 2] + reach - xs[0]) / dx) + 2, xs.size)):
-                away = np.sqrt(
-                    (z - centres[n, 0]) ** 2 + (ys[j] - centres[n, 1]) ** 2 + (xs[i] - centres[n, 2]) ** 2
-                )
-                share = min(max((radii[n] - away) / pixel + 0.5, 0.0), 1.0)
+        first_y, stop_y = _window(ys, centres[n, 1], radii[n] + pixel)
+        first_x, stop_x = _window(xs, centres[n, 2], radii[n] + pixel)
+        for j in range(first_y, stop_y):
+            for i in range(first_x, stop_x):
+                depth = radii[n] - _distance(zs[0], ys[j], xs[i], centres[n])
+                share = min(max(depth / pixel + 0.5, 0.0), 1.0)
                 image[j, i] += share * (greys[n] - image[j, i])
-                if away < radii[n]:
+                if depth > 0:
                     owner[j, i] = numbers[n] + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw_endosomes(image, z, ys, xs, centres, radii, lumen, rim):  # type: ignore[no-untyped-def]
-    """Draw the union of balls as a lumen with a thin rim."""
-    dy, dx = ys[1] - ys[0], xs[1] - xs[0]
-    pixel = np.sqrt(dy * dx)
-    depth = np.full(image.shape, -np.inf, np.float32)
+def _union_depth(depth, axes, centres, radii):  # type: ignore[no-untyped-def]
+    """Raise `depth` to how deep each pixel lies inside the union of balls; -inf far from them."""
+    zs, ys, xs = axes
+    pixel = np.sqrt((ys[1] - ys[0]) * (xs[1] - xs[0]))
     for n in range(radii.size):
         reach = radii[n] + pixel
-        if abs(z - centres[n, 0]) > reach:
+        if abs(zs[0] - centres[n, 0]) > reach:
             continue
-        first_y = max(int((centres[n, 1] - reach - ys[0]) / dy), 0)
-        first_x = max(int((centres[n, 2] - reach - xs[0]) / dx), 0)
-        for j in range(first_y, min(int((centres[n, 1] + reach - ys[0]) / dy) + 2, ys.size)):
-            for i in range(first_x, min(int((centres[n, 2] + reach - xs[0]) / dx) + 2, xs.size)):
-                away = np.sqrt(
-                    (z - centres[n, 0]) ** 2 + (ys[j] - centres[n, 1]) ** 2 + (xs[i] - centres[n, 2]) ** 2
-                )
-                depth[j, i] = max(depth[j, i], radii[n] - away)
-    for j in range(ys.size):
-        for i in range(xs.size):
-            if depth[j, i] > -pixel:
-                outer = min(max(depth[j, i] / pixel + 0.5, 0.0), 1.0)
-                image[j, i] += 0.7 * outer * (rim - image[j, i])
-                inner = min(max((depth[j, i] - 0.03) / pixel + 0.5, 0.0), 1.0)
-                image[j, i] += 0.8 * inner * (lumen - image[j, i])
+        first_y, stop_y = _window(ys, centres[n, 1], reach)
+        first_x, stop_x = _window(xs, centres[n, 2], reach)
+        for j in range(first_y, stop_y):
+            for i in range(first_x, stop_x):
+                inside = radii[n] - _distance(zs[0], ys[j], xs[i], centres[n])
+                depth[j, i] = max(depth[j, i], inside)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _window(axis, centre, reach):  # type: ignore[no-untyped-def]
+    step = axis[1] - axis[0]
+    first = max(int((centre - reach - axis[0]) / step), 0)
+    return first, min(int((centre + reach - axis[0]) / step) + 2, axis.size)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _distance(z, y, x, centre):  # type: ignore[no-untyped-def]
+    return np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -29,8 +30,12 @@ def read_truth(path: Path) -> Phantom:
     Raises
     ------
     IncompleteArtifactError
-        If the file holds no phantom.
+        If the file is damaged or holds no phantom.
     """
+    if not zipfile.is_zipfile(path):
+        raise IncompleteArtifactError(
+            f"{path}: absent, or not a whole npz file; write it again with write_truth"
+        )
     with np.load(path, allow_pickle=False) as file:
         absent = [name for name in ("parameters", *_ARRAYS) if name not in file.files]
         if absent:

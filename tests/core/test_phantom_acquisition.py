@@ -87,5 +87,9 @@ def test_truth_comes_back_as_it_was(phantom: Phantom, tmp_path: Path) -> None:
 
 def test_a_file_without_truth_is_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", image=np.zeros(3))
-    with pytest.raises(IncompleteArtifactError, match="write_truth"):
-        read_truth(tmp_path / "other.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:60])
+    (tmp_path / "text.npz").write_text("no numbers")
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    for name in ("other.npz", "cut.npz", "text.npz", "single.npy"):
+        with pytest.raises(IncompleteArtifactError, match="write_truth"):
+            read_truth(tmp_path / name)
