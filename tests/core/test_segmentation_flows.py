@@ -1,0 +1,213 @@
+"""Grids, resampling, intensities, and flows of a volume with networks whose answer is known."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spherovem_core.blocks import Block, MemorySink
+from spherovem_core.errors import DeadlineError
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation import flow_grid, intensity_range, load_network, predict_flows, source_level
+from spherovem_core.segmentation.flows import batch_size
+from spherovem_core.segmentation.grid import Grid, crop_grid
+from spherovem_core.segmentation.resample import resample
+
+SPACING = (50.0, 10.0, 10.0)
+
+
+def positions(grid: Grid) -> list[np.ndarray]:
+    axes = [
+        origin + side * np.arange(n)
+        for n, side, origin in zip(grid.shape, grid.spacing_nm, grid.origin_nm, strict=True)
+    ]
+    return np.meshgrid(*axes, indexing="ij")
+
+
+def test_grid_covers_the_volume_around_its_centre() -> None:
+    shape, origin = (7, 103, 40), (100.0, -5.0, 0.0)
+    grid = flow_grid(shape, SPACING, SegmentationParameters(flow_spacing_nm=30.0), origin)
+    for n, side, first, count, start in zip(shape, SPACING, origin, grid.shape, grid.origin_nm, strict=True):
+        low, high = first - side / 2, first + (n - 0.5) * side
+        below, above = low - (start - 15.0), start + (count - 0.5) * 30.0 - high
+        assert below == pytest.approx(above)
+        assert -1e-6 <= below < 15.0
+
+
+def test_resampling_keeps_positions() -> None:
+    # Interpolation along z keeps a ramp exactly; area averaging along y and x takes a voxel cut by the border
+    # of the larger one at its full centre, off by a fraction f(1 - f)/2 at both ends: 0.07 voxels at most here.
+    # A slip by half a voxel would be 5 nm along y and x and 25 nm along z.
+    source = Grid((12, 60, 70), SPACING, (25.0, 5.0, -3.0))
+    z, y, x = positions(source)
+    volume = (2.0 * z - 3.0 * y + 5.0 * x).astype(np.float32)
+    grid = flow_grid(
+        source.shape, source.spacing_nm, SegmentationParameters(flow_spacing_nm=35.0), source.origin_nm
+    )
+    inner = tuple(slice(2, n - 2) for n in grid.shape)
+    gz, gy, gx = (p[inner] for p in positions(grid))
+    expected = 2.0 * gz - 3.0 * gy + 5.0 * gx
+    assert np.allclose(resample(volume, source, grid, inner), expected, atol=0.07 * 10 * (3 + 5))
+
+
+def test_reduction_averages_areas() -> None:
+    generator = np.random.default_rng(0)
+    volume = generator.normal(size=(6, 40, 60)).astype(np.float32)
+    source = Grid(volume.shape, SPACING)
+    grid = flow_grid(source.shape, source.spacing_nm, SegmentationParameters(flow_spacing_nm=50.0))
+    reduced = resample(volume, source, grid)
+    assert np.allclose(reduced, volume.reshape(6, 8, 5, 12, 5).mean(axis=(2, 4)), atol=1e-6)
+
+
+def test_resampling_a_part_equals_the_part() -> None:
+    generator = np.random.default_rng(1)
+    volume = generator.normal(size=(2, 9, 50, 64)).astype(np.float32)
+    source = Grid((9, 50, 64), SPACING)
+    grid = flow_grid(source.shape, SPACING, SegmentationParameters(flow_spacing_nm=23.0))
+    region = (slice(3, 11), slice(0, 9), slice(15, 28))
+    assert np.allclose(
+        resample(volume, source, grid)[(slice(None), *region)],
+        resample(volume, source, grid, region),
+        atol=1e-5,
+    )
+    cut = (slice(1, 8), slice(10, 40), slice(0, 64))
+    inner = (slice(7, 12), slice(9, 13), slice(3, 20))
+    assert np.allclose(
+        resample(volume[(slice(None), *cut)], crop_grid(source, cut), grid, inner),
+        resample(volume, source, grid, inner),
+        atol=1e-6,
+    )
+
+
+def test_source_level_is_the_coarsest_fine_enough() -> None:
+    levels = [(120.0, 40.0, 40.0), (120.0, 80.0, 80.0), (120.0, 160.0, 160.0), (240.0, 320.0, 320.0)]
+    for spacing, expected in ((30.0, 0), (79.0, 0), (80.0, 1), (120.0, 1), (160.0, 2), (500.0, 3)):
+        assert source_level(levels, SegmentationParameters(flow_spacing_nm=spacing)) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_intensity_range_is_the_percentile(dtype: type) -> None:
+    volume = np.random.default_rng(0).integers(3, 200, (40, 30, 20)).astype(dtype)
+    low, high = intensity_range(volume, SegmentationParameters(normalise_percentiles=(5.0, 90.0)))
+    assert abs(low - np.percentile(volume, 5)) <= 1
+    assert abs(high - np.percentile(volume, 90)) <= 1
+    low, high = intensity_range(volume.astype(np.float32), SegmentationParameters())
+    assert (low, high) == pytest.approx(tuple(np.percentile(volume, (1, 99))))
+
+
+class Gradient(torch.nn.Module):
+    """A network whose flows are the in-plane differences of the image and whose logit is the image."""
+
+    device, dtype = torch.device("cpu"), torch.float32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tiles = 0
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.tiles += len(x)
+        image = x[:, 0]
+        padded = torch.nn.functional.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+        dy = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+        dx = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
+        return torch.stack([dy, dx, image], dim=1), torch.zeros((len(x), 256))
+
+
+def flows_of(volume: np.ndarray, network: Any, parameters: SegmentationParameters) -> tuple[np.ndarray, Grid]:
+    grid = flow_grid(volume.shape, SPACING, parameters)
+    out = np.zeros((4, *grid.shape), np.float16)
+    predict_flows(volume, SPACING, grid, network, MemorySink(out), parameters, Execution())
+    return out, grid
+
+
+def test_axes_and_normalisation() -> None:
+    source = Grid((16, 90, 80), SPACING)
+    z, y, x = positions(source)
+    volume = (0.05 * z + 0.1 * y + 0.15 * x).astype(np.float32)
+    flows, grid = flows_of(volume, Gradient(), SegmentationParameters(flow_spacing_nm=20.0))
+    inner = tuple(slice(5, n - 5) for n in grid.shape)
+    low, high = intensity_range(volume, SegmentationParameters())
+    # Each component comes from two of the three planes, the logit from all; float16 keeps three digits.
+    for component, slope in zip(flows[:3], (0.05, 0.1, 0.15), strict=True):
+        assert np.allclose(component[inner], 2 * slope * 20.0 / (high - low), rtol=0.01)
+    gz, gy, gx = positions(grid)
+    image = (0.05 * gz + 0.1 * gy + 0.15 * gx - low) / (high - low)
+    assert np.allclose(flows[3][inner], 3 * image[inner], atol=0.01)
+
+
+def test_blocks_equal_a_whole_run_inside() -> None:
+    volume = np.random.default_rng(0).integers(0, 255, (28, 140, 150)).astype(np.uint8)
+    base = SegmentationParameters(flow_spacing_nm=10.0, block_halo_voxels=16)
+    whole, grid = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 256}))
+    pieces, _ = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 128}))
+    assert grid.shape == (140, 140, 150)
+    # A network that sees one pixel around gives the same inside and at block borders, to float16.
+    assert np.allclose(whole, pieces, atol=2e-3)
+
+
+def test_finished_blocks_are_not_computed_again() -> None:
+    volume = np.zeros((28, 140, 20), np.uint8)
+    volume[::2] = 200
+    parameters = SegmentationParameters(flow_spacing_nm=10.0, block_voxels=128, block_halo_voxels=16)
+    grid = flow_grid(volume.shape, SPACING, parameters)
+    out = np.zeros((4, *grid.shape), np.float16)
+    sink, network = MemorySink(out), Gradient()
+    stopped = Execution(deadline=0.0)
+
+    class AfterTwo(MemorySink):
+        def write(self, block: Block, values: np.ndarray) -> None:
+            sink.write(block, values)
+
+        def pending(self, blocks: Any) -> list[Block]:
+            return sink.pending(blocks)
+
+    with pytest.raises(DeadlineError, match="0 of 4"):
+        predict_flows(volume, SPACING, grid, network, AfterTwo(out), parameters, stopped)
+    seen: list[tuple[int, int]] = []
+
+    def stop_after_two(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_flows(volume, SPACING, grid, network, sink, parameters, Execution(progress=stop_after_two))
+    assert len(sink.pending([])) == 0
+    before, half = out.copy(), network.tiles
+    predict_flows(
+        volume, SPACING, grid, network, sink, parameters, Execution(progress=lambda *n: seen.append(n))
+    )
+    whole = np.zeros_like(out)
+    predict_flows(volume, SPACING, grid, Gradient(), MemorySink(whole), parameters, Execution())
+    assert np.array_equal(out, whole)
+    assert np.array_equal(out[before != 0], before[before != 0])
+    assert network.tiles < 2 * half
+    assert seen[-1] == (4, 4)
+
+
+def test_batch_size_fits_memory() -> None:
+    assert 1 <= batch_size(torch.device("cpu")) <= 8
+
+
+def test_compact_network_has_the_contract() -> None:
+    for kind in ("cells", "nuclei"):
+        network = load_network("phantom-compact", kind, "cpu")
+        assert not network.training
+        assert sum(p.numel() for p in network.parameters()) < 0.7e6
+        with torch.no_grad():
+            maps, style = network(torch.zeros((2, 3, 256, 256)))
+        assert maps.shape == (2, 3, 256, 256)
+        assert style.shape == (2, 256)
+
+
+def test_compact_network_sees_no_further_than_it_says() -> None:
+    network = load_network("phantom-compact", "cells", "cpu")
+    image = torch.rand((1, 3, 256, 512), generator=torch.Generator().manual_seed(0))
+    other = image.clone()
+    other[..., 300:] = 0
+    with torch.no_grad():
+        difference = (network(image)[0] - network(other)[0]).abs().amax(dim=(0, 1, 2))
+    assert difference[:150].max() == 0
+    assert difference[300:].max() > 0
