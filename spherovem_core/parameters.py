@@ -134,26 +134,62 @@ class RegistrationParameters(StageParameters):
         le=1.0,
         description="A pair whose normalised cross-correlation stays below is not trusted.",
     )
+    working_pixels: int = Field(
+        default=1_200_000,
+        ge=10_000,
+        le=1_000_000_000,
+        description="Slices with more pixels are binned for the estimate of their motion; the warp is not.",
+    )
+    min_overlap: float = Field(
+        default=0.15,
+        ge=0.05,
+        le=1.0,
+        description="A pair that overlaps by a smaller share of the slice is not trusted.",
+    )
+    max_stretch: float = Field(
+        default=0.1,
+        gt=0.0,
+        le=1.0,
+        description="A pair whose motion stretches or shrinks by a larger share is not trusted.",
+    )
+    max_uncertainty_px: float = Field(
+        default=2.0,
+        gt=0.0,
+        le=1000.0,
+        description="A pair whose motion is uncertain by more is not trusted.",
+    )
     reference: Literal["middle", "first"] = Field(
         default="middle", description="Slice that stays in place; the others are moved onto it."
     )
     drift: Literal["chain", "links", "detrend"] = Field(
-        default="chain",
-        description="How slow drift is handled: compose pairs; solve pairs and longer links together; remove the slow trend.",
+        default="links",
+        description=(
+            "How positions follow from pairs: compose neighbours; solve neighbours and longer links together; the "
+            "latter, but leave slow drift as acquired, so that leaning tissue keeps its lean."
+        ),
     )
     link_distances: tuple[int, ...] = Field(
         default=(1, 2, 3),
         min_length=1,
         max_length=8,
-        description="Distances in slices of the links that are solved together.",
+        description="Distances in slices of the links that are solved together when drift is links or detrend.",
     )
     trend_slices: int = Field(
         default=50,
         ge=3,
         le=10000,
-        description="Drift slower than this many slices is removed when drift is detrend.",
+        description="Drift slower than this many slices is shown as drift, and left as acquired when drift is detrend.",
     )
-    interpolation: Literal["cubic", "linear"] = Field(
+    deformation_trend_slices: int = Field(
+        default=10,
+        ge=0,
+        le=10000,
+        description=(
+            "Rotation, scale and shear that change more slowly than this many slices are taken for tissue and "
+            "left alone when drift is chain or links; 0 corrects all of them."
+        ),
+    )
+    interpolation: Literal["cubic", "lanczos", "linear"] = Field(
         default="cubic", description="Interpolation of the final warp."
     )
 

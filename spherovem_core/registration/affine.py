@@ -1,0 +1,109 @@
+"""Affine maps of slice coordinates: (2, 3) float64 matrices that act on pixel coordinates (y, x, 1)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float64]
+
+IDENTITY: Matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+def homogeneous(matrices: ArrayLike) -> Matrix:
+    """Append the row (0, 0, 1): (..., 2, 3) becomes (..., 3, 3)."""
+    top = np.asarray(matrices, dtype=np.float64)
+    bottom = np.broadcast_to(np.array([0.0, 0.0, 1.0]), (*top.shape[:-2], 1, 3))
+    stacked: Matrix = np.concatenate([top, bottom], axis=-2)
+    return stacked
+
+
+def compose(outer: ArrayLike, inner: ArrayLike) -> Matrix:
+    """Map by `inner` first, then by `outer`; leading axes broadcast."""
+    product: Matrix = np.asarray(outer, dtype=np.float64) @ homogeneous(inner)
+    return product
+
+
+def invert(matrices: ArrayLike) -> Matrix:
+    """Inverse maps of (..., 2, 3) matrices."""
+    inverse = np.linalg.inv(homogeneous(matrices))
+    return inverse[..., :2, :].astype(np.float64, copy=False)
+
+
+def shift_matrix(shift_y: float, shift_x: float) -> Matrix:
+    """Map that adds (shift_y, shift_x)."""
+    return np.array([[1.0, 0.0, shift_y], [0.0, 1.0, shift_x]])
+
+
+def slice_centre(shape: Sequence[int]) -> NDArray[np.float64]:
+    """Coordinates (y, x) of the centre of a (Y, X) slice, between pixels where a side is even."""
+    return (np.asarray(shape[-2:], dtype=np.float64) - 1.0) / 2.0
+
+
+def rotation_matrix(degrees: float, shape: Sequence[int]) -> Matrix:
+    """Rotation about the slice's centre, positive from the y axis towards the x axis."""
+    angle = np.deg2rad(degrees)
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = slice_centre(shape)
+    return np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
+
+
+def rotation_degrees(matrices: ArrayLike) -> NDArray[np.float64]:
+    """Rotation share of each map, in the sense of `rotation_matrix`: that of the nearest similarity."""
+    m = np.asarray(matrices, dtype=np.float64)
+    degrees: NDArray[np.float64] = np.rad2deg(
+        np.arctan2(m[..., 1, 0] - m[..., 0, 1], m[..., 0, 0] + m[..., 1, 1])
+    )
+    return degrees
+
+
+def centre_shift(matrices: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
+    """How far each map moves the slice's centre, (..., 2) in pixels."""
+    m = np.asarray(matrices, dtype=np.float64)
+    centre = slice_centre(shape)
+    shift: NDArray[np.float64] = m @ np.append(centre, 1.0) - centre
+    return shift
+
+
+def rms_displacement(difference: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
+    """Root mean square length of ``difference @ (y, x, 1)`` over all pixels of a slice.
+
+    Closed form: a map of uniformly spread points splits into the displacement of their centre and the
+    variance of the coordinates, which are uncorrelated.
+
+    Parameters
+    ----------
+    difference : (..., 2, 3) array
+        Difference of two maps.
+    shape : (Y, X)
+        The slice.
+
+    Returns
+    -------
+    (...) ndarray
+        In pixels.
+    """
+    d = np.asarray(difference, dtype=np.float64)
+    at_centre = d @ np.append(slice_centre(shape), 1.0)
+    variance = (np.asarray(shape[-2:], dtype=np.float64) ** 2 - 1.0) / 12.0
+    mean_square = (at_centre**2).sum(-1) + (d[..., :2] ** 2 * variance).sum((-2, -1))
+    rms: NDArray[np.float64] = np.sqrt(mean_square)
+    return rms
+
+
+def scale_coordinates(factor: float) -> Matrix:
+    """Map from pixels of a slice binned by `factor` to pixels of the slice itself (pixel centres)."""
+    offset = (factor - 1.0) / 2.0
+    return np.array([[factor, 0.0, offset], [0.0, factor, offset]])
+
+
+def to_level(matrices: ArrayLike, factor: float) -> Matrix:
+    """Express full-resolution maps in the pixels of slices binned by `factor`."""
+    scale = scale_coordinates(factor)
+    return compose(invert(scale), compose(matrices, scale))
+
+
+def from_level(matrices: ArrayLike, factor: float) -> Matrix:
+    """Express maps between binned slices in full-resolution pixels: inverse of `to_level`."""
+    scale = scale_coordinates(factor)
+    return compose(scale, compose(matrices, invert(scale)))

@@ -1,0 +1,176 @@
+"""Positions of all slices from redundant pairs: a robust weighted least squares over the whole stack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
+
+from spherovem_core.registration.affine import (
+    IDENTITY,
+    Matrix,
+    compose,
+    invert,
+    rms_displacement,
+    shift_matrix,
+    slice_centre,
+)
+
+MIN_SPREAD_PX = 0.05
+REFERENCE_WEIGHT = 1e9
+CONTINUITY_WEIGHT = 1e-7
+OUTLIER_SPREADS = (64.0, 32.0, 16.0, 8.0, 4.0, 4.0, 4.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Links:
+    """Pairs of slices that are solved together.
+
+    Attributes
+    ----------
+    fixed, moving : (m,) ndarray of int
+        Slices of each pair, fixed before moving.
+    matrices : (m, 2, 3) ndarray
+        Map of fixed to moving pixel coordinates.
+    spread_px : (m,) ndarray
+        How much each may be wrong.
+    """
+
+    fixed: NDArray[np.int_]
+    moving: NDArray[np.int_]
+    matrices: Matrix
+    spread_px: NDArray[np.float64]
+
+
+def solve_links(
+    links: Links, count: int, reference: int, shape: Sequence[int]
+) -> tuple[Matrix, NDArray[np.float64]]:
+    """Find the maps that agree best with all links, so that a few wrong ones bend nothing.
+
+    The map of a moving slice should be the link after the map of its fixed slice. That is linear in the maps'
+    elements, and with coordinates from the centre the columns of a map contribute independently to the mean
+    square displacement over a slice, so every iteration is one banded solution with three right sides.
+    Links are weighed by their spread and by Geman and McClure's function of their misfit. The first
+    solution weighs all links alike, and the width of the function falls from iteration to iteration
+    (graduated non-convexity, Blake and Zisserman 1987): a wrong link with a small claimed spread is outvoted by
+    the longer links across it before its claim counts.
+
+    A slice with no link lies between its neighbours: consecutive slices are tied by a vanishing weight.
+
+    Parameters
+    ----------
+    links : Links
+    count
+        Slices of the stack.
+    reference
+        Slice whose frame the maps start from.
+    shape : (Y, X)
+        A slice.
+
+    Returns
+    -------
+    transforms : (count, 2, 3) ndarray
+        Maps of reference coordinates to the coordinates of each slice.
+    weights : (m,) ndarray
+        Weight of each link at the end, 1 where it fits and 0 where it is rejected.
+    """
+    frame = shift_matrix(*-slice_centre(shape))
+    centred = replace(links, matrices=compose(frame, compose(links.matrices, invert(frame))))
+    spread = np.maximum(links.spread_px, MIN_SPREAD_PX)
+    weights = np.ones(len(spread))
+    solution = _solve(centred, weights, count, reference)
+    for width in OUTLIER_SPREADS:
+        transforms = compose(invert(frame), compose(solution, frame))
+        weights = (1.0 + (link_misfit(links, transforms, shape) / (width * spread)) ** 2) ** -2.0
+        solution = _solve(centred, weights / spread**2, count, reference)
+    return compose(invert(frame), compose(solution, frame)), weights
+
+
+def link_misfit(links: Links, transforms: Matrix, shape: Sequence[int]) -> NDArray[np.float64]:
+    """Root mean square disagreement of each link with the maps of its slices, in pixels."""
+    predicted = compose(links.matrices, transforms[links.fixed])
+    return rms_displacement(predicted - transforms[links.moving], shape)
+
+
+def spread_by_steps(
+    links: Links, steps: NDArray[np.int_], similarity: NDArray[np.float64], shape: Sequence[int]
+) -> dict[int, float]:
+    """Spread in pixels to expect of links over 1, 2, ... steps between good slices.
+
+    Links over more steps see tissue that has changed more, and a change that goes on through many slices pulls
+    all links the same way. How much worse that makes the longer ones shows in the loss of
+    correlation: the spread is taken to grow with the square of its logarithm (on phantoms, whose error grew
+    four-fold from one step to two, that is the growth found). Where noise and not tissue sets the correlation, it
+    is the same at all distances and longer links count as much as single steps. Links that miss the sum
+    of the steps they span by more than that get the spread that shows there.
+
+    Parameters
+    ----------
+    links : Links
+        Their spreads are those that the pairs claim.
+    steps : (m,) ndarray
+        Steps between good slices that each link spans.
+    similarity : (m,) ndarray
+        Correlation of each.
+    shape : (Y, X)
+        A slice.
+    """
+    losses = {
+        int(s): -float(np.log(np.clip(np.median(similarity[steps == s]), 0.01, 0.999))) for s in set(steps)
+    }
+    claimed = links.spread_px[steps == 1]
+    single = max(float(np.median(claimed)) if claimed.size else 0.0, MIN_SPREAD_PX)
+    onward = {int(links.fixed[k]): int(k) for k in np.flatnonzero(steps == 1)}
+    spreads = {}
+    for span, loss in losses.items():
+        misses = [_closure(links, int(k), onward, shape) for k in np.flatnonzero(steps == span)]
+        missed = float(np.nanmedian(misses)) if not np.isnan(misses).all() else 0.0
+        from_closure = np.sqrt(max(missed**2 - span * single**2, 0.0))
+        from_loss = single * max(1.0, loss / losses.get(1, loss)) ** 2
+        spreads[span] = max(float(from_closure), from_loss)
+    return spreads
+
+
+def _closure(links: Links, k: int, onward: dict[int, int], shape: Sequence[int]) -> float:
+    """Root mean square by which link k misses the composed single steps, NaN where one is missing."""
+    total, z = IDENTITY, int(links.fixed[k])
+    while z in onward and z < links.moving[k]:
+        total, z = compose(links.matrices[onward[z]], total), int(links.moving[onward[z]])
+    return float(rms_displacement(links.matrices[k] - total, shape)) if z == links.moving[k] else np.nan
+
+
+def _solve(links: Links, weights: NDArray[np.float64], count: int, reference: int) -> Matrix:
+    """Weighted least squares over the maps of all slices, in coordinates from the centre."""
+    reach = int((links.moving - links.fixed).max(initial=1))
+    banded = np.zeros((2 * reach + 2, 2 * count))
+    right = np.zeros((count, 2, 3))
+    identity = np.eye(2)
+    linear, shift = links.matrices[:, :, :2], links.matrices[:, :, 2]
+    weighted = weights[:, None, None] * linear
+    _add_blocks(banded, links.fixed, links.fixed, np.swapaxes(linear, 1, 2) @ weighted)
+    _add_blocks(banded, links.moving, links.moving, weights[:, None, None] * identity)
+    _add_blocks(banded, links.moving, links.fixed, -weighted)
+    np.add.at(right[:, :, 2], links.moving, weights[:, None] * shift)
+    np.add.at(right[:, :, 2], links.fixed, -np.einsum("kji,kj->ki", weighted, shift))
+    unit = float(weights.max(initial=1e-12))
+    ties = np.broadcast_to(unit * CONTINUITY_WEIGHT * identity, (count - 1, 2, 2))
+    before = np.arange(count - 1)
+    _add_blocks(banded, before, before, ties)
+    _add_blocks(banded, before + 1, before + 1, ties)
+    _add_blocks(banded, before + 1, before, -ties)
+    banded[0, 2 * reference : 2 * reference + 2] += unit * REFERENCE_WEIGHT
+    right[reference, :, :2] += unit * REFERENCE_WEIGHT * identity
+    solved: Matrix = solveh_banded(banded, right.reshape(2 * count, 3), lower=True).reshape(count, 2, 3)
+    return solved
+
+
+def _add_blocks(
+    banded: NDArray[np.float64], i: NDArray[np.int_], j: NDArray[np.int_], blocks: NDArray[np.float64]
+) -> None:
+    """Add 2 x 2 blocks at block rows i and columns j to a matrix in lower banded form."""
+    for r in range(2):
+        for c in range(2):
+            row, column = 2 * i + r, 2 * j + c
+            below = row >= column
+            np.add.at(banded, (row[below] - column[below], column[below]), blocks[below, r, c])

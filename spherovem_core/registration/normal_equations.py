@@ -1,0 +1,245 @@
+"""Normal equations of the robust correlation of a batch of pairs at one resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.sampling import coordinate_moments, dots, overlap_mask, sample_linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OUTLIER_SIGMAS = 3.0
+MIN_OVERLAP = 0.05
+TILES = 8
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal equations of a batch at one place, and the cost that tells whether a step was worth it.
+
+    Attributes
+    ----------
+    hessian : (B, 6, 6) ndarray
+        Over the elements (yy, yx, y, xy, xx, x) of a displacement of the fixed slice in pixels,
+        whose linear share acts on centred coordinates in units of half the longer side.
+    gradient : (B, 6) ndarray
+    cost : (B,) ndarray
+        Mean robust residual on the overlap, 0 to 1; infinite without enough overlap.
+    """
+
+    hessian: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    cost: NDArray[np.float64]
+
+    def where(self, choice: NDArray[np.bool_], other: Normal) -> Normal:
+        """Take this batch's elements where chosen, the other's elsewhere."""
+        return Normal(
+            np.where(choice[:, None, None], self.hessian, other.hessian),
+            np.where(choice[:, None], self.gradient, other.gradient),
+            np.where(choice, self.cost, other.cost),
+        )
+
+
+class Workspace:
+    """Tensors of one batch shape that every evaluation fills anew."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.grid = like.new_empty((2, *like.shape))
+        self.mask, self.weights, self.a, self.b, self.grad_y, self.grad_x = (
+            like.new_empty(like.shape) for _ in range(6)
+        )
+
+
+class PairEquations:
+    """The residual of a batch of pairs and its normal equations.
+
+    The scheme is inverse-compositional (Baker and Matthews 2004): the update is sought as a motion of
+    the fixed slice, whose gradients are computed once. The residual is the difference of the slices
+    after the moving one is brought to the mean and variance of the fixed one on the overlap, so its
+    mean square is proportional to 1 - correlation. Pixels are weighed by Geman and McClure's function of
+    their residual, three robust standard deviations wide, so that content of one slice alone
+    does not pull.
+
+    Noise makes the fixed slice's gradients larger than what both slices share; a plain Gauss-Newton
+    step is too short by that ratio, which is measured here and divided out.
+
+    Parameters
+    ----------
+    fixed, moving : (B, Y, X) float32 tensors
+        Prepared slices.
+    workspace : Workspace
+        Of that shape.
+    """
+
+    def __init__(self, fixed: Tensor, moving: Tensor, workspace: Workspace) -> None:
+        self.fixed, self.moving, self.space = fixed, moving, workspace
+        self.shape = (int(fixed.shape[1]), int(fixed.shape[2]))
+        _gradient(fixed, workspace.grad_y, workspace.grad_x)
+        workspace.weights.fill_(1.0)
+        self._scale: NDArray[np.float64] | None = None
+        self.similarity = np.zeros(len(fixed))
+        self.overlap = np.zeros(len(fixed))
+
+    def evaluate(self, matrices: Matrix) -> Normal:
+        """Compute cost and normal equations of each pair at its map, (B, 2, 3) fixed to moving."""
+        space = self.space
+        warped = sample_linear(self.moving, matrices, space.grid)
+        overlap_mask(matrices, space.mask, space.a)
+        self.overlap = dots(space.mask, space.mask) / space.mask[0].numel()
+        residual, gain = self._residual(warped)
+        cost = self._weigh(residual)
+        sums, attenuation = self._hessian(warped, gain)
+        return Normal(sums * attenuation[:, None, None], self._gradient(residual), cost)
+
+    def correlation(self, matrices: Matrix) -> NDArray[np.float64]:
+        """Plain correlation of each pair on its overlap, every pixel with the same weight."""
+        warped = sample_linear(self.moving, matrices, self.space.grid)
+        overlap_mask(matrices, self.space.mask, self.space.a)
+        self.space.weights.fill_(1.0)
+        self._residual(warped)
+        return self.similarity
+
+    def scatter(self, matrices: Matrix) -> NDArray[np.float64]:
+        """Scatter matrix of the gradient over 8 x 8 tiles of the slice, (B, 6, 6).
+
+        The fit's uncertainty rests on it: residuals of neighbouring pixels depend on each other, those
+        of different tiles hardly (the cluster-robust estimate of White 1984).
+        """
+        self.evaluate(matrices)
+        weighted = self.space.b
+        rows, columns = (np.linspace(0, n, TILES + 1).astype(int) for n in self.shape)
+        scatter = np.zeros((len(self.fixed), 6, 6))
+        for top, bottom in pairwise(rows):
+            for left, right in pairwise(columns):
+                tile = (slice(None), slice(top, bottom), slice(left, right))
+                sums = self._tile_gradient(weighted[tile], tile)
+                scatter += sums[:, :, None] * sums[:, None, :]
+        return scatter
+
+    def _tile_gradient(self, weighted: Tensor, tile: tuple[slice, slice, slice]) -> NDArray[np.float64]:
+        """Gradient that one tile contributes, (B, 6)."""
+        half = (max(self.shape) - 1) / 2.0
+        y, x = (
+            (np.arange(s.start, s.stop) - (n - 1) / 2.0) / half
+            for s, n in zip(tile[1:], self.shape, strict=True)
+        )
+        sums = []
+        for gradient in (self.space.grad_y, self.space.grad_x):
+            product = weighted * gradient[tile]
+            down, along = product.sum(2).double().cpu().numpy(), product.sum(1).double().cpu().numpy()
+            sums += [down @ y, along @ x, down.sum(1)]
+        return np.stack(sums, -1)
+
+    def _residual(self, warped: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
+        """Moving minus fixed after normalisation on the weighted overlap, and the moving slice's gain."""
+        import torch
+
+        space = self.space
+        weights = torch.mul(space.mask, space.weights, out=space.a)
+        total = np.maximum(dots(weights, space.mask), 1.0)
+        product = torch.mul(weights, self.fixed, out=space.b)
+        mean_f, power_f = dots(product, space.mask) / total, dots(product, self.fixed) / total
+        cross = dots(product, warped) / total
+        product = torch.mul(weights, warped, out=space.b)
+        mean_m, power_m = dots(product, space.mask) / total, dots(product, warped) / total
+        var_f = np.maximum(power_f - mean_f**2, 1e-12)
+        var_m = np.maximum(power_m - mean_m**2, 1e-12)
+        self.similarity = (cross - mean_f * mean_m) / np.sqrt(var_f * var_m)
+        gain = np.clip(np.sqrt(var_f / var_m), 0.1, 10.0)
+        residual = torch.mul(warped, _column(gain, warped), out=space.b)
+        return residual.add_(_column(mean_f - gain * mean_m, warped)).sub_(self.fixed), gain
+
+    def _weigh(self, residual: Tensor) -> NDArray[np.float64]:
+        """Renew the outlier weights; leave weights squared on the overlap in `a`, return the cost."""
+        import torch
+
+        space = self.space
+        if self._scale is None:
+            self._scale = _outlier_scale(residual, space.mask)
+        weights = torch.mul(residual, _column(1.0 / self._scale, residual), out=space.weights)
+        weights.square_().add_(1.0).reciprocal_()
+        pixels = self.overlap * space.mask[0].numel()
+        cost: NDArray[np.float64] = 1.0 - dots(space.mask, weights) / np.maximum(pixels, 1.0)
+        cost[self.overlap < MIN_OVERLAP] = np.inf
+        torch.mul(weights, weights, out=space.a).mul_(space.mask)
+        return cost
+
+    def _hessian(
+        self, warped: Tensor, gain: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sums of gradient products, and the share of the gradients' power that both slices have."""
+        import torch
+
+        space = self.space
+        product, spare = space.grid
+        torch.mul(space.grad_y, space.a, out=product)
+        common = _dot_gradient(product, warped, self.shape[1])
+        yy = _block(coordinate_moments(torch.mul(product, space.grad_y, out=spare), 2))
+        yx = _block(coordinate_moments(torch.mul(product, space.grad_x, out=spare), 2))
+        torch.mul(space.grad_x, space.a, out=product)
+        common += _dot_gradient(product, warped, 1)
+        xx = _block(coordinate_moments(torch.mul(product, space.grad_x, out=spare), 2))
+        own = yy[:, 2, 2] + xx[:, 2, 2]
+        attenuation = np.clip(gain * common / np.maximum(own, 1e-12), 0.2, 1.0)
+        return np.block([[yy, yx], [yx, xx]]), attenuation
+
+    def _gradient(self, residual: Tensor) -> NDArray[np.float64]:
+        import torch
+
+        space = self.space
+        weighted = residual.mul_(space.a)
+        sums = []
+        for gradient in (space.grad_y, space.grad_x):
+            m = coordinate_moments(torch.mul(weighted, gradient, out=space.a), 1)
+            sums += [m[1, 0], m[0, 1], m[0, 0]]
+        return np.stack(sums, -1)
+
+
+def _gradient(image: Tensor, out_y: Tensor, out_x: Tensor) -> None:
+    """Central differences; zero on the whole edge."""
+    import torch
+
+    out_y.zero_()
+    out_x.zero_()
+    torch.sub(image[:, 2:, 1:-1], image[:, :-2, 1:-1], out=out_y[:, 1:-1, 1:-1]).mul_(0.5)
+    torch.sub(image[:, 1:-1, 2:], image[:, 1:-1, :-2], out=out_x[:, 1:-1, 1:-1]).mul_(0.5)
+
+
+def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.float64]:
+    """Sum of `product` times the central difference of the image; `stride` 1 is along x, a row along y.
+
+    Shifted flat views do without the gradient itself: `product` is zero on the edge.
+    """
+    count = len(product)
+    p, m = product.reshape(count, -1), image.reshape(count, -1)
+    inner = p[:, stride:-stride]
+    return 0.5 * (dots(inner, m[:, 2 * stride :]) - dots(inner, m[:, : -2 * stride]))
+
+
+def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
+    """Three robust standard deviations of the residual, from a part of the rows and columns."""
+    stride = 8 if min(residual.shape[1:]) >= 256 else 2
+    scales = []
+    for r, m in zip(residual[:, ::stride, ::stride], mask[:, ::stride, ::stride], strict=True):
+        inside = r[m > 0.0].abs()
+        scales.append(float(inside.median()) if inside.numel() else 1.0)
+    return np.maximum(np.array(scales) * 1.4826 * OUTLIER_SIGMAS, 1e-3)
+
+
+def _block(m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(B, 3, 3) sums over products of (y, x, 1) from moments of degree two."""
+    block = np.array([[m[2, 0], m[1, 1], m[1, 0]], [m[1, 1], m[0, 2], m[0, 1]], [m[1, 0], m[0, 1], m[0, 0]]])
+    return np.moveaxis(block, -1, 0)
+
+
+def _column(values: NDArray[np.float64], like: Tensor) -> Tensor:
+    import torch
+
+    return torch.as_tensor(values, dtype=torch.float32, device=like.device)[:, None, None]

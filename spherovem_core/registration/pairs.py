@@ -1,0 +1,236 @@
+"""Registration of pairs of slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import ShapeMismatchError
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration.affine import (
+    IDENTITY,
+    Matrix,
+    centre_shift,
+    from_level,
+    to_level,
+)
+from spherovem_core.registration.normal_equations import Normal, PairEquations, Workspace
+from spherovem_core.registration.pyramid import Level, build_pyramid
+from spherovem_core.registration.refinement import MODEL_BASES, refine
+from spherovem_core.registration.start import estimate_start
+from spherovem_core.registration.threads import intraop_threads
+
+START_SIDE_PX = 256
+COARSE_TOLERANCE_PX = 0.05
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Motion between two slices and how far it can be relied on.
+
+    Attributes
+    ----------
+    matrix : (2, 3) ndarray of float64
+        Map of fixed pixel coordinates (y, x, 1) to moving ones.
+    similarity, initial_similarity
+        Normalised cross-correlation of the prepared slices (binned, shading removed, smoothed) on their overlap,
+        with the motion and without it.
+    overlap
+        Share of the fixed slice that the moving one covers.
+    covariance : (6, 6) ndarray of float64
+        Of the elements (yy, yx, y, xy, xx, x) of a residual motion in pixels, whose linear share acts
+        on centred coordinates in units of half the longer side. From the scatter of the gradient over tiles of
+        the slice: it holds noise and tissue that moves by itself, not a common mistake of all tiles.
+    uncertainty_px
+        Root mean square over the slice of the displacement that the covariance leaves open.
+    condition
+        Ratio of the largest to the smallest eigenvalue of the motion's normal equations.
+    iterations
+        Evaluations over all resolutions.
+    trusted, reason
+        The verdict, and why it is not trusted (empty if it is).
+    """
+
+    matrix: Matrix
+    similarity: float
+    initial_similarity: float
+    overlap: float
+    covariance: NDArray[np.float64]
+    uncertainty_px: float
+    condition: float
+    iterations: int
+    trusted: bool
+    reason: str
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able form; floats survive it bit by bit."""
+        record = dict(vars(self))
+        record["matrix"], record["covariance"] = self.matrix.tolist(), self.covariance.tolist()
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Rebuild a result from `to_record`."""
+        arrays = {name: np.array(record[name], dtype=np.float64) for name in ("matrix", "covariance")}
+        return cls(**{**record, **arrays})
+
+
+def register_pair(
+    fixed: NDArray[np.generic],
+    moving: NDArray[np.generic],
+    parameters: RegistrationParameters | None = None,
+    device: str = "cpu",
+) -> PairResult:
+    """Find the motion between two slices.
+
+    Phase correlation at a coarse resolution gives the start; a robust Gauss-Newton scheme on the correlation
+    over the overlap refines it from coarse to fine.
+
+    Parameters
+    ----------
+    fixed, moving : (Y, X) ndarray
+        Slices of one shape, of any real type.
+    parameters : RegistrationParameters, optional
+        Motion model, resolutions, limits of the verdict.
+    device
+        ``cpu`` or ``cuda[:n]``.
+
+    Returns
+    -------
+    PairResult
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the slices differ in shape or are not two-dimensional.
+    """
+    if fixed.shape != moving.shape or fixed.ndim != 2:
+        raise ShapeMismatchError(
+            f"fixed is {fixed.shape} and moving {moving.shape}; a pair needs two (Y, X) slices of one shape: "
+            "crop or pad them to the same size"
+        )
+    chosen = parameters or RegistrationParameters()
+    with intraop_threads(1):
+        prepared = [prepare_slices(image[None], chosen, device) for image in (fixed, moving)]
+        return register_prepared(prepared[0], prepared[1], chosen)[0]
+
+
+def prepare_slices(
+    slices: NDArray[np.generic], parameters: RegistrationParameters, device: str
+) -> list[Level]:
+    """Prepare (B, Y, X) slices once for all pairs they take part in."""
+    return build_pyramid(slices, parameters.levels, parameters.working_pixels, device)
+
+
+def register_prepared(
+    fixed: list[Level], moving: list[Level], parameters: RegistrationParameters
+) -> list[PairResult]:
+    """Register a batch of pairs of prepared slices: element b of one with element b of the other."""
+    matrices = _start(fixed, moving, parameters)
+    iterations = np.zeros(len(matrices), dtype=np.int_)
+    for number in reversed(range(len(fixed))):
+        level, finest = fixed[number], number == 0
+        equations = PairEquations(level.image, moving[number].image, Workspace(level.image))
+        found, normal, evaluations = refine(
+            equations,
+            to_level(matrices, level.factor),
+            parameters.model,
+            parameters.max_iterations,
+            parameters.tolerance_px / level.factor if finest else COARSE_TOLERANCE_PX,
+        )
+        matrices = from_level(found, level.factor)
+        iterations += evaluations
+    return _judge(equations, matrices, normal, iterations, fixed[0].factor, parameters)
+
+
+def _start(fixed: list[Level], moving: list[Level], parameters: RegistrationParameters) -> Matrix:
+    sides = [max(level.image.shape[1:]) for level in fixed]
+    number = next((k for k, side in enumerate(sides) if side <= START_SIDE_PX), len(fixed) - 1)
+    pairs = zip(fixed[number].image, moving[number].image, strict=True)
+    starts = [estimate_start(f, m, parameters.max_shift_fraction).matrix for f, m in pairs]
+    return from_level(np.stack(starts), fixed[number].factor)
+
+
+def _judge(
+    equations: PairEquations,
+    matrices: Matrix,
+    normal: Normal,
+    iterations: NDArray[np.int_],
+    factor: int,
+    parameters: RegistrationParameters,
+) -> list[PairResult]:
+    """Measure every pair of a batch at its final map and give the verdicts."""
+    covariances, conditions = _covariances(equations, to_level(matrices, factor), normal, parameters.model)
+    before = equations.correlation(np.repeat(IDENTITY[None], len(matrices), 0))
+    after = equations.correlation(to_level(matrices, factor))
+    shape = (equations.shape[0] * factor, equations.shape[1] * factor)
+    results = []
+    for b, matrix in enumerate(matrices):
+        covariance = covariances[b] * factor**2
+        uncertainty = _rms_displacement(covariance, shape)
+        reason = _objection(
+            matrix, float(after[b]), float(equations.overlap[b]), uncertainty, shape, parameters
+        )
+        results.append(
+            PairResult(
+                matrix=matrix,
+                similarity=float(after[b]),
+                initial_similarity=float(before[b]),
+                overlap=float(equations.overlap[b]),
+                covariance=covariance,
+                uncertainty_px=uncertainty,
+                condition=float(conditions[b]),
+                iterations=int(iterations[b]),
+                trusted=not reason,
+                reason=reason,
+            )
+        )
+    return results
+
+
+def _covariances(
+    equations: PairEquations, matrices: Matrix, normal: Normal, model: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Covariance of each pair's motion within the model, and the condition of its normal equations."""
+    basis = MODEL_BASES[model]
+    hessian = basis.T @ normal.hessian @ basis
+    scatter = basis.T @ equations.scatter(matrices) @ basis
+    values = np.linalg.eigvalsh(hessian)
+    conditions = values[:, -1] / np.maximum(values[:, 0], 1e-300)
+    inverse = np.linalg.pinv(hessian, rcond=1e-9, hermitian=True)
+    return basis @ inverse @ scatter @ inverse @ basis.T, conditions
+
+
+def _rms_displacement(covariance: NDArray[np.float64], shape: tuple[int, int]) -> float:
+    """Root mean square displacement over a slice of a motion with this covariance."""
+    half = (max(shape) - 1) / 2.0
+    spread = (np.asarray(shape, dtype=np.float64) ** 2 - 1.0) / 12.0 / half**2
+    weights = np.tile([*spread, 1.0], 2)
+    return float(np.sqrt(np.maximum(weights @ np.diag(covariance), 0.0)))
+
+
+def _objection(
+    matrix: Matrix,
+    similarity: float,
+    overlap: float,
+    uncertainty_px: float,
+    shape: tuple[int, int],
+    parameters: RegistrationParameters,
+) -> str:
+    """Why a pair is not to be trusted, or nothing."""
+    stretch = float(np.abs(np.linalg.svd(matrix[:, :2], compute_uv=False) - 1.0).max())
+    shift = np.abs(centre_shift(matrix, shape)) / shape
+    if similarity < parameters.min_similarity:
+        return f"similarity {similarity:.2f} is below {parameters.min_similarity:g}"
+    if overlap < parameters.min_overlap:
+        return f"the slices overlap by {overlap:.0%}, less than {parameters.min_overlap:.0%}"
+    if stretch > parameters.max_stretch:
+        return f"stretched by {stretch:.0%}, more than {parameters.max_stretch:.0%}"
+    if shift.max() > parameters.max_shift_fraction + 0.05:
+        return f"shifted by {shift.max():.0%} of a side, more than {parameters.max_shift_fraction:.0%}"
+    if not uncertainty_px <= parameters.max_uncertainty_px:
+        return f"uncertain by {uncertainty_px:.1f} px, more than {parameters.max_uncertainty_px:g} px"
+    return ""

@@ -1,0 +1,112 @@
+"""Refinement of a batch of pairs at one resolution by a Levenberg-Marquardt scheme."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.registration.affine import Matrix, compose, invert, slice_centre
+from spherovem_core.registration.normal_equations import Normal, PairEquations
+
+_TURN = np.array([0.0, -1.0, 0.0, 1.0, 0.0, 0.0])
+_SWELL = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+
+# Rows are the six elements of a displacement (yy, yx, y, xy, xx, x), columns the motions of the model.
+MODEL_BASES: dict[str, NDArray[np.float64]] = {
+    "translation": np.eye(6)[:, [2, 5]],
+    "rigid": np.column_stack([np.eye(6)[:, [2, 5]], _TURN]),
+    "similarity": np.column_stack([np.eye(6)[:, [2, 5]], _TURN, _SWELL]),
+    "affine": np.eye(6),
+}
+
+
+def refine(
+    equations: PairEquations, start: Matrix, model: str, max_iterations: int, tolerance_px: float
+) -> tuple[Matrix, Normal, NDArray[np.int_]]:
+    """Improve each pair's map until its next step would move no corner by `tolerance_px`.
+
+    Parameters
+    ----------
+    equations : PairEquations
+        The pairs at one resolution.
+    start : (B, 2, 3) ndarray
+        Maps in pixels of that resolution, fixed to moving.
+    model
+        Key of `MODEL_BASES`.
+    max_iterations
+        Steps at most.
+    tolerance_px
+        In pixels of that resolution.
+
+    Returns
+    -------
+    matrices : (B, 2, 3) ndarray
+    normal : Normal
+        Normal equations at the last place that was evaluated.
+    iterations : (B,) ndarray
+        Evaluations each pair took part in.
+    """
+    matrices = start.copy()
+    basis = MODEL_BASES[model]
+    normal = equations.evaluate(matrices)
+    damping = np.full(len(matrices), 1e-4)
+    active = np.isfinite(normal.cost)
+    iterations = np.ones(len(matrices), dtype=np.int_)
+    for _ in range(max_iterations):
+        displacement = solve_step(normal, basis, damping)
+        displacement[~active] = 0.0
+        proposed = _follow(matrices, displacement, equations.shape, model)
+        small = active & (_reach(displacement, equations.shape) <= tolerance_px)
+        # The last step is taken on trust: an evaluation more would cost as much as it did to get here.
+        matrices = np.where(small[:, None, None], proposed, matrices)
+        active &= ~small
+        if not active.any():
+            break
+        trial = equations.evaluate(np.where(active[:, None, None], proposed, matrices))
+        iterations += active
+        better = active & (trial.cost < normal.cost)
+        matrices = np.where(better[:, None, None], proposed, matrices)
+        normal = trial.where(better, normal)
+        damping = np.where(better, damping * 0.1, np.maximum(damping, 1e-2) * 10.0)
+        active &= damping < 1e5
+    return matrices, normal, iterations
+
+
+def solve_step(
+    normal: Normal, basis: NDArray[np.float64], damping: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Solve the damped normal equations of each pair within the motion model: (B, 2, 3) displacements."""
+    reduced = basis.T @ normal.hessian @ basis
+    diagonal = np.einsum("bii->bi", reduced)
+    diagonal += damping[:, None] * diagonal + 1e-9 * diagonal.max(-1, keepdims=True) + 1e-12
+    right = normal.gradient @ basis
+    solved = np.linalg.solve(reduced, right[..., None])[..., 0] @ basis.T
+    return np.asarray(solved.reshape(-1, 2, 3))
+
+
+def _follow(
+    matrices: Matrix, displacement: NDArray[np.float64], shape: tuple[int, int], model: str
+) -> Matrix:
+    """Move by the inverse of a displacement of the fixed slice first, then as before."""
+    centre, half = slice_centre(shape), (max(shape) - 1) / 2.0
+    linear = displacement[..., :2] / half
+    shift = displacement[..., 2] - linear @ centre
+    update = np.eye(2, 3) + np.concatenate([linear, shift[..., None]], -1)
+    moved = compose(matrices, invert(update))
+    return _nearest_rigid(moved, centre) if model == "rigid" else moved
+
+
+def _nearest_rigid(matrices: Matrix, centre: NDArray[np.float64]) -> Matrix:
+    """Replace the linear share by the nearest rotation; the centre goes where it went."""
+    u, _, vt = np.linalg.svd(matrices[..., :2])
+    rotation = u @ vt
+    at_centre = matrices @ np.append(centre, 1.0)
+    return np.concatenate([rotation, (at_centre - rotation @ centre)[..., None]], -1)
+
+
+def _reach(displacement: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """How far a displacement moves the corner that it moves furthest, in pixels."""
+    spread = (np.asarray(shape) - 1.0) / (max(shape) - 1)
+    reach = (np.abs(displacement[..., :2]) * spread).sum(-1) + np.abs(displacement[..., 2])
+    furthest: NDArray[np.float64] = reach.max(-1)
+    return furthest

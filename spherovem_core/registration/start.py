@@ -1,0 +1,140 @@
+"""Coarse start of a pair: phase correlation, its best peaks judged by correlation on the overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spherovem_core.registration.affine import Matrix, compose, invert, rotation_matrix, shift_matrix
+from spherovem_core.registration.sampling import sample_linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PEAKS = 6
+TAPER_SHARE = 0.1
+STRONG_SIMILARITY = 0.4
+STRONG_Z = 12.0
+ROTATIONS_DEG = (-1.5, 1.5, -3.0, 3.0, -5.0, 5.0, -7.5, 7.5)
+MIN_OVERLAP = 0.1
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the refinement of a pair begins.
+
+    Attributes
+    ----------
+    matrix : (2, 3) ndarray
+        Fixed to moving, in pixels of the level that was searched.
+    significance
+        Fisher's z of the correlation there, times the root of the pixels it rests on.
+    similarity
+        Correlation on the overlap.
+    """
+
+    matrix: Matrix
+    significance: float
+    similarity: float
+
+
+def estimate_start(fixed: Tensor, moving: Tensor, max_shift_fraction: float) -> Start:
+    """Find the shift between two slices, and a rotation where no shift explains them.
+
+    The phase correlation (Kuglin and Hines 1975) of the zero-padded, edge-tapered slices has a peak at
+    every shift that explains a part of them. Its highest peaks and the identity are compared by
+    the normalised correlation on their overlap, weighed by the size of the overlap; that decides
+    between a true peak and its periodic or accidental rivals. If the best of them is weak, the fixed
+    slice is turned by a few degrees to each side and the search repeated.
+
+    Parameters
+    ----------
+    fixed, moving : (Y, X) tensors
+        Zero-mean slices at a coarse level, about 256 px wide.
+    max_shift_fraction
+        Largest shift along each axis as share of that side.
+    """
+    spectrum = _spectrum(moving)
+    best = _best_shift(fixed, moving, spectrum, max_shift_fraction)
+    if best.similarity >= STRONG_SIMILARITY and best.significance >= STRONG_Z:
+        return best
+    for degrees in ROTATIONS_DEG:
+        turn = rotation_matrix(degrees, fixed.shape)
+        turned = sample_linear(fixed[None], turn[None])[0]
+        found = _best_shift(turned, moving, spectrum, max_shift_fraction)
+        if found.significance > best.significance:
+            matrix = compose(found.matrix, invert(turn))
+            best = Start(matrix, found.significance, found.similarity)
+    return best
+
+
+def _best_shift(fixed: Tensor, moving: Tensor, spectrum: Tensor, max_shift_fraction: float) -> Start:
+    candidates = {(0, 0), *_peaks(fixed, spectrum, max_shift_fraction)}
+    scored = [_score(fixed, moving, shift) for shift in sorted(candidates)]
+    return max(scored, key=lambda start: start.significance)
+
+
+def _spectrum(image: Tensor) -> Tensor:
+    """Fourier transform of the tapered slice, zero-padded to twice its size so that no shift wraps."""
+    import torch
+
+    tapered = image
+    for axis, n in enumerate(image.shape):
+        ramp = max(2, int(TAPER_SHARE * n))
+        window = torch.ones(n, device=image.device)
+        edge = 0.5 - 0.5 * torch.cos(torch.arange(1, ramp + 1, device=image.device) * (np.pi / (ramp + 1)))
+        window[:ramp] = edge
+        window[n - ramp :] = edge.flip(0)
+        tapered = tapered * (window[:, None] if axis == 0 else window)
+    size = [_fast_length(2 * n) for n in image.shape]
+    spectrum: Tensor = torch.fft.rfft2(tapered, s=size)
+    return spectrum
+
+
+def _fast_length(n: int) -> int:
+    from scipy.fft import next_fast_len
+
+    even = int(next_fast_len(n, real=True))
+    while even % 2:
+        even = int(next_fast_len(even + 1, real=True))
+    return even
+
+
+def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[tuple[int, int]]:
+    """Shifts of the highest peaks of the phase correlation within the largest shift allowed."""
+    import torch
+
+    rows, columns = fixed.shape
+    cross = _spectrum(fixed).conj() * spectrum
+    cross = cross / (cross.abs() + 1e-3 * cross.abs().mean() + 1e-20)
+    size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
+    fy = torch.fft.fftfreq(size[0], device=fixed.device)[:, None]
+    fx = torch.fft.rfftfreq(size[1], device=fixed.device)[None]
+    # Beyond a fifth of a cycle a pixel the smoothed slices hold noise that whitening would raise to signal.
+    surface = torch.fft.irfft2(cross * torch.exp(-(fy**2 + fx**2) / (2 * 0.1**2)), s=size)
+    reach = [max(1, round(max_shift_fraction * n)) for n in (rows, columns)]
+    window = torch.roll(surface, reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1].clone()
+    found = []
+    for _ in range(PEAKS):
+        y, x = divmod(int(window.argmax()), window.shape[1])
+        found.append((y - reach[0], x - reach[1]))
+        window[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -torch.inf
+    return found
+
+
+def _score(fixed: Tensor, moving: Tensor, shift: tuple[int, int]) -> Start:
+    """Correlation of the overlap of two slices whose content is `shift` apart, and what it is worth."""
+    a, b = fixed, moving
+    for axis, s in enumerate(shift):
+        n = a.shape[axis] - abs(s)
+        a = a.narrow(axis, max(0, -s), n)
+        b = b.narrow(axis, max(0, s), n)
+    a, b = a - a.mean(), b - b.mean()
+    power = float((a * a).sum() * (b * b).sum())
+    similarity = float((a * b).sum()) / power**0.5 if power > 0.0 else 0.0
+    significance = float(np.arctanh(np.clip(similarity, -0.999, 0.999))) * a.numel() ** 0.5
+    if a.numel() < MIN_OVERLAP * fixed.numel():
+        significance = 0.0
+    return Start(shift_matrix(*shift), significance, similarity)

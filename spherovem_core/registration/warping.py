@@ -1,0 +1,142 @@
+"""The final warp: each slice interpolated once, from its source, on the cropped reference frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration.affine import Matrix, compose, shift_matrix
+from spherovem_core.registration.alignment import Alignment
+from spherovem_core.registration.crop import Rectangle
+from spherovem_core.registration.devices import torch_device
+from spherovem_core.registration.kernels import PHASES, interpolation_table
+from spherovem_core.registration.sources import SliceSource
+
+
+def warp_stack(
+    source: ArrayLike,
+    alignment: Alignment,
+    sink: BlockSink,
+    parameters: RegistrationParameters,
+    execution: Execution,
+) -> None:
+    """Warp every slice onto the cropped reference frame and write it.
+
+    Parameters
+    ----------
+    source : (Z, Y, X) array-like
+        The slices as they were registered.
+    alignment : Alignment
+        Their maps and the crop.
+    sink : BlockSink
+        Takes one block a slice, of the shape of the crop; those it has already are left out.
+    parameters, execution
+        Interpolation; device, executor, progress.
+    """
+    device = torch_device(execution.device)
+    blocks = slab_grid((source.shape[0], *alignment.crop.shape), depth=1)
+    todo = sink.pending(blocks)
+    done = len(blocks) - len(todo)
+    items = [(block, SliceSource.of(source, [block.core[0].start])) for block in todo]
+    arguments = (alignment.transforms, alignment.crop, parameters.interpolation, device)
+    for (block, _), warped in map_blocks(
+        _warp_block, items, *arguments, executor=execution.executor, ahead=2 * execution.workers + 2
+    ):
+        sink.write(block, warped)
+        done += 1
+        execution.report(done, len(blocks))
+
+
+def warp_slice(
+    image: NDArray[Any], transform: Matrix, crop: Rectangle, interpolation: str = "cubic", device: str = "cpu"
+) -> NDArray[Any]:
+    """Interpolate one slice on the cropped reference frame.
+
+    Interpolation overshoots at edges; integers are therefore rounded and clipped to the range of their type, so that
+    nothing wraps. Beyond the slice's edge the edge is repeated, which the crop keeps to a kernel's
+    width.
+
+    Parameters
+    ----------
+    image : (Y, X) ndarray
+    transform : (2, 3) ndarray
+        Reference to slice coordinates.
+    crop : Rectangle
+        Pixels of the reference frame to compute.
+    interpolation
+        ``linear``, ``cubic`` or ``lanczos``.
+    device
+        ``cpu``: a compiled kernel that releases the interpreter lock; ``cuda[:n]``: torch.
+
+    Returns
+    -------
+    ndarray of the crop's shape and the image's type
+    """
+    table = interpolation_table(interpolation)
+    matrix = compose(transform, shift_matrix(crop.y0, crop.x0))
+    if device == "cpu":
+        values = np.empty(crop.shape, np.float32)
+        _interpolate(np.ascontiguousarray(image), matrix, table, values)
+    else:
+        from spherovem_core.registration.warping_torch import interpolate
+
+        values = interpolate(image, matrix, table, crop.shape, device)
+    return _to_type(values, image.dtype)
+
+
+def _warp_block(
+    item: tuple[Block, SliceSource], transforms: Matrix, crop: Rectangle, interpolation: str, device: str
+) -> NDArray[Any]:
+    block, slices = item
+    z = block.core[0].start
+    return warp_slice(slices.read(z), transforms[z], crop, interpolation, device)[None]
+
+
+def _to_type(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    rounded: NDArray[Any] = np.rint(values, dtype=np.float64 if dtype.itemsize > 2 else np.float32)
+    typed: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(dtype)
+    return typed
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "arcp", "nsz"})  # type: ignore[untyped-decorator]
+def _interpolate(
+    image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Fill `out` with the image at ``matrix @ (y, x, 1)``; one thread, the caller runs slices side by side."""
+    rows, columns = image.shape
+    taps = table.shape[1]
+    before = taps // 2 - 1
+    for y in range(out.shape[0]):
+        start_y = matrix[0, 0] * y + matrix[0, 2]
+        start_x = matrix[1, 0] * y + matrix[1, 2]
+        for x in range(out.shape[1]):
+            py = min(max(start_y + matrix[0, 1] * x, 0.0), rows - 1.0)
+            px = min(max(start_x + matrix[1, 1] * x, 0.0), columns - 1.0)
+            iy, ix = int(py), int(px)
+            wy = table[int((py - iy) * PHASES + 0.5)]
+            wx = table[int((px - ix) * PHASES + 0.5)]
+            top, left = iy - before, ix - before
+            total = np.float32(0.0)
+            if top >= 0 and left >= 0 and top + taps <= rows and left + taps <= columns:
+                for i in range(taps):
+                    along = np.float32(0.0)
+                    for j in range(taps):
+                        along += wx[j] * np.float32(image[top + i, left + j])
+                    total += wy[i] * along
+            else:
+                for i in range(taps):
+                    row = min(max(top + i, 0), rows - 1)
+                    along = np.float32(0.0)
+                    for j in range(taps):
+                        along += wx[j] * np.float32(image[row, min(max(left + j, 0), columns - 1)])
+                    total += wy[i] * along
+            out[y, x] = total

@@ -1,0 +1,256 @@
+"""Whole stacks: jitter, lean, bad and lost slices, wrong pairs, resuming, executors."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from registration_scenes import OnDisk, Stack, make_stack
+
+from spherovem_core.errors import RegistrationError
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration import (
+    Alignment,
+    estimate_alignment,
+    measure_misplacement,
+    registration_residual,
+)
+from spherovem_core.registration.affine import (
+    centre_shift,
+    compose,
+    invert,
+    rms_displacement,
+    rotation_matrix,
+    shift_matrix,
+)
+from spherovem_core.registration.drift import remove_deformation_trend, remove_trend, slow_trend
+from spherovem_core.registration.links import Links, solve_links
+
+CHAIN = RegistrationParameters(drift="chain", deformation_trend_slices=0)
+LINKS = RegistrationParameters(drift="links", deformation_trend_slices=0)
+# The same texture in every slice with noise of 8 grey values leaves 0.02 to 0.04 px a pair at 160 x 192.
+TOLERANCE_PX = 0.1
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    return make_stack()
+
+
+@pytest.fixture(scope="module")
+def leaning() -> Stack:
+    return make_stack(count=21, lean_px=(0.0, 0.5), shift_px=1.5, seed=1)
+
+
+def align(stack: Stack, parameters: RegistrationParameters = LINKS, **options: Any) -> Alignment:
+    return estimate_alignment(stack.slices, parameters, options.pop("execution", Execution()), **options)
+
+
+@pytest.mark.parametrize("parameters", [CHAIN, LINKS], ids=["chain", "links"])
+def test_known_jitter_is_recovered(stack: Stack, parameters: RegistrationParameters) -> None:
+    misplacement = measure_misplacement(align(stack, parameters).transforms, stack.truth, stack.shape)
+    assert misplacement.step_px < TOLERANCE_PX
+    assert misplacement.jitter_px < TOLERANCE_PX
+    # A random walk of eleven steps.
+    assert misplacement.total_px < 2 * TOLERANCE_PX
+
+
+def test_the_reference_stays_in_place_and_the_table_tells_the_rest(stack: Stack) -> None:
+    alignment = align(stack)
+    table = alignment.table
+    np.testing.assert_allclose(alignment.transforms[6], np.eye(2, 3), atol=1e-6)
+    assert list(table["z"]) == list(range(12))
+    assert table["trusted"].all()
+    assert table["used"].all()
+    assert not table["bridged"].any()
+    assert (table["similarity_after"][1:] > table["similarity_before"][1:]).all()
+    assert np.isnan(table["similarity_after"][0])
+    expected = centre_shift(compose(stack.truth, invert(stack.truth[6])), stack.shape)
+    np.testing.assert_allclose(table[["shift_y_px", "shift_x_px"]], expected, atol=0.3)
+
+
+def test_first_as_reference(stack: Stack) -> None:
+    alignment = align(stack, LINKS.model_copy(update={"reference": "first"}))
+    np.testing.assert_allclose(alignment.transforms[0], np.eye(2, 3), atol=1e-6)
+
+
+def test_daily_setting_leaves_no_more_than_a_slow_deformation(stack: Stack) -> None:
+    alignment = align(stack, RegistrationParameters())
+    # A window of ten slices takes a tenth of white rotation and shear (0.5 px rms here) for a trend.
+    assert registration_residual(alignment.transforms, stack.truth, stack.shape) < 0.3
+
+
+def test_chain_takes_a_lean_out_and_detrend_keeps_it(leaning: Stack) -> None:
+    upright = align(leaning, LINKS).transforms
+    kept = align(leaning, RegistrationParameters(drift="detrend", trend_slices=21)).transforms
+    z = np.arange(len(upright))
+    slopes = [np.polyfit(z, (centre_shift(t, leaning.shape) - centre_shift(leaning.truth, leaning.shape))[:, 1], 1)[0]
+              for t in (upright, kept)]  # fmt: skip
+    # Jitter of 1.5 px on 21 slices leaves the slope itself uncertain by 0.05 px a slice.
+    assert slopes[0] == pytest.approx(0.5, abs=0.02)
+    assert slopes[1] == pytest.approx(0.0, abs=0.15)
+    jitter = measure_misplacement(kept, leaning.truth, leaning.shape).jitter_px
+    assert jitter < 0.5
+
+
+def test_bad_slices_take_no_part_and_lie_between_their_neighbours(stack: Stack) -> None:
+    slices = stack.slices.copy()
+    slices[[4, 5, 9]] = 0
+    alignment = align(Stack(slices, stack.truth), bad_slices=[4, 5, 9])
+    good = [0, 1, 2, 3, 6, 7, 8, 10, 11]
+    residual = measure_misplacement(alignment.transforms[good], stack.truth[good], stack.shape)
+    assert residual.total_px < 2 * TOLERANCE_PX
+    between = 0.5 * (alignment.transforms[8] + alignment.transforms[10])
+    np.testing.assert_allclose(alignment.transforms[9], between, atol=1e-3)
+    assert list(alignment.table["z"][~alignment.table["used"]]) == [4, 5, 9]
+
+
+@pytest.mark.parametrize("parameters", [CHAIN, LINKS], ids=["chain", "links"])
+def test_a_lost_slice_that_nobody_named_is_bridged_and_flagged(
+    stack: Stack, parameters: RegistrationParameters
+) -> None:
+    slices = stack.slices.copy()
+    slices[7] = np.random.default_rng(0).integers(100, 140, stack.shape)
+    alignment = align(Stack(slices, stack.truth), parameters)
+    others = [z for z in range(12) if z != 7]
+    residual = measure_misplacement(alignment.transforms[others], stack.truth[others], stack.shape)
+    assert residual.total_px < 2 * TOLERANCE_PX
+    table = alignment.table
+    assert list(table["z"][~table["trusted"]]) == [7, 8]
+    assert list(table["z"][table["bridged"]]) == [7, 8]
+    assert table["reason"][7] != ""
+
+
+def test_wildly_shifted_slices_are_brought_back() -> None:
+    far = make_stack(shift_px=25.0, seed=2)
+    residual = measure_misplacement(align(far).transforms, far.truth, far.shape)
+    assert residual.total_px < 2 * TOLERANCE_PX
+
+
+def test_a_wrong_pair_does_not_bend_the_stack() -> None:
+    rng = np.random.default_rng(5)
+    shape, count = (200, 260), 15
+    truth = np.stack(
+        [
+            compose(rotation_matrix(rng.normal(), shape), shift_matrix(*rng.normal(0, 4, 2)))
+            for _ in range(count)
+        ]
+    )
+    pairs = np.array([(a, a + d) for d in (1, 2, 3) for a in range(count - d)])
+    matrices = np.stack([compose(truth[b], invert(truth[a])) for a, b in pairs])
+    matrices[5] = compose(shift_matrix(40.0, -25.0), matrices[5])
+    # The wrong pair claims to be ten times better than the rest.
+    spread = np.where(np.arange(len(pairs)) == 5, 0.05, 0.5)
+    solved, weights = solve_links(Links(pairs[:, 0], pairs[:, 1], matrices, spread), count, 7, shape)
+    expected = compose(truth, invert(truth[7]))
+    assert float(rms_displacement(solved - expected, shape).max()) < 0.01
+    assert weights[5] < 1e-3
+    assert np.delete(weights, 5).min() > 0.99
+
+
+def test_a_slice_without_links_lies_between_its_neighbours() -> None:
+    pairs = np.array([(0, 1), (1, 3), (3, 4)])
+    matrices = np.stack([shift_matrix(2.0, 0.0), shift_matrix(0.0, 6.0), shift_matrix(1.0, 1.0)])
+    solved, _ = solve_links(Links(pairs[:, 0], pairs[:, 1], matrices, np.ones(3)), 5, 0, (100, 120))
+    np.testing.assert_allclose(solved[:, :, 2], [[0, 0], [2, 0], [2, 3], [2, 6], [3, 7]], atol=1e-3)
+
+
+def test_trend_passes_a_straight_line_unchanged_to_the_ends() -> None:
+    line = np.stack([shift_matrix(0.5 * z, -0.2 * z) for z in range(30)])
+    np.testing.assert_allclose(slow_trend(line, 12), line, atol=1e-9)
+    np.testing.assert_allclose(remove_trend(line, 12), np.repeat(np.eye(2, 3)[None], 30, 0), atol=1e-9)
+
+
+def test_removing_deformation_leaves_the_centre_where_it_was() -> None:
+    shape = (90, 140)
+    growing = np.stack(
+        [compose(shift_matrix(z % 3, 0.0), rotation_matrix(0.3 * z, shape)) for z in range(25)]
+    )
+    left = remove_deformation_trend(growing, 10, shape)
+    np.testing.assert_allclose(centre_shift(left, shape), centre_shift(growing, shape), atol=1e-6)
+    assert np.abs(left[:, :, :2] - np.eye(2)).max() < 5e-3
+
+
+@pytest.fixture(params=["threads", pytest.param("processes", marks=pytest.mark.slow)])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    context = multiprocessing.get_context("spawn")
+    pool = ThreadPoolExecutor(3) if request.param == "threads" else ProcessPoolExecutor(2, mp_context=context)
+    with pool:
+        yield pool
+
+
+def test_any_executor_gives_the_same_bits(stack: Stack, executor: Executor) -> None:
+    short = Stack(stack.slices[:5], stack.truth[:5])
+    alone = align(short)
+    pooled = align(short, execution=Execution(executor=executor, workers=3))
+    np.testing.assert_array_equal(alone.transforms, pooled.transforms)
+    assert alone.table.equals(pooled.table)
+
+
+def test_killed_run_goes_on_from_its_ledger_to_the_same_bits(stack: Stack) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(done: int, total: int) -> None:
+        if done >= total // 2:
+            raise KilledError
+
+    whole = align(stack)
+    ledger: dict[str, Any] = {}
+    with pytest.raises(KilledError):
+        align(stack, execution=Execution(progress=kill), ledger=ledger)
+    before = dict(ledger)
+    assert 0 < len(before) < 30
+    resumed = align(stack, ledger=ledger)
+    np.testing.assert_array_equal(resumed.transforms, whole.transforms)
+    assert len(ledger) == 30
+    assert all(ledger[key] == record for key, record in before.items())
+
+
+def test_finished_ledger_needs_no_slice(stack: Stack) -> None:
+    ledger: dict[str, Any] = {}
+    whole = align(stack, ledger=ledger)
+    again = estimate_alignment(np.zeros_like(stack.slices), LINKS, Execution(), ledger=ledger)
+    np.testing.assert_array_equal(whole.transforms, again.transforms)
+
+
+def test_reads_one_slice_at_a_time(stack: Stack) -> None:
+    source = OnDisk(stack.slices)
+    alignment = estimate_alignment(source, CHAIN, Execution())
+    assert source.largest_read == stack.slices[0].size
+    np.testing.assert_array_equal(alignment.transforms, align(stack, CHAIN).transforms)
+
+
+def test_progress_ends_at_the_total(stack: Stack) -> None:
+    seen: list[tuple[int, int]] = []
+    align(stack, CHAIN, execution=Execution(progress=lambda done, total: seen.append((done, total))))
+    assert seen[-1] == (11, 11)
+
+
+def test_one_slice_is_its_own_reference(stack: Stack) -> None:
+    alignment = align(Stack(stack.slices[:1], stack.truth[:1]))
+    np.testing.assert_allclose(alignment.transforms, np.eye(2, 3)[None], atol=1e-9)
+    assert alignment.crop == (0, 160, 0, 192)
+
+
+def test_no_good_slice_is_an_error_with_a_remedy(stack: Stack) -> None:
+    with pytest.raises(RegistrationError, match="slices table"):
+        align(stack, bad_slices=range(12))
+
+
+def test_residual_knows_a_common_map_and_a_step() -> None:
+    shape, count = (50, 80), 21
+    rng = np.random.default_rng(1)
+    truth = np.stack([shift_matrix(*rng.normal(size=2)) for _ in range(count)])
+    common = compose(rotation_matrix(8.0, shape), shift_matrix(5.0, -3.0))
+    moved = compose(truth, common)
+    assert registration_residual(moved, truth, shape) == pytest.approx(0.0, abs=1e-9)
+    zigzag = np.stack([compose(truth[z], shift_matrix(0.0, 0.3 * (-1) ** z)) for z in range(count)])
+    found = measure_misplacement(zigzag, truth, shape)
+    assert found.step_px == pytest.approx(0.6)
+    assert found.jitter_px == pytest.approx(0.6)
+    assert found.drift_px < 0.1
+    assert found.total_px == pytest.approx(0.3, rel=0.01)

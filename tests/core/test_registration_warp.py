@@ -1,0 +1,132 @@
+"""The final warp: exactness, range, borders, CPU against torch, resuming."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from registration_scenes import OnDisk, make_stack
+
+from spherovem_core.blocks import Block, MemorySink
+from spherovem_core.errors import DeviceError
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration import Alignment, Rectangle, estimate_alignment, warp_slice, warp_stack
+from spherovem_core.registration.affine import IDENTITY, compose, rotation_matrix, shift_matrix
+from spherovem_core.registration.devices import torch_device
+from spherovem_core.registration.kernels import interpolation_table
+from spherovem_core.registration.warping_torch import interpolate
+
+SHAPE = (60, 83)
+WHOLE = Rectangle(0, *SHAPE[:1], 0, *SHAPE[1:])
+INNER = Rectangle(10, 50, 12, 71)
+SLANTED = compose(shift_matrix(2.3, -1.7), rotation_matrix(3.0, SHAPE))
+
+
+def parabola(matrix: NDArray[np.float64], crop: Rectangle, degree: int) -> NDArray[np.float64]:
+    y, x = np.mgrid[crop.y0 : crop.y1, crop.x0 : crop.x1]
+    py, px = (row[0] * y + row[1] * x + row[2] for row in matrix)
+    return np.asarray(100.0 + 0.7 * py - 0.4 * px + (0.02 * py**2 - 0.015 * py * px if degree > 1 else 0.0))
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic", "lanczos"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+def test_identity_and_whole_pixel_shifts_change_no_value(interpolation: str, dtype: type) -> None:
+    image = np.random.default_rng(0).integers(0, 250, SHAPE).astype(dtype)
+    same = warp_slice(image, IDENTITY, WHOLE, interpolation)
+    assert same.dtype == dtype
+    np.testing.assert_array_equal(same, image)
+    shifted = warp_slice(image, shift_matrix(3.0, -5.0), INNER, interpolation)
+    np.testing.assert_array_equal(shifted, image[13:53, 7:66])
+
+
+@pytest.mark.parametrize(("interpolation", "degree"), [("linear", 1), ("cubic", 2)])
+def test_polynomials_are_reproduced(interpolation: str, degree: int) -> None:
+    image = parabola(IDENTITY, WHOLE, degree).astype(np.float32)
+    warped = warp_slice(image, SLANTED, INNER, interpolation)
+    # Positions are rounded to 1/2048 px at most, on slopes of up to 3 grey values a pixel.
+    np.testing.assert_allclose(warped, parabola(SLANTED, INNER, degree), atol=3e-3)
+
+
+@pytest.mark.parametrize("interpolation", ["cubic", "lanczos"])
+def test_overshoot_is_clipped_and_does_not_wrap(interpolation: str) -> None:
+    image = np.zeros(SHAPE, np.uint8)
+    image[:, 40:] = 255
+    warped = warp_slice(image, shift_matrix(0.0, 0.4), INNER, interpolation)
+    left, right = warped[:, : 40 - INNER.x0 - 1], warped[:, 40 - INNER.x0 + 1 :]
+    assert left.max() < 20
+    assert right.min() > 235
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic", "lanczos"])
+def test_weights_sum_to_one_and_do_not_depend_on_direction(interpolation: str) -> None:
+    table = interpolation_table(interpolation)
+    np.testing.assert_allclose(table.sum(1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(table, table[::-1, ::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic", "lanczos"])
+def test_torch_gives_what_the_compiled_kernel_gives(interpolation: str) -> None:
+    image = np.random.default_rng(1).normal(100.0, 30.0, SHAPE).astype(np.float32)
+    wide = Rectangle(-4, 62, -3, 90)
+    compiled = warp_slice(image, SLANTED, wide, interpolation)
+    matrix = compose(SLANTED, shift_matrix(wide.y0, wide.x0))
+    torch_values = interpolate(image, matrix, interpolation_table(interpolation), wide.shape, "cpu")
+    # The two may round a position to neighbouring table rows: 1/1024 px on slopes of 60 a pixel.
+    np.testing.assert_allclose(torch_values, compiled, atol=0.2)
+    assert np.median(np.abs(torch_values - compiled)) < 1e-4
+
+
+def test_lanczos_keeps_more_fine_detail_than_cubic_and_linear() -> None:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    wave = (128 + 100 * np.cos(2 * np.pi * 0.3 * x + 0.0 * y)).astype(np.float32)
+    kept = [
+        float(warp_slice(wave, shift_matrix(0.0, 0.5), INNER, name).std() / wave.std())
+        for name in ("linear", "cubic", "lanczos")
+    ]
+    assert kept[0] < kept[1] < kept[2] < 1.02
+
+
+def test_aligned_stack_looks_alike_everywhere_inside_the_crop() -> None:
+    stack = make_stack(count=6, noise=3.0)
+    parameters = RegistrationParameters(deformation_trend_slices=0)
+    alignment = estimate_alignment(stack.slices, parameters, Execution())
+    out = np.zeros((6, *alignment.crop.shape), np.uint8)
+    warp_stack(OnDisk(stack.slices), alignment, MemorySink(out), parameters, Execution())
+    spread = out.std(0)
+    # The read noise of 3 grey values is what is left between slices, at the border as in the middle.
+    assert np.median(spread) < 4.0
+    assert np.median(spread[[0, -1]]) < 5.0
+    assert np.median(spread[:, [0, -1]]) < 5.0
+
+
+class CountingSink(MemorySink):
+    """Counts what is written."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        super().__init__(array)
+        self.written: list[str] = []
+
+    def write(self, block: Block, values: NDArray[Any]) -> None:
+        super().write(block, values)
+        self.written.append(block.key)
+
+
+def test_only_slices_that_are_missing_are_warped() -> None:
+    slices = np.random.default_rng(2).integers(0, 256, (4, *SHAPE)).astype(np.uint8)
+    transforms = np.stack([shift_matrix(0.2 * z, 0.0) for z in range(4)])
+    alignment = Alignment(transforms, INNER, pd.DataFrame())
+    sink = CountingSink(np.zeros((4, *INNER.shape), np.uint8))
+    warp_stack(slices, alignment, sink, RegistrationParameters(), Execution())
+    assert len(sink.written) == 4
+    first = sink.array.copy()
+    warp_stack(slices, alignment, sink, RegistrationParameters(), Execution())
+    assert len(sink.written) == 4
+    np.testing.assert_array_equal(sink.array, first)
+    np.testing.assert_array_equal(first[1], warp_slice(slices[1], transforms[1], INNER))
+
+
+def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(DeviceError, match="auto or cpu"):
+        torch_device("cuda:99")
