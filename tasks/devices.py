@@ -5,6 +5,8 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from spherovem_core.errors import DeviceError
+
 logger = logging.getLogger("spherovem_core.devices")
 
 LEASE_S = 60.0
@@ -31,12 +33,40 @@ def gpu_slot(uses_gpu: bool, device: str) -> Iterator[None]:
         yield
 
 
+def resolve_device(uses_gpu: bool, device: str) -> str:
+    """Name the device that a stage computes on: ``cpu`` or ``cuda:n``."""
+    if not uses_gpu or not runs_on_gpu(device):
+        return "cpu"
+    return f"cuda:{device.partition(':')[2] or 0}"
+
+
+def check_device(device: str) -> None:
+    """Refuse a GPU that torch cannot use; ``auto`` and ``cpu`` are always fine.
+
+    Raises
+    ------
+    DeviceError
+        If the named GPU is not there.
+    """
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    number = int(device.partition(":")[2] or 0)
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if number >= found:
+        raise DeviceError(
+            f"device {device} cannot be used: torch finds {found} GPUs here; choose auto or cpu, or run on a GPU machine"
+        )
+
+
 def gpu_limit_name() -> str:
     """Name of this host's limit."""
     return f"gpu:{platform.node()}"
 
 
 def runs_on_gpu(device: str) -> bool:
+    """Whether a stage with this device setting computes on a GPU."""
     if device == "cpu":
         return False
     import torch

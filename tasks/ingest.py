@@ -17,6 +17,9 @@ SLICES = stage_table_path("slices")
 STAGE = Stage("ingest", 1, (array_path(RAW), SLICES))
 
 
+FILLED = ["missing", "blank", "truncated", "saturated"]
+
+
 @task(**stage_policy(STAGE), tags=["cpu"])
 def ingest(
     acquisition: Acquisition,
@@ -42,13 +45,18 @@ def _ingest(
     _show(run, stack, slices)
 
 
+def bad_slices(run: StageRun, raw: ArtifactRef) -> list[int]:
+    """Numbers of the slices that were filled from their neighbours, for a later stage of the run."""
+    slices = run.table(SLICES, raw.digest)
+    return slices.loc[slices[FILLED].any(axis=1), "z"].tolist()
+
+
 def _show(run: StageRun, stack: SliceStack, slices: pd.DataFrame) -> None:
-    flags = ("missing", "blank", "truncated", "saturated", "outlier")
     figures = {
         "slices": stack.shape[0],
         "height and width (px)": " x ".join(map(str, stack.shape[1:])),
         "voxel size z, y, x (nm)": ", ".join(f"{s:g}" for s in stack.spacing_nm),
         "voxel size from": stack.spacing_origin,
-        **{flag: int(slices[flag].sum()) for flag in flags},
+        **{flag: int(slices[flag].sum()) for flag in [*FILLED, "outlier"]},
     }
     show_figures(run.artifact_key, figures, "What the microscope wrote")

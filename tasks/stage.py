@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,11 +36,14 @@ from spherovem_core.store import (
     write_table,
 )
 from spherovem_core.store.layout import VOLUME
-from tasks.devices import gpu_slot
+from tasks.devices import gpu_slot, resolve_device
 from tasks.disk import write_document
 from tasks.plans import SETTINGS, Arguments, Stage, StagePlan
 from tasks.policies import DISK_REFUSES
 from tasks.progress import report_progress
+
+LARGEST_CUBE = 128
+"""Voxels along the side of a file of labels or flows."""
 
 logger = logging.getLogger("spherovem_core.stages")
 
@@ -70,6 +75,7 @@ def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) 
     own = {name: value for name, value in arguments.items() if name != SETTINGS}
     with _clear_disk_errors(plan), _stage_run(plan, settings, plan.title) as run:
         compute(run, **own)
+        run.discard_provisional()
     finished = plan.find()
     if finished is None:
         raise IncompleteArtifactError(
@@ -91,6 +97,7 @@ class StageRun:
         self.layout: Layout = self.plan.layout
         self.digest = self.plan.digest
         self._upstream: list[dict[str, Any]] = []
+        self._provisional: list[Path] = []
 
     def open(self, reference: ArtifactRef, level: int = 0) -> StoredArray:
         """Open an input array, or a coarser level of it, and take over its history."""
@@ -113,14 +120,25 @@ class StageRun:
         shape: Sequence[int],
         dtype: DTypeLike,
         spacing_nm: SpacingNm,
-        *,
-        origin_nm: SpacingNm = (0.0, 0.0, 0.0),
-        by_slice: bool = False,
+        **options: Any,
     ) -> ArrayWriter:
-        """Start or continue an output array, in files of one slice or of cubes."""
-        chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape)
-        spec = ArraySpec(group, content, tuple(shape), np.dtype(dtype), chunks, shards, spacing_nm, origin_nm)
+        """Start or continue an output array; options are those of `array_spec`."""
+        spec = array_spec(group, content, shape, dtype, spacing_nm, **options)
         return ArrayWriter(self.layout, spec, self.digest)
+
+    def provisional(
+        self, name: str, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, **options: Any
+    ) -> ArrayWriter:
+        """Start or continue an array that nobody but this stage reads; it goes when the stage is done."""
+        layout = Layout(self.layout.scratch / "provisional" / name)
+        self._provisional.append(layout.folder)
+        spec = array_spec(name, "label", shape, dtype, spacing_nm, **options)
+        return ArrayWriter(layout, spec, self.digest)
+
+    def discard_provisional(self) -> None:
+        """Delete the stage's provisional arrays."""
+        for folder in self._provisional:
+            discard(self.layout, folder)
 
     def finish(self, writer: ArrayWriter, **details: Any) -> ArtifactRef:
         """Build the pyramid of a fully written array and complete it."""
@@ -138,10 +156,6 @@ class StageRun:
     def ledger(self, name: str) -> Ledger:
         """Finished pieces of this stage that are no blocks of an array, such as slice pairs."""
         return Ledger(self.layout.scratch / "ledgers" / f"{name}.jsonl", self.digest)
-
-    def discard_scratch(self, name: str) -> None:
-        """Delete a provisional array or folder of the scratch folder."""
-        discard(self.layout, self.layout.scratch / name)
 
     @property
     def artifact_key(self) -> str:
@@ -166,6 +180,22 @@ class StageRun:
         self._upstream += [entry for entry in entries if entry not in self._upstream]
 
 
+def array_spec(
+    group: str,
+    content: Content,
+    shape: Sequence[int],
+    dtype: DTypeLike,
+    spacing_nm: SpacingNm,
+    *,
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+    by_slice: bool = False,
+    block: int = LARGEST_CUBE,
+) -> ArraySpec:
+    """Describe an array in files of one slice, or of cubes that fill the stage's blocks of side `block`."""
+    chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape, gcd(block, LARGEST_CUBE))
+    return ArraySpec(group, content, tuple(shape), np.dtype(dtype), chunks, shards, spacing_nm, origin_nm)
+
+
 @contextmanager
 def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iterator[StageRun]:
     deadline = time.monotonic() + settings.stage_timeout_s if settings.stage_timeout_s else None
@@ -175,7 +205,13 @@ def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iter
         report_progress(title) as progress,
         StageRecorder() as recorder,
     ):
-        execution = Execution(settings.device, executor, settings.worker_count, deadline, progress)
+        execution = Execution(
+            resolve_device(plan.stage.uses_gpu, settings.device),
+            executor,
+            settings.worker_count,
+            deadline,
+            progress,
+        )
         yield StageRun(plan, execution, recorder)
 
 

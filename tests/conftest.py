@@ -1,7 +1,10 @@
 """What all tests share."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import settings
@@ -38,3 +41,24 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     }
     with prefect.temporary_settings(updates), prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def task_states(prefect_server: None) -> Callable[[Any, int], dict[str, str]]:
+    """Names and states of a flow run's task runs, once the server has recorded the last of them."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    def read(flow_run_id: Any, count: int) -> dict[str, str]:
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(str(flow_run_id))]))
+        states: dict[str, str] = {}
+        for _ in range(150):
+            with get_client(sync_client=True) as client:
+                runs = client.read_task_runs(flow_run_filter=wanted)
+            states = {run.name: str(run.state_name) for run in runs}
+            if len(states) == count and not {"Pending", "Running"} & set(states.values()):
+                return states
+            time.sleep(0.2)
+        raise AssertionError(f"expected {count} finished task runs, the server has {states}")
+
+    return read

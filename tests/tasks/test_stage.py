@@ -3,18 +3,14 @@
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pandas as pd
 import pytest
 from prefect import flow, task
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_HOME, temporary_settings
 
@@ -108,25 +104,15 @@ def acquisition(tmp_path: Path) -> Acquisition:
     return Acquisition(name="spheroid 3", source=tmp_path / "landing", results_root=tmp_path / "results")
 
 
-def states_of(flow_run_id: str) -> dict[str, str]:
-    """Name of each task run and its state, once the server has recorded the last of them."""
-    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run_id)]))
-    for _ in range(100):
-        with get_client(sync_client=True) as client:
-            runs = client.read_task_runs(flow_run_filter=wanted)
-        states = {run.name: str(run.state_name) for run in runs}
-        if len(states) == 2 and not {"Pending", "Running"} & set(states.values()):
-            return states
-        time.sleep(0.2)
-    raise AssertionError(f"task runs not recorded: {states}")
+States = Callable[[str, int], dict[str, str]]
 
 
-def test_second_run_is_cached_and_says_so(acquisition: Acquisition) -> None:
+def test_second_run_is_cached_and_says_so(acquisition: Acquisition, task_states: States) -> None:
     _, one = two_stages(acquisition)
     run, again = two_stages(acquisition)
     assert computed == ["first", "second"]
     assert again == one
-    assert states_of(run) == {"first of spheroid 3": "Cached", "second of spheroid 3": "Cached"}
+    assert task_states(run, 2) == {"first of spheroid 3": "Cached", "second of spheroid 3": "Cached"}
     assert np.all(open_array(Layout(acquisition.folder), "denoised")[:] == 2)
 
 
@@ -154,13 +140,15 @@ def test_execution_settings_do_not_enter_the_fingerprint(acquisition: Acquisitio
 
 
 @pytest.mark.parametrize("lost", ["volume.zarr/raw", "tables/stages/first.parquet", "volume.zarr/raw/0/c/2"])
-def test_deleted_output_is_recomputed_although_prefect_remembers(acquisition: Acquisition, lost: str) -> None:
+def test_deleted_output_is_recomputed_although_prefect_remembers(
+    acquisition: Acquisition, lost: str, task_states: States
+) -> None:
     two_stages(acquisition)
     path = acquisition.folder / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     run, _ = two_stages(acquisition)
     assert computed == ["first", "second", "first"]
-    assert states_of(run) == {"first of spheroid 3": "Completed", "second of spheroid 3": "Cached"}
+    assert task_states(run, 2) == {"first of spheroid 3": "Completed", "second of spheroid 3": "Cached"}
     assert np.all(open_array(Layout(acquisition.folder), "raw")[:] == 1)
 
 

@@ -1,0 +1,54 @@
+"""Stage 3: consecutive slices aligned, borders cropped."""
+
+from prefect import task
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.references import ArtifactRef
+from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
+from spherovem_core.store.layout import REGISTERED, array_path, stage_table_path
+from tasks.artifacts import show_figures
+from tasks.ingest import bad_slices
+from tasks.plans import Stage
+from tasks.policies import stage_policy
+from tasks.stage import StageRun, run_stage
+
+REGISTRATION = stage_table_path("registration")
+STAGE = Stage("register", 1, (array_path(REGISTERED), REGISTRATION), uses_gpu=True)
+
+
+@task(**stage_policy(STAGE), tags=["gpu"])
+def register(
+    denoised: ArtifactRef,
+    raw: ArtifactRef,
+    parameters: RegistrationParameters,
+    execution: ExecutionSettings = ExecutionSettings(),
+) -> ArtifactRef:
+    """Align the denoised slices, each warped once from its source; `raw` tells which slices were filled."""
+    return run_stage(STAGE, locals(), _register)
+
+
+def _register(
+    run: StageRun, denoised: ArtifactRef, raw: ArtifactRef, parameters: RegistrationParameters
+) -> None:
+    source = run.open(denoised)
+    pairs = run.ledger("registration")
+    alignment = estimate_alignment(source, parameters, run.execution, bad_slices(run, raw), pairs)
+    crop = alignment.crop
+    shape = (source.shape[0], crop.y1 - crop.y0, crop.x1 - crop.x0)
+    writer = run.writer(REGISTERED, "image", shape, source.dtype, source.spacing_nm, by_slice=True)
+    warp_stack(source, alignment, writer, parameters, run.execution)
+    run.write_table(REGISTRATION, alignment.table)
+    run.finish(writer, crop=[crop.y0, crop.x0, crop.y1, crop.x1], transforms=alignment.transforms.tolist())
+    _show(run, alignment)
+
+
+def _show(run: StageRun, alignment: Alignment) -> None:
+    table = alignment.table
+    figures = {
+        "median similarity before": float(table["similarity_before"].median()),
+        "median similarity after": float(table["similarity_after"].median()),
+        "largest shift (px)": float(table[["shift_y_px", "shift_x_px"]].abs().max().max()),
+        "pairs not trusted": int((table["trusted"] == False).sum()),  # noqa: E712 - the column may hold NaN
+    }
+    show_figures(run.artifact_key, figures, "Alignment of consecutive slices")

@@ -1,0 +1,141 @@
+"""Stage 4: cells and nuclei, in two steps: the network's flows, and masks made from them."""
+
+from typing import Any
+
+from prefect import task
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.references import ArtifactRef
+from spherovem_core.segmentation import (
+    Grid,
+    flow_grid,
+    load_network,
+    source_level,
+)
+from spherovem_core.segmentation import predict_flows as compute_flows
+from spherovem_core.segmentation import segment_masks as compute_masks
+from spherovem_core.store import nearest_level
+from spherovem_core.store.layout import ObjectKind, array_path, flows_group, labels_group
+from spherovem_core.store.ome import Factors, level_spacing
+from tasks.artifacts import show_figures
+from tasks.plans import Arguments, Stage
+from tasks.policies import stage_policy
+from tasks.stage import StageRun, run_stage
+
+OF_FLOWS = frozenset({"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "block_voxels"})
+OF_MASKS = frozenset(SegmentationParameters.model_fields) - OF_FLOWS - {"network"} | {"block_voxels"}
+
+
+def _flows_fingerprint(arguments: Arguments) -> dict[str, Any]:
+    """The network counts by its content; what only the masks need does not count."""
+    parameters: SegmentationParameters = arguments["parameters"]
+    own = parameters.model_dump(mode="json", include=set(OF_FLOWS))
+    return {"kind": arguments["kind"], "network": arguments["network_digest"], "parameters": own}
+
+
+def _masks_fingerprint(arguments: Arguments) -> dict[str, Any]:
+    parameters: SegmentationParameters = arguments["parameters"]
+    return {
+        "kind": arguments["kind"],
+        "parameters": parameters.model_dump(mode="json", include=set(OF_MASKS)),
+    }
+
+
+FLOWS = Stage("predict_flows", 1, (array_path("flows/{kind}"),), _flows_fingerprint, uses_gpu=True)
+MASKS = Stage("segment_masks", 1, (array_path("registered/labels/{kind}"),), _masks_fingerprint)
+
+
+@task(**stage_policy(FLOWS), tags=["gpu"])
+def predict_flows(
+    kind: ObjectKind,
+    registered: ArtifactRef,
+    network_digest: str,
+    parameters: SegmentationParameters,
+    execution: ExecutionSettings = ExecutionSettings(),
+) -> ArtifactRef:
+    """Run the network for cells or nuclei over the registered image at an isotropic, reduced resolution."""
+    return run_stage(FLOWS, locals(), _predict_flows)
+
+
+def _predict_flows(
+    run: StageRun,
+    kind: ObjectKind,
+    registered: ArtifactRef,
+    network_digest: str,
+    parameters: SegmentationParameters,
+) -> None:
+    network = load_network(parameters.network, kind, run.execution.device)
+    finest = run.open(registered)
+    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid(finest)]
+    source = run.open(registered, source_level(spacings, parameters))
+    grid = flow_grid(finest.shape, finest.spacing_nm, parameters, finest.origin_nm)
+    writer = run.writer(
+        flows_group(kind),
+        "field",
+        (4, *grid.shape),
+        "float16",
+        grid.spacing_nm,
+        origin_nm=grid.origin_nm,
+        block=parameters.block_voxels,
+    )
+    compute_flows(
+        source,
+        source.spacing_nm,
+        grid,
+        network,
+        writer,
+        parameters,
+        run.execution,
+        source_origin_nm=source.origin_nm,
+    )
+    run.finish(writer, network=parameters.network)
+
+
+@task(**stage_policy(MASKS), tags=["cpu"])
+def segment_masks(
+    kind: ObjectKind,
+    flows: ArtifactRef,
+    registered: ArtifactRef,
+    parameters: SegmentationParameters,
+    execution: ExecutionSettings = ExecutionSettings(),
+) -> ArtifactRef:
+    """Make the labels of cells or nuclei from their flows, on the pyramid level that `mask_spacing_nm` chooses."""
+    return run_stage(MASKS, locals(), _segment_masks)
+
+
+def _segment_masks(
+    run: StageRun,
+    kind: ObjectKind,
+    flows: ArtifactRef,
+    registered: ArtifactRef,
+    parameters: SegmentationParameters,
+) -> None:
+    finest = run.open(registered)
+    level = nearest_level(pyramid(finest), finest.spacing_nm, parameters.mask_spacing_nm)
+    image = run.open(registered, level)
+    source = run.open(flows)
+    grid = Grid((source.shape[1], source.shape[2], source.shape[3]), source.spacing_nm, source.origin_nm)
+    place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": parameters.block_voxels}
+    labels = run.writer(labels_group(kind), "label", image.shape, "uint32", image.spacing_nm, **place)
+    provisional = run.provisional(f"labels-{kind}", image.shape, "uint32", image.spacing_nm, **place)
+    count = compute_masks(
+        source,
+        grid,
+        image.shape,
+        image.spacing_nm,
+        provisional,
+        labels,
+        parameters,
+        run.execution,
+        origin_nm=image.origin_nm,
+    )
+    run.finish(labels, count=count)
+    show_figures(
+        run.artifact_key, {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}, f"Segmented {kind}"
+    )
+
+
+def pyramid(stored: Any) -> list[Factors]:
+    """Factors of each level of a stored image relative to its finest."""
+    return [(int(z), int(y), int(x)) for z, y, x in stored.details["level_factors"]]
