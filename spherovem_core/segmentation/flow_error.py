@@ -35,11 +35,12 @@ def flow_errors(
     for label, box in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False)), 1):
         if box is not None:
             numbers.append(label)
-            errors.append(_error(labels[box] == label, flows[(slice(None), *box)]))
+            errors.append(object_error(labels[box] == label, flows[(slice(None), *box)]))
     return np.array(numbers, np.int64), np.array(errors, np.float64)
 
 
-def _error(mask: NDArray[np.bool_], flows: NDArray[np.float32]) -> float:
+def object_error(mask: NDArray[np.bool_], flows: NDArray[np.float32]) -> float:
+    """`flow_errors` of one object, given as a mask (Z, Y, X) with the flows (3, Z, Y, X) around it."""
     predicted = flows[:, mask].astype(np.float64)
     predicted /= 1e-12 + np.linalg.norm(predicted, axis=0)
     return float(((predicted - object_flows(mask)[:, mask]) ** 2).sum(axis=0).mean())

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation.components import Components
 from spherovem_core.segmentation.dynamics import flows_to_voxels
+from spherovem_core.segmentation.flow_error import object_error
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.masks import min_voxels, raw_masks, smooth_flows
 from spherovem_core.segmentation.resample import axis_weights, resample
@@ -27,33 +29,6 @@ class Scratch(BlockSink, Protocol):
     """A block sink that can be read back."""
 
     array: Any
-
-
-class Components:
-    """Union-find over numbers from 0."""
-
-    def __init__(self) -> None:
-        self._parent: list[int] = []
-
-    def grow(self, count: int) -> None:
-        """Make room for numbers below `count`, each on its own."""
-        self._parent.extend(range(len(self._parent), count))
-
-    def find(self, number: int) -> int:
-        """Smallest number of the component."""
-        while self._parent[number] != number:
-            self._parent[number] = self._parent[self._parent[number]]
-            number = self._parent[number]
-        return number
-
-    def join(self, first: int, second: int) -> None:
-        """Make one component of two."""
-        a, b = sorted((self.find(first), self.find(second)))
-        self._parent[b] = a
-
-    def roots(self) -> NDArray[np.int64]:
-        """Component of every number."""
-        return np.array([self.find(n) for n in range(len(self._parent))], np.int64)
 
 
 def segment_masks(
@@ -97,28 +72,25 @@ def segment_masks(
     target = Grid((shape[0], shape[1], shape[2]), spacing_nm, origin_nm)
     edge = (parameters.block_voxels,) * 3
     blocks = block_grid(target.shape, edge, parameters.block_halo_voxels)
-    components = Components()
-    components.grow(1)
-    counts, firsts = [np.zeros(1, np.int64)], [np.full(1, np.iinfo(np.int64).max)]
+    components = Components(target.shape)
     with _numba_threads(execution.workers):
         for done, block in enumerate(blocks):
             execution.report(done, 2 * len(blocks))
             labels = _block_masks(block, flows, grid, target, parameters)
-            offset = sum(map(len, counts)) - 1
-            labels[labels > 0] += np.uint32(offset)
+            count = int(labels.max(initial=0))
+            labels[labels > 0] += np.uint32(len(components) - 1)
             inner = np.ascontiguousarray(labels[block.inner])
-            count, first = _statistics(inner, block, target.shape, offset, int(labels.max(initial=offset)))
-            counts.append(count)
-            firsts.append(first)
-            components.grow(offset + 1 + len(count))
-            for a, b in _joins(block, labels, provisional.array, edge):
-                components.join(a, b)
+            components.add(inner, block.core, count)
+            for pair in _joins(block, labels, provisional.array):
+                components.join(*pair)
             provisional.write(block, inner)
-    lookup = _final_numbers(
-        components.roots(), np.concatenate(counts), np.concatenate(firsts), min_voxels(parameters, spacing_nm)
-    )
+    sizes = components.sizes()
+    kept = (sizes > 0) & (sizes >= min_voxels(parameters, spacing_nm))
+    if parameters.flow_error_threshold:
+        _drop_inconsistent(kept, components, flows, grid, target, provisional.array, parameters)
+    lookup = components.numbering(kept)
     pending = sink.pending(blocks)
-    for done, block in enumerate(pending, len(blocks) + len(blocks) - len(pending)):
+    for done, block in enumerate(pending, 2 * len(blocks) - len(pending)):
         execution.report(done, 2 * len(blocks))
         sink.write(block, lookup[np.asarray(provisional.array[block.core])])
     execution.report(2 * len(blocks), 2 * len(blocks))
@@ -151,26 +123,7 @@ def _block_masks(
     return raw_masks(resample(coarse, crop_grid(grid, region), target, block.outer), parameters)
 
 
-def _statistics(
-    labels: NDArray[np.uint32], block: Block, shape: Sequence[int], offset: int, highest: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Voxel count and first voxel, as flat index of the whole volume, of labels offset + 1 to highest."""
-    counts = np.zeros(highest - offset, np.int64)
-    firsts = np.full(highest - offset, np.iinfo(np.int64).max)
-    numbers, places, found = np.unique(labels, return_index=True, return_counts=True)
-    inside = numbers > 0
-    index = numbers[inside].astype(np.int64) - offset - 1
-    counts[index] = found[inside]
-    # Within a block, C order of the block is also the order of the volume's flat indices.
-    local = np.unravel_index(places[inside], labels.shape)
-    position = [n + s.start for n, s in zip(local, block.core, strict=True)]
-    firsts[index] = np.ravel_multi_index(position, tuple(shape))
-    return counts, firsts
-
-
-def _joins(
-    block: Block, labels: NDArray[np.uint32], array: ArrayLike, edge: Sequence[int]
-) -> Iterator[tuple[int, int]]:
+def _joins(block: Block, labels: NDArray[np.uint32], array: ArrayLike) -> Iterator[tuple[int, int]]:
     """Pairs (earlier block's number, this block's number) that are one object."""
     for axis in range(3):
         core, outer = block.core[axis], block.outer[axis]
@@ -198,17 +151,31 @@ def matching_pairs(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> lis
     ]
 
 
-def _final_numbers(
-    roots: NDArray[np.int64], counts: NDArray[np.int64], firsts: NDArray[np.int64], smallest: float
-) -> NDArray[np.uint32]:
-    """Final label of every provisional number: small components become 0, the others count up by first voxel."""
-    total = np.bincount(roots, counts, len(roots))
-    first = np.full(len(roots), np.iinfo(np.int64).max)
-    np.minimum.at(first, roots, firsts)
-    kept = np.flatnonzero((total > 0) & (total >= smallest))
-    numbers = np.zeros(len(roots), np.uint32)
-    numbers[kept[np.argsort(first[kept])]] = np.arange(1, len(kept) + 1)
-    return numbers[roots]
+def _drop_inconsistent(
+    kept: NDArray[np.bool_],
+    components: Components,
+    flows: ArrayLike,
+    grid: Grid,
+    target: Grid,
+    array: ArrayLike,
+    parameters: SegmentationParameters,
+) -> None:
+    """Take objects out of `kept` whose flows disagree with their shape, at the resolution of the flows."""
+    roots, boxes = components.roots(), components.boxes()
+    for root in np.flatnonzero(kept).tolist():
+        box = boxes[root]
+        # Flow voxels whose centres lie in the box, and the mask voxel at each centre.
+        region, samples = [], []
+        for axis, s in enumerate(box):
+            centres = grid.origin_nm[axis] + grid.spacing_nm[axis] * np.arange(grid.shape[axis])
+            place = np.rint((centres - target.origin_nm[axis]) / target.spacing_nm[axis]).astype(int)
+            inside = np.flatnonzero((place >= s.start) & (place < s.stop))
+            region.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0))
+            samples.append(place[inside] - s.start)
+        mask = (roots[np.asarray(array[box])] == root)[np.ix_(*samples)]
+        if mask.any():
+            part = smooth_flows(np.asarray(flows[(slice(None), *region)]), parameters)
+            kept[root] = object_error(mask, part[:3]) <= parameters.flow_error_threshold
 
 
 @contextmanager

@@ -10,12 +10,13 @@ from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import masks_from_flows, match_labels, segment_masks
+from spherovem_core.segmentation.components import Components
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
 from spherovem_core.segmentation.flow_targets import section_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid
 from spherovem_core.segmentation.masks import fill_holes
-from spherovem_core.segmentation.stitching import Components, matching_pairs
+from spherovem_core.segmentation.stitching import matching_pairs
 
 SPACING = (50.0, 10.0, 10.0)
 EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
@@ -243,9 +244,53 @@ def test_matching_pairs_need_half_of_the_union() -> None:
     assert matching_pairs(first, np.zeros_like(first)) == []
 
 
-def test_components_take_the_smallest_number() -> None:
-    components = Components()
-    components.grow(6)
-    for pair in ((4, 5), (1, 5), (2, 3)):
-        components.join(*pair)
-    assert components.roots().tolist() == [0, 1, 2, 2, 1, 1]
+def test_components_join_count_and_number() -> None:
+    components = Components((4, 4, 8))
+    first, second = np.zeros((4, 4, 4), np.uint32), np.zeros((4, 4, 4), np.uint32)
+    first[3, 0, 0], first[0, 1, 2:4] = 1, 2
+    second[0, 1, :3], second[2, 2, 1] = 4, 5
+    left, right = tuple(slice(0, 4) for _ in range(3)), (slice(0, 4), slice(0, 4), slice(4, 8))
+    components.add(first, left, 3)
+    components.add(second, right, 2)
+    components.join(4, 2)
+    assert components.roots().tolist() == [0, 1, 2, 3, 2, 5]
+    # Piece 3 lies in the halo only and has no voxel of its own.
+    assert components.sizes().tolist() == [0, 1, 5, 0, 0, 1]
+    boxes = components.boxes()
+    assert sorted(boxes) == [1, 2, 5]
+    assert boxes[2] == (slice(0, 1), slice(1, 2), slice(2, 7))
+    assert boxes[5] == (slice(2, 3), slice(2, 3), slice(5, 6))
+    assert components.numbering(components.sizes() > 0).tolist() == [0, 3, 1, 0, 1, 2]
+    assert components.numbering(components.sizes() > 1).tolist() == [0, 0, 1, 0, 1, 0]
+
+
+def test_flow_error_acts_on_stitched_objects() -> None:
+    grid = Grid((30, 30, 90), (20.0, 20.0, 20.0))
+    coarse = np.zeros(grid.shape, np.uint32)
+    coarse[5:25, 5:25, 10:30], coarse[5:25, 5:25, 35:85] = 1, 2
+    flows = ideal(coarse)
+    z, y, x = np.indices((30, 30, 34)) - np.array([6, 6, 12])[:, None, None, None]
+    flows[:3, :, :, :34] = -5 * np.stack([z, y, x]) / np.maximum(np.sqrt(z**2 + y**2 + x**2), 1)
+    target = Grid((30, 60, 180), (20.0, 10.0, 10.0), (0.0, -5.0, -5.0))
+    counts = []
+    for threshold in (0.0, 0.4):
+        labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
+        parameters = SegmentationParameters(
+            min_diameter_um=0.0, block_voxels=128, block_halo_voxels=32, flow_error_threshold=threshold
+        )
+        counts.append(
+            segment_masks(
+                flows,
+                grid,
+                target.shape,
+                target.spacing_nm,
+                MemorySink(scratch),
+                MemorySink(labels),
+                parameters,
+                Execution(),
+                origin_nm=target.origin_nm,
+            )
+        )
+    assert counts == [2, 1]
+    assert labels[15, 30, 40] == 0
+    assert (labels[12:48:6, 15:45, 75:165] == 1).all()
