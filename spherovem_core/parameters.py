@@ -256,11 +256,15 @@ class NanoparticleParameters(StageParameters):
     polarity: Literal["bright", "dark"] = Field(
         default="bright", description="Whether nanoparticles are brighter or darker than the specimen."
     )
-    seed_percentile: float = Field(
-        default=99.5,
-        gt=50.0,
-        lt=100.0,
-        description="Percentile above which voxels may belong to a nanoparticle at the start.",
+    candidate_size_nm: PositiveNm = Field(
+        default=100.0,
+        description="Intensities are averaged over squares of this side to find candidates; half a particle's diameter is right.",
+    )
+    min_excess: float = Field(
+        default=5.0,
+        ge=1.5,
+        le=1000.0,
+        description="Candidates must outnumber what the tissue's tail explains by this factor, else the stack holds none.",
     )
     background_halo_nm: float = Field(
         default=100.0,
@@ -268,15 +272,21 @@ class NanoparticleParameters(StageParameters):
         le=10000.0,
         description="Distance around candidates that is kept out of the background histogram.",
     )
+    max_overlap: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="Nothing is labelled if more than this share of the nanoparticles' intensities lies under the background's.",
+    )
     prior_strength: float = Field(
         default=1000.0,
         ge=0.0,
         le=1e9,
         description="Weight, in voxels, of the stack's mean fraction in each slice's estimate.",
     )
-    max_iterations: int = Field(default=200, ge=1, le=10000, description="EM iterations at most.")
+    max_iterations: int = Field(default=500, ge=1, le=10000, description="EM iterations at most.")
     tolerance: float = Field(
-        default=1e-7,
+        default=1e-8,
         gt=0.0,
         le=0.1,
         description="EM ends when the mean log-likelihood rises by less than this.",
@@ -288,7 +298,26 @@ class NanoparticleParameters(StageParameters):
         description="Gaussian smoothing of the evidence before the threshold.",
     )
     posterior_threshold: float = Field(
-        default=0.5, gt=0.0, lt=1.0, description="Voxels with a higher posterior are nanoparticle."
+        default=0.5,
+        ge=0.01,
+        le=0.99,
+        description="Voxels with a higher posterior, after smoothing, are nanoparticle.",
+    )
+    edge_reach_nm: float = Field(
+        default=80.0,
+        ge=0.0,
+        le=1000.0,
+        description="How far from what was found an outline is redrawn where the contrast is edge_share; 0 keeps the outline.",
+    )
+    edge_share: float = Field(
+        default=0.5,
+        gt=0.0,
+        lt=1.0,
+        description="Share of the contrast between particle and surroundings at which a particle ends.",
+    )
+    surroundings_nm: PositiveNm = Field(
+        default=150.0,
+        description="Width of the Gaussian window in which the intensity around a particle is measured for its edge.",
     )
     closing_nm: float = Field(
         default=0.0, ge=0.0, le=1000.0, description="Radius of the ball that closes gaps in particles."
@@ -298,6 +327,12 @@ class NanoparticleParameters(StageParameters):
     )
     split_touching: bool = Field(
         default=False, description="Split touching particles by a watershed on the distance to their surface."
+    )
+    split_depth_nm: float = Field(
+        default=25.0,
+        gt=0.0,
+        le=1000.0,
+        description="Particles are split where the neck between them is this much shallower than either of them.",
     )
 
 

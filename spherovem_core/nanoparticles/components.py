@@ -1,0 +1,167 @@
+"""Connected components of a volume labelled slab by slab: measured in each slab, merged across slabs exactly."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+# float16 posteriors are multiples of 2 ** -24: their sums in this unit are exact whatever the order.
+POSTERIOR_UNIT = 2.0**-24
+
+FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY = range(7)
+_POSTERIOR_UNITS = np.nan_to_num(
+    np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0
+)
+_POSTERIOR_TABLE: NDArray[np.int64] = np.rint(np.clip(_POSTERIOR_UNITS, 0, 1) / POSTERIOR_UNIT).astype(
+    np.int64
+)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is summed over the voxels of each component; all sums are exact integers.
+
+    Attributes
+    ----------
+    sums : (N, 7) ndarray of int64
+        Smallest index of a voxel in C order of the volume; voxel count; sums of z, y, x; of the posterior in units of
+        `POSTERIOR_UNIT`; of the intensity.
+    boxes : (N, 6) ndarray of int64
+        z0, y0, x0, z1, y1, x1, half-open.
+    """
+
+    sums: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+    def take(self, rows: NDArray[np.int64]) -> "Measures":
+        """Some of the components."""
+        return Measures(self.sums[rows], self.boxes[rows])
+
+
+def concatenate(parts: list[Measures]) -> Measures:
+    """One after the other."""
+    return Measures(
+        np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 7), np.int64),
+        np.concatenate([part.boxes for part in parts]) if parts else np.empty((0, 6), np.int64),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _measure(labels, posterior, units, image, origin, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+    for k in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for i in range(labels.shape[2]):
+                label = labels[k, j, i]
+                if label == 0:
+                    continue
+                n = label - 1
+                z, y, x = k + origin[0], j + origin[1], i + origin[2]
+                row, box = sums[n], boxes[n]
+                if row[1] == 0:
+                    row[0] = (z * height + y) * width + x
+                    box[0], box[1], box[2], box[3], box[4], box[5] = z, y, x, z + 1, y + 1, x + 1
+                row[1] += 1
+                row[2] += z
+                row[3] += y
+                row[4] += x
+                row[5] += units[posterior[k, j, i]]
+                row[6] += image[k, j, i]
+                box[1], box[2] = min(box[1], y), min(box[2], x)
+                box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
+
+
+def measure(
+    labels: NDArray[Any],
+    count: int,
+    posterior: NDArray[np.float16],
+    image: NDArray[Any],
+    origin: tuple[int, int, int],
+    shape: tuple[int, ...],
+) -> Measures:
+    """Measure the components 1 to `count` of a block.
+
+    Parameters
+    ----------
+    labels, posterior, image : (Z, Y, X) ndarray
+        The block.
+    origin
+        Of the block in the volume.
+    shape
+        Of the volume.
+    """
+    sums, boxes = np.zeros((count, 7), np.int64), np.zeros((count, 6), np.int64)
+    bits = np.ascontiguousarray(posterior, np.float16).view(np.uint16)
+    _measure(labels, bits, _POSTERIOR_TABLE, image, np.array(origin), shape[1], shape[2], sums, boxes)
+    return Measures(sums, boxes)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Labelled voxels of one slice: places in C order of the slice, rising, and their labels."""
+
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def plane_of(labels: NDArray[Any]) -> Plane:
+    """Keep the labelled voxels of a slice (Y, X)."""
+    places = np.flatnonzero(labels)
+    return Plane(places, labels.ravel()[places].astype(np.int64))
+
+
+def touching_pairs(upper: Plane, lower: Plane, height: int, width: int) -> NDArray[np.int64]:
+    """Pairs (N, 2) of labels of two adjacent slices whose voxels share a face, an edge or a corner."""
+    y, x = np.divmod(upper.places, width)
+    found = []
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
+            places = upper.places[inside] + dy * width + dx
+            at = np.searchsorted(lower.places, places)
+            hit = at < len(lower.places)
+            hit[hit] = lower.places[at[hit]] == places[hit]
+            found.append(np.stack([upper.labels[inside][hit], lower.labels[at[hit]]], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def merge(measures: Measures, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], Measures]:
+    """Join components that touch.
+
+    Parameters
+    ----------
+    measures
+        Of N pieces.
+    pairs : (M, 2) ndarray
+        Indices, from 0, of pieces that touch.
+
+    Returns
+    -------
+    owner : (N,) ndarray
+        Component of each piece, from 0; components are in the order of their first voxels.
+    merged
+        Measures of the components.
+    """
+    count = len(measures)
+    if count == 0:
+        return np.empty(0, np.int64), measures
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    number, group = connected_components(graph, directed=False)
+    sums = np.zeros((number, 7), np.int64)
+    np.add.at(sums, group, measures.sums)
+    sums[:, FIRST] = np.iinfo(np.int64).max
+    np.minimum.at(sums[:, FIRST], group, measures.sums[:, FIRST])
+    boxes = np.empty((number, 6), np.int64)
+    boxes[:, :3], boxes[:, 3:] = np.iinfo(np.int64).max, 0
+    np.minimum.at(boxes[:, :3], group, measures.boxes[:, :3])
+    np.maximum.at(boxes[:, 3:], group, measures.boxes[:, 3:])
+    order = np.argsort(sums[:, FIRST])
+    rank = np.empty(number, np.int64)
+    rank[order] = np.arange(number)
+    return rank[group], Measures(sums[order], boxes[order])

@@ -1,0 +1,176 @@
+"""Fit the mixture of background and nanoparticles to the histograms of a stack."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import MixtureError, ShapeMismatchError
+from spherovem_core.nanoparticles.binning import Binning
+from spherovem_core.nanoparticles.expectation import Components, Estimate, maximise
+from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.nanoparticles.outcome import (
+    ScaledHistograms,
+    to_stack_scale,
+    with_particles,
+    without_particles,
+)
+from spherovem_core.nanoparticles.statistics import SliceStatistics
+from spherovem_core.parameters import NanoparticleParameters
+
+# The edge's distribution follows from the nanoparticles' one: fitted, drawn anew, and fitted again.
+_EDGE_ROUNDS = 4
+_FREE_PARAMETERS = 5
+# Outer edge, inner edge, whole: believed beforehand, with the weight of so many of the voxels found. Without it the
+# inner edges of small particles can stand in for all of their voxels.
+_PRIOR_MIX = np.array([0.3, 0.3, 0.4])
+_PRIOR_WEIGHT = 0.02
+_SINGLE_BIN_SD = 0.5
+
+
+def fit_statistics(statistics: SliceStatistics, parameters: NanoparticleParameters) -> Mixture:
+    """Fit the mixture to what the first pass over a volume collected; see `fit_mixture`."""
+    return fit_mixture(
+        statistics.histograms, statistics.background_histograms, parameters, binning=statistics.binning
+    )
+
+
+def fit_mixture(
+    histograms: NDArray[np.integer],
+    background_histogram: NDArray[np.integer],
+    parameters: NanoparticleParameters,
+    binning: Binning | None = None,
+) -> Mixture:
+    """Fit a mixture of background and nanoparticles to the intensities of a stack.
+
+    The slices are brought to one scale by matching their backgrounds (`match_slices`). The background's
+    distribution is the histogram of voxels away from candidates, and stays fixed. The brighter ones of the others
+    are explained, by expectation maximisation over the whole stack, as background, nanoparticle (normal,
+    censored where intensities are clipped) and the two halves of the edges in between (`edge_pmfs`). Each slice's
+    weight is then the MAP estimate under a Beta prior centred at the stack's.
+
+    The stack has nanoparticles when two components beat one by the Bayesian information criterion, and less
+    than ``max_overlap`` of the second lies under the first: in a huge sample any misfit of the background is
+    significant, but a component that only mends the background's shape nowhere outweighs it by much.
+
+    Parameters
+    ----------
+    histograms : (Z, bins) ndarray of integer
+        Voxels of each slice at each intensity, or each bin of `binning`; a slice with none is left out.
+    background_histogram : (Z, bins) or (bins,) ndarray of integer
+        Of the voxels away from candidates. By slice, it is a part of `histograms`, and only the rest is in question; for
+        the stack, it may come from anywhere, and all voxels are in question.
+    parameters
+        Of the stage.
+    binning
+        Bins of the histograms; left out, bin k is intensity k.
+
+    Returns
+    -------
+    Mixture
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the histograms do not belong together.
+    MixtureError
+        If there is no background, or the fit collapsed.
+    """
+    binning = binning or Binning(count=histograms.shape[-1])
+    _check(histograms, background_histogram, binning)
+    scaled = to_stack_scale(histograms, background_histogram, binning)
+    counts = scaled.tail_counts.sum(axis=0)
+    start = _start(counts, scaled)
+    if start is None:
+        return without_particles(scaled, parameters, "no voxels are brighter than the background")
+    estimate = _fit_stack(counts, start, scaled, parameters)
+    separation = _separation(counts, scaled.tail_background, estimate)
+    if separation <= 0:
+        reason = f"two components do not beat one (BIC gain {separation:.1f})"
+        return without_particles(scaled, parameters, reason)
+    _check_collapse(estimate, scaled)
+    return with_particles(scaled, estimate, separation, parameters)
+
+
+def _check(histograms: NDArray[np.integer], background: NDArray[np.integer], binning: Binning) -> None:
+    if histograms.ndim != 2 or histograms.shape[1] != binning.count:
+        raise ShapeMismatchError(
+            f"histograms have shape {histograms.shape}, expected (slices, {binning.count}); give one row a slice"
+        )
+    if background.shape not in (histograms.shape, histograms.shape[1:]):
+        raise ShapeMismatchError(
+            f"the background histogram has shape {background.shape}, expected {histograms.shape} or "
+            f"{histograms.shape[1:]}"
+        )
+    if background.ndim == 2 and np.any(background > histograms):
+        raise ShapeMismatchError(
+            "a slice's background histogram counts more voxels than its histogram; pass voxels of the same slices"
+        )
+    if background.sum() == 0:
+        raise MixtureError(
+            "no voxel is left for the background's distribution; lower background_halo_nm, so that the surroundings "
+            "of candidates take less of the volume"
+        )
+
+
+def _start(counts: NDArray[np.float64], scaled: ScaledHistograms) -> Components | None:
+    """Initial distributions from what exceeds the background, scaled to the darkest bins of the tail."""
+    background = scaled.tail_background
+    darkest = np.cumsum(background) <= 0.5
+    darkest[0] = True
+    scale = counts[darkest].sum() / background[darkest].sum()
+    excess = np.maximum(counts - scale * background, 0)
+    if excess.sum() < 1:
+        return None
+    bins = np.arange(len(counts))
+    # The brighter half of the excess is less mixed with edges.
+    bright = np.where(bins >= excess @ bins / excess.sum(), excess, 0)
+    mean = float(bright @ bins / bright.sum())
+    sd = max(1.0, float(np.sqrt(bright @ (bins - mean) ** 2 / bright.sum())))
+    return Components(background, _tail_edges(scaled, mean, sd), mean, sd, _PRIOR_MIX)
+
+
+def _tail_edges(scaled: ScaledHistograms, mean: float, sd: float) -> NDArray[np.float64]:
+    edges = scaled.edges(mean, sd)[:, scaled.tail_start :]
+    return np.asarray(edges / edges.sum(axis=1, keepdims=True))
+
+
+def _fit_stack(
+    counts: NDArray[np.float64],
+    start: Components,
+    scaled: ScaledHistograms,
+    parameters: NanoparticleParameters,
+) -> Estimate:
+    """Fit, draw the edges anew from the fit, and fit again."""
+    components, share = start, 0.5
+    for _ in range(_EDGE_ROUNDS):
+        prior_counts = _PRIOR_WEIGHT * share * counts.sum() * _PRIOR_MIX
+        estimate = maximise(
+            counts, components, share, prior_counts, parameters.max_iterations, parameters.tolerance
+        )
+        share, fitted = estimate.share, estimate.components
+        components = replace(fitted, edges=_tail_edges(scaled, fitted.mean, fitted.sd))
+    return estimate
+
+
+def _separation(counts: NDArray[np.float64], background: NDArray[np.float64], estimate: Estimate) -> float:
+    """Gain in log-likelihood of two components over one, less half the BIC penalty of the free parameters."""
+    two = estimate.share * estimate.components.foreground + (1 - estimate.share) * background
+    gain = float(counts @ (np.log(two) - np.log(background)))
+    return gain - 0.5 * _FREE_PARAMETERS * float(np.log(counts.sum()))
+
+
+def _check_collapse(estimate: Estimate, scaled: ScaledHistograms) -> None:
+    components = estimate.components
+    position = components.mean + scaled.tail_start
+    found = float(scaled.intensity(np.array(position)))
+    if not 0 < components.mean < len(components.background) - 0.5 + 3 * components.sd:
+        raise MixtureError(
+            f"the fit collapsed: nanoparticles came out at intensity {found:.0f}, outside what stands out from the "
+            "background; check polarity, or set candidate_size_nm to about half a particle's diameter"
+        )
+    if components.sd < _SINGLE_BIN_SD and position < len(scaled.background) - 1.5:
+        raise MixtureError(
+            f"the fit collapsed onto the single intensity {found:.0f}: is it a scale bar or another painted value? "
+            "Crop it, or mark its slices as bad"
+        )

@@ -1,0 +1,155 @@
+"""Posterior and contrast of every intensity of a slice, and of images through these tables."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spherovem_core.errors import MixtureError, ShapeMismatchError
+from spherovem_core.nanoparticles.binning import level_count
+from spherovem_core.nanoparticles.mixture import Mixture
+
+# Evidence beyond this many nats is no stronger: one extreme voxel must not outvote its neighbours.
+EVIDENCE_LIMIT = 5.0
+
+
+class SliceTable(NamedTuple):
+    """What each intensity (256 or 65536 of them) of one slice means; all (levels,) ndarrays.
+
+    Attributes
+    ----------
+    posterior : float32
+        Probability that a voxel is nanoparticle; rises with the intensity.
+    contrast : float32
+        Position between the background's mean (0) and the nanoparticles' (1).
+    """
+
+    posterior: NDArray[np.float32]
+    contrast: NDArray[np.float32]
+
+
+def slice_table(mixture: Mixture, z: int) -> SliceTable:
+    """Tabulate the posterior and the contrast for the intensities of slice z.
+
+    The posterior is w f / (w f + w r e + q (1 - w - w r) b), with the slice's weight w and, at the intensity in the
+    stack's scale, the distributions f of nanoparticles, e of their outer edge (r voxels for each of theirs), and b of
+    the background (q times its share in the bright tail). It is made to rise where the tails of the fit would have it
+    fall.
+
+    Raises
+    ------
+    MixtureError
+        If the mixture has no such slice.
+    """
+    if not 0 <= z < len(mixture.weights):
+        raise MixtureError(
+            f"slice {z} is not one of the mixture's {len(mixture.weights)}; fit the mixture to this volume"
+        )
+    levels = level_count(np.dtype(mixture.dtype))
+    gain, offset = mixture.maps[z]
+    scaled = gain * np.arange(levels) + offset
+    if mixture.detected:
+        posterior = _posterior(mixture, float(mixture.weights[z]), scaled)
+        contrast = (scaled - mixture.background_mean) / (mixture.particle_mean - mixture.background_mean)
+    else:
+        posterior, contrast = np.zeros(levels), np.zeros(levels)
+    if mixture.polarity == "dark":
+        posterior, contrast = posterior[::-1], contrast[::-1]
+    return SliceTable(posterior.astype(np.float32), contrast.astype(np.float32))
+
+
+def _posterior(mixture: Mixture, weight: float, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+    background, particles, edge = (
+        np.exp(np.interp(scaled, mixture.levels, np.log(np.maximum(pmf, 1e-30))))
+        for pmf in (mixture.background, mixture.particles, mixture.edge)
+    )
+    on_edge = weight * mixture.edge_ratio
+    ahead = weight * particles
+    tissue = mixture.background_ratio * max(1 - weight - on_edge, 0.0)
+    other = on_edge * edge + tissue * background
+    # Darker than the mean background, both tails are at their floor, and their ratio means nothing.
+    chance = np.where(scaled < mixture.background_mean, 0.0, ahead / (ahead + other))
+    return np.maximum.accumulate(chance)
+
+
+def evidence_table(posterior: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Log odds of posteriors as they are stored (float16), limited to `EVIDENCE_LIMIT`."""
+    stored = posterior.astype(np.float16).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        odds = np.log(stored) - np.log1p(-stored)
+    return np.asarray(np.clip(odds, -EVIDENCE_LIMIT, EVIDENCE_LIMIT), np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _look_up(image, table, out):  # type: ignore[no-untyped-def]
+    flat, result = image.ravel(), out.ravel()
+    for n in range(flat.size):
+        result[n] = table[flat[n]]
+
+
+def look_up(image: NDArray[Any], table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Replace each intensity by its entry in a table, at a byte or a few a nanosecond.
+
+    float16 values pass through the kernel as the 16-bit integers they are stored as.
+    """
+    image = np.ascontiguousarray(image)
+    if out is None:
+        out = np.empty(image.shape, table.dtype)
+    if table.dtype == np.float16:
+        _look_up(image, table.view(np.uint16), out.view(np.uint16))
+    else:
+        _look_up(image, table, out)
+    return out
+
+
+def posterior(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float32]:
+    """Probability that each voxel is nanoparticle, from its intensity and the slice it lies in.
+
+    Parameters
+    ----------
+    image : (Y, X) or (Z, Y, X) ndarray of uint8 or uint16
+        One slice, or consecutive ones.
+    mixture
+        Of the volume.
+    z
+        Slice of the volume that `image` is, or starts at.
+
+    Returns
+    -------
+    ndarray of float32
+        Of the shape of `image`; 0 where the stack holds no nanoparticles.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the image has neither two nor three axes, or is of another type than the mixture.
+    MixtureError
+        If the mixture has no such slice.
+    """
+    if image.ndim == 2:
+        return np.asarray(posterior(image[None], mixture, z)[0])
+    check_image(image, mixture)
+    out = np.empty(image.shape, np.float32)
+    for k in range(len(image)):
+        look_up(image[k], slice_table(mixture, z + k).posterior, out[k])
+    return out
+
+
+def contrast(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float32]:
+    """Intensities (Z, Y, X) on the scale where the background's mean is 0 and the nanoparticles' is 1; see `posterior`."""
+    check_image(image, mixture)
+    out = np.empty(image.shape, np.float32)
+    for k in range(len(image)):
+        look_up(image[k], slice_table(mixture, z + k).contrast, out[k])
+    return out
+
+
+def check_image(image: Any, mixture: Mixture) -> None:
+    """Refuse an image that the mixture was not fitted to."""
+    if len(image.shape) != 3:
+        raise ShapeMismatchError(f"the image has shape {image.shape}, expected (Y, X) or (Z, Y, X)")
+    if image.dtype != mixture.dtype:
+        raise ShapeMismatchError(
+            f"the image is {image.dtype}, the mixture was fitted to {mixture.dtype}; fit it to this image"
+        )

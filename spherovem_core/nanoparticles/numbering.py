@@ -1,0 +1,134 @@
+"""Final labels: components too small are dropped, those that are split get a label for each piece."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Region
+from spherovem_core.nanoparticles.assembly import Assembly, large_enough
+from spherovem_core.nanoparticles.components import FIRST, VOXELS, Measures, concatenate, measure
+from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
+from spherovem_core.parameters import NanoparticleParameters
+from spherovem_core.spacing import SpacingNm
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Labels of the particles.
+
+    Attributes
+    ----------
+    measures
+        Of the particles, label 1 first.
+    labels : (components,) ndarray of uint32
+        Label of each component; 0 for those dropped, and for those that are split.
+    pieces
+        For each component that is split, the labels of its pieces (0 for pieces too small).
+    spacing_nm, parameters
+        To split a component again where its pieces are painted: keeping them would need memory for all of their voxels.
+    """
+
+    measures: Measures
+    labels: NDArray[np.uint32]
+    pieces: dict[int, NDArray[np.uint32]]
+    spacing_nm: SpacingNm
+    parameters: NanoparticleParameters
+
+    def paint_split(
+        self, labels: NDArray[np.uint32], region: Region, assembly: Assembly, provisional: ArrayLike
+    ) -> None:
+        """Paint the pieces of split components into the labels of a region."""
+        starts = np.array([s.start for s in region])
+        stops = np.array([s.stop for s in region])
+        for component, piece_labels in self.pieces.items():
+            box = assembly.measures.boxes[component]
+            low, high = np.maximum(box[:3], starts), np.minimum(box[3:], stops)
+            if np.any(low >= high):
+                continue
+            pieces = split_component(
+                component_mask(component, assembly, provisional), self.spacing_nm, self.parameters
+            )
+            here = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, starts, strict=True))
+            there = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, box[:3], strict=True))
+            painted = np.concatenate([np.zeros(1, np.uint32), piece_labels])[pieces[there]]
+            labels[here] |= painted
+
+
+def component_mask(component: int, assembly: Assembly, provisional: ArrayLike) -> NDArray[np.bool_]:
+    """Read one component of the volume in its bounding box."""
+    values = np.zeros(len(assembly.measures), np.uint32)
+    values[component] = 1
+    return assembly.read(provisional, _region(assembly.measures.boxes[component]), values) > 0
+
+
+def number_particles(
+    assembly: Assembly,
+    source: ArrayLike,
+    posterior: ArrayLike,
+    provisional: ArrayLike,
+    spacing_nm: SpacingNm,
+    parameters: NanoparticleParameters,
+) -> Numbering:
+    """Choose which components are particles, split them if asked for, and number them by their first voxels."""
+    voxel_nm3 = float(np.prod(spacing_nm))
+    whole = large_enough(assembly.measures, voxel_nm3, parameters.min_volume_nm3)
+    found: dict[int, Measures] = {}
+    if parameters.split_touching:
+        for component in _to_split(assembly.measures, voxel_nm3, parameters):
+            pieces = split_component(component_mask(component, assembly, provisional), spacing_nm, parameters)
+            if pieces.max() > 1:
+                found[component] = _measure_pieces(
+                    pieces, assembly.measures.boxes[component], source, posterior
+                )
+                whole[component] = False
+    return _number(assembly.measures, whole, found, spacing_nm, parameters)
+
+
+def _to_split(measures: Measures, voxel_nm3: float, parameters: NanoparticleParameters) -> Iterator[int]:
+    """Components of which two pieces could be large enough, and whose box fits in memory."""
+    extents = measures.boxes[:, 3:] - measures.boxes[:, :3]
+    fitting = np.prod(extents, axis=1) <= MAX_BOX_VOXELS
+    double = measures.sums[:, VOXELS] * voxel_nm3 >= 2 * parameters.min_volume_nm3
+    return (int(n) for n in np.flatnonzero(fitting & double))
+
+
+def _measure_pieces(
+    pieces: NDArray[np.uint32], box: NDArray[np.int64], source: ArrayLike, posterior: ArrayLike
+) -> Measures:
+    region = _region(box)
+    origin = (int(box[0]), int(box[1]), int(box[2]))
+    image = np.ascontiguousarray(source[region])
+    return measure(
+        pieces, int(pieces.max()), np.asarray(posterior[region], np.float16), image, origin, source.shape
+    )
+
+
+def _number(
+    measures: Measures,
+    whole: NDArray[np.bool_],
+    found: dict[int, Measures],
+    spacing_nm: SpacingNm,
+    parameters: NanoparticleParameters,
+) -> Numbering:
+    kept = np.flatnonzero(whole)
+    everything = concatenate([measures.take(kept), *found.values()])
+    particles = np.flatnonzero(
+        large_enough(everything, float(np.prod(spacing_nm)), parameters.min_volume_nm3)
+    )
+    order = particles[np.argsort(everything.sums[particles, FIRST])]
+    label_of = np.zeros(len(everything), np.uint32)
+    label_of[order] = np.arange(1, len(order) + 1)
+    labels = np.zeros(len(measures), np.uint32)
+    labels[kept] = label_of[: len(kept)]
+    bounds = len(kept) + np.cumsum([0, *(len(piece) for piece in found.values())])
+    pieces = {
+        component: label_of[start:stop]
+        for component, start, stop in zip(found, bounds[:-1], bounds[1:], strict=True)
+    }
+    return Numbering(everything.take(order), labels, pieces, spacing_nm, parameters)
+
+
+def _region(box: NDArray[np.int64]) -> Region:
+    return tuple(slice(int(a), int(b)) for a, b in zip(box[:3], box[3:], strict=True))

@@ -1,0 +1,194 @@
+"""From histograms to the stack's scale, and from a fit on it to the mixture."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.nanoparticles.binning import Binning
+from spherovem_core.nanoparticles.distributions import background_pmf, edge_pmfs, normal_pmf
+from spherovem_core.nanoparticles.drift import map_histograms, match_slices
+from spherovem_core.nanoparticles.expectation import Estimate, estimate_shares
+from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.parameters import NanoparticleParameters
+
+# Share of the background that is darker than the tail to which nanoparticles are fitted.
+_TAIL_QUANTILE = 0.95
+
+
+@dataclass(frozen=True)
+class ScaledHistograms:
+    """Histograms in the stack's scale, whose first bin is bin `first` of the slices' binning.
+
+    Attributes
+    ----------
+    binning
+        Of the slices.
+    maps : (Z, 2) ndarray
+        Gain and offset of each slice in bins.
+    undecided : (Z, bins) ndarray
+        Voxels that may be nanoparticle.
+    background : (bins,) ndarray
+        Probabilities of the background.
+    totals : (Z,) ndarray
+        Voxels of each slice.
+    """
+
+    binning: Binning
+    maps: NDArray[np.float64]
+    first: int
+    undecided: NDArray[np.float64]
+    background: NDArray[np.float64]
+    totals: NDArray[np.float64]
+
+    @cached_property
+    def tail_start(self) -> int:
+        """First bin of the tail to which nanoparticles are fitted.
+
+        Below, the surroundings of particles differ from the rest of the tissue (particles lie in vesicles),
+        and say nothing about the particles.
+        """
+        last = len(self.background) - 2
+        return min(int(np.searchsorted(np.cumsum(self.background), _TAIL_QUANTILE)), last)
+
+    @property
+    def tail_counts(self) -> NDArray[np.float64]:
+        """Undecided voxels (Z, tail bins) of the tail."""
+        return self.undecided[:, self.tail_start :]
+
+    @property
+    def tail_background(self) -> NDArray[np.float64]:
+        """Probabilities of the background within the tail."""
+        tail = self.background[self.tail_start :]
+        return np.asarray(tail / tail.sum())
+
+    def edges(self, mean: float, sd: float) -> NDArray[np.float64]:
+        """Distributions (2, bins) of particles' edges, for a mean counted from the start of the tail."""
+        median = float(np.searchsorted(np.cumsum(self.background), 0.5))
+        return edge_pmfs(median, mean + self.tail_start, sd, len(self.background))
+
+    @cached_property
+    def levels(self) -> NDArray[np.float64]:
+        """Intensity at the middle of each bin."""
+        return self.intensity(np.arange(len(self.background), dtype=np.float64))
+
+    def intensity(self, bins: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Intensity at positions in bins of the stack's scale."""
+        return self.binning.offset + self.binning.width * (bins + self.first) + 0.5 * (self.binning.width - 1)
+
+    @property
+    def intensity_maps(self) -> NDArray[np.float64]:
+        """Gain and offset of each slice for intensities instead of bins."""
+        zero = self.binning.offset + 0.5 * (self.binning.width - 1)
+        gains, offsets = self.maps.T
+        return np.stack([gains, offsets * self.binning.width + zero * (1 - gains)], axis=1)
+
+
+def to_stack_scale(
+    histograms: NDArray[np.integer], background: NDArray[np.integer], binning: Binning
+) -> ScaledHistograms:
+    """Match the slices and pool them; for the arguments see `spherovem_core.nanoparticles.fit_mixture`."""
+    by_slice = background.ndim == 2
+    known = background if by_slice else np.zeros_like(histograms)
+    maps = match_slices(background if by_slice else histograms)
+    # What most slices show no longer, because it is clipped, shares the first or the last bin.
+    low = np.quantile(maps @ np.array([-0.5, 1.0]), 0.98)
+    high = np.quantile(maps @ np.array([binning.count - 0.5, 1.0]), 0.02)
+    first, count = int(np.floor(low + 0.5)), max(2, int(np.ceil(high - low)))
+    if by_slice:
+        pooled = map_histograms(known, maps, first, count).sum(axis=0)
+    else:
+        pooled = map_histograms(background[None], np.array([[1.0, 0.0]]), first, count)[0]
+    return ScaledHistograms(
+        binning,
+        maps,
+        first,
+        map_histograms(histograms.astype(np.int64) - known, maps, first, count),
+        background_pmf(pooled),
+        histograms.sum(axis=1, dtype=np.float64),
+    )
+
+
+def without_particles(scaled: ScaledHistograms, parameters: NanoparticleParameters, reason: str) -> Mixture:
+    """The mixture of a stack that holds no nanoparticles."""
+    nothing = np.zeros_like(scaled.background)
+    return Mixture(
+        polarity=parameters.polarity,
+        dtype="uint8" if scaled.binning == Binning() else "uint16",
+        detected=False,
+        reason=reason,
+        levels=scaled.levels,
+        background=scaled.background,
+        particles=nothing,
+        edge=nothing,
+        edge_ratio=0.0,
+        background_ratio=1.0,
+        weights=np.zeros(len(scaled.maps)),
+        weight=0.0,
+        maps=scaled.intensity_maps,
+        background_mean=float(scaled.background @ scaled.levels),
+        particle_mean=0.0,
+        particle_sd=0.0,
+        overlap=0.0,
+        separation=0.0,
+    )
+
+
+def with_particles(
+    scaled: ScaledHistograms, estimate: Estimate, separation: float, parameters: NanoparticleParameters
+) -> Mixture:
+    """The mixture of a stack with nanoparticles, unless they overlap the background too much."""
+    fitted = estimate.components
+    shares = estimate_shares(
+        scaled.tail_counts, fitted.background, fitted.foreground, estimate.share, parameters.prior_strength
+    )
+    mean = fitted.mean + scaled.tail_start
+    outer, inner = scaled.edges(fitted.mean, fitted.sd)
+    whole = normal_pmf(mean, fitted.sd, len(outer))
+    # Edges reach below the tail: what was found of them there stands for all of them.
+    many = fitted.mix / np.array([outer[scaled.tail_start :].sum(), inner[scaled.tail_start :].sum(), 1.0])
+    particles = many[1] * inner + many[2] * whole
+    found = shares * scaled.tail_counts.sum(axis=1) * (many[1] + many[2])
+    counted = scaled.totals > 0
+    total = float(scaled.totals.sum())
+    weight = float(found.sum()) / total
+    edge_ratio = float(many[0] / (many[1] + many[2]))
+    particles /= particles.sum()
+    overlap = float(np.minimum(weight * particles, (1 - weight) * scaled.background).sum() / weight)
+    detected = overlap < parameters.max_overlap
+    comparison = (
+        f"lies under the background by {overlap:.2f} ({'below' if detected else 'not below'} max_overlap)"
+    )
+    return Mixture(
+        polarity=parameters.polarity,
+        dtype="uint8" if scaled.binning == Binning() else "uint16",
+        detected=detected,
+        reason=f"a second component of {100 * weight:.2g} % of the voxels {comparison}",
+        levels=scaled.levels,
+        background=scaled.background,
+        particles=particles,
+        edge=outer,
+        edge_ratio=edge_ratio,
+        background_ratio=_bright_background(scaled, estimate) / (total * (1 - weight * (1 + edge_ratio))),
+        weights=np.where(counted, found / np.where(counted, scaled.totals, 1), weight),
+        weight=weight,
+        maps=scaled.intensity_maps,
+        background_mean=float(scaled.background @ scaled.levels),
+        particle_mean=float(scaled.intensity(np.array(mean))),
+        particle_sd=fitted.sd * scaled.binning.width,
+        overlap=overlap,
+        separation=separation,
+        log_likelihood=estimate.objective,
+        converged=estimate.converged,
+    )
+
+
+def _bright_background(scaled: ScaledHistograms, estimate: Estimate) -> float:
+    """Voxels of a stack that has everywhere the background of its tail.
+
+    The tissue around particles is not that of the whole stack: there may be fewer of its brightest voxels.
+    """
+    tail = float(scaled.background[scaled.tail_start :].sum())
+    near = (1 - estimate.share) * float(scaled.tail_counts.sum()) / tail
+    return near + float(scaled.totals.sum() - scaled.undecided.sum())

@@ -1,0 +1,280 @@
+"""The mixture: distributions, expectation maximisation, decisions, storage."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nanoparticle_scenes import SPACING_NM, make_scene
+from scipy import stats
+
+from spherovem_core.errors import MixtureError, ShapeMismatchError
+from spherovem_core.nanoparticles import (
+    Mixture,
+    collect_statistics,
+    fit_mixture,
+    fit_statistics,
+    posterior,
+)
+from spherovem_core.nanoparticles.distributions import (
+    background_pmf,
+    edge_pmfs,
+    normal_moments,
+    normal_pmf,
+)
+from spherovem_core.nanoparticles.expectation import Components, estimate_shares, maximise
+from spherovem_core.nanoparticles.lookup import slice_table
+from spherovem_core.parameters import NanoparticleParameters
+
+PARAMETERS = NanoparticleParameters()
+
+
+def test_normal_bins_and_their_moments_are_those_of_a_truncated_normal() -> None:
+    mean, sd, bins = 8.3, 2.1, 16
+    mass, (first, second) = normal_pmf(mean, sd, bins), normal_moments(mean, sd, bins)
+    assert mass.sum() == pytest.approx(1, abs=1e-9)
+    for k in (3, 9, 15):
+        low = -np.inf if k == 0 else k - 0.5
+        high = np.inf if k == bins - 1 else k + 0.5
+        exact = stats.truncnorm((low - mean) / sd, (high - mean) / sd, mean, sd)
+        assert first[k] == pytest.approx(exact.mean(), rel=1e-9)
+        assert second[k] == pytest.approx(exact.moment(2), rel=1e-9)
+
+
+def test_background_tail_goes_on_as_an_exponential() -> None:
+    # Counts of an exponential with a rate of 0.2 a bin: cut off where they vanish, the tail must follow it.
+    counts = np.floor(1e6 * np.exp(-0.2 * np.arange(200)))
+    pmf = background_pmf(counts)
+    assert pmf.sum() == pytest.approx(1)
+    slope = np.log(pmf[120] / pmf[80]) / 40
+    assert slope == pytest.approx(-0.2, abs=0.005)
+
+
+def test_edges_lie_between_background_and_particles() -> None:
+    outer, inner = edge_pmfs(100, 200, 5, 256)
+    bins = np.arange(256)
+    # The means of (1 - a) 100 + a 200 for a uniform in (0, 1/2) and in (1/2, 1).
+    assert outer @ bins == pytest.approx(125, abs=0.1)
+    assert inner @ bins == pytest.approx(175, abs=0.1)
+
+
+@pytest.mark.parametrize("weight", [1e-4, 2e-3, 0.03, 0.4])
+def test_with_known_components_the_weight_is_recovered(weight: float) -> None:
+    background, particles = normal_pmf(120, 15, 256), normal_pmf(190, 12, 256)
+    counts = 1e7 * ((1 - weight) * background + weight * particles)
+    shares = estimate_shares(counts[None], background, particles, 0.5, 0.0, tolerance=1e-10)
+    assert shares[0] == pytest.approx(weight, abs=1e-6)
+    drawn = np.random.default_rng(0).multinomial(10_000_000, counts / counts.sum())
+    shares = estimate_shares(drawn[None].astype(float), background, particles, 0.5, 0.0)
+    assert shares[0] == pytest.approx(weight, abs=1e-3)
+
+
+def test_the_map_weight_of_separate_components_is_the_closed_form() -> None:
+    # Disjoint components: k of n voxels are particles for sure, and the mode of Beta(k + s p + 1, n - k + s (1 - p) + 1)
+    # is (k + s p) / (n + s).
+    background, particles = np.array([1.0, 1e-300]), np.array([1e-300, 1.0])
+    counts = np.array([[90.0, 10.0], [0.0, 0.0]])
+    shares = estimate_shares(counts, background, particles, 0.02, 50.0)
+    np.testing.assert_allclose(shares, [(10 + 1) / 150, 0.02])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    mean=st.floats(150, 250),
+    sd=st.floats(2, 25),
+    weight=st.floats(1e-3, 0.5),
+    start=st.floats(140, 254),
+    seed=st.integers(0, 1000),
+)
+def test_the_likelihood_never_falls(mean: float, sd: float, weight: float, start: float, seed: int) -> None:
+    background = normal_pmf(120, 15, 256)
+    truth = (1 - weight) * background + weight * normal_pmf(mean, sd, 256)
+    counts = np.random.default_rng(seed).multinomial(100_000, truth / truth.sum()).astype(float)
+    edges = edge_pmfs(120.0, start, 10.0, 256)
+    components = Components(background, edges, start, 10.0, np.array([0.2, 0.3, 0.5]))
+    prior = np.array([30.0, 30.0, 40.0])
+    path = maximise(counts, components, 0.5, prior, 60, 1e-12).objective
+    assert np.diff(path).min() > -1e-12
+
+
+def test_a_normal_population_is_recovered_with_its_mean_and_spread() -> None:
+    random = np.random.default_rng(0)
+    background = random.normal(120, 12, (4, 200_000))
+    particles = random.normal(205, 9, (4, 2000))
+    values = np.rint(np.concatenate([background, particles], axis=1)).astype(int)
+    histograms = np.stack([np.bincount(row, minlength=256) for row in values])
+    known = np.stack([np.bincount(np.rint(row).astype(int), minlength=256) for row in background])
+    mixture = fit_mixture(histograms, known, PARAMETERS)
+    assert mixture.detected
+    assert mixture.converged
+    # 8000 draws place the mean to 0.1; what the prior gives to the edges widens that.
+    assert mixture.particle_mean == pytest.approx(205, abs=1.0)
+    assert mixture.particle_sd == pytest.approx(9, abs=1.5)
+    np.testing.assert_allclose(mixture.weights, 2000 / 202_000, rtol=0.1)
+    assert mixture.overlap < 0.03
+    assert np.diff(mixture.log_likelihood).min() > -1e-12
+
+
+def test_clipped_particles_count_as_censored() -> None:
+    random = np.random.default_rng(1)
+    background = np.rint(random.normal(120, 12, 400_000)).astype(int)
+    particles = np.rint(np.minimum(random.normal(245, 12, 20_000), 255)).astype(int)
+    known = np.bincount(background, minlength=256)[None]
+    mixture = fit_mixture(known + np.bincount(particles, minlength=256), known, PARAMETERS)
+    # A fifth of them is clipped to 255, which pulls the plain mean down to 244.
+    assert mixture.particle_mean == pytest.approx(245, abs=1.5)
+    assert mixture.particle_sd == pytest.approx(12, abs=2)
+
+
+def test_no_second_population_is_no_detection() -> None:
+    histogram = np.bincount(
+        np.rint(np.random.default_rng(0).normal(120, 15, 100_000)).astype(int), minlength=256
+    )
+    mixture = fit_mixture(np.stack([histogram] * 3), np.stack([histogram] * 3), PARAMETERS)
+    assert not mixture.detected
+    assert "no voxels are brighter" in mixture.reason
+    assert not posterior(np.full((4, 4), 250, np.uint8), mixture, 1).any()
+
+
+def test_a_component_that_only_widens_the_background_is_not_trusted() -> None:
+    random = np.random.default_rng(0)
+    wide = np.bincount(np.rint(random.normal(125, 20, 400_000)).astype(int), minlength=256)
+    narrow = np.bincount(np.rint(random.normal(120, 18, 400_000)).astype(int), minlength=256)
+    mixture = fit_mixture(wide[None], narrow, PARAMETERS)
+    assert not mixture.detected
+    assert "lies under the background" in mixture.reason or "do not beat one" in mixture.reason
+    assert not posterior(np.full((4, 4), 250, np.uint8), mixture, 0).any()
+
+
+def test_max_overlap_decides() -> None:
+    scene = make_scene((6, 96, 96))
+    found = collect_statistics(scene.image, SPACING_NM, PARAMETERS)
+    mixture = fit_statistics(found, PARAMETERS)
+    assert mixture.detected
+    strict = PARAMETERS.model_copy(update={"max_overlap": mixture.overlap / 2})
+    assert not fit_statistics(found, strict).detected
+
+
+def test_weights_follow_the_slices_and_the_prior_draws_them_together() -> None:
+    scene = make_scene(fraction=0.03)
+    found = collect_statistics(scene.image, SPACING_NM, PARAMETERS)
+    truth = scene.truth.mean(axis=(1, 2))
+    free = fit_statistics(found, PARAMETERS.model_copy(update={"prior_strength": 0.0}))
+    np.testing.assert_allclose(free.weights, truth, atol=0.004)
+    tied = fit_statistics(found, PARAMETERS.model_copy(update={"prior_strength": 1e9}))
+    # A slice without particles gets none by itself, and with a strong prior the share of its bright undecided voxels
+    # that is usual in the stack.
+    empty = int(truth.argmin())
+    assert truth[empty] == 0
+    assert free.weights[empty] < 1e-5
+    assert tied.weights[empty] > 1e-3
+
+
+def test_posterior_is_calibrated_under_drift() -> None:
+    scene = make_scene((24, 256, 256), gain_drift=0.1, noise=12.0, seed=5, grey=(185.0, 6.0))
+    mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    chance = posterior(scene.image, mixture, 0)
+    decile = np.digitize(chance, np.arange(0.1, 1, 0.1))
+    for k in range(10):
+        inside = decile == k
+        if inside.sum() > 500:
+            assert scene.truth[inside].mean() == pytest.approx(chance[inside].mean(), abs=0.06)
+
+
+def test_posterior_rises_with_intensity_and_falls_for_dark_particles() -> None:
+    scene = make_scene((6, 96, 96))
+    mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    table = slice_table(mixture, 2).posterior
+    assert np.all(np.diff(table) >= 0)
+    assert table[0] == 0
+    assert table[-1] > 0.99
+    inverted = NanoparticleParameters(polarity="dark")
+    dark = fit_statistics(collect_statistics(~scene.image, SPACING_NM, inverted), inverted)
+    np.testing.assert_allclose(slice_table(dark, 2).posterior, table[::-1])
+
+
+def test_posterior_of_a_stack_is_that_of_its_slices() -> None:
+    scene = make_scene((6, 64, 64), gain_drift=0.1)
+    mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    part = posterior(scene.image[2:5], mixture, 2)
+    assert part.dtype == np.float32
+    for k in range(3):
+        np.testing.assert_array_equal(part[k], posterior(scene.image[2 + k], mixture, 2 + k))
+
+
+def test_16_bit_images_never_pass_through_8_bits() -> None:
+    scene = make_scene((8, 128, 128))
+    # 400 levels of 65536: in 8 bits of the whole range, these would be two values.
+    image = (3000 + 1.5 * scene.image.astype(float)).round().astype(np.uint16)
+    mixture = fit_statistics(collect_statistics(image, SPACING_NM, PARAMETERS), PARAMETERS)
+    assert mixture.dtype == "uint16"
+    assert mixture.particle_mean == pytest.approx(3000 + 1.5 * 215, abs=8)
+    found = posterior(image, mixture, 0) > 0.5
+    eight = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    assert (found != (posterior(scene.image, eight, 0) > 0.5)).mean() < 0.003
+
+
+def test_bad_slices_do_not_count_and_take_the_stacks_weight() -> None:
+    scene = make_scene((8, 96, 96))
+    spoiled = scene.image.copy()
+    spoiled[3] = np.random.default_rng(0).integers(0, 256, spoiled[3].shape)
+    found = collect_statistics(spoiled, SPACING_NM, PARAMETERS, bad_slices=[3])
+    mixture = fit_statistics(found, PARAMETERS)
+    assert mixture.weights[3] == mixture.weight
+    np.testing.assert_allclose(mixture.maps[3], (mixture.maps[2] + mixture.maps[4]) / 2)
+
+
+def test_json_gives_back_every_digit() -> None:
+    scene = make_scene((4, 64, 64))
+    mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    for original in (mixture, replace(mixture, detected=False, reason="other")):
+        again = Mixture.from_json(original.to_json())
+        assert again.to_json() == original.to_json()
+        np.testing.assert_array_equal(again.maps, original.maps)
+        np.testing.assert_array_equal(posterior(scene.image, again, 0), posterior(scene.image, original, 0))
+
+
+def test_a_damaged_or_foreign_file_names_the_remedy() -> None:
+    with pytest.raises(MixtureError, match=r"delete models/mixture\.json"):
+        Mixture.from_json('{"format": 1')
+    with pytest.raises(MixtureError, match=r"delete models/mixture\.json"):
+        Mixture.from_json(json.dumps({"format": 1, "weights": []}))
+    scene = make_scene((4, 64, 64))
+    mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    other = json.loads(mixture.to_json()) | {"format": 99}
+    with pytest.raises(MixtureError, match="format 99, expected 1; run the acquisition again"):
+        Mixture.from_json(json.dumps(other))
+
+
+def test_a_painted_value_is_a_collapse_with_its_remedy() -> None:
+    random = np.random.default_rng(0)
+    known = np.bincount(np.rint(random.normal(120, 15, 100_000)).astype(int), minlength=256)[None]
+    histograms = known.copy()
+    histograms[0, 230] += 3000
+    with pytest.raises(MixtureError, match=r"single intensity 230: is it a scale bar.*Crop it"):
+        fit_mixture(histograms, known, PARAMETERS)
+
+
+def test_histograms_that_do_not_belong_together_are_refused() -> None:
+    histograms = np.ones((3, 256), np.int64)
+    with pytest.raises(ShapeMismatchError, match=r"expected \(slices, 256\)"):
+        fit_mixture(histograms[0], histograms[0], PARAMETERS)
+    with pytest.raises(ShapeMismatchError, match=r"background histogram has shape \(2, 256\)"):
+        fit_mixture(histograms, histograms[:2], PARAMETERS)
+    with pytest.raises(ShapeMismatchError, match="counts more voxels than its histogram"):
+        fit_mixture(histograms, 2 * histograms, PARAMETERS)
+    with pytest.raises(MixtureError, match="lower background_halo_nm"):
+        fit_mixture(histograms, np.zeros_like(histograms), PARAMETERS)
+
+
+def test_an_image_of_another_type_or_slice_is_refused() -> None:
+    scene = make_scene((4, 64, 64))
+    mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
+    with pytest.raises(ShapeMismatchError, match="the image is uint16, the mixture was fitted to uint8"):
+        posterior(scene.image.astype(np.uint16), mixture, 0)
+    with pytest.raises(ShapeMismatchError, match=r"expected \(Y, X\) or \(Z, Y, X\)"):
+        posterior(scene.image[None], mixture, 0)
+    with pytest.raises(MixtureError, match="slice 4 is not one of the mixture's 4"):
+        posterior(scene.image[0], mixture, 4)
