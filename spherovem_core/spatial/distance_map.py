@@ -1,0 +1,130 @@
+"""The distance to the nucleus over a volume that does not fit in memory, written block by block."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.spatial.boxes import LabelBoxes, find_boxes
+from spherovem_core.spatial.distance import distance_in_cell
+from spherovem_core.spatial.grids import SERIAL, check_same_grid
+
+CACHE_BYTES = 1 << 30
+COLUMN_BLOCKS = 4
+
+Cell = tuple[int, Region]
+Plan = list[tuple[Block, list[int], list[int]]]
+
+
+def write_distance_map(
+    nuclei: ArrayLike,
+    cells: ArrayLike,
+    spacing_nm: SpacingNm,
+    sink: BlockSink,
+    blocks: Sequence[Block],
+    execution: Execution = SERIAL,
+    *,
+    cache_bytes: int = CACHE_BYTES,
+) -> None:
+    """Write what `distance_to_nucleus` returns, in bounded memory.
+
+    The executor computes whole cells, the calling thread puts them together to blocks. Finished cells stay in a cache
+    until it is full; blocks are taken in columns along z, four by four blocks wide, so that most cells are computed
+    once and those on the sides of a column twice. Which cells are kept follows from their boxes alone and is planned
+    ahead. Runs on the CPU.
+
+    Parameters
+    ----------
+    nuclei, cells : (Z, Y, X) array-like of unsigned integers
+        Instance labels, 0 is background.
+    spacing_nm : (dz, dy, dx)
+        Voxel size in nm.
+    sink
+        Takes the blocks; those it holds already are not computed again.
+    blocks
+        Cover the volume, aligned to the sink's files.
+    execution
+        Executor, deadline and progress.
+    cache_bytes
+        Memory for distances of finished cells. The cells being computed come on top.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the two label volumes differ in shape.
+    """
+    check_same_grid(nuclei=nuclei, cells=cells)
+    boxes = find_boxes(cells, execution)
+    plan = _plan(sorted(sink.pending(blocks), key=_column_order), boxes, cache_bytes)
+    todo = [(int(boxes.labels[row]), boxes.region(row)) for _, rows, _ in plan for row in rows]
+    computed = map_blocks(
+        distance_in_cell,
+        todo,
+        nuclei,
+        cells,
+        spacing_nm,
+        executor=execution.executor,
+        ahead=execution.workers + 1,
+    )
+    for done, (block, values) in enumerate(_assemble(plan, boxes, computed), 1):
+        sink.write(block, values)
+        execution.report(done, len(plan))
+
+
+def _column_order(block: Block) -> tuple[int, ...]:
+    z, y, x = block.index
+    return y // COLUMN_BLOCKS, x // COLUMN_BLOCKS, z, y, x
+
+
+def _plan(blocks: Sequence[Block], boxes: LabelBoxes, cache_bytes: int) -> Plan:
+    """Say for each block which cells (rows of `boxes`) are computed before it, and which are dropped after it."""
+    size = np.prod(boxes.high - boxes.low, axis=1) * 4
+    held: OrderedDict[int, int] = OrderedDict()
+    plan: Plan = []
+    for block in blocks:
+        needed = _touching(block, boxes)
+        fresh = [row for row in needed if row not in held]
+        for row in needed:
+            held[row] = int(size[row])
+            held.move_to_end(row)
+        dropped = []
+        while held and sum(held.values()) > cache_bytes:
+            dropped.append(held.popitem(last=False)[0])
+        plan.append((block, fresh, dropped))
+    return plan
+
+
+def _touching(block: Block, boxes: LabelBoxes) -> list[int]:
+    low = np.array([s.start for s in block.core])
+    high = np.array([s.stop for s in block.core])
+    touches = ((boxes.low < high) & (boxes.high > low)).all(axis=1)
+    return [int(row) for row in np.flatnonzero(touches)]
+
+
+def _assemble(
+    plan: Plan, boxes: LabelBoxes, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
+) -> Iterator[tuple[Block, NDArray[np.float32]]]:
+    held: dict[int, NDArray[np.float32] | None] = {}
+    for block, fresh, dropped in plan:
+        for row in fresh:
+            held[row] = next(computed)[1]
+        values = np.full([s.stop - s.start for s in block.core], np.nan, np.float32)
+        for row in _touching(block, boxes):
+            own = held[row]
+            if own is not None:
+                _paste(values, block.core, own, boxes.region(row))
+        for row in dropped:
+            del held[row]
+        yield block, values
+
+
+def _paste(values: NDArray[np.float32], core: Region, own: NDArray[np.float32], box: Region) -> None:
+    """Put a cell's distances where its box meets the block; NaN, outside the cell, leaves what is there."""
+    common = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(core, box, strict=True)]
+    target = values[tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(common, core, strict=True))]
+    source = own[tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(common, box, strict=True))]
+    np.fmax(target, source, out=target)

@@ -1,0 +1,114 @@
+"""The cell that a nucleus or particle belongs to: the one that holds most of it."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, pair_grids
+from spherovem_core.spatial.runs import find_runs
+
+
+def assign_parent_cells(
+    labels: ArrayLike,
+    cells: ArrayLike,
+    *,
+    factors: Factors = SAME_GRID,
+    min_share: float = 0.0,
+    execution: Execution = SERIAL,
+) -> pd.DataFrame:
+    """Find the cell that each label lies in by majority overlap.
+
+    Parameters
+    ----------
+    labels, cells : (Z, Y, X) array-like of unsigned integers
+        Instance labels, 0 is background; read block by block.
+    factors
+        Voxels of `labels` in one voxel of `cells` along z, y, x.
+    min_share
+        Share of a label's voxels that its parent must hold.
+    execution
+        Its executor maps blocks. Runs on the CPU.
+
+    Returns
+    -------
+    DataFrame
+        One row a label, rising: ``label``; ``parent_cell``, the cell that shares most voxels with it, the smaller
+        label of equals, 0 if it touches no cell or none holds `min_share` of it; ``parent_share``, the share of its
+        voxels in the cell that holds most, recorded also where that is too few.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the two label volumes do not cover one region.
+    """
+    grids = pair_grids(labels, cells, factors, "labels and cells")
+    found = [
+        overlaps
+        for _, overlaps in map_blocks(
+            _overlaps_of_block,
+            grids.blocks(),
+            labels,
+            cells,
+            grids,
+            executor=execution.executor,
+            ahead=execution.workers + 2,
+        )
+    ]
+    overlaps = pd.concat(found).groupby(["label", "cell"], as_index=False).sum()
+    return choose_parents(overlaps, min_share)[["label", "parent_cell", "parent_share"]]
+
+
+def choose_parents(overlaps: pd.DataFrame, min_share: float) -> pd.DataFrame:
+    """Choose for each label the cell of the largest overlap.
+
+    Parameters
+    ----------
+    overlaps
+        Columns ``label``, ``cell`` (0: background), ``voxels`` and any others; each pair once.
+    min_share
+        Share of a label's voxels that its parent must hold.
+
+    Returns
+    -------
+    DataFrame
+        The chosen row of each label, rising, with ``parent_cell``, ``parent_share`` and ``parts``, the voxels of the label
+        in all. ``cell`` is the cell that holds most whether or not that is enough, and 0 where no cell touches the label.
+    """
+    ordered = overlaps.assign(
+        in_cell=overlaps["cell"] > 0, parts=overlaps.groupby("label")["voxels"].transform("sum")
+    ).sort_values(["label", "in_cell", "voxels", "cell"], ascending=[True, False, False, True])
+    best = ordered.drop_duplicates("label").drop(columns="in_cell").reset_index(drop=True)
+    share = (best["voxels"] / best["parts"]).where(best["cell"] > 0, 0.0)
+    parent = best["cell"].where(share >= min_share, 0).astype(np.uint32)
+    return best.assign(label=best["label"].astype(np.uint32), parent_cell=parent, parent_share=share)
+
+
+def _overlaps_of_block(block: Block, labels: ArrayLike, cells: ArrayLike, grids: GridPair) -> pd.DataFrame:
+    values = np.asarray(labels[block.core])
+    if not values.any():
+        return overlap_table(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.int64))
+    region = grids.coarse_region(block.core)
+    index = [
+        np.minimum(np.arange(s.start, s.stop) // f, n - 1) - c.start
+        for s, f, n, c in zip(block.core, grids.factors, grids.coarse, region, strict=True)
+    ]
+    around = np.asarray(cells[region])[np.ix_(*index)] if grids.factors != SAME_GRID else cells[region]
+    start, length = find_runs(values, around)
+    return overlap_table(values.ravel()[start], np.asarray(around).ravel()[start], length)
+
+
+def overlap_table(
+    labels: NDArray[np.unsignedinteger], cells: NDArray[np.unsignedinteger], voxels: NDArray[np.int64]
+) -> pd.DataFrame:
+    """Sum the voxels of each pair of label and cell; label 0 is left out."""
+    known = labels > 0
+    table = pd.DataFrame(
+        {
+            "label": labels[known].astype(np.int64),
+            "cell": cells[known].astype(np.int64),
+            "voxels": voxels[known],
+        }
+    )
+    return table.groupby(["label", "cell"], as_index=False).sum()

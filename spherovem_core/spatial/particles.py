@@ -1,0 +1,140 @@
+"""Each nanoparticle's cell and its distance to the nucleus of that cell."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, map_blocks
+from spherovem_core.errors import ShapeMismatchError
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SpatialParameters
+from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, check_same_grid, pair_grids
+from spherovem_core.spatial.parents import choose_parents
+
+SUMS = {"voxels": "sum", "in_nucleus": "sum", "measured": "sum", "distance_sum": "sum", "distance_min": "min"}
+COLUMNS = ("label", "cell", *SUMS)
+
+
+def measure_particles(
+    particles: ArrayLike,
+    particle_table: pd.DataFrame,
+    cells: ArrayLike,
+    nuclei: ArrayLike,
+    distance: ArrayLike,
+    parameters: SpatialParameters,
+    execution: Execution = SERIAL,
+    *,
+    factors: Factors = SAME_GRID,
+) -> pd.DataFrame:
+    """Add to the table of particles where each lies.
+
+    Only the voxels of a particle inside its parent cell are measured: those beyond would be measured to the nucleus of
+    another cell.
+
+    Parameters
+    ----------
+    particles : (Z, Y, X) array-like of unsigned integers
+        Labels of the particles; read block by block.
+    particle_table
+        One row a particle, with its ``label``.
+    cells, nuclei, distance : array-like
+        Labels, and the map of `write_distance_map`, on one grid whose voxels each hold `factors` voxels of `particles`.
+    parameters
+        ``min_parent_share`` is used.
+    execution
+        Executor, deadline and progress. Runs on the CPU.
+
+    Returns
+    -------
+    DataFrame
+        The table with ``parent_cell`` and ``parent_share`` as `assign_parent_cells` defines them,
+        ``distance_to_nucleus_um`` and ``distance_to_nucleus_min_um``, mean and minimum over the voxels (NaN with no
+        parent, or a parent with no nucleus), and ``in_nucleus``: more than half of the particle lies in nuclei, whatever
+        cell they are in.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the volumes do not cover one region, or the table lacks a particle or has one that is not in the volume.
+    """
+    check_same_grid(cells=cells, nuclei=nuclei, distance=distance)
+    grids = pair_grids(particles, cells, factors, "particles and cells")
+    blocks = grids.blocks()
+    found = [pd.DataFrame({name: np.empty(0, np.int64) for name in COLUMNS}).astype({"distance_sum": float})]
+    mapped = map_blocks(
+        _measure_block,
+        blocks,
+        particles,
+        (cells, nuclei, distance),
+        grids,
+        executor=execution.executor,
+        ahead=execution.workers + 2,
+    )
+    for done, (_, table) in enumerate(mapped, 1):
+        if len(table):
+            found.append(table)
+        execution.report(done, len(blocks))
+    pieces = pd.concat(found[1:] or found).groupby(["label", "cell"], as_index=False).agg(SUMS)
+    pieces["in_nucleus"] = pieces.groupby("label")["in_nucleus"].transform("sum")
+    places = _places(choose_parents(pieces, parameters.min_parent_share))
+    _check_labels(particle_table, places)
+    return particle_table.merge(places, on="label", how="left", validate="one_to_one")
+
+
+def _measure_block(
+    block: Block, particles: ArrayLike, maps: tuple[ArrayLike, ArrayLike, ArrayLike], grids: GridPair
+) -> pd.DataFrame:
+    values = np.asarray(particles[block.core])
+    where = np.nonzero(values)
+    if not len(where[0]):
+        return pd.DataFrame()
+    region = grids.coarse_region(block.core)
+    origin = np.array([s.start for s in block.core])
+    index = grids.coarse_index(np.stack(where, axis=1) + origin) - np.array([s.start for s in region])
+    place = tuple(index.T)
+    cells, nuclei, distance = (np.asarray(array[region])[place] for array in maps)
+    return _sum_pieces(values[where], cells, nuclei > 0, distance.astype(np.float64))
+
+
+def _sum_pieces(
+    labels: NDArray[Any], cells: NDArray[Any], nucleus: NDArray[np.bool_], distance: NDArray[np.float64]
+) -> pd.DataFrame:
+    known = np.isfinite(distance)
+    voxels = pd.DataFrame(
+        {
+            "label": labels.astype(np.int64),
+            "cell": cells.astype(np.int64),
+            "voxels": 1,
+            "in_nucleus": nucleus.astype(np.int64),
+            "measured": known.astype(np.int64),
+            "distance_sum": np.where(known, distance, 0.0),
+            "distance_min": np.where(known, distance, np.inf),
+        }
+    )
+    return voxels.groupby(["label", "cell"], as_index=False).agg(SUMS)
+
+
+def _places(chosen: pd.DataFrame) -> pd.DataFrame:
+    known = (chosen["parent_cell"] > 0) & (chosen["measured"] > 0)
+    mean = chosen["distance_sum"] / chosen["measured"].where(known)
+    return pd.DataFrame(
+        {
+            "label": chosen["label"],
+            "parent_cell": chosen["parent_cell"],
+            "parent_share": chosen["parent_share"],
+            "distance_to_nucleus_um": mean.astype(np.float64),
+            "distance_to_nucleus_min_um": chosen["distance_min"].where(known, np.nan).astype(np.float64),
+            "in_nucleus": 2 * chosen["in_nucleus"] > chosen["parts"],
+        }
+    )
+
+
+def _check_labels(table: pd.DataFrame, places: pd.DataFrame) -> None:
+    unknown = sorted(set(table["label"].tolist()) ^ set(places["label"].tolist()))
+    if unknown:
+        raise ShapeMismatchError(
+            f"{len(unknown)} labels, such as {unknown[0]}, are only in the table of particles or only in their volume; "
+            "both must come from one run of the nanoparticle stage"
+        )

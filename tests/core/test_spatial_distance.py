@@ -1,0 +1,114 @@
+"""Distance to the nucleus: brute force, closed forms, and the streamed map."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from spatial_scenes import SPACING, brute_force_distance, random_tissue
+
+from spherovem_core.blocks import MemorySink, block_grid
+from spherovem_core.errors import ShapeMismatchError
+from spherovem_core.execution import Execution
+from spherovem_core.spatial import distance_to_nucleus, write_distance_map
+from spherovem_core.spatial.boxes import find_boxes
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_distance_equals_brute_force(seed: int) -> None:
+    cells, nuclei = random_tissue((9, 24, 30), seed)
+    found = distance_to_nucleus(nuclei, cells, SPACING)
+    expected = brute_force_distance(nuclei, cells, SPACING)
+    assert np.isnan(expected[cells > 0]).any()
+    # float32 squared distances in µm² carry seven digits: 1e-4 µm is far above.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.dtype == np.float32
+
+
+def test_distance_along_each_axis() -> None:
+    cells = np.full((5, 7, 9), 4, np.uint32)
+    nuclei = np.zeros_like(cells)
+    nuclei[1, 2, 3] = 1
+    found = distance_to_nucleus(nuclei, cells, SPACING)
+    assert found[1, 2, 3] == 0
+    assert found[4, 2, 3] == pytest.approx(0.150)
+    assert found[1, 6, 3] == pytest.approx(0.040)
+    assert found[1, 2, 8] == pytest.approx(0.050)
+    assert found[2, 3, 4] == pytest.approx(np.sqrt(50**2 + 10**2 + 10**2) / 1000)
+
+
+def test_nucleus_of_the_neighbour_does_not_count() -> None:
+    cells = np.ones((3, 4, 20), np.uint32)
+    cells[..., 10:] = 2
+    nuclei = np.zeros_like(cells)
+    nuclei[..., 9] = 5
+    found = distance_to_nucleus(nuclei, cells, SPACING)
+    np.testing.assert_allclose(found[0, 0, :10], np.arange(9, -1, -1) * 0.01, atol=1e-6)
+    assert np.isnan(found[..., 10:]).all()
+
+
+def test_nearest_of_several_nuclei_and_one_in_no_cell() -> None:
+    cells = np.zeros((1, 3, 30), np.uint32)
+    cells[..., 5:] = 8
+    nuclei = np.zeros_like(cells)
+    nuclei[..., :5] = 1
+    nuclei[..., 10], nuclei[..., 20] = 2, 3
+    found = distance_to_nucleus(nuclei, cells, SPACING)[0, 0]
+    assert np.isnan(found[:5]).all()
+    np.testing.assert_allclose(found[[5, 10, 14, 16, 29]], [0.05, 0, 0.04, 0.04, 0.09], atol=1e-6)
+
+
+def test_scaling_the_spacing_scales_the_distances() -> None:
+    cells, nuclei = random_tissue((8, 20, 26), 7)
+    once = distance_to_nucleus(nuclei, cells, SPACING)
+    thrice = distance_to_nucleus(nuclei, cells, (150.0, 30.0, 30.0))
+    np.testing.assert_allclose(thrice, 3 * once, rtol=1e-5)
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(ShapeMismatchError, match=r"nuclei \(2, 3, 4\), cells \(2, 3, 5\)"):
+        distance_to_nucleus(np.zeros((2, 3, 4), np.uint32), np.zeros((2, 3, 5), np.uint32), SPACING)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 4000, 1 << 30])
+@pytest.mark.parametrize("threads", [0, 3])
+def test_streamed_map_equals_the_whole(cache_bytes: int, threads: int) -> None:
+    cells, nuclei = random_tissue((20, 40, 52), 3, cells=20)
+    blocks = block_grid(cells.shape, (8, 8, 8))
+    sink = MemorySink(np.zeros(cells.shape, np.float32))
+    done: list[int] = []
+    with ThreadPoolExecutor(threads or 1) as pool:
+        execution = Execution(
+            executor=pool if threads else None, workers=2, progress=lambda n, _: done.append(n)
+        )
+        write_distance_map(nuclei, cells, SPACING, sink, blocks, execution, cache_bytes=cache_bytes)
+    np.testing.assert_array_equal(sink.array, distance_to_nucleus(nuclei, cells, SPACING))
+    assert done == list(range(1, len(blocks) + 1))
+
+
+def test_map_continues_where_it_was_killed() -> None:
+    cells, nuclei = random_tissue((16, 24, 24), 5)
+    blocks = block_grid(cells.shape, (8, 8, 8))
+    sink = MemorySink(np.zeros(cells.shape, np.float32))
+    for block in blocks[::2]:
+        sink.write(block, np.full((8, 8, 8), -1, np.float32))
+    write_distance_map(nuclei, cells, SPACING, sink, blocks)
+    expected = distance_to_nucleus(nuclei, cells, SPACING)
+    for n, block in enumerate(blocks):
+        np.testing.assert_array_equal(sink.array[block.core], expected[block.core] if n % 2 else -1)
+
+
+def test_boxes_of_labels_across_blocks() -> None:
+    labels = np.zeros((5, 300, 520), np.uint32)
+    labels[1:4, 250:260, 100:519] = 4_000_000_000
+    labels[2, 255, 300] = 7
+    boxes = find_boxes(labels)
+    assert boxes.labels.tolist() == [7, 4_000_000_000]
+    assert boxes.low.tolist() == [[2, 255, 300], [1, 250, 100]]
+    assert boxes.high.tolist() == [[3, 256, 301], [4, 260, 519]]
+    assert boxes.voxel_count.tolist() == [1, 3 * 10 * 419 - 1]
+
+
+def test_nothing_labelled() -> None:
+    empty = np.zeros((4, 5, 6), np.uint32)
+    assert len(find_boxes(empty)) == 0
+    assert np.isnan(distance_to_nucleus(empty, empty, SPACING)).all()
