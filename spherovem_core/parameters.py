@@ -162,10 +162,10 @@ class RegistrationParameters(StageParameters):
         default="middle", description="Slice that stays in place; the others are moved onto it."
     )
     drift: Literal["chain", "links", "detrend"] = Field(
-        default="links",
+        default="detrend",
         description=(
-            "How positions follow from pairs: compose neighbours; solve neighbours and longer links together; the "
-            "latter, but leave slow drift as acquired, so that leaning tissue keeps its lean."
+            "How positions follow from pairs: chain composes neighbours; links solves neighbours and longer links "
+            "together; detrend does that too, but leaves slow drift as acquired, so that leaning tissue keeps its lean."
         ),
     )
     link_distances: tuple[int, ...] = Field(
@@ -186,7 +186,7 @@ class RegistrationParameters(StageParameters):
         le=10000,
         description=(
             "Rotation, scale and shear that change more slowly than this many slices are taken for tissue and "
-            "left alone when drift is chain or links; 0 corrects all of them."
+            "left as acquired; 0 corrects all of them, except when drift is detrend."
         ),
     )
     interpolation: Literal["cubic", "lanczos", "linear"] = Field(

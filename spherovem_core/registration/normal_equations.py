@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.affine import Matrix, rms_displacement
 from spherovem_core.registration.sampling import coordinate_moments, dots, overlap_mask, sample_linear
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class PairEquations:
         _gradient(fixed, workspace.grad_y, workspace.grad_x)
         workspace.weights.fill_(1.0)
         self._scale: NDArray[np.float64] | None = None
+        self._place: Matrix | None = None
+        self._warped = moving
         self.similarity = np.zeros(len(fixed))
         self.overlap = np.zeros(len(fixed))
 
@@ -91,6 +93,7 @@ class PairEquations:
         """Compute cost and normal equations of each pair at its map, (B, 2, 3) fixed to moving."""
         space = self.space
         warped = sample_linear(self.moving, matrices, space.grid)
+        self._place, self._warped = matrices, warped
         overlap_mask(matrices, space.mask, space.a)
         self.overlap = dots(space.mask, space.mask) / space.mask[0].numel()
         residual, gain = self._residual(warped)
@@ -98,12 +101,20 @@ class PairEquations:
         sums, attenuation = self._hessian(warped, gain)
         return Normal(sums * attenuation[:, None, None], self._gradient(residual), cost)
 
+    def initial_correlation(self) -> NDArray[np.float64]:
+        """Plain correlation of each pair as it is, without any motion."""
+        self.space.mask.fill_(1.0)
+        self.space.weights.fill_(1.0)
+        self._residual(self.moving)
+        self._place = None
+        return self.similarity
+
     def correlation(self, matrices: Matrix) -> NDArray[np.float64]:
         """Plain correlation of each pair on its overlap, every pixel with the same weight."""
-        warped = sample_linear(self.moving, matrices, self.space.grid)
-        overlap_mask(matrices, self.space.mask, self.space.a)
+        warped = self._visit(matrices)
         self.space.weights.fill_(1.0)
         self._residual(warped)
+        self._place = None
         return self.similarity
 
     def scatter(self, matrices: Matrix) -> NDArray[np.float64]:
@@ -112,7 +123,7 @@ class PairEquations:
         The fit's uncertainty rests on it: residuals of neighbouring pixels depend on each other, those
         of different tiles hardly (the cluster-robust estimate of White 1984).
         """
-        self.evaluate(matrices)
+        self._visit(matrices)
         weighted = self.space.b
         rows, columns = (np.linspace(0, n, TILES + 1).astype(int) for n in self.shape)
         scatter = np.zeros((len(self.fixed), 6, 6))
@@ -136,6 +147,12 @@ class PairEquations:
             down, along = product.sum(2).double().cpu().numpy(), product.sum(1).double().cpu().numpy()
             sums += [down @ y, along @ x, down.sum(1)]
         return np.stack(sums, -1)
+
+    def _visit(self, matrices: Matrix) -> Tensor:
+        """Evaluate there, unless the last evaluation was within a hundredth of a pixel of it; the warped slices."""
+        if self._place is None or rms_displacement(self._place - matrices, self.shape).max() > 0.01:
+            self.evaluate(matrices)
+        return self._warped
 
     def _residual(self, warped: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         """Moving minus fixed after normalisation on the weighted overlap, and the moving slice's gain."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import (
-    IDENTITY,
     Matrix,
     centre_shift,
     from_level,
@@ -164,22 +163,21 @@ def _judge(
 ) -> list[PairResult]:
     """Measure every pair of a batch at its final map and give the verdicts."""
     covariances, conditions = _covariances(equations, to_level(matrices, factor), normal, parameters.model)
-    before = equations.correlation(np.repeat(IDENTITY[None], len(matrices), 0))
     after = equations.correlation(to_level(matrices, factor))
+    overlap = equations.overlap
+    before = equations.initial_correlation()
     shape = (equations.shape[0] * factor, equations.shape[1] * factor)
     results = []
     for b, matrix in enumerate(matrices):
         covariance = covariances[b] * factor**2
         uncertainty = _rms_displacement(covariance, shape)
-        reason = _objection(
-            matrix, float(after[b]), float(equations.overlap[b]), uncertainty, shape, parameters
-        )
+        reason = _objection(matrix, float(after[b]), float(overlap[b]), uncertainty, shape, parameters)
         results.append(
             PairResult(
                 matrix=matrix,
                 similarity=float(after[b]),
                 initial_similarity=float(before[b]),
-                overlap=float(equations.overlap[b]),
+                overlap=float(overlap[b]),
                 covariance=covariance,
                 uncertainty_px=uncertainty,
                 condition=float(conditions[b]),

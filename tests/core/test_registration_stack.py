@@ -161,6 +161,7 @@ def test_a_slice_without_links_lies_between_its_neighbours() -> None:
 def test_trend_passes_a_straight_line_unchanged_to_the_ends() -> None:
     line = np.stack([shift_matrix(0.5 * z, -0.2 * z) for z in range(30)])
     np.testing.assert_allclose(slow_trend(line, 12), line, atol=1e-9)
+    np.testing.assert_allclose(slow_trend(line[:5], 12), line[[2] * 5], atol=1e-9)
     np.testing.assert_allclose(remove_trend(line, 12), np.repeat(np.eye(2, 3)[None], 30, 0), atol=1e-9)
 
 

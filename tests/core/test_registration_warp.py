@@ -90,7 +90,7 @@ def test_lanczos_keeps_more_fine_detail_than_cubic_and_linear() -> None:
 
 def test_aligned_stack_looks_alike_everywhere_inside_the_crop() -> None:
     stack = make_stack(count=6, noise=3.0)
-    parameters = RegistrationParameters(deformation_trend_slices=0)
+    parameters = RegistrationParameters(drift="links", deformation_trend_slices=0)
     alignment = estimate_alignment(stack.slices, parameters, Execution())
     out = np.zeros((6, *alignment.crop.shape), np.uint8)
     warp_stack(OnDisk(stack.slices), alignment, MemorySink(out), parameters, Execution())
