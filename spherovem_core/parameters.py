@@ -343,7 +343,8 @@ class ShapeParameters(StageParameters):
         default=0.0,
         ge=0.0,
         le=10000.0,
-        description="Gaussian smoothing of the signed distance; 0 takes 1.5 times the largest voxel side.",
+        description="Smoothing of surfaces before areas are taken; 0 takes 1.75 times the largest voxel side. "
+        "Thin labels get less, curvatures more.",
     )
     min_voxels: int = Field(
         default=64, ge=1, le=100000, description="Labels with fewer voxels get voxel measures only."

@@ -1,0 +1,219 @@
+"""One pass over a label volume: where each label lies and its voxel measures."""
+
+from concurrent.futures import Executor
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, map_blocks, slab_grid
+from spherovem_core.execution import Execution
+
+# Columns of the compiled kernel's table, one row a label.
+LOW, HIGH, COUNT, FIRST, SECOND, FACES, CUTS, WIDTH = 0, 3, 6, 7, 10, 16, 19, 22
+PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+
+SLAB_BYTES = 64 << 20
+
+
+class Census:
+    """What one pass over the volume tells of each label, rows in the order of rising labels.
+
+    Attributes
+    ----------
+    labels : (N,) ndarray of uint32
+    low, high : (N, 3) ndarray of int64
+        Bounding box in voxels, `high` exclusive.
+    voxel_count : (N,) ndarray of int64
+    centroid : (N, 3) ndarray of float64
+        Mean voxel index.
+    covariance : (N, 3, 3) ndarray of float64
+        Covariance of the voxel indices.
+    faces : (N, 3) ndarray of float64
+        Voxel faces across each axis that border another label inside the volume.
+    cuts : (N, 3) ndarray of float64
+        Voxel faces across each axis that lie on the volume's border.
+    """
+
+    def __init__(self, labels: NDArray[np.uint32], table: NDArray[np.float64]) -> None:
+        order = np.argsort(labels)
+        table = table[order]
+        self.labels = labels[order]
+        self.low = table[:, LOW : LOW + 3].astype(np.int64)
+        self.high = table[:, HIGH : HIGH + 3].astype(np.int64) + 1
+        self.voxel_count = table[:, COUNT].astype(np.int64)
+        count = table[:, COUNT, None]
+        self.centroid = table[:, FIRST : FIRST + 3] / count
+        moments = table[:, SECOND : SECOND + 6] / count
+        self.covariance = np.empty((len(labels), 3, 3))
+        for column, (a, b) in enumerate(PAIRS):
+            value = moments[:, column] - self.centroid[:, a] * self.centroid[:, b]
+            self.covariance[:, a, b] = self.covariance[:, b, a] = value
+        self.faces = table[:, FACES : FACES + 3]
+        self.cuts = table[:, CUTS : CUTS + 3]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def take_census(
+    labels: ArrayLike, executor: Executor | None = None, execution: Execution | None = None
+) -> Census:
+    """Find bounding box, voxel count, first and second moments and exposed faces of every label, slab by slab.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) array-like of unsigned integers
+        Instance labels, 0 is background.
+    executor
+        Maps slabs; None scans them in the calling thread. The kernel runs on the CPU.
+    execution
+        Deadline to keep between slabs.
+    """
+    depth = max(1, SLAB_BYTES // (labels.dtype.itemsize * max(1, int(np.prod(labels.shape[1:])))))
+    if executor is not None:
+        depth = min(depth, max(16, -(-labels.shape[0] // 16)))
+    found, tables = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))]
+    slabs = slab_grid(labels.shape, depth)
+    for _, (numbers, table) in map_blocks(_scan_slab, slabs, labels, executor=executor):
+        found.append(numbers)
+        tables.append(table)
+        if execution is not None:
+            execution.report(0, 1)
+    return _merge(np.concatenate(found), np.concatenate(tables))
+
+
+def _merge(numbers: NDArray[np.uint32], tables: NDArray[np.float64]) -> Census:
+    unique, row = np.unique(numbers, return_inverse=True)
+    merged = np.zeros((len(unique), WIDTH))
+    merged[:, LOW:HIGH] = np.inf
+    merged[:, HIGH:COUNT] = -np.inf
+    np.minimum.at(merged[:, LOW:HIGH], row, tables[:, LOW:HIGH])
+    np.maximum.at(merged[:, HIGH:COUNT], row, tables[:, HIGH:COUNT])
+    np.add.at(merged[:, COUNT:], row, tables[:, COUNT:])
+    return Census(unique.astype(np.uint32), merged)
+
+
+def _scan_slab(block: Block, labels: ArrayLike) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """Scan a slab; the slices before and after it decide the faces between slabs."""
+    z, stop, depth = block.core[0].start, block.core[0].stop, labels.shape[0]
+    first = max(0, z - 1)
+    slab = np.ascontiguousarray(labels[first : min(depth, stop + 1)])
+    place = (first, z, stop, depth)
+    keys, rows = np.zeros(1 << 10, np.uint32), np.full(1 << 10, -1, np.int64)
+    table = np.zeros((1 << 9, WIDTH))
+    used = row = 0
+    total = (stop - z) * labels.shape[1]
+    while True:
+        row, used = _scan_rows(slab, row, place, keys, rows, table, used)
+        if row == total:
+            break
+        keys, rows, table = _grow(keys, rows, table, used, labels.shape[2])
+    names = np.zeros(used, np.uint32)
+    names[rows[rows >= 0]] = keys[rows >= 0]
+    return names, table[:used]
+
+
+def _grow(
+    keys: NDArray[np.uint32], rows: NDArray[np.int64], table: NDArray[np.float64], used: int, need: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]:
+    capacity = 2 * max(len(table), need)
+    wider = np.zeros((capacity, WIDTH))
+    wider[:used] = table[:used]
+    size = 1 << int(2 * capacity - 1).bit_length()
+    fresh_keys, fresh_rows = np.zeros(size, np.uint32), np.full(size, -1, np.int64)
+    taken = rows >= 0
+    _rehash(keys[taken], rows[taken], fresh_keys, fresh_rows)
+    return fresh_keys, fresh_rows, wider
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _find(key: Any, keys: Any, rows: Any) -> Any:
+    """Slot of a key in an open-addressing table, or the free slot where it belongs."""
+    mask = len(keys) - 1
+    slot = (np.int64(key) * 2654435761 >> 7) & mask
+    while rows[slot] >= 0 and keys[slot] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rehash(old_keys: Any, old_rows: Any, keys: Any, rows: Any) -> None:
+    for i in range(len(old_keys)):
+        slot = _find(old_keys[i], keys, rows)
+        keys[slot] = old_keys[i]
+        rows[slot] = old_rows[i]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scan_rows(slab: Any, row: int, place: Any, keys: Any, rows: Any, table: Any, used: int) -> Any:
+    """Scan the slab's rows from number `row` on; stop before one that might overflow the table.
+
+    Returns the next row to scan and the number of labels known by then.
+    """
+    first, z_start, z_stop, depth = place
+    _, height, width = slab.shape
+    while row < (z_stop - z_start) * height:
+        if used + width > len(table):
+            break
+        z, y = z_start + row // height, row % height
+        k = z - first
+        line = slab[k, y]
+        before, after = slab[max(k - 1, 0), y], slab[min(k + 1, slab.shape[0] - 1), y]
+        above, below = slab[k, max(y - 1, 0)], slab[k, min(y + 1, height - 1)]
+        stop = 0
+        while stop < width:
+            start = stop
+            label = line[start]
+            while stop < width and line[stop] == label:
+                stop += 1
+            if label == 0:
+                continue
+            slot = _find(label, keys, rows)
+            if rows[slot] < 0:
+                keys[slot], rows[slot] = label, used
+                table[used, LOW:HIGH], table[used, HIGH:COUNT] = np.inf, -np.inf
+                used += 1
+            entry = table[rows[slot]]
+            _add_run(entry, z, y, start, stop)
+            length = stop - start
+            entry[FACES] += _count_others(before, after, label, start, stop)
+            entry[FACES + 1] += _count_others(above, below, label, start, stop)
+            entry[FACES + 2] += (start > 0) + (stop < width)
+            entry[CUTS] += length * ((z == 0) + (z == depth - 1))
+            entry[CUTS + 1] += length * ((y == 0) + (y == height - 1))
+            entry[CUTS + 2] += (start == 0) + (stop == width)
+        row += 1
+    return row, used
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _count_others(line: Any, other_line: Any, label: Any, start: int, stop: int) -> Any:
+    """Voxels of another label in two rows beside a run."""
+    count = np.int32(0)
+    for x in range(start, stop):
+        count += np.int32(line[x] != label) + np.int32(other_line[x] != label)
+    return count
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_run(entry: Any, z: int, y: int, start: int, stop: int) -> None:
+    """Add the voxels x = start .. stop - 1 of one row to bounds, count and moments."""
+    n = np.float64(stop - start)
+    x = n * (start + stop - 1) / 2
+    below, above = start - 1.0, stop - 1.0
+    xx = (above * (above + 1) * (2 * above + 1) - below * (below + 1) * (2 * below + 1)) / 6
+    entry[LOW], entry[HIGH] = min(entry[LOW], z), max(entry[HIGH], z)
+    entry[LOW + 1], entry[HIGH + 1] = min(entry[LOW + 1], y), max(entry[HIGH + 1], y)
+    entry[LOW + 2], entry[HIGH + 2] = min(entry[LOW + 2], start), max(entry[HIGH + 2], stop - 1)
+    entry[COUNT] += n
+    entry[FIRST] += n * z
+    entry[FIRST + 1] += n * y
+    entry[FIRST + 2] += x
+    entry[SECOND] += n * z * z
+    entry[SECOND + 1] += n * y * y
+    entry[SECOND + 2] += xx
+    entry[SECOND + 3] += n * z * y
+    entry[SECOND + 4] += x * z
+    entry[SECOND + 5] += x * y

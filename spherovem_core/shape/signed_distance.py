@@ -1,0 +1,135 @@
+"""Signed distance to a label's surface from its smoothed occupancy.
+
+Smoothing the occupancy of a half-space with a Gaussian of width s gives the normal distribution of the
+distance over s, so that minus s times the normal quantile of the smoothed occupancy is the signed distance: exact at a flat
+surface, nearly linear through any other, and free of the half-voxel steps of a distance transform. What
+curvature adds to it is known in closed form and taken off again (see `spherovem_core.shape.surface`).
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from spherovem_core.shape.occupancy import Grid
+
+# Gaussian tails beyond this many widths are cut off (2e-4 of the weight).
+TAIL = 3.7
+# The signed distance is held at this many widths: the surface's stencils reach 2.5 cells, a cell is at most
+# one width.
+BAND = 3.0
+
+
+def signed_distance(occupancy: NDArray[np.float32], grid: Grid, smoothing_nm: float) -> NDArray[np.float32]:
+    """Signed distance in nm to the half level of a smoothed occupancy, negative inside.
+
+    Parameters
+    ----------
+    occupancy : (Z, Y, X) ndarray of float32
+        Share of each cell that the label takes. It is overwritten.
+    grid
+        Its grid.
+    smoothing_nm
+        Standard deviation of the Gaussian, what the cells average over their voxels included; 0.7 cells or more.
+
+    Returns
+    -------
+    (Z, Y, X) ndarray of float32
+        Held at ``±BAND * smoothing_nm`` away from the surface. Runs on the CPU (numba).
+    """
+    source, target = occupancy, np.zeros_like(occupancy)
+    for axis in range(3):
+        variance = (smoothing_nm / grid.spacing_nm[axis]) ** 2 - grid.averaging_variance[axis]
+        width = np.sqrt(max(variance, 0.0))
+        weights = gaussian_weights(float(width))
+        if axis == 2:
+            _smooth_rows(source, weights, target)
+        else:
+            _smooth_across(source, weights, axis, target)
+        source, target = target, source
+    _to_distance(source, (smoothing_nm * _QUANTILES).astype(np.float32))
+    return source
+
+
+def gaussian_weights(width: float) -> NDArray[np.float32]:
+    """Weights of a sampled Gaussian of `width` cells: the centre and one side, summing to 1 with the other."""
+    offsets = np.arange(int(np.ceil(TAIL * width)) + 1)
+    weights = np.exp(-0.5 * (offsets / max(width, 1e-3)) ** 2)
+    weights /= 2 * weights.sum() - weights[0]
+    return np.asarray(weights, np.float32)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _smooth_across(source: Any, weights: Any, axis: int, target: Any) -> None:
+    """Smooth along z (axis 0) or y (axis 1), whole rows at a time; empty rows are passed over."""
+    depth, height, width = source.shape
+    filled = np.zeros((depth, height), np.bool_)
+    for z in range(depth):
+        for y in range(height):
+            row = source[z, y]
+            largest = np.float32(0)
+            for x in range(width):
+                largest = max(largest, row[x])
+            filled[z, y] = largest > 0
+    length = depth if axis == 0 else height
+    for z in range(depth):
+        for y in range(height):
+            out = target[z, y]
+            out[:] = 0
+            here = z if axis == 0 else y
+            for place in range(max(0, here - len(weights) + 1), min(length, here + len(weights))):
+                k, j = (place, y) if axis == 0 else (z, place)
+                if filled[k, j]:
+                    weight = weights[abs(place - here)]
+                    row = source[k, j]
+                    for x in range(width):
+                        out[x] += weight * row[x]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _smooth_rows(source: Any, weights: Any, target: Any) -> None:
+    depth, height, width = source.shape
+    reach = len(weights) - 1
+    padded = np.zeros(width + 2 * reach, np.float32)
+    for z in range(depth):
+        for y in range(height):
+            row, out = source[z, y], target[z, y]
+            largest = np.float32(0)
+            for x in range(width):
+                largest = max(largest, row[x])
+                padded[reach + x] = row[x]
+            if largest == 0:
+                out[:] = 0
+                continue
+            for x in range(width):
+                out[x] = weights[0] * row[x]
+            for k in range(1, reach + 1):
+                # Views, so that no index is below zero: the compiler then takes many voxels at once.
+                weight, left, right = weights[k], padded[reach - k :], padded[reach + k :]
+                for x in range(width):
+                    out[x] += weight * (left[x] + right[x])
+
+
+def quantile_table() -> NDArray[np.float32]:
+    """Signed distance, in widths, at equal steps of the smoothed occupancy from 0 to 1.
+
+    Between two of the 8192 steps a straight line is within 2e-6 widths at two widths from the surface.
+    """
+    share = np.linspace(0, 1, 8193)
+    return np.clip(-ndtri(share), -BAND, BAND).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _to_distance(values: Any, table: Any) -> None:
+    """Turn smoothed occupancy into signed distance in place."""
+    steps = np.float32(len(table) - 1)
+    flat = values.reshape(-1)
+    for i in range(len(flat)):
+        place = min(max(flat[i], np.float32(0)), np.float32(0.99999)) * steps
+        k = np.int32(place)
+        flat[i] = table[k] + (place - np.float32(k)) * (table[k + 1] - table[k])
+
+
+_QUANTILES = quantile_table()
