@@ -9,9 +9,14 @@ from uuid import UUID
 import pytest
 from hypothesis import settings
 
+from deployments.environment import prepare_environment
+
 # The first example pays for compiling a numba kernel; no test judges by time.
 settings.register_profile("spherovem", deadline=None)
 settings.load_profile("spherovem")
+
+# Prefect sets its logging up when it is imported, and some test module imports it before any fixture runs.
+prepare_environment()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -1,0 +1,1 @@
+"""Prefect flows: what runs from beginning to end."""

@@ -1,0 +1,86 @@
+"""What was measured, as far as it is compared with the truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store import Layout, open_array, read_table
+from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, labels_group, table_path
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Labels with the grid they lie on.
+
+    Attributes
+    ----------
+    labels : (Z, Y, X) ndarray of uint32
+    spacing_nm
+        Voxel size.
+    origin_nm
+        Position of the first voxel's centre; the registered image's is 0, 0, 0.
+    """
+
+    labels: NDArray[np.uint32]
+    spacing_nm: SpacingNm
+    origin_nm: SpacingNm
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The outcome of a run on a phantom.
+
+    Attributes
+    ----------
+    transforms : (Z, 2, 3) ndarray of float64
+        Reference-frame pixel coordinates (y, x, 1) to those of the acquired slice.
+    crop_origin_px
+        (y, x) of the registered image's first pixel in the reference frame.
+    tables
+        cells, nuclei and nanoparticles.
+    min_diameter_um
+        Of cells and nuclei: what is smaller was not to be segmented.
+    """
+
+    transforms: NDArray[np.float64]
+    crop_origin_px: tuple[float, float]
+    cells: LabelImage
+    nuclei: LabelImage
+    nanoparticles: LabelImage
+    tables: Mapping[str, pd.DataFrame]
+    min_diameter_um: Mapping[str, float]
+
+
+def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
+    """Read the outcome of a finished run; label volumes are loaded whole, which a phantom's size allows.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If an array or table is not complete.
+    """
+    details = open_array(layout, REGISTERED).details
+    top, left, _, _ = details["crop"]
+    return Measured(
+        transforms=np.array(details["transforms"], dtype=np.float64),
+        crop_origin_px=(top, left),
+        cells=_labels(layout, labels_group("cells")),
+        nuclei=_labels(layout, labels_group("nuclei")),
+        nanoparticles=_labels(layout, NANOPARTICLES),
+        tables={name: read_table(layout, table_path(name)) for name in ("cells", "nuclei", "nanoparticles")},
+        min_diameter_um={
+            "cells": parameters.cells.min_diameter_um,
+            "nuclei": parameters.nuclei.min_diameter_um,
+        },
+    )
+
+
+def _labels(layout: Layout, group: str) -> LabelImage:
+    stored: Any = open_array(layout, group)
+    return LabelImage(stored[:], stored.spacing_nm, stored.origin_nm)

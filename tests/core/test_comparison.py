@@ -1,0 +1,140 @@
+"""Comparison with the truth: frames, overlaps, and figures whose answer is known."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from spherovem_core.comparison import LabelImage, Measured, compare_with_truth
+from spherovem_core.comparison.frames import registered_to_ideal, sample_truth, volumes_in_frame
+from spherovem_core.comparison.overlaps import best_partner, count_overlaps
+from spherovem_core.phantom import Phantom, make_phantom
+
+SPACING = (120.0, 40.0, 40.0)
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return make_phantom(shape=(24, 128, 120), spacing_nm=SPACING, seed=5)
+
+
+def perfect(phantom: Phantom) -> Measured:
+    """The outcome of a run that made no error: registered frame and ideal frame are one."""
+    parents = {"parent_cell": phantom.nanoparticle_parents, "distance_to_nucleus_um": np.nan}
+    return Measured(
+        transforms=phantom.transforms,
+        crop_origin_px=(0, 0),
+        cells=LabelImage(phantom.cells, SPACING, (0, 0, 0)),
+        nuclei=LabelImage(phantom.nuclei, SPACING, (0, 0, 0)),
+        nanoparticles=LabelImage(phantom.nanoparticles, SPACING, (0, 0, 0)),
+        tables={
+            "cells": table(volume_um3=phantom.cell_volumes_um3),
+            "nuclei": table(volume_um3=phantom.nucleus_volumes_um3),
+            "nanoparticles": table(label=np.arange(1, len(phantom.nanoparticle_parents) + 1), **parents),
+        },
+        min_diameter_um={"cells": 1.0, "nuclei": 1.0},
+    )
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    frame = pd.DataFrame(columns)
+    return frame if "label" in frame else frame.assign(label=np.arange(1, len(frame) + 1))
+
+
+def shift(y: float, x: float) -> NDArray[np.float64]:
+    return np.array([[1.0, 0.0, y], [0.0, 1.0, x]])
+
+
+def test_a_run_without_error_has_no_error(phantom: Phantom) -> None:
+    figures = compare_with_truth(phantom, perfect(phantom))
+    # The residual interpolates the corners of a pixel grid: rounding alone is left.
+    assert figures["registration_residual_px"] == pytest.approx(0, abs=1e-6)
+    for name in ("cells_f1", "nuclei_f1", "nanoparticles_dice", "parent_cell_right"):
+        assert figures[name] == 1
+    assert figures["cells_volume_error_median"] == pytest.approx(0, abs=1e-12)
+    assert figures["nanoparticles_count_true"] == figures["nanoparticles_count_measured"]
+    assert figures["cells_count_true"] <= len(phantom.cell_volumes_um3)
+
+
+def test_errors_are_counted_as_what_they_are(phantom: Phantom) -> None:
+    measured = perfect(phantom)
+    sizes = np.bincount(phantom.cells.ravel())
+    largest = int(sizes[1:].argmax()) + 1
+    cells = measured.tables["cells"].assign(volume_um3=measured.tables["cells"]["volume_um3"] * 1.1)
+    particles = measured.tables["nanoparticles"].copy()
+    particles.loc[0, "parent_cell"] += 1
+    worse = replace(
+        measured,
+        cells=LabelImage(
+            np.where(phantom.cells == largest, 0, phantom.cells).astype(np.uint32), SPACING, (0, 0, 0)
+        ),
+        tables={**measured.tables, "cells": cells, "nanoparticles": particles},
+    )
+    figures = compare_with_truth(phantom, worse)
+    true = figures["cells_count_true"]
+    assert figures["cells_precision"] == 1
+    assert figures["cells_recall"] == pytest.approx((true - 1) / true)
+    assert figures["cells_volume_error_median"] == pytest.approx(0.1)
+    in_lost_cell = (phantom.nanoparticle_parents[1:] == largest).sum()
+    wrong = 1 + in_lost_cell
+    assert figures["parent_cell_right"] == pytest.approx(1 - wrong / len(particles))
+
+
+def test_dice_counts_voxels(phantom: Phantom) -> None:
+    half = phantom.nanoparticles.copy()
+    voxels = np.argwhere(half > 0)
+    for z, y, x in voxels[::2]:
+        half[z, y, x] = 0
+    measured = replace(perfect(phantom), nanoparticles=LabelImage(half, SPACING, (0, 0, 0)))
+    left = len(voxels) - len(voxels[::2])
+    expected = 2 * left / (left + len(voxels))
+    assert compare_with_truth(phantom, measured)["nanoparticles_dice"] == pytest.approx(expected)
+
+
+def test_maps_undo_jitter_and_crop() -> None:
+    truth = np.stack([shift(3, -2), shift(-1, 5)])
+    estimated = np.stack([shift(3.5, -2), shift(-0.5, 5)])
+    measured = Measured(
+        estimated, (10, 20), *([LabelImage(np.zeros((2, 4, 4), np.uint32), SPACING, (0, 0, 0))] * 3), {}, {}
+    )
+    np.testing.assert_allclose(registered_to_ideal(measured, truth), np.stack([shift(10.5, 20)] * 2))
+
+
+def test_truth_is_sampled_at_voxel_centres_of_a_coarser_grid() -> None:
+    labels = np.zeros((2, 12, 12), np.uint32)
+    labels[:, 4:8, 6:10] = 7
+    # Voxels of 2 x 2 pixels: their centres lie half a pixel beyond the first.
+    grid = LabelImage(np.zeros((2, 6, 6), np.uint32), (120, 80, 80), (0, 20, 20))
+    sampled = sample_truth(labels, np.stack([shift(0.2, 0.2)] * 2), grid, SPACING)
+    expected = np.zeros((2, 6, 6), np.uint32)
+    expected[:, 2:4, 3:5] = 7
+    np.testing.assert_array_equal(sampled, expected)
+
+
+def test_sampling_beyond_the_ideal_frame_is_background() -> None:
+    labels = np.ones((1, 4, 4), np.uint32)
+    grid = LabelImage(np.zeros((1, 4, 4), np.uint32), SPACING, (0, 0, 0))
+    sampled = sample_truth(labels, np.stack([shift(-2, 3)]), grid, SPACING)
+    assert sampled[0, 2:, 0].all()
+    assert sampled.sum() == 2
+
+
+def test_volume_of_what_the_crop_left() -> None:
+    ideal = np.zeros((2, 8, 8), np.uint32)
+    ideal[:, :4, :] = 1
+    ideal[:, 4:, :] = 2
+    volumes = volumes_in_frame(
+        np.array([10.0, 20.0]), ideal, ideal[:, 2:, :], np.stack([shift(2, 0)] * 2), SPACING, SPACING
+    )
+    np.testing.assert_allclose(volumes, [5.0, 20.0])
+
+
+def test_overlaps_and_best_partner() -> None:
+    first = np.array([1, 1, 1, 2, 2, 3, 0], np.uint32)
+    second = np.array([9, 9, 4, 5, 3, 0, 1], np.uint32)
+    overlaps = count_overlaps(first, second)
+    assert overlaps.to_numpy().tolist() == [[1, 4, 1], [1, 9, 2], [2, 3, 1], [2, 5, 1]]
+    assert best_partner(overlaps).to_dict() == {1: 9, 2: 3}
