@@ -36,7 +36,9 @@ class ArrayWriter:
         self._folder = layout.path(array_path(spec.group, level))
         if not self._continues():
             self._create()
-        self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
+        opened: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
+        # Not stored with the array: without it a shard that holds nothing but the fill value gets no file.
+        self.array: zarr.Array[Any] = opened.with_config({"write_empty_chunks": True})
         self._ledger = Ledger(self._folder / LEDGER, digest)
 
     def _continues(self) -> bool:
@@ -63,7 +65,6 @@ class ArrayWriter:
             fill_value=np.nan if self.spec.dtype.kind == "f" else 0,
             dimension_names=axes,
             attributes={ATTRIBUTE: {"complete": False, "fingerprint": self.digest, **self.spec.identity}},
-            config={"write_empty_chunks": True},
             zarr_format=3,
         )
 
