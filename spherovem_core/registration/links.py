@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 from spherovem_core.registration.affine import (
     IDENTITY,
@@ -142,6 +141,8 @@ def _closure(links: Links, k: int, onward: dict[int, int], shape: Sequence[int])
 
 def _solve(links: Links, weights: NDArray[np.float64], count: int, reference: int) -> Matrix:
     """Weighted least squares over the maps of all slices, in coordinates from the centre."""
+    from scipy.linalg import solveh_banded
+
     reach = int((links.moving - links.fixed).max(initial=1))
     banded = np.zeros((2 * reach + 2, 2 * count))
     right = np.zeros((count, 2, 3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ from spherovem_core.registration.affine import Matrix, compose, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.devices import torch_device
-from spherovem_core.registration.kernels import PHASES, interpolation_table
+from spherovem_core.registration.kernels import interpolation_table
 from spherovem_core.registration.sources import SliceSource
 
 
@@ -81,12 +80,13 @@ def warp_slice(
     table = interpolation_table(interpolation)
     matrix = compose(transform, shift_matrix(crop.y0, crop.x0))
     if device == "cpu":
-        values = np.empty(crop.shape, np.float32)
-        _interpolate(np.ascontiguousarray(image), matrix, table, values)
-    else:
-        from spherovem_core.registration.warping_torch import interpolate
+        from spherovem_core.registration import warping_numba
 
-        values = interpolate(image, matrix, table, crop.shape, device)
+        values = warping_numba.interpolate(image, matrix, table, crop.shape)
+    else:
+        from spherovem_core.registration import warping_torch
+
+        values = warping_torch.interpolate(image, matrix, table, crop.shape, device)
     return _to_type(values, image.dtype)
 
 
@@ -105,38 +105,3 @@ def _to_type(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
     rounded: NDArray[Any] = np.rint(values, dtype=np.float64 if dtype.itemsize > 2 else np.float32)
     typed: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(dtype)
     return typed
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "arcp", "nsz"})  # type: ignore[untyped-decorator]
-def _interpolate(
-    image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
-    """Fill `out` with the image at ``matrix @ (y, x, 1)``; one thread, the caller runs slices side by side."""
-    rows, columns = image.shape
-    taps = table.shape[1]
-    before = taps // 2 - 1
-    for y in range(out.shape[0]):
-        start_y = matrix[0, 0] * y + matrix[0, 2]
-        start_x = matrix[1, 0] * y + matrix[1, 2]
-        for x in range(out.shape[1]):
-            py = min(max(start_y + matrix[0, 1] * x, 0.0), rows - 1.0)
-            px = min(max(start_x + matrix[1, 1] * x, 0.0), columns - 1.0)
-            iy, ix = int(py), int(px)
-            wy = table[int((py - iy) * PHASES + 0.5)]
-            wx = table[int((px - ix) * PHASES + 0.5)]
-            top, left = iy - before, ix - before
-            total = np.float32(0.0)
-            if top >= 0 and left >= 0 and top + taps <= rows and left + taps <= columns:
-                for i in range(taps):
-                    along = np.float32(0.0)
-                    for j in range(taps):
-                        along += wx[j] * np.float32(image[top + i, left + j])
-                    total += wy[i] * along
-            else:
-                for i in range(taps):
-                    row = min(max(top + i, 0), rows - 1)
-                    along = np.float32(0.0)
-                    for j in range(taps):
-                        along += wx[j] * np.float32(image[row, min(max(left + j, 0), columns - 1)])
-                    total += wy[i] * along
-            out[y, x] = total

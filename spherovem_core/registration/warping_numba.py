@@ -1,0 +1,72 @@
+"""The final warp on the CPU: one compiled kernel a number of taps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.kernels import PHASES
+
+Kernel = Callable[[NDArray[Any], Matrix, NDArray[np.float32], NDArray[np.float32]], None]
+
+
+def interpolate(
+    image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Sample an image at ``matrix @ (y, x, 1)`` for all (y, x) of `shape`.
+
+    Uses one thread and releases the interpreter lock: the caller runs slices side by side.
+    """
+    out = np.empty(shape, np.float32)
+    _KERNELS[table.shape[1]](np.ascontiguousarray(image), matrix, table, out)
+    return out
+
+
+def _compile(taps: int) -> Kernel:
+    """Build the kernel with its number of taps as a constant, so that its loops are unrolled.
+
+    Unsigned indices and direct look-ups in the table spare Numba's test for negative indices and its array views:
+    2020² pixels, cubic, take 29 ms instead of 105 ms with the same result.
+    """
+    before = taps // 2 - 1
+
+    @numba.njit(nogil=True, cache=True, fastmath={"contract", "arcp", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+    def kernel(
+        image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> None:
+        rows, columns = image.shape
+        for y in range(out.shape[0]):
+            start_y = matrix[0, 0] * y + matrix[0, 2]
+            start_x = matrix[1, 0] * y + matrix[1, 2]
+            for x in range(out.shape[1]):
+                py = min(max(start_y + matrix[0, 1] * x, 0.0), rows - 1.0)
+                px = min(max(start_x + matrix[1, 1] * x, 0.0), columns - 1.0)
+                top, left = int(py) - before, int(px) - before
+                phase_y = np.uint64((py - int(py)) * PHASES + 0.5)
+                phase_x = np.uint64((px - int(px)) * PHASES + 0.5)
+                total = np.float32(0.0)
+                if top >= 0 and left >= 0 and top + taps <= rows and left + taps <= columns:
+                    for i in range(taps):
+                        along = np.float32(0.0)
+                        for j in range(taps):
+                            value = image[np.uint64(top + i), np.uint64(left + j)]
+                            along += table[phase_x, np.uint64(j)] * np.float32(value)
+                        total += table[phase_y, np.uint64(i)] * along
+                else:
+                    for i in range(taps):
+                        row = min(max(top + i, 0), rows - 1)
+                        along = np.float32(0.0)
+                        for j in range(taps):
+                            value = image[row, min(max(left + j, 0), columns - 1)]
+                            along += table[phase_x, np.uint64(j)] * np.float32(value)
+                        total += table[phase_y, np.uint64(i)] * along
+                out[y, x] = total
+
+    compiled: Kernel = kernel
+    return compiled
+
+
+_KERNELS: dict[int, Kernel] = {taps: _compile(taps) for taps in (2, 4, 6)}
