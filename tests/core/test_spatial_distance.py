@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import edt
 import numpy as np
 import pytest
 from spatial_scenes import SPACING, brute_force_distance, random_tissue
@@ -22,6 +23,20 @@ def test_distance_equals_brute_force(seed: int) -> None:
     # float32 squared distances in µm² carry seven digits: 1e-4 µm is far above.
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
+
+
+def test_distance_equals_another_library() -> None:
+    """At the size of real cells, where brute force would take too long."""
+    shape = (40, 150, 170)
+    z, y, x = np.indices(shape)
+    cells = ((z - 20) ** 2 / 18**2 + (y - 70) ** 2 / 65**2 + (x - 80) ** 2 / 78**2 < 1).astype(np.uint32) * 6
+    cells[15:18, 60:90, 140:] = 0
+    nuclei = (25 * (z - 15) ** 2 + (y - 50) ** 2 + (x - 60) ** 2 < 30**2).astype(np.uint32)
+    nuclei[30:34, 100:110, 100:120] = 2
+    expected = edt.edt((nuclei == 0) | (cells == 0), anisotropy=(0.05, 0.01, 0.01))
+    found = distance_to_nucleus(nuclei, cells, SPACING, workers=2)
+    np.testing.assert_allclose(found[cells > 0], expected[cells > 0], atol=1e-5)
+    assert np.isnan(found[cells == 0]).all()
 
 
 def test_distance_along_each_axis() -> None:
