@@ -46,7 +46,8 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
         Maps the head gives: (dy, dx, logit) for one kind of object; training gives several kinds at once.
     """
 
-    tile_size = 256
+    tile_multiple = 16
+    """Tiles may have any side that is a multiple of this; Cellpose-SAM needs 256."""
 
     def __init__(self, outputs: int = 3) -> None:
         super().__init__()

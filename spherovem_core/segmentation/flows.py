@@ -101,15 +101,23 @@ def _block_flows(
     # Cellpose gives a grey image as the first of three channels, the others zero.
     channels = np.zeros((*image.shape, 3), np.float32)
     channels[..., 0] = image
-    tile = int(getattr(network, "tile_size", 256))
     flows, _ = run_3D(
         network,
         channels,
         batch_size=batch_size(network.device),
         tile_overlap=parameters.tile_overlap,
-        bsize=tile,
+        bsize=tile_size(network, image.shape),
     )
     return np.moveaxis(flows, -1, 0)
+
+
+def tile_size(network: Any, shape: tuple[int, ...]) -> int:
+    """Side of the tiles in pixels: 256, or what holds the longest side where the network allows less.
+
+    Cellpose pads each plane to whole tiles, which takes most of the time in a small volume.
+    """
+    multiple = getattr(network, "tile_multiple", 256)
+    return int(min(256, -(-max(shape) // multiple) * multiple))
 
 
 def batch_size(device: Any) -> int:

@@ -11,7 +11,7 @@ from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import flow_grid, intensity_range, load_network, predict_flows, source_level
-from spherovem_core.segmentation.flows import batch_size
+from spherovem_core.segmentation.flows import batch_size, tile_size
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import resample
 
@@ -189,6 +189,12 @@ def test_finished_blocks_are_not_computed_again() -> None:
 
 def test_batch_size_fits_memory() -> None:
     assert 1 <= batch_size(torch.device("cpu")) <= 8
+
+
+def test_tiles_are_no_larger_than_they_must_be() -> None:
+    compact = load_network("phantom-compact", "cells", "cpu")
+    assert [tile_size(compact, (64, 171, n)) for n in (10, 176, 255, 900)] == [176, 176, 256, 256]
+    assert tile_size(Gradient(), (10, 20, 30)) == 256
 
 
 def test_compact_network_has_the_contract() -> None:

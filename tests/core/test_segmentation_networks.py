@@ -1,5 +1,6 @@
 """Loading networks: what cannot be used ends in one clear error, before any array is touched."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
 from spherovem_core.segmentation import load_network, network_digest
 from spherovem_core.segmentation import networks as module
+from spherovem_core.segmentation.attention import use_fast_attention
 from spherovem_core.segmentation.networks import WEIGHTS, weights_path
 
 
@@ -137,6 +139,28 @@ def test_cuda_without_a_device_is_an_error() -> None:
         load_network("phantom-compact", "cells", "cuda")
 
 
+def test_fused_attention_equals_sams() -> None:
+    from segment_anything.modeling.image_encoder import Attention
+
+    torch.manual_seed(0)
+    original = Attention(48, num_heads=3, use_rel_pos=True, input_size=(6, 10))
+    for places in (original.rel_pos_h, original.rel_pos_w):
+        torch.nn.init.normal_(places)
+    block = torch.nn.Module()
+    block.attn = copy.deepcopy(original)
+    network = torch.nn.Module()
+    network.encoder = torch.nn.Module()
+    network.encoder.blocks = torch.nn.ModuleList([block])
+    use_fast_attention(network)
+    tokens = torch.randn(2, 6, 10, 48)
+    with torch.no_grad():
+        assert torch.allclose(block.attn(tokens), original(tokens), atol=1e-5)
+
+
+def _relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).square().mean().sqrt() / expected.std())
+
+
 @pytest.mark.slow
 def test_cellpose_sam_loads_and_runs_on_one_tile(cache: Path) -> None:
     from cellpose.vit import CPSAM
@@ -151,8 +175,13 @@ def test_cellpose_sam_loads_and_runs_on_one_tile(cache: Path) -> None:
         expected = original(tile)[0]
         found = network(tile.to(network.dtype))[0].float()
     # bfloat16 keeps three digits of each product; 24 blocks add up to about one per cent.
-    error = (found - expected).square().mean().sqrt() / expected.std()
-    assert error < 0.03
+    assert _relative_error(found, expected) < 0.03
+    # The fused attention alone, at full precision.
+    network.dtype = torch.float32
+    load = {k: v for k, v in original.state_dict().items() if k in network.state_dict()}
+    network.load_state_dict(load)
+    with torch.no_grad():
+        assert _relative_error(network(tile)[0], expected) < 1e-3
     torch.save({"W2": torch.zeros(1)}, cache / "cpsam")
     with pytest.raises(NetworkError, match="do not fit Cellpose-SAM"):
         load_network("cpsam", "cells", "cpu")
