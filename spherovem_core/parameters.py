@@ -366,6 +366,19 @@ class SpatialParameters(StageParameters):
         le=1.0,
         description="Share of a particle or nucleus that must lie in a cell for the cell to be its parent.",
     )
+    ripley_max_um: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1000.0,
+        description="Largest radius at which the clustering of particles is measured (Ripley's K and L); "
+        "0 takes a quarter of the volume's shortest side.",
+    )
+    ripley_steps: int = Field(
+        default=40,
+        ge=1,
+        le=1000,
+        description="Number of radii at which the clustering of particles is measured.",
+    )
 
 
 class OutputParameters(StageParameters):

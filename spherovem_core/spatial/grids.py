@@ -39,10 +39,18 @@ class GridPair:
             for s, f, n in zip(region, self.factors, self.coarse, strict=True)
         )
 
-    def coarse_index(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Coarse voxels of the fine voxels `index`, an (N, 3) array."""
-        inside: NDArray[np.int64] = np.minimum(index // np.array(self.factors), np.array(self.coarse) - 1)
-        return inside
+    def gather(
+        self, block: Block, where: tuple[NDArray[np.int64], ...]
+    ) -> tuple[Region, tuple[NDArray[np.int64], ...]]:
+        """Coarse region of a fine block, and in it the coarse voxels that hold the block's fine voxels `where`."""
+        region = self.coarse_region(block.core)
+        place = tuple(
+            np.minimum((index + fine.start) // f, n - 1) - coarse.start
+            for index, fine, f, n, coarse in zip(
+                where, block.core, self.factors, self.coarse, region, strict=True
+            )
+        )
+        return region, place
 
 
 def pair_grids(fine: ArrayLike, coarse: ArrayLike, factors: Sequence[int], names: str) -> GridPair:

@@ -89,14 +89,12 @@ def _overlaps_of_block(block: Block, labels: ArrayLike, cells: ArrayLike, grids:
     values = np.asarray(labels[block.core])
     if not values.any():
         return overlap_table(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.int64))
-    region = grids.coarse_region(block.core)
-    index = [
-        np.minimum(np.arange(s.start, s.stop) // f, n - 1) - c.start
-        for s, f, n, c in zip(block.core, grids.factors, grids.coarse, region, strict=True)
-    ]
-    around = np.asarray(cells[region])[np.ix_(*index)] if grids.factors != SAME_GRID else cells[region]
+    region, index = grids.gather(block, tuple(np.arange(n) for n in values.shape))
+    around = np.asarray(cells[region])
+    if grids.factors != SAME_GRID:
+        around = around[np.ix_(*index)]
     start, length = find_runs(values, around)
-    return overlap_table(values.ravel()[start], np.asarray(around).ravel()[start], length)
+    return overlap_table(values.ravel()[start], around.ravel()[start], length)
 
 
 def overlap_table(

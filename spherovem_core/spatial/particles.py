@@ -90,10 +90,7 @@ def _measure_block(
     where = np.nonzero(values)
     if not len(where[0]):
         return pd.DataFrame()
-    region = grids.coarse_region(block.core)
-    origin = np.array([s.start for s in block.core])
-    index = grids.coarse_index(np.stack(where, axis=1) + origin) - np.array([s.start for s in region])
-    place = tuple(index.T)
+    region, place = grids.gather(block, where)
     cells, nuclei, distance = (np.asarray(array[region])[place] for array in maps)
     return _sum_pieces(values[where], cells, nuclei > 0, distance.astype(np.float64))
 

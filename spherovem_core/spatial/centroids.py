@@ -1,0 +1,111 @@
+"""Where the centroid of each particle lies: distance to the nucleus, and to the surface of the cell."""
+
+from typing import Any
+
+import edt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Region, map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.spacing import SpacingNm, spacing_um
+from spherovem_core.spatial.boxes import LabelBoxes, find_boxes
+from spherovem_core.spatial.grids import SERIAL, check_same_grid
+
+CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
+
+Group = tuple[int, Region, NDArray[np.int64]]
+
+
+def measure_centroids(
+    particles: pd.DataFrame,
+    cells: ArrayLike,
+    distance: ArrayLike,
+    spacing_nm: SpacingNm,
+    execution: Execution = SERIAL,
+    *,
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+) -> pd.DataFrame:
+    """Add to the table of particles how far each centroid lies from nucleus and surface of its parent cell.
+
+    Only cells that are the parent of a particle are read, one at a time. Runs on the CPU.
+
+    Parameters
+    ----------
+    particles
+        With ``parent_cell``, and ``centroid_z_um`` to ``centroid_x_um``.
+    cells, distance : (Z, Y, X) array-like
+        Labels, and the map of `write_distance_map`.
+    spacing_nm, origin_nm
+        Voxel size of both and the position of their first voxel's centre, in the particles' frame.
+    execution
+        Executor and deadline.
+
+    Returns
+    -------
+    DataFrame
+        The table with ``distance_to_nucleus_centroid_um``, the map's value at the voxel that holds the centroid, and
+        ``distance_to_cell_surface_um``, from that voxel's centre to that of the nearest voxel outside the cell, where the
+        volume's border is no surface. Both are NaN for a particle with no parent, and where the centroid lies outside the
+        parent; the first also where the parent has no nucleus, the second where the cell fills the whole volume.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If cells and distance differ in shape.
+    """
+    check_same_grid(cells=cells, distance=distance)
+    place = particles[list(CENTROID)].to_numpy(np.float64) * 1000 - np.array(origin_nm)
+    index = np.rint(place / np.array(spacing_nm)).astype(np.int64)
+    index = np.clip(index, 0, np.array(cells.shape) - 1)
+    parents = particles["parent_cell"].to_numpy(np.int64)
+    groups, members = _group(parents, index, find_boxes(cells, execution), cells.shape)
+    found = np.full((len(particles), 2), np.nan)
+    mapped = map_blocks(
+        _measure_group,
+        groups,
+        cells,
+        distance,
+        spacing_nm,
+        executor=execution.executor,
+        ahead=execution.workers + 1,
+    )
+    for done, (_, values) in enumerate(mapped, 1):
+        found[members[done - 1]] = values
+        execution.report(done, len(groups))
+    return particles.assign(
+        distance_to_nucleus_centroid_um=found[:, 0], distance_to_cell_surface_um=found[:, 1]
+    )
+
+
+def _group(
+    parents: NDArray[np.int64], index: NDArray[np.int64], boxes: LabelBoxes, shape: tuple[int, ...]
+) -> tuple[list[Group], list[NDArray[np.int64]]]:
+    """Parents with their box, one voxel wider so that it holds the surface, and the centroids inside it."""
+    rows = {int(label): row for row, label in enumerate(boxes.labels)}
+    groups: list[Group] = []
+    members = []
+    for label, own in pd.Series(parents).groupby(parents).indices.items():
+        row = rows.get(int(label))  # type: ignore[call-overload]
+        if row is None:
+            continue
+        low = np.maximum(boxes.low[row] - 1, 0)
+        high = np.minimum(boxes.high[row] + 1, shape)
+        inside = own[((index[own] >= low) & (index[own] < high)).all(axis=1)]
+        region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        groups.append((int(boxes.labels[row]), region, index[inside] - low))
+        members.append(inside)
+    return groups, members
+
+
+def _measure_group(
+    group: Group, cells: ArrayLike, distance: ArrayLike, spacing_nm: SpacingNm
+) -> NDArray[np.float64]:
+    label, region, index = group
+    cell = np.asarray(cells[region]) == label
+    place = tuple(index.T)
+    to_surface: NDArray[Any] = edt.edt(cell, anisotropy=spacing_um(spacing_nm), black_border=False)
+    values = np.stack([np.asarray(distance[region])[place], to_surface[place]], axis=1).astype(np.float64)
+    values[~np.isfinite(values) | ~cell[place][:, None]] = np.nan
+    return values

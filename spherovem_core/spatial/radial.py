@@ -1,0 +1,152 @@
+"""Particle volume by distance to the nucleus, against what each cell's own volume offers at that distance."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SpatialParameters
+from spherovem_core.spacing import SpacingNm, voxel_volume_um3
+from spherovem_core.spatial.binning import count_by_bin
+from spherovem_core.spatial.grids import (
+    BLOCK_EDGE,
+    SAME_GRID,
+    SERIAL,
+    Factors,
+    GridPair,
+    check_same_grid,
+    pair_grids,
+)
+
+
+def radial_distribution(
+    particles: ArrayLike,
+    cells: ArrayLike,
+    distance: ArrayLike,
+    spacing_nm: SpacingNm,
+    parameters: SpatialParameters,
+    execution: Execution = SERIAL,
+    *,
+    factors: Factors = SAME_GRID,
+) -> pd.DataFrame:
+    """Tell "near the nucleus" from "cells are mostly near their nucleus".
+
+    Every voxel counts for the cell that it lies in, whatever the parent of its particle. Runs on the CPU.
+
+    Parameters
+    ----------
+    particles : (Z, Y, X) array-like of unsigned integers
+        Labels of the particles; read block by block, as all others.
+    cells, distance : array-like
+        Labels, and the map of `write_distance_map`, on one grid whose voxels each hold `factors` voxels of `particles`.
+    spacing_nm : (dz, dy, dx)
+        Voxel size of `cells` in nm.
+    parameters
+        ``radial_bin_um`` is used.
+    execution
+        Executor, deadline and progress.
+
+    Returns
+    -------
+    DataFrame
+        One row for each cell with a nucleus and each bin that the cell reaches into: ``cell``; ``distance_low_um`` and
+        ``distance_high_um``, of which the lower does not belong to the bin, and which are both 0 for the nucleus;
+        ``cell_volume_um3`` and ``nanoparticle_volume_um3`` in the bin; ``enrichment``, the share of particle in the bin's
+        volume over that in the cell's cytoplasm: 1 where particles are spread as the cytoplasm is, NaN with no particle in
+        the cytoplasm.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the volumes do not cover one region.
+    """
+    check_same_grid(cells=cells, distance=distance)
+    grids = pair_grids(particles, cells, factors, "particles and cells")
+    width = parameters.radial_bin_um
+    coarse, fine = block_grid(cells.shape, (BLOCK_EDGE,) * 3), grids.blocks()
+    volume = _count(_count_cells, coarse, (cells, distance, width), execution)
+    particle = _count(_count_particles, fine, (particles, cells, distance, grids, width), execution)
+    voxel = voxel_volume_um3(spacing_nm)
+    table = pd.DataFrame(
+        {
+            "cell_volume_um3": volume * voxel,
+            "nanoparticle_volume_um3": particle.reindex(volume.index, fill_value=0)
+            * (voxel / float(np.prod(factors))),
+        }
+    ).reset_index()
+    bins = table.pop("bin").to_numpy(np.int64)
+    table.insert(1, "distance_low_um", np.maximum(bins - 1, 0) * width)
+    table.insert(2, "distance_high_um", bins * width)
+    return table.assign(cell=table["cell"].astype(np.uint32), enrichment=_enrichment(table))
+
+
+def radial_rank(radial: pd.DataFrame) -> pd.DataFrame:
+    """Say in one number for each cell whether its particles are near the nucleus.
+
+    The rank of a particle voxel is the share of the cell's cytoplasm that lies nearer to the nucleus, where its own bin
+    counts half: the Mann-Whitney statistic of the two distributions.
+
+    Parameters
+    ----------
+    radial
+        From `radial_distribution`.
+
+    Returns
+    -------
+    DataFrame
+        ``label`` of the cell and ``nanoparticle_radial_rank``, the mean rank of the particle volume in its cytoplasm: 0.5
+        where it is spread as the cytoplasm is, less where it lies nearer to the nucleus. NaN with no particle there.
+    """
+    table = radial[radial["distance_high_um"] > 0].sort_values(["cell", "distance_high_um"])
+    by_cell = table.groupby("cell")
+    offered = table["cell_volume_um3"]
+    nearer = by_cell["cell_volume_um3"].cumsum() - offered / 2
+    rank = nearer / by_cell["cell_volume_um3"].transform("sum") * table["nanoparticle_volume_um3"]
+    summed = rank.groupby(table["cell"]).sum()
+    total = by_cell["nanoparticle_volume_um3"].sum()
+    mean = summed / total.where(total > 0)
+    labels = np.unique(radial["cell"].to_numpy(np.uint32))
+    return pd.DataFrame(
+        {"label": labels, "nanoparticle_radial_rank": mean.reindex(labels).to_numpy(np.float64)}
+    )
+
+
+def _count(
+    count: Callable[..., pd.DataFrame],
+    blocks: Sequence[Block],
+    arguments: tuple[Any, ...],
+    execution: Execution,
+) -> "pd.Series[int]":
+    found = [pd.DataFrame({name: np.empty(0, np.int64) for name in ("cell", "bin", "voxels")})]
+    mapped = map_blocks(count, blocks, *arguments, executor=execution.executor, ahead=execution.workers + 2)
+    for done, (_, table) in enumerate(mapped, 1):
+        found.append(table)
+        execution.report(done, len(blocks))
+    return pd.concat(found).groupby(["cell", "bin"])["voxels"].sum()
+
+
+def _count_cells(block: Block, cells: ArrayLike, distance: ArrayLike, width: float) -> pd.DataFrame:
+    return count_by_bin(np.asarray(cells[block.core]), np.asarray(distance[block.core]), width)
+
+
+def _count_particles(
+    block: Block, particles: ArrayLike, cells: ArrayLike, distance: ArrayLike, grids: GridPair, width: float
+) -> pd.DataFrame:
+    values = np.asarray(particles[block.core])
+    region, place = grids.gather(block, np.nonzero(values))
+    if not len(place[0]):
+        return count_by_bin(np.empty(0, np.uint32), np.empty(0, np.float32), width)
+    return count_by_bin(np.asarray(cells[region])[place], np.asarray(distance[region])[place], width)
+
+
+def _enrichment(table: pd.DataFrame) -> NDArray[np.float64]:
+    cytoplasm = table["distance_high_um"] > 0
+    names = ["cell_volume_um3", "nanoparticle_volume_um3"]
+    totals = table[names].where(cytoplasm, 0.0).groupby(table["cell"]).transform("sum")
+    share = table[names[1]] / table[names[0]]
+    mean = totals[names[1]] / totals[names[0]].where(totals[names[0]] > 0)
+    return (share / mean.where(mean > 0)).to_numpy(np.float64)

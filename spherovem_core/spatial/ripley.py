@@ -1,0 +1,121 @@
+"""Ripley's K and L of points in a box, in three dimensions."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike as Numbers
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from spherovem_core.errors import ParameterError
+
+
+def ripley(
+    points_um: NDArray[np.float64], low_um: Numbers, high_um: Numbers, radii_um: Numbers
+) -> pd.DataFrame:
+    """Measure whether points cluster or keep apart, at each radius.
+
+    K is the mean number of other points within a radius of a point, over the density [1]_. Near the border of the box a
+    point's ball sticks out and its count would be too low: only points that lie at least the radius away from the border
+    are centres, all points are neighbours (border correction, or reduced sample [2]_). That is unbiased and assumes
+    nothing on what lies outside, but few centres are left for radii near half the shortest side. L is the radius of the
+    ball with volume K.
+
+    Parameters
+    ----------
+    points_um : (N, 3) ndarray
+        Inside the box.
+    low_um, high_um : (3,)
+        Corners of the box.
+    radii_um : (R,)
+        Radii, not negative.
+
+    Returns
+    -------
+    DataFrame
+        One row a radius: ``radius_um``; ``centre_count``; ``ripley_k_um3``; ``ripley_l_um``; ``ripley_l_excess_um``, L
+        less the radius: 0 for points spread at random, positive where they cluster. NaN with no centre or fewer than two
+        points.
+
+    Raises
+    ------
+    ParameterError
+        If the box is empty, a point is outside it, or a radius is negative.
+
+    References
+    ----------
+    .. [1] B. D. Ripley, "Modelling spatial patterns", Journal of the Royal Statistical Society B 39, 172-212 (1977).
+    .. [2] A. J. Baddeley, R. A. Moyeed, C. V. Howard, A. Boyde, "Analysis of a three-dimensional point pattern with
+       replication", Journal of the Royal Statistical Society C 42, 641-668 (1993).
+    """
+    points = np.asarray(points_um, np.float64).reshape(-1, 3)
+    low, high, radii = (np.asarray(values, np.float64) for values in (low_um, high_um, radii_um))
+    _check(points, low, high, radii)
+    counts, centres = _count_neighbours(points, np.minimum(points - low, high - points).min(axis=1), radii)
+    volume = float(np.prod(high - low))
+    pairs_a_centre = counts / np.where(centres > 0, centres, np.nan)
+    # The other points number one less than all: their density is that of N - 1 points.
+    k = pairs_a_centre * volume / (len(points) - 1) if len(points) > 1 else np.full(len(radii), np.nan)
+    ell = np.cbrt(k * 3 / (4 * np.pi))
+    return pd.DataFrame(
+        {
+            "radius_um": radii,
+            "centre_count": centres,
+            "ripley_k_um3": k,
+            "ripley_l_um": ell,
+            "ripley_l_excess_um": ell - radii,
+        }
+    )
+
+
+def default_radii(low_um: Numbers, high_um: Numbers, max_um: float, steps: int) -> NDArray[np.float64]:
+    """Radii at which to measure, evenly up to `max_um`, or with 0 to a quarter of the box's shortest side."""
+    shortest = float(np.min(np.asarray(high_um, np.float64) - np.asarray(low_um, np.float64)))
+    return np.linspace(0, max_um or shortest / 4, steps + 1)[1:]
+
+
+def nearest_neighbours(points_um: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance from each point to the nearest other one, in µm; NaN where there is none.
+
+    Parameters
+    ----------
+    points_um : (N, 3) ndarray
+    """
+    points = np.asarray(points_um, np.float64).reshape(-1, 3)
+    if len(points) < 2:
+        return np.full(len(points), np.nan)
+    distance, _ = cKDTree(points).query(points, k=[2])
+    return np.asarray(distance, np.float64)[:, 0]
+
+
+def _count_neighbours(
+    points: NDArray[np.float64], to_border: NDArray[np.float64], radii: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each radius the neighbours of all centres together, and the number of centres."""
+    everything = cKDTree(points) if len(points) else None
+    counts, centres = np.zeros(len(radii), np.int64), np.zeros(len(radii), np.int64)
+    for n, radius in enumerate(radii):
+        inner = points[to_border >= radius]
+        centres[n] = len(inner)
+        if everything is not None and len(inner):
+            counts[n] = int(cKDTree(inner).count_neighbors(everything, radius)) - len(inner)
+    return counts, centres
+
+
+def _check(
+    points: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    radii: NDArray[np.float64],
+) -> None:
+    if low.shape != (3,) or high.shape != (3,) or not (high > low).all():
+        raise ParameterError(
+            f"the box from {low} to {high} µm is empty; give its lower and upper corner (z, y, x)"
+        )
+    if (radii < 0).any():
+        raise ParameterError(f"radius {radii.min()} µm is negative; give radii of 0 or more")
+    outside = ~((points >= low) & (points <= high)).all(axis=1)
+    if outside.any():
+        raise ParameterError(
+            f"{int(outside.sum())} of {len(points)} points, the first at {points[outside][0]} µm, lie outside the box "
+            f"from {low} to {high} µm; give the box that was searched for points"
+        )
