@@ -1,5 +1,6 @@
 """``spherovem process``: one acquisition, from the command line."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from spherovem_core.references import Acquisition
 
 if TYPE_CHECKING:
     from deployments.cli import Process
+
+logger = logging.getLogger("spherovem_core.process")
 
 
 def process_source(command: "Process") -> None:
@@ -82,6 +85,9 @@ def chosen_acquisition(command: "Process", settings: Settings) -> Acquisition:
 
 def run_flow(acquisition: Acquisition, parameters: PipelineParameters, execution: ExecutionSettings) -> None:
     """Run the parent flow in this process."""
+    logger.info(
+        "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name
+    )
     from flows.process_acquisition import process_acquisition
 
     process_acquisition(acquisition, parameters, execution)

@@ -55,7 +55,10 @@ def check_before_start(
     networks = {kind: network_digest(getattr(parameters, kind).network, kind) for kind in KINDS}
     model = None if parameters.denoising.model is None else _model_digest(Path(parameters.denoising.model))
     check_device(execution.device)
-    Layout(acquisition.folder).ensure_writable()
+    layout = Layout(acquisition.folder)
+    layout.ensure_writable()
+    for kind in KINDS:
+        _try_network(layout, kind, getattr(parameters, kind).network, networks[kind])
     return Preflight(source, model, networks)
 
 
@@ -67,3 +70,15 @@ def _model_digest(path: Path) -> str:
             f"denoising.model names {path}, which is not there; give a CAREamics checkpoint, or leave it empty to train one"
         )
     return file_digest(path)
+
+
+def _try_network(layout: Layout, kind: ObjectKind, name: str, digest: str) -> None:
+    """Load a network once before hours of other work; one that could be loaded is remembered."""
+    from spherovem_core.segmentation import load_network
+
+    known = layout.scratch / "networks" / f"{kind}-{digest.replace(':', '-')}"
+    if known.exists():
+        return
+    load_network(name, kind, "cpu")
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.touch()

@@ -2,18 +2,22 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from deployments.cli import main
+from deployments.demo import run_demo
 from deployments.overrides import build_parameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.phantom import make_phantom, write_acquisition
+from spherovem_core.phantom import PhantomParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import table_path
@@ -22,17 +26,24 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 TINY: dict[str, Any] = {
     "denoising": {
-        "training_slices": 4,
+        "training_slices": 8,
         "validation_slices": 2,
         "patch_size": 32,
-        "patches_per_slice": 4,
-        "epochs": 1,
+        "patches_per_slice": 16,
+        "epochs": 3,
         "network_channels": 8,
         "batch_size": 8,
     },
     "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
     "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
 }
+PHANTOM = PhantomParameters(
+    shape=(20, 160, 150),
+    spacing_nm=(120.0, 40.0, 40.0),
+    seed=7,
+    cell_diameter_um=2.5,
+    nanoparticle_volume_fraction=0.01,
+)
 ARRAYS = (
     "raw",
     "denoised",
@@ -62,12 +73,12 @@ STAGES = (
 States = Callable[[Any, int], dict[str, str]]
 
 
-@pytest.fixture(scope="module")
-def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Acquisition:
-    folder = tmp_path_factory.mktemp("flow")
-    phantom = make_phantom(shape=(20, 160, 150), spacing_nm=(120.0, 40.0, 40.0), seed=7, cell_diameter_um=2.5)
-    write_acquisition(phantom, folder / "landing" / "tiny")
-    return Acquisition(name="tiny", source=folder / "landing" / "tiny", results_root=folder / "results")
+@dataclass(frozen=True)
+class Finished:
+    """A run of the demo on a tiny phantom."""
+
+    acquisition: Acquisition
+    figures: dict[str, float]
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +87,17 @@ def parameters() -> PipelineParameters:
 
 
 @pytest.fixture(scope="module")
-def finished(acquisition: Acquisition, parameters: PipelineParameters, prefect_server: None) -> Acquisition:
-    process_acquisition(acquisition, parameters, ExecutionSettings(device="cpu"))
-    return acquisition
+def demo(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Finished:
+    root = tmp_path_factory.mktemp("results")
+    figures = run_demo(root, "tiny", {"device": "cpu"}, PHANTOM, TINY)
+    return Finished(
+        Acquisition(name="tiny", source=root / "acquisitions" / "tiny", results_root=root), figures
+    )
+
+
+@pytest.fixture
+def finished(demo: Finished) -> Acquisition:
+    return demo.acquisition
 
 
 def run(acquisition: Acquisition, parameters: PipelineParameters, task_states: States) -> set[str]:
@@ -104,7 +123,40 @@ def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -
     assert "<html" in layout.report.read_text()
     provenance = json.loads(layout.provenance.read_text())
     assert {entry["stage"] for entry in provenance["stages"]} == {stage.split()[0] for stage in STAGES}
-    assert provenance["parameters"]["denoising"]["epochs"] == 1
+    assert provenance["parameters"]["denoising"]["epochs"] == 3
+
+
+def test_the_demo_compares_with_the_truth(demo: Finished) -> None:
+    layout = Layout(demo.acquisition.folder)
+    written = json.loads(layout.comparison.read_text())
+    assert set(written) == set(demo.figures)
+    for key in ("cells_f1", "cells_precision", "cells_recall", "nuclei_f1", "cells_volume_error_median"):
+        assert key in written
+    assert written["registration_residual_px"] < 1
+    assert written["nanoparticles_count_true"] > 0
+    for key in ("nanoparticles_dice", "parent_cell_right", "distance_error_median_um"):
+        assert written[key] is None or written[key] >= 0
+
+
+def test_the_command_line_finds_everything_done(
+    finished: Acquisition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(json.dumps(TINY))
+    arguments = ["process", finished.source, "--results-root", finished.results_root, "--parameters", file]
+    assert main([str(argument) for argument in arguments]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert str(finished.folder / "report.html") in shown.out
+    assert "done in" not in shown.out
+
+
+def test_the_report_is_written_again(finished: Acquisition, capsys: pytest.CaptureFixture[str]) -> None:
+    report = Layout(finished.folder).report
+    before = report.stat().st_mtime_ns
+    assert main(["report", str(finished.folder)]) == 0
+    assert report.stat().st_mtime_ns > before
+    assert str(report) in capsys.readouterr().out
 
 
 def test_a_second_run_computes_nothing(
@@ -158,3 +210,24 @@ def test_a_deleted_output_is_computed_again(
     assert run(finished, parameters, task_states) == computed
     assert path.exists()
     assert run(finished, parameters, task_states) == set()
+
+
+def test_two_runs_at_once_compute_each_stage_once(
+    finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
+) -> None:
+    copy = finished.model_copy(update={"results_root": tmp_path})
+    shutil.copytree(finished.folder, copy.folder)
+    changed = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.4}}])
+    computed: list[set[str]] = []
+    threads = [
+        threading.Thread(target=lambda: computed.append(run(copy, changed, task_states))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    # A copied folder has no records of its own: its stages end as Completed without computing anything.
+    ran = {"segment_nanoparticles", "measure_space", "write_output"}
+    assert len(computed) == 2
+    assert all(ran <= set(STAGES) for ran in computed)
+    assert ran & min(computed, key=len) == set()
