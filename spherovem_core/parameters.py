@@ -80,6 +80,21 @@ class DenoiseParameters(StageParameters):
         default=64, ge=16, le=512, multiple_of=8, description="Side of a training patch in pixels."
     )
     patches_per_slice: int = Field(default=64, ge=1, le=4096, description="Patches drawn from each slice.")
+    masked_percent: float = Field(
+        default=3.0,
+        ge=0.05,
+        le=10.0,
+        description="Share of a patch's pixels that are hidden from the network and predicted, in percent.",
+    )
+    scan_lines: Literal["horizontal", "vertical"] = Field(
+        default="horizontal", description="Direction of the scan lines; structn2v only."
+    )
+    scan_line_span: int = Field(
+        default=5,
+        ge=3,
+        le=15,
+        description="Pixels along a scan line, an odd number, that are hidden with the middle one; structn2v only.",
+    )
     epochs: int = Field(default=30, ge=1, le=1000, description="Passes over the training patches at most.")
     patience: int = Field(
         default=8, ge=1, le=1000, description="Stop after this many epochs without a better validation loss."
@@ -89,7 +104,7 @@ class DenoiseParameters(StageParameters):
     network_channels: int = Field(
         default=32, ge=8, le=128, description="Channels of the U-Net's first level."
     )
-    learning_rate: float = Field(default=4e-4, gt=0.0, le=0.1, description="Step size of the optimiser.")
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=0.1, description="Step size of the optimiser.")
     range_percentiles: tuple[float, float] = Field(
         default=(0.05, 99.99),
         description="Percentiles of the denoised intensities that become 0 and 255, the same for the whole stack.",
@@ -99,10 +114,14 @@ class DenoiseParameters(StageParameters):
     )
 
     @model_validator(mode="after")
-    def _percentiles_rise(self) -> Self:
+    def _percentiles_rise_and_span_is_odd(self) -> Self:
         low, high = self.range_percentiles
         if not 0.0 <= low < high <= 100.0:
             raise ValueError(f"range_percentiles {low}, {high} must rise within 0 and 100")
+        if self.scan_line_span % 2 == 0:
+            raise ValueError(
+                f"scan_line_span {self.scan_line_span} must be odd, so that it has a middle pixel"
+            )
         return self
 
 
@@ -145,6 +164,12 @@ class RegistrationParameters(StageParameters):
         ge=0.05,
         le=1.0,
         description="A pair that overlaps by a smaller share of the slice is not trusted.",
+    )
+    usual_strain: float = Field(
+        default=0.01,
+        gt=0.0,
+        le=1.0,
+        description="Stretch and shear that are usual between slices; where a slice shows little, estimates are drawn to none.",
     )
     max_stretch: float = Field(
         default=0.1,
@@ -257,8 +282,8 @@ class NanoparticleParameters(StageParameters):
         default="bright", description="Whether nanoparticles are brighter or darker than the specimen."
     )
     candidate_size_nm: PositiveNm = Field(
-        default=100.0,
-        description="Intensities are averaged over squares of this side to find candidates; half a particle's diameter is right.",
+        default=60.0,
+        description="Intensities are averaged over squares of this side to find candidates; at most half a particle's diameter.",
     )
     min_excess: float = Field(
         default=5.0,

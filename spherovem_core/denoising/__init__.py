@@ -1,0 +1,22 @@
+"""Self-supervised denoising with Noise2Void: trained with CAREamics, run slice by slice."""
+
+from spherovem_core.denoising.network import TrainedModel, file_digest, load_model
+from spherovem_core.denoising.prediction import SliceDenoiser
+from spherovem_core.denoising.report import DenoiseReport, SliceFigures, Survey
+from spherovem_core.denoising.stack import denoise_stack, intensity_range
+from spherovem_core.denoising.supply import obtain_model
+from spherovem_core.denoising.training import train_n2v
+
+__all__ = [
+    "DenoiseReport",
+    "SliceDenoiser",
+    "SliceFigures",
+    "Survey",
+    "TrainedModel",
+    "denoise_stack",
+    "file_digest",
+    "intensity_range",
+    "load_model",
+    "obtain_model",
+    "train_n2v",
+]

@@ -1,0 +1,67 @@
+"""CAREamics' configuration of a training, made from `DenoiseParameters`."""
+
+from typing import Any
+
+from spherovem_core.denoising.quiet import import_quietly, quiet_libraries
+from spherovem_core.errors import ParameterError
+from spherovem_core.parameters import DenoiseParameters
+
+
+def careamics_configuration(parameters: DenoiseParameters, mean: float, std: float) -> Any:
+    """Describe a training to CAREamics: U-Net, masking, augmentation, normalisation, optimiser.
+
+    Parameters
+    ----------
+    parameters
+        Settings of the stage.
+    mean, std
+        Intensities of the training patches. CAREamics would measure the same numbers, with a progress bar.
+
+    Raises
+    ------
+    ParameterError
+        If a patch cannot be halved as often as the network is deep.
+    """
+    _check_patch(parameters)
+    structured = parameters.algorithm == "structn2v"
+    # CAREamics asks for seeds above zero.
+    seed = parameters.seed + 1
+    factory = import_quietly("careamics.config.factories.n2v_factory")
+    with quiet_libraries():
+        return factory.create_advanced_n2v_config(
+            experiment_name="spherovem",
+            data_type="array",
+            axes="SYX",
+            patch_size=[parameters.patch_size] * 2,
+            batch_size=parameters.batch_size,
+            num_epochs=parameters.epochs,
+            # A quarter turn would lay the scan lines across the mask that structN2V puts along them.
+            augmentations=["x_flip", "y_flip"] if structured else None,
+            normalization_params={"input_means": [mean], "input_stds": [std]},
+            use_n2v2=parameters.algorithm == "n2v2",
+            masked_pixel_percentage=parameters.masked_percent,
+            struct_n2v_axes=parameters.scan_lines if structured else "none",
+            struct_n2v_span=parameters.scan_line_span,
+            num_workers=0,
+            model_params={
+                "depth": parameters.network_depth,
+                "num_channels_init": parameters.network_channels,
+            },
+            optimizer_params={"lr": parameters.learning_rate},
+            seed=seed,
+        )
+
+
+def _check_patch(parameters: DenoiseParameters) -> None:
+    step = 2**parameters.network_depth
+    if parameters.patch_size % step:
+        raise ParameterError(
+            f"denoising.patch_size {parameters.patch_size} is no multiple of {step}, which a network of depth "
+            f"{parameters.network_depth} needs; set it to {-(-parameters.patch_size // step) * step} or lower the depth"
+        )
+    masked = parameters.patch_size**2 * parameters.masked_percent / 100
+    if masked < 1:
+        raise ParameterError(
+            f"denoising.masked_percent {parameters.masked_percent} hides {masked:.2f} pixels of a patch of "
+            f"{parameters.patch_size} x {parameters.patch_size}; raise it or the patch size until one pixel is hidden"
+        )

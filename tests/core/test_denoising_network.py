@@ -1,0 +1,159 @@
+"""Reading CAREamics checkpoints, and the network on tiles."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from denoising_cases import random_checkpoint, smooth_stack
+
+from spherovem_core.denoising import SliceDenoiser, load_model
+from spherovem_core.denoising.network import TrainedModel
+from spherovem_core.denoising.prediction import receptive_radius
+from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
+
+
+def model_with(folder: Path, **architecture: object) -> TrainedModel:
+    return load_model(random_checkpoint(folder / "model.ckpt", **architecture), "cpu")
+
+
+def test_a_checkpoint_tells_what_it_is(tmp_path: Path) -> None:
+    model = model_with(tmp_path, n2v2=True, depth=1)
+    assert (model.algorithm, model.depth, model.channels) == ("n2v2", 1, 8)
+    assert (model.mean, model.std) == (120.0, 30.0)
+    assert len(model.digest) == 64
+
+
+def test_a_missing_checkpoint_names_the_parameter(tmp_path: Path) -> None:
+    with pytest.raises(MissingNetworkError, match=r"absent\.ckpt does not exist.*denoising\.model"):
+        load_model(tmp_path / "absent.ckpt", "cpu")
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = random_checkpoint(tmp_path / "model.ckpt")
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(NetworkError, match=r"bytes\) cannot be read: it is truncated"):
+        load_model(path, "cpu")
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.ckpt"
+    path.write_text("not a checkpoint")
+    with pytest.raises(NetworkError, match="cannot be read"):
+        load_model(path, "cpu")
+
+
+def test_bare_weights_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "weights.ckpt")
+    with pytest.raises(NetworkError, match=r"no CAREamics Noise2Void checkpoint.*hyper_parameters"):
+        load_model(tmp_path / "weights.ckpt", "cpu")
+    torch.save(torch.zeros(3), tmp_path / "tensor.ckpt")
+    with pytest.raises(NetworkError, match="holds a Tensor"):
+        load_model(tmp_path / "tensor.ckpt", "cpu")
+
+
+def test_another_algorithm_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="algorithm n2v: it is care"):
+        load_model(random_checkpoint(tmp_path / "care.ckpt", algorithm="care"), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "found"),
+    [({"in_channels": 3, "num_classes": 3}, "3 channels in 2D"), ({"conv_dims": 3}, "1 channels in 3D")],
+)
+def test_another_number_of_channels_or_axes_is_refused(
+    tmp_path: Path, architecture: dict[str, int], found: str
+) -> None:
+    with pytest.raises(NetworkError, match=f"{found}.*expected one channel in 2D"):
+        model_with(tmp_path, **architecture)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    path = random_checkpoint(tmp_path / "model.ckpt")
+    checkpoint = torch.load(path)
+    checkpoint["hyper_parameters"]["algorithm_config"]["model"]["depth"] = 3
+    torch.save(checkpoint, path)
+    with pytest.raises(NetworkError, match="do not fit the network that it describes"):
+        load_model(path, "cpu")
+
+
+def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    path = random_checkpoint(tmp_path / "model.ckpt")
+    with pytest.raises(DeviceError, match=r"device 'cuda:97' cannot be used.*auto or cpu"):
+        load_model(path, "cuda:97")
+
+
+@pytest.mark.parametrize(("depth", "n2v2"), [(1, False), (2, False), (3, False), (2, True)])
+def test_the_halo_is_the_whole_receptive_field(tmp_path: Path, depth: int, n2v2: bool) -> None:
+    """With weights above zero a brighter pixel brightens all that sees it: up to the halo and not beyond."""
+    import torch
+
+    network = model_with(tmp_path, depth=depth, n2v2=n2v2).network.double()
+    for weights in network.parameters():
+        weights.abs_()
+    radius = receptive_radius(depth, blur_pooling=n2v2)
+    step = 2**depth
+    middle = radius + 2 * step
+    reach = 0
+    for offset in range(step):
+        images = torch.ones((2, 1, 2 * middle + step, 2 * step), dtype=torch.float64)
+        images[1, 0, middle + offset, step] = 1000
+        with torch.inference_mode():
+            plain, changed = network(images)[:, 0]
+        rows = torch.nonzero(((changed - plain) > 1e-9 * plain).any(dim=1))
+        reach = max(reach, int((rows - middle - offset).abs().max()))
+    # Rounded up to the pooling grid, on which tiles start.
+    assert -(-reach // step) * step == radius
+
+
+@pytest.mark.parametrize("shape", [(72, 88), (61, 101), (5, 150)])
+@pytest.mark.parametrize("n2v2", [False, True])
+def test_tiles_equal_the_slice_in_one_piece(tmp_path: Path, shape: tuple[int, int], n2v2: bool) -> None:
+    model = model_with(tmp_path, n2v2=n2v2)
+    values = np.resize(smooth_stack()[0], shape).astype(np.uint16)
+    whole = SliceDenoiser(model, "float32", tile=256)(values)
+    tiled = SliceDenoiser(model, "float32", tile=32)(values)
+    assert whole.shape == shape
+    # Rounding of float32 at grey values of a few hundred.
+    np.testing.assert_allclose(tiled, whole, atol=2e-3)
+
+
+def test_folding_the_batch_normalisation_changes_nothing(tmp_path: Path) -> None:
+    """Against CAREamics' own network in float32."""
+    import torch
+    from careamics.models.unet import UNet
+
+    path = random_checkpoint(tmp_path / "model.ckpt")
+    checkpoint = torch.load(path)
+    plain = UNet(**checkpoint["hyper_parameters"]["algorithm_config"]["model"]).eval()
+    plain.load_state_dict({k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items()})
+    values = smooth_stack()[0]
+    with torch.inference_mode():
+        normalised = (torch.from_numpy(values)[None, None] - 120) / (30 + 1e-6)
+        expected = plain(normalised)[0, 0].numpy() * (30 + 1e-6) + 120
+    found = SliceDenoiser(load_model(path, "cpu"), "float32")(values)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_bfloat16_stays_within_a_grey_value_of_float32(tmp_path: Path) -> None:
+    """8 bits of mantissa in the hidden layers; the network's output spreads over some 100 grey values here."""
+    model = model_with(tmp_path)
+    values = smooth_stack()[0]
+    full = SliceDenoiser(model, "float32")(values)
+    half = SliceDenoiser(model, "bfloat16")(values)
+    assert np.sqrt(np.mean((half - full) ** 2)) < 0.02 * full.std()
+
+
+def test_a_result_does_not_depend_on_the_threads(tmp_path: Path) -> None:
+    from spherovem_core.denoising.devices import torch_threads
+
+    denoise = SliceDenoiser(model_with(tmp_path))
+    values = smooth_stack()[0]
+    with torch_threads(1):
+        one = denoise(values)
+    with torch_threads(2):
+        two = denoise(values)
+    np.testing.assert_array_equal(one, two)

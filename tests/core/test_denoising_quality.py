@@ -1,0 +1,82 @@
+"""Residual statistics and the map to uint8."""
+
+import numpy as np
+import pytest
+
+from spherovem_core.denoising.intensities import robust_range, thin_out, to_uint8
+from spherovem_core.denoising.quality import autocorrelation, mean_autocorrelation
+
+SHAPE = (300, 400)
+# Three standard errors of a correlation coefficient of that many pixels.
+TOLERANCE = 3 / np.sqrt(np.prod(SHAPE))
+
+
+def white(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((SHAPE[0], SHAPE[1] + 1))
+
+
+def test_white_noise_has_no_autocorrelation() -> None:
+    found = autocorrelation(10 + 5 * white())
+    np.testing.assert_allclose(found["y"], 0, atol=TOLERANCE)
+    np.testing.assert_allclose(found["x"], 0, atol=TOLERANCE)
+
+
+def test_a_moving_average_along_x_has_its_closed_form() -> None:
+    """Of a[i] + w a[i + 1] the coefficient at lag 1 is w / (1 + w²), beyond it is 0."""
+    weight = 0.5
+    noise = white()[:, :-1] + weight * white()[:, 1:]
+    found = autocorrelation(noise)
+    expected = [weight / (1 + weight**2), 0, 0]
+    np.testing.assert_allclose(found["x"], expected, atol=TOLERANCE)
+    np.testing.assert_allclose(found["y"], 0, atol=TOLERANCE)
+
+
+def test_a_wave_along_y_has_the_cosine_of_its_phase() -> None:
+    period = 12
+    wave = np.sin(2 * np.pi * np.arange(300) / period)[:, np.newaxis] * np.ones(SHAPE[1])
+    found = autocorrelation(wave)
+    # The border cuts the wave's mean square by at most a lag's share of the rows.
+    np.testing.assert_allclose(found["y"], np.cos(2 * np.pi * np.array([1, 2, 3]) / period), atol=0.01)
+    np.testing.assert_allclose(found["x"], 1, atol=1e-5)
+
+
+def test_a_constant_residual_gives_zeros() -> None:
+    assert autocorrelation(np.full(SHAPE, 7.0)) == {"y": [0, 0, 0], "x": [0, 0, 0]}
+
+
+def test_the_mean_over_slices_is_taken_lag_by_lag() -> None:
+    slices = [{"y": [0.1, 0.0, 0.2], "x": [0.5, 0.0, 0.0]}, {"y": [0.3, 0.2, 0.0], "x": [0.1, 0.4, 0.0]}]
+    found = mean_autocorrelation(slices)
+    assert found["y"] == pytest.approx([0.2, 0.1, 0.1])
+    assert found["x"] == pytest.approx([0.3, 0.2, 0.0])
+
+
+def test_range_ends_become_0_and_255_and_the_rest_is_linear() -> None:
+    values = np.array([[100.0, 110.0, 151.0]], np.float32)
+    mapped, clipped = to_uint8(values, 100.0, 151.0)
+    assert mapped.tolist() == [[0, 50, 255]]
+    assert mapped.dtype == np.uint8
+    assert clipped == 0
+
+
+def test_clipped_values_are_counted() -> None:
+    values = np.array([[90.0, 100.0, 120.0, 170.0]], np.float32)
+    mapped, clipped = to_uint8(values, 100.0, 151.0)
+    assert mapped.tolist() == [[0, 0, 100, 255]]
+    assert clipped == 0.5
+
+
+def test_range_is_taken_over_all_samples_together() -> None:
+    samples = [np.arange(0, 50, dtype=np.float32), np.arange(50, 101, dtype=np.float32)]
+    assert robust_range(samples, (10.0, 90.0)) == pytest.approx((10.0, 90.0))
+
+
+def test_a_constant_stack_gets_a_range_that_can_be_divided_by() -> None:
+    low, high = robust_range([np.full(10, 7.0, np.float32)], (0.05, 99.99))
+    assert (low, high) == (7.0, 8.0)
+
+
+def test_a_sample_is_thinned_to_a_bounded_number_of_values() -> None:
+    plane = np.zeros((3000, 4000), np.float32)
+    assert thin_out(plane, 1).size == plane.size
+    assert 16 * thin_out(plane, 16).size <= 1 << 24
