@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from spherovem_core.report.page import Picture
 from spherovem_core.report.views import View, outlines
@@ -33,6 +34,15 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Fi
     return figure, axes
 
 
+def big_and_two_small(view: View, width: float = 11.0) -> tuple[Figure, list[Axes]]:
+    """Start a figure for an xy plane with the two planes along z beside it, sized to the xy plane."""
+    left, right, bottom, top = view.extent_um
+    height = min(12.0, 0.62 * width * (bottom - top) / (right - left) + 1)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = figure.subplot_mosaic([["xy", "xz"], ["xy", "yz"]], width_ratios=(1.6, 1))
+    return figure, [panels[name] for name in ("xy", "xz", "yz")]
+
+
 def show_view(axes: Axes, view: View, limits: tuple[float, float] | None = None, **options: Any) -> None:
     """Draw a plane to scale, axes in µm."""
     low, high = limits or (None, None)
@@ -44,7 +54,7 @@ def show_view(axes: Axes, view: View, limits: tuple[float, float] | None = None,
 
 def draw_outlines(axes: Axes, view: View, colour: str) -> None:
     """Draw the borders of a label plane over what `axes` shows."""
-    edge = outlines(view.values)
+    edge = ndimage.binary_dilation(outlines(view.values))
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     overlay = np.zeros((*edge.shape, 4), np.float32)
     overlay[edge] = (red, green, blue, 1.0)

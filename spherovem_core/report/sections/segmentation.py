@@ -3,13 +3,20 @@
 import numpy as np
 import pandas as pd
 
-from spherovem_core.report.figures import draw_outlines, histograms, new_figure, picture, show_view
+from spherovem_core.report.figures import (
+    big_and_two_small,
+    draw_outlines,
+    histograms,
+    picture,
+    show_view,
+)
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.store import open_array
 from spherovem_core.store.layout import REGISTERED, ObjectKind, labels_group
 
+KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
 COLOURS: dict[ObjectKind, str] = {"cells": "#edae49", "nuclei": "#35c2ff"}
 
 
@@ -68,10 +75,10 @@ def _overlay(inputs: ReportInputs) -> Picture:
     image = fitting_level(inputs.layout, REGISTERED, inputs.image_px)
     views = [cut(image, axis) for axis in (0, 1, 2)]
     limits = contrast_limits([view.values for view in views])
-    figure, axes = new_figure(1, 3, 12, 4.4)
-    for axis, (ax, view) in enumerate(zip(axes[0], views, strict=True)):
+    figure, panels = big_and_two_small(views[0])
+    for axis, (ax, view) in enumerate(zip(panels, views, strict=True)):
         show_view(ax, view, limits)
-        for kind in ("cells", "nuclei"):
+        for kind in KINDS:
             labels = fitting_level(inputs.layout, labels_group(kind), inputs.image_px)
             draw_outlines(ax, cut(labels, axis, view.position_um), COLOURS[kind])
         ax.set_title(f"{view.plane} at {view.position_um:.2f} µm", fontsize=9)
