@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, map_blocks, slab_grid
-from spherovem_core.execution import Execution
 
 # Columns of the compiled kernel's table, one row a label.
 LOW, HIGH, COUNT, FIRST, SECOND, FACES, CUTS, WIDTH = 0, 3, 6, 7, 10, 16, 19, 22
@@ -57,9 +56,7 @@ class Census:
         return len(self.labels)
 
 
-def take_census(
-    labels: ArrayLike, executor: Executor | None = None, execution: Execution | None = None
-) -> Census:
+def take_census(labels: ArrayLike, executor: Executor | None = None) -> Census:
     """Find bounding box, voxel count, first and second moments and exposed faces of every label, slab by slab.
 
     Parameters
@@ -68,8 +65,6 @@ def take_census(
         Instance labels, 0 is background.
     executor
         Maps slabs; None scans them in the calling thread. The kernel runs on the CPU.
-    execution
-        Deadline to keep between slabs.
     """
     depth = max(1, SLAB_BYTES // (labels.dtype.itemsize * max(1, int(np.prod(labels.shape[1:])))))
     if executor is not None:
@@ -79,8 +74,6 @@ def take_census(
     for _, (numbers, table) in map_blocks(_scan_slab, slabs, labels, executor=executor):
         found.append(numbers)
         tables.append(table)
-        if execution is not None:
-            execution.report(0, 1)
     return _merge(np.concatenate(found), np.concatenate(tables))
 
 

@@ -89,15 +89,15 @@ def describe_surface(
         return float(fine + scales.extrapolation * (fine - coarse))
 
     area = unsmoothed(sharp.area.sum(), smooth.area.sum())
-    bending = unsmoothed(sharp.area @ sharp.mean_curvature, smooth.area @ smooth.mean_curvature)
-    turning = float(smooth.area @ smooth.gaussian_curvature)
+    bending = unsmoothed(sharp.integrate(sharp.mean_curvature), smooth.integrate(smooth.mean_curvature))
+    turning = smooth.integrate(smooth.gaussian_curvature)
     fractal = _fit_fractal(fine, scales, turning, domain)
     steady, over = smooth, area
     if not coarse.inside.all():
         steady = _away_from_border(smooth, domain, 2 * scales.curvature_smoothing)
         over = float(steady.area.sum())
-        bending = float(steady.area @ steady.mean_curvature)
-        turning = float(steady.area @ steady.gaussian_curvature)
+        bending = steady.integrate(steady.mean_curvature)
+        turning = steady.integrate(steady.gaussian_curvature)
     return _summarise(steady, area, bending / over, turning / over, fractal, scales), coarse
 
 
@@ -161,15 +161,15 @@ def _summarise(
 ) -> SurfaceDescriptors:
     bent = np.sqrt(np.maximum(2 * surface.mean_curvature**2 - surface.gaussian_curvature, 0))
     index = shape_index(surface.mean_curvature, surface.gaussian_curvature)
-    index_mean, index_std = _moments(index, surface.area)
-    curved_mean, curved_std = _moments(bent, surface.area)
+    index_mean, index_std = _moments(index, surface)
+    curved_mean, curved_std = _moments(bent, surface)
     coarsened = scales.coarsened > 1.01
     return SurfaceDescriptors(
         area=area,
         mean_curvature_mean=mean,
-        mean_curvature_std=_moments(surface.mean_curvature, surface.area)[1],
+        mean_curvature_std=_moments(surface.mean_curvature, surface)[1],
         gaussian_curvature_mean=gaussian,
-        gaussian_curvature_std=_moments(surface.gaussian_curvature, surface.area)[1],
+        gaussian_curvature_std=_moments(surface.gaussian_curvature, surface)[1],
         shape_index_mean=index_mean,
         shape_index_std=index_std,
         curvedness_mean=curved_mean,
@@ -186,7 +186,8 @@ def shape_index(mean: NDArray[np.float64], gaussian: NDArray[np.float64]) -> NDA
     return index
 
 
-def _moments(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    total = weights.sum()
-    mean = float(weights @ values / total)
-    return mean, float(np.sqrt(weights @ (values - mean) ** 2 / total))
+def _moments(values: NDArray[np.float64], surface: Surface) -> tuple[float, float]:
+    """Mean and standard deviation over a surface."""
+    total = float(surface.area.sum())
+    mean = surface.integrate(values) / total
+    return mean, float(np.sqrt(surface.integrate((values - mean) ** 2) / total))

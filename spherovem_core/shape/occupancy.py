@@ -96,14 +96,13 @@ def plan_grid(box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, reach_nm: fl
     )
     if wanted > MAX_SPLIT_CELLS:
         splits = (1, 1, 1)
-    start, shape = [], []
+    start, shape, cut_low, cut_high = [], [], box.cut_low, box.cut_high
     for axis, factor in enumerate(factors):
         mirrored = math.ceil(reach_nm / (factor * spacing_nm[axis])) + RIM
-        before = mirrored if box.cut_low[axis] else RIM
-        after = mirrored if box.cut_high[axis] else RIM
+        before, after = mirrored if cut_low[axis] else RIM, mirrored if cut_high[axis] else RIM
         cells = before + -(-extents[axis] // factor) + after
         # A border of the volume must fall between two cells: begin at the one that cuts the label.
-        at_end = box.cut_high[axis] and not box.cut_low[axis]
+        at_end = cut_high[axis] and not cut_low[axis]
         start.append(box.high[axis] + (after - cells) * factor if at_end else box.low[axis] - before * factor)
         shape.append(cells * splits[axis])
     sides = [f * side / n for f, side, n in zip(factors, spacing_nm, splits, strict=True)]
