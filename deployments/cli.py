@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from deployments.arguments import BadArgumentsError, reading_arguments
-from deployments.console import console
+from deployments.console import console, ending_in_order
 from deployments.environment import prepare_environment
 from spherovem_core.errors import SpheroVemError
 
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_environment()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with console():
+        with ending_in_order(), console():
             CliApp.run(Spherovem, cli_args=keep_whole(given), cli_exit_on_error=False)
     except SystemExit as leaving:
         return int(leaving.code or 0)

@@ -1,7 +1,9 @@
-"""What a command shows: what the stages say, on standard output, and nothing else."""
+"""What a command shows, and how it ends when told to."""
 
 import logging
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +36,20 @@ def console() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Turn a termination signal into `KeyboardInterrupt`, so that an embedded Prefect server does not stay behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -42,7 +42,8 @@ DEMO_OVERRIDES: dict[str, Any] = {
 """What the demo changes of the daily setting, so that it ends in minutes on two cores."""
 
 ROWS = (
-    ("registration residual", "registration_residual_px", "px"),
+    ("registration residual, slice to slice", "registration_residual_px", "px"),
+    ("registration, slow drift", "registration_drift_px", "px"),
     ("cells, true and measured", ("cells_count_true", "cells_count_measured"), ""),
     ("cells: precision", "cells_precision", ""),
     ("cells: recall", "cells_recall", ""),

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from prefect import task
 
 from spherovem_core.blocks import block_grid
@@ -10,7 +12,18 @@ from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.references import ArtifactRef
-from spherovem_core.spatial import assign_parent_cells, measure_cells, measure_particles, write_distance_map
+from spherovem_core.spacing import NM_PER_UM
+from spherovem_core.spatial import (
+    assign_parent_cells,
+    default_radii,
+    measure_cells,
+    measure_particles,
+    nearest_neighbours,
+    radial_distribution,
+    radial_rank,
+    ripley,
+    write_distance_map,
+)
 from spherovem_core.store import StoredArray
 from spherovem_core.store.layout import DISTANCE, array_path, stage_table_path
 from tasks.artifacts import show_figures
@@ -19,22 +32,16 @@ from tasks.plans import Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
-Objects = Literal["cells", "nuclei", "nanoparticles"]
+Table = Literal["cells", "nuclei", "nanoparticles", "radial", "ripley"]
+TABLES: tuple[Table, ...] = ("cells", "nuclei", "nanoparticles", "radial", "ripley")
 
 
-def space_table(name: Objects) -> str:
+def space_table(name: Table) -> str:
     """Path of a table that this stage leaves."""
     return stage_table_path(f"space-{name}")
 
 
-STAGE = Stage(
-    "measure_space",
-    1,
-    (
-        array_path(DISTANCE),
-        *(stage_table_path(f"space-{name}") for name in ("cells", "nuclei", "nanoparticles")),
-    ),
-)
+STAGE = Stage("measure_space", 1, (array_path(DISTANCE), *map(space_table, TABLES)))
 
 
 @task(**stage_policy(STAGE), tags=["cpu"])
@@ -66,6 +73,7 @@ def _measure_space(
     nucleus_table = assign_parent_cells(
         nucleus_labels, cell_labels, min_share=parameters.min_parent_share, execution=run.execution
     )
+    where = {"factors": coarsening(particle_labels, cell_labels)}
     particle_table = measure_particles(
         particle_labels,
         run.table(PARTICLES, nanoparticles.digest),
@@ -74,14 +82,35 @@ def _measure_space(
         writer.stored,
         parameters,
         run.execution,
-        factors=coarsening(particle_labels, cell_labels),
+        **where,
+    )
+    radial = radial_distribution(
+        particle_labels, cell_labels, writer.stored, spacing, parameters, run.execution, **where
     )
     cell_table = measure_cells(cell_labels, nucleus_table, particle_table, spacing, run.execution)
-    run.write_table(space_table("cells"), cell_table)
-    run.write_table(space_table("nuclei"), nucleus_table)
-    run.write_table(space_table("nanoparticles"), particle_table)
+    points = particle_table[["centroid_z_um", "centroid_y_um", "centroid_x_um"]].to_numpy()
+    tables: dict[Table, pd.DataFrame] = {
+        "cells": cell_table.merge(radial_rank(radial), on="label", how="left"),
+        "nuclei": nucleus_table,
+        "nanoparticles": particle_table.assign(nearest_neighbour_um=nearest_neighbours(points)),
+        "radial": radial,
+        "ripley": _clustering(points, particle_labels, parameters),
+    }
+    for name, table in tables.items():
+        run.write_table(space_table(name), table)
     run.finish(writer)
     _show(run, cell_table, particle_table)
+
+
+def _clustering(
+    points_um: NDArray[np.float64], volume: StoredArray, parameters: SpatialParameters
+) -> pd.DataFrame:
+    """Ripley's K and L of the particles in the imaged box."""
+    side = np.array(volume.spacing_nm) / NM_PER_UM
+    low = np.array(volume.origin_nm) / NM_PER_UM - side / 2
+    high = low + side * volume.shape
+    radii = default_radii(low, high, parameters.ripley_max_um, parameters.ripley_steps)
+    return ripley(points_um, low, high, radii)
 
 
 def coarsening(fine: StoredArray, coarse: StoredArray) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from spherovem_core.comparison.frames import registered_to_ideal, sample_truth, 
 from spherovem_core.comparison.measured import LabelImage, Measured
 from spherovem_core.comparison.overlaps import best_partner, count_overlaps
 from spherovem_core.phantom import Phantom
-from spherovem_core.registration import registration_residual
+from spherovem_core.registration import measure_misplacement
 from spherovem_core.segmentation import match_labels
 from spherovem_core.spacing import voxel_volume_um3
 from spherovem_core.spatial import distance_to_nucleus
@@ -22,21 +22,25 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
     Returns
     -------
     dict
-        ``registration_residual_px``; for cells and nuclei ``_count_true``, ``_count_measured``, ``_precision``,
-        ``_recall``, ``_f1`` at an intersection over union of 0.5, and ``_volume_error_median`` (relative, of the
-        matched ones); ``nanoparticles_dice``, ``nanoparticles_count_true`` and ``…_measured``; ``parent_cell_right``:
-        the share, among particles that overlap a true one, of those whose parent is the cell (or none) that the true
-        particle is in, where a measured cell stands for the true cell it overlaps most; ``distance_error_median_um``:
-        median difference of the mean distance to the nucleus where both have one.
+        ``registration_residual_px`` (from slice to slice), ``registration_jitter_px`` and ``registration_drift_px``, as
+        `spherovem_core.registration.Misplacement` defines them; for cells and nuclei ``_count_true``,
+        ``_count_measured``, ``_precision``, ``_recall`` and ``_f1`` at an intersection over union of 0.5, and
+        ``_volume_error_median`` (relative, of the matched ones); ``nanoparticles_dice``,
+        ``nanoparticles_count_true`` and ``…_measured``; ``parent_cell_right``: the share, among particles that overlap
+        a true one, of those whose parent is the cell (or none) that the true particle is in, where a measured cell
+        stands for the true cell it overlaps most; ``distance_error_median_um``: median difference of the mean distance
+        to the nucleus where both have one.
         NaN where there is nothing to compare.
     """
     maps = registered_to_ideal(measured, truth.transforms)
     cells = _sampled(truth.cells, maps, measured.cells, truth)
     nuclei = _sampled(truth.nuclei, maps, measured.nuclei, truth)
     particles = _sampled(truth.nanoparticles, maps, measured.nanoparticles, truth)
-    residual = registration_residual(measured.transforms, truth.transforms, truth.image.shape[1:])
+    misplacement = measure_misplacement(measured.transforms, truth.transforms, truth.image.shape[1:])
     return {
-        "registration_residual_px": float(residual),
+        "registration_residual_px": misplacement.step_px,
+        "registration_jitter_px": misplacement.jitter_px,
+        "registration_drift_px": misplacement.drift_px,
         **_objects("cells", truth.cells, truth.cell_volumes_um3, cells, maps, measured, truth),
         **_objects("nuclei", truth.nuclei, truth.nucleus_volumes_um3, nuclei, maps, measured, truth),
         **_particles(measured.nanoparticles.labels, particles),

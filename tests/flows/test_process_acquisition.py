@@ -226,8 +226,5 @@ def test_two_runs_at_once_compute_each_stage_once(
         thread.start()
     for thread in threads:
         thread.join(300)
-    # A copied folder has no records of its own: its stages end as Completed without computing anything.
-    ran = {"segment_nanoparticles", "measure_space", "write_output"}
-    assert len(computed) == 2
-    assert all(ran <= set(STAGES) for ran in computed)
-    assert ran & min(computed, key=len) == set()
+    # A copied folder has no records of its own, so the first to hold it completes every stage; the other finds them all.
+    assert sorted(map(len, computed)) == [0, len(STAGES)]
