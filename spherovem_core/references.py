@@ -29,7 +29,9 @@ class Acquisition(BaseModel):
     @classmethod
     def _stays_below_the_root(cls, name: str) -> str:
         if name in (".", ".."):
-            raise ValueError(f"the name {name!r} would place results outside their own folder; choose another")
+            raise ValueError(
+                f"the name {name!r} would place results outside their own folder; choose another"
+            )
         return name
 
     @property
