@@ -83,7 +83,7 @@ class PairEquations:
         self.shape = (int(fixed.shape[1]), int(fixed.shape[2]))
         _gradient(fixed, workspace.grad_y, workspace.grad_x)
         workspace.weights.fill_(1.0)
-        self._scale: NDArray[np.float64] | None = None
+        self.scale = np.zeros(len(fixed))
         self._place: Matrix | None = None
         self._warped = moving
         self.similarity = np.zeros(len(fixed))
@@ -178,9 +178,9 @@ class PairEquations:
         import torch
 
         space = self.space
-        if self._scale is None:
-            self._scale = _outlier_scale(residual, space.mask)
-        weights = torch.mul(residual, _column(1.0 / self._scale, residual), out=space.weights)
+        if not self.scale.all():
+            self.scale = _outlier_scale(residual, space.mask)
+        weights = torch.mul(residual, _column(1.0 / self.scale, residual), out=space.weights)
         weights.square_().add_(1.0).reciprocal_()
         pixels = self.overlap * space.mask[0].numel()
         cost: NDArray[np.float64] = 1.0 - dots(space.mask, weights) / np.maximum(pixels, 1.0)

@@ -20,6 +20,7 @@ from spherovem_core.registration.normal_equations import Normal, PairEquations, 
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import MODEL_BASES, refine
 from spherovem_core.registration.start import estimate_start
+from spherovem_core.registration.strain_prior import StrainPrior
 from spherovem_core.registration.threads import intraop_threads
 
 START_SIDE_PX = 256
@@ -137,6 +138,7 @@ def register_prepared(
             equations,
             to_level(matrices, level.factor),
             parameters.model,
+            StrainPrior(parameters.usual_strain, level.factor),
             parameters.max_iterations,
             parameters.tolerance_px / level.factor if finest else COARSE_TOLERANCE_PX,
         )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, compose, invert, slice_centre
 from spherovem_core.registration.normal_equations import Normal, PairEquations
+from spherovem_core.registration.strain_prior import StrainPrior
 
 _TURN = np.array([0.0, -1.0, 0.0, 1.0, 0.0, 0.0])
 _SWELL = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
@@ -21,7 +22,12 @@ MODEL_BASES: dict[str, NDArray[np.float64]] = {
 
 
 def refine(
-    equations: PairEquations, start: Matrix, model: str, max_iterations: int, tolerance_px: float
+    equations: PairEquations,
+    start: Matrix,
+    model: str,
+    prior: StrainPrior,
+    max_iterations: int,
+    tolerance_px: float,
 ) -> tuple[Matrix, Normal, NDArray[np.int_]]:
     """Improve each pair's map until its next step would move no corner by `tolerance_px`.
 
@@ -33,6 +39,8 @@ def refine(
         Maps in pixels of that resolution, fixed to moving.
     model
         Key of `MODEL_BASES`.
+    prior : StrainPrior
+        Added to the normal equations.
     max_iterations
         Steps at most.
     tolerance_px
@@ -48,7 +56,7 @@ def refine(
     """
     matrices = start.copy()
     basis = MODEL_BASES[model]
-    normal = equations.evaluate(matrices)
+    normal = prior.add(equations.evaluate(matrices), equations, matrices)
     damping = np.full(len(matrices), 1e-4)
     active = np.isfinite(normal.cost)
     iterations = np.ones(len(matrices), dtype=np.int_)
@@ -62,7 +70,8 @@ def refine(
         active &= ~small
         if not active.any():
             break
-        trial = equations.evaluate(np.where(active[:, None, None], proposed, matrices))
+        tried = np.where(active[:, None, None], proposed, matrices)
+        trial = prior.add(equations.evaluate(tried), equations, tried)
         iterations += active
         better = active & (trial.cost < normal.cost)
         matrices = np.where(better[:, None, None], proposed, matrices)

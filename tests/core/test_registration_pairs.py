@@ -156,6 +156,18 @@ def test_content_of_one_slice_alone_does_not_pull(
     assert error_px(register_pair(fixed, moving), truth) < TOLERANCE_PX
 
 
+def test_a_small_expected_strain_leaves_shift_and_rotation_free(scene: TextureScene) -> None:
+    truth = motion((6.0, -7.0), degrees=1.5, stretch=(0.02, -0.01))
+    fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=16)
+    stiff, loose = (register_pair(fixed, moving, RegistrationParameters(usual_strain=s)) for s in (1e-4, 1.0))
+    unstretched = motion((6.0, -7.0), degrees=1.5)
+    strain = np.linalg.svd(stiff.matrix[:, :2], compute_uv=False) - 1.0
+    assert np.abs(strain).max() < 1e-3
+    # A stretch of 2 % that is not fitted bends the rest by a small part of the 1.5 px it amounts to.
+    assert error_px(stiff, unstretched) < 0.3
+    assert error_px(loose, truth) < TOLERANCE_PX
+
+
 def test_registering_backwards_gives_the_inverse(scene: TextureScene) -> None:
     truth = motion((9.1, -6.2), degrees=0.7, stretch=(0.008, 0.0))
     fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=7)
