@@ -1,4 +1,4 @@
-"""Whatever is wrong with an acquisition ends in one line on standard error and leaves nothing that looks complete."""
+"""Whatever is wrong with an acquisition ends in one message on standard error and leaves nothing that looks complete."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +101,7 @@ SPACING = ("--spacing-nm", "50", "10", "10")
         (good_slices, (*SPACING, "--device", "cuda:99"), "cuda:99 cannot be used"),
     ],
 )
-def test_one_line_and_nothing_complete(
+def test_one_message_and_nothing_complete(
     make: Callable[[Path], None],
     options: tuple[str, ...],
     said: str,
@@ -116,7 +116,9 @@ def test_one_line_and_nothing_complete(
     assert code == 1
     assert said in error
     assert error.startswith("spherovem: ")
-    assert error.count("\n") == 1, error
+    assert error.count("spherovem: ") == 1
+    # A message about several slices names them line by line, and ends with what to do.
+    assert error.count("\n") <= 3, error
     assert "Traceback" not in error
     layout = Layout(root / "bad one")
     assert not layout.provenance.exists()
