@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
+from spherovem_core.execution import Execution
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.boxes import find_boxes
 from spherovem_core.spatial.grids import check_same_grid
@@ -45,13 +46,13 @@ def distance_to_nucleus(
     check_same_grid(nuclei=nuclei, cells=cells)
     nuclei, cells = _contiguous(nuclei), _contiguous(cells)
     distance = np.full(cells.shape, np.nan, np.float32)
-    boxes = find_boxes(cells)
     step = np.array(spacing_um(spacing_nm))
 
     def measure(row: int) -> None:
         measure_cell(nuclei, cells, boxes.labels[row], boxes.low[row], boxes.high[row], step, distance)
 
     with ThreadPoolExecutor(workers) as pool:
+        boxes = find_boxes(cells, Execution(executor=pool, workers=workers))
         # Cells share no voxel, so that threads write to one array without a lock.
         list(pool.map(measure, range(len(boxes))))
     return distance

@@ -68,8 +68,13 @@ def measure_cell(nuclei: Any, cells: Any, label: Any, low: Any, high: Any, spaci
                 left, right = first[z, y], last[z, y]
                 if left < right:
                     _lower(lowered[y - y_start], planes, z, z_square, left, right, best)
-                    row = cells[z + low[0], y + low[1], low[2] : high[2]]
-                    _store(row, label, best, left, right, out[z + low[0], y + low[1], low[2] : high[2]])
+                    row = cells[z + low[0], y + low[1], left + low[2] : right + low[2]]
+                    _store(
+                        row,
+                        label,
+                        best[left:right],
+                        out[z + low[0], y + low[1], left + low[2] : right + low[2]],
+                    )
     return True
 
 
@@ -126,32 +131,34 @@ def _measure_rows(
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
-def _store(row: Any, label: Any, best: Any, left: int, right: int, out: Any) -> None:
-    for x in range(left, right):
+def _store(row: Any, label: Any, best: Any, out: Any) -> None:
+    for x in range(len(row)):
         out[x] = np.sqrt(best[x]) if row[x] == label else out[x]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
 def _lower(rows: Any, places: Any, place: int, square: Any, left: int, right: int, best: Any) -> None:
     """Minimum over rows of their squared distances and that between their place and this one; four at a time."""
-    for x in range(left, right):
+    width, count = right - left, len(places)
+    best = best[left:right]
+    for x in range(width):
         best[x] = FAR
-    count = len(places)
     k = 0
     while k + 4 <= count:
-        a, b, c, d = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
+        a, b = rows[k][left:right], rows[k + 1][left:right]
+        c, d = rows[k + 2][left:right], rows[k + 3][left:right]
         wa = np.float32((places[k] - place) ** 2) * square
         wb = np.float32((places[k + 1] - place) ** 2) * square
         wc = np.float32((places[k + 2] - place) ** 2) * square
         wd = np.float32((places[k + 3] - place) ** 2) * square
-        for x in range(left, right):
+        for x in range(width):
             ab = min(a[x] + wa, b[x] + wb)
             cd = min(c[x] + wc, d[x] + wd)
             best[x] = min(best[x], min(ab, cd))
         k += 4
     while k < count:
-        a = rows[k]
+        a = rows[k][left:right]
         wa = np.float32((places[k] - place) ** 2) * square
-        for x in range(left, right):
+        for x in range(width):
             best[x] = min(best[x], a[x] + wa)
         k += 1
