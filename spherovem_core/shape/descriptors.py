@@ -1,12 +1,12 @@
 """Descriptors of one label: surface, curvatures and fractal dimension, each at the scale that suits it."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
+from spherovem_core.shape.border import extend_beyond_border
 from spherovem_core.shape.fractal import NO_FIT, Domain, FractalFit, fit_tube_scaling
 from spherovem_core.shape.occupancy import Grid, LabelBox, fill_grid, plan_grid
 from spherovem_core.shape.scales import Scales
@@ -49,7 +49,7 @@ class Layer:
     level
         Where its points lie on the smoothed level, one row a point, in nm.
     everywhere
-        All its points, mirrored ones beyond the volume's border included, where they were before the smoothing.
+        All its points, those beyond the volume's border included, where they were before the smoothing.
     inside
         Which of them lie in the volume.
     """
@@ -85,20 +85,18 @@ def describe_surface(
         smoothings = f"{scales.area_smoothing:.0f} to {scales.curvature_smoothing:.0f} nm"
         return SurfaceDescriptors(note=f"mostly thinner than the smoothing of {smoothings}"), None
 
-    def unsmoothed(fine: Any, coarse: Any) -> float:
-        return float(fine + scales.extrapolation * (fine - coarse))
-
-    area = unsmoothed(sharp.area.sum(), smooth.area.sum())
-    bending = unsmoothed(sharp.integrate(sharp.mean_curvature), smooth.integrate(smooth.mean_curvature))
+    area = scales.extrapolate(sharp.total, smooth.total)
+    bending = scales.extrapolate(
+        sharp.integrate(sharp.mean_curvature), smooth.integrate(smooth.mean_curvature)
+    )
     turning = smooth.integrate(smooth.gaussian_curvature)
     fractal = _fit_fractal(fine, scales, turning, domain)
-    steady, over = smooth, area
+    means = bending / area, turning / area
     if not coarse.inside.all():
-        steady = _away_from_border(smooth, domain, 2 * scales.curvature_smoothing)
-        over = float(steady.area.sum())
-        bending = steady.integrate(steady.mean_curvature)
-        turning = steady.integrate(steady.gaussian_curvature)
-    return _summarise(steady, area, bending / over, turning / over, fractal, scales), coarse
+        smooth = _away_from_border(smooth, domain, 2 * scales.curvature_smoothing)
+        mean, gaussian = smooth.mean_curvature, smooth.gaussian_curvature
+        means = smooth.integrate(mean) / smooth.total, smooth.integrate(gaussian) / smooth.total
+    return _summarise(smooth, area, means, fractal, scales), coarse
 
 
 def make_layer(
@@ -106,7 +104,9 @@ def make_layer(
 ) -> Layer:
     """Find a label's surface at one smoothing."""
     grid = plan_grid(box, spacing_nm, cell_nm, TAIL * smoothing_nm)
-    distance = signed_distance(fill_grid(labels, box, grid), grid, smoothing_nm)
+    occupancy = fill_grid(labels, box, grid)
+    extend_beyond_border(occupancy, box, grid)
+    distance = signed_distance(occupancy, grid, smoothing_nm)
     surface = sample_surface(distance, grid.spacing_nm, grid.centre_of_first_cell(spacing_nm))
     inside = np.ones(len(surface), np.bool_)
     if any(box.cut_low) or any(box.cut_high):
@@ -157,7 +157,7 @@ def _fit_fractal(layer: Layer, scales: Scales, total_curvature: float, domain: D
 
 
 def _summarise(
-    surface: Surface, area: float, mean: float, gaussian: float, fractal: FractalFit, scales: Scales
+    surface: Surface, area: float, means: tuple[float, float], fractal: FractalFit, scales: Scales
 ) -> SurfaceDescriptors:
     bent = np.sqrt(np.maximum(2 * surface.mean_curvature**2 - surface.gaussian_curvature, 0))
     index = shape_index(surface.mean_curvature, surface.gaussian_curvature)
@@ -166,9 +166,9 @@ def _summarise(
     coarsened = scales.coarsened > 1.01
     return SurfaceDescriptors(
         area=area,
-        mean_curvature_mean=mean,
+        mean_curvature_mean=means[0],
         mean_curvature_std=_moments(surface.mean_curvature, surface)[1],
-        gaussian_curvature_mean=gaussian,
+        gaussian_curvature_mean=means[1],
         gaussian_curvature_std=_moments(surface.gaussian_curvature, surface)[1],
         shape_index_mean=index_mean,
         shape_index_std=index_std,
@@ -188,6 +188,5 @@ def shape_index(mean: NDArray[np.float64], gaussian: NDArray[np.float64]) -> NDA
 
 def _moments(values: NDArray[np.float64], surface: Surface) -> tuple[float, float]:
     """Mean and standard deviation over a surface."""
-    total = float(surface.area.sum())
-    mean = surface.integrate(values) / total
-    return mean, float(np.sqrt(surface.integrate((values - mean) ** 2) / total))
+    mean = surface.integrate(values) / surface.total
+    return mean, float(np.sqrt(surface.integrate((values - mean) ** 2) / surface.total))

@@ -70,6 +70,11 @@ class Grid:
         position: NDArray[np.float64] = corner + 0.5 * np.array(self.spacing_nm)
         return position
 
+    def span(self, box: LabelBox, axis: int) -> tuple[int, int]:
+        """First cell of the label's bounding box along an axis, and the first after it."""
+        factor, split, start = self.factors[axis], self.splits[axis], self.start[axis]
+        return (box.low[axis] - start) * split // factor, -((start - box.high[axis]) * split // factor)
+
     @property
     def averaging_variance(self) -> NDArray[np.float64]:
         """Variance, in cells, by which cells that average voxels, or share one, have already smoothed the label."""
@@ -86,7 +91,7 @@ def plan_grid(box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, reach_nm: fl
         Cell side not to exceed; voxels are split into that as long as the grid stays below a few million cells.
     reach_nm
         How far the smoothing reaches: where the volume's border cuts the label, the grid goes on this far
-        beyond, and the label is mirrored there.
+        beyond.
     """
     factors = _triple([max(1, int(cell_nm / side + 1e-6)) for side in spacing_nm])
     splits = _triple([min(MAX_SPLIT, math.ceil(side / cell_nm - 1e-6)) for side in spacing_nm])
@@ -98,8 +103,8 @@ def plan_grid(box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, reach_nm: fl
         splits = (1, 1, 1)
     start, shape, cut_low, cut_high = [], [], box.cut_low, box.cut_high
     for axis, factor in enumerate(factors):
-        mirrored = math.ceil(reach_nm / (factor * spacing_nm[axis])) + RIM
-        before, after = mirrored if cut_low[axis] else RIM, mirrored if cut_high[axis] else RIM
+        beyond = math.ceil(reach_nm / (factor * spacing_nm[axis])) + RIM
+        before, after = beyond if cut_low[axis] else RIM, beyond if cut_high[axis] else RIM
         cells = before + -(-extents[axis] // factor) + after
         # A border of the volume must fall between two cells: begin at the one that cuts the label.
         at_end = cut_high[axis] and not cut_low[axis]
@@ -115,7 +120,7 @@ def fill_grid(labels: ArrayLike, box: LabelBox, grid: Grid) -> NDArray[np.float3
     Returns
     -------
     ndarray of float32
-        0 to 1; mirrored beyond the borders that cut the label, 0 beyond its bounding box elsewhere.
+        0 to 1; 0 beyond its bounding box.
     """
     whole = [cells // split for cells, split in zip(grid.shape, grid.splits, strict=True)]
     occupancy = np.zeros(whole, np.float32)
@@ -140,10 +145,6 @@ def _source_indices(box: LabelBox, grid: Grid, axis: int, cells: int) -> NDArray
     """Row of the bounding box for each voxel row of the grid; -1 where there is none."""
     low, high = box.low[axis], box.high[axis]
     voxel = grid.start[axis] + np.arange(cells * grid.factors[axis])
-    if box.cut_low[axis]:
-        voxel = np.where(voxel < low, 2 * low - 1 - voxel, voxel)
-    if box.cut_high[axis]:
-        voxel = np.where(voxel >= high, 2 * high - 1 - voxel, voxel)
     source: NDArray[np.int64] = np.where((voxel >= low) & (voxel < high), voxel - low, -1)
     return source
 

@@ -53,16 +53,16 @@ class Scales:
     tube: tuple[float, float]
     coarsened: float
 
-    @property
-    def extrapolation(self) -> float:
-        """Weight with which quantities of the area's smoothing move away from those of the curvature's.
+    def extrapolate(self, fine: float, coarse: float) -> float:
+        """Extrapolate what was measured at the smoothings for area and for curvature to no smoothing.
 
         Smoothing rounds edges, which takes off area in proportion to its width: two widths tell what none would
         leave. Where the widths are close the difference is mostly that of curved tips, whose loss grows with the
-        fourth power: there the weight fades out.
+        fourth power: there the extrapolation fades out.
         """
         ratio = self.curvature_smoothing / self.area_smoothing
-        return float(np.clip((ratio - 1.9) / 0.6, 0, 1) / max(ratio - 1, 0.1))
+        weight = np.clip((ratio - 1.9) / 0.6, 0, 1) / max(ratio - 1, 0.1)
+        return float(fine + weight * (fine - coarse))
 
 
 def choose_scales(

@@ -44,6 +44,11 @@ class Surface:
     def __len__(self) -> int:
         return len(self.area)
 
+    @property
+    def total(self) -> float:
+        """Area in nm²."""
+        return float(self.area.sum())
+
     def integrate(self, values: NDArray[np.float64]) -> float:
         """Integral over the surface of a quantity given at its points, in its unit times nm².
 
