@@ -17,6 +17,7 @@ from spherovem_core.spatial import (
     assign_parent_cells,
     default_radii,
     measure_cells,
+    measure_centroids,
     measure_particles,
     nearest_neighbours,
     radial_distribution,
@@ -41,7 +42,7 @@ def space_table(name: Table) -> str:
     return stage_table_path(f"space-{name}")
 
 
-STAGE = Stage("measure_space", 1, (array_path(DISTANCE), *map(space_table, TABLES)))
+STAGE = Stage("measure_space", 2, (array_path(DISTANCE), *map(space_table, TABLES)))
 
 
 @task(**stage_policy(STAGE), tags=["cpu"])
@@ -83,6 +84,9 @@ def _measure_space(
         parameters,
         run.execution,
         **where,
+    )
+    particle_table = measure_centroids(
+        particle_table, cell_labels, writer.stored, spacing, run.execution, origin_nm=origin
     )
     radial = radial_distribution(
         particle_labels, cell_labels, writer.stored, spacing, parameters, run.execution, **where
