@@ -17,7 +17,7 @@ from spherovem_core.registration.affine import (
 )
 
 MIN_SPREAD_PX = 0.05
-REFERENCE_WEIGHT = 1e9
+REFERENCE_WEIGHT = 1e4
 CONTINUITY_WEIGHT = 1e-7
 OUTLIER_SPREADS = (64.0, 32.0, 16.0, 8.0, 4.0, 4.0, 4.0, 4.0)
 
@@ -83,7 +83,8 @@ def solve_links(
         transforms = compose(invert(frame), compose(solution, frame))
         weights = (1.0 + (link_misfit(links, transforms, shape) / (width * spread)) ** 2) ** -2.0
         solution = _solve(centred, weights / spread**2, count, reference)
-    return compose(invert(frame), compose(solution, frame)), weights
+    transforms = compose(invert(frame), compose(solution, frame))
+    return compose(transforms, invert(transforms[reference])), weights
 
 
 def link_misfit(links: Links, transforms: Matrix, shape: Sequence[int]) -> NDArray[np.float64]:
@@ -154,7 +155,7 @@ def _solve(links: Links, weights: NDArray[np.float64], count: int, reference: in
     _add_blocks(banded, links.moving, links.fixed, -weighted)
     np.add.at(right[:, :, 2], links.moving, weights[:, None] * shift)
     np.add.at(right[:, :, 2], links.fixed, -np.einsum("kji,kj->ki", weighted, shift))
-    unit = float(weights.max(initial=1e-12))
+    unit = float(weights.max()) if weights.size else 1.0
     ties = np.broadcast_to(unit * CONTINUITY_WEIGHT * identity, (count - 1, 2, 2))
     before = np.arange(count - 1)
     _add_blocks(banded, before, before, ties)

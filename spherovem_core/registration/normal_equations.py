@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 OUTLIER_SIGMAS = 3.0
 MIN_OVERLAP = 0.05
-TILES = 8
 
 
 @dataclass(frozen=True)
@@ -111,45 +109,17 @@ class PairEquations:
 
     def correlation(self, matrices: Matrix) -> NDArray[np.float64]:
         """Plain correlation of each pair on its overlap, every pixel with the same weight."""
-        warped = self._visit(matrices)
+        warped = self.visit(matrices)
         self.space.weights.fill_(1.0)
         self._residual(warped)
         self._place = None
         return self.similarity
 
-    def scatter(self, matrices: Matrix) -> NDArray[np.float64]:
-        """Scatter matrix of the gradient over 8 x 8 tiles of the slice, (B, 6, 6).
+    def visit(self, matrices: Matrix) -> Tensor:
+        """Warp the moving slices, unless the last evaluation was within a hundredth of a pixel of there.
 
-        The fit's uncertainty rests on it: residuals of neighbouring pixels depend on each other, those
-        of different tiles hardly (the cluster-robust estimate of White 1984).
+        Leaves the weighted residual in the workspace's `b`.
         """
-        self._visit(matrices)
-        weighted = self.space.b
-        rows, columns = (np.linspace(0, n, TILES + 1).astype(int) for n in self.shape)
-        scatter = np.zeros((len(self.fixed), 6, 6))
-        for top, bottom in pairwise(rows):
-            for left, right in pairwise(columns):
-                tile = (slice(None), slice(top, bottom), slice(left, right))
-                sums = self._tile_gradient(weighted[tile], tile)
-                scatter += sums[:, :, None] * sums[:, None, :]
-        return scatter
-
-    def _tile_gradient(self, weighted: Tensor, tile: tuple[slice, slice, slice]) -> NDArray[np.float64]:
-        """Gradient that one tile contributes, (B, 6)."""
-        half = (max(self.shape) - 1) / 2.0
-        y, x = (
-            (np.arange(s.start, s.stop) - (n - 1) / 2.0) / half
-            for s, n in zip(tile[1:], self.shape, strict=True)
-        )
-        sums = []
-        for gradient in (self.space.grad_y, self.space.grad_x):
-            product = weighted * gradient[tile]
-            down, along = product.sum(2).double().cpu().numpy(), product.sum(1).double().cpu().numpy()
-            sums += [down @ y, along @ x, down.sum(1)]
-        return np.stack(sums, -1)
-
-    def _visit(self, matrices: Matrix) -> Tensor:
-        """Evaluate there, unless the last evaluation was within a hundredth of a pixel of it; the warped slices."""
         if self._place is None or rms_displacement(self._place - matrices, self.shape).max() > 0.01:
             self.evaluate(matrices)
         return self._warped

@@ -18,10 +18,11 @@ from spherovem_core.registration.affine import (
 )
 from spherovem_core.registration.normal_equations import Normal, PairEquations, Workspace
 from spherovem_core.registration.pyramid import Level, build_pyramid
-from spherovem_core.registration.refinement import MODEL_BASES, refine
+from spherovem_core.registration.refinement import refine
 from spherovem_core.registration.start import estimate_start
 from spherovem_core.registration.strain_prior import StrainPrior
 from spherovem_core.registration.threads import intraop_threads
+from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
 
 START_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
@@ -164,7 +165,9 @@ def _judge(
     parameters: RegistrationParameters,
 ) -> list[PairResult]:
     """Measure every pair of a batch at its final map and give the verdicts."""
-    covariances, conditions = _covariances(equations, to_level(matrices, factor), normal, parameters.model)
+    covariances, conditions = motion_covariances(
+        equations, to_level(matrices, factor), normal, parameters.model
+    )
     after = equations.correlation(to_level(matrices, factor))
     overlap = equations.overlap
     before = equations.initial_correlation()
@@ -172,7 +175,7 @@ def _judge(
     results = []
     for b, matrix in enumerate(matrices):
         covariance = covariances[b] * factor**2
-        uncertainty = _rms_displacement(covariance, shape)
+        uncertainty = rms_of_covariance(covariance, shape)
         reason = _objection(matrix, float(after[b]), float(overlap[b]), uncertainty, shape, parameters)
         results.append(
             PairResult(
@@ -189,27 +192,6 @@ def _judge(
             )
         )
     return results
-
-
-def _covariances(
-    equations: PairEquations, matrices: Matrix, normal: Normal, model: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Covariance of each pair's motion within the model, and the condition of its normal equations."""
-    basis = MODEL_BASES[model]
-    hessian = basis.T @ normal.hessian @ basis
-    scatter = basis.T @ equations.scatter(matrices) @ basis
-    values = np.linalg.eigvalsh(hessian)
-    conditions = values[:, -1] / np.maximum(values[:, 0], 1e-300)
-    inverse = np.linalg.pinv(hessian, rcond=1e-9, hermitian=True)
-    return basis @ inverse @ scatter @ inverse @ basis.T, conditions
-
-
-def _rms_displacement(covariance: NDArray[np.float64], shape: tuple[int, int]) -> float:
-    """Root mean square displacement over a slice of a motion with this covariance."""
-    half = (max(shape) - 1) / 2.0
-    spread = (np.asarray(shape, dtype=np.float64) ** 2 - 1.0) / 12.0 / half**2
-    weights = np.tile([*spread, 1.0], 2)
-    return float(np.sqrt(np.maximum(weights @ np.diag(covariance), 0.0)))
 
 
 def _objection(

@@ -242,6 +242,14 @@ def test_no_good_slice_is_an_error_with_a_remedy(stack: Stack) -> None:
         align(stack, bad_slices=range(12))
 
 
+def test_a_stack_where_nothing_matches_stays_as_it_is_and_says_so() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (5, 90, 110)).astype(np.uint8)
+    alignment = estimate_alignment(noise, RegistrationParameters(), Execution())
+    np.testing.assert_allclose(alignment.transforms, np.repeat(np.eye(2, 3)[None], 5, 0), atol=1e-9)
+    assert list(alignment.table["trusted"]) == [True, False, False, False, False]
+    assert (alignment.table["reason"][1:] != "").all()
+
+
 def test_residual_knows_a_common_map_and_a_step() -> None:
     shape, count = (50, 80), 21
     rng = np.random.default_rng(1)

@@ -1,0 +1,88 @@
+"""How uncertain a fitted motion is, from the scatter of what parts of the slice say."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.normal_equations import Normal, PairEquations
+from spherovem_core.registration.refinement import MODEL_BASES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TILES = 8
+
+
+def motion_covariances(
+    equations: PairEquations, matrices: Matrix, normal: Normal, model: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Covariance of each pair's motion within the model, and the condition of its normal equations.
+
+    The estimate is the cluster-robust one (White 1984): residuals of neighbouring pixels depend on each other,
+    those of different tiles of the slice hardly. It holds noise and tissue that moves by itself, but not a
+    change that all tiles have in common.
+
+    Parameters
+    ----------
+    equations : PairEquations
+        At the finest resolution.
+    matrices : (B, 2, 3) ndarray
+        Where the refinement ended.
+    normal : Normal
+        Normal equations there.
+    model
+        Key of `MODEL_BASES`.
+
+    Returns
+    -------
+    covariances : (B, 6, 6) ndarray
+        In pixels² of that resolution.
+    conditions : (B,) ndarray
+    """
+    basis = MODEL_BASES[model]
+    hessian = basis.T @ normal.hessian @ basis
+    scatter = basis.T @ _scatter(equations, matrices) @ basis
+    values = np.linalg.eigvalsh(hessian)
+    conditions = values[:, -1] / np.maximum(values[:, 0], 1e-300)
+    inverse = np.linalg.pinv(hessian, rcond=1e-9, hermitian=True)
+    return basis @ inverse @ scatter @ inverse @ basis.T, conditions
+
+
+def rms_of_covariance(covariance: NDArray[np.float64], shape: tuple[int, int]) -> float:
+    """Root mean square displacement over a slice of a motion with this covariance, in pixels."""
+    half = (max(shape) - 1) / 2.0
+    spread = (np.asarray(shape, dtype=np.float64) ** 2 - 1.0) / 12.0 / half**2
+    weights = np.tile([*spread, 1.0], 2)
+    return float(np.sqrt(np.maximum(weights @ np.diag(covariance), 0.0)))
+
+
+def _scatter(equations: PairEquations, matrices: Matrix) -> NDArray[np.float64]:
+    """Sum over 8 x 8 tiles of the outer product of the gradient that each contributes, (B, 6, 6)."""
+    equations.visit(matrices)
+    rows, columns = (np.linspace(0, n, TILES + 1).astype(int) for n in equations.shape)
+    scatter = np.zeros((len(matrices), 6, 6))
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            sums = _tile_gradient(equations, slice(top, bottom), slice(left, right))
+            scatter += sums[:, :, None] * sums[:, None, :]
+    return scatter
+
+
+def _tile_gradient(equations: PairEquations, rows: slice, columns: slice) -> NDArray[np.float64]:
+    half = (max(equations.shape) - 1) / 2.0
+    y, x = (
+        (np.arange(s.start, s.stop) - (n - 1) / 2.0) / half
+        for s, n in zip((rows, columns), equations.shape, strict=True)
+    )
+    residual = equations.space.b[:, rows, columns]
+    sums = []
+    for gradient in (equations.space.grad_y, equations.space.grad_x):
+        product: Tensor = residual * gradient[:, rows, columns]
+        down, along = (product.sum(axis).double().cpu().numpy() for axis in (2, 1))
+        sums += [down @ y, along @ x, down.sum(1)]
+    return np.stack(sums, -1)

@@ -1,0 +1,83 @@
+"""Registration of real slices with known motion put on them; skipped where the data are absent."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration import estimate_alignment, measure_misplacement, register_pair
+from spherovem_core.registration.affine import (
+    compose,
+    invert,
+    rms_displacement,
+    rotation_matrix,
+    shift_matrix,
+    slice_centre,
+)
+
+MARGIN = 20
+
+
+@pytest.fixture(scope="module")
+def fibsem(shared_data: Path) -> NDArray[np.uint8]:
+    paths = sorted((shared_data / "fibsem_drosophila" / "slices").glob("*.tif"))[:30]
+    return np.stack([tifffile.imread(path) for path in paths])
+
+
+def jittered(volume: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Move each slice by a random affine map about 3 px large."""
+    rng = np.random.default_rng(seed)
+    shape = volume.shape[1] - 2 * MARGIN, volume.shape[2] - 2 * MARGIN
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    centre = slice_centre(shape)
+    slices, truth = [], []
+    for image in volume:
+        linear = np.eye(2) + rng.normal(0.0, 0.003, (2, 2))
+        about = np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
+        shift = shift_matrix(*rng.normal(0.0, 3.0, 2))
+        truth.append(compose(rotation_matrix(float(rng.normal(0.0, 0.3)), shape), compose(shift, about)))
+        where = [row[0] * y + row[1] * x + row[2] + MARGIN for row in invert(truth[-1])]
+        moved = ndimage.map_coordinates(image.astype(np.float64), where, order=5, mode="mirror")
+        slices.append(np.clip(np.rint(moved), 0, 255).astype(np.uint8))
+    return np.stack(slices), np.stack(truth)
+
+
+def test_motion_put_on_one_slice_is_recovered_exactly(fibsem: NDArray[np.uint8]) -> None:
+    slices, truth = jittered(np.repeat(fibsem[:1], 8, axis=0), seed=1)
+    errors = [
+        float(
+            rms_displacement(
+                register_pair(slices[z], slices[z + 1]).matrix - compose(truth[z + 1], invert(truth[z])),
+                slices.shape[1:],
+            )
+        )
+        for z in range(7)
+    ]
+    assert np.median(errors) < 0.05
+
+
+def test_jitter_put_on_a_real_stack_is_taken_out(fibsem: NDArray[np.uint8]) -> None:
+    slices, truth = jittered(fibsem, seed=2)
+    alignment = estimate_alignment(slices, RegistrationParameters(), Execution())
+    found = measure_misplacement(alignment.transforms, truth, slices.shape[1:])
+    assert alignment.table["trusted"].all()
+    # The stack as published moves by 0.5 px from slice to slice by itself, which counts as error here.
+    assert found.jitter_px < 0.2
+    assert found.step_px < 0.5
+
+
+def test_serial_sections_with_changing_contrast_are_matched(shared_data: Path) -> None:
+    paths = sorted((shared_data / "sstem_vnc").rglob("*.tif"))[:4]
+    sections = [tifffile.imread(path) for path in paths]
+    for fixed, moving in itertools.pairwise(sections):
+        there, back = register_pair(fixed, moving), register_pair(moving, fixed)
+        assert there.trusted
+        # 50 nm of tissue between sections: the two directions agree to a fraction of what they are unsure of.
+        loop = float(rms_displacement(compose(back.matrix, there.matrix) - np.eye(2, 3), fixed.shape))
+        assert loop < max(there.uncertainty_px, 0.5)
