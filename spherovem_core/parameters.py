@@ -386,10 +386,11 @@ class SpatialParameters(StageParameters):
         default=0.25, gt=0.0, le=100.0, description="Width of the distance bins of the radial distribution."
     )
     min_parent_share: float = Field(
-        default=0.0,
+        default=0.5,
         ge=0.0,
         le=1.0,
-        description="Share of a particle or nucleus that must lie in a cell for the cell to be its parent.",
+        description="Share of a particle or nucleus that must lie in a cell for the cell to be its parent; "
+        "0.5 asks for the larger part of it.",
     )
     ripley_max_um: float = Field(
         default=0.0,
