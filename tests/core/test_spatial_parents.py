@@ -64,17 +64,17 @@ def particle_scene() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def expected_particles(
-    particles: np.ndarray, cells: np.ndarray, nuclei: np.ndarray, distance: np.ndarray
+    particles: np.ndarray, cells: np.ndarray, nuclei: np.ndarray, distance: np.ndarray, min_share: float
 ) -> pd.DataFrame:
     rows = []
     for label in np.unique(particles[particles > 0]):
         place = tuple(np.minimum(np.argwhere(particles == label) // 2, np.array(cells.shape) - 1).T)
         inside = cells[place]
         counts = np.bincount(inside[inside > 0])
-        parent = int(counts.argmax()) if len(counts) else 0
+        share = counts.max() / len(inside) if len(counts) else 0.0
+        parent = int(counts.argmax()) if len(counts) and share >= min_share else 0
         own = distance[place][inside == parent] if parent else np.array([np.nan])
         mean = own.mean() if np.isfinite(own).all() else np.nan
-        share = counts.max() / len(inside) if len(counts) else 0.0
         rows.append((label, parent, share, mean, own.min(), (nuclei[place] > 0).mean() > 0.5))
     names = [
         "label",
@@ -87,17 +87,18 @@ def expected_particles(
     return pd.DataFrame(rows, columns=names)
 
 
-def test_particles_equal_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("min_share", [0.0, 0.5])
+def test_particles_equal_brute_force(monkeypatch: pytest.MonkeyPatch, min_share: float) -> None:
     monkeypatch.setattr(grids, "BLOCK_EDGE", 8)
     scene = particle_scene()
-    expected = expected_particles(*scene)
+    expected = expected_particles(*scene, min_share)
     table = pd.DataFrame({"label": expected["label"].to_numpy(np.uint32)[::-1], "volume_um3": 1.0})
     with ThreadPoolExecutor(2) as pool:
         found = measure_particles(
             scene[0],
             table,
             *scene[1:],
-            SpatialParameters(),
+            SpatialParameters(min_parent_share=min_share),
             Execution(executor=pool, workers=2),
             factors=(2, 2, 2),
         )
