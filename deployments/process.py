@@ -84,7 +84,10 @@ def chosen_acquisition(command: "Process", settings: Settings) -> Acquisition:
 
 
 def run_flow(acquisition: Acquisition, parameters: PipelineParameters, execution: ExecutionSettings) -> None:
-    """Run the parent flow in this process."""
+    """Run the parent flow in this process; what can be found wrong beforehand is found before Prefect starts."""
+    from flows.preflight import check_before_start
+
+    check_before_start(acquisition, parameters, execution)
     logger.info(
         "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name
     )

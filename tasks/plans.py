@@ -105,7 +105,7 @@ def results_folder(arguments: Arguments) -> Path:
     """Results folder of the acquisition that a task's arguments belong to."""
     for value in arguments.values():
         if isinstance(value, Acquisition):
-            return value.folder
+            return value.folder.absolute()
     for reference in _references(arguments):
         return Path(reference.store)
     raise TypeError(f"none of the arguments {sorted(arguments)} is an acquisition or a reference")

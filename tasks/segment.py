@@ -23,23 +23,30 @@ from tasks.plans import Arguments, Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
-OF_FLOWS = frozenset({"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "block_voxels"})
-OF_MASKS = frozenset(SegmentationParameters.model_fields) - OF_FLOWS - {"network"} | {"block_voxels"}
+FLOWS_ALONE = frozenset({"flow_spacing_nm", "normalise_percentiles", "tile_overlap"})
+MASKS_ALONE = frozenset(
+    {
+        "mask_spacing_nm",
+        "probability_threshold",
+        "flow_error_threshold",
+        "flow_smoothing",
+        "min_diameter_um",
+        "block_halo_voxels",
+    }
+)
+"""Parameters that only one of the two steps looks at; any other counts for both. The network counts by its content."""
 
 
 def _flows_fingerprint(arguments: Arguments) -> dict[str, Any]:
-    """The network counts by its content; what only the masks need does not count."""
     parameters: SegmentationParameters = arguments["parameters"]
-    own = parameters.model_dump(mode="json", include=set(OF_FLOWS))
+    own = parameters.model_dump(mode="json", exclude={"network", *MASKS_ALONE})
     return {"kind": arguments["kind"], "network": arguments["network_digest"], "parameters": own}
 
 
 def _masks_fingerprint(arguments: Arguments) -> dict[str, Any]:
     parameters: SegmentationParameters = arguments["parameters"]
-    return {
-        "kind": arguments["kind"],
-        "parameters": parameters.model_dump(mode="json", include=set(OF_MASKS)),
-    }
+    own = parameters.model_dump(mode="json", exclude={"network", *FLOWS_ALONE})
+    return {"kind": arguments["kind"], "parameters": own}
 
 
 FLOWS = Stage("predict_flows", 1, (array_path("flows/{kind}"),), _flows_fingerprint, uses_gpu=True)
