@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from spherovem_core.errors import IncompleteArtifactError, StoreNotWritableError
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
-from spherovem_core.references import ArtifactRef
+from spherovem_core.references import ArtifactRef, canonical_json
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import (
     ArraySpec,
@@ -96,7 +96,7 @@ class StageRun:
     def __post_init__(self) -> None:
         self.layout: Layout = self.plan.layout
         self.digest = self.plan.digest
-        self._upstream: list[dict[str, Any]] = []
+        self._upstream: dict[str, dict[str, Any]] = {}
         self._provisional: list[Path] = []
 
     def open(self, reference: ArtifactRef, level: int = 0) -> StoredArray:
@@ -174,10 +174,14 @@ class StageRun:
             self.recorder.elapsed_s,
             self.recorder.peak_memory_bytes,
         )
-        return [*self._upstream, entry]
+        return [*self._upstream.values(), entry]
 
     def _inherit(self, entries: Sequence[dict[str, Any]]) -> None:
-        self._upstream += [entry for entry in entries if entry not in self._upstream]
+        """Take over entries of inputs; of one run of a stage, whose outputs were written one by one, the last counts."""
+        for entry in entries:
+            known = self._upstream.get(_run_of(entry))
+            if known is None or entry["seconds"] > known["seconds"]:
+                self._upstream[_run_of(entry)] = entry
 
 
 def array_spec(
@@ -226,6 +230,10 @@ def _clear_disk_errors(plan: StagePlan) -> Iterator[None]:
             f"{plan.stage.name} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
             "kept: free or add disk space and run the acquisition again to go on from there"
         ) from error
+
+
+def _run_of(entry: Mapping[str, Any]) -> str:
+    return canonical_json({name: entry[name] for name in ("stage", "version", "parameters", "inputs")})
 
 
 def _jsonable(value: Any) -> Any:

@@ -24,7 +24,7 @@ from spherovem_core.errors import (
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import StageParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.store import Layout, open_array
+from spherovem_core.store import Layout, open_array, table_history
 from tasks.plans import Stage
 from tasks.policies import bound, stage_policy
 from tasks.stage import StageRun, run_stage
@@ -189,6 +189,24 @@ def test_history_names_every_stage_that_led_to_an_array(acquisition: Acquisition
     assert entries[1]["inputs"] == [open_array(Layout(acquisition.folder), "raw").digest]
     assert entries[1]["peak_memory_bytes"] > 0
     json.dumps(entries)
+
+
+def test_history_counts_a_run_once_whatever_it_wrote(acquisition: Acquisition) -> None:
+    _, done = two_stages(acquisition)
+    raw = FIRST.plan({"acquisition": acquisition, "parameters": ONE})
+    reference = raw.find()
+    assert reference is not None
+    third = Stage("third", 1, ("tables/stages/third.parquet",))
+
+    def compute(run: StageRun, image: ArtifactRef, other: ArtifactRef) -> None:
+        run.open(image)
+        run.open(other)
+        run.table(FIRST.outputs[1], reference.digest)
+        run.write_table(third.outputs[0], pd.DataFrame({"z": [0]}))
+
+    run_stage(third, {"image": reference, "other": done}, compute)
+    entries = table_history(Layout(acquisition.folder), third.outputs[0])
+    assert [entry["stage"] for entry in entries] == ["first", "second", "third"]
 
 
 def device_out_of_memory() -> Exception:
