@@ -317,7 +317,7 @@ class NanoparticleParameters(StageParameters):
         description="EM ends when the mean log-likelihood rises by less than this.",
     )
     smoothing_nm: float = Field(
-        default=30.0,
+        default=25.0,
         ge=0.0,
         le=1000.0,
         description="Gaussian smoothing of the evidence before the threshold.",
@@ -329,10 +329,10 @@ class NanoparticleParameters(StageParameters):
         description="Voxels with a higher posterior, after smoothing, are nanoparticle.",
     )
     edge_reach_nm: float = Field(
-        default=80.0,
+        default=40.0,
         ge=0.0,
         le=1000.0,
-        description="How far from what was found an outline is redrawn where the contrast is edge_share; 0 keeps the outline.",
+        description="How far from what was found (a pixel at least) outlines are redrawn to edge_share; 0 leaves them.",
     )
     edge_share: float = Field(
         default=0.5,

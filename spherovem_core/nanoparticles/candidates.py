@@ -10,16 +10,18 @@ CELL_EDGES: NDArray[np.float64] = np.arange(-8 * 32, 56 * 32 + 1) / 32
 LEVEL_EDGES: NDArray[np.float64] = np.unique(
     np.round(np.concatenate([np.arange(0.5, 6.0, 0.125), np.geomspace(6.0, 50.0, 20)]) * 32) / 32
 )
-CELL_LEVELS: NDArray[np.uint8] = np.searchsorted(LEVEL_EDGES, CELL_EDGES[:-1], side="right").astype(np.uint8)
 
 # Fewer bright cells than this, in a whole stack, are dust.
 _MIN_CELLS = 8
-# The tail is extrapolated from the cells above a point and above a point this much lower.
+# The tail is extrapolated from the cells in two intervals of this width.
 _STEP_GRADES = 6
 _MIN_TAIL = 25
 # Confidence in the tail, and in the excess over it: the clearest of several hundred is taken.
 _SIGMAS = 3.0
 _MIN_LOG_RATIO = 12.0
+# See `_clear_of_tail`.
+_CLEAR = 50.0
+_KEPT = (0.7, 0.9)
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,13 @@ class CandidateLevel:
 
     Attributes
     ----------
-    level
-        Cells of this level and above are candidates; `len(LEVEL_EDGES) + 1` where there is none.
     contrast
-        Cell mean at that level, in units of the slice's contrast; infinite where there is none.
+        Cells of this mean and above are candidates, in units of the contrast; infinite where there is none.
     cells, explained
         Cells found where the excess over the background's tail is clearest, and how many of them that tail
         explains at most.
     """
 
-    level: int
     contrast: float
     cells: int
     explained: float
@@ -48,16 +47,15 @@ class CandidateLevel:
         return bool(np.isfinite(self.contrast))
 
 
-def find_candidates(counts: NDArray[np.int64], min_excess: float) -> CandidateLevel:
+def find_candidates(counts: NDArray[np.floating | np.integer], min_excess: float) -> CandidateLevel:
     """Find where bright cells outnumber what the background's tail explains.
 
     Tissue averaged over a cell has a tail that falls at least as fast as an exponential: its density is
-    log-concave (noise is nearly Gaussian, and a smooth spread of stains adds to it), and so is then its survival
-    function S. From any two points s < t of the tail, S(u) <= S(t) (S(t) / S(s)) ** ((u - t) / (t - s))
-    follows for u > t. Nanoparticles are a second population that breaks this bound. The pair of t and u with the
+    log-concave (noise is nearly Gaussian, and a smooth spread of stains adds to it). From the counts in two adjacent
+    intervals before any point t of the tail follows then how many cells there can be at most above any u > t: the
+    geometric series. Nanoparticles are a second population that breaks this bound. The pair of t and u with the
     highest Poisson log-likelihood ratio of the cells found above u to those explained is taken; candidates
-    begin where cells outnumber the explained ones by `min_excess`: a lower level would take the brightest tissue
-    out of the background.
+    begin beyond the knee of log S between the two.
 
     A stack whose tissue itself has a bright class apart from the rest (a rare bright organelle) breaks the bound
     too: intensities alone cannot tell it from nanoparticles.
@@ -71,9 +69,9 @@ def find_candidates(counts: NDArray[np.int64], min_excess: float) -> CandidateLe
     """
     survival = np.cumsum(counts[::-1])[::-1].astype(np.float64)
     median = int(np.searchsorted(-survival, -0.5 * survival[0]))
-    best = (_MIN_LOG_RATIO, 0, 0.0, 0)
+    best = (_MIN_LOG_RATIO, 0, 0.0, 0, 0)
     for t in range(median + _STEP_GRADES, len(counts)):
-        if survival[t] < _MIN_TAIL:
+        if survival[t - _STEP_GRADES] - survival[t] < _MIN_TAIL:
             break
         explained = _extrapolate(survival, t)
         found = survival[t:]
@@ -83,20 +81,43 @@ def find_candidates(counts: NDArray[np.int64], min_excess: float) -> CandidateLe
         )
         u = int(ratio.argmax())
         if ratio[u] > best[0]:
-            best = (float(ratio[u]), int(found[u]), float(explained[u]), t)
-    _, cells, explained_cells, start = best
+            best = (float(ratio[u]), round(found[u]), float(explained[u]), t, t + u)
+    _, cells, explained_cells, start, found_at = best
     if not cells:
-        return CandidateLevel(len(LEVEL_EDGES) + 1, np.inf, 0, 0.0)
-    unexplained = survival[start:] >= min_excess * _extrapolate(survival, start)
-    contrast = CELL_EDGES[start + int(unexplained.argmax())]
-    level = int(np.searchsorted(LEVEL_EDGES, contrast, side="left"))
-    return CandidateLevel(level + 1, float(contrast), cells, explained_cells)
+        return CandidateLevel(np.inf, 0, 0.0)
+    contrast = float(CELL_EDGES[_clear_of_tail(survival, _knee(survival, start, found_at))])
+    return CandidateLevel(contrast, cells, explained_cells)
+
+
+def _knee(survival: NDArray[np.float64], start: int, stop: int) -> int:
+    """Where the logarithm of the survival function lies deepest under its chord: one tail ends, another begins."""
+    log = np.log(survival[start : stop + 1])
+    return start + int((np.linspace(log[0], log[-1], len(log)) - log).argmax())
+
+
+def _clear_of_tail(survival: NDArray[np.float64], knee: int) -> int:
+    """Grade from which on hardly any cell is background, and most bright cells are still above.
+
+    The brightest tissue must not be taken out of the background, or its tail passes for nanoparticle: the
+    background's own part of the tail, what it has more than at the knee, is extrapolated until the cells outnumber it
+    fiftyfold. Of the bright population, the dimmest tenth at least and three tenths at most are left out: these are
+    cells on the edge of particles, which the halo of brighter ones covers.
+    """
+    bright = survival[knee]
+    last = int(np.flatnonzero(survival[:knee] >= 2 * bright)[-1])
+    tail = survival[[last - _STEP_GRADES, last]] - bright
+    explained = tail[1] * (tail[1] / tail[0]) ** (np.arange(len(survival) - last) / _STEP_GRADES)
+    rare = last + int(np.argmax(survival[last:] >= _CLEAR * explained))
+    most, least = (int(np.flatnonzero(survival >= share * bright)[-1]) for share in _KEPT)
+    return max(knee, least, min(rare, most))
 
 
 def _extrapolate(survival: NDArray[np.float64], t: int) -> NDArray[np.float64]:
-    """Most cells that a log-concave tail can have above t, t + 1, ..., given that both counts are random."""
-    here, before = survival[t], survival[t - _STEP_GRADES]
-    spread = np.sqrt(1 / here - 1 / before)
-    slope = min(0.0, np.log(here / before) + _SIGMAS * spread) / _STEP_GRADES
-    level = here + _SIGMAS * np.sqrt(here)
-    return np.asarray(level * np.exp(slope * np.arange(len(survival) - t)) + 1e-9)
+    """Most cells that a log-concave tail can have above t, t + 1, ..., given that counts are random."""
+    before = survival[t - 2 * _STEP_GRADES] - survival[t - _STEP_GRADES]
+    here = survival[t - _STEP_GRADES] - survival[t]
+    fall = np.log(here / before) + _SIGMAS * np.sqrt(1 / here + 1 / before)
+    rate = np.exp(min(fall, -1e-9) / _STEP_GRADES)
+    # The last grade before t, and the geometric series from t on.
+    level = (here + _SIGMAS * np.sqrt(here)) * (1 - rate) / (1 - rate**_STEP_GRADES) * rate**_STEP_GRADES
+    return np.asarray(level / (1 - rate) * rate ** np.arange(len(survival) - t) + 1e-9)

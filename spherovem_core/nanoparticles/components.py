@@ -1,5 +1,6 @@
 """Connected components of a volume labelled slab by slab: measured in each slab, merged across slabs exactly."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,69 +55,71 @@ def concatenate(parts: list[Measures]) -> Measures:
 
 
 @njit(cache=True, nogil=True)
-def _measure(labels, posterior, units, image, origin, height, width, sums, boxes):  # type: ignore[no-untyped-def]
-    for k in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            for i in range(labels.shape[2]):
-                label = labels[k, j, i]
-                if label == 0:
-                    continue
-                n = label - 1
-                z, y, x = k + origin[0], j + origin[1], i + origin[2]
-                row, box = sums[n], boxes[n]
-                if row[1] == 0:
-                    row[0] = (z * height + y) * width + x
-                    box[0], box[1], box[2], box[3], box[4], box[5] = z, y, x, z + 1, y + 1, x + 1
-                row[1] += 1
-                row[2] += z
-                row[3] += y
-                row[4] += x
-                row[5] += units[posterior[k, j, i]]
-                row[6] += image[k, j, i]
-                box[1], box[2] = min(box[1], y), min(box[2], x)
-                box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
+def _measure(labels, posterior, units, image, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+    for j in range(labels.shape[0]):
+        for i in range(labels.shape[1]):
+            label = labels[j, i]
+            if label == 0:
+                continue
+            y, x = j + origin_y, i + origin_x
+            row, box = sums[label - 1], boxes[label - 1]
+            if row[1] == 0:
+                row[0] = (z * height + y) * width + x
+                box[0], box[1], box[2], box[3], box[4], box[5] = z, y, x, z + 1, y + 1, x + 1
+            row[1] += 1
+            row[2] += z
+            row[3] += y
+            row[4] += x
+            row[5] += units[posterior[j, i]]
+            row[6] += image[j, i]
+            box[1], box[2] = min(box[1], y), min(box[2], x)
+            box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
 
 
 def measure(
-    labels: NDArray[Any],
-    count: int,
+    labels: NDArray[np.uint32],
     posterior: NDArray[np.float16],
-    image: NDArray[Any],
+    images: Iterable[NDArray[Any]],
     origin: tuple[int, int, int],
     shape: tuple[int, ...],
 ) -> Measures:
-    """Measure the components 1 to `count` of a block.
+    """Measure the components of a block, numbered from 1.
 
     Parameters
     ----------
-    labels, posterior, image : (Z, Y, X) ndarray
+    labels, posterior : (Z, Y, X) ndarray
         The block.
+    images
+        Its Z slices of the image.
     origin
         Of the block in the volume.
     shape
         Of the volume.
     """
+    count = int(labels.max(initial=0))
     sums, boxes = np.zeros((count, 7), np.int64), np.zeros((count, 6), np.int64)
-    bits = np.ascontiguousarray(posterior, np.float16).view(np.uint16)
-    _measure(labels, bits, _POSTERIOR_TABLE, image, np.array(origin), shape[1], shape[2], sums, boxes)
+    z, y, x = origin
+    for k, (plane, chances, image) in enumerate(zip(labels, posterior, images, strict=True)):
+        bits = np.ascontiguousarray(chances, np.float16).view(np.uint16)
+        _measure(plane, bits, _POSTERIOR_TABLE, image, z + k, y, x, shape[1], shape[2], sums, boxes)
     return Measures(sums, boxes)
 
 
 @dataclass(frozen=True)
-class Plane:
+class VoxelsOfSlice:
     """Labelled voxels of one slice: places in C order of the slice, rising, and their labels."""
 
     places: NDArray[np.int64]
     labels: NDArray[np.int64]
 
 
-def plane_of(labels: NDArray[Any]) -> Plane:
+def voxels_of(labels: NDArray[Any]) -> VoxelsOfSlice:
     """Keep the labelled voxels of a slice (Y, X)."""
     places = np.flatnonzero(labels)
-    return Plane(places, labels.ravel()[places].astype(np.int64))
+    return VoxelsOfSlice(places, labels.ravel()[places].astype(np.int64))
 
 
-def touching_pairs(upper: Plane, lower: Plane, height: int, width: int) -> NDArray[np.int64]:
+def touching_pairs(upper: VoxelsOfSlice, lower: VoxelsOfSlice, height: int, width: int) -> NDArray[np.int64]:
     """Pairs (N, 2) of labels of two adjacent slices whose voxels share a face, an edge or a corner."""
     y, x = np.divmod(upper.places, width)
     found = []

@@ -3,6 +3,7 @@
 The kernels are numba functions that release the GIL; they have no GPU counterpart and run on the CPU.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -33,62 +34,58 @@ def count_levels(image: NDArray[Any], levels: int) -> NDArray[np.int64]:
     return np.asarray(counts.sum(axis=0, dtype=np.int64))
 
 
+def count_tiles(image: NDArray[Any], levels: int, across: int) -> NDArray[np.int64]:
+    """Count the voxels of each of `across` squared tiles of a slice (Y, X) at each intensity; (tiles, levels)."""
+    rows, columns = (np.linspace(0, n, across + 1).astype(int) for n in image.shape)
+    return np.stack(
+        [
+            count_levels(image[y0:y1, x0:x1], levels)
+            for y0, y1 in itertools.pairwise(rows)
+            for x0, x1 in itertools.pairwise(columns)
+        ]
+    )
+
+
 @njit(cache=True, nogil=True)
-def _grade(image, side, centre, scale, first, per_unit, level_of, grades, levels):  # type: ignore[no-untyped-def]
+def _cells(image, side, unit, means):  # type: ignore[no-untyped-def]
     rows, columns = image.shape
     sums = np.empty(columns, np.uint32)
-    for j in range(levels.shape[0]):
+    for j in range(means.shape[0]):
         sums[:] = 0
         stop = min((j + 1) * side, rows)
         for y in range(j * side, stop):
+            row = image[y]
             for x in range(columns):
-                sums[x] += image[y, x]
+                sums[x] += row[x]
         height = stop - j * side
-        for i in range(levels.shape[1]):
+        for i in range(means.shape[1]):
             last = min((i + 1) * side, columns)
             total = 0.0
             for x in range(i * side, last):
                 total += sums[x]
-            mean = total / (height * (last - i * side))
-            grade = int(((mean - centre) / scale - first) * per_unit)
-            grade = min(max(grade, 0), grades.size - 1)
-            grades[grade] += 1
-            levels[j, i] = level_of[grade]
+            means[j, i] = int(unit * total / (height * (last - i * side)))
 
 
-def grade_cells(
-    image: NDArray[Any],
-    side: int,
-    centre: float,
-    scale: float,
-    edges: NDArray[np.float64],
-    level_of: NDArray[np.uint8],
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Average a slice over squares and grade the means.
+def cell_means(image: NDArray[Any], side: int) -> NDArray[np.uint16]:
+    """Average a slice over squares of `side` voxels; those at the far borders may be smaller.
 
     Parameters
     ----------
     image : (Y, X) ndarray of uint8 or uint16
-    side
-        Side of a square in voxels; those at the far borders may be smaller.
-    centre, scale
-        A mean m has the value (m - centre) / scale.
-    edges : (grades + 1,) ndarray
-        Equidistant edges of the grades; values beyond them fall into the first and the last.
-    level_of : (grades,) ndarray
-        Level of each grade.
 
     Returns
     -------
-    counts : (grades,) ndarray
-        Squares of each grade.
-    levels : (Y / side, X / side) ndarray
-        Level of each square.
+    (Y / side, X / side) ndarray of uint16
+        Means in units of `mean_unit(image.dtype)`, rounded down.
     """
-    counts = np.zeros(len(edges) - 1, np.int64)
-    levels = np.empty([-(-n // side) for n in image.shape], np.uint8)
-    _grade(image, side, centre, scale, edges[0], 1 / (edges[1] - edges[0]), level_of, counts, levels)
-    return counts, levels
+    means = np.empty([-(-n // side) for n in image.shape], np.uint16)
+    _cells(image, side, 1 / mean_unit(image.dtype), means)
+    return means
+
+
+def mean_unit(dtype: np.dtype[Any]) -> float:
+    """Unit of `cell_means`: such that 16 bits hold the image's range."""
+    return 1 / 256 if dtype == np.uint8 else 1.0
 
 
 @njit(cache=True, nogil=True)
@@ -127,7 +124,7 @@ def count_by_level(
     return counts
 
 
-def spread_maximum(levels: NDArray[np.uint8], reach: int, axis: int) -> NDArray[np.uint8]:
+def spread_maximum(levels: NDArray[Any], reach: int, axis: int) -> NDArray[Any]:
     """Maximum over `reach` neighbours on either side along an axis, in steps that double."""
     covered = 0
     while covered < reach:

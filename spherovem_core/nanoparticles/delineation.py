@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from spherovem_core.nanoparticles.balls import ball_extent, close, dilate
+from spherovem_core.nanoparticles.smoothing import smooth
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -31,7 +31,7 @@ def threshold_evidence(parameters: NanoparticleParameters) -> float:
 def mask_halo(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> Halo:
     """How far the mask of a voxel depends on others."""
     smoothing = _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE)
-    edge = ball_extent(parameters.edge_reach_nm, spacing_nm)
+    edge = ball_extent(_edge_reach(spacing_nm, parameters), spacing_nm)
     around = _radii(parameters.surroundings_nm, spacing_nm, _SURROUNDINGS_TRUNCATE)
     closing = ball_extent(2 * parameters.closing_nm, spacing_nm)
     redrawn = (
@@ -51,12 +51,12 @@ def particle_mask(
 ) -> NDArray[np.bool_]:
     """Decide which voxels are nanoparticle.
 
-    The evidence is smoothed by a Gaussian and thresholded: neighbours vote, so that noise is not taken for particles. Votes round
-    the outline off and shrink it, and a voxel's own posterior, which is against the background of the whole stack, places it
-    where the brightest tissue ends rather than half-way up the edge. So the outline is drawn anew: within
-    `edge_reach_nm` of what was found, a voxel belongs if its contrast is above the share `edge_share` between its
-    surroundings (the mean of what was not found, Gaussian of `surroundings_nm` in the plane) and the particles' mean.
-    Last, gaps are closed by a ball.
+    The evidence is smoothed by a Gaussian and thresholded: neighbours vote, so that noise is not taken for
+    particles. Votes shrink the outline and round it off, and a voxel's own posterior, which is against the
+    background of the whole stack, places it where the brightest tissue ends rather than half-way up the edge.
+    So the outline is drawn anew: within `edge_reach_nm` (a pixel at least) of what was found, a voxel belongs if
+    its contrast is above the share `edge_share` between its surroundings (the mean of what was not found, by a Gaussian
+    of `surroundings_nm` in the plane) and the particles' mean. Last, gaps are closed by a ball.
 
     Parameters
     ----------
@@ -73,18 +73,23 @@ def particle_mask(
         Away from the border of an inner block by `mask_halo`, it is what the whole volume would give.
     """
     sigma = [parameters.smoothing_nm / step for step in spacing_nm]
-    smooth = ndimage.gaussian_filter(
-        evidence, sigma, mode="nearest", radius=_radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE)
-    )
-    mask = smooth > np.float32(threshold_evidence(parameters))
+    evidence = smooth(evidence, sigma, _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE))
+    mask = evidence > np.float32(threshold_evidence(parameters))
     if contrast is not None and parameters.edge_reach_nm > 0 and mask.any():
         mask = _redraw(mask, contrast, spacing_nm, parameters)
-    return close(mask, parameters.closing_nm, spacing_nm) if parameters.closing_nm > 0 else mask
+    return (
+        close(mask, parameters.closing_nm, spacing_nm) if parameters.closing_nm > 0 and mask.any() else mask
+    )
 
 
 def _radii(sigma_nm: float, spacing_nm: SpacingNm, truncate: float) -> tuple[int, int, int]:
     z, y, x = (int(truncate * sigma_nm / step + 0.5) for step in spacing_nm)
     return z, y, x
+
+
+def _edge_reach(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> float:
+    """Reach of redrawn outlines in nm: one pixel at least."""
+    return max(parameters.edge_reach_nm, *spacing_nm[1:])
 
 
 def _redraw(
@@ -93,12 +98,12 @@ def _redraw(
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
 ) -> NDArray[np.bool_]:
-    near = dilate(found, parameters.edge_reach_nm, spacing_nm)
+    near = dilate(found, _edge_reach(spacing_nm, parameters), spacing_nm)
     sigma = [0.0, *(parameters.surroundings_nm / step for step in spacing_nm[1:])]
     radius = (0, *_radii(parameters.surroundings_nm, spacing_nm, _SURROUNDINGS_TRUNCATE)[1:])
     outside = (~near).astype(np.float32)
-    share = ndimage.gaussian_filter(outside, sigma, mode="nearest", radius=radius)
-    around = ndimage.gaussian_filter(outside * contrast, sigma, mode="nearest", radius=radius)
+    share = smooth(outside, sigma, radius)
+    around = smooth(outside * contrast, sigma, radius)
     around /= share + np.float32(_SHRINKAGE)
     # A bright neighbour that was not found must not pass for the surroundings.
     np.clip(around, -1.0, 0.5, out=around)

@@ -31,7 +31,11 @@ _SINGLE_BIN_SD = 0.5
 def fit_statistics(statistics: SliceStatistics, parameters: NanoparticleParameters) -> Mixture:
     """Fit the mixture to what the first pass over a volume collected; see `fit_mixture`."""
     return fit_mixture(
-        statistics.histograms, statistics.background_histograms, parameters, binning=statistics.binning
+        statistics.histograms,
+        statistics.background_histograms,
+        parameters,
+        statistics.binning,
+        statistics.variances,
     )
 
 
@@ -40,6 +44,7 @@ def fit_mixture(
     background_histogram: NDArray[np.integer],
     parameters: NanoparticleParameters,
     binning: Binning | None = None,
+    variances: NDArray[np.float64] | None = None,
 ) -> Mixture:
     """Fit a mixture of background and nanoparticles to the intensities of a stack.
 
@@ -64,6 +69,8 @@ def fit_mixture(
         Of the stage.
     binning
         Bins of the histograms; left out, bin k is intensity k.
+    variances : (Z, 2) ndarray, optional
+        How far slices differ because of the tissue they show (`match_slices`); left out, all difference is drift.
 
     Returns
     -------
@@ -78,11 +85,12 @@ def fit_mixture(
     """
     binning = binning or Binning(count=histograms.shape[-1])
     _check(histograms, background_histogram, binning)
-    scaled = to_stack_scale(histograms, background_histogram, binning)
+    scaled = to_stack_scale(histograms, background_histogram, binning, variances)
     counts = scaled.tail_counts.sum(axis=0)
     start = _start(counts, scaled)
     if start is None:
-        return without_particles(scaled, parameters, "no voxels are brighter than the background")
+        reason = "nothing bright stands out from the background's tail"
+        return without_particles(scaled, parameters, reason)
     estimate = _fit_stack(counts, start, scaled, parameters)
     separation = _separation(counts, scaled.tail_background, estimate)
     if separation <= 0:

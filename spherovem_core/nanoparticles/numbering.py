@@ -99,10 +99,8 @@ def _measure_pieces(
 ) -> Measures:
     region = _region(box)
     origin = (int(box[0]), int(box[1]), int(box[2]))
-    image = np.ascontiguousarray(source[region])
-    return measure(
-        pieces, int(pieces.max()), np.asarray(posterior[region], np.float16), image, origin, source.shape
-    )
+    chances = np.asarray(posterior[region], np.float16)
+    return measure(pieces, chances, iter(np.ascontiguousarray(source[region])), origin, source.shape)
 
 
 def _number(

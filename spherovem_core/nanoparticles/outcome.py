@@ -86,12 +86,15 @@ class ScaledHistograms:
 
 
 def to_stack_scale(
-    histograms: NDArray[np.integer], background: NDArray[np.integer], binning: Binning
+    histograms: NDArray[np.integer],
+    background: NDArray[np.integer],
+    binning: Binning,
+    variances: NDArray[np.float64] | None = None,
 ) -> ScaledHistograms:
     """Match the slices and pool them; for the arguments see `spherovem_core.nanoparticles.fit_mixture`."""
     by_slice = background.ndim == 2
     known = background if by_slice else np.zeros_like(histograms)
-    maps = match_slices(background if by_slice else histograms)
+    maps = match_slices(background if by_slice else histograms, variances)
     # What most slices show no longer, because it is clipped, shares the first or the last bin.
     low = np.quantile(maps @ np.array([-0.5, 1.0]), 0.98)
     high = np.quantile(maps @ np.array([binning.count - 0.5, 1.0]), 0.02)

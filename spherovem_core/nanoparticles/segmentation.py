@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, map_blocks, slab_grid
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, slab_grid
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.assembly import Assembly, assemble
@@ -15,13 +15,13 @@ from spherovem_core.nanoparticles.delineation import mask_halo
 from spherovem_core.nanoparticles.lookup import check_image
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.numbering import Numbering, number_particles
-from spherovem_core.nanoparticles.slabs import SlabResult, SlabSummary, segment_slab, summarise
+from spherovem_core.nanoparticles.slabs import SlabReader, SlabSummary, label_slab, posterior_of, summarise
 from spherovem_core.nanoparticles.table import particle_table
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A slab takes about 14 bytes a voxel while it is computed; so many of them at a time as there are workers.
-_SLAB_VOXELS = 24_000_000
+# A slab takes about 10 bytes a voxel: its image and mask, posterior, labels; one at a time, whatever the workers.
+_SLAB_VOXELS = 52_000_000
 _MAX_SLAB_DEPTH = 64
 LABEL_BLOCK = (128, 512, 512)
 
@@ -53,8 +53,9 @@ def segment_particles(
 ) -> pd.DataFrame:
     """Write posterior and labels of a volume, and list its nanoparticles.
 
-    Each slab is read with a halo, so that its mask is what the whole volume would give; its components are
-    labelled and measured, and merged with those of the next slab by union-find over their touching slices. All
+    Slabs are worked through in order, with a halo such that the mask is what the whole volume would give; the slices that
+    two slabs share are read once. Within a slab, columns are spread over the executor. Its components are
+    labelled and measured, and merged with those of the next slab by union-find over the slices that touch. All
     sums are of integers (float16 posteriors are multiples of 2 ** -24): labels and table are the same to
     the last bit whatever the depth of the slabs and the number of workers.
 
@@ -127,30 +128,23 @@ def _label_slabs(
 ) -> list[SlabSummary]:
     """Compute and write the slabs that are missing, read back the others."""
     missing = {block.key for sink in (posterior_sink, provisional) for block in sink.pending(slabs)}
-    todo = [slab for slab in slabs if slab.key in missing]
-    results = map_blocks(
-        segment_slab, todo, source, spacing_nm, mixture, parameters,
-        executor=execution.executor, ahead=max(1, execution.workers),
-    )  # fmt: skip
+    reader = SlabReader(source, mixture, parameters)
     summaries = []
     for done, slab in enumerate(slabs, start=1):
         if slab.key in missing:
-            summaries.append(_write_slab(slab, next(results)[1], posterior_sink, provisional))
+            planes = reader.planes(slab)
+            core = planes[slab.inner[0]]
+            posterior = posterior_of(core)
+            posterior_sink.write(slab, posterior)
+            labels = label_slab(planes, slab, spacing_nm, parameters, execution)
+            provisional.write(slab, labels)
+            images = iter([plane.image for plane in core])
         else:
             posterior, labels = posterior_sink.array[slab.core], provisional.array[slab.core]
-            summaries.append(
-                summarise(slab, source.shape, source[slab.core], posterior, labels, int(labels.max()))
-            )
+            images = (source[z] for z in range(slab.core[0].start, slab.core[0].stop))
+        summaries.append(summarise(slab, source.shape, images, posterior, labels))
         execution.report(done, total)
     return summaries
-
-
-def _write_slab(
-    slab: Block, result: SlabResult, posterior_sink: ReadableSink, provisional: ReadableSink
-) -> SlabSummary:
-    posterior_sink.write(slab, result.posterior)
-    provisional.write(slab, result.labels)
-    return result.summary
 
 
 def _write_labels(

@@ -1,88 +1,95 @@
-"""First pass over a volume: histograms of each slice, read once."""
+"""First pass over a volume: what the mixture is fitted to, read once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, map_blocks, slab_grid
+from spherovem_core.blocks import ArrayLike, map_blocks, slab_grid
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles.binning import (
-    Binning,
-    common_binning,
-    fit_binning,
-    level_count,
-    orient,
-    rebin,
-)
+from spherovem_core.nanoparticles.binning import Binning, common_binning, level_count, rebin
 from spherovem_core.nanoparticles.candidates import (
     CELL_EDGES,
-    CELL_LEVELS,
     LEVEL_EDGES,
     CandidateLevel,
     find_candidates,
 )
-from spherovem_core.nanoparticles.counting import count_by_level, count_levels, grade_cells, spread_maximum
-from spherovem_core.nanoparticles.drift import quantiles
+from spherovem_core.nanoparticles.drift import map_histograms, match_slices
+from spherovem_core.nanoparticles.slice_counts import SliceCounts, count_run, halo_slices
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
 # A run of slices is counted by one worker; only its ends are read twice, for the halo.
 RUN_SLICES = 64
-# A slice with a larger share of one intensity is blank.
-_UNIFORM_SHARE = 0.999
-_ANCHORS = (0.16, 0.5, 0.84)
 
 
 @dataclass(frozen=True)
 class SliceStatistics:
     """What the mixture is fitted to.
 
-    Intensities are those of the image, complemented where nanoparticles are dark.
+    Intensities are those of the image, complemented where nanoparticles are dark. All arrays have one row a slice, of
+    zeros for bad slices and those of one intensity.
 
     Attributes
     ----------
     binning
-        Bins of all histograms.
+        Bins of the histograms.
     histograms : (Z, bins) ndarray of uint32
-        Voxels of each slice; zero for bad and for uniform slices.
+        Voxels of each slice.
     by_level : (Z, levels, bins) ndarray of uint32
-        The same voxels by the level of the brightest cell within the background halo.
-    cells : ndarray of int64
-        Histogram of cell means of the whole stack, in units of each slice's own contrast (`CELL_EDGES`).
-    candidates
-        Level from which cells may hold nanoparticles, and how that was found.
+        The same by the level of the brightest cell within the background halo (`LEVEL_EDGES`).
+    cells : (Z, grades) ndarray of uint32
+        Histogram of cell means (`CELL_EDGES`).
+    units : (Z, 2) ndarray of float64
+        Origin and unit of the slice's levels and grades, in bins.
+    variances : (Z, 2) ndarray of float64
+        Of location (bins squared) and spread of a slice, because of the tissue it shows.
+    min_excess
+        See `find_candidates`.
     """
 
     binning: Binning
     histograms: NDArray[np.uint32]
     by_level: NDArray[np.uint32]
-    cells: NDArray[np.int64]
-    candidates: CandidateLevel
+    cells: NDArray[np.uint32]
+    units: NDArray[np.float64]
+    variances: NDArray[np.float64]
+    min_excess: float
+
+    @cached_property
+    def candidates(self) -> CandidateLevel:
+        """From which cell mean on cells are candidates, in units of the stack's contrast."""
+        gains, offsets = self._unit_maps.T
+        # From a slice's grade to the stack's: both have their first edge at CELL_EDGES[0].
+        step, first = CELL_EDGES[1] - CELL_EDGES[0], CELL_EDGES[0]
+        shifts = (offsets + (gains - 1) * first) / step + (gains - 1) / 2
+        pooled = map_histograms(self.cells, np.stack([gains, shifts], axis=1), 0, self.cells.shape[1])
+        return find_candidates(pooled.sum(axis=0), self.min_excess)
 
     @cached_property
     def background_histograms(self) -> NDArray[np.uint32]:
         """Voxels (Z, bins) that lie away from candidates; all of them where the stack has none."""
-        return np.asarray(self.by_level[:, : self.candidates.level].sum(axis=1, dtype=np.uint32))
+        gains, offsets = self._unit_maps.T
+        # The level that holds the candidates' contrast, in each slice's own units.
+        contrast = self.candidates.contrast if self.candidates.found else 2 * LEVEL_EDGES[-1]
+        level = np.searchsorted(LEVEL_EDGES, (contrast - offsets) / gains, side="right")
+        level += not self.candidates.found
+        return np.stack(
+            [rows[:n].sum(axis=0, dtype=np.uint32) for rows, n in zip(self.by_level, level, strict=True)]
+        )
 
-
-class _SliceCounts(NamedTuple):
-    binning: Binning
-    histogram: NDArray[np.uint32]
-    by_level: NDArray[np.uint32]
-
-
-class _Graded(NamedTuple):
-    """A slice whose cells are known, waiting for those of the slices after it."""
-
-    image: NDArray[Any]
-    counts: NDArray[np.int64]
-    cells: NDArray[np.int64]
-    levels: NDArray[np.uint8]
+    @cached_property
+    def _unit_maps(self) -> NDArray[np.float64]:
+        """Gain and offset (Z, 2) from a slice's units of contrast to the stack's."""
+        gains, offsets = match_slices(self.histograms, self.variances).T
+        counted = self.histograms.sum(axis=1) > 0
+        units = np.where(counted[:, None], self.units, np.median(self.units[counted], axis=0))
+        centres, contrasts = gains * units[:, 0] + offsets, gains * units[:, 1]
+        centre, contrast = np.median(centres[counted]), np.median(contrasts[counted])
+        return np.stack([contrasts / contrast, (centres - centre) / contrast], axis=1)
 
 
 def collect_statistics(
@@ -116,108 +123,33 @@ def collect_statistics(
     execution = execution or Execution()
     level_count(source.dtype)
     blocks = slab_grid(source.shape, RUN_SLICES, halo_slices(spacing_nm, parameters))
-    slices: list[_SliceCounts] = []
-    cells = np.zeros(len(CELL_EDGES) - 1, np.int64)
+    counts: list[SliceCounts | None] = []
     runs = map_blocks(
-        _count_run, blocks, source, spacing_nm, parameters, frozenset(bad_slices),
+        count_run, blocks, source, spacing_nm, parameters, frozenset(bad_slices),
         executor=execution.executor, ahead=max(1, execution.workers),
     )  # fmt: skip
-    for done, (_, (run_slices, run_cells)) in enumerate(runs, start=1):
-        slices += run_slices
-        cells += run_cells
+    for done, (_, run) in enumerate(runs, start=1):
+        counts += run
         execution.report(done, len(blocks))
-    return _gather(slices, cells, parameters)
+    return _gather(counts, parameters)
 
 
-def halo_slices(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> int:
-    """Slices before and after a candidate that are kept out of the background."""
-    return int(np.ceil(parameters.background_halo_nm / spacing_nm[0]))
-
-
-def cell_side(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> int:
-    """Side in voxels of the squares whose mean intensity shows candidates."""
-    return max(1, round(parameters.candidate_size_nm / float(np.sqrt(spacing_nm[1] * spacing_nm[2]))))
-
-
-def _gather(
-    slices: list[_SliceCounts], cells: NDArray[np.int64], parameters: NanoparticleParameters
-) -> SliceStatistics:
-    counted = [entry.binning for entry in slices if entry.histogram.any()]
-    if not counted:
+def _gather(counts: Sequence[SliceCounts | None], parameters: NanoparticleParameters) -> SliceStatistics:
+    rows = [(z, entry) for z, entry in enumerate(counts) if entry is not None]
+    if not rows:
         raise ParameterError(
-            f"none of the {len(slices)} slices can be used for the nanoparticle mixture: all are marked bad or hold "
+            f"none of the {len(counts)} slices can be used for the nanoparticle mixture: all are marked bad or hold "
             "one intensity only; check the acquisition"
         )
-    binning = common_binning(counted)
-    return SliceStatistics(
-        binning,
-        np.stack([rebin(entry.histogram, entry.binning, binning) for entry in slices]),
-        np.stack([rebin(entry.by_level, entry.binning, binning) for entry in slices]),
-        cells,
-        find_candidates(cells, parameters.min_excess),
-    )
-
-
-def _count_run(
-    block: Block,
-    source: ArrayLike,
-    spacing_nm: SpacingNm,
-    parameters: NanoparticleParameters,
-    bad_slices: frozenset[int],
-) -> tuple[list[_SliceCounts], NDArray[np.int64]]:
-    """Count the slices of one run, keeping no more of them in memory than the halo is deep."""
-    core, outer = block.core[0], block.outer[0]
-    reach = halo_slices(spacing_nm, parameters)
-    graded: dict[int, _Graded | None] = {}
-    cells = np.zeros(len(CELL_EDGES) - 1, np.int64)
-    slices = []
-    read = outer.start
-    for z in range(core.start, core.stop):
-        for k in range(read, min(z + reach + 1, outer.stop)):
-            graded[k] = None if k in bad_slices else _grade_slice(source[k], spacing_nm, parameters)
-            read = k + 1
-        near = [entry.levels for k in range(z - reach, z + reach + 1) if (entry := graded.get(k)) is not None]
-        entry = graded[z]
-        slices.append(_count_slice(entry, near, spacing_nm, parameters))
-        cells += 0 if entry is None else entry.cells
-        graded.pop(z - reach, None)
-    return slices, cells
-
-
-def _grade_slice(
-    image: NDArray[Any], spacing_nm: SpacingNm, parameters: NanoparticleParameters
-) -> _Graded | None:
-    """Count a slice and grade its cells by its own median and spread; None for a slice of one intensity."""
-    image = orient(np.ascontiguousarray(image), parameters.polarity)
-    counts = count_levels(image, level_count(image.dtype))
-    if counts.max() > _UNIFORM_SHARE * image.size:
-        return None
-    low, centre, high = quantiles(counts, _ANCHORS)
-    side = cell_side(spacing_nm, parameters)
-    cells, levels = grade_cells(image, side, centre, (high - low) / 2, CELL_EDGES, CELL_LEVELS)
-    for axis, step in enumerate(spacing_nm[1:]):
-        levels = spread_maximum(levels, int(np.ceil(parameters.background_halo_nm / (side * step))), axis)
-    return _Graded(image, counts, cells, levels)
-
-
-def _count_slice(
-    entry: _Graded | None,
-    near: list[NDArray[np.uint8]],
-    spacing_nm: SpacingNm,
-    parameters: NanoparticleParameters,
-) -> _SliceCounts:
-    """Histograms of a slice, given the cell levels of the slices within the halo."""
-    levels = len(LEVEL_EDGES) + 1
-    if entry is None:
-        return _SliceCounts(Binning(), np.zeros(256, np.uint32), np.zeros((levels, 256), np.uint32))
-    binning = fit_binning(entry.counts)
-    index = binning.index_table(entry.counts.size)
-    by_level = count_by_level(
-        entry.image,
-        index,
-        np.maximum.reduce(near),
-        cell_side(spacing_nm, parameters),
-        (levels, binning.count),
-    )
-    histogram = np.bincount(index, weights=entry.counts, minlength=binning.count).astype(np.uint32)
-    return _SliceCounts(binning, histogram, by_level)
+    binning = common_binning([entry.binning for _, entry in rows])
+    histograms = np.zeros((len(counts), binning.count), np.uint32)
+    by_level = np.zeros((len(counts), len(LEVEL_EDGES) + 1, binning.count), np.uint32)
+    cells = np.zeros((len(counts), len(CELL_EDGES) - 1), np.uint32)
+    units, variances = np.ones((len(counts), 2)), np.zeros((len(counts), 2))
+    for z, entry in rows:
+        histograms[z] = rebin(entry.histogram, entry.binning, binning)
+        by_level[z] = rebin(entry.by_level, entry.binning, binning)
+        cells[z] = entry.cells
+        units[z] = (entry.centre - binning.centres[0]) / binning.width, entry.contrast / binning.width
+        variances[z] = entry.variance / (binning.width**2, 1.0)
+    return SliceStatistics(binning, histograms, by_level, cells, units, variances, parameters.min_excess)

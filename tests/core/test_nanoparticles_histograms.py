@@ -13,8 +13,20 @@ from spherovem_core.nanoparticles import collect_statistics
 from spherovem_core.nanoparticles import statistics as statistics_module
 from spherovem_core.nanoparticles.binning import Binning, common_binning, fit_binning, rebin
 from spherovem_core.nanoparticles.candidates import CELL_EDGES, LEVEL_EDGES, find_candidates
-from spherovem_core.nanoparticles.counting import count_by_level, count_levels, grade_cells, spread_maximum
-from spherovem_core.nanoparticles.drift import map_histograms, match_slices, quantiles
+from spherovem_core.nanoparticles.counting import (
+    cell_means,
+    count_by_level,
+    count_levels,
+    count_tiles,
+    spread_maximum,
+)
+from spherovem_core.nanoparticles.drift import (
+    jackknife_variance,
+    location_and_spread,
+    map_histograms,
+    match_slices,
+    quantiles,
+)
 from spherovem_core.parameters import NanoparticleParameters
 
 
@@ -25,11 +37,18 @@ def test_counts_are_those_of_bincount() -> None:
 
 def test_cells_average_squares_and_smaller_ones_at_the_border() -> None:
     image = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7)
-    edges = np.arange(0.0, 41.0)
-    counts, levels = grade_cells(image, 3, 0.0, 1.0, edges, np.arange(40, dtype=np.uint8))
-    expected = [[image[y : y + 3, x : x + 3].mean() for x in (0, 3, 6)] for y in (0, 3)]
-    np.testing.assert_array_equal(levels, np.floor(expected))
-    assert counts.sum() == 6
+    expected = np.array([[image[y : y + 3, x : x + 3].mean() for x in (0, 3, 6)] for y in (0, 3)])
+    # 8-bit means come in steps of 1 / 256, 16-bit ones in steps of 1.
+    np.testing.assert_array_equal(cell_means(image, 3), np.floor(256 * expected + 1e-6))
+    np.testing.assert_array_equal(cell_means(image.astype(np.uint16), 3), np.floor(expected + 1e-6))
+
+
+def test_tiles_are_the_slice() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (18, 31), dtype=np.uint8)
+    tiles = count_tiles(image, 256, 4)
+    assert tiles.shape == (16, 256)
+    np.testing.assert_array_equal(tiles.sum(axis=0), count_levels(image, 256))
+    np.testing.assert_array_equal(tiles[5], np.bincount(image[4:9, 7:15].ravel(), minlength=256))
 
 
 @pytest.mark.parametrize("reach", [0, 1, 2, 5, 9, 40])
@@ -103,6 +122,37 @@ def test_a_slice_without_counts_takes_its_neighbours_map() -> None:
     np.testing.assert_allclose(maps[1], (maps[0] + maps[2]) / 2)
 
 
+def test_jackknife_of_a_mean_is_its_textbook_variance() -> None:
+    # Tiles of one intensity each, close together: location is nearly the mean of the quantiles of 16 values. Its variance
+    # follows the variance of the mean, var / n, up to the trimming of quantiles.
+    random = np.random.default_rng(0)
+    estimates, jackknives = [], []
+    for _ in range(200):
+        tiles = np.stack(
+            [
+                np.bincount(random.integers(0, 8, 400) + shift, minlength=80)
+                for shift in random.integers(20, 60, 16)
+            ]
+        )
+        estimates.append(location_and_spread(tiles.sum(axis=0)[None])[0, 0])
+        jackknives.append(jackknife_variance(tiles)[0])
+    assert np.mean(jackknives) == pytest.approx(np.var(estimates), rel=0.35)
+
+
+def test_tissue_is_not_taken_for_drift() -> None:
+    # Each slice shows 16 patches of one of two stains: slices differ although the detector does not drift.
+    random = np.random.default_rng(0)
+    tiles = np.zeros((40, 16, 256), np.int64)
+    for z in range(40):
+        for k, centre in enumerate(random.choice([90, 150], 16)):
+            tiles[z, k] = np.bincount(np.rint(random.normal(centre, 12, 2000)).astype(int), minlength=256)
+    histograms = tiles.sum(axis=1)
+    variances = np.stack([jackknife_variance(rows) for rows in tiles])
+    free, shrunk = match_slices(histograms), match_slices(histograms, variances)
+    away_free, away_shrunk = (m @ np.array([200, 1]) - 200 for m in (free, shrunk))
+    assert np.abs(away_shrunk).mean() < 0.5 * np.abs(away_free).mean()
+
+
 def test_mapping_histograms_keeps_every_voxel_and_the_mean() -> None:
     counts = np.zeros((1, 256), np.int64)
     counts[0, 100:140] = 25
@@ -126,7 +176,7 @@ def test_a_normal_tail_has_no_candidates_and_a_second_population_has() -> None:
     assert candidates.found
     # Between the background's last values, at 5 of a million, and the population's first.
     assert 3.5 < candidates.contrast < 6.0
-    assert LEVEL_EDGES[candidates.level - 1] >= candidates.contrast
+    assert LEVEL_EDGES[0] < candidates.contrast < LEVEL_EDGES[-1]
 
 
 def test_an_exponential_tail_is_still_background() -> None:
@@ -179,6 +229,16 @@ def test_statistics_do_not_depend_on_runs_or_workers(monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(whole.by_level, pieces.by_level)
     np.testing.assert_array_equal(whole.cells, pieces.cells)
     assert whole.histograms[3].sum() == 0
+
+
+def test_a_neighbour_of_higher_gain_makes_no_candidates() -> None:
+    scene = make_scene((12, 160, 160), seed=4)
+    steady = collect_statistics(scene.image, SPACING_NM, NanoparticleParameters())
+    gains = np.where(np.arange(12) % 2, 0.75, 1.0)
+    image = np.rint(scene.image * gains[:, None, None]).astype(np.uint8)
+    flicker = collect_statistics(image, SPACING_NM, NanoparticleParameters())
+    kept = [f.background_histograms.sum(axis=1) / 160**2 for f in (steady, flicker)]
+    np.testing.assert_allclose(kept[0], kept[1], atol=0.03)
 
 
 def test_each_slice_is_read_once() -> None:

@@ -25,7 +25,7 @@ from spherovem_core.nanoparticles import (
     segment_particles,
 )
 from spherovem_core.nanoparticles.balls import ball_offsets, close, dilate
-from spherovem_core.nanoparticles.components import Plane, plane_of, touching_pairs
+from spherovem_core.nanoparticles.components import VoxelsOfSlice, touching_pairs, voxels_of
 from spherovem_core.nanoparticles.lookup import evidence_table
 from spherovem_core.nanoparticles.splitting import split_component
 from spherovem_core.parameters import NanoparticleParameters
@@ -149,7 +149,7 @@ def test_finished_slabs_are_not_computed_again(
     def refuse(*_: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("spherovem_core.nanoparticles.segmentation.segment_slab", refuse)
+    monkeypatch.setattr("spherovem_core.nanoparticles.segmentation.label_slab", refuse)
     again = segment_particles(scene.image, SPACING_NM, mixture, *sinks, PARAMETERS, depth=5)
     pd.testing.assert_frame_equal(table, again, check_exact=True)
 
@@ -279,10 +279,10 @@ def test_planes_touch_by_faces_edges_and_corners() -> None:
         for b in np.unique(lower[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]):
             if b:
                 expected.add((int(upper[y, x]), int(b)))
-    found = touching_pairs(plane_of(upper), plane_of(lower), 30, 40)
+    found = touching_pairs(voxels_of(upper), voxels_of(lower), 30, 40)
     assert {(int(a), int(b)) for a, b in found} == expected
-    nothing = Plane(np.empty(0, np.int64), np.empty(0, np.int64))
-    assert len(touching_pairs(nothing, plane_of(lower), 30, 40)) == 0
+    nothing = VoxelsOfSlice(np.empty(0, np.int64), np.empty(0, np.int64))
+    assert len(touching_pairs(nothing, voxels_of(lower), 30, 40)) == 0
 
 
 def test_evidence_is_limited_log_odds() -> None:

@@ -134,7 +134,7 @@ def test_no_second_population_is_no_detection() -> None:
     )
     mixture = fit_mixture(np.stack([histogram] * 3), np.stack([histogram] * 3), PARAMETERS)
     assert not mixture.detected
-    assert "no voxels are brighter" in mixture.reason
+    assert "nothing bright stands out" in mixture.reason
     assert not posterior(np.full((4, 4), 250, np.uint8), mixture, 1).any()
 
 

@@ -1,0 +1,131 @@
+"""The mask of a slab, computed only in the columns where it can hold anything."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.nanoparticles.delineation import Halo, particle_mask, threshold_evidence
+from spherovem_core.nanoparticles.lookup import SliceTable, evidence_table, look_up, slice_table
+from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.parameters import NanoparticleParameters
+from spherovem_core.spacing import SpacingNm
+
+# Side of the columns, and of the squares in which they look for voxels above the threshold.
+_TILE = 256
+_SQUARE = 16
+
+
+class Plane(NamedTuple):
+    """One slice of the image with what its intensities mean.
+
+    Attributes
+    ----------
+    image : (Y, X) ndarray
+    table
+        Posterior and contrast of each intensity.
+    evidence : (levels,) ndarray
+        Log odds of each intensity.
+    hot : (Y / 16, X / 16) ndarray of bool
+        Squares that hold a voxel whose evidence is above the threshold.
+    """
+
+    image: NDArray[Any]
+    table: SliceTable
+    evidence: NDArray[np.float32]
+    hot: NDArray[np.bool_]
+
+
+class Column(NamedTuple):
+    """A piece of a slab with its halo: where it lies, and its voxels' evidence and contrast tables."""
+
+    rows: slice
+    columns: slice
+    inner: tuple[slice, slice, slice]
+    images: list[NDArray[Any]]
+    tables: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@njit(cache=True, nogil=True)
+def _mark(image, above, side, hot):  # type: ignore[no-untyped-def]
+    rows, columns = image.shape
+    for y in range(rows):
+        line = hot[y // side]
+        row = image[y]
+        for i in range(line.size):
+            found = 0
+            for x in range(i * side, min((i + 1) * side, columns)):
+                found |= above[row[x]]
+            line[i] |= found
+
+
+def read_plane(image: NDArray[Any], z: int, mixture: Mixture, parameters: NanoparticleParameters) -> Plane:
+    """Prepare slice z of the volume."""
+    image = np.ascontiguousarray(image)
+    table = slice_table(mixture, z)
+    evidence = evidence_table(table.posterior)
+    hot = np.zeros([-(-n // _SQUARE) for n in image.shape], np.uint8)
+    _mark(image, (evidence > threshold_evidence(parameters)).astype(np.uint8), _SQUARE, hot)
+    return Plane(image, table, evidence, hot > 0)
+
+
+def slab_mask(
+    planes: Sequence[Plane],
+    core: slice,
+    halo: Halo,
+    spacing_nm: SpacingNm,
+    parameters: NanoparticleParameters,
+    execution: Execution,
+) -> NDArray[np.uint8]:
+    """Mask of the slices `core` out of a slab's slices, those before and after being its halo.
+
+    A smoothed value above a threshold needs a value above it within the halo: columns without any are left out, and the
+    result is the same.
+    """
+    mask = np.zeros((core.stop - core.start, *planes[0].image.shape), np.uint8)
+    columns = list(_hot_columns(planes, core, halo))
+    results = map_blocks(
+        _column_mask, columns, spacing_nm, parameters,
+        executor=execution.executor, ahead=4 * max(1, execution.workers),
+    )  # fmt: skip
+    for column, found in results:
+        mask[:, column.rows, column.columns] = found
+    return mask
+
+
+def _column_mask(
+    column: Column, spacing_nm: SpacingNm, parameters: NanoparticleParameters
+) -> NDArray[np.bool_]:
+    pairs = list(zip(column.images, column.tables, strict=True))
+    evidence = np.stack([look_up(image, table) for image, (table, _) in pairs])
+    contrast = np.stack([look_up(image, table) for image, (_, table) in pairs])
+    return particle_mask(evidence, contrast, spacing_nm, parameters)[column.inner]
+
+
+def _hot_columns(planes: Sequence[Plane], core: slice, halo: Halo) -> Iterator[Column]:
+    height, width = planes[0].image.shape
+    hot = np.logical_or.reduce([plane.hot for plane in planes])
+    for y in range(0, height, _TILE):
+        for x in range(0, width, _TILE):
+            rows, columns = slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width))
+            around = tuple(
+                slice(max(0, s.start - halo.yx), min(n, s.stop + halo.yx))
+                for s, n in ((rows, height), (columns, width))
+            )
+            if not hot[tuple(slice(s.start // _SQUARE, -(-s.stop // _SQUARE)) for s in around)].any():
+                continue
+            inner = tuple(
+                slice(s.start - a.start, s.stop - a.start)
+                for s, a in zip((rows, columns), around, strict=True)
+            )
+            yield Column(
+                rows,
+                columns,
+                (core, inner[0], inner[1]),
+                [plane.image[around] for plane in planes],
+                [(plane.evidence, plane.table.contrast) for plane in planes],
+            )
