@@ -14,12 +14,6 @@ from scipy.sparse.csgraph import connected_components
 POSTERIOR_UNIT = 2.0**-24
 
 FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY = range(7)
-_POSTERIOR_UNITS = np.nan_to_num(
-    np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0
-)
-_POSTERIOR_TABLE: NDArray[np.int64] = np.rint(np.clip(_POSTERIOR_UNITS, 0, 1) / POSTERIOR_UNIT).astype(
-    np.int64
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def concatenate(parts: list[Measures]) -> Measures:
 
 
 @njit(cache=True, nogil=True)
-def _measure(labels, posterior, units, image, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+def _measure(labels, image, units, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
     for j in range(labels.shape[0]):
         for i in range(labels.shape[1]):
             label = labels[j, i]
@@ -70,16 +64,20 @@ def _measure(labels, posterior, units, image, z, origin_y, origin_x, height, wid
             row[2] += z
             row[3] += y
             row[4] += x
-            row[5] += units[posterior[j, i]]
+            row[5] += units[image[j, i]]
             row[6] += image[j, i]
             box[1], box[2] = min(box[1], y), min(box[2], x)
             box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
 
 
+def posterior_units(posterior: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Posteriors as they are stored (float16), in units of `POSTERIOR_UNIT`."""
+    return np.asarray(np.rint(posterior.astype(np.float16).astype(np.float64) / POSTERIOR_UNIT), np.int64)
+
+
 def measure(
     labels: NDArray[np.uint32],
-    posterior: NDArray[np.float16],
-    images: Iterable[NDArray[Any]],
+    slices: Iterable[tuple[NDArray[Any], NDArray[np.int64]]],
     origin: tuple[int, int, int],
     shape: tuple[int, ...],
 ) -> Measures:
@@ -87,10 +85,10 @@ def measure(
 
     Parameters
     ----------
-    labels, posterior : (Z, Y, X) ndarray
+    labels : (Z, Y, X) ndarray
         The block.
-    images
-        Its Z slices of the image.
+    slices
+        Its Z slices of the image, each with the `posterior_units` of every intensity.
     origin
         Of the block in the volume.
     shape
@@ -99,9 +97,8 @@ def measure(
     count = int(labels.max(initial=0))
     sums, boxes = np.zeros((count, 7), np.int64), np.zeros((count, 6), np.int64)
     z, y, x = origin
-    for k, (plane, chances, image) in enumerate(zip(labels, posterior, images, strict=True)):
-        bits = np.ascontiguousarray(chances, np.float16).view(np.uint16)
-        _measure(plane, bits, _POSTERIOR_TABLE, image, z + k, y, x, shape[1], shape[2], sums, boxes)
+    for k, (plane, (image, units)) in enumerate(zip(labels, slices, strict=True)):
+        _measure(plane, image, units, z + k, y, x, shape[1], shape[2], sums, boxes)
     return Measures(sums, boxes)
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.nanoparticles.assembly import Assembly, large_enough
 from spherovem_core.nanoparticles.components import FIRST, VOXELS, Measures, concatenate, measure
+from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.nanoparticles.slabs import measured_slices
 from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -66,7 +68,7 @@ def component_mask(component: int, assembly: Assembly, provisional: ArrayLike) -
 def number_particles(
     assembly: Assembly,
     source: ArrayLike,
-    posterior: ArrayLike,
+    mixture: Mixture,
     provisional: ArrayLike,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
@@ -80,7 +82,7 @@ def number_particles(
             pieces = split_component(component_mask(component, assembly, provisional), spacing_nm, parameters)
             if pieces.max() > 1:
                 found[component] = _measure_pieces(
-                    pieces, assembly.measures.boxes[component], source, posterior
+                    pieces, assembly.measures.boxes[component], source, mixture
                 )
                 whole[component] = False
     return _number(assembly.measures, whole, found, spacing_nm, parameters)
@@ -95,12 +97,12 @@ def _to_split(measures: Measures, voxel_nm3: float, parameters: NanoparticlePara
 
 
 def _measure_pieces(
-    pieces: NDArray[np.uint32], box: NDArray[np.int64], source: ArrayLike, posterior: ArrayLike
+    pieces: NDArray[np.uint32], box: NDArray[np.int64], source: ArrayLike, mixture: Mixture
 ) -> Measures:
     region = _region(box)
     origin = (int(box[0]), int(box[1]), int(box[2]))
-    chances = np.asarray(posterior[region], np.float16)
-    return measure(pieces, chances, iter(np.ascontiguousarray(source[region])), origin, source.shape)
+    slices = measured_slices(source, mixture, region[0], region[1:])
+    return measure(pieces, slices, origin, source.shape)
 
 
 def _number(

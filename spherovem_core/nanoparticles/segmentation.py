@@ -11,17 +11,25 @@ from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, slab_
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.assembly import Assembly, assemble
+from spherovem_core.nanoparticles.components import posterior_units
 from spherovem_core.nanoparticles.delineation import mask_halo
 from spherovem_core.nanoparticles.lookup import check_image
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.numbering import Numbering, number_particles
-from spherovem_core.nanoparticles.slabs import SlabReader, SlabSummary, label_slab, posterior_of, summarise
+from spherovem_core.nanoparticles.slabs import (
+    SlabReader,
+    SlabSummary,
+    label_slab,
+    measured_slices,
+    posterior_of,
+    summarise,
+)
 from spherovem_core.nanoparticles.table import particle_table
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A slab takes about 10 bytes a voxel: its image and mask, posterior, labels; one at a time, whatever the workers.
-_SLAB_VOXELS = 52_000_000
+# A slab takes about 12 bytes a voxel, with the copies that writing it makes; one at a time, whatever the workers.
+_SLAB_VOXELS = 36_000_000
 _MAX_SLAB_DEPTH = 64
 LABEL_BLOCK = (128, 512, 512)
 
@@ -43,7 +51,7 @@ def segment_particles(
     source: ArrayLike,
     spacing_nm: SpacingNm,
     mixture: Mixture,
-    posterior_sink: ReadableSink,
+    posterior_sink: BlockSink,
     provisional: ReadableSink,
     label_sink: BlockSink,
     parameters: NanoparticleParameters,
@@ -108,9 +116,7 @@ def segment_particles(
         slabs, source, spacing_nm, mixture, posterior_sink, provisional, parameters, execution, total
     )
     assembly = assemble(slabs, summaries, source.shape)
-    numbering = number_particles(
-        assembly, source, posterior_sink.array, provisional.array, spacing_nm, parameters
-    )
+    numbering = number_particles(assembly, source, mixture, provisional.array, spacing_nm, parameters)
     _write_labels(label_blocks, label_sink, assembly, numbering, provisional.array, execution, total)
     return particle_table(numbering.measures, spacing_nm)
 
@@ -120,7 +126,7 @@ def _label_slabs(
     source: ArrayLike,
     spacing_nm: SpacingNm,
     mixture: Mixture,
-    posterior_sink: ReadableSink,
+    posterior_sink: BlockSink,
     provisional: ReadableSink,
     parameters: NanoparticleParameters,
     execution: Execution,
@@ -134,15 +140,14 @@ def _label_slabs(
         if slab.key in missing:
             planes = reader.planes(slab)
             core = planes[slab.inner[0]]
-            posterior = posterior_of(core)
-            posterior_sink.write(slab, posterior)
+            posterior_sink.write(slab, posterior_of(core))
             labels = label_slab(planes, slab, spacing_nm, parameters, execution)
             provisional.write(slab, labels)
-            images = iter([plane.image for plane in core])
+            slices = iter([(plane.image, posterior_units(plane.table.posterior)) for plane in core])
         else:
-            posterior, labels = posterior_sink.array[slab.core], provisional.array[slab.core]
-            images = (source[z] for z in range(slab.core[0].start, slab.core[0].stop))
-        summaries.append(summarise(slab, source.shape, images, posterior, labels))
+            labels = np.asarray(provisional.array[slab.core])
+            slices = measured_slices(source, mixture, slab.core[0])
+        summaries.append(summarise(slab, source.shape, slices, labels))
         execution.report(done, total)
     return summaries
 

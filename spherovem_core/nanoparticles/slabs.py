@@ -1,6 +1,6 @@
 """The slabs of the second pass, one after the other: each slice of the image is read once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles.components import Measures, VoxelsOfSlice, measure, voxels_of
+from spherovem_core.nanoparticles.components import (
+    Measures,
+    VoxelsOfSlice,
+    measure,
+    posterior_units,
+    voxels_of,
+)
 from spherovem_core.nanoparticles.delineation import mask_halo
-from spherovem_core.nanoparticles.lookup import look_up
+from spherovem_core.nanoparticles.lookup import look_up, slice_table
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.tiles import Plane, read_plane, slab_mask
 from spherovem_core.parameters import NanoparticleParameters
@@ -78,13 +84,20 @@ def label_slab(
     )
 
 
+def measured_slices(
+    source: ArrayLike, mixture: Mixture, extent: slice, region: tuple[slice, ...] = ()
+) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+    """Read slices, or a region of them, with the posteriors of their intensities, for `measure`."""
+    for z in range(extent.start, extent.stop):
+        yield np.ascontiguousarray(source[(z, *region)]), posterior_units(slice_table(mixture, z).posterior)
+
+
 def summarise(
     block: Block,
     shape: tuple[int, ...],
-    images: Iterator[NDArray[Any]],
-    posterior: NDArray[np.float16],
+    slices: Iterable[tuple[NDArray[Any], NDArray[np.int64]]],
     labels: NDArray[np.uint32],
 ) -> SlabSummary:
     """Measure a slab's components and keep its outermost slices; all arrays are the block's core."""
-    measures = measure(labels, posterior, images, (block.core[0].start, 0, 0), shape)
+    measures = measure(labels, slices, (block.core[0].start, 0, 0), shape)
     return SlabSummary(measures, voxels_of(labels[0]), voxels_of(labels[-1]))
