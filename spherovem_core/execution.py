@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -82,7 +83,8 @@ def open_executor(settings: ExecutionSettings) -> AbstractContextManager[Executo
     if settings.executor == "threads":
         return ThreadPoolExecutor(settings.worker_count)
     if settings.executor == "processes":
-        return ProcessPoolExecutor(settings.worker_count)
+        # A forked child would inherit locked threads of torch, numba and Prefect.
+        return ProcessPoolExecutor(settings.worker_count, mp_context=get_context("spawn"))
     if "://" not in settings.executor:
         raise ParameterError(
             f"executor {settings.executor!r} is unknown; expected threads, processes or a Dask scheduler's "

@@ -1,8 +1,10 @@
 """Block grids cover an array once, and mapping keeps order, bounds memory and passes errors on."""
 
+import os
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -42,7 +44,8 @@ def square(value: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: None, lambda: ThreadPoolExecutor(3), lambda: ProcessPoolExecutor(2)]
+    "make",
+    [lambda: None, lambda: ThreadPoolExecutor(3), lambda: ProcessPoolExecutor(2, get_context("spawn"))],
 )
 def test_results_come_in_order_with_any_executor(make) -> None:  # type: ignore[no-untyped-def]
     executor = make()
@@ -95,5 +98,7 @@ def test_progress_and_deadline() -> None:
 def test_executor_settings() -> None:
     with open_executor(ExecutionSettings(executor="threads", workers=1)) as executor:
         assert executor.submit(threading.current_thread).result() is not threading.main_thread()
+    with open_executor(ExecutionSettings(executor="processes", workers=1)) as executor:
+        assert executor.submit(os.getpid).result() != os.getpid()
     with pytest.raises(ParameterError, match="expected threads, processes or a Dask"):
         open_executor(ExecutionSettings(executor="slurm"))

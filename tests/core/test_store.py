@@ -131,6 +131,15 @@ def test_a_new_image_discards_labels_drawn_on_the_old_one(layout: Layout, image:
     assert not (layout.volume / "registered/labels").exists()
 
 
+def test_a_block_of_nothing_but_the_fill_value_counts_as_written(layout: Layout) -> None:
+    empty = np.zeros((6, 200, 300), np.uint8)
+    writer = ArrayWriter(layout, make_spec(), "d")
+    write_all(writer, empty)
+    assert writer.pending(slab_grid(empty.shape, 1)) == []
+    writer.commit()
+    assert not open_array(layout, "raw")[:].any()
+
+
 def test_a_block_that_cuts_a_shard_or_does_not_fit_is_refused(layout: Layout, image: np.ndarray) -> None:
     writer = ArrayWriter(layout, make_spec(), "d")
     block = block_grid(image.shape, (1, 100, 300))[0]

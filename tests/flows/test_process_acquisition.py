@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from ome_zarr_checks import problems
 
 from deployments.cli import main
 from deployments.demo import run_demo
@@ -124,6 +125,54 @@ def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -
     provenance = json.loads(layout.provenance.read_text())
     assert {entry["stage"] for entry in provenance["stages"]} == {stage.split()[0] for stage in STAGES}
     assert provenance["parameters"]["denoising"]["epochs"] == 3
+
+
+def test_the_volume_is_valid_ome_zarr(finished: Acquisition) -> None:
+    volume = Layout(finished.folder).volume
+    assert problems(volume) == []
+    arrays = {path.parents[1].relative_to(volume).as_posix() for path in volume.rglob("0/zarr.json")}
+    assert arrays == set(ARRAYS)
+
+
+def edit_json(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "unit": (
+        lambda volume: edit_json(volume / "raw/zarr.json", '"nanometer"', '"micrometer"'),
+        "raw: spatial axes are not z, y, x in nanometer",
+    ),
+    "scale": (
+        lambda volume: edit_json(volume / "registered/zarr.json", "120.0", "60.0"),
+        "registered: level 0: scale is not the array's voxel size",
+    ),
+    "label shape": (
+        lambda volume: edit_json(volume / "registered/labels/cells/0/zarr.json", "20,", "21,"),
+        "registered/labels/cells: lies on no level of its image",
+    ),
+    "image-label": (
+        lambda volume: edit_json(volume / "registered/labels/nuclei/zarr.json", "image-label", "label-image"),
+        "registered/labels/nuclei: no image-label metadata",
+    ),
+    "deleted file": (
+        lambda volume: (volume / "denoised/0/c/3/0/0").unlink(),
+        "denoised: level 0: incomplete",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_that_validators_overlook_is_noticed(
+    finished: Acquisition, tmp_path: Path, damage: str
+) -> None:
+    volume = tmp_path / "volume.zarr"
+    shutil.copytree(Layout(finished.folder).volume, volume)
+    apply, problem = DAMAGES[damage]
+    apply(volume)
+    assert problem in problems(volume)
 
 
 def test_the_demo_compares_with_the_truth(demo: Finished) -> None:
