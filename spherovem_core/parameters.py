@@ -79,7 +79,7 @@ class DenoiseParameters(StageParameters):
     patch_size: int = Field(
         default=64, ge=16, le=512, multiple_of=8, description="Side of a training patch in pixels."
     )
-    patches_per_slice: int = Field(default=64, ge=1, le=4096, description="Patches drawn from each slice.")
+    patches_per_slice: int = Field(default=16, ge=1, le=4096, description="Patches drawn from each slice.")
     masked_percent: float = Field(
         default=3.0,
         ge=0.05,
