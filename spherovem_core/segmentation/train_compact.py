@@ -122,7 +122,7 @@ def train(
     start: Path | None = None,
     size: int = 128,
     batch: int = 16,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 3e-3,
 ) -> CompactNetwork:
     """Train on crops with a one-cycle learning rate; keep a moving average of the weights.
 
@@ -195,9 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, train and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--phantoms", type=int, default=24, help="phantoms to train on")
-    parser.add_argument("--steps", type=int, default=4000, help="optimiser steps of 16 crops")
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--workers", type=int, default=2, help="processes that make phantoms, torch threads")
+    parser.add_argument("--steps", type=int, default=2200, help="optimiser steps of 16 crops")
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make phantoms, torch threads")
     parser.add_argument(
         "--work", type=Path, default=Path("/tmp/spherovem-training"), help="sections, checkpoint"
     )
