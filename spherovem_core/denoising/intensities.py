@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Values a sample keeps; 16 million floats find the 99.99th percentile to 1600 voxels.
-_SAMPLE_VALUES = 1 << 24
+# Values a sample keeps: 400 of 4 million lie above the 99.99th percentile.
+_SAMPLE_VALUES = 1 << 22
 
 
 def thin_out(values: NDArray[np.float32], share: int) -> NDArray[np.float32]:

@@ -3,13 +3,14 @@
 import copy
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Block, block_grid
-from spherovem_core.denoising.devices import native_precision
+from spherovem_core.denoising.devices import native_precision, torch_threads
 from spherovem_core.denoising.network import TrainedModel
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -33,9 +34,13 @@ class SliceDenoiser:
         is always float32: rounding its output to bfloat16 would cost half a grey value.
     tile
         Side of a tile's core in pixels; 0 takes what suits the network.
+    workers
+        Threads on a CPU, each with a tile of its own.
     """
 
-    def __init__(self, model: TrainedModel, precision: Precision = "auto", tile: int = 0) -> None:
+    def __init__(
+        self, model: TrainedModel, precision: Precision = "auto", tile: int = 0, workers: int = 1
+    ) -> None:
         self.model = model
         self.halo = receptive_radius(model.depth, blur_pooling=model.algorithm.endswith("n2v2"))
         step = 2**model.depth
@@ -43,17 +48,38 @@ class SliceDenoiser:
         self.tile = -(-(tile or max(256, 4 * self.halo)) // step) * step
         self.precision = native_precision(model.device) if precision == "auto" else precision
         self._network = _in_precision(model.network, self.precision)
+        self._workers = workers
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Denoise a (Y, X) slice of any type; the result is in the same grey values, float32."""
         denoised = np.empty(values.shape, dtype=np.float32)
         tiles = block_grid(values.shape, (self.tile, self.tile), self.halo)
-        by_shape = sorted(tiles, key=_outer_shape)
-        for _, alike in itertools.groupby(by_shape, key=_outer_shape):
-            self._denoise_tiles(values, list(alike), denoised)
+        if self.model.device.type == "cpu":
+            self._denoise_on_cpu(values, tiles, denoised)
+        else:
+            by_shape = sorted(tiles, key=_outer_shape)
+            for _, alike in itertools.groupby(by_shape, key=_outer_shape):
+                self._denoise_on_gpu(values, list(alike), denoised)
         return denoised
 
-    def _denoise_tiles(
+    def _denoise_on_cpu(
+        self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
+    ) -> None:
+        """Denoise tiles one by one, each on one thread: rounding depends on no number of threads.
+
+        Threads inside torch's operators would meet at each of them; on a busy machine that took ten times as long.
+        """
+        import torch
+
+        with torch_threads(1):
+            if self._workers == 1 or len(tiles) == 1:
+                for tile in tiles:
+                    self._denoise_tiles(values, [tile], denoised)
+                return
+            with ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(lambda tile: self._denoise_tiles(values, [tile], denoised), tiles))
+
+    def _denoise_on_gpu(
         self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
     ) -> None:
         """Denoise tiles of one shape in batches that the device has room for."""
@@ -62,18 +88,22 @@ class SliceDenoiser:
         size = self._batch_size(_outer_shape(tiles[0]))
         start = 0
         while start < len(tiles):
-            batch = tiles[start : start + size]
             try:
-                result = self._run(np.stack([values[tile.outer] for tile in batch]))
+                self._denoise_tiles(values, tiles[start : start + size], denoised)
+                start += size
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
                 torch.cuda.empty_cache()
                 size //= 2
-                continue
-            for tile, plane in zip(batch, result, strict=True):
-                denoised[tile.core] = plane[tile.inner]
-            start += size
+
+    def _denoise_tiles(
+        self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
+    ) -> None:
+        """Denoise tiles of one shape together."""
+        result = self._run(np.stack([values[tile.outer] for tile in tiles]))
+        for tile, plane in zip(tiles, result, strict=True):
+            denoised[tile.core] = plane[tile.inner]
 
     def _run(self, stack: NDArray[Any]) -> NDArray[np.float32]:
         """Normalise, predict and denormalise an (N, Y, X) stack."""
@@ -94,11 +124,9 @@ class SliceDenoiser:
         return planes
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
-        """Tiles at once: one on a CPU, where more gain nothing and rounding must not depend on the memory at hand."""
+        """Tiles that a GPU takes at once."""
         import torch
 
-        if self.model.device.type == "cpu":
-            return 1
         width = 2 if self.precision == "bfloat16" else 4
         # About eight feature maps of the first level's size are alive at once.
         needed = 8 * width * self.model.channels * int(np.prod(shape))

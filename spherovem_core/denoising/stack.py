@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
-from spherovem_core.denoising.devices import torch_threads
 from spherovem_core.denoising.intensities import robust_range, thin_out, to_uint8
 from spherovem_core.denoising.network import TrainedModel
 from spherovem_core.denoising.prediction import SliceDenoiser
@@ -62,10 +61,10 @@ def denoise_stack(
         If the deadline passes; finished slices stay in the sink.
     """
     figures = {} if figures is None else figures
-    denoise = SliceDenoiser(model)
+    denoise = SliceDenoiser(model, workers=execution.workers)
     blocks = slab_grid(source.shape, 1)
     lacking = {block.key for block in sink.pending(blocks)}
-    with torch_threads(execution.workers), _LateWriter(sink) as writer:
+    with _LateWriter(sink) as writer:
         if _SURVEY not in figures:
             figures[_SURVEY] = survey_stack(source, denoise, parameters, bad_slices).model_dump(mode="json")
         survey = Survey.model_validate(figures[_SURVEY])
@@ -96,8 +95,8 @@ def intensity_range(
     bad_slices: Collection[int] = (),
 ) -> tuple[float, float]:
     """Robust range of the denoised intensities on a sample of slices, as `denoise_stack` uses it."""
-    with torch_threads(execution.workers):
-        survey = survey_stack(source, SliceDenoiser(model), parameters, bad_slices)
+    denoise = SliceDenoiser(model, workers=execution.workers)
+    survey = survey_stack(source, denoise, parameters, bad_slices)
     return survey.low, survey.high
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Collection, Mapping
@@ -65,7 +66,8 @@ def train_n2v(
     the network to neighbours along scan lines. What the neighbours do tell about the noise stays in the image.
 
     The epoch of the lowest validation loss is kept. Masks of the validation are the same in every epoch,
-    so that epochs differ by the network alone. On one CPU and one number of threads, equal seeds give equal weights.
+    so that epochs differ by the network alone. On a CPU the training keeps to one thread, since gradients
+    summed by several round otherwise: equal seeds give equal weights, whatever the number of workers.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def train_n2v(
     parameters
         Settings of the stage.
     execution
-        Device, threads, and a deadline looked at after each epoch.
+        Device, and a deadline looked at after each epoch.
     bad_slices
         Slices to leave out.
 
@@ -159,7 +161,7 @@ def _fit(
     manipulation = import_quietly("careamics.lightning.modules.n2v_utils")
     data = import_quietly("careamics.lightning.data")
     curve: LossCurve = []
-    with quiet_libraries(), seeded(config.data_config.seed), torch_threads(execution.workers):
+    with quiet_libraries(), seeded(config.data_config.seed), torch_threads(1):
         module = modules.N2VModule(config.algorithm_config)
         # Half the time of a step on a CPU, together with bfloat16, at the same PSNR.
         module.model.to(memory_format=torch.channels_last)
@@ -168,9 +170,10 @@ def _fit(
             config.algorithm_config.n2v_config, device=str(device)
         )
         keeper, trainer = _trainer(config, parameters, device, scratch, _watch(curve, parameters, execution))
-        trainer.fit(
+        _run(
+            trainer,
             module,
-            datamodule=data.CareamicsDataModule(
+            data.CareamicsDataModule(
                 config.data_config, train_data=patches.training, val_data=patches.validation
             ),
         )
@@ -180,6 +183,15 @@ def _fit(
             f"lower denoising.learning_rate (it was {parameters.learning_rate})"
         )
     return Path(keeper.best_model_path), curve
+
+
+def _run(trainer: Any, module: Any, datamodule: Any) -> None:
+    """Train; a termination signal, which Lightning turns into an exit without a code, ends with the code of one."""
+    exceptions = import_quietly("lightning.pytorch.utilities.exceptions")
+    try:
+        trainer.fit(module, datamodule=datamodule)
+    except exceptions.SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
 
 
 def _trainer(

@@ -147,13 +147,8 @@ def test_bfloat16_stays_within_a_grey_value_of_float32(tmp_path: Path) -> None:
     assert np.sqrt(np.mean((half - full) ** 2)) < 0.02 * full.std()
 
 
-def test_a_result_does_not_depend_on_the_threads(tmp_path: Path) -> None:
-    from spherovem_core.denoising.devices import torch_threads
-
-    denoise = SliceDenoiser(model_with(tmp_path))
+def test_a_result_does_not_depend_on_the_workers(tmp_path: Path) -> None:
+    model = model_with(tmp_path)
     values = smooth_stack()[0]
-    with torch_threads(1):
-        one = denoise(values)
-    with torch_threads(2):
-        two = denoise(values)
-    np.testing.assert_array_equal(one, two)
+    one = SliceDenoiser(model, tile=32)(values)
+    np.testing.assert_array_equal(SliceDenoiser(model, tile=32, workers=3)(values), one)

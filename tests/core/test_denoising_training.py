@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,11 @@ def test_other_settings_or_a_damaged_checkpoint_train_again(tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == ["loss.json", "n2v.ckpt"]
 
 
-def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
+def test_the_seed_alone_decides_every_byte(tmp_path: Path) -> None:
     one = predict(train_n2v(NOISY, tmp_path / "one", TINY, CPU))
     random.seed(99)
     np.random.seed(99)  # noqa: NPY002
-    two = predict(train_n2v(NOISY, tmp_path / "two", TINY, CPU))
+    two = predict(train_n2v(NOISY, tmp_path / "two", TINY, Execution(device="cpu", workers=2)))
     other = predict(train_n2v(NOISY, tmp_path / "other", TINY.model_copy(update={"seed": 1}), CPU))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
@@ -145,6 +146,18 @@ def test_a_training_past_its_deadline_leaves_nothing(tmp_path: Path) -> None:
     long = TINY.model_copy(update={"epochs": 50})
     with pytest.raises(DeadlineError, match="after 1 of 50"):
         train_n2v(NOISY, tmp_path, long, Execution(device="cpu", deadline=0.0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_terminated_training_exits_as_terminated_and_leaves_nothing(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        execution = Execution(device="cpu", progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as exit_:
+            train_n2v(NOISY, tmp_path, TINY.model_copy(update={"epochs": 50}), execution)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert exit_.value.code == 143
     assert not list(tmp_path.iterdir())
 
 

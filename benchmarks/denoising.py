@@ -1,0 +1,236 @@
+"""Denoising: PSNR beside tuned classical filters, speed and agreement beside CAREamics, memory, a real residual.
+
+    python benchmarks/denoising.py [--parts quality speed memory real] [--threads 2] [--pictures FOLDER]
+
+Quality is on the clean image of a phantom with fresh noise of its detector, as it is and doubled. The strengths of the
+classical filters are tuned on the truth, which no real acquisition has. Peak memory is of a process of its own.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from _classical_denoisers import psnr, tuned
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spherovem_core.blocks import Block, MemorySink
+from spherovem_core.denoising import SliceDenoiser, TrainedModel, denoise_stack, train_n2v
+from spherovem_core.denoising.devices import torch_threads
+from spherovem_core.denoising.quiet import quiet_libraries
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.phantom import make_phantom
+
+# As the demo trains, but for the seed of the phantom.
+QUICK = DenoiseParameters(
+    training_slices=32,
+    patches_per_slice=16,
+    epochs=16,
+    patience=16,
+    batch_size=8,
+    network_channels=16,
+    learning_rate=2e-3,
+)
+BRIEF = DenoiseParameters(training_slices=16, patches_per_slice=16, epochs=4, batch_size=8)
+REAL = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila" / "slices"
+JUDGED = slice(5, 64, 20)
+
+
+def noisy_phantom(factor: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Clean image of a phantom, and a copy with its detector's noise times a factor."""
+    phantom = make_phantom(seed=8101)
+    detector, clean = phantom.parameters, phantom.clean.astype(np.float32)
+    variance = detector.read_noise**2 + detector.shot_noise**2 * clean / 128
+    noise = np.random.default_rng(8102).standard_normal(clean.shape, dtype=np.float32)
+    return clean, np.clip(np.rint(clean + factor * np.sqrt(variance) * noise), 0, 255).astype(np.uint8)
+
+
+def train(stack: NDArray[Any], parameters: DenoiseParameters, execution: Execution) -> TrainedModel:
+    """Train in a folder that goes away again; the model lives on in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        return train_n2v(stack, Path(folder), parameters, execution)
+
+
+def quality(execution: Execution) -> None:
+    for factor in (1.0, 2.0):
+        clean, noisy = noisy_phantom(factor)
+        truth, judged = clean[JUDGED], noisy[JUDGED].astype(np.float32)
+        slope = np.hypot(*(ndimage.sobel(truth, axis) for axis in (1, 2)))
+        edges = slope > np.percentile(slope, 95)
+        print(f"noise times {factor:g}: PSNR in dB over all pixels, and over the steepest 5 %")
+        show_psnr("noisy", judged, truth, edges)
+        for name, result in tuned(judged, truth):
+            show_psnr(name, result, truth, edges)
+        for algorithm in ("n2v", "n2v2"):
+            began = time.perf_counter(), time.process_time()
+            model = train(noisy, QUICK.model_copy(update={"algorithm": algorithm}), execution)
+            seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+            denoise = SliceDenoiser(model)
+            result = np.stack([denoise(values) for values in noisy[JUDGED]])
+            show_psnr(
+                f"{algorithm}, trained {seconds[0]:.0f} s ({seconds[1]:.0f} s of processor)",
+                result,
+                truth,
+                edges,
+            )
+
+
+def show_psnr(
+    name: str, image: NDArray[np.float32], truth: NDArray[np.float32], edges: NDArray[np.bool_]
+) -> None:
+    print(f"  {name:55s} {psnr(image, truth):6.2f} {psnr(image, truth, edges):6.2f}")
+
+
+def speed(execution: Execution) -> None:
+    clean, noisy = noisy_phantom(2.0)
+    model_folder = tempfile.TemporaryDirectory()
+    with model_folder as folder:
+        model = train_n2v(noisy, Path(folder), BRIEF, execution)
+        for side in (512, 1024):
+            tiles = (1, side // 512, side // 512)
+            stack, truth = np.tile(noisy[:4], tiles), np.tile(clean[:4], tiles)
+            print(f"4 slices of {side}², network of {model.channels} channels, {execution.workers} threads")
+            plain, plain_seconds = careamics_prediction(model, stack, Path(folder), execution.workers)
+            print(f"  CAREamist.predict: {plain_seconds:.2f} s a slice, PSNR {psnr(plain, truth):.3f} dB")
+            for precision in ("float32", "bfloat16"):
+                denoise = SliceDenoiser(model, precision, workers=execution.workers)
+                result, seconds = timed(lambda d=denoise, s=stack: np.stack([d(v) for v in s]), len(stack))
+                print(
+                    f"  SliceDenoiser, {precision}: {seconds:.2f} s a slice, {plain_seconds / seconds:.1f} times as fast, "
+                    f"PSNR {psnr(result, truth):.3f} dB, rms difference {np.sqrt(np.mean((result - plain) ** 2)):.3f}"
+                )
+
+
+def careamics_prediction(
+    model: TrainedModel, stack: NDArray[np.uint8], folder: Path, threads: int
+) -> tuple[NDArray[np.float32], float]:
+    """What CAREamics makes of the checkpoint, without tiles, and its seconds a slice."""
+    with quiet_libraries(), torch_threads(threads):
+        from careamics import CAREamist
+
+        careamist = CAREamist(
+            checkpoint_path=model.path, work_dir=folder / "careamics", enable_progress_bar=False
+        )
+        found, seconds = timed(
+            lambda: careamist.predict(stack, axes="SYX", batch_size=1, num_workers=0)[0], len(stack)
+        )
+    return np.concatenate([np.asarray(p).reshape(-1, *stack.shape[1:]) for p in found]), seconds
+
+
+def timed(function: Callable[[], Any], items: int) -> tuple[Any, float]:
+    """Result, and the best of three times divided by the items; the first call warms up and does not count."""
+    result = function()
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - began)
+    return result, min(seconds) / items
+
+
+class MadeUpStack:
+    """Slices that exist only while they are read."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, depth: int, side: int) -> None:
+        self.shape = (depth, side, side)
+
+    def __getitem__(self, z: int) -> NDArray[np.uint8]:
+        return np.random.default_rng(z).integers(60, 190, self.shape[1:], dtype=np.uint8)
+
+
+class DroppingSink:
+    """Takes every block and keeps none."""
+
+    def pending(self, blocks: list[Block]) -> list[Block]:
+        """All of them."""
+        return blocks
+
+    def write(self, block: Block, values: NDArray[Any]) -> None:
+        """Drop the block."""
+
+
+def memory(execution: Execution) -> None:
+    for depth in (30, 300):
+        command = [sys.executable, __file__, "--parts", f"pass-{depth}", "--threads", str(execution.workers)]
+        print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
+
+
+def measure_pass(depth: int, side: int, execution: Execution) -> None:
+    """Train and denoise in this process and print its peak memory."""
+    stack = MadeUpStack(depth, side)
+    parameters = BRIEF.model_copy(update={"epochs": 1, "training_slices": 24, "network_channels": 8})
+    began = time.perf_counter()
+    model = train(stack, parameters, execution)
+    trained = peak_mb()
+    denoise_stack(stack, DroppingSink(), model, parameters, execution)
+    print(
+        f"{depth} slices of {side}²: peak {peak_mb():.0f} MB, {trained:.0f} MB of it reached by the training, "
+        f"{time.perf_counter() - began:.0f} s"
+    )
+
+
+def peak_mb() -> float:
+    """Largest resident memory so far; unlike `getrusage` it does not start at that of the process that started this one."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def real(execution: Execution, pictures: Path | None) -> None:
+    if not REAL.is_dir():
+        print(f"no real stack at {REAL}: skipped")
+        return
+    stack = np.stack([tifffile.imread(path) for path in sorted(REAL.glob("*.tif"))])
+    for algorithm in ("n2v", "n2v2", "structn2v"):
+        parameters = QUICK.model_copy(
+            update={"algorithm": algorithm, "training_slices": 48, "learning_rate": 1e-3}
+        )
+        model = train(stack, parameters, execution)
+        report = denoise_stack(stack, MemorySink(np.zeros_like(stack)), model, parameters, execution)
+        residual = np.mean([figures.residual_std for figures in report.slices])
+        lags = {axis: [round(v, 3) for v in values] for axis, values in report.survey.autocorrelation.items()}
+        print(
+            f"FIB-SEM, {algorithm}: residual {residual:.2f} grey values, autocorrelation at lags 1 to 3 {lags}, "
+            f"clipped {report.clipped_share:.2%}"
+        )
+        if pictures is not None:
+            picture(stack[125], SliceDenoiser(model)(stack[125]), pictures / f"fibsem-{algorithm}.tif")
+
+
+def picture(noisy: NDArray[np.uint8], denoised: NDArray[np.float32], path: Path) -> None:
+    """Noisy, denoised and four times their difference, side by side."""
+    panels = np.hstack([noisy, denoised, 128 + 4 * (noisy - denoised)])
+    tifffile.imwrite(path, np.clip(panels, 0, 255).astype(np.uint8))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", default=["quality", "speed", "memory", "real"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--side", type=int, default=1024, help="side of a slice in the memory part")
+    parser.add_argument("--pictures", type=Path, help="existing folder for pictures of the real stack")
+    settings = parser.parse_args()
+    execution = Execution(device="cpu", workers=settings.threads)
+    parts: dict[str, Callable[[], None]] = {
+        "quality": lambda: quality(execution),
+        "speed": lambda: speed(execution),
+        "memory": lambda: memory(execution),
+        "real": lambda: real(execution, settings.pictures),
+        "pass-30": lambda: measure_pass(30, settings.side, execution),
+        "pass-300": lambda: measure_pass(300, settings.side, execution),
+    }
+    for part in settings.parts:
+        parts[part]()
+
+
+if __name__ == "__main__":
+    main()
