@@ -39,8 +39,8 @@ def _mixture(inputs: ReportInputs) -> Picture:
     middle = registered[registered.shape[0] // 2]
     figure, axes = new_figure(1, 1, 8, 3)
     ax = axes[0, 0]
-    levels = np.arange(len(inputs.mixture["background"]))
-    counts = np.bincount(middle.ravel(), minlength=len(levels))[: len(levels)]
+    levels = np.asarray(inputs.mixture["levels"])
+    counts = np.bincount(middle.ravel(), minlength=256)[levels.astype(int)]
     ax.semilogy(levels, np.maximum(counts / counts.sum(), 1e-12), color="0.5", label="middle slice")
     weight = float(inputs.mixture["weight"])
     for name, share, colour in (("background", 1 - weight, PALETTE[0]), ("particles", weight, PALETTE[1])):
