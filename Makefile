@@ -7,6 +7,10 @@ RESULTS_ROOT ?= results
 
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+# Stages set the threads they want; idle ones that spin cost more than they give.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: env demo test test-all lint benchmark clean
 
