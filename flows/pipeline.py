@@ -8,7 +8,7 @@ from flows.preflight import check_before_start
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.store.layout import ObjectKind
+from spherovem_core.store.layout import OBJECT_KINDS
 from tasks.denoise import denoise
 from tasks.ingest import ingest
 from tasks.nanoparticles import segment_nanoparticles
@@ -18,8 +18,6 @@ from tasks.register import register
 from tasks.segment import predict_flows, segment_masks
 from tasks.shape import measure_shape
 from tasks.space import measure_space
-
-KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
 
 
 def run_pipeline(
@@ -33,7 +31,7 @@ def run_pipeline(
         denoised = bound(denoise, acquisition)(raw, found.model_digest, parameters.denoising, execution)
         image = bound(register, acquisition)(denoised, raw, parameters.registration, execution)
         done |= {"ingest": raw, "denoise": denoised, "register": image}
-        for kind in KINDS:
+        for kind in OBJECT_KINDS:
             own = getattr(parameters, kind)
             flows = bound(predict_flows, acquisition)(
                 kind, image, found.network_digests[kind], own, execution

@@ -8,10 +8,8 @@ from spherovem_core.errors import MissingNetworkError, ParameterError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
-from spherovem_core.store.layout import Layout, ObjectKind
+from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind
 from tasks.devices import check_device
-
-KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,12 @@ def check_before_start(
             f"cells.mask_spacing_nm is {parameters.cells.mask_spacing_nm:g} and nuclei.mask_spacing_nm "
             f"{parameters.nuclei.mask_spacing_nm:g}; masks of cells and nuclei are compared voxel by voxel: make them equal"
         )
-    networks = {kind: network_digest(getattr(parameters, kind).network, kind) for kind in KINDS}
+    networks = {kind: network_digest(getattr(parameters, kind).network, kind) for kind in OBJECT_KINDS}
     model = None if parameters.denoising.model is None else _model_digest(Path(parameters.denoising.model))
     check_device(execution.device)
     layout = Layout(acquisition.folder)
     layout.ensure_writable()
-    for kind in KINDS:
+    for kind in OBJECT_KINDS:
         _try_network(layout, kind, getattr(parameters, kind).network, networks[kind])
     return Preflight(source, model, networks)
 

@@ -8,6 +8,7 @@ from typing import Literal
 from spherovem_core.errors import StoreNotWritableError
 
 ObjectKind = Literal["cells", "nuclei"]
+OBJECT_KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
 
 VOLUME = "volume.zarr"
 RAW = "raw"

@@ -14,9 +14,8 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.store import open_array
-from spherovem_core.store.layout import REGISTERED, ObjectKind, labels_group
+from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
 
-KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
 COLOURS: dict[ObjectKind, str] = {"cells": "#edae49", "nuclei": "#35c2ff"}
 
 
@@ -78,7 +77,7 @@ def _overlay(inputs: ReportInputs) -> Picture:
     figure, panels = big_and_two_small(views[0])
     for axis, (ax, view) in enumerate(zip(panels, views, strict=True)):
         show_view(ax, view, limits)
-        for kind in KINDS:
+        for kind in OBJECT_KINDS:
             labels = fitting_level(inputs.layout, labels_group(kind), inputs.image_px)
             draw_outlines(ax, cut(labels, axis, view.position_um), COLOURS[kind])
         ax.set_title(f"{view.plane} at {view.position_um:.2f} µm", fontsize=9)
