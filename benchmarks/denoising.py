@@ -23,11 +23,11 @@ from scipy import ndimage
 
 from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.denoising import SliceDenoiser, TrainedModel, denoise_stack, train_n2v
-from spherovem_core.denoising.devices import torch_threads
 from spherovem_core.denoising.quiet import quiet_libraries
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
 from spherovem_core.phantom import make_phantom
+from spherovem_core.utils.torch_device import torch_threads
 
 # As the demo trains, but for the seed of the phantom.
 QUICK = DenoiseParameters(

@@ -61,7 +61,7 @@ def check_before_start(
 
 
 def _model_digest(path: Path) -> str:
-    from spherovem_core.denoising import file_digest
+    from spherovem_core.utils.digests import file_digest
 
     if not path.is_file():
         raise MissingNetworkError(

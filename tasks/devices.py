@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spherovem_core.errors import DeviceError
+from spherovem_core.utils.torch_device import cuda_device_count
 
 logger = logging.getLogger("spherovem_core.devices")
 
@@ -50,10 +51,8 @@ def check_device(device: str) -> None:
     """
     if not device.startswith("cuda"):
         return
-    import torch
-
     number = int(device.partition(":")[2] or 0)
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found = cuda_device_count()
     if number >= found:
         raise DeviceError(
             f"device {device} cannot be used: torch finds {found} GPUs here; choose auto or cpu, or run on a GPU machine"

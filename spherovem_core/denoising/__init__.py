@@ -1,6 +1,6 @@
 """Self-supervised denoising with Noise2Void: trained with CAREamics, run slice by slice."""
 
-from spherovem_core.denoising.network import TrainedModel, file_digest, load_model
+from spherovem_core.denoising.network import TrainedModel, load_model
 from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.report import DenoiseReport, SliceFigures, Survey
 from spherovem_core.denoising.stack import denoise_stack, intensity_range
@@ -14,7 +14,6 @@ __all__ = [
     "Survey",
     "TrainedModel",
     "denoise_stack",
-    "file_digest",
     "intensity_range",
     "load_model",
     "obtain_model",

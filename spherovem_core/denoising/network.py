@@ -1,16 +1,19 @@
 """A trained Noise2Void network as it is used for prediction, read from a CAREamics checkpoint."""
 
-import hashlib
+import logging
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spherovem_core.denoising.devices import torch_device
 from spherovem_core.errors import MissingNetworkError, NetworkError
+from spherovem_core.utils.digests import file_digest
+from spherovem_core.utils.torch_device import torch_device
 
 # CAREamics divides by the standard deviation plus this.
+logger = logging.getLogger(__name__)
+
 NORMALISATION_EPSILON = 1e-6
 
 
@@ -57,12 +60,6 @@ class TrainedModel:
         return self.std + NORMALISATION_EPSILON
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_model(
     path: Path | str, device: str = "auto", loss: tuple[Mapping[str, float], ...] = ()
 ) -> TrainedModel:
@@ -90,6 +87,7 @@ def load_model(
         ) from error
     _check_fits_slices(path, architecture)
     resolved = torch_device(device)
+    logger.info("denoising on %s", resolved)
     return TrainedModel(
         path=path,
         digest=file_digest(path),

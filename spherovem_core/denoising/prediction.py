@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Block, block_grid
-from spherovem_core.denoising.devices import native_precision, torch_threads
 from spherovem_core.denoising.network import TrainedModel
+from spherovem_core.denoising.precision import native_precision
+from spherovem_core.utils.torch_device import torch_threads
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.configuration import careamics_configuration
-from spherovem_core.denoising.devices import native_precision, torch_device, torch_threads
-from spherovem_core.denoising.network import TrainedModel, file_digest, load_model
+from spherovem_core.denoising.network import TrainedModel, load_model
+from spherovem_core.denoising.precision import native_precision
 from spherovem_core.denoising.quiet import import_quietly, quiet_libraries, seeded
 from spherovem_core.denoising.sampling import draw_patches, split_slices
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
 from spherovem_core.store.tables import read_json, write_json
+from spherovem_core.utils.digests import file_digest
+from spherovem_core.utils.torch_device import torch_device, torch_threads
 
 CHECKPOINT = "n2v.ckpt"
 LOSS = "loss.json"
@@ -156,6 +158,7 @@ def _fit(
     import torch
 
     device = torch_device(execution.device)
+    logger.info("denoising on %s", device)
     config = careamics_configuration(parameters, patches.mean, patches.std)
     modules = import_quietly("careamics.lightning.modules.n2v_module")
     manipulation = import_quietly("careamics.lightning.modules.n2v_utils")

@@ -11,10 +11,10 @@ import numpy as np
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration.devices import torch_device
 from spherovem_core.registration.pairs import PairResult, prepare_slices, register_prepared
 from spherovem_core.registration.sources import SliceSource
 from spherovem_core.registration.threads import intraop_threads
+from spherovem_core.utils.torch_device import torch_device
 
 Pair = tuple[int, int]
 Job = tuple[int, tuple[int, ...], SliceSource]
@@ -46,7 +46,7 @@ def register_pairs(
     dict
         Result of every pair.
     """
-    device = torch_device(execution.device)
+    device = str(torch_device(execution.device))
     jobs: list[Job] = []
     for fixed, group in itertools.groupby(sorted(pairs), key=lambda pair: pair[0]):
         moving = tuple(b for _, b in group)

@@ -13,9 +13,9 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle
-from spherovem_core.registration.devices import torch_device
 from spherovem_core.registration.kernels import interpolation_table
 from spherovem_core.registration.sources import SliceSource
+from spherovem_core.utils.torch_device import torch_device
 
 
 def warp_stack(
@@ -38,7 +38,7 @@ def warp_stack(
     parameters, execution
         Interpolation; device, executor, progress.
     """
-    device = torch_device(execution.device)
+    device = str(torch_device(execution.device))
     blocks = slab_grid((source.shape[0], *alignment.crop.shape), depth=1)
     todo = sink.pending(blocks)
     done = len(blocks) - len(todo)

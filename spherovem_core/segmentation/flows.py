@@ -1,7 +1,5 @@
 """Flows of a whole volume: the network in the three orthogonal planes, block by block."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.utils.torch_device import torch_threads
 
 BYTES_PER_TILE = {"cpu": 400e6, "cuda": 1.2e9}
 """Memory of one 256 x 256 tile in a Cellpose-SAM forward pass, rounded up."""
@@ -64,7 +63,7 @@ def predict_flows(
         (source.shape[0], source.shape[1], source.shape[2]), source_spacing_nm, source_origin_nm
     )
     low, high = intensities or intensity_range(source, parameters)
-    with _torch_threads(execution.workers):
+    with torch_threads(execution.workers):
         for done, block in enumerate(pending, len(blocks) - len(pending)):
             execution.report(done, len(blocks))
             image = resample(source, source_grid, grid, block.outer[1:])
@@ -134,15 +133,3 @@ def batch_size(device: Any) -> int:
         free = psutil.virtual_memory().available
     limit = 64 if device.type == "cuda" else 8
     return int(np.clip(free / 4 / BYTES_PER_TILE.get(device.type, 400e6), 1, limit))
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

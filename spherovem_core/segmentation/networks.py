@@ -1,6 +1,5 @@
 """Loading segmentation networks: Cellpose's own, fine-tuned weights, and the compact one that ships."""
 
-import hashlib
 import os
 import pickle
 from functools import lru_cache
@@ -8,8 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
 
-from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
+from spherovem_core.errors import MissingNetworkError, NetworkError
 from spherovem_core.segmentation.attention import use_fast_attention
+from spherovem_core.utils.digests import file_digest
+from spherovem_core.utils.torch_device import torch_device
 
 COMPACT = "phantom-compact"
 CELLPOSE_NAMES = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
@@ -49,7 +50,7 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
     """
     import torch
 
-    chosen = _torch_device(device)
+    chosen = torch_device(device)
     path = weights_path(name, kind)
     if path is None:
         path = _download(name)
@@ -114,24 +115,7 @@ def _existing(path: Path, remedy: str) -> Path:
 @lru_cache(maxsize=32)
 def _file_digest(path: str, size: int, mtime_ns: int) -> str:
     """Sha256 of a file; size and time are there to notice a changed one."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _torch_device(device: str) -> Any:
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and (
-        not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()
-    ):
-        raise DeviceError(
-            f"device {device} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices; "
-            "use auto or cpu, or install a PyTorch build for this GPU"
-        )
-    return chosen
+    return file_digest(Path(path))
 
 
 def _download(name: str) -> Path:

@@ -14,9 +14,9 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import Alignment, Rectangle, estimate_alignment, warp_slice, warp_stack
 from spherovem_core.registration.affine import IDENTITY, compose, rotation_matrix, shift_matrix
-from spherovem_core.registration.devices import torch_device
 from spherovem_core.registration.kernels import interpolation_table
 from spherovem_core.registration.warping_torch import interpolate
+from spherovem_core.utils.torch_device import torch_device
 
 SHAPE = (60, 83)
 WHOLE = Rectangle(0, *SHAPE[:1], 0, *SHAPE[1:])
