@@ -1,0 +1,21 @@
+"""How well predicted instances agree with true ones, on arrays of any size."""
+
+from spherovem_core.segmentation.evaluation.boundaries import boundary_distances
+from spherovem_core.segmentation.evaluation.contingency import Contingency, count_overlaps, pool
+from spherovem_core.segmentation.evaluation.evaluate import evaluate_labels, evaluate_sections
+from spherovem_core.segmentation.evaluation.information import variation_of_information
+from spherovem_core.segmentation.evaluation.matching import LabelMatch, match_labels
+from spherovem_core.segmentation.evaluation.summary import Evaluation
+
+__all__ = [
+    "Contingency",
+    "Evaluation",
+    "LabelMatch",
+    "boundary_distances",
+    "count_overlaps",
+    "evaluate_labels",
+    "evaluate_sections",
+    "match_labels",
+    "pool",
+    "variation_of_information",
+]
