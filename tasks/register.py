@@ -14,7 +14,7 @@ from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
 REGISTRATION = stage_table_path("registration")
-STAGE = Stage("register", 1, (array_path(REGISTERED), REGISTRATION), uses_gpu=True)
+STAGE = Stage("register", 2, (array_path(REGISTERED), REGISTRATION), uses_gpu=True)
 
 
 @task(**stage_policy(STAGE), tags=["gpu"])
@@ -34,12 +34,11 @@ def _register(
     source = run.open(denoised)
     pairs = run.ledger("registration")
     alignment = estimate_alignment(source, parameters, run.execution, bad_slices(run, raw), pairs)
-    crop = alignment.crop
-    shape = (source.shape[0], crop.y1 - crop.y0, crop.x1 - crop.x0)
+    shape = (source.shape[0], *alignment.crop.shape)
     writer = run.writer(REGISTERED, "image", shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
     run.write_table(REGISTRATION, alignment.table)
-    run.finish(writer, crop=[crop.y0, crop.x0, crop.y1, crop.x1], transforms=alignment.transforms.tolist())
+    run.finish(writer, **alignment.details())
     _show(run, alignment)
 
 

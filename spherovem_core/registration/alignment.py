@@ -14,16 +14,16 @@ from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import RegistrationError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration.affine import Matrix, centre_shift, compose, invert, rotation_degrees
+from spherovem_core.registration.affine import Matrix, compose, invert
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
-from spherovem_core.registration.drift import centre_drift, remove_deformation_trend, remove_trend
+from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
 from spherovem_core.registration.links import Links, solve_links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.slice_table import slice_table
 
 BRIDGE_DISTANCE = 3
 WEAK_BESIDE_STACK = 0.5
-KEPT_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,28 @@ class Alignment:
         ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``trusted`` and ``reason`` of
         its pair with the nearest good slice before it (NaN and empty for the first); ``bridged``, whether
         it hangs on the stack by longer links than that pair; ``used``, false for bad slices, which
-        are placed between their neighbours; ``drift_y_px``, ``drift_x_px``, the slow trend of its shift.
+        are placed between their neighbours; ``drift_y_px``, ``drift_x_px``, the slow trend of its shift;
+        ``map_yy`` ... ``map_x_px``, its map row by row; ``crop_y0_px`` ... ``crop_x1_px``, the crop, the same for all.
     """
 
     transforms: Matrix
     crop: Rectangle
     table: pd.DataFrame
+
+    def details(self) -> dict[str, Any]:
+        """JSON values to keep with the registered array: crop (y0, x0, y1, x1), maps, similarities and verdicts.
+
+        A slice without a pair before it has no similarity (None).
+        """
+        similarity = self.table["similarity_after"].tolist()
+        return {
+            "crop": [self.crop.y0, self.crop.x0, self.crop.y1, self.crop.x1],
+            "transforms": self.transforms.tolist(),
+            "similarity": [None if np.isnan(s) else s for s in similarity],
+            "trusted": self.table["trusted"].tolist(),
+            "reason": self.table["reason"].tolist(),
+            "bridged": self.table["bridged"].tolist(),
+        }
 
 
 def estimate_alignment(
@@ -101,8 +117,9 @@ def estimate_alignment(
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
     solved, weights = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
-    table = _table(transforms, solved, results, weights, good, parameters, shape)
-    return Alignment(transforms, largest_common_rectangle(transforms, shape), table)
+    crop = largest_common_rectangle(transforms, shape)
+    table = slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
+    return Alignment(transforms, crop, table)
 
 
 def _registered_pairs(
@@ -187,39 +204,3 @@ def _treat_drift(
     if parameters.drift == "detrend":
         transforms = remove_trend(transforms, parameters.trend_slices)
     return compose(transforms, invert(transforms[reference]))
-
-
-def _table(
-    transforms: Matrix,
-    solved: Matrix,
-    results: dict[Pair, PairResult],
-    weights: dict[Pair, float],
-    good: list[int],
-    parameters: RegistrationParameters,
-    shape: tuple[int, int],
-) -> pd.DataFrame:
-    shift = centre_shift(transforms, shape)
-    drift = centre_drift(solved, parameters.trend_slices, shape)
-    before = {b: results[a, b] for a, b in itertools.pairwise(good)}
-    firm = {b: weights.get((a, b), 0.0) >= KEPT_WEIGHT for a, b in itertools.pairwise(good)}
-    rows = []
-    for z in range(len(transforms)):
-        result = before.get(z)
-        rows.append(
-            {
-                "z": z,
-                "shift_y_px": shift[z, 0],
-                "shift_x_px": shift[z, 1],
-                "rotation_deg": float(rotation_degrees(transforms[z])),
-                "similarity_before": result.initial_similarity if result else np.nan,
-                "similarity_after": result.similarity if result else np.nan,
-                "uncertainty_px": result.uncertainty_px if result else np.nan,
-                "trusted": result.trusted if result else z in good,
-                "reason": result.reason if result else "",
-                "bridged": z in before and not firm[z],
-                "used": z in good,
-                "drift_y_px": drift[z, 0],
-                "drift_x_px": drift[z, 1],
-            }
-        )
-    return pd.DataFrame(rows)

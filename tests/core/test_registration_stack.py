@@ -1,5 +1,6 @@
 """Whole stacks: jitter, lean, bad and lost slices, wrong pairs, resuming, executors."""
 
+import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -70,6 +71,24 @@ def test_the_reference_stays_in_place_and_the_table_tells_the_rest(stack: Stack)
     assert np.isnan(table["similarity_after"][0])
     expected = centre_shift(compose(stack.truth, invert(stack.truth[6])), stack.shape)
     np.testing.assert_allclose(table[["shift_y_px", "shift_x_px"]], expected, atol=0.3)
+
+
+def test_maps_crop_similarities_and_verdicts_are_kept_with_array_and_table(stack: Stack) -> None:
+    slices = stack.slices.copy()
+    slices[7] = 0
+    alignment = align(Stack(slices, stack.truth))
+    kept = json.loads(json.dumps(alignment.details(), allow_nan=False))
+    np.testing.assert_array_equal(kept["transforms"], alignment.transforms)
+    assert kept["crop"] == [alignment.crop[k] for k in (0, 2, 1, 3)]
+    assert kept["similarity"][0] is None
+    assert kept["similarity"][1] == alignment.table["similarity_after"][1]
+    assert [z for z, trusted in enumerate(kept["trusted"]) if not trusted] == [7, 8]
+    assert [z for z, reason in enumerate(kept["reason"]) if reason] == [7, 8]
+    assert [z for z, bridged in enumerate(kept["bridged"]) if bridged] == [7, 8]
+    rows = alignment.table[["map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px"]].to_numpy()
+    np.testing.assert_array_equal(rows.reshape(-1, 2, 3), alignment.transforms)
+    corners = alignment.table[["crop_y0_px", "crop_y1_px", "crop_x0_px", "crop_x1_px"]]
+    assert {tuple(row) for row in corners.to_numpy()} == {alignment.crop}
 
 
 def test_first_as_reference(stack: Stack) -> None:

@@ -1,0 +1,72 @@
+"""What is known of each slice's place, one row a slice."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from spherovem_core.registration.affine import Matrix, centre_shift, rotation_degrees
+from spherovem_core.registration.crop import Rectangle
+from spherovem_core.registration.drift import centre_drift
+from spherovem_core.registration.pairs import PairResult
+
+KEPT_WEIGHT = 0.25
+ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
+
+
+def slice_table(
+    transforms: Matrix,
+    solved: Matrix,
+    results: Mapping[tuple[int, int], PairResult],
+    weights: Mapping[tuple[int, int], float],
+    good: Sequence[int],
+    crop: Rectangle,
+    trend_slices: int,
+    shape: tuple[int, int],
+) -> pd.DataFrame:
+    """Describe every slice; the columns are those of `Alignment.table`.
+
+    Parameters
+    ----------
+    transforms : (Z, 2, 3) ndarray
+        Final maps, reference to slice coordinates.
+    solved : (Z, 2, 3) ndarray
+        Those that the pairs say, before any drift was left as acquired.
+    results
+        Of every pair that was registered.
+    weights
+        How much each trusted pair counted in the solution, 0 to 1.
+    good
+        Slices that took part, in order.
+    crop : Rectangle
+        Common to all slices, hence the same in every row.
+    trend_slices
+        Window of the drift that is shown.
+    shape : (Y, X)
+        A slice.
+    """
+    numbers = range(len(transforms))
+    neighbours = {b: (a, b) for a, b in itertools.pairwise(good)}
+    pairs = [results[neighbours[z]] if z in neighbours else None for z in numbers]
+    shift = centre_shift(transforms, shape)
+    drift = centre_drift(solved, trend_slices, shape)
+    return pd.DataFrame(
+        {
+            "z": numbers,
+            "shift_y_px": shift[:, 0],
+            "shift_x_px": shift[:, 1],
+            "rotation_deg": rotation_degrees(transforms),
+            "similarity_before": [pair.initial_similarity if pair else np.nan for pair in pairs],
+            "similarity_after": [pair.similarity if pair else np.nan for pair in pairs],
+            "uncertainty_px": [pair.uncertainty_px if pair else np.nan for pair in pairs],
+            "trusted": [pair.trusted if pair else z in good for z, pair in enumerate(pairs)],
+            "reason": [pair.reason if pair else "" for pair in pairs],
+            "bridged": [z in neighbours and weights.get(neighbours[z], 0.0) < KEPT_WEIGHT for z in numbers],
+            "used": [z in good for z in numbers],
+            "drift_y_px": drift[:, 0],
+            "drift_x_px": drift[:, 1],
+            **dict(zip(ELEMENTS, transforms.reshape(-1, 6).T, strict=True)),
+            **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
+        }
+    )
