@@ -1,0 +1,59 @@
+"""A process that registers a stack and may be killed; imported once by a fork server."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spherovem_core.blocks import Block
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration import estimate_alignment, register_pair, warp_slice, warp_stack
+from spherovem_core.registration.affine import IDENTITY
+from spherovem_core.registration.crop import Rectangle
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Ledger,
+    finish_multiscale,
+    open_array,
+    slice_shards,
+    write_table,
+)
+from spherovem_core.store.layout import DENOISED, REGISTERED, Layout, stage_table_path
+
+PARAMETERS = RegistrationParameters()
+PAIRS = "registration.jsonl"
+
+# Loads torch and the compiled kernel, so that a killed child has spent its time registering.
+_tiny = np.zeros((8, 8), np.uint8)
+warp_slice(_tiny, IDENTITY, Rectangle(0, 8, 0, 8))
+register_pair(_tiny, _tiny)
+
+
+class SlowWriter(ArrayWriter):
+    """Takes a moment after each slice, so that a kill finds something half done."""
+
+    def write(self, block: Block, values: Any) -> None:
+        super().write(block, values)
+        time.sleep(0.005)
+
+
+def register(source: Path, results: Path, begun: Event) -> None:
+    """Register, or go on with it, and complete the array and the table: the course of the task."""
+    slices = open_array(Layout(source), DENOISED)
+    layout = Layout(results)
+    pairs = Ledger(results / PAIRS, "digest")
+    begun.set()
+    with ThreadPoolExecutor(2) as executor:
+        execution = Execution(device="cpu", executor=executor, workers=2)
+        alignment = estimate_alignment(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
+        shape = (slices.shape[0], *alignment.crop.shape)
+        spec = ArraySpec(REGISTERED, "image", shape, slices.dtype, *slice_shards(shape), slices.spacing_nm)
+        writer = SlowWriter(layout, spec, "digest")
+        warp_stack(slices, alignment, writer, PARAMETERS, execution)
+        write_table(layout, stage_table_path("registration"), alignment.table, "digest")
+        finish_multiscale(writer, execution, (), **alignment.details())
