@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Literal
@@ -90,7 +90,13 @@ def open_executor(settings: ExecutionSettings) -> AbstractContextManager[Executo
             f"executor {settings.executor!r} is unknown; expected threads, processes or a Dask scheduler's "
             "address such as tcp://127.0.0.1:8786"
         )
+    return _dask_executor(settings.executor)
+
+
+@contextmanager
+def _dask_executor(address: str) -> Iterator[Executor]:
+    """Connect to a Dask scheduler; a client left open would go on calling for a scheduler that is gone."""
     from distributed import Client
 
-    executor: Executor = Client(settings.executor).get_executor()
-    return nullcontext(executor)
+    with Client(address) as client:
+        yield client.get_executor()

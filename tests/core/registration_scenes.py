@@ -1,13 +1,18 @@
 """Stacks of EM-like slices with known maps, for the registration tests."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import slab_grid
 from spherovem_core.registration.affine import compose, invert, rotation_matrix, shift_matrix, slice_centre
 from spherovem_core.registration.synthetic import Appearance, TextureScene
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store import ArraySpec, ArrayWriter, Layout, slice_shards
+from spherovem_core.store.layout import DENOISED
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,15 @@ def make_stack(
         slices.append(scene.sample(shown, shape, Appearance(change=0.0, noise=noise), seed=1000 * seed + z))
         truth.append(matrix)
     return Stack(np.stack(slices), np.stack(truth))
+
+
+def store_slices(folder: Path, slices: NDArray[Any], spacing_nm: SpacingNm = (50.0, 10.0, 12.0)) -> None:
+    """Write slices as the denoised image of an acquisition."""
+    spec = ArraySpec(DENOISED, "image", slices.shape, slices.dtype, *slice_shards(slices.shape), spacing_nm)
+    writer = ArrayWriter(Layout(folder), spec, "source")
+    for block in slab_grid(slices.shape, 1):
+        writer.write(block, slices[block.core])
+    writer.commit()
 
 
 class OnDisk:

@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 import registration_victim
-from registration_scenes import make_stack
+from registration_scenes import make_stack, store_slices
 
-from spherovem_core.blocks import slab_grid
-from spherovem_core.store import ArraySpec, ArrayWriter, Layout, slice_shards
-from spherovem_core.store.layout import DENOISED, REGISTERED
-
-SPACING_NM = (50.0, 10.0, 12.0)
+from spherovem_core.store import Layout
+from spherovem_core.store.layout import REGISTERED
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,7 @@ def write_source(folder: Path, count: int) -> Path:
     """Jittered slices as the denoising leaves them; one was filled from its neighbours, one is lost."""
     slices = make_stack(count=count, shape=(120, 136)).slices
     slices[3], slices[count // 2] = slices[2], 0
-    spec = ArraySpec(DENOISED, "image", slices.shape, slices.dtype, *slice_shards(slices.shape), SPACING_NM)
-    writer = ArrayWriter(Layout(folder), spec, "source")
-    for block in slab_grid(slices.shape, 1):
-        writer.write(block, slices[block.core])
-    writer.commit()
+    store_slices(folder, slices)
     return folder
 
 

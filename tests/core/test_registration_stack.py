@@ -1,9 +1,6 @@
-"""Whole stacks: jitter, lean, bad and lost slices, wrong pairs, resuming, executors."""
+"""Whole stacks: jitter, lean, bad and lost slices, wrong pairs, resuming."""
 
 import json
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -192,22 +189,6 @@ def test_removing_deformation_leaves_the_centre_where_it_was() -> None:
     left = remove_deformation_trend(growing, 10, shape)
     np.testing.assert_allclose(centre_shift(left, shape), centre_shift(growing, shape), atol=1e-6)
     assert np.abs(left[:, :, :2] - np.eye(2)).max() < 5e-3
-
-
-@pytest.fixture(params=["threads", pytest.param("processes", marks=pytest.mark.slow)])
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    context = multiprocessing.get_context("spawn")
-    pool = ThreadPoolExecutor(3) if request.param == "threads" else ProcessPoolExecutor(2, mp_context=context)
-    with pool:
-        yield pool
-
-
-def test_any_executor_gives_the_same_bits(stack: Stack, executor: Executor) -> None:
-    short = Stack(stack.slices[:5], stack.truth[:5])
-    alone = align(short)
-    pooled = align(short, execution=Execution(executor=executor, workers=3))
-    np.testing.assert_array_equal(alone.transforms, pooled.transforms)
-    assert alone.table.equals(pooled.table)
 
 
 def test_killed_run_goes_on_from_its_ledger_to_the_same_bits(stack: Stack) -> None:
