@@ -1,11 +1,10 @@
 """Arrays in the volume: written block by block with a ledger, counted only once their completion marker is there."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import zarr
 from numpy.typing import NDArray
 
@@ -13,10 +12,12 @@ from spherovem_core.blocks import Block
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.checkpoints import Ledger
+from spherovem_core.store.codecs import compressor
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.reading import ATTRIBUTE, StoredArray, missing_shards, read_attributes
-from spherovem_core.store.spec import ArraySpec, compressor
+from spherovem_core.store.shards import ShardFiles
+from spherovem_core.store.spec import ArraySpec
 
 LEDGER = ".ledger"
 
@@ -36,9 +37,8 @@ class ArrayWriter:
         self._folder = layout.path(array_path(spec.group, level))
         if not self._continues():
             self._create()
-        opened: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
-        # Not stored with the array: without it a shard that holds nothing but the fill value gets no file.
-        self.array: zarr.Array[Any] = opened.with_config({"write_empty_chunks": True})
+        self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
+        self._shards = ShardFiles(self._folder, spec.chunks, spec.shards, spec.fill_value)
         self._ledger = Ledger(self._folder / LEDGER, digest)
 
     def _continues(self) -> bool:
@@ -62,7 +62,7 @@ class ArrayWriter:
             chunks=self.spec.chunks,
             shards=self.spec.shards,
             compressors=compressor(self.spec.dtype),
-            fill_value=np.nan if self.spec.dtype.kind == "f" else 0,
+            fill_value=self.spec.fill_value,
             dimension_names=axes,
             attributes={ATTRIBUTE: {"complete": False, "fingerprint": self.digest, **self.spec.identity}},
             zarr_format=3,
@@ -73,12 +73,11 @@ class ArrayWriter:
         return [block for block in blocks if block.key not in self._ledger or not self._on_disk(block)]
 
     def _on_disk(self, block: Block) -> bool:
-        ranges = [
-            range(s.start // n, -(-s.stop // n)) for s, n in zip(block.core, self.spec.shards, strict=True)
-        ]
-        return all(
-            self._folder.joinpath("c", *map(str, index)).is_file() for index in itertools.product(*ranges)
-        )
+        return all(self._shards.path(index).is_file() for index in self._shard_indices(block))
+
+    def _shard_indices(self, block: Block) -> Iterator[tuple[int, ...]]:
+        sides = zip(block.core, self.spec.shards, strict=True)
+        return itertools.product(*(range(s.start // n, -(-s.stop // n)) for s, n in sides))
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
         """Write the block's core and note it in the ledger.
@@ -99,7 +98,12 @@ class ArrayWriter:
                     f"block {block.key} of {self.spec.group} cuts through shards of {self.spec.shards}; "
                     "align the block grid to the shards"
                 )
-        self.array[block.core] = values
+        values = values.astype(self.spec.dtype, copy=False)
+        for index in self._shard_indices(block):
+            sides = zip(index, self.spec.shards, block.core, strict=True)
+            self._shards.write(
+                index, values[tuple(slice(i * n - s.start, (i + 1) * n - s.start) for i, n, s in sides)]
+            )
         self._ledger[block.key] = None
 
     def commit(self, history: Sequence[Mapping[str, Any]] = (), **details: Any) -> ArtifactRef:

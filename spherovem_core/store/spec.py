@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from zarr.codecs import BloscCodec, ZstdCodec
 
 from spherovem_core.spacing import SpacingNm
 
@@ -41,6 +40,11 @@ class ArraySpec:
     origin_nm: SpacingNm = (0.0, 0.0, 0.0)
 
     @property
+    def fill_value(self) -> float:
+        """What a reader finds where nothing was written."""
+        return float("nan") if self.dtype.kind == "f" else 0
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What must be the same for a partial array to be continued."""
         return {
@@ -72,10 +76,3 @@ def cube_shards(shape: Sequence[int], edge: int = 128) -> tuple[tuple[int, ...],
 
 def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
-
-
-def compressor(dtype: np.dtype[Any]) -> Any:
-    """Zstd without shuffle for 8-bit data; wider types compress better with their bytes shuffled."""
-    if dtype.itemsize == 1:
-        return ZstdCodec(level=1)
-    return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=dtype.itemsize)

@@ -149,6 +149,46 @@ def test_a_block_that_cuts_a_shard_or_does_not_fit_is_refused(layout: Layout, im
         writer.write(block, image)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "float16", "float32"])
+def test_zarr_reads_what_was_written_at_any_size(layout: Layout, dtype: str) -> None:
+    """Shards cut by the array's end, and chunks that lie wholly outside of it."""
+    values = np.random.default_rng(0).integers(0, 99, (70, 130, 201)).astype(dtype)
+    chunks, shards = (32, 64, 64), (64, 128, 128)
+    spec = make_spec(shape=values.shape, dtype=values.dtype, chunks=chunks, shards=shards)
+    writer = ArrayWriter(layout, spec, "d")
+    for block in block_grid(values.shape, shards):
+        writer.write(block, values[block.core])
+    writer.commit()
+    array = zarr.open_array(layout.volume / "raw/0", mode="r")
+    np.testing.assert_array_equal(array[:], values)
+    np.testing.assert_array_equal(array[3:66, 100:130, 7], values[3:66, 100:130, 7])
+
+
+def test_a_full_disk_leaves_no_torn_shard(
+    layout: Layout, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = ArrayWriter(layout, make_spec(), "d")
+    blocks = slab_grid(image.shape, 1)
+    writer.write(blocks[0], image[:1])
+
+    def refuse(chunk: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("spherovem_core.store.shards.encode_chunk", refuse)
+        for block in blocks[:2]:
+            with pytest.raises(OSError, match="No space"):
+                writer.write(block, np.zeros_like(image[:1]))
+    files = [
+        path.relative_to(layout.volume / "raw/0/c")
+        for path in layout.volume.rglob("c/**/*")
+        if path.is_file()
+    ]
+    assert files == [Path("0/0/0")]
+    np.testing.assert_array_equal(writer.stored[0], image[0])
+    assert writer.pending(blocks) == blocks[1:]
+
+
 KILLED_WRITER = """
 import os, signal, sys
 import numpy as np
