@@ -9,6 +9,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.references import ArtifactRef
 from spherovem_core.segmentation import (
     Grid,
+    MaskField,
     flow_grid,
     load_network,
     source_level,
@@ -24,17 +25,9 @@ from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
 FLOWS_ALONE = frozenset({"flow_spacing_nm", "normalise_percentiles", "tile_overlap"})
-MASKS_ALONE = frozenset(
-    {
-        "mask_spacing_nm",
-        "probability_threshold",
-        "flow_error_threshold",
-        "flow_smoothing",
-        "min_diameter_um",
-        "block_halo_voxels",
-    }
-)
-"""Parameters that only one of the two steps looks at; any other counts for both. The network counts by its content."""
+FOR_BOTH = frozenset({"block_voxels", "block_halo_voxels"})
+MASKS_ALONE = frozenset(SegmentationParameters.model_fields) - FLOWS_ALONE - FOR_BOTH - {"network"}
+"""Parameters that only one of the two steps looks at. The network counts by its content."""
 
 
 def _flows_fingerprint(arguments: Arguments) -> dict[str, Any]:
@@ -50,7 +43,7 @@ def _masks_fingerprint(arguments: Arguments) -> dict[str, Any]:
 
 
 FLOWS = Stage("predict_flows", 1, (array_path("flows/{kind}"),), _flows_fingerprint, uses_gpu=True)
-MASKS = Stage("segment_masks", 1, (array_path("registered/labels/{kind}"),), _masks_fingerprint)
+MASKS = Stage("segment_masks", 2, (array_path("registered/labels/{kind}"),), _masks_fingerprint)
 
 
 @task(**stage_policy(FLOWS), tags=["gpu"])
@@ -123,19 +116,17 @@ def _segment_masks(
     image = run.open(registered, level)
     source = run.open(flows)
     grid = Grid((source.shape[1], source.shape[2], source.shape[3]), source.spacing_nm, source.origin_nm)
+    target = Grid((image.shape[0], image.shape[1], image.shape[2]), image.spacing_nm, image.origin_nm)
     place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": parameters.block_voxels}
     labels = run.writer(labels_group(kind), "label", image.shape, "uint32", image.spacing_nm, **place)
     provisional = run.provisional(f"labels-{kind}", image.shape, "uint32", image.spacing_nm, **place)
     count = compute_masks(
-        source,
-        grid,
-        image.shape,
-        image.spacing_nm,
+        MaskField(source, grid, target, image),
         provisional,
         labels,
         parameters,
         run.execution,
-        origin_nm=image.origin_nm,
+        run.ledger(f"masks-{kind}"),
     )
     run.finish(labels, count=count)
     show_figures(

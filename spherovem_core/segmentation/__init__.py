@@ -1,6 +1,7 @@
 """Cells and nuclei: flows from a Cellpose network, masks from flows, and how well they agree with a truth."""
 
 from spherovem_core.segmentation.evaluation import LabelMatch, match_labels
+from spherovem_core.segmentation.field import MaskField
 from spherovem_core.segmentation.flows import intensity_range, predict_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid, source_level
 from spherovem_core.segmentation.masks import masks_from_flows
@@ -10,6 +11,7 @@ from spherovem_core.segmentation.stitching import segment_masks
 __all__ = [
     "Grid",
     "LabelMatch",
+    "MaskField",
     "flow_grid",
     "intensity_range",
     "load_network",

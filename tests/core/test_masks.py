@@ -6,43 +6,16 @@ import cc3d
 import numpy as np
 import pytest
 from cellpose import dynamics
-from scipy import ndimage
+from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segment
 
-from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import ShapeMismatchError
-from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import masks_from_flows, match_labels, segment_masks
-from spherovem_core.segmentation.components import Components
+from spherovem_core.segmentation import masks_from_flows, match_labels
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
 from spherovem_core.segmentation.flow_targets import section_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid
-from spherovem_core.segmentation.masks import fill_holes
-from spherovem_core.segmentation.stitching import matching_pairs
-
-SPACING = (50.0, 10.0, 10.0)
-EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
-
-
-def packed_cells(shape: tuple[int, int, int], count: int, seed: int = 0, gap: float = 0.8) -> np.ndarray:
-    """Touching cells with even gaps at some borders: Voronoi cells of random points, shrunk a little."""
-    generator = np.random.default_rng(seed)
-    seeds = generator.uniform(0, 1, (count, 3)) * shape
-    points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-    from scipy.spatial import cKDTree
-
-    distance, owner = cKDTree(seeds).query(points, k=2)
-    labels = (owner[..., 0] + 1).astype(np.uint32)
-    labels[distance[..., 1] - distance[..., 0] < gap] = 0
-    # Voronoi pieces are whole; those that the border cuts to slivers are left out.
-    sizes = np.bincount(labels.ravel())
-    labels[sizes[labels] < 400] = 0
-    return labels
-
-
-def ideal(labels: np.ndarray) -> np.ndarray:
-    return np.concatenate([volume_flows(labels), np.where(labels > 0, 4.0, -4.0)[None]]).astype(np.float32)
+from spherovem_core.segmentation.pieces import matching_pairs
 
 
 @pytest.fixture(scope="module")
@@ -135,17 +108,6 @@ def test_flow_error_threshold_acts() -> None:
     assert (kept[labels == 2] == 1).mean() > 0.99
 
 
-def test_holes_are_filled_but_not_with_other_objects() -> None:
-    labels = np.zeros((12, 12, 12), np.uint32)
-    labels[1:11, 1:11, 1:11] = 1
-    labels[4:7, 4:7, 4:7] = 0
-    labels[8, 8, 8] = 2
-    filled = fill_holes(labels.copy())
-    assert (filled[4:7, 4:7, 4:7] == 1).all()
-    assert filled[8, 8, 8] == 2
-    assert np.array_equal(filled > 0, ndimage.binary_fill_holes(labels > 0))
-
-
 def test_no_foreground_gives_no_object() -> None:
     flows = np.full((4, 8, 9, 10), -1.0)
     assert not masks_from_flows(flows, EVERYTHING, SPACING).any()
@@ -179,19 +141,7 @@ def blocked(
     parameters = SegmentationParameters(
         min_diameter_um=0.0, flow_smoothing=1.0, block_voxels=block_voxels, block_halo_voxels=24
     )
-    labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
-    count = segment_masks(
-        flows,
-        grid,
-        target.shape,
-        target.spacing_nm,
-        MemorySink(scratch),
-        MemorySink(labels),
-        parameters,
-        Execution(workers=workers),
-        origin_nm=target.origin_nm,
-    )
-    return labels, count
+    return segment(flows, grid, target, parameters, workers=workers)
 
 
 def test_blocks_give_the_labelling_of_a_whole_run() -> None:
@@ -224,18 +174,8 @@ def test_min_diameter_judges_whole_objects_across_blocks() -> None:
     parameters = SegmentationParameters(
         min_diameter_um=0.24, flow_smoothing=0.0, block_voxels=128, block_halo_voxels=24
     )
-    out, scratch = (np.zeros(labels.shape, np.uint32) for _ in range(2))
     # 24 x 24 x 18 voxels make a ball of 27 voxels across; the part in either block is below 24.
-    count = segment_masks(
-        ideal(labels),
-        grid,
-        grid.shape,
-        grid.spacing_nm,
-        MemorySink(scratch),
-        MemorySink(out),
-        parameters,
-        Execution(),
-    )
+    out, count = segment(ideal(labels), grid, grid, parameters)
     assert count == 1
     assert (out == labels).mean() > 0.999
 
@@ -245,26 +185,6 @@ def test_matching_pairs_need_half_of_the_union() -> None:
     second = np.array([[7, 7, 7, 0, 0, 8, 9, 9]], np.uint32)
     assert matching_pairs(first, second) == [(1, 7), (2, 9)]
     assert matching_pairs(first, np.zeros_like(first)) == []
-
-
-def test_components_join_count_and_number() -> None:
-    components = Components((4, 4, 8))
-    first, second = np.zeros((4, 4, 4), np.uint32), np.zeros((4, 4, 4), np.uint32)
-    first[3, 0, 0], first[0, 1, 2:4] = 1, 2
-    second[0, 1, :3], second[2, 2, 1] = 4, 5
-    left, right = tuple(slice(0, 4) for _ in range(3)), (slice(0, 4), slice(0, 4), slice(4, 8))
-    components.add(first, left, 3)
-    components.add(second, right, 2)
-    components.join(4, 2)
-    assert components.roots().tolist() == [0, 1, 2, 3, 2, 5]
-    # Piece 3 lies in the halo only and has no voxel of its own.
-    assert components.sizes().tolist() == [0, 1, 5, 0, 0, 1]
-    boxes = components.boxes()
-    assert sorted(boxes) == [1, 2, 5]
-    assert boxes[2] == (slice(0, 1), slice(1, 2), slice(2, 7))
-    assert boxes[5] == (slice(2, 3), slice(2, 3), slice(5, 6))
-    assert components.numbering(components.sizes() > 0).tolist() == [0, 3, 1, 0, 1, 2]
-    assert components.numbering(components.sizes() > 1).tolist() == [0, 0, 1, 0, 1, 0]
 
 
 def test_flow_error_acts_on_stitched_objects() -> None:
@@ -277,23 +197,11 @@ def test_flow_error_acts_on_stitched_objects() -> None:
     target = Grid((30, 60, 180), (20.0, 10.0, 10.0), (0.0, -5.0, -5.0))
     counts = []
     for threshold in (0.0, 0.4):
-        labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
         parameters = SegmentationParameters(
             min_diameter_um=0.0, block_voxels=128, block_halo_voxels=32, flow_error_threshold=threshold
         )
-        counts.append(
-            segment_masks(
-                flows,
-                grid,
-                target.shape,
-                target.spacing_nm,
-                MemorySink(scratch),
-                MemorySink(labels),
-                parameters,
-                Execution(),
-                origin_nm=target.origin_nm,
-            )
-        )
+        labels, count = segment(flows, grid, target, parameters)
+        counts.append(count)
     assert counts == [2, 1]
     assert labels[15, 30, 40] == 0
     assert (labels[12:48:6, 15:45, 75:165] == 1).all()
@@ -313,17 +221,7 @@ def test_real_bodies_come_out_whole_from_blocks(shared_data: Path) -> None:
         parameters = SegmentationParameters(min_diameter_um=0.1, flow_smoothing=0.0).model_copy(
             update={"block_voxels": block, "block_halo_voxels": halo}
         )
-        labels, scratch = (np.zeros(bodies.shape, np.uint32) for _ in range(2))
-        segment_masks(
-            flows,
-            grid,
-            grid.shape,
-            grid.spacing_nm,
-            MemorySink(scratch),
-            MemorySink(labels),
-            parameters,
-            Execution(),
-        )
+        labels, _ = segment(flows, grid, grid, parameters)
         results.append(match_labels(bodies, labels, min_voxels=500).f1)
     whole, blocks = results
     assert whole > 0.95

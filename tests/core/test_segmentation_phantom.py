@@ -11,7 +11,9 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.phantom import Phantom, make_phantom
 from spherovem_core.segmentation import (
+    Grid,
     LabelMatch,
+    MaskField,
     flow_grid,
     load_network,
     masks_from_flows,
@@ -50,17 +52,14 @@ def segment(
     predict_flows(image, spacing, grid, network, MemorySink(flows), parameters, execution)
     truth = downsample(getattr(phantom, kind), (1, 2, 2), "label")
     coarse = (spacing[0], 2 * spacing[1], 2 * spacing[2])
+    target = Grid(truth.shape, coarse, (0.0, spacing[1] / 2, spacing[2] / 2))
     labels, scratch = (np.zeros(truth.shape, np.uint32) for _ in range(2))
     count = segment_masks(
-        flows,
-        grid,
-        truth.shape,
-        coarse,
+        MaskField(flows, grid, target),
         MemorySink(scratch),
         MemorySink(labels),
         parameters,
         execution,
-        origin_nm=(0.0, spacing[1] / 2, spacing[2] / 2),
     )
     assert labels.max() == count
     smallest = int(np.pi / 6 * KINDS[kind] ** 3 / voxel_volume_um3(coarse))

@@ -21,13 +21,22 @@ OTHER: dict[str, Any] = {
     "probability_threshold": 1.0,
     "flow_error_threshold": 0.4,
     "flow_smoothing": 2.0,
+    "curl_free": True,
+    "probability_filter": "median",
+    "probability_filter_voxels": 3,
+    "merge_boundary_strength": 0.1,
+    "merge_contact_share": 0.3,
+    "fill_holes": False,
+    "max_truncated_fraction": 0.5,
+    "expansion_um": 0.5,
     "min_diameter_um": 3.0,
     "block_voxels": 128,
     "block_halo_voxels": 96,
 }
 BY_CONTENT = {"network"}
-FOR_FLOWS = {"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "block_voxels"}
-FOR_MASKS = set(OTHER) - FOR_FLOWS - BY_CONTENT | {"block_voxels"}
+FOR_BOTH = {"block_voxels", "block_halo_voxels"}
+FOR_FLOWS = {"flow_spacing_nm", "normalise_percentiles", "tile_overlap"} | FOR_BOTH
+FOR_MASKS = set(OTHER) - FOR_FLOWS - BY_CONTENT | FOR_BOTH
 
 
 def flows(parameters: SegmentationParameters, network_digest: str = "n") -> str:

@@ -1,0 +1,110 @@
+"""What masks are made from: flows and image, read by regions of the masks' grid."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit
+
+from spherovem_core.blocks import ArrayLike, Region
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation.dynamics import flows_to_voxels
+from spherovem_core.segmentation.filters import filter_margin, filter_probability, filter_vectors
+from spherovem_core.segmentation.grid import Grid, crop_grid
+from spherovem_core.segmentation.resample import axis_weights, resample
+
+GRADIENT_SMOOTHING = 1.0
+"""Voxels; noise of single voxels would hide the gradient at a membrane."""
+
+GRADIENT_MARGIN = 4
+"""Voxels around a region that the gradient looks at: 3 for the smoothing, 1 for the range."""
+
+
+@dataclass(frozen=True)
+class MaskField:
+    """Flows on their coarse grid, and the image on the fine grid on which masks are made.
+
+    Attributes
+    ----------
+    flows : (4, Z, Y, X) array
+        (dz, dy, dx) in voxels of `grid`, times 5 as networks predict them, and the probability's logit.
+    grid, target
+        Where flows and masks lie.
+    image : (Z, Y, X) array, optional
+        The registered image on `target`, for the boundaries between objects and for the guided filter.
+    """
+
+    flows: ArrayLike
+    grid: Grid
+    target: Grid
+    image: ArrayLike | None = None
+
+    def upsampled(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+        """Filtered flows (4, z, y, x) in a region of the target, the vectors in voxels of the target."""
+        place = self._coarse_region(region, parameters)
+        coarse = np.asarray(self.flows[(slice(None), *place)])
+        values = np.empty(coarse.shape, np.float32)
+        values[:3] = flows_to_voxels(
+            filter_vectors(coarse[:3], parameters), self.grid.spacing_nm, self.target.spacing_nm
+        )
+        values[3] = filter_probability(coarse[3], parameters, self._guide(place, parameters))
+        return resample(values, crop_grid(self.grid, place), self.target, region)
+
+    def logit(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+        """Filtered logit (z, y, x) in a region of the target."""
+        place = self._coarse_region(region, parameters)
+        values = filter_probability(
+            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
+        )
+        return resample(values, crop_grid(self.grid, place), self.target, region)
+
+    def boundaries(self, region: Region, logit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability and gradient of the image (2, z, y, x), by which objects are told apart; no image gives zeros.
+
+        The gradient is the range of the smoothed image within 3 x 3 x 3 voxels: unlike a difference it does not vanish
+        in the middle of a thin membrane.
+        """
+        values = np.zeros((2, *logit.shape), np.float32)
+        values[0] = expit(logit)
+        if self.image is not None:
+            outer = tuple(
+                slice(max(0, s.start - GRADIENT_MARGIN), min(n, s.stop + GRADIENT_MARGIN))
+                for s, n in zip(region, self.target.shape, strict=True)
+            )
+            inner = tuple(
+                slice(s.start - o.start, s.stop - o.start) for s, o in zip(region, outer, strict=True)
+            )
+            image = np.asarray(self.image[outer]).astype(np.float32)
+            image = ndimage.gaussian_filter(image, GRADIENT_SMOOTHING, truncate=3.0)
+            values[1] = ndimage.morphological_gradient(image, size=(3, 3, 3))[inner]
+        return values
+
+    def _coarse_region(self, region: Region, parameters: SegmentationParameters) -> Region:
+        """Flow voxels that a region of the target and the filters need."""
+        margin = filter_margin(parameters)
+        needed = [
+            axis_weights(part, side, origin, extent, source_side, source_origin).region
+            for part, side, origin, extent, source_side, source_origin in zip(
+                region,
+                self.target.spacing_nm,
+                self.target.origin_nm,
+                self.grid.shape,
+                self.grid.spacing_nm,
+                self.grid.origin_nm,
+                strict=True,
+            )
+        ]
+        return tuple(
+            slice(max(0, s.start - margin), min(n, s.stop + margin))
+            for s, n in zip(needed, self.grid.shape, strict=True)
+        )
+
+    def _guide(self, place: Region, parameters: SegmentationParameters) -> NDArray[np.float32] | None:
+        """The image with values from 0 to 1 in a region of the flows' grid."""
+        if self.image is None or parameters.probability_filter != "guided":
+            return None
+        dtype: np.dtype[Any] = np.dtype(self.image.dtype)
+        scale = np.iinfo(dtype).max if dtype.kind == "u" else 1.0
+        return resample(self.image, self.target, self.grid, place) / np.float32(scale)

@@ -1,0 +1,134 @@
+"""Merging of neighbours that no boundary divides: a region adjacency graph, taken together step by step."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation.regions import Regions, face_areas_nm2
+from spherovem_core.spacing import SpacingNm
+
+
+@dataclass
+class _Object:
+    """Area of the surface in nm², voxels, and sums of probability and gradient over them."""
+
+    area: float
+    count: float
+    sums: NDArray[np.float64]
+
+
+@dataclass
+class _Contact:
+    """Common area in nm², common faces, and sums of probability and gradient over them."""
+
+    area: float
+    count: float
+    sums: NDArray[np.float64]
+
+
+class AdjacencyGraph:
+    """Objects and their contacts; two objects can be made one, which changes the contacts of its neighbours.
+
+    Every quantity is a sum over voxels or faces, so that those of a merged object follow from those of its parts.
+
+    Parameters
+    ----------
+    regions
+        Objects and their contacts, with what was measured there.
+    spacing_nm
+        Voxel size.
+    """
+
+    def __init__(self, regions: Regions, spacing_nm: SpacingNm) -> None:
+        contacts, counts, sums = regions.contacts(), regions.counts(), regions.sums()
+        surfaces = regions.surfaces_nm2(spacing_nm)
+        self.objects = {
+            root: _Object(float(surfaces[root]), float(counts[root]), sums[root])
+            for root in regions.objects().tolist()
+        }
+        self.contacts: dict[int, dict[int, _Contact]] = {root: {} for root in self.objects}
+        both = regions.is_object[contacts.pairs].all(axis=1)
+        areas = contacts.faces[both] @ face_areas_nm2(spacing_nm)
+        faces, values = contacts.faces[both].sum(axis=1), contacts.sums[both]
+        for n, (a, b) in enumerate(contacts.pairs[both].tolist()):
+            contact = _Contact(float(areas[n]), float(faces[n]), values[n])
+            self.contacts[a][b] = self.contacts[b][a] = contact
+
+    def contact_share(self, a: int, b: int) -> float:
+        """Common area relative to the smaller surface of both; 1 if one lies inside the other."""
+        smaller = min(self.objects[a].area, self.objects[b].area)
+        return self.contacts[a][b].area / smaller if smaller else 0.0
+
+    def boundary_strength(self, a: int, b: int) -> float:
+        """How much of a boundary there is where two objects touch: 0 none, 1 as sharp as can be.
+
+        The larger of two: by how much the probability at the contact falls short of its mean in both objects, and
+        the contrast (c - m) / (c + m) of the image's gradient c at the contact to its mean m in both objects.
+        """
+        contact, one, other = self.contacts[a][b], self.objects[a], self.objects[b]
+        inside = (one.sums + other.sums) / (one.count + other.count)
+        probability, gradient = contact.sums / contact.count
+        dip = 1 - probability / inside[0] if inside[0] > 0 else 0.0
+        total = gradient + inside[1]
+        contrast = (gradient - inside[1]) / total if total > 0 else 0.0
+        return float(np.clip(max(dip, contrast), 0, 1))
+
+    def merge(self, kept: int, gone: int) -> None:
+        """Make one object of two that touch, under the number `kept`."""
+        common = self.contacts[kept].pop(gone)
+        self.contacts[gone].pop(kept)
+        one, other = self.objects[kept], self.objects.pop(gone)
+        one.area += other.area - 2 * common.area
+        one.count += other.count
+        one.sums = one.sums + other.sums
+        for neighbour, contact in self.contacts.pop(gone).items():
+            del self.contacts[neighbour][gone]
+            known = self.contacts[kept].get(neighbour)
+            if known is not None:
+                contact = _Contact(
+                    known.area + contact.area, known.count + contact.count, known.sums + contact.sums
+                )
+            self.contacts[kept][neighbour] = self.contacts[neighbour][kept] = contact
+
+
+def mergers(graph: AdjacencyGraph, parameters: SegmentationParameters) -> NDArray[np.int64]:
+    """Merge the pair with the weakest boundary, again and again, until none is left that may be merged.
+
+    A pair may be merged if it touches with at least `merge_contact_share` of the smaller surface and its
+    boundary is at most `merge_boundary_strength`. A merger changes both for the neighbours, which are judged anew: a
+    fragment is judged against all of the object that it touches, not against another fragment. The graph is changed.
+
+    Returns
+    -------
+    (M, 2) ndarray of int64
+        Pairs in the order in which they were merged.
+    """
+    pairs: list[tuple[int, int]] = []
+    waiting = [entry for a in graph.contacts for entry in _candidates(graph, parameters, a) if entry[1] == a]
+    heapq.heapify(waiting)
+    while waiting:
+        strength, a, b = heapq.heappop(waiting)
+        if b not in graph.contacts.get(a, {}) or strength != graph.boundary_strength(a, b):
+            continue
+        if graph.contact_share(a, b) < parameters.merge_contact_share:
+            continue
+        graph.merge(a, b)
+        pairs.append((a, b))
+        for entry in _candidates(graph, parameters, a):
+            heapq.heappush(waiting, entry)
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _candidates(
+    graph: AdjacencyGraph, parameters: SegmentationParameters, a: int
+) -> Iterator[tuple[float, int, int]]:
+    """Mergers that an object allows: strength of the boundary, and both numbers, the smaller first."""
+    for b in graph.contacts[a]:
+        if graph.contact_share(a, b) >= parameters.merge_contact_share:
+            strength = graph.boundary_strength(a, b)
+            if strength <= parameters.merge_boundary_strength:
+                yield strength, min(a, b), max(a, b)

@@ -1,0 +1,200 @@
+"""One pass over a block of numbered regions: how large each is, where it lies, and how it touches the others."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.typed import Dict
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import Region
+
+NOWHERE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class BlockSurvey:
+    """What is kept of a block of N regions, numbered from some offset; every voxel belongs to one of them.
+
+    Counts are integers and belong to block cores alone, so that surveys of all blocks add up to that of the volume.
+
+    Attributes
+    ----------
+    background : (N,) ndarray of bool
+        Whether a region is a piece of background; else it is a piece of an object.
+    counts, firsts : (N,) ndarray of int64
+        Voxels, and the flat index in the volume of the first of them.
+    boxes : (N, 6) ndarray of int64
+        Lowest z, y, x and highest, exclusive.
+    border : (N, 3) ndarray of int64
+        Faces on the volume's border that point along z, y, x.
+    sums : (N, 2) ndarray of float64
+        Sum of the probability and of the image's gradient over the voxels; zero if not measured.
+    pairs : (M, 2) ndarray of int64
+        Touching regions, the smaller number first.
+    faces : (M, 3) ndarray of int64
+        Common faces of each pair that point along z, y, x.
+    contact_sums : (M, 2) ndarray of float64
+        Sum over the common faces of the mean of both voxels' probability and gradient.
+    joins : (K, 2) ndarray of int64
+        Pieces that are one object.
+    """
+
+    background: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    firsts: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    border: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    pairs: NDArray[np.int64]
+    faces: NDArray[np.int64]
+    contact_sums: NDArray[np.float64]
+    joins: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists for a ledger."""
+        return {name: value.tolist() for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "BlockSurvey":
+        """Inverse of `to_json`."""
+        return cls(
+            **{
+                name: np.array(document[name], dtype).reshape(shape)
+                for name, (dtype, shape) in _COLUMNS.items()
+            }
+        )
+
+
+_COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "background": (np.bool_, (-1,)),
+    "counts": (np.int64, (-1,)),
+    "firsts": (np.int64, (-1,)),
+    "boxes": (np.int64, (-1, 6)),
+    "border": (np.int64, (-1, 3)),
+    "sums": (np.float64, (-1, 2)),
+    "pairs": (np.int64, (-1, 2)),
+    "faces": (np.int64, (-1, 3)),
+    "contact_sums": (np.float64, (-1, 2)),
+    "joins": (np.int64, (-1, 2)),
+}
+
+
+def survey_block(
+    numbers: NDArray[np.uint32],
+    core: Region,
+    shape: tuple[int, ...],
+    offset: int,
+    background: NDArray[np.bool_],
+    measured: NDArray[np.float32] | None = None,
+) -> BlockSurvey:
+    """Survey a block.
+
+    Parameters
+    ----------
+    numbers : (z + 1, y + 1, x + 1) ndarray of uint32
+        Regions of the block's core, numbered from `offset` without a gap, behind one layer of what lies before
+        the core along each axis: the regions of earlier blocks, or 0 where the volume ends.
+    core, shape
+        Region of the core in the volume, and the volume's shape.
+    offset
+        Smallest number of this block, 1 or more.
+    background : (N,) ndarray of bool
+        For each of the block's regions.
+    measured : (2, z + 1, y + 1, x + 1) ndarray of float32, optional
+        Probability and image gradient at the same places.
+
+    Returns
+    -------
+    BlockSurvey
+        With no joins.
+    """
+    ends = np.array([c.stop == n for c, n in zip(core, shape, strict=True)])
+    values = np.zeros((2, 1, 1, 1), np.float32) if measured is None else measured
+    counts, firsts, boxes, border, sums, pairs, faces, contact_sums = _survey(
+        numbers, values, measured is not None, ends, offset, len(background)
+    )
+    start = np.array([c.start for c in core])
+    inside = firsts < NOWHERE
+    local = np.unravel_index(firsts[inside], [n - 1 for n in numbers.shape])
+    # Within a block, the block's C order is also the order of the volume's flat indices.
+    firsts[inside] = np.ravel_multi_index(tuple(np.stack(local) + start[:, None]), shape)
+    boxes += np.tile(start, 2)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return BlockSurvey(
+        background,
+        counts,
+        firsts,
+        boxes,
+        border,
+        sums,
+        pairs[order],
+        faces[order],
+        contact_sums[order],
+        np.zeros((0, 2), np.int64),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _survey(numbers, values, measured, ends, offset, count):  # type: ignore[no-untyped-def]
+    depth, rows, columns = numbers.shape[0] - 1, numbers.shape[1] - 1, numbers.shape[2] - 1
+    counts = np.zeros(count, np.int64)
+    firsts = np.full(count, NOWHERE, np.int64)
+    boxes = np.zeros((count, 6), np.int64)
+    border = np.zeros((count, 3), np.int64)
+    sums = np.zeros((count, 2))
+    places = Dict.empty(types.int64, types.int64)
+    room, used = 256, 0
+    keys = np.zeros(room, np.int64)
+    faces = np.zeros((room, 3), np.int64)
+    contacts = np.zeros((room, 2))
+    last_key, last_place = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for z in range(1, depth + 1):
+        for y in range(1, rows + 1):
+            for x in range(1, columns + 1):
+                here = np.int64(numbers[z, y, x])
+                n = here - offset
+                if counts[n] == 0:
+                    firsts[n] = ((z - 1) * rows + y - 1) * columns + x - 1
+                    boxes[n, 0], boxes[n, 1], boxes[n, 2] = z - 1, y - 1, x - 1
+                counts[n] += 1
+                boxes[n, 1], boxes[n, 2] = min(boxes[n, 1], y - 1), min(boxes[n, 2], x - 1)
+                boxes[n, 3], boxes[n, 4], boxes[n, 5] = z, max(boxes[n, 4], y), max(boxes[n, 5], x)
+                if measured:
+                    sums[n, 0] += values[0, z, y, x]
+                    sums[n, 1] += values[1, z, y, x]
+                border[n, 0] += ends[0] and z == depth
+                border[n, 1] += ends[1] and y == rows
+                border[n, 2] += ends[2] and x == columns
+                for axis in range(3):
+                    i, j, k = z - (axis == 0), y - (axis == 1), x - (axis == 2)
+                    there = np.int64(numbers[i, j, k])
+                    if there == here:
+                        continue
+                    if there == 0:
+                        border[n, axis] += 1
+                        continue
+                    key = (min(here, there) << 32) | max(here, there)
+                    if key != last_key[axis]:
+                        if key not in places:
+                            if used == room:
+                                room *= 2
+                                keys = np.concatenate((keys, np.zeros_like(keys)))
+                                faces = np.concatenate((faces, np.zeros_like(faces)))
+                                contacts = np.concatenate((contacts, np.zeros_like(contacts)))
+                            keys[used] = key
+                            places[key] = used
+                            used += 1
+                        last_key[axis], last_place[axis] = key, places[key]
+                    place = last_place[axis]
+                    faces[place, axis] += 1
+                    if measured:
+                        contacts[place, 0] += (values[0, z, y, x] + values[0, i, j, k]) / 2
+                        contacts[place, 1] += (values[1, z, y, x] + values[1, i, j, k]) / 2
+    pairs = np.empty((used, 2), np.int64)
+    pairs[:, 0], pairs[:, 1] = keys[:used] >> 32, keys[:used] & 0xFFFFFFFF
+    return counts, firsts, boxes, border, sums, pairs, faces[:used], contacts[:used]

@@ -1,0 +1,87 @@
+"""Labelled scenes with known answers, and ways to put them through the segmentation, that its tests share."""
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from spherovem_core.blocks import MemorySink, block_grid
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation import MaskField, segment_masks
+from spherovem_core.segmentation.block_regions import number_regions
+from spherovem_core.segmentation.flow_error import volume_flows
+from spherovem_core.segmentation.grid import Grid
+from spherovem_core.segmentation.regions import Regions
+
+SPACING = (50.0, 10.0, 10.0)
+EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
+
+
+def packed_cells(shape: tuple[int, int, int], count: int, seed: int = 0, gap: float = 0.8) -> np.ndarray:
+    """Touching cells with even gaps at some borders: Voronoi cells of random points, shrunk a little."""
+    generator = np.random.default_rng(seed)
+    seeds = generator.uniform(0, 1, (count, 3)) * shape
+    points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    distance, owner = cKDTree(seeds).query(points, k=2)
+    labels = (owner[..., 0] + 1).astype(np.uint32)
+    labels[distance[..., 1] - distance[..., 0] < gap] = 0
+    # Voronoi pieces are whole; those that the border cuts to slivers are left out.
+    sizes = np.bincount(labels.ravel())
+    labels[sizes[labels] < 400] = 0
+    return labels
+
+
+def ideal(labels: np.ndarray) -> np.ndarray:
+    """Flows (4, Z, Y, X) of labels as a network should predict them."""
+    return np.concatenate([volume_flows(labels), np.where(labels > 0, 4.0, -4.0)[None]]).astype(np.float32)
+
+
+def segment(
+    flows: Any,
+    grid: Grid,
+    target: Grid,
+    parameters: SegmentationParameters,
+    image: np.ndarray | None = None,
+    workers: int = 1,
+) -> tuple[np.ndarray, int]:
+    """Labels and their number, by `segment_masks` on arrays; blocks may be smaller than the parameter's least size."""
+    labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
+    count = segment_masks(
+        MaskField(flows, grid, target, image),
+        MemorySink(scratch),
+        MemorySink(labels),
+        parameters,
+        Execution(workers=workers),
+    )
+    return labels, count
+
+
+def regions_of(
+    labels: np.ndarray,
+    block: int | tuple[int, int, int],
+    values: np.ndarray | None = None,
+    fill_holes: bool = True,
+    halo: int = 8,
+) -> tuple[Regions, np.ndarray]:
+    """Regions of known labels as blocks of that side would find them, and each voxel's region.
+
+    `values` (2, Z, Y, X) are the probability and the gradient.
+    """
+    numbers = np.zeros(labels.shape, np.uint32)
+    background, surveys = np.ones(1, bool), []
+    sides = (block,) * 3 if isinstance(block, int) else block
+    for piece in block_grid(labels.shape, sides, halo):
+        measured = None
+        if values is not None:
+            before = tuple(slice(max(0, s.start - 1), s.stop) for s in piece.core)
+            measured = np.pad(
+                values[(slice(None), *before)], [(0, 0)] + [(int(s.start == 0), 0) for s in piece.core]
+            ).astype(np.float32)
+        core, survey = number_regions(
+            piece, labels[piece.outer].astype(np.uint32), numbers, background, measured, fill_holes
+        )
+        numbers[piece.core] = core
+        background = np.concatenate([background, survey.background])
+        surveys.append(survey)
+    return Regions(surveys), numbers

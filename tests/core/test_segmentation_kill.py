@@ -1,0 +1,77 @@
+"""Masks that are killed again and again end as if they had been left alone, and finished blocks stay."""
+
+import json
+import multiprocessing
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import segmentation_victim as victim
+from segmentation_scenes import ideal, packed_cells
+
+
+def files_of(results: Path) -> dict[str, bytes]:
+    """Chunks of both arrays."""
+    return {str(p.relative_to(results)): p.read_bytes() for p in results.rglob("c/**/*") if p.is_file()}
+
+
+@pytest.mark.slow
+def test_killed_five_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At random moments over the length of a run, in either pass."""
+    cells = packed_cells(victim.GRID.shape, 24, seed=4)
+    np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
+    (tmp_path / "whole").mkdir()
+    start = time.monotonic()
+    victim.make_masks(tmp_path / "flows.npy", tmp_path / "whole")
+    length = time.monotonic() - start
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # Compiled threads do not survive a fork.
+    processes = multiprocessing.get_context("spawn")
+    chance = random.Random(0)
+    results = tmp_path / "killed"
+    results.mkdir()
+    killed = 0
+    for _ in range(5):
+        begun = processes.Event()
+        process = processes.Process(target=victim.make_masks, args=(tmp_path / "flows.npy", results, begun))
+        process.start()
+        assert begun.wait(60)
+        time.sleep(chance.uniform(0.02, length / 3))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -9
+    assert killed >= 2
+    victim.make_masks(tmp_path / "flows.npy", results)
+    assert json.loads((results / "count.json").read_text()) == cells.max()
+    assert files_of(results) == files_of(tmp_path / "whole")
+    # 18 blocks a pass; only the one at hand when the process was killed is done again.
+    for name in ("provisional", "labels"):
+        times = Counter((results / name / "written.txt").read_text().split())
+        assert len(times) == 2 * 3 * 3
+        assert sum(times.values()) - len(times) <= killed
+
+
+def test_a_lost_block_is_made_again(tmp_path: Path) -> None:
+    cells = packed_cells(victim.GRID.shape, 24, seed=4)
+    np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
+    victim.make_masks(tmp_path / "flows.npy", tmp_path)
+    before = files_of(tmp_path)
+    next(path for path in (tmp_path / "provisional").rglob("c/1/1/1") if path.is_file()).unlink()
+    next(path for path in (tmp_path / "labels").rglob("c/0/1/2") if path.is_file()).unlink()
+    victim.make_masks(tmp_path / "flows.npy", tmp_path)
+    assert files_of(tmp_path) == before
+
+
+def test_a_survey_that_was_lost_is_taken_again(tmp_path: Path) -> None:
+    cells = packed_cells(victim.GRID.shape, 24, seed=4)
+    np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
+    victim.make_masks(tmp_path / "flows.npy", tmp_path)
+    before = files_of(tmp_path)
+    lines = (tmp_path / "surveys.jsonl").read_text().splitlines(keepends=True)
+    # The kill came between a block and its survey, and tore the one before.
+    (tmp_path / "surveys.jsonl").write_text("".join(lines[:7]) + lines[7][:40])
+    victim.make_masks(tmp_path / "flows.npy", tmp_path)
+    assert files_of(tmp_path) == before

@@ -1,0 +1,201 @@
+"""Regions of a volume and what lies inside of what: the same from blocks of any size, and as counted by hand."""
+
+import cc3d
+import numpy as np
+import pytest
+from scipy import ndimage
+from segmentation_scenes import EVERYTHING, SPACING, packed_cells, regions_of
+
+from spherovem_core.segmentation import MaskField
+from spherovem_core.segmentation.grid import Grid
+from spherovem_core.segmentation.holes import enclosed
+from spherovem_core.segmentation.regions import Regions
+from spherovem_core.segmentation.selection import choose_objects
+from spherovem_core.segmentation.survey import BlockSurvey
+
+BLOCKS = (7, (16, 9, 11), 64)
+
+
+def two_boxes() -> np.ndarray:
+    """A box at the volume's corner and one that touches it along x, 4 x 5 faces of both in common."""
+    labels = np.zeros((12, 14, 20), np.uint32)
+    labels[:4, :5, :6] = 1
+    labels[:6, :7, 6:15] = 2
+    return labels
+
+
+def chosen(labels: np.ndarray, block: int | tuple[int, int, int], **changes: object) -> np.ndarray:
+    """Labels after holes and unwanted objects are dealt with."""
+    parameters = EVERYTHING.model_copy(update=changes)
+    regions, numbers = regions_of(labels, block, fill_holes=parameters.fill_holes)
+    grid = Grid(labels.shape, SPACING)
+    choose_objects(regions, MaskField(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
+    return regions.labels()[numbers]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_boxes_as_counted_by_hand(block: int) -> None:
+    regions, numbers = regions_of(two_boxes(), block)
+    first, second = (int(regions.roots[numbers[place]]) for place in ((0, 0, 0), (0, 0, 6)))
+    assert regions.objects().tolist() == [first, second]
+    assert regions.counts()[[first, second]].tolist() == [4 * 5 * 6, 6 * 7 * 9]
+    assert regions.border()[[first, second]].tolist() == [[5 * 6, 4 * 6, 4 * 5], [7 * 9, 6 * 9, 0]]
+    assert regions.boxes()[second] == (slice(0, 6), slice(0, 7), slice(6, 15))
+    contacts = regions.contacts()
+    common = contacts.faces[(contacts.pairs == [first, second]).all(axis=1)]
+    assert common.tolist() == [[0, 0, 4 * 5]]
+    surfaces = regions.surfaces_nm2(SPACING)
+    # Faces along z are 10 x 10 nm, along y and x 50 x 10 nm.
+    assert surfaces[first] == 2 * (5 * 6 * 100 + 4 * 6 * 500 + 4 * 5 * 500)
+    assert surfaces[second] == 2 * (7 * 9 * 100 + 6 * 9 * 500 + 6 * 7 * 500)
+
+
+def test_surveys_of_blocks_add_up() -> None:
+    labels = packed_cells((24, 30, 34), 12)
+    values = np.random.default_rng(0).uniform(0, 1, (2, *labels.shape))
+    tables = []
+    for block in BLOCKS:
+        regions, numbers = regions_of(labels, block, values)
+        final = regions.labels()
+        assert (final[numbers] > 0).sum() >= (labels > 0).sum()
+        objects = regions.objects()
+        order = np.argsort(final[objects])
+        contacts = regions.contacts()
+        between = regions.is_object[contacts.pairs].all(axis=1)
+        pairs = np.sort(final[contacts.pairs[between]], axis=1)
+        rows = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        tables.append(
+            [
+                final[numbers],
+                regions.counts()[objects][order],
+                regions.border()[objects][order],
+                regions.sums()[objects][order],
+                pairs[rows],
+                contacts.faces[between][rows],
+                contacts.sums[between][rows],
+            ]
+        )
+    for other in tables[1:]:
+        for mine, theirs in zip(tables[0], other, strict=True):
+            # Sums differ by the order in which floats are added.
+            assert np.allclose(mine, theirs, rtol=1e-9, atol=0)
+
+
+def test_labels_count_objects_as_they_appear() -> None:
+    labels = packed_cells((20, 22, 24), 9)
+    for block in BLOCKS:
+        regions, numbers = regions_of(labels, block)
+        final = regions.labels()[numbers]
+        found, first = np.unique(final[final > 0], return_index=True)
+        assert found.tolist() == list(range(1, len(found) + 1))
+        assert (np.diff(first) > 0).all()
+
+
+def test_a_survey_survives_the_ledger() -> None:
+    import json
+
+    labels = packed_cells((10, 12, 14), 4)
+    _, numbers = regions_of(labels, 64)
+    empty = BlockSurvey.from_json({**BlockSurvey.from_json(_document(labels)).to_json(), "joins": []})
+    assert empty.joins.shape == (0, 2)
+    again = BlockSurvey.from_json(json.loads(json.dumps(_document(labels))))
+    assert np.array_equal(Regions([again]).labels()[numbers], Regions([empty]).labels()[numbers])
+
+
+def _document(labels: np.ndarray) -> dict[str, object]:
+    from spherovem_core.blocks import block_grid
+    from spherovem_core.segmentation.block_regions import number_regions
+
+    (block,) = block_grid(labels.shape, (64, 64, 64))
+    values = np.random.default_rng(1).uniform(size=(2, *(n + 1 for n in labels.shape))).astype(np.float32)
+    _, survey = number_regions(block, labels, np.zeros(labels.shape, np.uint32), np.ones(1, bool), values)
+    return survey.to_json()
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_holes_are_filled_and_tunnels_are_not(block: int) -> None:
+    labels = np.zeros((16, 18, 40), np.uint32)
+    labels[2:14, 2:16, 2:18] = 1
+    labels[4:12, 4:14, 4:16] = 0
+    labels[2:14, 2:16, 20:38] = 2
+    labels[4:12, 4:14, 22:36] = 0
+    labels[8, 8, 36:38] = 0
+    filled = chosen(labels, block)
+    assert (filled[2:14, 2:16, 2:18] == 1).all()
+    assert np.array_equal(filled == 2, labels == 2)
+    assert np.array_equal(chosen(labels, block, fill_holes=False), labels)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_lies_in_a_hole_stays_unless_it_is_dropped(block: int) -> None:
+    labels = np.zeros((20, 22, 24), np.uint32)
+    labels[1:19, 1:21, 1:23] = 1
+    labels[4:16, 4:18, 4:20] = 0
+    labels[6:12, 6:14, 6:14] = 2
+    labels[8:10, 8:10, 8:10] = 0
+    filled = chosen(labels, block)
+    assert (filled[6:12, 6:14, 6:14] == 2).all()
+    filled[6:12, 6:14, 6:14] = 1
+    assert (filled[1:19, 1:21, 1:23] == 1).all()
+    # Too small an object inside another one becomes part of it: no hole is left.
+    assert (chosen(labels, block, min_diameter_um=0.2)[1:19, 1:21, 1:23] == 1).all()
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_background_between_two_objects_is_no_hole(block: int) -> None:
+    labels = np.zeros((16, 16, 24), np.uint32)
+    labels[2:14, 2:14, 2:12], labels[2:14, 2:14, 12:22] = 1, 2
+    labels[6:10, 6:10, 8:16] = 0
+    regions, numbers = regions_of(labels, block)
+    assert not len(enclosed(regions))
+    pair = np.unique(regions.roots[numbers[labels > 0]])
+    regions.join(pair[None])
+    # Of one object made of both it is one.
+    regions.join(enclosed(regions))
+    assert (regions.labels()[numbers][2:14, 2:14, 2:22] == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_holes_are_those_of_each_object_alone(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    fine, coarse = (
+        ndimage.gaussian_filter(generator.normal(size=(26, 28, 30)), sigma) for sigma in (1.0, 3.0)
+    )
+    part = np.where(
+        fine < np.quantile(fine, 0.12), 0, np.digitize(coarse, np.quantile(coarse, (0.1, 0.6))) + 1
+    )
+    labels = np.zeros(part.shape, np.uint32)
+    for level in (1, 2, 3):
+        pieces = cc3d.connected_components(part == level, connectivity=6).astype(np.uint32)
+        labels = np.where(part == level, pieces + labels.max(), labels)
+    expected, sizes = labels.copy(), np.bincount(labels.ravel())
+    # The largest object first, so that the innermost of those around a hole has the last word.
+    for label in np.argsort(-sizes[1:]) + 1:
+        expected[ndimage.binary_fill_holes(labels == label) & (labels == 0)] = label
+    assert (expected != labels).sum() > 20
+    for block in (8, (26, 9, 30), 64):
+        regions, numbers = regions_of(labels, block, halo=30)
+        regions.join(enclosed(regions))
+        final = regions.labels()[numbers]
+        pairs = np.unique(np.stack([expected.ravel(), final.ravel()]), axis=1)
+        assert pairs.shape[1] == len(np.unique(expected)) == len(np.unique(final))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_objects_mostly_cut_by_the_border_are_dropped(block: int) -> None:
+    labels = two_boxes()
+    # By area 25 000 of 50 000 nm² of the first box's surface lie on the border, 33 300 of 108 600 of the second's.
+    shares = {1: 0.5, 2: (7 * 9 * 100 + 6 * 9 * 500) / (2 * (7 * 9 * 100 + 6 * 9 * 500 + 6 * 7 * 500))}
+    assert shares[2] == pytest.approx(0.3066, abs=1e-4)
+    for limit, expected in ((1.0, 2), (0.51, 2), (0.49, 1), (0.31, 1), (0.30, 0)):
+        left = chosen(labels, block, max_truncated_fraction=limit)
+        assert left.max() == expected
+        assert np.array_equal(left > 0, labels > 2 - expected)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_min_diameter_judges_whole_objects(block: int) -> None:
+    labels = two_boxes()
+    # 120 and 378 voxels of 5000 nm³: balls of 104.6 and 153.3 nm across.
+    for least, expected in ((0.0, 2), (0.104, 2), (0.105, 1), (0.153, 1), (0.154, 0)):
+        assert chosen(labels, block, min_diameter_um=least).max() == expected
