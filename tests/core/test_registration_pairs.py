@@ -146,14 +146,35 @@ def with_particles(moving: NDArray[np.uint8]) -> None:
         moving[y : y + 8, x : x + 8] = 250
 
 
-@pytest.mark.parametrize("damage", [charged, folded, with_particles])
+def with_all_of_them(moving: NDArray[np.uint8]) -> None:
+    charged(moving)
+    folded(moving)
+    with_particles(moving)
+
+
+def cut_off(moving: NDArray[np.uint8]) -> None:
+    moving[:, -round(0.3 * SHAPE[1]) :] = 0
+
+
+@pytest.mark.parametrize("damage", [charged, folded, with_particles, with_all_of_them, cut_off])
+@pytest.mark.parametrize("seed", [6, 40, 41])
 def test_content_of_one_slice_alone_does_not_pull(
-    scene: TextureScene, damage: Callable[[NDArray[np.uint8]], None]
+    scene: TextureScene, damage: Callable[[NDArray[np.uint8]], None], seed: int
 ) -> None:
     truth = motion((4.3, 3.9), degrees=-0.4)
-    fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=6)
+    fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=seed)
     damage(moving)
-    assert error_px(register_pair(fixed, moving), truth) < TOLERANCE_PX
+    result = register_pair(fixed, moving)
+    assert error_px(result, truth) < TOLERANCE_PX
+    assert result.trusted
+
+
+def test_a_slice_that_has_lost_thirty_percent_of_its_overlap(scene: TextureScene) -> None:
+    truth = motion((-31.4, 88.6), degrees=0.7, stretch=(0.006, -0.004))
+    fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=17)
+    result = register_pair(fixed, moving)
+    assert error_px(result, truth) < TOLERANCE_PX
+    assert 0.65 < result.overlap < 0.71
 
 
 def test_a_small_expected_strain_leaves_shift_and_rotation_free(scene: TextureScene) -> None:
