@@ -243,6 +243,13 @@ class SegmentationParameters(StageParameters):
         default=(1.0, 99.0), description="Intensity percentiles of the volume that become 0 and 1."
     )
     tile_overlap: float = Field(default=0.1, ge=0.05, le=0.5, description="Overlap of the network's tiles.")
+    min_tile_contrast: float = Field(
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="Tiles with less contrast show no specimen and are skipped: the standard deviation within 32 x 32 "
+        "pixels, of normalised intensities; 0 computes every tile.",
+    )
     probability_threshold: float = Field(
         default=0.0,
         ge=-10.0,

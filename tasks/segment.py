@@ -24,7 +24,7 @@ from tasks.plans import Arguments, Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
-FLOWS_ALONE = frozenset({"flow_spacing_nm", "normalise_percentiles", "tile_overlap"})
+FLOWS_ALONE = frozenset({"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"})
 FOR_BOTH = frozenset({"block_voxels", "block_halo_voxels"})
 MASKS_ALONE = frozenset(SegmentationParameters.model_fields) - FLOWS_ALONE - FOR_BOTH - {"network"}
 """Parameters that only one of the two steps looks at. The network counts by its content."""

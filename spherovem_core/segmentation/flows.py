@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, BlockSink, block_grid, slab_grid
+from spherovem_core.blocks import ArrayLike, BlockSink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.grid import Grid
+from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.resample import resample
+from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, shows_specimen
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.utils.torch_device import torch_threads
 
@@ -32,7 +34,8 @@ def predict_flows(
     """Run a network over a volume along its three axes and write flows and probability.
 
     Each block is averaged onto the grid, normalised by percentiles of the whole source, and passed through
-    ``cellpose.core.run_3D``, which adds the predictions of the three planes. Memory is bounded by the block.
+    ``cellpose.core.run_3D``, which adds the predictions of the three planes. Tiles and blocks with no specimen in
+    them are not computed. Memory is bounded by the block.
     With a halo of 64 voxels, phantom-compact in blocks of 128 differs from a whole run by less than 0.3 in nine
     of ten flow components (of vectors about 10 long), and the probability changes sides in one voxel of a thousand.
 
@@ -73,37 +76,21 @@ def predict_flows(
     execution.report(len(blocks), len(blocks))
 
 
-def intensity_range(source: ArrayLike, parameters: SegmentationParameters) -> tuple[float, float]:
-    """Intensities at `normalise_percentiles` of a volume, found in one pass over slabs.
-
-    Exact for 8- and 16-bit images, from their histogram; for other types from every voxel of up to 64 slices
-    spread over the volume.
-    """
-    dtype = np.dtype(source.dtype)
-    if dtype.kind == "u" and dtype.itemsize <= 2:
-        counts = np.zeros(2 ** (8 * dtype.itemsize), np.int64)
-        for slab in slab_grid(source.shape, 16):
-            counts += np.bincount(np.asarray(source[slab.core]).ravel(), minlength=len(counts))
-        shares = np.cumsum(counts) / counts.sum()
-        low, high = (int(np.searchsorted(shares, p / 100)) for p in parameters.normalise_percentiles)
-        return float(low), float(high)
-    chosen = np.unique(np.linspace(0, source.shape[0] - 1, 64).astype(int))
-    sample = np.stack([np.asarray(source[int(z)]) for z in chosen])
-    low, high = np.percentile(sample, parameters.normalise_percentiles)
-    return float(low), float(high)
-
-
 def _block_flows(
     image: NDArray[np.float32], network: Any, parameters: SegmentationParameters
 ) -> NDArray[np.float32]:
     """(4, Z, Y, X) flows of a normalised block."""
     from cellpose.core import run_3D
 
+    if not shows_specimen(image, parameters.min_tile_contrast):
+        empty = np.zeros((4, *image.shape), np.float32)
+        empty[3] = 3 * EMPTY_LOGIT
+        return empty
     # Cellpose gives a grey image as the first of three channels, the others zero.
     channels = np.zeros((*image.shape, 3), np.float32)
     channels[..., 0] = image
     flows, _ = run_3D(
-        network,
+        TileRunner(network, parameters.min_tile_contrast),
         channels,
         batch_size=batch_size(network.device),
         tile_overlap=parameters.tile_overlap,

@@ -1,5 +1,6 @@
 """Grids, resampling, intensities, and flows of a volume with networks whose answer is known."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import flow_grid, intensity_range, load_network, predict_flows, source_level
+from spherovem_core.segmentation import (
+    flow_grid,
+    intensities,
+    intensity_range,
+    load_network,
+    predict_flows,
+    source_level,
+)
 from spherovem_core.segmentation.flows import batch_size, tile_size
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import resample
@@ -91,10 +99,42 @@ def test_source_level_is_the_coarsest_fine_enough() -> None:
 def test_intensity_range_is_the_percentile(dtype: type) -> None:
     volume = np.random.default_rng(0).integers(3, 200, (40, 30, 20)).astype(dtype)
     low, high = intensity_range(volume, SegmentationParameters(normalise_percentiles=(5.0, 90.0)))
-    assert abs(low - np.percentile(volume, 5)) <= 1
-    assert abs(high - np.percentile(volume, 90)) <= 1
-    low, high = intensity_range(volume.astype(np.float32), SegmentationParameters())
-    assert (low, high) == pytest.approx(tuple(np.percentile(volume, (1, 99))))
+    expected = np.percentile(volume, (5, 90), method="inverted_cdf")
+    assert (low, high) == tuple(expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_intensity_range_of_other_types(dtype: type) -> None:
+    volume = (1000 * np.random.default_rng(0).normal(size=(40, 30, 20))).astype(dtype)
+    expected = np.percentile(volume, (1, 99))
+    # To a bin of the range, and to the distance between neighbours in the tails.
+    assert intensity_range(volume, SegmentationParameters()) == pytest.approx(tuple(expected), rel=0.01)
+    if dtype is np.float32:
+        before = intensity_range(volume, SegmentationParameters())
+        holed = np.concatenate([volume, np.full_like(volume[:3], np.nan)])
+        assert intensity_range(holed, SegmentationParameters()) == before
+        assert intensity_range(np.full_like(volume, np.nan), SegmentationParameters()) == (0.0, 0.0)
+    assert intensity_range(np.full_like(volume, 7), SegmentationParameters()) == (7.0, 7.0)
+
+
+def test_intensity_range_reads_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = np.random.default_rng(0).integers(0, 255, (9, 31, 40)).astype(np.uint8)
+    read: list[int] = []
+
+    class Watched:
+        shape, dtype = volume.shape, volume.dtype
+
+        def __getitem__(self, region: Any) -> np.ndarray:
+            read.append(volume[region].size)
+            return volume[region]
+
+    expected = intensity_range(volume, SegmentationParameters())
+    for limit in (400, 3000):
+        read.clear()
+        monkeypatch.setattr(intensities, "PIECE_VOXELS", limit)
+        assert intensity_range(Watched(), SegmentationParameters()) == expected
+        assert max(read) <= limit
+        assert sum(read) == volume.size
 
 
 class Gradient(torch.nn.Module):
@@ -150,7 +190,9 @@ def test_blocks_equal_a_whole_run_inside() -> None:
 def test_finished_blocks_are_not_computed_again() -> None:
     volume = np.zeros((28, 140, 20), np.uint8)
     volume[::2] = 200
-    parameters = SegmentationParameters(flow_spacing_nm=10.0, block_voxels=128, block_halo_voxels=16)
+    parameters = SegmentationParameters(
+        flow_spacing_nm=10.0, block_voxels=128, block_halo_voxels=16, min_tile_contrast=0.0
+    )
     grid = flow_grid(volume.shape, SPACING, parameters)
     out = np.zeros((4, *grid.shape), np.float16)
     sink, network = MemorySink(out), Gradient()
@@ -187,8 +229,20 @@ def test_finished_blocks_are_not_computed_again() -> None:
     assert seen[-1] == (4, 4)
 
 
-def test_batch_size_fits_memory() -> None:
-    assert 1 <= batch_size(torch.device("cpu")) <= 8
+@pytest.mark.parametrize(("free", "expected"), [(0.1e9, 1), (3.3e9, 2), (8e9, 5), (900e9, 8)])
+def test_batch_size_takes_a_quarter_of_free_memory(
+    free: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    assert batch_size(torch.device("cpu")) == expected
+
+
+@pytest.mark.parametrize(("free", "expected"), [(1e9, 1), (24e9, 5), (80e9, 16), (1000e9, 64)])
+def test_batch_size_on_a_gpu(free: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free), int(free)))
+    assert batch_size(torch.device("cuda", 0)) == expected
 
 
 def test_tiles_are_no_larger_than_they_must_be() -> None:

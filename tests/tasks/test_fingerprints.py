@@ -18,6 +18,7 @@ OTHER: dict[str, Any] = {
     "mask_spacing_nm": 90.0,
     "normalise_percentiles": (2.0, 98.0),
     "tile_overlap": 0.2,
+    "min_tile_contrast": 0.1,
     "probability_threshold": 1.0,
     "flow_error_threshold": 0.4,
     "flow_smoothing": 2.0,
@@ -35,7 +36,7 @@ OTHER: dict[str, Any] = {
 }
 BY_CONTENT = {"network"}
 FOR_BOTH = {"block_voxels", "block_halo_voxels"}
-FOR_FLOWS = {"flow_spacing_nm", "normalise_percentiles", "tile_overlap"} | FOR_BOTH
+FOR_FLOWS = {"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"} | FOR_BOTH
 FOR_MASKS = set(OTHER) - FOR_FLOWS - BY_CONTENT | FOR_BOTH
 
 

@@ -1,0 +1,93 @@
+"""Running a network on tiles: those that show specimen, as many at a time as fit in memory."""
+
+from typing import Any
+
+EMPTY_LOGIT = -10.0
+"""Logit of each pass where nothing is; the three passes add up to a probability of 1e-13."""
+
+PATCH = 32
+"""Pixels along the side of the squares whose contrast is measured."""
+
+
+class TileRunner:
+    """Stands in for a network in ``cellpose.core``, which hands it batches of tiles.
+
+    Tiles without contrast get no flow and `EMPTY_LOGIT` without being computed; resin around a spheroid and padding beyond
+    it are most of a volume. A batch that does not fit in a GPU's memory is split.
+
+    Parameters
+    ----------
+    network
+        From `load_network`.
+    least_contrast
+        See `contrasts`; 0 computes every tile.
+    """
+
+    def __init__(self, network: Any, least_contrast: float = 0.0) -> None:
+        self._network = network
+        self._least_contrast = least_contrast
+        self.device = network.device
+        self.dtype = network.dtype
+
+    def eval(self) -> None:
+        """Set the network to prediction."""
+        self._network.eval()
+
+    def __call__(self, tiles: Any) -> tuple[Any, Any]:
+        """Flows and logit (N, 3, Y, X) and style (N, 256) of tiles (N, C, Y, X), whose first channel is the image."""
+        import torch
+
+        maps = torch.zeros((len(tiles), 3, *tiles.shape[2:]), dtype=tiles.dtype, device=tiles.device)
+        maps[:, 2] = EMPTY_LOGIT
+        styles = torch.zeros((len(tiles), 256), dtype=tiles.dtype, device=tiles.device)
+        if self._least_contrast:
+            shown = (contrasts(tiles[:, 0].float()) >= self._least_contrast).nonzero()[:, 0]
+        else:
+            shown = torch.arange(len(tiles), device=tiles.device)
+        if len(shown):
+            found, style = self._compute(tiles[shown])
+            maps[shown], styles[shown] = found.to(maps.dtype), style.to(styles.dtype)
+        return maps, styles
+
+    def _compute(self, tiles: Any) -> tuple[Any, Any]:
+        import torch
+
+        try:
+            maps, styles = self._network(tiles)[:2]
+        except torch.OutOfMemoryError:
+            if len(tiles) == 1:
+                raise
+        else:
+            return maps, styles
+        torch.cuda.empty_cache()
+        middle = len(tiles) // 2
+        halves = [self._compute(part) for part in (tiles[:middle], tiles[middle:])]
+        return torch.cat([maps for maps, _ in halves]), torch.cat([styles for _, styles in halves])
+
+
+def contrasts(planes: Any) -> Any:
+    """Largest standard deviation in any square of 32 x 32 pixels of each plane (N, Y, X), a tensor (N,).
+
+    A patch and not the plane as a whole, so that a corner of a cell in a large empty plane is seen.
+    """
+    from torch.nn import functional
+
+    def mean(values: Any) -> Any:
+        return functional.avg_pool2d(values[:, None], PATCH, ceil_mode=True, count_include_pad=False)[:, 0]
+
+    # Around each plane's own mean: squares of large numbers would lose the digits that count.
+    centred = planes - planes.mean(dim=(1, 2), keepdim=True)
+    variance = mean(centred**2) - mean(centred) ** 2
+    return variance.clamp(min=0).sqrt().amax(dim=(1, 2))
+
+
+def shows_specimen(image: Any, least_contrast: float) -> bool:
+    """Whether any plane of a block (Z, Y, X), in any of the three directions, has that contrast."""
+    import torch
+
+    block = torch.from_numpy(image)
+    return any(
+        bool((contrasts(part) >= least_contrast).any())
+        for axis in range(3)
+        for part in block.movedim(axis, 0).split(16)
+    )
