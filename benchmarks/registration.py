@@ -1,23 +1,29 @@
-"""Registration of pairs: error and seconds beside an Adam schedule on the same slices, and where the time goes.
+"""Registration of pairs: errors and failures, seconds beside an Adam schedule on the same slices, where the time goes.
 
-    python benchmarks/registration.py [--pairs N] [--threads N]
+    python benchmarks/registration.py [--pairs N] [--cases WORD] [--timed-pairs N] [--baseline-pairs N]
 
-Slices are the EM-like textures of `spherovem_core.registration.synthetic`, with noise, contrast, brightness and
-shading of the second slice changed. The error is the root mean square over all pixels of the slice.
+Slices are the EM-like textures of `spherovem_core.registration.synthetic`, with noise, and with contrast, brightness and
+shading of the second slice changed. The error is the target registration error: the root mean square over all
+pixels of the slice. Errors are of pairs registered side by side on all cores; seconds are of pairs one after another, the
+registration on one thread and the baseline on as many as there are cores.
 """
 
 import argparse
+import cProfile
+import os
+import pstats
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import torch
 from _adam_baseline import register_with_adam
 from numpy.typing import NDArray
 
-from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import register_pair
 from spherovem_core.registration.affine import (
     compose,
@@ -26,16 +32,20 @@ from spherovem_core.registration.affine import (
     shift_matrix,
     slice_centre,
 )
-from spherovem_core.registration.pairs import prepare_slices, register_prepared
+from spherovem_core.registration.normal_equations import PairEquations
 from spherovem_core.registration.synthetic import Appearance, TextureScene, texture_pair
 
 APPEARANCE = Appearance(change=0.0, noise=20.0, gain=0.8, offset=12.0, shading=20.0)
 FAILURE_PX = 1.0
+CORES = len(os.sched_getaffinity(0))
+
+Slice = NDArray[np.uint8]
+Method = Callable[[Slice, Slice], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Slices of one shape with motions of one size; `reach` counts from the slice's side where below 1."""
+    """Slices of one shape with motions of one size; `reach` counts from the slice's width where below 1."""
 
     name: str
     shape: tuple[int, int]
@@ -46,86 +56,129 @@ class Case:
         """Largest shift along each axis."""
         return self.reach if self.reach >= 1 else self.reach * self.shape[1]
 
+    def motion(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Rotation up to 1 degree, scale up to 1 %, shift up to the case's; half the width along x alone."""
+        centre = slice_centre(self.shape)
+        linear = np.diag(1.0 + rng.uniform(-0.01, 0.01, 2))
+        scale = np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
+        shift = rng.uniform(-self.shift_px, self.shift_px, 2)
+        if self.reach < 1:
+            shift = np.array([0.0, rng.choice([-1.0, 1.0]) * self.shift_px])
+        turn = rotation_matrix(rng.uniform(-1.0, 1.0), self.shape)
+        return compose(shift_matrix(*shift), compose(turn, scale))
+
 
 CASES = [
-    Case("512 x 512, 20 px", (512, 512), 20),
     Case("1024 x 1024, 20 px", (1024, 1024), 20),
     Case("1024 x 1024, 60 px", (1024, 1024), 60),
     Case("1024 x 1024, half the width", (1024, 1024), 0.5),
+    Case("900 x 1500, 20 px", (900, 1500), 20),
     Case("900 x 1500, 60 px", (900, 1500), 60),
+    Case("900 x 1500, half the width", (900, 1500), 0.5),
     Case("2048 x 2048, 20 px", (2048, 2048), 20),
     Case("2048 x 2048, 60 px", (2048, 2048), 60),
 ]
+TIMED = [case for case in CASES if case.shape[0] == case.shape[1] and case.reach == 20]
 
 
-def random_motion(rng: np.random.Generator, case: Case) -> NDArray[np.float64]:
-    """Rotation up to 1 degree, scale up to 1 %, shift up to the case's; half the width along x alone."""
-    centre = slice_centre(case.shape)
-    linear = np.diag(1.0 + rng.uniform(-0.01, 0.01, 2))
-    scale = np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
-    shift = rng.uniform(-case.shift_px, case.shift_px, 2)
-    if case.reach < 1:
-        shift = np.array([0.0, rng.choice([-1.0, 1.0]) * case.shift_px])
-    turn = rotation_matrix(rng.uniform(-1.0, 1.0), case.shape)
-    return compose(shift_matrix(*shift), compose(turn, scale))
-
-
-def measure(
-    case: Case, pairs: int, method: Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]]
-) -> tuple[float, float, int, float, float]:
-    """Median and largest error (px), failures, median wall and CPU seconds a pair."""
+def pairs_of(
+    case: Case, count: int
+) -> Sequence[tuple[NDArray[np.float64], Callable[[], tuple[Slice, Slice]]]]:
+    """Motions of a case, and what draws the slices of each."""
     rng = np.random.default_rng(1)
-    margin = 128
-    scene = TextureScene((case.shape[0] + margin, case.shape[1] + margin), seed=2)
-    errors, wall, cpu = [], [], []
-    for k in range(pairs):
-        motion = random_motion(rng, case)
-        fixed, moving = texture_pair(scene, motion, case.shape, APPEARANCE, seed=k)
-        started, started_cpu = time.perf_counter(), time.process_time()
-        matrix = method(fixed, moving)
-        wall.append(time.perf_counter() - started)
-        cpu.append(time.process_time() - started_cpu)
-        errors.append(float(rms_displacement(matrix - motion, case.shape)))
-    failures = int((np.array(errors) > FAILURE_PX).sum())
-    return float(np.median(errors)), max(errors), failures, float(np.median(wall)), float(np.median(cpu))
+    scene = TextureScene((case.shape[0] + 128, case.shape[1] + 128), seed=2)
+    motions = [case.motion(rng) for _ in range(count)]
+    scene.sample(np.eye(2, 3), (8, 8), APPEARANCE, 0, APPEARANCE.change)
+    return [
+        (motion, lambda m=motion, k=k: texture_pair(scene, m, case.shape, APPEARANCE, seed=k))
+        for k, motion in enumerate(motions)
+    ]
 
 
-def show(case: Case, method: str, pairs: int, found: tuple[float, float, int, float, float]) -> None:
-    median, largest, failures, wall, cpu = found
+def show_errors(case: Case, count: int) -> None:
+    def error(pair: tuple[NDArray[np.float64], Callable[[], tuple[Slice, Slice]]]) -> tuple[float, bool]:
+        result = register_pair(*pair[1]())
+        return float(rms_displacement(result.matrix - pair[0], case.shape)), result.trusted
+
+    with ThreadPoolExecutor(CORES) as pool:
+        found = list(pool.map(error, pairs_of(case, count)))
+    errors = np.array([e for e, _ in found])
     print(
-        f"{case.name:28s} {method:8s} {pairs:3d} pairs  error median {median:7.3f} largest {largest:7.3f} px  "
-        f"failed {failures}  {wall:7.3f} s wall {cpu:7.3f} s cpu a pair",
+        f"{case.name:28s} {count} pairs  error median {np.median(errors):.3f} largest {errors.max():.3f} px  "
+        f"failed (> {FAILURE_PX:g} px) {(errors > FAILURE_PX).sum()}  not trusted {sum(not t for _, t in found)}",
         flush=True,
     )
 
 
-def profile(side: int) -> None:
-    """Split a pair's time, and set it beside the time to read both slices and the finest level's tensors once."""
-    case = Case("profile", (side, side), 20)
-    motion = random_motion(np.random.default_rng(3), case)
-    fixed, moving = texture_pair(TextureScene((side + 128,) * 2, seed=2), motion, case.shape, APPEARANCE, 0)
-    parameters = RegistrationParameters()
-    torch.set_num_threads(1)
-    best = {"prepare": np.inf, "estimate": np.inf}
-    iterations = 0
-    for _ in range(5):
-        started = time.process_time()
-        levels = [prepare_slices(image[None], parameters, "cpu") for image in (fixed, moving)]
-        prepared = time.process_time()
-        iterations = register_prepared(levels[0], levels[1], parameters)[0].iterations
-        best["prepare"] = min(best["prepare"], prepared - started)
-        best["estimate"] = min(best["estimate"], time.process_time() - prepared)
-    floor = (2 * side * side + 2 * levels[0][0].image.numel() * 4) / read_bandwidth()
-    total = sum(best.values())
+def show_seconds(case: Case, ours: int, adams: int) -> None:
+    """Median seconds a pair of both, one after the other on the same slices."""
+    drawn = [(motion, *draw()) for motion, draw in pairs_of(case, max(ours, adams))]
+    medians = []
+    methods: list[tuple[str, Method, int]] = [
+        ("ours", lambda f, m: register_pair(f, m).matrix, ours),
+        ("Adam", register_with_adam, adams),
+    ]
+    for name, method, count in methods:
+        torch.set_num_threads(1 if name == "ours" else CORES)
+        errors, wall, cpu = [], [], []
+        for motion, fixed, moving in drawn[:count]:
+            started, started_cpu = time.perf_counter(), time.process_time()
+            matrix = method(fixed, moving)
+            wall.append(time.perf_counter() - started)
+            cpu.append(time.process_time() - started_cpu)
+            errors.append(float(rms_displacement(matrix - motion, case.shape)))
+        medians.append(np.median(wall))
+        print(
+            f"{case.name:28s} {name}, {count} pairs: {np.median(wall):.3f} s wall, {np.median(cpu):.3f} s cpu a pair, "
+            f"error median {np.median(errors):.3f} px",
+            flush=True,
+        )
+    print(f"{case.name:28s} Adam takes {medians[1] / medians[0]:.0f} times as long (wall)", flush=True)
+
+
+PHASES = {
+    "build_pyramid": "bin, shading, pyramids",
+    "_start": "start",
+    "evaluate": "evaluations of the refinement",
+    "_judge": "verdict",
+}
+
+
+def show_profile(case: Case, runs: int = 5) -> None:
+    """Split a pair's time, and set the evaluations beside the time to stream what they must touch.
+
+    An evaluation needs every pixel of both prepared slices, 8 bytes, at its resolution, were it one
+    pass that keeps everything else in registers.
+    """
+    fixed, moving = pairs_of(case, 1)[0][1]()
+    register_pair(fixed, moving)
+    with mock.patch.object(
+        PairEquations, "evaluate", autospec=True, side_effect=PairEquations.evaluate
+    ) as spy:
+        register_pair(fixed, moving)
+    pixels = [call.args[0].fixed.numel() for call in spy.call_args_list]
+    profiles, totals = [], []
+    for _ in range(runs):
+        profile = cProfile.Profile(time.process_time)
+        profile.runcall(register_pair, fixed, moving)
+        stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+        profiles.append({key[2]: value[3] for key, value in stats.items() if key[2] in PHASES})
+        totals.append(max(value[3] for value in stats.values()))
+    best = profiles[int(np.argmin(totals))]
+    print(f"{case.name:28s} one pair, one thread, with the profiler: {min(totals) * 1e3:.0f} ms")
+    for name, phase in PHASES.items():
+        print(f"    {phase:30s} {best[name] * 1e3:6.1f} ms, {best[name] / min(totals):4.0%}")
+    floor = sum(pixels) * 8 / read_bandwidth()
+    by_size = ", ".join(f"{pixels.count(size)} of {size} pixels" for size in sorted(set(pixels)))
     print(
-        f"{side} x {side}: prepare both slices {best['prepare'] * 1e3:.1f} ms, start and refinement "
-        f"{best['estimate'] * 1e3:.1f} ms ({iterations} evaluations over all levels); reading both slices and "
-        f"their finest level once takes {floor * 1e3:.2f} ms, 1/{total / floor:.0f} of the pair"
+        f"    {len(pixels)} evaluations ({by_size}); streaming the two slices of each once takes {floor * 1e3:.1f} ms at "
+        f"{read_bandwidth() / 1e9:.1f} GB/s: the evaluations take {best['evaluate'] / floor:.0f} times that"
     )
 
 
 def read_bandwidth() -> float:
     """Bytes a second that one thread sums from memory."""
+    torch.set_num_threads(1)
     values = torch.ones(1 << 26)
     seconds = []
     for _ in range(5):
@@ -137,24 +190,19 @@ def read_bandwidth() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=5, help="pairs a case")
+    parser.add_argument("--pairs", type=int, default=50, help="pairs a case for the errors")
+    parser.add_argument("--cases", default="", help="only cases whose name holds this")
+    parser.add_argument("--timed-pairs", type=int, default=5, help="pairs a case for the seconds")
     parser.add_argument("--baseline-pairs", type=int, default=1, help="pairs a case for Adam")
-    parser.add_argument(
-        "--threads", type=int, default=2, help="torch threads of the baseline; ours takes one"
-    )
     options = parser.parse_args()
     for case in CASES:
-        ours = measure(case, options.pairs, lambda f, m: register_pair(f, m).matrix)
-        show(case, "ours", options.pairs, ours)
-        if case.reach == 20 and case.shape[0] > 512 and options.baseline_pairs:
-            torch.set_num_threads(options.threads)
-            adam = measure(case, options.baseline_pairs, register_with_adam)
-            show(case, "Adam", options.baseline_pairs, adam)
-            print(f"{case.name:28s} Adam takes {adam[3] / ours[3]:.0f} times as long")
-    for side in (1024, 2048):
-        profile(side)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory {peak:.0f} MiB")
+        if options.cases in case.name and options.pairs:
+            show_errors(case, options.pairs)
+    for case in TIMED:
+        if options.cases in case.name:
+            show_profile(case)
+            show_seconds(case, options.timed_pairs, options.baseline_pairs)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""Peak memory of a whole registration at two depths, each in a process of its own, from disk to disk.
+
+    python benchmarks/registration_memory.py [--depths N N] [--side N] [--repeats N]
+
+Slices are read from a store and the warped ones written to one, pairs run on two threads. Most of the peak are torch's
+libraries; it is shown beside. Neither may grow with the number of slices, apart from the records of the pairs.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from spherovem_core.blocks import slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration import estimate_alignment, register_pair, warp_stack
+from spherovem_core.registration.affine import IDENTITY
+from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.synthetic import Appearance, TextureScene
+from spherovem_core.store import ArraySpec, ArrayWriter, Ledger, open_array, slice_shards
+from spherovem_core.store.layout import DENOISED, REGISTERED, Layout
+
+JITTER_PX = 24
+SPACING_NM = (50.0, 10.0, 10.0)
+PARAMETERS = RegistrationParameters()
+
+
+def write_source(folder: Path, depth: int, side: int) -> None:
+    """Store a stack: one texture at whole-pixel shifts, with noise that is new in every slice."""
+    rng = np.random.default_rng(0)
+    wide = (side + JITTER_PX,) * 2
+    texture = TextureScene(wide, seed=0).sample(IDENTITY, wide, Appearance(noise=0.0), seed=0)
+    shape = (depth, side, side)
+    writer = ArrayWriter(
+        Layout(folder),
+        ArraySpec(DENOISED, "image", shape, np.dtype(np.uint8), *slice_shards(shape), SPACING_NM),
+        "source",
+    )
+    for block in slab_grid(shape, 1):
+        y, x = rng.integers(0, JITTER_PX, 2)
+        values = texture[y : y + side, x : x + side] + 8.0 * rng.standard_normal((side, side), np.float32)
+        writer.write(block, np.clip(np.rint(values), 0, 255).astype(np.uint8)[None])
+    writer.commit()
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def register_stored(folder: Path) -> dict[str, float]:
+    """Register the stack in `folder`; seconds, and peak memory before, after the pairs and after the warp."""
+    import torch  # noqa: F401 - its libraries are what a registration starts from
+
+    source = open_array(Layout(folder), DENOISED)
+    found = {"start_mib": peak_mib()}
+    started = time.perf_counter()
+    with ThreadPoolExecutor(2) as pool:
+        execution = Execution(device="cpu", executor=pool, workers=2)
+        alignment = estimate_alignment(
+            source, PARAMETERS, execution, ledger=Ledger(folder / "pairs.jsonl", "")
+        )
+        found["pairs_mib"] = peak_mib()
+        shape = (source.shape[0], *alignment.crop.shape)
+        spec = ArraySpec(REGISTERED, "image", shape, source.dtype, *slice_shards(shape), source.spacing_nm)
+        writer = ArrayWriter(Layout(folder), spec, "registered")
+        warp_stack(source, alignment, writer, PARAMETERS, execution)
+        writer.commit(**alignment.details())
+    return {**found, "warp_mib": peak_mib(), "seconds": time.perf_counter() - started}
+
+
+def record_bytes() -> float:
+    """Bytes that one pair's record and result take for as long as the stack is being aligned."""
+    result = register_pair(*(np.random.default_rng(s).integers(0, 255, (64, 64)) for s in (0, 1)))
+    count = 1000
+    tracemalloc.start()
+    kept = [json.loads(json.dumps(result.to_record())) for _ in range(count)]
+    results = [PairResult.from_record(record) for record in kept]
+    size = tracemalloc.get_traced_memory()[0] / len(results)
+    tracemalloc.stop()
+    return size
+
+
+def measure(depth: int, side: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_source(Path(folder), depth, side)
+        command = [sys.executable, __file__, "--register", folder]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        measured: dict[str, float] = json.loads(ran.stdout)
+        return measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--depths", type=int, nargs=2, default=(30, 300), help="slices of the two stacks")
+    parser.add_argument("--side", type=int, default=1024, help="side of a slice in pixels")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="runs of the smaller stack, to show their spread"
+    )
+    parser.add_argument("--register", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.register:
+        print(json.dumps(register_stored(options.register)))
+        return
+    for depth in [options.depths[0]] * options.repeats + [options.depths[1]]:
+        found = measure(depth, options.side)
+        print(
+            f"{depth:4d} slices of {options.side} x {options.side}: {found['seconds']:6.1f} s, peak "
+            f"{found['start_mib']:.0f} MiB once torch is loaded, {found['pairs_mib']:.0f} after the pairs, "
+            f"{found['warp_mib']:.0f} after the warp",
+            flush=True,
+        )
+    print(f"records of a pair: {record_bytes() / 1024:.1f} KiB")
+
+
+if __name__ == "__main__":
+    main()
