@@ -65,6 +65,17 @@ def centre_shift(matrices: ArrayLike, shape: Sequence[int]) -> NDArray[np.float6
     return shift
 
 
+def nearest_rigid(matrices: ArrayLike, shape: Sequence[int]) -> Matrix:
+    """Replace the linear share of each map by the nearest rotation; the slice's centre goes where it went."""
+    m = np.asarray(matrices, dtype=np.float64)
+    u, _, vt = np.linalg.svd(m[..., :2])
+    rotation = u @ vt
+    centre = slice_centre(shape)
+    at_centre = m @ np.append(centre, 1.0)
+    rigid: Matrix = np.concatenate([rotation, (at_centre - rotation @ centre)[..., None]], -1)
+    return rigid
+
+
 def rms_displacement(difference: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
     """Root mean square length of ``difference @ (y, x, 1)`` over all pixels of a slice.
 

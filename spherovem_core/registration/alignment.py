@@ -14,7 +14,7 @@ from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import RegistrationError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration.affine import Matrix, compose, invert
+from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
 from spherovem_core.registration.links import Links, solve_links, spread_by_steps
@@ -203,4 +203,7 @@ def _treat_drift(
         transforms = remove_deformation_trend(transforms, parameters.deformation_trend_slices, shape)
     if parameters.drift == "detrend":
         transforms = remove_trend(transforms, parameters.trend_slices)
+    if parameters.model == "rigid":
+        # The other models are closed under the weighted means that links and trends are made of.
+        transforms = nearest_rigid(transforms, shape)
     return compose(transforms, invert(transforms[reference]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.registration.affine import Matrix, compose, invert, slice_centre
+from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid, slice_centre
 from spherovem_core.registration.normal_equations import Normal, PairEquations
 from spherovem_core.registration.strain_prior import StrainPrior
 
@@ -104,20 +104,12 @@ def _follow(
     matrices: Matrix, displacement: NDArray[np.float64], shape: tuple[int, int], model: str
 ) -> Matrix:
     """Move by the inverse of a displacement of the fixed slice first, then as before."""
-    centre, half = slice_centre(shape), (max(shape) - 1) / 2.0
+    half = (max(shape) - 1) / 2.0
     linear = displacement[..., :2] / half
-    shift = displacement[..., 2] - linear @ centre
+    shift = displacement[..., 2] - linear @ slice_centre(shape)
     update = np.eye(2, 3) + np.concatenate([linear, shift[..., None]], -1)
     moved = compose(matrices, invert(update))
-    return _nearest_rigid(moved, centre) if model == "rigid" else moved
-
-
-def _nearest_rigid(matrices: Matrix, centre: NDArray[np.float64]) -> Matrix:
-    """Replace the linear share by the nearest rotation; the centre goes where it went."""
-    u, _, vt = np.linalg.svd(matrices[..., :2])
-    rotation = u @ vt
-    at_centre = matrices @ np.append(centre, 1.0)
-    return np.concatenate([rotation, (at_centre - rotation @ centre)[..., None]], -1)
+    return nearest_rigid(moved, shape) if model == "rigid" else moved
 
 
 def _reach(displacement: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:

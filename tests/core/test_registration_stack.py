@@ -112,6 +112,17 @@ def test_chain_takes_a_lean_out_and_detrend_keeps_it(leaning: Stack) -> None:
     assert jitter < 0.5
 
 
+@pytest.mark.parametrize("drift", ["chain", "links", "detrend"])
+@pytest.mark.parametrize("model", ["translation", "rigid", "similarity"])
+def test_a_stack_stays_within_its_motion_model(leaning: Stack, model: str, drift: str) -> None:
+    parameters = RegistrationParameters(model=model, drift=drift, trend_slices=20)  # type: ignore[arg-type]
+    short = Stack(leaning.slices[:11], leaning.truth[:11])
+    linear = align(short, parameters).transforms[:, :, :2]
+    gram = np.swapaxes(linear, 1, 2) @ linear
+    expected = {"translation": linear, "rigid": gram, "similarity": gram / gram[:, :1, :1]}[model]
+    np.testing.assert_allclose(expected, np.broadcast_to(np.eye(2), linear.shape), atol=1e-9)
+
+
 def test_bad_slices_take_no_part_and_lie_between_their_neighbours(stack: Stack) -> None:
     slices = stack.slices.copy()
     slices[[4, 5, 9]] = 0
