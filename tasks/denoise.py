@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from prefect import task
 
-from spherovem_core.denoising import denoise_stack, obtain_model
+from spherovem_core.denoising import NOT_TRAINED, denoise_stack, obtain_model
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import DenoiseParameters
 from spherovem_core.references import ArtifactRef, stage_digest
@@ -18,7 +18,6 @@ from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
 TRAINING_VERSION = 1
-NOT_TRAINED = frozenset({"model", "range_percentiles"})
 
 
 def _fingerprint(arguments: Arguments) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def _fingerprint(arguments: Arguments) -> dict[str, Any]:
 
 
 DENOISING = stage_table_path("denoising")
-STAGE = Stage("denoise", 1, (array_path(DENOISED), DENOISING), fingerprint=_fingerprint, uses_gpu=True)
+STAGE = Stage("denoise", 2, (array_path(DENOISED), DENOISING), fingerprint=_fingerprint, uses_gpu=True)
 
 
 @task(**stage_policy(STAGE), tags=["gpu"])

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from spherovem_core.denoising.noise import NoiseModel
+
 
 class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +26,9 @@ class Survey(_Figures):
     slices: tuple[int, ...] = Field(description="Slices of the sample.")
     low: float = Field(description="Denoised grey value that becomes 0.")
     high: float = Field(description="Denoised grey value that becomes 255.")
+    noise: NoiseModel | None = Field(
+        default=None, description="Variance of the noise; none where the network's prediction alone counts."
+    )
     autocorrelation: dict[str, list[float]] = Field(
         description="Autocorrelation of the residual along y and x at lags of 1, 2 and 3 pixels."
     )

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
-from spherovem_core.denoising.intensities import robust_range, thin_out, to_uint8
+from spherovem_core.denoising.intensities import to_uint8
 from spherovem_core.denoising.network import TrainedModel
+from spherovem_core.denoising.posterior import PosteriorDenoiser
 from spherovem_core.denoising.prediction import SliceDenoiser
-from spherovem_core.denoising.quality import autocorrelation, mean_autocorrelation
 from spherovem_core.denoising.report import DenoiseReport, SliceFigures, Survey
-from spherovem_core.denoising.sampling import read_slices, spread_slices
-from spherovem_core.errors import ParameterError
+from spherovem_core.denoising.survey import survey_stack
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
 
@@ -32,9 +31,9 @@ def denoise_stack(
 ) -> DenoiseReport:
     """Denoise those slices of a stack that the sink still lacks, and tell what was removed from all of them.
 
-    The range of the denoised intensities is found on a sample before the pass and is the same for every
-    slice, so that no slice's contrast changes against the next and no float copy of the stack is ever written.
-    Reading the next slice and writing the last overlap with the network.
+    The noise's variance and the range of the denoised intensities are found on a sample before the pass and are
+    the same for every slice, so that no slice's contrast changes against the next and no float copy of the stack is ever
+    written. Reading the next slice and writing the last overlap with the network.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def denoise_stack(
     model
         Trained on this or a similar acquisition.
     parameters
-        Settings of the stage; here only the percentiles of the range matter.
+        Settings of the stage; here only the posterior mean and the percentiles of the range matter.
     execution
         Threads, progress and deadline; the device is the model's.
     bad_slices
@@ -61,13 +60,14 @@ def denoise_stack(
         If the deadline passes; finished slices stay in the sink.
     """
     figures = {} if figures is None else figures
-    denoise = SliceDenoiser(model, workers=execution.workers)
+    predict = SliceDenoiser(model, workers=execution.workers)
     blocks = slab_grid(source.shape, 1)
     lacking = {block.key for block in sink.pending(blocks)}
     with _LateWriter(sink) as writer:
         if _SURVEY not in figures:
-            figures[_SURVEY] = survey_stack(source, denoise, parameters, bad_slices).model_dump(mode="json")
+            figures[_SURVEY] = survey_stack(source, predict, parameters, bad_slices).model_dump(mode="json")
         survey = Survey.model_validate(figures[_SURVEY])
+        denoise = PosteriorDenoiser(predict, survey.noise)
         todo = [block for block in blocks if block.key in lacking or _slice_key(block) not in figures]
         for block, noisy in _read_ahead(source, todo):
             values, measured = _denoise_slice(block, noisy, denoise, survey)
@@ -79,7 +79,7 @@ def denoise_stack(
     slices = tuple(SliceFigures.model_validate(figures[_slice_key(block)]) for block in blocks)
     return DenoiseReport(
         algorithm=model.algorithm,
-        precision=denoise.precision,
+        precision=predict.precision,
         survey=survey,
         clipped_share=float(np.mean([s.clipped_share for s in slices])),
         slices=slices,
@@ -95,36 +95,13 @@ def intensity_range(
     bad_slices: Collection[int] = (),
 ) -> tuple[float, float]:
     """Robust range of the denoised intensities on a sample of slices, as `denoise_stack` uses it."""
-    denoise = SliceDenoiser(model, workers=execution.workers)
-    survey = survey_stack(source, denoise, parameters, bad_slices)
+    predict = SliceDenoiser(model, workers=execution.workers)
+    survey = survey_stack(source, predict, parameters, bad_slices)
     return survey.low, survey.high
 
 
-def survey_stack(
-    source: ArrayLike,
-    denoise: SliceDenoiser,
-    parameters: DenoiseParameters,
-    bad_slices: Collection[int] = (),
-) -> Survey:
-    """Denoise a sample of slices for the range of their intensities and the autocorrelation of what is removed."""
-    depth = source.shape[0]
-    # A sixth of a short stack at most: each of these slices is denoised twice.
-    chosen = spread_slices(depth, min(16, max(4, depth // 6)), bad_slices)
-    if not chosen:
-        raise ParameterError(f"none of the stack's {depth} slices is sound; acquire it again")
-    samples, correlations = [], []
-    for noisy in read_slices(source, chosen):
-        denoised = denoise(noisy)
-        samples.append(thin_out(denoised, len(chosen)))
-        correlations.append(autocorrelation(noisy - denoised))
-    low, high = robust_range(samples, parameters.range_percentiles)
-    return Survey(
-        slices=tuple(chosen), low=low, high=high, autocorrelation=mean_autocorrelation(correlations)
-    )
-
-
 def _denoise_slice(
-    block: Block, noisy: NDArray[Any], denoise: SliceDenoiser, survey: Survey
+    block: Block, noisy: NDArray[Any], denoise: PosteriorDenoiser, survey: Survey
 ) -> tuple[NDArray[np.uint8], SliceFigures]:
     denoised = denoise(noisy)
     values, clipped = to_uint8(denoised, survey.low, survey.high)

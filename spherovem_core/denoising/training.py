@@ -28,6 +28,8 @@ from spherovem_core.utils.torch_device import torch_device, torch_threads
 
 CHECKPOINT = "n2v.ckpt"
 LOSS = "loss.json"
+NOT_TRAINED = frozenset({"model", "posterior_mean", "range_percentiles"})
+"""Parameters that a training does not depend on."""
 _SCRATCH = ".training-"
 
 logger = logging.getLogger(__name__)
@@ -133,7 +135,7 @@ def _settings(
 ) -> dict[str, Any]:
     """All that a training depends on, as far as it can be told without reading the acquisition."""
     return {
-        "parameters": parameters.model_dump(mode="json", exclude={"model", "range_percentiles"}),
+        "parameters": parameters.model_dump(mode="json", exclude=set(NOT_TRAINED)),
         "shape": list(source.shape),
         "dtype": np.dtype(source.dtype).name,
         "bad_slices": sorted(bad_slices),

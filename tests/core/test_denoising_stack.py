@@ -9,6 +9,7 @@ from denoising_cases import add_noise, random_checkpoint, smooth_stack
 
 from spherovem_core.blocks import Block, MemorySink, slab_grid
 from spherovem_core.denoising import (
+    PosteriorDenoiser,
     SliceDenoiser,
     TrainedModel,
     denoise_stack,
@@ -65,11 +66,22 @@ def whole(model: TrainedModel) -> tuple[np.ndarray, Any]:
 def test_every_slice_is_mapped_by_the_one_range(model: TrainedModel, whole: tuple[np.ndarray, Any]) -> None:
     array, report = whole
     low, high = report.survey.low, report.survey.high
-    denoise = SliceDenoiser(model)
+    denoise = PosteriorDenoiser(SliceDenoiser(model), report.survey.noise)
     for z in range(len(NOISY)):
         expected = np.clip((denoise(NOISY[z]) - low) / (high - low) * 255, 0, 255)
         # Half a step of the rounding, and float32.
         np.testing.assert_allclose(array[z], expected, atol=0.501)
+
+
+def test_without_the_posterior_mean_the_network_alone_counts(model: TrainedModel) -> None:
+    alone = DenoiseParameters(posterior_mean=False, range_percentiles=(0.0, 100.0))
+    array = np.zeros(NOISY.shape, np.uint8)
+    survey = denoise_stack(NOISY, MemorySink(array), model, alone, CPU).survey
+    assert survey.noise is None
+    expected = np.clip(
+        (SliceDenoiser(model)(NOISY[5]) - survey.low) / (survey.high - survey.low) * 255, 0, 255
+    )
+    np.testing.assert_allclose(array[5], expected, atol=0.501)
 
 
 def test_the_range_holds_the_share_that_the_percentiles_leave(
@@ -88,7 +100,8 @@ def test_residual_figures_are_those_of_the_removed_part(
     model: TrainedModel, whole: tuple[np.ndarray, Any]
 ) -> None:
     _, report = whole
-    residual = NOISY[3] - SliceDenoiser(model)(NOISY[3]).astype(np.float64)
+    denoise = PosteriorDenoiser(SliceDenoiser(model), report.survey.noise)
+    residual = NOISY[3] - denoise(NOISY[3]).astype(np.float64)
     assert [figures.z for figures in report.slices] == list(range(14))
     assert report.slices[3].residual_mean == pytest.approx(residual.mean(), abs=1e-3)
     assert report.slices[3].residual_std == pytest.approx(residual.std(), abs=1e-3)

@@ -1,0 +1,82 @@
+"""The noise's variance against grey value, on fields whose noise is known."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from spherovem_core.denoising import NoiseModel, fit_noise
+
+SHAPE = (384, 512)
+READ, GAIN = 5.0, 0.4
+
+
+def clean() -> np.ndarray:
+    """Grey values of 40 to 200 that rise along x, with blobs on the upper third."""
+    rng = np.random.default_rng(11)
+    ramp = np.linspace(40.0, 200.0, SHAPE[1])[np.newaxis] * np.ones((SHAPE[0], 1))
+    blobs = ndimage.gaussian_filter(rng.standard_normal(SHAPE), 2.0)
+    ramp[: SHAPE[0] // 3] += 15 * (blobs / blobs.std())[: SHAPE[0] // 3]
+    return np.clip(ramp, 5, 250)
+
+
+def photons(signal: np.ndarray, seed: int = 4) -> np.ndarray:
+    """Poisson counts worth GAIN grey values each, and Gaussian read noise: a variance of READ² + GAIN times the signal."""
+    rng = np.random.default_rng(seed)
+    return GAIN * rng.poisson(signal / GAIN) + READ * rng.standard_normal(signal.shape)
+
+
+def true_variance(signal: np.ndarray) -> np.ndarray:
+    return READ**2 + GAIN * signal
+
+
+LEVELS = np.array([60.0, 100.0, 140.0, 180.0], np.float32)
+
+
+def test_poisson_and_gaussian_noise_are_recovered() -> None:
+    signal = clean()
+    pairs = [(photons(signal, seed), signal.astype(np.float32)) for seed in (4, 5)]
+    found = fit_noise(pairs)
+    # A bin averages 40 independent squares of 80 degrees of freedom: 2.5 %; the line through twelve has less.
+    np.testing.assert_allclose(found.variance(LEVELS), true_variance(LEVELS), rtol=0.04)
+    assert found.gain == pytest.approx(GAIN, rel=0.1)
+
+
+def test_a_prediction_that_smooths_what_it_sees_changes_little() -> None:
+    signal = clean()
+    predicted = ndimage.gaussian_filter(signal, 1.0).astype(np.float32)
+    found = fit_noise([(photons(signal), predicted)])
+    np.testing.assert_allclose(found.variance(LEVELS), true_variance(LEVELS), rtol=0.06)
+
+
+def test_neighbours_may_share_their_noise() -> None:
+    """Moving averages of two along x keep the variance, which differences between neighbours would put at half."""
+    signal = clean()
+    noise = photons(signal) - signal
+    shared = (noise[:, 1:] + noise[:, :-1]) / np.sqrt(2)
+    found = fit_noise([(signal[:, 1:] + shared, signal[:, 1:].astype(np.float32))])
+    np.testing.assert_allclose(found.variance(LEVELS), true_variance(LEVELS), rtol=0.08)
+
+
+def test_with_inverted_contrast_the_line_falls() -> None:
+    signal = clean()
+    found = fit_noise([(255 - photons(signal), (255 - signal).astype(np.float32))])
+    assert found.gain == pytest.approx(-GAIN, rel=0.1)
+    np.testing.assert_allclose(found.variance(255 - LEVELS), true_variance(LEVELS), rtol=0.06)
+
+
+def test_no_noise_still_gives_a_variance_that_can_be_divided_by() -> None:
+    plane = np.full((40, 52), 7.0, np.float32)
+    found = fit_noise([(plane, plane)])
+    assert 0 < found.variance(plane).max() < 1e-5
+
+
+def test_a_slice_smaller_than_a_square_is_fitted() -> None:
+    noise = 6 * np.random.default_rng(1).standard_normal((12, 12))
+    found = fit_noise([(100 + noise, np.full((12, 12), 100, np.float32))])
+    # 144 pixels, and the squares of its border mirror them.
+    assert found.variance(np.float32([100]))[0] == pytest.approx(36, rel=0.35)
+
+
+def test_the_variance_has_a_lower_end() -> None:
+    model = NoiseModel(constant=-50.0, gain=1.0, floor=4.0)
+    assert model.variance(np.array([10.0, 60.0], np.float32)).tolist() == [4.0, 10.0]
