@@ -14,7 +14,7 @@ from spherovem_core.spacing import SpacingNm
 
 @dataclass
 class _Object:
-    """Area of the surface in nm², voxels, and sums of probability and gradient over them."""
+    """Area of the surface in nm², voxels, and sums of confidence and gradient over them."""
 
     area: float
     count: float
@@ -23,7 +23,7 @@ class _Object:
 
 @dataclass
 class _Contact:
-    """Common area in nm², common faces, and sums of probability and gradient over them."""
+    """Common area in nm², common faces, and sums of confidence and gradient over them."""
 
     area: float
     count: float
@@ -66,13 +66,13 @@ class AdjacencyGraph:
     def boundary_strength(self, a: int, b: int) -> float:
         """How much of a boundary there is where two objects touch: 0 none, 1 as sharp as can be.
 
-        The larger of two: by how much the probability at the contact falls short of its mean in both objects, and
+        The larger of two: by how much the network's confidence at the contact falls short of its mean in both objects, and
         the contrast (c - m) / (c + m) of the image's gradient c at the contact to its mean m in both objects.
         """
         contact, one, other = self.contacts[a][b], self.objects[a], self.objects[b]
         inside = (one.sums + other.sums) / (one.count + other.count)
-        probability, gradient = contact.sums / contact.count
-        dip = 1 - probability / inside[0] if inside[0] > 0 else 0.0
+        confidence, gradient = contact.sums / contact.count
+        dip = 1 - confidence / inside[0] if inside[0] > 0 else 0.0
         total = gradient + inside[1]
         contrast = (gradient - inside[1]) / total if total > 0 else 0.0
         return float(np.clip(max(dip, contrast), 0, 1))

@@ -102,7 +102,7 @@ class Regions:
         return self._total(self._border)
 
     def sums(self) -> NDArray[np.float64]:
-        """Sums (N, 2) of probability and gradient at each root."""
+        """Sums (N, 2) of confidence and gradient at each root."""
         return self._total(self._sums)
 
     def boxes(self) -> dict[int, Region]:

@@ -124,7 +124,9 @@ def _block_regions(
     values = field.upsampled(block.outer, parameters)
     logit = values[3]
     labels = instances(values[:3], logit > parameters.probability_threshold)
-    measured = _with_layer_before(block, logit, field) if parameters.merge_boundary_strength else None
+    measured = (
+        _with_layer_before(block, logit, field, parameters) if parameters.merge_boundary_strength else None
+    )
     numbers, survey = number_regions(
         block, labels, provisional.array, is_background, measured, parameters.fill_holes
     )
@@ -132,13 +134,15 @@ def _block_regions(
     return survey
 
 
-def _with_layer_before(block: Block, logit: NDArray[np.float32], field: MaskField) -> NDArray[np.float32]:
-    """Probability and gradient (2, z + 1, y + 1, x + 1) of a block's core and the layers in front of it."""
+def _with_layer_before(
+    block: Block, logit: NDArray[np.float32], field: MaskField, parameters: SegmentationParameters
+) -> NDArray[np.float32]:
+    """Confidence and gradient (2, z + 1, y + 1, x + 1) of a block's core and the layers in front of it."""
     region = tuple(slice(max(0, s.start - 1), s.stop) for s in block.core)
     inside = tuple(
         slice(s.start - o.start, s.stop - o.start) for s, o in zip(region, block.outer, strict=True)
     )
-    values = field.boundaries(region, logit[inside])
+    values = field.boundaries(region, logit[inside], parameters)
     missing = [(0, 0)] + [(int(s.start == 0), 0) for s in block.core]
     return np.pad(values, missing)
 

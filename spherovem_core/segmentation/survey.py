@@ -30,13 +30,13 @@ class BlockSurvey:
     border : (N, 3) ndarray of int64
         Faces on the volume's border that point along z, y, x.
     sums : (N, 2) ndarray of float64
-        Sum of the probability and of the image's gradient over the voxels; zero if not measured.
+        Sum of the confidence and of the image's gradient over the voxels; zero if not measured.
     pairs : (M, 2) ndarray of int64
         Touching regions, the smaller number first.
     faces : (M, 3) ndarray of int64
         Common faces of each pair that point along z, y, x.
     contact_sums : (M, 2) ndarray of float64
-        Sum over the common faces of the mean of both voxels' probability and gradient.
+        Sum over the common faces of the mean of both voxels' confidence and gradient.
     joins : (K, 2) ndarray of int64
         Pieces that are one object.
     """
@@ -106,7 +106,7 @@ def survey_block(
     background : (N,) ndarray of bool
         For each of the block's regions.
     measured : (2, z + 1, y + 1, x + 1) ndarray of float32, optional
-        Probability and image gradient at the same places.
+        Confidence and image gradient at the same places, see `MaskField.boundaries`.
 
     Returns
     -------

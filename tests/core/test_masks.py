@@ -10,7 +10,7 @@ from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segmen
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import masks_from_flows, match_labels
+from spherovem_core.segmentation import flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
 from spherovem_core.segmentation.flow_targets import section_flows
@@ -91,6 +91,21 @@ def test_flow_error_drops_the_inconsistent_object(cells: np.ndarray) -> None:
     turned[:, cells == bad] = np.roll(turned[:, cells == bad], 1, axis=0)
     _, errors = flow_errors(cells, turned)
     assert numbers[errors > 0.5].tolist() == [bad]
+
+
+def test_flow_error_of_a_large_object_is_that_of_its_thinned_shape() -> None:
+    z, y, x = np.indices((60, 110, 130)) - np.array([30, 55, 65])[:, None, None, None]
+    ellipsoid = (z / 26) ** 2 + (y / 50) ** 2 + (x / 62) ** 2 < 1
+    away = np.stack([z, y, x]).astype(np.float32)
+    for flows, expected in ((-away, None), (away, None), (away[[1, 2, 0]], 2.0)):
+        whole = flow_error.object_error(ellipsoid, flows)
+        # As every voxel of a smaller ellipsoid of that shape.
+        small = flow_error.object_error(ellipsoid[::3, ::3, ::3], flows[:, ::3, ::3, ::3])
+        assert whole == small
+        assert expected is None or abs(whole - expected) < 0.1
+    # Rays to the centre are not quite along the heat's gradient in an ellipsoid.
+    assert flow_error.object_error(ellipsoid, -away) < 0.2
+    assert flow_error.object_error(ellipsoid, away) > 3.8
 
 
 def test_flow_error_threshold_acts() -> None:
