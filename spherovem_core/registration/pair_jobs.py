@@ -76,7 +76,10 @@ def _run_job(job: Job, parameters: RegistrationParameters, device: str) -> list[
     with intraop_threads(1):
         prepared = prepare_slices(slices.read(fixed)[None], parameters, device)
         for batch in batches:
-            partners = prepare_slices(np.stack([slices.read(b) for b in batch]), parameters, device)
+            read = [slices.read(b)[None] for b in batch]
+            # A lone slice is not copied: it may be the largest thing in memory.
+            images = read[0] if len(read) == 1 else np.concatenate(read)
+            partners = prepare_slices(images, parameters, device)
             repeated = [level.repeated(len(batch)) for level in prepared]
             results = register_prepared(repeated, partners, parameters)
             records += [result.to_record() for result in results]

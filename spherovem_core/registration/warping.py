@@ -17,6 +17,9 @@ from spherovem_core.registration.kernels import interpolation_table
 from spherovem_core.registration.sources import SliceSource
 from spherovem_core.utils.torch_device import torch_device
 
+BAND_PIXELS = 1 << 20
+"""Pixels that are held as float32 at a time: in one piece a slice of 8192² took 13 times its own memory."""
+
 
 def warp_stack(
     source: ArrayLike,
@@ -79,15 +82,21 @@ def warp_slice(
     """
     table = interpolation_table(interpolation)
     matrix = compose(transform, shift_matrix(crop.y0, crop.x0))
+    height, width = crop.shape
     if device == "cpu":
         from spherovem_core.registration import warping_numba
 
-        values = warping_numba.interpolate(image, matrix, table, crop.shape)
+        sample = warping_numba.row_sampler(image, matrix, table, width)
     else:
         from spherovem_core.registration import warping_torch
 
-        values = warping_torch.interpolate(image, matrix, table, crop.shape, device)
-    return _to_type(values, image.dtype)
+        sample = warping_torch.row_sampler(image, matrix, table, width, device)
+    warped = np.empty(crop.shape, image.dtype)
+    step = max(1, BAND_PIXELS // max(width, 1))
+    for start in range(0, height, step):
+        rows = range(start, min(start + step, height))
+        warped[rows.start : rows.stop] = _to_type(sample(rows), image.dtype)
+    return warped
 
 
 def _warp_block(

@@ -10,19 +10,24 @@ from numpy.typing import NDArray
 from spherovem_core.registration.affine import Matrix
 from spherovem_core.registration.kernels import PHASES
 
-Kernel = Callable[[NDArray[Any], Matrix, NDArray[np.float32], NDArray[np.float32]], None]
+Kernel = Callable[[NDArray[Any], Matrix, NDArray[np.float32], int, NDArray[np.float32]], None]
 
 
-def interpolate(
-    image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], shape: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Sample an image at ``matrix @ (y, x, 1)`` for all (y, x) of `shape`.
+def row_sampler(
+    image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], columns: int
+) -> Callable[[range], NDArray[np.float32]]:
+    """Prepare to sample an image at ``matrix @ (y, x, 1)`` for all x below `columns` and the rows y asked for.
 
     Uses one thread and releases the interpreter lock: the caller runs slices side by side.
     """
-    out = np.empty(shape, np.float32)
-    _KERNELS[table.shape[1]](np.ascontiguousarray(image), matrix, table, out)
-    return out
+    kernel, pixels = _KERNELS[table.shape[1]], np.ascontiguousarray(image)
+
+    def sample(rows: range) -> NDArray[np.float32]:
+        out = np.empty((len(rows), columns), np.float32)
+        kernel(pixels, matrix, table, rows.start, out)
+        return out
+
+    return sample
 
 
 def _compile(taps: int) -> Kernel:
@@ -35,12 +40,16 @@ def _compile(taps: int) -> Kernel:
 
     @numba.njit(nogil=True, cache=True, fastmath={"contract", "arcp", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
     def kernel(
-        image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], out: NDArray[np.float32]
+        image: NDArray[Any],
+        matrix: Matrix,
+        table: NDArray[np.float32],
+        first_row: int,
+        out: NDArray[np.float32],
     ) -> None:
         rows, columns = image.shape
         for y in range(out.shape[0]):
-            start_y = matrix[0, 0] * y + matrix[0, 2]
-            start_x = matrix[1, 0] * y + matrix[1, 2]
+            start_y = matrix[0, 0] * (first_row + y) + matrix[0, 2]
+            start_x = matrix[1, 0] * (first_row + y) + matrix[1, 2]
             for x in range(out.shape[1]):
                 py = min(max(start_y + matrix[0, 1] * x, 0.0), rows - 1.0)
                 px = min(max(start_x + matrix[1, 1] * x, 0.0), columns - 1.0)

@@ -12,7 +12,14 @@ from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeviceError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import Alignment, Rectangle, estimate_alignment, warp_slice, warp_stack
+from spherovem_core.registration import (
+    Alignment,
+    Rectangle,
+    estimate_alignment,
+    warp_slice,
+    warp_stack,
+    warping,
+)
 from spherovem_core.registration.affine import IDENTITY, compose, rotation_matrix, shift_matrix
 from spherovem_core.registration.kernels import interpolation_table
 from spherovem_core.utils.torch_device import torch_device
@@ -67,6 +74,13 @@ def test_weights_sum_to_one_and_do_not_depend_on_direction(interpolation: str) -
     table = interpolation_table(interpolation)
     np.testing.assert_allclose(table.sum(1), 1.0, atol=1e-6)
     np.testing.assert_allclose(table, table[::-1, ::-1], atol=1e-6)
+
+
+def test_bands_of_rows_give_the_slice_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(3).integers(0, 65535, SHAPE).astype(np.uint16)
+    whole = warp_slice(image, SLANTED, WHOLE)
+    monkeypatch.setattr(warping, "BAND_PIXELS", 7 * SHAPE[1])
+    np.testing.assert_array_equal(warp_slice(image, SLANTED, WHOLE), whole)
 
 
 def test_lanczos_keeps_more_fine_detail_than_cubic_and_linear() -> None:
