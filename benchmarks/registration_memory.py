@@ -1,9 +1,9 @@
-"""Peak memory of a whole registration at two depths, each in a process of its own, from disk to disk.
+"""Peak memory of a whole registration at two depths and of single slices at two sizes, each in a process of its own.
 
-    python benchmarks/registration_memory.py [--depths N N] [--side N] [--repeats N]
+    python benchmarks/registration_memory.py [--depths N N] [--side N] [--repeats N] [--large N N]
 
-Slices are read from a store and the warped ones written to one, pairs run on two threads. Most of the peak are torch's
-libraries; it is shown beside. Neither may grow with the number of slices, apart from the records of the pairs.
+A stack is read from a store and the warped slices written to one, pairs run on two threads. Most of the peak are torch's
+libraries, shown beside. It may not grow with the number of slices, apart from the records of the pairs.
 """
 
 import argparse
@@ -22,7 +22,13 @@ import numpy as np
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import estimate_alignment, register_pair, warp_stack
+from spherovem_core.registration import (
+    Rectangle,
+    estimate_alignment,
+    register_pair,
+    warp_slice,
+    warp_stack,
+)
 from spherovem_core.registration.affine import IDENTITY
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.synthetic import Appearance, TextureScene
@@ -77,6 +83,28 @@ def register_stored(folder: Path) -> dict[str, float]:
     return {**found, "warp_mib": peak_mib(), "seconds": time.perf_counter() - started}
 
 
+def register_large(side: int) -> dict[str, float]:
+    """Register and warp one slice; seconds, and peak memory beyond its two acquisitions and beyond that of a tiny pair."""
+    texture = TextureScene((512, 512), seed=0).sample(IDENTITY, (512, 512), Appearance(noise=8.0), seed=0)
+    fixed = np.tile(texture, (side // 512, side // 512))
+    moving = np.roll(fixed, (5, -7), (0, 1))
+    whole = Rectangle(0, side, 0, side)
+    register_pair(texture, texture)
+    warp_slice(texture, IDENTITY, Rectangle(0, 512, 0, 512))
+    start = peak_mib()
+    started = time.process_time()
+    motion = register_pair(fixed, moving, PARAMETERS).matrix
+    pair = peak_mib()
+    registered = time.process_time()
+    warp_slice(moving, motion, whole, PARAMETERS.interpolation)
+    return {
+        "pair_mib": pair - start,
+        "warp_mib": peak_mib() - start,
+        "pair_s": registered - started,
+        "warp_s": time.process_time() - registered,
+    }
+
+
 def record_bytes() -> float:
     """Bytes that one pair's record and result take for as long as the stack is being aligned."""
     result = register_pair(*(np.random.default_rng(s).integers(0, 255, (64, 64)) for s in (0, 1)))
@@ -89,13 +117,17 @@ def record_bytes() -> float:
     return size
 
 
-def measure(depth: int, side: int) -> dict[str, float]:
+def measure_alone(*arguments: str) -> dict[str, float]:
+    """What this script prints with these arguments in a process of its own."""
+    ran = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
+    measured: dict[str, float] = json.loads(ran.stdout)
+    return measured
+
+
+def measure_stack(depth: int, side: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         write_source(Path(folder), depth, side)
-        command = [sys.executable, __file__, "--register", folder]
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-        measured: dict[str, float] = json.loads(ran.stdout)
-        return measured
+        return measure_alone("--register", folder)
 
 
 def main() -> None:
@@ -105,13 +137,18 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=3, help="runs of the smaller stack, to show their spread"
     )
+    parser.add_argument("--large", type=int, nargs=2, default=(2048, 8192), help="sides of the single slices")
     parser.add_argument("--register", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--register-large", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.register:
         print(json.dumps(register_stored(options.register)))
         return
+    if options.register_large:
+        print(json.dumps(register_large(options.register_large)))
+        return
     for depth in [options.depths[0]] * options.repeats + [options.depths[1]]:
-        found = measure(depth, options.side)
+        found = measure_stack(depth, options.side)
         print(
             f"{depth:4d} slices of {options.side} x {options.side}: {found['seconds']:6.1f} s, peak "
             f"{found['start_mib']:.0f} MiB once torch is loaded, {found['pairs_mib']:.0f} after the pairs, "
@@ -119,6 +156,14 @@ def main() -> None:
             flush=True,
         )
     print(f"records of a pair: {record_bytes() / 1024:.1f} KiB")
+    for side in options.large:
+        found = measure_alone("--register-large", str(side))
+        print(
+            f"one slice of {side} x {side} ({side * side / 2**20:.0f} MiB): pair {found['pair_s']:.2f} s cpu and "
+            f"{found['pair_mib']:.0f} MiB; warp {found['warp_s']:.2f} s cpu, {found['warp_mib']:.0f} MiB by its end "
+            "with the warped slice",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
