@@ -1,6 +1,7 @@
 """Register: xz and yz views before and after, motion and similarity over z, crop."""
 
 import numpy as np
+import pandas as pd
 
 from spherovem_core.report.figures import lines_over_z, new_figure, picture, show_view
 from spherovem_core.report.inputs import ReportInputs
@@ -8,6 +9,8 @@ from spherovem_core.report.page import Picture, Section
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.store import open_array
 from spherovem_core.store.layout import DENOISED, REGISTERED
+
+MOST_NUMBERS = 12
 
 
 def registration_section(inputs: ReportInputs) -> Section:
@@ -24,9 +27,26 @@ def registration_section(inputs: ReportInputs) -> Section:
             f"{np.nanmedian(before):.3f} before, {np.nanmedian(after):.3f} after (median)",
         ),
     ]
-    doubtful = int((~slices["trusted"].fillna(True).astype(bool)).sum())
-    warnings = [f"{doubtful} pairs of slices could not be aligned with confidence"] if doubtful else []
+    facts += [
+        ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
+        ("Slices held by longer links only", _numbers(slices, _flags(slices, "bridged"))),
+    ]
+    doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
+    found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
+    warnings = [found] if doubtful.any() else []
     return Section("register", "Registration", facts, [_views(inputs), _motion(inputs)], (), warnings)
+
+
+def _flags(slices: pd.DataFrame, name: str) -> pd.Series:
+    """A column of verdicts; slices that the registration did not see count as sound."""
+    return slices[name].fillna(name != "bridged").astype(bool)
+
+
+def _numbers(slices: pd.DataFrame, chosen: pd.Series) -> str:
+    """Numbers of the chosen slices, the first dozen of them."""
+    numbers = slices.loc[chosen, "z"].astype(str).tolist()
+    more = f" and {len(numbers) - MOST_NUMBERS} more" if len(numbers) > MOST_NUMBERS else ""
+    return ", ".join(numbers[:MOST_NUMBERS]) + more or "none"
 
 
 def _views(inputs: ReportInputs) -> Picture:
@@ -51,9 +71,14 @@ def _motion(inputs: ReportInputs) -> Picture:
 
     panels = [
         ("shift (px)", {"y": column("shift_y_px"), "x": column("shift_x_px")}),
+        ("slow drift (px)", {"y": column("drift_y_px"), "x": column("drift_x_px")}),
         ("rotation (°)", {"rotation": column("rotation_deg")}),
         ("similarity", {"before": column("similarity_before"), "after": column("similarity_after")}),
+        ("uncertainty (px)", {"uncertainty": column("uncertainty_px")}),
     ]
     return lines_over_z(
-        panels, slices["z"].to_numpy(), "Motion of each slice against the one before, and their similarity."
+        panels,
+        slices["z"].to_numpy(),
+        "How far each slice was moved and turned, the slow drift that its neighbours say it has, and its "
+        "similarity to the slice before with the uncertainty of that pair.",
     )

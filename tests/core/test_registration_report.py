@@ -1,0 +1,46 @@
+"""The report's section on the registration: what it says of a stack with a bad and a lost slice."""
+
+from pathlib import Path
+
+import numpy as np
+from registration_scenes import make_stack
+
+from spherovem_core.blocks import slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import PipelineParameters, RegistrationParameters
+from spherovem_core.registration import estimate_alignment, warp_stack
+from spherovem_core.report import ReportInputs
+from spherovem_core.report.sections.registration import registration_section
+from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
+from spherovem_core.store.layout import DENOISED, REGISTERED
+
+SPACING_NM = (50.0, 10.0, 12.0)
+
+
+def writer(layout: Layout, group: str, shape: tuple[int, int, int]) -> ArrayWriter:
+    spec = ArraySpec(group, "image", shape, np.dtype(np.uint8), *slice_shards(shape), SPACING_NM)
+    return ArrayWriter(layout, spec, group)
+
+
+def test_bad_bridged_and_doubtful_slices_are_named(tmp_path: Path) -> None:
+    layout, parameters = Layout(tmp_path), RegistrationParameters(drift="links")
+    slices = make_stack(count=10, shape=(120, 136)).slices
+    slices[6] = 0
+    denoised = writer(layout, DENOISED, slices.shape)
+    for block in slab_grid(slices.shape, 1):
+        denoised.write(block, slices[block.core])
+    finish_multiscale(denoised, Execution())
+    alignment = estimate_alignment(slices, parameters, Execution(), bad_slices=[3])
+    registered = writer(layout, REGISTERED, (10, *alignment.crop.shape))
+    warp_stack(slices, alignment, registered, parameters, Execution())
+    finish_multiscale(registered, Execution(), (), **alignment.details())
+
+    tables = {"slices": alignment.table}
+    section = registration_section(ReportInputs("one", layout, PipelineParameters(), tables, {}, 256))
+    facts = dict(section.facts)
+    crop = alignment.crop
+    assert facts["Common field of view"] == f"rows {crop.y0} to {crop.y1}, columns {crop.x0} to {crop.x1}"
+    assert facts["Slices left out as bad"] == "3"
+    assert facts["Slices held by longer links only"] == "6, 7"
+    assert section.warnings == ["slices not aligned with confidence to the one before: 6, 7"]
+    assert all(picture.uri.startswith("data:image/") for picture in section.pictures)
