@@ -40,6 +40,10 @@ class MissingNetworkError(NetworkError, FileNotFoundError):
     """The named weights do not exist."""
 
 
+class LabelsError(SpheroVemError, ValueError):
+    """Labels to compare with or to learn from are missing, damaged, or do not fit their image."""
+
+
 class MixtureError(SpheroVemError, ValueError):
     """The intensity mixture cannot be fitted."""
 

@@ -1,0 +1,244 @@
+"""Label volumes from outside, as people keep them: zarr, npz, npy or TIFF; read where asked for, never whole."""
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from spherovem_core.errors import IncompleteArtifactError, LabelsError
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.reading import ATTRIBUTE
+
+EXPECTED = "expected a zarr array or OME-Zarr image, .npz, .npy, .tif or .tiff"
+NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6}
+
+
+@dataclass(frozen=True)
+class LabelVolume:
+    """Labels opened for reading; slices like an array.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the whole array.
+    chunks
+        What is read at once in any case.
+    spacing_nm
+        Voxel size where the file says so.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    spacing_nm: SpacingNm | None
+    _read: Callable[[Any], NDArray[Any]] = field(repr=False)
+
+    def __getitem__(self, region: Any, /) -> NDArray[Any]:
+        return np.asarray(self._read(region))
+
+
+@contextmanager
+def open_label_volume(name: str) -> Iterator[LabelVolume]:
+    """Open labels for as long as the context lasts.
+
+    Parameters
+    ----------
+    name
+        Path of a zarr array or of a multiscale image, whose finest level is taken; of an npz or npy file; or of
+        a TIFF file whose pages are the slices. ``FILE.npz:NAME`` names one array of several.
+
+    Raises
+    ------
+    LabelsError
+        If nothing is there, or it cannot be read as labels.
+    IncompleteArtifactError
+        If it is an array of this project that is unfinished.
+    """
+    path, member = _split(name)
+    if not path.exists():
+        raise LabelsError(f"labels {path} do not exist; {EXPECTED}")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        yield _open_zarr(path)
+    elif suffix == ".npz":
+        with tempfile.TemporaryDirectory(prefix="spherovem-labels-") as folder:
+            yield _open_npz(path, member, Path(folder))
+    elif suffix == ".npy":
+        yield _from_memory_map(path, None)
+    elif suffix in (".tif", ".tiff"):
+        with _open_tiff(path) as volume:
+            yield volume
+    else:
+        raise LabelsError(f"labels {path} are of an unknown kind; {EXPECTED}")
+
+
+def _split(name: str) -> tuple[Path, str | None]:
+    head, colon, tail = name.rpartition(":")
+    if colon and head.lower().endswith(".npz"):
+        return Path(head).expanduser(), tail
+    return Path(name).expanduser(), None
+
+
+def _open_zarr(path: Path) -> LabelVolume:
+    try:
+        node: Any = zarr.open(path, mode="r")
+    except (FileNotFoundError, ValueError, KeyError, zarr.errors.NodeTypeValidationError) as error:
+        raise LabelsError(f"{path} is no zarr array or group ({error}); {EXPECTED}") from error
+    if isinstance(node, zarr.Array):
+        image = _attributes_of(path.parent)
+        return _from_zarr(path, node, _ome_spacing(image, path.name))
+    attributes = node.attrs.asdict()
+    levels = [dataset["path"] for dataset in _multiscale(attributes).get("datasets", [])]
+    if not levels:
+        raise LabelsError(
+            f"{path} is a zarr group, but no multiscale image; name the array inside it: {', '.join(sorted(node)) or 'none'}"
+        )
+    return _from_zarr(path, node[levels[0]], _ome_spacing(attributes, levels[0]))
+
+
+def _from_zarr(path: Path, array: Any, spacing_nm: SpacingNm | None) -> LabelVolume:
+    own = array.attrs.asdict().get(ATTRIBUTE, {})
+    if own and not own.get("complete"):
+        raise IncompleteArtifactError(
+            f"labels {path} are unfinished; run the acquisition again to complete them"
+        )
+    spacing = own.get("spacing_nm")
+    return LabelVolume(
+        array.shape,
+        np.dtype(array.dtype),
+        array.shards or array.chunks,
+        (spacing[0], spacing[1], spacing[2]) if spacing else spacing_nm,
+        array.__getitem__,
+    )
+
+
+def _attributes_of(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(zarr.open_group(folder, mode="r").attrs.asdict())
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+
+
+def _multiscale(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    images = attributes.get("ome", attributes).get("multiscales") or [{}]
+    first: Mapping[str, Any] = images[0]
+    return first
+
+
+def _ome_spacing(attributes: Mapping[str, Any], level: str) -> SpacingNm | None:
+    """Voxel size of a level of an OME-Zarr image along its last three axes; None where it has no known unit."""
+    image = _multiscale(attributes)
+    axes = image.get("axes", [])[-3:]
+    units = [NM_PER_UNIT.get(axis.get("unit", "")) if isinstance(axis, dict) else None for axis in axes]
+    scales = [
+        transform["scale"][-3:]
+        for dataset in image.get("datasets", [])
+        if dataset["path"] == level
+        for transform in dataset.get("coordinateTransformations", [])
+        if transform.get("type") == "scale"
+    ]
+    if len(scales) != 1 or len(units) != 3 or None in units:
+        return None
+    sides = [float(side) * unit for side, unit in zip(scales[0], units, strict=True) if unit]
+    return sides[0], sides[1], sides[2]
+
+
+def _open_npz(path: Path, member: str | None, folder: Path) -> LabelVolume:
+    """Unpack one array of the archive into a folder, in small pieces, and map it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            chosen = member or ("labels" if "labels" in names else names[0] if len(names) == 1 else None)
+            if chosen not in names:
+                raise LabelsError(
+                    f"{path} holds {', '.join(names) or 'nothing'}; name one of them as {path}:NAME"
+                )
+            with archive.open(f"{chosen}.npy") as packed, (folder / "labels.npy").open("wb") as plain:
+                shutil.copyfileobj(packed, plain, 2**20)
+            spacing = None
+            if "spacing_nm" in names:
+                with archive.open("spacing_nm.npy") as packed:
+                    spacing = np.lib.format.read_array(packed, allow_pickle=False)
+    except zipfile.BadZipFile as error:
+        raise LabelsError(f"{path} is no whole npz file ({error}); copy or write it again") from error
+    return _from_memory_map(folder / "labels.npy", spacing, said=f"{path}:{chosen}")
+
+
+def _from_memory_map(path: Path, spacing: NDArray[Any] | None, said: str = "") -> LabelVolume:
+    try:
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise LabelsError(f"{said or path} is no whole npy array ({error}); write it again") from error
+    sides = None if spacing is None or spacing.shape != (3,) else [float(side) for side in spacing]
+    return LabelVolume(
+        array.shape,
+        array.dtype,
+        (1,) * array.ndim,
+        None if sides is None else (sides[0], sides[1], sides[2]),
+        array.__getitem__,
+    )
+
+
+@contextmanager
+def _open_tiff(path: Path) -> Iterator[LabelVolume]:
+    try:
+        with tifffile.TiffFile(path) as file:
+            # Blocks are read by several threads through one file handle.
+            file.filehandle.set_lock(True)
+            yield _from_pages(path, file)
+    except tifffile.TiffFileError as error:
+        raise LabelsError(f"{path} is no TIFF file ({error}); {EXPECTED}") from error
+
+
+def _from_pages(path: Path, file: tifffile.TiffFile) -> LabelVolume:
+    """Slices are the pages; tifffile gives a cut file fewer pages, or others than its header says, without an error."""
+    pages = list(file.pages)
+    shapes = sorted({page.shape for page in pages})
+    announced = file.shaped_metadata[0].get("shape", ()) if file.shaped_metadata else ()
+    announced = (
+        int(np.prod(announced[:-2]))
+        if len(announced) > 2
+        else int((file.imagej_metadata or {}).get("images", 0))
+    )
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise LabelsError(
+            f"{path} has pages of shapes {shapes}; expected one plane of labels a page, all of one shape"
+        )
+    if announced not in (0, len(pages)):
+        raise LabelsError(
+            f"{path} has {len(pages)} pages, but its header says {announced}; it is cut short or not written page by page: "
+            "copy it again, or write it as npz"
+        )
+
+    def read(region: Any) -> NDArray[Any]:
+        first, *rest = region if isinstance(region, tuple) else (region,)
+        if not isinstance(first, slice):
+            return np.asarray(_page(path, pages[first])[tuple(rest)])
+        return np.stack([_page(path, page)[tuple(rest)] for page in pages[first]])
+
+    shape = (len(pages), *shapes[0])
+    return LabelVolume(shape, np.dtype(pages[0].dtype), (1, *shapes[0]), None, read)
+
+
+def _page(path: Path, page: Any) -> NDArray[Any]:
+    try:
+        values = np.asarray(page.asarray())
+    except (ValueError, OSError, RuntimeError, IndexError) as error:
+        raise LabelsError(
+            f"{path}: slice {page.index} cannot be decoded ({error}); copy or write it again"
+        ) from error
+    expected: Any = page.shape
+    if values.shape != expected:
+        raise LabelsError(
+            f"{path}: slice {page.index} has shape {values.shape}, expected {expected}; it is cut short: copy it again"
+        )
+    return values
