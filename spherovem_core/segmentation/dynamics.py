@@ -17,6 +17,9 @@ DOUBLINGS = 5
 FLOW_LENGTH = 5.0
 """Length of a unit flow as networks predict it."""
 
+INDEX_LIMIT = 2**31
+"""Voxels of a block from which on their places need 64 bits."""
+
 PEAK_RADIUS = 2
 PEAK_COUNT = 10
 GROWTH_RADIUS = 5
@@ -40,7 +43,8 @@ def instances(flows: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDAr
     """
     if not foreground.any():
         return np.zeros(foreground.shape, np.uint32)
-    targets = _advance(flows, foreground, np.float32(1.0 / FLOW_LENGTH))
+    targets = np.empty(foreground.size, np.int32 if foreground.size < INDEX_LIMIT else np.int64)
+    _advance(flows, foreground, np.float32(1.0 / FLOW_LENGTH), targets)
     for _ in range(DOUBLINGS):
         targets = _compose(targets)
     counts = _histogram(targets, foreground.size)
@@ -50,10 +54,9 @@ def instances(flows: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDAr
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True, error_model="numpy")
-def _advance(flows, foreground, scale):  # type: ignore[no-untyped-def]
-    """Flat index of the voxel that `STEPS` Euler steps lead to; -1 for background."""
+def _advance(flows, foreground, scale, targets):  # type: ignore[no-untyped-def]
+    """Write to `targets` the flat index of the voxel that `STEPS` Euler steps lead to; -1 for background."""
     depth, rows, columns = foreground.shape
-    targets = np.empty(foreground.size, np.int32)
     for z0 in prange(depth):
         for y0 in range(rows):
             for x0 in range(columns):
@@ -83,7 +86,6 @@ def _advance(flows, foreground, scale):  # type: ignore[no-untyped-def]
                     x = min(max(x + scale * dx, np.float32(0.0)), np.float32(columns - 1))
                 reached = (int(z + 0.5) * rows + int(y + 0.5)) * columns + int(x + 0.5)
                 targets[flat] = reached
-    return targets
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -10,6 +10,7 @@ from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segmen
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation import dynamics as dynamics_module
 from spherovem_core.segmentation import flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
@@ -127,6 +128,13 @@ def test_no_foreground_gives_no_object() -> None:
     flows = np.full((4, 8, 9, 10), -1.0)
     assert not masks_from_flows(flows, EVERYTHING, SPACING).any()
     assert not instances(np.zeros((3, 8, 9, 10), np.float32), np.zeros((8, 9, 10), bool)).any()
+
+
+def test_places_of_64_bits_give_the_same_labels(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    flows = ideal(cells)
+    expected = instances(flows[:3], cells > 0)
+    monkeypatch.setattr(dynamics_module, "INDEX_LIMIT", 1000)
+    assert np.array_equal(instances(flows[:3], cells > 0), expected)
 
 
 def test_wrong_shape_is_refused() -> None:
