@@ -34,12 +34,12 @@ class TileRunner:
         self._network.eval()
 
     def __call__(self, tiles: Any) -> tuple[Any, Any]:
-        """Flows and logit (N, 3, Y, X) and style (N, 256) of tiles (N, C, Y, X), whose first channel is the image."""
+        """Flows and logit (N, 3, Y, X) and style (N, 256), float32, of tiles (N, C, Y, X) with the image in channel 0."""
         import torch
 
-        maps = torch.zeros((len(tiles), 3, *tiles.shape[2:]), dtype=tiles.dtype, device=tiles.device)
+        maps = torch.zeros((len(tiles), 3, *tiles.shape[2:]), device=tiles.device)
         maps[:, 2] = EMPTY_LOGIT
-        styles = torch.zeros((len(tiles), 256), dtype=tiles.dtype, device=tiles.device)
+        styles = torch.zeros((len(tiles), 256), device=tiles.device)
         if self._least_contrast:
             shown = (contrasts(tiles[:, 0].float()) >= self._least_contrast).nonzero()[:, 0]
         else:

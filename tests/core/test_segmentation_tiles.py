@@ -63,6 +63,18 @@ def test_only_tiles_with_specimen_are_computed() -> None:
     assert network.batches == [2, 5]
 
 
+def test_half_precision_stays_inside_the_network() -> None:
+    class Half(Counting):
+        dtype = torch.bfloat16
+
+        def __call__(self, tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return tiles.float() + 1 / 1024, torch.ones((len(tiles), 256), dtype=torch.bfloat16)
+
+    tiles = torch.rand((3, 3, 32, 32)).to(torch.bfloat16)
+    maps, _ = TileRunner(Half(), 0.01)(tiles)
+    assert torch.equal(maps, tiles.float() + 1 / 1024)
+
+
 def test_a_batch_that_does_not_fit_is_split() -> None:
     tiles = torch.rand((7, 3, 32, 32))
     network = Counting(room=2)
