@@ -190,6 +190,25 @@ def test_blocks_give_the_labelling_of_a_whole_run() -> None:
     assert abs(np.median(result.volume_errors)) < 0.03
 
 
+def test_threads_change_nothing(cells: np.ndarray) -> None:
+    grid = Grid(cells.shape, (20.0, 20.0, 20.0))
+    noisy = ideal(cells)
+    noisy[:3] += np.random.default_rng(0).normal(0, 3, noisy[:3].shape).astype(np.float32)
+    parameters = EVERYTHING.model_copy(
+        update={
+            "merge_boundary_strength": 0.1,
+            "expansion_um": 0.04,
+            "block_voxels": 32,
+            "block_halo_voxels": 16,
+        }
+    )
+    image = np.random.default_rng(1).integers(0, 255, cells.shape).astype(np.uint8)
+    first, count = segment(noisy, grid, grid, parameters, image, workers=1)
+    assert count > 20
+    for workers in (1, 2):
+        assert np.array_equal(segment(noisy, grid, grid, parameters, image, workers=workers)[0], first)
+
+
 def test_min_diameter_judges_whole_objects_across_blocks() -> None:
     labels = np.zeros((40, 40, 256), np.uint32)
     labels[8:32, 8:32, 116:134] = 1
