@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,16 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
         factor *= 2
         pyramid.append(Level(image, factor))
     return pyramid
+
+
+def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
+    """Make one batch of slices that were prepared one by one."""
+    import torch
+
+    if len(pyramids) == 1:
+        return pyramids[0]
+    levels = zip(*pyramids, strict=True)
+    return [Level(torch.cat([level.image for level in same]), same[0].factor) for same in levels]
 
 
 def _bin_to(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:
