@@ -1,7 +1,9 @@
 """Registration of real slices with known motion put on them; skipped where the data are absent."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,25 +27,33 @@ MARGIN = 20
 
 
 @pytest.fixture(scope="module")
-def fibsem(shared_data: Path) -> NDArray[np.uint8]:
-    paths = sorted((shared_data / "fibsem_drosophila" / "slices").glob("*.tif"))[:30]
+def whole_fibsem(shared_data: Path) -> NDArray[np.uint8]:
+    paths = sorted((shared_data / "fibsem_drosophila" / "slices").glob("*.tif"))
     return np.stack([tifffile.imread(path) for path in paths])
 
 
-def jittered(volume: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Move each slice by a random affine map about 3 px large."""
+@pytest.fixture(scope="module")
+def fibsem(whole_fibsem: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return whole_fibsem[:30]
+
+
+def jittered(
+    volume: NDArray[np.uint8], seed: int, wild: Sequence[int] = ()
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Move each slice by a random affine map about 3 px large, the wild ones by a quarter of a side more."""
     rng = np.random.default_rng(seed)
     shape = volume.shape[1] - 2 * MARGIN, volume.shape[2] - 2 * MARGIN
     y, x = np.mgrid[: shape[0], : shape[1]]
     centre = slice_centre(shape)
     slices, truth = [], []
-    for image in volume:
+    for z, image in enumerate(volume):
         linear = np.eye(2) + rng.normal(0.0, 0.003, (2, 2))
         about = np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
-        shift = shift_matrix(*rng.normal(0.0, 3.0, 2))
+        far = np.array([40.0, -50.0]) if z in wild else np.zeros(2)
+        shift = shift_matrix(*(rng.normal(0.0, 3.0, 2) + far))
         truth.append(compose(rotation_matrix(float(rng.normal(0.0, 0.3)), shape), compose(shift, about)))
         where = [row[0] * y + row[1] * x + row[2] + MARGIN for row in invert(truth[-1])]
-        moved = ndimage.map_coordinates(image.astype(np.float64), where, order=5, mode="mirror")
+        moved = ndimage.map_coordinates(image.astype(np.float64), where, order=5, mode="constant")
         slices.append(np.clip(np.rint(moved), 0, 255).astype(np.uint8))
     return np.stack(slices), np.stack(truth)
 
@@ -70,6 +80,35 @@ def test_jitter_put_on_a_real_stack_is_taken_out(fibsem: NDArray[np.uint8]) -> N
     # The stack as published moves by 0.5 px from slice to slice by itself, which counts as error here.
     assert found.jitter_px < 0.2
     assert found.step_px < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("faults", [False, True], ids=["jitter", "faults"])
+def test_the_whole_real_stack_meets_its_limits(whole_fibsem: NDArray[np.uint8], faults: bool) -> None:
+    """Pairs 0.15 px in the median on top of the stack's own motion, jitter 0.2 px, drift 1 px; so with 8 slices lost or far."""
+    wild, blank = ([60, 125, 201], [17, 90, 91, 150, 222]) if faults else ([], [])
+    slices, truth = jittered(whole_fibsem, 1, wild)
+    slices[blank] = 0
+    good = [z for z in range(len(slices)) if z not in blank]
+    shape = slices.shape[1:]
+    ledger: dict[str, Any] = {}
+    plain = RegistrationParameters(drift="chain", deformation_trend_slices=0)
+    daily, chain = (
+        measure_misplacement(
+            estimate_alignment(slices, p, Execution(), blank, ledger).transforms[good], truth[good], shape, 50
+        )
+        for p in (RegistrationParameters(), plain)
+    )
+    assert daily.jitter_px < 0.2
+    assert daily.drift_px < 1.0 < chain.drift_px
+
+    core = whole_fibsem[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    errors = []
+    for z in (z for z in good[:-1:5] if z + 1 in good):
+        own = register_pair(core[z], core[z + 1]).matrix
+        whole = compose(truth[z + 1], compose(own, invert(truth[z])))
+        errors.append(float(rms_displacement(np.array(ledger[f"{z} {z + 1}"]["matrix"]) - whole, shape)))
+    assert np.median(errors) < 0.15
 
 
 def test_serial_sections_with_changing_contrast_are_matched(shared_data: Path) -> None:
