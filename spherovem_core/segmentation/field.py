@@ -59,6 +59,14 @@ class MaskField:
         )
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
+    def has_foreground(self, region: Region, parameters: SegmentationParameters) -> bool:
+        """Whether any flow voxel that a region depends on lies above the threshold; upsampling never adds to the largest."""
+        place = self._coarse_region(region, parameters)
+        values = filter_probability(
+            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
+        )
+        return bool((values > parameters.probability_threshold).any())
+
     def boundaries(
         self, region: Region, logit: NDArray[np.float32], parameters: SegmentationParameters
     ) -> NDArray[np.float32]:

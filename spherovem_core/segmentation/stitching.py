@@ -121,12 +121,13 @@ def _block_regions(
     parameters: SegmentationParameters,
 ) -> BlockSurvey:
     """Make a block's masks, write its regions and survey them."""
-    values = field.upsampled(block.outer, parameters)
-    logit = values[3]
-    labels = instances(values[:3], logit > parameters.probability_threshold)
-    measured = (
-        _with_layer_before(block, logit, field, parameters) if parameters.merge_boundary_strength else None
-    )
+    labels, measured = np.zeros([s.stop - s.start for s in block.outer], np.uint32), None
+    # Most blocks around a spheroid hold nothing.
+    if field.has_foreground(block.outer, parameters):
+        values = field.upsampled(block.outer, parameters)
+        labels = instances(values[:3], values[3] > parameters.probability_threshold)
+        if parameters.merge_boundary_strength:
+            measured = _with_layer_before(block, values[3], field, parameters)
     numbers, survey = number_regions(
         block, labels, provisional.array, is_background, measured, parameters.fill_holes
     )

@@ -10,8 +10,8 @@ from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segmen
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.segmentation import MaskField, flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation import dynamics as dynamics_module
-from spherovem_core.segmentation import flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
 from spherovem_core.segmentation.flow_targets import section_flows
@@ -188,6 +188,29 @@ def test_blocks_give_the_labelling_of_a_whole_run() -> None:
     assert result.f1 > 0.97
     # The upsampled logit's zero lies where the labels' border does: no bias towards larger or smaller.
     assert abs(np.median(result.volume_errors)) < 0.03
+
+
+def test_blocks_with_nothing_in_them_cost_nothing(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    resin = np.zeros((cells.shape[0], cells.shape[1], 200), np.uint32)
+    resin[:, :, :64] = cells
+    grid = Grid(resin.shape, (20.0, 20.0, 20.0))
+    parameters = EVERYTHING.model_copy(
+        update={"block_voxels": 64, "block_halo_voxels": 16, "merge_boundary_strength": 0.01}
+    )
+    whole, count = segment(ideal(resin), grid, grid, EVERYTHING)
+    upsampled = MaskField.upsampled
+    places = []
+
+    def watched(self: MaskField, region: tuple[slice, ...], chosen: SegmentationParameters) -> np.ndarray:
+        places.append(region[2].start)
+        return upsampled(self, region, chosen)
+
+    monkeypatch.setattr(MaskField, "upsampled", watched)
+    labels, blocked_count = segment(ideal(resin), grid, grid, parameters)
+    # Of four blocks in a row the second sees cells in its halo only.
+    assert sorted(places) == [0, 48]
+    assert blocked_count == count
+    assert np.array_equal(labels, whole)
 
 
 def test_threads_change_nothing(cells: np.ndarray) -> None:
