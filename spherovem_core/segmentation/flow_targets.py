@@ -41,6 +41,22 @@ def section_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     return flows.astype(np.float32)
 
 
+def flows_of_pieces(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Compute the flows of a section in which a concave object may appear in pieces: each flows to its own centre.
+
+    Parameters and result are those of `section_flows`, which would leave all but one piece without flow.
+    """
+    pieces = np.zeros(labels.shape, np.int32)
+    count = 0
+    boxes = ndimage.find_objects(labels.astype(np.int32))
+    for label in np.unique(labels[labels > 0]).tolist():
+        box = boxes[label - 1]
+        found, number = ndimage.label(labels[box] == label)
+        pieces[box][found > 0] = found[found > 0] + count
+        count += number
+    return section_flows(pieces)
+
+
 def _centre(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Pixel of the mask nearest to its centre of mass."""
     y, x = np.nonzero(mask)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.phantom import Phantom, make_phantom
-from spherovem_core.segmentation.flow_targets import section_flows
+from spherovem_core.segmentation.flow_targets import flows_of_pieces
 from spherovem_core.segmentation.grid import Grid, flow_grid
 from spherovem_core.segmentation.resample import resample
 
@@ -106,18 +106,5 @@ def _reduced(
 
 
 def _section(image: NDArray[Any], cells: NDArray[Any], nuclei: NDArray[Any]) -> Section:
-    targets = [part for labels in (cells, nuclei) for part in (*_flows_of_pieces(labels), labels > 0)]
+    targets = [part for labels in (cells, nuclei) for part in (*flows_of_pieces(labels), labels > 0)]
     return Section(image.astype(np.float16), np.stack(targets).astype(np.float16))
-
-
-def _flows_of_pieces(labels: NDArray[Any]) -> NDArray[np.float32]:
-    """Flows of a section in which a concave object may appear in pieces: each flows to its own centre."""
-    pieces = np.zeros(labels.shape, np.int32)
-    count = 0
-    boxes = ndimage.find_objects(labels.astype(np.int32))
-    for label in np.unique(labels[labels > 0]).tolist():
-        box = boxes[label - 1]
-        found, number = ndimage.label(labels[box] == label)
-        pieces[box][found > 0] = found[found > 0] + count
-        count += number
-    return section_flows(pieces)

@@ -1,0 +1,149 @@
+"""Labelled slices as a network learns from them, and their split into those to learn from and those to judge by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import LabelsError
+from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.segmentation.fine_tuning.slice_files import (
+    SliceOrigin,
+    image_paths,
+    labels_path,
+    plane_of,
+    read_labels,
+    read_slice,
+)
+from spherovem_core.utils.digests import file_digest
+
+NAMED = 5
+"""Files that an error names; it counts the others."""
+
+
+@dataclass(frozen=True)
+class LabelledSlice:
+    """One slice to learn from or to judge by.
+
+    Attributes
+    ----------
+    name
+        File name without its ending.
+    plane
+        ``xy``, ``xz``, ``yz`` or ``unknown``.
+    image : (Y, X) ndarray of float32
+        Intensities as the network sees them, 0 and 1 at the black and white of the volume.
+    labels : (Y, X) ndarray of uint32
+        Instances, 0 is background.
+    digests
+        sha256 of the image's and the labels' file.
+    """
+
+    name: str
+    plane: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint32]
+    digests: tuple[str, str]
+
+
+def read_slices(folder: Path, parameters: FineTuningParameters) -> list[LabelledSlice]:
+    """Read all slices of a folder with their labels.
+
+    A slice cut by this project carries the intensities that its volume's percentiles give black and white; any other
+    is normalised by its own percentiles.
+
+    Raises
+    ------
+    LabelsError
+        Naming the files: if there is no slice, labels are missing, differ in shape from their image or show no
+        object, a file cannot be read, or a slice says that it has another pixel size.
+    """
+    images = image_paths(folder)
+    wanted = {image: labels_path(image, parameters.kind) for image in images}
+    _refuse(
+        [str(path) for path in wanted.values() if not path.is_file()],
+        "labels are missing",
+        "draw and save them, or move the slice out of the folder",
+    )
+    slices = [_read(image, labels, parameters) for image, labels in wanted.items()]
+    _refuse(
+        [str(path) for path, one in zip(wanted.values(), slices, strict=True) if not one.labels.any()],
+        f"no {parameters.kind} in labels",
+        "label them, or move the slice out of the folder",
+    )
+    return slices
+
+
+def split_by_plane(
+    slices: Sequence[LabelledSlice], share: float, seed: int
+) -> tuple[list[LabelledSlice], list[LabelledSlice]]:
+    """Draw the held-out slices from each plane by the same share.
+
+    A plane with two slices or more gives at least one to each side, a single one is learnt from.
+
+    Returns
+    -------
+    training, held_out
+        In the order of their names.
+
+    Raises
+    ------
+    LabelsError
+        If nothing could be held out.
+    """
+    generator = np.random.default_rng(seed)
+    held_out: set[str] = set()
+    for plane in sorted({one.plane for one in slices}):
+        names = sorted(one.name for one in slices if one.plane == plane)
+        count = min(max(round(share * len(names)), 1), len(names) - 1)
+        held_out.update(generator.permutation(names)[:count].tolist())
+    if not held_out:
+        raise LabelsError(
+            f"{len(slices)} labelled slices, none of them two of one plane; label at least two of a plane, so that one can judge"
+        )
+    ordered = sorted(slices, key=lambda one: one.name)
+    return (
+        [one for one in ordered if one.name not in held_out],
+        [one for one in ordered if one.name in held_out],
+    )
+
+
+def _read(image_path: Path, path: Path, parameters: FineTuningParameters) -> LabelledSlice:
+    image, origin = read_slice(image_path)
+    labels = read_labels(path)
+    if labels.shape != image.shape:
+        raise LabelsError(
+            f"{path} has shape {labels.shape} and {image_path} {image.shape}; labels must lie on the image's pixels: "
+            "save them without cropping or scaling"
+        )
+    if origin is not None and not np.isclose(origin.pixel_nm, parameters.flow_spacing_nm, rtol=1e-3):
+        raise LabelsError(
+            f"{image_path} was cut with pixels of {origin.pixel_nm:g} nm, flow_spacing_nm is "
+            f"{parameters.flow_spacing_nm:g}; set it to {origin.pixel_nm:g}"
+        )
+    return LabelledSlice(
+        image_path.stem,
+        plane_of(image_path),
+        _normalised(image, origin, parameters),
+        labels,
+        (file_digest(image_path), file_digest(path)),
+    )
+
+
+def _normalised(
+    image: NDArray[Any], origin: SliceOrigin | None, parameters: FineTuningParameters
+) -> NDArray[np.float32]:
+    if origin is None:
+        black, white = np.percentile(image, parameters.normalise_percentiles)
+    else:
+        black, white = origin.black, origin.white
+    return ((image - np.float32(black)) / np.float32(max(white - black, 1e-6))).astype(np.float32)
+
+
+def _refuse(files: Sequence[str], found: str, remedy: str) -> None:
+    if files:
+        others = f" and {len(files) - NAMED} others" if len(files) > NAMED else ""
+        raise LabelsError(f"{found}: {', '.join(files[:NAMED])}{others}; {remedy}")

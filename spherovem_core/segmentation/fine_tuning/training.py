@@ -1,0 +1,166 @@
+"""Training on labelled slices with cellpose's own loop, watched through what it logs."""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import ParameterError
+from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
+from spherovem_core.segmentation.flow_targets import flows_of_pieces
+
+LOGGER = "cellpose.train"
+LOGGED = re.compile(
+    r"(?P<epoch>\d+), train_loss=(?P<train>[\d.einfa+-]+), test_loss=(?P<held_out>[\d.einfa+-]+)"
+)
+SAM_TILE = 256
+
+
+@dataclass(frozen=True)
+class EpochLosses:
+    """Losses after an epoch, as cellpose logs them after the first, the sixth and then every tenth.
+
+    Attributes
+    ----------
+    epoch
+        Epochs that are done.
+    training
+        Mean loss since the last such report.
+    held_out
+        Loss on crops of the held-out slices.
+    """
+
+    epoch: int
+    training: float
+    held_out: float
+
+
+def fine_tune(
+    network: Any,
+    training: Sequence[LabelledSlice],
+    held_out: Sequence[LabelledSlice],
+    parameters: FineTuningParameters,
+    folder: Path,
+    watch: Callable[[EpochLosses], None],
+) -> tuple[Path, NDArray[np.float64]]:
+    """Train a network by ``cellpose.train.train_seg`` (Pachitariu et al. 2025, "Cellpose-SAM").
+
+    Crops are turned, mirrored, and shrunk or enlarged at random; the optimiser is AdamW with ten epochs of warm-up.
+    The last epoch's weights are kept: choosing the best by the held-out slices would make these a part
+    of the training. The same data, parameters and starting weights give the same result on one CPU thread.
+
+    Parameters
+    ----------
+    network
+        From `load_network`; Cellpose-SAM or phantom-compact. It is changed.
+    training, held_out
+        Slices; what is held out is only looked at.
+    folder
+        An existing folder for the weights.
+    watch
+        Called now and then during the training; what it raises ends the training.
+
+    Returns
+    -------
+    weights : Path
+        State dict in float32, as `load_network` reads it.
+    losses : (epochs,) ndarray of float64
+        Training loss of each epoch.
+
+    Raises
+    ------
+    ParameterError
+        If the crops do not suit the network, or the training diverges.
+    """
+    from cellpose.train import train_seg
+
+    _check_crop(network, parameters)
+    with (
+        _listening(watch),
+        _own_randomness(parameters.seed),
+        warnings.catch_warnings(),
+    ):
+        # Autocast to float32, which is what train_seg asks for on a CPU, is refused with a warning and does nothing.
+        warnings.simplefilter("ignore")
+        weights, losses, _ = train_seg(
+            network,
+            train_data=[one.image for one in training],
+            train_labels=[targets(one.labels) for one in training],
+            test_data=[one.image for one in held_out],
+            test_labels=[targets(one.labels) for one in held_out],
+            batch_size=parameters.batch_size,
+            learning_rate=parameters.learning_rate,
+            weight_decay=parameters.weight_decay,
+            n_epochs=parameters.epochs,
+            normalize=False,
+            scale_range=parameters.scale_range,
+            bsize=parameters.crop_px,
+            min_train_masks=1,
+            save_path=folder,
+            save_every=parameters.epochs + 1,
+        )
+    network.eval()
+    if not np.isfinite(losses).all():
+        raise ParameterError(
+            f"training diverged with learning_rate {parameters.learning_rate:g}; lower it (1e-5 suits Cellpose-SAM)"
+        )
+    return Path(weights), np.asarray(losses, dtype=np.float64)
+
+
+def targets(labels: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """What `train_seg` wants of a slice: labels, whether a pixel is in an object, and its flow, (4, Y, X)."""
+    return np.concatenate([labels[None], labels[None] > 0, flows_of_pieces(labels)]).astype(np.float32)
+
+
+def _check_crop(network: Any, parameters: FineTuningParameters) -> None:
+    if not hasattr(network, "backbone"):
+        # train_seg asks for it to find the side of the crops.
+        network.backbone = "compact"
+    elif parameters.crop_px != SAM_TILE:
+        raise ParameterError(
+            f"crop_px is {parameters.crop_px}; Cellpose-SAM is trained on crops of {SAM_TILE} alone"
+        )
+
+
+@contextmanager
+def _listening(watch: Callable[[EpochLosses], None]) -> Iterator[None]:
+    """Hand each report of losses on: cellpose has no callback, what it logs is the only sign of its progress."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found = LOGGED.match(record.getMessage())
+            if found:
+                watch(EpochLosses(int(found["epoch"]) + 1, float(found["train"]), float(found["held_out"])))
+
+    logger, listener = logging.getLogger(LOGGER), Listener()
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
+        logger.propagate = propagates
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Seed torch, whose generator drops layers; give NumPy's global one, which cellpose seeds, back as it was."""
+    import torch
+
+    before = np.random.get_state()  # noqa: NPY002
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002

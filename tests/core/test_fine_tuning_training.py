@@ -1,0 +1,143 @@
+"""Training on labelled slices: it improves what the network finds, always in the same way, and its weights load."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fine_tuning_scenes import write_labelled_slices
+
+from spherovem_core.errors import ParameterError
+from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.segmentation import load_network, match_labels, network_digest
+from spherovem_core.segmentation.fine_tuning import (
+    EpochLosses,
+    LabelledSlice,
+    evaluate_network,
+    fine_tune,
+    overlay,
+    read_slices,
+    segment_section,
+    split_by_plane,
+)
+from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
+from spherovem_core.segmentation.fine_tuning.training import targets
+
+PARAMETERS = FineTuningParameters(
+    network="phantom-compact", epochs=16, batch_size=4, crop_px=128, learning_rate=1e-3, held_out_share=0.25
+)
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledSlice]:
+    folder = tmp_path_factory.mktemp("slices")
+    write_labelled_slices(folder)
+    # 21 were cut; 20 are asked for.
+    next(folder.glob("*.tif")).unlink()
+    return read_slices(folder, PARAMETERS)
+
+
+class Ideal(torch.nn.Module):
+    """A network that answers with the true flows of one section."""
+
+    device, dtype, tile_multiple = torch.device("cpu"), torch.float32, 16
+
+    def __init__(self, labels: np.ndarray) -> None:
+        super().__init__()
+        maps = targets(labels)
+        self.maps = torch.from_numpy(np.stack([5 * maps[2], 5 * maps[3], 10 * maps[1] - 5]))[None]
+        self.tiles = 0
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.tiles += len(x)
+        spare = (x.shape[-1] - self.maps.shape[-1]) // 2
+        return torch.nn.functional.pad(self.maps, (spare,) * 4), torch.zeros((1, 256))
+
+
+def test_a_section_with_true_flows_is_found_again() -> None:
+    y, x = np.meshgrid(np.arange(96), np.arange(96), indexing="ij")
+    labels = np.zeros((96, 96), np.uint32)
+    for number, (cy, cx, radius) in enumerate(((20, 25, 15), (60, 70, 20), (75, 20, 12), (25, 75, 3)), 1):
+        labels[np.hypot(y - cy, (x - cx) / 1.2) < radius] = number
+    labels[90, 90] = 9
+    network = Ideal(labels)
+    found = segment_section(np.ones((96, 96), np.float32), network)
+    assert network.tiles == 1
+    match = match_labels(labels, found, iou=0.95, min_voxels=15)
+    assert match.f1 == 1.0
+    # A single pixel is noise.
+    assert found[90, 90] == 0
+
+
+def train(slices: list[LabelledSlice], folder: Path, **changes: Any) -> tuple[Path, list[EpochLosses]]:
+    parameters = PARAMETERS.model_copy(update=changes)
+    folder.mkdir()
+    seen: list[EpochLosses] = []
+    network = load_network("phantom-compact", "cells", "cpu")
+    training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
+    weights, losses = fine_tune(network, training, held_out, parameters, folder, seen.append)
+    assert losses.shape == (parameters.epochs,)
+    return weights, seen
+
+
+def test_twenty_slices_teach_an_unknown_contrast(slices: list[LabelledSlice], tmp_path: Path) -> None:
+    assert len(slices) == 20
+    _, held_out = split_by_plane(slices, PARAMETERS.held_out_share, PARAMETERS.seed)
+    weights, seen = train(slices, tmp_path / "run")
+    scores = []
+    for name in ("phantom-compact", str(weights)):
+        network = load_network(name, "cells", "cpu")
+        scores.append(evaluate_network(network, held_out, PARAMETERS)[0].figures["f1"])
+    before, after = scores
+    assert before < 0.75
+    assert after > before + 0.1
+    assert [one.epoch for one in seen] == [1, 6, 11]
+    assert seen[-1].training < seen[0].training / 2
+    assert seen[-1].held_out < seen[0].held_out / 2
+
+
+def test_the_same_twice_and_nothing_else_disturbed(slices: list[LabelledSlice], tmp_path: Path) -> None:
+    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.rand()  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    names = []
+    for name in ("first", "second"):
+        names.append(train(slices[:6], tmp_path / name, epochs=2)[0])
+    assert np.random.rand() == expected  # noqa: NPY002
+    first, second = (load_network(str(name), "cells", "cpu").state_dict() for name in names)
+    shipped = load_network("phantom-compact", "cells", "cpu").state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["head.weight"], shipped["head.weight"])
+    digests = {network_digest(str(name), "cells") for name in (*names, "phantom-compact")}
+    assert len(digests) == 3 or first.keys() == shipped.keys()
+
+
+def test_what_watches_can_stop_the_training(slices: list[LabelledSlice], tmp_path: Path) -> None:
+    def stop(losses: EpochLosses) -> None:
+        raise KeyboardInterrupt
+
+    network = load_network("phantom-compact", "cells", "cpu")
+    training, held_out = slices[:4], slices[4:6]
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network, training, held_out, PARAMETERS, tmp_path, stop)
+    assert not list(tmp_path.glob("models/*"))
+
+
+def test_parameters_that_do_not_suit(slices: list[LabelledSlice], tmp_path: Path) -> None:
+    class Sam(torch.nn.Module):
+        backbone = "sam_vitl"
+
+    with pytest.raises(ParameterError, match="crops of 256 alone"):
+        fine_tune(Sam(), slices, slices, PARAMETERS, tmp_path, lambda losses: None)
+
+
+def test_outlines_show_whose_they_are() -> None:
+    truth, found = np.zeros((20, 30), np.uint32), np.zeros((20, 30), np.uint32)
+    truth[5:15, 5:15], found[5:15, 5:20] = 1, 1
+    picture = overlay(np.full((20, 30), 0.5, np.float32), truth, found)
+    assert picture.shape == (40, 60, 3)
+    assert tuple(picture[20, 10]) == BOTH
+    assert tuple(picture[20, 29]) == TRUE
+    assert tuple(picture[20, 39]) == FOUND
+    assert tuple(picture[20, 20]) == tuple(picture[2, 2]) == (127, 127, 127)
