@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,26 +62,27 @@ def rms_of_covariance(covariance: NDArray[np.float64], shape: tuple[int, int]) -
 
 def _scatter(equations: PairEquations, matrices: Matrix) -> NDArray[np.float64]:
     """Sum over 8 x 8 tiles of the outer product of the gradient that each contributes, (B, 6, 6)."""
+    import torch
+
     equations.visit(matrices)
-    rows, columns = (np.linspace(0, n, TILES + 1).astype(int) for n in equations.shape)
-    scatter = np.zeros((len(matrices), 6, 6))
-    for top, bottom in pairwise(rows):
-        for left, right in pairwise(columns):
-            sums = _tile_gradient(equations, slice(top, bottom), slice(left, right))
-            scatter += sums[:, :, None] * sums[:, None, :]
+    space = equations.space
+    down, along = (_tile_weights(n, max(equations.shape), space.b) for n in equations.shape)
+    sums = []
+    for gradient in (space.grad_y, space.grad_x):
+        product = torch.mul(space.b, gradient, out=space.a)
+        tiles = (down @ product @ along.T).double().cpu().numpy()
+        sums += [tiles[:, TILES:, :TILES], tiles[:, :TILES, TILES:], tiles[:, :TILES, :TILES]]
+    contributions = np.stack(sums, -1).reshape(len(matrices), TILES**2, 6)
+    scatter: NDArray[np.float64] = np.swapaxes(contributions, 1, 2) @ contributions
     return scatter
 
 
-def _tile_gradient(equations: PairEquations, rows: slice, columns: slice) -> NDArray[np.float64]:
-    half = (max(equations.shape) - 1) / 2.0
-    y, x = (
-        (np.arange(s.start, s.stop) - (n - 1) / 2.0) / half
-        for s, n in zip((rows, columns), equations.shape, strict=True)
-    )
-    residual = equations.space.b[:, rows, columns]
-    sums = []
-    for gradient in (equations.space.grad_y, equations.space.grad_x):
-        product: Tensor = residual * gradient[:, rows, columns]
-        down, along = (product.sum(axis).double().cpu().numpy() for axis in (2, 1))
-        sums += [down @ y, along @ x, down.sum(1)]
-    return np.stack(sums, -1)
+def _tile_weights(count: int, longest: int, like: Tensor) -> Tensor:
+    """Rows that sum `count` pixels tile by tile: the first 8 plainly, the others times the centred coordinate."""
+    import torch
+
+    place = np.arange(count)
+    coordinate = (place - (count - 1) / 2.0) / ((longest - 1) / 2.0)
+    inside = place * TILES // count == np.arange(TILES)[:, None]
+    rows = np.concatenate([inside, inside * coordinate]).astype(np.float32)
+    return torch.from_numpy(rows).to(like.device)
