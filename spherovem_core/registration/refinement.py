@@ -35,6 +35,9 @@ def refine(
 ) -> tuple[Matrix, Normal, NDArray[np.int_]]:
     """Improve each pair's map until its next step would move no corner by `tolerance_px`.
 
+    A step is kept if it lowers the cost, or if the next one is shorter while the cost rises by no more than the matching of
+    contrast moves it; else it is tried again, shorter and more downhill (Marquardt 1963).
+
     Parameters
     ----------
     equations : PairEquations
