@@ -1,9 +1,21 @@
-"""Mistakes in what a command was asked to do, told apart from runs that fail."""
+"""What all commands share, and mistakes in what one was asked to do, told apart from runs that fail."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from spherovem_core.errors import ParameterError, SpheroVemError
+
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Workers = Annotated[int, Field(ge=0, le=1024)]
+
+
+class Command(BaseModel):
+    """What all commands share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class BadArgumentsError(SpheroVemError, ValueError):
@@ -17,3 +29,13 @@ def reading_arguments() -> Iterator[None]:
         yield
     except ParameterError as error:
         raise BadArgumentsError(str(error)) from error
+
+
+def checked_spacing(spacing_nm: list[float]) -> tuple[float, float, float]:
+    """Refuse a spacing that is not three positive numbers."""
+    if len(spacing_nm) != 3 or not all(side > 0 for side in spacing_nm):
+        raise ParameterError(
+            f"--spacing-nm: got {' '.join(f'{side:g}' for side in spacing_nm)}; "
+            "expected three positive numbers: the voxel size along z, y and x in nm"
+        )
+    return spacing_nm[0], spacing_nm[1], spacing_nm[2]

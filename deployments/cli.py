@@ -1,12 +1,11 @@
-"""The command line: ``spherovem demo | phantom | process | report``."""
+"""The command line: ``spherovem demo | phantom | process | report | evaluate | cut-slices | finetune``."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -17,21 +16,15 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from deployments.arguments import BadArgumentsError, reading_arguments
+from deployments.arguments import BadArgumentsError, Command, Device, Workers, reading_arguments
 from deployments.console import console, ending_in_order
+from deployments.cut_slices import CutSlices
 from deployments.environment import prepare_environment
+from deployments.evaluate import Evaluate
+from deployments.finetune import Finetune
 from spherovem_core.errors import SpheroVemError
 
 SUCCESS, FAILED, BAD_ARGUMENTS = 0, 1, 2
-
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Workers = Annotated[int, Field(ge=0, le=1024)]
-
-
-class Command(BaseModel):
-    """What all commands share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Demo(Command):
@@ -133,6 +126,9 @@ class Spherovem(BaseSettings):
     phantom: CliSubCommand[MakePhantom]
     process: CliSubCommand[Process]
     report: CliSubCommand[Report]
+    evaluate: CliSubCommand[Evaluate]
+    cut_slices: CliSubCommand[CutSlices]
+    finetune: CliSubCommand[Finetune]
 
     def cli_cmd(self) -> None:
         """Run the chosen command."""

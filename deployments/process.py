@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from deployments.arguments import reading_arguments
+from deployments.arguments import checked_spacing, reading_arguments
 from deployments.overrides import build_parameters, explain, parse_assignment, read_overrides
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError
@@ -58,16 +58,6 @@ def chosen_parameters(command: "Process", settings: Settings) -> PipelineParamet
 def with_network(network: str) -> dict[str, Any]:
     """Parameters that segment cells and nuclei with one network."""
     return {"cells": {"network": network}, "nuclei": {"network": network}}
-
-
-def checked_spacing(spacing_nm: list[float]) -> tuple[float, ...]:
-    """Refuse a spacing that is not three positive numbers."""
-    if len(spacing_nm) != 3 or not all(side > 0 for side in spacing_nm):
-        raise ParameterError(
-            f"--spacing-nm: got {' '.join(f'{side:g}' for side in spacing_nm)}; "
-            "expected three positive numbers: the voxel size along z, y and x in nm"
-        )
-    return tuple(spacing_nm)
 
 
 def chosen_acquisition(command: "Process", settings: Settings) -> Acquisition:

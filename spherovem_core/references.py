@@ -40,6 +40,33 @@ class Acquisition(BaseModel):
         return self.results_root / self.name
 
 
+class FineTuningFolders(BaseModel):
+    """Labelled slices, and where the network that learns from them goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slices: Path = Field(
+        description="Folder of slices NAME.tif with labels/NAME-cells.tif or labels/NAME-nuclei.tif."
+    )
+    out: Path = Field(description="Folder for weights.pt, its manifest, scores and pictures.")
+
+
+class Comparison(BaseModel):
+    """A segmentation, its truth, and where the scores go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    predicted: str = Field(
+        min_length=1,
+        description="Predicted labels: a zarr array or OME-Zarr image, FILE.npz:NAME, npy or TIFF.",
+    )
+    truth: str = Field(min_length=1, description="True labels of the same shape.")
+    out: Path = Field(description="Folder for evaluation.json and the tables of objects.")
+    spacing_nm: SpacingNm | None = Field(
+        default=None, description="Voxel size z, y, x in nm; left empty, what the files say."
+    )
+
+
 class ArtifactRef(BaseModel):
     """A finished array, table or file of one acquisition.
 

@@ -1,5 +1,6 @@
 """What a stage shows of itself in the Prefect UI; none of it can make a run fail."""
 
+import base64
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -38,6 +39,14 @@ def show_markdown(key: str, text: str, description: str) -> None:
     from prefect.artifacts import create_markdown_artifact
 
     attempt(lambda: create_markdown_artifact(text, _slug(key), description))
+
+
+def show_picture(key: str, png: bytes, description: str) -> None:
+    """Show a PNG picture, carried within the artifact itself."""
+    from prefect.artifacts import create_image_artifact
+
+    uri = "data:image/png;base64," + base64.b64encode(png).decode()
+    attempt(lambda: create_image_artifact(image_url=uri, key=_slug(key), description=description))
 
 
 def _slug(key: str) -> str:

@@ -1,0 +1,41 @@
+"""Fine-tune a segmentation network on labelled slices."""
+
+from typing import Any
+
+from prefect import flow
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.references import FineTuningFolders
+
+
+@flow(name="finetune-segmentation", flow_run_name="{folders.out.name}")
+def finetune_segmentation(
+    folders: FineTuningFolders,
+    parameters: FineTuningParameters = FineTuningParameters(),
+    execution: ExecutionSettings = ExecutionSettings(),
+) -> dict[str, Any]:
+    """Train a network further on labelled slices and judge it by those it did not learn from.
+
+    Weights that are there already from the same slices, network and parameters are not trained again. A training
+    that was killed starts again from the beginning.
+
+    Parameters
+    ----------
+    folders
+        Slices cut by ``spherovem cut-slices`` and labelled, or any others of the pixel size that the network will
+        see; and where ``weights.pt`` goes, which is a network for the segmentation by its path.
+    parameters
+        What changes the result.
+    execution
+        Device and threads; changes no result on one CPU thread.
+
+    Returns
+    -------
+    dict
+        The manifest: digests of data and weights, parameters, scores before and after.
+    """
+    # Imported here so that a deployment which only looks at the flow's signature does not wait for torch.
+    from tasks.finetune import finetune
+
+    return finetune(folders, parameters, execution)
