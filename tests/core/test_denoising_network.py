@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from denoising_cases import random_checkpoint, smooth_stack
 
+from spherovem_core.blocks import block_grid
 from spherovem_core.denoising import SliceDenoiser, load_model
 from spherovem_core.denoising.network import TrainedModel
-from spherovem_core.denoising.prediction import receptive_radius
+from spherovem_core.denoising.prediction import receptive_radius, tile_shape
 from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
 
 
@@ -119,6 +120,39 @@ def test_tiles_equal_the_slice_in_one_piece(tmp_path: Path, shape: tuple[int, in
     assert whole.shape == shape
     # Rounding of float32 at grey values of a few hundred.
     np.testing.assert_allclose(tiled, whole, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "halo"),
+    [((512, 512), 28), ((1000, 1432), 28), ((6144, 8192), 28), ((90, 7000), 60), ((2000, 2000), 124)],
+)
+def test_tiles_fit_a_cache_and_compute_little_twice(shape: tuple[int, int], halo: int) -> None:
+    core = tile_shape(*shape, halo, step=4)
+    tiles = [[s.stop - s.start for s in tile.outer] for tile in block_grid(shape, core, halo)]
+    assert core[0] % 4 == core[1] % 4 == 0
+    most = max(190_000, (4 * halo) ** 2)
+    assert max(rows * columns for rows, columns in tiles) <= most
+    # Squares of that size inside the slice would compute (side / (side - 2 halo))² of it.
+    squares = (most**0.5 / (most**0.5 - 2 * halo)) ** 2
+    assert sum(rows * columns for rows, columns in tiles) < 1.05 * squares * shape[0] * shape[1]
+
+
+def test_a_slice_of_512_is_cut_once() -> None:
+    """Two strips of 284 x 512 with their halo, 1.11 times the pixels of the slice; four squares were 1.23 times."""
+    assert tile_shape(512, 512, halo=28, step=4) == (256, 512)
+
+
+def test_channels_are_concatenated_as_careamics_does(tmp_path: Path) -> None:
+    import torch
+    from careamics.models.unet import UNet
+
+    network = model_with(tmp_path).network
+    upsampled, skipped = (
+        torch.rand((2, 4, 6, 8), generator=torch.Generator().manual_seed(s)) for s in (1, 2)
+    )
+    found = network.decoder._interleave(upsampled, skipped, 1)
+    plain = UNet(conv_dims=2, depth=1, num_channels_init=8).decoder._interleave(upsampled, skipped, 1)
+    assert torch.equal(found, plain)
 
 
 def test_folding_the_batch_normalisation_changes_nothing(tmp_path: Path) -> None:
