@@ -182,7 +182,7 @@ def _from_memory_map(path: Path, spacing: NDArray[Any] | None, said: str = "") -
     return LabelVolume(
         array.shape,
         array.dtype,
-        (1,) * array.ndim,
+        (*(1 for _ in array.shape[1:]), *array.shape[-1:]),
         None if sides is None else (sides[0], sides[1], sides[2]),
         array.__getitem__,
     )
