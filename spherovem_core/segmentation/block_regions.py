@@ -57,12 +57,22 @@ def number_regions(
     for place, layer in _layers_before(block):
         numbers[place] = earlier[layer]
     survey = survey_block(numbers, block.core, earlier.shape, offset, background, measured)
+    survey = _of_objects_alone(survey, np.concatenate([is_background, background]))
     core = numbers[1:, 1:, 1:]
     if fill_holes:
         survey, renumbered = close_pockets(survey, block.core, offset)
         core = renumbered[core - np.uint32(offset)]
     joins = list(_joins(block, labels, is_background, earlier))
     return core, replace(survey, joins=np.array(joins, np.int64).reshape(-1, 2))
+
+
+def _of_objects_alone(survey: BlockSurvey, is_background: NDArray[np.bool_]) -> BlockSurvey:
+    """Forget what was measured in background, which nobody asks for and which takes half of a ledger."""
+    return replace(
+        survey,
+        sums=np.where(survey.background[:, None], 0.0, survey.sums),
+        contact_sums=np.where(is_background[survey.pairs].any(axis=1)[:, None], 0.0, survey.contact_sums),
+    )
 
 
 def _layers_before(block: Block) -> Iterator[tuple[Region, Region]]:

@@ -103,11 +103,11 @@ def _survey_blocks(
     background = [np.ones(1, bool)]
     for done, block in enumerate(blocks):
         if block.key not in missing and block.key in ledger:
-            survey = BlockSurvey.from_json(ledger[block.key])
+            survey = BlockSurvey.from_text(ledger[block.key])
         else:
             execution.report(done, 2 * len(blocks))
             survey = _block_regions(block, np.concatenate(background), field, provisional, parameters)
-            ledger[block.key] = survey.to_json()
+            ledger[block.key] = survey.to_text()
         surveys.append(survey)
         background.append(survey.background)
     return surveys
