@@ -56,12 +56,14 @@ class Evaluate(Command, EvaluationParameters):
         comparison = Comparison(predicted=self.predicted, truth=self.truth, out=self.out, spacing_nm=spacing)
         workers = ExecutionSettings(workers=self.workers).worker_count
         from tasks.evaluate import DOCUMENT, evaluate_files
+        from tasks.progress import report_progress
 
         parameters = EvaluationParameters.model_validate(
             self.model_dump(include=set(EvaluationParameters.model_fields))
         )
-        with ThreadPoolExecutor(workers) as executor:
-            evaluation = evaluate_files(comparison, parameters, Execution("cpu", executor, workers))
+        with report_progress("evaluate") as progress, ThreadPoolExecutor(workers) as executor:
+            run = Execution("cpu", executor, workers, None, progress)
+            evaluation = evaluate_files(comparison, parameters, run)
         print(format_figures(evaluation.figures, f"at an IoU of {parameters.match_iou:g}"))
         print(f"evaluation: {self.out / DOCUMENT}")
 

@@ -157,6 +157,40 @@ def test_small_objects_count_nowhere() -> None:
     assert result.figures["predicted_invented_count"] == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_numbering_does_not_matter(seed: int) -> None:
+    truth, found = patchwork(seed), disturbed(patchwork(seed), seed)
+    generator = np.random.default_rng(seed)
+    renamed = []
+    for labels in (truth, found):
+        names = np.concatenate([[0], generator.permutation(5000)[: labels.max()] + 1])
+        renamed.append(names[labels])
+    once, again = evaluate_labels(truth, found, SPACING), evaluate_labels(*renamed, SPACING)
+    assert again.figures == pytest.approx(once.figures, nan_ok=True)
+    columns = ["voxel_count", "iou", "pieces", "merged", "boundary_mean_nm"]
+    sorts = [one.true_objects.sort_values(columns)[columns].to_numpy(float) for one in (once, again)]
+    assert np.allclose(*sorts, equal_nan=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_truth_and_prediction_change_places(seed: int) -> None:
+    truth, found = patchwork(seed), disturbed(patchwork(seed), seed)
+    there, back = (evaluate_labels(*pair, SPACING).figures for pair in ((truth, found), (found, truth)))
+    for name in ("f1", "average_precision", "panoptic_quality", "boundary_mean_nm", "boundary_p95_nm"):
+        assert there[name] == pytest.approx(back[name])
+    for one, other in (
+        ("precision", "recall"),
+        ("voi_split_bits", "voi_merge_bits"),
+        ("true_split_count", "predicted_merger_count"),
+        ("true_merged_count", "predicted_fragment_count"),
+        ("true_missed_count", "predicted_invented_count"),
+    ):
+        assert there[one] == pytest.approx(back[other])
+        assert back[one] == pytest.approx(there[other])
+    assert there["true_split_count"] > 0
+    assert there["true_merged_count"] > 0
+
+
 def test_sections_count_together() -> None:
     truths = [patchwork(n, (60, 70)) for n in range(3)]
     found = [disturbed(truth, n) for n, truth in enumerate(truths)]
