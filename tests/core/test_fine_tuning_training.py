@@ -25,7 +25,7 @@ from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
 from spherovem_core.segmentation.fine_tuning.training import targets
 
 PARAMETERS = FineTuningParameters(
-    network="phantom-compact", epochs=16, batch_size=4, crop_px=128, learning_rate=1e-3, held_out_share=0.25
+    network="phantom-compact", epochs=12, batch_size=4, crop_px=128, learning_rate=1e-3, held_out_share=0.25
 )
 
 
@@ -90,8 +90,9 @@ def test_twenty_slices_teach_an_unknown_contrast(slices: list[LabelledSlice], tm
         network = load_network(name, "cells", "cpu")
         scores.append(evaluate_network(network, held_out, PARAMETERS)[0].figures["f1"])
     before, after = scores
-    assert before < 0.75
-    assert after > before + 0.1
+    # 0.54 and 0.81 on one thread of the machine that the threshold was set on.
+    assert before < 0.65
+    assert after > before + 0.15
     assert [one.epoch for one in seen] == [1, 6, 11]
     assert seen[-1].training < seen[0].training / 2
     assert seen[-1].held_out < seen[0].held_out / 2
@@ -130,6 +131,29 @@ def test_parameters_that_do_not_suit(slices: list[LabelledSlice], tmp_path: Path
 
     with pytest.raises(ParameterError, match="crops of 256 alone"):
         fine_tune(Sam(), slices, slices, PARAMETERS, tmp_path, lambda losses: None)
+
+
+@pytest.mark.slow
+def test_cellpose_sam_learns_in_float32_and_its_weights_load(
+    slices: list[LabelledSlice], tmp_path: Path
+) -> None:
+    from cellpose.vit import CPSAM
+
+    torch.manual_seed(0)
+    torch.save(CPSAM().state_dict(), tmp_path / "random.pt")
+    network = load_network(str(tmp_path / "random.pt"), "cells", "cpu")
+    precision = network.dtype
+    parameters = PARAMETERS.model_copy(update={"epochs": 3, "batch_size": 1, "crop_px": 256})
+    seen: list[EpochLosses] = []
+    weights, losses = fine_tune(network, slices[:1], slices[1:2], parameters, tmp_path, seen.append)
+    # The first epoch has a learning rate of 0; the third has seen two steps.
+    assert losses[2] < losses[0]
+    assert [one.epoch for one in seen] == [1]
+    assert network.dtype == precision
+    state = torch.load(weights, weights_only=True, mmap=True)
+    assert {value.dtype for value in state.values()} == {torch.float32}
+    assert not torch.equal(state["out.weight"], torch.load(tmp_path / "random.pt")["out.weight"])
+    load_network(str(weights), "cells", "cpu")
 
 
 def test_outlines_show_whose_they_are() -> None:
