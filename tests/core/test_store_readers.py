@@ -1,0 +1,63 @@
+"""A volume of ours opened by a reader that is not ours."""
+
+from pathlib import Path
+
+import numpy as np
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Node, Reader
+from test_store import make_spec, write_all
+
+from spherovem_core.blocks import block_grid
+from spherovem_core.execution import Execution
+from spherovem_core.store import ArrayWriter, Layout, cube_shards, finish_multiscale
+
+SHAPE = (8, 200, 300)
+
+
+def write_volume(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """An image and labels drawn on it, both with a pyramid."""
+    image = np.random.default_rng(0).integers(0, 255, SHAPE, dtype=np.uint8)
+    writer = ArrayWriter(layout, make_spec("registered", SHAPE), "d")
+    write_all(writer, image)
+    finish_multiscale(writer, Execution())
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[:, 32:96, 64:192] = 70_000
+    chunks, shards = cube_shards(SHAPE)
+    spec = make_spec(
+        "registered/labels/cells",
+        SHAPE,
+        content="label",
+        dtype=labels.dtype,
+        chunks=chunks,
+        shards=shards,
+    )
+    writer = ArrayWriter(layout, spec, "l")
+    for block in block_grid(SHAPE, shards):
+        writer.write(block, labels[block.core])
+    finish_multiscale(writer, Execution())
+    return image, labels
+
+
+def node(found: list[Node], name: str) -> Node:
+    return next(one for one in found if one.zarr.basename() == name)
+
+
+def test_ome_zarr_py_shows_image_labels_and_voxel_sizes(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "acquisition")
+    image, labels = write_volume(layout)
+    found = list(Reader(parse_url(str(layout.volume / "registered")))())
+    shown, drawn = node(found, "registered"), node(found, "cells")
+    np.testing.assert_array_equal(np.asarray(shown.data[0]), image)
+    np.testing.assert_array_equal(np.asarray(drawn.data[0]), labels)
+    assert [level.shape for level in shown.data] == [(8, 200, 300), (8, 100, 150), (8, 50, 75)]
+    for one in (shown, drawn):
+        assert [(axis["name"], axis["unit"]) for axis in one.metadata["axes"]] == [
+            (name, "nanometer") for name in "zyx"
+        ]
+    # The cuboid's edges lie on multiples of every level's factor, so that its centroid is exact at each.
+    for values, (scale, translation) in zip(
+        drawn.data, drawn.metadata["coordinateTransformations"], strict=True
+    ):
+        inside = np.argwhere(np.asarray(values) == 70_000)
+        centroid = inside.mean(axis=0) * scale["scale"] + translation["translation"]
+        np.testing.assert_allclose(centroid, [3.5 * 50, 63.5 * 10, 127.5 * 10])
