@@ -43,8 +43,9 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
         Takes one block a slice; `write` is called from the workers. Not committed here: nothing counts as complete
         before this function has returned.
     execution
-        Its executor if that is of threads, else as many threads as it has workers: what takes time here runs outside
-        Python's lock, and open files and the sink do not travel between processes.
+        With an executor, of any kind, threads of our own take turns, one more than it has workers, so that a wait for the
+        disk leaves no core idle: what takes time here runs outside Python's lock, and open files and the sink do not
+        travel between processes.
 
     Returns
     -------
@@ -103,10 +104,10 @@ def _ingest_slice(stack: SliceStack, block: Block, sink: BlockSink | None) -> Ch
 
 @contextmanager
 def _threads(execution: Execution) -> Iterator[Executor | None]:
-    if execution.executor is None or isinstance(execution.executor, ThreadPoolExecutor):
-        yield execution.executor
+    if execution.executor is None:
+        yield None
         return
-    with ThreadPoolExecutor(max(1, execution.workers)) as executor:
+    with ThreadPoolExecutor(execution.workers + 1) as executor:
         yield executor
 
 

@@ -120,7 +120,7 @@ def test_few_slices_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(SliceStack, "acquire", counted)
     with ThreadPoolExecutor(3) as executor:
         ingest_stack(stack, SlowSink(np.zeros(stack.shape)), Execution(executor=executor, workers=3))
-    assert most <= 3
+    assert most <= 4
 
 
 def test_progress_is_told(stack: SliceStack) -> None:
