@@ -6,6 +6,7 @@ times what the arithmetic does.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from spherovem_core.registration.affine import Matrix
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -29,8 +31,7 @@ def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) 
     unit = matrices * np.array([2.0 / max(rows - 1, 1), 2.0 / max(columns - 1, 1)])[:, None]
     unit[:, :, 2] -= 1.0
     m = torch.as_tensor(unit, dtype=torch.float32, device=images.device)
-    y = torch.arange(rows, dtype=torch.float32, device=images.device)
-    x = torch.arange(columns, dtype=torch.float32, device=images.device)
+    y, x = (_positions(n, images.device) for n in (rows, columns))
     if grid is None:
         grid = images.new_empty((2, count, rows, columns))
     for channel, axis in ((0, 1), (1, 0)):
@@ -67,7 +68,7 @@ def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:
         start = matrices[:, axis, 0, None] * y + matrices[:, axis, 2, None]
         ends = np.stack([-start / slope, (side - 1.0 - start) / slope])
         low, high = np.maximum(low, ends.min(0)), np.minimum(high, ends.max(0))
-    x = torch.arange(columns, dtype=torch.float32, device=out.device)
+    x = _positions(columns, out.device)
     first, last = (
         torch.as_tensor(edge, dtype=torch.float32, device=out.device)[:, :, None] for edge in (low, high)
     )
@@ -99,12 +100,28 @@ def coordinate_moments(images: Tensor, degree: int) -> NDArray[np.float64]:
     import torch
 
     count, rows, columns = images.shape
-    half = (max(rows, columns) - 1) / 2.0
-    y = (torch.arange(rows, device=images.device, dtype=torch.float64) - (rows - 1) / 2.0) / half
-    x = (torch.arange(columns, device=images.device, dtype=torch.float32) - (columns - 1) / 2.0) / half
+    down, along = _coordinate_powers(rows, columns, images.device)
     flat = images.reshape(count * rows, columns)
     # One matrix-vector product a power: a product with a narrow matrix is five times slower on a CPU.
-    along = torch.stack([flat.mv(x**j).double() for j in range(degree + 1)], -1)
-    down = torch.stack([y**i for i in range(degree + 1)])
-    moments = down @ along.reshape(count, rows, degree + 1)
+    sums = torch.stack([flat.mv(power).double() for power in along[: degree + 1]], -1)
+    moments = down[: degree + 1] @ sums.reshape(count, rows, degree + 1)
     return np.moveaxis(moments.cpu().numpy(), 0, -1)
+
+
+@lru_cache(maxsize=64)
+def _positions(count: int, device: torch.device) -> Tensor:
+    """Numbers 0 to `count` as float32; not to be written to."""
+    import torch
+
+    return torch.arange(count, dtype=torch.float32, device=device)
+
+
+@lru_cache(maxsize=32)
+def _coordinate_powers(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Powers 0 to 2 of the centred coordinates, (3, rows) float64 and (3, columns) float32; not to be written to."""
+    import torch
+
+    half = (max(rows, columns) - 1) / 2.0
+    y = (torch.arange(rows, device=device, dtype=torch.float64) - (rows - 1) / 2.0) / half
+    x = (torch.arange(columns, device=device, dtype=torch.float32) - (columns - 1) / 2.0) / half
+    return tuple(torch.stack([c**power for power in range(3)]) for c in (y, x))
