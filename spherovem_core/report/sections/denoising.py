@@ -13,13 +13,18 @@ from spherovem_core.store.layout import DENOISED, RAW
 
 WINDOW_PX = 256
 
+# Noise that neighbouring pixels share reaches a pixel or two along a scan line; beyond, only the specimen is alike.
+STRUCTURE_LAG = 3
+MOST_STRUCTURE = 0.1
+
 
 def denoising_section(inputs: ReportInputs) -> Section:
     """Show what denoising took away: a residual with structure means that signal was removed."""
     denoised = open_array(inputs.layout, DENOISED)
     found: dict[str, Any] = dict(denoised.details.get("denoising", {}))
+    survey: dict[str, Any] = found.get("survey", {})
+    facts = [("Method", _method(inputs, found)), *_noise(survey), *_autocorrelation(survey)]
     clipped = found.get("clipped_share")
-    facts = [("Method", f"{inputs.parameters.denoising.algorithm} (CAREamics)")]
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
     warnings = []
@@ -27,7 +32,38 @@ def denoising_section(inputs: ReportInputs) -> Section:
         warnings.append(
             f"{100 * clipped:.2g} % of the voxels lie outside the 8-bit range; widen range_percentiles"
         )
-    return Section("denoise", "Denoising", facts, [_compare(inputs), *_loss(found)], (), warnings)
+    structure = max(
+        (lags[STRUCTURE_LAG - 1] for lags in survey.get("autocorrelation", {}).values()), default=0.0
+    )
+    if structure > MOST_STRUCTURE:
+        warnings.append(
+            f"what was removed is alike over {STRUCTURE_LAG} pixels (correlation {structure:.2f}): signal may have gone "
+            "with the noise; look at the residual, train for more epochs or try another algorithm"
+        )
+    pictures = [_compare(inputs, survey), *_residuals(inputs), *_loss(found)]
+    return Section("denoise", "Denoising", facts, pictures, (), warnings)
+
+
+def _method(inputs: ReportInputs, found: dict[str, Any]) -> str:
+    """The algorithm of the model that was used, which need not be that of the parameters."""
+    weighed = " and the measured pixel" if found.get("survey", {}).get("noise") else ""
+    return f"{found.get('algorithm', inputs.parameters.denoising.algorithm)} (CAREamics){weighed}"
+
+
+def _noise(survey: dict[str, Any]) -> list[tuple[str, str]]:
+    """Noise that was found in the middle of the intensities."""
+    if not survey.get("noise"):
+        return []
+    noise, middle = survey["noise"], (survey["low"] + survey["high"]) / 2
+    variance = max(noise["constant"] + noise["gain"] * middle, noise["floor"])
+    return [(f"Noise at grey value {middle:.0f}", f"{variance**0.5:.2f} (standard deviation)")]
+
+
+def _autocorrelation(survey: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"Residual's autocorrelation along {axis}, 1 to 3 pixels", ", ".join(f"{v:.2f}" for v in lags))
+        for axis, lags in survey.get("autocorrelation", {}).items()
+    ]
 
 
 def _window(view: View) -> View:
@@ -39,12 +75,12 @@ def _window(view: View) -> View:
     return View(values, (x0, x0 + columns * step, y0 + rows * step, y0), view.plane, view.position_um)
 
 
-def _compare(inputs: ReportInputs) -> Picture:
+def _compare(inputs: ReportInputs, survey: dict[str, Any]) -> Picture:
     before = _window(cut(open_array(inputs.layout, RAW), 0))
     after = _window(cut(open_array(inputs.layout, DENOISED), 0))
-    # The 8-bit range is linear in the raw intensity: a straight line through both undoes it for the residual.
-    slope, offset = np.polyfit(after.values.ravel().astype(float), before.values.ravel().astype(float), 1)
-    residual = before.values - (slope * after.values + offset)
+    # The 8-bit range is linear in the raw intensity.
+    low, high = survey.get("low", 0.0), survey.get("high", 255.0)
+    residual = before.values - (low + (high - low) / 255 * after.values)
     figure, axes = new_figure(1, 4, 11, 3.1)
     show_view(axes[0, 0], before, contrast_limits([before.values]))
     show_view(axes[0, 1], after, contrast_limits([after.values]))
@@ -59,6 +95,21 @@ def _compare(inputs: ReportInputs) -> Picture:
         figure,
         "The middle of the middle slice before and after denoising, and their difference: it should look like noise.",
     )
+
+
+def _residuals(inputs: ReportInputs) -> list[Picture]:
+    table = inputs.tables["slices"]
+    if not {"residual_mean", "residual_std"} <= set(table.columns):
+        return []
+    figure, axes = new_figure(1, 1, 6, 2.6)
+    for (column, label), colour in zip(
+        (("residual_std", "standard deviation"), ("residual_mean", "mean")), PALETTE, strict=False
+    ):
+        axes[0, 0].plot(table["z"], table[column], label=label, color=colour)
+    axes[0, 0].set_xlabel("slice")
+    axes[0, 0].set_ylabel("grey values")
+    axes[0, 0].legend(fontsize=8)
+    return [picture(figure, "What was removed from each slice; its mean should stay at zero.")]
 
 
 def _loss(found: dict[str, Any]) -> list[Picture]:
