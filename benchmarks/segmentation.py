@@ -37,7 +37,7 @@ from spherovem_core.segmentation import (
     segment_masks,
 )
 
-PARAMETERS = SegmentationParameters(min_diameter_um=0.5, flow_smoothing=0.0)
+PARAMETERS = SegmentationParameters(min_diameter_um=0.5, flow_smoothing=0.0, merge_boundary_strength=0.0)
 MERGING = {"merge_boundary_strength": 0.2, "merge_contact_share": 0.1}
 MEMORY_SIDE = 768
 DEFAULT_PARTS = ("flows", "sam", "masks", "stitching", "merging")

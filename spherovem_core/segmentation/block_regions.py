@@ -68,10 +68,12 @@ def number_regions(
 
 def _of_objects_alone(survey: BlockSurvey, is_background: NDArray[np.bool_]) -> BlockSurvey:
     """Forget what was measured in background, which nobody asks for and which takes half of a ledger."""
+    first, second = survey.pairs.T
+    beside = is_background[first] | is_background[second]
     return replace(
         survey,
         sums=np.where(survey.background[:, None], 0.0, survey.sums),
-        contact_sums=np.where(is_background[survey.pairs].any(axis=1)[:, None], 0.0, survey.contact_sums),
+        contact_sums=np.where(beside[:, None], 0.0, survey.contact_sums),
     )
 
 

@@ -15,7 +15,7 @@ from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.regions import Regions
 
 SPACING = (50.0, 10.0, 10.0)
-EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
+EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)
 
 
 def packed_cells(shape: tuple[int, int, int], count: int, seed: int = 0, gap: float = 0.8) -> np.ndarray:

@@ -162,7 +162,7 @@ def blocked(
     flows: np.ndarray, grid: Grid, target: Grid, block_voxels: int, workers: int = 1
 ) -> tuple[np.ndarray, int]:
     parameters = SegmentationParameters(
-        min_diameter_um=0.0, flow_smoothing=1.0, block_voxels=block_voxels, block_halo_voxels=24
+        min_diameter_um=0.0, merge_boundary_strength=0.0, block_voxels=block_voxels, block_halo_voxels=24
     )
     return segment(flows, grid, target, parameters, workers=workers)
 
@@ -283,8 +283,8 @@ def test_real_bodies_come_out_whole_from_blocks(shared_data: Path) -> None:
     results = []
     # Blocks below the parameter's least size, so that 8 of them fit; neurites are far longer than any block.
     for block, halo in ((1024, 16), (80, 64)):
-        parameters = SegmentationParameters(min_diameter_um=0.1, flow_smoothing=0.0).model_copy(
-            update={"block_voxels": block, "block_halo_voxels": halo}
+        parameters = EVERYTHING.model_copy(
+            update={"min_diameter_um": 0.1, "block_voxels": block, "block_halo_voxels": halo}
         )
         labels, _ = segment(flows, grid, grid, parameters)
         results.append(match_labels(bodies, labels, min_voxels=500).f1)

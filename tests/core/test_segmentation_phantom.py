@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from segmentation_scenes import ideal
+from segmentation_scenes import segment as through_blocks
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
@@ -94,6 +96,38 @@ def test_default_phantom(seed: int) -> None:
         parent = np.bincount(cells[nuclei == predicted]).argmax()
         right += true_cell.get(int(parent), -1) == phantom.nucleus_parents[true - 1]
     assert right / len(match.matches) >= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_ideal_flows_of_a_phantom_through_eighteen_blocks(kind: Literal["cells", "nuclei"]) -> None:
+    phantom = make_phantom(shape=(64, 320, 320), spacing_nm=(120.0, 50.0, 50.0), seed=307)
+    truth = downsample(getattr(phantom, kind), (1, 2, 2), "label")
+    target = Grid(truth.shape, (120.0, 100.0, 100.0), (0.0, 25.0, 25.0))
+    grid = flow_grid(phantom.cells.shape, phantom.spacing_nm, SegmentationParameters(flow_spacing_nm=100.0))
+    nearest = [
+        np.clip(np.rint((np.arange(n) * 100.0 + o - first) / side), 0, m - 1).astype(int)
+        for n, o, first, side, m in zip(
+            grid.shape, grid.origin_nm, target.origin_nm, target.spacing_nm, truth.shape, strict=True
+        )
+    ]
+    flows = ideal(truth[np.ix_(*nearest)]).astype(np.float16)
+    results = []
+    for block in (320, 60):
+        # The logit of ideal flows is the same everywhere: nothing in it tells cells apart.
+        parameters = SegmentationParameters(min_diameter_um=0.5, merge_boundary_strength=0.0).model_copy(
+            update={"block_voxels": block, "block_halo_voxels": 40}
+        )
+        labels, count = through_blocks(flows, grid, target, parameters)
+        assert count == labels.max()
+        results.append(labels)
+    whole, blocks = results
+    scores = [match_labels(truth, labels, min_voxels=300).f1 for labels in results]
+    assert min(scores) > 0.97
+    assert abs(scores[0] - scores[1]) <= 0.01
+    # One labelling: the same numbers in the same order, but for some voxels where objects touch.
+    assert whole.max() == blocks.max()
+    assert (whole == blocks).mean() > 0.995
 
 
 def test_blocked_flows_agree_with_whole_ones() -> None:
