@@ -26,6 +26,7 @@ from spherovem_core.registration.affine import (
 )
 from spherovem_core.registration.kernels import interpolation_table
 from spherovem_core.registration.pairs import prepare_slices, register_prepared
+from spherovem_core.registration.pyramid import join_pyramids
 from spherovem_core.registration.warping_torch import row_sampler
 from spherovem_core.utils.torch_device import cuda_device_count
 
@@ -53,6 +54,16 @@ def test_a_batch_of_pairs_finds_the_known_motions(stack: Stack, device: str) -> 
         assert result.trusted
         single = register_pair(stack.slices[z], stack.slices[z + 1], LINKS, device)
         assert float(rms_displacement(result.matrix - single.matrix, stack.shape)) < 1e-3
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_slices_prepared_one_by_one_make_the_batch_prepared_together(stack: Stack, device: str) -> None:
+    together = prepare_slices(stack.slices[:3], LINKS, device)
+    joined = join_pyramids([prepare_slices(one[None], LINKS, device) for one in stack.slices[:3]])
+    assert [level.factor for level in joined] == [level.factor for level in together] == [1, 2, 4]
+    for one, other in zip(joined, together, strict=True):
+        # Means over a slice are summed in another order.
+        np.testing.assert_allclose(one.image.cpu().numpy(), other.image.cpu().numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("device", DEVICES)
