@@ -24,7 +24,7 @@ class SlowWriter(ArrayWriter):
 
     def write(self, block: Block, values: Any) -> None:
         super().write(block, values)
-        time.sleep(0.005)
+        time.sleep(0.03)
 
 
 def ingest(source: Path, results: Path, begun: Event) -> None:
