@@ -11,6 +11,7 @@ from spherovem_core.denoising import SliceDenoiser, load_model
 from spherovem_core.denoising.network import TrainedModel
 from spherovem_core.denoising.prediction import receptive_radius, tile_shape
 from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
+from spherovem_core.utils.torch_device import cuda_device_count
 
 
 def model_with(folder: Path, **architecture: object) -> TrainedModel:
@@ -186,3 +187,39 @@ def test_a_result_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     values = smooth_stack()[0]
     one = SliceDenoiser(model, tile=32)(values)
     np.testing.assert_array_equal(SliceDenoiser(model, tile=32, workers=3)(values), one)
+
+
+def test_a_batch_that_does_not_fit_a_gpu_is_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU's course, run on the CPU with a memory of three tiles."""
+    import torch
+
+    denoise = SliceDenoiser(model_with(tmp_path), tile=32)
+    values = smooth_stack()[0]
+    run, sizes = denoise._run, []
+
+    def with_little_memory(stack: np.ndarray) -> np.ndarray:
+        sizes.append(len(stack))
+        if len(stack) > 3:
+            raise torch.OutOfMemoryError("too many tiles")
+        return run(stack)
+
+    monkeypatch.setattr(denoise, "_run", with_little_memory)
+    monkeypatch.setattr(denoise, "_batch_size", lambda shape: 8)
+    tiles = [tile for tile in block_grid((256, 64), (32, 32)) if tile.core == tile.outer]
+    field = np.resize(values, (256, 64))
+    found = np.empty(field.shape, np.float32)
+    denoise._denoise_on_gpu(field, tiles, found)
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    for tile in tiles:
+        np.testing.assert_allclose(found[tile.core], run(field[tile.core][np.newaxis])[0], atol=0.5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not cuda_device_count(), reason="no usable CUDA device")
+def test_a_gpu_gives_what_the_cpu_gives(tmp_path: Path) -> None:
+    path = random_checkpoint(tmp_path / "model.ckpt")
+    values = np.resize(smooth_stack()[0], (700, 900))
+    on_cpu = SliceDenoiser(load_model(path, "cpu"), "float32")(values)
+    on_gpu = SliceDenoiser(load_model(path, "cuda"), "float32")(values)
+    # TF32 rounds products to 10 bits of mantissa.
+    assert np.sqrt(np.mean((on_gpu - on_cpu) ** 2)) < 0.02 * on_cpu.std()

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from spherovem_core.denoising.sampling import draw_patches, split_slices, spread_slices
+from spherovem_core.denoising.training import draw_patch_set
 from spherovem_core.errors import ParameterError
+from spherovem_core.parameters import DenoiseParameters
 
 
 class SliceSource:
@@ -65,6 +67,18 @@ def test_patches_are_pieces_of_their_slices_read_one_by_one() -> None:
     assert z.tolist() == [1] * 5 + [4] * 5
     expected = source.values[1, y[0] : y[0] + 16, x[0] : x[0] + 16]
     np.testing.assert_array_equal(patches[0], expected)
+
+
+def test_a_training_reads_no_bad_slice() -> None:
+    source = SliceSource(coordinates((40, 64, 64)))
+    bad = [3, 4, 17, 39]
+    parameters = DenoiseParameters(patches_per_slice=2)
+    patches = draw_patch_set(source, parameters, bad)
+    assert sorted(source.read) == [z for z in range(40) if z not in bad]
+    slices = {kind: set(getattr(patches, kind)[:, 0, 0] // 64**2) for kind in ("training", "validation")}
+    assert len(slices["training"]) == 29
+    assert len(slices["validation"]) == 7
+    assert not slices["training"] & slices["validation"]
 
 
 def test_places_reach_every_border() -> None:
