@@ -1,20 +1,21 @@
 """Label volumes from outside, as people keep them: zarr, npz, npy or TIFF; read where asked for, never whole."""
 
+import errno
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from spherovem_core.errors import IncompleteArtifactError, LabelsError
+from spherovem_core.errors import IncompleteArtifactError, LabelsError, StoreNotWritableError
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.reading import ATTRIBUTE
 
@@ -54,7 +55,8 @@ def open_label_volume(name: str) -> Iterator[LabelVolume]:
     ----------
     name
         Path of a zarr array or of a multiscale image, whose finest level is taken; of an npz or npy file; or of
-        a TIFF file whose pages are the slices. ``FILE.npz:NAME`` names one array of several.
+        a TIFF file whose pages are the slices. ``FILE.npz:NAME`` names one array of several. npz and TIFF files are
+        unpacked in small pieces into the folder for temporary files (``TMPDIR``), where they need their full size.
 
     Raises
     ------
@@ -69,14 +71,12 @@ def open_label_volume(name: str) -> Iterator[LabelVolume]:
     suffix = path.suffix.lower()
     if path.is_dir():
         yield _open_zarr(path)
-    elif suffix == ".npz":
-        with tempfile.TemporaryDirectory(prefix="spherovem-labels-") as folder:
-            yield _open_npz(path, member, Path(folder))
     elif suffix == ".npy":
         yield _from_memory_map(path, None)
-    elif suffix in (".tif", ".tiff"):
-        with _open_tiff(path) as volume:
-            yield volume
+    elif suffix in (".npz", ".tif", ".tiff"):
+        with tempfile.TemporaryDirectory(prefix="spherovem-labels-") as temporary:
+            folder = Path(temporary)
+            yield _open_npz(path, member, folder) if suffix == ".npz" else _open_tiff(path, folder)
     else:
         raise LabelsError(f"labels {path} are of an unknown kind; {EXPECTED}")
 
@@ -162,7 +162,7 @@ def _open_npz(path: Path, member: str | None, folder: Path) -> LabelVolume:
                 raise LabelsError(
                     f"{path} holds {', '.join(names) or 'nothing'}; name one of them as {path}:NAME"
                 )
-            with archive.open(f"{chosen}.npy") as packed, (folder / "labels.npy").open("wb") as plain:
+            with archive.open(f"{chosen}.npy") as packed, _unpacking(path, folder) as plain:
                 shutil.copyfileobj(packed, plain, 2**20)
             spacing = None
             if "spacing_nm" in names:
@@ -171,6 +171,21 @@ def _open_npz(path: Path, member: str | None, folder: Path) -> LabelVolume:
     except zipfile.BadZipFile as error:
         raise LabelsError(f"{path} is no whole npz file ({error}); copy or write it again") from error
     return _from_memory_map(folder / "labels.npy", spacing, said=f"{path}:{chosen}")
+
+
+@contextmanager
+def _unpacking(path: Path, folder: Path) -> Iterator[BinaryIO]:
+    """A file for the unpacked array; a full disk is told apart from a damaged archive."""
+    try:
+        with (folder / "labels.npy").open("wb") as plain:
+            yield plain
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreNotWritableError(
+            f"{path} cannot be unpacked in {folder.parent} ({error.strerror}); free space there, or set TMPDIR to "
+            "a folder with room for the whole array"
+        ) from error
 
 
 def _from_memory_map(path: Path, spacing: NDArray[Any] | None, said: str = "") -> LabelVolume:
@@ -188,45 +203,42 @@ def _from_memory_map(path: Path, spacing: NDArray[Any] | None, said: str = "") -
     )
 
 
-@contextmanager
-def _open_tiff(path: Path) -> Iterator[LabelVolume]:
+def _open_tiff(path: Path, folder: Path) -> LabelVolume:
+    """Unpack a TIFF file page by page and map it: an object is looked up in many pages, each of which is packed whole."""
     try:
         with tifffile.TiffFile(path) as file:
-            # Blocks are read by several threads through one file handle.
-            file.filehandle.set_lock(True)
-            yield _from_pages(path, file)
+            pages: list[Any] = list(file.pages)
+            _check_pages(path, file, pages)
+            dtype = pages[0].dtype.newbyteorder("=")
+            header = {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": False,
+                "shape": (len(pages), *pages[0].shape),
+            }
+            with _unpacking(path, folder) as plain:
+                np.lib.format.write_array_header_1_0(plain, header)
+                for page in pages:
+                    plain.write(np.ascontiguousarray(_page(path, page), dtype).tobytes())
     except tifffile.TiffFileError as error:
         raise LabelsError(f"{path} is no TIFF file ({error}); {EXPECTED}") from error
+    return _from_memory_map(folder / "labels.npy", None, said=str(path))
 
 
-def _from_pages(path: Path, file: tifffile.TiffFile) -> LabelVolume:
+def _check_pages(path: Path, file: tifffile.TiffFile, pages: Sequence[Any]) -> None:
     """Slices are the pages; tifffile gives a cut file fewer pages, or others than its header says, without an error."""
-    pages = list(file.pages)
     shapes = sorted({page.shape for page in pages})
-    announced = file.shaped_metadata[0].get("shape", ()) if file.shaped_metadata else ()
-    announced = (
-        int(np.prod(announced[:-2]))
-        if len(announced) > 2
-        else int((file.imagej_metadata or {}).get("images", 0))
-    )
     if len(shapes) != 1 or len(shapes[0]) != 2:
         raise LabelsError(
             f"{path} has pages of shapes {shapes}; expected one plane of labels a page, all of one shape"
         )
+    written = file.shaped_metadata[0].get("shape", ()) if file.shaped_metadata else ()
+    announced = int(np.prod(written[:-2])) if len(written) > 2 else 0
+    announced = announced or int((file.imagej_metadata or {}).get("images", 0))
     if announced not in (0, len(pages)):
         raise LabelsError(
             f"{path} has {len(pages)} pages, but its header says {announced}; it is cut short or not written page by page: "
             "copy it again, or write it as npz"
         )
-
-    def read(region: Any) -> NDArray[Any]:
-        first, *rest = region if isinstance(region, tuple) else (region,)
-        if not isinstance(first, slice):
-            return np.asarray(_page(path, pages[first])[tuple(rest)])
-        return np.stack([_page(path, page)[tuple(rest)] for page in pages[first]])
-
-    shape = (len(pages), *shapes[0])
-    return LabelVolume(shape, np.dtype(pages[0].dtype), (1, *shapes[0]), None, read)
 
 
 def _page(path: Path, page: Any) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import tifffile
 import zarr
 
 from spherovem_core.blocks import block_grid
-from spherovem_core.errors import IncompleteArtifactError, LabelsError
+from spherovem_core.errors import IncompleteArtifactError, LabelsError, StoreNotWritableError
 from spherovem_core.execution import Execution
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, cube_shards, finish_multiscale
 from spherovem_core.store.label_files import open_label_volume
@@ -182,8 +182,19 @@ def test_a_damaged_slice_is_named(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[start : start + 40] = bytes(40)
     path.write_bytes(data)
-    with open_label_volume(str(path)) as volume, pytest.raises(LabelsError, match="slice 3"):
-        volume[:]
+    with pytest.raises(LabelsError, match="slice 3 cannot be decoded"), open_label_volume(str(path)):
+        pass
+
+
+@pytest.mark.parametrize("write", [as_npz, as_tiff])
+def test_no_room_to_unpack(
+    write: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "open", lambda *_: open("/dev/full", "wb"))  # noqa: PTH123, SIM115
+    with pytest.raises(StoreNotWritableError, match="TMPDIR"), open_label_volume(name):
+        pass
 
 
 def test_an_unfinished_array_is_refused(tmp_path: Path) -> None:
