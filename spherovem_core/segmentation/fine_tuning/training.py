@@ -140,14 +140,19 @@ def _listening(watch: Callable[[EpochLosses], None]) -> Iterator[None]:
             if found:
                 watch(EpochLosses(int(found["epoch"]) + 1, float(found["train"]), float(found["held_out"])))
 
+    from cellpose import train
+
     logger, listener = logging.getLogger(LOGGER), Listener()
-    level, propagates = logger.level, logger.propagate
+    level, propagates, bar = logger.level, logger.propagate, train.trange
     logger.addHandler(listener)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # Its progress bars, over the slices' diameters, would be all that an unattended run writes to standard error.
+    train.trange = range
     try:
         yield
     finally:
+        train.trange = bar
         logger.removeHandler(listener)
         logger.setLevel(level)
         logger.propagate = propagates
