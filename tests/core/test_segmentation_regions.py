@@ -141,6 +141,22 @@ def test_what_lies_in_a_hole_stays_unless_it_is_dropped(block: int) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
+def test_a_pocket_between_objects_is_of_the_one_around_all_of_them(block: int) -> None:
+    labels = np.zeros((20, 22, 44), np.uint32)
+    labels[1:19, 1:21, 1:43] = 1
+    labels[4:16, 4:18, 6:20], labels[4:16, 4:18, 20:34] = 2, 3
+    labels[8:12, 8:12, 18:23] = 0
+    filled = chosen(labels, block)
+    labels[8:12, 8:12, 18:23] = 1
+    assert np.array_equal(filled, labels)
+    # Outside of it the same pocket stays.
+    labels[labels == 1] = 0
+    filled = chosen(labels, block)
+    assert not filled[8:12, 8:12, 18:23].any()
+    assert np.array_equal(filled > 0, labels > 0)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_background_between_two_objects_is_no_hole(block: int) -> None:
     labels = np.zeros((16, 16, 24), np.uint32)
     labels[2:14, 2:14, 2:12], labels[2:14, 2:14, 12:22] = 1, 2
