@@ -15,6 +15,8 @@ _SIDE = 9
 _QUIET_SHARE = 0.05
 # Squares overlap: every third one along both axes tells all.
 _STRIDE = 3
+# Rounding to whole grey values alone gives a twelfth: squares of less variance were never measured, as padding is.
+_NOTHING = 1e-3
 _MAX_BINS = 12
 _BIN_PLACES = 50
 
@@ -74,7 +76,10 @@ def _places(
     """Grey value, variance of the noise and variance of the structure in squares of the image."""
     level, structure = _mean_and_variance(predicted)
     _, total = _mean_and_variance(observed)
-    return level, total - structure, structure
+    measured = total > _NOTHING
+    if not measured.any():
+        measured[:] = True
+    return level[measured], (total - structure)[measured], structure[measured]
 
 
 def _mean_and_variance(image: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -64,6 +64,14 @@ def test_with_inverted_contrast_the_line_falls() -> None:
     np.testing.assert_allclose(found.variance(255 - LEVELS), true_variance(LEVELS), rtol=0.06)
 
 
+def test_padding_is_not_taken_for_a_quiet_place() -> None:
+    signal = clean()
+    observed = photons(signal)
+    observed[:, :90] = signal[:, :90] = 0
+    found = fit_noise([(observed, signal.astype(np.float32))])
+    np.testing.assert_allclose(found.variance(LEVELS[1:]), true_variance(LEVELS[1:]), rtol=0.06)
+
+
 def test_no_noise_still_gives_a_variance_that_can_be_divided_by() -> None:
     plane = np.full((40, 52), 7.0, np.float32)
     found = fit_noise([(plane, plane)])
