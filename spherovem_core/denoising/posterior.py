@@ -13,13 +13,13 @@ from spherovem_core.denoising.noise import NoiseModel
 from spherovem_core.denoising.prediction import SliceDenoiser
 
 # Width in pixels of the mean that finds slow errors of a prediction, and of the neighbourhoods that tell the size of its slow
-# and of its fast errors. On the phantom, 1.5 to 3.5 for the last differ by 0.2 dB, 2 to 5 for the first by 0.03 dB.
+# and of its fast errors. On the phantom, 1.5 to 3 for the last differ by 0.2 dB, 2 to 5 for the first by 0.03 dB.
 _SLOW = 2.0
 _SLOW_AROUND = 4.0
 _FAST_AROUND = 2.5
 _TRUNCATE = 3.0
-# Relative standard errors of mean squares over those neighbourhoods, for white noise: a square of independent pixels weighs
-# 2 / (4 pi 2.5²), and means over 2 pixels stay alike over as far.
+# Relative standard errors of those mean squares for white noise. A Gaussian of width s averages 4 pi s² independent pixels,
+# each of whose squares varies by twice its own square; local means are alike over their own width.
 _SLOW_ERROR = (2 / (1 + 2 * (_SLOW_AROUND / _SLOW) ** 2)) ** 0.5
 _FAST_ERROR = (2 / (4 * np.pi * _FAST_AROUND**2)) ** 0.5
 # Of such an error this share must be exceeded before a prediction counts as wrong. Half of it takes 0.09 dB of noise on
