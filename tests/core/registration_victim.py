@@ -49,7 +49,8 @@ def register(source: Path, results: Path, begun: Event) -> None:
     pairs = Ledger(results / PAIRS, "digest")
     begun.set()
     with ThreadPoolExecutor(2) as executor:
-        execution = Execution(device="cpu", executor=executor, workers=2)
+        # Jobs for eight workers are short, so that a kill finds some of them done.
+        execution = Execution(device="cpu", executor=executor, workers=8)
         alignment = estimate_alignment(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
         shape = (slices.shape[0], *alignment.crop.shape)
         spec = ArraySpec(REGISTERED, "image", shape, slices.dtype, *slice_shards(shape), slices.spacing_nm)
