@@ -156,6 +156,24 @@ def test_cellpose_sam_learns_in_float32_and_its_weights_load(
     load_network(str(weights), "cells", "cpu")
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_learns_the_same(slices: list[LabelledSlice], tmp_path: Path) -> None:
+    parameters = PARAMETERS.model_copy(update={"epochs": 12})
+    training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
+    scores = []
+    for device in ("cpu", "cuda"):
+        (tmp_path / device).mkdir()
+        network = load_network("phantom-compact", "cells", device)
+        weights, _ = fine_tune(
+            network, training, held_out, parameters, tmp_path / device, lambda losses: None
+        )
+        tuned = load_network(str(weights), "cells", device)
+        scores.append(evaluate_network(tuned, held_out, parameters)[0].figures["f1"])
+    # Rounding differs from the first step on, and with it the course of the training.
+    assert scores[1] == pytest.approx(scores[0], abs=0.1)
+
+
 def test_outlines_show_whose_they_are() -> None:
     truth, found = np.zeros((20, 30), np.uint32), np.zeros((20, 30), np.uint32)
     truth[5:15, 5:15], found[5:15, 5:20] = 1, 1
