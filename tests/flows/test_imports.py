@@ -11,7 +11,16 @@ ASK = (
 )
 
 
-@pytest.mark.parametrize("module", ["flows", "flows.process_acquisition", "deployments.cli"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "flows",
+        "flows.process_acquisition",
+        "flows.finetune_segmentation",
+        "flows.evaluate_segmentation",
+        "deployments.cli",
+    ],
+)
 def test_no_heavy_library_is_imported(module: str) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", ASK.format(module=module)], capture_output=True, text=True, check=True
