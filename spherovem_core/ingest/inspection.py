@@ -13,7 +13,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.slice_file import SliceFile
-from spherovem_core.ingest.stack_metadata import declared_count, hyperstack_problems
+from spherovem_core.ingest.stack_metadata import declared_count, hyperstack_problems, ome_page_order
 from spherovem_core.ingest.vendor_metadata import (
     databar_rows,
     resolution_voxel_size,
@@ -46,7 +46,7 @@ class FileReport:
     databar_rows
         Height of the databar by its metadata.
     indices
-        Slice numbers that the instrument gave its pages; empty where it gave none.
+        Slice numbers that the instrument or OME metadata gave its pages; empty where they follow one another.
     facts
         Compression, byte order and so on, for the history.
     """
@@ -84,7 +84,7 @@ def inspect_file(path: Path, *, trust_resolution_tags: bool = False) -> FileRepo
                 voxel_sizes=voxel_sizes(tif, trust_resolution_tags=trust_resolution_tags),
                 untrusted_pixel=resolution_voxel_size(pages[0]),
                 databar_rows=databar_rows(tif),
-                indices=_indices(pages),
+                indices=ome_page_order(tif, len(pages)) or _indices(pages),
                 facts=_facts(tif, pages[0]),
             )
     except OSError:

@@ -27,7 +27,8 @@ def open_stack(source: Path, parameters: IngestParameters) -> SliceStack:
     Parameters
     ----------
     source
-        A folder of single-page TIFFs, or one multi-page TIFF, OME-TIFF or BigTIFF. Pages are taken in file order.
+        A folder of single-page TIFFs, or one multi-page TIFF, OME-TIFF or BigTIFF. Pages are taken in the order of the file
+        unless OME metadata or a Zeiss instrument number them.
 
     Raises
     ------

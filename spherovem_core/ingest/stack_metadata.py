@@ -44,3 +44,29 @@ def _extents(tif: TiffFile) -> list[int]:
         return [int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT"]
     metadata = (tif.imagej_metadata or {}) if tif.is_imagej else {}
     return [int(metadata.get(name, 1)) for name in ("slices", "channels", "frames")]
+
+
+def ome_page_order(tif: TiffFile, pages: int) -> tuple[int, ...]:
+    """Place in the stack of each page of a file whose OME metadata put them in another order than the file does.
+
+    Returns
+    -------
+    tuple of int
+        Empty where the metadata say nothing, do not cover every page once, or agree with the order of the file.
+    """
+    pixels = ome_pixels(tif)
+    if pixels is None:
+        return ()
+    places: dict[int, int] = {}
+    for entry in pixels.findall("{*}TiffData"):
+        owner = entry.find("{*}UUID")
+        if owner is not None and owner.get("FileName", tif.filename) != tif.filename:
+            continue
+        page = int(entry.get("IFD", 0))
+        # Only one axis is longer than 1, else the file is refused: the first place along all of them is along that one.
+        first = sum(int(entry.get(f"First{axis}", 0)) for axis in "ZCT")
+        count = int(entry.get("PlaneCount", 1 if "IFD" in entry.attrib else pages))
+        places.update({page + k: first + k for k in range(count)})
+    order = tuple(places.get(page, -1) for page in range(pages))
+    whole = len(places) == pages and sorted(order) == list(range(pages))
+    return order if whole and order != tuple(range(pages)) else ()

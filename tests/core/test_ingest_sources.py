@@ -61,6 +61,19 @@ def test_one_file_of_many_pages(tmp_path: Path, name: str, options: dict[str, An
     assert stack.slice_name(2) == f"{name} page 3"
 
 
+def test_pages_in_the_order_that_ome_metadata_give(tmp_path: Path) -> None:
+    """The stack's last slice is the file's first page."""
+    path = tmp_path / "reversed.ome.tif"
+    tifffile.imwrite(path, textured()[::-1], ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as tif:
+        written = tif.ome_metadata
+    whole = '<TiffData IFD="0" PlaneCount="7"/>'
+    assert whole in written
+    entries = "".join(f'<TiffData IFD="{page}" FirstZ="{6 - page}" PlaneCount="1"/>' for page in range(7))
+    tifffile.tiffcomment(path, written.replace(whole, entries).encode())
+    np.testing.assert_array_equal(read_all(open_stack(path, GIVEN)), textured())
+
+
 def test_thumbnail_pages_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     with tifffile.TiffWriter(path) as tif:
