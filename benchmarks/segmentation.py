@@ -123,7 +123,8 @@ def bench_masks(sides: list[int], threads: int) -> None:
 def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dict[str, float]:
     """Masks of a lattice in blocks, in this process."""
     grid = Grid((side,) * 3, SPACING)
-    parameters = PARAMETERS.model_copy(update={"block_voxels": block, **(MERGING if merge else {})})
+    blocks = {"block_voxels": block, "block_halo_voxels": block // 4}
+    parameters = PARAMETERS.model_copy(update={**blocks, **(MERGING if merge else {})})
     masks_from_flows(
         LatticeFlows(64).whole(), parameters, SPACING, LatticeImage(64)[(slice(0, 64),) * 3], threads
     )
@@ -148,13 +149,14 @@ def stitch_apart(side: int, block: int, threads: int, **options: bool) -> dict[s
     return found
 
 
-def bench_stitching(sides: list[int], threads: int, block: int = 128) -> None:
+def bench_stitching(sides: list[int], threads: int, block: int = 128, merge: bool = False) -> None:
     print(
-        f"masks in stitched blocks of {block} with halo {PARAMETERS.block_halo_voxels}, {threads} threads, to disk"
+        f"masks in stitched blocks of {block} with halo {block // 4}, {threads} threads, to disk"
+        f"{', neighbours judged for merging' if merge else ''}"
     )
     row("side", "s", "s/megavoxel", "objects", "expected", "peak GB")
     for side in sides:
-        found = stitch_apart(side, block, threads, split=False, merge=False)
+        found = stitch_apart(side, block, threads, split=False, merge=merge)
         per_megavoxel = found["seconds"] / side**3 * 1e6
         row(side, found["seconds"], per_megavoxel, found["objects"], cells_of(side), found["peak_gb"])
 
@@ -202,7 +204,7 @@ def main() -> None:
     if "merging" in options.parts:
         bench_merging(sides, options.threads)
     if "memory" in options.parts:
-        bench_stitching([MEMORY_SIDE], options.threads, block=256)
+        bench_stitching([MEMORY_SIDE], options.threads, block=256, merge=True)
     if "overlap" in options.parts:
         from _tiles import bench_overlap
 
