@@ -11,6 +11,7 @@ from spherovem_core.registration.pairs import PairResult, prepare_slices, regist
 from spherovem_core.registration.pyramid import Level, join_pyramids
 from spherovem_core.registration.sources import SliceSource
 from spherovem_core.registration.threads import intraop_threads
+from spherovem_core.utils.memory import release_free_memory
 from spherovem_core.utils.torch_device import torch_device
 
 RUN_SLICES = 8
@@ -98,4 +99,6 @@ def _run_job(job: Job, parameters: RegistrationParameters, device: str) -> list[
                 repeated = [level.repeated(len(batch)) for level in prepared[fixed]]
                 results = register_prepared(repeated, partners, parameters)
                 records += [result.to_record() for result in results]
+    prepared.clear()
+    release_free_memory()
     return records
