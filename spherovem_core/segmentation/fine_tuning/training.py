@@ -106,6 +106,8 @@ def fine_tune(
             min_train_masks=1,
             save_path=folder,
             save_every=parameters.epochs + 1,
+            # The name goes into the file: a time in it would give equal weights another digest.
+            model_name="weights",
         )
     network.eval()
     if not np.isfinite(losses).all():
