@@ -57,6 +57,7 @@ ROWS = (
     ("nuclei: recall", "nuclei_recall", ""),
     ("nuclei: F1 at IoU 0.5", "nuclei_f1", ""),
     ("nuclei: median volume error", "nuclei_volume_error_median", "%"),
+    ("nuclei in the right cell", "nucleus_cell_right", "%"),
     ("nanoparticles, true and measured", ("nanoparticles_count_true", "nanoparticles_count_measured"), ""),
     ("nanoparticles: Dice", "nanoparticles_dice", ""),
     ("particles with the right parent cell", "parent_cell_right", "%"),

@@ -28,8 +28,8 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         ``_volume_error_median`` (relative, of the matched ones); ``nanoparticles_dice``,
         ``nanoparticles_count_true`` and ``…_measured``; ``parent_cell_right``: the share, among particles that overlap
         a true one, of those whose parent is the cell (or none) that the true particle is in, where a measured cell
-        stands for the true cell it overlaps most; ``distance_error_median_um``: median difference of the mean distance
-        to the nucleus where both have one.
+        stands for the true cell it overlaps most; ``nucleus_cell_right``: the same for nuclei;
+        ``distance_error_median_um``: median difference of the mean distance to the nucleus where both have one.
         NaN where there is nothing to compare.
     """
     maps = registered_to_ideal(measured, truth.transforms)
@@ -44,7 +44,7 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         **_objects("cells", truth.cells, truth.cell_volumes_um3, cells, maps, measured, truth),
         **_objects("nuclei", truth.nuclei, truth.nucleus_volumes_um3, nuclei, maps, measured, truth),
         **_particles(measured.nanoparticles.labels, particles),
-        **_relations(truth, measured, cells, particles),
+        **_relations(truth, measured, cells, nuclei, particles),
     }
 
 
@@ -91,8 +91,23 @@ def _particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> dict[st
     }
 
 
+def _nuclei_in_their_cell(
+    truth: Phantom, measured: Measured, true_cell: "pd.Series[int]", nuclei: NDArray[np.uint32]
+) -> float:
+    true_nucleus = best_partner(count_overlaps(measured.nuclei.labels, nuclei))
+    table = measured.tables["nuclei"].set_index("label")
+    table = table[table.index.isin(true_nucleus.index)]
+    stands_for = table["parent_cell"].map(true_cell).where(table["parent_cell"] > 0, 0)
+    wanted = truth.nucleus_parents[true_nucleus[table.index].to_numpy(dtype=np.int64) - 1]
+    return float((stands_for.to_numpy() == wanted).mean()) if len(table) else float("nan")
+
+
 def _relations(
-    truth: Phantom, measured: Measured, cells: NDArray[np.uint32], particles: NDArray[np.uint32]
+    truth: Phantom,
+    measured: Measured,
+    cells: NDArray[np.uint32],
+    nuclei: NDArray[np.uint32],
+    particles: NDArray[np.uint32],
 ) -> dict[str, float]:
     true_cell = best_partner(count_overlaps(measured.cells.labels, cells))
     true_particle = best_partner(count_overlaps(measured.nanoparticles.labels, particles))
@@ -104,6 +119,7 @@ def _relations(
     errors = np.abs(table["distance_to_nucleus_um"].to_numpy(dtype=float) - _true_distances(truth)[partner])
     return {
         "parent_cell_right": float(right.mean()) if len(right) else float("nan"),
+        "nucleus_cell_right": _nuclei_in_their_cell(truth, measured, true_cell, nuclei),
         "distance_error_median_um": _median(errors[np.isfinite(errors)]),
     }
 

@@ -32,7 +32,7 @@ def perfect(phantom: Phantom) -> Measured:
         nanoparticles=LabelImage(phantom.nanoparticles, SPACING, (0, 0, 0)),
         tables={
             "cells": table(volume_um3=phantom.cell_volumes_um3),
-            "nuclei": table(volume_um3=phantom.nucleus_volumes_um3),
+            "nuclei": table(volume_um3=phantom.nucleus_volumes_um3, parent_cell=phantom.nucleus_parents),
             "nanoparticles": table(label=np.arange(1, len(phantom.nanoparticle_parents) + 1), **parents),
         },
         min_diameter_um={"cells": 1.0, "nuclei": 1.0},
@@ -52,7 +52,7 @@ def test_a_run_without_error_has_no_error(phantom: Phantom) -> None:
     figures = compare_with_truth(phantom, perfect(phantom))
     # The residual interpolates the corners of a pixel grid: rounding alone is left.
     assert figures["registration_residual_px"] == pytest.approx(0, abs=1e-6)
-    for name in ("cells_f1", "nuclei_f1", "nanoparticles_dice", "parent_cell_right"):
+    for name in ("cells_f1", "nuclei_f1", "nanoparticles_dice", "parent_cell_right", "nucleus_cell_right"):
         assert figures[name] == 1
     assert figures["cells_volume_error_median"] == pytest.approx(0, abs=1e-12)
     assert figures["nanoparticles_count_true"] == figures["nanoparticles_count_measured"]
@@ -73,7 +73,13 @@ def test_errors_are_counted_as_what_they_are(phantom: Phantom) -> None:
         ),
         tables={**measured.tables, "cells": cells, "nanoparticles": particles},
     )
+    nuclei = measured.tables["nuclei"].copy()
+    elsewhere = int(np.flatnonzero(phantom.nucleus_parents != largest)[0])
+    nuclei.loc[elsewhere, "parent_cell"] = 0
+    worse = replace(worse, tables={**worse.tables, "nuclei": nuclei})
     figures = compare_with_truth(phantom, worse)
+    lost = 1 + (phantom.nucleus_parents == largest).sum()
+    assert figures["nucleus_cell_right"] == pytest.approx(1 - lost / len(nuclei))
     true = figures["cells_count_true"]
     assert figures["cells_precision"] == 1
     assert figures["cells_recall"] == pytest.approx((true - 1) / true)
