@@ -25,9 +25,9 @@ def tuned(noisy: Image, truth: Image) -> Iterator[tuple[str, Image]]:
         ("total variation, weight", _total_variation, [spread * f for f in (0.2, 0.4, 0.6, 0.8, 1.1, 1.5)]),
     ]
     for name, method, strengths in candidates:
-        results = [(psnr(method(noisy, s), truth), s) for s in strengths]
-        strength = max(results)[1]
-        yield f"{name} {strength:.2g}", method(noisy, strength)
+        results = [(strength, method(noisy, strength)) for strength in strengths]
+        strength, best = max(results, key=lambda result: psnr(result[1], truth))
+        yield f"{name} {strength:.2g}", best
 
 
 def _gaussian(stack: Image, sigma: float) -> Image:
