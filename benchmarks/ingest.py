@@ -4,8 +4,8 @@
 
 The plain loop reads each slice and assigns it to a zarr array (zstd level 3 with bitshuffle, chunks of 1024²), with no
 check. Ours opens the acquisition (every file's directory), reads, checks each slice's pixels, writes with the ledger
-and sets the completion marker. The slices are a smooth texture with noise of 18 grey values, of which a byte holds
-7.1 bits. Rounds alternate; each way's best one counts. Peak memory is of a process of its own.
+and sets the completion marker. The slices are a smooth texture with noise, which zstd alone compresses by 1.25 and
+bitshuffle by 1.03. Rounds alternate; each way's best one counts. Peak memory is of a process of its own.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def texture(side: int, dtype: str) -> NDArray[np.generic]:
     """One slice: blobs of about 12 pixels, with noise."""
     rng = np.random.default_rng(0)
     blobs = ndimage.gaussian_filter(rng.standard_normal((side, side), dtype=np.float32), 6)
-    values = 120 + 25 * blobs / blobs.std() + rng.normal(0, 18, (side, side))
+    values = 120 + 16 * blobs / blobs.std() + rng.normal(0, 12, (side, side))
     scale = 1 if dtype == "uint8" else 200
     return np.clip(values * scale, 0, 255 * scale).astype(dtype)
 

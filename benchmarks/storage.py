@@ -58,15 +58,17 @@ def codecs(itemsize: int) -> Iterator[tuple[str, Callable[[Any], bytes], Callabl
             lambda chunk, level=level: imagecodecs.zstd_encode(chunk, level=level),
             imagecodecs.zstd_decode,
         )
-        for shuffle in SHUFFLES[1 if itemsize > 1 else 2 :]:
+        shuffles = SHUFFLES[1 if itemsize > 1 else 2 :]
+        for shuffle, block in itertools.product(shuffles, (None, 256 * 1024)):
             yield (
-                f"blosc zstd {level} {shuffle}",
-                lambda chunk, level=level, shuffle=shuffle: imagecodecs.blosc_encode(
+                f"blosc zstd {level} {shuffle} {'own block' if block is None else '256 KiB'}",
+                lambda chunk, level=level, shuffle=shuffle, block=block: imagecodecs.blosc_encode(
                     chunk,
                     level=level,
                     compressor="zstd",
                     shuffle=shuffle,
                     typesize=chunk.dtype.itemsize,
+                    blocksize=block,
                     numthreads=1,
                 ),
                 imagecodecs.blosc_decode,
@@ -83,7 +85,7 @@ def compare_codecs() -> None:
             read = shortest(lambda decode=decode, encoded=encoded: [decode(content) for content in encoded])
             ratio = size / sum(map(len, encoded))
             print(
-                f"  {codec:24s} ratio {ratio:7.3f}   compress {size / write / 1e6:6.0f} MB/s   "
+                f"  {codec:34s} ratio {ratio:7.3f}   compress {size / write / 1e6:6.0f} MB/s   "
                 f"expand {size / read / 1e6:6.0f} MB/s",
                 flush=True,
             )
