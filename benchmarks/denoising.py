@@ -42,7 +42,6 @@ from spherovem_core.utils.torch_device import torch_threads
 
 # As the demo trains.
 QUICK = DenoiseParameters(
-    algorithm="n2v",
     training_slices=32,
     validation_slices=4,
     patches_per_slice=16,
@@ -51,7 +50,7 @@ QUICK = DenoiseParameters(
     network_channels=16,
     learning_rate=2e-3,
 )
-BRIEF = DenoiseParameters(algorithm="n2v", training_slices=16, patches_per_slice=16, epochs=2, batch_size=8)
+BRIEF = DenoiseParameters(training_slices=16, patches_per_slice=16, epochs=2, batch_size=8)
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila" / "slices"
 JUDGED = slice(5, 64, 20)
 

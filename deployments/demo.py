@@ -29,8 +29,6 @@ DEMO_PHANTOM = PhantomParameters(shape=(64, 512, 512), spacing_nm=(120.0, 40.0, 
 
 DEMO_OVERRIDES: dict[str, Any] = {
     "denoising": {
-        # The phantom's noise is independent from pixel to pixel.
-        "algorithm": "n2v",
         "training_slices": 32,
         "validation_slices": 4,
         "patches_per_slice": 16,

@@ -60,9 +60,9 @@ class DenoiseParameters(StageParameters):
     """Self-supervised denoising with Noise2Void."""
 
     algorithm: Literal["n2v", "n2v2", "structn2v"] = Field(
-        default="n2v2",
-        description="Noise2Void, its variant N2V2 without checkerboard artefacts, or structN2V against noise that is "
-        "correlated along scan lines. Where the noise of neighbouring pixels is independent, n2v keeps more detail.",
+        default="n2v",
+        description="Noise2Void, its variant N2V2, which makes no checkerboard patterns but keeps less detail, or "
+        "structN2V against noise that is correlated along scan lines.",
     )
     model: str | None = Field(
         default=None,

@@ -21,7 +21,6 @@ CPU = Execution(device="cpu")
 CLEAN = smooth_stack((12, 64, 72))
 NOISY = add_noise(CLEAN)
 TINY = DenoiseParameters(
-    algorithm="n2v",
     patch_size=16,
     patches_per_slice=4,
     batch_size=16,
