@@ -376,6 +376,13 @@ class NanoparticleParameters(StageParameters):
         le=1000.0,
         description="Gaussian smoothing of the evidence before the threshold.",
     )
+    evidence_spacing_nm: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1000.0,
+        description="Evidence is averaged over boxes of about this side before the threshold, at most half a "
+        "particle's diameter; 0 takes each voxel.",
+    )
     posterior_threshold: float = Field(
         default=0.5,
         ge=0.01,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.balls import ball_extent, close, dilate
+from spherovem_core.nanoparticles.coarsening import box_shape, threshold_boxes
 from spherovem_core.nanoparticles.smoothing import smooth
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -31,13 +32,14 @@ def threshold_evidence(parameters: NanoparticleParameters) -> float:
 def mask_halo(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> Halo:
     """How far the mask of a voxel depends on others."""
     smoothing = _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE)
+    boxes = [n - 1 for n in box_shape(parameters.evidence_spacing_nm, spacing_nm)]
     edge = ball_extent(_edge_reach(spacing_nm, parameters), spacing_nm)
     around = _radii(parameters.surroundings_nm, spacing_nm, _SURROUNDINGS_TRUNCATE)
     closing = ball_extent(2 * parameters.closing_nm, spacing_nm)
     redrawn = (
         (0, 0, 0) if parameters.edge_reach_nm == 0 else (edge[0], edge[1] + around[1], edge[2] + around[2])
     )
-    reach = [sum(parts) for parts in zip(smoothing, redrawn, closing, strict=True)]
+    reach = [sum(parts) for parts in zip(smoothing, boxes, redrawn, closing, strict=True)]
     # One more, since a ball of two radii can reach one voxel further than two balls of one.
     spare = 1 if parameters.closing_nm > 0 else 0
     return Halo(reach[0] + spare, max(reach[1:]) + spare)
@@ -48,15 +50,17 @@ def particle_mask(
     contrast: NDArray[np.float32] | None,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
+    origin: tuple[int, int, int] = (0, 0, 0),
 ) -> NDArray[np.bool_]:
     """Decide which voxels are nanoparticle.
 
-    The evidence is smoothed by a Gaussian and thresholded: neighbours vote, so that noise is not taken for
-    particles. Votes shrink the outline and round it off, and a voxel's own posterior, which is against the
-    background of the whole stack, places it where the brightest tissue ends rather than half-way up the edge.
-    So the outline is drawn anew: within `edge_reach_nm` (a pixel at least) of what was found, a voxel belongs if
-    its contrast is above the share `edge_share` between its surroundings (the mean of what was not found, by a Gaussian
-    of `surroundings_nm` in the plane) and the particles' mean. Last, gaps are closed by a ball.
+    The evidence is smoothed by a Gaussian, averaged over boxes of about `evidence_spacing_nm` where that is coarser than
+    the voxels, and thresholded: neighbours vote, so that noise is not taken for particles. Votes shrink the outline and
+    round it off, and a voxel's own posterior, which is against the background of the whole stack, places it where the
+    brightest tissue ends rather than half-way up the edge. So the outline is drawn anew: within `edge_reach_nm` (a
+    pixel at least) of what was found, a voxel belongs if its contrast is above the share `edge_share` between its
+    surroundings (the mean of what was not found, by a Gaussian of `surroundings_nm` in the plane) and the particles'
+    mean. Last, gaps are closed by a ball.
 
     Parameters
     ----------
@@ -66,6 +70,8 @@ def particle_mask(
         Intensity between the background's mean, 0, and the nanoparticles', 1. Without it, no outline is redrawn.
     spacing_nm, parameters
         Voxel size (dz, dy, dx), and what to do.
+    origin
+        Of the block in the volume, to which the boxes are aligned.
 
     Returns
     -------
@@ -74,7 +80,11 @@ def particle_mask(
     """
     sigma = [parameters.smoothing_nm / step for step in spacing_nm]
     evidence = smooth(evidence, sigma, _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE))
-    mask = evidence > np.float32(threshold_evidence(parameters))
+    box = box_shape(parameters.evidence_spacing_nm, spacing_nm)
+    if max(box) > 1:
+        mask = threshold_boxes(evidence, box, threshold_evidence(parameters), origin)
+    else:
+        mask = evidence > np.float32(threshold_evidence(parameters))
     if contrast is not None and parameters.edge_reach_nm > 0 and mask.any():
         mask = _redraw(mask, contrast, spacing_nm, parameters)
     return (

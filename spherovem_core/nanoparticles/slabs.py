@@ -76,7 +76,7 @@ def label_slab(
 ) -> NDArray[np.uint32]:
     """Label the components of a slab's core, each slab from 1."""
     halo = mask_halo(spacing_nm, parameters)
-    mask = slab_mask(planes, block.inner[0], halo, spacing_nm, parameters, execution)
+    mask = slab_mask(planes, block, halo, spacing_nm, parameters, execution)
     if not mask.any():
         return mask.astype(np.uint32)
     return np.asarray(

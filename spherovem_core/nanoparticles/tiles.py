@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import map_blocks
+from spherovem_core.blocks import Block, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.delineation import Halo, particle_mask, threshold_evidence
 from spherovem_core.nanoparticles.lookup import SliceTable, evidence_table, look_up, slice_table
@@ -16,7 +16,7 @@ from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
 # Side of the columns, and of the squares in which they look for voxels above the threshold.
-_TILE = 256
+TILE = 256
 _SQUARE = 16
 
 
@@ -41,11 +41,12 @@ class Plane(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A piece of a slab with its halo: where it lies, and its voxels' evidence and contrast tables."""
+    """A piece of a slab with its halo: where it lies in the slab and with its halo in the volume, its images and tables."""
 
     rows: slice
     columns: slice
     inner: tuple[slice, slice, slice]
+    origin: tuple[int, int, int]
     images: list[NDArray[Any]]
     tables: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -75,19 +76,20 @@ def read_plane(image: NDArray[Any], z: int, mixture: Mixture, parameters: Nanopa
 
 def slab_mask(
     planes: Sequence[Plane],
-    core: slice,
+    block: Block,
     halo: Halo,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
     execution: Execution,
 ) -> NDArray[np.uint8]:
-    """Mask of the slices `core` out of a slab's slices, those before and after being its halo.
+    """Mask of the slices of a slab's core, given those of its outer region.
 
     A smoothed value above a threshold needs a value above it within the halo: columns without any are left out, and the
     result is the same.
     """
+    core = block.inner[0]
     mask = np.zeros((core.stop - core.start, *planes[0].image.shape), np.uint8)
-    columns = list(_hot_columns(planes, core, halo))
+    columns = list(_hot_columns(planes, block, halo))
     results = map_blocks(
         _column_mask, columns, spacing_nm, parameters,
         executor=execution.executor, ahead=4 * max(1, execution.workers),
@@ -103,15 +105,15 @@ def _column_mask(
     pairs = list(zip(column.images, column.tables, strict=True))
     evidence = np.stack([look_up(image, table) for image, (table, _) in pairs])
     contrast = np.stack([look_up(image, table) for image, (_, table) in pairs])
-    return particle_mask(evidence, contrast, spacing_nm, parameters)[column.inner]
+    return particle_mask(evidence, contrast, spacing_nm, parameters, column.origin)[column.inner]
 
 
-def _hot_columns(planes: Sequence[Plane], core: slice, halo: Halo) -> Iterator[Column]:
+def _hot_columns(planes: Sequence[Plane], block: Block, halo: Halo) -> Iterator[Column]:
     height, width = planes[0].image.shape
     hot = np.logical_or.reduce([plane.hot for plane in planes])
-    for y in range(0, height, _TILE):
-        for x in range(0, width, _TILE):
-            rows, columns = slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width))
+    for y in range(0, height, TILE):
+        for x in range(0, width, TILE):
+            rows, columns = slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width))
             around = tuple(
                 slice(max(0, s.start - halo.yx), min(n, s.stop + halo.yx))
                 for s, n in ((rows, height), (columns, width))
@@ -125,7 +127,8 @@ def _hot_columns(planes: Sequence[Plane], core: slice, halo: Halo) -> Iterator[C
             yield Column(
                 rows,
                 columns,
-                (core, inner[0], inner[1]),
+                (block.inner[0], inner[0], inner[1]),
+                (block.outer[0].start, around[0].start, around[1].start),
                 [plane.image[around] for plane in planes],
                 [(plane.evidence, plane.table.contrast) for plane in planes],
             )

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from nanoparticle_scenes import SPACING_NM, Scene, dice, make_scene
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from spherovem_core.blocks import Block, MemorySink, slab_grid
 from spherovem_core.errors import DeadlineError, ShapeMismatchError
@@ -25,6 +25,7 @@ from spherovem_core.nanoparticles import (
     segment_particles,
 )
 from spherovem_core.nanoparticles.balls import ball_offsets, close, dilate
+from spherovem_core.nanoparticles.coarsening import threshold_boxes
 from spherovem_core.nanoparticles.components import VoxelsOfSlice, touching_pairs, voxels_of
 from spherovem_core.nanoparticles.lookup import evidence_table
 from spherovem_core.nanoparticles.splitting import split_component
@@ -32,6 +33,8 @@ from spherovem_core.parameters import NanoparticleParameters
 
 PARAMETERS = NanoparticleParameters()
 SPLIT = NanoparticleParameters(split_touching=True, closing_nm=60.0, min_volume_nm3=1e5)
+# Boxes of 2 x 7 x 7 voxels, which divide neither slabs nor columns.
+COARSE = NanoparticleParameters(evidence_spacing_nm=75.0, smoothing_nm=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,9 @@ def test_a_stack_without_particles_has_no_label() -> None:
     assert all(not sink.array.any() for sink in sinks)
 
 
-@pytest.mark.parametrize("parameters", [PARAMETERS, SPLIT], ids=["plain", "split and closed"])
+@pytest.mark.parametrize(
+    "parameters", [PARAMETERS, SPLIT, COARSE], ids=["plain", "split and closed", "coarser evidence"]
+)
 @pytest.mark.parametrize(
     ("depth", "label_block"), [(1, (5, 64, 50)), (7, (24, 120, 130)), (64, (10, 33, 130))]
 )
@@ -218,6 +223,32 @@ def test_closing_fills_a_gap_and_smoothing_drops_a_speck() -> None:
     labels = label_particles(chance, SPACING_NM, smoothing)
     assert labels[2, 5, 5] == 0
     assert labels.max() == 2
+
+
+def test_coarser_evidence_is_the_mean_of_boxes_in_nm() -> None:
+    random = np.random.default_rng(0)
+    chance = 1 / (1 + np.exp(-random.normal(0, 1.5, (5, 33, 26))))
+    parameters = NanoparticleParameters(
+        smoothing_nm=0.0, min_volume_nm3=0.0, evidence_spacing_nm=95.0, posterior_threshold=0.55
+    )
+    # 95 nm are closest to two slices of 50 nm and to ten voxels of 10 nm (nine and a half rounds to even).
+    evidence = evidence_table(chance).astype(np.float64)
+    expected = np.zeros(chance.shape, bool)
+    for z in range(0, 5, 2):
+        for y in range(0, 33, 10):
+            for x in range(0, 26, 10):
+                box = (slice(z, z + 2), slice(y, y + 10), slice(x, x + 10))
+                expected[box] = evidence[box].mean() > np.log(0.55 / 0.45)
+    np.testing.assert_array_equal(label_particles(chance, SPACING_NM, parameters) > 0, expected)
+    assert 0 < expected.mean() < 1
+
+
+def test_means_of_boxes_outvote_noise_as_the_square_root_of_their_voxels() -> None:
+    evidence = np.random.default_rng(0).normal(0.3, 1.0, (40, 120, 120)).astype(np.float32)
+    for box in ((1, 2, 2), (2, 3, 4)):
+        marked = threshold_boxes(evidence, box, 0.0)[:: box[0], :: box[1], :: box[2]]
+        # The mean of n independent normal values is above 0 with the probability of 0.3 sqrt(n); 2e4 boxes or more.
+        assert marked.mean() == pytest.approx(stats.norm.cdf(0.3 * np.prod(box) ** 0.5), abs=0.01)
 
 
 def test_minimum_volume_is_in_nm3_and_threshold_is_of_the_posterior() -> None:
