@@ -1,10 +1,15 @@
 """Small synthetic stacks with nanoparticles, fast to make and independent of the phantom."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from spherovem_core.blocks import slab_grid
+from spherovem_core.store import ArraySpec, ArrayWriter, Layout, slice_shards
+from spherovem_core.store.layout import REGISTERED
 
 SPACING_NM = (50.0, 10.0, 10.0)
 
@@ -58,3 +63,12 @@ def _smooth(
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+def store_image(folder: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image as the registration leaves it."""
+    spec = ArraySpec(REGISTERED, "image", image.shape, image.dtype, *slice_shards(image.shape), SPACING_NM)
+    writer = ArrayWriter(Layout(folder), spec, "source")
+    for block in slab_grid(image.shape, 1):
+        writer.write(block, image[block.core])
+    writer.commit()
