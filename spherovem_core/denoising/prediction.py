@@ -17,8 +17,9 @@ from spherovem_core.utils.torch_device import torch_threads
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-# Pixels of a tile with its halo: larger maps leave the cache. With 32 channels, float32 and 1 MB of L2 a pixel took
-# 1.9 µs in 320 x 320, 1.85 in 284 x 512, 2.2 in 540 x 540.
+# Bytes of a tile's largest map, since larger ones leave the cache, and pixels of a tile, so that threads share a slice. With 32
+# channels a slice of 1024² took 2.5 s of processor in tiles of 312² and 2.9 in 312 x 540 in float32, 1.35 and 1.2 in bfloat16.
+_MAP_BYTES = 13 << 20
 _TILE_PIXELS = 190_000
 
 # Share of a GPU's free memory that a batch may take.
@@ -51,6 +52,7 @@ class SliceDenoiser:
         self.halo = receptive_radius(model.depth, blur_pooling=model.algorithm.endswith("n2v2"))
         self.tile = _round_up(tile, 2**model.depth)
         self.precision = native_precision(model.device) if precision == "auto" else precision
+        self._bytes = 2 if self.precision == "bfloat16" else 4
         self._network = _in_precision(model.network, self.precision)
         self.workers = workers
 
@@ -69,7 +71,8 @@ class SliceDenoiser:
     def _tile_core(self, height: int, width: int) -> tuple[int, int]:
         if self.tile:
             return self.tile, self.tile
-        return tile_shape(height, width, self.halo, 2**self.model.depth)
+        most = min(_TILE_PIXELS, _MAP_BYTES // (self._bytes * self.model.channels))
+        return tile_shape(height, width, self.halo, 2**self.model.depth, most)
 
     def _denoise_on_cpu(
         self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
@@ -136,9 +139,8 @@ class SliceDenoiser:
         """Tiles that a GPU takes at once."""
         import torch
 
-        width = 2 if self.precision == "bfloat16" else 4
         # About eight feature maps of the first level's size are alive at once.
-        needed = 8 * width * self.model.channels * int(np.prod(shape))
+        needed = 8 * self._bytes * self.model.channels * int(np.prod(shape))
         free, _ = torch.cuda.mem_get_info(self.model.device)
         return max(1, int(_GPU_SHARE * free / needed))
 
@@ -157,7 +159,7 @@ def receptive_radius(depth: int, blur_pooling: bool = False) -> int:
 
 
 @cache
-def tile_shape(height: int, width: int, halo: int, step: int) -> tuple[int, int]:
+def tile_shape(height: int, width: int, halo: int, step: int, most: int) -> tuple[int, int]:
     """Core of the tiles that cover a slice with the fewest pixels computed twice, of those that suit a cache.
 
     Parameters
@@ -168,8 +170,10 @@ def tile_shape(height: int, width: int, halo: int, step: int) -> tuple[int, int]
         Pixels that a tile reads beyond its core.
     step
         Sides are a multiple of it.
+    most
+        Pixels of a tile with its halo, unless the halo needs more.
     """
-    most = max(_TILE_PIXELS, (4 * halo) ** 2)
+    most = max(most, (4 * halo) ** 2)
     found = []
     for rows in _even_parts(height, step):
         for columns in _even_parts(width, step):
