@@ -134,6 +134,7 @@ def test_parameters_that_do_not_suit(slices: list[LabelledSlice], tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_cellpose_sam_learns_in_float32_and_its_weights_load(
     slices: list[LabelledSlice], tmp_path: Path
 ) -> None:
