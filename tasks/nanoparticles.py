@@ -18,7 +18,7 @@ from tasks.stage import StageRun, run_stage
 PARTICLES = stage_table_path("nanoparticles")
 MIXTURE = "models/mixture.json"
 STAGE = Stage(
-    "segment_nanoparticles", 1, (array_path(NANOPARTICLES), array_path(POSTERIOR), PARTICLES, MIXTURE)
+    "segment_nanoparticles", 2, (array_path(NANOPARTICLES), array_path(POSTERIOR), PARTICLES, MIXTURE)
 )
 
 

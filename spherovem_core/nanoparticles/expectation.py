@@ -87,11 +87,13 @@ def maximise(
     prior_counts: NDArray[np.float64],
     max_iterations: int,
     tolerance: float,
+    clipped: NDArray[np.float64] | None = None,
 ) -> Estimate:
     """Fit the nanoparticles' mean, spread and share, and the shares of their edges.
 
-    Binned and censored data are treated exactly (moments of the normal distribution within each bin), so that
-    the objective cannot fall (Dempster, Laird and Rubin 1977; McLachlan and Jones 1988 for binned data).
+    Binned and censored data are treated exactly (moments of the normal distribution within each bin; clipped voxels
+    spread over the bins they may be in, as the current fit has them), so that the objective cannot fall (Dempster, Laird and
+    Rubin 1977; McLachlan and Jones 1988 for binned data).
 
     Parameters
     ----------
@@ -103,19 +105,24 @@ def maximise(
         Voxels of outer edge, inner edge and whole that are believed beforehand (a Dirichlet prior of the mix).
     max_iterations, tolerance
         The end: so many iterations, or a gain of the objective below the tolerance.
+    clipped : (bins,) ndarray, optional
+        Voxels of which no more is known than that they lie in a bin or above it.
     """
-    components, total = start, float(counts.sum())
+    clipped = np.zeros_like(counts) if clipped is None else clipped
+    components, total = start, float(counts.sum() + clipped.sum())
+
+    def density() -> NDArray[np.float64]:
+        return np.asarray(share * components.foreground + (1 - share) * components.background)
 
     def objective() -> float:
-        density = share * components.foreground + (1 - share) * components.background
         prior = prior_counts @ np.log(np.maximum(components.mix, 1e-300))
-        return float(counts @ np.log(density) + prior) / total
+        return (log_likelihood(counts, clipped, density()) + float(prior)) / total
 
     path = [objective()]
     converged = False
     while not converged and len(path) <= max_iterations:
         chance = responsibility(components.background, components.foreground, np.array([share]))[0]
-        weighted = counts * chance
+        weighted = (counts + spread_clipped(clipped, density())) * chance
         share = float(weighted.sum()) / total
         components = components.updated(weighted, prior_counts)
         path.append(objective())
@@ -123,10 +130,32 @@ def maximise(
     return Estimate(components, share, path, converged)
 
 
+def survival(density: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of each bin and all above it."""
+    return np.asarray(np.cumsum(density[::-1])[::-1])
+
+
+def log_likelihood(
+    counts: NDArray[np.float64], clipped: NDArray[np.float64], density: NDArray[np.float64]
+) -> float:
+    """Log-likelihood of voxels in their bins, and of clipped ones in theirs or above; all (bins,)."""
+    return float(counts @ np.log(density) + clipped @ np.log(survival(density)))
+
+
+def spread_clipped(clipped: NDArray[np.float64], density: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected voxels (bins,) of each bin, of those known to be in a bin or above it."""
+    return np.asarray(density * np.cumsum(clipped / survival(density)))
+
+
+def with_clipped(density: NDArray[np.float64], limits: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probabilities (Z, bins + 1) of the bins and, in the last column, of all from each slice's limit on."""
+    return np.column_stack([np.broadcast_to(density, (len(limits), len(density))), survival(density)[limits]])
+
+
 def responsibility(
     background: NDArray[np.float64], foreground: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Probability (Z, bins) that a voxel of a slice and a bin is not background."""
+    """Probability (Z, bins) that a voxel of a slice and a bin is not background; distributions are (bins,) or (Z, bins)."""
     ahead = shares[:, None] * foreground
     return np.asarray(ahead / (ahead + (1 - shares[:, None]) * background))
 
@@ -149,8 +178,8 @@ def estimate_shares(
     Parameters
     ----------
     counts : (Z, bins) ndarray
-    background, foreground : (bins,) ndarray
-        Probabilities.
+    background, foreground : (bins,) or (Z, bins) ndarray
+        Probabilities, of all slices or of each.
     prior_share, prior_strength
         p and n.
     max_iterations, tolerance

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import MixtureError, ShapeMismatchError
 from spherovem_core.nanoparticles.binning import Binning
-from spherovem_core.nanoparticles.expectation import Components, Estimate, maximise
+from spherovem_core.nanoparticles.expectation import Components, Estimate, log_likelihood, maximise
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.outcome import (
     ScaledHistograms,
@@ -87,12 +87,13 @@ def fit_mixture(
     _check(histograms, background_histogram, binning)
     scaled = to_stack_scale(histograms, background_histogram, binning, variances)
     counts = scaled.tail_counts.sum(axis=0)
-    start = _start(counts, scaled)
+    clipped = scaled.tail_clipped
+    start = _start(counts + clipped, scaled)
     if start is None:
         reason = "nothing bright stands out from the background's tail"
         return without_particles(scaled, parameters, reason)
-    estimate = _fit_stack(counts, start, scaled, parameters)
-    separation = _separation(counts, scaled.tail_background, estimate)
+    estimate = _fit_stack(counts, clipped, start, scaled, parameters)
+    separation = _separation(counts, clipped, scaled.tail_background, estimate)
     if separation <= 0:
         reason = f"two components do not beat one (BIC gain {separation:.1f})"
         return without_particles(scaled, parameters, reason)
@@ -145,6 +146,7 @@ def _tail_edges(scaled: ScaledHistograms, mean: float, sd: float) -> NDArray[np.
 
 def _fit_stack(
     counts: NDArray[np.float64],
+    clipped: NDArray[np.float64],
     start: Components,
     scaled: ScaledHistograms,
     parameters: NanoparticleParameters,
@@ -152,20 +154,25 @@ def _fit_stack(
     """Fit, draw the edges anew from the fit, and fit again."""
     components, share = start, 0.5
     for _ in range(_EDGE_ROUNDS):
-        prior_counts = _PRIOR_WEIGHT * share * counts.sum() * _PRIOR_MIX
+        prior_counts = _PRIOR_WEIGHT * share * (counts + clipped).sum() * _PRIOR_MIX
         estimate = maximise(
-            counts, components, share, prior_counts, parameters.max_iterations, parameters.tolerance
+            counts, components, share, prior_counts, parameters.max_iterations, parameters.tolerance, clipped
         )
         share, fitted = estimate.share, estimate.components
         components = replace(fitted, edges=_tail_edges(scaled, fitted.mean, fitted.sd))
     return estimate
 
 
-def _separation(counts: NDArray[np.float64], background: NDArray[np.float64], estimate: Estimate) -> float:
+def _separation(
+    counts: NDArray[np.float64],
+    clipped: NDArray[np.float64],
+    background: NDArray[np.float64],
+    estimate: Estimate,
+) -> float:
     """Gain in log-likelihood of two components over one, less half the BIC penalty of the free parameters."""
     two = estimate.share * estimate.components.foreground + (1 - estimate.share) * background
-    gain = float(counts @ (np.log(two) - np.log(background)))
-    return gain - 0.5 * _FREE_PARAMETERS * float(np.log(counts.sum()))
+    gain = log_likelihood(counts, clipped, two) - log_likelihood(counts, clipped, background)
+    return gain - 0.5 * _FREE_PARAMETERS * float(np.log((counts + clipped).sum()))
 
 
 def _check_collapse(estimate: Estimate, scaled: ScaledHistograms) -> None:

@@ -34,8 +34,9 @@ def slice_table(mixture: Mixture, z: int) -> SliceTable:
 
     The posterior is w f / (w f + w r e + q (1 - w - w r) b), with the slice's weight w and, at the intensity in the
     stack's scale, the distributions f of nanoparticles, e of their outer edge (r voxels for each of theirs), and b of
-    the background (q times its share in the bright tail). It is made to rise where the tails of the fit would have it
-    fall.
+    the background (q times its share in the bright tail). The last intensity stands for all that is clipped to it, and
+    has what the distributions have from there on. The posterior is made to rise where the tails of the fit would have
+    it fall.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def slice_table(mixture: Mixture, z: int) -> SliceTable:
 
 def _posterior(mixture: Mixture, weight: float, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
     background, particles, edge = (
-        np.exp(np.interp(scaled, mixture.levels, np.log(np.maximum(pmf, 1e-30))))
+        _probabilities(pmf, scaled, mixture.levels)
         for pmf in (mixture.background, mixture.particles, mixture.edge)
     )
     on_edge = weight * mixture.edge_ratio
@@ -71,6 +72,19 @@ def _posterior(mixture: Mixture, weight: float, scaled: NDArray[np.float64]) -> 
     # Darker than the mean background, both tails are at their floor, and their ratio means nothing.
     chance = np.where(scaled < mixture.background_mean, 0.0, ahead / (ahead + other))
     return np.maximum.accumulate(chance)
+
+
+def _probabilities(
+    pmf: NDArray[np.float64], scaled: NDArray[np.float64], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Probability of each intensity of a slice, given in the stack's scale, up to one factor; of the last, all above too."""
+    out = np.exp(np.interp(scaled, levels, np.log(np.maximum(pmf, 1e-30))))
+    bin_width = float(levels[1] - levels[0])
+    # The last intensity begins half-way to the one before; a bin's probability is spread evenly over it.
+    start = (scaled[-1] + scaled[-2]) / 2
+    below = np.interp(start, levels + bin_width / 2, np.cumsum(pmf), left=0.0)
+    out[-1] = max(float(pmf.sum() - below), 1e-30) * bin_width / (scaled[-1] - scaled[-2])
+    return np.asarray(out)
 
 
 def evidence_table(posterior: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spherovem_core.nanoparticles.binning import Binning
 from spherovem_core.nanoparticles.distributions import background_pmf, edge_pmfs, normal_pmf
 from spherovem_core.nanoparticles.drift import map_histograms, match_slices
-from spherovem_core.nanoparticles.expectation import Estimate, estimate_shares
+from spherovem_core.nanoparticles.expectation import Estimate, estimate_shares, with_clipped
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -28,7 +28,11 @@ class ScaledHistograms:
     maps : (Z, 2) ndarray
         Gain and offset of each slice in bins.
     undecided : (Z, bins) ndarray
-        Voxels that may be nanoparticle.
+        Voxels that may be nanoparticle, but for the clipped ones.
+    clipped : (Z,) ndarray
+        Those of the last bin of the slices' binning: known to be at least so bright, and no more.
+    limits : (Z,) ndarray of int
+        Bin in the stack's scale from which on they lie.
     background : (bins,) ndarray
         Probabilities of the background.
     totals : (Z,) ndarray
@@ -39,6 +43,8 @@ class ScaledHistograms:
     maps: NDArray[np.float64]
     first: int
     undecided: NDArray[np.float64]
+    clipped: NDArray[np.float64]
+    limits: NDArray[np.int64]
     background: NDArray[np.float64]
     totals: NDArray[np.float64]
 
@@ -54,8 +60,23 @@ class ScaledHistograms:
 
     @property
     def tail_counts(self) -> NDArray[np.float64]:
-        """Undecided voxels (Z, tail bins) of the tail."""
+        """Undecided voxels (Z, tail bins) of the tail, but for the clipped ones."""
         return self.undecided[:, self.tail_start :]
+
+    @property
+    def tail_totals(self) -> NDArray[np.float64]:
+        """Undecided voxels (Z,) of the tail with the clipped ones."""
+        return np.asarray(self.tail_counts.sum(axis=1) + self.clipped)
+
+    @property
+    def tail_limits(self) -> NDArray[np.int64]:
+        """Bins (Z,) of the tail from which on a slice is clipped."""
+        return np.maximum(self.limits - self.tail_start, 0)
+
+    @property
+    def tail_clipped(self) -> NDArray[np.float64]:
+        """Clipped voxels (tail bins,) of all slices at their limits."""
+        return np.bincount(self.tail_limits, self.clipped, self.tail_counts.shape[1])
 
     @property
     def tail_background(self) -> NDArray[np.float64]:
@@ -95,19 +116,26 @@ def to_stack_scale(
     by_slice = background.ndim == 2
     known = background if by_slice else np.zeros_like(histograms)
     maps = match_slices(background if by_slice else histograms, variances)
-    # What most slices show no longer, because it is clipped, shares the first or the last bin.
+    # What most slices show no longer, because it is clipped, shares the first bin. Above, the range is that of the
+    # slice that shows most: each one's clipped voxels are kept apart, with its own limit.
     low = np.quantile(maps @ np.array([-0.5, 1.0]), 0.98)
-    high = np.quantile(maps @ np.array([binning.count - 0.5, 1.0]), 0.02)
+    high = np.max(maps @ np.array([binning.count - 0.5, 1.0]))
     first, count = int(np.floor(low + 0.5)), max(2, int(np.ceil(high - low)))
     if by_slice:
         pooled = map_histograms(known, maps, first, count).sum(axis=0)
     else:
         pooled = map_histograms(background[None], np.array([[1.0, 0.0]]), first, count)[0]
+    undecided = histograms.astype(np.int64) - known
+    clipped = undecided[:, -1].astype(np.float64)
+    undecided[:, -1] = 0
+    limits = np.rint(maps @ np.array([binning.count - 1.5, 1.0]) + 0.5 - first).astype(np.int64)
     return ScaledHistograms(
         binning,
         maps,
         first,
-        map_histograms(histograms.astype(np.int64) - known, maps, first, count),
+        map_histograms(undecided, maps, first, count),
+        clipped,
+        np.clip(limits, 0, count - 1),
         background_pmf(pooled),
         histograms.sum(axis=1, dtype=np.float64),
     )
@@ -144,7 +172,11 @@ def with_particles(
     """The mixture of a stack with nanoparticles, unless they overlap the background too much."""
     fitted = estimate.components
     shares = estimate_shares(
-        scaled.tail_counts, fitted.background, fitted.foreground, estimate.share, parameters.prior_strength
+        np.column_stack([scaled.tail_counts, scaled.clipped]),
+        with_clipped(fitted.background, scaled.tail_limits),
+        with_clipped(fitted.foreground, scaled.tail_limits),
+        estimate.share,
+        parameters.prior_strength,
     )
     mean = fitted.mean + scaled.tail_start
     outer, inner = scaled.edges(fitted.mean, fitted.sd)
@@ -152,7 +184,7 @@ def with_particles(
     # Edges reach below the tail: what was found of them there stands for all of them.
     many = fitted.mix / np.array([outer[scaled.tail_start :].sum(), inner[scaled.tail_start :].sum(), 1.0])
     particles = many[1] * inner + many[2] * whole
-    found = shares * scaled.tail_counts.sum(axis=1) * (many[1] + many[2])
+    found = shares * scaled.tail_totals * (many[1] + many[2])
     counted = scaled.totals > 0
     total = float(scaled.totals.sum())
     weight = float(found.sum()) / total
@@ -193,5 +225,5 @@ def _bright_background(scaled: ScaledHistograms, estimate: Estimate) -> float:
     The tissue around particles is not that of the whole stack: there may be fewer of its brightest voxels.
     """
     tail = float(scaled.background[scaled.tail_start :].sum())
-    near = (1 - estimate.share) * float(scaled.tail_counts.sum()) / tail
-    return near + float(scaled.totals.sum() - scaled.undecided.sum())
+    near = (1 - estimate.share) * float(scaled.tail_totals.sum()) / tail
+    return near + float(scaled.totals.sum() - scaled.undecided.sum() - scaled.clipped.sum())

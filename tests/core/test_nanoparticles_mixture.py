@@ -24,7 +24,13 @@ from spherovem_core.nanoparticles.distributions import (
     normal_moments,
     normal_pmf,
 )
-from spherovem_core.nanoparticles.expectation import Components, estimate_shares, maximise
+from spherovem_core.nanoparticles.expectation import (
+    Components,
+    estimate_shares,
+    log_likelihood,
+    maximise,
+    spread_clipped,
+)
 from spherovem_core.nanoparticles.lookup import slice_table
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -95,7 +101,10 @@ def test_the_likelihood_never_falls(mean: float, sd: float, weight: float, start
     edges = edge_pmfs(120.0, start, 10.0, 256)
     components = Components(background, edges, start, 10.0, np.array([0.2, 0.3, 0.5]))
     prior = np.array([30.0, 30.0, 40.0])
-    path = maximise(counts, components, 0.5, prior, 60, 1e-12).objective
+    # A part of the brightest is known to be beyond one limit or another only.
+    clipped = np.zeros(256)
+    clipped[[160, 200]] = counts[160:200].sum() / 2, counts[200:].sum()
+    path = maximise(counts, components, 0.5, prior, 60, 1e-12, clipped).objective
     assert np.diff(path).min() > -1e-12
 
 
@@ -126,6 +135,72 @@ def test_clipped_particles_count_as_censored() -> None:
     # A fifth of them is clipped to 255, which pulls the plain mean down to 244.
     assert mixture.particle_mean == pytest.approx(245, abs=1.5)
     assert mixture.particle_sd == pytest.approx(12, abs=2)
+
+
+def test_clipped_voxels_are_spread_as_the_density_above_their_limit() -> None:
+    density = np.array([0.4, 0.3, 0.2, 0.1])
+    clipped = np.array([0.0, 6.0, 0.0, 5.0])
+    # Six over the last three bins as 3 : 2 : 1, and five in the last.
+    np.testing.assert_allclose(spread_clipped(clipped, density), [0, 3, 2, 6])
+    assert log_likelihood(np.array([1.0, 0, 0, 0]), clipped, density) == pytest.approx(
+        np.log(0.4) + 6 * np.log(0.6) + 5 * np.log(0.1)
+    )
+
+
+def test_slices_that_clip_at_different_gains_do_not_narrow_the_particles() -> None:
+    random = np.random.default_rng(3)
+    gains = np.array([0.85, 0.95, 1.0, 1.05, 1.15, 1.25])
+    known, histograms = [], []
+    for gain in gains:
+        tissue, particles = random.normal(120, 12, 300_000), random.normal(218, 12, 6000)
+        values = [np.clip(np.rint(gain * group), 0, 255).astype(int) for group in (tissue, particles)]
+        counts = [np.bincount(group, minlength=256) for group in values]
+        known.append(counts[0])
+        histograms.append(counts[0] + counts[1])
+    mixture = fit_mixture(np.stack(histograms), np.stack(known), PARAMETERS)
+    # Of the last two slices 38 % and 88 % of the particles are at 255.
+    shares = [row[255] / 6000 for row in histograms]
+    np.testing.assert_allclose(shares[4:], stats.norm.sf(254.5 / gains[4:], 218, 12), atol=0.02)
+    scale = mixture.maps[:, 0] * gains
+    # The stack's scale is the tissue's but for the median gain.
+    np.testing.assert_allclose(scale, scale.mean(), rtol=0.01)
+    assert mixture.particle_mean == pytest.approx(scale.mean() * 218 + mixture.maps[:, 1].mean(), abs=1.5)
+    assert mixture.particle_sd == pytest.approx(scale.mean() * 12, abs=1.5)
+    np.testing.assert_allclose(mixture.weights, 6000 / 306_000, rtol=0.05)
+
+
+def test_posterior_of_the_last_intensity_is_that_of_all_beyond_it() -> None:
+    bins = np.arange(256)
+    background, particles = normal_pmf(120, 30, 400), normal_pmf(260, 25, 400)
+    mixture = Mixture(
+        polarity="bright",
+        dtype="uint8",
+        detected=True,
+        reason="made by hand",
+        levels=np.arange(400.0),
+        background=background,
+        particles=particles,
+        edge=particles,
+        edge_ratio=0.0,
+        background_ratio=1.0,
+        weights=np.full(2, 0.02),
+        weight=0.02,
+        maps=np.array([[1.0, 0.0], [0.75, 10.0]]),
+        background_mean=120.0,
+        particle_mean=260.0,
+        particle_sd=25.0,
+        overlap=0.1,
+        separation=1.0,
+    )
+    for z, (gain, offset) in enumerate(mixture.maps):
+        table = slice_table(mixture, z).posterior
+        start = gain * 254.5 + offset
+        beyond = 0.02 * stats.norm.sf(start, 260, 25), 0.98 * stats.norm.sf(start, 120, 30)
+        # Bins of the stack's scale are 1 wide, and spread evenly.
+        assert table[255] == pytest.approx(beyond[0] / sum(beyond), abs=0.002)
+        at = gain * bins[200] + offset
+        here = 0.02 * stats.norm.pdf(at, 260, 25), 0.98 * stats.norm.pdf(at, 120, 30)
+        assert table[200] == pytest.approx(here[0] / sum(here), abs=0.002)
 
 
 def test_no_second_population_is_no_detection() -> None:
