@@ -76,7 +76,8 @@ class ScaledHistograms:
     @property
     def tail_clipped(self) -> NDArray[np.float64]:
         """Clipped voxels (tail bins,) of all slices at their limits."""
-        return np.bincount(self.tail_limits, self.clipped, self.tail_counts.shape[1])
+        counts = np.bincount(self.tail_limits, self.clipped, self.tail_counts.shape[1])
+        return np.asarray(counts, np.float64)
 
     @property
     def tail_background(self) -> NDArray[np.float64]:
