@@ -38,8 +38,11 @@ class LatticeFlows:
         if self.split:
             dx = dx - np.where(dx > 0, 1, -1) * (PITCH / 4 - GAP / 2)
         length = np.maximum(np.sqrt(dz**2 + dy**2 + dx**2), 1) / 5
-        maps = [dz / length, dy / length, dx / length, logit]
-        return np.stack(maps[components]).astype(np.float16)
+        maps = np.empty((4, *length.shape), np.float16)
+        for n, away in enumerate((dz, dy, dx)):
+            maps[n] = away / length
+        maps[3] = logit
+        return maps[components]
 
     def whole(self) -> NDArray[np.float16]:
         """All of it in memory."""

@@ -162,11 +162,3 @@ def _labels_at(targets, places, foreground):  # type: ignore[no-untyped-def]
         if targets[n] >= 0:
             labels[n] = places[targets[n]]
     return labels.reshape(foreground.shape)
-
-
-def flows_to_voxels(
-    flows: NDArray[Any], from_nm: tuple[float, ...], to_nm: tuple[float, ...]
-) -> NDArray[np.float32]:
-    """Convert flow vectors (3, ...) from voxels of one spacing to voxels of another."""
-    factors = np.array(from_nm, np.float32) / np.array(to_nm, np.float32)
-    return (np.asarray(flows, np.float32) * factors[:, None, None, None]).astype(np.float32)

@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.dynamics import flows_to_voxels
 from spherovem_core.segmentation.filters import filter_margin, filter_probability, filter_vectors
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import axis_weights, resample
@@ -45,9 +44,11 @@ class MaskField:
         place = self._coarse_region(region, parameters)
         coarse = np.asarray(self.flows[(slice(None), *place)])
         values = np.empty(coarse.shape, np.float32)
-        values[:3] = flows_to_voxels(
-            filter_vectors(coarse[:3], parameters), self.grid.spacing_nm, self.target.spacing_nm
-        )
+        values[:3] = filter_vectors(coarse[:3], parameters)
+        for component, from_nm, to_nm in zip(
+            values, self.grid.spacing_nm, self.target.spacing_nm, strict=False
+        ):
+            component *= np.float32(from_nm / to_nm)
         values[3] = filter_probability(coarse[3], parameters, self._guide(place, parameters))
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
