@@ -389,6 +389,13 @@ class NanoparticleParameters(StageParameters):
         le=0.99,
         description="Voxels with a higher posterior, after smoothing, are nanoparticle.",
     )
+    core_posterior: float = Field(
+        default=0.995,
+        ge=0.0,
+        lt=1.0,
+        description="A particle must hold a voxel of at least this posterior, or brighter than the mean particle; "
+        "0 asks for none.",
+    )
     edge_reach_nm: float = Field(
         default=40.0,
         ge=0.0,
@@ -396,7 +403,7 @@ class NanoparticleParameters(StageParameters):
         description="How far from what was found (a pixel at least) outlines are redrawn to edge_share; 0 leaves them.",
     )
     edge_share: float = Field(
-        default=0.5,
+        default=0.53,
         gt=0.0,
         lt=1.0,
         description="Share of the contrast between particle and surroundings at which a particle ends.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 # float16 posteriors are multiples of 2 ** -24: their sums in this unit are exact whatever the order.
 POSTERIOR_UNIT = 2.0**-24
 
-FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY = range(7)
+FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY, CORE = range(8)
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Measures:
 
     Attributes
     ----------
-    sums : (N, 7) ndarray of int64
+    sums : (N, 8) ndarray of int64
         Smallest index of a voxel in C order of the volume; voxel count; sums of z, y, x; of the posterior in units of
-        `POSTERIOR_UNIT`; of the intensity.
+        `POSTERIOR_UNIT`; of the intensity; number of voxels that can be a particle's core.
     boxes : (N, 6) ndarray of int64
         z0, y0, x0, z1, y1, x1, half-open.
     """
@@ -43,13 +43,30 @@ class Measures:
 def concatenate(parts: list[Measures]) -> Measures:
     """One after the other."""
     return Measures(
-        np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 7), np.int64),
+        np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 8), np.int64),
         np.concatenate([part.boxes for part in parts]) if parts else np.empty((0, 6), np.int64),
     )
 
 
+class MeasuredSlice(NamedTuple):
+    """A slice with what its intensities mean to the components.
+
+    Attributes
+    ----------
+    image : (Y, X) ndarray
+    units : (levels,) ndarray
+        `posterior_units` of each intensity.
+    core : (levels,) ndarray of bool
+        Which intensities can be a particle's core.
+    """
+
+    image: NDArray[Any]
+    units: NDArray[np.int64]
+    core: NDArray[np.bool_]
+
+
 @njit(cache=True, nogil=True)
-def _measure(labels, image, units, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+def _measure(labels, image, units, core, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
     for j in range(labels.shape[0]):
         for i in range(labels.shape[1]):
             label = labels[j, i]
@@ -66,6 +83,7 @@ def _measure(labels, image, units, z, origin_y, origin_x, height, width, sums, b
             row[4] += x
             row[5] += units[image[j, i]]
             row[6] += image[j, i]
+            row[7] += core[image[j, i]]
             box[1], box[2] = min(box[1], y), min(box[2], x)
             box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
 
@@ -77,7 +95,7 @@ def posterior_units(posterior: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def measure(
     labels: NDArray[np.uint32],
-    slices: Iterable[tuple[NDArray[Any], NDArray[np.int64]]],
+    slices: Iterable[MeasuredSlice],
     origin: tuple[int, int, int],
     shape: tuple[int, ...],
 ) -> Measures:
@@ -88,17 +106,17 @@ def measure(
     labels : (Z, Y, X) ndarray
         The block.
     slices
-        Its Z slices of the image, each with the `posterior_units` of every intensity.
+        Its Z slices of the image.
     origin
         Of the block in the volume.
     shape
         Of the volume.
     """
     count = int(labels.max(initial=0))
-    sums, boxes = np.zeros((count, 7), np.int64), np.zeros((count, 6), np.int64)
+    sums, boxes = np.zeros((count, 8), np.int64), np.zeros((count, 6), np.int64)
     z, y, x = origin
-    for k, (plane, (image, units)) in enumerate(zip(labels, slices, strict=True)):
-        _measure(plane, image, units, z + k, y, x, shape[1], shape[2], sums, boxes)
+    for k, (plane, entry) in enumerate(zip(labels, slices, strict=True)):
+        _measure(plane, *entry, z + k, y, x, shape[1], shape[2], sums, boxes)
     return Measures(sums, boxes)
 
 
@@ -153,7 +171,7 @@ def merge(measures: Measures, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int6
         return np.empty(0, np.int64), measures
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     number, group = connected_components(graph, directed=False)
-    sums = np.zeros((number, 7), np.int64)
+    sums = np.zeros((number, 8), np.int64)
     np.add.at(sums, group, measures.sums)
     sums[:, FIRST] = np.iinfo(np.int64).max
     np.minimum.at(sums[:, FIRST], group, measures.sums[:, FIRST])

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.nanoparticles.delineation import particle_mask
-from spherovem_core.nanoparticles.lookup import evidence_table
+from spherovem_core.nanoparticles.lookup import evidence_table, is_core
 from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -23,8 +23,9 @@ def label_particles(
     """Label nanoparticles in 3D.
 
     The posterior's log odds are smoothed and thresholded, outlines redrawn, gaps closed
-    (`spherovem_core.nanoparticles.delineation`), components labelled with faces, edges and corners connecting, split
-    if asked for, and those below `min_volume_nm3` dropped.
+    (`spherovem_core.nanoparticles.delineation`), components labelled with faces, edges and corners connecting, those
+    without a core (`spherovem_core.nanoparticles.lookup.is_core`) dropped, the others split if asked for, and those below
+    `min_volume_nm3` dropped.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ def label_particles(
         )
     mask = particle_mask(evidence_table(posterior), contrast, spacing_nm, parameters)
     labels = cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32)
+    with_core = np.zeros(int(labels.max()) + 1, np.bool_)
+    with_core[labels[mask & is_core(posterior, contrast, parameters)]] = True
+    labels[~with_core[labels]] = 0
     if parameters.split_touching:
         labels = _split(labels, spacing_nm, parameters)
     smallest = parameters.min_volume_nm3 / float(np.prod(spacing_nm))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spherovem_core.errors import MixtureError, ShapeMismatchError
 from spherovem_core.nanoparticles.binning import level_count
 from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.parameters import NanoparticleParameters
 
 # Evidence beyond this many nats is no stronger: one extreme voxel must not outvote its neighbours.
 EVIDENCE_LIMIT = 5.0
@@ -157,6 +158,18 @@ def contrast(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float3
     for k in range(len(image)):
         look_up(image[k], slice_table(mixture, z + k).contrast, out[k])
     return out
+
+
+def is_core(
+    posterior: NDArray[np.floating], contrast: NDArray[np.floating] | None, parameters: NanoparticleParameters
+) -> NDArray[np.bool_]:
+    """Which voxels or intensities can be a particle's core.
+
+    Those of at least the posterior `core_posterior` (as stored, float16), and those brighter than the mean
+    nanoparticle, should the two distributions overlap so far that no posterior is that high.
+    """
+    core = posterior.astype(np.float16) >= np.float16(parameters.core_posterior)
+    return np.asarray(core if contrast is None else core | (contrast >= 1))
 
 
 def check_image(image: Any, mixture: Mixture) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.nanoparticles.assembly import Assembly, large_enough
-from spherovem_core.nanoparticles.components import FIRST, VOXELS, Measures, concatenate, measure
+from spherovem_core.nanoparticles.components import CORE, FIRST, VOXELS, Measures, concatenate, measure
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.slabs import measured_slices
 from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
@@ -73,35 +73,43 @@ def number_particles(
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
 ) -> Numbering:
-    """Choose which components are particles, split them if asked for, and number them by their first voxels."""
+    """Choose which components are particles: large enough, and with a core.
+
+    They are split if asked for, and numbered by their first voxels.
+    """
     voxel_nm3 = float(np.prod(spacing_nm))
     whole = large_enough(assembly.measures, voxel_nm3, parameters.min_volume_nm3)
+    whole &= assembly.measures.sums[:, CORE] > 0
     found: dict[int, Measures] = {}
     if parameters.split_touching:
         for component in _to_split(assembly.measures, voxel_nm3, parameters):
             pieces = split_component(component_mask(component, assembly, provisional), spacing_nm, parameters)
             if pieces.max() > 1:
                 found[component] = _measure_pieces(
-                    pieces, assembly.measures.boxes[component], source, mixture
+                    pieces, assembly.measures.boxes[component], source, mixture, parameters
                 )
                 whole[component] = False
     return _number(assembly.measures, whole, found, spacing_nm, parameters)
 
 
 def _to_split(measures: Measures, voxel_nm3: float, parameters: NanoparticleParameters) -> Iterator[int]:
-    """Components of which two pieces could be large enough, and whose box fits in memory."""
+    """Components with a core of which two pieces could be large enough, and whose box fits in memory."""
     extents = measures.boxes[:, 3:] - measures.boxes[:, :3]
     fitting = np.prod(extents, axis=1) <= MAX_BOX_VOXELS
     double = measures.sums[:, VOXELS] * voxel_nm3 >= 2 * parameters.min_volume_nm3
-    return (int(n) for n in np.flatnonzero(fitting & double))
+    return (int(n) for n in np.flatnonzero(fitting & double & (measures.sums[:, CORE] > 0)))
 
 
 def _measure_pieces(
-    pieces: NDArray[np.uint32], box: NDArray[np.int64], source: ArrayLike, mixture: Mixture
+    pieces: NDArray[np.uint32],
+    box: NDArray[np.int64],
+    source: ArrayLike,
+    mixture: Mixture,
+    parameters: NanoparticleParameters,
 ) -> Measures:
     region = _region(box)
     origin = (int(box[0]), int(box[1]), int(box[2]))
-    slices = measured_slices(source, mixture, region[0], region[1:])
+    slices = measured_slices(source, mixture, parameters, region[0], region[1:])
     return measure(pieces, slices, origin, source.shape)
 
 

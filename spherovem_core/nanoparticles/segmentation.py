@@ -11,7 +11,6 @@ from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, slab_
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.assembly import Assembly, assemble
-from spherovem_core.nanoparticles.components import posterior_units
 from spherovem_core.nanoparticles.delineation import mask_halo
 from spherovem_core.nanoparticles.lookup import check_image
 from spherovem_core.nanoparticles.mixture import Mixture
@@ -20,6 +19,7 @@ from spherovem_core.nanoparticles.slabs import (
     SlabReader,
     SlabSummary,
     label_slab,
+    measured_slice,
     measured_slices,
     posterior_of,
     summarise,
@@ -143,10 +143,10 @@ def _label_slabs(
             posterior_sink.write(slab, posterior_of(core))
             labels = label_slab(planes, slab, spacing_nm, parameters, execution)
             provisional.write(slab, labels)
-            slices = iter([(plane.image, posterior_units(plane.table.posterior)) for plane in core])
+            slices = iter([measured_slice(plane.image, plane.table, parameters) for plane in core])
         else:
             labels = np.asarray(provisional.array[slab.core])
-            slices = measured_slices(source, mixture, slab.core[0])
+            slices = measured_slices(source, mixture, parameters, slab.core[0])
         summaries.append(summarise(slab, source.shape, slices, labels))
         execution.report(done, total)
     return summaries

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.components import (
+    MeasuredSlice,
     Measures,
     VoxelsOfSlice,
     measure,
@@ -18,7 +19,7 @@ from spherovem_core.nanoparticles.components import (
     voxels_of,
 )
 from spherovem_core.nanoparticles.delineation import mask_halo
-from spherovem_core.nanoparticles.lookup import look_up, slice_table
+from spherovem_core.nanoparticles.lookup import SliceTable, is_core, look_up, slice_table
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.tiles import Plane, read_plane, slab_mask
 from spherovem_core.parameters import NanoparticleParameters
@@ -84,18 +85,32 @@ def label_slab(
     )
 
 
+def measured_slice(
+    image: NDArray[Any], table: SliceTable, parameters: NanoparticleParameters
+) -> MeasuredSlice:
+    """Prepare a slice for `measure`."""
+    return MeasuredSlice(
+        image, posterior_units(table.posterior), is_core(table.posterior, table.contrast, parameters)
+    )
+
+
 def measured_slices(
-    source: ArrayLike, mixture: Mixture, extent: slice, region: tuple[slice, ...] = ()
-) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
-    """Read slices, or a region of them, with the posteriors of their intensities, for `measure`."""
+    source: ArrayLike,
+    mixture: Mixture,
+    parameters: NanoparticleParameters,
+    extent: slice,
+    region: tuple[slice, ...] = (),
+) -> Iterator[MeasuredSlice]:
+    """Read slices, or a region of them, for `measure`."""
     for z in range(extent.start, extent.stop):
-        yield np.ascontiguousarray(source[(z, *region)]), posterior_units(slice_table(mixture, z).posterior)
+        image = np.ascontiguousarray(source[(z, *region)])
+        yield measured_slice(image, slice_table(mixture, z), parameters)
 
 
 def summarise(
     block: Block,
     shape: tuple[int, ...],
-    slices: Iterable[tuple[NDArray[Any], NDArray[np.int64]]],
+    slices: Iterable[MeasuredSlice],
     labels: NDArray[np.uint32],
 ) -> SlabSummary:
     """Measure a slab's components and keep its outermost slices; all arrays are the block's core."""

@@ -229,7 +229,11 @@ def test_coarser_evidence_is_the_mean_of_boxes_in_nm() -> None:
     random = np.random.default_rng(0)
     chance = 1 / (1 + np.exp(-random.normal(0, 1.5, (5, 33, 26))))
     parameters = NanoparticleParameters(
-        smoothing_nm=0.0, min_volume_nm3=0.0, evidence_spacing_nm=95.0, posterior_threshold=0.55
+        smoothing_nm=0.0,
+        min_volume_nm3=0.0,
+        evidence_spacing_nm=95.0,
+        posterior_threshold=0.55,
+        core_posterior=0.0,
     )
     # 95 nm are closest to two slices of 50 nm and to ten voxels of 10 nm (nine and a half rounds to even).
     evidence = evidence_table(chance).astype(np.float64)
@@ -258,9 +262,26 @@ def test_minimum_volume_is_in_nm3_and_threshold_is_of_the_posterior() -> None:
     # 4 and 25 voxels of 5000 nm3.
     for smallest, threshold, expected in ((20_000, 0.5, 2), (20_001, 0.5, 1), (0, 0.8, 1), (0, 0.3, 2)):
         parameters = NanoparticleParameters(
-            smoothing_nm=0.0, min_volume_nm3=smallest, posterior_threshold=threshold
+            smoothing_nm=0.0, min_volume_nm3=smallest, posterior_threshold=threshold, core_posterior=0.0
         )
         assert label_particles(chance, SPACING_NM, parameters).max() == expected
+
+
+def test_a_particle_needs_a_core() -> None:
+    chance, contrasts = np.zeros((3, 20, 30)), np.zeros((3, 20, 30), np.float32)
+    # 25 voxels each: one as sure as any, one with a voxel that is, one never sure, one never sure and bright.
+    for x, (level, peak) in zip(
+        (1, 8, 15, 22), ((1.0, 1.0), (0.9, 0.999), (0.98, 0.98), (0.98, 0.98)), strict=True
+    ):
+        chance[1, 5:10, x : x + 5], chance[1, 7, x + 2] = level, peak
+    contrasts[1, 7, 24] = 1.0
+    contrasts[1, 7, 17] = 0.99
+    plain = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=0.0, min_volume_nm3=0.0)
+    for core, expected in ((0.995, [1, 2, 0, 3]), (0.97, [1, 2, 3, 4]), (0.9995, [1, 0, 0, 2])):
+        parameters = plain.model_copy(update={"core_posterior": core})
+        labels = label_particles(chance, SPACING_NM, parameters, contrasts)
+        assert [labels[1, 6, x] for x in (1, 8, 15, 22)] == expected
+    assert label_particles(chance, SPACING_NM, plain).max() == 2
 
 
 def test_outline_lies_where_the_contrast_is_the_edge_share() -> None:
@@ -284,7 +305,9 @@ def test_surroundings_move_the_edge() -> None:
     ramp = 0.4 + 0.6 * np.clip((40 - np.arange(80)) / 20, 0, 1)
     contrasts = np.broadcast_to(ramp, (1, 80, 80)).astype(np.float32)
     chance = (contrasts > 0.9).astype(np.float64)
-    parameters = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=200.0, surroundings_nm=150.0)
+    parameters = NanoparticleParameters(
+        smoothing_nm=0.0, edge_reach_nm=200.0, surroundings_nm=150.0, edge_share=0.5, core_posterior=0.0
+    )
     edge = np.flatnonzero(label_particles(chance, SPACING_NM, parameters, contrasts)[0, 40]).max()
     assert abs(edge - 29) <= 2
 
