@@ -45,7 +45,8 @@ def test_killed_five_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         killed += process.exitcode == -9
     assert killed >= 2
     victim.make_masks(tmp_path / "flows.npy", results)
-    assert json.loads((results / "count.json").read_text()) == cells.max()
+    counts = [json.loads((folder / "count.json").read_text()) for folder in (results, tmp_path / "whole")]
+    assert counts[0] == counts[1] > 10
     assert files_of(results) == files_of(tmp_path / "whole")
     # 18 blocks a pass; only the one at hand when the process was killed is done again.
     for name in ("provisional", "labels"):
