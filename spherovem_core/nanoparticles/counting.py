@@ -90,14 +90,25 @@ def mean_unit(dtype: np.dtype[Any]) -> float:
 
 @njit(cache=True, nogil=True)
 def _count_jointly(image, index, levels, side, counts):  # type: ignore[no-untyped-def]
+    # Neighbouring cells mostly share their level: a run of them is counted at once, in two tables as above.
     rows, columns = image.shape
     for y in range(rows):
         line = levels[y // side]
         row = image[y]
-        for i in range(line.size):
-            table = counts[line[i]]
-            for x in range(i * side, min((i + 1) * side, columns)):
-                table[index[row[x]]] += 1
+        first = 0
+        while first < line.size:
+            last = first + 1
+            while last < line.size and line[last] == line[first]:
+                last += 1
+            even, odd = counts[0, line[first]], counts[1, line[first]]
+            x, stop = first * side, min(last * side, columns)
+            while x + 1 < stop:
+                even[index[row[x]]] += 1
+                odd[index[row[x + 1]]] += 1
+                x += 2
+            if x < stop:
+                even[index[row[x]]] += 1
+            first = last
 
 
 def count_by_level(
@@ -119,9 +130,9 @@ def count_by_level(
     shape
         Number of cell levels and of bins.
     """
-    counts = np.zeros(shape, np.uint32)
+    counts = np.zeros((2, *shape), np.uint32)
     _count_jointly(image, index, levels, side, counts)
-    return counts
+    return np.asarray(counts.sum(axis=0, dtype=np.uint32))
 
 
 def spread_maximum(levels: NDArray[Any], reach: int, axis: int) -> NDArray[Any]:
