@@ -29,9 +29,14 @@ def threshold_evidence(parameters: NanoparticleParameters) -> float:
     return float(np.log(parameters.posterior_threshold) - np.log1p(-parameters.posterior_threshold))
 
 
+def smoothing_radii(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> tuple[int, int, int]:
+    """Voxels along each axis that the smoothing of the evidence reaches."""
+    return _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE)
+
+
 def mask_halo(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> Halo:
     """How far the mask of a voxel depends on others."""
-    smoothing = _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE)
+    smoothing = smoothing_radii(spacing_nm, parameters)
     boxes = [n - 1 for n in box_shape(parameters.evidence_spacing_nm, spacing_nm)]
     edge = ball_extent(_edge_reach(spacing_nm, parameters), spacing_nm)
     around = _radii(parameters.surroundings_nm, spacing_nm, _SURROUNDINGS_TRUNCATE)
@@ -79,7 +84,7 @@ def particle_mask(
         Away from the border of an inner block by `mask_halo`, it is what the whole volume would give.
     """
     sigma = [parameters.smoothing_nm / step for step in spacing_nm]
-    evidence = smooth(evidence, sigma, _radii(parameters.smoothing_nm, spacing_nm, _TRUNCATE))
+    evidence = smooth(evidence, sigma, smoothing_radii(spacing_nm, parameters))
     box = box_shape(parameters.evidence_spacing_nm, spacing_nm)
     if max(box) > 1:
         mask = threshold_boxes(evidence, box, threshold_evidence(parameters), origin)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Block, map_blocks
@@ -12,12 +11,12 @@ from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.delineation import Halo, particle_mask, threshold_evidence
 from spherovem_core.nanoparticles.lookup import SliceTable, evidence_table, look_up, slice_table
 from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.nanoparticles.pruning import SIDE, Squares, find_squares, possible_squares
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# Side of the columns, and of the squares in which they look for voxels above the threshold.
+# Side of the columns.
 TILE = 256
-_SQUARE = 16
 
 
 class Plane(NamedTuple):
@@ -30,14 +29,14 @@ class Plane(NamedTuple):
         Posterior and contrast of each intensity.
     evidence : (levels,) ndarray
         Log odds of each intensity.
-    hot : (Y / 16, X / 16) ndarray of bool
-        Squares that hold a voxel whose evidence is above the threshold.
+    squares
+        Where its evidence is high.
     """
 
     image: NDArray[Any]
     table: SliceTable
     evidence: NDArray[np.float32]
-    hot: NDArray[np.bool_]
+    squares: Squares
 
 
 class Column(NamedTuple):
@@ -51,27 +50,12 @@ class Column(NamedTuple):
     tables: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
-@njit(cache=True, nogil=True)
-def _mark(image, above, side, hot):  # type: ignore[no-untyped-def]
-    rows, columns = image.shape
-    for y in range(rows):
-        line = hot[y // side]
-        row = image[y]
-        for i in range(line.size):
-            found = 0
-            for x in range(i * side, min((i + 1) * side, columns)):
-                found |= above[row[x]]
-            line[i] |= found
-
-
 def read_plane(image: NDArray[Any], z: int, mixture: Mixture, parameters: NanoparticleParameters) -> Plane:
     """Prepare slice z of the volume."""
     image = np.ascontiguousarray(image)
     table = slice_table(mixture, z)
     evidence = evidence_table(table.posterior)
-    hot = np.zeros([-(-n // _SQUARE) for n in image.shape], np.uint8)
-    _mark(image, (evidence > threshold_evidence(parameters)).astype(np.uint8), _SQUARE, hot)
-    return Plane(image, table, evidence, hot > 0)
+    return Plane(image, table, evidence, find_squares(image, evidence, threshold_evidence(parameters)))
 
 
 def slab_mask(
@@ -84,12 +68,13 @@ def slab_mask(
 ) -> NDArray[np.uint8]:
     """Mask of the slices of a slab's core, given those of its outer region.
 
-    A smoothed value above a threshold needs a value above it within the halo: columns without any are left out, and the
-    result is the same.
+    Columns without a square in which the smoothed evidence can be above the threshold (`possible_squares`) within
+    their halo are left out; the result is the same.
     """
     core = block.inner[0]
     mask = np.zeros((core.stop - core.start, *planes[0].image.shape), np.uint8)
-    columns = list(_hot_columns(planes, block, halo))
+    possible = possible_squares([plane.squares for plane in planes], spacing_nm, parameters)
+    columns = list(_hot_columns(planes, block, halo, possible))
     results = map_blocks(
         _column_mask, columns, spacing_nm, parameters,
         executor=execution.executor, ahead=4 * max(1, execution.workers),
@@ -108,9 +93,10 @@ def _column_mask(
     return particle_mask(evidence, contrast, spacing_nm, parameters, column.origin)[column.inner]
 
 
-def _hot_columns(planes: Sequence[Plane], block: Block, halo: Halo) -> Iterator[Column]:
+def _hot_columns(
+    planes: Sequence[Plane], block: Block, halo: Halo, possible: NDArray[np.bool_]
+) -> Iterator[Column]:
     height, width = planes[0].image.shape
-    hot = np.logical_or.reduce([plane.hot for plane in planes])
     for y in range(0, height, TILE):
         for x in range(0, width, TILE):
             rows, columns = slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width))
@@ -118,7 +104,7 @@ def _hot_columns(planes: Sequence[Plane], block: Block, halo: Halo) -> Iterator[
                 slice(max(0, s.start - halo.yx), min(n, s.stop + halo.yx))
                 for s, n in ((rows, height), (columns, width))
             )
-            if not hot[tuple(slice(s.start // _SQUARE, -(-s.stop // _SQUARE)) for s in around)].any():
+            if not possible[tuple(slice(s.start // SIDE, -(-s.stop // SIDE)) for s in around)].any():
                 continue
             inner = tuple(
                 slice(s.start - a.start, s.stop - a.start)
