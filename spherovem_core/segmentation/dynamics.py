@@ -6,7 +6,6 @@ voxel to where 8 steps lead is then applied to itself five times, which amounts 
 cost; positions are rounded to voxels only between the eights. It runs on the CPU (numba).
 """
 
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
