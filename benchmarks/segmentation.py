@@ -5,8 +5,8 @@
 
 Masks are made of ideal flows of a lattice of cells (pitch 48 voxels), which are computed where they are read, so that
 volumes larger than memory can be measured. Cellpose's masks are made of the same flows in the same process. Left
-out by default since they take minutes: cellpose beyond 128³ (--cellpose-side), memory (a volume of 768³), overlap and contrast (what two defaults were chosen by). The
-compact network is measured up to 256³ unless --sides asks for more.
+out by default since they take minutes: cellpose beyond 128³ (--cellpose-side), memory (a volume of 768³), overlap and
+contrast (what two defaults were chosen by). The compact network is measured up to 256³ unless --sides asks for more.
 """
 
 import argparse
