@@ -22,8 +22,10 @@ from spherovem_core.nanoparticles.slice_counts import SliceCounts, count_run, ha
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A run of slices is counted by one worker; only its ends are read twice, for the halo.
+# A run of slices is counted by one worker; only its ends are read twice, for the halo. It is no longer than this, and not
+# so short that the halo counts.
 RUN_SLICES = 64
+_SHORTEST_RUN = 8
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def collect_statistics(
     """
     execution = execution or Execution()
     level_count(source.dtype)
-    blocks = slab_grid(source.shape, RUN_SLICES, halo_slices(spacing_nm, parameters))
+    halo = halo_slices(spacing_nm, parameters)
+    blocks = slab_grid(source.shape, _run_length(source.shape[0], halo, execution.workers), halo)
     counts: list[SliceCounts | None] = []
     runs = map_blocks(
         count_run, blocks, source, spacing_nm, parameters, frozenset(bad_slices),
@@ -132,6 +135,12 @@ def collect_statistics(
         counts += run
         execution.report(done, len(blocks))
     return _gather(counts, parameters)
+
+
+def _run_length(slices: int, halo: int, workers: int) -> int:
+    """Slices a run, such that every worker has as many runs as the others."""
+    runs = workers * -(-slices // (RUN_SLICES * workers))
+    return max(-(-slices // runs), 4 * halo, _SHORTEST_RUN)
 
 
 def _gather(counts: Sequence[SliceCounts | None], parameters: NanoparticleParameters) -> SliceStatistics:
