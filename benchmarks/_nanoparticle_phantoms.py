@@ -1,0 +1,168 @@
+"""Accuracy of the nanoparticle stage on phantoms, pooled over as many as a particle more or less does not matter in."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import MemorySink
+from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
+from spherovem_core.parameters import NanoparticleParameters
+from spherovem_core.phantom import make_phantom
+from spherovem_core.spacing import SpacingNm
+
+PARAMETERS = NanoparticleParameters()
+SHAPE = (64, 512, 512)
+STILL = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
+# A decile of the reliability diagram counts from so many voxels on: two standard errors are 0.058 at most.
+LEAST_VOXELS = 300
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Phantoms of one kind; their seeds played no part in the development of the method."""
+
+    fraction: float
+    seeds: Sequence[int]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+CONDITIONS = (
+    Condition(0.0, range(9100, 9102)),
+    Condition(0.0002, range(9110, 9119)),
+    Condition(0.0005, range(9120, 9125)),
+    Condition(0.002, range(9130, 9133)),
+    Condition(0.002, range(9140, 9143), {"gain_drift": 0.1}),
+    Condition(0.01, (9150,)),
+    Condition(0.03, (9160,)),
+    Condition(0.05, (9170,)),
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one phantom gave.
+
+    Attributes
+    ----------
+    hit, marked, true
+        Voxels labelled rightly, labelled, and of particles.
+    percentile_hit, percentile_marked
+        The same of the brightest 0.2 %.
+    particles : (6,) ndarray
+        True, found, lost, false, split and merged ones.
+    deciles : (3, 10) ndarray
+        Voxels, sum of the stored posterior and voxels of particles in each decile of the posterior.
+    clipped
+        Share of the particles' voxels at 255.
+    """
+
+    hit: int
+    marked: int
+    true: int
+    percentile_hit: int
+    percentile_marked: int
+    particles: NDArray[np.int64]
+    deciles: NDArray[np.float64]
+    clipped: float
+
+    @property
+    def dice(self) -> float:
+        """Of this phantom; 1 where nothing is to be found and nothing was."""
+        total = self.marked + self.true
+        return 2 * self.hit / total if total else 1.0
+
+
+def segment(
+    image: NDArray[np.uint8], spacing_nm: SpacingNm
+) -> tuple[Mixture, NDArray[np.float16], NDArray[np.uint32]]:
+    """Posterior and labels of an image in memory, by the stage's own functions."""
+    mixture = fit_statistics(collect_statistics(image, spacing_nm, PARAMETERS), PARAMETERS)
+    sinks = [MemorySink(np.zeros(image.shape, kind)) for kind in (np.float16, np.uint32, np.uint32)]
+    segment_particles(image, spacing_nm, mixture, *sinks, PARAMETERS)
+    return mixture, sinks[0].array, sinks[2].array
+
+
+def compare_particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Count true, found, lost, false, split and merged particles (6,), by the voxels they share."""
+    both = (labels > 0) & (truth > 0)
+    pairs = np.unique(np.stack([truth[both], labels[both]]), axis=1)
+    met, meeting = (len(np.unique(row)) for row in pairs)
+    true, found, shared = int(truth.max()), int(labels.max()), pairs.shape[1]
+    return np.array([true, found, true - met, found - meeting, shared - met, shared - meeting])
+
+
+def reliability(chance: NDArray[np.float16], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Voxels, sum of posteriors and particle voxels (3, 10) by the decile of the posterior."""
+    decile = np.digitize(chance.ravel(), np.arange(0.1, 1, 0.1))
+    rows = (np.ones(decile.size), chance.ravel().astype(np.float64), truth.ravel())
+    return np.stack([np.bincount(decile, row, 10) for row in rows])
+
+
+def score(fraction: float, seed: int, options: dict[str, Any]) -> Score:
+    """Make a phantom, segment it and compare."""
+    phantom = make_phantom(shape=SHAPE, seed=seed, nanoparticle_volume_fraction=fraction, **STILL, **options)
+    truth = phantom.nanoparticles > 0
+    _, chance, labels = segment(phantom.image, phantom.spacing_nm)
+    bright = phantom.image > np.percentile(phantom.image, 99.8)
+    return Score(
+        int((truth & (labels > 0)).sum()),
+        int((labels > 0).sum()),
+        int(truth.sum()),
+        int((truth & bright).sum()),
+        int(bright.sum()),
+        compare_particles(labels, phantom.nanoparticles),
+        reliability(chance, truth),
+        float((phantom.image[truth] == 255).mean()) if truth.any() else 0.0,
+    )
+
+
+def gaps(scores: Sequence[Score]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of particles less the mean posterior (10,), and two standard errors; NaN where voxels are few."""
+    count, chance, truth = np.sum([entry.deciles for entry in scores], axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = truth / count
+        gap, error = share - chance / count, 2 * np.sqrt(share * (1 - share) / count)
+    few = count < LEAST_VOXELS
+    return np.where(few, np.nan, gap), np.where(few, np.nan, error)
+
+
+def report(condition: Condition, scores: Sequence[Score]) -> None:
+    """Print a condition's row of the table, and its reliability diagram."""
+    true, found, lost, false, split, merged = np.sum([entry.particles for entry in scores], axis=0)
+    dice = [entry.dice for entry in scores]
+    marked = sum(entry.percentile_marked + entry.true for entry in scores)
+    percentile = 2 * sum(entry.percentile_hit for entry in scores) / marked
+    off = f"{100 * (found / true - 1):+.1f} %" if true else ""
+    print(
+        f"{100 * condition.fraction:7.2f} % {condition.options!s:20} {len(scores):2d} phantoms  Dice {np.mean(dice):.3f} "
+        f"({min(dice):.3f} to {max(dice):.3f}), brightest 0.2 %: {percentile:.3f}  count {found}/{true} {off}  "
+        f"lost {lost} false {false} split {split} merged {merged}  clipped {np.mean([s.clipped for s in scores]):.2f}"
+    )
+    if true == 0:
+        return
+    gap, error = gaps(scores)
+    worst = int(np.nanargmax(np.abs(gap)))
+    print(
+        "          gap by decile of the posterior " + " ".join(f"{g:+.3f}" for g in gap)
+        + f"; largest {abs(gap[worst]):.3f} +- {error[worst]:.3f}",
+        flush=True,
+    )  # fmt: skip
+
+
+def accuracy(workers: int) -> None:
+    """Score all conditions, two phantoms at a time."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+        todo = [
+            (
+                condition,
+                [executor.submit(score, condition.fraction, s, condition.options) for s in condition.seeds],
+            )
+            for condition in CONDITIONS
+        ]
+        for condition, futures in todo:
+            report(condition, [future.result() for future in futures])

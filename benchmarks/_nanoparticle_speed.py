@@ -1,0 +1,137 @@
+"""Rates and peak memory of the nanoparticle stage on arrays as the store writes them."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from spherovem_core.blocks import map_blocks, slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
+from spherovem_core.nanoparticles.lookup import look_up, slice_table
+from spherovem_core.nanoparticles.segmentation import slab_depth
+from spherovem_core.parameters import NanoparticleParameters
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Content,
+    Layout,
+    StoredArray,
+    cube_shards,
+    open_array,
+    slice_shards,
+)
+from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED, array_path
+
+PARAMETERS = NanoparticleParameters()
+SPACING_NM = (50.0, 10.0, 10.0)
+_DIFFERENT_SLICES = 30
+
+
+def write_stack(folder: Path, slices: int, side: int) -> None:
+    """Noisy tissue with balls. Thirty slices are written; further ones are hard links to their files, in turn."""
+    random = np.random.default_rng(0)
+    noise = random.normal(128, 14, (side + 64, side)).astype(np.float32)
+    places = random.uniform(0, 1, (max(1, 30 * side * side // 4_000_000), 3)) * (
+        _DIFFERENT_SLICES,
+        side,
+        side,
+    )
+    writer = _writer(Layout(folder), REGISTERED, "image", "uint8", (slices, side, side), by_slice=True)
+    y, x = np.ogrid[:25, :25]
+    blocks = slab_grid((slices, side, side), 1)
+    for z in range(min(slices, _DIFFERENT_SLICES)):
+        plane = noise[z % 64 : z % 64 + side].copy()
+        for cz, cy, cx in places:
+            radius = 12**2 - 16 * (z - cz) ** 2
+            if radius > 0 and 12 < cy < side - 13 and 12 < cx < side - 13:
+                j, i = int(cy) - 12, int(cx) - 12
+                plane[j : j + 25, i : i + 25] += np.where((y - 12) ** 2 + (x - 12) ** 2 <= radius, 90, 0)
+        writer.write(blocks[z], np.clip(plane, 0, 255).astype(np.uint8)[None])
+    files = Layout(folder).path(array_path(REGISTERED)) / "c"
+    for z in range(_DIFFERENT_SLICES, slices):
+        (files / str(z) / "0").mkdir(parents=True)
+        (files / str(z) / "0" / "0").hardlink_to(files / str(z % _DIFFERENT_SLICES) / "0" / "0")
+    writer.commit()
+
+
+def _writer(
+    layout: Layout, group: str, content: Content, dtype: str, shape: tuple[int, ...], *, by_slice: bool
+) -> ArrayWriter:
+    shards = slice_shards(shape) if by_slice else cube_shards(shape)
+    return ArrayWriter(
+        layout, ArraySpec(group, content, shape, np.dtype(dtype), *shards, SPACING_NM), "benchmark"
+    )
+
+
+def _posterior_of(z: int, image: StoredArray, mixture: Mixture) -> None:
+    look_up(image[z], slice_table(mixture, z).posterior.astype(np.float16))
+
+
+def measure(folder: Path, workers: int) -> dict[str, float]:
+    """Time one pass after the other; to be run in a process of its own."""
+    image = open_array(Layout(folder), REGISTERED)
+    shape: Any = image.shape
+    plain: Any = zarr.open_array(Layout(folder).path(array_path(REGISTERED)), mode="r")
+    megabytes = float(np.prod(shape)) / 1e6
+    collect_statistics(image[:2], SPACING_NM, PARAMETERS)
+    look_up(np.zeros((4, 4), np.uint8), np.zeros(256, np.float16))
+    rates = {}
+
+    def timed(name: str, start: float) -> None:
+        rates[name] = megabytes / (time.perf_counter() - start)
+
+    start = time.perf_counter()
+    for z in range(shape[0]):
+        plain[z]
+    timed("plain read", start)
+    with ThreadPoolExecutor(workers) as executor:
+        execution = Execution(device="cpu", executor=executor, workers=workers)
+        start = time.perf_counter()
+        statistics = collect_statistics(image, SPACING_NM, PARAMETERS, execution)
+        timed("histogram pass", start)
+        start = time.perf_counter()
+        mixture = fit_statistics(statistics, PARAMETERS)
+        rates["fit, seconds"] = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in map_blocks(_posterior_of, range(shape[0]), image, mixture, executor=executor, ahead=workers):
+            pass
+        timed("posterior pass", start)
+        rates["peak before labels, MB"] = peak_mb()
+        layout = Layout(folder / "results")
+        sinks = (
+            _writer(layout, POSTERIOR, "field", "float16", shape, by_slice=True),
+            _writer(Layout(folder / "provisional"), "provisional", "label", "uint32", shape, by_slice=True),
+            _writer(layout, NANOPARTICLES, "label", "uint32", shape, by_slice=False),
+        )
+        start = time.perf_counter()
+        found = segment_particles(image, SPACING_NM, mixture, *sinks, PARAMETERS, execution)
+        timed("posterior and labels, written", start)
+    return rates | {"particles": len(found), "slab depth": slab_depth(shape), "peak, MB": peak_mb()}
+
+
+def peak_mb() -> float:
+    """Highest resident size of this process; getrusage would count what its parent had when it was started."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def speed(script: Path, sizes: list[int], side: int, workers: int) -> None:
+    """Measure stacks of these numbers of slices, each in a process of its own."""
+    for slices in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            write_stack(Path(name), slices, side)
+            command = [sys.executable, str(script), "--measure", name, "--workers", str(workers)]
+            rates = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        print(f"{slices} slices of {side} x {side}, {workers} workers")
+        for what, value in rates.items():
+            unit = "" if what.endswith(("MB", "seconds", "particles", "depth")) else " MB/s"
+            share = f"  ({value / rates['plain read']:.0%} of a plain read)" if what.endswith("pass") else ""
+            print(f"  {what:30} {value:9.1f}{unit}{share}", flush=True)
