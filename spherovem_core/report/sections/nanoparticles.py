@@ -1,6 +1,10 @@
 """Nanoparticles: posterior and outlines in a zoomed view, size distribution, fitted mixture."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.report.figures import PALETTE, draw_outlines, histograms, new_figure, picture, show_view
@@ -26,7 +30,14 @@ def nanoparticles_section(inputs: ReportInputs) -> Section:
     ]
     warnings = []
     if not inputs.mixture.get("detected", True):
-        warnings.append("the intensities show no second population: no nanoparticles were labelled")
+        reason = inputs.mixture.get("reason", "")
+        warnings.append(
+            f"the intensities show no second population ({reason}): no nanoparticles were labelled"
+        )
+    elif not inputs.mixture.get("converged", True):
+        warnings.append("the intensity mixture had not converged: raise max_iterations of the nanoparticles")
+    if inputs.mixture.get("detected", True):
+        facts.append(("Overlap with the background", f"{inputs.mixture['overlap']:.2g}"))
     pictures = [_mixture(inputs), _zoom(inputs)]
     if len(particles):
         sizes = {"equivalent diameter (µm)": particles["equivalent_diameter_um"].to_numpy()}
@@ -40,19 +51,41 @@ def _mixture(inputs: ReportInputs) -> Picture:
     figure, axes = new_figure(1, 1, 8, 3)
     ax = axes[0, 0]
     levels = np.asarray(inputs.mixture["levels"])
-    counts = np.bincount(middle.ravel(), minlength=256)[levels.astype(int)]
-    ax.semilogy(levels, np.maximum(counts / counts.sum(), 1e-12), color="0.5", label="middle slice")
+    shown = histogram_in_stack_scale(middle, inputs.mixture, registered.shape[0] // 2)
+    ax.semilogy(levels, np.maximum(shown, 1e-12), color="0.5", label="middle slice")
     weight = float(inputs.mixture["weight"])
     for name, share, colour in (("background", 1 - weight, PALETTE[0]), ("particles", weight, PALETTE[1])):
         density = share * np.asarray(inputs.mixture[name], dtype=float)
         ax.semilogy(levels, np.maximum(density, 1e-12), color=colour, label=name)
     ax.set_ylim(bottom=1e-8)
-    ax.set_xlabel("intensity")
+    ax.set_xlabel("intensity in the stack's scale")
     ax.set_ylabel("share of voxels")
     ax.legend(fontsize=8)
     return picture(
         figure, "The fitted mixture of background and nanoparticles over the intensities of the middle slice."
     )
+
+
+def histogram_in_stack_scale(
+    image: NDArray[np.unsignedinteger], mixture: Mapping[str, Any], z: int
+) -> NDArray[np.float64]:
+    """Share of a slice's voxels in each bin of the mixture's distributions.
+
+    Parameters
+    ----------
+    image : (Y, X) ndarray of uint8 or uint16
+        Slice z, with nanoparticles as bright or as dark as they are.
+    mixture
+        As stored; its map of the slice is applied, and intensities beyond the bins count in the first or the last.
+    """
+    oriented = ~image if mixture["polarity"] == "dark" else image
+    counts = np.bincount(oriented.ravel(), minlength=np.iinfo(image.dtype).max + 1)
+    gain, offset = mixture["maps"][z]
+    levels = np.asarray(mixture["levels"], float)
+    # Each intensity's voxels spread evenly over its image.
+    edges = gain * (np.arange(counts.size + 1) - 0.5) + offset
+    below = np.interp((levels[1:] + levels[:-1]) / 2, edges, np.concatenate([[0], np.cumsum(counts)]))
+    return np.asarray(np.diff(below, prepend=0.0, append=float(image.size)) / image.size)
 
 
 def _zoom(inputs: ReportInputs) -> Picture:
