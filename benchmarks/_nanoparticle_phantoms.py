@@ -103,9 +103,15 @@ def reliability(chance: NDArray[np.float16], truth: NDArray[np.bool_]) -> NDArra
     return np.stack([np.bincount(decile, row, 10) for row in rows])
 
 
-def score(fraction: float, seed: int, options: dict[str, Any]) -> Score:
+def score(condition: Condition, seed: int) -> Score:
     """Make a phantom, segment it and compare."""
-    phantom = make_phantom(shape=SHAPE, seed=seed, nanoparticle_volume_fraction=fraction, **STILL, **options)
+    phantom = make_phantom(
+        shape=SHAPE,
+        seed=seed,
+        nanoparticle_volume_fraction=condition.fraction,
+        **STILL,
+        **condition.options,
+    )
     truth = phantom.nanoparticles > 0
     _, chance, labels = segment(phantom.image, phantom.spacing_nm)
     bright = phantom.image > np.percentile(phantom.image, 99.8)
@@ -154,14 +160,11 @@ def report(condition: Condition, scores: Sequence[Score]) -> None:
     )  # fmt: skip
 
 
-def accuracy(workers: int) -> None:
-    """Score all conditions, two phantoms at a time."""
+def accuracy(workers: int, most: int) -> None:
+    """Score all conditions, each on so many phantoms at most, `workers` phantoms at a time."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
         todo = [
-            (
-                condition,
-                [executor.submit(score, condition.fraction, s, condition.options) for s in condition.seeds],
-            )
+            (condition, [executor.submit(score, condition, seed) for seed in condition.seeds[:most]])
             for condition in CONDITIONS
         ]
         for condition, futures in todo:
