@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, Region
 from spherovem_core.nanoparticles.components import VOXELS, Measures, concatenate, merge, touching_pairs
+from spherovem_core.nanoparticles.lookup import look_up
 from spherovem_core.nanoparticles.slabs import SlabSummary
 
 
@@ -62,7 +63,7 @@ class Assembly:
             owner = self.owner[self.starts[number] : self.starts[number + 1]]
             table = np.concatenate([np.zeros(1, np.uint32), values[owner]])
             planes = slice(*(np.flatnonzero(slab == number)[[0, -1]] + (0, 1)))
-            out[planes] = table[out[planes]]
+            look_up(out[planes], table, out[planes])
         return out
 
 
