@@ -268,6 +268,10 @@ class SegmentationParameters(StageParameters):
         description="Objects whose flows disagree with their shape by more than this (0 agreement, 2 chance) are "
         "dropped; 0 keeps all.",
     )
+    mask_dynamics: Literal["compiled", "cellpose"] = Field(
+        default="compiled",
+        description="What follows the flows: compiled code on the CPU, or cellpose's own, which uses a GPU where one is.",
+    )
     flow_smoothing: float = Field(
         default=1.0,
         ge=0.0,

@@ -1,5 +1,6 @@
 """Stage 4: cells and nuclei, in two steps: the network's flows, and masks made from them."""
 
+from dataclasses import replace
 from typing import Any
 
 from prefect import task
@@ -101,7 +102,9 @@ def segment_masks(
     execution: ExecutionSettings = ExecutionSettings(),
 ) -> ArtifactRef:
     """Make the labels of cells or nuclei from their flows, on the pyramid level that `mask_spacing_nm` chooses."""
-    return run_stage(MASKS, locals(), _segment_masks)
+    return run_stage(
+        replace(MASKS, uses_gpu=parameters.mask_dynamics == "cellpose"), locals(), _segment_masks
+    )
 
 
 def _segment_masks(

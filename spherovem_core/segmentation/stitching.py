@@ -12,6 +12,7 @@ from spherovem_core.blocks import Block, BlockSink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.block_regions import number_regions
+from spherovem_core.segmentation.cellpose_dynamics import cellpose_instances
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.expansion import expand, reach_voxels
 from spherovem_core.segmentation.field import MaskField
@@ -106,7 +107,8 @@ def _survey_blocks(
             survey = BlockSurvey.from_text(ledger[block.key])
         else:
             execution.report(done, 2 * len(blocks))
-            survey = _block_regions(block, np.concatenate(background), field, provisional, parameters)
+            earlier = np.concatenate(background)
+            survey = _block_regions(block, earlier, field, provisional, parameters, execution.device)
             ledger[block.key] = survey.to_text()
         surveys.append(survey)
         background.append(survey.background)
@@ -119,13 +121,18 @@ def _block_regions(
     field: MaskField,
     provisional: Scratch,
     parameters: SegmentationParameters,
+    device: str,
 ) -> BlockSurvey:
     """Make a block's masks, write its regions and survey them."""
     labels, measured = np.zeros([s.stop - s.start for s in block.outer], np.uint32), None
     # Most blocks around a spheroid hold nothing.
     if field.has_foreground(block.outer, parameters):
         values = field.upsampled(block.outer, parameters)
-        labels = instances(values[:3], values[3] > parameters.probability_threshold)
+        foreground = values[3] > parameters.probability_threshold
+        if parameters.mask_dynamics == "cellpose":
+            labels = cellpose_instances(values[:3], foreground, device)
+        else:
+            labels = instances(values[:3], foreground)
         if parameters.merge_boundary_strength:
             measured = _with_layer_before(block, values[3], field, parameters)
     numbers, survey = number_regions(

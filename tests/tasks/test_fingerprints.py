@@ -21,6 +21,7 @@ OTHER: dict[str, Any] = {
     "min_tile_contrast": 0.1,
     "probability_threshold": 1.0,
     "flow_error_threshold": 0.4,
+    "mask_dynamics": "cellpose",
     "flow_smoothing": 2.0,
     "curl_free": True,
     "probability_filter": "median",
