@@ -158,7 +158,8 @@ def test_filters_see_as_much_around_a_block_as_they_need(kind: str) -> None:
     assert np.allclose(field.logit(whole, parameters)[part], field.logit(part, parameters), atol=1e-5)
     logit = field.logit(whole, parameters)
     assert np.array_equal(
-        field.boundaries(whole, logit, parameters)[(slice(None), *part)], field.boundaries(part, logit[part], parameters)
+        field.boundaries(whole, logit, parameters)[(slice(None), *part)],
+        field.boundaries(part, logit[part], parameters),
     )
 
 
