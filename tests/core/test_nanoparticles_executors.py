@@ -1,12 +1,11 @@
 """Threads, processes and a Dask cluster give the bits that one thread gives: statistics, posterior, labels, table."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 import pytest
+from dask_clusters import cluster
 from nanoparticle_scenes import SPACING_NM, make_scene, store_image
 
 from spherovem_core.blocks import MemorySink
@@ -39,22 +38,6 @@ def _many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several runs of slices, and several columns a slab, in a small image."""
     monkeypatch.setattr(statistics_module, "RUN_SLICES", 5)
     monkeypatch.setattr(tiles, "TILE", 64)
-
-
-@contextmanager
-def cluster() -> Iterator[str]:
-    """Address of a Dask scheduler with two workers, on this machine's loopback device only."""
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=False,
-        protocol="tcp",
-        host="127.0.0.1",
-        dashboard_address=None,
-    ) as scheduler:
-        yield scheduler.scheduler_address
 
 
 def run(source: StoredArray, execution: Execution) -> tuple[SliceStatistics, list[MemorySink], pd.DataFrame]:

@@ -2,13 +2,12 @@
 
 import multiprocessing
 import random
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import nanoparticle_victim
 import pytest
+from killing import kill
 from nanoparticle_scenes import make_scene, store_image
 
 from spherovem_core.store import Layout, open_array
@@ -37,22 +36,6 @@ class Results:
         return {str(p.relative_to(self.folder)): p.read_bytes() for p in files}
 
 
-def kill(source: Path, results: Results, reached: Callable[[], bool], seconds: float) -> None:
-    """Start a run and kill it so many seconds after it has reached a place."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["nanoparticle_victim"])
-    begun = processes.Event()
-    process = processes.Process(target=nanoparticle_victim.segment, args=(source, results.folder, begun))
-    process.start()
-    assert begun.wait(180)
-    while not reached() and process.is_alive():
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode == -9
-
-
 def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -> None:
     """Let the killed run end, and another from its beginning to its end."""
     for results in (killed, alone):
@@ -61,18 +44,12 @@ def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -
     assert killed.contents() == alone.contents()
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The fork server of Python 3.11 imports by the environment's path, not by ours.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-
 def test_killed_among_the_slabs_and_among_the_labels(tmp_path: Path) -> None:
     source, killed = tmp_path / "source", Results(tmp_path / "killed")
     store_image(source, make_scene((16, 128, 128), fraction=0.05).image)
-    kill(source, killed, lambda: killed.slabs() >= 5, 0.0)
+    kill(nanoparticle_victim.segment, source, killed.folder, reached=lambda: killed.slabs() >= 5)
     assert 5 <= killed.slabs() < 16
-    kill(source, killed, lambda: killed.blocks() >= 3, 0.0)
+    kill(nanoparticle_victim.segment, source, killed.folder, reached=lambda: killed.blocks() >= 3)
     assert 3 <= killed.blocks() < 8
     compare_with_one_left_alone(source, killed, Results(tmp_path / "left_alone"))
 
@@ -86,7 +63,13 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
         written = []
         for target in targets:
             enough = target + chance.randint(0, 3)
-            kill(source, killed, lambda c=count, n=enough: c() >= n, chance.uniform(0.0, 0.01))
+            kill(
+                nanoparticle_victim.segment,
+                source,
+                killed.folder,
+                reached=lambda c=count, n=enough: c() >= n,
+                seconds=chance.uniform(0.0, 0.01),
+            )
             written.append(count())
         assert written == sorted(written)
         assert 0 < written[0] < written[-1]

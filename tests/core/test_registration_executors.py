@@ -1,10 +1,8 @@
 """Threads, processes and a Dask cluster give the bits that one thread gives, pairs and warped slices alike."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
+from dask_clusters import cluster
 from numpy.typing import NDArray
 from registration_scenes import make_stack, store_slices
 
@@ -24,22 +22,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredArray:
     folder = tmp_path_factory.mktemp("source")
     store_slices(folder, make_stack(count=5).slices)
     return open_array(Layout(folder), DENOISED)
-
-
-@contextmanager
-def cluster() -> Iterator[str]:
-    """Address of a Dask scheduler with two workers, on this machine's loopback device only."""
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=False,
-        protocol="tcp",
-        host="127.0.0.1",
-        dashboard_address=None,
-    ) as scheduler:
-        yield scheduler.scheduler_address
 
 
 def run(source: StoredArray | NDArray[np.uint8], execution: Execution) -> tuple[Alignment, NDArray[np.uint8]]:

@@ -3,13 +3,12 @@
 import json
 import multiprocessing
 import random
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import registration_victim
+from killing import kill
 from registration_scenes import make_stack, store_slices
 
 from spherovem_core.store import Layout
@@ -53,22 +52,6 @@ def write_source(folder: Path, count: int) -> Path:
     return folder
 
 
-def kill(source: Path, results: Path, reached: Callable[[], bool], seconds: float) -> None:
-    """Start a run and kill it so many seconds after it has reached a place."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["registration_victim"])
-    begun = processes.Event()
-    process = processes.Process(target=registration_victim.register, args=(source, results, begun))
-    process.start()
-    assert begun.wait(180)
-    while not reached() and process.is_alive():
-        time.sleep(0.001)
-    time.sleep(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode == -9
-
-
 def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -> None:
     """Let the killed run end, and another from its beginning to its end."""
     for results in (killed, alone):
@@ -79,18 +62,12 @@ def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -
     assert {pair: texts[0] for pair, texts in found.items()} == {p: text for p, [text] in expected.items()}
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The fork server of Python 3.11 imports by the environment's path, not by ours.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-
 def test_killed_among_the_pairs_and_among_the_slices(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 10)
     killed = Results(tmp_path / "killed")
-    kill(source, killed.folder, lambda: killed.pairs() >= 4, 0.0)
+    kill(registration_victim.register, source, killed.folder, reached=lambda: killed.pairs() >= 4)
     assert 4 <= killed.pairs() < 21
-    kill(source, killed.folder, lambda: killed.slices() >= 2, 0.0)
+    kill(registration_victim.register, source, killed.folder, reached=lambda: killed.slices() >= 2)
     assert 2 <= killed.slices() < 10
     compare_with_one_left_alone(source, killed, Results(tmp_path / "left_alone"))
 
@@ -104,8 +81,20 @@ def test_killed_twenty_one_times(tmp_path: Path) -> None:
         written = []
         for target in targets:
             enough = target + chance.randint(0, 3)
-            kill(source, killed.folder, lambda c=count, n=enough: c() >= n, chance.uniform(0.0, 0.01))
+            kill(
+                registration_victim.register,
+                source,
+                killed.folder,
+                reached=lambda c=count, n=enough: c() >= n,
+                seconds=chance.uniform(0.0, 0.01),
+            )
             written.append(count())
         assert written == sorted(written)
-    kill(source, killed.folder, lambda: killed.slices() == 60, 0.006)
+    kill(
+        registration_victim.register,
+        source,
+        killed.folder,
+        reached=lambda: killed.slices() == 60,
+        seconds=0.006,
+    )
     compare_with_one_left_alone(source, killed, Results(tmp_path / "left_alone"))

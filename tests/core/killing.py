@@ -1,0 +1,30 @@
+"""Kill a process of ours at a moment of our choice."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def kill(
+    target: Callable[..., None], *arguments: Any, reached: Callable[[], bool], seconds: float = 0.0
+) -> None:
+    """Start ``target(*arguments, begun)`` and kill it so many seconds after it has reached a place."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([target.__module__])
+    with pytest.MonkeyPatch.context() as patched:
+        # The fork server of Python 3.11 imports by the environment's path, not by ours.
+        patched.setenv("PYTHONPATH", str(Path(__file__).parent))
+        begun = processes.Event()
+        process = processes.Process(target=target, args=(*arguments, begun))
+        process.start()
+    assert begun.wait(180)
+    while not reached() and process.is_alive():
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    assert process.exitcode == -9
