@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.tasks import exponential_backoff
 
 from spherovem_core.errors import ParameterError, StoreNotWritableError
 from spherovem_core.execution import Execution, ExecutionSettings
@@ -21,7 +20,7 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, package_versions, write_json, write_table
 from spherovem_core.store.label_files import open_label_volume
 from tasks.artifacts import show_figures, show_table
-from tasks.policies import RETRIES, may_pass_next_time
+from tasks.policies import retry_policy
 from tasks.progress import report_progress
 
 NAME, VERSION = "evaluate", 1
@@ -36,10 +35,7 @@ logger = logging.getLogger("spherovem_core.evaluate")
     task_run_name="evaluate {comparison.out.name}",
     # Files from anywhere have no fingerprint that is cheap to take: evaluating again costs less than a wrong answer.
     cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=exponential_backoff(backoff_factor=5),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=may_pass_next_time,
+    **retry_policy(),
     tags=["cpu"],
 )
 def evaluate(

@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.tasks import exponential_backoff
 
 from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import ExecutionSettings, Progress
@@ -49,7 +48,7 @@ from tasks.artifacts import show_figures, show_picture, show_table
 from tasks.devices import check_device, gpu_slot, resolve_device
 from tasks.evaluate import as_document, plain
 from tasks.locks import FileLocks
-from tasks.policies import RETRIES, may_pass_next_time
+from tasks.policies import retry_policy
 from tasks.progress import report_progress
 
 NAME, VERSION = "finetune", 1
@@ -67,10 +66,7 @@ logger = logging.getLogger("spherovem_core.finetune")
     task_run_name="finetune {folders.out.name}",
     # The manifest on disk decides whether there is anything to do.
     cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=exponential_backoff(backoff_factor=5),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=may_pass_next_time,
+    **retry_policy(),
     tags=["gpu"],
 )
 def finetune(

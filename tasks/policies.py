@@ -71,6 +71,13 @@ def stage_policy(stage: Stage) -> dict[str, Any]:
         "result_serializer": "json",
         "cache_result_in_memory": False,
         "cache_policy": DiskIsTruth(stage=stage),
+        **retry_policy(),
+    }
+
+
+def retry_policy() -> dict[str, Any]:
+    """Arguments of ``@task`` that say when a failed one is tried again."""
+    return {
         "retries": RETRIES,
         "retry_delay_seconds": exponential_backoff(backoff_factor=5),
         "retry_jitter_factor": 0.5,

@@ -13,6 +13,7 @@ from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.layout import Layout, array_path
+from spherovem_core.store.shards import PARTIAL
 
 ATTRIBUTE = "spherovem"
 
@@ -60,7 +61,7 @@ def missing_shards(folder: Path) -> int:
     expected = int(
         np.prod([-(-n // s) for n, s in zip(array.shape, array.shards or array.chunks, strict=True)])
     )
-    found = sum(1 for path in (folder / "c").rglob("*") if path.is_file() and path.suffix != ".partial")
+    found = sum(1 for path in (folder / "c").rglob("*") if path.is_file() and path.suffix != PARTIAL)
     return max(0, expected - found)
 
 
