@@ -1,0 +1,256 @@
+"""Real Prefect servers and workers on loopback, each with a home of its own, ended by process id."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+PROJECT = Path(__file__).parents[2]
+
+COMMON = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLI_COLORS": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "spherovem_core",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PYTHONUNBUFFERED": "1",
+}
+SERVER_ONLY = {
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+}
+
+
+class Process:
+    """A process in a session of its own, its output in a file."""
+
+    def __init__(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path
+    ) -> None:
+        self.arguments = list(arguments)
+        self.log = log
+        self.environment = dict(environment)
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started yet"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def start(self) -> None:
+        assert not self.running, f"{self.arguments} runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.arguments,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end; the exit code."""
+        assert self._process is not None, "not started yet"
+        return self._process.wait(timeout_s)
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """End it in order, and by force what is left of its session after `timeout_s`."""
+        if self.running:
+            os.kill(self.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.wait(timeout_s)
+        self.kill_session()
+
+    def kill(self) -> None:
+        """Kill the process alone, as a crash or the kernel would; its children live on."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait(30)
+
+    def kill_session(self) -> None:
+        """Kill whatever is left of the session: the process and all that it started."""
+        if self._process is None:
+            return
+        for process in self.family():
+            process.kill()
+        self._process.wait(30)
+
+    def family(self) -> list[psutil.Process]:
+        """Processes of the session that still run."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return found
+
+
+class PrefectServer(Process):
+    """A Prefect server that may be killed and started again on its port and database."""
+
+    def __init__(
+        self,
+        home: Path,
+        database_url: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        with_ui: bool = False,
+    ) -> None:
+        self.home = home
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.address}/api"
+        home.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **clean_environment(),
+            **COMMON,
+            **SERVER_ONLY,
+            "PREFECT_HOME": str(home),
+            "PREFECT_SERVER_UI_ENABLED": str(with_ui).lower(),
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_SERVER_API_PORT": str(self.port),
+            "PREFECT_UI_API_URL": self.url,
+            **(settings or {}),
+        }
+        if database_url is not None:
+            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database_url
+        super().__init__([PREFECT, "server", "start"], home / "server.log", environment, home)
+
+    def start(self, timeout_s: float = 180.0) -> None:
+        """Start it and wait until it answers."""
+        super().start()
+        deadline = time.monotonic() + timeout_s
+        while not self.healthy():
+            assert self.running, f"the server ended while starting:\n{self.output[-3000:]}"
+            assert time.monotonic() < deadline, f"no answer in {timeout_s} s:\n{self.output[-3000:]}"
+            time.sleep(0.25)
+
+    def healthy(self) -> bool:
+        """Whether it answers."""
+        try:
+            with urlopen(f"{self.url}/health", timeout=2) as answer:
+                return answer.status == 200
+        except (URLError, OSError):
+            return False
+
+    def client_environment(self, **settings: str) -> dict[str, str]:
+        """Environment of a process that talks to this server: a worker, the watcher, the prefect command."""
+        home = self.home / "client"
+        home.mkdir(exist_ok=True)
+        return {
+            **clean_environment(),
+            **COMMON,
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.url,
+            **settings,
+        }
+
+    def command(
+        self, *arguments: str, folder: Path | None = None, check: bool = True, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the prefect command against this server."""
+        return run_command(
+            [PREFECT, *arguments], self.client_environment(**settings), folder or self.home, check=check
+        )
+
+    def worker(self, pool: str, name: str, limit: int | None = None, **settings: str) -> Process:
+        """A process worker, not yet started, for a pool that exists."""
+        arguments = [PREFECT, "worker", "start", "--pool", pool, "--name", name]
+        if limit is not None:
+            arguments += ["--limit", str(limit)]
+        folder = self.home / "workers" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return Process(arguments, folder / "worker.log", self.client_environment(**settings), folder)
+
+
+def run_command(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; a failure shows its output."""
+    done = subprocess.run(
+        arguments, env=dict(environment), cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done
+
+
+@contextmanager
+def running_server(home: Path, **options: Any) -> Iterator[PrefectServer]:
+    """A server that answers, and is gone afterwards; options are those of `PrefectServer`."""
+    server = PrefectServer(home, **options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill_session()
+
+
+@contextmanager
+def running_worker(
+    server: PrefectServer, pool: str, name: str = "worker", limit: int | None = None, **settings: str
+) -> Iterator[Process]:
+    """A process worker for a pool, made where it does not exist; gone afterwards with all that it started."""
+    server.command("work-pool", "create", pool, "--type", "process", "--overwrite")
+    worker = server.worker(pool, name, limit, **settings)
+    try:
+        worker.start()
+        yield worker
+    finally:
+        worker.stop()
+
+
+@contextmanager
+def connected(server: PrefectServer) -> Iterator[None]:
+    """Let clients in this process talk to the server."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    home = server.home / "client"
+    home.mkdir(exist_ok=True)
+    with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: home}):
+        yield
+
+
+def free_port() -> int:
+    """A port of the loopback device that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what it says to Prefect or spherovem."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SPHEROVEM_"))
+    }
