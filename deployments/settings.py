@@ -1,16 +1,19 @@
-"""Settings of this machine: where things lie and how stages run. None of it changes a result."""
+"""Settings of this machine: where things lie, how stages run, how acquisitions are watched for. None of it changes a result."""
 
+import json
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from deployments.settings_sources import SpherovemToml, refuse_unknown_variables
 from spherovem_core.execution import ExecutionSettings
 
 
@@ -33,13 +36,108 @@ class Settings(BaseSettings):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Device: auto, cpu, cuda or cuda:n."
     )
-    executor: Literal["threads", "processes"] | str = Field(
-        default="threads", description="threads, processes, or the address of a Dask scheduler."
+    executor: str = Field(
+        default="threads",
+        pattern=r"^(threads|processes|[a-z]+://.+)$",
+        description="threads, processes, or the address of a Dask scheduler, such as tcp://head:8786.",
     )
     workers: int = Field(default=0, ge=0, le=1024, description="Workers a stage; 0 takes every core.")
     stage_timeout_s: float = Field(
         default=0.0, ge=0.0, description="Time limit of a stage in seconds; 0 is none."
     )
+    landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(),
+        description="Folders in which acquisitions land, as FOLDER:FOLDER or as a JSON list; absolute paths.",
+    )
+    profiles: Annotated[dict[Path, Path], NoDecode] = Field(
+        default={},
+        description="Parameters file of a landing folder, laid over the default one: a JSON object of folder to YAML file.",
+    )
+    settle_seconds: float = Field(
+        default=300.0,
+        gt=0.0,
+        le=7 * 24 * 3600,
+        description="An acquisition is ready when its files have not changed for this long.",
+    )
+    sentinel: str = Field(
+        default="COMPLETE",
+        pattern=r"^[^/\\\x00]+$",
+        max_length=100,
+        description="Name of the file that marks an acquisition as complete: in its folder, or FILE.<sentinel> beside a file.",
+    )
+    sentinel_only: bool = Field(
+        default=False,
+        description="Only the sentinel makes an acquisition ready, however long its files have not changed.",
+    )
+    scan_interval_seconds: float = Field(
+        default=60.0,
+        gt=0.0,
+        le=24 * 3600,
+        description="The landing folders are looked at at least this often, file events or not.",
+    )
+    deployment: str = Field(
+        default="process-acquisition/on-landing",
+        pattern=r"^[^/]+/[^/]+$",
+        description="Deployment that processes what has landed, as FLOW/DEPLOYMENT.",
+    )
+    gpu_pool: str = Field(default="gpu", min_length=1, description="Work pool of the workers with a GPU.")
+    cpu_pool: str = Field(default="cpu", min_length=1, description="Work pool of the workers without a GPU.")
+
+    @field_validator("landing_folders", mode="before")
+    @classmethod
+    def _split_folders(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return _read_json(value, '["/data/microscope", "/data/other"]')
+        return tuple(part for part in value.split(os.pathsep) if part)
+
+    @field_validator("profiles", mode="before")
+    @classmethod
+    def _read_profiles(cls, value: Any) -> Any:
+        return (
+            _read_json(value, '{"/data/microscope": "/etc/fast.yaml"}') if isinstance(value, str) else value
+        )
+
+    @field_validator("sentinel")
+    @classmethod
+    def _sentinel_is_a_file(cls, value: str) -> str:
+        if value in (".", ".."):
+            raise ValueError("a folder; expected the name of a file")
+        return value
+
+    @field_validator("landing_folders")
+    @classmethod
+    def _folders_are_apart(cls, folders: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        folders = tuple(_absolute(folder) for folder in folders)
+        for place, folder in enumerate(folders):
+            for other in folders[:place]:
+                if _overlap(folder, other):
+                    raise ValueError(
+                        f"{other} and {folder} are one inside the other; expected separate folders"
+                    )
+        root = info.data.get("results_root")
+        inside = next(
+            (folder for folder in folders if root and _overlap(folder, Path(root).absolute())), None
+        )
+        if inside is not None:
+            raise ValueError(
+                f"{inside} and the results root {root} are one inside the other, so that results would be taken for "
+                "acquisitions; expected separate folders"
+            )
+        return folders
+
+    @field_validator("profiles")
+    @classmethod
+    def _profiles_have_folders(cls, profiles: dict[Path, Path], info: ValidationInfo) -> dict[Path, Path]:
+        known = info.data.get("landing_folders", ())
+        profiles = {_absolute(folder): _absolute(file) for folder, file in profiles.items()}
+        strange = [str(folder) for folder in profiles if folder not in known]
+        if strange:
+            raise ValueError(
+                f"{', '.join(strange)} is not among landing_folders ({', '.join(map(str, known)) or 'none'})"
+            )
+        return profiles
 
     @classmethod
     def settings_customise_sources(
@@ -50,8 +148,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the TOML file last."""
-        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+        """Put the TOML file last; a name that no setting has is an error rather than without effect."""
+        refuse_unknown_variables(settings_cls)
+        return init_settings, env_settings, dotenv_settings, SpherovemToml(settings_cls)
 
     def execution(self, **overrides: object) -> ExecutionSettings:
         """Execution settings; an override of None keeps the setting."""
@@ -64,3 +163,20 @@ class Settings(BaseSettings):
         return ExecutionSettings.model_validate(
             own | {name: value for name, value in overrides.items() if value is not None}
         )
+
+
+def _absolute(path: Path) -> Path:
+    """Make a path absolute without following links: a landing folder may be one."""
+    return Path(os.path.normpath(path.expanduser().absolute()))
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    one, other = one.resolve(), other.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _read_json(text: str, example: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"no JSON ({error}); expected something like {example}") from error

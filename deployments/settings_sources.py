@@ -1,0 +1,56 @@
+"""Where settings are read from, and that each name in there is one."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable
+
+from pydantic_settings import BaseSettings, TomlConfigSettingsSource
+
+from spherovem_core.errors import ParameterError
+
+COMMAND_LINE = "SPHEROVEM_COMMAND_LINE_"
+
+
+class SpherovemToml(TomlConfigSettingsSource):
+    """The TOML file, in which every name must be a setting."""
+
+    def __init__(self, settings: type[BaseSettings]) -> None:
+        name = settings.model_config.get("toml_file")
+        try:
+            super().__init__(settings)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ParameterError(f"the settings file {name} cannot be read ({error})") from error
+        refuse_unknown(self.toml_data, settings, f"the settings file {name}")
+
+
+def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
+    """Refuse a ``SPHEROVEM_*`` variable that names no setting: most likely it is misspelt."""
+    prefix = settings.model_config["env_prefix"]
+    names = [
+        name.removeprefix(prefix).lower()
+        for name in os.environ
+        if name.startswith(prefix) and not name.startswith(COMMAND_LINE)
+    ]
+    refuse_unknown(names, settings, f"the environment ({prefix}*)")
+
+
+def refuse_unknown(names: Iterable[str], settings: type[BaseSettings], where: str) -> None:
+    """Refuse names that are no settings, and say which may have been meant.
+
+    Raises
+    ------
+    ParameterError
+        If there is one.
+    """
+    known = list(settings.model_fields)
+    problems = []
+    for name in names:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        problems.append(f"{name} (did you mean {close[0]}?)" if close else name)
+    if problems:
+        raise ParameterError(
+            f"{where} has settings that do not exist: {', '.join(problems)}; known are {', '.join(known)}"
+        )
