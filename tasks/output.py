@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from prefect import task
@@ -11,7 +10,7 @@ from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.report import ReportInputs, build_report
+from spherovem_core.report import ReportInputs, build_report, summarise
 from spherovem_core.store import Layout, package_versions, read_json, read_table, write_text
 from spherovem_core.store.layout import table_path
 from tasks.artifacts import show_markdown
@@ -59,9 +58,10 @@ def _write_output(
         "stages": run.history,
         "packages": package_versions(),
     }
-    _write_report(run.layout, acquisition.name, parameters, tables, provenance)
+    inputs = _report_inputs(run.layout, acquisition.name, parameters, tables)
+    write_text(run.layout.report, build_report(inputs, provenance))
     run.write_document("provenance.json", provenance)
-    _show(run, tables)
+    show_markdown(run.artifact_key, summarise(inputs), "Results")
 
 
 def _final_tables(run: StageRun, artifacts: Mapping[str, ArtifactRef]) -> dict[str, pd.DataFrame]:
@@ -100,26 +100,13 @@ def rewrite_report(folder: Path) -> Path:
         )
     parameters = PipelineParameters.model_validate(provenance["parameters"])
     tables = {name: read_table(layout, table_path(name)) for name in TABLES}
-    return _write_report(layout, provenance["acquisition"], parameters, tables, provenance)
-
-
-def _write_report(
-    layout: Layout,
-    name: str,
-    parameters: PipelineParameters,
-    tables: Mapping[str, pd.DataFrame],
-    provenance: Mapping[str, Any],
-) -> Path:
-    mixture = read_json(layout.mixture) or {}
-    inputs = ReportInputs(name, layout, parameters, tables, mixture, parameters.output.report_image_px)
+    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
     write_text(layout.report, build_report(inputs, provenance))
     return layout.report
 
 
-def _show(run: StageRun, tables: Mapping[str, pd.DataFrame]) -> None:
-    lines = [
-        f"- {name}: {len(frame)} rows, `{run.layout.path(table_path(name))}`"
-        for name, frame in tables.items()
-    ]
-    text = "\n".join([*lines, f"- report: `{run.layout.report}`", f"- volume: `{run.layout.volume}`"])
-    show_markdown(run.artifact_key, text, "Results")
+def _report_inputs(
+    layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, pd.DataFrame]
+) -> ReportInputs:
+    mixture = read_json(layout.mixture) or {}
+    return ReportInputs(name, layout, parameters, tables, mixture, parameters.output.report_image_px)

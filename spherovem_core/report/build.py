@@ -1,27 +1,12 @@
 """The report of one acquisition, from its results folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from spherovem_core.report.chapters import CHAPTERS
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.report.page import Page, Section, render
-from spherovem_core.report.sections.acquisition import acquisition_section
-from spherovem_core.report.sections.denoising import denoising_section
+from spherovem_core.report.page import Page, render
 from spherovem_core.report.sections.history import history_section
-from spherovem_core.report.sections.measurements import shape_section, space_section
-from spherovem_core.report.sections.nanoparticles import nanoparticles_section
-from spherovem_core.report.sections.registration import registration_section
-from spherovem_core.report.sections.segmentation import segmentation_section
-
-SECTIONS: tuple[Callable[[ReportInputs], Section], ...] = (
-    acquisition_section,
-    denoising_section,
-    registration_section,
-    segmentation_section,
-    nanoparticles_section,
-    shape_section,
-    space_section,
-)
 
 
 def build_report(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
@@ -44,7 +29,7 @@ def build_report(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
     IncompleteArtifactError
         If an array is not complete.
     """
-    sections = [section(inputs) for section in SECTIONS]
+    sections = [chapter.draw(inputs) for chapter in CHAPTERS]
     sections.append(history_section(provenance, inputs.parameters))
     seconds = sum(entry["seconds"] for entry in provenance["stages"])
     summary = [

@@ -23,12 +23,26 @@ def acquisition_section(inputs: ReportInputs) -> Section:
         ("Voxel size taken from", str(raw.details.get("spacing_origin", "unknown"))),
         ("Slices with a flag", f"{len(bad)} of {depth}"),
     ]
-    filled = slices[[flag for flag in flags if flag != "outlier"]].any(axis=1).sum()
-    warnings = (
-        [f"{filled} slices were missing or unusable and were filled from their neighbours"] if filled else []
-    )
     tables = [("Flagged slices", bad[["z", "file", *flags]].head(50))] if len(bad) else []
-    return Section("ingest", "Acquisition", facts, [_views(inputs), _intensity(inputs)], tables, warnings)
+    return Section(
+        "ingest",
+        "Acquisition",
+        facts,
+        [_views(inputs), _intensity(inputs)],
+        tables,
+        acquisition_warnings(inputs),
+    )
+
+
+def acquisition_warnings(inputs: ReportInputs) -> list[str]:
+    """Say how many slices are not what the microscope saw."""
+    slices = inputs.tables["slices"]
+    filled = int(slices[[flag for flag in FLAGS if flag in slices and flag != "outlier"]].any(axis=1).sum())
+    if not filled:
+        return []
+    return [
+        f"{filled} of {len(slices)} slices were missing or unusable and were filled from their neighbours"
+    ]
 
 
 def _views(inputs: ReportInputs) -> Picture:

@@ -27,6 +27,15 @@ def denoising_section(inputs: ReportInputs) -> Section:
     clipped = found.get("clipped_share")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
+    pictures = [_compare(inputs, survey), *_residuals(inputs), *_loss(found)]
+    return Section("denoise", "Denoising", facts, pictures, (), denoising_warnings(inputs))
+
+
+def denoising_warnings(inputs: ReportInputs) -> list[str]:
+    """Say where signal may have gone with the noise, or grey values were cut off."""
+    found = open_array(inputs.layout, DENOISED).details.get("denoising", {})
+    survey: dict[str, Any] = found.get("survey", {})
+    clipped = found.get("clipped_share")
     warnings = []
     if clipped is not None and clipped > 0.01:
         warnings.append(
@@ -40,8 +49,7 @@ def denoising_section(inputs: ReportInputs) -> Section:
             f"what was removed is alike over {STRUCTURE_LAG} pixels (correlation {structure:.2f}): signal may have gone "
             "with the noise; look at the residual, train for more epochs or try another algorithm"
         )
-    pictures = [_compare(inputs, survey), *_residuals(inputs), *_loss(found)]
-    return Section("denoise", "Denoising", facts, pictures, (), warnings)
+    return warnings
 
 
 def _method(inputs: ReportInputs, found: dict[str, Any]) -> str:

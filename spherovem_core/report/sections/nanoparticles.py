@@ -28,6 +28,17 @@ def nanoparticles_section(inputs: ReportInputs) -> Section:
         ("In a cell", f"{int((particles['parent_cell'] > 0).sum())}"),
         ("In a nucleus", f"{int(particles['in_nucleus'].sum())}"),
     ]
+    if inputs.mixture.get("detected", True):
+        facts.append(("Overlap with the background", f"{inputs.mixture['overlap']:.2g}"))
+    pictures = [_mixture(inputs), _zoom(inputs)]
+    if len(particles):
+        sizes = {"equivalent diameter (µm)": particles["equivalent_diameter_um"].to_numpy()}
+        pictures.append(histograms(sizes, "Size distribution of the particles (touching ones count as one)."))
+    return Section("nanoparticles", "Nanoparticles", facts, pictures, (), nanoparticles_warnings(inputs))
+
+
+def nanoparticles_warnings(inputs: ReportInputs) -> list[str]:
+    """Say why there are none, or why their outlines are uncertain."""
     warnings = []
     if not inputs.mixture.get("detected", True):
         reason = inputs.mixture.get("reason", "")
@@ -36,13 +47,7 @@ def nanoparticles_section(inputs: ReportInputs) -> Section:
         )
     elif not inputs.mixture.get("converged", True):
         warnings.append("the intensity mixture had not converged: raise max_iterations of the nanoparticles")
-    if inputs.mixture.get("detected", True):
-        facts.append(("Overlap with the background", f"{inputs.mixture['overlap']:.2g}"))
-    pictures = [_mixture(inputs), _zoom(inputs)]
-    if len(particles):
-        sizes = {"equivalent diameter (µm)": particles["equivalent_diameter_um"].to_numpy()}
-        pictures.append(histograms(sizes, "Size distribution of the particles (touching ones count as one)."))
-    return Section("nanoparticles", "Nanoparticles", facts, pictures, (), warnings)
+    return warnings
 
 
 def _mixture(inputs: ReportInputs) -> Picture:

@@ -31,10 +31,16 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held by longer links only", _numbers(slices, _flags(slices, "bridged"))),
     ]
+    pictures = [_views(inputs), _motion(inputs)]
+    return Section("register", "Registration", facts, pictures, (), registration_warnings(inputs))
+
+
+def registration_warnings(inputs: ReportInputs) -> list[str]:
+    """Name the slices whose place is a guess."""
+    slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
-    warnings = [found] if doubtful.any() else []
-    return Section("register", "Registration", facts, [_views(inputs), _motion(inputs)], (), warnings)
+    return [found] if doubtful.any() else []
 
 
 def _flags(slices: pd.DataFrame, name: str) -> pd.Series:

@@ -33,7 +33,7 @@ def segmentation_section(inputs: ReportInputs) -> Section:
     ]
     pictures = [_overlay(inputs), histograms(sizes, "Size distribution of cells and nuclei.")]
     tables = [("Counts", pd.DataFrame(rows))]
-    return Section("segment", "Cells and nuclei", facts, pictures, tables, _warnings(inputs))
+    return Section("segment", "Cells and nuclei", facts, pictures, tables, segmentation_warnings(inputs))
 
 
 def _summary(inputs: ReportInputs, kind: ObjectKind) -> dict[str, object]:
@@ -52,7 +52,8 @@ def _share(inputs: ReportInputs, kind: ObjectKind) -> float:
     return float(inputs.tables[kind]["voxel_count"].sum() / np.prod(stored.shape))
 
 
-def _warnings(inputs: ReportInputs) -> list[str]:
+def segmentation_warnings(inputs: ReportInputs) -> list[str]:
+    """Say where cells and nuclei are not to be believed."""
     warnings = []
     if "phantom-compact" in (inputs.parameters.cells.network, inputs.parameters.nuclei.network):
         warnings.append(

@@ -1,0 +1,204 @@
+"""Finished acquisitions for the report's tests: arrays from a phantom's truth, tables measured on them."""
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import block_grid
+from spherovem_core.execution import Execution
+from spherovem_core.ingest.intensities import measure_intensities
+from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, posterior
+from spherovem_core.parameters import (
+    NanoparticleParameters,
+    PipelineParameters,
+    ShapeParameters,
+    SpatialParameters,
+)
+from spherovem_core.phantom import Phantom, make_phantom
+from spherovem_core.report import ReportInputs
+from spherovem_core.shape import measure_labels
+from spherovem_core.spatial import (
+    assign_parent_cells,
+    distance_to_nucleus,
+    measure_cells,
+    measure_particles,
+    radial_distribution,
+    ripley,
+)
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Layout,
+    cube_shards,
+    finish_multiscale,
+    history_entry,
+    slice_shards,
+)
+from spherovem_core.store.layout import (
+    DENOISED,
+    DISTANCE,
+    NANOPARTICLES,
+    POSTERIOR,
+    RAW,
+    REGISTERED,
+    labels_group,
+)
+
+SPACING_NM = (120.0, 40.0, 40.0)
+CROP = (4, 3, 124, 117)
+CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
+PARTICLE_COLUMNS = ["label", *CENTROID, "voxel_count", "volume_um3", "equivalent_diameter_um"]
+BAD_SLICE = {"missing": 3, "blank": 7, "outlier": 11}
+
+
+@lru_cache(maxsize=2)
+def phantom(particles: bool = True) -> Phantom:
+    """Small, with whole cells in it."""
+    return make_phantom(
+        shape=(24, 128, 120),
+        spacing_nm=SPACING_NM,
+        seed=5,
+        cell_diameter_um=2.2,
+        nanoparticle_volume_fraction=0.01 if particles else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to report on.
+
+    Attributes
+    ----------
+    flags
+        Flag of each bad slice, by its name: the number of the slice, or several.
+    """
+
+    particles: bool = True
+    cells: bool = True
+    nuclei: bool = True
+    flags: dict[str, Any] = field(default_factory=lambda: dict(BAD_SLICE))
+
+
+def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> ReportInputs:
+    """Write the arrays of an acquisition and measure its tables, as the stages do."""
+    layout, parameters = Layout(folder), PipelineParameters()
+    source = phantom(scene.particles)
+    y0, x0, y1, x1 = CROP
+    window = (slice(None), slice(y0, y1), slice(x0, x1))
+    labels = {
+        "cells": source.cells[window] * np.uint32(scene.cells),
+        "nuclei": source.nuclei[window] * np.uint32(scene.nuclei),
+        "nanoparticles": source.nanoparticles[window],
+    }
+    image = source.clean[window]
+    _write(layout, RAW, source.image, spacing_origin="acquisition.json", source={"instrument": "phantom"})
+    _write(layout, DENOISED, source.clean, denoising=_denoising(source))
+    _write(layout, REGISTERED, image, crop=list(CROP))
+    for kind in ("cells", "nuclei"):
+        _write(layout, labels_group(kind), labels[kind], content="label")
+    _write(layout, NANOPARTICLES, labels["nanoparticles"], content="label")
+    distance = distance_to_nucleus(labels["nuclei"], labels["cells"], SPACING_NM)
+    _write(layout, DISTANCE, distance, content="field")
+    mixture = _mixture(image)
+    _write(layout, POSTERIOR, posterior(image, mixture, 0).astype(np.float16), content="field")
+    tables = {**_measure(labels, image, distance), "slices": _slices(source, scene)}
+    document = {**json.loads(mixture.to_json()), "history": []}
+    return ReportInputs("spheroid <1>", layout, parameters, tables, document, image_px)
+
+
+def provenance() -> dict[str, Any]:
+    """History of two stages."""
+    entries = [
+        history_entry("ingest", 1, {"parameters": {}}, ["a"], "cpu", 3.25, 210_000_000),
+        history_entry("predict_flows", 1, {"kind": "cells"}, ["b"], "cuda:0", 61.5, 1_900_000_000),
+    ]
+    return {
+        "source": "/landing/spheroid",
+        "stages": entries,
+        "packages": {"python": "3.11", "numpy": "2.4.6"},
+    }
+
+
+def _write(layout: Layout, group: str, values: NDArray[Any], content: Any = "image", **details: Any) -> None:
+    chunks, shards = slice_shards(values.shape) if content == "image" else cube_shards(values.shape)
+    spec = ArraySpec(group, content, values.shape, values.dtype, chunks, shards, SPACING_NM)
+    writer = ArrayWriter(layout, spec, group)
+    for block in block_grid(values.shape, shards):
+        writer.write(block, values[block.core])
+    finish_multiscale(writer, Execution(), (), **details)
+
+
+def _denoising(source: Phantom) -> dict[str, Any]:
+    residual = source.image.astype(float) - source.clean
+    return {
+        "algorithm": "n2v",
+        "clipped_share": 0.002,
+        "loss": {"training": [1.0, 0.5, 0.4], "validation": [1.1, 0.6, 0.55]},
+        "survey": {
+            "low": 0.0,
+            "high": 255.0,
+            "noise": {"constant": float(residual.var()), "gain": 0.0, "floor": 1.0},
+            "autocorrelation": {"y": [0.01, 0.0, 0.0], "x": [0.02, 0.0, 0.0]},
+        },
+    }
+
+
+def _mixture(image: NDArray[np.uint8]) -> Mixture:
+    parameters = NanoparticleParameters()
+    statistics = collect_statistics(image, SPACING_NM, parameters, Execution(), [])
+    return fit_statistics(statistics, parameters)
+
+
+def _measure(
+    labels: dict[str, NDArray[np.uint32]], image: NDArray[np.uint8], distance: NDArray[np.float32]
+) -> dict[str, pd.DataFrame]:
+    cells, nuclei, particles = labels.values()
+    parameters = SpatialParameters()
+    parents = assign_parent_cells(nuclei, cells)
+    # With so many voxels asked for, no surface is measured.
+    table = measure_labels(particles, SPACING_NM, ShapeParameters(min_voxels=100_000))[PARTICLE_COLUMNS]
+    table = measure_particles(particles, table, cells, nuclei, distance, parameters)
+    held = measure_cells(cells, parents, table, SPACING_NM)
+    shapes = {kind: measure_labels(labels[kind], SPACING_NM) for kind in ("cells", "nuclei")}
+    low = -np.array(SPACING_NM) / 2000
+    high = low + np.array(SPACING_NM) / 1000 * image.shape
+    return {
+        "cells": shapes["cells"].merge(held, on="label", how="left"),
+        "nuclei": shapes["nuclei"].merge(parents, on="label", how="left"),
+        "nanoparticles": table,
+        "radial": radial_distribution(particles, cells, distance, SPACING_NM, parameters),
+        "ripley": ripley(table[CENTROID].to_numpy(), low, high, np.linspace(0.1, 0.7, 7)),
+    }
+
+
+def _slices(source: Phantom, scene: Scene) -> pd.DataFrame:
+    count = len(source.image)
+    found = [measure_intensities(values) for values in source.image]
+    table = pd.DataFrame({"file": [f"slice_{z:04d}.tif" for z in range(count)], "z": range(count)})
+    for name in ("mean", "std", "p1", "p50", "p99"):
+        table[f"intensity_{name}"] = [getattr(intensities, name) for intensities in found]
+    for flag in ("missing", "blank", "truncated", "saturated", "outlier"):
+        table[flag] = np.isin(table["z"], scene.flags.get(flag, []))
+    first = table["z"] == 0
+    shift = source.transforms[:, :, 2]
+    return table.assign(
+        residual_mean=0.0,
+        residual_std=9.0,
+        shift_y_px=shift[:, 0],
+        shift_x_px=shift[:, 1],
+        rotation_deg=np.degrees(np.arctan2(source.transforms[:, 1, 0], source.transforms[:, 0, 0])),
+        similarity_before=np.where(first, np.nan, 0.7),
+        similarity_after=np.where(first, np.nan, 0.95),
+        uncertainty_px=np.where(first, np.nan, 0.05),
+        trusted=table["z"] != 9,
+        bridged=False,
+        used=~table["missing"],
+        drift_y_px=0.0,
+        drift_x_px=0.0,
+    )

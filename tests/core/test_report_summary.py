@@ -1,0 +1,26 @@
+"""The report in short."""
+
+from pathlib import Path
+
+from report_scenes import Scene, finished
+
+from spherovem_core.report import summarise
+
+
+def test_warnings_stand_first_then_counts_then_links(tmp_path: Path) -> None:
+    inputs = finished(tmp_path)
+    text = summarise(inputs)
+    assert "- **Acquisition**: 2 of 24 slices were missing or unusable" in text
+    assert "- **Registration**: slices not aligned with confidence to the one before: 9" in text
+    assert f"| cells | {len(inputs.tables['cells'])} |" in text
+    assert f"[report]({inputs.layout.report.as_uri()}): `{inputs.layout.report}`" in text
+    assert text.index("Warnings") < text.index("| cells |") < text.index("[report]")
+    assert not inputs.layout.report.exists()
+
+
+def test_what_is_missing_altogether_is_said(tmp_path: Path) -> None:
+    text = summarise(finished(tmp_path, Scene(particles=False, cells=False, nuclei=False, flags={})))
+    assert "no cells were found" in text
+    assert "no nuclei were found" in text
+    assert "no nanoparticles were labelled" in text
+    assert "| cells | 0 | – |" in text
