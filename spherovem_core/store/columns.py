@@ -196,8 +196,8 @@ REGISTRATION = (
         Column(f"crop_{name}_px", "int64", f"Common field, the same in every row: {meaning}.")
         for name, meaning in (
             ("y0", "first row"),
-            ("x0", "first column"),
             ("y1", "row after the last"),
+            ("x0", "first column"),
             ("x1", "column after the last"),
         )
     ),

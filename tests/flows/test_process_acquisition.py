@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from ome_zarr_checks import problems
+from schema_checks import differences
 
 from deployments.cli import main
 from deployments.demo import run_demo
@@ -125,6 +126,10 @@ def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -
     provenance = json.loads(layout.provenance.read_text())
     assert {entry["stage"] for entry in provenance["stages"]} == {stage.split()[0] for stage in STAGES}
     assert provenance["parameters"]["denoising"]["epochs"] == 3
+
+
+def test_the_schema_describes_what_is_written(finished: Acquisition) -> None:
+    assert differences(finished.folder) == []
 
 
 def test_the_volume_is_valid_ome_zarr(finished: Acquisition) -> None:
