@@ -16,7 +16,7 @@ from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 
 
-def open_stack(source: Path, parameters: IngestParameters) -> SliceStack:
+def open_stack(source: Path, parameters: IngestParameters, *, name_all: bool = True) -> SliceStack:
     """Find the slices of an acquisition and check each of them.
 
     Every file's directory is read: that it holds one greyscale uint8 or uint16 image of the common shape whose pixels
@@ -29,6 +29,9 @@ def open_stack(source: Path, parameters: IngestParameters) -> SliceStack:
     source
         A folder of single-page TIFFs, or one multi-page TIFF, OME-TIFF or BigTIFF. Pages are taken in the order of the file
         unless OME metadata or a Zeiss instrument number them.
+    name_all
+        Whether all slices are read where one is bad already. Without, the error names what the directories tell, and no
+        acquisition takes longer than that, however large it is.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def open_stack(source: Path, parameters: IngestParameters) -> SliceStack:
         *checks.count_problems(ordered, description),
         *_spacing_problems(reports, description, size, parameters),
     ]
-    _raise_for(problems, source, stack)
+    _raise_for(problems, source, stack, name_all=name_all)
     return stack
 
 
@@ -126,11 +129,11 @@ def _spacing_problems(
     return [*missing, *([] if stated else checks.changing_voxel_size(reports))]
 
 
-def _raise_for(problems: Sequence[Problem], source: Path, stack: SliceStack) -> None:
+def _raise_for(problems: Sequence[Problem], source: Path, stack: SliceStack, *, name_all: bool) -> None:
     filling = stack.parameters.on_bad_slice == "interpolate"
     blocking = [problem for problem in problems if not (problem.fillable and filling)]
     if not blocking:
         return
-    if not filling and any(problem.about == "slices" for problem in blocking):
+    if name_all and not filling and any(problem.about == "slices" for problem in blocking):
         blocking += checks.content_problems(stack, {problem.file for problem in problems})
     raise acquisition_error(source, blocking)

@@ -31,7 +31,7 @@ def find_slices(source: Path) -> list[Path]:
         If the source does not exist or holds no TIFF file.
     """
     if source.is_dir():
-        names = [path.name for path in source.iterdir() if path.is_file() and _is_slice(path)]
+        names = [path.name for path in source.iterdir() if path.is_file() and is_slice(path)]
         if not names:
             raise NoSlicesError(f"{source}: {_contents(source)}; expected slices ending in .tif or .tiff")
         return [source / name for name in sorted(names, key=natural_key)]
@@ -88,14 +88,15 @@ def _manifest_entry(path: Path) -> list[str | int]:
     return [path.name, size, path.stat().st_mtime_ns, sample.hexdigest()]
 
 
-def _is_slice(path: Path) -> bool:
+def is_slice(path: Path) -> bool:
+    """Whether a file's name is that of a slice or a stack: a TIFF that is neither hidden nor a thumbnail."""
     name = path.name.lower()
     return path.suffix.lower() in SUFFIXES and not name.startswith(".") and "thumb" not in name
 
 
 def _contents(folder: Path) -> str:
     files = [path for path in folder.iterdir() if path.is_file()]
-    deeper = sorted(p.name for p in folder.iterdir() if p.is_dir() and any(_is_slice(f) for f in p.iterdir()))
+    deeper = sorted(p.name for p in folder.iterdir() if p.is_dir() and any(is_slice(f) for f in p.iterdir()))
     found = f"no TIFF slice among its {len(files)} files" if files else "the folder holds no file"
     if deeper:
         found += f", but its subfolder {deeper[0]} has some: name that as the source"

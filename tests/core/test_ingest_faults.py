@@ -153,6 +153,16 @@ def test_all_problems_at_once(folder: Path) -> None:
     assert "no voxel size" in text
 
 
+def test_what_only_the_pixels_tell_is_left_out_on_demand(folder: Path) -> None:
+    truncate(folder / "slice_0001.tif")
+    rewrite(folder, 4, np.zeros(SHAPE[1:], np.uint8))
+    with pytest.raises(BadSlicesError, match=r"slice_0004\.tif: blank"):
+        open_stack(folder, GIVEN)
+    with pytest.raises(BadSlicesError, match=r"slice_0001\.tif") as raised:
+        open_stack(folder, GIVEN, name_all=False)
+    assert "slice_0004" not in str(raised.value)
+
+
 def test_the_same_problem_of_many_files_is_one_line(folder: Path) -> None:
     for z in range(7):
         rewrite(folder, z, textured((40, 64, 3)), photometric="rgb")
