@@ -29,6 +29,7 @@ from spherovem_core.store import (
     discard,
     finish_multiscale,
     history_entry,
+    noting_failure,
     open_array,
     read_table,
     slice_shards,
@@ -73,7 +74,11 @@ def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) 
     plan.layout.ensure_writable()
     settings = arguments.get(SETTINGS) or ExecutionSettings()
     own = {name: value for name, value in arguments.items() if name != SETTINGS}
-    with _clear_disk_errors(plan), _stage_run(plan, settings, plan.title) as run:
+    with (
+        noting_failure(plan.layout, plan.title),
+        _clear_disk_errors(plan),
+        _stage_run(plan, settings, plan.title) as run,
+    ):
         compute(run, **own)
         run.discard_provisional()
     finished = plan.find()
@@ -130,7 +135,7 @@ class StageRun:
         self, name: str, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, **options: Any
     ) -> ArrayWriter:
         """Start or continue an array that nobody but this stage reads; it goes when the stage is done."""
-        layout = Layout(self.layout.scratch / "provisional" / name)
+        layout = Layout(self.layout.provisional(name))
         self._provisional.append(layout.folder)
         spec = array_spec(name, "label", shape, dtype, spacing_nm, **options)
         return ArrayWriter(layout, spec, self.digest)
@@ -155,7 +160,7 @@ class StageRun:
 
     def ledger(self, name: str) -> Ledger:
         """Finished pieces of this stage that are no blocks of an array, such as slice pairs."""
-        return Ledger(self.layout.scratch / "ledgers" / f"{name}.jsonl", self.digest)
+        return Ledger(self.layout.ledger(name), self.digest)
 
     @property
     def artifact_key(self) -> str:

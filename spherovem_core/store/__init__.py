@@ -2,6 +2,7 @@
 
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.checkpoints import Ledger
+from spherovem_core.store.failures import noting_failure
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.provenance import StageRecorder, history_entry, package_versions
@@ -45,6 +46,7 @@ __all__ = [
     "level_factors",
     "level_shape",
     "nearest_level",
+    "noting_failure",
     "open_array",
     "package_versions",
     "read_json",

@@ -15,11 +15,9 @@ from spherovem_core.store.checkpoints import Ledger
 from spherovem_core.store.codecs import compressor
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
-from spherovem_core.store.reading import ATTRIBUTE, StoredArray, missing_shards, read_attributes
+from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE, StoredArray, missing_shards, read_attributes
 from spherovem_core.store.shards import ShardFiles
 from spherovem_core.store.spec import ArraySpec
-
-LEDGER = ".ledger"
 
 
 class ArrayWriter:
@@ -39,7 +37,7 @@ class ArrayWriter:
             self._create()
         self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
         self._shards = ShardFiles(self._folder, spec.chunks, spec.shards, spec.fill_value)
-        self._ledger = Ledger(self._folder / LEDGER, digest)
+        self._ledger = Ledger(self._folder / ARRAY_LEDGER, digest)
 
     def _continues(self) -> bool:
         attributes = read_attributes(self._folder)
@@ -134,7 +132,7 @@ class ArrayWriter:
             **details,
         }
         self.array.update_attributes({ATTRIBUTE: marker})
-        (self._folder / LEDGER).unlink(missing_ok=True)
+        (self._folder / ARRAY_LEDGER).unlink(missing_ok=True)
         return self.reference
 
     @property

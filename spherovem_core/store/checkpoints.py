@@ -7,6 +7,23 @@ from pathlib import Path
 from typing import Any
 
 
+def read_entries(path: Path) -> dict[str, Any]:
+    """Entries of a ledger as it is now, whatever its fingerprint; empty where there is none. The file stays as it is."""
+    return {key: value for line in _read_whole_lines(path)[1:] for key, value in line.items()}
+
+
+def _read_whole_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_bytes().split(b"\n"):
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
+
+
 class Ledger(MutableMapping[str, Any]):
     """A mapping of JSON values that survives a kill after any entry.
 
@@ -20,23 +37,12 @@ class Ledger(MutableMapping[str, Any]):
         self._path = path
         self._lock = threading.Lock()
         self._entries: dict[str, Any] = {}
-        lines = self._read_whole_lines()
+        lines = _read_whole_lines(path)
         if lines and lines[0] == {"fingerprint": digest}:
             self._entries = {key: value for line in lines[1:] for key, value in line.items()}
         else:
             lines = [{"fingerprint": digest}]
         self._rewrite(lines)
-
-    def _read_whole_lines(self) -> list[dict[str, Any]]:
-        if not self._path.exists():
-            return []
-        lines = []
-        for text in self._path.read_bytes().split(b"\n"):
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        return lines
 
     def _rewrite(self, lines: list[dict[str, Any]]) -> None:
         """Write the sound lines to a new file, so that what follows does not continue a torn one."""

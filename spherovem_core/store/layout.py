@@ -95,6 +95,29 @@ class Layout:
         """Ledgers, locks, task results and provisional arrays: nothing that a user needs."""
         return self.folder / ".spherovem"
 
+    @property
+    def locks(self) -> Path:
+        """Folder of the locks that runs hold."""
+        return self.scratch / "locks"
+
+    def ledger(self, name: str) -> Path:
+        """Ledger of a stage's finished pieces that are no blocks of an array."""
+        return self.scratch / "ledgers" / f"{name}.jsonl"
+
+    def provisional(self, name: str) -> Path:
+        """Results folder of an array that nobody but one stage reads."""
+        return self.scratch / "provisional" / name
+
+    @property
+    def failure(self) -> Path:
+        """Why the last run failed; gone once its stage has passed."""
+        return self.scratch / "failure.json"
+
+    @property
+    def rejection(self) -> Path:
+        """Why the watcher does not process the acquisition."""
+        return self.folder / "REJECTED.json"
+
     def path(self, relative: str) -> Path:
         """Absolute place of an artifact's path."""
         return self.folder / relative

@@ -16,6 +16,8 @@ from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.shards import PARTIAL
 
 ATTRIBUTE = "spherovem"
+ARRAY_LEDGER = ".ledger"
+"""Name of the ledger of finished blocks in an unfinished array's folder."""
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,13 @@ def read_table(layout: Layout, path: str, *, digest: str | None = None) -> pd.Da
 
 def table_digest(layout: Layout, path: str) -> str | None:
     """Fingerprint of a table on disk, None where there is no sound one."""
-    marker = _table_marker(layout.path(path))
+    marker = table_marker(layout.path(path))
     return None if marker is None else str(marker["fingerprint"])
 
 
 def table_history(layout: Layout, path: str) -> list[dict[str, Any]]:
     """History entries of a table, the newest last; empty where there is none."""
-    marker = _table_marker(layout.path(path))
+    marker = table_marker(layout.path(path))
     return [] if marker is None else list(marker["history"])
 
 
@@ -112,7 +112,8 @@ def find_table(layout: Layout, path: str, digest: str) -> ArtifactRef | None:
     return _table_reference(layout, path, (metadata.num_rows, metadata.num_columns), digest)
 
 
-def _table_marker(path: Path) -> dict[str, Any] | None:
+def table_marker(path: Path) -> dict[str, Any] | None:
+    """What a table says of itself, ``fingerprint`` and ``history``; None where there is no sound one."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (FileNotFoundError, pa.ArrowInvalid):

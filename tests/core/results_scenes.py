@@ -1,0 +1,167 @@
+"""A small results folder as a finished run leaves it, written through the store in a second and without any stage."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import block_grid
+from spherovem_core.execution import Execution
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Content,
+    Layout,
+    cube_shards,
+    finish_multiscale,
+    history_entry,
+    slice_shards,
+    write_json,
+    write_table,
+    write_text,
+)
+from spherovem_core.store.layout import DENOISED, DISTANCE, NANOPARTICLES, POSTERIOR, RAW, REGISTERED
+from spherovem_core.store.states import StageOutputs, stage_outputs
+
+SHAPE = (12, 160, 140)
+SPACING = (50.0, 10.0, 10.0)
+INPUTS = {
+    "ingest": (),
+    "denoise": ("ingest",),
+    "register": ("denoise", "ingest"),
+    "predict_flows cells": ("register",),
+    "predict_flows nuclei": ("register",),
+    "segment_masks cells": ("predict_flows cells", "register"),
+    "segment_masks nuclei": ("predict_flows nuclei", "register"),
+    "segment_nanoparticles": ("register", "ingest"),
+    "measure_shape cells": ("segment_masks cells",),
+    "measure_shape nuclei": ("segment_masks nuclei",),
+    "measure_space": ("segment_masks cells", "segment_masks nuclei", "segment_nanoparticles"),
+    "write_output": ("measure_shape cells", "measure_shape nuclei", "measure_space"),
+}
+
+
+def image() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(90, 160, SHAPE).astype(np.uint8)
+
+
+def cells() -> NDArray[np.uint32]:
+    """Two balls, 1 and 70001: a label that 16 bits do not hold."""
+    labels = np.zeros(SHAPE, np.uint32)
+    z, y, x = np.indices(SHAPE)
+    for label, (row, column) in ((1, (45, 45)), (70_001, (110, 90))):
+        distance = (50.0 * (z - 5.5)) ** 2 + (10.0 * (y - row)) ** 2 + (10.0 * (x - column)) ** 2
+        labels[distance < 270.0**2] = label
+    return labels
+
+
+def nuclei() -> NDArray[np.uint32]:
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[4:8, 38:52, 38:52] = 1
+    labels[4:8, 104:116, 84:96] = 2
+    return labels
+
+
+def nanoparticles() -> NDArray[np.uint32]:
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[5:7, 60:63, 45:48] = 1
+    return labels
+
+
+def contents() -> dict[str, tuple[Content, NDArray[Any]]]:
+    """Content and values of every array, by its group."""
+    field = np.zeros((4, *SHAPE), np.float16)
+    return {
+        RAW: ("image", image()),
+        DENOISED: ("image", image()),
+        REGISTERED: ("image", image()),
+        "flows/cells": ("field", field),
+        "flows/nuclei": ("field", field),
+        "registered/labels/cells": ("label", cells()),
+        "registered/labels/nuclei": ("label", nuclei()),
+        NANOPARTICLES: ("label", nanoparticles()),
+        POSTERIOR: ("field", field[0]),
+        DISTANCE: ("field", np.where(cells() > 0, 0.5, np.nan).astype(np.float32)),
+    }
+
+
+def digest(title: str) -> str:
+    return f"digest of {title}"
+
+
+def write_results(folder: Path, *, until: str = "write_output") -> Layout:
+    """Write what the stages down to one of them leave."""
+    layout = Layout(folder)
+    values = contents()
+    for stage in stage_outputs():
+        for path in stage.outputs:
+            write_output(layout, stage, path, values)
+        if stage.title == until:
+            return layout
+    raise ValueError(until)
+
+
+def write_output(
+    layout: Layout, stage: StageOutputs, path: str, values: dict[str, tuple[Content, NDArray[Any]]]
+) -> None:
+    history = history_of(stage)
+    if path.endswith("/0"):
+        group = path.removeprefix("volume.zarr/").removesuffix("/0")
+        writer = array_writer(layout, group, *values[group], digest(stage.title))
+        write_blocks(writer, values[group][1])
+        finish_multiscale(writer, Execution(), history, spacing_origin="acquisition.json")
+    elif path.endswith(".parquet"):
+        write_table(layout, path, table(Path(path).stem), digest(stage.title), history)
+    elif path.endswith(".json"):
+        document = {"fingerprint": digest(stage.title), "history": history}
+        write_json(layout.path(path), document)
+    else:
+        write_text(layout.path(path), "<html></html>")
+
+
+def history_of(stage: StageOutputs) -> list[dict[str, Any]]:
+    inputs = [digest(title) for title in INPUTS[stage.title]]
+    return [history_entry(stage.name, 1, {"value": 1}, inputs, "cpu", 1.5, 10**8)]
+
+
+def array_writer(
+    layout: Layout, group: str, content: Content, values: NDArray[Any], fingerprint: str
+) -> ArrayWriter:
+    by_slice = content == "image" or group == POSTERIOR
+    chunks, shards = slice_shards(values.shape) if by_slice else cube_shards(values.shape, 64)
+    return ArrayWriter(
+        layout, ArraySpec(group, content, values.shape, values.dtype, chunks, shards, SPACING), fingerprint
+    )
+
+
+def write_blocks(writer: ArrayWriter, values: NDArray[Any], share: float = 1.0) -> None:
+    """Write the first blocks, one file each."""
+    blocks = block_grid(writer.spec.shape, writer.spec.shards)
+    for block in blocks[: round(share * len(blocks))]:
+        writer.write(block, values[block.core])
+
+
+def table(name: str) -> pd.DataFrame:
+    """Rows such as the stages write, with a text, a flag, a missing number and units in the names."""
+    if name.endswith("slices"):
+        return pd.DataFrame(
+            {
+                "file": [f"slice_{z}.tif" for z in range(SHAPE[0])],
+                "z": np.arange(SHAPE[0]),
+                "outlier": np.arange(SHAPE[0]) == 3,
+                "shift_y_px": np.linspace(-1, 1, SHAPE[0]),
+            }
+        )
+    return pd.DataFrame(
+        {
+            "label": np.array([1, 70_001], np.uint32),
+            "bbox_z0": [0, 0],
+            "volume_um3": [0.0824, np.nan],
+            "gaussian_curvature_mean_per_um2": [13.7, 13.9],
+            "distance_to_nucleus_um": [0.25, 0.0],
+            "parent_cell": np.array([1, 0], np.uint32),
+            "shape_note": ["", 'thin, "flat"'],
+        }
+    )

@@ -1,0 +1,203 @@
+"""How far an acquisition is, told from its folder."""
+
+import fcntl
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from results_scenes import SHAPE, array_writer, contents, digest, table, write_blocks, write_results
+
+from spherovem_core.errors import ParameterError
+from spherovem_core.store import Layout, Ledger, noting_failure, write_table
+from spherovem_core.store.states import (
+    acquisition_state,
+    acquisition_states,
+    is_results_folder,
+    written_share,
+)
+
+HOLDER = """
+import fcntl, pathlib, sys
+path = pathlib.Path(sys.argv[1]); path.parent.mkdir(parents=True, exist_ok=True)
+file = path.open("a+"); fcntl.lockf(file, fcntl.LOCK_EX); print("held", flush=True); sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another_process(*paths: Path) -> Iterator[None]:
+    """Hold locks as a run does; a lock of this process would not be seen by it."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for path in paths
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+        yield
+    finally:
+        for process in processes:
+            process.communicate()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return write_results(tmp_path / "spheroid 1")
+
+
+def states(layout: Layout) -> dict[str, str]:
+    return {stage.title: stage.state for stage in acquisition_state(layout.folder).stages}
+
+
+def test_a_finished_acquisition(layout: Layout) -> None:
+    state = acquisition_state(layout.folder)
+    assert state.state == "complete"
+    assert state.stages_complete == len(state.stages) == 12
+    assert (state.stage, state.share, state.error) == (None, None, None)
+    assert {stage.seconds for stage in state.stages} == {1.5}
+    assert (
+        state.last == max(stage.finished[:19] for stage in state.stages if stage.finished) + state.last[19:]
+    )
+    json.dumps(state.document(), allow_nan=False)
+
+
+def test_a_partial_array_shows_the_share_of_its_ledger(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="ingest")
+    values = contents()["denoised"]
+    writer = array_writer(layout, "denoised", *values, digest("denoise"))
+    assert written_share(layout.volume / "denoised/0") == 0
+    write_blocks(writer, values[1], share=0.25)
+    assert written_share(layout.volume / "denoised/0") == 0.25
+    state = acquisition_state(layout.folder)
+    assert (state.state, state.stage, state.share, state.stages_complete) == ("partial", "denoise", 0.25, 1)
+    assert written_share(layout.volume / "raw/0") is None
+    assert written_share(layout.volume / "nowhere/0") is None
+
+
+def test_a_torn_line_of_a_ledger_does_not_count(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="ingest")
+    values = contents()["denoised"]
+    write_blocks(array_writer(layout, "denoised", *values, "d"), values[1], share=0.5)
+    ledger = layout.volume / "denoised/0/.ledger"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(whole[:-9])
+    assert written_share(layout.volume / "denoised/0") == pytest.approx(0.5 - 1 / SHAPE[0])
+    assert ledger.read_bytes() == whole[:-9]
+
+
+def test_a_provisional_array_counts_as_half_of_its_stage(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="predict_flows nuclei")
+    content, values = contents()["registered/labels/cells"]
+    provisional = Layout(layout.provisional("labels-cells"))
+    writer = array_writer(provisional, "labels-cells", content, values, "d")
+    write_blocks(writer, values)
+    state = acquisition_state(layout.folder)
+    assert (state.stage, state.share) == ("segment_masks cells", 0.5)
+
+
+def test_a_ledger_alone_makes_a_stage_partial(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="denoise")
+    Ledger(layout.ledger("registration"), "d")["0-1"] = 1
+    state = acquisition_state(layout.folder)
+    assert (state.state, state.stage, state.share) == ("partial", "register", None)
+
+
+def test_one_output_of_several_is_partial(layout: Layout) -> None:
+    layout.path("tables/stages/registration.parquet").unlink()
+    assert states(layout)["register"] == "partial"
+    assert acquisition_state(layout.folder).state == "partial"
+
+
+def test_what_was_computed_from_something_replaced_is_outdated(layout: Layout) -> None:
+    values = contents()["denoised"]
+    writer = array_writer(layout, "denoised", *values, "another digest")
+    write_blocks(writer, values[1])
+    writer.commit([])
+    assert states(layout)["denoise"] == "partial"
+    write_table(layout, "tables/stages/denoising.parquet", table("slices"), "another digest")
+    found = states(layout)
+    assert (found["ingest"], found["denoise"]) == ("complete", "complete")
+    later = [state for title, state in found.items() if title not in ("ingest", "denoise")]
+    assert set(later) == {"outdated"}
+    assert acquisition_state(layout.folder).stage == "register"
+
+
+def test_a_held_lock_means_running(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="segment_masks cells")
+    locks = layout.locks / "acquisition.lock", layout.locks / "segment_masks-0123abcd.lock"
+    with held_by_another_process(*locks):
+        state = acquisition_state(layout.folder)
+        assert (state.state, state.stage) == ("running", "segment_masks nuclei")
+        assert [stage.title for stage in state.stages if stage.running] == ["segment_masks nuclei"]
+    assert locks[0].exists()
+    assert acquisition_state(layout.folder).state == "partial"
+
+
+def test_asking_leaves_a_lock_to_others(layout: Layout) -> None:
+    lock = layout.locks / "acquisition.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    acquisition_state(layout.folder)
+    with lock.open("a+") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert lock.read_bytes() == b""
+
+
+def test_a_failure_is_noted_and_forgotten(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="predict_flows cells")
+    with pytest.raises(ParameterError), noting_failure(layout, "predict_flows nuclei"):
+        raise ParameterError("flow_spacing_nm is 0; give a positive number")
+    state = acquisition_state(layout.folder)
+    assert (state.state, state.stage) == ("failed", "predict_flows nuclei")
+    assert state.error == "flow_spacing_nm is 0; give a positive number"
+    with noting_failure(layout, "predict_flows nuclei"):
+        pass
+    assert acquisition_state(layout.folder).state == "partial"
+    with pytest.raises(ZeroDivisionError), noting_failure(layout, "x"):
+        _ = 1 // 0
+    assert acquisition_state(layout.folder).error == "ZeroDivisionError: integer division or modulo by zero"
+
+
+def test_a_rejected_acquisition_says_why(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "bad")
+    layout.folder.mkdir()
+    layout.rejection.write_text(json.dumps({"reasons": ["slice_3.tif: truncated", "no voxel size"]}))
+    state = acquisition_state(layout.folder)
+    assert state.state == "rejected"
+    assert state.error == "slice_3.tif: truncated; no voxel size"
+
+
+def test_what_is_no_results_folder_is_left_out(tmp_path: Path) -> None:
+    write_results(tmp_path / "b", until="ingest")
+    Layout(tmp_path / "a").ensure_writable()
+    (tmp_path / "acquisitions" / "slices").mkdir(parents=True)
+    (tmp_path / "notes.txt").touch()
+    assert [(state.name, state.state) for state in acquisition_states(tmp_path)] == [
+        ("a", "absent"),
+        ("b", "partial"),
+    ]
+    assert not is_results_folder(tmp_path / "acquisitions")
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "null", '{"attributes": {"spherovem": 1}}'])
+def test_a_damaged_marker_is_absent(tmp_path: Path, damage: str) -> None:
+    layout = write_results(tmp_path / "a", until="ingest")
+    layout.path("volume.zarr/raw/0/zarr.json").write_text(damage)
+    assert states(layout)["ingest"] == "partial"
+    layout.path("tables/stages/slices.parquet").write_bytes(b"PAR1")
+    assert states(layout)["ingest"] == "absent"
+
+
+def test_nothing_is_written(layout: Layout) -> None:
+    before = {path: path.stat().st_mtime_ns for path in layout.folder.rglob("*")}
+    acquisition_state(layout.folder)
+    assert {path: path.stat().st_mtime_ns for path in layout.folder.rglob("*")} == before
