@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,9 +13,23 @@ Workers = Annotated[int, Field(ge=0, le=1024)]
 
 
 class Command(BaseModel):
-    """What all commands share."""
+    """What all commands share.
+
+    Attributes
+    ----------
+    group
+        Heading under which ``spherovem --help`` lists the command.
+    examples
+        Command lines and what they do, shown by its own help.
+    settings
+        Fields of `deployments.settings.Settings` that it reads beside its options, shown as variables.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: ClassVar[str] = "Process acquisitions"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ()
 
 
 class BadArgumentsError(SpheroVemError, ValueError):

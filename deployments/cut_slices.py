@@ -1,6 +1,7 @@
 """``spherovem cut-slices``: slices of a processed acquisition, for labelling by hand."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
@@ -10,7 +11,15 @@ from spherovem_core.parameters import SliceCuttingParameters
 
 
 class CutSlices(Command, SliceCuttingParameters):
-    """Cut slices for labelling from a processed acquisition, in three planes and at the network's resolution."""
+    """Cut slices for labelling from a processed acquisition.
+
+    In three planes and at the network's resolution.
+    """
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem cut-slices results/spheroid_07 slices/", "slices to label by hand"),
+    )
 
     acquisition: CliPositionalArg[Path] = Field(description="The acquisition's results folder.")
     out: CliPositionalArg[Path] = Field(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliVariadicArg
@@ -39,7 +40,18 @@ ROWS = (
 
 
 class Evaluate(Command, EvaluationParameters):
-    """Compare predicted labels with true ones: zarr arrays or OME-Zarr images, npz (FILE.npz:NAME), npy or TIFF."""
+    """Compare predicted labels with true ones.
+
+    Labels are zarr arrays, OME-Zarr images, npz (FILE.npz:NAME), npy or TIFF.
+    """
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "spherovem evaluate results/spheroid_07/volume.zarr/registered/labels/cells truth.tif",
+            "figures on the terminal, tables in evaluation/",
+        ),
+    )
 
     predicted: CliPositionalArg[str] = Field(min_length=1, description="Predicted labels.")
     truth: CliPositionalArg[str] = Field(min_length=1, description="True labels of the same shape.")

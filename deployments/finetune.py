@@ -1,7 +1,7 @@
 """``spherovem finetune``: a network trained further on labelled slices."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
@@ -13,7 +13,15 @@ from spherovem_core.references import FineTuningFolders
 
 
 class Finetune(Command, FineTuningParameters):
-    """Train a network on labelled slices; its weights are then a --network for process."""
+    """Train a network on labelled slices.
+
+    Its weights are then a --network for process.
+    """
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem finetune slices/ networks/mine", "weights in networks/mine/weights.pt"),
+    )
 
     slices: CliPositionalArg[Path] = Field(
         description="Folder of slices NAME.tif with labels/NAME-cells.tif or labels/NAME-nuclei.tif."

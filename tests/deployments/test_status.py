@@ -1,0 +1,150 @@
+"""``spherovem status``: what it prints for people and for programs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import zarr
+from results_scenes import write_results
+
+from deployments.cli import main
+from deployments.text_tables import readable_bytes, readable_seconds, text_table
+from spherovem_core.errors import ParameterError
+from spherovem_core.store import Layout, noting_failure
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One finished, one unfinished, one failed and one rejected acquisition, and a folder of slices."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "results"
+    write_results(root / "finished one")
+    write_results(root / "half", until="register")
+    failed = write_results(root / "failed", until="ingest")
+    with pytest.raises(ParameterError), noting_failure(failed, "denoise"):
+        raise ParameterError("epochs is 0; give a positive number\nand more")
+    rejected = Layout(root / "rejected")
+    rejected.folder.mkdir()
+    rejected.rejection.write_text(json.dumps({"reasons": ["no voxel size"]}))
+    (root / "acquisitions").mkdir()
+    return root
+
+
+def test_overview(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(root)]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == [
+        "ACQUISITION",
+        "STATE",
+        "STAGES",
+        "AT",
+        "STAGE",
+        "DONE",
+        "LAST",
+        "CHANGE",
+        "ERROR",
+    ]
+    assert [line.split()[0] for line in lines[:4]] == ["failed", "finished", "half", "rejected"]
+    assert "epochs is 0; give a positive number" in lines[0]
+    assert "and more" not in lines[0]
+    assert "12/12" in lines[1]
+    assert "3/12" in lines[2]
+    assert "predict_flows cells" in lines[2]
+    assert "no voxel size" in lines[3]
+    assert lines[-1] == "1 complete, 1 failed, 1 partial, 1 rejected"
+
+
+def test_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(root), "--json"]) == 0
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["acquisitions"]}
+    assert {name: each["state"] for name, each in found.items()} == {
+        "finished one": "complete",
+        "half": "partial",
+        "failed": "failed",
+        "rejected": "rejected",
+    }
+    assert found["half"]["stages_complete"] == 3
+    assert found["failed"]["stage"] == "denoise"
+    assert found["failed"]["error"].endswith("and more")
+    assert [stage["title"] for stage in found["half"]["stages"]][:3] == ["ingest", "denoise", "register"]
+    assert Path(found["half"]["folder"]) == root / "half"
+
+
+def test_one_acquisition_stage_by_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(root / "failed")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("failed: failed\n")
+    assert "error in denoise: epochs is 0" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["denoise", "absent"] in lines
+    assert next(line for line in lines if line[:1] == ["ingest"])[1] == "complete"
+
+
+def test_the_root_may_come_from_the_settings(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["status"]) == 2
+    assert "set SPHEROVEM_RESULTS_ROOT" in capsys.readouterr().err
+    monkeypatch.setenv("SPHEROVEM_RESULTS_ROOT", str(root))
+    assert main(["status"]) == 0
+    assert "finished one" in capsys.readouterr().out
+    assert main(["status", str(root / "nowhere")]) == 2
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
+def test_an_empty_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"no acquisitions in {tmp_path}\n"
+
+
+def test_many_acquisitions_without_opening_an_array(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        shutil.copytree(root / "half", root / f"copy {number:03d}")
+
+    def opened(*arguments: object, **options: object) -> None:
+        raise AssertionError("an array was opened")
+
+    monkeypatch.setattr(zarr, "open_array", opened)
+    assert main(["status", str(root)]) == 0
+    assert "41 partial" in capsys.readouterr().out
+
+
+def test_a_table_is_cut_to_a_terminal_and_left_whole_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
+    rows = [["a", "1"], ["long name", "22"]]
+    assert text_table(["N", "V"], rows, right=(1,)) == "N           V\na           1\nlong name  22"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert text_table(["N", "V"], rows, right=(1,)).splitlines()[1] == "a          …"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (1536, "1.54 kB"),
+        (999_600, "1 MB"),
+        (5 * 10**15, "5000 TB"),
+    ],
+)
+def test_readable_bytes(count: int, text: str) -> None:
+    assert readable_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (3661, "1 h 01 min"),
+    ],
+)
+def test_readable_seconds(seconds: float, text: str) -> None:
+    assert readable_seconds(seconds) == text
