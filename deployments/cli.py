@@ -1,9 +1,10 @@
-"""The command line: ``spherovem demo | phantom | process | report | evaluate | cut-slices | finetune``."""
+"""The command line: one class a command, in the order and under the headings that the help shows them."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -22,13 +23,19 @@ from deployments.cut_slices import CutSlices
 from deployments.environment import prepare_environment
 from deployments.evaluate import Evaluate
 from deployments.finetune import Finetune
+from deployments.help import help_for
+from deployments.status import Status
 from spherovem_core.errors import SpheroVemError
 
 SUCCESS, FAILED, BAD_ARGUMENTS = 0, 1, 2
 
 
 class Demo(Command):
-    """Make a phantom acquisition, run all stages on it and compare the results with the truth."""
+    """Make a phantom acquisition, process it, compare with the truth."""
+
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem demo --results-root /tmp/results", "a few minutes on two cores"),
+    )
 
     results_root: Path = Field(default=Path("results"), description="Folder for the results.")
     name: str = Field(default="demo", description="Name of the results folder.")
@@ -43,7 +50,15 @@ class Demo(Command):
 
 
 class MakePhantom(Command):
-    """Write a phantom acquisition as a microscope would, and its truth beside the folder."""
+    """Write a phantom acquisition and its truth."""
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "spherovem phantom phantoms/one --shape 64 512 512 --spacing-nm 120 40 40 --seed 3",
+            "slices in phantoms/one, the truth in phantoms/one.truth.npz",
+        ),
+    )
 
     out: CliPositionalArg[Path] = Field(
         description="Folder for the TIFF slices; the truth goes to OUT.truth.npz."
@@ -64,12 +79,28 @@ class MakePhantom(Command):
 
 
 class Process(Command):
-    """Run all stages on one acquisition; what is finished already is not computed again."""
+    """Run all stages on one acquisition.
+
+    What is finished already is not computed again: the same command after an interruption or a failure goes on
+    where the run stopped.
+    """
+
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem process slices/ --results-root results/", "with the daily setting"),
+        (
+            "spherovem process stack.tif --results-root results/ --spacing-nm 50 10 10",
+            "a multi-page TIFF that does not say its voxel size",
+        ),
+        (
+            "spherovem process slices/ --results-root results/ --set registration.model=rigid",
+            "one parameter changed",
+        ),
+    )
 
     source: CliPositionalArg[Path] = Field(description="Folder of TIFF slices, or one multi-page TIFF.")
     results_root: Path | None = Field(
         default=None,
-        description="Folder that holds one results folder an acquisition (or SPHEROVEM_RESULTS_ROOT).",
+        description="Folder that holds one results folder an acquisition.",
     )
     name: str | None = Field(default=None, description="Name of the results folder; the source's by default.")
     spacing_nm: CliVariadicArg[list[float]] = Field(
@@ -83,7 +114,9 @@ class Process(Command):
         default=None, description="YAML file of parameters that differ from the defaults."
     )
     set: list[str] = Field(
-        default=[], description="One parameter, as stage.parameter=value; may be repeated."
+        default=[],
+        description="One parameter; may be repeated.",
+        json_schema_extra={"metavar": "STAGE.NAME=VALUE"},
     )
     device: Device | None = Field(default=None, description="auto, cpu, cuda or cuda:n.")
     executor: str | None = Field(
@@ -99,7 +132,12 @@ class Process(Command):
 
 
 class Report(Command):
-    """Write the report of a processed acquisition again."""
+    """Write the report of an acquisition again."""
+
+    group: ClassVar[str] = "Look at results"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem report results/spheroid_07", "from what is on disk, with the installed version"),
+    )
 
     acquisition: CliPositionalArg[Path] = Field(description="The acquisition's results folder.")
 
@@ -123,12 +161,13 @@ class Spherovem(BaseSettings):
     )
 
     demo: CliSubCommand[Demo]
-    phantom: CliSubCommand[MakePhantom]
     process: CliSubCommand[Process]
+    status: CliSubCommand[Status]
     report: CliSubCommand[Report]
-    evaluate: CliSubCommand[Evaluate]
     cut_slices: CliSubCommand[CutSlices]
     finetune: CliSubCommand[Finetune]
+    evaluate: CliSubCommand[Evaluate]
+    phantom: CliSubCommand[MakePhantom]
 
     def cli_cmd(self) -> None:
         """Run the chosen command."""
@@ -139,6 +178,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for a failed run, 2 for bad arguments."""
     prepare_environment()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and (text := help_for(Spherovem, given)) is not None:
+        print(text)
+        return SUCCESS
     try:
         with ending_in_order(), console():
             CliApp.run(Spherovem, cli_args=keep_whole(given), cli_exit_on_error=False)
