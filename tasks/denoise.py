@@ -30,7 +30,7 @@ def _fingerprint(arguments: Arguments) -> dict[str, Any]:
 
 
 DENOISING = stage_table_path("denoising")
-STAGE = Stage("denoise", 2, (array_path(DENOISED), DENOISING), fingerprint=_fingerprint, uses_gpu=True)
+STAGE = Stage("denoise", 2, (array_path(DENOISED), DENOISING), fingerprint=_fingerprint, gpu_library="torch")
 
 
 @task(**stage_policy(STAGE), tags=["gpu"])

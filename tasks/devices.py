@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spherovem_core.errors import DeviceError
+from spherovem_core.utils.accelerator import select
 from spherovem_core.utils.torch_device import cuda_device_count
+from tasks.plans import GpuLibrary
 
 logger = logging.getLogger("spherovem_core.devices")
 
@@ -14,14 +16,14 @@ LEASE_S = 60.0
 
 
 @contextmanager
-def gpu_slot(uses_gpu: bool, device: str) -> Iterator[None]:
+def gpu_slot(library: GpuLibrary | None, device: str) -> Iterator[None]:
     """Hold this host's GPU slot, where the stage is going to compute on one.
 
     The slot is a global concurrency limit of the Prefect server named ``gpu:<host>``, made with one slot where it
     does not exist. Its lease ends a minute after its holder dies. Tag limits would not do: they
     take their slot before the cache is looked up.
     """
-    if not uses_gpu or not runs_on_gpu(device):
+    if not runs_on_gpu(library, device):
         yield
         return
     from prefect.concurrency.sync import concurrency
@@ -34,15 +36,15 @@ def gpu_slot(uses_gpu: bool, device: str) -> Iterator[None]:
         yield
 
 
-def resolve_device(uses_gpu: bool, device: str) -> str:
+def resolve_device(library: GpuLibrary | None, device: str) -> str:
     """Name the device that a stage computes on: ``cpu`` or ``cuda:n``."""
-    if not uses_gpu or not runs_on_gpu(device):
+    if not runs_on_gpu(library, device):
         return "cpu"
     return f"cuda:{device.partition(':')[2] or 0}"
 
 
 def check_device(device: str) -> None:
-    """Refuse a GPU that torch cannot use; ``auto`` and ``cpu`` are always fine.
+    """Refuse a GPU that torch or CuPy cannot use; ``auto`` and ``cpu`` are always fine.
 
     Raises
     ------
@@ -57,6 +59,7 @@ def check_device(device: str) -> None:
         raise DeviceError(
             f"device {device} cannot be used: torch finds {found} GPUs here; choose auto or cpu, or run on a GPU machine"
         )
+    select(device)
 
 
 def gpu_limit_name() -> str:
@@ -64,13 +67,11 @@ def gpu_limit_name() -> str:
     return f"gpu:{platform.node()}"
 
 
-def runs_on_gpu(device: str) -> bool:
-    """Whether a stage with this device setting computes on a GPU."""
-    if device == "cpu":
+def runs_on_gpu(library: GpuLibrary | None, device: str) -> bool:
+    """Whether a stage that computes with this library does so on a GPU under this device setting."""
+    if library is None or device == "cpu":
         return False
-    import torch
-
-    return bool(torch.cuda.is_available())
+    return cuda_device_count() > 0 if library == "torch" else select(device).on_gpu
 
 
 def _ensure_limit(name: str) -> None:

@@ -107,12 +107,12 @@ def finetune(
             logger.info("%s: these weights are there already", layout.folder.name)
             return finished
         with (
-            gpu_slot(True, execution.device),
+            gpu_slot("torch", execution.device),
             report_progress(f"finetune {layout.folder.name}") as progress,
             torch_threads(execution.worker_count),
             StageRecorder() as recorder,
         ):
-            run = _FineTuning(layout, data, parameters, resolve_device(True, execution.device))
+            run = _FineTuning(layout, data, parameters, resolve_device("torch", execution.device))
             run.train(progress, execution.stage_timeout_s)
         manifest = {
             "fingerprint": fingerprint,

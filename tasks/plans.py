@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spherovem_core.references import Acquisition, ArtifactRef, canonical_json, stage_digest
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spherovem_core.store import Layout
 
 Arguments = Mapping[str, Any]
+GpuLibrary = Literal["torch", "cupy"]
 
 SETTINGS = "execution"
 """The argument that changes no result, in any task."""
@@ -40,15 +41,15 @@ class Stage:
         stands for the argument of that name.
     fingerprint
         Picks from the arguments what changes the result, inputs aside.
-    uses_gpu
-        Whether it takes the GPU's slot where it runs on one.
+    gpu_library
+        What it computes with where there is a GPU; None for a stage that has no use for one.
     """
 
     name: str
     version: int
     outputs: tuple[str, ...]
     fingerprint: Callable[[Arguments], Mapping[str, Any]] = own_parameters
-    uses_gpu: bool = False
+    gpu_library: GpuLibrary | None = None
 
     def title(self, arguments: Arguments) -> str:
         """Name of a run for people, such as ``predict_flows cells``."""

@@ -14,7 +14,7 @@ from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
 REGISTRATION = stage_table_path("registration")
-STAGE = Stage("register", 2, (array_path(REGISTERED), REGISTRATION), uses_gpu=True)
+STAGE = Stage("register", 2, (array_path(REGISTERED), REGISTRATION), gpu_library="torch")
 
 
 @task(**stage_policy(STAGE), tags=["gpu"])

@@ -43,7 +43,7 @@ def _masks_fingerprint(arguments: Arguments) -> dict[str, Any]:
     return {"kind": arguments["kind"], "parameters": own}
 
 
-FLOWS = Stage("predict_flows", 1, (array_path("flows/{kind}"),), _flows_fingerprint, uses_gpu=True)
+FLOWS = Stage("predict_flows", 1, (array_path("flows/{kind}"),), _flows_fingerprint, gpu_library="torch")
 MASKS = Stage("segment_masks", 2, (array_path("registered/labels/{kind}"),), _masks_fingerprint)
 
 
@@ -103,7 +103,9 @@ def segment_masks(
 ) -> ArtifactRef:
     """Make the labels of cells or nuclei from their flows, on the pyramid level that `mask_spacing_nm` chooses."""
     return run_stage(
-        replace(MASKS, uses_gpu=parameters.mask_dynamics == "cellpose"), locals(), _segment_masks
+        replace(MASKS, gpu_library="torch" if parameters.mask_dynamics == "cellpose" else None),
+        locals(),
+        _segment_masks,
     )
 
 

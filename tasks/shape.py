@@ -12,7 +12,7 @@ from tasks.plans import Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
-STAGE = Stage("measure_shape", 1, (stage_table_path("shape-{kind}"),))
+STAGE = Stage("measure_shape", 1, (stage_table_path("shape-{kind}"),), gpu_library="cupy")
 
 
 def shape_table(kind: ObjectKind) -> str:
@@ -20,7 +20,7 @@ def shape_table(kind: ObjectKind) -> str:
     return stage_table_path(f"shape-{kind}")
 
 
-@task(**stage_policy(STAGE), tags=["cpu"])
+@task(**stage_policy(STAGE), tags=["gpu"])
 def measure_shape(
     kind: ObjectKind,
     labels: ArtifactRef,
@@ -39,6 +39,7 @@ def _measure_shape(run: StageRun, kind: ObjectKind, labels: ArtifactRef, paramet
         parameters,
         origin_nm=source.origin_nm,
         executor=run.execution.executor,
+        device=run.execution.device,
         mesh_folder=run.layout.meshes / kind if parameters.write_meshes else None,
         progress=run.execution.report,
     )

@@ -42,10 +42,10 @@ def space_table(name: Table) -> str:
     return stage_table_path(f"space-{name}")
 
 
-STAGE = Stage("measure_space", 2, (array_path(DISTANCE), *map(space_table, TABLES)))
+STAGE = Stage("measure_space", 2, (array_path(DISTANCE), *map(space_table, TABLES)), gpu_library="cupy")
 
 
-@task(**stage_policy(STAGE), tags=["cpu"])
+@task(**stage_policy(STAGE), tags=["gpu"])
 def measure_space(
     cells: ArtifactRef,
     nuclei: ArtifactRef,

@@ -9,10 +9,12 @@ from spherovem_core.blocks import ArrayLike
 from spherovem_core.shape.border import extend_beyond_border
 from spherovem_core.shape.fractal import NO_FIT, Domain, FractalFit, fit_tube_scaling
 from spherovem_core.shape.occupancy import Grid, LabelBox, fill_grid, plan_grid
+from spherovem_core.shape.on_device import sample_surface_on, signed_distance_on
 from spherovem_core.shape.scales import Scales
 from spherovem_core.shape.signed_distance import TAIL, signed_distance
 from spherovem_core.shape.surface import Surface, sample_surface, undo_smoothing
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.utils.accelerator import Accelerator
 
 NAN = float("nan")
 # Share of a label's voxels that must lie inside its smoothed surface for the surface to stand for the label.
@@ -67,7 +69,12 @@ class Layer:
 
 
 def describe_surface(
-    labels: ArrayLike, box: LabelBox, spacing_nm: SpacingNm, scales: Scales, volume_nm3: float
+    labels: ArrayLike,
+    box: LabelBox,
+    spacing_nm: SpacingNm,
+    scales: Scales,
+    volume_nm3: float,
+    gpu: Accelerator,
 ) -> tuple[SurfaceDescriptors, Layer | None]:
     """Measure one label's surface.
 
@@ -77,8 +84,8 @@ def describe_surface(
         The layer is that of the curvatures, for a mesh; None where there is no surface.
     """
     domain = _domain(box, spacing_nm)
-    fine = make_layer(labels, box, spacing_nm, scales.area_cell, scales.area_smoothing)
-    coarse = make_layer(labels, box, spacing_nm, scales.curvature_cell, scales.curvature_smoothing)
+    fine = make_layer(labels, box, spacing_nm, scales.area_cell, scales.area_smoothing, gpu)
+    coarse = make_layer(labels, box, spacing_nm, scales.curvature_cell, scales.curvature_smoothing, gpu)
     sharp, smooth = fine.visible, coarse.visible
     lost = _enclosed_volume(fine, domain, spacing_nm) < MIN_INSIDE * volume_nm3
     if lost or len(sharp) == 0 or len(smooth) == 0:
@@ -100,18 +107,39 @@ def describe_surface(
 
 
 def make_layer(
-    labels: ArrayLike, box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, smoothing_nm: float
+    labels: ArrayLike,
+    box: LabelBox,
+    spacing_nm: SpacingNm,
+    cell_nm: float,
+    smoothing_nm: float,
+    gpu: Accelerator,
 ) -> Layer:
     """Find a label's surface at one smoothing."""
     grid = plan_grid(box, spacing_nm, cell_nm, TAIL * smoothing_nm)
     occupancy = fill_grid(labels, box, grid)
     extend_beyond_border(occupancy, box, grid)
-    distance = signed_distance(occupancy, grid, smoothing_nm)
-    surface = sample_surface(distance, grid.spacing_nm, grid.centre_of_first_cell(spacing_nm))
+    distance, surface = _sample(occupancy, grid, spacing_nm, smoothing_nm, gpu)
     inside = np.ones(len(surface), np.bool_)
     if any(box.cut_low) or any(box.cut_high):
         inside = _lies_in(surface.position, _domain(box, spacing_nm), 0.0)
     return Layer(grid, distance, surface.position, undo_smoothing(surface, smoothing_nm), inside)
+
+
+def _sample(
+    occupancy: NDArray[np.float32],
+    grid: Grid,
+    spacing_nm: SpacingNm,
+    smoothing_nm: float,
+    gpu: Accelerator,
+) -> tuple[NDArray[np.float32], Surface]:
+    """Signed distance and its zero level, by compiled loops on the CPU and by array operations on a GPU."""
+    first = grid.centre_of_first_cell(spacing_nm)
+    if not gpu.on_gpu:
+        distance = signed_distance(occupancy, grid, smoothing_nm)
+        return distance, sample_surface(distance, grid.spacing_nm, first)
+    with gpu.active():
+        values = signed_distance_on(gpu, occupancy, grid, smoothing_nm)
+        return gpu.to_host(values), sample_surface_on(gpu, values, grid.spacing_nm, first)
 
 
 def _away_from_border(surface: Surface, domain: Domain, margin: float) -> Surface:

@@ -40,10 +40,8 @@ def signed_distance(occupancy: NDArray[np.float32], grid: Grid, smoothing_nm: fl
         Held at ``±BAND * smoothing_nm`` away from the surface. Runs on the CPU (numba).
     """
     source, target = occupancy, np.zeros_like(occupancy)
-    for axis in range(3):
-        variance = (smoothing_nm / grid.spacing_nm[axis]) ** 2 - grid.averaging_variance[axis]
-        width = np.sqrt(max(variance, 0.0))
-        weights = gaussian_weights(float(width))
+    for axis, width in enumerate(smoothing_widths(grid, smoothing_nm)):
+        weights = gaussian_weights(width)
         if axis == 2:
             _smooth_rows(source, weights, target)
         else:
@@ -51,6 +49,13 @@ def signed_distance(occupancy: NDArray[np.float32], grid: Grid, smoothing_nm: fl
         source, target = target, source
     _to_distance(source, (smoothing_nm * _QUANTILES).astype(np.float32))
     return source
+
+
+def smoothing_widths(grid: Grid, smoothing_nm: float) -> list[float]:
+    """Standard deviations in cells along z, y, x that are left to smooth after what the cells average already."""
+    wanted = (smoothing_nm / np.array(grid.spacing_nm)) ** 2 - grid.averaging_variance
+    widths: list[float] = np.sqrt(np.maximum(wanted, 0.0)).tolist()
+    return widths
 
 
 def gaussian_weights(width: float) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial.boxes import LabelBoxes, find_boxes
 from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
+from spherovem_core.utils.accelerator import accelerator
 
 CACHE_BYTES = 1 << 30
 COLUMN_BLOCKS = 4
@@ -35,7 +36,7 @@ def write_distance_map(
     The executor computes whole cells, the calling thread puts them together to blocks. Finished cells stay in a cache
     until it is full; blocks are taken in columns along z, four by four blocks wide, so that most cells are computed
     once and those on the sides of a column twice. Which cells are kept follows from their boxes alone and is planned
-    ahead. Runs on the CPU.
+    ahead. The distances of a cell are computed on the execution's device.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def write_distance_map(
     blocks
         Cover the volume, aligned to the sink's files.
     execution
-        Executor, deadline and progress.
+        Executor, device, deadline and progress.
     cache_bytes
         Memory for distances of finished cells. The cells being computed come on top.
 
@@ -58,6 +59,20 @@ def write_distance_map(
         If the two label volumes differ in shape.
     """
     check_same_grid(nuclei=nuclei, cells=cells)
+    with accelerator(execution.device) as gpu:
+        _write(nuclei, cells, spacing_nm, sink, blocks, execution, cache_bytes, gpu.device)
+
+
+def _write(
+    nuclei: ArrayLike,
+    cells: ArrayLike,
+    spacing_nm: SpacingNm,
+    sink: BlockSink,
+    blocks: Sequence[Block],
+    execution: Execution,
+    cache_bytes: int,
+    device: str,
+) -> None:
     boxes = find_boxes(cells, execution)
     plan = _plan(sorted(sink.pending(blocks), key=_column_order), boxes, cache_bytes)
     todo = [(int(boxes.labels[row]), boxes.region(row)) for _, rows, _ in plan for row in rows]
@@ -67,6 +82,7 @@ def write_distance_map(
         nuclei,
         cells,
         spacing_nm,
+        device,
         executor=execution.executor,
         ahead=execution.workers + 1,
     )

@@ -42,6 +42,15 @@ class Accelerator:
         """Whether arrays live on a GPU."""
         return self.device != "cpu"
 
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make it the calling thread's device: each thread has one of its own, the first GPU if nothing is said."""
+        if not self.on_gpu:
+            yield
+            return
+        with self.xp.cuda.Device(int(self.device.partition(":")[2])):
+            yield
+
     def to_device(self, array: NDArray[Any]) -> Any:
         """Move an array in; on the CPU it is the same array."""
         return self.xp.asarray(array)
@@ -73,10 +82,7 @@ def accelerator(device: str = "auto") -> Iterator[Accelerator]:
         If a GPU was asked for and none is usable.
     """
     chosen = select(device)
-    if not chosen.on_gpu:
-        yield chosen
-        return
-    with chosen.xp.cuda.Device(int(chosen.device.partition(":")[2])):
+    with chosen.active():
         try:
             yield chosen
         finally:

@@ -1,29 +1,11 @@
 """Device selection: the same array function on CPU and GPU, and clear refusals."""
 
-import importlib.util
-
 import numpy as np
 import pytest
+from gpu_devices import DEVICES, has_gpu
 
 from spherovem_core.errors import DeviceError, ParameterError
 from spherovem_core.utils.accelerator import accelerator, select
-
-
-def has_gpu() -> bool:
-    if importlib.util.find_spec("cupy") is None:
-        return False
-    try:
-        return select("cuda").on_gpu
-    except DeviceError:
-        return False
-
-
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason="no usable CUDA device")]
-    ),
-]
 
 
 @pytest.mark.parametrize("device", DEVICES)

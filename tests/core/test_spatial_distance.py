@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import edt
 import numpy as np
 import pytest
+from gpu_devices import DEVICES
 from spatial_scenes import SPACING, brute_force_distance, random_tissue
 
 from spherovem_core.blocks import MemorySink, block_grid
@@ -12,17 +13,35 @@ from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.spatial import distance_to_nucleus, write_distance_map
 from spherovem_core.spatial.boxes import find_boxes
+from spherovem_core.spatial.distance import distance_on
+from spherovem_core.utils.accelerator import accelerator
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("seed", range(4))
-def test_distance_equals_brute_force(seed: int) -> None:
+def test_distance_equals_brute_force(seed: int, device: str) -> None:
     cells, nuclei = random_tissue((9, 24, 30), seed)
-    found = distance_to_nucleus(nuclei, cells, SPACING)
+    found = distance_to_nucleus(nuclei, cells, SPACING, device=device)
     expected = brute_force_distance(nuclei, cells, SPACING)
     assert np.isnan(expected[cells > 0]).any()
     # float32 squared distances in µm² carry seven digits: 1e-4 µm is far above.
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_librarys_transform_in_the_box_of_a_cell_equals_brute_force(device: str) -> None:
+    """What a GPU computes, here on either device."""
+    cells, nuclei = random_tissue((9, 24, 30), 5)
+    expected = brute_force_distance(nuclei, cells, SPACING)
+    boxes, found = find_boxes(cells), np.full(cells.shape, np.nan, np.float32)
+    with accelerator(device) as gpu:
+        for row, label in enumerate(boxes.labels.tolist()):
+            region = boxes.region(row)
+            inside = distance_on(gpu, nuclei[region], cells[region], label, SPACING)
+            if inside is not None:
+                found[region] = np.fmax(found[region], inside)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_distance_equals_another_library() -> None:

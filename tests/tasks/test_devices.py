@@ -8,26 +8,29 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 
 from tasks import devices
+from tasks.plans import GpuLibrary
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-@pytest.mark.parametrize(("uses_gpu", "device"), [(False, "auto"), (True, "cpu")])
-def test_no_slot_is_taken_without_a_gpu(uses_gpu: bool, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("library", "device"), [(None, "auto"), ("torch", "cpu"), ("cupy", "cpu")])
+def test_no_slot_is_taken_without_a_gpu(
+    library: GpuLibrary | None, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "_ensure_limit", lambda name: pytest.fail("asked the server for a limit"))
-    with devices.gpu_slot(uses_gpu, device):
+    with devices.gpu_slot(library, device):
         pass
 
 
 def test_two_stages_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "runs_on_gpu", lambda device: True)
+    monkeypatch.setattr(devices, "runs_on_gpu", lambda library, device: True)
     monkeypatch.setattr(devices, "gpu_limit_name", lambda: "gpu:test-host")
     inside: list[int] = []
     most: list[int] = []
 
     @task
     def stage(number: int) -> None:
-        with devices.gpu_slot(True, "cuda"):
+        with devices.gpu_slot("torch", "cuda"):
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.2)
