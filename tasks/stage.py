@@ -209,13 +209,13 @@ def array_spec(
 def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iterator[StageRun]:
     deadline = time.monotonic() + settings.stage_timeout_s if settings.stage_timeout_s else None
     with (
-        gpu_slot(plan.stage.uses_gpu, settings.device),
+        gpu_slot(plan.stage.gpu_library, settings.device),
         open_executor(settings) as executor,
         report_progress(title) as progress,
         StageRecorder() as recorder,
     ):
         execution = Execution(
-            resolve_device(plan.stage.uses_gpu, settings.device),
+            resolve_device(plan.stage.gpu_library, settings.device),
             executor,
             settings.worker_count,
             deadline,
