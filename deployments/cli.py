@@ -24,7 +24,9 @@ from deployments.environment import prepare_environment
 from deployments.evaluate import Evaluate
 from deployments.finetune import Finetune
 from deployments.help import help_for
+from deployments.inspect_path import InspectPath
 from deployments.status import Status
+from deployments.watch import Watch
 from spherovem_core.errors import SpheroVemError
 
 SUCCESS, FAILED, BAD_ARGUMENTS = 0, 1, 2
@@ -162,7 +164,9 @@ class Spherovem(BaseSettings):
 
     demo: CliSubCommand[Demo]
     process: CliSubCommand[Process]
+    watch: CliSubCommand[Watch]
     status: CliSubCommand[Status]
+    inspect: CliSubCommand[InspectPath]
     report: CliSubCommand[Report]
     cut_slices: CliSubCommand[CutSlices]
     finetune: CliSubCommand[Finetune]

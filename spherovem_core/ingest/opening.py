@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +44,41 @@ def open_stack(source: Path, parameters: IngestParameters, *, name_all: bool = T
     ParameterError
         If `databar_rows` leaves nothing of a slice.
     """
+    survey = survey_stack(source, parameters)
+    _raise_for(survey.problems, source, survey.stack, name_all=name_all)
+    return survey.stack
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the directories of an acquisition's files tell, with what is wrong.
+
+    Attributes
+    ----------
+    stack
+        As far as it is known: a shape of 0 where no file can be read, a spacing of 0 where it is missing.
+    problems
+        Everything that is wrong, also what ``on_bad_slice = interpolate`` gets over.
+    file_count, file_bytes
+        Of the slice files.
+    """
+
+    stack: SliceStack
+    problems: tuple[Problem, ...]
+    file_count: int
+    file_bytes: int
+
+
+def survey_stack(source: Path, parameters: IngestParameters) -> Survey:
+    """Find the slices of an acquisition and check each of them, naming problems rather than raising them.
+
+    Raises
+    ------
+    NoSlicesError
+        If there is no TIFF file.
+    ParameterError
+        If `databar_rows` leaves nothing of a slice.
+    """
     paths = find_slices(source)
     inspect = partial(inspect_file, trust_resolution_tags=parameters.trust_resolution_tags)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
@@ -57,8 +93,7 @@ def open_stack(source: Path, parameters: IngestParameters, *, name_all: bool = T
         *checks.count_problems(ordered, description),
         *_spacing_problems(reports, description, size, parameters),
     ]
-    _raise_for(problems, source, stack, name_all=name_all)
-    return stack
+    return Survey(stack, tuple(problems), len(paths), sum(path.stat().st_size for path in paths))
 
 
 def _stack(

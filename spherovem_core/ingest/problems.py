@@ -42,7 +42,7 @@ def acquisition_error(source: Path, problems: Sequence[Problem]) -> AcquisitionE
         error = BadSlicesError
     elif "spacing" in abouts:
         error = MissingSpacingError
-    lines = _lines(problems, source.name)
+    lines = problem_lines(problems, source.name)
     if len(lines) == 1:
         text = f"{source.name}: {lines[0]}"
     else:
@@ -58,7 +58,8 @@ def acquisition_error(source: Path, problems: Sequence[Problem]) -> AcquisitionE
     return error(text)
 
 
-def _lines(problems: Sequence[Problem], source: str) -> list[str]:
+def problem_lines(problems: Sequence[Problem], source: str) -> list[str]:
+    """One line a problem, files with the same one together; the source's own name is left out."""
     files = defaultdict(list)
     for problem in problems:
         files[problem.found].append(problem.file)

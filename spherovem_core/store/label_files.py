@@ -4,7 +4,7 @@ import errno
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import IncompleteArtifactError, LabelsError, StoreNotWritableError
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.ome import multiscale_of, spacing_of_level
 from spherovem_core.store.reading import ATTRIBUTE
 
 EXPECTED = "expected a zarr array or OME-Zarr image, .npz, .npy, .tif or .tiff"
-NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6}
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def _open_zarr(path: Path) -> LabelVolume:
         raise LabelsError(f"{path} is no zarr array or group ({error}); {EXPECTED}") from error
     if isinstance(node, zarr.Array):
         image = _attributes_of(path.parent)
-        return _from_zarr(path, node, _ome_spacing(image, path.name))
+        return _from_zarr(path, node, spacing_of_level(image, path.name))
     attributes = node.attrs.asdict()
-    levels = [dataset["path"] for dataset in _multiscale(attributes).get("datasets", [])]
+    levels = [dataset["path"] for dataset in multiscale_of(attributes).get("datasets", [])]
     if not levels:
         raise LabelsError(
             f"{path} is a zarr group, but no multiscale image; name the array inside it: {', '.join(sorted(node)) or 'none'}"
         )
-    return _from_zarr(path, node[levels[0]], _ome_spacing(attributes, levels[0]))
+    return _from_zarr(path, node[levels[0]], spacing_of_level(attributes, levels[0]))
 
 
 def _from_zarr(path: Path, array: Any, spacing_nm: SpacingNm | None) -> LabelVolume:
@@ -126,30 +126,6 @@ def _attributes_of(folder: Path) -> dict[str, Any]:
         return dict(zarr.open_group(folder, mode="r").attrs.asdict())
     except (FileNotFoundError, ValueError, KeyError):
         return {}
-
-
-def _multiscale(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    images = attributes.get("ome", attributes).get("multiscales") or [{}]
-    first: Mapping[str, Any] = images[0]
-    return first
-
-
-def _ome_spacing(attributes: Mapping[str, Any], level: str) -> SpacingNm | None:
-    """Voxel size of a level of an OME-Zarr image along its last three axes; None where it has no known unit."""
-    image = _multiscale(attributes)
-    axes = image.get("axes", [])[-3:]
-    units = [NM_PER_UNIT.get(axis.get("unit", "")) if isinstance(axis, dict) else None for axis in axes]
-    scales = [
-        transform["scale"][-3:]
-        for dataset in image.get("datasets", [])
-        if dataset["path"] == level
-        for transform in dataset.get("coordinateTransformations", [])
-        if transform.get("type") == "scale"
-    ]
-    if len(scales) != 1 or len(units) != 3 or None in units:
-        return None
-    sides = [float(side) * unit for side, unit in zip(scales[0], units, strict=True) if unit]
-    return sides[0], sides[1], sides[2]
 
 
 def _open_npz(path: Path, member: str | None, folder: Path) -> LabelVolume:

@@ -1,6 +1,6 @@
-"""OME-Zarr 0.5 metadata: made with yaozarrs' models, written into the groups' attributes."""
+"""OME-Zarr metadata: made with yaozarrs' models of 0.5, and read back, from other programs' volumes too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yaozarrs import v05
@@ -8,6 +8,8 @@ from yaozarrs import v05
 from spherovem_core.spacing import SpacingNm
 
 Factors = tuple[int, int, int]
+
+NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6}
 
 
 def level_spacing(spacing_nm: SpacingNm, factors: Factors) -> SpacingNm:
@@ -63,6 +65,31 @@ def label_metadata(description: v05.Multiscale) -> dict[str, Any]:
 def labels_group_metadata(names: Sequence[str]) -> dict[str, Any]:
     """Attributes of the group that lists an image's labels."""
     return {"ome": _dump(v05.LabelsGroup(version="0.5", labels=list(names)))}
+
+
+def multiscale_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """First multiscale image that a group's attributes describe; empty where there is none."""
+    images = attributes.get("ome", attributes).get("multiscales") or [{}]
+    first: Mapping[str, Any] = images[0]
+    return first
+
+
+def spacing_of_level(attributes: Mapping[str, Any], level: str) -> SpacingNm | None:
+    """Voxel size of a level of an OME-Zarr image along its last three axes; None where it has no known unit."""
+    image = multiscale_of(attributes)
+    axes = image.get("axes", [])[-3:]
+    units = [NM_PER_UNIT.get(axis.get("unit", "")) if isinstance(axis, dict) else None for axis in axes]
+    scales = [
+        transform["scale"][-3:]
+        for dataset in image.get("datasets", [])
+        if dataset["path"] == level
+        for transform in dataset.get("coordinateTransformations", [])
+        if transform.get("type") == "scale"
+    ]
+    if len(scales) != 1 or len(units) != 3 or None in units:
+        return None
+    sides = [float(side) * unit for side, unit in zip(scales[0], units, strict=True) if unit]
+    return sides[0], sides[1], sides[2]
 
 
 def _dump(model: Any) -> dict[str, Any]:

@@ -1,0 +1,273 @@
+"""What lies in a volume and in a results folder: shapes, files, sizes and history, without reading any values."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.layout import Layout
+from spherovem_core.store.ome import multiscale_of, spacing_of_level
+from spherovem_core.store.reading import ATTRIBUTE
+from spherovem_core.store.shards import PARTIAL
+from spherovem_core.store.states import written_share
+
+METADATA = "zarr.json"
+KEPT_ELSEWHERE = ("history", "fingerprint", "complete", "shape", "dtype", "chunks", "shards", "codec")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One array of a multiscale group.
+
+    Attributes
+    ----------
+    chunks, shards
+        What is decoded at once, and what one file holds.
+    codecs
+        How chunks are encoded, innermost last.
+    files, missing_files
+        Files that hold values, and those that are not there: a reader finds the fill value in their place.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    spacing_nm: SpacingNm | None
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...]
+    codecs: tuple[str, ...]
+    files: int
+    missing_files: int
+    bytes_on_disk: int
+
+
+@dataclass(frozen=True)
+class ArrayInventory:
+    """A multiscale group, or an array that is in none.
+
+    Attributes
+    ----------
+    group
+        Its path inside the volume.
+    state
+        ``complete``, ``partial``, ``damaged`` (complete once, but files were lost since), or ``foreign`` (not ours).
+    share
+        Part that is written of a partial one, 0 to 1.
+    details
+        What the stage kept with it, such as where the voxel size is from or how many labels there are.
+    """
+
+    group: str
+    state: str
+    share: float | None
+    fingerprint: str | None
+    levels: tuple[Level, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of all its levels."""
+        return sum(level.bytes_on_disk for level in self.levels)
+
+    def document(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return {**asdict(self), "bytes_on_disk": self.bytes_on_disk}
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table as its file describes it."""
+
+    name: str
+    type: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class TableInventory:
+    """A Parquet table.
+
+    Attributes
+    ----------
+    path
+        In the results folder, or as it was named.
+    fingerprint
+        None where it was not written by a stage of ours.
+    """
+
+    path: str
+    rows: int
+    bytes_on_disk: int
+    fingerprint: str | None
+    columns: tuple[TableColumn, ...]
+    history: Sequence[Mapping[str, Any]] = ()
+
+    def document(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return asdict(self)
+
+
+def volume_inventory(folder: Path) -> list[ArrayInventory]:
+    """Describe every array below a zarr group, or the one array that `folder` is; by path.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If the folder is no zarr (version 3) group or array.
+    """
+    node = _read_node(folder)
+    if node is None:
+        raise IncompleteArtifactError(
+            f"{folder} is no zarr group or array of version 3: it has no sound {METADATA}"
+        )
+    root = _volume_root(folder)
+    if node["node_type"] == "array":
+        return [_describe(root, folder, [folder])]
+    found = []
+    for group, places in itertools.groupby(
+        sorted(_arrays_below(folder), key=_level_order), lambda p: p.parent
+    ):
+        levels = list(places)
+        # A stage describes its group last: until then its levels are known by their marker.
+        if multiscale_of(_attributes(group)) or all(map(_marker, levels)):
+            found.append(_describe(root, group, levels))
+        else:
+            found += [_describe(root, level, [level]) for level in levels]
+    return found
+
+
+def tables_inventory(layout: Layout) -> list[TableInventory]:
+    """Describe every table of a results folder, by path."""
+    paths = sorted(layout.tables.rglob("*.parquet"))
+    return [table_inventory(path, path.relative_to(layout.folder).as_posix()) for path in paths]
+
+
+def table_inventory(path: Path, name: str | None = None) -> TableInventory:
+    """Describe a Parquet table from its footer.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If it is no whole Parquet file.
+    """
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise IncompleteArtifactError(
+            f"{path} is no whole Parquet file ({error}); write or copy it again"
+        ) from error
+    schema = metadata.schema.to_arrow_schema()
+    marker = json.loads((schema.metadata or {}).get(b"spherovem", b"{}"))
+    columns = tuple(
+        TableColumn(each.name, str(each.type), (each.metadata or {}).get(b"unit", b"").decode())
+        for each in schema
+    )
+    return TableInventory(
+        name or str(path),
+        metadata.num_rows,
+        path.stat().st_size,
+        marker.get("fingerprint"),
+        columns,
+        marker.get("history", ()),
+    )
+
+
+def _read_node(folder: Path) -> dict[str, Any] | None:
+    try:
+        node = json.loads((folder / METADATA).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return node if isinstance(node, dict) and node.get("zarr_format") == 3 and "node_type" in node else None
+
+
+def _arrays_below(folder: Path) -> Iterator[Path]:
+    """Arrays of a group and of its groups; folders of chunks are not looked into."""
+    for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+        node = _read_node(child)
+        if node is not None and node["node_type"] == "array":
+            yield child
+        elif node is not None:
+            yield from _arrays_below(child)
+
+
+def _volume_root(folder: Path) -> Path:
+    """Topmost zarr group that the folder is in."""
+    root = folder
+    while _read_node(root.parent) is not None:
+        root = root.parent
+    return root
+
+
+def _level_order(place: Path) -> tuple[str, int, str]:
+    return str(place.parent), int(place.name) if place.name.isdigit() else -1, place.name
+
+
+def _describe(root: Path, named: Path, levels: Sequence[Path]) -> ArrayInventory:
+    """Levels of one multiscale image, or a single array."""
+    found = tuple(_level(level) for level in levels)
+    marker = _marker(levels[0])
+    details = {key: value for key, value in marker.items() if key not in KEPT_ELSEWHERE}
+    return ArrayInventory(
+        named.relative_to(root).as_posix(),
+        _state(marker, found),
+        written_share(levels[0]),
+        marker.get("fingerprint"),
+        found,
+        details,
+        marker.get("history", ()),
+    )
+
+
+def _state(marker: Mapping[str, Any], levels: Sequence[Level]) -> str:
+    if not marker:
+        return "foreign"
+    if not marker.get("complete"):
+        return "partial"
+    return "damaged" if any(level.missing_files for level in levels) else "complete"
+
+
+def _marker(place: Path) -> Mapping[str, Any]:
+    marker = _attributes(place).get(ATTRIBUTE, {})
+    return marker if isinstance(marker, dict) else {}
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    return dict((_read_node(folder) or {}).get("attributes") or {})
+
+
+def _level(place: Path) -> Level:
+    node = _read_node(place) or {}
+    marker = _marker(place)
+    files = tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
+    codecs = node.get("codecs", [])
+    sharding = next((codec["configuration"] for codec in codecs if codec["name"] == "sharding_indexed"), None)
+    chunks = tuple(sharding["chunk_shape"]) if sharding else files
+    sizes = [
+        path.stat().st_size for path in (place / "c").rglob("*") if path.is_file() and path.suffix != PARTIAL
+    ]
+    shape = tuple(node["shape"])
+    expected = math.prod(-(-n // side) for n, side in zip(shape, files, strict=True))
+    spacing = marker.get("spacing_nm")
+    return Level(
+        place.name,
+        shape,
+        str(node["data_type"]),
+        (spacing[0], spacing[1], spacing[2])
+        if spacing
+        else spacing_of_level(_attributes(place.parent), place.name),
+        chunks,
+        files,
+        tuple(codec["name"] for codec in (sharding["codecs"] if sharding else codecs)),
+        len(sizes),
+        max(0, expected - len(sizes)),
+        sum(sizes),
+    )

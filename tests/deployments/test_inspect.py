@@ -1,0 +1,191 @@
+"""``spherovem inspect``: what it says of sources, volumes and tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+from results_scenes import SHAPE, SPACING, array_writer, contents, write_blocks, write_results
+
+from deployments.cli import main
+from spherovem_core.phantom import PhantomParameters, make_phantom, write_acquisition
+from spherovem_core.store import Layout
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    return write_results(tmp_path_factory.mktemp("results") / "spheroid 7")
+
+
+def inspect(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> str:
+    assert main(["inspect", str(path), *options]) == 0
+    return capsys.readouterr().out
+
+
+def as_json(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(inspect(capsys, path, "--json", *options))
+    return found
+
+
+def write_slices(folder: Path, spacing: list[float] | None = None, count: int = 6) -> None:
+    folder.mkdir()
+    values = np.random.default_rng(0).integers(0, 255, (count, 30, 20), dtype=np.uint8)
+    for z in range(count):
+        tifffile.imwrite(folder / f"slice_{z:03d}.tif", values[z])
+    if spacing:
+        (folder / "acquisition.json").write_text(json.dumps({"spacing_nm": spacing}))
+
+
+def test_a_source_with_its_voxel_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "slices"
+    phantom = make_phantom(PhantomParameters(shape=(5, 48, 40), spacing_nm=SPACING, seed=1))
+    write_acquisition(phantom, source)
+    found = as_json(capsys, source)
+    assert (found["kind"], found["files"], found["dtype"]) == ("source", 5, "uint8")
+    assert (found["shape"], found["spacing_nm"]) == ([5, 48, 40], list(SPACING))
+    assert found["spacing_origin"] == "acquisition.json"
+    assert (found["missing_slices"], found["faults"]) == ([], [])
+    assert found["bytes"] == sum(path.stat().st_size for path in source.glob("*.tif"))
+    text = inspect(capsys, source)
+    assert "5 x 48 x 40 voxels (z y x), uint8" in text
+    assert "50 x 10 x 10 nm" in text
+    assert "0.25 x 0.48 x 0.4 µm" in text
+    assert "faults      none" in text
+
+
+def test_gaps_and_faults_of_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "slices"
+    write_slices(source, count=8)
+    (source / "slice_003.tif").unlink()
+    cut = source / "slice_005.tif"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    tifffile.imwrite(source / "slice_006.tif", np.full((30, 20), 9, np.uint8))
+    found = as_json(capsys, source)
+    assert found["spacing_nm"] is None
+    assert found["missing_slices"] == [3]
+    assert found["shape"] == [8, 30, 20]
+    told = "\n".join(found["faults"])
+    assert "slice_005.tif: truncated" in told
+    assert "slice number missing: 3" in told
+    assert "no voxel size" in told
+    assert "blank" not in told
+    assert "slice_006.tif: blank" in "\n".join(as_json(capsys, source, "--pixels")["faults"])
+    text = inspect(capsys, source)
+    assert "voxel size  not found" in text
+    assert "faults      3\n  - " in text
+
+
+def test_a_multi_page_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "stack.ome.tif"
+    size = {"PhysicalSizeZ": 50.0, "PhysicalSizeY": 10.0, "PhysicalSizeX": 10.0}
+    units = {f"{name}Unit": "nm" for name in size}
+    values = np.random.default_rng(0).integers(0, 9999, (4, 30, 20), dtype=np.uint16)
+    tifffile.imwrite(path, values, metadata={"axes": "ZYX", **size, **units})
+    found = as_json(capsys, path)
+    assert (found["files"], found["shape"], found["dtype"]) == (1, [4, 30, 20], "uint16")
+    assert found["spacing_nm"] == [50, 10, 10]
+    assert "OME" in found["spacing_origin"]
+
+
+def test_a_results_folder(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, results.folder)
+    assert (found["kind"], found["state"]["state"]) == ("results", "complete")
+    arrays = {array["group"]: array for array in found["arrays"]}
+    assert set(arrays) == set(contents())
+    for group, (_, values) in contents().items():
+        level = arrays[group]["levels"][0]
+        assert (level["shape"], level["dtype"]) == (list(values.shape), str(values.dtype)), group
+        assert (level["spacing_nm"], arrays[group]["state"]) == (list(SPACING), "complete"), group
+        folder = results.volume / group / "0" / "c"
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert (level["files"], level["missing_files"]) == (len(files), 0), group
+        assert level["bytes_on_disk"] == sum(path.stat().st_size for path in files), group
+    registered = arrays["registered"]
+    assert [level["shape"] for level in registered["levels"]] == [list(SHAPE), [12, 80, 70]]
+    assert registered["levels"][1]["spacing_nm"] == [50, 20, 20]
+    assert registered["levels"][0]["chunks"] == [1, 160, 140]
+    assert "zstd" in registered["levels"][0]["codecs"]
+    assert registered["history"][-1]["stage"] == "register"
+    assert registered["details"]["spacing_origin"] == "acquisition.json"
+    tables = {each["path"]: each for each in found["tables"]}
+    assert tables["tables/slices.parquet"]["rows"] == SHAPE[0]
+    text = inspect(capsys, results.folder)
+    assert "registered/labels/nanoparticles" in text
+    assert "tables/stages/space-ripley.parquet" in text
+
+
+def test_one_array_with_levels_and_history(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = results.volume / "registered/labels/cells"
+    text = inspect(capsys, cells)
+    assert text.startswith("array registered/labels/cells\nuint32, bytes, zstd; complete\n")
+    assert "segment_masks  1        cpu" in text
+    [single] = as_json(capsys, cells / "1")["arrays"]
+    assert (single["group"], len(single["levels"])) == ("registered/labels/cells/1", 1)
+
+
+def test_unfinished_and_damaged_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layout = write_results(tmp_path / "a", until="ingest")
+    content, values = contents()["denoised"]
+    write_blocks(array_writer(layout, "denoised", content, values, "d"), values, share=0.5)
+    (layout.volume / "raw/0/c/3/0/0").unlink()
+    arrays = {array["group"]: array for array in as_json(capsys, layout.folder)["arrays"]}
+    assert (arrays["denoised"]["state"], arrays["denoised"]["share"]) == ("partial", 0.5)
+    assert arrays["denoised"]["levels"][0]["missing_files"] == SHAPE[0] // 2
+    assert (arrays["raw"]["state"], arrays["raw"]["levels"][0]["missing_files"]) == ("damaged", 1)
+    text = inspect(capsys, layout.folder)
+    assert "partial 50 %" in text
+    assert "damaged" in text
+
+
+def test_a_table_with_units(results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, results.path("tables/cells.parquet"))
+    columns = {column["name"]: column for column in found["columns"]}
+    assert columns["volume_um3"] == {"name": "volume_um3", "type": "double", "unit": "µm³"}
+    assert columns["label"]["unit"] == ""
+    assert found["fingerprint"] == "digest of write_output"
+    foreign = tmp_path / "foreign.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(foreign)
+    assert as_json(capsys, foreign)["fingerprint"] is None
+
+
+def test_a_volume_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    group = zarr.open_group(tmp_path / "other.zarr", mode="w", zarr_format=3)
+    group.create_array("values", shape=(20, 30), chunks=(10, 30), dtype="float64")
+    group.create_group("inner").create_array("0", shape=(4, 4), chunks=(4, 4), dtype="uint8")[:] = 1
+    arrays = {array["group"]: array for array in as_json(capsys, tmp_path / "other.zarr")["arrays"]}
+    assert set(arrays) == {"values", "inner/0"}
+    assert arrays["values"]["state"] == "foreign"
+    assert arrays["values"]["levels"][0]["spacing_nm"] is None
+    assert arrays["inner/0"]["levels"][0]["files"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("nowhere", 2, "does not exist; name a source"),
+        ("empty", 1, "expected slices ending in .tif"),
+        ("broken.parquet", 1, "is no whole Parquet file"),
+        ("broken.zarr", 1, "is no zarr group or array of version 3"),
+    ],
+)
+def test_what_cannot_be_inspected(
+    name: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "broken.zarr").mkdir()
+    (tmp_path / "broken.zarr/zarr.json").write_text("{")
+    assert main(["inspect", str(tmp_path / name)]) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_nothing_is_written(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")}
+    inspect(capsys, results.folder)
+    assert {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")} == before
