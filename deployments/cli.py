@@ -25,6 +25,7 @@ from deployments.evaluate import Evaluate
 from deployments.finetune import Finetune
 from deployments.help import help_for
 from deployments.inspect_path import InspectPath
+from deployments.setup import Setup
 from deployments.status import Status
 from deployments.watch import Watch
 from spherovem_core.errors import SpheroVemError
@@ -165,6 +166,7 @@ class Spherovem(BaseSettings):
     demo: CliSubCommand[Demo]
     process: CliSubCommand[Process]
     watch: CliSubCommand[Watch]
+    setup: CliSubCommand[Setup]
     status: CliSubCommand[Status]
     inspect: CliSubCommand[InspectPath]
     report: CliSubCommand[Report]

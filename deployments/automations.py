@@ -1,0 +1,136 @@
+"""Automations of the Prefect server: what it does by itself when a run falls silent or fails."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+
+TAG = "spherovem"
+"""Tag of all deployments of prefect.yaml, which their runs inherit."""
+
+HEARTBEAT_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 600.0
+
+SILENT_RUNS = "spherovem: end runs that have fallen silent"
+STILLBORN_RUNS = "spherovem: end runs that never began"
+FAILED_RUNS = "spherovem: tell of failed runs"
+REJECTED_ACQUISITIONS = "spherovem: tell of rejected acquisitions"
+
+ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Paused", "Suspended", "AwaitingRetry")
+
+RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
+TAGGED = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
+
+_SUBJECT = "spherovem: {{ flow_run.name }} is {{ flow_run.state.name }}"
+_BODY = (
+    "{{ flow_run.name }}: {{ flow_run.state.name }}\n{{ flow_run.state.message }}\n{{ flow_run | ui_url }}"
+)
+_REJECTED_SUBJECT = "spherovem: {{ event.payload.name }} was rejected"
+_REJECTED_BODY = "{{ event.payload.source }}:\n{{ event.payload.message }}"
+
+
+def end_silent_runs(timeout_s: float = HEARTBEAT_TIMEOUT_S) -> AutomationCore:
+    """Call a run crashed whose process and worker died together, so that nobody else would.
+
+    Parameters
+    ----------
+    timeout_s
+        A run of which no heartbeat was heard for so many seconds counts as dead. Deployed runs send one every
+        30 s; the server looks every few seconds.
+    """
+    return AutomationCore(
+        name=SILENT_RUNS,
+        description=(
+            "A run whose process died together with its worker stays Running, since nobody is left to say otherwise. "
+            f"It becomes Crashed when no heartbeat came for {timeout_s:g} s; retry it, and it goes on where it stopped."
+        ),
+        trigger=_unless(
+            after="prefect.flow-run.heartbeat",
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
+            within_s=timeout_s,
+        ),
+        actions=[
+            _crash(
+                f"No heartbeat for {timeout_s:g} s: the process and its worker are gone, or cut off from the server."
+            )
+        ],
+    )
+
+
+def end_stillborn_runs(timeout_s: float = START_TIMEOUT_S) -> AutomationCore:
+    """Call a run crashed that a worker took and never began, which would hold its place for ever.
+
+    Parameters
+    ----------
+    timeout_s
+        From Pending, when a worker takes the run, to the next state.
+    """
+    return AutomationCore(
+        name=STILLBORN_RUNS,
+        description=(
+            "A run whose worker died while it started the run's process stays Pending. "
+            f"It becomes Crashed when it is still so after {timeout_s:g} s."
+        ),
+        trigger=_unless(after="prefect.flow-run.Pending", expect={"prefect.flow-run.*"}, within_s=timeout_s),
+        actions=[_crash(f"Taken by a worker {timeout_s:g} s ago and never begun: the worker is gone.")],
+    )
+
+
+def tell_of_failed_runs(block_document_id: UUID) -> AutomationCore:
+    """Send a message for every deployed run that fails, crashes or runs out of time."""
+    return AutomationCore(
+        name=FAILED_RUNS,
+        description="Sends a message for every run that ends as Failed, Crashed or TimedOut.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
+            match=RUNS,
+            match_related=TAGGED,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[SendNotification(block_document_id=block_document_id, subject=_SUBJECT, body=_BODY)],
+    )
+
+
+def tell_of_rejected_acquisitions(block_document_id: UUID) -> AutomationCore:
+    """Send a message for every acquisition that the watcher rejects."""
+    return AutomationCore(
+        name=REJECTED_ACQUISITIONS,
+        description="Sends a message for every acquisition that cannot be processed as it landed.",
+        trigger=EventTrigger(
+            expect={"spherovem.acquisition.rejected"},
+            match=ResourceSpecification({"prefect.resource.id": "spherovem.acquisition.*"}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[
+            SendNotification(
+                block_document_id=block_document_id, subject=_REJECTED_SUBJECT, body=_REJECTED_BODY
+            )
+        ],
+    )
+
+
+def _unless(after: str, expect: set[str], within_s: float) -> EventTrigger:
+    """Fires for each tagged run that had the event `after` and then none of `expect` in time."""
+    return EventTrigger(
+        after={after},
+        expect=expect,
+        match=RUNS,
+        match_related=TAGGED,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=within_s),
+    )
+
+
+def _crash(message: str) -> ChangeFlowRunState:
+    return ChangeFlowRunState(state=StateType.CRASHED, message=message)

@@ -1,0 +1,104 @@
+"""Work pools, limits and automations of a Prefect server: made where they are missing, left alone where they are right."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+    WorkPoolCreate,
+)
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+Outcome = Literal["made", "changed", "unchanged"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one thing on the server.
+
+    Attributes
+    ----------
+    kind, name
+        What it is.
+    outcome
+        Whether it was made, changed, or right already.
+    note
+        What an operator should know of it.
+    """
+
+    kind: str
+    name: str
+    outcome: Outcome
+    note: str = ""
+
+
+def ensure_work_pool(client: SyncPrefectClient, name: str, description: str) -> Change:
+    """Make a work pool of processes; a pool of that name is kept whatever its type, limit and variables are."""
+    try:
+        found = client.read_work_pool(name)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process", description=description))
+        return Change("work pool", name, "made")
+    note = "" if found.type == "process" else f"its type is {found.type}"
+    return Change("work pool", name, "unchanged", note)
+
+
+def ensure_limit(client: SyncPrefectClient, name: str, slots: int, *, exactly: bool) -> Change:
+    """Make a global concurrency limit.
+
+    Parameters
+    ----------
+    slots
+        How many may hold it at once.
+    exactly
+        Give a limit that exists this many slots too; otherwise it is kept as it is.
+    """
+    try:
+        found = client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        try:
+            client.create_global_concurrency_limit(
+                GlobalConcurrencyLimitCreate(name=name, limit=slots, active=True)
+            )
+        except ObjectAlreadyExists:
+            return ensure_limit(client, name, slots, exactly=exactly)
+        return Change("limit", name, "made", f"{slots} at once")
+    if found.limit == slots or not exactly:
+        return Change("limit", name, "unchanged", f"{found.limit} at once")
+    client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=slots))
+    return Change("limit", name, "changed", f"{found.limit} before, now {slots} at once")
+
+
+def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Change:
+    """Make an automation, or give one of that name the wanted trigger and action; one that was paused stays so."""
+    found = client.read_automations_by_name(wanted.name)
+    if not found:
+        client.create_automation(wanted)
+        return Change("automation", wanted.name, "made")
+    present = found[0]
+    note = "" if present.enabled else "it is paused"
+    wanted = wanted.model_copy(update={"enabled": present.enabled})
+    if _substance(present) == _substance(wanted):
+        return Change("automation", wanted.name, "unchanged", note)
+    # A client sends the fields that were set: all of them, so that nothing of the old automation remains.
+    complete = AutomationCore.model_validate(wanted.model_dump(mode="json"))
+    client.update_automation(present.id, complete)
+    return Change("automation", wanted.name, "changed", note)
+
+
+def _substance(automation: AutomationCore) -> dict[str, object]:
+    """What an automation says, without what the server adds; sets in a fixed order."""
+    known = AutomationCore.model_validate(automation.model_dump(mode="json", exclude={"id"}))
+    said = known.model_dump(mode="json", include={"name", "description", "enabled", "trigger", "actions"})
+    return {name: _ordered(value) for name, value in said.items()}
+
+
+def _ordered(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _ordered(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return sorted((_ordered(part) for part in value), key=repr)
+    return value
