@@ -1,0 +1,110 @@
+"""A landing folder, a clock that stands still, and a server that only writes down what it is told."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ingest_samples import SPACING_NM, textured, truncate, write_slices
+
+from deployments.landing.announcements import HandOverError, ServerUnavailableError
+from deployments.landing.records import Landed, Rejection
+from deployments.landing.rules import LandingRules
+from deployments.landing.scanning import Look, Scanner
+from deployments.settings import Settings
+
+SETTLE_S = 100.0
+SMALL = (3, 12, 16)
+
+
+def write_acquisition(folder: Path, seed: int = 0) -> Path:
+    """Three small slices and their description."""
+    write_slices(folder, textured(SMALL, seed=seed))
+    (folder / "acquisition.json").write_text(json.dumps({"spacing_nm": SPACING_NM}))
+    return folder
+
+
+def write_truncated(folder: Path) -> None:
+    """An acquisition with a slice that is cut off."""
+    truncate(write_acquisition(folder) / "slice_0001.tif")
+
+
+@dataclass
+class WrittenDown:
+    """Stands for the server: keeps what it is told under its key, as the server does."""
+
+    runs: dict[str, Landed] = field(default_factory=dict)
+    reports: dict[str, Rejection] = field(default_factory=dict)
+    is_down: bool = False
+    refuses: str = ""
+
+    def landed(self, landed: Landed, landing: Path) -> str:
+        self._answer()
+        self.runs.setdefault(landed.key, landed)
+        return f"run {list(self.runs).index(landed.key)}"
+
+    def rejected(self, rejection: Rejection) -> bool:
+        self._answer()
+        known = rejection.key in self.reports
+        self.reports.setdefault(rejection.key, rejection)
+        return known
+
+    def _answer(self) -> None:
+        if self.is_down:
+            raise ServerUnavailableError("the server does not answer")
+        if self.refuses:
+            raise HandOverError(self.refuses)
+
+    @property
+    def run_names(self) -> list[str]:
+        return [landed.name for landed in self.runs.values()]
+
+    @property
+    def messages(self) -> list[str]:
+        return [rejection.message for rejection in self.reports.values()]
+
+
+class Scene:
+    """Landing folders and a results root, looked at with a clock that the test sets."""
+
+    def __init__(self, folder: Path, *landings: str, **settings: object) -> None:
+        self.results_root = folder / "results"
+        names = landings or ("landing",)
+        self.landings = [folder / name for name in names]
+        for landing in self.landings:
+            landing.mkdir()
+        self.now = 1_000_000.0
+        self.server = WrittenDown()
+        chosen = {
+            "landing_folders": tuple(self.landings),
+            "results_root": self.results_root,
+            "settle_seconds": SETTLE_S,
+            **settings,
+        }
+        self.rules = LandingRules.from_settings(Settings.model_validate(chosen))
+        self.start_again()
+
+    @property
+    def landing(self) -> Path:
+        return self.landings[0]
+
+    def start_again(self) -> None:
+        """A new watcher, which knows what is on disk and nothing else."""
+        self.scanner = Scanner(self.rules, self.server, lambda: self.now)
+
+    def look(self, after_s: float = 0.0) -> Look:
+        """Let time pass, then look."""
+        self.now += after_s
+        return self.scanner.look()
+
+    def settle(self) -> Look:
+        """Look, wait until whatever is still is ready, look again, and once more for what is confirmed late."""
+        self.look()
+        look = self.look(SETTLE_S)
+        self.look()
+        return look
+
+    def rejected(self, name: str) -> dict[str, Any]:
+        """Content of the REJECTED.json in a results folder."""
+        document: dict[str, Any] = json.loads((self.results_root / name / "REJECTED.json").read_text())
+        return document

@@ -1,0 +1,187 @@
+"""The server goes down, the watcher is killed, records are lost: nothing is lost, nothing is done twice."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from ingest_samples import truncate
+from landing_scenes import SETTLE_S, SMALL, Scene, write_acquisition, write_truncated
+
+from deployments.landing.records import STATE_FOLDER, Record
+from deployments.landing.retries import request_retry
+from spherovem_core.errors import ParameterError
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_server_that_is_down_is_asked_again(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "spherovem_core.landing")
+    for name in "abc":
+        write_acquisition(scene.landing / name)
+    write_truncated(scene.landing / "d")
+    scene.server.is_down = True
+    scene.settle()
+    assert set(scene.look(60).owed) >= set("abcd")
+    assert scene.rejected("d")["name"] == "d"
+    assert sum("does not answer" in record.message for record in caplog.records) == 1
+    scene.start_again()
+    scene.server.is_down = False
+    assert scene.look().handed_over == ["a", "b", "c"]
+    scene.look()
+    assert (len(scene.server.runs), len(scene.server.reports)) == (3, 1)
+    assert scene.look().owed == {}
+
+
+def test_content_that_changes_while_the_server_is_down(scene: Scene) -> None:
+    folder = write_acquisition(scene.landing / "a", seed=0)
+    scene.server.is_down = True
+    scene.settle()
+    write_acquisition(folder, seed=1)
+    scene.look()
+    scene.server.is_down = False
+    assert scene.look(1).handed_over == [], "not before it is still again"
+    scene.settle()
+    (landed,) = scene.server.runs.values()
+    write_acquisition(folder, seed=0)
+    scene.settle()
+    assert len(scene.server.runs) == 2
+    assert landed.fingerprint != list(scene.server.runs.values())[1].fingerprint
+
+
+def test_broken_while_the_server_is_down_and_sound_again(scene: Scene) -> None:
+    folder = write_acquisition(scene.landing / "a")
+    scene.server.is_down = True
+    scene.settle()
+    whole = (folder / "slice_0001.tif").read_bytes()
+    truncate(folder / "slice_0001.tif")
+    scene.settle()
+    (folder / "slice_0001.tif").write_bytes(whole)
+    scene.settle()
+    scene.server.is_down = False
+    scene.settle()
+    assert (len(scene.server.runs), len(scene.server.reports)) == (1, 1)
+    assert not (scene.results_root / "a" / "REJECTED.json").exists()
+
+
+def test_what_the_server_refuses_does_not_stop_others(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    write_acquisition(scene.landing / "a")
+    write_truncated(scene.landing / "b")
+    scene.server.refuses = "no such deployment"
+    scene.settle()
+    scene.look()
+    assert sum("a: no such deployment" in record.message for record in caplog.records) == 1
+    scene.server.refuses = ""
+    assert scene.look().handed_over == ["a"]
+
+
+def test_a_kill_between_handing_over_and_remembering_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_acquisition(scene.landing / "a")
+    scene.look()
+    keep = type(scene.scanner.records).keep
+
+    def killed(self: Any, record: Record) -> Record:
+        if record.flow_run:
+            raise KeyboardInterrupt
+        return keep(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(scene.scanner.records), "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            scene.look(SETTLE_S)
+    write_acquisition(scene.landing / "a")  # the same content again, with other times
+    scene.start_again()
+    scene.settle()
+    assert len(scene.server.runs) == 1
+    assert next(iter(scene.scanner.records)).due is None
+
+
+def test_records_that_are_lost_or_damaged_start_nothing_twice(scene: Scene) -> None:
+    write_acquisition(scene.landing / "a")
+    write_truncated(scene.landing / "b")
+    scene.settle()
+    for path in (scene.results_root / STATE_FOLDER / "records").glob("a@*.json"):
+        path.write_text('{"half')
+    for path in (scene.results_root / STATE_FOLDER / "records").glob("b@*.json"):
+        path.unlink()
+    scene.start_again()
+    scene.settle()
+    assert (len(scene.server.runs), len(scene.server.reports)) == (1, 1)
+
+
+def test_a_landing_folder_that_goes_and_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "spherovem_core.landing")
+    scene = Scene(tmp_path, "left", "right")
+    left, right = scene.landings
+    write_acquisition(left / "a")
+    scene.settle()
+    left.rename(tmp_path / "unmounted")
+    write_acquisition(right / "b")
+    scene.settle()
+    assert sum("cannot be read" in record.message for record in caplog.records) == 1
+    (tmp_path / "unmounted").rename(left)
+    scene.settle()
+    assert scene.server.run_names == ["a", "b"]
+    assert sum("can be read again" in record.message for record in caplog.records) == 1
+
+
+def test_an_operator_asks_for_another_attempt(scene: Scene) -> None:
+    write_acquisition(scene.landing / "a")
+    write_truncated(scene.landing / "b")
+    scene.settle()
+    request_retry(scene.results_root, "a")
+    request_retry(scene.results_root, "b")
+    scene.settle()
+    scene.settle()
+    assert [landed.attempt for landed in scene.server.runs.values()] == [1, 2]
+    assert [rejection.attempt for rejection in scene.server.reports.values()] == [1, 2]
+    with pytest.raises(ParameterError, match="did you mean 'a'"):
+        request_retry(scene.results_root, "a1")
+
+
+def test_profiles_of_landing_folders(tmp_path: Path) -> None:
+    common, fast = tmp_path / "common.yaml", tmp_path / "fast.yaml"
+    common.write_text("registration: {levels: 2}\ncells: {network: phantom-compact}\n")
+    fast.write_text("registration: {model: rigid}\n")
+    scene = Scene(
+        tmp_path, "left", "right", parameters=common, profiles={tmp_path / "right": fast}, workers=3
+    )
+    left, right = (
+        scene.rules.flow_parameters("a", str(landing / "a"), landing) for landing in scene.landings
+    )
+    assert left["parameters"]["registration"]["levels"] == right["parameters"]["registration"]["levels"] == 2
+    assert (
+        right["parameters"]["registration"]["model"] == "rigid" != left["parameters"]["registration"]["model"]
+    )
+    assert left["parameters"]["cells"]["network"] == "phantom-compact"
+    assert left["execution"]["workers"] == 3
+    write_acquisition(scene.landings[1] / "a")
+    fast.write_text("registration: {model: bent}\n")
+    assert "registration.model" in scene.settle().owed["a"]
+    fast.write_text("registration: {model: rigid}\n")
+    assert scene.look().handed_over == ["a"]
+
+
+def test_a_file_that_changes_while_it_is_judged(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_acquisition(scene.landing / "a")
+    scene.look()
+    from deployments.landing import deciding
+
+    judge = deciding.judge
+
+    def slow(*arguments: Any) -> Any:
+        verdict = judge(*arguments)
+        tifffile.imwrite(folder / "slice_0003.tif", np.ones(SMALL[1:], np.uint8), metadata=None)
+        return verdict
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deciding, "judge", slow)
+        assert scene.look(SETTLE_S).handed_over == []
+    assert scene.settle().handed_over == ["a"]
