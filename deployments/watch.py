@@ -13,11 +13,11 @@ from spherovem_core.errors import ParameterError
 
 
 class Watch(Command):
-    """Watch the landing folders: what is complete and sound is processed once, what is broken is reported once.
+    """Process acquisitions as soon as they have landed.
 
-    It hands acquisitions over to the deployment that SPHEROVEM_DEPLOYMENT names, on the server that PREFECT_API_URL
-    names, and runs until it gets SIGTERM or Ctrl-C. One watcher serves one results root. It may be killed and started
-    again at any moment.
+    What is complete and sound is processed once, what is broken is reported once. It hands acquisitions over to the
+    deployment that SPHEROVEM_DEPLOYMENT names, on the server that PREFECT_API_URL names, and runs until it gets SIGTERM or
+    Ctrl-C. One watcher serves one results root. It may be killed and started again at any moment.
     """
 
     group: ClassVar[str] = "Process acquisitions"
@@ -27,7 +27,10 @@ class Watch(Command):
             "until Ctrl-C",
         ),
         ("spherovem watch --once", "look once, with the folders that the settings name"),
-        ("spherovem watch --retry spheroid-7", "process an acquisition anew, or check it anew after a repair"),
+        (
+            "spherovem watch --retry spheroid-7",
+            "process an acquisition anew, or check it anew after a repair",
+        ),
     )
     settings: ClassVar[tuple[str, ...]] = (
         "landing_folders",

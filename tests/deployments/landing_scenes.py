@@ -29,6 +29,19 @@ def write_truncated(folder: Path) -> None:
     truncate(write_acquisition(folder) / "slice_0001.tif")
 
 
+def landing_settings(folder: Path, **changed: object) -> Settings:
+    """Settings of a watcher that does not wait for long."""
+    (folder / "landing").mkdir(exist_ok=True)
+    chosen = {
+        "landing_folders": (folder / "landing",),
+        "results_root": folder / "results",
+        "settle_seconds": 0.5,
+        "network": "phantom-compact",
+        **changed,
+    }
+    return Settings.model_validate(chosen)
+
+
 @dataclass
 class WrittenDown:
     """Stands for the server: keeps what it is told under its key, as the server does."""

@@ -1,0 +1,104 @@
+"""What the watcher tells a Prefect server, and how it takes the answers."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from landing_scenes import landing_settings
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.events.filters import EventFilter, EventResourceFilter
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect_servers import free_port
+
+from deployments.landing.announcements import HandOverError, ServerUnavailableError
+from deployments.landing.prefect_announcer import PrefectAnnouncer
+from deployments.landing.records import Landed, Rejection
+from deployments.landing.rules import LandingRules
+
+LANDED = Landed(name='über "x" 1', source="/data/a", fingerprint="f", attempt=1)
+BROKEN = Rejection(
+    name="b",
+    source="/data/b",
+    fingerprint="f",
+    attempt=1,
+    folder="/results/b",
+    error="BadSlicesError",
+    message="slice_0001.tif: truncated",
+    rejected_at="2026-01-01T00:00:00+00:00",
+)
+
+
+@pytest.fixture
+def announcer(prefect_server: None, tmp_path: Path) -> PrefectAnnouncer:
+    from flows.process_acquisition import process_acquisition
+
+    process_acquisition.to_deployment("test-of-the-watcher").apply()
+    chosen = landing_settings(tmp_path, deployment="process-acquisition/test-of-the-watcher")
+    return PrefectAnnouncer(LandingRules.from_settings(chosen))
+
+
+def events_of(resource: str, count: int) -> list[Any]:
+    """Events about a resource, once there are enough."""
+    wanted = EventFilter(resource=EventResourceFilter(id=[resource]))
+    with get_client(sync_client=True) as client:
+        for _ in range(150):
+            found = client.read_events(wanted, limit=50).events
+            if len(found) >= count:
+                return list(found)
+            time.sleep(0.2)
+    raise AssertionError(f"the server has no {count} events about {resource}")
+
+
+def test_a_run_is_started_once(announcer: PrefectAnnouncer, tmp_path: Path) -> None:
+    number = announcer.landed(LANDED, tmp_path / "landing")
+    assert announcer.landed(LANDED, tmp_path / "landing") == number
+    again = LANDED.model_copy(update={"attempt": 2})
+    assert announcer.landed(again, tmp_path / "landing") != number
+    keys = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[LANDED.key, again.key]))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=keys)
+    assert len(runs) == 2
+    parameters = runs[0].parameters
+    assert parameters["acquisition"] == {
+        "name": LANDED.name,
+        "source": "/data/a",
+        "results_root": str(tmp_path / "results"),
+    }
+    assert parameters["parameters"]["cells"]["network"] == "phantom-compact"
+    first, _ = sorted(
+        events_of("spherovem.acquisition.%C3%BCber%20%22x%22%201", 2),
+        key=lambda event: event.payload["attempt"],
+    )
+    assert first.event == "spherovem.acquisition.landed"
+    assert first.payload["idempotency_key"] == LANDED.key
+    assert first.payload["flow_parameters"] == parameters
+
+
+def test_a_rejection_is_reported_until_the_server_has_it(announcer: PrefectAnnouncer) -> None:
+    assert not announcer.rejected(BROKEN)
+    deadline = time.monotonic() + 60
+    while not announcer.rejected(BROKEN):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (event,) = events_of("spherovem.acquisition.b", 1)
+    assert event.event == "spherovem.acquisition.rejected"
+    assert event.payload["message"] == BROKEN.message
+
+
+def test_a_deployment_that_is_not_there(prefect_server: None, tmp_path: Path) -> None:
+    chosen = landing_settings(tmp_path, deployment="process-acquisition/absent")
+    announcer = PrefectAnnouncer(LandingRules.from_settings(chosen))
+    with pytest.raises(HandOverError, match="no deployment process-acquisition/absent: run spherovem setup"):
+        announcer.landed(LANDED, tmp_path / "landing")
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    rules = LandingRules.from_settings(landing_settings(tmp_path))
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        announcer = PrefectAnnouncer(rules)
+        with pytest.raises(ServerUnavailableError, match="does not answer"):
+            announcer.landed(LANDED, tmp_path / "landing")
+        with pytest.raises(ServerUnavailableError, match="does not answer"):
+            announcer.rejected(BROKEN)
