@@ -21,6 +21,8 @@ class Command(BaseModel):
         Heading under which ``spherovem --help`` lists the command.
     examples
         Command lines and what they do, shown by its own help.
+    resumable
+        Whether the same command goes on where an interrupted one stopped.
     settings
         Fields of `deployments.settings.Settings` that it reads beside its options, shown as variables.
     """
@@ -29,6 +31,7 @@ class Command(BaseModel):
 
     group: ClassVar[str] = "Process acquisitions"
     examples: ClassVar[tuple[tuple[str, str], ...]] = ()
+    resumable: ClassVar[bool] = False
     settings: ClassVar[tuple[str, ...]] = ()
 
 

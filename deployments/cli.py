@@ -1,6 +1,8 @@
 """The command line: one class a command, in the order and under the headings that the help shows them."""
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +25,15 @@ from deployments.cut_slices import CutSlices
 from deployments.environment import prepare_environment
 from deployments.evaluate import Evaluate
 from deployments.finetune import Finetune
-from deployments.help import help_for
+from deployments.help import commands_of, help_for
 from deployments.inspect_path import InspectPath
 from deployments.setup import Setup
 from deployments.status import Status
+from deployments.view import View
 from deployments.watch import Watch
 from spherovem_core.errors import SpheroVemError
 
-SUCCESS, FAILED, BAD_ARGUMENTS = 0, 1, 2
+SUCCESS, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 
 
 class Demo(Command):
@@ -39,6 +42,7 @@ class Demo(Command):
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
         ("spherovem demo --results-root /tmp/results", "a few minutes on two cores"),
     )
+    resumable: ClassVar[bool] = True
 
     results_root: Path = Field(default=Path("results"), description="Folder for the results.")
     name: str = Field(default="demo", description="Name of the results folder.")
@@ -99,6 +103,7 @@ class Process(Command):
             "one parameter changed",
         ),
     )
+    resumable: ClassVar[bool] = True
 
     source: CliPositionalArg[Path] = Field(description="Folder of TIFF slices, or one multi-page TIFF.")
     results_root: Path | None = Field(
@@ -170,6 +175,7 @@ class Spherovem(BaseSettings):
     status: CliSubCommand[Status]
     inspect: CliSubCommand[InspectPath]
     report: CliSubCommand[Report]
+    view: CliSubCommand[View]
     cut_slices: CliSubCommand[CutSlices]
     finetune: CliSubCommand[Finetune]
     evaluate: CliSubCommand[Evaluate]
@@ -181,9 +187,26 @@ class Spherovem(BaseSettings):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 for a failed run, 2 for bad arguments."""
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        Exit code: 0, 1 for a failed run, 2 for bad arguments, 130 for an interrupted run.
+    """
     prepare_environment()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, as in `spherovem status | head`. Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCESS
+    return code
+
+
+def _run(given: Sequence[str]) -> int:
     if given and (text := help_for(Spherovem, given)) is not None:
         print(text)
         return SUCCESS
@@ -193,7 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return int(leaving.code or 0)
     except KeyboardInterrupt:
-        return _fail("interrupted; finished stages and blocks are kept", 130)
+        return _fail(how_to_go_on(given), INTERRUPTED)
+    except BrokenPipeError:
+        raise
     except SettingsError as error:
         return _fail(_first_line(error), BAD_ARGUMENTS)
     except ValidationError as error:
@@ -205,6 +230,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(f"{type(error).__name__}: {error}; the whole trace is in the run's log", FAILED)
     return SUCCESS
+
+
+def how_to_go_on(given: Sequence[str]) -> str:
+    """What to tell someone who interrupted a command."""
+    command = commands_of(Spherovem).get(given[0]) if given else None
+    if command is None or not command.resumable:
+        return "interrupted"
+    return (
+        "interrupted; finished stages and blocks are kept. To go on from there, run the same command again:\n"
+        f"  {shlex.join(['spherovem', *given])}"
+    )
 
 
 def keep_whole(arguments: Sequence[str]) -> list[str]:

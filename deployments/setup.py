@@ -25,7 +25,10 @@ class NoServerError(SpheroVemError, ConnectionError):
 
 
 class Setup(Command):
-    """Prepare a Prefect server: work pools, limits, automations and deployments; repeat it as often as you like."""
+    """Prepare a Prefect server for the daily work.
+
+    It gets work pools, limits, automations and deployments; repeat it as often as you like.
+    """
 
     group: ClassVar[str] = "Operate"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (

@@ -1,0 +1,1 @@
+"""Looking at a volume: which layers it has, Neuroglancer's state and link, a file server on loopback, napari."""
