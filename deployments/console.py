@@ -1,12 +1,13 @@
 """What a command shows, and how it ends when told to."""
 
 import logging
+import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TextIO
 
 
@@ -24,18 +25,42 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def console() -> Iterator[None]:
-    """Show the stages' log lines; warnings of libraries, which no operator can act on, are not shown."""
+    """Show the stages' log lines, and bars where standard output is a terminal.
+
+    Without a terminal lines tell the progress, so that the log of a run can be read later. Warnings of libraries, which
+    no operator can act on, are not shown.
+    """
     logger = logging.getLogger("spherovem_core")
     handler, level = _StandardOutput(), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ExitStack() as shown:
             warnings.simplefilter("ignore")
+            if is_terminal():
+                shown.enter_context(_bars())
+                handler.addFilter(_is_no_progress)
             yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal that can move its cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _bars() -> AbstractContextManager[None]:
+    from deployments.progress_bars import ProgressBars
+    from tasks.progress import shown_on
+
+    return shown_on(ProgressBars())
+
+
+def _is_no_progress(record: logging.LogRecord) -> bool:
+    """Leave out the lines that repeat what a bar shows."""
+    return not getattr(record, "progress", False)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from deployments.arguments import BadArgumentsError, Command
 from deployments.status import moment, percent, stage_table
-from deployments.text_tables import readable_bytes, readable_seconds, text_table
+from deployments.text_tables import readable_bytes, text_table
+from spherovem_core.utils.pace import readable_seconds
 
 if TYPE_CHECKING:
     from spherovem_core.ingest import Survey

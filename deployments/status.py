@@ -10,7 +10,8 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from deployments.arguments import BadArgumentsError, Command
-from deployments.text_tables import readable_seconds, text_table
+from deployments.text_tables import text_table
+from spherovem_core.utils.pace import readable_seconds
 
 if TYPE_CHECKING:
     from spherovem_core.store.states import AcquisitionState

@@ -1,21 +1,49 @@
-"""Progress of a long stage: an artifact in the Prefect UI and lines in the log, off the computing threads."""
+"""Progress of a long stage: an artifact in the Prefect UI, lines in the log, bars on a terminal; off the computing threads."""
 
 import contextvars
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from spherovem_core.execution import Progress
+from spherovem_core.utils.pace import Pace, describe_pace
 from tasks.artifacts import attempt
 
 logger = logging.getLogger("spherovem_core.stages")
 
 UPDATE_S = 3.0
 LOG_S = 30.0
+OF_PROGRESS = {"progress": True}
+"""Marks log records that repeat what a bar shows."""
+
+Latest = Callable[[], tuple[int, int] | None]
+
+
+class ProgressDisplay(Protocol):
+    """Shows running stages; asks for their latest figures when it draws."""
+
+    def begin(self, title: str, latest: Latest) -> None:
+        """Show a stage; `latest` gives what is done and the total, None before the first block."""
+
+    def end(self, title: str) -> None:
+        """Show it no more."""
+
+
+_displays: list[ProgressDisplay] = []
+
+
+@contextmanager
+def shown_on(display: ProgressDisplay) -> Iterator[None]:
+    """Show the stages of this process on a display for as long as the context lasts."""
+    _displays.append(display)
+    try:
+        yield
+    finally:
+        _displays.remove(display)
 
 
 @contextmanager
@@ -31,10 +59,15 @@ def report_progress(title: str, update_s: float = UPDATE_S) -> Iterator[Progress
     thread = threading.Thread(
         target=context.run, args=(state.publish_until, stop, update_s), daemon=True, name="progress"
     )
+    displays = list(_displays)
     thread.start()
     try:
+        for display in displays:
+            display.begin(title, state.latest)
         yield state.note
     finally:
+        for display in displays:
+            display.end(title)
         stop.set()
         thread.join()
 
@@ -46,9 +79,13 @@ class _Progress:
         self._published: tuple[int, int] | None = None
         self._artifact: UUID | None = None
         self._logged = time.monotonic()
+        self._pace = Pace()
 
     def note(self, done: int, total: int) -> None:
         self._latest = done, total
+
+    def latest(self) -> tuple[int, int] | None:
+        return self._latest
 
     def publish_until(self, stop: threading.Event, update_s: float) -> None:
         while not stop.wait(update_s):
@@ -60,9 +97,10 @@ class _Progress:
         if self._latest is None or self._latest == self._published:
             return
         self._published = done, total = self._latest
+        self._pace.note(done, total, time.monotonic())
         if time.monotonic() - self._logged >= LOG_S:
             self._logged = time.monotonic()
-            logger.info("%s: %d of %d", self._title, done, total)
+            logger.info("%s: %s", self._title, describe_pace(self._pace), extra=OF_PROGRESS)
         attempt(self._send, 100.0 * done / max(total, 1))
 
     def _send(self, percent: float) -> None:

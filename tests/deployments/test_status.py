@@ -9,7 +9,7 @@ import zarr
 from results_scenes import write_results
 
 from deployments.cli import main
-from deployments.text_tables import readable_bytes, readable_seconds, text_table
+from deployments.text_tables import readable_bytes, text_table
 from spherovem_core.errors import ParameterError
 from spherovem_core.store import Layout, noting_failure
 
@@ -133,18 +133,3 @@ def test_a_table_is_cut_to_a_terminal_and_left_whole_in_a_file(monkeypatch: pyte
 )
 def test_readable_bytes(count: int, text: str) -> None:
     assert readable_bytes(count) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (9.94, "9.9 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (3599, "59 min 59 s"),
-        (3661, "1 h 01 min"),
-    ],
-)
-def test_readable_seconds(seconds: float, text: str) -> None:
-    assert readable_seconds(seconds) == text

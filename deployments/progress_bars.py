@@ -1,0 +1,92 @@
+"""Bars for running stages on a terminal."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from rich import get_console
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from spherovem_core.utils.pace import Pace, readable_rate, readable_seconds
+from tasks.progress import Latest
+
+REFRESHES_PER_S = 4
+BAR_COLUMNS = 20
+
+
+class PaceColumn(ProgressColumn):
+    """Rate and time left of a stage's present phase."""
+
+    def __init__(self, paces: Mapping[TaskID, Pace]) -> None:
+        self._paces = paces
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        """Such as ``3.1/s, 2 min 48 s left``; empty until a rate is known."""
+        pace = self._paces.get(task.id)
+        if pace is None or pace.rate_per_s is None or pace.left_s is None:
+            return Text("")
+        return Text(f"{readable_rate(pace.rate_per_s)}, {readable_seconds(pace.left_s)} left")
+
+
+class ProgressBars:
+    """One bar a running stage, gone when the stage is done: a line of the log says then how long it took.
+
+    While a bar is shown, what is printed to standard output appears above it.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._paces: dict[TaskID, Pace] = {}
+        self._running: dict[TaskID, Latest] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._bars = _Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=BAR_COLUMNS),
+            MofNCompleteColumn(),
+            PaceColumn(self._paces),
+            console=console or get_console(),
+            refresh_per_second=REFRESHES_PER_S,
+            transient=True,
+        )
+        self._bars.before_drawing = self._ask
+
+    def begin(self, title: str, latest: Latest) -> None:
+        """Show a bar that moves to and fro until the total is known."""
+        task = self._bars.add_task(title, total=None)
+        with self._lock:
+            self._tasks[title], self._paces[task] = task, Pace()
+            self._running[task] = latest
+        self._bars.start()
+
+    def end(self, title: str) -> None:
+        """Take the bar away."""
+        with self._lock:
+            task = self._tasks.pop(title)
+            del self._running[task]
+        # Stopping waits for the thread that draws, which may be waiting for the lock.
+        if not self._tasks:
+            self._bars.stop()
+        self._bars.remove_task(task)
+
+    def _ask(self) -> None:
+        """Take over how far every stage is."""
+        with self._lock:
+            for task, latest in self._running.items():
+                figures = latest()
+                if figures is not None:
+                    done, total = figures
+                    self._paces[task].note(done, total, self._bars.get_time())
+                    self._bars.update(task, completed=done, total=total)
+
+
+class _Bars(Progress):
+    """Asks for the latest figures each time it is drawn."""
+
+    before_drawing: Callable[[], None] | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.before_drawing is not None:
+            self.before_drawing()
+        yield from super().get_renderables()

@@ -1,0 +1,145 @@
+"""What a command shows of a running stage: bars on a terminal, lines elsewhere."""
+
+import io
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from deployments.console import console, is_terminal
+from deployments.progress_bars import ProgressBars
+from tasks import progress
+from tasks.progress import report_progress, shown_on
+
+stages = logging.getLogger("spherovem_core.stages")
+
+
+class Screen(io.StringIO):
+    """Text that was drawn."""
+
+    def waits_for(self, text: str) -> None:
+        for _ in range(400):
+            if text in self.getvalue():
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{text!r} was not drawn: {self.getvalue()!r}")
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+@pytest.fixture
+def bars(screen: Screen) -> ProgressBars:
+    return ProgressBars(Console(file=screen, force_terminal=True, width=80, no_color=True))
+
+
+def test_a_bar_shows_stage_figures_rate_and_time_left(screen: Screen, bars: ProgressBars) -> None:
+    with shown_on(bars), report_progress("segment_masks cells") as note:
+        screen.waits_for("segment_masks cells")
+        note(10, 200)
+        screen.waits_for("10/200")
+        for done in range(11, 60):
+            note(done, 200)
+            time.sleep(0.02)
+        screen.waits_for(" left")
+    drawn = screen.getvalue()
+    assert "/s, " in drawn
+    assert max(map(len, drawn.replace("\r", "\n").splitlines())) < 120
+
+
+def test_a_finished_stage_leaves_nothing_behind(screen: Screen, bars: ProgressBars) -> None:
+    before = threading.active_count()
+    with shown_on(bars):
+        for title in ("first", "second"):
+            with report_progress(title) as note:
+                note(1, 2)
+                screen.waits_for(title)
+    assert threading.active_count() == before
+    drawn = screen.getvalue()
+    assert drawn.endswith("\x1b[2K")
+    assert drawn.count("\x1b[?25h") == drawn.count("\x1b[?25l") == 2
+
+
+def test_bars_are_put_away_when_a_stage_fails(screen: Screen, bars: ProgressBars) -> None:
+    with pytest.raises(KeyboardInterrupt), shown_on(bars), report_progress("stage"):
+        raise KeyboardInterrupt
+    assert "\x1b[?25h" in screen.getvalue()
+    with report_progress("unseen"):
+        pass
+    assert "unseen" not in screen.getvalue()
+
+
+def test_notes_of_many_threads_while_it_is_drawn(screen: Screen, bars: ProgressBars) -> None:
+    """Drawing and the stages' ends take locks from both sides."""
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            with report_progress(f"stage {number}.{turn}") as note:
+                note(turn, 20)
+
+    with shown_on(bars):
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+
+
+def run_a_stage(finished: Callable[[], bool]) -> None:
+    """A stage that goes on until what is waited for has been written."""
+    with report_progress("stage", update_s=0.01) as note:
+        for done in range(1, 1000):
+            note(done, 1000)
+            time.sleep(0.01)
+            if finished():
+                return
+
+
+def test_without_a_terminal_lines_tell_rate_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LOG_S", 0.05)
+    shown: list[str] = []
+
+    def finished() -> bool:
+        shown.append(capsys.readouterr().out)
+        return " left\n" in "".join(shown)
+
+    with console():
+        run_a_stage(finished)
+    text = "".join(shown)
+    assert "stage: " in text
+    assert " of 1000, " in text
+    assert "/s, " in text
+    assert "\x1b" not in text
+
+
+def test_on_a_terminal_bars_take_the_place_of_those_lines(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LOG_S", 0.01)
+    monkeypatch.setattr("deployments.console.is_terminal", lambda: True)
+    monkeypatch.setattr(
+        "deployments.progress_bars.get_console", lambda: Console(file=screen, force_terminal=True, width=80)
+    )
+    with console():
+        run_a_stage(lambda: " left" in screen.getvalue())
+        stages.info("stage: done in 1.0 s")
+    assert " of 1000" not in screen.getvalue()
+    assert "/1000" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "kind", "expected"), [(True, "xterm", True), (True, "dumb", False), (False, "xterm", False)]
+)
+def test_is_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool, kind: str, expected: bool) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setenv("TERM", kind)
+    assert is_terminal() is expected
