@@ -21,6 +21,8 @@ REJECTED_ACQUISITIONS = "spherovem: tell of rejected acquisitions"
 
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Paused", "Suspended", "AwaitingRetry")
 
+WENT_ON = ("Running", "heartbeat", "Scheduled", "AwaitingConcurrencySlot", "Late", "Cancelling")
+
 RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 TAGGED = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
 
@@ -74,7 +76,11 @@ def end_stillborn_runs(timeout_s: float = START_TIMEOUT_S) -> AutomationCore:
             "A run whose worker died while it started the run's process stays Pending. "
             f"It becomes Crashed when it is still so after {timeout_s:g} s."
         ),
-        trigger=_unless(after="prefect.flow-run.Pending", expect={"prefect.flow-run.*"}, within_s=timeout_s),
+        trigger=_unless(
+            after="prefect.flow-run.Pending",
+            expect={f"prefect.flow-run.{state}" for state in (*WENT_ON, *ENDED)},
+            within_s=timeout_s,
+        ),
         actions=[_crash(f"Taken by a worker {timeout_s:g} s ago and never begun: the worker is gone.")],
     )
 

@@ -84,7 +84,7 @@ def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Chan
     if _substance(present) == _substance(wanted):
         return Change("automation", wanted.name, "unchanged", note)
     # A client sends the fields that were set: all of them, so that nothing of the old automation remains.
-    complete = AutomationCore.model_validate(wanted.model_dump(mode="json"))
+    complete = AutomationCore.model_validate(wanted.model_dump(mode="json", exclude={"owner_resource"}))
     client.update_automation(present.id, complete)
     return Change("automation", wanted.name, "changed", note)
 

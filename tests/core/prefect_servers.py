@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
+from uuid import uuid4
 
 import psutil
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))
-PROJECT = Path(__file__).parents[2]
+MARK = "STARTED_BY_TEST"
 
 COMMON = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -56,7 +57,7 @@ class Process:
     ) -> None:
         self.arguments = list(arguments)
         self.log = log
-        self.environment = dict(environment)
+        self.environment = {**environment, MARK: uuid4().hex}
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -92,7 +93,7 @@ class Process:
         return self._process.wait(timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """End it in order, and by force what is left of its session after `timeout_s`."""
+        """End it in order, and by force what is left of it after `timeout_s`."""
         if self.running:
             os.kill(self.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -105,22 +106,24 @@ class Process:
         self.wait(30)
 
     def kill_session(self) -> None:
-        """Kill whatever is left of the session: the process and all that it started."""
+        """Kill whatever is left: the process and all that it started, flow runs included."""
         if self._process is None:
             return
         for process in self.family():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait(30)
 
     def family(self) -> list[psutil.Process]:
-        """Processes of the session that still run."""
+        """The process and its descendants that still run, whoever their parent is by now.
+
+        Flow runs have sessions of their own, so that descendants are told by a variable that they inherit.
+        """
         found = []
         for process in psutil.process_iter():
-            try:
-                if os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == self.environment[MARK]:
                     found.append(process)
-            except (ProcessLookupError, psutil.NoSuchProcess):
-                continue
         return found
 
 

@@ -1,0 +1,49 @@
+"""A deployment of the trivial flow, and what its runs come to."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from trivial_flows import write_steps
+
+FOLDER = str(Path(__file__).parent)
+NAME = "write-steps/trivial"
+
+
+def deploy_trivial_flow(client: SyncPrefectClient, pool: str, tags: Sequence[str] = ("spherovem",)) -> str:
+    """Deploy it as prefect.yaml deploys the pipeline: by its module; gives the deployment's name."""
+    client.create_deployment(
+        flow_id=client.create_flow(write_steps),
+        name="trivial",
+        entrypoint="trivial_flows.write_steps",
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": "."}}],
+        work_pool_name=pool,
+        tags=list(tags),
+        job_variables={"env": {"PYTHONPATH": FOLDER}},
+    )
+    return NAME
+
+
+def wait_for_state(
+    client: SyncPrefectClient, run: UUID, states: Collection[str], timeout_s: float = 180.0
+) -> FlowRun:
+    """The flow run once it is in one of these states."""
+    found: list[FlowRun] = []
+
+    def reached() -> bool:
+        found[:] = [client.read_flow_run(run)]
+        return found[0].state_name in states
+
+    wait_until(reached, timeout_s, lambda: f"expected {states}, the run is {found[0].state}")
+    return found[0]
+
+
+def wait_until(reached: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str]) -> None:
+    """Wait for something to become true; after that time it is an error."""
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.5)
