@@ -1,0 +1,77 @@
+"""The commands and snippets that the documentation shows."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "deployments" / "README.md"]
+SHELLS = ("bash", "console", "sh", "shell")
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[^`\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
+ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    """Blocks of these languages, in the order of the pages."""
+    return [
+        block for page in PAGES if page.is_file() for block in _blocks(page) if block.language in languages
+    ]
+
+
+def _blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for match in FENCE.finditer(text):
+        indent = match["indent"]
+        lines = [line.removeprefix(indent) for line in match["text"].splitlines()]
+        line = text.count("\n", 0, match.start()) + 2
+        yield Block(str(page.relative_to(ROOT)), line, match["language"], "\n".join(lines) + "\n")
+
+
+def script(block: Block) -> str:
+    """What a shell would be given: of a console's lines, those after the prompt."""
+    if block.language != "console":
+        return block.text
+    lines = block.text.splitlines()
+    return "\n".join(line[2:] for line in lines if line.startswith("$ ")) + "\n"
+
+
+def commands(block: Block) -> list[list[str]]:
+    """Every simple command as its words, comments and assignments in front of it left out."""
+    found = []
+    text = re.sub(
+        r"\\\n\s*", " ", re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", script(block), flags=re.MULTILINE | re.DOTALL)
+    )
+    for line in text.splitlines():
+        words: list[str] = []
+        for word in [*_words(line), ";"]:
+            if word in (";", "&&", "||", "|", "&"):
+                if words:
+                    found.append(words)
+                words = []
+            elif words or not ASSIGNMENT.match(word):
+                words.append(word)
+    return found
+
+
+def _words(line: str) -> list[str]:
+    reader = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    reader.whitespace_split = True
+    reader.commenters = "#"
+    return list(reader)

@@ -1,0 +1,148 @@
+"""Every command that the documentation shows exists, with every option; every snippet of parameters is taken."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from pages import PAGES, ROOT, SHELLS, Block, blocks, commands, script
+from pydantic import ValidationError
+
+from deployments.cli import Spherovem, keep_whole, main
+from deployments.overrides import build_parameters
+from spherovem_core.ingest.description import read_description
+from spherovem_core.parameters import PipelineParameters
+
+# Programs of the operating system, or of others, which no test runs.
+OUTSIDE = {
+    "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "export", "git", "install", "journalctl",
+    "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "squeue", "srun", "ssh", "sudo", "systemctl",
+    "systemd-analyze", "touch", "useradd", "usermod",
+}  # fmt: skip
+PLACEHOLDER = re.compile(r"^[A-Z][A-Z0-9_]*$")
+# Files of this checkout that a command names: under one of these, and with no placeholder in their name.
+OWN_FOLDERS = ("deployments/", "benchmarks/", "tests/", "docs/", "flows/")
+
+SHELL_BLOCKS = blocks(*SHELLS)
+COMMANDS = [(block, words) for block in SHELL_BLOCKS for words in commands(block)]
+
+
+def program(words: list[str]) -> str:
+    """Name of the program, whatever environment it is called from."""
+    return words[0].rpartition("/")[2]
+
+
+def of(name: str) -> list[tuple[Block, list[str]]]:
+    return [(block, words) for block, words in COMMANDS if program(words) == name]
+
+
+def named(case: object) -> str | None:
+    return " ".join(case) if isinstance(case, list) else str(case)
+
+
+def test_there_are_commands_to_check() -> None:
+    assert {block.page for block in SHELL_BLOCKS} >= {"README.md", "docs/first-acquisition.md"}
+    assert len(of("spherovem")) > 10
+    assert all(page.is_file() for page in PAGES)
+
+
+@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=str)
+def test_a_block_is_sound_shell(block: Block) -> None:
+    checked = subprocess.run(["bash", "-n"], input=script(block), text=True, capture_output=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_every_program_is_known() -> None:
+    checked = {"spherovem", "prefect", "make", "python", "python3", "bash"}
+    assert {
+        f"{block}: {words[0]}" for block, words in COMMANDS if program(words) not in checked | OUTSIDE
+    } == set()
+
+
+@pytest.mark.parametrize(("block", "words"), of("spherovem"), ids=named)
+def test_a_command_of_ours_is_understood(block: Block, words: list[str]) -> None:
+    if "--help" in words:
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            assert main(words[1:]) == 0
+        assert shown.getvalue()
+        return
+    numbers = [number_for(word) for word in words[1:]]
+    Spherovem(_cli_parse_args=keep_whole(numbers), _cli_exit_on_error=False)
+
+
+def number_for(word: str) -> str:
+    """A placeholder that stands for a number is one."""
+    return "1" if word in ("N", "Z", "Y", "X") else word
+
+
+def test_a_wrong_option_is_noticed() -> None:
+    with pytest.raises((ValidationError, SystemExit, Exception), match="no-such-option"):
+        Spherovem(_cli_parse_args=["process", "SOURCE", "--no-such-option", "1"], _cli_exit_on_error=False)
+
+
+@pytest.mark.parametrize(("block", "words"), of("make"), ids=named)
+def test_a_target_is_there(block: Block, words: list[str]) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [word for word in words[1:] if "=" not in word and word not in targets] == []
+
+
+@pytest.mark.parametrize(("block", "words"), of("python"), ids=named)
+def test_a_script_has_the_options_that_it_is_given(block: Block, words: list[str]) -> None:
+    if words[1] == "-m":
+        assert shutil.which(words[2]) or words[2] in ("pytest", "venv", "pip")
+        named_files = [word for word in words[3:] if word.endswith(".py")]
+        assert all((ROOT / name).is_file() for name in named_files)
+        return
+    source = (ROOT / words[1]).read_text()
+    assert [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in source] == []
+
+
+def test_files_of_the_checkout_that_commands_name_are_there() -> None:
+    absent = [
+        f"{block}: {word}"
+        for block, words in COMMANDS
+        for word in words
+        if word.startswith(OWN_FOLDERS)
+        and "*" not in word
+        and not any(PLACEHOLDER.match(p) for p in word.split("/"))
+        if not (ROOT / word.partition(":")[0]).exists()
+    ]
+    assert absent == []
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_a_file_of_parameters_is_taken(block: Block) -> None:
+    content = yaml.safe_load(block.text)
+    if set(content) <= set(PipelineParameters.model_fields):
+        build_parameters([content])
+    else:
+        assert content, "another YAML file: sound at least"
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("json") if "spacing_nm" in b.text], ids=str)
+def test_a_description_of_an_acquisition_is_taken(block: Block, tmp_path) -> None:
+    (tmp_path / "acquisition.json").write_text(block.text)
+    description = read_description(tmp_path)
+    assert description.problems == ()
+    assert description.voxel_size is not None
+    assert description.voxel_size.z_nm == json.loads(block.text)["spacing_nm"][0]
+
+
+def test_the_parameters_that_pages_turn_to_exist() -> None:
+    text = (ROOT / "docs" / "choosing-parameters.md").read_text()
+    rows = re.findall(r"^\| .* \| ([a-z, ]+) \| (.*) \|$", text, re.MULTILINE)
+    fields = PipelineParameters.model_fields
+    turned = [
+        (stage, name)
+        for stages, cell in rows
+        for stage in stages.split(", ")
+        if stage in fields
+        for name in re.findall(r"`([a-z_]+)(?::[^`]*)?`", cell)
+    ]
+    assert len(turned) > 15
+    models = {stage: type(getattr(PipelineParameters(), stage)) for stage in fields}
+    assert [(stage, name) for stage, name in turned if name not in models[stage].model_fields] == []

@@ -1,0 +1,85 @@
+"""The pages build with no warning, need no network, and tell what the code tells."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pages import ROOT
+
+from deployments.cli import Spherovem
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.store.schema import ARRAYS, TABLES
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("docs")
+    options = [
+        "--fail-on-warning",
+        "--keep-going",
+        "--nitpicky",
+        "--quiet",
+        "--doctree-dir",
+        str(out / "cache"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(ROOT / "docs"), str(out / "html")],
+        text=True,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return out / "html"
+
+
+def test_nothing_is_fetched_from_a_network(built: Path) -> None:
+    fetched = re.compile(
+        r"<(?:script|img|iframe|source)[^>]*\bsrc=\"(?:https?:)?//[^\"]*\"|"
+        r"<link[^>]*rel=\"(?:stylesheet|preload|preconnect|icon)\"[^>]*href=\"(?:https?:)?//[^\"]*\"|"
+        r"@import[^;]*//|url\(\s*['\"]?(?:https?:)?//"
+    )
+    files = [*built.rglob("*.html"), *built.rglob("*.css")]
+    assert len(files) > 15
+    assert {f"{file.name}: {found}" for file in files for found in fetched.findall(file.read_text())} == set()
+
+
+@pytest.mark.parametrize("name", PipelineParameters.model_fields)
+def test_every_parameter_is_on_a_stage_page(built: Path, name: str) -> None:
+    pages = " ".join(page.read_text() for page in (built / "stages").glob("*.html"))
+    model = type(getattr(PipelineParameters(), name))
+    assert [field for field in model.model_fields if f">{field}</span>" not in pages] == []
+
+
+def test_every_array_and_column_is_in_the_reference(built: Path) -> None:
+    page = (built / "results.html").read_text()
+    names = [array.group for array in ARRAYS] + [column.name for table in TABLES for column in table.columns]
+    assert [name for name in names if f">{name}</span>" not in page] == []
+
+
+def test_every_command_has_its_section(built: Path) -> None:
+    sections = re.findall(r"<h2>([a-z-]+)<", (built / "command-line.html").read_text())
+    assert sections == [name.replace("_", "-") for name in Spherovem.model_fields]
+
+
+def test_every_stage_page_has_its_parts() -> None:
+    pages = sorted((ROOT / "docs" / "stages").glob("*.md"))
+    assert len(pages) == 8
+    for page in pages:
+        headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
+        assert headings[:2] == ["What it does", "Parameters"], page.name
+        assert headings[2] in ("How to read its QC", "How to read it"), page.name
+        assert headings[3] == "When it fails", page.name
+        cited = set(re.findall(r"\[(\d)(?:, (\d))?\]", page.read_text()))
+        if page.name != "output.md":
+            assert cited, f"{page.name}: cites nothing"
+            assert headings[-1] == "References", page.name
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "deployments" / "README.md"], ids=lambda page: page.parent.name
+)
+def test_links_lead_to_files_of_the_checkout(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+    assert targets or page.parent != ROOT

@@ -1,0 +1,151 @@
+"""The commands of README and documentation, run in their order on a tiny phantom, and the snippets on its results."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from pages import ROOT, Block, blocks, commands
+from schema_checks import differences
+from scipy import ndimage
+
+from deployments.cli import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+TINY = {
+    "denoising": {
+        "training_slices": 6,
+        "validation_slices": 2,
+        "patch_size": 32,
+        "patches_per_slice": 8,
+        "epochs": 1,
+        "network_channels": 8,
+        "batch_size": 8,
+    },
+    "cells": {"flow_spacing_nm": 160.0},
+    "nuclei": {"flow_spacing_nm": 160.0},
+}
+NOT_RUN = {
+    "demo": "minutes long; the flow's own tests run it on a tiny phantom",
+    "watch": "runs until it is stopped; has tests of its own with a real server",
+    "view": "serves until it is stopped; has tests of its own",
+    "setup": "needs a server; has tests of its own with a real one",
+}
+PAGES_IN_ORDER = (
+    "docs/first-acquisition.md",
+    "docs/choosing-parameters.md",
+    "docs/fine-tuning.md",
+    "README.md",
+    "docs/operating.md",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an acquisition, a parameters file, two label files, and an environment that keeps runs small."""
+    folder = tmp_path_factory.mktemp("walk")
+    assert main(["phantom", str(folder / "spheroid-7"), "--shape", "12", "112", "104", "--seed", "3"]) == 0
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    labels = np.zeros((6, 40, 40), np.uint32)
+    labels[1:5, 5:20, 5:20], labels[1:5, 25:35, 25:35] = 1, 2
+    np.save(folder / "truth.npy", labels)
+    np.save(folder / "predicted.npy", np.roll(labels, 1, axis=2))
+    return folder
+
+
+def substituted(word: str, place: Path) -> str:
+    """The word with its placeholders filled in."""
+    values = {
+        "SOURCE": place / "spheroid-7",
+        "DIR/NAME": place / "results" / "spheroid-7",
+        "DIR": place / "results",
+        "WEIGHTS": "phantom-compact",
+        "FILE.yaml": place / "tiny.yaml",
+        "PREDICTED": place / "predicted.npy",
+        "TRUTH": place / "truth.npy",
+    }
+    return str(values.get(word, word))
+
+
+def environment(place: Path) -> dict[str, str]:
+    """Small runs on one core, with a Prefect of their own."""
+    own = {
+        "PREFECT_HOME": place / "prefect",
+        "SPHEROVEM_PARAMETERS": place / "tiny.yaml",
+        "SPHEROVEM_NETWORK": "phantom-compact",
+        "SPHEROVEM_RESULTS_ROOT": place / "results",
+        "SPHEROVEM_DEVICE": "cpu",
+        "SPHEROVEM_WORKERS": 1,
+    }
+    return os.environ | {name: str(value) for name, value in own.items()}
+
+
+def label_slices(place: Path) -> None:
+    """What a person does between cutting and training."""
+    for path in (place / "slices").glob("*.tif"):
+        image = ndimage.gaussian_filter(tifffile.imread(path).astype(float), 2)
+        labels, _ = ndimage.label(image > np.median(image))
+        target = path.parent / "labels" / f"{path.stem}-cells.tif"
+        target.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(target, labels.astype(np.uint16))
+
+
+AFTERWARDS: dict[str, Callable[[Path], None]] = {"cut-slices": label_slices}
+# Trainings of minutes become trainings of seconds; what is tested is that the command as it stands is taken and runs.
+SHORTER = {"finetune": ["--epochs", "1"], "cut-slices": ["--side-px", "128"]}
+
+
+def our_commands() -> list[tuple[Block, list[str]]]:
+    found = [
+        (block, words)
+        for page in PAGES_IN_ORDER
+        for block in blocks("bash", "console")
+        if block.page == page
+        for words in commands(block)
+        if words[0].rpartition("/")[2] == "spherovem" and words[1] not in NOT_RUN
+    ]
+    # Cellpose-SAM's weights are not at hand: the same command with them is only parsed.
+    return [(block, words) for block, words in found if words[1] != "finetune" or "phantom-compact" in words]
+
+
+def test_the_commands_run_one_after_another(place: Path) -> None:
+    spherovem = Path(sys.executable).with_name("spherovem")
+    walked = our_commands()
+    assert {"process", "inspect", "cut-slices", "finetune", "evaluate"} <= {words[1] for _, words in walked}
+    for block, words in walked:
+        given = [substituted(word, place) for word in words[1:]] + SHORTER.get(words[1], [])
+        done = subprocess.run(
+            [spherovem, *given], cwd=place, env=environment(place), text=True, capture_output=True
+        )
+        assert done.returncode == 0, f"{block}: {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        AFTERWARDS.get(words[1], lambda _: None)(place)
+    assert differences(place / "results" / "spheroid-7") == []
+    assert (place / "network" / "weights.pt").is_file()
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_a_snippet_runs_on_the_results(block: Block, place: Path) -> None:
+    results = place / "results" / "spheroid-7"
+    assert results.is_dir(), "the commands have run before"
+    code = re.sub(r"\bRESULTS\b", str(results), block.text)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+@pytest.mark.parametrize("block", blocks("r"), ids=str)
+def test_a_snippet_of_r_runs_on_the_results(block: Block, place: Path) -> None:
+    code = re.sub(r"\bRESULTS\b", str(place / "results" / "spheroid-7"), block.text)
+    done = subprocess.run(["Rscript", "-e", code], text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
