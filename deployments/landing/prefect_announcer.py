@@ -54,6 +54,7 @@ class PrefectAnnouncer:
             run: Any = run_deployment(
                 self._rules.deployment,
                 parameters=parameters,
+                flow_run_name=landed.name,
                 idempotency_key=landed.key,
                 tags=["landed"],
                 timeout=0,

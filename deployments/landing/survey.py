@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate, as_text
-from spherovem_core.ingest.sources import SUFFIXES, description_path
+from spherovem_core.ingest.sources import DESCRIPTION, SUFFIXES, description_path
 from spherovem_core.references import canonical_json
 
 # Files so deep change the outcome of nothing, and a folder may hold a million of them.
@@ -45,27 +45,76 @@ class Survey:
 
 def take_survey(candidate: Candidate, sentinel_name: str) -> Survey:
     """Look at every file of a candidate without opening any."""
-    entries: list[FileEntry] = []
-    problems: list[str] = []
+    seen = _Seen(candidate.landing)
     sentinel: tuple[int, int] | None = None
     if candidate.path.is_symlink() and not stays_inside(candidate.path, candidate.landing):
-        problems.append(_link_problem(candidate.path.name))
+        seen.problems.append(_link_problem(candidate.path.name))
     elif _is_directory(candidate.path):
-        mark = candidate.path / sentinel_name
-        sentinel = _identity(mark)
-        for path in _walk(candidate.path, problems):
-            if path != mark:
-                _look_at(path, candidate, entries, problems)
-        problems += _unfinished_copies([entry[0] for entry in entries])
+        sentinel = _identity(candidate.path / sentinel_name)
+        seen.look_into(candidate.path, apart_from=sentinel_name)
+        seen.problems += _unfinished_copies([entry[0] for entry in seen.entries])
     else:
         sentinel = _identity(candidate.path.with_name(f"{candidate.path.name}.{sentinel_name}"))
-        _look_at(candidate.path, candidate, entries, problems)
-        if (description := description_path(candidate.path)).is_file():
-            _look_at(description, candidate, entries, problems)
-    entries.sort()
-    problems.sort()
+        for path in (candidate.path, description_path(candidate.path)):
+            seen.look_at(path.name, path)
+    entries, problems = sorted(seen.entries), sorted(seen.problems)
     signature = sha256(canonical_json([entries, problems]).encode()).hexdigest()
     return Survey(signature, not entries and not problems, sentinel, tuple(problems))
+
+
+class _Seen:
+    """Files and problems found so far."""
+
+    def __init__(self, landing: Path) -> None:
+        self.entries: list[FileEntry] = []
+        self.problems: list[str] = []
+        self._landing = landing
+
+    def look_into(self, folder: Path, apart_from: str = "", inside: str = "", depth: int = 0) -> None:
+        """Look at every file and link of a folder and its subfolders, without following links to folders."""
+        try:
+            with os.scandir(folder) as found:
+                files = list(found)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._unreadable(folder.name, error)
+            return
+        for file in files:
+            name = inside + file.name
+            if not file.is_dir(follow_symlinks=False):
+                if name != apart_from:
+                    self.look_at(name, file)
+            elif depth < MAX_DEPTH:
+                self.look_into(Path(file.path), apart_from, f"{name}/", depth + 1)
+
+    def look_at(self, name: str, file: "os.DirEntry[str] | Path") -> None:
+        """Look at one file; a link to a file counts as the file it leads to."""
+        try:
+            state = file.stat(follow_symlinks=False)
+            if stat.S_ISLNK(state.st_mode):
+                if not stays_inside(Path(file), self._landing):
+                    if matters(name):
+                        self.problems.append(_link_problem(name))
+                    return
+                state = file.stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._unreadable(name, error)
+            return
+        if stat.S_ISREG(state.st_mode):
+            self.entries.append(
+                (_text(name), state.st_size, state.st_mtime_ns, state.st_mode, state.st_uid, state.st_gid)
+            )
+
+    def _unreadable(self, name: str, error: OSError) -> None:
+        self.problems.append(f"{_text(name)} cannot be read ({error.strerror}); give read permission")
+
+
+def matters(name: str) -> bool:
+    """Whether a file is part of what is processed, by its name."""
+    return Path(name).suffix.lower() in SUFFIXES or Path(name).name == DESCRIPTION
 
 
 def stays_inside(path: Path, landing: Path) -> bool:
@@ -77,45 +126,9 @@ def stays_inside(path: Path, landing: Path) -> bool:
     return target != root and target.is_relative_to(root)
 
 
-def _walk(folder: Path, problems: list[str], depth: int = 0) -> Iterator[Path]:
-    """Give every file and link, folder by folder, without following links to folders."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [(folder / entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        problems.append(f"{folder.name} cannot be read ({error.strerror}); give read permission")
-        return
-    for path, is_folder in found:
-        if not is_folder:
-            yield path
-        elif depth < MAX_DEPTH:
-            yield from _walk(path, problems, depth + 1)
-
-
-def _look_at(path: Path, candidate: Candidate, entries: list[FileEntry], problems: list[str]) -> None:
-    try:
-        state = path.lstat()
-        if stat.S_ISLNK(state.st_mode):
-            if not stays_inside(path, candidate.landing):
-                if path.suffix.lower() in SUFFIXES or path == description_path(candidate.path):
-                    problems.append(_link_problem(path.name))
-                return
-            state = path.stat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        problems.append(f"{as_text(Path(path.name))} cannot be read ({error.strerror}); give read permission")
-        return
-    if stat.S_ISREG(state.st_mode):
-        name = as_text(path.relative_to(candidate.path.parent))
-        entries.append((name, state.st_size, state.st_mtime_ns, state.st_mode, state.st_uid, state.st_gid))
-
-
 def _unfinished_copies(names: list[str]) -> Iterator[str]:
     """Files that a copy tool would have renamed had it come to the end."""
-    there = {Path(name).name for name in names}
+    there = {name.rpartition("/")[2] for name in names}
     for name in sorted(there):
         rsync = RSYNC.fullmatch(name)
         final = (
@@ -144,6 +157,10 @@ def _is_directory(path: Path) -> bool:
 
 def _link_problem(name: str) -> str:
     return (
-        f"{as_text(Path(name))} is a symbolic link that leads out of the landing folder and is not followed; "
+        f"{_text(name)} is a symbolic link that leads out of the landing folder and is not followed; "
         "copy what it points to"
     )
+
+
+def _text(name: str) -> str:
+    return name if name.isascii() else as_text(Path(name))
