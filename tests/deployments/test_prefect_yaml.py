@@ -11,11 +11,14 @@ import pytest
 import yaml
 from fine_tuning_scenes import write_labelled_slices
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments import run_deployment
+
+from deployments.provisioning import ensure_work_pool
 
 PROJECT = Path(__file__).parents[2]
 ENTRYPOINTS = {
+    "process-acquisition/on-landing": "flows.process_acquisition.process_acquisition",
+    "scan-landing/scan-landing": "flows.scan_landing.scan_landing",
     "process-acquisition/ad-hoc": "flows.process_acquisition.process_acquisition",
     "finetune-segmentation/finetune-segmentation": "flows.finetune_segmentation.finetune_segmentation",
 }
@@ -45,7 +48,8 @@ def deploy(client: SyncPrefectClient, folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def client(prefect_server: None) -> Any:
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="gpu", type="process"))
+        ensure_work_pool(client, "gpu", "")
+        ensure_work_pool(client, "cpu", "")
         yield client
 
 
@@ -56,10 +60,19 @@ def test_deployments_know_no_path_and_may_be_repeated(client: SyncPrefectClient,
     for name, entrypoint in ENTRYPOINTS.items():
         assert first[name].id == again[name].id
         assert again[name].entrypoint == entrypoint
-        assert again[name].work_pool_name == "gpu"
+        assert again[name].work_pool_name == ("cpu" if name.startswith("scan-landing") else "gpu")
+        assert "spherovem" in again[name].tags
+        assert again[name].job_variables["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
         assert str(tmp_path) not in again[name].model_dump_json()
     written = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
     assert str(PROJECT) not in str(written)
+    landing = again["process-acquisition/on-landing"]
+    assert landing.concurrency_options.collision_strategy == "ENQUEUE"
+    assert landing.global_concurrency_limit.limit == 4
+    (schedule,) = again["scan-landing/scan-landing"].schedules
+    assert schedule.active
+    (trigger,) = client.read_automations_by_name("spherovem-landed-event")
+    assert not trigger.enabled, "the event trigger would start every acquisition twice"
 
 
 @pytest.mark.slow
