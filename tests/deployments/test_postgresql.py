@@ -1,0 +1,59 @@
+"""The Prefect server on PostgreSQL: an acquisition lands, a worker processes it once, a restart forgets nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+from landing_flows import note_acquisition
+from landing_scenes import write_acquisition
+from landing_servers import copy_slowly, watcher, watching
+from postgresql_servers import postgresql
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect_servers import connected, running_server, running_worker
+from trivial_deployments import wait_until
+
+from deployments.settings import Settings
+from deployments.setup import Setup, prepare_server
+
+FOLDERS = os.pathsep.join(str(Path(__file__).parents[1] / name) for name in ("deployments", "core"))
+
+
+def deploy(client: SyncPrefectClient) -> str:
+    client.create_deployment(
+        flow_id=client.create_flow(note_acquisition),
+        name="on-landing",
+        entrypoint="landing_flows.note_acquisition",
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": "."}}],
+        work_pool_name="cpu",
+        tags=["spherovem"],
+        job_variables={"env": {"PYTHONPATH": FOLDERS}},
+    )
+    return "note-acquisition/on-landing"
+
+
+@pytest.mark.slow
+def test_landing_on_postgresql(tmp_path: Path) -> None:
+    landing, results = tmp_path / "landing", tmp_path / "results"
+    source = write_acquisition(tmp_path / "made" / "spheroid")
+    with (
+        postgresql() as url,
+        running_server(tmp_path / "home", database_url=url) as server,
+        connected(server),
+        get_client(sync_client=True) as client,
+    ):
+        prepare_server(client, Setup(deployments=False), Settings())
+        process = watcher(server, landing, results, tmp_path / "watcher.log", deployment=deploy(client))
+        with running_worker(server, "cpu"), watching(process):
+            copy_slowly(source, landing / "spheroid", seconds=10)
+            wait_until((results / "spheroid" / "runs").exists, 120, lambda: process.output)
+        files = sorted(path.name for path in source.iterdir())
+        assert (results / "spheroid" / "runs").read_text().count("\n") == 1
+        assert all(name in (results / "spheroid" / "runs").read_text() for name in files)
+        server.kill()
+        server.start()
+        (run,) = client.read_flow_runs()
+        assert run.name == "spheroid"
+        assert {
+            change.outcome for change in prepare_server(client, Setup(deployments=False), Settings())
+        } == {"unchanged"}
+        assert not (server.home / "prefect.db").exists(), "the server kept its data in SQLite"
