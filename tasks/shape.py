@@ -12,7 +12,7 @@ from tasks.plans import Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
 
-STAGE = Stage("measure_shape", 1, (stage_table_path("shape-{kind}"),), gpu_library="cupy")
+STAGE = Stage("measure_shape", 2, (stage_table_path("shape-{kind}"),), gpu_library="cupy")
 
 
 def shape_table(kind: ObjectKind) -> str:

@@ -19,6 +19,8 @@ from spherovem_core.utils.accelerator import Accelerator
 NAN = float("nan")
 # Share of a label's voxels that must lie inside its smoothed surface for the surface to stand for the label.
 MIN_INSIDE = 0.5
+# Total mean curvature is lost at corners alone, a little faster than in proportion to the smoothing.
+CORNER_POWER = 1.1
 # A tube narrower than this ratio of its radii has no slope worth the name.
 MIN_TUBE_RATIO = 1.3
 
@@ -92,10 +94,10 @@ def describe_surface(
         smoothings = f"{scales.area_smoothing:.0f} to {scales.curvature_smoothing:.0f} nm"
         return SurfaceDescriptors(note=f"mostly thinner than the smoothing of {smoothings}"), None
 
-    area = scales.extrapolate(sharp.total, smooth.total)
-    bending = scales.extrapolate(
-        sharp.integrate(sharp.mean_curvature), smooth.integrate(smooth.mean_curvature)
-    )
+    fine_bending, coarse_bending = (s.integrate(s.mean_curvature) for s in (sharp, smooth))
+    edges = scales.edge_share(*(s.integrate(s.mean_curvature**2) for s in (sharp, smooth)))
+    area = scales.extrapolate(sharp.total, smooth.total, edges)
+    bending = scales.extrapolate(fine_bending, coarse_bending, edges, CORNER_POWER)
     turning = smooth.integrate(smooth.gaussian_curvature)
     fractal = _fit_fractal(fine, scales, turning, domain)
     means = bending / area, turning / area

@@ -88,6 +88,40 @@ def cube(side, spacing, rng):
     return _voxelise(inside, reach, spacing, rng, side**3, 6 * side**2, 3 * np.pi * side, 4 * np.pi)
 
 
+def cylinder(radius, length, spacing, rng):
+    """A smooth side that ends in two sharp edges, each of which turns by 90°."""
+
+    def inside(p):
+        return (np.abs(p[..., 0]) <= length / 2) & (np.hypot(p[..., 1], p[..., 2]) <= radius)
+
+    return _voxelise(
+        inside,
+        np.hypot(radius, length / 2),
+        spacing,
+        rng,
+        np.pi * radius**2 * length,
+        2 * np.pi * radius * (length + radius),
+        np.pi * length + np.pi**2 * radius,
+        4 * np.pi,
+    )
+
+
+def half_ball(radius, spacing, rng):
+    def inside(p):
+        return ((p**2).sum(axis=-1) <= radius**2) & (p[..., 0] >= 0)
+
+    return _voxelise(
+        inside,
+        radius,
+        spacing,
+        rng,
+        2 / 3 * np.pi * radius**3,
+        3 * np.pi * radius**2,
+        2 * np.pi * radius + np.pi**2 * radius / 2,
+        4 * np.pi,
+    )
+
+
 def _voxelise(inside, reach, spacing, rng, *truth):
     """Voxels whose centre lies in the solid, at a random offset and a random orientation."""
     offset = rng.random(3) - 0.5

@@ -7,7 +7,7 @@ target plus what voxels alone make uncertain: the voxel count of a ball of radiu
 
 import numpy as np
 import pytest
-from shape_solids import capsule, cube, ellipsoid, sphere, torus
+from shape_solids import capsule, cube, cylinder, ellipsoid, half_ball, sphere, torus
 
 from spherovem_core.shape import measure_labels
 
@@ -89,17 +89,24 @@ def test_capsule(spacing):
     assert np.abs(found["index"] - (0.5 + 0.5 * area_of_ends)).max() < 0.03
 
 
-@pytest.mark.parametrize("spacing", [EQUAL, (20.0, 10.0, 10.0)], ids=["equal", "unequal"])
-def test_cube_keeps_its_edges(spacing):
-    """Smoothing alone would take 3 % off the area; below 46 voxels the edges are not told from curved tips."""
-    side = 50
+@SPACINGS
+@pytest.mark.parametrize("side", [24, 40])
+def test_cube_keeps_its_edges(side, spacing):
+    """Smoothing alone would take 7 and 4 % off the area; at 16 voxels single cubes are still 1 % off."""
     found = errors(lambda rng: cube(side * max(spacing), spacing, rng), 2)
-    assert np.abs(found["volume"]).max() < 0.005
-    assert abs(found["area"].mean()) < 0.005
-    assert abs(found["sphericity"].mean()) < 0.005
-    assert abs(found["mean"].mean()) < 0.015
-    assert abs(found["gaussian"].mean()) < 0.02
-    assert np.abs(found["dimension"] - 2).max() < 0.03
+    check(found, scatter=0.0005)
+
+
+@SPACINGS
+def test_cylinder_keeps_its_edges(spacing):
+    check(errors(lambda rng: cylinder(20 * max(spacing), 30 * max(spacing), spacing, rng), 2))
+
+
+@SPACINGS
+def test_half_ball_keeps_its_edge(spacing):
+    """Half of its bending is at the edge, half on the dome: what is put back is good to 1 % of the area."""
+    found = errors(lambda rng: half_ball(24 * max(spacing), spacing, rng), 3)
+    check(found, tolerance=2.0)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
