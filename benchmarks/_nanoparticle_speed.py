@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from _memory import peak_mib
 
 from spherovem_core.blocks import map_blocks, slab_grid
 from spherovem_core.execution import Execution
@@ -108,7 +109,7 @@ def measure(folder: Path, workers: int) -> dict[str, float]:
         for _ in map_blocks(_posterior_of, todo, image, mixture, executor=executor, ahead=workers):
             pass
         timed("posterior pass", start, timed_slices)
-        rates["peak before labels, MB"] = peak_mb()
+        rates["peak before labels, MB"] = peak_mib()
         layout = Layout(folder / "results")
         sinks = (
             _writer(layout, POSTERIOR, "field", "float16", shape, by_slice=True),
@@ -118,13 +119,7 @@ def measure(folder: Path, workers: int) -> dict[str, float]:
         start = time.perf_counter()
         found = segment_particles(image, SPACING_NM, mixture, *sinks, PARAMETERS, execution)
         timed("posterior and labels, written", start)
-    return rates | {"particles": len(found), "slab depth": slab_depth(shape), "peak, MB": peak_mb()}
-
-
-def peak_mb() -> float:
-    """Highest resident size of this process; getrusage would count what its parent had when it was started."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return rates | {"particles": len(found), "slab depth": slab_depth(shape), "peak, MB": peak_mib()}
 
 
 def speed(script: Path, sizes: list[int], side: int, workers: int) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from _classical_denoisers import psnr, tuned
+from _memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.io import imsave
@@ -218,18 +219,12 @@ def measure_pass(depth: int, side: int, execution: Execution) -> None:
     parameters = BRIEF.model_copy(update={"epochs": 1, "training_slices": 24, "network_channels": 8})
     began = time.perf_counter()
     model = train(stack, parameters, execution)
-    trained = peak_mb()
+    trained = peak_mib()
     denoise_stack(stack, DroppingSink(), model, parameters, execution)
     print(
-        f"{depth} slices of {side}²: peak {peak_mb():.0f} MB, {trained:.0f} MB of it reached by the training, "
+        f"{depth} slices of {side}²: peak {peak_mib():.0f} MB, {trained:.0f} MB of it reached by the training, "
         f"{time.perf_counter() - began:.0f} s"
     )
-
-
-def peak_mb() -> float:
-    """Largest resident memory so far; unlike `getrusage` it does not start at that of the process that started this one."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def real(execution: Execution, pictures: Path | None) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import zarr
+from _memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
 from zarr.codecs import BloscCodec
@@ -116,12 +117,6 @@ def memory(side: int) -> None:
             subprocess.run(command, check=True)
 
 
-def peak_memory_mb() -> float:
-    """Highest resident size of this process; getrusage would count what its parent had when it was started."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", default=["rate", "memory"], choices=["rate", "memory"])
@@ -132,7 +127,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.ingest:
         ours(*chosen.ingest)
-        print(f"{peak_memory_mb():.0f} MB")
+        print(f"{peak_mib():.0f} MB")
         return
     if "rate" in chosen.parts:
         rate(chosen.side, chosen.slices, chosen.rounds)

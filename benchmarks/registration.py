@@ -12,7 +12,6 @@ import argparse
 import cProfile
 import os
 import pstats
-import resource
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from unittest import mock
 import numpy as np
 import torch
 from _adam_baseline import register_with_adam
+from _memory import peak_mib
 from numpy.typing import NDArray
 
 from spherovem_core.registration import register_pair
@@ -202,7 +202,7 @@ def main() -> None:
         if options.cases in case.name:
             show_profile(case)
             show_seconds(case, options.timed_pairs, options.baseline_pairs)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    print(f"peak memory {peak_mib():.0f} MiB")
 
 
 if __name__ == "__main__":

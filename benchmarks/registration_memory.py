@@ -8,7 +8,6 @@ libraries, shown beside. It may not grow with the number of slices, apart from t
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from _memory import peak_mib
 
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
@@ -56,10 +56,6 @@ def write_source(folder: Path, depth: int, side: int) -> None:
         values = texture[y : y + side, x : x + side] + 8.0 * rng.standard_normal((side, side), np.float32)
         writer.write(block, np.clip(np.rint(values), 0, 255).astype(np.uint8)[None])
     writer.commit()
-
-
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def register_stored(folder: Path) -> dict[str, float]:

@@ -11,7 +11,6 @@ contrast (what two defaults were chosen by). The compact network is measured up 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from _lattice import SPACING, LatticeFlows, LatticeImage, ZarrSink, cells_of
+from _memory import peak_mib
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
@@ -145,7 +145,7 @@ def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dic
             parameters,
             Execution(workers=threads),
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = peak_mib() * 1024**2 / 1e9
     return {"seconds": seconds, "objects": count, "peak_gb": peak}
 
 

@@ -8,11 +8,11 @@ seconds are scaled to all where that is fewer. Compiling is timed apart, by a fi
 """
 
 import argparse
-import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from _memory import peak_mib
 from _plain_shape import measure_plainly
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -61,11 +61,6 @@ def clock(function, *arguments, **options):
     return result, time.perf_counter() - wall, time.process_time() - processor
 
 
-def peak_gib() -> float:
-    """Largest memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +80,7 @@ def main() -> None:
 def run(size: int, workers: int, plain_labels: int) -> None:
     """One size: this project's seconds first, so that its peak memory is not the baseline's."""
     labels, semi_axes = make_labels(size)
-    before = peak_gib()
+    before = peak_mib() / 1024
     with ThreadPoolExecutor(workers) as executor:
         table, wall, processor = clock(measure_labels, labels, SPACING, executor=executor)
     voxels = np.prod([table[f"bbox_{axis}1"] - table[f"bbox_{axis}0"] for axis in "zyx"], axis=0)
@@ -93,7 +88,9 @@ def run(size: int, workers: int, plain_labels: int) -> None:
         f"{size}³, {len(table)} labels, {voxels.sum() / 1e6:.0f} million voxels in boxes, {workers} threads: "
         f"{wall:.2f} s wall, {processor:.2f} s processor, {processor / voxels.sum() * 1e9:.0f} ns a voxel"
     )
-    print(f"  peak memory {peak_gib():.2f} GiB, {before:.2f} before, labels {labels.nbytes / (1 << 30):.2f}")
+    print(
+        f"  peak memory {peak_mib() / 1024:.2f} GiB, {before:.2f} before, labels {labels.nbytes / (1 << 30):.2f}"
+    )
     scale = np.array(SPACING[0]) / 1000
     found = table.volume_um3 / scale**3, table.surface_area_um2 / scale**2, table.fractal_dimension
     print("  " + worst_errors(*(np.array(column) for column in found), semi_axes))

@@ -9,7 +9,6 @@ result, and takes scipy's distance transform in it; it is timed on some of the c
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import pandas as pd
+from _memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -109,16 +109,12 @@ def cost(action: Callable[[], Any], repeats: int = 1) -> Cost:
     return min(found)
 
 
-def peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def compare_distances(cells: Labels, nuclei: Labels, threads: int, plain_cells: int) -> None:
     """Time both on one tissue and check that they agree."""
     count = int(cells.max())
-    before = peak_gib()
+    before = peak_mib() / 1024
     found = distance_to_nucleus(nuclei, cells, SPACING, workers=threads)
-    added = peak_gib() - before
+    added = peak_mib() / 1024 - before
     ours = cost(lambda: distance_to_nucleus(nuclei, cells, SPACING, workers=threads), 3)
     chosen = np.unique(np.linspace(1, count, plain_cells).astype(int))
     expected = np.full(cells.shape, np.nan, np.float32)
@@ -162,7 +158,7 @@ def time_the_rest(cells: Labels, nuclei: Labels, threads: int) -> None:
     print(
         f"{size}³: map in blocks {written}; {len(table)} particles placed {placed}; radial distribution "
         f"{radial}; Ripley's K of {len(points)} points at 40 radii {clustering}; "
-        f"peak memory {peak_gib():.2f} GiB",
+        f"peak memory {peak_mib() / 1024:.2f} GiB",
         flush=True,
     )
 
