@@ -7,13 +7,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from spherovem_core.bounds import say_bounds
+
 PositiveNm = Annotated[float, Field(gt=0.0, le=1e6)]
 
 
 class StageParameters(BaseModel):
     """Base of all parameter models: frozen, and an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=say_bounds)
 
 
 class IngestParameters(StageParameters):
