@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +15,16 @@ from spherovem_core.ingest.sources import FILE_THREADS, find_slices
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
+from spherovem_core.regions import WHOLE, RegionOfInterest
 
 
-def open_stack(source: Path, parameters: IngestParameters, *, name_all: bool = True) -> SliceStack:
+def open_stack(
+    source: Path,
+    parameters: IngestParameters,
+    *,
+    name_all: bool = True,
+    region: RegionOfInterest = WHOLE,
+) -> SliceStack:
     """Find the slices of an acquisition and check each of them.
 
     Every file's directory is read: that it holds one greyscale uint8 or uint16 image of the common shape whose pixels
@@ -33,6 +40,8 @@ def open_stack(source: Path, parameters: IngestParameters, *, name_all: bool = T
     name_all
         Whether all slices are read where one is bad already. Without, the error names what the directories tell, and no
         acquisition takes longer than that, however large it is.
+    region
+        What is wrong with slices outside of it is no problem, and nothing outside of it is read.
 
     Raises
     ------
@@ -42,9 +51,9 @@ def open_stack(source: Path, parameters: IngestParameters, *, name_all: bool = T
         One error with all problems: the first if slices are among them, the second if it is the spacing, else the third.
         With `on_bad_slice` ``interpolate``, missing and truncated slices are no problem unless too many are in a row.
     ParameterError
-        If `databar_rows` leaves nothing of a slice.
+        If `databar_rows` leaves nothing of a slice, or `region` reaches beyond the stack.
     """
-    survey = survey_stack(source, parameters)
+    survey = survey_stack(source, parameters, region)
     _raise_for(survey.problems, source, survey.stack, name_all=name_all)
     return survey.stack
 
@@ -69,7 +78,7 @@ class Survey:
     file_bytes: int
 
 
-def survey_stack(source: Path, parameters: IngestParameters) -> Survey:
+def survey_stack(source: Path, parameters: IngestParameters, region: RegionOfInterest = WHOLE) -> Survey:
     """Find the slices of an acquisition and check each of them, naming problems rather than raising them.
 
     Raises
@@ -77,7 +86,7 @@ def survey_stack(source: Path, parameters: IngestParameters) -> Survey:
     NoSlicesError
         If there is no TIFF file.
     ParameterError
-        If `databar_rows` leaves nothing of a slice.
+        If `databar_rows` leaves nothing of a slice, or `region` reaches beyond the stack.
     """
     paths = find_slices(source)
     inspect = partial(inspect_file, trust_resolution_tags=parameters.trust_resolution_tags)
@@ -88,9 +97,15 @@ def survey_stack(source: Path, parameters: IngestParameters) -> Survey:
     databars = {report.path: _databar(report, parameters) for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
     stack = _stack(source, ordered, databars, size, parameters, {**reports[0].facts, **_history(description)})
+    stated = list(checks.count_problems(ordered, description))
+    if not region.is_whole:
+        stack = stack.crop(region)
+        ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
+        reports = _reports_of(ordered, reports)
+        stated = []
     problems = [
         *_slice_problems(reports, ordered, databars, parameters),
-        *checks.count_problems(ordered, description),
+        *stated,
         *_spacing_problems(reports, description, size, parameters),
     ]
     return Survey(stack, tuple(problems), len(paths), sum(path.stat().st_size for path in paths))
@@ -116,6 +131,12 @@ def _stack(
         parameters=parameters,
         metadata={**metadata, "databar_rows": max(databars.values())},
     )
+
+
+def _reports_of(ordered: OrderedSlices, reports: list[FileReport]) -> list[FileReport]:
+    """Reports of the files that hold the slices; of all files if none does."""
+    paths = {file.path for file in ordered.files if file is not None}
+    return [report for report in reports if report.path in paths] or reports
 
 
 def _databar(report: FileReport, parameters: IngestParameters) -> int:

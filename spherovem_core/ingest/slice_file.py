@@ -1,11 +1,13 @@
 """One slice in its file: where its pixels lie, and reading them."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
@@ -69,32 +71,69 @@ def read_pixels(file: SliceFile) -> NDArray[Any]:
     OSError
         If the disk or network fails.
     """
+    rows, columns = file.shape
+    return read_window(file, slice(0, rows), slice(0, columns))
+
+
+def read_window(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
+    """Read some rows and columns of a slice: no more of an uncompressed file than the rows, of others their strips or tiles.
+
+    Returns
+    -------
+    (rows, columns) ndarray of uint8 or uint16
+        As `read_pixels` gives it.
+
+    Raises
+    ------
+    BadSlicesError
+        If the slice is not all there, as far as its directory tells, or what is read of it cannot be decoded.
+    OSError
+        If the disk or network fails.
+    """
     if file.fault:
         raise BadSlicesError(f"{file.name}: {file.fault}")
-    values = _decode(file) if file.data_offset is None else _read_plain(file, file.data_offset)
-    values = values.astype(file.dtype.newbyteorder("="), copy=False)
+    if file.data_offset is not None:
+        values = _read_plain(file, file.data_offset, rows)[:, columns]
+    elif (rows, columns) == tuple(slice(0, side) for side in file.shape):
+        values = _decode(file)
+    else:
+        values = _decode_window(file, rows, columns)
+    values = np.ascontiguousarray(values, file.dtype.newbyteorder("="))
     return np.bitwise_not(values) if file.inverted else values
 
 
-def _read_plain(file: SliceFile, offset: int) -> NDArray[Any]:
-    rows, columns = file.shape
-    values = np.fromfile(file.path, file.dtype, rows * columns, offset=offset)
-    if values.size != rows * columns:
+def _read_plain(file: SliceFile, offset: int, rows: slice) -> NDArray[Any]:
+    count, columns = rows.stop - rows.start, file.shape[1]
+    start = offset + rows.start * columns * file.dtype.itemsize
+    values = np.fromfile(file.path, file.dtype, count * columns, offset=start)
+    if values.size != count * columns:
         raise BadSlicesError(
-            f"{file.name}: truncated, {values.nbytes} of {rows * columns * file.dtype.itemsize} bytes of pixels are there"
+            f"{file.name}: truncated, {values.nbytes} of {count * columns * file.dtype.itemsize} bytes of pixels are there"
         )
-    return values.reshape(rows, columns)
+    return values.reshape(count, columns)
 
 
 def _decode(file: SliceFile) -> NDArray[Any]:
+    values = _decoded(file, lambda page: page.asarray(maxworkers=1))
+    if values.shape != file.shape:
+        raise BadSlicesError(f"{file.name}: decoded to shape {values.shape}, its directory says {file.shape}")
+    return values
+
+
+def _decode_window(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
+    def cut(page: TiffPage) -> NDArray[Any]:
+        with page.aszarr(maxworkers=1) as store:
+            return np.asarray(zarr.open_array(store, mode="r")[rows, columns])
+
+    return _decoded(file, cut)
+
+
+def _decoded(file: SliceFile, decode: Callable[[TiffPage], Any]) -> NDArray[Any]:
     try:
         with TiffFile(file.path) as tif:
             tif.filehandle.seek(file.directory_offset)
-            values = TiffPage(tif, file.page or 0).asarray(maxworkers=1)
+            return np.asarray(decode(TiffPage(tif, file.page or 0)))
     except (OSError, MemoryError):
         raise
     except Exception as error:  # every codec has its own family of errors
         raise BadSlicesError(f"{file.name}: cannot be decoded ({error})") from error
-    if values.shape != file.shape:
-        raise BadSlicesError(f"{file.name}: decoded to shape {values.shape}, its directory says {file.shape}")
-    return np.asarray(values)

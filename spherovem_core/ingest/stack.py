@@ -1,7 +1,7 @@
 """An acquisition as a stack of slices: checked, and readable slice by slice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.intensities import Intensities, content_fault, measure_intensities
-from spherovem_core.ingest.slice_file import SliceFile, read_pixels
+from spherovem_core.ingest.slice_file import SliceFile, read_pixels, read_window
 from spherovem_core.parameters import IngestParameters
+from spherovem_core.regions import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
 
 
@@ -61,6 +62,8 @@ class SliceStack:
         What it was opened with.
     metadata
         Facts for the history: container, compression, databar, acquisition.json.
+    window
+        Rows and columns of the slices that belong to it; None where all do.
     """
 
     source: Path
@@ -72,6 +75,25 @@ class SliceStack:
     numbers: tuple[int, ...]
     parameters: IngestParameters
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    window: tuple[slice, slice] | None = None
+
+    def crop(self, region: RegionOfInterest) -> "SliceStack":
+        """The part of the stack in a region; its slices count from 0 again.
+
+        Raises
+        ------
+        ParameterError
+            If the region reaches beyond the stack.
+        """
+        z, y, x = region.within(self.shape)
+        return replace(
+            self,
+            shape=(z.stop - z.start, y.stop - y.start, x.stop - x.start),
+            files=self.files[z],
+            numbers=self.numbers[z],
+            metadata={**self.metadata, "region": region.model_dump()},
+            window=(y, x),
+        )
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -94,13 +116,18 @@ class SliceStack:
         if file is None:
             return Reading(None, None, "missing", f"slice number {self.numbers[z]} is missing")
         try:
-            values = read_pixels(file)[: self.shape[1]]
+            values = self._read(file)
         except BadSlicesError as error:
             return Reading(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
         intensities = measure_intensities(values)
         fault = content_fault(intensities, self.dtype, self.parameters.blank_share)
         share = f"{intensities.mode_share:.2%} of its pixels are {intensities.mode}"
         return Reading(values, intensities, fault, f"{fault}, {share}" if fault else "")
+
+    def _read(self, file: SliceFile) -> NDArray[Any]:
+        if self.window is None:
+            return read_pixels(file)[: self.shape[1]]
+        return read_window(file, *self.window)
 
     def read_slice(self, z: int) -> NDArray[Any]:
         """Read one slice, filled from its neighbours where it is bad and `on_bad_slice` is ``interpolate``.
