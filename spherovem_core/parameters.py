@@ -339,6 +339,14 @@ class SegmentationParameters(StageParameters):
     )
 
 
+class CellParameters(SegmentationParameters):
+    """Instance segmentation of cells, whose defaults differ from those of nuclei."""
+
+    min_diameter_um: float = Field(
+        default=2.0, ge=0.0, le=1000.0, description="Objects of a smaller equivalent diameter are dropped."
+    )
+
+
 class NanoparticleParameters(StageParameters):
     """Segmentation of nanoparticles from the intensity histogram."""
 
@@ -501,10 +509,7 @@ class PipelineParameters(StageParameters):
     registration: RegistrationParameters = Field(
         default_factory=RegistrationParameters, description="Alignment of slices."
     )
-    cells: SegmentationParameters = Field(
-        default_factory=lambda: SegmentationParameters(min_diameter_um=2.0),
-        description="Segmentation of cells.",
-    )
+    cells: CellParameters = Field(default_factory=CellParameters, description="Segmentation of cells.")
     nuclei: SegmentationParameters = Field(
         default_factory=SegmentationParameters, description="Segmentation of nuclei."
     )
