@@ -55,6 +55,7 @@ def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500
         workers=1,
     )
     with connected(server), running_worker(server, "gpu", limit=1), watching(process):
+        wait_until(lambda: "watching " in process.output, 120.0, lambda: process.output)
         copy_slowly(folder / "acquired", landing / NAME, seconds=12.0)
         wait_until(lambda: len(landed_runs()) == 1, 120.0, lambda: process.output)
         (landing / NAME / "slice_0000.tif").touch()  # as a tool does that sets times at the end
