@@ -24,6 +24,7 @@ from deployments.console import console, ending_in_order
 from deployments.cut_slices import CutSlices
 from deployments.environment import prepare_environment
 from deployments.evaluate import Evaluate
+from deployments.export import Export
 from deployments.finetune import Finetune
 from deployments.help import commands_of, help_for
 from deployments.inspect_path import InspectPath
@@ -176,6 +177,7 @@ class Spherovem(BaseSettings):
     inspect: CliSubCommand[InspectPath]
     report: CliSubCommand[Report]
     view: CliSubCommand[View]
+    export: CliSubCommand[Export]
     cut_slices: CliSubCommand[CutSlices]
     finetune: CliSubCommand[Finetune]
     evaluate: CliSubCommand[Evaluate]

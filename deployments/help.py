@@ -199,7 +199,11 @@ def _explained(field: str, info: FieldInfo) -> str:
         [f"one of {', '.join(choices)}"] if choices and "|".join(choices) not in _metavar(field, info) else []
     )
     if not info.is_required() and default not in (None, [], "", False) and not callable(default):
-        shown = " ".join(f"{v:g}" for v in default) if isinstance(default, list) else default
+        shown = (
+            " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in default)
+            if isinstance(default, list)
+            else default
+        )
         notes.append(f"default: {str(shown).lower() if isinstance(default, bool) else shown}")
     if field in Settings.model_fields and (info.default is None):
         notes.append(f"env: {_variable(field)}")

@@ -60,6 +60,10 @@ class StoreNotWritableError(SpheroVemError, PermissionError):
     """The results folder cannot be written."""
 
 
+class OutputExistsError(SpheroVemError, FileExistsError):
+    """What would be written is there already, or is being written by someone else."""
+
+
 class DeviceError(SpheroVemError, RuntimeError):
     """The device that was asked for cannot be used."""
 

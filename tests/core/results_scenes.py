@@ -59,8 +59,10 @@ def cells() -> NDArray[np.uint32]:
 
 def nuclei() -> NDArray[np.uint32]:
     labels = np.zeros(SHAPE, np.uint32)
-    labels[4:8, 38:52, 38:52] = 1
-    labels[4:8, 104:116, 84:96] = 2
+    z, y, x = np.indices(SHAPE)
+    for label, (row, column) in ((1, (45, 45)), (2, (110, 90))):
+        distance = (50.0 * (z - 5.5)) ** 2 + (10.0 * (y - row)) ** 2 + (10.0 * (x - column)) ** 2
+        labels[distance < 180.0**2] = label
     return labels
 
 
