@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.execution import Execution
+from spherovem_core.census import take_census
 from spherovem_core.spacing import SpacingNm, spacing_um
-from spherovem_core.spatial.boxes import find_boxes
 from spherovem_core.spatial.grids import check_same_grid
 from spherovem_core.spatial.transform import measure_cell
 from spherovem_core.utils.accelerator import Accelerator, accelerator, select
@@ -67,7 +66,7 @@ def distance_to_nucleus(
             np.fmax(distance[region], found, out=distance[region])
 
     with accelerator(device) as gpu, ThreadPoolExecutor(workers) as pool:
-        boxes = find_boxes(cells, Execution(executor=pool, workers=workers))
+        boxes = take_census(cells, pool)
         # Cells share no voxel, so that threads write to one array without a lock.
         list(pool.map(measure, range(len(boxes))))
     return distance

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
+from spherovem_core.census import Census, take_census
 from spherovem_core.execution import Execution
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.spatial.boxes import LabelBoxes, find_boxes
 from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 from spherovem_core.utils.accelerator import accelerator
@@ -73,7 +73,7 @@ def _write(
     cache_bytes: int,
     device: str,
 ) -> None:
-    boxes = find_boxes(cells, execution)
+    boxes = take_census(cells, execution.executor)
     plan = _plan(sorted(sink.pending(blocks), key=_column_order), boxes, cache_bytes)
     todo = [(int(boxes.labels[row]), boxes.region(row)) for _, rows, _ in plan for row in rows]
     computed = map_blocks(
@@ -96,7 +96,7 @@ def _column_order(block: Block) -> tuple[int, ...]:
     return y // COLUMN_BLOCKS, x // COLUMN_BLOCKS, z, y, x
 
 
-def _plan(blocks: Sequence[Block], boxes: LabelBoxes, cache_bytes: int) -> Plan:
+def _plan(blocks: Sequence[Block], boxes: Census, cache_bytes: int) -> Plan:
     """Say for each block which cells (rows of `boxes`) are computed before it, and which are dropped after it."""
     size = np.prod(boxes.high - boxes.low, axis=1) * 4
     held: OrderedDict[int, int] = OrderedDict()
@@ -114,7 +114,7 @@ def _plan(blocks: Sequence[Block], boxes: LabelBoxes, cache_bytes: int) -> Plan:
     return plan
 
 
-def _touching(block: Block, boxes: LabelBoxes) -> list[int]:
+def _touching(block: Block, boxes: Census) -> list[int]:
     low = np.array([s.start for s in block.core])
     high = np.array([s.stop for s in block.core])
     touches = ((boxes.low < high) & (boxes.high > low)).all(axis=1)
@@ -122,7 +122,7 @@ def _touching(block: Block, boxes: LabelBoxes) -> list[int]:
 
 
 def _assemble(
-    plan: Plan, boxes: LabelBoxes, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
+    plan: Plan, boxes: Census, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
 ) -> Iterator[tuple[Block, NDArray[np.float32]]]:
     held: dict[int, NDArray[np.float32] | None] = {}
     for block, fresh, dropped in plan:

@@ -7,15 +7,12 @@ import pandas as pd
 import pytest
 import trimesh
 import zarr
-from hypothesis import given
-from hypothesis import strategies as st
 from shape_solids import ellipsoid, torus
 from skimage.measure import regionprops
 
 from spherovem_core.errors import DeadlineError, ParameterError
 from spherovem_core.parameters import ShapeParameters
 from spherovem_core.shape import measure_labels
-from spherovem_core.shape.census import take_census
 
 UNEQUAL = (50.0, 10.0, 10.0)
 # fmt: off
@@ -126,29 +123,6 @@ def test_executors_change_nothing(table, pool, tmp_path):
     with pool(2) as executor:
         found = measure_labels(stored, UNEQUAL, executor=executor)
     pd.testing.assert_frame_equal(found, table)
-
-
-def test_census_in_thin_slabs_equals_whole(monkeypatch):
-    whole = take_census(scene())
-    monkeypatch.setattr("spherovem_core.shape.census.SLAB_BYTES", 1)
-    for name, value in vars(take_census(scene())).items():
-        np.testing.assert_allclose(value, getattr(whole, name), rtol=1e-12, atol=1e-9, err_msg=name)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_census_of_noise(seed):
-    """More labels than a slab's first table holds, and names over the whole range of uint32."""
-    rng = np.random.default_rng(seed)
-    labels = rng.choice(rng.integers(0, 2**32, 1500, np.uint32), (6, 20, 31))
-    census = take_census(labels)
-    names, counts = np.unique(labels[labels > 0], return_counts=True)
-    np.testing.assert_array_equal(census.labels, names)
-    np.testing.assert_array_equal(census.voxel_count, counts)
-    inside = sum(np.count_nonzero(np.diff(labels.astype(np.int64), axis=axis)) for axis in range(3))
-    background = sum(
-        np.count_nonzero((np.diff(np.sign(labels.astype(np.int64)), axis=axis)) != 0) for axis in range(3)
-    )
-    assert census.faces.sum() == 2 * inside - background
 
 
 def test_large_labels_are_measured_on_a_coarser_grid(monkeypatch):

@@ -9,10 +9,10 @@ from gpu_devices import DEVICES
 from spatial_scenes import SPACING, brute_force_distance, random_tissue
 
 from spherovem_core.blocks import MemorySink, block_grid
+from spherovem_core.census import take_census
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.spatial import distance_to_nucleus, write_distance_map
-from spherovem_core.spatial.boxes import find_boxes
 from spherovem_core.spatial.distance import distance_on
 from spherovem_core.utils.accelerator import accelerator
 
@@ -34,7 +34,7 @@ def test_a_librarys_transform_in_the_box_of_a_cell_equals_brute_force(device: st
     """What a GPU computes, here on either device."""
     cells, nuclei = random_tissue((9, 24, 30), 5)
     expected = brute_force_distance(nuclei, cells, SPACING)
-    boxes, found = find_boxes(cells), np.full(cells.shape, np.nan, np.float32)
+    boxes, found = take_census(cells), np.full(cells.shape, np.nan, np.float32)
     with accelerator(device) as gpu:
         for row, label in enumerate(boxes.labels.tolist()):
             region = boxes.region(row)
@@ -131,18 +131,6 @@ def test_map_continues_where_it_was_killed() -> None:
         np.testing.assert_array_equal(sink.array[block.core], expected[block.core] if n % 2 else -1)
 
 
-def test_boxes_of_labels_across_blocks() -> None:
-    labels = np.zeros((5, 300, 520), np.uint32)
-    labels[1:4, 250:260, 100:519] = 4_000_000_000
-    labels[2, 255, 300] = 7
-    boxes = find_boxes(labels)
-    assert boxes.labels.tolist() == [7, 4_000_000_000]
-    assert boxes.low.tolist() == [[2, 255, 300], [1, 250, 100]]
-    assert boxes.high.tolist() == [[3, 256, 301], [4, 260, 519]]
-    assert boxes.voxel_count.tolist() == [1, 3 * 10 * 419 - 1]
-
-
 def test_nothing_labelled() -> None:
     empty = np.zeros((4, 5, 6), np.uint32)
-    assert len(find_boxes(empty)) == 0
     assert np.isnan(distance_to_nucleus(empty, empty, SPACING)).all()

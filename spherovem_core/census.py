@@ -1,4 +1,4 @@
-"""One pass over a label volume: where each label lies and its voxel measures."""
+"""One pass over a label volume, block by block: where each label lies and its voxel measures."""
 
 from concurrent.futures import Executor
 from typing import Any
@@ -7,13 +7,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, map_blocks, slab_grid
+from spherovem_core.blocks import ArrayLike, Block, Region, block_grid, map_blocks
 
 # Columns of the compiled kernel's table, one row a label.
 LOW, HIGH, COUNT, FIRST, SECOND, FACES, CUTS, WIDTH = 0, 3, 6, 7, 10, 16, 19, 22
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
-SLAB_BYTES = 64 << 20
+# Whole files of labels, which are cubes of up to 128 voxels a side.
+BLOCK_EDGE = 256
 
 
 class Census:
@@ -55,23 +56,25 @@ class Census:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def region(self, row: int) -> Region:
+        """Bounding box of the label in a row."""
+        return tuple(slice(int(a), int(b)) for a, b in zip(self.low[row], self.high[row], strict=True))
+
 
 def take_census(labels: ArrayLike, executor: Executor | None = None) -> Census:
-    """Find bounding box, voxel count, first and second moments and exposed faces of every label, slab by slab.
+    """Find bounding box, voxel count, first and second moments and exposed faces of every label but 0, block by block.
 
     Parameters
     ----------
     labels : (Z, Y, X) array-like of unsigned integers
         Instance labels, 0 is background.
     executor
-        Maps slabs; None scans them in the calling thread. The kernel runs on the CPU.
+        Maps blocks; None scans them in the calling thread. The kernel runs on the CPU.
     """
-    depth = max(1, SLAB_BYTES // (labels.dtype.itemsize * max(1, int(np.prod(labels.shape[1:])))))
-    if executor is not None:
-        depth = min(depth, max(16, -(-labels.shape[0] // 16)))
     found, tables = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))]
-    slabs = slab_grid(labels.shape, depth)
-    for _, (numbers, table) in map_blocks(_scan_slab, slabs, labels, executor=executor):
+    # A halo of one voxel decides which faces between blocks border another label.
+    blocks = block_grid(labels.shape, (BLOCK_EDGE,) * 3, halo=1)
+    for _, (numbers, table) in map_blocks(_scan_block, blocks, labels, executor=executor):
         found.append(numbers)
         tables.append(table)
     return _merge(np.concatenate(found), np.concatenate(tables))
@@ -88,21 +91,21 @@ def _merge(numbers: NDArray[np.uint32], tables: NDArray[np.float64]) -> Census:
     return Census(unique.astype(np.uint32), merged)
 
 
-def _scan_slab(block: Block, labels: ArrayLike) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Scan a slab; the slices before and after it decide the faces between slabs."""
-    z, stop, depth = block.core[0].start, block.core[0].stop, labels.shape[0]
-    first = max(0, z - 1)
-    slab = np.ascontiguousarray(labels[first : min(depth, stop + 1)])
-    place = (first, z, stop, depth)
+def _scan_block(block: Block, labels: ArrayLike) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    values = np.ascontiguousarray(labels[block.outer], np.uint32)
+    place = tuple(
+        (outer.start, core.start, core.stop, size)
+        for outer, core, size in zip(block.outer, block.core, labels.shape, strict=True)
+    )
     keys, rows = np.zeros(1 << 10, np.uint32), np.full(1 << 10, -1, np.int64)
     table = np.zeros((1 << 9, WIDTH))
     used = row = 0
-    total = (stop - z) * labels.shape[1]
+    depth, height, width = (core.stop - core.start for core in block.core)
     while True:
-        row, used = _scan_rows(slab, row, place, keys, rows, table, used)
-        if row == total:
+        row, used = _scan_rows(values, row, place, keys, rows, table, used)
+        if row == depth * height:
             break
-        keys, rows, table = _grow(keys, rows, table, used, labels.shape[2])
+        keys, rows, table = _grow(keys, rows, table, used, width)
     names = np.zeros(used, np.uint32)
     names[rows[rows >= 0]] = keys[rows >= 0]
     return names, table[:used]
@@ -140,26 +143,31 @@ def _rehash(old_keys: Any, old_rows: Any, keys: Any, rows: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scan_rows(slab: Any, row: int, place: Any, keys: Any, rows: Any, table: Any, used: int) -> Any:
-    """Scan the slab's rows from number `row` on; stop before one that might overflow the table.
+def _scan_rows(values: Any, row: int, place: Any, keys: Any, rows: Any, table: Any, used: int) -> Any:
+    """Scan the block's rows from number `row` on; stop before one that might overflow the table.
 
-    Returns the next row to scan and the number of labels known by then.
+    `place` says along each axis where `values`, the block with its halo, and the block itself begin, where that ends, and
+    how large the volume is. Returns the next row to scan and the number of labels known by then.
     """
-    first, z_start, z_stop, depth = place
-    _, height, width = slab.shape
-    while row < (z_stop - z_start) * height:
-        if used + width > len(table):
+    (
+        (z_first, z_start, z_stop, depth),
+        (y_first, y_start, y_stop, height),
+        (x_first, x_start, x_stop, width),
+    ) = place
+    rows_deep, left, right = y_stop - y_start, x_start - x_first, x_stop - x_first
+    while row < (z_stop - z_start) * rows_deep:
+        if used + right - left > len(table):
             break
-        z, y = z_start + row // height, row % height
-        k = z - first
-        line = slab[k, y]
-        before, after = slab[max(k - 1, 0), y], slab[min(k + 1, slab.shape[0] - 1), y]
-        above, below = slab[k, max(y - 1, 0)], slab[k, min(y + 1, height - 1)]
-        stop = 0
-        while stop < width:
+        z, y = z_start + row // rows_deep, y_start + row % rows_deep
+        k, j = z - z_first, y - y_first
+        line = values[k, j]
+        before, after = values[max(k - 1, 0), j], values[min(k + 1, values.shape[0] - 1), j]
+        above, below = values[k, max(j - 1, 0)], values[k, min(j + 1, values.shape[1] - 1)]
+        stop = left
+        while stop < right:
             start = stop
             label = line[start]
-            while stop < width and line[stop] == label:
+            while stop < right and line[stop] == label:
                 stop += 1
             if label == 0:
                 continue
@@ -169,14 +177,17 @@ def _scan_rows(slab: Any, row: int, place: Any, keys: Any, rows: Any, table: Any
                 table[used, LOW:HIGH], table[used, HIGH:COUNT] = np.inf, -np.inf
                 used += 1
             entry = table[rows[slot]]
-            _add_run(entry, z, y, start, stop)
+            _add_run(entry, z, y, x_first + start, x_first + stop)
             length = stop - start
             entry[FACES] += _count_others(before, after, label, start, stop)
             entry[FACES + 1] += _count_others(above, below, label, start, stop)
-            entry[FACES + 2] += (start > 0) + (stop < width)
+            if start > 0:
+                entry[FACES + 2] += line[start - 1] != label
+            if stop < len(line):
+                entry[FACES + 2] += line[stop] != label
             entry[CUTS] += length * ((z == 0) + (z == depth - 1))
             entry[CUTS + 1] += length * ((y == 0) + (y == height - 1))
-            entry[CUTS + 2] += (start == 0) + (stop == width)
+            entry[CUTS + 2] += (x_first + start == 0) + (x_first + stop == width)
         row += 1
     return row, used
 
