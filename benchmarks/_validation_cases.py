@@ -106,9 +106,7 @@ SOLIDS: tuple[tuple[str, float, Callable[[float, tuple[float, ...], np.random.Ge
     ("ellipsoid of 20, 12, 8", 1.0, lambda h, s, rng: ellipsoid(np.array([20.0, 12.0, 8.0]) * h, s, rng)),
     ("torus of 16, 8", 1.0, lambda h, s, rng: torus(16 * h, 8 * h, s, rng)),
     ("capsule of 8, 20", 1.0, lambda h, s, rng: capsule(8 * h, 20 * h, s, rng)),
-    ("cube of 50", 1.5, lambda h, s, rng: cube(50 * h, s, rng)),
-    # Below 46 voxels its edges are not told from curved tips.
-    ("cube of 32", 8.0, lambda h, s, rng: cube(32 * h, s, rng)),
+    ("cube of 32", 1.5, lambda h, s, rng: cube(32 * h, s, rng)),
 )
 
 
