@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the TOML file last; a name that no setting has is an error rather than without effect."""
-        refuse_unknown_variables(settings_cls)
+        refuse_unknown_variables(settings_cls, dotenv_settings)
         return init_settings, env_settings, dotenv_settings, SpherovemToml(settings_cls)
 
     def execution(self, **overrides: object) -> ExecutionSettings:

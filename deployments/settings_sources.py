@@ -5,7 +5,12 @@ import os
 import tomllib
 from collections.abc import Iterable
 
-from pydantic_settings import BaseSettings, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    TomlConfigSettingsSource,
+)
 
 from spherovem_core.errors import ParameterError
 
@@ -24,15 +29,17 @@ class SpherovemToml(TomlConfigSettingsSource):
         refuse_unknown(self.toml_data, settings, f"the settings file {name}")
 
 
-def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
-    """Refuse a ``SPHEROVEM_*`` variable that names no setting: most likely it is misspelt."""
+def refuse_unknown_variables(settings: type[BaseSettings], dotenv: PydanticBaseSettingsSource) -> None:
+    """Refuse a ``SPHEROVEM_*`` variable, or a line of ``.env``, that names no setting: most likely it is misspelt."""
     prefix = settings.model_config["env_prefix"]
-    names = [
-        name.removeprefix(prefix).lower()
-        for name in os.environ
-        if name.startswith(prefix) and not name.startswith(COMMAND_LINE)
-    ]
-    refuse_unknown(names, settings, f"the environment ({prefix}*)")
+    written = dotenv.env_vars if isinstance(dotenv, DotEnvSettingsSource) else {}
+    for where, variables in (("the environment", os.environ), ("the file .env", written)):
+        names = [
+            name.upper().removeprefix(prefix).lower()
+            for name in variables
+            if name.upper().startswith(prefix) and not name.upper().startswith(COMMAND_LINE)
+        ]
+        refuse_unknown(names, settings, f"{where} ({prefix}*)")
 
 
 def refuse_unknown(names: Iterable[str], settings: type[BaseSettings], where: str) -> None:

@@ -74,6 +74,12 @@ def test_what_is_wrong_is_named(name: str, value: str, said: str, monkeypatch: p
     assert "\n" not in str(raised.value)
 
 
+def test_a_misspelt_line_of_dotenv() -> None:
+    Path(".env").write_text("SPHEROVEM_RESULT_ROOT=/data\nPREFECT_API_URL=http://head\n")
+    with pytest.raises(ParameterError, match=r"\.env .*result_root \(did you mean results_root\?\)"):
+        read_settings()
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("landing = []", "landing (did you mean"), ("settle_seconds =", "cannot be read")]
 )
