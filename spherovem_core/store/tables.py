@@ -58,6 +58,9 @@ def write_table(
 ) -> ArtifactRef:
     """Write a Parquet table with the unit of each column in its field's metadata.
 
+    All units are in the table's own metadata as well, as a JSON object under ``units``: polars, and R's arrow before its
+    version of 2026, read no others.
+
     Parameters
     ----------
     path
@@ -70,7 +73,12 @@ def write_table(
     table = pa.Table.from_pandas(frame, preserve_index=False)
     fields = [field.with_metadata({"unit": column_unit(field.name)}) for field in table.schema]
     marker = {"fingerprint": digest, "history": [dict(entry) for entry in history]}
-    metadata = {**(table.schema.metadata or {}), b"spherovem": json.dumps(marker).encode()}
+    units = {field.name: unit for field in table.schema if (unit := column_unit(field.name))}
+    metadata = {
+        **(table.schema.metadata or {}),
+        b"spherovem": json.dumps(marker).encode(),
+        b"units": json.dumps(units, ensure_ascii=False).encode(),
+    }
     table = table.cast(pa.schema(fields, metadata=metadata))
     write_atomically(layout.path(path), lambda fresh: pq.write_table(table, fresh, compression="zstd"))
     return _table_reference(layout, path, frame.shape, digest)
