@@ -11,7 +11,7 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.report import ReportInputs, build_report, summarise
-from spherovem_core.store import Layout, package_versions, read_json, read_table, write_text
+from spherovem_core.store import Layout, package_versions, read_json, read_table, table_digest, write_text
 from spherovem_core.store.layout import table_path
 from tasks.artifacts import show_markdown
 from tasks.denoise import DENOISING
@@ -20,11 +20,12 @@ from tasks.plans import Stage
 from tasks.policies import stage_policy
 from tasks.register import REGISTRATION
 from tasks.shape import shape_table
-from tasks.space import space_table
+from tasks.space import Table, space_table
 from tasks.stage import StageRun, run_stage
 
 TABLES = ("cells", "nuclei", "nanoparticles", "slices")
-STAGE = Stage("write_output", 1, ("provenance.json", "report.html", *map(table_path, TABLES)))
+DISTRIBUTIONS: tuple[Table, ...] = ("radial", "ripley")
+STAGE = Stage("write_output", 2, ("provenance.json", "report.html", *map(table_path, TABLES)))
 
 
 @task(**stage_policy(STAGE), tags=["cpu"])
@@ -109,4 +110,11 @@ def _report_inputs(
     layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, pd.DataFrame]
 ) -> ReportInputs:
     mixture = read_json(layout.mixture) or {}
-    return ReportInputs(name, layout, parameters, tables, mixture, parameters.output.report_image_px)
+    beside: dict[str, pd.DataFrame] = {
+        name: read_table(layout, space_table(name))
+        for name in DISTRIBUTIONS
+        if table_digest(layout, space_table(name)) is not None
+    }
+    return ReportInputs(
+        name, layout, parameters, {**tables, **beside}, mixture, parameters.output.report_image_px
+    )

@@ -1,12 +1,19 @@
 """The report of one acquisition, from its results folder."""
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from spherovem_core.report.chapters import CHAPTERS
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Page, render
-from spherovem_core.report.sections.history import history_section
+from spherovem_core.report.sections.history import duration, history_section
+
+LARGEST_BYTES = 15_000_000
+LEAST_IMAGE_PX = 200
+
+logger = logging.getLogger("spherovem_core.report")
 
 
 def build_report(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
@@ -22,13 +29,22 @@ def build_report(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        One self-contained HTML document.
+        One self-contained HTML document of less than 15 MB: where images would make it larger, they are made smaller.
 
     Raises
     ------
     IncompleteArtifactError
         If an array is not complete.
     """
+    text = _build(inputs, provenance)
+    while len(text.encode()) > LARGEST_BYTES and inputs.image_px > LEAST_IMAGE_PX:
+        inputs = replace(inputs, image_px=max(LEAST_IMAGE_PX, round(0.7 * inputs.image_px)))
+        logger.info("the report is larger than 15 MB: made again with images of %d pixels", inputs.image_px)
+        text = _build(inputs, provenance)
+    return text
+
+
+def _build(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
     sections = [chapter.draw(inputs) for chapter in CHAPTERS]
     sections.append(history_section(provenance, inputs.parameters))
     seconds = sum(entry["seconds"] for entry in provenance["stages"])
@@ -36,7 +52,7 @@ def build_report(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
         ("Cells", str(len(inputs.tables["cells"]))),
         ("Nuclei", str(len(inputs.tables["nuclei"]))),
         ("Nanoparticles", str(len(inputs.tables["nanoparticles"]))),
-        ("Time of all stages", f"{seconds:.0f} s"),
+        ("Time of all stages", duration(seconds)),
         ("Results", str(inputs.layout.folder)),
     ]
     return render(Page(inputs.name, summary, sections))

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Section
+from spherovem_core.report.scroller import slices_section
 from spherovem_core.report.sections.acquisition import acquisition_section, acquisition_warnings
 from spherovem_core.report.sections.denoising import denoising_section, denoising_warnings
-from spherovem_core.report.sections.measurements import shape_section, space_section
 from spherovem_core.report.sections.nanoparticles import nanoparticles_section, nanoparticles_warnings
 from spherovem_core.report.sections.registration import registration_section, registration_warnings
 from spherovem_core.report.sections.segmentation import segmentation_section, segmentation_warnings
+from spherovem_core.report.sections.shape import shape_section
+from spherovem_core.report.sections.space import space_section
 
 
 def _no_warnings(inputs: ReportInputs) -> Sequence[str]:
@@ -37,6 +39,7 @@ class Chapter:
 
 
 CHAPTERS = (
+    Chapter("Slices", slices_section),
     Chapter("Acquisition", acquisition_section, acquisition_warnings),
     Chapter("Denoising", denoising_section, denoising_warnings),
     Chapter("Registration", registration_section, registration_warnings),

@@ -1,89 +1,187 @@
-"""Figures as PNG data URIs, drawn with matplotlib's object interface: no display, no global state."""
+"""Figures as SVG in the page: drawn by matplotlib's object interface, coloured by the page, light or dark.
 
-import base64
+What is text in a figure stays text in the page; whatever matplotlib draws in `INK` takes the page's text colour.
+"""
+
+import hashlib
+import html
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from xml.etree import ElementTree
 
-import numpy as np
+import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from spherovem_core.report.page import Picture
-from spherovem_core.report.views import View, outlines
+from spherovem_core.report.page import Panel
 
-PALETTE = ("#0b6e99", "#d1495b", "#edae49", "#00798c", "#6a4c93")
-DPI = 110
+INK = "#123456"
+"""Stands for the page's text colour."""
 
+SOFT = "#7d8694"
+PALETTE = ("#2f86c6", "#d1495b", "#b07a1e", "#2a9d74", "#9a6fc4")
+"""Each is told apart from white and from the dark page's ground."""
 
-def picture(figure: Figure, caption: str) -> Picture:
-    """Draw a figure into a data URI."""
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return Picture("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(), caption)
-
-
-def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
-    """Start a figure of `rows` × `columns` axes; sizes in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, axes
-
-
-def big_and_two_small(view: View, width: float = 11.0) -> tuple[Figure, list[Axes]]:
-    """Start a figure for an xy plane with the two planes along z beside it, sized to the xy plane."""
-    left, right, bottom, top = view.extent_um
-    height = min(12.0, 0.62 * width * (bottom - top) / (right - left) + 1)
-    figure = Figure(figsize=(width, height), layout="constrained")
-    panels = figure.subplot_mosaic([["xy", "xz"], ["xy", "yz"]], width_ratios=(1.6, 1))
-    return figure, [panels[name] for name in ("xy", "xz", "yz")]
+POINTS_PER_INCH, PIXELS_PER_INCH = 72, 96
+LEGEND_INCHES = 0.2
+LEAST_SHARE = 0.78
+"""Shrunk further than this, text in a panel could not be read."""
+TITLE = "title"
+SVG = "http://www.w3.org/2000/svg"
+LINK = "http://www.w3.org/1999/xlink"
+RENDERING: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "spherovem",
+    "image.composite_image": False,
+}
 
 
-def show_view(axes: Axes, view: View, limits: tuple[float, float] | None = None, **options: Any) -> None:
-    """Draw a plane to scale, axes in µm."""
-    low, high = limits or (None, None)
-    options = {"cmap": "gray", "interpolation": "nearest", **options}
-    axes.imshow(view.values, extent=view.extent_um, vmin=low, vmax=high, aspect="equal", **options)
-    axes.set_xlabel(f"{view.plane[0]} (µm)")
-    axes.set_ylabel(f"{view.plane[1]} (µm)")
+@dataclass(frozen=True)
+class Margins:
+    """Inches around the axes of a panel."""
+
+    left: float = 0.58
+    right: float = 0.12
+    top: float = 0.3
+    bottom: float = 0.44
 
 
-def draw_outlines(axes: Axes, view: View, colour: str) -> None:
-    """Draw the borders of a label plane over what `axes` shows."""
-    edge = ndimage.binary_dilation(outlines(view.values))
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    overlay = np.zeros((*edge.shape, 4), np.float32)
-    overlay[edge] = (red, green, blue, 1.0)
-    axes.imshow(overlay, extent=view.extent_um, interpolation="nearest", aspect="equal")
+@dataclass(frozen=True)
+class Layer:
+    """An image that fills the axes.
+
+    Attributes
+    ----------
+    uri
+        Data URI.
+    sharp
+        Whether its pixels are shown as squares where it is enlarged.
+    """
+
+    uri: str
+    sharp: bool = False
 
 
-def histograms(columns: Mapping[str, NDArray[Any]], caption: str, bins: int = 40) -> Picture:
-    """Draw one histogram a column; what is not finite is left out."""
-    figure, axes = new_figure(1, len(columns), 3.2 * len(columns), 2.6)
-    for ax, (name, values), colour in zip(axes[0], columns.items(), PALETTE * 3, strict=False):
-        finite = np.asarray(values, dtype=float)
-        finite = finite[np.isfinite(finite)]
-        if finite.size:
-            ax.hist(finite, bins=min(bins, max(5, finite.size)), color=colour)
-        ax.set_xlabel(name)
-        ax.set_ylabel("count")
-    return picture(figure, caption)
+def new_panel(
+    width: float, height: float, title: str = "", margins: Margins = Margins(), legend: bool = False
+) -> Axes:
+    """Start a panel; sizes in inches, margins included. With `legend` there is a row for it under the title."""
+    if legend:
+        margins = replace(margins, top=margins.top + LEGEND_INCHES)
+    figure = Figure(figsize=(width, height))
+    across = (width - margins.left - margins.right) / width
+    up = (height - margins.top - margins.bottom) / height
+    axes = figure.add_axes((margins.left / width, margins.bottom / height, across, up))
+    axes.patch.set_alpha(0)
+    for spine in axes.spines.values():
+        spine.set(color=SOFT, linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(which="both", labelsize=8, color=SOFT, labelcolor=INK, length=3)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=INK, fontsize=8.5)
+    above = 5 + LEGEND_INCHES * POINTS_PER_INCH * legend
+    axes.annotate(
+        title, (0, 1), (0, above), "axes fraction", "offset points", fontsize=9, color=INK, gid=TITLE
+    )
+    return axes
 
 
-def lines_over_z(
-    panels: Sequence[tuple[str, Mapping[str, NDArray[Any]]]], z: NDArray[Any], caption: str
-) -> Picture:
-    """Draw panels of lines over the slice number, one above the other."""
-    figure, axes = new_figure(len(panels), 1, 9.5, 1.9 * len(panels) + 0.5)
-    for ax, (label, lines) in zip(axes[:, 0], panels, strict=True):
-        for (name, values), colour in zip(lines.items(), PALETTE, strict=False):
-            ax.plot(z, np.asarray(values, dtype=float), color=colour, label=name, linewidth=1.2)
-        ax.set_ylabel(label)
-        if len(lines) > 1:
-            ax.legend(fontsize=8, loc="upper right")
-    axes[-1, 0].set_xlabel("slice")
-    return picture(figure, caption)
+def add_legend(axes: Axes) -> None:
+    """Name what is drawn, where anything is, in the row above the axes."""
+    names = axes.get_legend_handles_labels()[1]
+    if names:
+        axes.legend(
+            fontsize=8,
+            frameon=False,
+            labelcolor=INK,
+            ncols=len(names),
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            borderaxespad=0.1,
+            handlelength=1.3,
+            handletextpad=0.5,
+            columnspacing=1.1,
+        )
+
+
+def say_nothing_to_show(axes: Axes, reason: str) -> None:
+    """Write in an empty panel why it is empty."""
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=SOFT)
+    axes.set(xticks=[], yticks=[])
+
+
+def finish(axes: Axes, name: str = "", layers: Sequence[Layer] = ()) -> Panel:
+    """Turn a panel into SVG for the page.
+
+    Parameters
+    ----------
+    name
+        What a screen reader says; the panel's title and axes by default.
+    layers
+        Images that fill the axes, the last one above.
+    """
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    buffer = io.StringIO()
+    with matplotlib.rc_context(RENDERING):
+        figure.savefig(buffer, format="svg", transparent=True, dpi=150, metadata=NO_METADATA)
+    width, height = figure.get_size_inches() * POINTS_PER_INCH
+    box = axes.get_position()
+    place = (box.x0 * width, (1 - box.y1) * height, box.width * width, box.height * height)
+    title = next((text.get_text() for text in axes.texts if text.get_gid() == TITLE), "")
+    spoken = name or ", ".join(t for t in (title, axes.get_ylabel(), axes.get_xlabel()) if t)
+    images = "".join(_image(layer, place) for layer in layers)
+    markup = (
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{html.escape(spoken)}">'
+        f"{images}{_content(buffer.getvalue())}</svg>"
+    )
+    wanted = round(width * PIXELS_PER_INCH / POINTS_PER_INCH)
+    return Panel(Markup(markup), wanted, round(LEAST_SHARE * wanted))
+
+
+NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def _image(layer: Layer, place: tuple[float, float, float, float]) -> str:
+    x, y, width, height = place
+    sharp = ' class="sharp"' if layer.sharp else ""
+    return (
+        f'<image{sharp} x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}" '
+        f'preserveAspectRatio="none" href="{layer.uri}"/>'
+    )
+
+
+def _content(svg: str) -> str:
+    """What matplotlib drew, with no styles, names or colours that would reach beyond the figure."""
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
+                parent.remove(child)
+    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
+    own = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    for element in root.iter():
+        name = element.attrib.pop("id", None)
+        if name in used:
+            element.set("id", f"{own}-{name}")
+        link = element.attrib.pop(f"{{{LINK}}}href", None)
+        if link is not None:
+            element.set("href", f"#{own}-{link[1:]}" if link.startswith("#") else link)
+        clip = element.get("clip-path")
+        if clip is not None:
+            element.set("clip-path", clip.replace("url(#", f"url(#{own}-"))
+        style = element.get("style")
+        if style is not None:
+            element.set("style", _page_style(style))
+    inner = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
+    return re.sub(r' xmlns(:\w+)?="[^"]*"', "", inner).replace("svg:", "").replace("ns0:", "")
+
+
+def _page_style(style: str) -> str:
+    """The page's colour for ink, and its font for text in matplotlib's own."""
+    style = style.replace(INK, "currentColor")
+    return re.sub(r"font: ([\d.]+px) [^;]*sans-serif", r"font-size: \1", style)

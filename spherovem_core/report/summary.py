@@ -9,6 +9,7 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store.layout import table_path
 
 COUNTED = ("cells", "nuclei", "nanoparticles")
+WRITTEN = (*COUNTED, "slices")
 
 
 def summarise(inputs: ReportInputs) -> str:
@@ -47,7 +48,7 @@ def _counts(inputs: ReportInputs) -> str:
 def _links(inputs: ReportInputs) -> str:
     layout = inputs.layout
     lines = [_link("report", layout.report), _link("volume (OME-Zarr)", layout.volume)]
-    lines += [_link(f"table of {name}", layout.path(table_path(name))) for name in inputs.tables]
+    lines += [_link(f"table of {name}", layout.path(table_path(name))) for name in WRITTEN]
     return "\n".join(lines)
 
 

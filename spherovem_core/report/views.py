@@ -1,15 +1,21 @@
-"""Planes of a multiscale image, read at a resolution that fits a page."""
+"""Planes of a multiscale image, read at a resolution that fits a page; no read is larger than what is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import Layout, StoredArray, open_array
 
 AXES = "zyx"
+
+Extent = tuple[float, float, float, float]
+Bounds = Mapping[int, tuple[float, float]]
+"""Lowest and highest position in µm, by axis: 0 z, 1 y, 2 x."""
 
 
 @dataclass(frozen=True)
@@ -28,52 +34,116 @@ class View:
     """
 
     values: NDArray[Any]
-    extent_um: tuple[float, float, float, float]
+    extent_um: Extent
     plane: str
     position_um: float
 
+    @property
+    def title(self) -> str:
+        """Plane and place."""
+        third = next(axis for axis in AXES if axis not in self.plane)
+        return f"{self.plane} at {third} = {self.position_um:.2f} µm"
 
-def fitting_level(layout: Layout, group: str, longest_px: int) -> StoredArray:
-    """Open the finest level of a group whose longest side does not exceed `longest_px`, else the coarsest."""
+
+def fitting_level(layout: Layout, group: str, longest_px: int, across: int | None = None) -> StoredArray:
+    """Open the finest level of a group whose longest side does not exceed `longest_px`, else the coarsest.
+
+    `across` is an axis that does not count: that across which a plane is to be cut.
+    """
     stored = open_array(layout, group)
-    levels = len(stored.details["level_factors"])
-    for level in range(levels):
+    for level in range(len(stored.details["level_factors"])):
         stored = open_array(layout, group, level)
-        if max(stored.shape[-3:]) <= longest_px:
+        if max(n for axis, n in enumerate(stored.shape[-3:]) if axis != across) <= longest_px:
             break
     return stored
 
 
-def cut(stored: StoredArray, axis: int, position_um: float | None = None) -> View:
-    """Read the plane across `axis` (0 z, 1 y, 2 x) nearest to `position_um`, by default the middle one."""
-    spacing = np.array(stored.spacing_nm) / 1000
-    origin = np.array(stored.origin_nm) / 1000
-    extent = stored.shape[axis]
-    index = extent // 2
-    if position_um is not None:
-        index = int(np.clip(np.rint((position_um - origin[axis]) / spacing[axis]), 0, extent - 1))
-    region: list[Any] = [slice(None)] * 3
-    region[axis] = index
+def cut(
+    stored: StoredArray, axis: int, position_um: float | None = None, bounds_um: Bounds | None = None
+) -> View:
+    """Read the plane across `axis` (0 z, 1 y, 2 x) nearest to `position_um`, by default the middle one.
+
+    Parameters
+    ----------
+    bounds_um
+        Part of the plane that is read, by axis; all of it by default.
+    """
+    spacing, origin = _grid(stored)
+    index = nearest_index(stored, axis, position_um)
+    region: list[Any] = [_range(stored, a, (bounds_um or {}).get(a)) for a in range(3)]
     rows, columns = (a for a in range(3) if a != axis)
-    low = origin - spacing / 2
-    high = low + np.array(stored.shape) * spacing
+    ends = [
+        (origin[a] + (region[a].start - 0.5) * spacing[a], origin[a] + (region[a].stop - 0.5) * spacing[a])
+        for a in (columns, rows)
+    ]
+    region[axis] = index
     return View(
         stored[tuple(region)],
-        (low[columns], high[columns], high[rows], low[rows]),
+        (*ends[0], ends[1][1], ends[1][0]),
         AXES[columns] + AXES[rows],
         float(origin[axis] + index * spacing[axis]),
     )
 
 
-def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels whose label differs from the one to the right or below, and that touch a label."""
-    edge = np.zeros(labels.shape, dtype=bool)
-    edge[:-1] |= labels[:-1] != labels[1:]
-    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    return edge
+def cuts_along_z(stored: StoredArray, positions_um: Sequence[float]) -> Iterator[View]:
+    """Read planes across z, rising; those of one layer of chunks, which are decoded together, in one read."""
+    spacing, origin = _grid(stored)
+    left, top = origin[2] - spacing[2] / 2, origin[1] - spacing[1] / 2
+    extent = (
+        float(left),
+        float(left + stored.shape[2] * spacing[2]),
+        float(top + stored.shape[1] * spacing[1]),
+        float(top),
+    )
+    depth = stored.array.chunks[0]
+    indices = [nearest_index(stored, 0, position) for position in positions_um]
+    for _, group in groupby(indices, key=lambda index: index // depth):
+        members = list(group)
+        first, last = members[0], members[-1] + 1
+        planes = stored[first:last]
+        for index in members:
+            yield View(planes[index - first], extent, "xy", float(origin[0] + index * spacing[0]))
+
+
+def nearest_index(stored: StoredArray, axis: int, position_um: float | None = None) -> int:
+    """Index of the voxels nearest to a position, by default the middle one."""
+    extent = stored.shape[axis]
+    if position_um is None:
+        return extent // 2
+    spacing, origin = _grid(stored)
+    return int(np.clip(np.rint((position_um - origin[axis]) / spacing[axis]), 0, extent - 1))
+
+
+def window_around(
+    stored: StoredArray, centre_um: Mapping[int, float], side_px: int
+) -> dict[int, tuple[float, float]]:
+    """Bounds of a window of up to `side_px` voxels along each of the axes, moved to lie within the volume."""
+    spacing, origin = _grid(stored)
+    bounds = {}
+    for axis, centre in centre_um.items():
+        count = min(side_px, stored.shape[axis])
+        start = int(
+            np.clip(
+                np.rint((centre - origin[axis]) / spacing[axis] - count / 2), 0, stored.shape[axis] - count
+            )
+        )
+        low = origin[axis] + start * spacing[axis]
+        bounds[axis] = (float(low), float(low + (count - 1) * spacing[axis]))
+    return bounds
 
 
 def contrast_limits(values: Sequence[NDArray[Any]]) -> tuple[float, float]:
     """Intensities at the 0.5 and 99.8 percentile, for one grey scale over several pictures."""
     low, high = np.percentile(np.concatenate([v.ravel() for v in values]).astype(np.float32), (0.5, 99.8))
     return float(low), float(max(high, low + 1))
+
+
+def _grid(stored: StoredArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.array(stored.spacing_nm) / NM_PER_UM, np.array(stored.origin_nm) / NM_PER_UM
+
+
+def _range(stored: StoredArray, axis: int, bounds: tuple[float, float] | None) -> slice:
+    if bounds is None:
+        return slice(0, stored.shape[axis])
+    low, high = (nearest_index(stored, axis, position) for position in bounds)
+    return slice(low, high + 1)

@@ -53,7 +53,7 @@ def test_method_noise_and_residual_are_told(tmp_path: Path) -> None:
         "Voxels outside the 8-bit range": "0.2 %",
     }
     assert found.warnings == []
-    assert len(found.pictures) == 2
+    assert len(found.pictures) == 3
 
 
 @pytest.mark.parametrize("axis", ["y", "x"])

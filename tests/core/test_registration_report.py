@@ -43,4 +43,6 @@ def test_bad_bridged_and_doubtful_slices_are_named(tmp_path: Path) -> None:
     assert facts["Slices left out as bad"] == "3"
     assert facts["Slices held by longer links only"] == "6, 7"
     assert section.warnings == ["slices not aligned with confidence to the one before: 6, 7"]
-    assert all(picture.uri.startswith("data:image/") for picture in section.pictures)
+    planes = [panel for column in section.pictures[0].columns for panel in column]
+    assert len(planes) == 4
+    assert all('href="data:image/webp' in panel.markup for panel in planes)

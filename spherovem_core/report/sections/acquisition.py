@@ -1,70 +1,109 @@
 """Ingest: three orthogonal views, intensity over z, bad slices."""
 
-from spherovem_core.report.figures import lines_over_z, new_figure, picture, show_view
+from typing import Any
+
+import pandas as pd
+
+from spherovem_core.report.charts import WIDE, lines
+from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.report.page import Picture, Section
+from spherovem_core.report.page import Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.store import open_array
 from spherovem_core.store.layout import RAW
 
 FLAGS = ("missing", "blank", "truncated", "saturated", "outlier")
+FILLED = FLAGS[:4]
+MOST_ROWS = 200
+LONGEST_VALUE = 200
 
 
 def acquisition_section(inputs: ReportInputs) -> Section:
     """Show what was acquired and which slices are not to be trusted."""
     raw = open_array(inputs.layout, RAW)
     slices = inputs.tables["slices"]
-    flags = [flag for flag in FLAGS if flag in slices]
-    bad = slices[slices[flags].any(axis=1)]
+    bad = slices[_any(slices, FLAGS)]
     depth, height, width = raw.shape
+    size_um = [n * step / 1000 for n, step in zip(raw.shape, raw.spacing_nm, strict=True)]
     facts = [
         ("Slices", f"{depth} of {height} × {width} voxels, {raw.dtype}"),
         ("Voxel size (z, y, x)", " × ".join(f"{s:g}" for s in raw.spacing_nm) + " nm"),
+        ("Volume (z, y, x)", " × ".join(f"{s:.4g}" for s in size_um) + " µm"),
         ("Voxel size taken from", str(raw.details.get("spacing_origin", "unknown"))),
         ("Slices with a flag", f"{len(bad)} of {depth}"),
     ]
-    tables = [("Flagged slices", bad[["z", "file", *flags]].head(50))] if len(bad) else []
-    return Section(
-        "ingest",
-        "Acquisition",
-        facts,
-        [_views(inputs), _intensity(inputs)],
-        tables,
-        acquisition_warnings(inputs),
-    )
+    flags = [flag for flag in FLAGS if flag in slices]
+    columns = ["z", "file", *(name for name in ("intensity_mean", "intensity_std") if name in bad), *flags]
+    tables = [Table("Flagged slices", _said(bad[columns].head(MOST_ROWS), flags))] if len(bad) else []
+    tables += _metadata(raw.details.get("source", {}))
+    pictures = [_views(inputs), _intensity(slices, bad)]
+    return Section("ingest", "Acquisition", facts, pictures, tables, acquisition_warnings(inputs))
 
 
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:
     """Say how many slices are not what the microscope saw."""
     slices = inputs.tables["slices"]
-    filled = int(slices[[flag for flag in FLAGS if flag in slices and flag != "outlier"]].any(axis=1).sum())
-    if not filled:
-        return []
-    return [
-        f"{filled} of {len(slices)} slices were missing or unusable and were filled from their neighbours"
+    filled, outliers = int(_any(slices, FILLED).sum()), int(_any(slices, ("outlier",)).sum())
+    warnings = []
+    if filled:
+        warnings.append(
+            f"{filled} of {len(slices)} slices were missing or unusable and were filled from their neighbours"
+        )
+    if outliers > 0.05 * len(slices):
+        warnings.append(
+            f"the intensity of {outliers} of {len(slices)} slices is unlike that of their neighbours"
+        )
+    return warnings
+
+
+def _any(slices: pd.DataFrame, flags: tuple[str, ...]) -> "pd.Series[bool]":
+    found: pd.Series[bool] = slices[[flag for flag in flags if flag in slices]].any(axis=1)
+    return found
+
+
+def _said(frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:
+    return frame.assign(**{flag: frame[flag].map({True: "yes", False: ""}) for flag in flags})
+
+
+def _metadata(source: dict[str, Any]) -> list[Table]:
+    """What the source says of itself, as far as it is short."""
+    rows = [
+        (name.replace("_", " "), str(value))
+        for name, value in source.items()
+        if isinstance(value, (str, int, float)) and str(value) and len(str(value)) <= LONGEST_VALUE
     ]
+    return (
+        [Table("What the source says", pd.DataFrame(rows, columns=["entry", "value"]), folded=True)]
+        if rows
+        else []
+    )
 
 
 def _views(inputs: ReportInputs) -> Picture:
-    stored = fitting_level(inputs.layout, RAW, inputs.image_px)
-    views = [cut(stored, axis) for axis in (0, 1, 2)]
+    views = [cut(fitting_level(inputs.layout, RAW, inputs.image_px, axis), axis) for axis in (0, 1, 2)]
     limits = contrast_limits([view.values for view in views])
-    figure, axes = new_figure(1, 3, 10, 3.8)
-    for ax, view in zip(axes[0], views, strict=True):
-        show_view(ax, view, limits)
-        ax.set_title(f"{view.plane} at {view.position_um:.2f} µm", fontsize=9)
-    return picture(figure, "The acquisition as written by the microscope: middle planes across z, y and x.")
+    return Picture(
+        [plane(view, limits) for view in views],
+        "The acquisition as written by the microscope: middle planes across z, y and x.",
+    )
 
 
-def _intensity(inputs: ReportInputs) -> Picture:
-    slices = inputs.tables["slices"]
-    lines = {
-        "1 %": slices["intensity_p1"].to_numpy(),
-        "mean": slices["intensity_mean"].to_numpy(),
-        "99 %": slices["intensity_p99"].to_numpy(),
+def _intensity(slices: pd.DataFrame, bad: pd.DataFrame) -> Picture:
+    curves = {
+        "1 %": slices["intensity_p1"],
+        "mean": slices["intensity_mean"],
+        "99 %": slices["intensity_p99"],
     }
-    return lines_over_z(
-        [("intensity", lines)],
+    panel = lines(
         slices["z"].to_numpy(),
-        "Intensity of each acquired slice: jumps are contrast changes.",
+        curves,
+        "slice",
+        "intensity",
+        "Intensity over z",
+        bad["z"].tolist(),
+        "flagged",
+        WIDE,
+    )
+    return Picture(
+        [panel], "Intensity of each acquired slice, mean and percentiles: jumps are changes of contrast."
     )

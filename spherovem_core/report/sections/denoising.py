@@ -1,43 +1,56 @@
-"""Denoise: before, after and residual of one slice, the residual's distribution, the loss curve."""
+"""Denoise: before, after and residual of one window, the residual's distribution and correlation, the loss curve."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spherovem_core.report.figures import PALETTE, new_figure, picture, show_view
+from spherovem_core.denoising.quality import autocorrelation
+from spherovem_core.report.charts import HEIGHT, WIDTH, lines
+from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
+from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.report.page import Picture, Section
-from spherovem_core.report.views import View, contrast_limits, cut
+from spherovem_core.report.page import Panel, Picture, Section
+from spherovem_core.report.sections.acquisition import FILLED
+from spherovem_core.report.views import (
+    View,
+    contrast_limits,
+    cut,
+    fitting_level,
+    window_around,
+)
 from spherovem_core.store import open_array
 from spherovem_core.store.layout import DENOISED, RAW
 
 WINDOW_PX = 256
+LONGEST_LAG = 12
 
 # Noise that neighbouring pixels share reaches a pixel or two along a scan line; beyond, only the specimen is alike.
 STRUCTURE_LAG = 3
 MOST_STRUCTURE = 0.1
+MOST_CLIPPED = 0.01
 
 
 def denoising_section(inputs: ReportInputs) -> Section:
     """Show what denoising took away: a residual with structure means that signal was removed."""
-    denoised = open_array(inputs.layout, DENOISED)
-    found: dict[str, Any] = dict(denoised.details.get("denoising", {}))
+    found = _found(inputs)
     survey: dict[str, Any] = found.get("survey", {})
     facts = [("Method", _method(inputs, found)), *_noise(survey), *_autocorrelation(survey)]
     clipped = found.get("clipped_share")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
-    pictures = [_compare(inputs, survey), *_residuals(inputs), *_loss(found)]
+    pictures = [*_compare(inputs, survey), _over_all(inputs, found)]
     return Section("denoise", "Denoising", facts, pictures, (), denoising_warnings(inputs))
 
 
 def denoising_warnings(inputs: ReportInputs) -> list[str]:
     """Say where signal may have gone with the noise, or grey values were cut off."""
-    found = open_array(inputs.layout, DENOISED).details.get("denoising", {})
+    found = _found(inputs)
     survey: dict[str, Any] = found.get("survey", {})
     clipped = found.get("clipped_share")
     warnings = []
-    if clipped is not None and clipped > 0.01:
+    if clipped is not None and clipped > MOST_CLIPPED:
         warnings.append(
             f"{100 * clipped:.2g} % of the voxels lie outside the 8-bit range; widen range_percentiles"
         )
@@ -50,6 +63,10 @@ def denoising_warnings(inputs: ReportInputs) -> list[str]:
             "with the noise; look at the residual, train for more epochs or try another algorithm"
         )
     return warnings
+
+
+def _found(inputs: ReportInputs) -> dict[str, Any]:
+    return dict(open_array(inputs.layout, DENOISED).details.get("denoising", {}))
 
 
 def _method(inputs: ReportInputs, found: dict[str, Any]) -> str:
@@ -74,60 +91,101 @@ def _autocorrelation(survey: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _window(view: View) -> View:
-    rows, columns = (min(WINDOW_PX, n) for n in view.values.shape)
-    top, left = ((n - w) // 2 for n, w in zip(view.values.shape, (rows, columns), strict=True))
-    step = (view.extent_um[1] - view.extent_um[0]) / view.values.shape[1]
-    x0, y0 = view.extent_um[0] + left * step, view.extent_um[3] + top * step
-    values = view.values[top : top + rows, left : left + columns]
-    return View(values, (x0, x0 + columns * step, y0 + rows * step, y0), view.plane, view.position_um)
-
-
-def _compare(inputs: ReportInputs, survey: dict[str, Any]) -> Picture:
-    before = _window(cut(open_array(inputs.layout, RAW), 0))
-    after = _window(cut(open_array(inputs.layout, DENOISED), 0))
+def _compare(inputs: ReportInputs, survey: dict[str, Any]) -> list[Picture]:
+    """One window in full resolution, of a slice that was acquired, where the specimen has most contrast."""
+    raw, denoised = open_array(inputs.layout, RAW), open_array(inputs.layout, DENOISED)
+    z_um = _acquired_slice(inputs) * raw.spacing_nm[0] / 1000
+    window = window_around(raw, _richest_place(inputs, z_um, raw.spacing_nm[1]), WINDOW_PX)
+    before, after = (cut(stored, 0, z_um, window) for stored in (raw, denoised))
     # The 8-bit range is linear in the raw intensity.
     low, high = survey.get("low", 0.0), survey.get("high", 255.0)
     residual = before.values - (low + (high - low) / 255 * after.values)
-    figure, axes = new_figure(1, 4, 11, 3.1)
-    show_view(axes[0, 0], before, contrast_limits([before.values]))
-    show_view(axes[0, 1], after, contrast_limits([after.values]))
     spread = float(3 * residual.std()) or 1.0
-    show_view(
-        axes[0, 2], View(residual, before.extent_um, before.plane, before.position_um), (-spread, spread)
-    )
-    axes[0, 3].hist(residual.ravel(), bins=80, color=PALETTE[0])
-    for ax, title in zip(axes[0], ("before", "after", "residual", "residual's histogram"), strict=True):
-        ax.set_title(title, fontsize=9)
-    return picture(
-        figure,
-        "The middle of the middle slice before and after denoising, and their difference: it should look like noise.",
+    difference = View(residual, before.extent_um, before.plane, before.position_um)
+    images = [
+        plane(before, contrast_limits([before.values]), title="before"),
+        plane(after, contrast_limits([after.values]), title="after"),
+        plane(difference, (-spread, spread), title="residual: before less after"),
+    ]
+    side = " × ".join(str(n) for n in before.values.shape)
+    return [
+        Picture(
+            images,
+            f"A window of {side} pixels at z = {before.position_um:.2f} µm before and after denoising, and their "
+            "difference: it should look like noise, with no outlines of the specimen.",
+        ),
+        Picture(
+            [_distribution(residual), _correlation(residual)],
+            "The window's residual: its distribution, with the normal one of the same width, and its correlation with "
+            "itself moved along y and x. Noise of single pixels falls to zero at once; what falls slowly is specimen.",
+        ),
+    ]
+
+
+def _acquired_slice(inputs: ReportInputs) -> int:
+    """The slice nearest to the middle that was not filled from others."""
+    slices = inputs.tables["slices"]
+    filled = slices[[flag for flag in FILLED if flag in slices]].any(axis=1)
+    numbers = slices.loc[~filled, "z"].to_numpy() if not filled.all() else slices["z"].to_numpy()
+    return int(numbers[np.abs(numbers - len(slices) // 2).argmin()])
+
+
+def _richest_place(inputs: ReportInputs, z_um: float, pixel_nm: float) -> dict[int, float]:
+    """Centre (y, x) in µm of the window with the highest contrast, found at a coarse level."""
+    coarse = cut(fitting_level(inputs.layout, DENOISED, inputs.image_px, across=0), 0, z_um)
+    left, right, bottom, top = coarse.extent_um
+    rows, columns = coarse.values.shape
+    step = (right - left) / columns
+    side = max(1, round(WINDOW_PX * pixel_nm / 1000 / step))
+    best, place = -1.0, (rows / 2, columns / 2)
+    for y in _starts(rows, side):
+        for x in _starts(columns, side):
+            contrast = float(coarse.values[y : y + side, x : x + side].std())
+            if contrast > best:
+                best, place = contrast, (y + side / 2, x + side / 2)
+    return {1: top + place[0] * (bottom - top) / rows, 2: left + place[1] * step}
+
+
+def _starts(extent: int, side: int) -> list[int]:
+    last = max(0, extent - side)
+    return sorted({*range(0, last, max(1, side // 2)), last})
+
+
+def _distribution(residual: NDArray[Any]) -> Panel:
+    axes = new_panel(WIDTH, HEIGHT, "Residual's histogram", legend=True)
+    axes.set(xlabel="grey values", ylabel="density")
+    sd, mean = float(residual.std()) or 1.0, float(residual.mean())
+    edges = np.linspace(mean - 4 * sd, mean + 4 * sd, 61)
+    density = np.histogram(residual, edges, density=True)[0]
+    axes.stairs(density, edges, fill=True, color=PALETTE[0], alpha=0.6)
+    normal = np.exp(-(((edges - mean) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi))
+    axes.plot(edges, normal, color=PALETTE[1], linewidth=1.3, label=f"normal, sd {sd:.3g}")
+    add_legend(axes)
+    return finish(axes)
+
+
+def _correlation(residual: NDArray[Any]) -> Panel:
+    lags = [n for n in range(LONGEST_LAG + 1) if n < min(residual.shape)]
+    found: Mapping[str, list[float]] = autocorrelation(residual, lags[1:])
+    curves = {f"along {axis}": [1.0, *values] for axis, values in found.items()}
+    return lines(
+        np.array(lags), curves, "distance (pixels)", "correlation", "Residual's autocorrelation", level=0.0
     )
 
 
-def _residuals(inputs: ReportInputs) -> list[Picture]:
+def _over_all(inputs: ReportInputs, found: dict[str, Any]) -> Picture:
     table = inputs.tables["slices"]
-    if not {"residual_mean", "residual_std"} <= set(table.columns):
-        return []
-    figure, axes = new_figure(1, 1, 6, 2.6)
-    for (column, label), colour in zip(
-        (("residual_std", "standard deviation"), ("residual_mean", "mean")), PALETTE, strict=False
-    ):
-        axes[0, 0].plot(table["z"], table[column], label=label, color=colour)
-    axes[0, 0].set_xlabel("slice")
-    axes[0, 0].set_ylabel("grey values")
-    axes[0, 0].legend(fontsize=8)
-    return [picture(figure, "What was removed from each slice; its mean should stay at zero.")]
-
-
-def _loss(found: dict[str, Any]) -> list[Picture]:
+    panels = []
     curves = {name: values for name, values in found.get("loss", {}).items() if values}
-    if not curves:
-        return []
-    figure, axes = new_figure(1, 1, 6, 2.6)
-    for (name, values), colour in zip(curves.items(), PALETTE, strict=False):
-        axes[0, 0].plot(np.arange(1, len(values) + 1), values, label=name, color=colour)
-    axes[0, 0].set_xlabel("epoch")
-    axes[0, 0].set_ylabel("loss")
-    axes[0, 0].legend(fontsize=8)
-    return [picture(figure, "Training and validation loss of the Noise2Void network.")]
+    said = []
+    if curves:
+        epochs = np.arange(1, max(map(len, curves.values())) + 1)
+        panels.append(lines(epochs, curves, "epoch", "loss", "Training"))
+        said.append("Training and validation loss of the network: both should fall and level off.")
+    if {"residual_mean", "residual_std"} <= set(table.columns):
+        removed = {"standard deviation": table["residual_std"], "mean": table["residual_mean"]}
+        panels.append(
+            lines(table["z"].to_numpy(), removed, "slice", "grey values", "Removed from each slice")
+        )
+        said.append("What was removed from each slice; its mean should stay at zero.")
+    return Picture(panels, " ".join(said) or "The training of this model is not at hand.")

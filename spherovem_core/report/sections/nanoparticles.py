@@ -1,20 +1,27 @@
-"""Nanoparticles: posterior and outlines in a zoomed view, size distribution, fitted mixture."""
+"""Nanoparticles: fitted mixture over the histogram, posterior and outlines in a zoomed view, size distribution."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from spherovem_core.report.figures import PALETTE, draw_outlines, histograms, new_figure, picture, show_view
+from spherovem_core.report.charts import HEIGHT, WIDE, distribution
+from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel
+from spherovem_core.report.images import map_plane, plane
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.report.page import Picture, Section
-from spherovem_core.report.views import View, contrast_limits, cut
-from spherovem_core.store import open_array
+from spherovem_core.report.page import Panel, Picture, Section, Table
+from spherovem_core.report.scroller import COLOURS
+from spherovem_core.report.views import contrast_limits, cut, window_around
+from spherovem_core.store import StoredArray, open_array
 from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED
 
 WINDOW_PX = 192
+BAND_ROWS = 512
+MOST_PIXELS = 32_000_000
+HISTOGRAM_SLICES = 5
+LEAST_SHARE = 1e-9
 
 
 def nanoparticles_section(inputs: ReportInputs) -> Section:
@@ -27,48 +34,143 @@ def nanoparticles_section(inputs: ReportInputs) -> Section:
         ("Share of the volume", f"{100 * share:.3g} %"),
         ("In a cell", f"{int((particles['parent_cell'] > 0).sum())}"),
         ("In a nucleus", f"{int(particles['in_nucleus'].sum())}"),
+        ("Second population of intensities", "found" if _detected(inputs) else "not found"),
     ]
-    if inputs.mixture.get("detected", True):
+    if inputs.mixture.get("reason"):
+        facts.append(("Why", str(inputs.mixture["reason"])))
+    if _detected(inputs):
         facts.append(("Overlap with the background", f"{inputs.mixture['overlap']:.2g}"))
     pictures = [_mixture(inputs), _zoom(inputs)]
+    tables = []
     if len(particles):
-        sizes = {"equivalent diameter (µm)": particles["equivalent_diameter_um"].to_numpy()}
-        pictures.append(histograms(sizes, "Size distribution of the particles (touching ones count as one)."))
-    return Section("nanoparticles", "Nanoparticles", facts, pictures, (), nanoparticles_warnings(inputs))
+        sizes = distribution(
+            {"particles": 1000 * particles["equivalent_diameter_um"]},
+            "equivalent diameter (nm)",
+            "Sizes",
+            "particles",
+        )
+        pictures.append(Picture([sizes], "Size distribution of the particles; touching ones count as one."))
+        tables.append(Table("Particles: median and quartiles", _quartiles(particles)))
+    return Section("nanoparticles", "Nanoparticles", facts, pictures, tables, nanoparticles_warnings(inputs))
 
 
 def nanoparticles_warnings(inputs: ReportInputs) -> list[str]:
     """Say why there are none, or why their outlines are uncertain."""
-    warnings = []
-    if not inputs.mixture.get("detected", True):
+    if not _detected(inputs):
         reason = inputs.mixture.get("reason", "")
-        warnings.append(
-            f"the intensities show no second population ({reason}): no nanoparticles were labelled"
-        )
-    elif not inputs.mixture.get("converged", True):
-        warnings.append("the intensity mixture had not converged: raise max_iterations of the nanoparticles")
-    return warnings
+        return [f"the intensities show no second population ({reason}): no nanoparticles were labelled"]
+    if not inputs.mixture.get("converged", True):
+        return ["the intensity mixture had not converged: raise max_iterations of the nanoparticles"]
+    return []
+
+
+def _detected(inputs: ReportInputs) -> bool:
+    return bool(inputs.mixture.get("detected", True))
+
+
+def _quartiles(particles: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "equivalent_diameter_um": "equivalent diameter (µm)",
+        "volume_um3": "volume (µm³)",
+        "nearest_neighbour_um": "distance to the nearest other particle (µm)",
+        "distance_to_nucleus_um": "distance to the nucleus (µm)",
+    }
+    rows = [
+        {
+            "measure": title,
+            "count": int(particles[name].notna().sum()),
+            **{
+                label: float(particles[name].quantile(q))
+                for label, q in (("25 %", 0.25), ("median", 0.5), ("75 %", 0.75))
+            },
+        }
+        for name, title in columns.items()
+        if name in particles
+    ]
+    return pd.DataFrame(rows)
 
 
 def _mixture(inputs: ReportInputs) -> Picture:
-    registered = open_array(inputs.layout, REGISTERED)
-    middle = registered[registered.shape[0] // 2]
-    figure, axes = new_figure(1, 1, 8, 3)
-    ax = axes[0, 0]
-    levels = np.asarray(inputs.mixture["levels"])
-    shown = histogram_in_stack_scale(middle, inputs.mixture, registered.shape[0] // 2)
-    ax.semilogy(levels, np.maximum(shown, 1e-12), color="0.5", label="middle slice")
-    weight = float(inputs.mixture["weight"])
-    for name, share, colour in (("background", 1 - weight, PALETTE[0]), ("particles", weight, PALETTE[1])):
-        density = share * np.asarray(inputs.mixture[name], dtype=float)
-        ax.semilogy(levels, np.maximum(density, 1e-12), color=colour, label=name)
-    ax.set_ylim(bottom=1e-8)
-    ax.set_xlabel("intensity in the stack's scale")
-    ax.set_ylabel("share of voxels")
-    ax.legend(fontsize=8)
-    return picture(
-        figure, "The fitted mixture of background and nanoparticles over the intensities of the middle slice."
+    mixture = inputs.mixture
+    axes = new_panel(WIDE, HEIGHT + 0.4, "Intensities and the fitted mixture", legend=True)
+    axes.set(xlabel="intensity in the stack's scale", ylabel="share of voxels", yscale="log")
+    levels = np.asarray(mixture["levels"], float)
+    found, numbers = _measured_histogram(inputs)
+    axes.fill_between(
+        levels,
+        LEAST_SHARE,
+        np.maximum(found, LEAST_SHARE),
+        color=SOFT,
+        alpha=0.45,
+        step="mid",
+        linewidth=0,
+        label=f"{numbers} slices",
     )
+    parts = _parts(mixture)
+    for (name, density), colour in zip(parts.items(), PALETTE, strict=False):
+        axes.plot(
+            levels, np.where(density > LEAST_SHARE, density, np.nan), color=colour, label=name, linewidth=1.3
+        )
+    total = sum(parts.values())
+    axes.plot(
+        levels,
+        np.where(total > LEAST_SHARE, total, np.nan),
+        color=PALETTE[4],
+        label="together",
+        linewidth=1,
+        linestyle="--",
+    )
+    least = found[found > 0].min(initial=1e-4)
+    axes.set_ylim(bottom=max(LEAST_SHARE, least / 3))
+    shown = levels[(found > 0) | (total > least)]
+    axes.set_xlim(shown.min(), shown.max())
+    add_legend(axes)
+    return Picture(
+        [finish(axes)],
+        "The fitted mixture of background, particles and their blurred edges over the intensities that were found: "
+        "together they should follow the grey histogram.",
+    )
+
+
+def _parts(mixture: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Each component as a share of all voxels."""
+    weight = float(mixture["weight"])
+    edges = weight * float(mixture.get("edge_ratio", 0.0))
+    shares = {"background": 1 - weight - edges, "particles": weight, "edge": edges}
+    return {
+        {"edge": "edges of particles"}.get(name, name): share * np.asarray(mixture[name], float)
+        for name, share in shares.items()
+        if share > 0 and name in mixture
+    }
+
+
+def _measured_histogram(inputs: ReportInputs) -> tuple[NDArray[np.float64], int]:
+    """Share of voxels in each bin of the mixture, over slices spread over the stack, and how many slices.
+
+    Of large slices bands of rows are read, as many as stay within `MOST_PIXELS` in all.
+    """
+    registered = open_array(inputs.layout, REGISTERED)
+    depth, height, width = registered.shape
+    slices = inputs.tables["slices"]
+    good = (
+        slices.loc[slices["used"].fillna(True).astype(bool), "z"].to_numpy()
+        if "used" in slices
+        else np.arange(depth)
+    )
+    good = good if len(good) else np.arange(depth)
+    numbers = np.unique(good[np.linspace(0, len(good) - 1, HISTOGRAM_SLICES).round().astype(int)])
+    bands = range(0, height, BAND_ROWS)
+    wanted = max(1, MOST_PIXELS // (len(numbers) * BAND_ROWS * width))
+    chosen = [
+        bands[i]
+        for i in np.unique(np.linspace(0, len(bands) - 1, min(wanted, len(bands))).round().astype(int))
+    ]
+    shares = [
+        histogram_in_stack_scale(registered[z, row : row + BAND_ROWS], inputs.mixture, z)
+        for z in numbers.tolist()
+        for row in chosen
+    ]
+    return np.mean(shares, axis=0), len(numbers)
 
 
 def histogram_in_stack_scale(
@@ -79,7 +181,7 @@ def histogram_in_stack_scale(
     Parameters
     ----------
     image : (Y, X) ndarray of uint8 or uint16
-        Slice z, with nanoparticles as bright or as dark as they are.
+        Slice z or a part of it, with nanoparticles as bright or as dark as they are.
     mixture
         As stored; its map of the slice is applied, and intensities beyond the bins count in the first or the last.
     """
@@ -94,47 +196,33 @@ def histogram_in_stack_scale(
 
 
 def _zoom(inputs: ReportInputs) -> Picture:
-    labels, image = open_array(inputs.layout, NANOPARTICLES), open_array(inputs.layout, REGISTERED)
-    particles = inputs.tables["nanoparticles"]
-    z_um = float(particles["centroid_z_um"].median()) if len(particles) else None
-    label_view = cut(labels, 0, z_um)
-    region = _busiest(label_view.values > 0)
-    views = [
-        _crop(view, region)
-        for view in (cut(image, 0, z_um), cut(open_array(inputs.layout, POSTERIOR), 0, z_um), label_view)
+    image, labels, posterior = (
+        open_array(inputs.layout, group) for group in (REGISTERED, NANOPARTICLES, POSTERIOR)
+    )
+    centre = _densest_place(inputs.tables["nanoparticles"], image)
+    window = window_around(image, {1: centre[1], 2: centre[2]}, WINDOW_PX)
+    view, found, chance = (cut(stored, 0, centre[0], window) for stored in (image, labels, posterior))
+    limits = contrast_limits([view.values])
+    panels: list[Panel] = [
+        plane(view, limits, title="image", sharp=True),
+        plane(view, limits, [(found, COLOURS["nanoparticles"])], title="outlines", sharp=True),
+        map_plane(chance, (0.0, 1.0), "magma", "posterior", title="posterior"),
     ]
-    figure, axes = new_figure(1, 2, 9, 4.4)
-    show_view(axes[0, 0], views[0], contrast_limits([views[0].values]))
-    draw_outlines(axes[0, 0], views[2], "#ff4d6d")
-    show_view(axes[0, 1], View(views[1].values.astype(np.float32), *_place(views[1])), (0, 1), cmap="magma")
-    return picture(
-        figure,
-        "Outlines of the particles over the registered image, and the posterior, where particles are densest.",
+    where = "where particles are densest" if len(inputs.tables["nanoparticles"]) else "in the middle"
+    return Picture(
+        panels,
+        f"The registered image, outlines of the labelled particles and the posterior of each voxel, {where}, "
+        f"at z = {view.position_um:.2f} µm.",
     )
 
 
-def _place(view: View) -> tuple[tuple[float, float, float, float], str, float]:
-    return view.extent_um, view.plane, view.position_um
-
-
-def _busiest(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> tuple[slice, slice]:
-    """Window with the most particle pixels, by a box filter."""
-    size = tuple(min(WINDOW_PX, n) for n in mask.shape)
-    density = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
-    centre = np.unravel_index(int(density.argmax()), mask.shape)
-    starts = [int(np.clip(c - s // 2, 0, n - s)) for c, s, n in zip(centre, size, mask.shape, strict=True)]
-    return slice(starts[0], starts[0] + size[0]), slice(starts[1], starts[1] + size[1])
-
-
-def _crop(view: View, region: tuple[slice, slice]) -> View:
-    rows, columns = region
-    left, right, bottom, top = view.extent_um
-    width = (right - left) / view.values.shape[1]
-    height = (bottom - top) / view.values.shape[0]
-    extent = (
-        left + columns.start * width,
-        left + columns.stop * width,
-        top + rows.stop * height,
-        top + rows.start * height,
-    )
-    return View(view.values[region], extent, view.plane, view.position_um)
+def _densest_place(particles: pd.DataFrame, image: StoredArray) -> NDArray[np.float64]:
+    """Position (z, y, x) in µm of the fullest of boxes as wide as the window and a few slices deep; else the middle."""
+    spacing, shape = np.array(image.spacing_nm) / 1000, np.array(image.shape)
+    if particles.empty:
+        return np.asarray(shape // 2 * spacing)
+    centres = particles[["centroid_z_um", "centroid_y_um", "centroid_x_um"]].to_numpy(float)
+    deep = max(float(particles["equivalent_diameter_um"].median()), spacing[0])
+    boxes = np.floor(centres / np.array([deep, *(WINDOW_PX * spacing[1:])])).astype(int)
+    _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(np.median(centres[box.ravel() == counts.argmax()], axis=0))

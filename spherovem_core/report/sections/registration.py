@@ -2,15 +2,19 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from spherovem_core.report.figures import lines_over_z, new_figure, picture, show_view
+from spherovem_core.report.charts import lines
+from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.report.page import Picture, Section
-from spherovem_core.report.views import contrast_limits, cut, fitting_level
-from spherovem_core.store import open_array
+from spherovem_core.report.page import Panel, Picture, Section
+from spherovem_core.report.views import View, contrast_limits, cut, fitting_level, window_around
+from spherovem_core.store import StoredArray, open_array
 from spherovem_core.store.layout import DENOISED, REGISTERED
 
 MOST_NUMBERS = 12
+DETAIL_PX = 240
+VIEW_WIDTH = 5.3
 
 
 def registration_section(inputs: ReportInputs) -> Section:
@@ -18,20 +22,17 @@ def registration_section(inputs: ReportInputs) -> Section:
     registered = open_array(inputs.layout, REGISTERED)
     slices = inputs.tables["slices"]
     top, left, bottom, right = registered.details["crop"]
-    before, after = (slices[f"similarity_{when}"].to_numpy(dtype=float) for when in ("before", "after"))
+    _, height, width = open_array(inputs.layout, DENOISED).shape
+    kept = (bottom - top) * (right - left) / (height * width)
     facts = [
         ("Motion model", inputs.parameters.registration.model),
         ("Common field of view", f"rows {top} to {bottom}, columns {left} to {right}"),
-        (
-            "Similarity of neighbours",
-            f"{np.nanmedian(before):.3f} before, {np.nanmedian(after):.3f} after (median)",
-        ),
-    ]
-    facts += [
+        ("Share of the field of view kept", f"{100 * kept:.1f} %"),
+        ("Similarity of neighbours", _similarity(slices)),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held by longer links only", _numbers(slices, _flags(slices, "bridged"))),
     ]
-    pictures = [_views(inputs), _motion(inputs)]
+    pictures = [_views(inputs), *_details(inputs), _motion(slices)]
     return Section("register", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
@@ -43,12 +44,18 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     return [found] if doubtful.any() else []
 
 
-def _flags(slices: pd.DataFrame, name: str) -> pd.Series:
+def _similarity(slices: pd.DataFrame) -> str:
+    before, after = (slices[f"similarity_{when}"].median() for when in ("before", "after"))
+    return "not known" if pd.isna(after) else f"{before:.3f} before, {after:.3f} after (median)"
+
+
+def _flags(slices: pd.DataFrame, name: str) -> "pd.Series[bool]":
     """A column of verdicts; slices that the registration did not see count as sound."""
-    return slices[name].fillna(name != "bridged").astype(bool)
+    found: pd.Series[bool] = slices[name].fillna(name != "bridged").astype(bool)
+    return found
 
 
-def _numbers(slices: pd.DataFrame, chosen: pd.Series) -> str:
+def _numbers(slices: pd.DataFrame, chosen: "pd.Series[bool]") -> str:
     """Numbers of the chosen slices, the first dozen of them."""
     numbers = slices.loc[chosen, "z"].astype(str).tolist()
     more = f" and {len(numbers) - MOST_NUMBERS} more" if len(numbers) > MOST_NUMBERS else ""
@@ -56,35 +63,95 @@ def _numbers(slices: pd.DataFrame, chosen: pd.Series) -> str:
 
 
 def _views(inputs: ReportInputs) -> Picture:
-    figure, axes = new_figure(2, 2, 10, 6)
-    for row, group in enumerate((DENOISED, REGISTERED)):
-        stored = fitting_level(inputs.layout, group, inputs.image_px)
-        views = [cut(stored, axis) for axis in (1, 2)]
-        limits = contrast_limits([view.values for view in views])
-        for ax, view in zip(axes[row], views, strict=True):
-            show_view(ax, view, limits)
-            ax.set_title(("before, " if row == 0 else "after, ") + view.plane, fontsize=9)
-    return picture(
-        figure, "Planes along z before and after registration: edges should run smoothly across slices."
+    """Planes through one place of the specimen, before and after; before, the same field of view is shown."""
+    panels = []
+    for axis in (1, 2):
+        before, after = (
+            fitting_level(inputs.layout, group, inputs.image_px, axis) for group in (DENOISED, REGISTERED)
+        )
+        panels += _pair(before, after, axis, _crop_origin(inputs), {})
+    return Picture(
+        panels, "Planes along z before and after registration: edges should run smoothly across slices."
     )
 
 
-def _motion(inputs: ReportInputs) -> Picture:
-    slices = inputs.tables["slices"]
+def _details(inputs: ReportInputs) -> list[Picture]:
+    """A window in full resolution, where the planes above are coarser than that."""
+    before, after = (open_array(inputs.layout, group) for group in (DENOISED, REGISTERED))
+    if max(after.shape) <= inputs.image_px:
+        return []
+    window = window_around(after, {0: _middle(after, 0), 2: _middle(after, 2)}, DETAIL_PX)
+    panels = _pair(before, after, 1, _crop_origin(inputs), window)
+    return [Picture(panels, "The middle in full resolution, where every slice is a row.")]
 
-    def column(name: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+
+def _pair(
+    before: StoredArray,
+    after: StoredArray,
+    axis: int,
+    crop_um: tuple[float, float, float],
+    window: dict[int, tuple[float, float]],
+) -> list[Panel]:
+    position = _middle(after, axis)
+    extent = [n * step / 1000 for n, step in zip(after.shape, after.spacing_nm, strict=True)]
+    bounds = {a: window.get(a, (0.0, extent[a])) for a in range(3) if a != axis}
+    moved = {a: (low + crop_um[a], high + crop_um[a]) for a, (low, high) in bounds.items()}
+    views = [cut(before, axis, position + crop_um[axis], moved), cut(after, axis, position, bounds)]
+    limits = contrast_limits([view.values for view in views])
+    return [
+        plane(_at(view, shift), limits, title=f"{view.plane}, {when}", width=VIEW_WIDTH, sharp=True)
+        for view, when, shift in zip(
+            views, ("before", "after"), (_in_plane(crop_um, axis), (0.0, 0.0)), strict=True
+        )
+    ]
+
+
+def _middle(stored: StoredArray, axis: int) -> float:
+    return (stored.origin_nm[axis] + stored.shape[axis] // 2 * stored.spacing_nm[axis]) / 1000
+
+
+def _crop_origin(inputs: ReportInputs) -> tuple[float, float, float]:
+    """Where the registered image begins in the frame of the acquisition, in µm."""
+    registered = open_array(inputs.layout, REGISTERED)
+    top, left, _, _ = registered.details["crop"]
+    return 0.0, top * registered.spacing_nm[1] / 1000, left * registered.spacing_nm[2] / 1000
+
+
+def _in_plane(origin: tuple[float, float, float], axis: int) -> tuple[float, float]:
+    rows, columns = (a for a in range(3) if a != axis)
+    return origin[rows], origin[columns]
+
+
+def _at(view: View, shift: tuple[float, float]) -> View:
+    """The view in the registered frame."""
+    left, right, bottom, top = view.extent_um
+    extent = (left - shift[1], right - shift[1], bottom - shift[0], top - shift[0])
+    return View(view.values, extent, view.plane, view.position_um)
+
+
+def _motion(slices: pd.DataFrame) -> Picture:
+    z = slices["z"].to_numpy()
+    doubtful = slices.loc[_flags(slices, "used") & ~_flags(slices, "trusted"), "z"].tolist()
+
+    def column(name: str) -> NDArray[np.float64]:
         return slices[name].to_numpy(dtype=float)
 
+    curves = {
+        ("Shift", "pixels"): {"y": column("shift_y_px"), "x": column("shift_x_px")},
+        ("Slow drift", "pixels"): {"y": column("drift_y_px"), "x": column("drift_x_px")},
+        ("Rotation", "degrees"): {"rotation": column("rotation_deg")},
+        ("Similarity to the slice before", "correlation"): {
+            "before": column("similarity_before"),
+            "after": column("similarity_after"),
+        },
+        ("Uncertainty of that pair", "pixels"): {"uncertainty": column("uncertainty_px")},
+    }
     panels = [
-        ("shift (px)", {"y": column("shift_y_px"), "x": column("shift_x_px")}),
-        ("slow drift (px)", {"y": column("drift_y_px"), "x": column("drift_x_px")}),
-        ("rotation (°)", {"rotation": column("rotation_deg")}),
-        ("similarity", {"before": column("similarity_before"), "after": column("similarity_after")}),
-        ("uncertainty (px)", {"uncertainty": column("uncertainty_px")}),
+        lines(z, found, "slice", unit, title, doubtful, "not trusted")
+        for (title, unit), found in curves.items()
     ]
-    return lines_over_z(
+    return Picture(
         panels,
-        slices["z"].to_numpy(),
-        "How far each slice was moved and turned, the slow drift that its neighbours say it has, and its "
-        "similarity to the slice before with the uncertainty of that pair.",
+        "How far each slice was moved and turned, the slow drift that its neighbours say it has, and its similarity to "
+        "the slice before with the uncertainty of that pair.",
     )

@@ -1,0 +1,118 @@
+"""Charts of measured values: distributions, lines over the slices, scatter, bars."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel, say_nothing_to_show
+from spherovem_core.report.page import Panel
+
+WIDTH, HEIGHT = 3.5, 2.5
+WIDE = 7.2
+BINS = 30
+MOST_MARKERS = 3000
+"""More points are drawn as pixels."""
+
+
+def distribution(
+    groups: Mapping[Any, Any], label: str, title: str = "", count_label: str = "count", log_x: bool = False
+) -> Panel:
+    """Draw a histogram, the groups upon each other; what is not finite is left out."""
+    axes = new_panel(WIDTH, HEIGHT, title, legend=len(groups) > 1)
+    axes.set(xlabel=label, ylabel=count_label)
+    finite = {name: _finite(values) for name, values in groups.items()}
+    everything = np.concatenate(list(finite.values())) if finite else np.empty(0)
+    if not everything.size:
+        say_nothing_to_show(axes, "nothing to show")
+        return finish(axes)
+    log_x = log_x and everything.min() > 0
+    edges = np.exp(bin_edges(np.log(everything))) if log_x else bin_edges(everything)
+    below = np.zeros(len(edges) - 1)
+    for (name, values), colour in zip(finite.items(), PALETTE, strict=False):
+        counts = below + np.histogram(values, edges)[0]
+        axes.stairs(
+            counts, edges, baseline=below, fill=True, color=colour, alpha=0.85, label=name, linewidth=0
+        )
+        below = counts
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if log_x:
+        axes.set_xscale("log")
+    if len(finite) > 1:
+        add_legend(axes)
+    return finish(axes)
+
+
+def bin_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float64]:
+    """Edges between the extremes, fewer where there are few values; whole numbers stand in the middle of a bin."""
+    low, high = float(values.min()), float(values.max())
+    if (values == np.rint(values)).all():
+        step = max(1, -(-int(high - low + 1) // bins))
+        return np.arange(low - 0.5, high + step + 0.5, step)
+    if high - low < 1e-9 * max(abs(low), abs(high)):
+        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    return np.linspace(low, high, int(np.clip(values.size, 5, bins)) + 1)
+
+
+def lines(
+    x: NDArray[Any],
+    curves: Mapping[str, Any],
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    marked: Sequence[float] = (),
+    marked_label: str = "",
+    width: float = WIDTH,
+    level: float | None = None,
+) -> Panel:
+    """Draw curves over `x`; `marked` positions get a thin upright line each, `level` a level one to compare with."""
+    legend = len(curves) > 1 or len(marked) > 0
+    axes = new_panel(width, HEIGHT if width == WIDTH else 2.2, title, legend=legend)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    for number, position in enumerate(marked):
+        axes.axvline(
+            position, color=SOFT, linewidth=0.8, linestyle=":", label=marked_label if number == 0 else None
+        )
+    if level is not None:
+        axes.axhline(level, color=SOFT, linewidth=1, linestyle="--")
+    for (name, values), colour in zip(curves.items(), PALETTE, strict=False):
+        known = np.asarray(values, dtype=float)
+        # A value between two unknown ones makes no line.
+        mark = "o" if np.isfinite(known).sum() == 1 else ""
+        axes.plot(x, known, color=colour, label=name, linewidth=1.3, marker=mark, markersize=3)
+    if legend:
+        add_legend(axes)
+    if not any(np.isfinite(np.asarray(values, dtype=float)).any() for values in curves.values()):
+        say_nothing_to_show(axes, "not known")
+    return finish(axes)
+
+
+def scatter(
+    groups: Mapping[str, tuple[Any, Any]], x_label: str, y_label: str, title: str = "", log_x: bool = False
+) -> Panel:
+    """Draw points, one colour a group."""
+    axes = new_panel(WIDTH, 2.9, title, legend=len(groups) > 1)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    drawn = 0
+    for (name, (x, y)), colour in zip(groups.items(), PALETTE, strict=False):
+        drawn += len(x)
+        if len(x):
+            many = len(x) > MOST_MARKERS
+            axes.scatter(
+                x, y, s=3 if many else 12, color=colour, label=name, linewidths=0, alpha=0.75, rasterized=many
+            )
+    if not drawn:
+        say_nothing_to_show(axes, "nothing to show")
+    elif log_x:
+        axes.set_xscale("log")
+    if len(groups) > 1:
+        add_legend(axes)
+    return finish(axes)
+
+
+def _finite(values: Any) -> NDArray[np.float64]:
+    found = np.asarray(values, dtype=np.float64).ravel()
+    return found[np.isfinite(found)]

@@ -1,0 +1,98 @@
+"""Planes of the volume to scale, with what is drawn over them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins, finish, new_panel
+from spherovem_core.report.page import Panel
+from spherovem_core.report.pixels import coloured, grey, outlined
+from spherovem_core.report.views import View
+
+WIDTH = 3.4
+LARGE = 5.35
+LABEL_PIXELS = 1.5
+"""Pixels of an outline's grid for each pixel of the page."""
+MARGINS = Margins(left=0.56, right=0.1, top=0.28, bottom=0.42)
+FLATTEST, TALLEST = 0.22, 1.6
+"""Bounds of height over width: a thinner or taller plane is stretched."""
+
+
+def plane(
+    view: View,
+    limits: tuple[float, float],
+    labels: Sequence[tuple[View, str]] = (),
+    title: str = "",
+    width: float = WIDTH,
+    sharp: bool = False,
+) -> Panel:
+    """Show a plane in grey.
+
+    Parameters
+    ----------
+    labels
+        Label planes of the same place, and the colour of their outlines.
+    sharp
+        Whether voxels are shown as squares.
+    """
+    layers = [Layer(grey(view.values, limits), sharp)]
+    if labels:
+        across = (width - MARGINS.left - MARGINS.right) * PIXELS_PER_INCH
+        fine = (round(LABEL_PIXELS * across * _shown(view)), round(LABEL_PIXELS * across))
+        layers.append(Layer(outlined([(sample_labels(own, view, fine), colour) for own, colour in labels])))
+    return _framed(view, layers, title or view.title, width)
+
+
+def map_plane(
+    view: View, limits: tuple[float, float], colours: str, label: str, title: str = "", width: float = WIDTH
+) -> Panel:
+    """Show a plane of a quantity in colours, with their scale; NaN is left open."""
+    layers = [Layer(coloured(view.values, limits, colours), sharp=True)]
+    return _framed(
+        view, layers, title or view.title, width, f"{label}: {limits[0]:.3g} (dark) to {limits[1]:.3g}"
+    )
+
+
+def _framed(view: View, layers: Sequence[Layer], title: str, width: float, below: str = "") -> Panel:
+    left, right, bottom, top = view.extent_um
+    across = width - MARGINS.left - MARGINS.right
+    shape = (bottom - top) / (right - left)
+    shown = _shown(view)
+    margins = Margins(MARGINS.left, MARGINS.right, MARGINS.top, MARGINS.bottom + (0.2 if below else 0))
+    axes = new_panel(width, across * shown + margins.top + margins.bottom, title, margins)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.spines[["top", "right"]].set_visible(True)
+    stretched = (
+        ""
+        if shown == shape
+        else f", {'stretched' if shown > shape else 'pressed'} {max(shown / shape, shape / shown):.1f}×"
+    )
+    axes.set(
+        xlabel=f"{view.plane[0]} (µm)" + (f"\n{below}" if below else ""),
+        ylabel=f"{view.plane[1]} (µm){stretched}",
+    )
+    axes.locator_params(nbins=5)
+    return finish(axes, layers=layers)
+
+
+def _shown(view: View) -> float:
+    """Height over width of a plane as it is shown."""
+    left, right, bottom, top = view.extent_um
+    return float(np.clip((bottom - top) / (right - left), FLATTEST, TALLEST))
+
+
+def sample_labels(labels: View, image: View, shape: tuple[int, int]) -> NDArray[Any]:
+    """Take the label at the centre of each pixel of a grid of that shape laid over the image.
+
+    Outlines drawn on it have one width everywhere, whatever the voxels of the labels and of the image.
+    """
+    left, right, bottom, top = image.extent_um
+    own_left, own_right, own_bottom, own_top = labels.extent_um
+    rows, columns = labels.values.shape
+    y = top + (np.arange(shape[0]) + 0.5) / shape[0] * (bottom - top)
+    x = left + (np.arange(shape[1]) + 0.5) / shape[1] * (right - left)
+    row = np.clip(((y - own_top) / (own_bottom - own_top) * rows).astype(int), 0, rows - 1)
+    column = np.clip(((x - own_left) / (own_right - own_left) * columns).astype(int), 0, columns - 1)
+    return np.asarray(labels.values[np.ix_(row, column)])

@@ -1,0 +1,60 @@
+"""Which objects are unlike the others."""
+
+import numpy as np
+import pandas as pd
+
+DESCRIPTORS = {
+    "volume_um3": "volume",
+    "sphericity": "sphericity",
+    "mean_curvature_mean_per_um": "mean curvature",
+    "shape_index_mean": "shape index",
+    "curvedness_mean_per_um": "curvedness",
+    "fractal_dimension": "fractal dimension",
+}
+AS_LOGARITHM = {"volume_um3"}
+FEWEST = 4
+"""With fewer objects none can be told from the others."""
+
+
+def rank_unusual(table: pd.DataFrame) -> pd.DataFrame:
+    """Rank objects by how far their most unusual descriptor lies from the median.
+
+    Distances are in median absolute deviations times 1.4826, which is the standard deviation of normal values [1]_.
+
+    Parameters
+    ----------
+    table
+        Of cells or nuclei; best of whole ones, for the shape of those that the volume's border cuts is that of the cut.
+
+    Returns
+    -------
+    DataFrame
+        ``label``; ``distance``, the largest over the descriptors; ``descriptor``, the one it is of; ``above``, whether it is
+        larger than the median. The most unusual first; empty with fewer than four objects.
+
+    References
+    ----------
+    .. [1] P. J. Rousseeuw, C. Croux, "Alternatives to the median absolute deviation", Journal of the American Statistical
+       Association 88, 1273-1283 (1993).
+    """
+    values = pd.DataFrame(
+        {name: np.log(table[name]) if name in AS_LOGARITHM else table[name] for name in DESCRIPTORS}
+    ).astype(float)
+    deviation = values - values.median()
+    spread = 1.4826 * deviation.abs().median()
+    distances = deviation / spread.where(spread > 0)
+    known = distances.notna().any(axis=1)
+    if known.sum() < FEWEST:
+        return pd.DataFrame({"label": [], "distance": [], "descriptor": [], "above": []})
+    distances = distances[known]
+    most = distances.abs().fillna(0.0).to_numpy().argmax(axis=1)
+    signed = distances.to_numpy()[np.arange(len(most)), most]
+    ranked = pd.DataFrame(
+        {
+            "label": table["label"][known].to_numpy(),
+            "distance": np.abs(signed),
+            "descriptor": np.array(list(DESCRIPTORS))[most],
+            "above": signed > 0,
+        }
+    )
+    return ranked.sort_values("distance", ascending=False, kind="stable", ignore_index=True)

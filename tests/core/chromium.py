@@ -1,0 +1,183 @@
+"""A headless Chromium, driven through the DevTools protocol; for tests of what a user sees in a browser."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The sandbox needs rights that a container's root has not; without a GPU nothing waits for one.
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+)
+START_S = 60.0
+ANSWER_S = 60.0
+
+
+class PageError(AssertionError):
+    """A command was refused, or a script on the page failed."""
+
+
+class Page:
+    """One tab.
+
+    Attributes
+    ----------
+    errors
+        Uncaught exceptions, and errors on the console, in the order in which they were met.
+    """
+
+    def __init__(self, connection: ClientConnection, session: str) -> None:
+        self._connection, self._session, self._count = connection, session, 0
+        self.errors: list[str] = []
+        self._loads = 0
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Give a command of the protocol and wait for its answer; events met on the way are noted."""
+        self._count += 1
+        command = {
+            "id": self._count,
+            "sessionId": self._session,
+            "method": method,
+            "params": parameters,
+        }
+        self._connection.send(json.dumps(command))
+        while True:
+            message = self._receive(ANSWER_S)
+            if message.get("id") == self._count:
+                if "error" in message:
+                    raise PageError(f"{method}: {message['error']['message']}")
+                return dict(message["result"])
+
+    def open(self, address: str) -> None:
+        """Load a page and wait until all that belongs to it is there."""
+        before = self._loads
+        found = self.send("Page.navigate", url=address)
+        if found.get("errorText"):
+            raise PageError(f"{address}: {found['errorText']}")
+        while self._loads == before:
+            self._receive(ANSWER_S)
+
+    def evaluate(self, expression: str) -> Any:
+        """Evaluate JavaScript, waiting for a promise, and return its value."""
+        found = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in found:
+            raise PageError(f"{expression}: {found['exceptionDetails']}")
+        return found["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = 30.0) -> Any:
+        """Evaluate until the value is true, and return it."""
+        end = time.monotonic() + seconds
+        while True:
+            value = self.evaluate(expression)
+            if value or time.monotonic() > end:
+                assert value, f"{expression} did not become true within {seconds:g} s"
+                return value
+            time.sleep(0.1)
+
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key, given by its name and Windows code."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def resize(self, width: int, height: int) -> None:
+        """Set the size of the window in pixels."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def set_scheme(self, scheme: str) -> None:
+        """Prefer a ``light`` or a ``dark`` page."""
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def set_scripts(self, *, enabled: bool) -> None:
+        """Let the page run scripts or not, from the next loading on."""
+        self.send("Emulation.setScriptExecutionDisabled", value=not enabled)
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> Path:
+        """Write a PNG of the window, or of the whole page."""
+        found = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(found["data"]))
+        return path
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self._connection.recv(seconds))
+        method, parameters = message.get("method"), message.get("params", {})
+        if method == "Page.loadEventFired":
+            self._loads += 1
+        elif method == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(parameters["exceptionDetails"]))
+        elif method == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "assert"):
+            self.errors.append(json.dumps(parameters["args"]))
+        elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
+            self.errors.append(json.dumps(parameters["entry"]))
+        return message
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[Page]:
+    """Start a browser with an empty profile in `folder` and end it again; skip the test where there is none."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip(f"none of {', '.join(PROGRAMS)} is installed: apt-get install chromium")
+    profile = folder / "chromium"
+    log = (folder / "chromium.log").open("w")
+    command: list[str] = [program, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        port, path = _wait_for_port(process, profile / "DevToolsActivePort", folder / "chromium.log")
+        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as connection:
+            yield Page(connection, _attach(connection))
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _wait_for_port(process: "subprocess.Popen[bytes]", file: Path, log: Path) -> tuple[str, str]:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        lines = file.read_text().split() if file.exists() else []
+        if len(lines) == 2:
+            return lines[0], lines[1]
+        time.sleep(0.1)
+    raise PageError(f"Chromium did not start within {START_S:g} s: {log.read_text()[-2000:]}")
+
+
+def _attach(connection: ClientConnection) -> str:
+    def ask(number: int, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(connection.recv(ANSWER_S))
+            if message.get("id") == number:
+                return dict(message["result"])
+
+    # Commands of the tab count from 1 on.
+    target = ask(-1, "Target.createTarget", {"url": "about:blank"})["targetId"]
+    return str(ask(-2, "Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"])
