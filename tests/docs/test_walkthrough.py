@@ -42,6 +42,7 @@ NOT_RUN = {
 PAGES_IN_ORDER = (
     "docs/first-acquisition.md",
     "docs/choosing-parameters.md",
+    "docs/results.md",
     "docs/fine-tuning.md",
     "README.md",
     "docs/operating.md",
@@ -129,6 +130,11 @@ def test_the_commands_run_one_after_another(place: Path) -> None:
         AFTERWARDS.get(words[1], lambda _: None)(place)
     assert differences(place / "results" / "spheroid-7") == []
     assert (place / "network" / "weights.pt").is_file()
+    assert {path.suffix for path in (place / "exported").rglob("*") if path.is_file()} >= {
+        ".csv",
+        ".tif",
+        ".ply",
+    }
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
