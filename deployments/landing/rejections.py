@@ -4,14 +4,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from deployments.landing.records import Rejection
-from spherovem_core.store import read_json, write_json
-
-REJECTED = "REJECTED.json"
+from spherovem_core.store import Layout, read_json, write_json
 
 
 def write_rejection(rejection: Rejection) -> None:
     """Write why, once; the same rejection is not written again."""
-    path = Path(rejection.folder) / REJECTED
+    path = Layout(Path(rejection.folder)).rejection
     document = {
         "name": rejection.name,
         "source": rejection.source,
@@ -31,7 +29,7 @@ def write_rejection(rejection: Rejection) -> None:
 
 def clear_rejection(folder: Path, source: str) -> None:
     """Remove what was written about this source, and the folder if nothing else is in it."""
-    path = folder / REJECTED
+    path = Layout(folder).rejection
     document = read_json(path)
     if document is None or document.get("source") != source:
         return
