@@ -1,8 +1,13 @@
-"""A volume of ours opened by a reader that is not ours."""
+"""A volume of ours opened by readers that are not ours."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Node, Reader
 from test_store import make_spec, write_all
@@ -61,3 +66,44 @@ def test_ome_zarr_py_shows_image_labels_and_voxel_sizes(tmp_path: Path) -> None:
         inside = np.argwhere(np.asarray(values) == 70_000)
         centroid = inside.mean(axis=0) * scale["scale"] + translation["translation"]
         np.testing.assert_allclose(centroid, [3.5 * 50, 63.5 * 10, 127.5 * 10])
+
+
+@pytest.fixture(scope="module")
+def napari_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Interpreter of an environment with napari-ome-zarr: napari and forty packages that come with it are not in ours."""
+    folder = tmp_path_factory.mktemp("napari")
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        pytest.skip("no uv beside this interpreter to make an environment for napari with")
+    python = folder / "bin" / "python"
+    constraints = Path(__file__).parents[2] / "constraints.txt"
+    install = [uv, "pip", "install", "-q", "--python", python, "-c", constraints, "napari-ome-zarr"]
+    for command in ([uv, "venv", "-q", "--allow-existing", "--python", sys.executable, folder], install):
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"napari-ome-zarr cannot be installed here: {done.stderr.strip()[-300:]}")
+    return str(python)
+
+
+@pytest.mark.slow
+def test_napari_shows_image_labels_and_voxel_sizes(tmp_path: Path, napari_python: str) -> None:
+    layout = Layout(tmp_path / "acquisition")
+    image, labels = write_volume(layout)
+    script = Path(__file__).with_name("napari_reading.py")
+    done = subprocess.run(
+        [napari_python, script, str(layout.volume / "registered")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    layers: list[dict[str, Any]] = json.loads(done.stdout)
+    shown, drawn = layers
+    assert (shown["kind"], drawn["kind"]) == ("image", "labels")
+    assert drawn["name"].endswith("cells")
+    assert (shown["dtype"], drawn["dtype"]) == ("uint8", "uint32")
+    assert (shown["sum"], drawn["sum"]) == (int(image.sum()), int(labels.astype(np.int64).sum()))
+    for layer in layers:
+        assert layer["shapes"] == [[8, 200, 300], [8, 100, 150], [8, 50, 75]]
+        assert layer["units"] == ["nanometer"] * 3
+        np.testing.assert_allclose(layer["matrix"], np.diag([50.0, 10.0, 10.0, 1.0]))
