@@ -11,6 +11,10 @@ class ServerUnavailableError(SpheroVemError, ConnectionError):
     """The Prefect server does not answer; the next look tries again."""
 
 
+class NoDeploymentError(SpheroVemError, LookupError):
+    """The server has no such deployment; the next look tries again."""
+
+
 class HandOverError(SpheroVemError, RuntimeError):
     """The server answers but does not take what it is given; the next look tries again."""
 

@@ -16,7 +16,7 @@ from prefect.events.schemas.events import Event
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
-from deployments.landing.announcements import HandOverError, ServerUnavailableError
+from deployments.landing.announcements import HandOverError, NoDeploymentError, ServerUnavailableError
 from deployments.landing.records import Landed, Rejection
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import ParameterError
@@ -116,7 +116,7 @@ def _explaining(deployment: str) -> Iterator[None]:
     try:
         yield
     except ObjectNotFound as error:
-        raise HandOverError(
+        raise NoDeploymentError(
             f"the server {PREFECT_API_URL.value()} has no deployment {deployment}: run spherovem setup and "
             "prefect deploy --all, or set SPHEROVEM_DEPLOYMENT"
         ) from error

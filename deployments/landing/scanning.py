@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deployments.landing.announcements import Announcer, ServerUnavailableError
+from deployments.landing.announcements import Announcer, NoDeploymentError, ServerUnavailableError
 from deployments.landing.candidates import Candidate, find_candidates
 from deployments.landing.deciding import Decider
 from deployments.landing.records import Record, Records
@@ -17,7 +17,7 @@ from deployments.landing.saying import Saying, logger
 from deployments.landing.survey import take_survey
 from spherovem_core.errors import SpheroVemError
 
-SERVER = "the Prefect server"
+SERVER, DEPLOYMENT = "server", "deployment"
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Look:
         Acquisitions that are not ready.
     owed
         What could not be done, by name.
+    server_is_down, handing_over_fails
+        Why nothing more is asked of the server, or no run; empty when it works.
     unconfirmed
         Rejections of which it is not sure yet that the server keeps them.
     next_at
@@ -42,6 +44,8 @@ class Look:
     rejected: list[str] = field(default_factory=list)
     waiting: int = 0
     owed: dict[str, str] = field(default_factory=dict)
+    server_is_down: str = ""
+    handing_over_fails: str = ""
     unconfirmed: int = 0
     next_at: float | None = None
 
@@ -79,8 +83,8 @@ class Scanner:
             if record.report is not None and not stopped():
                 with self._guarding(record.source, record.name, look):
                     self._report(record, look)
-        if SERVER not in look.owed:
-            self._saying.settled(SERVER, f"{SERVER} answers again")
+        if not look.server_is_down:
+            self._saying.settled(SERVER, "the Prefect server answers again")
         return look
 
     def _find(self, landing: Path) -> list[Candidate]:
@@ -110,12 +114,13 @@ class Scanner:
     def _hand_over(self, candidate: Candidate, record: Record, look: Look) -> None:
         landed = record.due
         assert landed is not None
-        if SERVER in look.owed:
-            look.owed[record.name] = look.owed[SERVER]
+        if look.handing_over_fails:
+            look.owed[record.name] = look.handing_over_fails
             return
         flow_run = self._announcer.landed(landed, candidate.landing)
         self.records.keep(record.changed(due=None, flow_run=flow_run))
         look.handed_over.append(record.name)
+        self._saying.settled(DEPLOYMENT)
         logger.info("%s: handed over, attempt %d, flow run %s", record.name, landed.attempt, flow_run)
 
     def _report(self, record: Record, look: Look) -> None:
@@ -123,8 +128,8 @@ class Scanner:
         assert rejection is not None
         if record.reported == rejection.fingerprint:
             write_rejection(rejection)
-        if SERVER in look.owed:
-            look.owed[record.name] = look.owed[SERVER]
+        if look.server_is_down:
+            look.owed[record.name] = look.server_is_down
             return
         if self._announcer.rejected(rejection):
             self.records.keep(record.changed(report=None))
@@ -138,8 +143,11 @@ class Scanner:
         try:
             yield
         except ServerUnavailableError as error:
-            look.owed[SERVER] = look.owed[name] = str(error)
+            look.owed[name] = look.server_is_down = look.handing_over_fails = str(error)
             self._saying.say(SERVER, f"{error}; what has landed is handed over when it answers")
+        except NoDeploymentError as error:
+            look.owed[name] = look.handing_over_fails = str(error)
+            self._saying.say(DEPLOYMENT, f"{error}; what has landed is handed over when it is there")
         except (SpheroVemError, OSError) as error:
             look.owed[name] = str(error)
             self._saying.say(key, f"{name}: {error}; tried again at the next look")

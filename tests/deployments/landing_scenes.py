@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest_samples import SPACING_NM, textured, truncate, write_slices
 
-from deployments.landing.announcements import HandOverError, ServerUnavailableError
+from deployments.landing.announcements import HandOverError, NoDeploymentError, ServerUnavailableError
 from deployments.landing.records import Landed, Rejection
 from deployments.landing.rules import LandingRules
 from deployments.landing.scanning import Look, Scanner
@@ -50,9 +50,12 @@ class WrittenDown:
     reports: dict[str, Rejection] = field(default_factory=dict)
     is_down: bool = False
     refuses: str = ""
+    has_no_deployment: bool = False
 
     def landed(self, landed: Landed, landing: Path) -> str:
         self._answer()
+        if self.has_no_deployment:
+            raise NoDeploymentError("the server has no deployment")
         self.runs.setdefault(landed.key, landed)
         return f"run {list(self.runs).index(landed.key)}"
 

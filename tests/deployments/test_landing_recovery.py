@@ -38,6 +38,20 @@ def test_a_server_that_is_down_is_asked_again(scene: Scene, caplog: pytest.LogCa
     assert scene.look().owed == {}
 
 
+def test_a_deployment_that_is_missing_is_said_once_and_stops_no_report(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in "abc":
+        write_acquisition(scene.landing / name)
+    write_truncated(scene.landing / "d")
+    scene.server.has_no_deployment = True
+    assert set(scene.settle().owed) == set("abc")
+    assert sum("has no deployment" in record.message for record in caplog.records) == 1
+    assert len(scene.server.reports) == 1
+    scene.server.has_no_deployment = False
+    assert scene.look().handed_over == ["a", "b", "c"]
+
+
 def test_content_that_changes_while_the_server_is_down(scene: Scene) -> None:
     folder = write_acquisition(scene.landing / "a", seed=0)
     scene.server.is_down = True

@@ -12,7 +12,7 @@ from prefect.events.filters import EventFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_servers import free_port
 
-from deployments.landing.announcements import HandOverError, ServerUnavailableError
+from deployments.landing.announcements import NoDeploymentError, ServerUnavailableError
 from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.records import Landed, Rejection
 from deployments.landing.rules import LandingRules
@@ -90,7 +90,9 @@ def test_a_rejection_is_reported_until_the_server_has_it(announcer: PrefectAnnou
 def test_a_deployment_that_is_not_there(prefect_server: None, tmp_path: Path) -> None:
     chosen = landing_settings(tmp_path, deployment="process-acquisition/absent")
     announcer = PrefectAnnouncer(LandingRules.from_settings(chosen))
-    with pytest.raises(HandOverError, match="no deployment process-acquisition/absent: run spherovem setup"):
+    with pytest.raises(
+        NoDeploymentError, match="no deployment process-acquisition/absent: run spherovem setup"
+    ):
         announcer.landed(LANDED, tmp_path / "landing")
 
 
