@@ -140,6 +140,11 @@ class Records:
         self._path(record).unlink(missing_ok=True)
         self._records.pop(record.source, None)
 
+    def sweep(self) -> None:
+        """Remove what a kill left half-written; for the holder of the landing lock alone."""
+        for path in self._folder.glob(".*"):
+            path.unlink(missing_ok=True)
+
     def _path(self, record: Record) -> Path:
         return self._folder / f"{folder_name(record.name, record.source)}.json"
 

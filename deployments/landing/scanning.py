@@ -63,6 +63,7 @@ class Scanner:
         self, rules: LandingRules, announcer: Announcer, clock: Callable[[], float] = time.time
     ) -> None:
         self.records = Records(rules.results_root)
+        self.records.sweep()
         self._rules = rules
         self._announcer = announcer
         self._clock = clock

@@ -128,7 +128,7 @@ def stays_inside(path: Path, landing: Path) -> bool:
 
 def _unfinished_copies(names: list[str]) -> Iterator[str]:
     """Files that a copy tool would have renamed had it come to the end."""
-    there = {name.rpartition("/")[2] for name in names}
+    there = {name for name in names if "/" not in name}
     for name in sorted(there):
         rsync = RSYNC.fullmatch(name)
         final = (

@@ -123,11 +123,13 @@ def test_records_that_are_lost_or_damaged_start_nothing_twice(scene: Scene) -> N
     scene.settle()
     for path in (scene.results_root / STATE_FOLDER / "records").glob("a@*.json"):
         path.write_text('{"half')
+        path.with_name(f".{path.name}.0123").write_text("{")
     for path in (scene.results_root / STATE_FOLDER / "records").glob("b@*.json"):
         path.unlink()
     scene.start_again()
     scene.settle()
     assert (len(scene.server.runs), len(scene.server.reports)) == (1, 1)
+    assert not list((scene.results_root / STATE_FOLDER / "records").glob(".*"))
 
 
 def test_a_landing_folder_that_goes_and_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
