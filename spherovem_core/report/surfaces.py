@@ -23,7 +23,7 @@ from spherovem_core.report.pixels import from_rgba
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import Layout, StoredArray, open_array
 
-BOX_VOXELS = 32
+BOX_VOXELS = 48
 ELEVATION, AZIMUTH = 22, -58
 LIGHT = LightSource(azdeg=315, altdeg=50)
 SUPERSAMPLING = 2
@@ -52,9 +52,9 @@ class Drawing:
 def surface_of(
     labels: NDArray[Any], spacing_um: NDArray[np.float64], origin_um: NDArray[np.float64]
 ) -> Triangles:
-    """Triangulate the surface of what is not 0, smoothed by about a voxel and closed at the array's border."""
+    """Triangulate the surface of what is not 0, smoothed by less than a voxel and closed at the array's border."""
     inside = np.pad(labels != 0, 2).astype(np.float32)
-    soft = ndimage.gaussian_filter(inside, 0.8 * spacing_um.min() / spacing_um + 0.2)
+    soft = ndimage.gaussian_filter(inside, 0.7 * spacing_um.min() / spacing_um)
     if soft.max() <= 0.5:
         return np.empty((0, 3, 3))
     vertices, faces, _, _ = marching_cubes(soft, 0.5, spacing=tuple(spacing_um))

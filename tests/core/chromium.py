@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -145,7 +146,9 @@ def chromium(folder: Path) -> Iterator[Page]:
     profile = folder / "chromium"
     log = (folder / "chromium.log").open("w")
     command: list[str] = [program, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
-    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    # Chromium leaves its sockets in the folder for temporary files.
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
         port, path = _wait_for_port(process, profile / "DevToolsActivePort", folder / "chromium.log")
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as connection:
