@@ -9,7 +9,10 @@ import subprocess
 
 import pytest
 import yaml
+from cyclopts import CycloptsError
 from pages import PAGES, ROOT, SHELLS, Block, blocks, commands, script
+from prefect.cli._app import _app
+from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
 from deployments.cli import Spherovem, keep_whole, main
@@ -82,6 +85,30 @@ def number_for(word: str) -> str:
 def test_a_wrong_option_is_noticed() -> None:
     with pytest.raises((ValidationError, SystemExit, Exception), match="no-such-option"):
         Spherovem(_cli_parse_args=["process", "SOURCE", "--no-such-option", "1"], _cli_exit_on_error=False)
+
+
+@pytest.mark.parametrize(("block", "words"), of("prefect"), ids=named)
+def test_a_command_of_prefect_is_understood(block: Block, words: list[str]) -> None:
+    _app.parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("words", [["worker", "start", "--no-such-option"], ["no-such-command"]])
+def test_a_wrong_command_of_prefect_is_noticed(words: list[str]) -> None:
+    with pytest.raises(CycloptsError):
+        _app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("block", "words"), [case for case in of("prefect") if case[1][1:3] == ["deployment", "run"]], ids=named
+)
+def test_a_deployment_that_is_run_takes_its_parameters(block: Block, words: list[str]) -> None:
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    flow_name, name = words[3].split("/")
+    (deployment,) = [found for found in deployments if found["name"] == name]
+    flow = load_flow_from_entrypoint(deployment["entrypoint"])
+    assert flow.name == flow_name
+    given = [words[place + 1].partition("=") for place, word in enumerate(words) if word == "-p"]
+    flow.validate_parameters({parameter: json.loads(value) for parameter, _, value in given})
 
 
 @pytest.mark.parametrize(("block", "words"), of("make"), ids=named)
