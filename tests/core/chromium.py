@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -154,13 +155,24 @@ def chromium(folder: Path) -> Iterator[Page]:
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as connection:
             yield Page(connection, _attach(connection))
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
         log.close()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the browser, then what is left of its session, so that nothing writes to its folder any longer."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
 
 
 def _wait_for_port(process: "subprocess.Popen[bytes]", file: Path, log: Path) -> tuple[str, str]:
