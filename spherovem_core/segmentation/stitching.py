@@ -1,6 +1,7 @@
 """Masks of a volume that does not fit in memory: overlapping blocks joined into one labelling."""
 
 from collections.abc import Iterator, MutableMapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -8,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block, BlockSink, block_grid
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.block_regions import number_regions
@@ -45,8 +46,9 @@ def segment_masks(
     between them are merged, and small, cut and inconsistent objects are dropped. A last pass writes final labels, grown
     into foreground near them.
 
-    Memory is bounded by the block and by the number of objects. Blocks run one after another with
-    `execution.workers` compiled threads inside.
+    Memory is bounded by the block and by the number of objects. With threads, blocks run one after another with
+    `execution.workers` compiled threads inside. An executor of processes or of a Dask cluster makes the masks of several
+    blocks at a time, one compiled thread each; numbering, which is quick, goes from block to block in their order.
 
     Parameters
     ----------
@@ -79,13 +81,21 @@ def segment_masks(
         reach = reach_voxels(1000 * parameters.expansion_um, field.target.spacing_nm)
         grown = block_grid(shape, edge, reach)
         pending = sink.pending(grown)
-        for done, block in enumerate(pending, 2 * len(blocks) - len(pending)):
+        executor, threads = _other_processes(execution)
+        results = map_blocks(
+            _final_labels,
+            pending,
+            lookup,
+            field if any(reach) else None,
+            provisional.array,
+            parameters,
+            threads,
+            executor=executor,
+            ahead=execution.workers + 1,
+        )
+        for done, (block, labels) in enumerate(results, 2 * len(blocks) - len(pending)):
             execution.report(done, 2 * len(blocks))
-            labels = lookup[np.asarray(provisional.array[block.outer])]
-            if any(reach):
-                foreground = field.logit(block.outer, parameters) > parameters.probability_threshold
-                labels = expand(labels, foreground, 1000 * parameters.expansion_um, field.target.spacing_nm)
-            sink.write(block, labels[block.inner])
+            sink.write(block, labels)
     execution.report(2 * len(blocks), 2 * len(blocks))
     return int(lookup.max(initial=0))
 
@@ -99,47 +109,83 @@ def _survey_blocks(
     ledger: MutableMapping[str, Any],
 ) -> list[BlockSurvey]:
     """Write every block's regions to `provisional` and its survey to the ledger, where that is not done yet."""
-    missing = {block.key for block in provisional.pending(blocks)}
+    lacking = {block.key for block in provisional.pending(blocks)}
+    todo = [block for block in blocks if block.key in lacking or block.key not in ledger]
+    executor, threads = _other_processes(execution)
+    made = map_blocks(
+        _block_masks,
+        todo,
+        field,
+        parameters,
+        execution.device,
+        threads,
+        executor=executor,
+        ahead=execution.workers + 1,
+    )
     surveys: list[BlockSurvey] = []
     background = [np.ones(1, bool)]
+    unfinished = {block.key for block in todo}
     for done, block in enumerate(blocks):
-        if block.key not in missing and block.key in ledger:
-            survey = BlockSurvey.from_text(ledger[block.key])
-        else:
+        if block.key in unfinished:
             execution.report(done, 2 * len(blocks))
+            _, (labels, measured) = next(made)
             earlier = np.concatenate(background)
-            survey = _block_regions(block, earlier, field, provisional, parameters, execution.device)
+            numbers, survey = number_regions(
+                block, labels, provisional.array, earlier, measured, parameters.fill_holes
+            )
+            provisional.write(block, numbers)
             ledger[block.key] = survey.to_text()
+        else:
+            survey = BlockSurvey.from_text(ledger[block.key])
         surveys.append(survey)
         background.append(survey.background)
     return surveys
 
 
-def _block_regions(
-    block: Block,
-    is_background: NDArray[np.bool_],
-    field: MaskField,
-    provisional: Scratch,
-    parameters: SegmentationParameters,
-    device: str,
-) -> BlockSurvey:
-    """Make a block's masks, write its regions and survey them."""
+def _other_processes(execution: Execution) -> tuple[Executor | None, int]:
+    """The executor, if it is one of other processes, and the compiled threads for a block.
+
+    Threads of one process are as fast inside a block, on less memory than in several blocks.
+    """
+    if execution.executor is None or isinstance(execution.executor, ThreadPoolExecutor):
+        return None, execution.workers
+    return execution.executor, 1
+
+
+def _block_masks(
+    block: Block, field: MaskField, parameters: SegmentationParameters, device: str, threads: int
+) -> tuple[NDArray[np.uint32], NDArray[np.float32] | None]:
+    """Make a block's masks, and measure the boundaries in it where they are asked for."""
     labels, measured = np.zeros([s.stop - s.start for s in block.outer], np.uint32), None
-    # Most blocks around a spheroid hold nothing.
-    if field.has_foreground(block.outer, parameters):
-        values = field.upsampled(block.outer, parameters)
-        foreground = values[3] > parameters.probability_threshold
-        if parameters.mask_dynamics == "cellpose":
-            labels = cellpose_instances(values[:3], foreground, device)
-        else:
-            labels = instances(values[:3], foreground)
-        if parameters.merge_boundary_strength:
-            measured = _with_layer_before(block, values[3], field, parameters)
-    numbers, survey = number_regions(
-        block, labels, provisional.array, is_background, measured, parameters.fill_holes
-    )
-    provisional.write(block, numbers)
-    return survey
+    with _numba_threads(threads):
+        # Most blocks around a spheroid hold nothing.
+        if field.has_foreground(block.outer, parameters):
+            values = field.upsampled(block.outer, parameters)
+            foreground = values[3] > parameters.probability_threshold
+            if parameters.mask_dynamics == "cellpose":
+                labels = cellpose_instances(values[:3], foreground, device)
+            else:
+                labels = instances(values[:3], foreground)
+            if parameters.merge_boundary_strength:
+                measured = _with_layer_before(block, values[3], field, parameters)
+    return labels, measured
+
+
+def _final_labels(
+    block: Block,
+    lookup: NDArray[np.uint32],
+    field: MaskField | None,
+    provisional: ArrayLike,
+    parameters: SegmentationParameters,
+    threads: int,
+) -> NDArray[np.uint32]:
+    """Labels of a block's core by its regions, grown where there is a field."""
+    labels = lookup[np.asarray(provisional[block.outer])]
+    if field is not None:
+        with _numba_threads(threads):
+            foreground = field.logit(block.outer, parameters) > parameters.probability_threshold
+            labels = expand(labels, foreground, 1000 * parameters.expansion_um, field.target.spacing_nm)
+    return labels[block.inner]
 
 
 def _with_layer_before(

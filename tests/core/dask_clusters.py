@@ -1,20 +1,41 @@
-"""A Dask cluster for the tests."""
+"""Dask clusters for the tests, on this machine's loopback device only."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+LOOPBACK: dict[str, Any] = {
+    "n_workers": 2,
+    "threads_per_worker": 1,
+    "protocol": "tcp",
+    "host": "127.0.0.1",
+    "dashboard_address": None,
+}
 
 
 @contextmanager
 def cluster() -> Iterator[str]:
-    """Address of a Dask scheduler with two workers, on this machine's loopback device only."""
+    """Address of a Dask scheduler with two workers in this process."""
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=False,
-        protocol="tcp",
-        host="127.0.0.1",
-        dashboard_address=None,
-    ) as scheduler:
+    with LocalCluster(processes=False, **LOOPBACK) as scheduler:
         yield scheduler.scheduler_address
+
+
+@contextmanager
+def killable_cluster() -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """Address of a Dask scheduler with two worker processes, and what tells their numbers; killed ones start again."""
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(processes=True, **LOOPBACK) as scheduler, Client(scheduler) as client:
+
+        def workers() -> list[int]:
+            return [info["pid"] for info in client.run(_process_number).values()]
+
+        yield scheduler.scheduler_address, workers
+
+
+def _process_number() -> dict[str, int]:
+    import os
+
+    return {"pid": os.getpid()}
