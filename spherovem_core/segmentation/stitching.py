@@ -180,7 +180,7 @@ def _final_labels(
     threads: int,
 ) -> NDArray[np.uint32]:
     """Labels of a block's core by its regions, grown where there is a field."""
-    labels = lookup[np.asarray(provisional[block.outer])]
+    labels: NDArray[np.uint32] = lookup[np.asarray(provisional[block.outer])]
     if field is not None:
         with _numba_threads(threads):
             foreground = field.logit(block.outer, parameters) > parameters.probability_threshold
