@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,9 @@ from spherovem_core.store.tables import read_json, table_marker
 
 Sort = Literal["absent", "partial", "outdated", "complete"]
 Overall = Literal["absent", "partial", "failed", "rejected", "running", "complete"]
+
+FOLDERS_AT_ONCE = 8
+"""On network storage reading many small files is latency, not work."""
 
 Marker = Mapping[str, Any]
 """What an output says of itself: ``fingerprint``, ``history``, and for an array whether it is ``complete``."""
@@ -189,9 +193,9 @@ def is_results_folder(folder: Path) -> bool:
 
 def acquisition_states(root: Path) -> Iterator[AcquisitionState]:
     """State of every results folder directly below `root`, by name."""
-    for folder in sorted(root.iterdir()):
-        if folder.is_dir() and is_results_folder(folder):
-            yield acquisition_state(folder)
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_results_folder(folder)]
+    with ThreadPoolExecutor(FOLDERS_AT_ONCE) as threads:
+        yield from threads.map(acquisition_state, folders)
 
 
 def acquisition_state(folder: Path) -> AcquisitionState:
