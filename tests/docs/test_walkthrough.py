@@ -72,6 +72,8 @@ def substituted(word: str, place: Path) -> str:
         "FILE.yaml": place / "tiny.yaml",
         "PREDICTED": place / "predicted.npy",
         "TRUTH": place / "truth.npy",
+        "100:132": "2:10",
+        "2000:2512": "4:100",
     }
     return str(values.get(word, word))
 
