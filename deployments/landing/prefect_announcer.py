@@ -1,10 +1,10 @@
 """Telling a Prefect server: runs of a deployment, and events."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -45,6 +45,15 @@ class PrefectAnnouncer:
                 "http://127.0.0.1:4200/api (prefect config set, or in the environment)"
             )
         self._rules = rules
+        self._closing = ExitStack()
+        # Making a client costs a tenth of a second and more.
+        self._client: SyncPrefectClient = self._closing.enter_context(get_client(sync_client=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._closing.close()
 
     def landed(self, landed: Landed, landing: Path) -> str:
         """Start a run and emit ``spherovem.acquisition.landed``; gives the number of the run."""
@@ -60,14 +69,13 @@ class PrefectAnnouncer:
                 timeout=0,
                 as_subflow=False,
             )
-            with get_client(sync_client=True) as client:
-                payload = landed.model_dump() | {
-                    "results_root": str(self._rules.results_root),
-                    "idempotency_key": landed.key,
-                    "flow_run": str(run.id),
-                    "flow_parameters": parameters,
-                }
-                _emit(client, LANDED, landed.name, landed.key, payload)
+            payload = landed.model_dump() | {
+                "results_root": str(self._rules.results_root),
+                "idempotency_key": landed.key,
+                "flow_run": str(run.id),
+                "flow_parameters": parameters,
+            }
+            _emit(self._client, LANDED, landed.name, landed.key, payload)
         return str(run.id)
 
     def rejected(self, rejection: Rejection) -> bool:
@@ -76,10 +84,10 @@ class PrefectAnnouncer:
         The server keeps events in memory for some seconds before it writes them. Only an event that can be read back
         outlives the server.
         """
-        with _explaining(self._rules.deployment), get_client(sync_client=True) as client:
-            if _has(client, _event_id(REJECTED, rejection.key)):
+        with _explaining(self._rules.deployment):
+            if _has(self._client, _event_id(REJECTED, rejection.key)):
                 return True
-            _emit(client, REJECTED, rejection.name, rejection.key, rejection.model_dump())
+            _emit(self._client, REJECTED, rejection.name, rejection.key, rejection.model_dump())
             return False
 
 

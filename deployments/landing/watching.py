@@ -49,8 +49,7 @@ def watch(rules: LandingRules, interval_s: float) -> None:
     ParameterError
         If there is no server to tell.
     """
-    announcer = PrefectAnnouncer(rules)
-    with only_watcher(rules.results_root, WAIT_FOR_LOCK_S) as alone:
+    with PrefectAnnouncer(rules) as announcer, only_watcher(rules.results_root, WAIT_FOR_LOCK_S) as alone:
         if not alone:
             raise OtherWatcherError(
                 f"another watcher serves {rules.results_root} ({lock_path(rules.results_root)} names it); "
@@ -75,8 +74,7 @@ def look_once(rules: LandingRules) -> None:
     UndoneError
         If something could not be done.
     """
-    announcer = PrefectAnnouncer(rules)
-    with only_watcher(rules.results_root, 0.0) as alone:
+    with PrefectAnnouncer(rules) as announcer, only_watcher(rules.results_root, 0.0) as alone:
         if not alone:
             print(f"a watcher serves {rules.results_root}: nothing to do")
             return

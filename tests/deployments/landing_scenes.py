@@ -52,6 +52,12 @@ class WrittenDown:
     refuses: str = ""
     has_no_deployment: bool = False
 
+    def __enter__(self) -> "WrittenDown":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
     def landed(self, landed: Landed, landing: Path) -> str:
         self._answer()
         if self.has_no_deployment:

@@ -26,6 +26,9 @@ ACQUISITIONS = 200
 LANDING_S = 60.0
 WATCHER_KILLS = 5
 FOLDER = str(Path(__file__).parent)
+# A hundred runs wait here for two workers. Each of them would be marked as late, again and again where SQLite is busy,
+# which costs more than the runs themselves.
+WITHOUT_LATE_RUNS = {"PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false"}
 
 
 @pytest.mark.slow
@@ -60,7 +63,7 @@ def test_a_storm_of_acquisitions_and_kills(tmp_path: Path) -> None:
     plans = [plan_one(tmp_path / "acquired", number, chance) for number in range(ACQUISITIONS)]
     good = {plan.name for plan in plans if plan.is_good}
     broken = {plan.name for plan in plans if not plan.is_good}
-    with running_server(tmp_path / "home") as server, connected(server):
+    with running_server(tmp_path / "home", settings=WITHOUT_LATE_RUNS) as server, connected(server):
         with get_client(sync_client=True) as client:
             deploy(client)
         process = watcher(
@@ -93,7 +96,7 @@ def test_a_storm_of_acquisitions_and_kills(tmp_path: Path) -> None:
                 storm.join()
                 wait_until(
                     lambda: len(runs(client)) >= len(good) and len(reports(client)) >= len(broken),
-                    600,
+                    900,
                     lambda: (
                         f"{len(runs(client))} runs, {len(reports(client))} reports\n{process.output[-4000:]}"
                     ),
@@ -121,10 +124,10 @@ def test_a_storm_of_acquisitions_and_kills(tmp_path: Path) -> None:
 
 
 def plan_one(folder: Path, number: int, chance: random.Random) -> Planned:
-    """Every fourth is broken, every fifth is copied slowly, every seventh lands twice."""
+    """Every second is broken, every fifth is copied slowly, every seventh lands twice."""
     name = f"acquisition {number:03d}"
     source = folder / name
-    is_good = number % 4 != 3
+    is_good = number % 2 == 0
     if is_good:
         write_acquisition(source, seed=number)
     else:

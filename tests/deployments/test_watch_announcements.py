@@ -1,6 +1,7 @@
 """What the watcher tells a Prefect server, and how it takes the answers."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ BROKEN = Rejection(
 
 
 @pytest.fixture
-def announcer(prefect_server: None, tmp_path: Path) -> PrefectAnnouncer:
+def announcer(prefect_server: None, tmp_path: Path) -> Iterator[PrefectAnnouncer]:
     from flows.process_acquisition import process_acquisition
 
     process_acquisition.to_deployment("test-of-the-watcher").apply()
     chosen = landing_settings(tmp_path, deployment="process-acquisition/test-of-the-watcher")
-    return PrefectAnnouncer(LandingRules.from_settings(chosen))
+    with PrefectAnnouncer(LandingRules.from_settings(chosen)) as announcer:
+        yield announcer
 
 
 def events_of(resource: str, count: int) -> list[Any]:
@@ -88,18 +90,18 @@ def test_a_rejection_is_reported_until_the_server_has_it(announcer: PrefectAnnou
 
 
 def test_a_deployment_that_is_not_there(prefect_server: None, tmp_path: Path) -> None:
-    chosen = landing_settings(tmp_path, deployment="process-acquisition/absent")
-    announcer = PrefectAnnouncer(LandingRules.from_settings(chosen))
-    with pytest.raises(
-        NoDeploymentError, match="no deployment process-acquisition/absent: run spherovem setup"
-    ):
+    rules = LandingRules.from_settings(landing_settings(tmp_path, deployment="process-acquisition/absent"))
+    expected = "no deployment process-acquisition/absent: run spherovem setup"
+    with PrefectAnnouncer(rules) as announcer, pytest.raises(NoDeploymentError, match=expected):
         announcer.landed(LANDED, tmp_path / "landing")
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     rules = LandingRules.from_settings(landing_settings(tmp_path))
-    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
-        announcer = PrefectAnnouncer(rules)
+    with (
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
+        PrefectAnnouncer(rules) as announcer,
+    ):
         with pytest.raises(ServerUnavailableError, match="does not answer"):
             announcer.landed(LANDED, tmp_path / "landing")
         with pytest.raises(ServerUnavailableError, match="does not answer"):
