@@ -19,10 +19,10 @@ COLOUR_NAMES = "cells yellow, nuclei blue, nanoparticles red"
 def slices_section(inputs: ReportInputs) -> Section:
     """Take slices evenly over the stack, each with its outlines."""
     side = min(SIDE_PX, inputs.image_px)
-    image = fitting_level(inputs.layout, REGISTERED, side, across=0)
+    image = fitting_level(inputs.open_level, REGISTERED, side, across=0)
     groups: dict[str, str] = {kind: labels_group(kind) for kind in OBJECT_KINDS}
     groups["nanoparticles"] = NANOPARTICLES
-    labels = {name: fitting_level(inputs.layout, group, side, across=0) for name, group in groups.items()}
+    labels = {name: fitting_level(inputs.open_level, group, side, across=0) for name, group in groups.items()}
     depth = image.shape[0]
     numbers = np.unique(np.linspace(0, depth - 1, min(depth, MOST_SLICES)).round().astype(int))
     step = image.spacing_nm[0] / 1000

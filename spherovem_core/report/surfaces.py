@@ -19,9 +19,10 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 
 from spherovem_core.report.figures import SOFT
+from spherovem_core.report.inputs import OpenLevel
 from spherovem_core.report.pixels import from_rgba
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store import StoredArray
 
 BOX_VOXELS = 48
 ELEVATION, AZIMUTH = 22, -58
@@ -63,7 +64,7 @@ def surface_of(
     return np.asarray(corners[:, ::-1][faces[:, ::-1]] * (1, 1, -1))
 
 
-def label_surface(layout: Layout, group: str, label: int, box: Mapping[str, int]) -> Triangles:
+def label_surface(open_level: OpenLevel, group: str, label: int, box: Mapping[str, int]) -> Triangles:
     """Triangulate one label, read at a level at which its bounding box is at most `BOX_VOXELS` wide.
 
     Parameters
@@ -72,12 +73,12 @@ def label_surface(layout: Layout, group: str, label: int, box: Mapping[str, int]
         ``bbox_z0`` to ``bbox_x1`` at the finest level.
     """
     low, high = (np.array([box[f"bbox_{axis}{end}"] for axis in "zyx"]) for end in "01")
-    finest = open_array(layout, group)
+    finest = open_level(group)
     for level, factors in enumerate(finest.details["level_factors"]):
         chosen, step = level, np.array(factors)
         if (-(-(high - low) // step)).max() <= BOX_VOXELS:
             break
-    stored = finest if chosen == 0 else open_array(layout, group, chosen)
+    stored = finest if chosen == 0 else open_level(group, chosen)
     start = low // step
     region = tuple(slice(int(a), int(b)) for a, b in zip(start, -(-high // step), strict=True))
     return surface_of(stored[region] == label, *_place(stored, start))

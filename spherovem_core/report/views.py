@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.report.inputs import OpenLevel
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store import StoredArray
 
 AXES = "zyx"
 
@@ -45,14 +46,16 @@ class View:
         return f"{self.plane} at {third} = {self.position_um:.2f} µm"
 
 
-def fitting_level(layout: Layout, group: str, longest_px: int, across: int | None = None) -> StoredArray:
+def fitting_level(
+    open_level: OpenLevel, group: str, longest_px: int, across: int | None = None
+) -> StoredArray:
     """Open the finest level of a group whose longest side does not exceed `longest_px`, else the coarsest.
 
     `across` is an axis that does not count: that across which a plane is to be cut.
     """
-    stored = open_array(layout, group)
+    stored = open_level(group)
     for level in range(len(stored.details["level_factors"])):
-        stored = open_array(layout, group, level)
+        stored = open_level(group, level)
         if max(n for axis, n in enumerate(stored.shape[-3:]) if axis != across) <= longest_px:
             break
     return stored

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import block_grid
@@ -21,7 +22,7 @@ from spherovem_core.parameters import (
     SpatialParameters,
 )
 from spherovem_core.phantom import Phantom, make_phantom
-from spherovem_core.report import ReportInputs
+from spherovem_core.report import ReportInputs, build_report
 from spherovem_core.shape import measure_labels
 from spherovem_core.spatial import (
     assign_parent_cells,
@@ -38,6 +39,7 @@ from spherovem_core.store import (
     cube_shards,
     finish_multiscale,
     history_entry,
+    pyramid,
     slice_shards,
 )
 from spherovem_core.store.layout import (
@@ -110,6 +112,19 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     tables = {**_measure(labels, image, distance), "slices": _slices(source, scene)}
     document = {**json.loads(mixture.to_json()), "history": []}
     return ReportInputs("spheroid <1>", layout, parameters, tables, document, image_px)
+
+
+def shared(factory: pytest.TempPathFactory) -> tuple[ReportInputs, str]:
+    """One finished acquisition with its report for all tests of a run that change neither; small, with coarse levels."""
+    return _shared(factory.getbasetemp())
+
+
+@lru_cache(maxsize=1)
+def _shared(folder: Path) -> tuple[ReportInputs, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyramid, "SMALLEST_LEVEL", 16)
+        inputs = finished(folder / "finished-acquisition")
+    return inputs, build_report(inputs, provenance())
 
 
 def provenance() -> dict[str, Any]:

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_scenes import Scene, finished, provenance
+from report_scenes import Scene, finished, provenance, shared
 
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
@@ -28,7 +29,7 @@ from spherovem_core.store import (
     Layout,
     StoredArray,
     finish_multiscale,
-    pyramid,
+    open_array,
     slice_shards,
 )
 
@@ -45,15 +46,12 @@ def page_with(**changes: object) -> str:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    with pytest.MonkeyPatch.context() as patch:
-        # Small volumes get coarse levels, as large ones do.
-        patch.setattr(pyramid, "SMALLEST_LEVEL", 16)
-        return finished(tmp_path_factory.mktemp("finished"))
+    return shared(tmp_path_factory)[0]
 
 
 @pytest.fixture(scope="module")
-def report(inputs: ReportInputs) -> str:
-    return build_report(inputs, provenance())
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return shared(tmp_path_factory)[1]
 
 
 def test_the_report_needs_nothing_from_elsewhere(report: str) -> None:
@@ -222,17 +220,17 @@ def stored(tmp_path: Path) -> Layout:
 
 
 def test_planes_are_cut_where_asked_with_their_extent(stored: Layout) -> None:
-    view = cut(fitting_level(stored, "raw", 1000), 0, position_um=0.15)
+    view = cut(fitting_level(partial(open_array, stored), "raw", 1000), 0, position_um=0.15)
     assert (view.values == 30).all()
     assert view.extent_um == pytest.approx((-0.005, 2.995, 0.635, -0.005))
-    along = cut(fitting_level(stored, "raw", 1000), 1)
+    along = cut(fitting_level(partial(open_array, stored), "raw", 1000), 1)
     assert along.plane == "xz"
     assert along.values[:, 0].tolist() == [0, 10, 20, 30, 40, 50, 60, 70]
     assert along.extent_um[2:] == pytest.approx((0.375, -0.025))
 
 
 def test_part_of_a_plane_is_read_where_asked(stored: Layout) -> None:
-    level = fitting_level(stored, "raw", 1000)
+    level = fitting_level(partial(open_array, stored), "raw", 1000)
     part = cut(level, 1, None, {0: (0.1, 0.25), 2: (1.0, 1.99)})
     assert part.values[:, 0].tolist() == [20, 30, 40, 50]
     assert part.extent_um == pytest.approx((0.995, 1.995, 0.275, 0.075))
@@ -245,7 +243,7 @@ def test_part_of_a_plane_is_read_where_asked(stored: Layout) -> None:
 
 
 def test_planes_of_one_layer_of_chunks_are_those_read_one_by_one(inputs: ReportInputs) -> None:
-    labels = fitting_level(inputs.layout, "registered/labels/cells", 60)
+    labels = fitting_level(inputs.open_level, "registered/labels/cells", 60)
     positions = [0.1, 0.4, 1.0, 2.5]
     for view, position in zip(cuts_along_z(labels, positions), positions, strict=True):
         single = cut(labels, 0, position)
@@ -255,10 +253,10 @@ def test_planes_of_one_layer_of_chunks_are_those_read_one_by_one(inputs: ReportI
 
 
 def test_a_level_is_chosen_that_fits_the_page(stored: Layout) -> None:
-    assert fitting_level(stored, "raw", 300).shape == (8, 64, 300)
-    assert fitting_level(stored, "raw", 200).shape == (8, 32, 150)
-    assert fitting_level(stored, "raw", 200, across=2).shape == (8, 64, 300)
-    assert fitting_level(stored, "raw", 5).shape[2] <= 75
+    assert fitting_level(partial(open_array, stored), "raw", 300).shape == (8, 64, 300)
+    assert fitting_level(partial(open_array, stored), "raw", 200).shape == (8, 32, 150)
+    assert fitting_level(partial(open_array, stored), "raw", 200, across=2).shape == (8, 64, 300)
+    assert fitting_level(partial(open_array, stored), "raw", 5).shape[2] <= 75
 
 
 def test_a_report_that_grows_too_large_is_made_with_smaller_images(

@@ -6,9 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 from chromium import Page, chromium
-from report_scenes import finished, provenance
-
-from spherovem_core.report import build_report
+from report_scenes import shared
 
 SCHEMES = ("light", "dark")
 WIDTHS = (1100, 400)
@@ -81,9 +79,8 @@ FAINT = """
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Address of a report."""
-    folder = tmp_path_factory.mktemp("seen")
-    path = folder / "report.html"
-    path.write_text(build_report(finished(folder), provenance()), encoding="utf-8")
+    path = tmp_path_factory.mktemp("seen") / "report.html"
+    path.write_text(shared(tmp_path_factory)[1], encoding="utf-8")
     return path.as_uri()
 
 

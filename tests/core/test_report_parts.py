@@ -2,6 +2,7 @@
 
 import base64
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.report.enrichment import radial_profile
 from spherovem_core.report.surfaces import Body, Triangles, balls, draw, label_surface, surface_of
 from spherovem_core.report.unusual import DESCRIPTORS, rank_unusual
-from spherovem_core.store import ArraySpec, ArrayWriter, Layout, cube_shards, finish_multiscale
+from spherovem_core.store import ArraySpec, ArrayWriter, Layout, cube_shards, finish_multiscale, open_array
 from spherovem_core.store.layout import labels_group
 
 SPACING_NM = (50.0, 10.0, 20.0)
@@ -129,7 +130,7 @@ def test_one_label_is_read_at_a_level_that_suits_its_size(tmp_path: Path) -> Non
     inside = np.argwhere(labels == 7)
     box = {f"bbox_{axis}0": int(inside[:, n].min()) for n, axis in enumerate("zyx")}
     box |= {f"bbox_{axis}1": int(inside[:, n].max()) + 1 for n, axis in enumerate("zyx")}
-    triangles = label_surface(layout, labels_group("cells"), 7, box)
+    triangles = label_surface(partial(open_array, layout), labels_group("cells"), 7, box)
     assert 500 < len(triangles) < 12_000
     ends = triangles.reshape(-1, 3).min(axis=0), triangles.reshape(-1, 3).max(axis=0)
     low, high = (np.array([box[f"bbox_{axis}{end}"] for axis in "zyx"]) * SPACING_NM / 1000 for end in (0, 1))

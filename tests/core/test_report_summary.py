@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from report_scenes import Scene, finished
+import pytest
+from report_scenes import Scene, finished, shared
 
 from spherovem_core.report import summarise
 
 
-def test_warnings_stand_first_then_counts_then_links(tmp_path: Path) -> None:
-    inputs = finished(tmp_path)
+def test_warnings_stand_first_then_counts_then_links(tmp_path_factory: pytest.TempPathFactory) -> None:
+    inputs, _ = shared(tmp_path_factory)
     text = summarise(inputs)
     assert "- **Acquisition**: 2 of 24 slices were missing or unusable" in text
     assert "- **Registration**: slices not aligned with confidence to the one before: 9" in text

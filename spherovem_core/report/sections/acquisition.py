@@ -9,7 +9,6 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
-from spherovem_core.store import open_array
 from spherovem_core.store.layout import RAW
 
 FLAGS = ("missing", "blank", "truncated", "saturated", "outlier")
@@ -20,7 +19,7 @@ LONGEST_VALUE = 200
 
 def acquisition_section(inputs: ReportInputs) -> Section:
     """Show what was acquired and which slices are not to be trusted."""
-    raw = open_array(inputs.layout, RAW)
+    raw = inputs.open_level(RAW)
     slices = inputs.tables["slices"]
     bad = slices[_any(slices, FLAGS)]
     depth, height, width = raw.shape
@@ -80,7 +79,7 @@ def _metadata(source: dict[str, Any]) -> list[Table]:
 
 
 def _views(inputs: ReportInputs) -> Picture:
-    views = [cut(fitting_level(inputs.layout, RAW, inputs.image_px, axis), axis) for axis in (0, 1, 2)]
+    views = [cut(fitting_level(inputs.open_level, RAW, inputs.image_px, axis), axis) for axis in (0, 1, 2)]
     limits = contrast_limits([view.values for view in views])
     return Picture(
         [plane(view, limits) for view in views],

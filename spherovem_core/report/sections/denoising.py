@@ -20,7 +20,6 @@ from spherovem_core.report.views import (
     fitting_level,
     window_around,
 )
-from spherovem_core.store import open_array
 from spherovem_core.store.layout import DENOISED, RAW
 
 WINDOW_PX = 256
@@ -66,7 +65,7 @@ def denoising_warnings(inputs: ReportInputs) -> list[str]:
 
 
 def _found(inputs: ReportInputs) -> dict[str, Any]:
-    return dict(open_array(inputs.layout, DENOISED).details.get("denoising", {}))
+    return dict(inputs.open_level(DENOISED).details.get("denoising", {}))
 
 
 def _method(inputs: ReportInputs, found: dict[str, Any]) -> str:
@@ -93,7 +92,7 @@ def _autocorrelation(survey: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _compare(inputs: ReportInputs, survey: dict[str, Any]) -> list[Picture]:
     """One window in full resolution, of a slice that was acquired, where the specimen has most contrast."""
-    raw, denoised = open_array(inputs.layout, RAW), open_array(inputs.layout, DENOISED)
+    raw, denoised = inputs.open_level(RAW), inputs.open_level(DENOISED)
     z_um = _acquired_slice(inputs) * raw.spacing_nm[0] / 1000
     window = window_around(raw, _richest_place(inputs, z_um, raw.spacing_nm[1]), WINDOW_PX)
     before, after = (cut(stored, 0, z_um, window) for stored in (raw, denoised))
@@ -132,7 +131,7 @@ def _acquired_slice(inputs: ReportInputs) -> int:
 
 def _richest_place(inputs: ReportInputs, z_um: float, pixel_nm: float) -> dict[int, float]:
     """Centre (y, x) in µm of the window with the highest contrast, found at a coarse level."""
-    coarse = cut(fitting_level(inputs.layout, DENOISED, inputs.image_px, across=0), 0, z_um)
+    coarse = cut(fitting_level(inputs.open_level, DENOISED, inputs.image_px, across=0), 0, z_um)
     left, right, bottom, top = coarse.extent_um
     rows, columns = coarse.values.shape
     step = (right - left) / columns

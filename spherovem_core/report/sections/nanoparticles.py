@@ -14,7 +14,7 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.scroller import COLOURS
 from spherovem_core.report.views import contrast_limits, cut, window_around
-from spherovem_core.store import StoredArray, open_array
+from spherovem_core.store import StoredArray
 from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED
 
 WINDOW_PX = 192
@@ -27,7 +27,7 @@ LEAST_SHARE = 1e-9
 def nanoparticles_section(inputs: ReportInputs) -> Section:
     """Show the intensity model and what it labelled."""
     particles = inputs.tables["nanoparticles"]
-    volume = float(np.prod(open_array(inputs.layout, NANOPARTICLES).shape))
+    volume = float(np.prod(inputs.open_level(NANOPARTICLES).shape))
     share = float(particles["voxel_count"].sum()) / volume
     facts = [
         ("Particles", str(len(particles))),
@@ -149,7 +149,7 @@ def _measured_histogram(inputs: ReportInputs) -> tuple[NDArray[np.float64], int]
 
     Of large slices bands of rows are read, as many as stay within `MOST_PIXELS` in all.
     """
-    registered = open_array(inputs.layout, REGISTERED)
+    registered = inputs.open_level(REGISTERED)
     depth, height, width = registered.shape
     slices = inputs.tables["slices"]
     good = (
@@ -196,9 +196,7 @@ def histogram_in_stack_scale(
 
 
 def _zoom(inputs: ReportInputs) -> Picture:
-    image, labels, posterior = (
-        open_array(inputs.layout, group) for group in (REGISTERED, NANOPARTICLES, POSTERIOR)
-    )
+    image, labels, posterior = (inputs.open_level(group) for group in (REGISTERED, NANOPARTICLES, POSTERIOR))
     centre = _densest_place(inputs.tables["nanoparticles"], image)
     window = window_around(image, {1: centre[1], 2: centre[2]}, WINDOW_PX)
     view, found, chance = (cut(stored, 0, centre[0], window) for stored in (image, labels, posterior))

@@ -9,7 +9,7 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section
 from spherovem_core.report.views import View, contrast_limits, cut, fitting_level, window_around
-from spherovem_core.store import StoredArray, open_array
+from spherovem_core.store import StoredArray
 from spherovem_core.store.layout import DENOISED, REGISTERED
 
 MOST_NUMBERS = 12
@@ -19,10 +19,10 @@ VIEW_WIDTH = 5.3
 
 def registration_section(inputs: ReportInputs) -> Section:
     """Show whether consecutive slices line up."""
-    registered = open_array(inputs.layout, REGISTERED)
+    registered = inputs.open_level(REGISTERED)
     slices = inputs.tables["slices"]
     top, left, bottom, right = registered.details["crop"]
-    _, height, width = open_array(inputs.layout, DENOISED).shape
+    _, height, width = inputs.open_level(DENOISED).shape
     kept = (bottom - top) * (right - left) / (height * width)
     facts = [
         ("Motion model", inputs.parameters.registration.model),
@@ -67,7 +67,7 @@ def _views(inputs: ReportInputs) -> Picture:
     panels = []
     for axis in (1, 2):
         before, after = (
-            fitting_level(inputs.layout, group, inputs.image_px, axis) for group in (DENOISED, REGISTERED)
+            fitting_level(inputs.open_level, group, inputs.image_px, axis) for group in (DENOISED, REGISTERED)
         )
         panels += _pair(before, after, axis, _crop_origin(inputs), {})
     return Picture(
@@ -77,7 +77,7 @@ def _views(inputs: ReportInputs) -> Picture:
 
 def _details(inputs: ReportInputs) -> list[Picture]:
     """A window in full resolution, where the planes above are coarser than that."""
-    before, after = (open_array(inputs.layout, group) for group in (DENOISED, REGISTERED))
+    before, after = (inputs.open_level(group) for group in (DENOISED, REGISTERED))
     if max(after.shape) <= inputs.image_px:
         return []
     window = window_around(after, {0: _middle(after, 0), 2: _middle(after, 2)}, DETAIL_PX)
@@ -112,7 +112,7 @@ def _middle(stored: StoredArray, axis: int) -> float:
 
 def _crop_origin(inputs: ReportInputs) -> tuple[float, float, float]:
     """Where the registered image begins in the frame of the acquisition, in µm."""
-    registered = open_array(inputs.layout, REGISTERED)
+    registered = inputs.open_level(REGISTERED)
     top, left, _, _ = registered.details["crop"]
     return 0.0, top * registered.spacing_nm[1] / 1000, left * registered.spacing_nm[2] / 1000
 

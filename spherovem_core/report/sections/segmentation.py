@@ -9,7 +9,6 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.scroller import COLOURS
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
-from spherovem_core.store import open_array
 from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
 
 
@@ -54,7 +53,7 @@ def segmentation_warnings(inputs: ReportInputs) -> list[str]:
 def _summary(inputs: ReportInputs, kind: ObjectKind) -> dict[str, object]:
     table = inputs.tables[kind]
     cut_off = int((table["truncated_fraction"] > 0).sum())
-    voxels = float(np.prod(open_array(inputs.layout, labels_group(kind)).shape))
+    voxels = float(np.prod(inputs.open_level(labels_group(kind)).shape))
     return {
         "objects": kind,
         "count": len(table),
@@ -74,14 +73,16 @@ def _sizes(inputs: ReportInputs, kind: ObjectKind) -> Panel:
 
 
 def _overlay(inputs: ReportInputs) -> Picture:
-    views = [cut(fitting_level(inputs.layout, REGISTERED, inputs.image_px, axis), axis) for axis in (0, 1, 2)]
+    views = [
+        cut(fitting_level(inputs.open_level, REGISTERED, inputs.image_px, axis), axis) for axis in (0, 1, 2)
+    ]
     limits = contrast_limits([view.values for view in views])
     panels = []
     for axis, view in enumerate(views):
         labels = [
             (
                 cut(
-                    fitting_level(inputs.layout, labels_group(kind), inputs.image_px, axis),
+                    fitting_level(inputs.open_level, labels_group(kind), inputs.image_px, axis),
                     axis,
                     view.position_um,
                 ),

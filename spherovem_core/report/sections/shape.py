@@ -131,7 +131,7 @@ def _unusual(inputs: ReportInputs) -> list[Picture]:
 
 def _mesh(inputs: ReportInputs, label: int, said: str, row: "pd.Series[Any]") -> Panel:
     box = {str(name): int(row[name]) for name in row.index if str(name).startswith("bbox_")}
-    triangles = label_surface(inputs.layout, labels_group("cells"), label, box)
+    triangles = label_surface(inputs.open_level, labels_group("cells"), label, box)
     image = draw([Body(triangles, CELL_COLOUR)], MESH_PX)
     # The picture keeps its shape and stands on the text below it.
     across = min(MESH_WIDTH, MESH_WIDTH * image.width / image.height)

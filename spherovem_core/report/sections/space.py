@@ -20,7 +20,6 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.surfaces import Body, balls, draw, volume_surface
 from spherovem_core.report.views import cut, fitting_level
-from spherovem_core.store import open_array
 from spherovem_core.store.layout import DISTANCE, REGISTERED, labels_group
 
 OVERVIEW_VOXELS = 96
@@ -121,7 +120,9 @@ def _clustering(table: pd.DataFrame) -> Panel:
 
 
 def _map(inputs: ReportInputs) -> Picture:
-    views = [cut(fitting_level(inputs.layout, DISTANCE, inputs.image_px, axis), axis) for axis in (0, 1, 2)]
+    views = [
+        cut(fitting_level(inputs.open_level, DISTANCE, inputs.image_px, axis), axis) for axis in (0, 1, 2)
+    ]
     farthest = max((float(np.nanmax(v.values)) for v in views if np.isfinite(v.values).any()), default=0.0)
     panels = [map_plane(view, (0.0, farthest or 1.0), "viridis", "µm to the nucleus") for view in views]
     return Picture(
@@ -131,8 +132,8 @@ def _map(inputs: ReportInputs) -> Picture:
 
 
 def _overview(inputs: ReportInputs) -> Picture:
-    nuclei = fitting_level(inputs.layout, labels_group("nuclei"), OVERVIEW_VOXELS)
-    image = open_array(inputs.layout, REGISTERED)
+    nuclei = fitting_level(inputs.open_level, labels_group("nuclei"), OVERVIEW_VOXELS)
+    image = inputs.open_level(REGISTERED)
     upper = np.array(image.shape) * np.array(image.spacing_nm) / 1000
     particles, said = _balls(inputs.tables["nanoparticles"], float(upper.max()))
     bodies = [Body(volume_surface(nuclei), NUCLEUS_COLOUR, 0.55), Body(particles, PARTICLE_COLOUR)]
