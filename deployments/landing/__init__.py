@@ -24,6 +24,7 @@ folder without slices                  rejected, as soon as it would be ready
 slices in subfolders only              rejected; the message names a subfolder
 unreadable folder or file              rejected; looked at again when permissions change
 damaged or unsuitable slices, spacing  rejected with everything that the files' directories tell
+a single slice                         rejected: a landing folder holds folders of slices, not slices
 link that leads out of the folder      rejected, not followed; links that stay inside are followed
 name no results folder can have        rejected (backslash, control characters, undecodable bytes, over 200 characters)
 hidden file or folder, other files     left alone

@@ -88,13 +88,20 @@ def judge(
         owner = name_owner(candidate, records, rules.results_root)
         if owner is not None:
             return _second_of_a_name(candidate, fingerprint, owner)
-        open_stack(candidate.path, parameters.ingest, name_all=False)
+        stack = open_stack(candidate.path, parameters.ingest, name_all=False)
     except SpheroVemError as error:
         return Broken(type(error).__name__, str(error), fingerprint)
     except PermissionError as error:
         name = Path(str(error.filename or candidate.path)).name
         return Broken(
             "unreadable", f"{name} cannot be read ({error.strerror}); give read permission", fingerprint
+        )
+    if stack.shape[0] == 1:
+        # Slices that are copied into the landing folder itself would each become an acquisition.
+        return Broken(
+            "BadSlicesError",
+            f"{candidate.path.name}: a single slice; expected a folder of slices, or a file of several, in the landing folder",
+            fingerprint,
         )
     return Sound(fingerprint)
 

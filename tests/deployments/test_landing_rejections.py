@@ -38,6 +38,12 @@ def no_spacing(folder: Path) -> None:
     (write_acquisition(folder) / "acquisition.json").unlink()
 
 
+def one_slice(folder: Path) -> None:
+    write_acquisition(folder)
+    (folder / "slice_0000.tif").unlink()
+    (folder / "slice_0001.tif").unlink()
+
+
 def copy_given_up(folder: Path) -> None:
     write_acquisition(folder)
     (folder / ".slice_0003.tif.x1Y2z3").write_bytes(b"II*")
@@ -70,6 +76,7 @@ BROKEN = {
     write_truncated: "slice_0001.tif: truncated",
     missing: "missing: 1",
     no_spacing: "no voxel size",
+    one_slice: "a single slice",
     copy_given_up: "slice_0003.tif: its copy did not end",
     upload_given_up: "slice_0003.tif: its copy did not end",
     slice_from_outside: "slice_0001.tif is a symbolic link that leads out",
