@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.actions import ActionTypes, ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
@@ -12,16 +12,12 @@ TAG = "spherovem"
 """Tag of all deployments of prefect.yaml, which their runs inherit."""
 
 HEARTBEAT_TIMEOUT_S = 90.0
-START_TIMEOUT_S = 600.0
 
 SILENT_RUNS = "spherovem: end runs that have fallen silent"
-STILLBORN_RUNS = "spherovem: end runs that never began"
 FAILED_RUNS = "spherovem: tell of failed runs"
 REJECTED_ACQUISITIONS = "spherovem: tell of rejected acquisitions"
 
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Paused", "Suspended", "AwaitingRetry")
-
-WENT_ON = ("Running", "heartbeat", "Scheduled", "AwaitingConcurrencySlot", "Late", "Cancelling")
 
 RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 TAGGED = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
@@ -62,44 +58,15 @@ def end_silent_runs(timeout_s: float = HEARTBEAT_TIMEOUT_S) -> AutomationCore:
     )
 
 
-def end_stillborn_runs(timeout_s: float = START_TIMEOUT_S) -> AutomationCore:
-    """Call a run crashed that a worker took and never began, which would hold its place for ever.
-
-    Parameters
-    ----------
-    timeout_s
-        From Pending, when a worker takes the run, to the next state.
-    """
-    return AutomationCore(
-        name=STILLBORN_RUNS,
-        description=(
-            "A run whose worker died while it started the run's process stays Pending. "
-            f"It becomes Crashed when it is still so after {timeout_s:g} s."
-        ),
-        trigger=_unless(
-            after="prefect.flow-run.Pending",
-            expect={f"prefect.flow-run.{state}" for state in (*WENT_ON, *ENDED)},
-            within_s=timeout_s,
-        ),
-        actions=[_crash(f"Taken by a worker {timeout_s:g} s ago and never begun: the worker is gone.")],
-    )
-
-
 def tell_of_failed_runs(block_document_id: UUID) -> AutomationCore:
     """Send a message for every deployed run that fails, crashes or runs out of time."""
     return AutomationCore(
         name=FAILED_RUNS,
         description="Sends a message for every run that ends as Failed, Crashed or TimedOut.",
-        trigger=EventTrigger(
-            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
-            match=RUNS,
-            match_related=TAGGED,
-            for_each={"prefect.resource.id"},
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
+        trigger=_whenever(
+            {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
         ),
-        actions=[SendNotification(block_document_id=block_document_id, subject=_SUBJECT, body=_BODY)],
+        actions=[_message(block_document_id, _SUBJECT, _BODY)],
     )
 
 
@@ -116,12 +83,25 @@ def tell_of_rejected_acquisitions(block_document_id: UUID) -> AutomationCore:
             threshold=1,
             within=timedelta(0),
         ),
-        actions=[
-            SendNotification(
-                block_document_id=block_document_id, subject=_REJECTED_SUBJECT, body=_REJECTED_BODY
-            )
-        ],
+        actions=[_message(block_document_id, _REJECTED_SUBJECT, _REJECTED_BODY)],
     )
+
+
+def _whenever(events: set[str]) -> EventTrigger:
+    """Fires for each of these events of a tagged run."""
+    return EventTrigger(
+        expect=events,
+        match=RUNS,
+        match_related=TAGGED,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Reactive,
+        threshold=1,
+        within=timedelta(0),
+    )
+
+
+def _message(block_document_id: UUID, subject: str, body: str) -> ActionTypes:
+    return SendNotification(block_document_id=block_document_id, subject=subject, body=body)
 
 
 def _unless(after: str, expect: set[str], within_s: float) -> EventTrigger:

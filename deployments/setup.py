@@ -56,12 +56,6 @@ class Setup(Command):
         le=24 * 3600.0,
         description="A run that was silent for so many seconds counts as crashed; runs speak every 30 s.",
     )
-    start_timeout_s: float = Field(
-        default=600.0,
-        ge=10.0,
-        le=24 * 3600.0,
-        description="A run that a worker took and did not begin in so many seconds counts as crashed.",
-    )
     notify: str | None = Field(
         default=None,
         pattern=r"^[^/]+/[^/]+$",
@@ -90,10 +84,7 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
     from deployments.provisioning import ensure_automation, ensure_work_pool
     from deployments.registering import PREFECT_FILE, ensure_deployments
 
-    wanted = [
-        automations.end_silent_runs(command.heartbeat_timeout_s),
-        automations.end_stillborn_runs(command.start_timeout_s),
-    ]
+    wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
     if command.notify is not None:
         block = find_block(client, command.notify)
         wanted += [automations.tell_of_failed_runs(block), automations.tell_of_rejected_acquisitions(block)]

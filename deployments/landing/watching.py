@@ -15,6 +15,7 @@ from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.records import STATE_FOLDER
 from deployments.landing.rules import LandingRules
 from deployments.landing.scanning import Look, Scanner
+from deployments.mending import Mender
 from spherovem_core.errors import SpheroVemError, StoreNotWritableError
 from tasks.locks import FileLocks
 
@@ -55,11 +56,12 @@ def watch(rules: LandingRules, interval_s: float) -> None:
                 f"another watcher serves {rules.results_root} ({lock_path(rules.results_root)} names it); "
                 "end it, or choose another results root"
             )
-        scanner = Scanner(rules, announcer)
+        scanner, mender = Scanner(rules, announcer), Mender()
         logger.info("watching %s; results go to %s", ", ".join(map(str, rules.folders)), rules.results_root)
         with ending_on_signals() as (ended, wake), waking_on_changes(rules.folders, wake, ended):
             while not ended.is_set():
                 look = scanner.look(ended.is_set)
+                mender.tend()
                 ended.wait(SHORTEST_PAUSE_S)
                 wake.wait(pause_s(look, interval_s))
                 wake.clear()
@@ -79,6 +81,7 @@ def look_once(rules: LandingRules) -> None:
             print(f"a watcher serves {rules.results_root}: nothing to do")
             return
         look = Scanner(rules, announcer).look()
+        Mender().tend()
     print(f"handed over {len(look.handed_over)}, rejected {len(look.rejected)}, not ready {look.waiting}")
     if look.owed:
         raise UndoneError(
