@@ -1,0 +1,128 @@
+"""Estimates of a run: sizes in closed form, work by parameters, rates from what earlier runs took."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spherovem_core.estimates import (
+    SourceVolume,
+    known_rates,
+    output_sizes,
+    peak_memory_bytes,
+    work_units,
+)
+from spherovem_core.estimates.rates import SHIPPED_SECONDS
+from spherovem_core.parameters import PipelineParameters
+
+SPACING = (120.0, 40.0, 40.0)
+VOLUME = SourceVolume((64, 512, 512), 1, SPACING)
+# Levels double y and x until they are as long as z: 512, 256, 128 pixels, all with 64 slices.
+PYRAMID = 64 * (512**2 + 256**2 + 128**2)
+
+
+def with_values(**changed: dict[str, Any]) -> PipelineParameters:
+    return PipelineParameters.model_validate(changed)
+
+
+def test_images_take_their_voxels_and_those_of_their_pyramids() -> None:
+    sizes = output_sizes(VOLUME, PipelineParameters())
+    assert sizes["ingest"].plain_bytes == PYRAMID
+    assert sizes["register"].plain_bytes == PYRAMID
+    assert sizes["nanoparticles"].plain_bytes == (4 + 2) * PYRAMID
+    sixteen = output_sizes(SourceVolume(VOLUME.shape, 2, SPACING), PipelineParameters())
+    assert sixteen["ingest"].plain_bytes == 2 * PYRAMID
+    assert sixteen["denoise"].plain_bytes == sizes["denoise"].plain_bytes
+
+
+def test_flows_have_four_half_floats_a_cubic_voxel() -> None:
+    sizes = output_sizes(
+        VOLUME, with_values(cells={"flow_spacing_nm": 120.0}, nuclei={"flow_spacing_nm": 90.0})
+    )
+    assert sizes["flows_cells"].plain_bytes == 8 * 64 * 171 * 171
+    assert sizes["flows_nuclei"].plain_bytes == 8 * math.ceil(64 * 120 / 90) * 228 * 228
+
+
+@pytest.mark.parametrize(
+    ("mask_spacing_nm", "side"), [(30.0, 512), (50.0, 512), (70.0, 256), (150.0, 128), (1e4, 128)]
+)
+def test_masks_and_distances_lie_on_the_level_of_the_masks(mask_spacing_nm: float, side: int) -> None:
+    chosen = {"mask_spacing_nm": mask_spacing_nm}
+    sizes = output_sizes(VOLUME, with_values(cells=chosen, nuclei=chosen))
+    voxels = 64 * sum(n**2 for n in (512, 256, 128) if n <= side)
+    assert sizes["cells"].plain_bytes == sizes["space"].plain_bytes == 4 * voxels
+
+
+def test_twice_the_slices_need_twice_the_disk_and_the_same_memory() -> None:
+    twice = SourceVolume((8192, 512, 512), 1, SPACING)
+    once = SourceVolume((4096, 512, 512), 1, SPACING)
+    parameters = with_values(denoising={"model": "model.ckpt"})
+    for key, size in output_sizes(once, parameters).items():
+        double = output_sizes(twice, parameters)[key]
+        if key in ("output", "denoise"):  # what does not grow lies beside the arrays
+            assert 1 <= double.stored_bytes / size.stored_bytes < 2
+        else:
+            assert double.stored_bytes == pytest.approx(2 * size.stored_bytes, rel=1e-3)
+    for key, work in work_units(once, parameters).items():
+        factor = 1 if key == "output" else 2
+        assert work_units(twice, parameters)[key] == pytest.approx(factor * work, rel=1e-3)
+    assert peak_memory_bytes(once, parameters) == peak_memory_bytes(twice, parameters)
+
+
+def test_larger_blocks_need_more_memory() -> None:
+    large = SourceVolume((2000, 4000, 4000), 1, (30.0, 10.0, 10.0))
+    wide = with_values(cells={"block_voxels": 512})
+    assert peak_memory_bytes(large, wide) > peak_memory_bytes(large, PipelineParameters()) > 2e9
+
+
+def test_training_counts_unless_a_model_is_given() -> None:
+    own = {"training_slices": 10, "patches_per_slice": 5, "patch_size": 32, "epochs": 7}
+    trained = work_units(VOLUME, with_values(denoising=own))["denoise"]
+    given = work_units(VOLUME, with_values(denoising={**own, "model": "model.ckpt"}))["denoise"]
+    assert given == pytest.approx(VOLUME.voxels / 1e6)
+    assert trained - given == pytest.approx(3 * 7 * 10 * 5 * 32**2 / 1e6)
+    half = with_values(denoising={**own, "network_channels": 16})
+    assert work_units(VOLUME, half)["denoise"] == pytest.approx(trained / 4)
+
+
+def write_run(
+    folder: Path, ingest_s: float, flows_s: float, network: str, shape: tuple[int, int, int]
+) -> None:
+    stages = [
+        {"stage": "ingest", "parameters": {}, "device": "cpu", "seconds": ingest_s},
+        {"stage": "predict_flows", "parameters": {"kind": "cells"}, "device": "cuda:1", "seconds": flows_s},
+        {"stage": "write_output", "parameters": {}, "device": "cpu", "seconds": 0.1},
+    ]
+    provenance = {
+        "parameters": with_values(cells={"network": network}).model_dump(mode="json"),
+        "artifacts": {"ingest": {"shape": shape, "dtype": "uint8", "spacing_nm": SPACING}},
+        "stages": stages,
+    }
+    folder.mkdir(parents=True)
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+
+
+def test_rates_are_those_of_earlier_runs(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", 3.0, 8.0, "cpsam_v2", (64, 500, 1000))
+    write_run(tmp_path / "two", 5.0, 8.0, "mine.pt", (192, 500, 1000))
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "provenance.json").write_text("{torn")
+    rates = known_rates(tmp_path)
+    assert rates.run_count == 2
+    assert "2 earlier runs" in rates.origin
+    assert rates.find("ingest", "cpu", "cpsam_v2") == pytest.approx((3 + 5) / (32 + 96))
+    flows = 64 * 120 // 100 + 1, 200, 400
+    assert rates.find("flows_cells", "cuda:0", "cpsam_v2") == pytest.approx(8 / (math.prod(flows) / 1e6))
+    assert rates.find("flows_cells", "cpu", "cpsam_v2") is None
+    assert rates.find("register", "cpu", "") == SHIPPED_SECONDS["register", "cpu", ""]
+    assert rates.find("output", "cpu", "") == SHIPPED_SECONDS["output", "cpu", ""]
+
+
+def test_without_earlier_runs_the_shipped_rates_count(tmp_path: Path) -> None:
+    rates = known_rates(tmp_path / "absent")
+    assert rates.run_count == 0
+    assert "demo" in rates.origin
+    assert rates.find("nanoparticles", "cpu", "") == SHIPPED_SECONDS["nanoparticles", "cpu", ""]
+    assert rates.find("nanoparticles", "cuda:0", "") is None
