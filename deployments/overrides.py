@@ -1,17 +1,26 @@
 """Parameters that differ from the defaults: from a file, from the command line, merged and checked."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from spherovem_core.errors import ParameterError
+from spherovem_core.overriding import Overrides, explain, merge
 from spherovem_core.parameters import PipelineParameters
+from spherovem_core.regions import AXES, WHOLE, RegionOfInterest
 
-Overrides = dict[str, Any]
+__all__ = [
+    "Overrides",
+    "build_parameters",
+    "explain",
+    "merge",
+    "parse_assignment",
+    "parse_region",
+    "read_overrides",
+]
 
 
 def build_parameters(overrides: Sequence[Mapping[str, Any]]) -> PipelineParameters:
@@ -30,17 +39,6 @@ def build_parameters(overrides: Sequence[Mapping[str, Any]]) -> PipelineParamete
         return PipelineParameters.model_validate(complete)
     except ValidationError as error:
         raise ParameterError(explain(error, PipelineParameters)) from error
-
-
-def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> Overrides:
-    """Put the values of `override` over those of `base`, mapping by mapping."""
-    merged = dict(base)
-    for name, value in override.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
-            merged[name] = merge(merged[name], value)
-        else:
-            merged[name] = value
-    return merged
 
 
 def read_overrides(path: Path) -> Overrides:
@@ -91,25 +89,24 @@ def parse_assignment(text: str) -> Overrides:
     return assigned
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong with each value, and which name may have been meant."""
-    problems = []
-    for item in error.errors(include_url=False, include_context=False):
-        where = ".".join(str(part) for part in item["loc"] if not isinstance(part, int))
-        if item["type"] == "extra_forbidden":
-            problems.append(f"unknown parameter {where}{_suggestion(item['loc'], model)}")
-        elif item["type"] == "missing":
-            problems.append(f"{where} is missing")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"{where}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
-    return "; ".join(problems)
+def parse_region(texts: Sequence[str]) -> RegionOfInterest:
+    """Turn ``10:42 100:612 :`` into a region: one range of voxels along z, y and x, open where a number is left out.
 
-
-def _suggestion(location: Sequence[int | str], model: type[BaseModel]) -> str:
-    parent: Any = model
-    for part in location[:-1]:
-        parent = parent.model_fields[part].annotation
-    names = list(parent.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), names, n=1)
-    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(names)})"
+    Raises
+    ------
+    ParameterError
+        If the text has another form or a range holds nothing.
+    """
+    if not texts:
+        return WHOLE
+    ranges = [text.split(":") for text in texts]
+    numbers = [number.strip() for pair in ranges for number in pair]
+    if [len(pair) for pair in ranges] != [2, 2, 2] or not all(n.isdecimal() or not n for n in numbers):
+        raise ParameterError(
+            f"--roi {' '.join(texts)}: expected three ranges of voxels along z, y and x, such as 10:42 100:612 :"
+        )
+    names = [f"{axis}_{end}" for axis in AXES for end in ("start", "stop")]
+    try:
+        return RegionOfInterest.model_validate({name: n or 0 for name, n in zip(names, numbers, strict=True)})
+    except ValidationError as error:
+        raise ParameterError(f"--roi {' '.join(texts)}: {explain(error, RegionOfInterest)}") from error

@@ -4,13 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from deployments.overrides import build_parameters, merge, parse_assignment, read_overrides
+from deployments.overrides import build_parameters, merge, parse_assignment, parse_region, read_overrides
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import PipelineParameters
+from spherovem_core.regions import WHOLE, RegionOfInterest
 
 
 def test_no_override_is_the_daily_setting() -> None:
     assert build_parameters([]) == PipelineParameters()
+
+
+def test_defaults_of_cells_stay_those_of_cells() -> None:
+    """Also where a part of the parameters comes as it is, such as by ``prefect deployment run -p``."""
+    part = {"cells": {"network": "mine.pt"}, "nuclei": {"network": "mine.pt"}}
+    for built in (build_parameters([part]), PipelineParameters.model_validate(part)):
+        assert (built.cells.min_diameter_um, built.nuclei.min_diameter_um) == (2.0, 1.0)
+        assert built.registration == PipelineParameters().registration
+    schema = PipelineParameters.model_json_schema()["$defs"]
+    shown = [schema[name]["properties"] for name in ("CellParameters", "SegmentationParameters")]
+    assert [properties["min_diameter_um"]["default"] for properties in shown] == [2.0, 1.0]
+    own = {key: value["description"] for key, value in shown[0].items()}
+    assert own == {key: value["description"] for key, value in shown[1].items()}
 
 
 def test_later_overrides_win_and_leave_their_neighbours() -> None:
@@ -76,3 +90,31 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "empty.yaml"
     path.touch()
     assert build_parameters([read_overrides(path)]) == PipelineParameters()
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], WHOLE),
+        ([":", ":", ":"], WHOLE),
+        (["10:42", "100:612", ":"], RegionOfInterest(z_start=10, z_stop=42, y_start=100, y_stop=612)),
+        ([":5", "7:", "0:9"], RegionOfInterest(z_stop=5, y_start=7, x_stop=9)),
+    ],
+)
+def test_a_region_in_words(texts: list[str], expected: RegionOfInterest) -> None:
+    assert parse_region(texts) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["1:2", "3:4"], "expected three ranges"),
+        (["1:2", "3:4", "5"], "expected three ranges"),
+        (["-1:2", "3:4", "5:6"], "expected three ranges"),
+        (["a:2", "3:4", "5:6"], "expected three ranges"),
+        (["2:1", "3:4", "5:6"], "--roi 2:1 3:4 5:6: z from 2 to 1 holds nothing"),
+    ],
+)
+def test_a_region_of_another_form_is_refused(texts: list[str], said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        parse_region(texts)

@@ -1,0 +1,45 @@
+"""Values that replace defaults, mapping by mapping, and what is wrong with them in one line."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+Overrides = dict[str, Any]
+
+
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> Overrides:
+    """Put the values of `override` over those of `base`, mapping by mapping."""
+    merged = dict(base)
+    for name, value in override.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = merge(merged[name], value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one line what is wrong with each value, and which name may have been meant."""
+    problems = []
+    for item in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in item["loc"] if not isinstance(part, int))
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown parameter {where}{_suggestion(item['loc'], model)}")
+        elif item["type"] == "missing":
+            problems.append(f"{where} is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            text = f"{message[0].lower()}{message[1:]}"
+            problems.append(f"{where}: {text}, got {item['input']!r}" if where else text)
+    return "; ".join(problems)
+
+
+def _suggestion(location: Sequence[int | str], model: type[BaseModel]) -> str:
+    parent: Any = model
+    for part in location[:-1]:
+        parent = parent.model_fields[part].annotation
+    names = list(parent.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(names)})"
