@@ -1,11 +1,11 @@
 """Labels as OME-TIFF: one page a slice, written in bounded memory."""
 
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Progress
 from spherovem_core.spacing import SpacingNm
 
-LEVEL = 6
+LEVEL = 1
+"""Cells of the demo: 83-fold at 520 MB/s by libdeflate at level 1, 106-fold at 130 MB/s by zlib at level 6."""
+
 CLASSIC_BYTES = 2**31
 
 
@@ -78,5 +80,6 @@ def write_label_tiff(
 def _pack(place: tuple[slice, slice], labels: ArrayLike) -> list[bytes]:
     """Read a row of chunks and compress the strip that it holds of each slice."""
     values: NDArray[Any] = np.ascontiguousarray(labels[(*place, slice(None))])
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return [zlib.compress(strip.tobytes(), LEVEL) for strip in little]
+    # Any: imagecodecs takes arrays, its stubs say bytes.
+    little: Any = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return [bytes(imagecodecs.deflate_encode(strip, level=LEVEL)) for strip in little]

@@ -16,17 +16,17 @@ from spherovem_core.store import Layout
 
 CHECKOUT = Path(__file__).parents[2]
 HALF_WAY = """
-import sys, time, zlib
+import sys, time, imagecodecs
 from types import SimpleNamespace
 from spherovem_core.export import labels
 calls = []
-def compress(*arguments):
+def encode(*arguments, **options):
     calls.append(1)
     if len(calls) == 5:
         print("half way", flush=True)
         time.sleep(600)
-    return zlib.compress(*arguments)
-labels.zlib = SimpleNamespace(compress=compress)
+    return imagecodecs.deflate_encode(*arguments, **options)
+labels.imagecodecs = SimpleNamespace(deflate_encode=encode)
 from deployments.cli import main
 main(["export", sys.argv[1], "--labels", "--tables", "--out", sys.argv[2], "--workers", "1"])
 """
@@ -131,10 +131,10 @@ def test_what_is_not_computed_yet(
 def test_a_full_disk_is_one_clear_error(
     results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("spherovem_core.export.labels.zlib.compress", full)
+    monkeypatch.setattr("spherovem_core.export.labels.imagecodecs.deflate_encode", full)
     assert export(results, tmp_path / "out", "--tables", "--labels", "--workers", "1") == 1
     error = capsys.readouterr().err
     assert "No space left on device" in error
