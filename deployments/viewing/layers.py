@@ -22,6 +22,7 @@ from spherovem_core.store.layout import (
 Kind = Literal["image", "labels", "field"]
 IMAGES = (REGISTERED, DENOISED, RAW)
 FIELDS = (DISTANCE, POSTERIOR)
+KNOWN_RANGES = {POSTERIOR: (0.0, 1.0)}
 SHOWN_SHARE = (0.5, 99.5)
 SAMPLE_VOXELS = 20_000_000
 
@@ -75,7 +76,7 @@ def volume_layers(layout: Layout) -> list[Layer]:
     for group, kind in wanted:
         levels = complete_levels(layout, group)
         if levels:
-            shown = None if kind == "labels" else value_range(levels[-1])
+            shown = None if kind == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
             visible = kind == "labels" or (kind == "image" and not layers)
             layers.append(Layer(group.rpartition("/")[2], group, kind, levels, shown, visible))
     if not any(layer.kind == "image" for layer in layers):

@@ -195,6 +195,7 @@ def test_layers(results: Layout) -> None:
     low, high = layers["registered"].value_range or (0, 0)
     assert image().min() <= low < high <= image().max()
     assert layers["cells"].value_range is None
+    assert layers["nanoparticle_posterior"].value_range == (0, 1)
     assert [level.shape for level in layers["cells"].levels] == [SHAPE, (12, 80, 70)]
 
 
