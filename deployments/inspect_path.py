@@ -56,7 +56,7 @@ def inspected(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
     Raises
     ------
     BadArgumentsError
-        If nothing is there.
+        If nothing is there, or a folder of several acquisitions' results.
     SpheroVemError
         If it is none of the things that can be inspected.
     """
@@ -72,6 +72,10 @@ def inspected(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         return volume(path)
     if path.is_dir() and is_results_folder(path):
         return results(path)
+    if path.is_dir() and any(is_results_folder(child) for child in path.iterdir() if child.is_dir()):
+        raise BadArgumentsError(
+            f"{path} is a results root; see all of it with: spherovem status {path}, or name one of its acquisitions"
+        )
     return source(path, pixels=pixels)
 
 

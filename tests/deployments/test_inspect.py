@@ -168,6 +168,7 @@ def test_a_volume_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         ("nowhere", 2, "does not exist; name a source"),
         ("empty", 1, "expected slices ending in .tif"),
+        ("root", 2, "is a results root; see all of it with: spherovem status"),
         ("broken.parquet", 1, "is no whole Parquet file"),
         ("broken.zarr", 1, "is no zarr group or array of version 3"),
     ],
@@ -176,6 +177,7 @@ def test_what_cannot_be_inspected(
     name: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
+    Layout(tmp_path / "root/spheroid").ensure_writable()
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     (tmp_path / "broken.zarr").mkdir()
     (tmp_path / "broken.zarr/zarr.json").write_text("{")
