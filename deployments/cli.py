@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
@@ -209,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: Sequence[str]) -> int:
+    if list(given) == ["--version"]:
+        print(f"spherovem {version('spherovem')}")
+        return SUCCESS
     if given and (text := help_for(Spherovem, given)) is not None:
         print(text)
         return SUCCESS

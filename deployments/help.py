@@ -81,7 +81,8 @@ def program_help(program: type[BaseSettings]) -> str:
         "Exit codes:",
         *_entries(EXIT_CODES, 6),
         "",
-        "spherovem COMMAND --help shows the options of a command.",
+        "spherovem COMMAND --help shows the options of a command,",
+        "spherovem --version the version.",
     ]
     return "\n".join(lines)
 
@@ -205,7 +206,9 @@ def _explained(field: str, info: FieldInfo) -> str:
             else default
         )
         notes.append(f"default: {str(shown).lower() if isinstance(default, bool) else shown}")
-    if field in Settings.model_fields and (info.default is None):
+    if info.is_required() and _POSITIONAL not in info.metadata:
+        notes.append("required")
+    if field in Settings.model_fields and info.default is None:
         notes.append(f"env: {_variable(field)}")
     text = info.description or ""
     return f"{text} [{'; '.join(notes)}]" if notes else text

@@ -1,5 +1,7 @@
 """The help: every command and option in it, within 80 columns."""
 
+from importlib.metadata import version
+
 import pytest
 
 from deployments.cli import Spherovem, main
@@ -68,6 +70,16 @@ def test_defaults_choices_and_variables_are_shown(capsys: pytest.CaptureFixture[
     assert "default: ingest]" in text
     assert "[default: 0.5]" in shown(capsys, "evaluate", "--help")
     assert "--boundary-error true|false" in shown(capsys, "evaluate", "--help")
+
+
+def test_required_options_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--out PATH Folder for what is exported. [required]" in " ".join(
+        shown(capsys, "export", "--help").split()
+    )
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "--version") == f"spherovem {version('spherovem')}\n"
 
 
 def test_help_of_an_unknown_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
