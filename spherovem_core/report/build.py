@@ -9,6 +9,8 @@ from spherovem_core.report.chapters import CHAPTERS
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Page, render
 from spherovem_core.report.sections.history import duration, history_section
+from spherovem_core.spacing import NM_PER_UM
+from spherovem_core.store.layout import RAW
 
 LARGEST_BYTES = 15_000_000
 LEAST_IMAGE_PX = 200
@@ -48,7 +50,14 @@ def _build(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
     sections = [chapter.draw(inputs) for chapter in CHAPTERS]
     sections.append(history_section(provenance, inputs.parameters))
     seconds = sum(entry["seconds"] for entry in provenance["stages"])
+    raw = inputs.open_level(RAW)
+    size = " × ".join(
+        f"{n * step / NM_PER_UM:.4g}" for n, step in zip(raw.shape, raw.spacing_nm, strict=True)
+    )
+    voxel = " × ".join(f"{step:g}" for step in raw.spacing_nm)
     summary = [
+        ("Source", str(provenance.get("source", "unknown"))),
+        ("Volume (z, y, x)", f"{size} µm in voxels of {voxel} nm"),
         ("Cells", str(len(inputs.tables["cells"]))),
         ("Nuclei", str(len(inputs.tables["nuclei"]))),
         ("Nanoparticles", str(len(inputs.tables["nanoparticles"]))),

@@ -165,6 +165,7 @@ def _content(svg: str) -> str:
     used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
     own = hashlib.sha256(svg.encode()).hexdigest()[:8]
     for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
         name = element.attrib.pop("id", None)
         if name in used:
             element.set("id", f"{own}-{name}")
@@ -177,8 +178,7 @@ def _content(svg: str) -> str:
         style = element.get("style")
         if style is not None:
             element.set("style", _page_style(style))
-    inner = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
-    return re.sub(r' xmlns(:\w+)?="[^"]*"', "", inner).replace("svg:", "").replace("ns0:", "")
+    return "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
 
 
 def _page_style(style: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -61,9 +62,13 @@ def test_the_report_needs_nothing_from_elsewhere(report: str) -> None:
     assert len(report.encode()) < 15_000_000
 
 
-def test_every_name_in_the_page_is_given_once(report: str) -> None:
+def test_every_figure_is_sound_and_every_name_is_given_once(report: str) -> None:
     names = re.findall(r'\bid="([^"]+)"', report)
     assert len(names) == len(set(names))
+    figures = re.findall(r"<svg.*?</svg>", report, re.DOTALL)
+    assert len(figures) > 40
+    for figure in figures:
+        ElementTree.fromstring(figure)
     used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", report))
     assert used <= set(names)
 

@@ -43,6 +43,8 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     ]
     facts = [
         ("Source", str(provenance.get("source", "unknown"))),
+        ("Software", f"spherovem {packages.get('spherovem', 'of unknown version')}"),
+        ("Devices", ", ".join(sorted({str(entry["device"]) for entry in entries})) or "unknown"),
         ("Time of all stages", duration(float(stages["seconds"].sum()) if len(stages) else 0.0)),
         ("Parameters that differ from the defaults", str(len(changed))),
     ]

@@ -34,6 +34,8 @@ LISTED = ("label", *DESCRIPTORS, "truncated_fraction", "shape_note")
 
 def shape_section(inputs: ReportInputs) -> Section:
     """Show what shape cells and nuclei have, the whole ones apart from those cut by the border."""
+    if all(inputs.tables[kind].empty for kind in OBJECT_KINDS):
+        return Section("shape", "Shape", [("Cells and nuclei", "none to measure")])
     pictures = [
         Picture(
             [_distribution(inputs, column, label) for column, label in DESCRIPTORS.items()],

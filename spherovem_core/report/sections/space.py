@@ -45,7 +45,7 @@ def space_section(inputs: ReportInputs) -> Section:
     if profile is not None and len(profile):
         facts.append(("Mean distance of particle volume", _means(profile)))
         tables.append(Table("Particle volume by distance to the nucleus", _listed(profile), folded=True))
-    pictures += [_by_cell(inputs), _map(inputs), _overview(inputs)]
+    pictures += [_by_cell(inputs), *_map(inputs), _overview(inputs)]
     return Section("space", "Space", facts, pictures, tables)
 
 
@@ -119,16 +119,17 @@ def _clustering(table: pd.DataFrame) -> Panel:
     )
 
 
-def _map(inputs: ReportInputs) -> Picture:
+def _map(inputs: ReportInputs) -> list[Picture]:
     views = [
         cut(fitting_level(inputs.open_level, DISTANCE, inputs.image_px, axis), axis) for axis in (0, 1, 2)
     ]
-    farthest = max((float(np.nanmax(v.values)) for v in views if np.isfinite(v.values).any()), default=0.0)
+    known = [view.values[np.isfinite(view.values)] for view in views]
+    farthest = max((float(values.max()) for values in known if values.size), default=None)
+    if farthest is None:
+        return []
     panels = [map_plane(view, (0.0, farthest or 1.0), "viridis", "µm to the nucleus") for view in views]
-    return Picture(
-        panels,
-        "Distance to the nearest nuclear surface of the same cell; left open outside cells and in cells with no nucleus.",
-    )
+    said = "Distance to the nearest nuclear surface of the same cell; left open outside cells and in cells with no nucleus."
+    return [Picture(panels, said)]
 
 
 def _overview(inputs: ReportInputs) -> Picture:
