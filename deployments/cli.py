@@ -34,6 +34,7 @@ from deployments.status import Status
 from deployments.view import View
 from deployments.watch import Watch
 from spherovem_core.errors import SpheroVemError
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName
 
 SUCCESS, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 
@@ -133,6 +134,17 @@ class Process(Command):
         default=None, description="threads, processes, or a Dask scheduler's address."
     )
     workers: Workers | None = Field(default=None, description="Workers a stage; 0 takes every core.")
+    start_at: StageName = Field(
+        default=FIRST_STAGE,
+        description="First stage; those before must be complete on disk, and are taken as they are.",
+    )
+    stop_after: StageName = Field(default=LAST_STAGE, description="Last stage.")
+    roi: CliVariadicArg[list[str]] = Field(
+        default=[],
+        description="Voxels to try parameters on, such as 10:42 100:612 : along z, y and x; the results go to a folder "
+        "of their own.",
+        json_schema_extra={"metavar": "Z Y X"},
+    )
 
     def cli_cmd(self) -> None:
         """Process the acquisition."""

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from deployments.arguments import checked_spacing, reading_arguments
-from deployments.overrides import build_parameters, explain, parse_assignment, read_overrides
+from deployments.orphans import leave_no_orphans
+from deployments.overrides import (
+    build_parameters,
+    explain,
+    parse_assignment,
+    parse_region,
+    read_overrides,
+)
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
+from spherovem_core.regions import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_between
 
 if TYPE_CHECKING:
     from deployments.cli import Process
@@ -29,8 +38,11 @@ def process_source(command: "Process") -> None:
         execution = settings.execution(
             device=command.device, executor=command.executor, workers=command.workers
         )
-    run_flow(acquisition, parameters, execution)
-    print_results(acquisition.folder)
+        stages_between(command.start_at, command.stop_after)
+        roi = parse_region(command.roi)
+        folder = results_folder(acquisition, roi)
+    run_flow(acquisition, parameters, execution, command.start_at, command.stop_after, roi)
+    print_results(folder)
 
 
 def read_settings() -> Settings:
@@ -73,17 +85,35 @@ def chosen_acquisition(command: "Process", settings: Settings) -> Acquisition:
         raise ParameterError(explain(error, Acquisition)) from error
 
 
-def run_flow(acquisition: Acquisition, parameters: PipelineParameters, execution: ExecutionSettings) -> None:
+def results_folder(acquisition: Acquisition, roi: RegionOfInterest) -> Path:
+    """Where the results of a region go; a name that becomes too long is a `ParameterError`."""
+    try:
+        return crop_acquisition(acquisition, roi).folder
+    except ValidationError as error:
+        raise ParameterError(explain(error, Acquisition)) from error
+
+
+def run_flow(
+    acquisition: Acquisition,
+    parameters: PipelineParameters,
+    execution: ExecutionSettings,
+    start_at: StageName = FIRST_STAGE,
+    stop_after: StageName = LAST_STAGE,
+    roi: RegionOfInterest = WHOLE,
+) -> None:
     """Run the parent flow in this process; what can be found wrong beforehand is found before Prefect starts."""
     from flows.preflight import check_before_start
 
-    check_before_start(acquisition, parameters, execution)
+    with reading_arguments():
+        own = crop_acquisition(acquisition, roi)
+        check_before_start(own, parameters, execution, stages_between(start_at, stop_after))
+    leave_no_orphans()
     logger.info(
         "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name
     )
     from flows.process_acquisition import process_acquisition
 
-    process_acquisition(acquisition, parameters, execution)
+    process_acquisition(acquisition, parameters, execution, start_at, stop_after, roi)
 
 
 def print_results(folder: Path) -> None:
@@ -94,4 +124,5 @@ def print_results(folder: Path) -> None:
         ("report", "report.html"),
         ("provenance", "provenance.json"),
     ):
-        print(f"{title + ':':<12} {folder / name}")
+        if (folder / name).exists():
+            print(f"{title + ':':<12} {folder / name}")

@@ -1,52 +1,59 @@
-"""The order of the stages."""
+"""A run from its first check to its summary."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+from flows.earlier import take_earlier
+from flows.forecast import announce
 from flows.preflight import check_before_start
+from flows.steps import STEPS, RunInputs, Step
+from flows.summary import StepRecord, show_summary
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.store.layout import OBJECT_KINDS
-from tasks.denoise import denoise
-from tasks.ingest import ingest
-from tasks.nanoparticles import segment_nanoparticles
-from tasks.output import write_output
+from spherovem_core.regions import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
 from tasks.policies import acquisition_locks, bound
-from tasks.register import register
-from tasks.segment import predict_flows, segment_masks
-from tasks.shape import measure_shape
-from tasks.space import measure_space
 
 
 def run_pipeline(
-    acquisition: Acquisition, parameters: PipelineParameters, execution: ExecutionSettings
+    acquisition: Acquisition,
+    parameters: PipelineParameters,
+    execution: ExecutionSettings,
+    start_at: StageName = FIRST_STAGE,
+    stop_after: StageName = LAST_STAGE,
+    roi: RegionOfInterest = WHOLE,
 ) -> dict[str, ArtifactRef]:
-    """Run every stage in its order, one after another; returns the main output of each."""
-    found = check_before_start(acquisition, parameters, execution)
+    """Run the stages from one to another, one after another; returns the main output of each, earlier ones included."""
+    stages = stages_between(start_at, stop_after)
+    acquisition = crop_acquisition(acquisition, roi)
+    found = check_before_start(acquisition, parameters, execution, stages)
+    run = RunInputs(acquisition, found, parameters, execution, roi)
+    earlier = [step for step in STEPS if step.name in STAGE_NAMES[: STAGE_NAMES.index(start_at)]]
     with one_run_at_a_time(acquisition):
-        done: dict[str, ArtifactRef] = {}
-        raw = bound(ingest, acquisition)(acquisition, found.source_digest, parameters.ingest, execution)
-        denoised = bound(denoise, acquisition)(raw, found.model_digest, parameters.denoising, execution)
-        image = bound(register, acquisition)(denoised, raw, parameters.registration, execution)
-        done |= {"ingest": raw, "denoise": denoised, "register": image}
-        for kind in OBJECT_KINDS:
-            own = getattr(parameters, kind)
-            flows = bound(predict_flows, acquisition)(
-                kind, image, found.network_digests[kind], own, execution
-            )
-            labels = bound(segment_masks, acquisition)(kind, flows, image, own, execution)
-            shape = bound(measure_shape, acquisition)(kind, labels, parameters.shape, execution)
-            done |= {f"flows_{kind}": flows, kind: labels, f"shape_{kind}": shape}
-        done["nanoparticles"] = bound(segment_nanoparticles, acquisition)(
-            image, raw, parameters.nanoparticles, execution
-        )
-        done["space"] = bound(measure_space, acquisition)(
-            done["cells"], done["nuclei"], done["nanoparticles"], parameters.spatial, execution
-        )
-        done["output"] = bound(write_output, acquisition)(acquisition, done, parameters, execution)
+        done = take_earlier(earlier, run, start_at)
+        announce(run, stages, done)
+        records = [StepRecord(_title(step), "on disk", 0.0, done[step.key].path) for step in earlier]
+        for step in STEPS:
+            if step.name in stages:
+                done[step.key], record = _run_step(step, run, done)
+                records.append(record)
+        show_summary(acquisition.folder, records)
         return done
+
+
+def _run_step(step: Step, run: RunInputs, done: dict[str, ArtifactRef]) -> tuple[ArtifactRef, StepRecord]:
+    finished = step.plan(run, done).find() is not None
+    start = time.monotonic()
+    reference = bound(step.task, run.acquisition)(**step.arguments(run, done))
+    outcome = "cached" if finished else "computed"
+    return reference, StepRecord(_title(step), outcome, time.monotonic() - start, reference.path)
+
+
+def _title(step: Step) -> str:
+    return step.stage.title({"kind": step.kind} if step.kind else {})
 
 
 @contextmanager

@@ -5,13 +5,18 @@ from prefect import flow
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
+from spherovem_core.regions import WHOLE, RegionOfInterest
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName
 
 
-@flow(name="process-acquisition", flow_run_name="{acquisition.name}")
+@flow(name="process-acquisition", flow_run_name="{acquisition.name}{roi.suffix}")
 def process_acquisition(
     acquisition: Acquisition,
     parameters: PipelineParameters = PipelineParameters(),
     execution: ExecutionSettings = ExecutionSettings(),
+    start_at: StageName = FIRST_STAGE,
+    stop_after: StageName = LAST_STAGE,
+    roi: RegionOfInterest = WHOLE,
 ) -> dict[str, ArtifactRef]:
     """Turn one acquisition into arrays, tables and a report.
 
@@ -26,13 +31,27 @@ def process_acquisition(
         What changes the results.
     execution
         How the stages run; changes no result.
+    start_at
+        First stage of the run. Those before must be complete on disk, and are taken as they are.
+    stop_after
+        Last stage of the run.
+    roi
+        Region of the acquisition that is processed, into a results folder of its own, named after both. Left at zeros,
+        all of it.
 
     Returns
     -------
     dict
         Reference to the main output of each stage, by the stage's name.
+
+    Raises
+    ------
+    SpheroVemError
+        The first thing that would stop the run later, before anything is computed; or what stopped a stage.
     """
     # Imported here so that a deployment which only looks at the flow's signature does not wait for the stages' imports.
+    from flows.defaults import over_those_of_the_deployment
     from flows.pipeline import run_pipeline
 
-    return run_pipeline(acquisition, parameters, execution)
+    parameters = over_those_of_the_deployment(parameters)
+    return run_pipeline(acquisition, parameters, execution, start_at, stop_after, roi)

@@ -13,6 +13,7 @@ from spherovem_core.references import ArtifactRef, stage_digest
 from spherovem_core.store.layout import DENOISED, array_path, stage_table_path
 from tasks.artifacts import show_figures
 from tasks.ingest import bad_slices
+from tasks.pictures import show_middle_slice
 from tasks.plans import Arguments, Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
@@ -59,13 +60,14 @@ def _denoise(
     run.write_table(DENOISING, slices)
     loss = {name: [epoch[name] for epoch in report.loss] for name in ("training", "validation")}
     found = report.model_dump(mode="json", exclude={"slices", "loss"})
-    run.finish(writer, denoising={**found, "loss": loss, "model": model.digest})
+    denoised = run.finish(writer, denoising={**found, "loss": loss, "model": model.digest})
     figures = {
         "residual, standard deviation (grey values)": float(slices["residual_std"].median()),
         "voxels outside the 8-bit range": report.clipped_share,
         "epochs": len(report.loss),
     }
     show_figures(run.artifact_key, figures, "What denoising took away")
+    show_middle_slice(run.artifact_key, denoised, run.layout, "Middle slice without noise")
 
 
 def _model_folder(run: StageRun, raw: ArtifactRef, parameters: DenoiseParameters) -> Path:

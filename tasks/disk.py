@@ -1,11 +1,21 @@
 """Asking the store whether an artifact is there, whatever its sort."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
-from spherovem_core.store import Layout, find_array, find_table, open_array, read_json, write_json
+from spherovem_core.store import (
+    Layout,
+    find_array,
+    find_table,
+    open_array,
+    read_json,
+    table_digest,
+    table_history,
+    write_json,
+)
 from spherovem_core.store.layout import VOLUME
 
 NO_SPACING = (0.0, 0.0, 0.0)
@@ -17,8 +27,8 @@ def find_artifact(layout: Layout, path: str, digest: str) -> ArtifactRef | None:
     An array counts with all levels of its pyramid. A JSON document carries its fingerprint under
     ``fingerprint``; any other file has none and only has to exist.
     """
-    if path.startswith(f"{VOLUME}/"):
-        return _find_pyramid(layout, path.removeprefix(f"{VOLUME}/").rpartition("/")[0], digest)
+    if _is_array(path):
+        return _find_pyramid(layout, _group(path), digest)
     if path.endswith(".parquet"):
         return find_table(layout, path, digest)
     if path.endswith(".json"):
@@ -27,6 +37,35 @@ def find_artifact(layout: Layout, path: str, digest: str) -> ArtifactRef | None:
     else:
         sound = layout.path(path).is_file()
     return file_reference(layout, path, digest) if sound else None
+
+
+def find_newest(layout: Layout, paths: Sequence[str]) -> ArtifactRef | None:
+    """Reference to the first of a stage's outputs if all are complete under the fingerprint that the first one has."""
+    digest = _array_digest(layout, paths[0]) if _is_array(paths[0]) else table_digest(layout, paths[0])
+    if digest is None:
+        return None
+    found = [find_artifact(layout, path, digest) for path in paths]
+    return None if None in found else found[0]
+
+
+def artifact_history(layout: Layout, path: str) -> list[dict[str, Any]]:
+    """History of a complete array or table, the newest entry last."""
+    return open_array(layout, _group(path)).history if _is_array(path) else table_history(layout, path)
+
+
+def _is_array(path: str) -> bool:
+    return path.startswith(f"{VOLUME}/")
+
+
+def _group(path: str) -> str:
+    return path.removeprefix(f"{VOLUME}/").rpartition("/")[0]
+
+
+def _array_digest(layout: Layout, path: str) -> str | None:
+    try:
+        return open_array(layout, _group(path)).digest
+    except IncompleteArtifactError:
+        return None
 
 
 def file_reference(layout: Layout, path: str, digest: str) -> ArtifactRef:

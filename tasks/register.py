@@ -9,6 +9,7 @@ from spherovem_core.registration import Alignment, estimate_alignment, warp_stac
 from spherovem_core.store.layout import REGISTERED, array_path, stage_table_path
 from tasks.artifacts import show_figures
 from tasks.ingest import bad_slices
+from tasks.pictures import show_middle_slice
 from tasks.plans import Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
@@ -38,8 +39,9 @@ def _register(
     writer = run.writer(REGISTERED, "image", shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
     run.write_table(REGISTRATION, alignment.table)
-    run.finish(writer, **alignment.details())
+    registered = run.finish(writer, **alignment.details())
     _show(run, alignment)
+    show_middle_slice(run.artifact_key, registered, run.layout, "Middle slice, aligned and cropped")
 
 
 def _show(run: StageRun, alignment: Alignment) -> None:

@@ -21,6 +21,7 @@ from spherovem_core.store import nearest_level
 from spherovem_core.store.layout import ObjectKind, array_path, flows_group, labels_group
 from spherovem_core.store.ome import Factors, level_spacing
 from tasks.artifacts import show_figures
+from tasks.pictures import show_middle_slice
 from tasks.plans import Arguments, Stage
 from tasks.policies import stage_policy
 from tasks.stage import StageRun, run_stage
@@ -90,7 +91,18 @@ def _predict_flows(
         run.execution,
         source_origin_nm=source.origin_nm,
     )
-    run.finish(writer, network=parameters.network)
+    finished = run.finish(writer, network=parameters.network)
+    middle = writer.stored[(3, grid.shape[0] // 2)]
+    figures = {
+        "network": parameters.network,
+        "voxels z, y, x": " x ".join(map(str, grid.shape)),
+        "voxel size (nm)": grid.spacing_nm[0],
+        "share of the middle slice above the threshold": float(
+            (middle > parameters.probability_threshold).mean()
+        ),
+    }
+    show_figures(run.artifact_key, figures, f"Flows of {kind}")
+    show_middle_slice(run.artifact_key, finished, run.layout, f"Probability of {kind} in the middle slice")
 
 
 @task(**stage_policy(MASKS), tags=["cpu"])
@@ -133,10 +145,11 @@ def _segment_masks(
         run.execution,
         run.ledger(f"masks-{kind}"),
     )
-    run.finish(labels, count=count)
+    finished = run.finish(labels, count=count)
     show_figures(
         run.artifact_key, {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}, f"Segmented {kind}"
     )
+    show_middle_slice(run.artifact_key, finished, run.layout, f"{kind} in the middle slice".capitalize())
 
 
 def pyramid(stored: Any) -> list[Factors]:

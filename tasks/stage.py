@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike
 
-from spherovem_core.errors import IncompleteArtifactError, StoreNotWritableError
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
 from spherovem_core.references import ArtifactRef, canonical_json
 from spherovem_core.spacing import SpacingNm
@@ -40,8 +40,8 @@ from spherovem_core.store.layout import VOLUME
 from tasks.devices import gpu_slot, resolve_device
 from tasks.disk import write_document
 from tasks.plans import SETTINGS, Arguments, Stage, StagePlan
-from tasks.policies import DISK_REFUSES
 from tasks.progress import report_progress
+from tasks.trouble import clear_disk_errors
 
 LARGEST_CUBE = 128
 """Voxels along the side of a file of labels or flows."""
@@ -62,7 +62,7 @@ def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) 
     Raises
     ------
     StoreNotWritableError
-        If the disk is full or refuses to be written.
+        If the disk is full or refuses to be written, or the results folder was removed meanwhile.
     IncompleteArtifactError
         If `compute` left one of the stage's outputs out.
     """
@@ -76,7 +76,7 @@ def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) 
     own = {name: value for name, value in arguments.items() if name != SETTINGS}
     with (
         noting_failure(plan.layout, plan.title),
-        _clear_disk_errors(plan),
+        clear_disk_errors(plan),
         _stage_run(plan, settings, plan.title) as run,
     ):
         compute(run, **own)
@@ -222,19 +222,6 @@ def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iter
             progress,
         )
         yield StageRun(plan, execution, recorder)
-
-
-@contextmanager
-def _clear_disk_errors(plan: StagePlan) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_REFUSES:
-            raise
-        raise StoreNotWritableError(
-            f"{plan.stage.name} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
-            "kept: free or add disk space and run the acquisition again to go on from there"
-        ) from error
 
 
 def _run_of(entry: Mapping[str, Any]) -> str:

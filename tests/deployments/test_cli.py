@@ -58,6 +58,19 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
             "--workers: input should be greater",
         ),
         (("process", "SOURCE", "--results-root", "ROOT", "--name", "a/b"), "name: string should match"),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--start-at", "segment"),
+            "--start-at: input should be",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--start-at", "masks", "--stop-after", "flows"),
+            "stop_after flows, which comes before it",
+        ),
+        (("process", "SOURCE", "--results-root", "ROOT", "--roi", "1:2", "3"), "expected three ranges"),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--roi", "9:2", ":", ":"),
+            "z from 9 to 2 holds nothing",
+        ),
     ],
 )
 def test_bad_arguments(

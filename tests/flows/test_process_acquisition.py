@@ -4,114 +4,24 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from ome_zarr_checks import problems
 from schema_checks import differences
+from tiny_acquisition import ARRAYS, STAGES, TINY, Finished, States, run
 
 from deployments.cli import main
-from deployments.demo import run_demo
 from deployments.overrides import build_parameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.phantom import PhantomParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import table_path
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-TINY: dict[str, Any] = {
-    "denoising": {
-        "training_slices": 8,
-        "validation_slices": 2,
-        "patch_size": 32,
-        "patches_per_slice": 16,
-        "epochs": 3,
-        "network_channels": 8,
-        "batch_size": 8,
-    },
-    "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
-    "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
-}
-PHANTOM = PhantomParameters(
-    shape=(20, 160, 150),
-    spacing_nm=(120.0, 40.0, 40.0),
-    seed=7,
-    cell_diameter_um=2.5,
-    nanoparticle_volume_fraction=0.01,
-)
-ARRAYS = (
-    "raw",
-    "denoised",
-    "registered",
-    "registered/labels/cells",
-    "registered/labels/nuclei",
-    "registered/labels/nanoparticles",
-    "flows/cells",
-    "flows/nuclei",
-    "nanoparticle_posterior",
-    "distance_to_nucleus",
-)
-STAGES = (
-    "ingest",
-    "denoise",
-    "register",
-    "predict_flows cells",
-    "segment_masks cells",
-    "measure_shape cells",
-    "predict_flows nuclei",
-    "segment_masks nuclei",
-    "measure_shape nuclei",
-    "segment_nanoparticles",
-    "measure_space",
-    "write_output",
-)
-States = Callable[[Any, int], dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run of the demo on a tiny phantom."""
-
-    acquisition: Acquisition
-    figures: dict[str, float]
-
-
-@pytest.fixture(scope="module")
-def parameters() -> PipelineParameters:
-    return build_parameters([TINY])
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Finished:
-    root = tmp_path_factory.mktemp("results")
-    figures = run_demo(root, "tiny", {"device": "cpu"}, PHANTOM, TINY)
-    return Finished(
-        Acquisition(name="tiny", source=root / "acquisitions" / "tiny", results_root=root), figures
-    )
-
-
-@pytest.fixture
-def finished(demo: Finished) -> Acquisition:
-    return demo.acquisition
-
-
-def run(acquisition: Acquisition, parameters: PipelineParameters, task_states: States) -> set[str]:
-    """Run the flow; names of the stages that were computed."""
-    state = process_acquisition(
-        acquisition, parameters, ExecutionSettings(device="cpu", workers=1), return_state=True
-    )
-    assert state.is_completed()
-    states = task_states(state.state_details.flow_run_id, len(STAGES))
-    assert set(states) == {f"{stage} of tiny" for stage in STAGES}
-    assert set(states.values()) <= {"Cached", "Completed"}
-    return {name.removesuffix(" of tiny") for name, value in states.items() if value == "Completed"}
 
 
 def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -> None:

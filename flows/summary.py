@@ -1,0 +1,61 @@
+"""What a run did, as its last artifact: where the results are, and what each step took."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spherovem_core.store import Layout
+from spherovem_core.store.layout import OBJECT_KINDS, table_path
+from tasks.artifacts import show_markdown
+
+FINAL_TABLES = (*OBJECT_KINDS, "nanoparticles", "slices")
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """How a step went.
+
+    Attributes
+    ----------
+    title
+        Its name.
+    outcome
+        ``computed``, ``cached`` or ``on disk``, which a run that started later took as it was.
+    seconds
+        Of this run.
+    place
+        Its main output, in the results folder.
+    """
+
+    title: str
+    outcome: str
+    seconds: float
+    place: str
+
+
+def show_summary(folder: Path, records: Sequence[StepRecord]) -> None:
+    """Show the summary of a run as a markdown artifact."""
+    show_markdown(f"summary {folder.name}", summary(folder, records), "What the run did")
+
+
+def summary(folder: Path, records: Sequence[StepRecord]) -> str:
+    """The run in markdown: links to what exists, and one row a step."""
+    layout = Layout(folder)
+    computed = [record for record in records if record.outcome == "computed"]
+    places = [
+        ("report", layout.report),
+        ("provenance", layout.provenance),
+        *((f"table of {name}", layout.path(table_path(name))) for name in FINAL_TABLES),
+        ("volume (OME-Zarr)", layout.volume),
+    ]
+    lines = [
+        f"**{folder.name}**: {len(computed)} of {len(records)} steps computed in "
+        f"{sum(record.seconds for record in records):.0f} s.",
+        "",
+        *(f"- [{name}]({path.absolute().as_uri()}) `{path}`" for name, path in places if path.exists()),
+        "",
+        "| step | | seconds | output |",
+        "|---|---|---:|---|",
+        *(f"| {r.title} | {r.outcome} | {r.seconds:.1f} | `{r.place}` |" for r in records),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""What a run says before its first stage and after its last one."""
+
+import logging
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from tiny_acquisition import STAGES, TINY, Finished, States, run
+
+from deployments.overrides import build_parameters
+from flows import forecast
+from flows.forecast import foresee
+from flows.preflight import check_before_start
+from flows.process_acquisition import process_acquisition
+from flows.steps import RunInputs
+from spherovem_core.errors import StoreNotWritableError
+from spherovem_core.estimates import SourceVolume, output_sizes
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.stages import STAGE_NAMES
+from spherovem_core.store import Layout, open_array
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ALONE = ExecutionSettings(device="cpu", workers=1)
+Usage = namedtuple("Usage", "total used free")
+
+
+def inputs(acquisition: Acquisition, parameters: PipelineParameters) -> RunInputs:
+    return RunInputs(acquisition, check_before_start(acquisition, parameters, ALONE), parameters, ALONE)
+
+
+def test_only_what_is_not_complete_is_foreseen(
+    finished: Acquisition, parameters: PipelineParameters, tmp_path: Path
+) -> None:
+    assert foresee(inputs(finished, parameters), STAGE_NAMES, {}).rows == ()
+    copy = finished.model_copy(update={"results_root": tmp_path})
+    shutil.copytree(finished.folder, copy.folder)
+    layout = Layout(copy.folder)
+    layout.report.unlink()
+    shutil.rmtree(layout.volume / "flows" / "cells")
+    found = foresee(inputs(copy, parameters), STAGE_NAMES, {})
+    assert [row.title for row in found.rows] == ["predict_flows cells", "write_output"]
+    threshold = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.7}}])
+    later = foresee(inputs(copy, threshold), STAGE_NAMES, {})
+    titles = ["predict_flows cells", "segment_nanoparticles", "measure_space", "write_output"]
+    assert [row.title for row in later.rows] == titles
+    # The old posterior makes room for the new one.
+    assert later.present_bytes > sum(
+        p.stat().st_size for p in layout.volume.glob("nanoparticle_posterior/0/c/*/*/*")
+    )
+    assert later.seconds > 0
+
+
+def test_an_estimate_is_of_the_size_of_what_was_written(
+    finished: Acquisition, parameters: PipelineParameters
+) -> None:
+    layout = Layout(finished.folder)
+    raw = open_array(layout, "raw")
+    depth, height, width = raw.shape
+    sizes = output_sizes(SourceVolume((depth, height, width), raw.dtype.itemsize, raw.spacing_nm), parameters)
+    assert sizes["ingest"].plain_bytes == plain_bytes(layout, "raw")
+    # What registration crops is not known before.
+    for key, group in {
+        "flows_cells": "flows/cells",
+        "cells": "registered/labels/cells",
+        "register": "registered",
+    }.items():
+        assert 1 <= sizes[key].plain_bytes / plain_bytes(layout, group) < 1.4, key
+
+
+def plain_bytes(layout: Layout, group: str) -> int:
+    """Bytes of all levels before compression."""
+    levels = len(open_array(layout, group).details["level_factors"])
+    return sum(open_array(layout, group, level).array.nbytes for level in range(levels))
+
+
+def test_a_run_that_the_disk_cannot_hold_is_refused(
+    finished: Acquisition,
+    parameters: PipelineParameters,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forecast.shutil, "disk_usage", lambda folder: Usage(10**9, 10**9 - 10**6, 10**6))
+    own = finished.model_copy(update={"results_root": tmp_path})
+    with pytest.raises(
+        StoreNotWritableError,
+        match=r"need about 0\.\d\d GB more \(.*\), and 0\.00 GB are free; free or add disk",
+    ):
+        process_acquisition(own, parameters, ALONE)
+    assert not Layout(own.folder).volume.exists()
+
+
+def test_a_finished_acquisition_needs_no_disk(
+    finished: Acquisition,
+    parameters: PipelineParameters,
+    task_states: States,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forecast.shutil, "disk_usage", lambda folder: Usage(10**9, 10**9, 0))
+    assert run(finished, parameters, task_states) == set()
+
+
+def test_forecast_and_summary_are_shown(
+    finished: Acquisition, parameters: PipelineParameters, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = finished.model_copy(update={"results_root": tmp_path, "name": "tiny again"})
+    shutil.copytree(finished.folder, copy.folder)
+    Layout(copy.folder).report.unlink()
+    with caplog.at_level(logging.INFO, "spherovem_core"):
+        process_acquisition(copy, parameters, ALONE)
+    assert "1 steps to compute: about 0.01 GB of disk" in caplog.text
+    keys = ["forecast-tiny-again", "summary-tiny-again"]
+    shown = read_artifacts(keys)
+    assert "| write_output | 10.0 | 12 s |" in shown[keys[0]]
+    text = shown[keys[1]]
+    assert "1 of 12 steps computed" in text
+    assert f"- [report]({Layout(copy.folder).report.as_uri()})" in text
+    assert "| register | cached |" in text
+    assert "| write_output | computed |" in text
+
+
+def test_every_stage_shows_its_quality(demo: Finished) -> None:
+    tables = {title: slug(f"{demo.acquisition.name} {title}") for title in STAGES}
+    pictures = {title: f"{key}-picture" for title, key in tables.items()}
+    shown = read_artifacts([*tables.values(), *pictures.values()])
+    assert set(tables.values()) <= set(shown)
+    assert [title for title in STAGES if pictures[title] in shown] == [
+        "ingest",
+        "denoise",
+        "register",
+        "predict_flows cells",
+        "segment_masks cells",
+        "predict_flows nuclei",
+        "segment_masks nuclei",
+    ]
+    assert shown["tiny-ingest-picture"].startswith("data:image/png;base64,")
+
+
+def read_artifacts(keys: list[str]) -> dict[str, str]:
+    """Data of the artifacts with these keys that there are."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=keys))
+    with get_client(sync_client=True) as client:
+        return {str(found.key): str(found.data) for found in client.read_artifacts(artifact_filter=wanted)}
+
+
+def slug(key: str) -> str:
+    return key.replace("_", "-").replace(" ", "-")

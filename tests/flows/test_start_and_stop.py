@@ -1,0 +1,136 @@
+"""Runs that start at a stage, stop after one, or look at a region only."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_acquisition import TINY, States, run
+
+from deployments.overrides import build_parameters
+from flows.process_acquisition import process_acquisition
+from spherovem_core.errors import IncompleteArtifactError, ParameterError
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.ingest import open_stack
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.regions import RegionOfInterest, crop_acquisition
+from spherovem_core.store import Layout, open_array, table_digest
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ALONE = ExecutionSettings(device="cpu", workers=1)
+
+
+@pytest.fixture
+def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
+    """A finished acquisition, to be damaged."""
+    own = finished.model_copy(update={"results_root": tmp_path})
+    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
+    return own
+
+
+def test_a_run_stops_after_its_stage(
+    copy: Acquisition, parameters: PipelineParameters, task_states: States
+) -> None:
+    layout = Layout(copy.folder)
+    shutil.rmtree(layout.volume / "denoised")
+    layout.report.unlink()
+    assert run(copy, parameters, task_states, 2, stop_after="denoise") == {"ingest", "denoise"}
+    assert open_array(layout, "denoised").shape == (20, 160, 150)
+    assert not layout.report.exists()
+
+
+def test_a_run_that_starts_late_takes_what_is_there(
+    copy: Acquisition,
+    task_states: States,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Neither source nor network are looked at, and other parameters of earlier stages change nothing.
+    away = copy.model_copy(update={"source": tmp_path / "gone"})
+    later = build_parameters(
+        [
+            TINY,
+            {"denoising": {"epochs": 4}, "cells": {"network": "/absent/weights"}, "shape": {"min_voxels": 5}},
+        ]
+    )
+    before = open_array(Layout(copy.folder), "denoised").digest
+    with caplog.at_level(logging.WARNING, "spherovem_core"):
+        computed = run(away, later, task_states, 4, start_at="shape")
+    assert computed == {"measure_shape cells", "measure_shape nuclei", "measure_space", "write_output"}
+    assert "denoise: taken as it is" in caplog.text
+    assert open_array(Layout(copy.folder), "denoised").digest == before
+
+
+def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineParameters) -> None:
+    layout = Layout(copy.folder)
+    (layout.volume / "flows/nuclei/0/zarr.json").unlink()
+    table = layout.tables / "stages" / "nanoparticles.parquet"
+    table.unlink()
+    with pytest.raises(
+        IncompleteArtifactError,
+        match=r"needs volume.zarr/flows/nuclei/0, volume.zarr/registered/labels/nanoparticles/0.*start at flows",
+    ):
+        process_acquisition(copy, parameters, ALONE, start_at="shape")
+    with pytest.raises(IncompleteArtifactError, match="is not there, so that there is nothing to go on from"):
+        process_acquisition(copy.model_copy(update={"name": "absent"}), parameters, ALONE, start_at="shape")
+    assert not (copy.results_root / "absent").exists()
+
+
+def test_what_was_made_from_something_else_is_not_mixed(
+    copy: Acquisition, parameters: PipelineParameters
+) -> None:
+    rigid = build_parameters([TINY, {"registration": {"model": "rigid"}}])
+    process_acquisition(copy, rigid, ALONE, stop_after="register")
+    with pytest.raises(
+        IncompleteArtifactError, match=r"flows/cells/0 was made from other inputs.*start at flows"
+    ):
+        process_acquisition(copy, rigid, ALONE, start_at="masks", stop_after="masks")
+
+
+def test_a_run_cannot_stop_before_it_starts(copy: Acquisition, parameters: PipelineParameters) -> None:
+    with pytest.raises(
+        ParameterError, match=r"start_at is masks and stop_after denoise.*the order is ingest"
+    ):
+        process_acquisition(copy, parameters, ALONE, start_at="masks", stop_after="denoise")
+
+
+REGION = RegionOfInterest(z_start=4, z_stop=16, y_start=20, y_stop=148, x_start=10)
+
+
+def test_a_region_has_its_own_results(
+    finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
+) -> None:
+    own = finished.model_copy(update={"results_root": tmp_path})
+    folder = crop_acquisition(own, REGION).folder
+    assert folder == tmp_path / "tiny@roi-z4-16_y20-148_x10-end"
+    assert run(own, parameters, task_states, 1, roi=REGION, stop_after="ingest") == {"ingest"}
+    raw = open_array(Layout(folder), "raw")
+    whole = open_array(Layout(finished.folder), "raw")
+    np.testing.assert_array_equal(raw[:], whole[4:16, 20:148, 10:])
+    assert raw.spacing_nm == whole.spacing_nm
+    assert raw.digest != whole.digest
+    assert not own.folder.exists()
+    assert run(own, parameters, task_states, 1, roi=REGION, stop_after="ingest") == set()
+
+
+@pytest.mark.slow
+def test_all_stages_run_on_a_region(
+    finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
+) -> None:
+    own = finished.model_copy(update={"results_root": tmp_path})
+    assert len(run(own, parameters, task_states, roi=REGION)) == 12
+    layout = Layout(crop_acquisition(own, REGION).folder)
+    assert layout.report.exists()
+    assert table_digest(layout, "tables/cells.parquet") is not None
+
+
+def test_a_region_beyond_the_acquisition_is_refused(
+    finished: Acquisition, parameters: PipelineParameters, tmp_path: Path
+) -> None:
+    own = finished.model_copy(update={"results_root": tmp_path})
+    with pytest.raises(ParameterError, match=r"roi: y from 100 to 161 reaches beyond.*160 voxels along y"):
+        process_acquisition(own, parameters, ALONE, roi=RegionOfInterest(y_start=100, y_stop=161))
+    assert open_stack(finished.source, parameters.ingest).shape == (20, 160, 150)
