@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from foreign_environments import make_environment
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Node, Reader
 from test_store import make_spec, write_all
@@ -69,24 +69,13 @@ def test_ome_zarr_py_shows_image_labels_and_voxel_sizes(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def napari_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+def napari_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Interpreter of an environment with napari-ome-zarr: napari and forty packages that come with it are not in ours."""
-    folder = tmp_path_factory.mktemp("napari")
-    uv = Path(sys.executable).with_name("uv")
-    if not uv.exists():
-        pytest.skip("no uv beside this interpreter to make an environment for napari with")
-    python = folder / "bin" / "python"
-    constraints = Path(__file__).parents[2] / "constraints.txt"
-    install = [uv, "pip", "install", "-q", "--python", python, "-c", constraints, "napari-ome-zarr"]
-    for command in ([uv, "venv", "-q", "--allow-existing", "--python", sys.executable, folder], install):
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"napari-ome-zarr cannot be installed here: {done.stderr.strip()[-300:]}")
-    return str(python)
+    return make_environment(tmp_path_factory.mktemp("napari"), "napari-ome-zarr")
 
 
 @pytest.mark.slow
-def test_napari_shows_image_labels_and_voxel_sizes(tmp_path: Path, napari_python: str) -> None:
+def test_napari_shows_image_labels_and_voxel_sizes(tmp_path: Path, napari_python: Path) -> None:
     layout = Layout(tmp_path / "acquisition")
     image, labels = write_volume(layout)
     script = Path(__file__).with_name("napari_reading.py")

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import imagecodecs
 import numpy as np
 import pytest
+from foreign_environments import make_environment
 from results_scenes import SHAPE, SPACING, cells, contents, image, write_results
 
 from deployments.cli import main
@@ -166,7 +167,9 @@ def test_nothing_outside_of_the_volume_is_served(server: FileServer, results: La
     assert (status, content) == (404, b"")
 
 
-@pytest.mark.parametrize("path", ["/", "/volume.zarr/zarr.json", "/guess/volume.zarr/zarr.json", "//", "/%C3%A9"])
+@pytest.mark.parametrize(
+    "path", ["/", "/volume.zarr/zarr.json", "/guess/volume.zarr/zarr.json", "//", "/%C3%A9"]
+)
 def test_the_secret_is_needed(server: FileServer, path: str) -> None:
     status, _, content = ask(server, path)
     assert (status, content) == (404, b"")
@@ -256,6 +259,22 @@ def test_neuroglancer_state_and_link(results: Layout) -> None:
     assert address == f"{PUBLIC_CLIENT}/"
     assert json.loads(unquote(fragment)) == state
     assert not set(fragment) & set(' "<>{}|\\^`#')
+
+
+@pytest.mark.slow
+def test_neuroglancer_takes_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
+    """What its Python package does not know of a state it refuses or drops."""
+    state = viewer_state(volume_layers(results), BASE)
+    python = make_environment(tmp_path / "neuroglancer", "neuroglancer")
+    script = (
+        "import json, sys, neuroglancer\n"
+        "print(json.dumps(neuroglancer.ViewerState(json.load(sys.stdin)).to_json()))"
+    )
+    done = subprocess.run(
+        [python, "-c", script], input=json.dumps(state), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == state
 
 
 def test_the_command_serves_until_it_is_interrupted(results: Layout) -> None:
