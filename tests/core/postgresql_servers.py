@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from prefect_servers import free_port
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
 ACCOUNTS = ("postgres", "nobody")
 """As whom it runs where the tests run as root, which it refuses."""
 
@@ -22,10 +21,12 @@ ACCOUNTS = ("postgres", "nobody")
 def postgresql() -> Iterator[str]:
     """A database for Prefect, as the URL that its server takes; gone afterwards.
 
-    Skips the test where PostgreSQL is not installed.
+    Installs PostgreSQL where it is absent and the tests run as root; skips the test where that fails.
     """
-    if not BINARIES:
-        pytest.skip("no PostgreSQL in /usr/lib/postgresql (apt-get install postgresql)")
+    if binaries() is None:
+        install()
+    if binaries() is None:
+        pytest.skip("no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql")
     account = server_account()
     folder = Path(tempfile.mkdtemp(prefix="spherovem-postgresql-"))
     if account is not None:
@@ -35,7 +36,7 @@ def postgresql() -> Iterator[str]:
     run("initdb", "-D", str(data), "-U", "prefect", "-A", "trust", "-E", "UTF8", "--no-sync", **options)
     with (folder / "postgresql.log").open("wb") as log:
         server = subprocess.Popen(
-            [BINARIES[-1] / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
+            [program("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -56,6 +57,33 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def binaries() -> Path | None:
+    """Folder of the newest version's programs."""
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    return max(found, key=lambda path: float(path.parent.name), default=None)
+
+
+def program(name: str) -> Path:
+    """One of PostgreSQL's programs."""
+    folder = binaries()
+    assert folder is not None
+    return folder / name
+
+
+def install() -> None:
+    """Install the distribution's package, without the cluster that it would make and start."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    options = ["-o", "Dpkg::Options::=--force-confold", "-y", "-qq", "--no-install-recommends"]
+    no_cluster = Path("/etc/postgresql-common/createcluster.conf")
+    if not no_cluster.exists():
+        no_cluster.parent.mkdir(parents=True, exist_ok=True)
+        no_cluster.write_text("create_main_cluster = false\n")
+    for arguments in (["update", "-qq"], ["install", *options, "postgresql"]):
+        subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, check=False)
+
+
 def server_account() -> str | None:
     """Account to run the server as; None for the one of the tests."""
     if os.geteuid() != 0:
@@ -64,18 +92,16 @@ def server_account() -> str | None:
     return next(name for name in ACCOUNTS if name in known)
 
 
-def run(program: str, *arguments: str, **options: object) -> None:
+def run(name: str, *arguments: str, **options: object) -> None:
     """Run one of PostgreSQL's programs to its end; a failure shows its output."""
-    done = subprocess.run(
-        [BINARIES[-1] / program, *arguments], capture_output=True, text=True, check=False, **options
-    )
+    done = subprocess.run([program(name), *arguments], capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", at: list[str], log: Path) -> None:
     """Wait until the server takes connections."""
     deadline = time.monotonic() + 60
-    while subprocess.run([BINARIES[-1] / "pg_isready", "-q", *at], check=False).returncode != 0:
+    while subprocess.run([program("pg_isready"), "-q", *at], check=False).returncode != 0:
         assert server.poll() is None, log.read_text(errors="replace")
         assert time.monotonic() < deadline, log.read_text(errors="replace")
         time.sleep(0.2)
