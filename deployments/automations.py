@@ -23,9 +23,7 @@ RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 TAGGED = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
 
 _SUBJECT = "spherovem: {{ flow_run.name }} is {{ flow_run.state.name }}"
-_BODY = (
-    "{{ flow_run.name }}: {{ flow_run.state.name }}\n{{ flow_run.state.message }}\n{{ flow_run | ui_url }}"
-)
+_BODY = "{{ flow_run.name }}: {{ flow_run.state.name }}\n{{ flow_run.state.message }}\n{{ flow_run | ui_url or '' }}"
 _REJECTED_SUBJECT = "spherovem: {{ event.payload.name }} was rejected"
 _REJECTED_BODY = "{{ event.payload.source }}:\n{{ event.payload.message }}"
 

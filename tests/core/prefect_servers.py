@@ -153,6 +153,7 @@ class PrefectServer(Process):
             "PREFECT_SERVER_API_HOST": "127.0.0.1",
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_UI_API_URL": self.url,
+            "PREFECT_UI_URL": self.address,
             **(settings or {}),
         }
         if database_url is not None:
