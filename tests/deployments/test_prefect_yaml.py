@@ -19,9 +19,11 @@ PROJECT = Path(__file__).parents[2]
 ENTRYPOINTS = {
     "process-acquisition/on-landing": "flows.process_acquisition.process_acquisition",
     "scan-landing/scan-landing": "flows.scan_landing.scan_landing",
+    "process-backlog/backlog": "flows.process_backlog.process_backlog",
     "process-acquisition/ad-hoc": "flows.process_acquisition.process_acquisition",
     "finetune-segmentation/finetune-segmentation": "flows.finetune_segmentation.finetune_segmentation",
 }
+ON_CPU = ("scan-landing/scan-landing", "process-backlog/backlog")
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -60,7 +62,7 @@ def test_deployments_know_no_path_and_may_be_repeated(client: SyncPrefectClient,
     for name, entrypoint in ENTRYPOINTS.items():
         assert first[name].id == again[name].id
         assert again[name].entrypoint == entrypoint
-        assert again[name].work_pool_name == ("cpu" if name.startswith("scan-landing") else "gpu")
+        assert again[name].work_pool_name == ("cpu" if name in ON_CPU else "gpu")
         assert "spherovem" in again[name].tags
         assert again[name].job_variables["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
         assert str(tmp_path) not in again[name].model_dump_json()
