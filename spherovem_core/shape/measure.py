@@ -158,7 +158,10 @@ def _measure(
         outcomes.append(outcome)
         if progress is not None:
             progress(len(outcomes), len(tasks))
-    surfaces = pd.DataFrame(outcomes, columns=["label", *SURFACE, "shape_note"]).set_index("label")
+    surfaces = pd.DataFrame(outcomes, columns=["label", *SURFACE, "shape_note"])
+    # With no label there is nothing to tell the types from.
+    types: dict[str, Any] = {"label": census.labels.dtype, **dict.fromkeys(SURFACE, "float64")}
+    surfaces = surfaces.astype(types).set_index("label")
     voxels = _voxel_measures(census, spacing_nm, origin_nm)
     frame = voxels.join(surfaces, on="label")
     return frame[list(COLUMNS)].astype({"shape_note": "str"})

@@ -1,8 +1,11 @@
 """What the schema of the results says of columns and arrays."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
-from schema_checks import differences
+from schema_checks import PARQUET_TYPES, differences
 
+from spherovem_core.shape import measure_labels
 from spherovem_core.shape.measure import COLUMNS as SHAPE_COLUMNS
 from spherovem_core.store.columns import CELL_COLUMNS, NUCLEUS_COLUMNS
 from spherovem_core.store.schema import ARRAYS, FILES, TABLES
@@ -33,3 +36,12 @@ def test_an_empty_folder_lacks_everything(tmp_path) -> None:
     assert len(found) == len(ARRAYS) + len(TABLES)
     assert all(difference.endswith("not written") for difference in found)
     assert FILES
+
+
+@pytest.mark.parametrize("voxels", [0, 8], ids=["no label", "a label too small for a surface"])
+def test_columns_have_their_types_where_there_is_nothing_to_measure(voxels: int) -> None:
+    labels = np.zeros((6, 6, 6), np.uint32)
+    labels.ravel()[:voxels] = 1
+    table = pa.Table.from_pandas(measure_labels(labels, (50.0, 10.0, 10.0)), preserve_index=False)
+    types = {field.name: PARQUET_TYPES.get(str(field.type), str(field.type)) for field in table.schema}
+    assert types == {column.name: column.type for column in CELL_COLUMNS if column.name in SHAPE_COLUMNS}
