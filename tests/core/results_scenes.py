@@ -1,5 +1,9 @@
 """A small results folder as a finished run leaves it, written through the store in a second and without any stage."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +97,42 @@ def digest(title: str) -> str:
     return f"digest of {title}"
 
 
-def write_results(folder: Path, *, until: str = "write_output") -> Layout:
-    """Write what the stages down to one of them leave."""
-    layout = Layout(folder)
+@cache
+def finished() -> Path:
+    """A finished folder to copy from, written once a process."""
+    folder = Path(tempfile.mkdtemp(prefix="spherovem-scene-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     values = contents()
     for stage in stage_outputs():
         for path in stage.outputs:
-            write_output(layout, stage, path, values)
+            write_output(Layout(folder), stage, path, values)
+    return folder
+
+
+def write_results(folder: Path, *, until: str = "write_output") -> Layout:
+    """Write what the stages down to one of them leave."""
+    layout, source = Layout(folder), Layout(finished())
+    layout.ensure_writable()
+    for stage in stage_outputs():
+        for path in stage.outputs:
+            copy_output(source, layout, path)
         if stage.title == until:
             return layout
     raise ValueError(until)
+
+
+def copy_output(source: Layout, target: Layout, path: str) -> None:
+    """Copy a file, or an image with its levels and the groups above it, but not the labels below it."""
+    if not path.endswith("/0"):
+        target.path(path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source.path(path), target.path(path))
+        return
+    group = Path(path).parent
+    for level in source.path(str(group)).iterdir():
+        if level.name.isdigit():
+            shutil.copytree(level, target.path(str(group)) / level.name)
+    for above in (group, *group.parents[:-1]):
+        shutil.copy2(source.path(str(above)) / "zarr.json", target.path(str(above)) / "zarr.json")
 
 
 def write_output(

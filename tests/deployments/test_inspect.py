@@ -12,7 +12,6 @@ import zarr
 from results_scenes import SHAPE, SPACING, array_writer, contents, write_blocks, write_results
 
 from deployments.cli import main
-from spherovem_core.phantom import PhantomParameters, make_phantom, write_acquisition
 from spherovem_core.store import Layout
 
 
@@ -42,18 +41,17 @@ def write_slices(folder: Path, spacing: list[float] | None = None, count: int = 
 
 def test_a_source_with_its_voxel_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "slices"
-    phantom = make_phantom(PhantomParameters(shape=(5, 48, 40), spacing_nm=SPACING, seed=1))
-    write_acquisition(phantom, source)
+    write_slices(source, list(SPACING), count=5)
     found = as_json(capsys, source)
     assert (found["kind"], found["files"], found["dtype"]) == ("source", 5, "uint8")
-    assert (found["shape"], found["spacing_nm"]) == ([5, 48, 40], list(SPACING))
+    assert (found["shape"], found["spacing_nm"]) == ([5, 30, 20], list(SPACING))
     assert found["spacing_origin"] == "acquisition.json"
     assert (found["missing_slices"], found["faults"]) == ([], [])
     assert found["bytes"] == sum(path.stat().st_size for path in source.glob("*.tif"))
     text = inspect(capsys, source)
-    assert "5 x 48 x 40 voxels (z y x), uint8" in text
+    assert "5 x 30 x 20 voxels (z y x), uint8" in text
     assert "50 x 10 x 10 nm" in text
-    assert "0.25 x 0.48 x 0.4 µm" in text
+    assert "0.25 x 0.3 x 0.2 µm" in text
     assert "faults      none" in text
 
 

@@ -1,6 +1,7 @@
 """``spherovem status``: what it prints for people and for programs."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,11 +15,10 @@ from spherovem_core.errors import ParameterError
 from spherovem_core.store import Layout, noting_failure
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished, one unfinished, one failed and one rejected acquisition, and a folder of slices."""
-    monkeypatch.chdir(tmp_path)
-    root = tmp_path / "results"
+    root = tmp_path_factory.mktemp("root") / "results"
     write_results(root / "finished one")
     write_results(root / "half", until="register")
     failed = write_results(root / "failed", until="ingest")
@@ -82,8 +82,9 @@ def test_one_acquisition_stage_by_stage(root: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_root_may_come_from_the_settings(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["status"]) == 2
     assert "set SPHEROVEM_RESULTS_ROOT" in capsys.readouterr().err
     monkeypatch.setenv("SPHEROVEM_RESULTS_ROOT", str(root))
@@ -99,17 +100,17 @@ def test_an_empty_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_many_acquisitions_without_opening_an_array(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(40):
-        shutil.copytree(root / "half", root / f"copy {number:03d}")
+        shutil.copytree(root / "half", tmp_path / f"copy {number:03d}", copy_function=os.link)
 
     def opened(*arguments: object, **options: object) -> None:
         raise AssertionError("an array was opened")
 
     monkeypatch.setattr(zarr, "open_array", opened)
-    assert main(["status", str(root)]) == 0
-    assert "41 partial" in capsys.readouterr().out
+    assert main(["status", str(tmp_path)]) == 0
+    assert "40 partial" in capsys.readouterr().out
 
 
 def test_a_table_is_cut_to_a_terminal_and_left_whole_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
