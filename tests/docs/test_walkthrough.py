@@ -78,6 +78,9 @@ def substituted(word: str, place: Path) -> str:
         "FILE.yaml": place / "tiny.yaml",
         "PREDICTED": place / "predicted.npy",
         "TRUTH": place / "truth.npy",
+        # The phantom's voxels.
+        "50": "120",
+        "10": "40",
         "100:132": "2:10",
         "2000:2512": "4:100",
     }
