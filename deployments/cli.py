@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -228,11 +229,12 @@ def _run(given: Sequence[str]) -> int:
     if given and (text := help_for(Spherovem, given)) is not None:
         print(text)
         return SUCCESS
+    told_to_end = threading.Event()
     try:
-        with ending_in_order(), console():
+        with ending_in_order() as told_to_end, console():
             CliApp.run(Spherovem, cli_args=keep_whole(given), cli_exit_on_error=False)
     except SystemExit as leaving:
-        return int(leaving.code or 0)
+        return _fail(how_to_go_on(given), INTERRUPTED) if told_to_end.is_set() else int(leaving.code or 0)
     except KeyboardInterrupt:
         return _fail(how_to_go_on(given), INTERRUPTED)
     except BrokenPipeError:

@@ -64,17 +64,24 @@ def _is_no_progress(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def ending_in_order() -> Iterator[None]:
-    """Turn a termination signal into `KeyboardInterrupt`, so that an embedded Prefect server does not stay behind."""
+def ending_in_order() -> Iterator[threading.Event]:
+    """Turn a termination signal into `KeyboardInterrupt`, so that an embedded Prefect server does not stay behind.
+
+    The event tells whether this or Ctrl-C has happened: a library may make an exit of its own of the exception, as
+    Lightning does while it trains.
+    """
+    told_to_end = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield told_to_end
         return
 
     def stop(number: int, frame: object) -> None:
+        told_to_end.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield told_to_end
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,7 +13,7 @@ import pytest
 
 from deployments.cli import Process, how_to_go_on, main
 from spherovem_core.phantom import PhantomParameters, make_phantom, write_acquisition
-from spherovem_core.store.states import acquisition_state, written_share
+from spherovem_core.store.states import acquisition_state, is_results_folder
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "deployments.cli"]
@@ -62,11 +62,33 @@ def test_exit_code_of_an_interruption(
     assert f"  spherovem process slices --results-root {tmp_path}\n" in capsys.readouterr().err
 
 
+def test_a_library_that_exits_when_it_is_interrupted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exits(command: Process) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    monkeypatch.setattr(Process, "cli_cmd", exits)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["process", "slices", "--results-root", str(tmp_path)]) == 130
+    assert "To go on from there" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_reader_that_has_enough_is_no_error() -> None:
     command = f"{shlex.join([*COMMAND, '--help'])} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=CHECKOUT, check=False)
     assert done.stdout.count("\n") == 1
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def is_running(folder: Path, title: str) -> bool:
+    """Whether a process is computing a stage."""
+    stages = acquisition_state(folder).stages if is_results_folder(folder) else ()
+    return any(stage.running and stage.title == title for stage in stages)
 
 
 @pytest.mark.slow
@@ -85,6 +107,8 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
         str(file),
         "--workers",
         "1",
+        "--stop-after",
+        "denoise",
     ]
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
@@ -96,9 +120,11 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
         env=environment,
     )
     folder = results / "my slices"
-    while not written_share(folder / "volume.zarr/denoised/0"):
+    while not is_running(folder, "denoise"):
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+        time.sleep(0.1)
+    # The network's training has begun then, which listens to Ctrl-C in its own way.
+    time.sleep(5)
     os.kill(process.pid, number)
     out, error = process.communicate(timeout=300)
     assert process.returncode == 130, error
@@ -119,4 +145,5 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
     assert again.returncode == 0, again.stderr
     assert "ingest: complete on disk" in again.stdout or "ingest: done" not in again.stdout
     assert (folder / "volume.zarr/raw/0/zarr.json").stat().st_mtime_ns == ingested
-    assert acquisition_state(folder).state == "complete"
+    after = acquisition_state(folder)
+    assert (after.state, after.stage, after.stages_complete) == ("partial", "register", 2)
