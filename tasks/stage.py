@@ -76,8 +76,8 @@ def run_stage(stage: Stage, arguments: Arguments, compute: Callable[..., None]) 
     own = {name: value for name, value in arguments.items() if name != SETTINGS}
     with (
         noting_failure(plan.layout, plan.title),
-        clear_disk_errors(plan),
-        _stage_run(plan, settings, plan.title) as run,
+        clear_disk_errors(plan) as check_folder,
+        _stage_run(plan, settings, plan.title, check_folder) as run,
     ):
         compute(run, **own)
         run.discard_provisional()
@@ -97,6 +97,7 @@ class StageRun:
     plan: StagePlan
     execution: Execution
     recorder: StageRecorder
+    check_folder: Callable[[], None]
 
     def __post_init__(self) -> None:
         self.layout: Layout = self.plan.layout
@@ -147,14 +148,17 @@ class StageRun:
 
     def finish(self, writer: ArrayWriter, **details: Any) -> ArtifactRef:
         """Build the pyramid of a fully written array and complete it."""
+        self.check_folder()
         return finish_multiscale(writer, self.execution, self.history, **details)
 
     def write_table(self, path: str, frame: pd.DataFrame) -> ArtifactRef:
         """Write an output table."""
+        self.check_folder()
         return write_table(self.layout, path, frame, self.digest, self.history)
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> ArtifactRef:
         """Write an output JSON document."""
+        self.check_folder()
         path = self.layout.path(name)
         return write_document(self.layout, path, {**document, "history": self.history}, self.digest)
 
@@ -206,7 +210,9 @@ def array_spec(
 
 
 @contextmanager
-def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iterator[StageRun]:
+def _stage_run(
+    plan: StagePlan, settings: ExecutionSettings, title: str, check_folder: Callable[[], None]
+) -> Iterator[StageRun]:
     deadline = time.monotonic() + settings.stage_timeout_s if settings.stage_timeout_s else None
     with (
         gpu_slot(plan.stage.gpu_library, settings.device),
@@ -214,14 +220,19 @@ def _stage_run(plan: StagePlan, settings: ExecutionSettings, title: str) -> Iter
         report_progress(title) as progress,
         StageRecorder() as recorder,
     ):
+
+        def note(done: int, total: int) -> None:
+            check_folder()
+            progress(done, total)
+
         execution = Execution(
             resolve_device(plan.stage.gpu_library, settings.device),
             executor,
             settings.worker_count,
             deadline,
-            progress,
+            note,
         )
-        yield StageRun(plan, execution, recorder)
+        yield StageRun(plan, execution, recorder, check_folder)
 
 
 def _run_of(entry: Mapping[str, Any]) -> str:

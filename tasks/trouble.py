@@ -1,7 +1,7 @@
 """Trouble with the results folder while a stage runs, in one clear error."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from spherovem_core.errors import StoreNotWritableError
@@ -11,8 +11,10 @@ from tasks.policies import DISK_REFUSES
 
 
 @contextmanager
-def clear_disk_errors(plan: StagePlan) -> Iterator[None]:
+def clear_disk_errors(plan: StagePlan) -> Iterator[Callable[[], None]]:
     """Say what to do where the disk is full or refuses to be written, or the results folder has been taken away.
+
+    Yields what raises once the folder has been taken away: to be called before something is declared complete.
 
     Raises
     ------
@@ -21,8 +23,13 @@ def clear_disk_errors(plan: StagePlan) -> Iterator[None]:
     """
     # An open folder keeps its number, so that no new one of its name can be taken for it.
     folder = os.open(plan.layout.scratch, os.O_RDONLY)
+
+    def check() -> None:
+        if not _is_there(plan.layout, folder):
+            raise _removed(plan)
+
     try:
-        yield
+        yield check
     except Exception as error:
         if not _is_there(plan.layout, folder):
             raise _removed(plan) from error
@@ -33,8 +40,7 @@ def clear_disk_errors(plan: StagePlan) -> Iterator[None]:
             ) from error
         raise
     else:
-        if not _is_there(plan.layout, folder):
-            raise _removed(plan)
+        check()
     finally:
         os.close(folder)
 
