@@ -1,10 +1,15 @@
 """Many acquisitions on a Dask cluster."""
 
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from dask_clusters import cluster
+from distributed import LocalCluster
 from ingest_samples import SPACING_NM, textured, truncate, write_slices
 
 from flows.process_backlog import BacklogError, process_backlog
@@ -41,6 +46,36 @@ def test_one_broken_acquisition_does_not_stop_the_others(tmp_path: Path) -> None
     assert folders == [str(tmp_path / "results" / name) for name in ("one", "two", "three")]
     assert raw_written(tmp_path / "results" / "two")
     assert finished == {name: raw_written(tmp_path / "results" / name) for name in ("one", "three")}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_what_a_dead_worker_was_at_is_taken_up_by_another(tmp_path: Path) -> None:
+    acquisitions = [landed(tmp_path, name, seed) for seed, name in enumerate(("one", "two", "three", "four"))]
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+    ) as workers:
+        victim = next(iter(workers.workers.values())).pid
+        killer = threading.Thread(target=kill_when_begun, args=(victim, tmp_path / "results"))
+        killer.start()
+        folders = process_backlog(
+            acquisitions, PARAMETERS, EXECUTION, stop_after="ingest", scheduler=workers.scheduler_address
+        )
+        killer.join()
+        survivors = {worker.pid for worker in workers.workers.values()}
+    assert victim not in survivors, "no worker died"
+    assert folders == [str(acquisition.folder) for acquisition in acquisitions]
+    assert all(raw_written(acquisition.folder) for acquisition in acquisitions)
+
+
+def kill_when_begun(process: int, results: Path) -> None:
+    """Kill a process as soon as a results folder is there."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if results.is_dir() and any(results.iterdir()):
+            os.kill(process, signal.SIGKILL)
+            return
+        time.sleep(0.01)
 
 
 def raw_written(folder: Path) -> dict[str, int]:
