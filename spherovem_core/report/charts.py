@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel, say_nothing_to_show
@@ -18,7 +19,12 @@ MOST_MARKERS = 3000
 
 
 def distribution(
-    groups: Mapping[Any, Any], label: str, title: str = "", count_label: str = "count", log_x: bool = False
+    groups: Mapping[Any, Any],
+    label: str,
+    title: str = "",
+    count_label: str = "count",
+    log_x: bool = False,
+    colours: Sequence[str] = PALETTE,
 ) -> Panel:
     """Draw a histogram, the groups upon each other; what is not finite is left out."""
     axes = new_panel(WIDTH, HEIGHT, title, legend=len(groups) > 1)
@@ -31,7 +37,7 @@ def distribution(
     log_x = log_x and everything.min() > 0
     edges = np.exp(bin_edges(np.log(everything))) if log_x else bin_edges(everything)
     below = np.zeros(len(edges) - 1)
-    for (name, values), colour in zip(finite.items(), PALETTE, strict=False):
+    for (name, values), colour in zip(finite.items(), colours, strict=False):
         counts = below + np.histogram(values, edges)[0]
         axes.stairs(
             counts, edges, baseline=below, fill=True, color=colour, alpha=0.85, label=name, linewidth=0
@@ -40,7 +46,7 @@ def distribution(
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     if log_x:
-        axes.set_xscale("log")
+        set_log_x(axes)
     if len(finite) > 1:
         add_legend(axes)
     return finish(axes)
@@ -107,10 +113,19 @@ def scatter(
     if not drawn:
         say_nothing_to_show(axes, "nothing to show")
     elif log_x:
-        axes.set_xscale("log")
+        set_log_x(axes)
     if len(groups) > 1:
         add_legend(axes)
     return finish(axes)
+
+
+def set_log_x(axes: Axes) -> None:
+    """Scale the x axis by logarithms, with plain numbers at 1, 2 and 5 of each decade."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _finite(values: Any) -> NDArray[np.float64]:

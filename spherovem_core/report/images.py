@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins, finish, new_panel
 from spherovem_core.report.page import Panel
 from spherovem_core.report.pixels import coloured, grey, outlined
-from spherovem_core.report.views import View
+from spherovem_core.report.views import Extent, View
 
 WIDTH = 3.4
 LARGE = 5.35
+FRAME = "#ffb000"
 LABEL_PIXELS = 1.5
 """Pixels of an outline's grid for each pixel of the page."""
 MARGINS = Margins(left=0.56, right=0.1, top=0.28, bottom=0.42)
@@ -27,6 +29,7 @@ def plane(
     title: str = "",
     width: float = WIDTH,
     sharp: bool = False,
+    frame_um: Extent | None = None,
 ) -> Panel:
     """Show a plane in grey.
 
@@ -36,13 +39,15 @@ def plane(
         Label planes of the same place, and the colour of their outlines.
     sharp
         Whether voxels are shown as squares.
+    frame_um
+        Left, right, bottom and top of a rectangle drawn over the plane.
     """
     layers = [Layer(grey(view.values, limits), sharp)]
     if labels:
         across = (width - MARGINS.left - MARGINS.right) * PIXELS_PER_INCH
         fine = (round(LABEL_PIXELS * across * _shown(view)), round(LABEL_PIXELS * across))
         layers.append(Layer(outlined([(sample_labels(own, view, fine), colour) for own, colour in labels])))
-    return _framed(view, layers, title or view.title, width)
+    return _framed(view, layers, title or view.title, width, frame_um=frame_um)
 
 
 def map_plane(
@@ -55,7 +60,14 @@ def map_plane(
     )
 
 
-def _framed(view: View, layers: Sequence[Layer], title: str, width: float, below: str = "") -> Panel:
+def _framed(
+    view: View,
+    layers: Sequence[Layer],
+    title: str,
+    width: float,
+    below: str = "",
+    frame_um: Extent | None = None,
+) -> Panel:
     left, right, bottom, top = view.extent_um
     across = width - MARGINS.left - MARGINS.right
     shape = (bottom - top) / (right - left)
@@ -74,6 +86,11 @@ def _framed(view: View, layers: Sequence[Layer], title: str, width: float, below
         ylabel=f"{view.plane[1]} (µm){stretched}",
     )
     axes.locator_params(nbins=5)
+    if frame_um is not None:
+        start, end, low, high = frame_um
+        axes.add_patch(
+            Rectangle((start, high), end - start, low - high, fill=False, edgecolor=FRAME, linewidth=1.5)
+        )
     return finish(axes, layers=layers)
 
 

@@ -55,7 +55,7 @@ def surface_of(
 ) -> Triangles:
     """Triangulate the surface of what is not 0, smoothed by less than a voxel and closed at the array's border."""
     inside = np.pad(labels != 0, 2).astype(np.float32)
-    soft = ndimage.gaussian_filter(inside, 0.7 * spacing_um.min() / spacing_um)
+    soft = ndimage.gaussian_filter(inside, np.maximum(0.7 * spacing_um.min() / spacing_um, 0.5))
     if soft.max() <= 0.5:
         return np.empty((0, 3, 3))
     vertices, faces, _, _ = marching_cubes(soft, 0.5, spacing=tuple(spacing_um))

@@ -114,6 +114,7 @@ def test_each_stage_shows_what_tells_whether_it_worked(report: str) -> None:
             "Shift",
             "Rotation",
             "rows 4 to 124",
+            "have in common",
         ),
         "segment": ("xy at z", "xz at y", "yz at x", "Cells, cells", "share cut by the border"),
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),

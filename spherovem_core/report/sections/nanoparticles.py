@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from spherovem_core.report.charts import HEIGHT, WIDE, distribution
@@ -122,6 +123,7 @@ def _mixture(inputs: ReportInputs) -> Picture:
     )
     least = found[found > 0].min(initial=1e-4)
     axes.set_ylim(bottom=max(LEAST_SHARE, least / 3))
+    axes.yaxis.set_minor_locator(NullLocator())
     shown = levels[(found > 0) | (total > least)]
     axes.set_xlim(shown.min(), shown.max())
     add_legend(axes)

@@ -32,7 +32,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held by longer links only", _numbers(slices, _flags(slices, "bridged"))),
     ]
-    pictures = [_views(inputs), *_details(inputs), _motion(slices)]
+    pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
     return Section("register", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
@@ -127,6 +127,21 @@ def _at(view: View, shift: tuple[float, float]) -> View:
     left, right, bottom, top = view.extent_um
     extent = (left - shift[1], right - shift[1], bottom - shift[0], top - shift[0])
     return View(view.values, extent, view.plane, view.position_um)
+
+
+def _field_of_view(inputs: ReportInputs) -> Picture:
+    """The part of a slice that is left."""
+    before = cut(fitting_level(inputs.open_level, DENOISED, inputs.image_px, across=0), 0)
+    registered = inputs.open_level(REGISTERED)
+    _, top, left = _crop_origin(inputs)
+    _, height, width = (
+        n * step / 1000 for n, step in zip(registered.shape, registered.spacing_nm, strict=True)
+    )
+    frame = (left, left + width, top + height, top)
+    return Picture(
+        [plane(before, contrast_limits([before.values]), frame_um=frame)],
+        "What all slices have in common, framed in the middle slice as it was acquired; what lies outside is cut off.",
+    )
 
 
 def _motion(slices: pd.DataFrame) -> Picture:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from spherovem_core.report.charts import distribution, scatter
-from spherovem_core.report.figures import Layer, Margins, finish, new_panel
+from spherovem_core.report.figures import PALETTE, Layer, Margins, finish, new_panel
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.surfaces import Body, draw, label_surface
@@ -28,6 +28,8 @@ MESHES = 5
 MESH_WIDTH, MESH_HEIGHT = 1.66, 2.2
 MESH_PX = 320
 CELL_COLOUR = "#e3b45a"
+# As their outlines are: cells yellow, nuclei blue.
+KIND_COLOURS = (PALETTE[2], PALETTE[0])
 MOST_ROWS = 300
 LISTED = ("label", *DESCRIPTORS, "truncated_fraction", "shape_note")
 
@@ -71,7 +73,7 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
 
 def _distribution(inputs: ReportInputs, column: str, label: str) -> Panel:
     groups = {kind: _whole(inputs.tables[kind])[column] for kind in OBJECT_KINDS}
-    return distribution(groups, label, log_x=column in SPREAD_WIDELY)
+    return distribution(groups, label, log_x=column in SPREAD_WIDELY, colours=KIND_COLOURS)
 
 
 def _scatter(inputs: ReportInputs, kind: ObjectKind) -> Panel:
