@@ -14,10 +14,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
-    FlowRunFilterStateName,
+    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
@@ -65,7 +65,7 @@ def mend_runs(client: SyncPrefectClient, start_timeout_s: float = START_TIMEOUT_
     as good as before, and the run goes on where it stopped. What the server schedules by itself comes again anyway.
     """
     now = datetime.now(UTC)
-    for run, since in _runs_in(client, "Pending"):
+    for run, since in _runs_in(client, StateType.PENDING):
         if now - since > timedelta(seconds=start_timeout_s):
             message = (
                 f"A worker took the run and did not begin it in {start_timeout_s:g} s: the worker is gone."
@@ -73,7 +73,7 @@ def mend_runs(client: SyncPrefectClient, start_timeout_s: float = START_TIMEOUT_
             client.set_flow_run_state(run.id, Crashed(message=message))
             logger.warning("%s: taken by a worker and never begun; it counts as crashed", run.name)
     started = []
-    for run, since in _runs_in(client, "Crashed"):
+    for run, since in _runs_in(client, StateType.CRASHED):
         if run.auto_scheduled or run.run_count >= MOST_STARTS or now - since > FORGOTTEN_AFTER:
             continue
         message = f"Crashed, and started again; crash {max(run.run_count, 1)} of {MOST_STARTS}."
@@ -83,11 +83,11 @@ def mend_runs(client: SyncPrefectClient, start_timeout_s: float = START_TIMEOUT_
     return started
 
 
-def _runs_in(client: SyncPrefectClient, state: str) -> Iterator[tuple[FlowRun, datetime]]:
+def _runs_in(client: SyncPrefectClient, state: StateType) -> Iterator[tuple[FlowRun, datetime]]:
     """Runs of our deployments in a state, and since when they are."""
     wanted = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[TAG]),
-        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=[state])),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
     )
     runs = client.read_flow_runs(
         flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=RUNS_A_LOOK

@@ -64,8 +64,8 @@ def test_a_run_that_crashes_again_and_again_is_given_up(client: SyncPrefectClien
 
 
 def test_a_run_that_a_worker_took_and_never_began_is_started_again(client: SyncPrefectClient) -> None:
-    run = run_in(client, Pending())
+    run = run_in(client, Pending(name="Submitting"))
     assert run not in [mended.id for mended in mend_runs(client)]
-    assert now(client, run).state_name == "Pending"
+    assert now(client, run).state_name == "Submitting"
     assert run in [mended.id for mended in mend_runs(client, start_timeout_s=0.0)]
     assert now(client, run).state_name == "AwaitingRetry"
