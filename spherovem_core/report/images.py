@@ -18,6 +18,8 @@ FRAME = "#ffb000"
 LABEL_PIXELS = 1.5
 """Pixels of an outline's grid for each pixel of the page."""
 MARGINS = Margins(left=0.56, right=0.1, top=0.28, bottom=0.42)
+THUMBNAIL = 1.68
+THUMBNAIL_MARGINS = Margins(left=0.03, right=0.03, top=0.26, bottom=0.03)
 FLATTEST, TALLEST = 0.22, 1.6
 """Bounds of height over width: a thinner or taller plane is stretched."""
 
@@ -48,6 +50,16 @@ def plane(
         fine = (round(LABEL_PIXELS * across * _shown(view)), round(LABEL_PIXELS * across))
         layers.append(Layer(outlined([(sample_labels(own, view, fine), colour) for own, colour in labels])))
     return _framed(view, layers, title or view.title, width, frame_um=frame_um)
+
+
+def thumbnail(view: View, limits: tuple[float, float], title: str) -> Panel:
+    """Show a plane small, in grey, without axes."""
+    across = THUMBNAIL - THUMBNAIL_MARGINS.left - THUMBNAIL_MARGINS.right
+    up = THUMBNAIL_MARGINS.top + THUMBNAIL_MARGINS.bottom
+    axes = new_panel(THUMBNAIL, across * _shown(view) + up, title, THUMBNAIL_MARGINS)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[["top", "right"]].set_visible(True)
+    return finish(axes, layers=[Layer(grey(view.values, limits))])
 
 
 def map_plane(

@@ -23,6 +23,7 @@ from spherovem_core.report.images import plane, sample_labels
 from spherovem_core.report.page import Page, Picture, Section, Table, format_value, render
 from spherovem_core.report.pixels import outlines
 from spherovem_core.report.sections.history import duration, history_section
+from spherovem_core.report.sections.space import space_section
 from spherovem_core.report.views import View, cut, cuts_along_z, fitting_level, window_around
 from spherovem_core.store import (
     ArraySpec,
@@ -97,7 +98,16 @@ def test_each_stage_shows_what_tells_whether_it_worked(report: str) -> None:
     sections = re.split(r'<h2 id="([a-z]+)">', report)[1:]
     found = dict(zip(sections[::2], sections[1::2], strict=True))
     expected = {
-        "ingest": ("xy at z", "xz at y", "yz at x", "Intensity over z", "Flagged slices", "slice_0003.tif"),
+        "ingest": (
+            "xy at z",
+            "xz at y",
+            "yz at x",
+            "Intensity over z",
+            "Flagged slices",
+            "slice_0003.tif",
+            "3: missing",
+            "11: outlier",
+        ),
         "denoise": (
             "before",
             "after",
@@ -147,11 +157,13 @@ def test_tables_show_numbers_that_can_be_read() -> None:
 
 
 def test_parameters_that_differ_from_the_defaults_are_told_apart() -> None:
-    parameters = PipelineParameters.model_validate({"cells": {"flow_spacing_nm": 70.0}})
+    parameters = PipelineParameters.model_validate(
+        {"cells": {"flow_spacing_nm": 70.0, "min_diameter_um": 2.0}}
+    )
     tables = {table.title: table for table in history_section(provenance(), parameters).tables}
     changed = tables["Parameters that differ from the defaults"].frame
-    # min_diameter_um of cells has another default than that of nuclei, and was not given here.
-    assert sorted(changed["parameter"]) == ["cells.flow_spacing_nm", "cells.min_diameter_um"]
+    # Of cells, 2 µm is the default, though it is not that of the model.
+    assert changed["parameter"].tolist() == ["cells.flow_spacing_nm"]
     row = changed.set_index("parameter").loc["cells.flow_spacing_nm"]
     assert (row["value"], row["default"]) == ("70.0", "100.0")
     everything = tables["All parameters"]
@@ -277,6 +289,14 @@ def test_a_report_that_grows_too_large_is_made_with_smaller_images(
     monkeypatch.setattr(build, "_build", fake)
     assert len(build_report(replace(inputs, image_px=900), {})) < 15_000_000
     assert sizes == [900, 630, 441]
+
+
+def test_results_of_a_run_that_measured_no_distributions_are_reported(inputs: ReportInputs) -> None:
+    tables = {name: table for name, table in inputs.tables.items() if name not in ("radial", "ripley")}
+    section = space_section(replace(inputs, tables=tables))
+    panels = [panel for picture in section.pictures for column in picture.columns for panel in column]
+    assert sum("not measured in this run" in panel.markup for panel in panels) == 2
+    assert not any("Clustering" in panel.markup for panel in panels)
 
 
 class Reads:

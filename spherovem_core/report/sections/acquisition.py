@@ -5,15 +5,18 @@ from typing import Any
 import pandas as pd
 
 from spherovem_core.report.charts import WIDE, lines
-from spherovem_core.report.images import plane
+from spherovem_core.report.images import plane, thumbnail
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
+from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store.layout import RAW
 
 FLAGS = ("missing", "blank", "truncated", "saturated", "outlier")
 FILLED = FLAGS[:4]
 MOST_ROWS = 200
+MOST_THUMBNAILS = 6
+THUMBNAIL_PX = 320
 LONGEST_VALUE = 200
 
 
@@ -35,7 +38,7 @@ def acquisition_section(inputs: ReportInputs) -> Section:
     columns = ["z", "file", *(name for name in ("intensity_mean", "intensity_std") if name in bad), *flags]
     tables = [Table("Flagged slices", _said(bad[columns].head(MOST_ROWS), flags))] if len(bad) else []
     tables += _metadata(raw.details.get("source", {}))
-    pictures = [_views(inputs), _intensity(slices, bad)]
+    pictures = [_views(inputs), _intensity(slices, bad), *_flagged(inputs, bad, flags)]
     return Section("ingest", "Acquisition", facts, pictures, tables, acquisition_warnings(inputs))
 
 
@@ -85,6 +88,24 @@ def _views(inputs: ReportInputs) -> Picture:
         [plane(view, limits) for view in views],
         "The acquisition as written by the microscope: middle planes across z, y and x.",
     )
+
+
+def _flagged(inputs: ReportInputs, bad: pd.DataFrame, flags: list[str]) -> list[Picture]:
+    """The first flagged slices as they stand in the volume."""
+    if bad.empty:
+        return []
+    raw = fitting_level(inputs.open_level, RAW, THUMBNAIL_PX, across=0)
+    step = inputs.open_level(RAW).spacing_nm[0] / NM_PER_UM
+    shown = bad.head(MOST_THUMBNAILS)
+    views = [cut(raw, 0, z * step) for z in shown["z"].tolist()]
+    limits = contrast_limits([view.values for view in views])
+    panels = [
+        thumbnail(view, limits, f"slice {z}: {', '.join(flag for flag in flags if row[flag])}")
+        for view, z, (_, row) in zip(views, shown["z"].tolist(), shown.iterrows(), strict=True)
+    ]
+    some = f"The first {len(panels)} of {len(bad)} flagged" if len(bad) > len(panels) else "The flagged"
+    said = f"{some} slices, as they stand in the volume: all but outliers were filled from their neighbours."
+    return [Picture(panels, said)]
 
 
 def _intensity(slices: pd.DataFrame, bad: pd.DataFrame) -> Picture:
