@@ -40,9 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 def test_csv_holds_the_same_values(results: Layout, tmp_path: Path) -> None:
     parquet, path = results.path("tables/cells.parquet"), tmp_path / "cells.csv"
     assert write_csv(parquet, path) == 2
-    written = pd.read_csv(
-        path, keep_default_na=False, na_values={"volume_um3": [""]}
-    )
+    written = pd.read_csv(path, keep_default_na=False, na_values={"volume_um3": [""]})
     stored = pd.read_parquet(parquet)
     assert list(written.columns) == list(stored.columns)
     pd.testing.assert_frame_equal(written, stored, check_dtype=False)
