@@ -1,6 +1,8 @@
 """Kill a process of ours at a moment of our choice."""
 
+import inspect
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,9 @@ def kill(
     processes.set_forkserver_preload([target.__module__])
     with pytest.MonkeyPatch.context() as patched:
         # The fork server of Python 3.11 imports by the environment's path, not by ours.
-        patched.setenv("PYTHONPATH", str(Path(__file__).parent))
+        folders = {Path(__file__).parent, Path(inspect.getfile(target)).parent}
+        path = [*map(str, sorted(folders)), *filter(None, [os.environ.get("PYTHONPATH")])]
+        patched.setenv("PYTHONPATH", os.pathsep.join(path))
         begun = processes.Event()
         process = processes.Process(target=target, args=(*arguments, begun))
         process.start()

@@ -1,0 +1,197 @@
+"""Runs that are killed, or start together, or lose their disk end as one that was left alone, or in one clear error."""
+
+import multiprocessing
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pipeline_victim
+import pytest
+from killing import kill
+from pipeline_victim import notes
+from prefect.settings import PREFECT_API_URL
+from tiny_acquisition import ARRAYS, PHANTOM, STAGES
+
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.phantom import make_phantom, write_acquisition
+from spherovem_core.references import Acquisition
+from spherovem_core.store import Layout, open_array, read_table
+from spherovem_core.store.layout import table_path
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow, pytest.mark.timeout(3600)]
+
+TABLES = ("cells", "nuclei", "nanoparticles", "slices")
+
+
+def arrays_of(layout: Layout) -> dict[str, np.ndarray]:
+    """Every array that can be opened, with all its levels."""
+    found = {}
+    for group in ARRAYS:
+        try:
+            levels = len(open_array(layout, group).details["level_factors"])
+            for level in range(levels):
+                found[f"{group}/{level}"] = open_array(layout, group, level)[:]
+        except IncompleteArtifactError:
+            continue
+    return found
+
+
+def chunks_of(layout: Layout) -> dict[str, bytes]:
+    """Every file of an array's data; metadata hold seconds and memory, which differ."""
+    files = (path for path in layout.volume.glob("**/c/**/*") if path.is_file())
+    return {str(path.relative_to(layout.volume)): path.read_bytes() for path in files}
+
+
+@dataclass
+class Reader:
+    """Reads what can be read all the while, and remembers what should not have been there."""
+
+    layout: Layout
+    truth: dict[str, np.ndarray]
+    wrong: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self._read_until, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _read_until(self, stop: threading.Event) -> None:
+        while not stop.wait(2):
+            self.look()
+
+    def look(self) -> None:
+        for name, values in arrays_of(self.layout).items():
+            self.seen.add(name)
+            if not np.array_equal(values, self.truth[name], equal_nan=values.dtype.kind == "f"):
+                self.wrong.add(name)
+
+
+def compare(killed: Layout, alone: Layout) -> None:
+    """Arrays byte by byte, tables value by value."""
+    ours, theirs = chunks_of(killed), chunks_of(alone)
+    assert set(ours) == set(theirs)
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+    for name in TABLES:
+        pd.testing.assert_frame_equal(
+            read_table(killed, table_path(name)), read_table(alone, table_path(name)), check_exact=True
+        )
+    assert killed.report.exists()
+
+
+def begins(journal: Path, title: str) -> list[float]:
+    return [moment for what, name, moment in notes(journal) if (what, name) == ("begin", title)]
+
+
+def computed_twice(journal: Path) -> list[str]:
+    """Stages that began again after they had ended."""
+    ended: set[str] = set()
+    twice = []
+    for what, title, _ in notes(journal):
+        if what == "end":
+            ended.add(title)
+        elif title in ended:
+            twice.append(title)
+    return twice
+
+
+def start(acquisition: Acquisition, journal: Path) -> Any:
+    """Run the pipeline in a process of its own, which has begun when this returns."""
+    processes = multiprocessing.get_context("forkserver")
+    begun = processes.Event()
+    arguments = (acquisition, PREFECT_API_URL.value(), journal, begun)
+    process = processes.Process(target=pipeline_victim.process, args=arguments)
+    process.start()
+    assert begun.wait(300)
+    return process
+
+
+def durations(journal: Path) -> dict[str, float]:
+    """Seconds of each stage that ended."""
+    began: dict[str, float] = {}
+    found = {}
+    for what, title, moment in notes(journal):
+        if what == "begin":
+            began[title] = moment
+        else:
+            found[title] = moment - began[title]
+    return found
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A run that nobody disturbed."""
+
+    acquisition: Acquisition
+    seconds: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Alone:
+    root = tmp_path_factory.mktemp("alone")
+    write_acquisition(make_phantom(PHANTOM), root / "source")
+    acquisition = Acquisition(name="tiny", source=root / "source", results_root=root / "results")
+    process = start(acquisition, root / "journal")
+    process.join()
+    assert process.exitcode == 0
+    return Alone(acquisition, durations(root / "journal"))
+
+
+def test_killed_in_every_stage(alone: Alone, tmp_path: Path) -> None:
+    """Twelve kills, one at a random moment of each step, and the run begins again after each."""
+    ours = alone.acquisition.model_copy(update={"results_root": tmp_path / "killed"})
+    journal, chance = tmp_path / "journal", random.Random(8)
+    assert set(alone.seconds) == set(STAGES)
+    truth = Layout(alone.acquisition.folder)
+    reader = Reader(Layout(ours.folder), arrays_of(truth))
+    struck = Counter[str]()
+    with reader.reading():
+        for title in STAGES:
+            kill(
+                pipeline_victim.process,
+                ours,
+                PREFECT_API_URL.value(),
+                journal,
+                reached=lambda title=title: bool(begins(journal, title)),
+                seconds=chance.uniform(0.05, 0.7) * alone.seconds[title],
+            )
+            reader.look()
+            struck[notes(journal)[-1][1]] += 1
+        process = start(ours, journal)
+        process.join()
+    assert process.exitcode == 0
+    print(f"killed in {dict(struck)}; {len(notes(journal))} entries in the journal")
+    assert sum(struck.values()) == 12
+    assert len(struck) >= 10
+    assert computed_twice(journal) == []
+    ends = Counter(title for what, title, _ in notes(journal) if what == "end")
+    assert set(ends) <= set(STAGES)
+    assert set(ends.values()) == {1}
+    reader.look()
+    assert reader.wrong == set()
+    assert reader.seen == set(reader.truth)
+    compare(Layout(ours.folder), truth)
+
+
+def test_two_runs_that_start_together_compute_each_stage_once(alone: Alone, tmp_path: Path) -> None:
+    ours = alone.acquisition.model_copy(update={"results_root": tmp_path / "results"})
+    journal = tmp_path / "journal"
+    both = [start(ours, journal) for _ in range(2)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert Counter(title for what, title, _ in notes(journal) if what == "begin") == Counter(STAGES)
+    compare(Layout(ours.folder), Layout(alone.acquisition.folder))
