@@ -98,7 +98,7 @@ class Forecast:
             return "everything is complete on disk"
         time = _duration(self.seconds) + (f" and {', '.join(self.unmeasured)}" if self.unmeasured else "")
         return (
-            f"{len(self.rows)} steps to compute: about {self.needed_bytes / GB:.2f} GB of disk, "
+            f"steps to compute: {len(self.rows)}, about {self.needed_bytes / GB:.2f} GB of disk, "
             f"{self.memory_bytes / GB:.1f} GB of memory, {time} ({self.rates})"
         )
 

@@ -60,7 +60,7 @@ class Rates:
     def origin(self) -> str:
         """Where the rates are from, in words."""
         if self.run_count:
-            return f"rates of {self.run_count} earlier runs beside this one, else of the demo on two cores"
+            return f"rates of earlier runs beside this one ({self.run_count}), else of the demo on two cores"
         return "rates of the demo on two cores, until a run has finished here"
 
 

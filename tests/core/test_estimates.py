@@ -111,7 +111,7 @@ def test_rates_are_those_of_earlier_runs(tmp_path: Path) -> None:
     (tmp_path / "three" / "provenance.json").write_text("{torn")
     rates = known_rates(tmp_path)
     assert rates.run_count == 2
-    assert "2 earlier runs" in rates.origin
+    assert "earlier runs beside this one (2)" in rates.origin
     assert rates.find("ingest", "cpu", "cpsam_v2") == pytest.approx((3 + 5) / (32 + 96))
     flows = 64 * 120 // 100 + 1, 200, 400
     assert rates.find("flows_cells", "cuda:0", "cpsam_v2") == pytest.approx(8 / (math.prod(flows) / 1e6))

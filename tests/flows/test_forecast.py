@@ -1,6 +1,7 @@
 """What a run says before its first stage and after its last one."""
 
 import logging
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -108,18 +109,19 @@ def test_forecast_and_summary_are_shown(
 ) -> None:
     copy = finished.model_copy(update={"results_root": tmp_path, "name": "tiny again"})
     shutil.copytree(finished.folder, copy.folder)
-    Layout(copy.folder).report.unlink()
+    Layout(copy.folder).path("tables/stages/shape-cells.parquet").unlink()
     with caplog.at_level(logging.INFO, "spherovem_core"):
         process_acquisition(copy, parameters, ALONE)
-    assert "1 steps to compute: about 0.01 GB of disk" in caplog.text
+    assert "steps to compute: 1, about 0.00 GB of disk" in caplog.text
+    assert "rates of earlier runs beside this one (1)" in caplog.text
     keys = ["forecast-tiny-again", "summary-tiny-again"]
     shown = read_artifacts(keys)
-    assert "| write_output | 10.0 | 12 s |" in shown[keys[0]]
+    assert re.search(r"\| measure_shape cells \| 0.0 \| \d+ s \|", shown[keys[0]])
     text = shown[keys[1]]
     assert "1 of 12 steps computed" in text
     assert f"- [report]({Layout(copy.folder).report.as_uri()})" in text
     assert "| register | cached |" in text
-    assert "| write_output | computed |" in text
+    assert "| measure_shape cells | computed |" in text
 
 
 def test_every_stage_shows_its_quality(demo: Finished) -> None:
@@ -132,8 +134,8 @@ def test_every_stage_shows_its_quality(demo: Finished) -> None:
         "denoise",
         "register",
         "predict_flows cells",
-        "segment_masks cells",
         "predict_flows nuclei",
+        "segment_masks cells",
         "segment_masks nuclei",
     ]
     assert shown["tiny-ingest-picture"].startswith("data:image/png;base64,")
