@@ -108,7 +108,7 @@ def scatter(
         if len(x):
             many = len(x) > MOST_MARKERS
             axes.scatter(
-                x, y, s=3 if many else 12, color=colour, label=name, linewidths=0, alpha=0.75, rasterized=many
+                x, y, s=3 if many else 12, color=colour, label=name, linewidths=0, alpha=0.9, rasterized=many
             )
     if not drawn:
         say_nothing_to_show(axes, "nothing to show")

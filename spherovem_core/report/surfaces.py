@@ -53,9 +53,9 @@ class Drawing:
 def surface_of(
     labels: NDArray[Any], spacing_um: NDArray[np.float64], origin_um: NDArray[np.float64]
 ) -> Triangles:
-    """Triangulate the surface of what is not 0, smoothed by less than a voxel and closed at the array's border."""
+    """Triangulate the surface of what is not 0, smoothed by about a voxel and closed at the array's border."""
     inside = np.pad(labels != 0, 2).astype(np.float32)
-    soft = ndimage.gaussian_filter(inside, np.maximum(0.7 * spacing_um.min() / spacing_um, 0.5))
+    soft = ndimage.gaussian_filter(inside, np.maximum(0.9 * spacing_um.min() / spacing_um, 0.8))
     if soft.max() <= 0.5:
         return np.empty((0, 3, 3))
     vertices, faces, _, _ = marching_cubes(soft, 0.5, spacing=tuple(spacing_um))
