@@ -13,10 +13,9 @@ from landing_servers import watcher, watching
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.deployments import run_deployment
-from prefect.events import emit_event
 from prefect.states import Failed
 from prefect_servers import PrefectServer, connected, running_server, running_worker
-from trivial_deployments import deploy_trivial_flow, wait_for_state, wait_until
+from trivial_deployments import deploy_trivial_flow, send_event, wait_for_state, wait_until
 
 from deployments.settings import Settings
 from deployments.setup import Setup, prepare_server
@@ -109,10 +108,11 @@ def test_a_message_is_sent_of_a_failed_run_and_of_a_rejected_acquisition(
             deployment.id, parameters={"folder": "/nowhere"}, name="spheroid 7"
         )
         client.set_flow_run_state(run.id, Failed(message="slice 12 is truncated"), force=True)
-        emit_event(
+        send_event(
+            client,
             "spherovem.acquisition.rejected",
-            resource={"prefect.resource.id": "spherovem.acquisition.spheroid 8"},
-            payload={"name": "spheroid 8", "source": "/data/landing/8", "message": "no voxel size"},
+            "spherovem.acquisition.spheroid 8",
+            {"name": "spheroid 8", "source": "/data/landing/8", "message": "no voxel size"},
         )
         wait_until(lambda: len(Messages.received) >= 2, 60, lambda: f"{Messages.received}\n{server.output}")
         chat.shutdown()

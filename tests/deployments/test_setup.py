@@ -8,10 +8,9 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate, WorkPoolUpdate
 from prefect.client.schemas.objects import FlowRun
-from prefect.events import emit_event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_servers import PrefectServer, connected, run_command, running_server
-from trivial_deployments import wait_until
+from trivial_deployments import send_event, wait_until
 
 from deployments import automations
 from deployments.cli import main
@@ -154,10 +153,11 @@ def test_the_command_twice_on_a_server_of_its_own(tmp_path: Path) -> None:
                 "parameters": {"registration": {"model": "rigid"}},
                 "execution": {"device": "cpu"},
             }
-            emit_event(
+            send_event(
+                client,
                 "spherovem.acquisition.landed",
-                resource={"prefect.resource.id": "spherovem.acquisition.spheroid"},
-                payload={"flow_parameters": parameters},
+                "spherovem.acquisition.spheroid",
+                {"flow_parameters": parameters},
             )
             wait_until(lambda: bool(started(client)), 120, lambda: server.output)
             (run,) = started(client)

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.schemas.events import Event, Resource
 from trivial_flows import write_steps
 
 FOLDER = str(Path(__file__).parent)
@@ -47,3 +49,11 @@ def wait_until(reached: Callable[[], bool], timeout_s: float, otherwise: Callabl
     while not reached():
         assert time.monotonic() < deadline, otherwise()
         time.sleep(0.5)
+
+
+def send_event(client: SyncPrefectClient, name: str, resource: str, payload: dict[str, Any]) -> None:
+    """Send an event to the server of this client; Prefect's own sender stays with the first server it met."""
+    event = Event(
+        event=name, resource=Resource({"prefect.resource.id": resource}), payload=payload, id=uuid4()
+    )
+    client.request("POST", "/events", json=[event.model_dump(mode="json")])
