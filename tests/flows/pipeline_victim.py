@@ -1,8 +1,8 @@
 """A process that runs the whole pipeline and may be killed; imported once by a fork server."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -39,21 +39,28 @@ def _noted(stage_run: Any, journal: Path) -> Any:
     def noting(plan: Any, settings: Any, title: str, *rest: Any) -> Iterator[Any]:
         note(journal, "begin", title)
         with stage_run(plan, settings, title, *rest) as run:
+            report = run.execution.progress
+
+            def note_progress(done: int, total: int) -> None:
+                note(journal, "step", title, done / max(total, 1))
+                report(done, total)
+
+            run.execution = replace(run.execution, progress=note_progress)
             yield run
         note(journal, "end", title)
 
     return noting
 
 
-def note(journal: Path, what: str, title: str) -> None:
+def note(journal: Path, what: str, title: str, share: float = 0.0) -> None:
     """Append a line, in one write."""
     with journal.open("a") as file:
-        file.write(f"{what}\t{title}\t{time.monotonic()}\n")
+        file.write(f"{what}\t{title}\t{share}\n")
 
 
 def notes(journal: Path) -> list[tuple[str, str, float]]:
-    """What has been written down: begin or end, title, time."""
+    """What has been written down: begin, step or end, title, and how far a step is."""
     if not journal.exists():
         return []
     lines = (line.split("\t") for line in journal.read_text().splitlines())
-    return [(what, title, float(moment)) for what, title, moment in lines]
+    return [(what, title, float(share)) for what, title, share in lines]
