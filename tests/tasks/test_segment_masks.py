@@ -65,7 +65,7 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
 def test_it_goes_on_from_its_finished_blocks(inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(Path(inputs["flows"].store))
     made: list[str] = []
-    make = stitching._block_regions
+    make = stitching._block_masks
 
     def stops_at_the_fourth(block: Any, *arguments: Any) -> Any:
         if len(made) == 3:
@@ -73,7 +73,7 @@ def test_it_goes_on_from_its_finished_blocks(inputs: dict[str, Any], monkeypatch
         made.append(block.key)
         return make(block, *arguments)
 
-    monkeypatch.setattr(stitching, "_block_regions", stops_at_the_fourth)
+    monkeypatch.setattr(stitching, "_block_masks", stops_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         segment.segment_masks.fn(**inputs, execution=SERIAL)
 
@@ -81,7 +81,7 @@ def test_it_goes_on_from_its_finished_blocks(inputs: dict[str, Any], monkeypatch
         made.append(block.key)
         return make(block, *arguments)
 
-    monkeypatch.setattr(stitching, "_block_regions", counts)
+    monkeypatch.setattr(stitching, "_block_masks", counts)
     segment.segment_masks.fn(**inputs, execution=SERIAL)
     assert len(made) == len(set(made)) == 6
     stored = open_array(layout, labels_group("cells"))
