@@ -3,10 +3,11 @@
 import mimetypes
 import re
 import secrets
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 
 HOST = "127.0.0.1"
@@ -63,6 +64,11 @@ class FileServer(ThreadingHTTPServer):
             return None
         file = self.folder.joinpath(*parts).resolve()
         return file if file.is_relative_to(self.folder) and file.is_file() else None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a viewer that went away in the middle of an answer, as they do when one scrolls on."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class FileRequest(BaseHTTPRequestHandler):

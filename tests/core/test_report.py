@@ -320,6 +320,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Reads]]:
     Reads.largest = 0
 
 
+@pytest.mark.slow
 def test_no_volume_is_read_whole(
     inputs: ReportInputs, reads: type[Reads], monkeypatch: pytest.MonkeyPatch
 ) -> None:

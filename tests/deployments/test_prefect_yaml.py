@@ -55,6 +55,7 @@ def client(prefect_server: None) -> Any:
         yield client
 
 
+@pytest.mark.slow
 def test_deployments_know_no_path_and_may_be_repeated(client: SyncPrefectClient, tmp_path: Path) -> None:
     (tmp_path / "a folder").mkdir()
     first = deploy(client, tmp_path / "a folder")

@@ -358,3 +358,15 @@ def test_bad_arguments(
     assert main(["view", str(results.folder), "--client", "ftp://x"]) == 2
     assert main(["view", str(tmp_path)]) == 1
     assert "no complete image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "told"), [(BrokenPipeError(), False), (ZeroDivisionError(), True)])
+def test_a_viewer_that_goes_away_is_no_news(
+    results: Layout, error: Exception, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FileServer(results.volume, PUBLIC_CLIENT) as server:
+        try:
+            raise error
+        except Exception:
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert bool(capsys.readouterr().err) == told

@@ -129,6 +129,7 @@ def test_a_second_run_computes_nothing(
     assert run(finished, parameters, task_states) == set()
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_recomputes_its_stage_and_those_after(
     finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
 ) -> None:
@@ -155,9 +156,9 @@ def test_a_changed_parameter_recomputes_its_stage_and_those_after(
     ("lost", "computed"),
     [
         ("tables/cells.parquet", {"write_output"}),
-        ("report.html", {"write_output"}),
+        pytest.param("report.html", {"write_output"}, marks=pytest.mark.slow),
         ("volume.zarr/denoised", {"denoise"}),
-        ("volume.zarr/distance_to_nucleus/0/c", {"measure_space"}),
+        pytest.param("volume.zarr/distance_to_nucleus/0/c", {"measure_space"}, marks=pytest.mark.slow),
         (
             "volume.zarr/registered/1",
             {"register", "segment_masks cells", "segment_masks nuclei", "segment_nanoparticles"},
@@ -176,6 +177,7 @@ def test_a_deleted_output_is_computed_again(
     assert run(finished, parameters, task_states) == set()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_compute_each_stage_once(
     finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
 ) -> None:
