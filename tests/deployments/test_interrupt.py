@@ -10,33 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_scene import PHANTOM, TINY
 
 from deployments.cli import Process, how_to_go_on, main
-from spherovem_core.phantom import PhantomParameters, make_phantom, write_acquisition
+from spherovem_core.phantom import make_phantom, write_acquisition
 from spherovem_core.store.states import acquisition_state, is_results_folder
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "deployments.cli"]
-TINY = {
-    "denoising": {
-        "training_slices": 8,
-        "validation_slices": 2,
-        "patch_size": 32,
-        "patches_per_slice": 16,
-        "epochs": 3,
-        "network_channels": 8,
-        "batch_size": 8,
-    },
-    "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
-    "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
-}
-PHANTOM = PhantomParameters(
-    shape=(20, 160, 150),
-    spacing_nm=(120.0, 40.0, 40.0),
-    seed=7,
-    cell_diameter_um=2.5,
-    nanoparticle_volume_fraction=0.01,
-)
 
 
 def test_the_message_repeats_the_command_such_that_a_shell_takes_it() -> None:

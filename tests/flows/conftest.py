@@ -1,7 +1,8 @@
 """One finished run of the tiny acquisition for all tests of the flow."""
 
 import pytest
-from tiny_acquisition import PHANTOM, TINY, Finished
+from tiny_acquisition import Finished
+from tiny_scene import PHANTOM, TINY
 
 from deployments.demo import run_demo
 from deployments.overrides import build_parameters

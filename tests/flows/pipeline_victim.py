@@ -9,7 +9,7 @@ from typing import Any
 
 import prefect.settings
 import torch
-from tiny_acquisition import TINY
+from tiny_scene import TINY
 
 import tasks.stage
 from deployments.overrides import build_parameters

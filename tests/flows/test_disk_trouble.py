@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_acquisition import PHANTOM, TINY, States, run
+from tiny_acquisition import States, run
+from tiny_scene import PHANTOM, TINY
 
 from deployments.cli import main
 from flows import forecast

@@ -9,7 +9,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_engine import run_flow
-from tiny_acquisition import TINY, States
+from tiny_acquisition import States
+from tiny_scene import TINY
 
 from flows import pipeline
 from flows.process_acquisition import process_acquisition

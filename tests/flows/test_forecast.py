@@ -7,7 +7,8 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from tiny_acquisition import STAGES, TINY, Finished, States, run
+from tiny_acquisition import STAGES, Finished, States, run
+from tiny_scene import TINY
 
 from deployments.overrides import build_parameters
 from flows import forecast

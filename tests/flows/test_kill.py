@@ -18,7 +18,8 @@ import pytest
 from killing import kill
 from pipeline_victim import notes
 from prefect.settings import PREFECT_API_URL
-from tiny_acquisition import ARRAYS, PHANTOM, STAGES
+from tiny_acquisition import ARRAYS, STAGES
+from tiny_scene import PHANTOM
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.phantom import make_phantom, write_acquisition

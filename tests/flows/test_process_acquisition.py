@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from ome_zarr_checks import problems
 from schema_checks import differences
-from tiny_acquisition import ARRAYS, STAGES, TINY, Finished, States, run
+from tiny_acquisition import ARRAYS, STAGES, Finished, States, run
+from tiny_scene import TINY
 
 from deployments.cli import main
 from deployments.overrides import build_parameters

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_acquisition import TINY, States, run
+from tiny_acquisition import States, run
+from tiny_scene import TINY
 
 from deployments.overrides import build_parameters
 from flows.process_acquisition import process_acquisition
