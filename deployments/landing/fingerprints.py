@@ -1,11 +1,9 @@
 """Whether an acquisition that landed again is the same one: a fingerprint of its content, whatever the times of its files."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spherovem_core.ingest.sources import FILE_THREADS, description_path, find_slices
-from spherovem_core.references import canonical_json
+from spherovem_core.ingest.sources import manifest_digest
 
 END_BYTES = 64 * 1024
 SAMPLE_BYTES = 4 * 1024
@@ -37,13 +35,7 @@ def content_fingerprint(source: Path) -> str:
     OSError
         If a file cannot be read.
     """
-    paths = find_slices(source)
-    description = description_path(source)
-    if description.is_file():
-        paths.append(description)
-    with ThreadPoolExecutor(FILE_THREADS) as threads:
-        entries = list(threads.map(_sampled, paths))
-    return hashlib.sha256(canonical_json(entries).encode()).hexdigest()
+    return manifest_digest(source, _sampled)
 
 
 def _sampled(path: Path) -> list[str | int]:

@@ -1,6 +1,7 @@
 """Which files an acquisition consists of, and their fingerprint."""
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,12 +71,17 @@ def source_digest(source: Path) -> str:
     NoSlicesError
         If the source does not exist or holds no TIFF file.
     """
+    return manifest_digest(source, _manifest_entry)
+
+
+def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]]) -> str:
+    """Take the sha256 over what `entry` says of every slice file, and of ``acquisition.json`` where it is there."""
     paths = find_slices(source)
     description = description_path(source)
     if description.is_file():
         paths.append(description)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
-        entries = list(threads.map(_manifest_entry, paths))
+        entries = list(threads.map(entry, paths))
     return hashlib.sha256(canonical_json(entries).encode()).hexdigest()
 
 
