@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import MemorySink
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
 from spherovem_core.parameters import NanoparticleParameters
-from spherovem_core.phantom import make_phantom
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.synthetic.phantom import make_phantom
 
 PARAMETERS = NanoparticleParameters()
 SHAPE = (64, 512, 512)

@@ -7,10 +7,10 @@ from cellpose.core import run_net
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.phantom import make_phantom
 from spherovem_core.segmentation import Grid, flow_grid, intensity_range, load_network
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.tiles import contrasts
+from spherovem_core.synthetic.phantom import make_phantom
 
 PLANE = 384
 """What a block of 256 with a halo of 64 shows the network."""

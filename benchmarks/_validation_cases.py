@@ -14,12 +14,12 @@ from segmentation_scenes import EVERYTHING, ideal, packed_cells
 from shape_solids import Solid, capsule, cube, ellipsoid, sphere, torus
 from spatial_scenes import brute_force_distance, random_tissue
 
-from spherovem_core.phantom import make_phantom
 from spherovem_core.registration import register_pair
 from spherovem_core.registration.affine import rms_displacement
 from spherovem_core.segmentation import masks_from_flows, match_labels
 from spherovem_core.shape import measure_labels
 from spherovem_core.spatial import distance_to_nucleus, ripley
+from spherovem_core.synthetic.phantom import make_phantom
 
 EQUAL, UNEQUAL = (10.0, 10.0, 10.0), (50.0, 10.0, 10.0)
 

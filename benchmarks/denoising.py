@@ -35,10 +35,10 @@ from spherovem_core.denoising import (
     fit_noise,
     train_n2v,
 )
-from spherovem_core.denoising.quiet import quiet_libraries
+from spherovem_core.denoising.library_isolation import quiet_libraries
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
-from spherovem_core.phantom import Phantom, make_phantom
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 from spherovem_core.utils.torch_device import torch_threads
 
 # As the demo trains.

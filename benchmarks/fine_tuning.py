@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import FineTuningParameters, SliceCuttingParameters
-from spherovem_core.phantom import make_phantom
 from spherovem_core.segmentation import Grid, load_network
 from spherovem_core.segmentation.fine_tuning import (
     LabelledSlice,
@@ -25,6 +24,7 @@ from spherovem_core.segmentation.fine_tuning import (
     fine_tune,
     split_by_plane,
 )
+from spherovem_core.synthetic.phantom import make_phantom
 from spherovem_core.utils.torch_device import torch_threads
 
 SHAPE, SPACING = (40, 260, 260), (120.0, 50.0, 50.0)

@@ -2,7 +2,7 @@
 
     python benchmarks/registration.py [--pairs N] [--cases WORD] [--timed-pairs N] [--baseline-pairs N]
 
-Slices are the EM-like textures of `spherovem_core.registration.synthetic`, with noise, and with contrast, brightness and
+Slices are the EM-like textures of `spherovem_core.synthetic.slice_pairs`, with noise, and with contrast, brightness and
 shading of the second slice changed. The error is the target registration error: the root mean square over all
 pixels of the slice. Errors are of pairs registered side by side on all cores; seconds are of pairs one after another, the
 registration on one thread and the baseline on as many as there are cores.
@@ -33,7 +33,7 @@ from spherovem_core.registration.affine import (
     slice_centre,
 )
 from spherovem_core.registration.normal_equations import PairEquations
-from spherovem_core.registration.synthetic import Appearance, TextureScene, texture_pair
+from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene, texture_pair
 
 APPEARANCE = Appearance(change=0.0, noise=20.0, gain=0.8, offset=12.0, shading=20.0)
 FAILURE_PX = 1.0

@@ -31,9 +31,9 @@ from spherovem_core.registration import (
 )
 from spherovem_core.registration.affine import IDENTITY
 from spherovem_core.registration.pairs import PairResult
-from spherovem_core.registration.synthetic import Appearance, TextureScene
 from spherovem_core.store import ArraySpec, ArrayWriter, Ledger, open_array, slice_shards
 from spherovem_core.store.layout import DENOISED, REGISTERED, Layout
+from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene
 
 JITTER_PX = 24
 SPACING_NM = (50.0, 10.0, 10.0)

@@ -21,7 +21,7 @@ from scipy import ndimage
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import Alignment, estimate_alignment, measure_misplacement, warp_stack
+from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
 from spherovem_core.registration.affine import (
     IDENTITY,
     compose,
@@ -30,6 +30,7 @@ from spherovem_core.registration.affine import (
     rotation_matrix,
     slice_centre,
 )
+from spherovem_core.synthetic.misplacement import measure_misplacement
 
 FIBSEM = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila" / "slices"
 MARGIN = 20

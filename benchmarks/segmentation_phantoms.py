@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.phantom import Phantom, make_phantom
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
@@ -32,6 +31,7 @@ from spherovem_core.segmentation import (
 )
 from spherovem_core.spacing import voxel_volume_um3
 from spherovem_core.spatial import assign_parent_cells
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 IN_PLACE = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
 KINDS = {"cells": 2.0, "nuclei": 1.0}

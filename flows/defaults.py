@@ -7,7 +7,7 @@ from prefect.context import FlowRunContext
 from pydantic import ValidationError
 
 from spherovem_core.errors import ParameterError
-from spherovem_core.overriding import explain, merge
+from spherovem_core.overrides import explain, merge
 from spherovem_core.parameters import PipelineParameters
 
 

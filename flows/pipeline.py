@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from flows.earlier import take_earlier
+from flows.finished_steps import take_earlier
 from flows.forecast import announce
 from flows.preflight import check_before_start
 from flows.steps import STEPS, RunInputs, Step
@@ -13,7 +13,7 @@ from flows.summary import StepRecord, show_summary
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.regions import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
 from tasks.policies import acquisition_locks, bound
 

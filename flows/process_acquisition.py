@@ -5,7 +5,7 @@ from prefect import flow
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.regions import WHOLE, RegionOfInterest
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName
 
 

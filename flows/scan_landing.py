@@ -23,7 +23,7 @@ def scan_landing() -> None:
 
     environment = {**os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)}
     done = subprocess.run(
-        [sys.executable, "-m", "deployments.cli", "watch", "--once"],
+        [sys.executable, "-m", "deployments.command_line", "watch", "--once"],
         env=environment,
         capture_output=True,
         text=True,

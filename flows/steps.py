@@ -11,10 +11,10 @@ from flows.preflight import Preflight
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.regions import WHOLE, RegionOfInterest
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.stages import StageName
 from spherovem_core.store.layout import OBJECT_KINDS, ObjectKind
-from tasks import denoise, ingest, nanoparticles, output, register, segment, shape, space
+from tasks import denoising, ingest, nanoparticles, output, registration, segmentation, shape, spatial
 from tasks.plans import Stage, StagePlan
 
 Done = Mapping[str, ArtifactRef]
@@ -72,8 +72,8 @@ def _flows(kind: ObjectKind) -> Step:
     return Step(
         "flows",
         f"flows_{kind}",
-        segment.predict_flows,
-        segment.FLOWS,
+        segmentation.predict_flows,
+        segmentation.FLOWS,
         lambda run, done: {
             "kind": kind,
             "registered": done["register"],
@@ -87,8 +87,8 @@ def _masks(kind: ObjectKind) -> Step:
     return Step(
         "masks",
         kind,
-        segment.segment_masks,
-        segment.MASKS,
+        segmentation.segment_masks,
+        segmentation.MASKS,
         lambda run, done: {
             "kind": kind,
             "flows": done[f"flows_{kind}"],
@@ -124,8 +124,8 @@ STEPS: tuple[Step, ...] = (
     Step(
         "denoise",
         "denoise",
-        denoise.denoise,
-        denoise.STAGE,
+        denoising.denoise,
+        denoising.STAGE,
         lambda run, done: {
             "raw": done["ingest"],
             "model_digest": run.found.model_digest,
@@ -135,8 +135,8 @@ STEPS: tuple[Step, ...] = (
     Step(
         "register",
         "register",
-        register.register,
-        register.STAGE,
+        registration.register,
+        registration.STAGE,
         lambda run, done: {
             "denoised": done["denoise"],
             "raw": done["ingest"],
@@ -160,8 +160,8 @@ STEPS: tuple[Step, ...] = (
     Step(
         "space",
         "space",
-        space.measure_space,
-        space.STAGE,
+        spatial.measure_space,
+        spatial.STAGE,
         lambda run, done: {
             **{name: done[name] for name in (*OBJECT_KINDS, "nanoparticles")},
             "parameters": run.parameters.spatial,

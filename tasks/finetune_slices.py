@@ -9,7 +9,7 @@ from spherovem_core.segmentation.fine_tuning import cut_slices, write_slice
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import REGISTERED
 from spherovem_core.store.ome import level_spacing
-from tasks.segment import pyramid
+from tasks.segmentation import pyramid
 
 logger = logging.getLogger("spherovem_core.finetune")
 

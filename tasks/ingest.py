@@ -9,7 +9,8 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.ingest import SliceStack, ingest_stack, open_stack
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.regions import WHOLE, RegionOfInterest
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
+from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW, array_path, stage_table_path
 from tasks.artifacts import show_figures
 from tasks.pictures import show_middle_slice
@@ -28,7 +29,6 @@ def _fingerprint(arguments: Arguments) -> dict[str, Any]:
 
 
 STAGE = Stage("ingest", 1, (array_path(RAW), SLICES), fingerprint=_fingerprint)
-FILLED = ["missing", "blank", "truncated", "saturated"]
 
 
 @task(**stage_policy(STAGE), tags=["cpu"])
@@ -65,7 +65,7 @@ def _ingest(
 def bad_slices(run: StageRun, raw: ArtifactRef) -> list[int]:
     """Numbers of the slices that were filled from their neighbours, for a later stage of the run."""
     slices = run.table(SLICES, raw.digest)
-    return slices.loc[slices[FILLED].any(axis=1), "z"].tolist()
+    return slices.loc[slices[list(FILLED_FLAGS)].any(axis=1), "z"].tolist()
 
 
 def _show(run: StageRun, stack: SliceStack, slices: pd.DataFrame) -> None:
@@ -74,6 +74,6 @@ def _show(run: StageRun, stack: SliceStack, slices: pd.DataFrame) -> None:
         "height and width (px)": " x ".join(map(str, stack.shape[1:])),
         "voxel size z, y, x (nm)": ", ".join(f"{s:g}" for s in stack.spacing_nm),
         "voxel size from": stack.spacing_origin,
-        **{flag: int(slices[flag].sum()) for flag in [*FILLED, "outlier"]},
+        **{flag: int(slices[flag].sum()) for flag in [*FILLED_FLAGS, "outlier"]},
     }
     show_figures(run.artifact_key, figures, "What the microscope wrote")

@@ -8,19 +8,20 @@ from prefect import task
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.output import build_report, summarise
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.report import ReportInputs, build_report, summarise
+from spherovem_core.report import ReportInputs
 from spherovem_core.store import Layout, package_versions, read_json, read_table, table_digest, write_text
 from spherovem_core.store.layout import table_path
 from tasks.artifacts import show_markdown
-from tasks.denoise import DENOISING
+from tasks.denoising import DENOISING
 from tasks.ingest import SLICES
 from tasks.plans import Stage
 from tasks.policies import stage_policy
-from tasks.register import REGISTRATION
+from tasks.registration import REGISTRATION
 from tasks.shape import shape_table
-from tasks.space import Table, space_table
+from tasks.spatial import Table, space_table
 from tasks.stage import StageRun, run_stage
 
 TABLES = ("cells", "nuclei", "nanoparticles", "slices")

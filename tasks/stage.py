@@ -39,9 +39,9 @@ from spherovem_core.store import (
 from spherovem_core.store.layout import VOLUME
 from tasks.devices import gpu_slot, resolve_device
 from tasks.disk import write_document
+from tasks.disk_errors import clear_disk_errors
 from tasks.plans import SETTINGS, Arguments, Stage, StagePlan
 from tasks.progress import report_progress
-from tasks.trouble import clear_disk_errors
 
 LARGEST_CUBE = 128
 """Voxels along the side of a file of labels or flows."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployments.overrides import Overrides, build_parameters, read_overrides
-from deployments.process import with_network
+from deployments.command_line.parameter_values import Overrides, build_parameters, read_overrides
+from deployments.command_line.process import with_network
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import ExecutionSettings

@@ -191,7 +191,7 @@ class CommandHelp(Generated):
 
 def help_text(*command: str) -> str:
     """What the command line prints in a terminal of 80 columns."""
-    from deployments.cli import main
+    from deployments.command_line.main import main
 
     shown = io.StringIO()
     with redirect_stdout(shown), mock.patch.dict(os.environ, {"COLUMNS": "80"}):
@@ -205,7 +205,7 @@ def add_command_sections(app: Sphinx, page: str, source: list[str]) -> None:
     """Give each command a section of the page about the command line: directives cannot make sections."""
     if page != "command-line":
         return
-    from deployments.cli import Spherovem
+    from deployments.command_line.main import Spherovem
 
     for name in Spherovem.model_fields:
         command = name.replace("_", "-")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spherovem_core.denoising.quiet import import_quietly, quiet_libraries
+from spherovem_core.denoising.library_isolation import import_quietly, quiet_libraries
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import DenoiseParameters
 

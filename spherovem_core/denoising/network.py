@@ -154,7 +154,7 @@ def _build_network(
 ) -> Any:
     import torch
 
-    from spherovem_core.denoising.quiet import import_quietly
+    from spherovem_core.denoising.library_isolation import import_quietly
 
     unet_class = import_quietly("careamics.models.unet").UNet
     # The weights that it draws are replaced at once: the caller's random state must not move for them.

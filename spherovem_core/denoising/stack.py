@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
+from spherovem_core.denoising.figures import DenoiseReport, SliceFigures, Survey
 from spherovem_core.denoising.intensities import to_uint8
 from spherovem_core.denoising.network import TrainedModel
 from spherovem_core.denoising.posterior import PosteriorDenoiser
 from spherovem_core.denoising.prediction import SliceDenoiser
-from spherovem_core.denoising.report import DenoiseReport, SliceFigures, Survey
-from spherovem_core.denoising.survey import survey_stack
+from spherovem_core.denoising.sample_statistics import survey_stack
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.configuration import careamics_configuration
+from spherovem_core.denoising.library_isolation import import_quietly, quiet_libraries, seeded
 from spherovem_core.denoising.network import TrainedModel, load_model
 from spherovem_core.denoising.precision import native_precision
-from spherovem_core.denoising.quiet import import_quietly, quiet_libraries, seeded
 from spherovem_core.denoising.sampling import draw_patches, split_slices
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution

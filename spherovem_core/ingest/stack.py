@@ -12,7 +12,7 @@ from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.intensities import Intensities, content_fault, measure_intensities
 from spherovem_core.ingest.slice_file import SliceFile, read_pixels, read_window
 from spherovem_core.parameters import IngestParameters
-from spherovem_core.regions import RegionOfInterest
+from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
 
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from spherovem_core.errors import MixtureError, ShapeMismatchError
 from spherovem_core.nanoparticles.binning import Binning
 from spherovem_core.nanoparticles.expectation import Components, Estimate, log_likelihood, maximise
-from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.outcome import (
+from spherovem_core.nanoparticles.intensity_scale import (
     ScaledHistograms,
     to_stack_scale,
     with_particles,
     without_particles,
 )
+from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.statistics import SliceStatistics
 from spherovem_core.parameters import NanoparticleParameters
 

@@ -3,25 +3,17 @@
 from spherovem_core.registration.alignment import Alignment, estimate_alignment
 from spherovem_core.registration.chain import compose_chain
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
-from spherovem_core.registration.evaluation import (
-    Misplacement,
-    measure_misplacement,
-    registration_residual,
-)
 from spherovem_core.registration.pairs import PairResult, register_pair
 from spherovem_core.registration.warping import warp_slice, warp_stack
 
 __all__ = [
     "Alignment",
-    "Misplacement",
     "PairResult",
     "Rectangle",
     "compose_chain",
     "estimate_alignment",
     "largest_common_rectangle",
-    "measure_misplacement",
     "register_pair",
-    "registration_residual",
     "warp_slice",
     "warp_stack",
 ]

@@ -1,7 +1,6 @@
-"""The HTML report of an acquisition."""
+"""What the chapters of a report are made of: inputs, sections, charts and pictures."""
 
-from spherovem_core.report.build import build_report
+from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.report.summary import summarise
 
-__all__ = ["ReportInputs", "build_report", "summarise"]
+__all__ = ["Chapter", "ReportInputs"]

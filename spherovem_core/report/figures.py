@@ -24,6 +24,7 @@ INK = "#123456"
 
 SOFT = "#7d8694"
 PALETTE = ("#2f86c6", "#d1495b", "#b07a1e", "#2a9d74", "#9a6fc4")
+OUTLINE_COLOURS = {"cells": "#ffb000", "nuclei": "#35c2ff", "nanoparticles": "#ff4d6d"}
 """Each is told apart from white and from the dark page's ground."""
 
 POINTS_PER_INCH, PIXELS_PER_INCH = 72, 96

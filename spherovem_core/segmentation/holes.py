@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.segmentation.regions import OUTSIDE, Regions
+from spherovem_core.segmentation.supervoxels import OUTSIDE, Regions
 
 
 def enclosed(regions: Regions) -> NDArray[np.int64]:

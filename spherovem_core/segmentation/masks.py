@@ -9,8 +9,8 @@ from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.field import MaskField
 from spherovem_core.segmentation.grid import Grid
+from spherovem_core.segmentation.mask_inputs import MaskField
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.spacing import SpacingNm
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.regions import Regions, face_areas_nm2
+from spherovem_core.segmentation.supervoxels import Regions, face_areas_nm2
 from spherovem_core.spacing import SpacingNm
 
 

@@ -190,7 +190,7 @@ def _compact(state: dict[str, Any], path: Path) -> Any:
     except RuntimeError as error:
         raise NetworkError(
             f"network weights {path} are not of this version's compact network ({str(error).splitlines()[-1].strip()}); "
-            "train it again with python -m spherovem_core.segmentation.train_compact"
+            "train it again with python -m spherovem_core.synthetic.compact_training"
         ) from error
     return network.to(memory_format=torch.channels_last)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Region
-from spherovem_core.segmentation.survey import BlockSurvey
+from spherovem_core.segmentation.block_statistics import BlockSurvey
 
 JOIN_IOU = 0.5
 

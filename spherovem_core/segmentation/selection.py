@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.field import MaskField
 from spherovem_core.segmentation.filters import filter_vectors
 from spherovem_core.segmentation.flow_error import object_error
 from spherovem_core.segmentation.holes import enclosed
+from spherovem_core.segmentation.mask_inputs import MaskField
 from spherovem_core.segmentation.merging import AdjacencyGraph, mergers
-from spherovem_core.segmentation.regions import Regions, face_areas_nm2
+from spherovem_core.segmentation.supervoxels import Regions, face_areas_nm2
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.block_regions import number_regions
+from spherovem_core.segmentation.block_statistics import BlockSurvey
+from spherovem_core.segmentation.block_supervoxels import number_regions
 from spherovem_core.segmentation.cellpose_dynamics import cellpose_instances
 from spherovem_core.segmentation.dynamics import instances
 from spherovem_core.segmentation.expansion import expand, reach_voxels
-from spherovem_core.segmentation.field import MaskField
-from spherovem_core.segmentation.regions import Regions
+from spherovem_core.segmentation.mask_inputs import MaskField
 from spherovem_core.segmentation.selection import choose_objects
-from spherovem_core.segmentation.survey import BlockSurvey
+from spherovem_core.segmentation.supervoxels import Regions
 
 
 class Scratch(BlockSink, Protocol):

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from spherovem_core.blocks import ArrayLike, map_blocks
-from spherovem_core.census import Census, take_census
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Progress
+from spherovem_core.label_statistics import Census, take_census
 from spherovem_core.parameters import ShapeParameters
 from spherovem_core.shape.descriptors import SurfaceDescriptors, describe_surface
 from spherovem_core.shape.meshes import build_mesh, write_ply

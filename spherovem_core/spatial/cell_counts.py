@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from spherovem_core.blocks import ArrayLike
-from spherovem_core.census import take_census
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import take_census
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 from spherovem_core.spatial.grids import SERIAL
 

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
-from spherovem_core.census import Census, take_census
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import Census, take_census
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 

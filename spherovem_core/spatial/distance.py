@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.census import take_census
+from spherovem_core.label_statistics import take_census
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import check_same_grid
 from spherovem_core.spatial.transform import measure_cell

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
-from spherovem_core.census import Census, take_census
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import Census, take_census
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid

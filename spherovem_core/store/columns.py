@@ -22,6 +22,9 @@ class Column:
         return column_unit(self.name)
 
 
+FILLED_FLAGS = ("missing", "blank", "truncated", "saturated")
+"""Flags of slices that are filled from their neighbours."""
+
 BOUNDING_BOX = tuple(
     Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {what}.")
     for end, what in ((0, "first voxel"), (1, "voxel after the last"))

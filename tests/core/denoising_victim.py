@@ -10,7 +10,7 @@ from denoising_cases import add_noise, smooth_stack
 
 from spherovem_core.blocks import Block
 from spherovem_core.denoising import denoise_stack, load_model
-from spherovem_core.denoising.quiet import import_quietly
+from spherovem_core.denoising.library_isolation import import_quietly
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, slice_shards, write_text

@@ -6,9 +6,9 @@ import numpy as np
 import tifffile
 
 from spherovem_core.parameters import SliceCuttingParameters
-from spherovem_core.phantom import make_phantom
 from spherovem_core.segmentation import Grid
 from spherovem_core.segmentation.fine_tuning import SliceOrigin, cut_slices, write_slice
+from spherovem_core.synthetic.phantom import make_phantom
 
 STRAIGHT = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import slab_grid
 from spherovem_core.registration.affine import compose, invert, rotation_matrix, shift_matrix, slice_centre
-from spherovem_core.registration.synthetic import Appearance, TextureScene
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, slice_shards
 from spherovem_core.store.layout import DENOISED
+from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene
 
 
 @dataclass(frozen=True)

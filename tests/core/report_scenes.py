@@ -15,14 +15,14 @@ from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import measure_intensities
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, posterior
+from spherovem_core.output import build_report
 from spherovem_core.parameters import (
     NanoparticleParameters,
     PipelineParameters,
     ShapeParameters,
     SpatialParameters,
 )
-from spherovem_core.phantom import Phantom, make_phantom
-from spherovem_core.report import ReportInputs, build_report
+from spherovem_core.report import ReportInputs
 from spherovem_core.shape import measure_labels
 from spherovem_core.spatial import (
     assign_parent_cells,
@@ -51,6 +51,7 @@ from spherovem_core.store.layout import (
     REGISTERED,
     labels_group,
 )
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 SPACING_NM = (120.0, 40.0, 40.0)
 CROP = (4, 3, 124, 117)

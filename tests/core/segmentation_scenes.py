@@ -9,10 +9,10 @@ from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import MaskField, segment_masks
-from spherovem_core.segmentation.block_regions import number_regions
+from spherovem_core.segmentation.block_supervoxels import number_regions
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.regions import Regions
+from spherovem_core.segmentation.supervoxels import Regions
 
 SPACING = (50.0, 10.0, 10.0)
 EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spherovem_core.census import take_census
+from spherovem_core.label_statistics import take_census
 
 
 @pytest.mark.parametrize("edge", [1, 2, 7, 16])
@@ -15,7 +15,7 @@ def test_blocks_of_any_size_say_the_same(edge, monkeypatch):
     labels = np.random.default_rng(0).integers(0, 4, (7, 15, 17)).astype(np.uint16)
     labels[2:6, 3:12, 4:16] = 9
     whole = take_census(labels)
-    monkeypatch.setattr("spherovem_core.census.BLOCK_EDGE", edge)
+    monkeypatch.setattr("spherovem_core.label_statistics.BLOCK_EDGE", edge)
     with ThreadPoolExecutor(2) as executor:
         blocked = take_census(labels, executor)
     for name, value in vars(blocked).items():

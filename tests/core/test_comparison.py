@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from spherovem_core.comparison import LabelImage, Measured, compare_with_truth
-from spherovem_core.comparison.frames import registered_to_ideal, sample_truth, volumes_in_frame
-from spherovem_core.comparison.overlaps import best_partner, count_overlaps
-from spherovem_core.phantom import Phantom, make_phantom
+from spherovem_core.synthetic.comparison import LabelImage, Measured, compare_with_truth
+from spherovem_core.synthetic.comparison.frames import registered_to_ideal, sample_truth, volumes_in_frame
+from spherovem_core.synthetic.comparison.overlaps import best_partner, count_overlaps
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 SPACING = (120.0, 40.0, 40.0)
 

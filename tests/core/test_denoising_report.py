@@ -9,11 +9,11 @@ import pytest
 from denoising_cases import add_noise, smooth_stack
 
 from spherovem_core.blocks import slab_grid
+from spherovem_core.denoising.chapter import denoising_section
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report import ReportInputs
 from spherovem_core.report.page import Section
-from spherovem_core.report.sections.denoising import denoising_section
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.store.layout import DENOISED, RAW
 

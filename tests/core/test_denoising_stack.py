@@ -17,7 +17,7 @@ from spherovem_core.denoising import (
     load_model,
     obtain_model,
 )
-from spherovem_core.denoising.supply import check_intensities
+from spherovem_core.denoising.models import check_intensities
 from spherovem_core.errors import DeadlineError, NetworkError, ParameterError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters

@@ -73,7 +73,7 @@ def test_careamics_predicts_the_same_from_the_checkpoint(
 ) -> None:
     from careamics import CAREamist
 
-    from spherovem_core.denoising.quiet import quiet_libraries
+    from spherovem_core.denoising.library_isolation import quiet_libraries
 
     model, _ = trained
     with quiet_libraries():

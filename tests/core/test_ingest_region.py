@@ -12,7 +12,7 @@ from spherovem_core.errors import BadSlicesError, ParameterError
 from spherovem_core.ingest import open_stack, slice_file
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.references import Acquisition
-from spherovem_core.regions import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
 
 SHAPE = (7, 100, 90)
 SPACING = IngestParameters(spacing_nm=(50, 10, 12))

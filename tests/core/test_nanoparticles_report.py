@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spherovem_core.report.sections.nanoparticles import histogram_in_stack_scale
+from spherovem_core.nanoparticles.chapter import histogram_in_stack_scale
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage
 
-from spherovem_core.phantom import Phantom, PhantomParameters, make_phantom
+from spherovem_core.synthetic.phantom import Phantom, PhantomParameters, make_phantom
 
 SMALL = {"shape": (9, 72, 60), "spacing_nm": (90.0, 30.0, 30.0), "cell_diameter_um": 1.5,
          "nanoparticle_diameter_nm": 120.0}  # fmt: skip

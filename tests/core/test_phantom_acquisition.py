@@ -8,7 +8,14 @@ import pytest
 import tifffile
 
 from spherovem_core.errors import IncompleteArtifactError, ParameterError
-from spherovem_core.phantom import Faults, Phantom, make_phantom, read_truth, write_acquisition, write_truth
+from spherovem_core.synthetic.phantom import (
+    Faults,
+    Phantom,
+    make_phantom,
+    read_truth,
+    write_acquisition,
+    write_truth,
+)
 
 
 @pytest.fixture(scope="module")

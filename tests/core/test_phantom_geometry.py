@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from spherovem_core.phantom.cells import pack_cells
-from spherovem_core.phantom.nanoparticles import Nanoparticles, volumes_inside
-from spherovem_core.phantom.noise import SmoothNoise
-from spherovem_core.phantom.parameters import PhantomParameters
-from spherovem_core.phantom.scene import build_scene
+from spherovem_core.synthetic.phantom.cells import pack_cells
+from spherovem_core.synthetic.phantom.nanoparticles import Nanoparticles, volumes_inside
+from spherovem_core.synthetic.phantom.noise import SmoothNoise
+from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+from spherovem_core.synthetic.phantom.scene import build_scene
 
 FIELD = SmoothNoise((3, 1), 0.3, (-1.0, -2.0, -0.5), (5.0, 6.0, 7.0))
 

@@ -22,7 +22,7 @@ from spherovem_core.registration.affine import (
     slice_centre,
 )
 from spherovem_core.registration.pairs import PairResult, prepare_slices, register_prepared
-from spherovem_core.registration.synthetic import Appearance, TextureScene, texture_pair
+from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene, texture_pair
 
 SHAPE = (320, 384)
 CLEAR = Appearance(change=0.0, noise=8.0)

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import estimate_alignment, measure_misplacement, register_pair
+from spherovem_core.registration import estimate_alignment, register_pair
 from spherovem_core.registration.affine import (
     compose,
     invert,
@@ -22,6 +22,7 @@ from spherovem_core.registration.affine import (
     shift_matrix,
     slice_centre,
 )
+from spherovem_core.synthetic.misplacement import measure_misplacement
 
 MARGIN = 20
 

@@ -9,8 +9,8 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 from spherovem_core.registration import estimate_alignment, warp_stack
+from spherovem_core.registration.chapter import registration_section
 from spherovem_core.report import ReportInputs
-from spherovem_core.report.sections.registration import registration_section
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.store.layout import DENOISED, REGISTERED
 

@@ -15,16 +15,17 @@ from report_scenes import Scene, finished, provenance, shared
 
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
+from spherovem_core.output import build_report
+from spherovem_core.output.history_section import duration, history_section
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.report import ReportInputs, build, build_report
+from spherovem_core.report import ReportInputs, build
 from spherovem_core.report.charts import bin_edges, distribution, lines, scatter
 from spherovem_core.report.figures import INK, PALETTE, SOFT
 from spherovem_core.report.images import plane, sample_labels
 from spherovem_core.report.page import Page, Picture, Section, Table, format_value, render
 from spherovem_core.report.pixels import outlines
-from spherovem_core.report.sections.history import duration, history_section
-from spherovem_core.report.sections.space import space_section
 from spherovem_core.report.views import View, cut, cuts_along_z, fitting_level, window_around
+from spherovem_core.spatial.chapter import space_section
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,

@@ -13,8 +13,8 @@ from PIL import Image
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.report.enrichment import radial_profile
+from spherovem_core.report.outliers import DESCRIPTORS, rank_unusual
 from spherovem_core.report.surfaces import Body, Triangles, balls, draw, label_surface, surface_of
-from spherovem_core.report.unusual import DESCRIPTORS, rank_unusual
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, cube_shards, finish_multiscale, open_array
 from spherovem_core.store.layout import labels_group
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from report_scenes import Scene, finished, shared
 
-from spherovem_core.report import summarise
+from spherovem_core.output import summarise
 
 
 def test_warnings_stand_first_then_counts_then_links(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -11,7 +11,6 @@ from segmentation_scenes import segment as through_blocks
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.phantom import Phantom, make_phantom
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
@@ -25,6 +24,7 @@ from spherovem_core.segmentation import (
 )
 from spherovem_core.spacing import voxel_volume_um3
 from spherovem_core.store.pyramid import downsample
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 KINDS: dict[Literal["cells", "nuclei"], float] = {"cells": 2.0, "nuclei": 1.0}
 

@@ -11,11 +11,11 @@ from segmentation_scenes import EVERYTHING, SPACING, packed_cells, regions_of
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.segmentation import MaskField
-from spherovem_core.segmentation.block_regions import number_regions
+from spherovem_core.segmentation.block_statistics import BlockSurvey
+from spherovem_core.segmentation.block_supervoxels import number_regions
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.holes import enclosed
 from spherovem_core.segmentation.selection import choose_objects
-from spherovem_core.segmentation.survey import BlockSurvey
 from spherovem_core.store import Ledger
 
 BLOCKS = (7, (16, 9, 11), 64)

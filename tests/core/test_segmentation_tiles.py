@@ -7,9 +7,9 @@ import torch
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.phantom import make_phantom
 from spherovem_core.segmentation import flow_grid, load_network, masks_from_flows, match_labels, predict_flows
 from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, contrasts, shows_specimen
+from spherovem_core.synthetic.phantom import make_phantom
 
 
 class Counting:

@@ -9,9 +9,9 @@ from gpu_devices import DEVICES
 from spatial_scenes import SPACING, brute_force_distance, random_tissue
 
 from spherovem_core.blocks import MemorySink, block_grid
-from spherovem_core.census import take_census
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import take_census
 from spherovem_core.spatial import distance_to_nucleus, write_distance_map
 from spherovem_core.spatial.distance import distance_on
 from spherovem_core.utils.accelerator import accelerator

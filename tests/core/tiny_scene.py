@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spherovem_core.phantom import PhantomParameters
+from spherovem_core.synthetic.phantom import PhantomParameters
 
 TINY: dict[str, Any] = {
     "denoising": {

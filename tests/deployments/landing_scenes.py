@@ -10,7 +10,7 @@ from ingest_samples import SPACING_NM, textured, truncate, write_slices
 from deployments.landing.announcements import HandOverError, NoDeploymentError, ServerUnavailableError
 from deployments.landing.records import Landed, Rejection
 from deployments.landing.rules import LandingRules
-from deployments.landing.scanning import Look, Scanner
+from deployments.landing.scanner import Look, Scanner
 from deployments.settings import Settings
 
 SETTLE_S = 100.0

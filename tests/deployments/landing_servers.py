@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect_servers import PrefectServer, Process, run_command
 
-SPHEROVEM = [sys.executable, "-m", "deployments.cli"]
+SPHEROVEM = [sys.executable, "-m", "deployments.command_line"]
 
 
 def watcher(

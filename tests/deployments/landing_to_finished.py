@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect_servers import PrefectServer, connected, running_worker
 from trivial_deployments import wait_until
 
-from spherovem_core.phantom import PhantomParameters, make_phantom, write_acquisition
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import table_path
+from spherovem_core.synthetic.phantom import PhantomParameters, make_phantom, write_acquisition
 
 PHANTOM = PhantomParameters(
     shape=(20, 160, 150),

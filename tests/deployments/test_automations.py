@@ -17,8 +17,8 @@ from prefect.states import Failed
 from prefect_servers import PrefectServer, connected, running_server, running_worker
 from trivial_deployments import deploy_trivial_flow, send_event, wait_for_state, wait_until
 
+from deployments.command_line.setup import Setup, prepare_server
 from deployments.settings import Settings
-from deployments.setup import Setup, prepare_server
 
 TIMEOUT_S = 45.0
 """Heartbeats come every 30 s, which is the least that Prefect allows."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store import Layout, open_array
 

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import torch
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.store import Layout
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cli import keep_whole, main
+from deployments.command_line.main import keep_whole, main
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:

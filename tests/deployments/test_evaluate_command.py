@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from deployments.cli import main
+from deployments.command_line.main import main
 
 SHAPE = (6, 40, 50)
 

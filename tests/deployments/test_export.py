@@ -11,14 +11,14 @@ import pytest
 import tifffile
 from results_scenes import SHAPE, cells, write_results
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from spherovem_core.store import Layout
 
 CHECKOUT = Path(__file__).parents[2]
 HALF_WAY = """
 import sys, time, imagecodecs
 from types import SimpleNamespace
-from spherovem_core.export import labels
+from spherovem_core.output.export import labels
 calls = []
 def encode(*arguments, **options):
     calls.append(1)
@@ -27,7 +27,7 @@ def encode(*arguments, **options):
         time.sleep(600)
     return imagecodecs.deflate_encode(*arguments, **options)
 labels.imagecodecs = SimpleNamespace(deflate_encode=encode)
-from deployments.cli import main
+from deployments.command_line.main import main
 main(["export", sys.argv[1], "--labels", "--tables", "--out", sys.argv[2], "--workers", "1"])
 """
 
@@ -134,7 +134,7 @@ def test_a_full_disk_is_one_clear_error(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("spherovem_core.export.labels.imagecodecs.deflate_encode", full)
+    monkeypatch.setattr("spherovem_core.output.export.labels.imagecodecs.deflate_encode", full)
     assert export(results, tmp_path / "out", "--tables", "--labels", "--workers", "1") == 1
     error = capsys.readouterr().err
     assert "No space left on device" in error

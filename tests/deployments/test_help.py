@@ -4,8 +4,8 @@ from importlib.metadata import version
 
 import pytest
 
-from deployments.cli import Spherovem, main
-from deployments.help import commands_of
+from deployments.command_line.help import commands_of
+from deployments.command_line.main import Spherovem, main
 
 COMMANDS = commands_of(Spherovem)
 

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from results_scenes import SHAPE, SPACING, array_writer, contents, write_blocks, write_results
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from spherovem_core.store import Layout
 
 

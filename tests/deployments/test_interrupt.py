@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from tiny_scene import PHANTOM, TINY
 
-from deployments.cli import Process, how_to_go_on, main
-from spherovem_core.phantom import make_phantom, write_acquisition
+from deployments.command_line.main import Process, how_to_go_on, main
 from spherovem_core.store.states import acquisition_state, is_results_folder
+from spherovem_core.synthetic.phantom import make_phantom, write_acquisition
 
 CHECKOUT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "deployments.cli"]
+COMMAND = [sys.executable, "-m", "deployments.command_line"]
 
 
 def test_the_message_repeats_the_command_such_that_a_shell_takes_it() -> None:

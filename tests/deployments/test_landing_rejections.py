@@ -207,13 +207,13 @@ def test_trouble_that_may_pass_is_waited_for(scene: Scene, monkeypatch: pytest.M
         raise OSError(5, "Input/output error", str(source))
 
     with monkeypatch.context() as patch:
-        patch.setattr("deployments.landing.judging.content_fingerprint", fails)
+        patch.setattr("deployments.landing.verdicts.content_fingerprint", fails)
         scene.look()
         assert set(scene.look(SETTLE_S).owed) == {"a", "b"}
     shutil.rmtree(scene.landing / "b")
     assert scene.look(1).handed_over == ["a"]
     write_acquisition(scene.landing / "c")
-    monkeypatch.setattr("deployments.landing.judging.content_fingerprint", fails)
+    monkeypatch.setattr("deployments.landing.verdicts.content_fingerprint", fails)
     scene.look()
     for _ in range(4):
         scene.look(SETTLE_S)

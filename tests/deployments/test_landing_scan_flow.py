@@ -14,7 +14,7 @@ from prefect_servers import connected, running_server, running_worker
 from trivial_deployments import wait_for_state, wait_until
 
 from deployments.landing.rules import LandingRules
-from deployments.landing.watching import only_watcher
+from deployments.landing.watcher import only_watcher
 from flows.scan_landing import scan_landing
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Crashed, Failed, Pending, Running
 from trivial_deployments import deploy_trivial_flow
 
-from deployments.mending import MOST_STARTS, mend_runs
-from deployments.provisioning import ensure_work_pool
+from deployments.server.provisioning import ensure_work_pool
+from deployments.server.recovery import MOST_STARTS, mend_runs
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments.orphans import MARK, PROCESSES
+from deployments.server.orphans import MARK, PROCESSES
 
 pytestmark = pytest.mark.skipif(not PROCESSES.is_dir(), reason="the guard finds processes in /proc")
 
 COMMAND = """
 import subprocess, sys, time
-from deployments.orphans import leave_no_orphans
+from deployments.server.orphans import leave_no_orphans
 before = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
 leave_no_orphans()
 leave_no_orphans()
@@ -86,7 +86,7 @@ def test_the_embedded_server_of_a_killed_run_ends(tmp_path: Path) -> None:
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
     arguments = ["demo", "--results-root", str(tmp_path), "--name", "killed"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "deployments.cli", *arguments],
+        [sys.executable, "-m", "deployments.command_line", *arguments],
         env=environment,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

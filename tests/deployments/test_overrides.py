@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from deployments.overrides import build_parameters, merge, parse_assignment, parse_region, read_overrides
+from deployments.command_line.parameter_values import (
+    build_parameters,
+    merge,
+    parse_assignment,
+    parse_region,
+    read_overrides,
+)
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.regions import WHOLE, RegionOfInterest
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 
 
 def test_no_override_is_the_daily_setting() -> None:

@@ -12,8 +12,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect_servers import connected, running_server, running_worker
 from trivial_deployments import wait_until
 
+from deployments.command_line.setup import Setup, prepare_server
 from deployments.settings import Settings
-from deployments.setup import Setup, prepare_server
 
 FOLDERS = os.pathsep.join(str(Path(__file__).parents[1] / name) for name in ("deployments", "core"))
 

@@ -13,7 +13,7 @@ from fine_tuning_scenes import write_labelled_slices
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.deployments import run_deployment
 
-from deployments.provisioning import ensure_work_pool
+from deployments.server.provisioning import ensure_work_pool
 
 PROJECT = Path(__file__).parents[2]
 ENTRYPOINTS = {

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from deployments.console import console, is_terminal
-from deployments.progress_bars import ProgressBars
+from deployments.command_line.console import console, is_terminal
+from deployments.command_line.progress_bars import ProgressBars
 from tasks import progress
 from tasks.progress import report_progress, shown_on
 
@@ -125,9 +125,10 @@ def test_on_a_terminal_bars_take_the_place_of_those_lines(
     screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "LOG_S", 0.01)
-    monkeypatch.setattr("deployments.console.is_terminal", lambda: True)
+    monkeypatch.setattr("deployments.command_line.console.is_terminal", lambda: True)
     monkeypatch.setattr(
-        "deployments.progress_bars.get_console", lambda: Console(file=screen, force_terminal=True, width=80)
+        "deployments.command_line.progress_bars.get_console",
+        lambda: Console(file=screen, force_terminal=True, width=80),
     )
     with console():
         run_a_stage(lambda: " left" in screen.getvalue())

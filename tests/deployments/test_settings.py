@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.process import read_settings
+from deployments.command_line.process import read_settings
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError
 

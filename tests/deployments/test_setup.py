@@ -12,12 +12,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_servers import PrefectServer, connected, run_command, running_server
 from trivial_deployments import send_event, wait_until
 
-from deployments import automations
-from deployments.cli import main
-from deployments.provisioning import ensure_automation, ensure_limit, ensure_work_pool
-from deployments.registering import read_prefect_file
+from deployments.command_line.main import main
+from deployments.command_line.setup import Setup, prepare_server
+from deployments.server import automations
+from deployments.server.provisioning import ensure_automation, ensure_limit, ensure_work_pool
+from deployments.server.registration import read_prefect_file
 from deployments.settings import Settings
-from deployments.setup import Setup, prepare_server
 from spherovem_core.errors import ParameterError
 
 SPHEROVEM = str(Path(sys.executable).with_name("spherovem"))

@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect_servers import Process, connected, running_server
 from trivial_deployments import wait_until
 
-from deployments.provisioning import ensure_work_pool
+from deployments.server.provisioning import ensure_work_pool
 
-SLURM = Path(__file__).parents[2] / "deployments" / "slurm"
+SLURM = Path(__file__).parents[2] / "deployments" / "units" / "slurm"
 
 
 def test_the_options_become_a_job_script() -> None:

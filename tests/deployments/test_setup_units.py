@@ -11,7 +11,7 @@ import pytest
 
 from deployments.settings import Settings
 
-DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
+DEPLOYMENTS = Path(__file__).parents[2] / "deployments" / "units"
 UNITS = sorted((DEPLOYMENTS / "systemd").glob("*.service"))
 INSTALLED = "/opt/spherovem/.venv/bin/"
 

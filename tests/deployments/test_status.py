@@ -9,8 +9,8 @@ import pytest
 import zarr
 from results_scenes import write_results
 
-from deployments.cli import main
-from deployments.text_tables import readable_bytes, text_table
+from deployments.command_line.main import main
+from deployments.command_line.text_tables import readable_bytes, text_table
 from spherovem_core.errors import ParameterError
 from spherovem_core.store import Layout, noting_failure
 

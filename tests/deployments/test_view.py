@@ -18,7 +18,7 @@ import pytest
 from foreign_environments import make_environment
 from results_scenes import SHAPE, SPACING, cells, contents, image, write_results
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from deployments.viewing.clients import PUBLIC_CLIENT
 from deployments.viewing.layers import value_range, volume_layers
 from deployments.viewing.neuroglancer import viewer_link, viewer_state
@@ -278,7 +278,7 @@ def test_neuroglancer_takes_every_part_of_the_state(results: Layout, tmp_path: P
 
 
 def test_the_command_serves_until_it_is_interrupted(results: Layout) -> None:
-    command = [sys.executable, "-m", "deployments.cli", "view", str(results.folder)]
+    command = [sys.executable, "-m", "deployments.command_line", "view", str(results.folder)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     )

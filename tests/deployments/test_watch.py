@@ -12,11 +12,11 @@ import pytest
 from landing_scenes import WrittenDown, landing_settings, write_acquisition, write_truncated
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from deployments.landing import watching
 from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.rules import LandingRules
-from deployments.landing.scanning import Look
+from deployments.landing.scanner import Look
 from spherovem_core.errors import ParameterError
 
 

@@ -15,8 +15,8 @@ from prefect.cli._app import _app
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
-from deployments.cli import Spherovem, keep_whole, main
-from deployments.overrides import build_parameters
+from deployments.command_line.main import Spherovem, keep_whole, main
+from deployments.command_line.parameter_values import build_parameters
 from spherovem_core.ingest.description import read_description
 from spherovem_core.parameters import PipelineParameters
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
-from deployments.cli import Spherovem
+from deployments.command_line.main import Spherovem
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.store.schema import ARRAYS, TABLES
 

@@ -4,8 +4,8 @@ import pytest
 from tiny_acquisition import Finished
 from tiny_scene import PHANTOM, TINY
 
-from deployments.demo import run_demo
-from deployments.overrides import build_parameters
+from deployments.command_line.demo import run_demo
+from deployments.command_line.parameter_values import build_parameters
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 

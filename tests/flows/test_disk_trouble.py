@@ -13,14 +13,14 @@ import pytest
 from tiny_acquisition import States, run
 from tiny_scene import PHANTOM, TINY
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from flows import forecast
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.ingest import open_stack
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.phantom import make_phantom, write_acquisition
 from spherovem_core.references import Acquisition
 from spherovem_core.store import ArrayWriter, Layout, open_array
+from spherovem_core.synthetic.phantom import make_phantom, write_acquisition
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

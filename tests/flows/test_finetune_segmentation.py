@@ -17,16 +17,16 @@ from fine_tuning_scenes import labels_at, write_labelled_slices, write_labels
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from deployments.cli import main
+from deployments.command_line.main import main
 from flows.finetune_segmentation import finetune_segmentation
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
-from spherovem_core.phantom import make_phantom
 from spherovem_core.references import FineTuningFolders
 from spherovem_core.segmentation import Grid, load_network, network_digest
 from spherovem_core.segmentation.fine_tuning.slice_files import read_slice
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
+from spherovem_core.synthetic.phantom import make_phantom
 from tasks.finetune import find_finished
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -18,7 +18,7 @@ ASK = (
         "flows.process_acquisition",
         "flows.finetune_segmentation",
         "flows.evaluate_segmentation",
-        "deployments.cli",
+        "deployments.command_line.main",
     ],
 )
 def test_no_heavy_library_is_imported(module: str) -> None:

@@ -22,10 +22,10 @@ from tiny_acquisition import ARRAYS, STAGES
 from tiny_scene import PHANTOM
 
 from spherovem_core.errors import IncompleteArtifactError
-from spherovem_core.phantom import make_phantom, write_acquisition
 from spherovem_core.references import Acquisition
 from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.store.layout import table_path
+from spherovem_core.synthetic.phantom import make_phantom, write_acquisition
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -9,14 +9,14 @@ import pytest
 from tiny_acquisition import States, run
 from tiny_scene import TINY
 
-from deployments.overrides import build_parameters
+from deployments.command_line.parameter_values import build_parameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.errors import IncompleteArtifactError, ParameterError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.ingest import open_stack
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
-from spherovem_core.regions import RegionOfInterest, crop_acquisition
+from spherovem_core.region_of_interest import RegionOfInterest, crop_acquisition
 from spherovem_core.store import Layout, open_array, table_digest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

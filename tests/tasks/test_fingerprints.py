@@ -7,7 +7,7 @@ import pytest
 
 from spherovem_core.parameters import DenoiseParameters, SegmentationParameters
 from spherovem_core.references import ArtifactRef
-from tasks import denoise, segment
+from tasks import denoising, segmentation
 
 REFERENCE = ArtifactRef(
     store=str(Path("/results/one")), path="a", shape=(1,), dtype="uint8", spacing_nm=(50, 10, 10), digest="d"
@@ -48,12 +48,12 @@ def flows(parameters: SegmentationParameters, network_digest: str = "n") -> str:
         "network_digest": network_digest,
         "parameters": parameters,
     }
-    return segment.FLOWS.plan(arguments).digest
+    return segmentation.FLOWS.plan(arguments).digest
 
 
 def masks(parameters: SegmentationParameters) -> str:
     arguments = {"kind": "cells", "flows": REFERENCE, "registered": REFERENCE, "parameters": parameters}
-    return segment.MASKS.plan(arguments).digest
+    return segmentation.MASKS.plan(arguments).digest
 
 
 def test_every_parameter_is_spoken_for() -> None:
@@ -74,7 +74,7 @@ def test_other_weights_under_the_same_name_recompute_the_flows() -> None:
 
 def test_cells_and_nuclei_share_no_record() -> None:
     arguments = {"registered": REFERENCE, "network_digest": "n", "parameters": SegmentationParameters()}
-    plans = [segment.FLOWS.plan({"kind": kind, **arguments}) for kind in ("cells", "nuclei")]
+    plans = [segmentation.FLOWS.plan({"kind": kind, **arguments}) for kind in ("cells", "nuclei")]
     assert plans[0].key != plans[1].key
     assert [plan.outputs for plan in plans] == [
         ("volume.zarr/flows/cells/0",),
@@ -85,7 +85,7 @@ def test_cells_and_nuclei_share_no_record() -> None:
 def test_a_denoising_model_counts_by_its_content_not_its_path() -> None:
     def digest(path: str, content: str) -> str:
         arguments = {"raw": REFERENCE, "model_digest": content, "parameters": DenoiseParameters(model=path)}
-        return denoise.STAGE.plan(arguments).digest
+        return denoising.STAGE.plan(arguments).digest
 
     assert digest("/a.ckpt", "x") == digest("/b.ckpt", "x")
     assert digest("/a.ckpt", "x") != digest("/a.ckpt", "y")

@@ -14,7 +14,7 @@ from spherovem_core.segmentation import Grid, MaskField, flow_grid, stitching
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.store import ArrayWriter, Layout, finish_multiscale, open_array
 from spherovem_core.store.layout import REGISTERED, flows_group, labels_group
-from tasks import segment
+from tasks import segmentation
 from tasks.stage import array_spec
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -75,14 +75,14 @@ def test_it_goes_on_from_its_finished_blocks(inputs: dict[str, Any], monkeypatch
 
     monkeypatch.setattr(stitching, "_block_masks", stops_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        segment.segment_masks.fn(**inputs, execution=SERIAL)
+        segmentation.segment_masks.fn(**inputs, execution=SERIAL)
 
     def counts(block: Any, *arguments: Any) -> Any:
         made.append(block.key)
         return make(block, *arguments)
 
     monkeypatch.setattr(stitching, "_block_masks", counts)
-    segment.segment_masks.fn(**inputs, execution=SERIAL)
+    segmentation.segment_masks.fn(**inputs, execution=SERIAL)
     assert len(made) == len(set(made)) == 6
     stored = open_array(layout, labels_group("cells"))
     labels = stored[:]

@@ -2,16 +2,16 @@
 
 from spherovem_core.store.layout import OBJECT_KINDS
 from spherovem_core.store.states import stage_outputs
-from tasks import denoise, ingest, nanoparticles, output, register, segment, shape, space
+from tasks import denoising, ingest, nanoparticles, output, registration, segmentation, shape, spatial
 from tasks.plans import Stage
 
-BY_KIND: tuple[Stage, ...] = (segment.FLOWS, segment.MASKS, shape.STAGE)
+BY_KIND: tuple[Stage, ...] = (segmentation.FLOWS, segmentation.MASKS, shape.STAGE)
 ONCE: tuple[Stage, ...] = (
     ingest.STAGE,
-    denoise.STAGE,
-    register.STAGE,
+    denoising.STAGE,
+    registration.STAGE,
     nanoparticles.STAGE,
-    space.STAGE,
+    spatial.STAGE,
     output.STAGE,
 )
 

@@ -1,0 +1,96 @@
+"""``spherovem evaluate``: a segmentation compared with its truth."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, CliVariadicArg
+
+from deployments.command_line.arguments import Command, Workers, checked_spacing, reading_arguments
+from spherovem_core.execution import Execution, ExecutionSettings
+from spherovem_core.parameters import EvaluationParameters
+from spherovem_core.references import Comparison
+
+ROWS = (
+    ("objects, true and predicted", ("true_count", "predicted_count"), ""),
+    ("matched", "matched_count", ""),
+    ("true ones: split, merged, missed", ("true_split_count", "true_merged_count", "true_missed_count"), ""),
+    (
+        "predicted: fragments, mergers, invented",
+        ("predicted_fragment_count", "predicted_merger_count", "predicted_invented_count"),
+        "",
+    ),
+    ("precision", "precision", ""),
+    ("recall", "recall", ""),
+    ("F1", "f1", ""),
+    ("average precision TP/(TP+FP+FN)", "average_precision", ""),
+    ("  mean over IoU 0.5 to 0.95", "mean_average_precision", ""),
+    ("panoptic quality", "panoptic_quality", ""),
+    ("mean IoU of matches", "mean_matched_iou", ""),
+    ("variation of information: split", "voi_split_bits", "bits"),
+    ("variation of information: merge", "voi_merge_bits", "bits"),
+    ("  on true objects: split", "voi_objects_split_bits", "bits"),
+    ("  on true objects: merge", "voi_objects_merge_bits", "bits"),
+    ("median volume error of matches", "median_volume_error", "%"),
+    ("boundary error of matches: mean", "boundary_mean_nm", "nm"),
+    ("boundary error of matches: 95th perc.", "boundary_p95_nm", "nm"),
+)
+
+
+class Evaluate(Command, EvaluationParameters):
+    """Compare predicted labels with true ones.
+
+    Labels are zarr arrays, OME-Zarr images, npz (FILE.npz:NAME), npy or TIFF.
+    """
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "spherovem evaluate results/spheroid_07/volume.zarr/registered/labels/cells truth.tif",
+            "figures on the terminal, tables in evaluation/",
+        ),
+    )
+
+    predicted: CliPositionalArg[str] = Field(min_length=1, description="Predicted labels.")
+    truth: CliPositionalArg[str] = Field(min_length=1, description="True labels of the same shape.")
+    out: Path = Field(default=Path("evaluation"), description="Folder for evaluation.json and the tables.")
+    spacing_nm: CliVariadicArg[list[float]] = Field(
+        default=[], description="Voxel size z y x in nm; by default what the files say."
+    )
+    workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
+
+    def cli_cmd(self) -> None:
+        """Evaluate, print the figures, write the files."""
+        with reading_arguments():
+            spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else None
+        comparison = Comparison(predicted=self.predicted, truth=self.truth, out=self.out, spacing_nm=spacing)
+        workers = ExecutionSettings(workers=self.workers).worker_count
+        from tasks.evaluate import DOCUMENT, evaluate_files
+        from tasks.progress import report_progress
+
+        parameters = EvaluationParameters.model_validate(
+            self.model_dump(include=set(EvaluationParameters.model_fields))
+        )
+        with report_progress("evaluate") as progress, ThreadPoolExecutor(workers) as executor:
+            run = Execution("cpu", executor, workers, None, progress)
+            evaluation = evaluate_files(comparison, parameters, run)
+        print(format_figures(evaluation.figures, f"at an IoU of {parameters.match_iou:g}"))
+        print(f"evaluation: {self.out / DOCUMENT}")
+
+
+def format_figures(figures: Mapping[str, float], title: str) -> str:
+    """Lay the figures out as a table."""
+    lines = ["", f"{title:<42}", "-" * 60]
+    lines += [f"{name:<42}{_formatted(figures, key, unit):>18}" for name, key, unit in ROWS]
+    return "\n".join([*lines, ""])
+
+
+def _formatted(figures: Mapping[str, float], key: str | tuple[str, ...], unit: str) -> str:
+    if isinstance(key, tuple):
+        return ", ".join(f"{figures[name]:.0f}" for name in key)
+    value = figures[key]
+    if key.endswith("_count"):
+        return f"{value:.0f}"
+    return f"{100 * value:.1f} %" if unit == "%" else f"{value:.3f} {unit}".strip()

@@ -1,0 +1,231 @@
+"""``spherovem export``: results in formats of other programs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, CliToggleFlag, CliVariadicArg
+
+from deployments.command_line.arguments import BadArgumentsError, Command, Workers
+from spherovem_core.execution import ExecutionSettings, Progress, open_executor
+
+if TYPE_CHECKING:
+    from spherovem_core.output.export import ExportTarget, MeshFormat
+    from spherovem_core.parameters import ShapeParameters
+    from spherovem_core.store import Layout
+
+Objects = Literal["cells", "nuclei", "nanoparticles"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file or folder to be written.
+
+    Attributes
+    ----------
+    name
+        Its path in the export.
+    write
+        Writes it to a path, and says in a word what it wrote.
+    """
+
+    name: str
+    write: Callable[[Path, Executor, Progress], str]
+
+
+class Export(Command):
+    """Write tables, labels and meshes for other programs.
+
+    Tables become CSV, beside a file with the unit and meaning of every column. Labels become OME-TIFF with the voxel size
+    (uint32; Fiji, napari, Imaris and others read it). Meshes, of cells and nuclei, are in µm. Files appear when they are
+    whole, and none is replaced without --force.
+    """
+
+    group: ClassVar[str] = "Look at results"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem export results/spheroid_07 --tables --out exported/", "CSV tables"),
+        (
+            "spherovem export results/spheroid_07 --labels --objects cells --out exported/",
+            "label images of cells",
+        ),
+        (
+            "spherovem export results/spheroid_07 --meshes --mesh-format stl --out exported/ --force",
+            "surfaces, replacing an earlier export",
+        ),
+    )
+
+    acquisition: CliPositionalArg[Path] = Field(description="The acquisition's results folder.")
+    out: Path = Field(description="Folder for what is exported.")
+    tables: CliToggleFlag[bool] = Field(default=False, description="Write the tables as CSV.")
+    labels: CliToggleFlag[bool] = Field(default=False, description="Write the labels as OME-TIFF.")
+    meshes: CliToggleFlag[bool] = Field(default=False, description="Write the surfaces of cells and nuclei.")
+    objects: CliVariadicArg[list[Objects]] = Field(
+        default=["cells", "nuclei", "nanoparticles"],
+        description="Whose labels and meshes.",
+        json_schema_extra={"metavar": "KIND ..."},
+    )
+    level: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Level of the labels' pyramid that becomes a TIFF; 0 is the finest.",
+    )
+    mesh_format: Literal["ply", "obj", "stl"] = Field(
+        default="ply", description="Format of meshes; ply carries curvatures at the vertices."
+    )
+    force: CliToggleFlag[bool] = Field(default=False, description="Replace what is there already.")
+    workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
+
+    def cli_cmd(self) -> None:
+        """Check that all is there and nothing is in the way, then write."""
+        if not (self.tables or self.labels or self.meshes):
+            raise BadArgumentsError(
+                "nothing to export: give --tables, --labels or --meshes, or several of them"
+            )
+        if not self.acquisition.is_dir():
+            raise BadArgumentsError(f"{self.acquisition} is no folder; name an acquisition's results folder")
+        from spherovem_core.output.export import ExportTarget
+        from spherovem_core.store import Layout
+
+        layout = Layout(self.acquisition.absolute())
+        target = ExportTarget(self.out.absolute(), replace=self.force)
+        items = [
+            *(table_items(layout) if self.tables else ()),
+            *(label_items(layout, self.objects, self.level) if self.labels else ()),
+            *(mesh_items(layout, self.objects, self.mesh_format) if self.meshes else ()),
+        ]
+        target.check([item.name for item in items])
+        with target.open(), open_executor(ExecutionSettings(workers=self.workers)) as executor:
+            for item in items:
+                write_item(item, target, executor)
+
+
+def write_item(item: Item, target: "ExportTarget", executor: Executor) -> None:
+    """Write one item, showing its progress, and say where it is."""
+    from tasks.progress import report_progress
+
+    with target.writing(item.name) as path, report_progress(f"export {item.name}") as progress:
+        said = item.write(path, executor, progress)
+    print(f"{target.folder / item.name}  ({said})")
+
+
+def table_items(layout: "Layout") -> Iterator[Item]:
+    """Every table of the schema, and the units of their columns.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If one is not there.
+    """
+    from spherovem_core.errors import IncompleteArtifactError
+    from spherovem_core.output.export import write_units
+    from spherovem_core.store import table_digest
+    from spherovem_core.store.schema import TABLES
+
+    names = {Path(table.path).stem.removeprefix("space-"): table for table in TABLES}
+    for table in names.values():
+        if table_digest(layout, table.path) is None:
+            raise IncompleteArtifactError(
+                f"{layout.path(table.path)} is not there; run the acquisition again to compute it"
+            )
+    paths = {name: layout.path(table.path) for name, table in names.items()}
+    for name, path in paths.items():
+        yield Item(f"tables/{name}.csv", _csv_writer(path))
+
+    def units(out: Path, executor: Executor, progress: Progress) -> str:
+        write_units(paths, {name: table.columns for name, table in names.items()}, out)
+        return "unit and meaning of every column"
+
+    yield Item("tables/units.csv", units)
+
+
+def _csv_writer(parquet: Path) -> Callable[[Path, Executor, Progress], str]:
+    from spherovem_core.output.export import write_csv
+
+    def write(out: Path, executor: Executor, progress: Progress) -> str:
+        return f"{write_csv(parquet, out)} rows"
+
+    return write
+
+
+def label_items(layout: "Layout", objects: Sequence[Objects], level: int) -> Iterator[Item]:
+    """Labels of each kind of object as a TIFF.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If they are not complete.
+    BadArgumentsError
+        If they have no such level.
+    """
+    for kind in objects:
+        yield Item(f"labels/{kind}.ome.tif", _label_writer(layout, kind, level))
+
+
+def _label_writer(layout: "Layout", kind: Objects, level: int) -> Callable[[Path, Executor, Progress], str]:
+    from spherovem_core.output.export import write_label_tiff
+    from spherovem_core.store import open_array
+    from spherovem_core.store.layout import REGISTERED
+
+    group = f"{REGISTERED}/labels/{kind}"
+    count = len(open_array(layout, group).details["level_factors"])
+    if level >= count:
+        raise BadArgumentsError(f"--level {level}: {kind} have the levels 0 to {count - 1}")
+    labels = open_array(layout, group, level)
+
+    def write(out: Path, executor: Executor, progress: Progress) -> str:
+        depth, height, width = labels.array.chunks
+        write_label_tiff(
+            labels,
+            (depth, height, width),
+            labels.spacing_nm,
+            out,
+            name=f"{kind} of {layout.folder.name}",
+            executor=executor,
+            progress=progress,
+        )
+        return f"{' x '.join(map(str, labels.shape))} voxels, {labels.dtype}"
+
+    return write
+
+
+def mesh_items(layout: "Layout", objects: Sequence[Objects], mesh_format: "MeshFormat") -> Iterator[Item]:
+    """Folders of the surfaces of cells and nuclei.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If their labels are not complete.
+    """
+    parameters = shape_parameters(layout)
+    for kind in objects:
+        if kind != "nanoparticles":
+            yield Item(f"meshes/{kind}", _mesh_writer(layout, kind, mesh_format, parameters))
+
+
+def _mesh_writer(
+    layout: "Layout", kind: Objects, mesh_format: "MeshFormat", parameters: "ShapeParameters"
+) -> Callable[[Path, Executor, Progress], str]:
+    from spherovem_core.output.export import write_meshes
+    from spherovem_core.store import open_array
+    from spherovem_core.store.layout import REGISTERED
+
+    labels = open_array(layout, f"{REGISTERED}/labels/{kind}")
+
+    def write(out: Path, executor: Executor, progress: Progress) -> str:
+        count = write_meshes(labels, out, mesh_format, parameters, executor=executor, progress=progress)
+        return f"{count} meshes"
+
+    return write
+
+
+def shape_parameters(layout: "Layout") -> "ShapeParameters":
+    """Parameters under which the acquisition's shapes were measured; the defaults where they were not yet."""
+    from spherovem_core.parameters import ShapeParameters
+    from spherovem_core.store import read_json
+
+    provenance = read_json(layout.provenance) or {}
+    return ShapeParameters.model_validate(provenance.get("parameters", {}).get("shape", {}))

@@ -1,0 +1,73 @@
+"""``spherovem finetune``: a network trained further on labelled slices."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from deployments.command_line.arguments import Command, Device, Workers, reading_arguments
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.references import FineTuningFolders
+
+
+class Finetune(Command, FineTuningParameters):
+    """Train a network on labelled slices.
+
+    Its weights are then a --network for process.
+    """
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem finetune slices/ networks/mine", "weights in networks/mine/weights.pt"),
+    )
+
+    slices: CliPositionalArg[Path] = Field(
+        description="Folder of slices NAME.tif with labels/NAME-cells.tif or labels/NAME-nuclei.tif."
+    )
+    out: CliPositionalArg[Path] = Field(
+        description="Folder for weights.pt, its manifest, scores and pictures."
+    )
+    device: Device = Field(default="auto", description="auto, cpu, cuda or cuda:n.")
+    workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
+
+    def cli_cmd(self) -> None:
+        """Check the slices, train, and say what came out."""
+        with reading_arguments():
+            execution = ExecutionSettings(device=self.device, workers=self.workers)
+        parameters = FineTuningParameters.model_validate(
+            self.model_dump(include=set(FineTuningParameters.model_fields))
+        )
+        from tasks.finetune import check_before_training
+
+        check_before_training(self.slices, parameters, execution)
+        from flows.finetune_segmentation import finetune_segmentation
+
+        folders = FineTuningFolders(slices=self.slices.absolute(), out=self.out.absolute())
+        manifest = finetune_segmentation(folders, parameters, execution)
+        print(format_manifest(manifest))
+        print(f"weights:  {self.out / 'weights.pt'}")
+        print(f"manifest: {self.out / 'manifest.json'}")
+        print(f"use them with --set {parameters.kind}.network={self.out.absolute() / 'weights.pt'}")
+
+
+def format_manifest(manifest: dict[str, Any]) -> str:
+    """Scores of the held-out slices before and after."""
+    before, after = manifest["figures_before"], manifest["figures_after"]
+    count = len(manifest["held_out"])
+    lines = ["", f"{f'{count} held-out slices, IoU 0.5':<32}{'before':>10}{'after':>10}", "-" * 52]
+    for title, name in (
+        ("precision", "precision"),
+        ("recall", "recall"),
+        ("F1", "f1"),
+        ("average precision", "average_precision"),
+        ("panoptic quality", "panoptic_quality"),
+        ("boundary error, mean (nm)", "boundary_mean_nm"),
+    ):
+        lines.append(f"{title:<32}{_number(before[name]):>10}{_number(after[name]):>10}")
+    return "\n".join([*lines, ""])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

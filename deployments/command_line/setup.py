@@ -1,0 +1,170 @@
+"""``spherovem setup``: everything that a Prefect server needs before acquisitions can be processed by its workers."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from deployments.command_line.arguments import Command, reading_arguments
+from deployments.command_line.text_tables import text_table
+from deployments.settings import Settings
+from spherovem_core.errors import ParameterError, SpheroVemError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from deployments.server.provisioning import Change
+
+
+class NoServerError(SpheroVemError, ConnectionError):
+    """No Prefect server answers."""
+
+
+class Setup(Command):
+    """Prepare a Prefect server for the daily work.
+
+    It gets work pools, limits, automations and deployments; repeat it as often as you like.
+    """
+
+    group: ClassVar[str] = "Operate"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "PREFECT_API_URL=http://head:4200/api spherovem setup",
+            "prepare the server, once from each GPU machine",
+        ),
+        ("spherovem setup --notify slack-webhook/microscopy", "send a message when a run fails"),
+    )
+    settings: ClassVar[tuple[str, ...]] = ("gpu_pool", "cpu_pool")
+
+    gpus: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Stages that may use this machine's GPUs at once; as many as are found by default.",
+    )
+    deployments: bool = Field(default=True, description="Register the deployments as well.")
+    prefect_file: Path | None = Field(
+        default=None, description="File of the deployments; prefect.yaml of this checkout by default."
+    )
+    heartbeat_timeout_s: float = Field(
+        default=90.0,
+        ge=10.0,
+        le=24 * 3600.0,
+        description="A run that was silent for so many seconds counts as crashed; runs speak every 30 s.",
+    )
+    notify: str | None = Field(
+        default=None,
+        pattern=r"^[^/]+/[^/]+$",
+        description="Block that sends messages of failed runs and rejected acquisitions, as TYPE/NAME.",
+    )
+
+    def cli_cmd(self) -> None:
+        """Prepare the server and say what was made, changed or right already."""
+        from deployments.command_line.process import read_settings
+
+        with reading_arguments():
+            settings = read_settings()
+            with connected_server() as client:
+                print(format_changes(prepare_server(client, self, settings)))
+
+
+def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settings) -> list["Change"]:
+    """Make what is missing on the server; returns what became of each thing.
+
+    Raises
+    ------
+    ParameterError
+        If the notification block or the deployments file does not exist.
+    """
+    from deployments.server import automations
+    from deployments.server.provisioning import ensure_automation, ensure_work_pool
+    from deployments.server.registration import PREFECT_FILE, ensure_deployments
+
+    wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
+    if command.notify is not None:
+        block = find_block(client, command.notify)
+        wanted += [automations.tell_of_failed_runs(block), automations.tell_of_rejected_acquisitions(block)]
+    changes = [
+        ensure_work_pool(client, settings.gpu_pool, "Workers with a GPU, one run each."),
+        ensure_work_pool(client, settings.cpu_pool, "Workers that need no GPU."),
+        *gpu_limit(client, command.gpus),
+        *(ensure_automation(client, automation) for automation in wanted),
+    ]
+    if command.deployments:
+        pools = {"gpu": settings.gpu_pool, "cpu": settings.cpu_pool}
+        changes += ensure_deployments(client, command.prefect_file or PREFECT_FILE, pools)
+    return changes
+
+
+@contextmanager
+def connected_server() -> Iterator["SyncPrefectClient"]:
+    """A client of the server that PREFECT_API_URL names.
+
+    Raises
+    ------
+    ParameterError
+        If it names none: what is made on a server that a run starts for itself serves nobody else.
+    NoServerError
+        If no server answers there.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise ParameterError(
+            "PREFECT_API_URL is not set, so there is no server to prepare; start one with 'prefect server start' and "
+            "set PREFECT_API_URL, for instance to http://127.0.0.1:4200/api"
+        )
+    with get_client(sync_client=True) as client:
+        try:
+            httpx.get(f"{url}/health", timeout=10.0).raise_for_status()
+        except httpx.HTTPError as error:
+            raise NoServerError(
+                f"no Prefect server answers at {url} ({error}); start it with 'prefect server start', or correct PREFECT_API_URL"
+            ) from error
+        yield client
+
+
+def gpu_limit(client: "SyncPrefectClient", given: int | None) -> "Iterable[Change]":
+    """The limit of stages that use this machine's GPUs at once; none where there are no GPUs."""
+    from deployments.server.provisioning import ensure_limit
+    from spherovem_core.utils.torch_device import cuda_device_count
+    from tasks.devices import gpu_limit_name
+
+    slots = given or cuda_device_count()
+    return [ensure_limit(client, gpu_limit_name(), slots, exactly=given is not None)] if slots else []
+
+
+def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
+    """Identifier of a notification block, named as ``slack-webhook/microscopy``.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such block.
+    """
+    from prefect.exceptions import ObjectNotFound
+
+    kind, _, own = name.partition("/")
+    try:
+        return client.read_block_document_by_name(own, kind).id
+    except ObjectNotFound as error:
+        raise ParameterError(
+            f"--notify {name}: the server has no such block; make one in the UI under Blocks, such as a Slack webhook, "
+            "and name it as TYPE/NAME; 'prefect block ls' lists them"
+        ) from error
+
+
+def format_changes(changes: "Iterable[Change]") -> str:
+    """One line a thing."""
+    rows = [
+        [change.kind, change.name, f"{change.outcome}{f' ({change.note})' if change.note else ''}"]
+        for change in changes
+    ]
+    return text_table(["", "NAME", "OUTCOME"], rows)

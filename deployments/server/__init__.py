@@ -1,0 +1,1 @@
+"""A Prefect server: its set-up, automations and recovery."""

@@ -1,0 +1,1 @@
+"""Service units for systemd and SLURM."""

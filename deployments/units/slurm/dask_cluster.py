@@ -1,0 +1,68 @@
+"""A Dask cluster of SLURM jobs, for the blocks of one large acquisition or for a backlog of many.
+
+    pip install dask-jobqueue
+    python deployments/units/slurm/dask_cluster.py --jobs 8 --cores 8 --memory 32GB --walltime 12:00:00
+
+It prints the scheduler's address and keeps the cluster until it is interrupted. The address is what the setting
+SPHEROVEM_EXECUTOR takes (blocks of one acquisition), and the parameter `scheduler` of the flow process-backlog.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import Any
+
+WORKER_ENVIRONMENT = (
+    "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE",
+    "export PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1",
+)
+
+
+def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description="Start a Dask cluster of SLURM jobs and keep it.")
+    parser.add_argument("--jobs", type=int, default=4, help="jobs to submit (default: %(default)s)")
+    parser.add_argument("--cores", type=int, default=8, help="cores a job (default: %(default)s)")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="Dask workers a job; its cores are shared (default: %(default)s)",
+    )
+    parser.add_argument("--memory", default="32GB", help="memory a job (default: %(default)s)")
+    parser.add_argument("--walltime", default="12:00:00", help="time limit of a job (default: %(default)s)")
+    parser.add_argument("--queue", default=None, help="partition")
+    parser.add_argument("--account", default=None, help="account that is charged")
+    parser.add_argument("--interface", default=None, help="network device of the nodes, such as ib0")
+    return parser.parse_args(given)
+
+
+def cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of `dask_jobqueue.SLURMCluster`."""
+    chosen = {
+        "cores": arguments.cores,
+        "processes": arguments.processes,
+        "memory": arguments.memory,
+        "walltime": arguments.walltime,
+        "queue": arguments.queue,
+        "account": arguments.account,
+        "interface": arguments.interface,
+        "job_script_prologue": list(WORKER_ENVIRONMENT),
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def main() -> None:
+    """Start the cluster, print its address, wait."""
+    arguments = read_arguments()
+    from dask_jobqueue import SLURMCluster
+
+    with SLURMCluster(**cluster_options(arguments)) as cluster:
+        cluster.scale(jobs=arguments.jobs)
+        print(cluster.scheduler_address, flush=True)
+        while True:
+            time.sleep(60)
+
+
+if __name__ == "__main__":
+    main()

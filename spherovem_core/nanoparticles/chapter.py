@@ -1,0 +1,227 @@
+"""Nanoparticles: fitted mixture over the histogram, posterior and outlines in a zoomed view, size distribution."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from spherovem_core.report.charts import HEIGHT, WIDE, distribution
+from spherovem_core.report.figures import OUTLINE_COLOURS, PALETTE, SOFT, add_legend, finish, new_panel
+from spherovem_core.report.images import map_plane, plane
+from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.report.page import Panel, Picture, Section, Table
+from spherovem_core.report.views import contrast_limits, cut, window_around
+from spherovem_core.store import StoredArray
+from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED
+
+WINDOW_PX = 192
+BAND_ROWS = 512
+MOST_PIXELS = 32_000_000
+HISTOGRAM_SLICES = 5
+LEAST_SHARE = 1e-9
+
+
+def nanoparticles_section(inputs: ReportInputs) -> Section:
+    """Show the intensity model and what it labelled."""
+    particles = inputs.tables["nanoparticles"]
+    volume = float(np.prod(inputs.open_level(NANOPARTICLES).shape))
+    share = float(particles["voxel_count"].sum()) / volume
+    facts = [
+        ("Particles", str(len(particles))),
+        ("Share of the volume", f"{100 * share:.3g} %"),
+        ("In a cell", f"{int((particles['parent_cell'] > 0).sum())}"),
+        ("In a nucleus", f"{int(particles['in_nucleus'].sum())}"),
+        ("Second population of intensities", "found" if _detected(inputs) else "not found"),
+    ]
+    if inputs.mixture.get("reason"):
+        facts.append(("Why", str(inputs.mixture["reason"])))
+    if _detected(inputs):
+        facts.append(("Overlap with the background", f"{inputs.mixture['overlap']:.2g}"))
+    pictures = [_mixture(inputs), _zoom(inputs)]
+    tables = []
+    if len(particles):
+        sizes = distribution(
+            {"particles": 1000 * particles["equivalent_diameter_um"]},
+            "equivalent diameter (nm)",
+            "Sizes",
+            "particles",
+        )
+        pictures.append(Picture([sizes], "Size distribution of the particles; touching ones count as one."))
+        tables.append(Table("Particles: median and quartiles", _quartiles(particles)))
+    return Section("nanoparticles", "Nanoparticles", facts, pictures, tables, nanoparticles_warnings(inputs))
+
+
+def nanoparticles_warnings(inputs: ReportInputs) -> list[str]:
+    """Say why there are none, or why their outlines are uncertain."""
+    if not _detected(inputs):
+        reason = inputs.mixture.get("reason", "")
+        return [f"the intensities show no second population ({reason}): no nanoparticles were labelled"]
+    if not inputs.mixture.get("converged", True):
+        return ["the intensity mixture had not converged: raise max_iterations of the nanoparticles"]
+    return []
+
+
+def _detected(inputs: ReportInputs) -> bool:
+    return bool(inputs.mixture.get("detected", True))
+
+
+def _quartiles(particles: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "equivalent_diameter_um": "equivalent diameter (µm)",
+        "volume_um3": "volume (µm³)",
+        "nearest_neighbour_um": "distance to the nearest other particle (µm)",
+        "distance_to_nucleus_um": "distance to the nucleus (µm)",
+    }
+    rows = [
+        {
+            "measure": title,
+            "count": int(particles[name].notna().sum()),
+            **{
+                label: float(particles[name].quantile(q))
+                for label, q in (("25 %", 0.25), ("median", 0.5), ("75 %", 0.75))
+            },
+        }
+        for name, title in columns.items()
+        if name in particles
+    ]
+    return pd.DataFrame(rows)
+
+
+def _mixture(inputs: ReportInputs) -> Picture:
+    mixture = inputs.mixture
+    axes = new_panel(WIDE, HEIGHT + 0.4, "Intensities and the fitted mixture", legend=True)
+    axes.set(xlabel="intensity in the stack's scale", ylabel="share of voxels", yscale="log")
+    levels = np.asarray(mixture["levels"], float)
+    found, numbers = _measured_histogram(inputs)
+    axes.fill_between(
+        levels,
+        LEAST_SHARE,
+        np.maximum(found, LEAST_SHARE),
+        color=SOFT,
+        alpha=0.45,
+        step="mid",
+        linewidth=0,
+        label=f"{numbers} slices",
+    )
+    parts = _parts(mixture)
+    for (name, density), colour in zip(parts.items(), PALETTE, strict=False):
+        axes.plot(
+            levels, np.where(density > LEAST_SHARE, density, np.nan), color=colour, label=name, linewidth=1.3
+        )
+    total = sum(parts.values())
+    axes.plot(
+        levels,
+        np.where(total > LEAST_SHARE, total, np.nan),
+        color=PALETTE[4],
+        label="together",
+        linewidth=1,
+        linestyle="--",
+    )
+    least = found[found > 0].min(initial=1e-4)
+    axes.set_ylim(bottom=max(LEAST_SHARE, least / 3))
+    axes.yaxis.set_minor_locator(NullLocator())
+    shown = levels[(found > 0) | (total > least)]
+    axes.set_xlim(shown.min(), shown.max())
+    add_legend(axes)
+    return Picture(
+        [finish(axes)],
+        "The fitted mixture of background, particles and their blurred edges over the intensities that were found: "
+        "together they should follow the grey histogram.",
+    )
+
+
+def _parts(mixture: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Each component as a share of all voxels."""
+    weight = float(mixture["weight"])
+    edges = weight * float(mixture.get("edge_ratio", 0.0))
+    shares = {"background": 1 - weight - edges, "particles": weight, "edge": edges}
+    return {
+        {"edge": "edges of particles"}.get(name, name): share * np.asarray(mixture[name], float)
+        for name, share in shares.items()
+        if share > 0 and name in mixture
+    }
+
+
+def _measured_histogram(inputs: ReportInputs) -> tuple[NDArray[np.float64], int]:
+    """Share of voxels in each bin of the mixture, over slices spread over the stack, and how many slices.
+
+    Of large slices bands of rows are read, as many as stay within `MOST_PIXELS` in all.
+    """
+    registered = inputs.open_level(REGISTERED)
+    depth, height, width = registered.shape
+    slices = inputs.tables["slices"]
+    good = (
+        slices.loc[slices["used"].fillna(True).astype(bool), "z"].to_numpy()
+        if "used" in slices
+        else np.arange(depth)
+    )
+    good = good if len(good) else np.arange(depth)
+    numbers = np.unique(good[np.linspace(0, len(good) - 1, HISTOGRAM_SLICES).round().astype(int)])
+    bands = range(0, height, BAND_ROWS)
+    wanted = max(1, MOST_PIXELS // (len(numbers) * BAND_ROWS * width))
+    chosen = [
+        bands[i]
+        for i in np.unique(np.linspace(0, len(bands) - 1, min(wanted, len(bands))).round().astype(int))
+    ]
+    shares = [
+        histogram_in_stack_scale(registered[z, row : row + BAND_ROWS], inputs.mixture, z)
+        for z in numbers.tolist()
+        for row in chosen
+    ]
+    return np.mean(shares, axis=0), len(numbers)
+
+
+def histogram_in_stack_scale(
+    image: NDArray[np.unsignedinteger], mixture: Mapping[str, Any], z: int
+) -> NDArray[np.float64]:
+    """Share of a slice's voxels in each bin of the mixture's distributions.
+
+    Parameters
+    ----------
+    image : (Y, X) ndarray of uint8 or uint16
+        Slice z or a part of it, with nanoparticles as bright or as dark as they are.
+    mixture
+        As stored; its map of the slice is applied, and intensities beyond the bins count in the first or the last.
+    """
+    oriented = ~image if mixture["polarity"] == "dark" else image
+    counts = np.bincount(oriented.ravel(), minlength=np.iinfo(image.dtype).max + 1)
+    gain, offset = mixture["maps"][z]
+    levels = np.asarray(mixture["levels"], float)
+    # Each intensity's voxels spread evenly over its image.
+    edges = gain * (np.arange(counts.size + 1) - 0.5) + offset
+    below = np.interp((levels[1:] + levels[:-1]) / 2, edges, np.concatenate([[0], np.cumsum(counts)]))
+    return np.asarray(np.diff(below, prepend=0.0, append=float(image.size)) / image.size)
+
+
+def _zoom(inputs: ReportInputs) -> Picture:
+    image, labels, posterior = (inputs.open_level(group) for group in (REGISTERED, NANOPARTICLES, POSTERIOR))
+    centre = _densest_place(inputs.tables["nanoparticles"], image)
+    window = window_around(image, {1: centre[1], 2: centre[2]}, WINDOW_PX)
+    view, found, chance = (cut(stored, 0, centre[0], window) for stored in (image, labels, posterior))
+    limits = contrast_limits([view.values])
+    panels: list[Panel] = [
+        plane(view, limits, title="image", sharp=True),
+        plane(view, limits, [(found, OUTLINE_COLOURS["nanoparticles"])], title="outlines", sharp=True),
+        map_plane(chance, (0.0, 1.0), "magma", "posterior", title="posterior"),
+    ]
+    where = "where particles are densest" if len(inputs.tables["nanoparticles"]) else "in the middle"
+    return Picture(
+        panels,
+        f"The registered image, outlines of the labelled particles and the posterior of each voxel, {where}, "
+        f"at z = {view.position_um:.2f} µm.",
+    )
+
+
+def _densest_place(particles: pd.DataFrame, image: StoredArray) -> NDArray[np.float64]:
+    """Position (z, y, x) in µm of the fullest of boxes as wide as the window and a few slices deep; else the middle."""
+    spacing, shape = np.array(image.spacing_nm) / 1000, np.array(image.shape)
+    if particles.empty:
+        return np.asarray(shape // 2 * spacing)
+    centres = particles[["centroid_z_um", "centroid_y_um", "centroid_x_um"]].to_numpy(float)
+    deep = max(float(particles["equivalent_diameter_um"].median()), spacing[0])
+    boxes = np.floor(centres / np.array([deep, *(WINDOW_PX * spacing[1:])])).astype(int)
+    _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(np.median(centres[box.ravel() == counts.argmax()], axis=0))

@@ -1,0 +1,56 @@
+"""Slices of the registered image to scroll through, with the outlines of what was found."""
+
+import numpy as np
+
+from spherovem_core.report.figures import OUTLINE_COLOURS
+from spherovem_core.report.images import LABEL_PIXELS, sample_labels
+from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.report.page import Section, Slices
+from spherovem_core.report.pixels import grey, outlined
+from spherovem_core.report.views import contrast_limits, cuts_along_z, fitting_level
+from spherovem_core.store.layout import NANOPARTICLES, OBJECT_KINDS, REGISTERED, labels_group
+
+MOST_SLICES = 48
+SIDE_PX = 560
+LEAST_WIDTH_PX = 600
+COLOUR_NAMES = "cells yellow, nuclei blue, nanoparticles red"
+
+
+def slices_section(inputs: ReportInputs) -> Section:
+    """Take slices evenly over the stack, each with its outlines."""
+    side = min(SIDE_PX, inputs.image_px)
+    image = fitting_level(inputs.open_level, REGISTERED, side, across=0)
+    groups: dict[str, str] = {kind: labels_group(kind) for kind in OBJECT_KINDS}
+    groups["nanoparticles"] = NANOPARTICLES
+    labels = {name: fitting_level(inputs.open_level, group, side, across=0) for name, group in groups.items()}
+    depth = image.shape[0]
+    numbers = np.unique(np.linspace(0, depth - 1, min(depth, MOST_SLICES)).round().astype(int))
+    step = image.spacing_nm[0] / 1000
+    positions = [float(image.origin_nm[0] / 1000 + number * step) for number in numbers]
+    views = list(cuts_along_z(image, positions))
+    limits = contrast_limits([view.values for view in views])
+    columns = views[0].values.shape[1]
+    left, right, bottom, top = views[0].extent_um
+    width = max(columns, LEAST_WIDTH_PX)
+    height = max(1, round(width * (bottom - top) / (right - left)))
+    fine = (round(LABEL_PIXELS * height), round(LABEL_PIXELS * width))
+    # One plane of each kind in memory at a time.
+    planes = zip(*(cuts_along_z(stored, positions) for stored in labels.values()), strict=True)
+    overlays = [
+        outlined(
+            [
+                (sample_labels(own, view, fine), OUTLINE_COLOURS[name])
+                for name, own in zip(labels, found, strict=True)
+            ]
+        )
+        for view, found in zip(views, planes, strict=True)
+    ]
+    slices = Slices(
+        images=[grey(view.values, limits) for view in views],
+        outlines=overlays,
+        titles=[f"z = {view.position_um:.2f} µm" for view in views],
+        width_px=width,
+        height_px=height,
+        caption=f"Slices of the registered image with outlines: {COLOUR_NAMES}.",
+    )
+    return Section("slices", "Slices", slices=slices)

@@ -1,0 +1,56 @@
+"""The report in short, as Markdown: warnings first, counts, and where everything lies."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spherovem_core.output.chapters import CHAPTERS
+from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.store.layout import table_path
+
+COUNTED = ("cells", "nuclei", "nanoparticles")
+WRITTEN = (*COUNTED, "slices")
+
+
+def summarise(inputs: ReportInputs) -> str:
+    """Tell in a few lines of Markdown what came out and whether to trust it; draws nothing.
+
+    Parameters
+    ----------
+    inputs
+        As for `build_report`.
+
+    Returns
+    -------
+    str
+        Warnings by stage, counts of cells, nuclei and nanoparticles, and links to report, volume and tables.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If an array is not complete.
+    """
+    warnings = [f"- **{chapter.title}**: {text}" for chapter in CHAPTERS for text in chapter.warn(inputs)]
+    parts = [f"## {inputs.name}", "\n".join(["### Warnings", "", *(warnings or ["none"])]), _counts(inputs)]
+    return "\n\n".join([*parts, _links(inputs)]) + "\n"
+
+
+def _counts(inputs: ReportInputs) -> str:
+    rows = ["| | count | median volume (µm³) |", "|---|---:|---:|"]
+    for name in COUNTED:
+        volumes = inputs.tables[name]["volume_um3"].to_numpy(dtype=float)
+        volumes = volumes[np.isfinite(volumes)]
+        median = f"{np.median(volumes):.4g}" if volumes.size else "–"
+        rows.append(f"| {name} | {len(inputs.tables[name])} | {median} |")
+    return "\n".join(rows)
+
+
+def _links(inputs: ReportInputs) -> str:
+    layout = inputs.layout
+    lines = [_link("report", layout.report), _link("volume (OME-Zarr)", layout.volume)]
+    lines += [_link(f"table of {name}", layout.path(table_path(name))) for name in WRITTEN]
+    return "\n".join(lines)
+
+
+def _link(title: str, path: Path) -> str:
+    return f"- [{title}]({path.absolute().as_uri()}): `{path}`"

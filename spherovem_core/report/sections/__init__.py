@@ -1,1 +1,0 @@
-"""One module a stage: each turns what the stage left on disk into a section of the report."""

@@ -1,0 +1,97 @@
+"""Cells and nuclei: outlines in three planes, size distribution, counts, share cut by the border."""
+
+import numpy as np
+import pandas as pd
+
+from spherovem_core.report.charts import distribution
+from spherovem_core.report.figures import OUTLINE_COLOURS
+from spherovem_core.report.images import LARGE, plane
+from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.report.page import Panel, Picture, Section, Table
+from spherovem_core.report.views import contrast_limits, cut, fitting_level
+from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
+
+
+def segmentation_section(inputs: ReportInputs) -> Section:
+    """Show cells and nuclei over the image, and say where the segmentation is not to be believed."""
+    nuclei = inputs.tables["nuclei"]
+    facts = [
+        ("Networks", f"cells {inputs.parameters.cells.network}, nuclei {inputs.parameters.nuclei.network}"),
+        ("Nuclei inside a cell", f"{int((nuclei['parent_cell'] > 0).sum())} of {len(nuclei)}"),
+    ]
+    counts = pd.DataFrame([_summary(inputs, kind) for kind in OBJECT_KINDS])
+    pictures = [
+        _overlay(inputs),
+        Picture(
+            [_sizes(inputs, kind) for kind in OBJECT_KINDS],
+            "Sizes of cells and nuclei; what the volume's border cuts looks smaller than it is.",
+        ),
+    ]
+    tables = [Table("Counts", counts)]
+    return Section("segment", "Cells and nuclei", facts, pictures, tables, segmentation_warnings(inputs))
+
+
+def segmentation_warnings(inputs: ReportInputs) -> list[str]:
+    """Say where cells and nuclei are not to be believed."""
+    warnings = []
+    if "phantom-compact" in (inputs.parameters.cells.network, inputs.parameters.nuclei.network):
+        warnings.append(
+            "the network phantom-compact was trained on synthetic phantoms only: on real tissue its cells and nuclei "
+            "have no meaning, nor has any number derived from them; use cpsam_v2 or fine-tuned weights"
+        )
+    cells, nuclei = inputs.tables["cells"], inputs.tables["nuclei"]
+    for kind, table in (("cells", cells), ("nuclei", nuclei)):
+        if table.empty:
+            warnings.append(f"no {kind} were found")
+    if len(nuclei) and (nuclei["parent_cell"] == 0).mean() > 0.2:
+        warnings.append(f"{100 * (nuclei['parent_cell'] == 0).mean():.0f} % of the nuclei lie in no cell")
+    if len(cells) and (cells["nucleus_count"] == 0).mean() > 0.5:
+        warnings.append(f"{100 * (cells['nucleus_count'] == 0).mean():.0f} % of the cells have no nucleus")
+    return warnings
+
+
+def _summary(inputs: ReportInputs, kind: ObjectKind) -> dict[str, object]:
+    table = inputs.tables[kind]
+    cut_off = int((table["truncated_fraction"] > 0).sum())
+    voxels = float(np.prod(inputs.open_level(labels_group(kind)).shape))
+    return {
+        "objects": kind,
+        "count": len(table),
+        "median volume (µm³)": float(table["volume_um3"].median()),
+        "cut by the border": cut_off,
+        "share cut by the border (%)": 100 * cut_off / len(table) if len(table) else np.nan,
+        "share of the volume (%)": 100 * float(table["voxel_count"].sum()) / voxels,
+    }
+
+
+def _sizes(inputs: ReportInputs, kind: ObjectKind) -> Panel:
+    table = inputs.tables[kind]
+    whole = table["truncated_fraction"] == 0
+    sizes = table["equivalent_diameter_um"]
+    groups = {"whole": sizes[whole], "cut by the border": sizes[~whole]}
+    return distribution(groups, "equivalent diameter (µm)", kind.capitalize(), kind)
+
+
+def _overlay(inputs: ReportInputs) -> Picture:
+    views = [
+        cut(fitting_level(inputs.open_level, REGISTERED, inputs.image_px, axis), axis) for axis in (0, 1, 2)
+    ]
+    limits = contrast_limits([view.values for view in views])
+    panels = []
+    for axis, view in enumerate(views):
+        labels = [
+            (
+                cut(
+                    fitting_level(inputs.open_level, labels_group(kind), inputs.image_px, axis),
+                    axis,
+                    view.position_um,
+                ),
+                OUTLINE_COLOURS[kind],
+            )
+            for kind in OBJECT_KINDS
+        ]
+        panels.append(plane(view, limits, labels, width=LARGE))
+    return Picture(
+        [panels[0], panels[1:]],
+        "Outlines of cells (yellow) and nuclei (blue) over the registered image, in three planes.",
+    )

@@ -1,0 +1,1 @@
+"""Phantom acquisitions with exact truth, and how results compare with it."""

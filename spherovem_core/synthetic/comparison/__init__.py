@@ -1,0 +1,6 @@
+"""How the measurements on a phantom compare with its truth."""
+
+from spherovem_core.synthetic.comparison.compare import compare_with_truth
+from spherovem_core.synthetic.comparison.measured import LabelImage, Measured, read_measured
+
+__all__ = ["LabelImage", "Measured", "compare_with_truth", "read_measured"]

@@ -1,0 +1,137 @@
+"""The figures that tell how well a run on a phantom measured it."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.segmentation import match_labels
+from spherovem_core.spacing import voxel_volume_um3
+from spherovem_core.spatial import distance_to_nucleus
+from spherovem_core.synthetic.comparison.frames import registered_to_ideal, sample_truth, volumes_in_frame
+from spherovem_core.synthetic.comparison.measured import LabelImage, Measured
+from spherovem_core.synthetic.comparison.overlaps import best_partner, count_overlaps
+from spherovem_core.synthetic.misplacement import measure_misplacement
+from spherovem_core.synthetic.phantom import Phantom
+
+
+def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
+    """Compare a run on a phantom with the truth, in the frame that was measured.
+
+    Returns
+    -------
+    dict
+        ``registration_residual_px`` (from slice to slice), ``registration_jitter_px`` and ``registration_drift_px``, as
+        `spherovem_core.registration.Misplacement` defines them; for cells and nuclei ``_count_true``,
+        ``_count_measured``, ``_precision``, ``_recall`` and ``_f1`` at an intersection over union of 0.5, and
+        ``_volume_error_median`` (relative, of the matched ones); ``nanoparticles_dice``,
+        ``nanoparticles_count_true`` and ``…_measured``; ``parent_cell_right``: the share, among particles that overlap
+        a true one, of those whose parent is the cell (or none) that the true particle is in, where a measured cell
+        stands for the true cell it overlaps most; ``nucleus_cell_right``: the same for nuclei;
+        ``distance_error_median_um``: median difference of the mean distance to the nucleus where both have one.
+        NaN where there is nothing to compare.
+    """
+    maps = registered_to_ideal(measured, truth.transforms)
+    cells = _sampled(truth.cells, maps, measured.cells, truth)
+    nuclei = _sampled(truth.nuclei, maps, measured.nuclei, truth)
+    particles = _sampled(truth.nanoparticles, maps, measured.nanoparticles, truth)
+    misplacement = measure_misplacement(measured.transforms, truth.transforms, truth.image.shape[1:])
+    return {
+        "registration_residual_px": misplacement.step_px,
+        "registration_jitter_px": misplacement.jitter_px,
+        "registration_drift_px": misplacement.drift_px,
+        **_objects("cells", truth.cells, truth.cell_volumes_um3, cells, maps, measured, truth),
+        **_objects("nuclei", truth.nuclei, truth.nucleus_volumes_um3, nuclei, maps, measured, truth),
+        **_particles(measured.nanoparticles.labels, particles),
+        **_relations(truth, measured, cells, nuclei, particles),
+    }
+
+
+def _sampled(
+    labels: NDArray[np.uint32], maps: NDArray[np.float64], grid: LabelImage, truth: Phantom
+) -> NDArray[np.uint32]:
+    return sample_truth(labels, maps, grid, truth.spacing_nm)
+
+
+def _objects(
+    kind: str,
+    ideal: NDArray[np.uint32],
+    analytic_um3: NDArray[np.float64],
+    sampled: NDArray[np.uint32],
+    maps: NDArray[np.float64],
+    measured: Measured,
+    truth: Phantom,
+) -> dict[str, float]:
+    """Detection and volume of cells or nuclei; what is too small to be asked for counts neither way."""
+    image: LabelImage = getattr(measured, kind)
+    smallest = np.pi / 6 * measured.min_diameter_um[kind] ** 3 / voxel_volume_um3(image.spacing_nm)
+    min_voxels = int(np.ceil(smallest))
+    match = match_labels(sampled, image.labels, iou=0.5, min_voxels=min_voxels)
+    volumes = volumes_in_frame(analytic_um3, ideal, sampled, maps, image.spacing_nm, truth.spacing_nm)
+    table = measured.tables[kind].set_index("label")["volume_um3"]
+    errors = [abs(float(table[found]) / volumes[true - 1] - 1) for true, found in match.matches.tolist()]
+    return {
+        f"{kind}_count_true": int((np.bincount(sampled.ravel())[1:] >= max(min_voxels, 1)).sum()),
+        f"{kind}_count_measured": len(table),
+        f"{kind}_precision": match.precision,
+        f"{kind}_recall": match.recall,
+        f"{kind}_f1": match.f1,
+        f"{kind}_volume_error_median": _median(errors),
+    }
+
+
+def _particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> dict[str, float]:
+    both = int(((labels > 0) & (truth > 0)).sum())
+    total = int((labels > 0).sum()) + int((truth > 0).sum())
+    return {
+        "nanoparticles_count_true": len(np.unique(truth[truth > 0])),
+        "nanoparticles_count_measured": len(np.unique(labels[labels > 0])),
+        "nanoparticles_dice": 2 * both / total if total else float("nan"),
+    }
+
+
+def _nuclei_in_their_cell(
+    truth: Phantom, measured: Measured, true_cell: "pd.Series[int]", nuclei: NDArray[np.uint32]
+) -> float:
+    true_nucleus = best_partner(count_overlaps(measured.nuclei.labels, nuclei))
+    table = measured.tables["nuclei"].set_index("label")
+    table = table[table.index.isin(true_nucleus.index)]
+    stands_for = table["parent_cell"].map(true_cell).where(table["parent_cell"] > 0, 0)
+    wanted = truth.nucleus_parents[true_nucleus[table.index].to_numpy(dtype=np.int64) - 1]
+    return float((stands_for.to_numpy() == wanted).mean()) if len(table) else float("nan")
+
+
+def _relations(
+    truth: Phantom,
+    measured: Measured,
+    cells: NDArray[np.uint32],
+    nuclei: NDArray[np.uint32],
+    particles: NDArray[np.uint32],
+) -> dict[str, float]:
+    true_cell = best_partner(count_overlaps(measured.cells.labels, cells))
+    true_particle = best_partner(count_overlaps(measured.nanoparticles.labels, particles))
+    table = measured.tables["nanoparticles"].set_index("label")
+    table = table[table.index.isin(true_particle.index)]
+    partner = true_particle[table.index].to_numpy(dtype=np.int64) - 1
+    stands_for = table["parent_cell"].map(true_cell).where(table["parent_cell"] > 0, 0)
+    right = stands_for.to_numpy() == truth.nanoparticle_parents[partner]
+    errors = np.abs(table["distance_to_nucleus_um"].to_numpy(dtype=float) - _true_distances(truth)[partner])
+    return {
+        "parent_cell_right": float(right.mean()) if len(right) else float("nan"),
+        "nucleus_cell_right": _nuclei_in_their_cell(truth, measured, true_cell, nuclei),
+        "distance_error_median_um": _median(errors[np.isfinite(errors)]),
+    }
+
+
+def _true_distances(truth: Phantom) -> NDArray[np.float64]:
+    """Mean distance to the nucleus over each true particle's voxels in µm, at index label - 1."""
+    voxels = truth.nanoparticles > 0
+    labels = truth.nanoparticles[voxels]
+    distance = distance_to_nucleus(truth.nuclei, truth.cells, truth.spacing_nm)[voxels]
+    means = pd.Series(distance).groupby(labels).mean()
+    return np.asarray(means.reindex(range(1, len(truth.nanoparticle_parents) + 1)), dtype=np.float64)
+
+
+def _median(values: Any) -> float:
+    return float(np.median(values)) if len(values) else float("nan")

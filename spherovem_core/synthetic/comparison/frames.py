@@ -1,0 +1,104 @@
+"""Between the registered frame, in which everything is measured, and the phantom's ideal frame."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.synthetic.comparison.measured import LabelImage, Measured
+
+
+def registered_to_ideal(measured: Measured, truth_transforms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Per slice the map from registered to ideal pixel coordinates.
+
+    Registered coordinates, moved by the crop, go through the estimated transform to the acquired slice and back
+    through the inverse of the true one. Were the registration perfect, all slices would have one map: that between
+    the reference slice's frame and the ideal one.
+
+    Returns
+    -------
+    (Z, 2, 3) ndarray of float64
+        For coordinates (y, x, 1).
+    """
+    crop = np.eye(3)
+    crop[:2, 2] = measured.crop_origin_px
+    maps = np.linalg.inv(_square(truth_transforms)) @ _square(measured.transforms) @ crop
+    return maps[:, :2]
+
+
+def _square(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    square = np.zeros((len(matrices), 3, 3))
+    square[:, :2] = matrices
+    square[:, 2, 2] = 1
+    return square
+
+
+def sample_truth(
+    labels: NDArray[np.uint32], maps: NDArray[np.float64], grid: LabelImage, spacing_nm: SpacingNm
+) -> NDArray[np.uint32]:
+    """Look the ideal frame's labels up at the voxel centres of a measured label image.
+
+    Each slice goes through its own map, so that a residual misplacement of a slice, which has a figure of its own, is
+    not counted a second time as an error of the segmentation.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) ndarray of uint32
+        Truth in the ideal frame.
+    maps : (Z, 2, 3) ndarray
+        From `registered_to_ideal`.
+    grid
+        Its labels give the shape alone.
+    spacing_nm
+        Of the acquisition, and so of the registered image's finest level.
+
+    Returns
+    -------
+    ndarray of uint32, shape of the grid
+        0 outside the ideal frame.
+    """
+    depth, height, width = grid.labels.shape
+    planes, rows, columns = (
+        (np.arange(n) * side + start) / fine
+        for n, side, start, fine in zip(
+            (depth, height, width), grid.spacing_nm, grid.origin_nm, spacing_nm, strict=True
+        )
+    )
+    sampled = np.zeros(grid.labels.shape, np.uint32)
+    for k, z in enumerate(np.clip(np.rint(planes).astype(int), 0, len(labels) - 1)):
+        (a, b, c), (d, e, f) = maps[z]
+        y = np.rint(a * rows[:, None] + b * columns + c).astype(int)
+        x = np.rint(d * rows[:, None] + e * columns + f).astype(int)
+        inside = (y >= 0) & (y < labels.shape[1]) & (x >= 0) & (x < labels.shape[2])
+        sampled[k][inside] = labels[z][y[inside], x[inside]]
+    return sampled
+
+
+def volumes_in_frame(
+    analytic_um3: NDArray[np.float64],
+    ideal: NDArray[np.uint32],
+    sampled: NDArray[np.uint32],
+    maps: NDArray[np.float64],
+    grid_spacing_nm: SpacingNm,
+    spacing_nm: SpacingNm,
+) -> NDArray[np.float64]:
+    """True volumes of what lies inside the registered frame.
+
+    The crop cuts objects off; of one that lost more than 2 % of its voxels the same share of its analytic volume counts.
+
+    Returns
+    -------
+    (n,) ndarray
+        µm³, at index label - 1.
+    """
+    count = len(analytic_um3)
+    area = float(np.abs(np.linalg.det(maps[:, :, :2])).mean())
+    whole = np.bincount(ideal.ravel(), minlength=count + 1)[1:] * _volume(spacing_nm)
+    left = np.bincount(sampled.ravel(), minlength=count + 1)[1:] * _volume(grid_spacing_nm) * area
+    share = np.divide(left, whole, out=np.zeros(count), where=whole > 0)
+    return np.asarray(analytic_um3 * np.where(share > 0.98, 1.0, share))
+
+
+def _volume(spacing_nm: Sequence[float]) -> float:
+    return float(np.prod(spacing_nm))

@@ -1,0 +1,123 @@
+"""Write a phantom to disk as a microscope would: a TIFF a slice, and acquisition.json beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from spherovem_core.errors import ParameterError
+from spherovem_core.synthetic.phantom.generate import Phantom
+
+_PATTERN = "slice_{:04d}.tif"
+
+
+class Faults(BaseModel):
+    """What goes wrong in an acquisition, by slice number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    missing: tuple[int, ...] = Field(default=(), description="Slices whose file is not written.")
+    blank: tuple[int, ...] = Field(default=(), description="Slices that hold nothing but zeros.")
+    saturated: tuple[int, ...] = Field(default=(), description="Slices that are white all over.")
+    truncated: tuple[int, ...] = Field(default=(), description="Slices whose file ends half-way.")
+
+
+def write_acquisition(
+    phantom: Phantom,
+    folder: Path,
+    *,
+    faults: Faults | None = None,
+    compression: str | None = None,
+    dtype: Literal["uint8", "uint16"] = "uint8",
+    name: str | None = None,
+) -> Path:
+    """Write the acquired slices of a phantom.
+
+    Parameters
+    ----------
+    phantom : Phantom
+    folder : Path
+        The acquisition's folder; made where it is absent. Slices are `slice_0000.tif` and on.
+    faults : Faults, optional
+        What goes wrong; nothing by default.
+    compression : str, optional
+        A compression that tifffile knows, such as ``zlib``.
+    dtype : {"uint8", "uint16"}
+        Type on disk; uint16 spreads the 8-bit grey values over 16 bits (times 257).
+    name : str, optional
+        Name of the acquisition; the folder's by default.
+
+    Returns
+    -------
+    Path
+        The folder. `acquisition.json` is written last, as a microscope does when it is done.
+
+    Raises
+    ------
+    ParameterError
+        If a fault names a slice that the phantom does not have, or dtype is another.
+    """
+    faults = faults or Faults()
+    _check(phantom, faults, dtype)
+    folder.mkdir(parents=True, exist_ok=True)
+    for z in range(len(phantom.image)):
+        if z in faults.missing:
+            continue
+        path = folder / _PATTERN.format(z)
+        _write_slice(path, _faulty(phantom.image[z], z, faults, dtype), compression)
+        if z in faults.truncated:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (folder / "acquisition.json").write_text(
+        json.dumps(
+            {
+                "name": name or folder.name,
+                "instrument": "spherovem phantom",
+                "spacing_nm": list(phantom.spacing_nm),
+                "slice_count": len(phantom.image),
+                "slice_pattern": "slice_*.tif",
+                "shape_px": list(phantom.image.shape[1:]),
+                "dtype": dtype,
+                "seed": phantom.parameters.seed,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+    return folder
+
+
+def _check(phantom: Phantom, faults: Faults, dtype: str) -> None:
+    count = len(phantom.image)
+    for kind, numbers in faults:
+        beyond = [n for n in numbers if not 0 <= n < count]
+        if beyond:
+            raise ParameterError(
+                f"faults.{kind} names slices {beyond}, but the phantom has slices 0 to {count - 1}; "
+                "name slices that exist"
+            )
+    if dtype not in ("uint8", "uint16"):
+        raise ParameterError(f"dtype is {dtype!r}; expected uint8 or uint16")
+
+
+def _faulty(
+    plane: NDArray[np.uint8], z: int, faults: Faults, dtype: str
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    if z in faults.blank:
+        plane = np.zeros_like(plane)
+    if z in faults.saturated:
+        plane = np.full_like(plane, 255)
+    return plane if dtype == "uint8" else plane.astype(np.uint16) * np.uint16(257)
+
+
+def _write_slice(path: Path, plane: NDArray[np.uint8] | NDArray[np.uint16], compression: str | None) -> None:
+    # No date and no software tag: the same phantom gives the same bytes. Microscopes write screen
+    # resolution tags, so none here that ingest could mistake for a voxel size.
+    tifffile.imwrite(
+        path, plane, photometric="minisblack", compression=compression, metadata=None, software=False
+    )

@@ -1,0 +1,124 @@
+"""What the microscope does to each slice: misplacement, blur, drift of contrast and brightness, noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+
+_MID_GREY = 128.0
+# Correlation length in slices of the slow part of every drift.
+_SLOW_SLICES = 12.0
+
+
+@dataclass(frozen=True)
+class Imaging:
+    """How each slice is taken.
+
+    Attributes
+    ----------
+    transforms : (Z, 2, 3) float64
+        Map ideal pixel coordinates (y, x, 1) to those of the acquired slice.
+    gains, offsets : (Z,) float64
+        The acquired grey value is gain * ideal + offset.
+    shading : (Z, 2) float64
+        Relative change of brightness from the centre to the end of the y and x axes.
+    """
+
+    transforms: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    shading: NDArray[np.float64]
+
+    def margin(self, shape: tuple[int, int]) -> int:
+        """Pixels around the ideal frame that slices of this shape can see."""
+        corners = np.array([[y, x] for y in (0, shape[0] - 1) for x in (0, shape[1] - 1)], float)
+        seen = np.stack([invert_affine(t) @ np.c_[corners, np.ones(4)].T for t in self.transforms])
+        size = np.array(shape)[:, None] - 1
+        beyond = max(float(np.max(-seen)), float(np.max(seen - size)), 0.0)
+        return int(np.ceil(beyond)) + 8
+
+    def acquire(
+        self,
+        scene: NDArray[np.float32],
+        z: int,
+        margin: int,
+        parameters: PhantomParameters,
+    ) -> NDArray[np.uint8]:
+        """Take slice z of a blurred scene that has `margin` more pixels on every side than the slice.
+
+        The scene is sampled by cubic splines at the slice's own pixel positions.
+        """
+        shape = parameters.shape[1:]
+        inverse = invert_affine(self.transforms[z])
+        image = ndimage.affine_transform(
+            scene, inverse[:, :2], inverse[:, 2] + margin, output_shape=shape, order=3, mode="nearest"
+        )
+        y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+        shade = 1 + self.shading[z, 0] * y[:, None] + self.shading[z, 1] * x
+        signal = np.maximum(image * shade * self.gains[z] + self.offsets[z], 0).astype(np.float32)
+        generator = np.random.default_rng((parameters.seed, 0xDE7EC7, z))
+        variance = parameters.read_noise**2 + parameters.shot_noise**2 * signal / _MID_GREY
+        signal += np.sqrt(variance) * generator.standard_normal(shape, dtype=np.float32)
+        return to_uint8(signal)
+
+
+def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Round to grey values, clipped to the range of the detector."""
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert a (2, 3) affine map of (y, x, 1)."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.hstack([linear, -linear @ matrix[:, 2:]])
+
+
+def blur(scene: NDArray[np.float32], parameters: PhantomParameters) -> NDArray[np.float32]:
+    """Blur a slice with the detector's Gaussian, isotropic in nm."""
+    sigma = parameters.blur_nm / np.array(parameters.spacing_nm[1:])
+    return ndimage.gaussian_filter(scene, sigma, truncate=4.0)
+
+
+def plan_imaging(parameters: PhantomParameters) -> Imaging:
+    """Draw the misplacement and the drifts of all slices."""
+    generator = np.random.default_rng((parameters.seed, 0x1AA6E))
+    count = parameters.shape[0]
+    shifts = parameters.jitter_shift_px * generator.standard_normal((count, 2))
+    shifts += parameters.drift_shift_px * _slow(generator, count, 2)
+    angles = np.deg2rad(parameters.jitter_rotation_deg) * generator.standard_normal(count)
+    stretch = parameters.jitter_scale * generator.standard_normal((count, 2, 2))
+    gains = np.exp(parameters.gain_drift * _mixed(generator, count))
+    offsets = parameters.offset_drift * _mixed(generator, count)
+    shading = parameters.shading * _slow(generator, count, 2)
+    transforms = np.stack(
+        [_about_centre(*p, shape=parameters.shape[1:]) for p in zip(shifts, angles, stretch, strict=True)]
+    )
+    return Imaging(transforms, gains, offsets, shading)
+
+
+def _about_centre(
+    shift: NDArray[np.float64], angle: float, stretch: NDArray[np.float64], *, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Affine map that turns and stretches about the centre of the slice, then shifts."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    linear = np.array([[cos, -sin], [sin, cos]]) @ (np.eye(2) + stretch)
+    centre = (np.array(shape) - 1) / 2
+    return np.column_stack([linear, centre - linear @ centre + shift])
+
+
+def _slow(generator: np.random.Generator, count: int, channels: int) -> NDArray[np.float64]:
+    """Smooth random series of unit variance, shape (count, channels)."""
+    pad = int(4 * _SLOW_SLICES)
+    white = generator.standard_normal((count + 2 * pad, channels))
+    series = ndimage.gaussian_filter1d(white, _SLOW_SLICES, axis=0, mode="nearest")[pad : pad + count]
+    return np.asarray(series * np.sqrt(2 * np.sqrt(np.pi) * _SLOW_SLICES))
+
+
+def _mixed(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Series of unit variance, half of it slow and half of it anew in each slice."""
+    return np.asarray((_slow(generator, count, 1)[:, 0] + generator.standard_normal(count)) / np.sqrt(2))

@@ -1,0 +1,208 @@
+"""Nuclei: deformed ellipsoids that follow the shape of their cell and stay strictly inside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+
+# Cytoplasm between a nucleus and its cell's membrane, and between two nuclei, in cell diameters.
+CLEARANCE = 0.06
+_BLEND = 0.04
+# Radius of each of two nuclei over that of one alone; fewest sample points in a cell that gets a nucleus.
+_TWIN = 0.76
+_FEWEST_POINTS = 20
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """Nuclei of a packing, those of cell i in rows start[i] to start[i + 1] - 1.
+
+    Attributes
+    ----------
+    start : (S + 1,) int64
+    centres_um : (K, 3) float64
+    metrics : (K, 3, 3) float64
+        A nucleus, before its surface is deformed, is where (p - c)ᵀ B (p - c) < 1.
+    clearance_um, blend_um : float
+        Least depth below the cell's surface, and length over which the two surfaces blend.
+    """
+
+    start: NDArray[np.int64]
+    centres_um: NDArray[np.float64]
+    metrics: NDArray[np.float64]
+    clearance_um: float
+    blend_um: float
+
+    @classmethod
+    def none(cls, cell_count: int) -> Nuclei:
+        """No nucleus in any of the cells."""
+        return cls(np.zeros(cell_count + 1, np.int64), np.empty((0, 3)), np.empty((0, 3, 3)), 0.0, 1.0)
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """Cell index of each nucleus."""
+        return np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
+
+    def locate(
+        self,
+        z_um: NDArray[np.float32],
+        y_um: NDArray[np.float32],
+        x_um: NDArray[np.float32],
+        cell: NDArray[np.int32],
+        cell_depth_um: NDArray[np.float32],
+        bulge_um: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Find the nucleus nearest to each point in its cell and how deep inside it the point lies.
+
+        Returns
+        -------
+        nucleus : ndarray of int32
+            Index of the nucleus, -1 in cells without one.
+        depth_um : ndarray of float32
+            First-order distance to its surface in µm, negative outside.
+        """
+        nucleus = np.empty(z_um.shape, np.int32)
+        depth = np.empty(z_um.shape, np.float32)
+        _locate(
+            z_um.ravel(), y_um.ravel(), x_um.ravel(),
+            cell.ravel(), cell_depth_um.ravel(), bulge_um.ravel(),
+            self.start, self.centres_um, self.metrics, self.clearance_um, self.blend_um,
+            nucleus.ravel(), depth.ravel(),
+        )  # fmt: skip
+        return nucleus, depth
+
+
+def place_nuclei(
+    parameters: PhantomParameters,
+    points_um: NDArray[np.float64],
+    point_volume_um3: float,
+    cell: NDArray[np.int32],
+    depth_um: NDArray[np.float32],
+    *,
+    cell_count: int,
+    visible: NDArray[np.bool_],
+) -> Nuclei:
+    """Give each cell its nuclei, from a sample of the tissue on a regular grid.
+
+    Parameters
+    ----------
+    points_um : (N, 3) ndarray
+        The grid's points, each standing for `point_volume_um3`.
+    cell, depth_um : (N,) ndarray
+        Cell of each point and the distance to the cell's surface.
+    cell_count : int
+        Number of cells.
+    visible : (N,) ndarray of bool
+        Points in the imaged volume. The shares of cells with 0 and 2 nuclei hold among the cells
+        there.
+    """
+    generator = np.random.default_rng((parameters.seed, 0x0C1E05))
+    inside = depth_um > 0
+    seen = np.bincount(cell[inside & visible], minlength=cell_count)
+    numbers = _nucleus_numbers(generator, parameters, seen)
+    jitter = generator.standard_normal((cell_count, 3))
+    shares = parameters.nucleus_fraction * np.clip(
+        1 + parameters.nucleus_fraction_cv * generator.standard_normal(cell_count), 0.6, 1.3
+    )
+    ranked = np.flatnonzero(inside)[np.argsort(cell[inside], kind="stable")]
+    members = np.split(ranked, np.cumsum(np.bincount(cell[inside], minlength=cell_count))[:-1])
+    centres, metrics = [np.empty((0, 3))], [np.empty((0, 3, 3))]
+    for index, rows in enumerate(members):
+        if rows.size < _FEWEST_POINTS:
+            numbers[index] = 0
+        if numbers[index] == 0:
+            continue
+        radius = shares[index] / 2 * (6 / np.pi * rows.size * point_volume_um3) ** (1 / 3)
+        made = _nuclei_in(points_um[rows], depth_um[rows], radius, jitter[index], int(numbers[index]))
+        centres.append(made[0])
+        metrics.append(made[1])
+    return Nuclei(
+        np.concatenate([[0], np.cumsum(numbers)]),
+        np.concatenate(centres),
+        np.concatenate(metrics),
+        CLEARANCE * parameters.cell_diameter_um,
+        _BLEND * parameters.cell_diameter_um,
+    )
+
+
+def _nuclei_in(
+    points: NDArray[np.float64],
+    depth: NDArray[np.float32],
+    radius: float,
+    jitter: NDArray[np.float64],
+    number: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres and metrics of the one or two nuclei of a cell, given as a cloud of points."""
+    middle, axes, stretch = _form(points, depth)
+    middle = middle + 0.06 * radius * jitter
+    if number == 2:
+        radius *= _TWIN
+    metric = axes @ np.diag((radius * stretch) ** -2) @ axes.T
+    along = axes[:, 2] * radius * stretch[2] * 1.12
+    centres = [middle] if number == 1 else [middle - along, middle + along]
+    return np.array(centres), np.array([metric] * number)
+
+
+def _nucleus_numbers(
+    generator: np.random.Generator, parameters: PhantomParameters, seen: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Number of nuclei of each cell; the shares hold for the well visible cells as nearly as whole numbers can."""
+    numbers = np.ones(seen.size, np.int64)
+    ranked = np.argsort(-seen, kind="stable")
+    for group in np.array_split(ranked, max(1, seen.size // 40)):
+        shuffled = generator.permutation(group)
+        none = round(parameters.anucleate_share * group.size)
+        two = round(parameters.binucleate_share * group.size)
+        numbers[shuffled[:none]] = 0
+        numbers[shuffled[none : none + two]] = 2
+    return numbers
+
+
+def _form(
+    points: NDArray[np.float64], depth: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Centre (of its deep parts), principal axes (columns, longest last) and relative axis lengths of a cell."""
+    weights = np.square(depth.astype(np.float64))
+    centre = weights @ points / weights.sum()
+    values, axes = np.linalg.eigh(np.cov(points.T) + 1e-6 * np.eye(3))
+    stretch = np.sqrt(values) ** 0.7
+    return centre, axes, stretch / np.prod(stretch) ** (1 / 3)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _locate(  # type: ignore[no-untyped-def]
+    pz, py, px, cell, cell_depth, bulge, start, centres, metrics, clearance, blend, nucleus, depth
+):  # fmt: skip
+    for n in range(pz.size):
+        nucleus[n] = -1
+        depth[n] = -100.0
+        first, stop = start[cell[n]], start[cell[n] + 1]
+        for k in range(first, stop):
+            z, y, x = pz[n] - centres[k, 0], py[n] - centres[k, 1], px[n] - centres[k, 2]
+            inside = _ellipsoid_depth(z, y, x, metrics[k]) + bulge[n]
+            if stop - first == 2:
+                away = centres[first + stop - 1 - k] - centres[k]
+                length = np.sqrt(np.sum(away**2))
+                middle = length / 2 - (z * away[0] + y * away[1] + x * away[2]) / length
+                inside = min(inside, middle - clearance / 2)
+            limit = cell_depth[n] - clearance
+            mix = min(max(0.5 + 0.5 * (limit - inside) / blend, 0.0), 1.0)
+            inside = limit + (inside - limit) * mix - blend * mix * (1.0 - mix)
+            if inside > depth[n]:
+                depth[n] = inside
+                nucleus[n] = k
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _ellipsoid_depth(z, y, x, metric):  # type: ignore[no-untyped-def]
+    """First-order distance to the surface of an ellipsoid, positive inside."""
+    gz = metric[0, 0] * z + metric[0, 1] * y + metric[0, 2] * x
+    gy = metric[1, 0] * z + metric[1, 1] * y + metric[1, 2] * x
+    gx = metric[2, 0] * z + metric[2, 1] * y + metric[2, 2] * x
+    rho = np.sqrt(max(z * gz + y * gy + x * gx, 1e-12))
+    return (1.0 - rho) * rho / np.sqrt(gz * gz + gy * gy + gx * gx + 1e-12)

@@ -1,0 +1,131 @@
+"""The tissue as geometry: which cell and nucleus each point of space lies in, and how deep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from spherovem_core.synthetic.phantom.cells import CellPacking, pack_cells
+from spherovem_core.synthetic.phantom.noise import SmoothNoise
+from spherovem_core.synthetic.phantom.nuclei import Nuclei, place_nuclei
+from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+
+# Cells reach at most about this many mean diameters out of the imaged volume.
+_SURROUNDINGS = 1.1
+# Lattice step and amplitude, in cell diameters, of the waves that deform cells and the bulges of nuclei.
+# The steepest wave must stay well below slope 1, where the coordinates would fold.
+_WAVES = ((0.55, 0.07), (0.17, 0.011))
+_BULGES = ((0.4, 0.03), (0.16, 0.012))
+_CLEFT_STEP = 0.35
+# Standard deviations of the cleft field from where a contact opens to where it is widest.
+_CLEFT_RAMP = 0.8
+
+
+class Located(NamedTuple):
+    """What lies at each point: indices of cell and nucleus (-1: that cell has none) and depths in µm.
+
+    A point is in its cell where `cell_depth_um` is positive, in its nucleus where
+    `nucleus_depth_um` is; elsewhere the index names the nearest.
+    """
+
+    cell: NDArray[np.int32]
+    cell_depth_um: NDArray[np.float32]
+    nucleus: NDArray[np.int32]
+    nucleus_depth_um: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Cells and nuclei as level sets of physical coordinates (µm; voxel (0, 0, 0) is centred at 0)."""
+
+    cells: CellPacking
+    nuclei: Nuclei
+    waves: tuple[tuple[float, SmoothNoise], ...]
+    bulges: tuple[tuple[float, SmoothNoise], ...]
+    clefts: SmoothNoise
+    cleft_threshold: float
+    cleft_half_width_um: float
+
+    def locate_grid(
+        self, z_um: NDArray[np.float64], y_um: NDArray[np.float64], x_um: NDArray[np.float64]
+    ) -> Located:
+        """Locate the points of a regular grid; arrays of shape (len(z), len(y), len(x))."""
+        points = [np.ascontiguousarray(a, np.float32) for a in np.meshgrid(z_um, y_um, x_um, indexing="ij")]
+        return self._locate(points, lambda field: field.on_grid(z_um, y_um, x_um))
+
+    def locate_points(self, points_um: NDArray[np.float64]) -> Located:
+        """Locate scattered points (N, 3); arrays of shape (N,)."""
+        points = [np.ascontiguousarray(a, np.float32) for a in points_um.T]
+        return self._locate(points, lambda field: field.at_points(points_um))
+
+    def _locate(
+        self,
+        points: list[NDArray[np.float32]],
+        evaluate: Callable[[SmoothNoise], NDArray[np.float32]],
+    ) -> Located:
+        z, y, x = points
+        wavy = [p.copy() for p in points]
+        for number, (amplitude, field) in enumerate(self.waves):
+            wavy[number % 3] += np.float32(amplitude) * evaluate(field)
+        cell, depth = self.cells.locate(wavy[0], wavy[1], wavy[2])
+        opening = (evaluate(self.clefts) - np.float32(self.cleft_threshold)) / np.float32(_CLEFT_RAMP)
+        depth -= np.float32(self.cleft_half_width_um) * np.clip(opening, 0, 1)
+        bulge = np.zeros_like(depth)
+        for amplitude, field in self.bulges:
+            bulge += np.float32(amplitude) * evaluate(field)
+        nucleus, nucleus_depth = self.nuclei.locate(z, y, x, cell, depth, bulge)
+        return Located(cell, depth, nucleus, nucleus_depth)
+
+
+def grow_tissue(
+    parameters: PhantomParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
+) -> Tissue:
+    """Make the cells and nuclei that fill a box, and those around it that they touch."""
+    diameter = parameters.cell_diameter_um
+    low, high = lower_um - _SURROUNDINGS * diameter, upper_um + _SURROUNDINGS * diameter
+
+    def field(number: int, step: float) -> SmoothNoise:
+        return SmoothNoise((parameters.seed, number), step * diameter, tuple(low), tuple(high))
+
+    cells = pack_cells(parameters, low, high)
+    bare = Tissue(
+        cells,
+        Nuclei.none(len(cells.seeds_um)),
+        waves=tuple(
+            (amplitude * parameters.cell_waviness * diameter, field(10 + 3 * octave + axis, step))
+            for octave, (step, amplitude) in enumerate(_WAVES)
+            for axis in range(3)
+        ),
+        bulges=tuple((a * diameter, field(20 + n, step)) for n, (step, a) in enumerate(_BULGES)),
+        clefts=field(30, _CLEFT_STEP),
+        cleft_threshold=-float(special.ndtri(np.clip(parameters.extracellular_share, 1e-9, 1 - 1e-9))),
+        cleft_half_width_um=parameters.extracellular_width_nm / 2000,
+    )
+    return replace(bare, nuclei=_nuclei_of(parameters, bare, (low, high), (lower_um, upper_um)))
+
+
+def _nuclei_of(
+    parameters: PhantomParameters,
+    bare: Tissue,
+    surroundings: tuple[NDArray[np.float64], NDArray[np.float64]],
+    imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Nuclei:
+    """Place the nuclei after looking at the whole cells on a coarse grid."""
+    step = parameters.cell_diameter_um / 18
+    axes = [np.arange(low + step / 2, high, step) for low, high in zip(*surroundings, strict=True)]
+    located = bare.locate_grid(*axes)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return place_nuclei(
+        parameters,
+        points,
+        step**3,
+        located.cell.ravel(),
+        located.cell_depth_um.ravel(),
+        cell_count=len(bare.cells.seeds_um),
+        visible=np.all((points > imaged[0]) & (points < imaged[1]), axis=1),
+    )
