@@ -1,22 +1,23 @@
-"""What a run that starts in the middle finds of the stages before."""
+"""Finished steps that a run takes over from disk when it starts at a later stage."""
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-from flows.steps import Done, RunInputs, Step
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.stages import StageName
 from spherovem_core.store import Layout
-from tasks.disk import artifact_history, find_newest
+from spherovem_core.workflow import Pipeline, RunRequest, Step
+from spherovem_core.workflow.artifacts import artifact_history, find_newest
+from spherovem_core.workflow.step import nothing_external
 
-logger = logging.getLogger("spherovem_core.earlier")
-
-OUTSIDE: frozenset[StageName] = frozenset({"ingest", "flows"})
-"""Stages whose fingerprints need the source or a network, which a run that starts later does not look at."""
+logger = logging.getLogger(__name__)
 
 
-def take_earlier(steps: Sequence[Step], run: RunInputs, start_at: StageName) -> dict[str, ArtifactRef]:
+def take_finished(
+    pipeline: Pipeline, steps: Sequence[Step[Any]], request: RunRequest, start_at: StageName
+) -> dict[str, ArtifactRef]:
     """Take the outputs of earlier steps as they lie on disk, whatever parameters they were made with.
 
     Raises
@@ -24,38 +25,42 @@ def take_earlier(steps: Sequence[Step], run: RunInputs, start_at: StageName) -> 
     IncompleteArtifactError
         If one is not complete, or two do not belong together.
     """
-    layout = Layout(run.acquisition.folder.absolute())
+    layout = Layout(request.acquisition.folder.absolute())
     taken: dict[str, ArtifactRef] = {}
-    missing: list[Step] = []
+    missing: list[Step[Any]] = []
     for step in steps:
-        found = find_newest(layout, _outputs(step))
+        found = find_newest(layout, step.outputs)
         if found is None:
             missing.append(step)
         else:
-            taken[step.key] = found
+            taken[step.name] = found
     if missing:
-        names = ", ".join(_outputs(step)[0] for step in missing)
+        names = ", ".join(step.main_output.path for step in missing)
         raise IncompleteArtifactError(
             f"{layout.folder}: a run that starts at {start_at} needs {names}, not there or unfinished; "
-            f"start at {missing[0].name}, or from the beginning"
+            f"start at {missing[0].stage}, or from the beginning"
         )
     for step in steps:
-        _check_descent(step, run, taken, layout)
+        _check_descent(pipeline, step, request, taken, layout)
     return taken
 
 
-def _outputs(step: Step) -> list[str]:
-    """Paths of a step's outputs in the results folder."""
-    return [path.format(kind=step.kind) for path in step.stage.outputs]
+def _check_descent(
+    pipeline: Pipeline,
+    step: Step[Any],
+    request: RunRequest,
+    taken: dict[str, ArtifactRef],
+    layout: Layout,
+) -> None:
+    """Refuse an output that was made from other inputs than lie there now; warn of one made with other parameters.
 
-
-def _check_descent(step: Step, run: RunInputs, taken: Done, layout: Layout) -> None:
-    """Refuse what was made from something else than what lies there now; say what was made with other parameters."""
-    plan, found = step.plan(run, taken), taken[step.key]
-    history = artifact_history(layout, found.path)
-    if tuple(history[-1]["inputs"]) != plan.inputs:
+    A digest that counts the source or a network cannot be compared, since a run that starts later does not look at them.
+    """
+    plan, found = pipeline.plan(step, request, {}, taken), taken[step.name]
+    history = artifact_history(layout, step.main_output)
+    if tuple(history[-1]["inputs"]) != plan.input_digests:
         raise IncompleteArtifactError(
-            f"{found.location} was made from other inputs than those that lie beside it now; start at {step.name}"
+            f"{found.location} was made from other inputs than those that lie beside it now; start at {step.stage}"
         )
-    if step.name not in OUTSIDE and plan.digest != found.digest:
-        logger.warning("%s: taken as it is, though this run's parameters would make another one", plan.title)
+    if step.external is nothing_external and plan.digest != found.digest:
+        logger.warning("%s: taken as it is, though this run's parameters would make another one", step.title)

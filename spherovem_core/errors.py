@@ -70,3 +70,7 @@ class DeviceError(SpheroVemError, RuntimeError):
 
 class DeadlineError(SpheroVemError, TimeoutError):
     """A stage ran past its deadline and stopped between two blocks."""
+
+
+class FormatError(SpheroVemError, ValueError):
+    """A results folder of a format that this version does not read."""

@@ -1,4 +1,4 @@
-"""How a stage runs: device, workers, deadline and progress. None of it changes a result or enters a fingerprint."""
+"""Execution of a step: device, workers, deadline and progress. None of it changes a result or enters a digest."""
 
 import os
 import time
@@ -30,22 +30,37 @@ class ExecutionSettings(BaseModel):
         default="threads",
         description="How blocks run in parallel: threads, processes, or the address of a Dask scheduler.",
     )
-    workers: int = Field(default=0, ge=0, le=1024, description="Workers a stage; 0 takes every core.")
-    stage_timeout_s: float = Field(
-        default=0.0,
-        ge=0.0,
-        description="A stage stops between two blocks after this many seconds; 0 is no limit.",
+    workers: int | None = Field(
+        default=None, ge=1, le=1024, description="Workers per stage. Left empty, every core."
+    )
+    stage_timeout_s: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="A stage stops between two blocks after this many seconds. Left empty, there is no limit.",
+    )
+    block_voxels: int = Field(
+        default=256,
+        ge=128,
+        le=2048,
+        multiple_of=128,
+        description="Side of the blocks in which flows and masks are computed; larger ones need more memory.",
+    )
+    block_halo_voxels: int = Field(
+        default=64,
+        ge=16,
+        le=512,
+        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
     )
 
     @property
     def worker_count(self) -> int:
-        """Workers to start: the setting, or every core of this machine."""
+        """Number of workers to start: the setting, or every core of this machine."""
         return self.workers or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What a core function needs to know of the run it is part of.
+    """Execution of a core function: device, workers, deadline and progress.
 
     Attributes
     ----------
@@ -59,6 +74,8 @@ class Execution:
         ``time.monotonic()`` value after which `report` raises; None is no limit.
     progress
         Called with (done, total) after each block.
+    block_voxels, block_halo_voxels
+        Side of the blocks of flows and masks, and what each sees beyond its border.
     """
 
     device: str = "auto"
@@ -66,9 +83,11 @@ class Execution:
     workers: int = 1
     deadline: float | None = None
     progress: Progress | None = field(default=None, compare=False)
+    block_voxels: int = 256
+    block_halo_voxels: int = 64
 
     def report(self, done: int, total: int) -> None:
-        """Tell the progress; raise `DeadlineError` past the deadline. To be called between blocks."""
+        """Report the progress and raise `DeadlineError` past the deadline. Call it between blocks."""
         if self.progress is not None:
             self.progress(done, total)
         if self.deadline is not None and done < total and time.monotonic() > self.deadline:

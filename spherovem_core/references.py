@@ -1,4 +1,4 @@
-"""What one stage hands to the next: references and their digests, never arrays."""
+"""References between steps and their digests: what one step hands to the next, never an array."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ class Acquisition(BaseModel):
         pattern=r"^[^/\\\x00]+$",
     )
     source: Path = Field(description="Folder of TIFF slices, or one multi-page TIFF, as acquired.")
-    results_root: Path = Field(description="Folder that holds one results folder an acquisition.")
+    results_root: Path = Field(description="Folder that holds one results folder per acquisition.")
 
     @field_validator("name")
     @classmethod
@@ -90,32 +90,47 @@ class ArtifactRef(BaseModel):
 
 
 def canonical_json(value: Any) -> str:
-    """Serialise to JSON such that equal values give equal text: keys sorted, no white space."""
+    """Serialise to JSON such that equal values give equal text: keys sorted, no white space.
+
+    Raises
+    ------
+    TypeError
+        If the value holds anything that JSON does not know.
+    """
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def stage_digest(
-    stage: str, version: int, parameters: BaseModel | Mapping[str, Any], inputs: Iterable[str]
+def step_digest(
+    step: str,
+    version: int,
+    parameters: BaseModel | Mapping[str, Any],
+    inputs: Iterable[str],
+    external: Mapping[str, str] | None = None,
 ) -> str:
-    """Fingerprint a stage's output before it is computed.
+    """Compute the digest of a step's result before the step runs.
 
     Parameters
     ----------
-    stage
-        Name of the stage.
+    step
+        Name of the step.
     version
-        Raised whenever the stage's result would change.
+        Raised whenever the step's result would change.
     parameters
-        Everything that changes the result; devices, workers and paths do not belong here.
+        All that changes the result, as JSON values; devices, workers and paths do not belong here.
     inputs
-        Digests of the stage's inputs, in order.
+        Digests of the steps that it reads from, in order.
+    external
+        Digests of what the step reads outside the results folder, by name.
 
     Returns
     -------
     str
         sha256 in hexadecimal.
     """
-    parts = [stage, str(version), canonical_json(parameters), *inputs]
+    parts = [step, str(version), canonical_json(parameters), canonical_json(dict(external or {})), *inputs]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+stage_digest = step_digest

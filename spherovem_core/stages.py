@@ -1,19 +1,32 @@
-"""Names and order of the stages, at which a run can start and stop."""
+"""Names and order of the eight stages."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from spherovem_core.errors import ParameterError
 
 StageName = Literal[
-    "ingest", "denoise", "register", "flows", "masks", "nanoparticles", "shape", "space", "output"
+    "ingest", "denoising", "registration", "segmentation", "nanoparticles", "shape", "spatial", "output"
 ]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 FIRST_STAGE: StageName = "ingest"
 LAST_STAGE: StageName = "output"
 
+STAGE_SUMMARIES: Mapping[StageName, str] = {
+    "ingest": "Read and check the slices, find the voxel size, write the raw image as OME-Zarr 0.5.",
+    "denoising": "Train Noise2Void on the acquisition itself and denoise every slice.",
+    "registration": "Align neighbouring slices, warp each once, crop to the common field of view.",
+    "segmentation": "Segment cells and nuclei with a Cellpose network: flows, then masks.",
+    "nanoparticles": "Fit the intensity histogram by a mixture, compute the posterior, label particles.",
+    "shape": "Measure volume, area, sphericity, curvature and fractal dimension of every cell and nucleus.",
+    "spatial": "Measure the distance to the nucleus, and assign nuclei and particles to their cells.",
+    "output": "Write the Parquet tables, the report and the provenance.",
+}
+"""One sentence per stage, for the documentation."""
+
 
 def stages_between(start_at: StageName, stop_after: StageName) -> tuple[StageName, ...]:
-    """Stages of a run that starts at one stage and stops after another, both included.
+    """Return the stages of a run from one to another, both included.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""One module a stage: a cached, retryable Prefect task around functions of the core."""
+"""Prefect tasks: one module per stage, each step a cached, retryable task around a function of the core."""

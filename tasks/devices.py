@@ -1,4 +1,4 @@
-"""One stage at a time on a GPU, whichever flow runs it."""
+"""Devices of the steps: one step at a time on a GPU, whichever flow runs it."""
 
 import logging
 import platform
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from spherovem_core.errors import DeviceError
 from spherovem_core.utils.accelerator import select
 from spherovem_core.utils.torch_device import cuda_device_count
-from tasks.plans import GpuLibrary
+from spherovem_core.workflow.step import GpuLibrary
 
-logger = logging.getLogger("spherovem_core.devices")
+logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0
 
 
 @contextmanager
 def gpu_slot(library: GpuLibrary | None, device: str) -> Iterator[None]:
-    """Hold this host's GPU slot, where the stage is going to compute on one.
+    """Hold this host's GPU slot while a step computes on the GPU.
 
     The slot is a global concurrency limit of the Prefect server named ``gpu:<host>``, made with one slot where it
     does not exist. Its lease ends a minute after its holder dies. Tag limits would not do: they
@@ -37,7 +37,7 @@ def gpu_slot(library: GpuLibrary | None, device: str) -> Iterator[None]:
 
 
 def resolve_device(library: GpuLibrary | None, device: str) -> str:
-    """Name the device that a stage computes on: ``cpu`` or ``cuda:n``."""
+    """Return the device that a step computes on: ``cpu`` or ``cuda:n``."""
     if not runs_on_gpu(library, device):
         return "cpu"
     return f"cuda:{device.partition(':')[2] or 0}"
@@ -63,12 +63,12 @@ def check_device(device: str) -> None:
 
 
 def gpu_limit_name() -> str:
-    """Name of this host's limit."""
+    """Return the name of this host's limit."""
     return f"gpu:{platform.node()}"
 
 
 def runs_on_gpu(library: GpuLibrary | None, device: str) -> bool:
-    """Whether a stage that computes with this library does so on a GPU under this device setting."""
+    """Return whether a step that computes with this library does so on a GPU under this device setting."""
     if library is None or device == "cpu":
         return False
     return cuda_device_count() > 0 if library == "torch" else select(device).on_gpu

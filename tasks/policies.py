@@ -1,8 +1,7 @@
-"""How every stage is cached, retried, locked and named."""
+"""Cache, retries, locks and names of the steps' tasks."""
 
-import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -17,22 +16,25 @@ from prefect.tasks import exponential_backoff
 
 from spherovem_core.errors import SpheroVemError
 from spherovem_core.references import Acquisition
+from spherovem_core.workflow.disk_errors import DISK_REFUSES
+from spherovem_core.workflow.plan import StepPlan
 from tasks.locks import FileLocks
-from tasks.plans import Stage, results_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 RETRIES = 3
 NO_USE_RETRYING = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
-DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+PlanOf = Callable[[Mapping[str, Any]], StepPlan[Any]]
+"""Makes the plan of a step from the arguments of its task."""
 
 
 @dataclass
 class DiskIsTruth(CachePolicy):
-    """Caches a stage under its fingerprint; a record whose outputs are not complete on disk is forgotten."""
+    """Caches a step under its digest; a record whose outputs are not complete on disk is forgotten."""
 
-    stage: Stage | None = None
+    plan_of: PlanOf | None = None
 
     def compute_key(
         self,
@@ -41,10 +43,10 @@ class DiskIsTruth(CachePolicy):
         flow_parameters: dict[str, Any],
         **kwargs: Any,
     ) -> str | None:
-        """Return ``<stage>-<digest>``; None, which switches caching off, where a record cannot be forgotten."""
-        if self.stage is None:
-            raise TypeError("the policy needs the stage it caches")
-        plan = self.stage.plan(inputs)
+        """Return ``<step>-<digest>``; None, which switches caching off, where a record cannot be forgotten."""
+        if self.plan_of is None:
+            raise TypeError("the policy needs to know the plan of the step it caches")
+        plan = self.plan_of(inputs)
         record = record_path(task_ctx.result_store, plan.key)
         if record is None:
             return None
@@ -54,29 +56,34 @@ class DiskIsTruth(CachePolicy):
 
 
 def record_path(store: ResultStore, key: str) -> Path | None:
-    """File in which Prefect keeps the record of a key; None when it keeps records elsewhere than in files."""
+    """Return the file in which Prefect keeps the record of a key; None when it keeps records elsewhere than in files."""
     storage = store.result_storage
     if not isinstance(storage, LocalFileSystem) or storage.basepath is None:
         return None
     return Path(storage.basepath).expanduser() / key
 
 
-def stage_policy(stage: Stage) -> dict[str, Any]:
-    """Arguments of ``@task`` that all stages share."""
+def step_policy(name: str, version: int, plan_of: PlanOf) -> dict[str, Any]:
+    """Return the arguments of ``@task`` that all steps share."""
+
+    def run_name(arguments: dict[str, Any]) -> str:
+        plan = plan_of(arguments)
+        return f"{plan.step.title} of {plan.folder.name}"
+
     return {
-        "name": stage.name,
-        "version": str(stage.version),
-        "task_run_name": _run_name(stage),
+        "name": name,
+        "version": str(version),
+        "task_run_name": run_name,
         "persist_result": True,
         "result_serializer": "json",
         "cache_result_in_memory": False,
-        "cache_policy": DiskIsTruth(stage=stage),
+        "cache_policy": DiskIsTruth(plan_of=plan_of),
         **retry_policy(),
     }
 
 
 def retry_policy() -> dict[str, Any]:
-    """Arguments of ``@task`` that say when a failed one is tried again."""
+    """Return the arguments of ``@task`` that say when a failed one is tried again."""
     return {
         "retries": RETRIES,
         "retry_delay_seconds": exponential_backoff(backoff_factor=5),
@@ -86,7 +93,7 @@ def retry_policy() -> dict[str, Any]:
 
 
 def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
-    """Keep a stage's records and locks beside the acquisition's results.
+    """Keep a step's records and locks beside the acquisition's results.
 
     Records hold absolute paths, so they go to a folder named by the place: results that were moved or copied
     have no records there and are found on disk. The locks stay where the results are.
@@ -94,7 +101,7 @@ def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
     records = _scratch(acquisition) / "records"
     place = hashlib.sha256(str(acquisition.folder.absolute()).encode()).hexdigest()[:16]
     if not isinstance(task.cache_policy, DiskIsTruth):
-        raise TypeError(f"task {task.name} has no stage policy")
+        raise TypeError(f"task {task.name} has no policy of a step")
     return task.with_options(
         result_storage=records / place,
         cache_policy=task.cache_policy.configure(
@@ -104,12 +111,12 @@ def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
 
 
 def acquisition_locks(acquisition: Acquisition) -> FileLocks:
-    """Locks beside the acquisition's results."""
+    """Return the locks beside the acquisition's results."""
     return FileLocks(_scratch(acquisition) / "locks")
 
 
 def may_pass_next_time(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed stage is worth another try: trouble with disk or memory is, bad input is not."""
+    """Return whether a failed step is worth another try: a fault of disk or memory is, bad input is not."""
     error = state.data
     if isinstance(error, SpheroVemError) or not isinstance(error, Exception):
         return False
@@ -119,17 +126,8 @@ def may_pass_next_time(task: Task[..., Any], task_run: TaskRun, state: State[Any
 
 
 def is_device_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or CuPy ran out of device memory, told without importing either."""
+    """Return whether torch or CuPy ran out of device memory, without importing either."""
     return any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-
-
-def _run_name(stage: Stage) -> Callable[[dict[str, Any]], str]:
-    """Name task runs after stage, kind and acquisition, such as ``predict_flows cells of spheroid 3``."""
-
-    def name(parameters: dict[str, Any]) -> str:
-        return f"{stage.title(parameters)} of {results_folder(parameters).name}"
-
-    return name
 
 
 def _scratch(acquisition: Acquisition) -> Path:

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.layout import Layout
+from spherovem_core.store.markers import written_fraction
 from spherovem_core.store.ome import multiscale_of, spacing_of_level
 from spherovem_core.store.reading import ATTRIBUTE
 from spherovem_core.store.shards import PARTIAL
-from spherovem_core.store.states import written_share
 
 METADATA = "zarr.json"
 KEPT_ELSEWHERE = ("history", "fingerprint", "complete", "shape", "dtype", "chunks", "shards", "codec")
@@ -219,7 +219,7 @@ def _describe(root: Path, named: Path, levels: Sequence[Path]) -> ArrayInventory
     return ArrayInventory(
         named.relative_to(root).as_posix(),
         _state(marker, found),
-        written_share(levels[0]),
+        written_fraction(levels[0]),
         marker.get("fingerprint"),
         found,
         details,

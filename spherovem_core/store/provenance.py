@@ -89,26 +89,32 @@ def _resident_bytes(process: psutil.Process) -> int:
 
 def history_entry(
     stage: str,
-    stage_version: int,
+    step: str,
+    version: int,
     parameters: Mapping[str, Any],
+    external: Mapping[str, str],
     inputs: Sequence[str],
     device: str,
     seconds: float,
     peak_memory_bytes: int,
 ) -> dict[str, Any]:
-    """Describe one finished stage, as JSON.
+    """Describe one finished step, as JSON.
 
     Parameters
     ----------
+    external
+        Digests of what it read outside the results folder.
     inputs
-        Fingerprints of what the stage read.
+        Digests of the steps that it read from.
     seconds
         Time of the run that finished it; a run that was killed before is not counted.
     """
     return {
         "stage": stage,
-        "version": stage_version,
+        "step": step,
+        "version": version,
         "parameters": dict(parameters),
+        "external": dict(external),
         "inputs": list(inputs),
         "packages": package_versions(),
         "device": device,

@@ -1,25 +1,29 @@
-"""Trouble with the results folder while a stage runs, in one clear error."""
+"""Faults of the results folder while a step runs: one clear error each."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from spherovem_core.errors import StoreNotWritableError
 from spherovem_core.store import Layout
-from tasks.plans import StagePlan
-from tasks.policies import DISK_REFUSES
+from spherovem_core.workflow.plan import StepPlan
+
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a disk that another try does not mend."""
 
 
 @contextmanager
-def clear_disk_errors(plan: StagePlan) -> Iterator[Callable[[], None]]:
-    """Say what to do where the disk is full or refuses to be written, or the results folder has been taken away.
+def clear_disk_errors(plan: StepPlan[Any]) -> Iterator[Callable[[], None]]:
+    """Turn a full or read-only disk, or a results folder that was taken away, into an error that names the remedy.
 
-    Yields what raises once the folder has been taken away: to be called before something is declared complete.
+    Yields a function that raises once the folder was taken away. Call it before anything is declared complete.
 
     Raises
     ------
     StoreNotWritableError
-        Instead of the error that the trouble led to.
+        Instead of the error that the fault led to.
     """
     # An open folder keeps its number, so that no new one of its name can be taken for it.
     folder = os.open(plan.layout.scratch, os.O_RDONLY)
@@ -35,7 +39,7 @@ def clear_disk_errors(plan: StagePlan) -> Iterator[Callable[[], None]]:
             raise _removed(plan) from error
         if isinstance(error, OSError) and error.errno in DISK_REFUSES:
             raise StoreNotWritableError(
-                f"{plan.stage.name} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
+                f"{plan.step.title} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
                 "kept: free or add disk space and run the acquisition again to go on from there"
             ) from error
         raise
@@ -45,15 +49,15 @@ def clear_disk_errors(plan: StagePlan) -> Iterator[Callable[[], None]]:
         os.close(folder)
 
 
-def _removed(plan: StagePlan) -> StoreNotWritableError:
+def _removed(plan: StepPlan[Any]) -> StoreNotWritableError:
     return StoreNotWritableError(
-        f"the results folder {plan.folder} was removed or replaced while {plan.title} ran; "
-        "leave it where it is and run the acquisition again, which computes what is not there"
+        f"the results folder {plan.folder} was removed or replaced while {plan.step.title} ran; "
+        "leave it where it is and run the acquisition again; it computes what is missing"
     )
 
 
 def _is_there(layout: Layout, folder: int) -> bool:
-    """Whether the folder that was opened still has its name."""
+    """Return whether the folder that was opened still has its name."""
     try:
         now = layout.scratch.stat()
     except OSError:

@@ -1,0 +1,211 @@
+"""Disk, memory and time that the unfinished steps of a run will need."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.forecast.rates import known_rates
+from spherovem_core.references import ArtifactRef
+from spherovem_core.store import Layout
+from spherovem_core.workflow import (
+    ArrayOutput,
+    GpuLibrary,
+    Pipeline,
+    RunRequest,
+    SourceVolume,
+    Step,
+    StepPlan,
+)
+
+GB = 1e9
+PROCESS_BYTES = 1_600_000_000
+"""A process that has loaded Prefect, torch and the stages; 1.57 GB at the end of the demo's first stage."""
+
+ResolveDevice = Callable[[GpuLibrary | None, str], str]
+
+
+@dataclass(frozen=True)
+class ForecastRow:
+    """Needs of one step.
+
+    Attributes
+    ----------
+    title
+        Name of the step.
+    stored_bytes
+        On disk when it is done.
+    passing_bytes
+        On disk beside that while it runs.
+    seconds
+        None where nothing like it was ever measured.
+    """
+
+    title: str
+    stored_bytes: int
+    passing_bytes: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Needs of the steps that are not complete yet.
+
+    Attributes
+    ----------
+    rows
+        One per step, in their order.
+    present_bytes
+        On disk already of what the steps will replace or go on with.
+    memory_bytes
+        Peak of the process; a network of its own size on a GPU is not counted.
+    rates
+        Origin of the rates.
+    """
+
+    rows: tuple[ForecastRow, ...]
+    present_bytes: int
+    memory_bytes: int
+    rates: str
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes on disk when the run is done."""
+        return sum(row.stored_bytes for row in self.rows)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Free space that the run needs beyond what lies there already."""
+        passing = max((row.passing_bytes for row in self.rows), default=0)
+        return max(0, self.stored_bytes + passing - self.present_bytes)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the steps whose rate is known."""
+        return sum(row.seconds or 0.0 for row in self.rows)
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Steps whose rate is not known."""
+        return [row.title for row in self.rows if row.seconds is None]
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        if not self.rows:
+            return "everything is complete on disk"
+        time = _duration(self.seconds) + (f" and {', '.join(self.unmeasured)}" if self.unmeasured else "")
+        return (
+            f"steps to compute: {len(self.rows)}, about {self.needed_bytes / GB:.2f} GB of disk, "
+            f"{self.memory_bytes / GB:.1f} GB of memory, {time} ({self.rates})"
+        )
+
+    def markdown(self) -> str:
+        """Return a table for the Prefect UI."""
+        lines = [str(self), "", "| step | disk (MB) | time |", "|---|---:|---:|"]
+        lines += [
+            f"| {row.title} | {row.stored_bytes / 1e6:.1f} | "
+            f"{'not measured yet' if row.seconds is None else _duration(row.seconds)} |"
+            for row in self.rows
+        ]
+        return "\n".join(lines)
+
+
+def foresee(
+    pipeline: Pipeline,
+    request: RunRequest,
+    steps: Sequence[Step[Any]],
+    external: Mapping[str, Mapping[str, str]],
+    taken: Mapping[str, ArtifactRef],
+    settings: ExecutionSettings,
+    resolve_device: ResolveDevice,
+) -> Forecast:
+    """Work out what the steps that are not complete on disk will need.
+
+    Parameters
+    ----------
+    external
+        Digests of what each step reads outside the results folder, by the step's name.
+    taken
+        Main outputs of the steps before, by name.
+    resolve_device
+        Names the device on which a step with this library computes under the setting.
+
+    Raises
+    ------
+    SpheroVemError
+        If the acquisition cannot be opened.
+    """
+    todo = steps_to_compute(pipeline, request, steps, external, taken)
+    if not todo:
+        return Forecast((), 0, 0, "")
+    volume = _source_volume(pipeline, request, external, taken)
+    rates = known_rates(pipeline, request.acquisition.results_root)
+    rows, memory = [], 0
+    for plan in todo:
+        step = plan.step
+        device = resolve_device(step.gpu_library(plan.parameters), settings.device)
+        rate = rates.find(step, device, request.parameters)
+        size = step.cost.size(volume, request.parameters)
+        seconds = None if rate is None else rate * step.cost.work(volume, request.parameters)
+        rows.append(ForecastRow(step.title, size.stored_bytes, size.passing_bytes, seconds))
+    for step in pipeline.steps:
+        memory = max(memory, step.cost.memory(volume, request.parameters, settings))
+    present = sum(_bytes_at(request.acquisition.folder, plan.step) for plan in todo)
+    return Forecast(tuple(rows), present, PROCESS_BYTES + memory, rates.origin)
+
+
+def steps_to_compute(
+    pipeline: Pipeline,
+    request: RunRequest,
+    steps: Sequence[Step[Any]],
+    external: Mapping[str, Mapping[str, str]],
+    taken: Mapping[str, ArtifactRef],
+) -> list[StepPlan[Any]]:
+    """Plan the steps whose outputs are not complete on disk; digests are known before anything is computed."""
+    done, todo = dict(taken), []
+    for step in steps:
+        plan = pipeline.plan(step, request, external[step.name], done)
+        found = plan.find()
+        if found is None:
+            todo.append(plan)
+        done[step.name] = found or plan.expected
+    return todo
+
+
+def _source_volume(
+    pipeline: Pipeline,
+    request: RunRequest,
+    external: Mapping[str, Mapping[str, str]],
+    taken: Mapping[str, ArtifactRef],
+) -> SourceVolume:
+    """Return the raw image's size, from disk where it is complete, else from the headers of the acquired files."""
+    from spherovem_core.ingest import open_stack
+
+    first = pipeline.steps[0]
+    raw = taken.get(first.name) or pipeline.plan(first, request, external[first.name], {}).find()
+    if raw is None:
+        stack = open_stack(request.acquisition.source, request.parameters.ingest, region=request.region)
+        return SourceVolume(stack.shape, stack.dtype.itemsize, stack.spacing_nm)
+    depth, height, width = raw.shape
+    return SourceVolume((depth, height, width), 2 if raw.dtype == "uint16" else 1, raw.spacing_nm)
+
+
+def _bytes_at(folder: Path, step: Step[Any]) -> int:
+    """Count the bytes that lie where a step will write: of an array all levels, labels below it included."""
+    layout = Layout(folder)
+    total = 0
+    for output in step.outputs:
+        place = layout.path(output.path)
+        place = place.parent if isinstance(output, ArrayOutput) else place
+        files = place.rglob("*") if place.is_dir() else [place]
+        total += sum(path.stat().st_size for path in files if path.is_file())
+    return total
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

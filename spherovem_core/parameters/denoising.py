@@ -1,0 +1,107 @@
+"""Parameters of the stage denoising."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from spherovem_core.parameters.base import EXPERT, StageParameters
+
+
+class DenoisingParameters(StageParameters):
+    """Self-supervised denoising with Noise2Void."""
+
+    algorithm: Literal["n2v", "n2v2", "structn2v"] = Field(
+        default="n2v",
+        description="Noise2Void, its variant N2V2, which makes no checkerboard patterns but keeps less detail, or "
+        "structN2V against noise that is correlated along scan lines.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="Checkpoint of an earlier run to use instead of training on this acquisition.",
+    )
+    training_slices: int = Field(
+        json_schema_extra=EXPERT,
+        default=64,
+        ge=2,
+        le=4096,
+        description="Slices, spread over the stack, from which training patches are drawn.",
+    )
+    validation_slices: int = Field(
+        json_schema_extra=EXPERT, default=8, ge=1, le=512, description="Other slices that judge the training."
+    )
+    patch_size: int = Field(
+        json_schema_extra=EXPERT,
+        default=64,
+        ge=16,
+        le=512,
+        multiple_of=8,
+        description="Side of a training patch in pixels.",
+    )
+    patches_per_slice: int = Field(
+        json_schema_extra=EXPERT, default=16, ge=1, le=4096, description="Patches drawn from each slice."
+    )
+    masked_percent: float = Field(
+        json_schema_extra=EXPERT,
+        default=8.0,
+        ge=0.05,
+        le=10.0,
+        description="Share of a patch's pixels that are hidden from the network and predicted, in percent.",
+    )
+    scan_lines: Literal["horizontal", "vertical"] = Field(
+        default="horizontal", description="Direction of the scan lines; structn2v only."
+    )
+    scan_line_span: int = Field(
+        json_schema_extra=EXPERT,
+        default=5,
+        ge=3,
+        le=15,
+        description="Pixels along a scan line, an odd number, that are hidden with the middle one; structn2v only.",
+    )
+    epochs: int = Field(default=30, ge=1, le=1000, description="Passes over the training patches at most.")
+    patience: int = Field(
+        json_schema_extra=EXPERT,
+        default=8,
+        ge=1,
+        le=1000,
+        description="Stop after this many epochs without a better validation loss.",
+    )
+    batch_size: int = Field(
+        json_schema_extra=EXPERT, default=32, ge=1, le=1024, description="Patches a training step."
+    )
+    network_depth: int = Field(
+        json_schema_extra=EXPERT, default=2, ge=1, le=4, description="Levels of the U-Net."
+    )
+    network_channels: int = Field(
+        json_schema_extra=EXPERT, default=32, ge=8, le=128, description="Channels of the U-Net's first level."
+    )
+    learning_rate: float = Field(
+        json_schema_extra=EXPERT, default=1e-3, gt=0.0, le=0.1, description="Step size of the optimiser."
+    )
+    posterior_mean: bool = Field(
+        json_schema_extra=EXPERT,
+        default=True,
+        description="Weigh the network's prediction of a pixel, made without it, against the measured value by their "
+        "variances; off, the prediction alone counts.",
+    )
+    range_percentiles: tuple[float, float] = Field(
+        json_schema_extra=EXPERT,
+        default=(0.05, 99.99),
+        description="Percentiles of the denoised intensities that become 0 and 255, the same for the whole stack.",
+    )
+    seed: int = Field(
+        json_schema_extra=EXPERT,
+        default=0,
+        ge=0,
+        description="Seed of patch choice, masking and network initialisation.",
+    )
+
+    @model_validator(mode="after")
+    def _percentiles_rise_and_span_is_odd(self) -> Self:
+        low, high = self.range_percentiles
+        if not 0.0 <= low < high <= 100.0:
+            raise ValueError(f"range_percentiles {low}, {high} must rise within 0 and 100")
+        if self.scan_line_span % 2 == 0:
+            raise ValueError(
+                f"scan_line_span {self.scan_line_span} must be odd, so that it has a middle pixel"
+            )
+        return self

@@ -1,0 +1,51 @@
+"""Parameters of the stage ingest."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+
+
+class IngestParameters(StageParameters):
+    """How the acquired slices are read."""
+
+    spacing_nm: tuple[PositiveNm, PositiveNm, PositiveNm] | None = Field(
+        default=None,
+        description="Voxel size (z, y, x) in nm. Left empty, it is taken from acquisition.json, then from the metadata.",
+    )
+    trust_resolution_tags: bool = Field(
+        json_schema_extra=EXPERT,
+        default=False,
+        description="Use the baseline TIFF resolution tags for x and y; on most instruments they hold the screen's dpi.",
+    )
+    databar_rows: int | None = Field(
+        default=None,
+        ge=0,
+        description="Rows of the instrument's databar to cut off at the bottom. Left empty, the metadata decides.",
+    )
+    on_bad_slice: Literal["error", "interpolate"] = Field(
+        default="error",
+        description="What to do with a missing, truncated, blank or saturated slice: stop, or fill it from its neighbours.",
+    )
+    blank_share: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.999,
+        gt=0.5,
+        le=1.0,
+        description="A slice with at least this share of voxels of one value counts as blank or saturated.",
+    )
+    max_filled_slices: int = Field(
+        json_schema_extra=EXPERT,
+        default=5,
+        ge=1,
+        le=1000,
+        description="Longest run of bad slices that is filled from its neighbours; a longer one stops the run.",
+    )
+    slice_number_step: int = Field(
+        json_schema_extra=EXPERT,
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="By how much the number in the slices' names rises from one slice to the next.",
+    )

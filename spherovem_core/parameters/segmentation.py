@@ -1,0 +1,201 @@
+"""Parameters of the stage segmentation, which has two steps for each kind of object: flows and masks.
+
+A user sees one flat group per kind, `ObjectParameters`. Each step sees its own part of it, so that a change of the one leaves
+the other's digest as it was.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+
+
+class FlowParameters(StageParameters):
+    """How the network sees the volume."""
+
+    network: str = Field(
+        default="cpsam_v2",
+        min_length=1,
+        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact.",
+    )
+    flow_spacing_nm: PositiveNm = Field(
+        default=100.0, description="Isotropic voxel size in nm at which the network sees the volume."
+    )
+    normalise_percentiles: tuple[float, float] = Field(
+        json_schema_extra=EXPERT,
+        default=(1.0, 99.0),
+        description="Intensity percentiles of the volume that become 0 and 1.",
+    )
+    # A block's planes of 384 take 4 tiles at 0.1 and 9 from 0.15 on, whose flows differ from those of one tile a plane
+    # by 0.21 instead of 0.25 of 4.7 (python benchmarks/segmentation.py --parts overlap).
+    tile_overlap: float = Field(
+        json_schema_extra=EXPERT, default=0.1, ge=0.05, le=0.5, description="Overlap of the network's tiles."
+    )
+    # Tiles of 64 pixels with cells had 0.18 and more, resin 0.02 with noise of 4 grey values; 0.16 and 0.045 with noise
+    # of 9, which no denoising took away (python benchmarks/segmentation.py --parts contrast).
+    min_tile_contrast: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="Tiles with less contrast show no specimen and are skipped: the standard deviation within 32 x 32 "
+        "pixels, of normalised intensities; 0 computes every tile.",
+    )
+
+
+class MaskParameters(StageParameters):
+    """How flows become objects."""
+
+    mask_spacing_nm: PositiveNm = Field(
+        default=50.0,
+        description="Voxel size in nm at which masks are made; the level of the image pyramid nearest to it is taken.",
+    )
+    probability_threshold: float = Field(
+        default=0.0,
+        ge=-10.0,
+        le=10.0,
+        description="Voxels whose cell-probability logit is above belong to an object.",
+    )
+    flow_error_threshold: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Objects whose flows disagree with their shape by more than this (0 agreement, 2 chance) are "
+        "dropped; 0 keeps all.",
+    )
+    mask_dynamics: Literal["compiled", "cellpose"] = Field(
+        json_schema_extra=EXPERT,
+        default="compiled",
+        description="What follows the flows: compiled code on the CPU, or cellpose's own, which uses a GPU where one is.",
+    )
+    flow_smoothing: float = Field(
+        json_schema_extra=EXPERT,
+        default=1.0,
+        ge=0.0,
+        le=10.0,
+        description="Gaussian smoothing of the flows in voxels of the flow resolution.",
+    )
+    curl_free: bool = Field(
+        json_schema_extra=EXPERT,
+        default=False,
+        description="Take out of the flows what turns in circles, which helps with nuclei that have holes.",
+    )
+    probability_filter: Literal["none", "median", "guided"] = Field(
+        json_schema_extra=EXPERT,
+        default="none",
+        description="Filter of the cell probability: median, or guided by the edges of the image.",
+    )
+    probability_filter_voxels: int = Field(
+        json_schema_extra=EXPERT,
+        default=2,
+        ge=1,
+        le=8,
+        description="Radius of that filter in voxels of the flow resolution.",
+    )
+    # On phantoms 1401 contacts of two cells had 0.30 and more, those within a cell 0.39 and less, half of them 0.12; at 0.2
+    # to 0.35 F1 of cells rose by up to 0.007 and nothing was merged that should not be.
+    merge_boundary_strength: float = Field(
+        default=0.2,
+        ge=0.0,
+        le=1.0,
+        description="Touching objects are merged while the boundary between them is at most this (0 none, 1 as sharp as "
+        "can be, from probability and image gradient); 0 merges nothing.",
+    )
+    merge_contact_share: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.2,
+        ge=0.0,
+        le=1.0,
+        description="Only objects that touch with at least this share of the smaller one's surface are merged.",
+    )
+    fill_holes: bool = Field(
+        json_schema_extra=EXPERT,
+        default=True,
+        description="Give background that lies inside one object to that object.",
+    )
+    min_diameter_um: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="Objects of a smaller equivalent diameter are dropped."
+    )
+    max_truncated_fraction: float = Field(
+        json_schema_extra=EXPERT,
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Objects with more than this share of their surface on the volume's border are dropped; 1 keeps all.",
+    )
+    expansion_um: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.0,
+        ge=0.0,
+        le=5.0,
+        description="Objects grow by up to this distance into foreground that belongs to no object.",
+    )
+
+
+class BlockLayout(StageParameters):
+    """Blocks in which flows and masks are computed."""
+
+    block_voxels: int = Field(
+        json_schema_extra=EXPERT,
+        default=256,
+        ge=128,
+        le=2048,
+        multiple_of=128,
+        description="Side of the blocks in which flows and masks are computed; larger ones need more memory.",
+    )
+    block_halo_voxels: int = Field(
+        json_schema_extra=EXPERT,
+        default=64,
+        ge=16,
+        le=512,
+        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
+    )
+
+
+class ObjectParameters(FlowParameters, MaskParameters, BlockLayout):
+    """Instance segmentation of one kind of object with a Cellpose network."""
+
+    @property
+    def flows(self) -> FlowParameters:
+        """Parameters that the step flows reads."""
+        return FlowParameters.model_validate(_part(self, FlowParameters))
+
+    @property
+    def masks(self) -> MaskParameters:
+        """Parameters that the step masks reads."""
+        return MaskParameters.model_validate(_part(self, MaskParameters))
+
+
+class CellParameters(ObjectParameters):
+    """Instance segmentation of cells, whose defaults differ from those of nuclei."""
+
+    min_diameter_um: float = Field(
+        default=2.0, ge=0.0, le=1000.0, description="Objects of a smaller equivalent diameter are dropped."
+    )
+
+
+class SegmentationParameters(StageParameters):
+    """Instance segmentation of cells and nuclei."""
+
+    cells: CellParameters = Field(default_factory=CellParameters, description="Segmentation of cells.")
+    nuclei: ObjectParameters = Field(default_factory=ObjectParameters, description="Segmentation of nuclei.")
+
+    def of(self, kind: Literal["cells", "nuclei"]) -> ObjectParameters:
+        """Return the parameters of one kind."""
+        return self.cells if kind == "cells" else self.nuclei
+
+    @model_validator(mode="after")
+    def _masks_lie_on_one_grid(self) -> Self:
+        cells, nuclei = self.cells.mask_spacing_nm, self.nuclei.mask_spacing_nm
+        if cells != nuclei:
+            raise ValueError(
+                f"cells.mask_spacing_nm is {cells:g} and nuclei.mask_spacing_nm {nuclei:g}; "
+                "masks of cells and nuclei are compared voxel by voxel: make them equal"
+            )
+        return self
+
+
+def _part(parameters: StageParameters, model: type[StageParameters]) -> dict[str, object]:
+    return {name: getattr(parameters, name) for name in model.model_fields}

@@ -1,0 +1,258 @@
+"""Progress of an acquisition, read from its results folder alone: nothing is written, no array is opened."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from spherovem_core.errors import FormatError
+from spherovem_core.registry import PIPELINE
+from spherovem_core.stages import STAGE_NAMES, StageName
+from spherovem_core.store.failures import read_failure, read_rejection
+from spherovem_core.store.format import check_format
+from spherovem_core.store.layout import Layout, array_path
+from spherovem_core.store.markers import Marker, array_marker, lock_is_held, written_fraction
+from spherovem_core.store.reading import ARRAY_LEDGER
+from spherovem_core.store.tables import read_json, table_marker
+from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, Step, TableOutput
+
+State = Literal["absent", "partial", "outdated", "complete"]
+OverallState = Literal["absent", "partial", "failed", "rejected", "running", "complete"]
+
+FOLDERS_AT_ONCE = 8
+"""On network storage reading many small files is latency, not work."""
+
+
+@dataclass(frozen=True)
+class StepState:
+    """Progress of one step.
+
+    Attributes
+    ----------
+    title
+        The step as people name it, such as ``masks cells``.
+    state
+        ``complete``; ``outdated``: complete, but computed from inputs that have been replaced since; ``partial``; ``absent``.
+    fraction
+        Part of its arrays that is written, 0 to 1; None where it has no unfinished array.
+    finished, seconds
+        When it was finished (ISO 8601) and how long that run of it took; None where it is not.
+    running
+        Whether a process is computing it now.
+    """
+
+    name: str
+    stage: StageName
+    title: str
+    state: State
+    fraction: float | None = None
+    finished: str | None = None
+    seconds: float | None = None
+    running: bool = False
+    fingerprints: frozenset[str] = field(default=frozenset(), repr=False)
+    inputs: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def document(self) -> dict[str, Any]:
+        """Return what a person wants to know of it, as JSON."""
+        return {name: value for name, value in asdict(self).items() if name not in ("fingerprints", "inputs")}
+
+
+@dataclass(frozen=True)
+class AcquisitionState:
+    """Progress of an acquisition.
+
+    Attributes
+    ----------
+    state
+        ``running`` while a process holds the acquisition; ``rejected``: the watcher refused it; ``failed``: the last
+        run ended in an error.
+    step
+        Title of the step that is running, failed, or is next; None where all are complete.
+    fraction
+        Of that step, as in `StepState`.
+    last
+        When anything was last finished or written (ISO 8601, local time with its offset from UTC).
+    error
+        Why it failed or was rejected, or why its results cannot be read.
+    """
+
+    name: str
+    folder: Path
+    state: OverallState
+    step: str | None
+    fraction: float | None
+    last: str | None
+    error: str | None
+    steps: tuple[StepState, ...]
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """Stages that have steps, in order."""
+        return tuple(stage for stage in STAGE_NAMES if any(step.stage == stage for step in self.steps))
+
+    @property
+    def stages_complete(self) -> int:
+        """Number of stages whose steps are all complete."""
+        open_stages = {step.stage for step in self.steps if step.state != "complete"}
+        return len(self.stages) - len(open_stages)
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as JSON."""
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "state": self.state,
+            "step": self.step,
+            "fraction": self.fraction,
+            "stages_complete": self.stages_complete,
+            "last": self.last,
+            "error": self.error,
+            "steps": [step.document() for step in self.steps],
+        }
+
+
+def is_results_folder(folder: Path) -> bool:
+    """Return whether a folder holds results of ours, or the note that an acquisition was rejected."""
+    layout = Layout(folder)
+    return any(path.exists() for path in (layout.scratch, layout.volume, layout.rejection))
+
+
+def acquisition_states(root: Path, pipeline: Pipeline = PIPELINE) -> Iterator[AcquisitionState]:
+    """Yield the state of every results folder directly below `root`, by name."""
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_results_folder(folder)]
+    with ThreadPoolExecutor(FOLDERS_AT_ONCE) as threads:
+        yield from threads.map(lambda folder: acquisition_state(folder, pipeline), folders)
+
+
+def acquisition_state(folder: Path, pipeline: Pipeline = PIPELINE) -> AcquisitionState:
+    """Read how far one acquisition is.
+
+    Markers are believed: whether a complete array has lost a file since is not checked.
+    """
+    layout = Layout(folder)
+    steps = _mark_outdated([_step_state(layout, step) for step in pipeline.steps])
+    held = lock_is_held(layout.locks / "acquisition.lock")
+    if held:
+        steps = _mark_running(layout, steps)
+    state, error, failed = _overall(layout, steps, held)
+    unfinished = [step for step in steps if step.state != "complete"]
+    current = next(
+        (step for step in steps if step.running or step.title == failed), next(iter(unfinished), None)
+    )
+    return AcquisitionState(
+        folder.name,
+        folder,
+        state,
+        None if current is None else current.title,
+        None if current is None else current.fraction,
+        _last_change(layout, steps, pipeline),
+        error,
+        tuple(steps),
+    )
+
+
+def _step_state(layout: Layout, step: Step[Any]) -> StepState:
+    markers = [_marker(layout, output) for output in step.outputs]
+    complete = [marker for marker in markers if marker is not None and marker.get("complete", True)]
+    fingerprints = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
+    if len(complete) == len(step.outputs) and len(fingerprints) == 1:
+        history = complete[0].get("history") or [{}]
+        return StepState(
+            step.name,
+            step.stage,
+            step.title,
+            "complete",
+            finished=history[-1].get("finished"),
+            seconds=history[-1].get("seconds"),
+            fingerprints=fingerprints,
+            inputs=frozenset(history[-1].get("inputs", ())),
+        )
+    fraction = _written_fraction(layout, step)
+    has_ledger = bool(step.ledger and layout.ledger(step.ledger).exists())
+    begun = any(markers) or fraction is not None or has_ledger
+    return StepState(step.name, step.stage, step.title, "partial" if begun else "absent", fraction)
+
+
+def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:
+    """Return the mean over the arrays that a step writes; one that is not begun counts as 0, a complete one as 1."""
+    folders = [layout.path(output.path) for output in step.outputs if isinstance(output, ArrayOutput)]
+    if step.provisional:
+        folders.append(Layout(layout.provisional(step.provisional)).path(array_path(step.provisional)))
+    written = [written_fraction(folder) for folder in folders]
+    if all(fraction is None for fraction in written):
+        return None
+    done = [
+        fraction if fraction is not None else float(array_marker(folder) is not None)
+        for fraction, folder in zip(written, folders, strict=True)
+    ]
+    return sum(done) / len(done)
+
+
+def _marker(layout: Layout, output: Output) -> Marker | None:
+    """Return the marker of an output; None where it is absent or damaged."""
+    place = layout.path(output.path)
+    match output:
+        case ArrayOutput():
+            return array_marker(place)
+        case TableOutput():
+            return table_marker(place)
+        case DocumentOutput():
+            return read_json(place)
+        case _:
+            return {} if place.is_file() else None
+
+
+def _mark_outdated(steps: Sequence[StepState]) -> list[StepState]:
+    """Mark complete steps as outdated when an input that they were computed from is not there any more."""
+    marked: list[StepState] = []
+    current: frozenset[str] = frozenset()
+    for step in steps:
+        if step.state == "complete" and not step.inputs <= current:
+            step = replace(step, state="outdated")
+        else:
+            current |= step.fingerprints
+        marked.append(step)
+    return marked
+
+
+def _mark_running(layout: Layout, steps: Sequence[StepState]) -> list[StepState]:
+    """Mark the first unfinished step whose name a held lock bears as running."""
+    held = {path.name.rpartition("-")[0] for path in layout.locks.glob("*-*.lock") if lock_is_held(path)}
+    for index, step in enumerate(steps):
+        if step.state != "complete" and step.name in held:
+            return [*steps[:index], replace(step, running=True), *steps[index + 1 :]]
+    return list(steps)
+
+
+def _overall(
+    layout: Layout, steps: Sequence[StepState], held: bool
+) -> tuple[OverallState, str | None, str | None]:
+    """Return state, error, and the title of the step that failed."""
+    rejection, failure = read_rejection(layout), read_failure(layout)
+    if held:
+        return "running", None, None
+    if rejection is not None:
+        return "rejected", rejection, None
+    try:
+        check_format(layout.folder)
+    except FormatError as error:
+        return "failed", str(error), None
+    if all(step.state == "complete" for step in steps):
+        return "complete", None, None
+    if failure is not None:
+        return "failed", failure.error, failure.stage
+    return ("absent" if all(step.state == "absent" for step in steps) else "partial"), None, None
+
+
+def _last_change(layout: Layout, steps: Sequence[StepState], pipeline: Pipeline) -> str | None:
+    moments = [datetime.fromisoformat(step.finished) for step in steps if step.finished]
+    outputs = [output for step in pipeline.steps for output in step.outputs]
+    ledgers = [
+        layout.path(output.path) / ARRAY_LEDGER for output in outputs if isinstance(output, ArrayOutput)
+    ]
+    for path in (*ledgers, layout.failure, layout.rejection, layout.locks / "acquisition.lock"):
+        if path.exists():
+            moments.append(datetime.fromtimestamp(path.stat().st_mtime).astimezone())
+    return max(moments).isoformat(timespec="seconds") if moments else None

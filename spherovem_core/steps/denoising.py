@@ -1,0 +1,132 @@
+"""Stage 2, denoising: noise removed by a network that learns from the acquisition itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from spherovem_core.errors import MissingNetworkError
+from spherovem_core.parameters import DenoisingParameters, PipelineParameters
+from spherovem_core.references import step_digest
+from spherovem_core.report.chapter import Chapter
+from spherovem_core.steps.ingest import RAW, SLICES, filled_slices
+from spherovem_core.store.layout import DENOISED as DENOISED_GROUP
+from spherovem_core.workflow import (
+    ArrayOutput,
+    Cost,
+    OutputSize,
+    Quality,
+    RunRequest,
+    SourceVolume,
+    Step,
+    TableOutput,
+    torch_gpu,
+)
+from spherovem_core.workflow.cost import MILLION
+from spherovem_core.workflow.run import StepRun
+
+DENOISED = ArrayOutput(
+    DENOISED_GROUP,
+    "image",
+    "z y x",
+    ("uint8",),
+    "grey value",
+    "Denoised slices; 0 and 255 are two percentiles of the denoised stack.",
+)
+RESIDUALS = TableOutput("denoising", "a slice of the acquisition")
+
+TRAINING_VERSION = 1
+"""Raised whenever the training would give another model."""
+STORED_FRACTION = 0.84
+"""Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
+MODEL_BYTES = 1_500_000
+"""Bytes of a model and its records; the demo's took 1.1 MB."""
+TRAINING_PASSES = 3
+"""A training step costs about three predictions: forward, and backward through data and weights."""
+CHANNELS = 32
+"""Channels of the network whose pixels count once; the cost of a convolution grows with their square."""
+
+
+def _external(request: RunRequest) -> Mapping[str, str]:
+    """Return the digest of the model that the user gave, where there is one.
+
+    Raises
+    ------
+    MissingNetworkError
+        If its file is not there.
+    """
+    from spherovem_core.utils.digests import file_digest
+
+    model = request.parameters.denoising.model
+    if model is None:
+        return {}
+    if not Path(model).is_file():
+        raise MissingNetworkError(
+            f"denoising.model names {model}, which is not there; give a CAREamics checkpoint, or leave it empty to train one"
+        )
+    return {"model": file_digest(Path(model))}
+
+
+def _compute(run: StepRun[DenoisingParameters]) -> Quality:
+    import pandas as pd
+
+    from spherovem_core.denoising import denoise_stack, obtain_model
+
+    source, parameters = run.open(RAW), run.parameters
+    bad = filled_slices(run)
+    model = obtain_model(source, _model_folder(run), parameters, run.execution, bad)
+    writer = run.writer(DENOISED, source.shape, "uint8", source.spacing_nm, by_slice=True)
+    report = denoise_stack(source, writer, model, parameters, run.execution, bad, run.ledger())
+    slices = pd.DataFrame([figures.model_dump() for figures in report.slices])
+    run.write_table(RESIDUALS, slices)
+    loss = {name: [epoch[name] for epoch in report.loss] for name in ("training", "validation")}
+    found = report.model_dump(mode="json", exclude={"slices", "loss"})
+    run.finish(writer, denoising={**found, "loss": loss, "model": model.digest})
+    figures = {
+        "residual, standard deviation (grey values)": float(slices["residual_std"].median()),
+        "fraction of voxels outside the 8-bit range": report.clipped_share,
+        "epochs": len(report.loss),
+    }
+    return Quality("Noise that was removed", figures, DENOISED, "Middle slice without noise")
+
+
+def _model_folder(run: StepRun[DenoisingParameters]) -> Path:
+    """Return the folder of the model, named by all that the training depends on."""
+    from spherovem_core.denoising import NOT_TRAINED
+
+    own = run.parameters.model_dump(mode="json", exclude=set(NOT_TRAINED))
+    digest = step_digest("n2v", TRAINING_VERSION, own, [run.reference(RAW).digest])
+    return run.layout.models / f"n2v-{digest[:16]}"
+
+
+def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
+    return OutputSize.compressed(volume.pyramid_voxels, STORED_FRACTION, more=MODEL_BYTES)
+
+
+def _work(volume: SourceVolume, parameters: PipelineParameters) -> float:
+    """Return the millions of pixels of training and prediction, as predictions of a network of 32 channels."""
+    own = parameters.denoising
+    pixels = own.training_slices * own.patches_per_slice * own.patch_size**2
+    training = 0.0 if own.model else TRAINING_PASSES * own.epochs * pixels / MILLION
+    return (training + volume.voxels / MILLION) * (own.network_channels / CHANNELS) ** 2
+
+
+def _chapter() -> Chapter:
+    from spherovem_core.denoising.chapter import denoising_section, denoising_warnings
+
+    return Chapter("Denoising", denoising_section, denoising_warnings)
+
+
+DENOISING = Step(
+    name="denoising",
+    stage="denoising",
+    version=2,
+    parameters=lambda parameters: parameters.denoising,
+    inputs=(RAW, SLICES),
+    outputs=(DENOISED, RESIDUALS),
+    compute=_compute,
+    cost=Cost(_work, _size, seconds={"": 7.0}),
+    external=_external,
+    external_parameters=frozenset({"model"}),
+    gpu_library=torch_gpu,
+    ledger="denoising",
+    chapter=_chapter,
+)

@@ -1,0 +1,84 @@
+"""Stage 1, ingest: the acquisition as one array."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spherovem_core.parameters import IngestParameters, PipelineParameters
+from spherovem_core.report.chapter import Chapter
+from spherovem_core.store.columns import FILLED_FLAGS
+from spherovem_core.store.layout import RAW as RAW_GROUP
+from spherovem_core.workflow import (
+    ArrayOutput,
+    Cost,
+    OutputSize,
+    Quality,
+    RunRequest,
+    SourceVolume,
+    Step,
+    TableOutput,
+)
+from spherovem_core.workflow.cost import image_work
+from spherovem_core.workflow.run import StepRun
+
+RAW = ArrayOutput(
+    RAW_GROUP, "image", "z y x", ("uint8", "uint16"), "grey value", "The slices as acquired, bad ones filled."
+)
+SLICES = TableOutput("slices", "a slice of the acquisition")
+
+STORED_FRACTION = 0.78
+"""Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
+
+
+def filled_slices(run: StepRun[Any]) -> list[int]:
+    """Return the numbers of the slices that were filled from their neighbours, for a later step."""
+    slices = run.table(SLICES)
+    return slices.loc[slices[list(FILLED_FLAGS)].any(axis=1), "z"].tolist()
+
+
+def _external(request: RunRequest) -> Mapping[str, str]:
+    """Return the digest of the acquired files, and the region where there is one."""
+    from spherovem_core.ingest import source_digest
+
+    source = {"source": source_digest(request.acquisition.source)}
+    return source if request.region.is_whole else {**source, "region": request.region.suffix}
+
+
+def _compute(run: StepRun[IngestParameters]) -> Quality:
+    from spherovem_core.ingest import ingest_stack, open_stack
+
+    stack = open_stack(run.plan.acquisition.source, run.parameters, region=run.region)
+    writer = run.writer(RAW, stack.shape, stack.dtype, stack.spacing_nm, by_slice=True)
+    slices = ingest_stack(stack, writer, run.execution)
+    run.write_table(SLICES, slices)
+    run.finish(writer, spacing_origin=stack.spacing_origin, source=dict(stack.metadata))
+    figures = {
+        "slices": stack.shape[0],
+        "height and width (px)": " x ".join(map(str, stack.shape[1:])),
+        "voxel size z, y, x (nm)": ", ".join(f"{side:g}" for side in stack.spacing_nm),
+        "voxel size from": stack.spacing_origin,
+        **{flag: int(slices[flag].sum()) for flag in [*FILLED_FLAGS, "outlier"]},
+    }
+    return Quality("Slices as acquired", figures, RAW, "Middle slice as acquired")
+
+
+def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
+    return OutputSize.compressed(volume.pyramid_voxels * volume.itemsize, STORED_FRACTION)
+
+
+def _chapter() -> Chapter:
+    from spherovem_core.ingest.chapter import acquisition_section, acquisition_warnings
+
+    return Chapter("Acquisition", acquisition_section, acquisition_warnings)
+
+
+INGEST = Step(
+    name="ingest",
+    stage="ingest",
+    version=1,
+    parameters=lambda parameters: parameters.ingest,
+    outputs=(RAW, SLICES),
+    compute=_compute,
+    cost=Cost(image_work, _size, seconds={"": 0.13}),
+    external=_external,
+    chapter=_chapter,
+)

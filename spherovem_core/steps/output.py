@@ -1,0 +1,146 @@
+"""Stage 8, output: the final tables, the report and the provenance, written last."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.report.chapter import Chapter
+from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
+from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
+from spherovem_core.store.layout import Layout, ObjectKind
+from spherovem_core.workflow import (
+    Cost,
+    DocumentOutput,
+    FileOutput,
+    OutputSize,
+    Quality,
+    SourceVolume,
+    Step,
+    TableOutput,
+)
+from spherovem_core.workflow.run import StepRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROVENANCE = DocumentOutput(
+    "provenance.json",
+    "Parameters, versions, device, seconds and peak memory of every step; written last.",
+)
+REPORT = FileOutput("report.html", "Methods and results, with pictures and warnings; needs no network.")
+CELLS = TableOutput("cells", "a cell", CELL_COLUMNS, published=True)
+NUCLEI = TableOutput("nuclei", "a nucleus", NUCLEUS_COLUMNS, published=True)
+NANOPARTICLES = TableOutput("nanoparticles", "a nanoparticle", NANOPARTICLE_COLUMNS, published=True)
+SLICES = TableOutput("slices", "a slice of the acquisition", SLICE_COLUMNS, published=True)
+TABLES = (CELLS, NUCLEI, NANOPARTICLES, SLICES)
+
+OUTPUT_BYTES = 10_000_000
+"""Tables, provenance and the report; the demo's took 3.6 MB, and a report may have 15 MB."""
+
+
+def _compute(run: StepRun[PipelineParameters]) -> Quality:
+    from spherovem_core.output import build_report, summarise
+    from spherovem_core.store import package_versions, write_text
+
+    tables = _final_tables(run)
+    for output in TABLES:
+        run.write_table(output, tables[output.name])
+    provenance = {
+        "acquisition": run.plan.acquisition.name,
+        "source": str(run.plan.acquisition.source),
+        "parameters": run.plan.own_parameters,
+        "artifacts": {name: reference.model_dump(mode="json") for name, reference in run.plan.inputs.items()},
+        "stages": run.history,
+        "packages": package_versions(),
+    }
+    chapters = report_chapters(run.plan.pipeline.chapters())
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, run.parameters, tables)
+    write_text(run.layout.path(REPORT.path), build_report(inputs, provenance, chapters))
+    run.write_document(PROVENANCE, provenance)
+    return Quality("Results", markdown=summarise(inputs, chapters))
+
+
+def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
+    """Join the tables of the steps: shape and spatial by label, acquisition, denoising and registration by slice."""
+    spatial_tables: Mapping[ObjectKind, TableOutput] = {"cells": spatial.CELLS, "nuclei": spatial.NUCLEI}
+    objects = {
+        kind: run.table(shape.SHAPE[kind]).merge(
+            run.table(table), on="label", how="left", validate="one_to_one"
+        )
+        for kind, table in spatial_tables.items()
+    }
+    slices = run.table(ingest.SLICES)
+    return {
+        **objects,
+        "nanoparticles": run.table(spatial.NANOPARTICLES),
+        "slices": slices.merge(run.table(denoising.RESIDUALS), on="z", how="left").merge(
+            run.table(registration.MOTION), on="z", how="left"
+        ),
+    }
+
+
+def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
+    """Return the chapters of a report: the slices to scroll through, then those of the steps."""
+    from spherovem_core.output.chapter import slices_section
+
+    return [Chapter("Slices", slices_section), *chapters]
+
+
+def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
+    """Write the report of a finished acquisition again, with the present code.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If the folder holds no finished acquisition.
+    """
+    from spherovem_core.output import build_report
+    from spherovem_core.store import read_json, read_table, write_text
+
+    layout = Layout(folder.absolute())
+    provenance = read_json(layout.provenance)
+    if provenance is None or "parameters" not in provenance:
+        raise IncompleteArtifactError(
+            f"{folder} holds no finished acquisition: there is no sound provenance.json in it; "
+            "process the acquisition first, or name its results folder"
+        )
+    parameters = PipelineParameters.model_validate(provenance["parameters"])
+    tables = {output.name: read_table(layout, output.path) for output in TABLES}
+    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
+    write_text(layout.report, build_report(inputs, provenance, report_chapters(chapters)))
+    return layout.report
+
+
+def _report_inputs(
+    layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, "pd.DataFrame"]
+) -> ReportInputs:
+    from spherovem_core.store import read_json, read_table, table_digest
+
+    mixture: Mapping[str, Any] = read_json(layout.path(nanoparticles.MIXTURE.path)) or {}
+    distributions = {
+        label: read_table(layout, output.path)
+        for label, output in (("radial", spatial.RADIAL), ("ripley", spatial.RIPLEY))
+        if table_digest(layout, output.path) is not None
+    }
+    return ReportInputs(
+        name, layout, parameters, {**tables, **distributions}, mixture, parameters.output.report_image_px
+    )
+
+
+def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
+    return OutputSize(OUTPUT_BYTES, OUTPUT_BYTES)
+
+
+OUTPUT = Step(
+    name="output",
+    stage="output",
+    version=2,
+    parameters=lambda parameters: parameters,
+    reads_everything=True,
+    outputs=(PROVENANCE, REPORT, *TABLES),
+    compute=_compute,
+    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
+)

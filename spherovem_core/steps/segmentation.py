@@ -1,0 +1,238 @@
+"""Stage 4, segmentation: flows of a network, then masks, for cells and for nuclei."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import FlowParameters, MaskParameters, PipelineParameters
+from spherovem_core.report.chapter import Chapter
+from spherovem_core.steps.registration import REGISTERED
+from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind, flows_group, labels_group
+from spherovem_core.workflow import (
+    ArrayOutput,
+    Cost,
+    GpuLibrary,
+    OutputSize,
+    Quality,
+    RunRequest,
+    SourceVolume,
+    Step,
+    torch_gpu,
+)
+from spherovem_core.workflow.cost import MILLION, mask_grid, mask_work, pyramid_voxels
+from spherovem_core.workflow.run import StepRun
+
+Factors = tuple[int, int, int]
+
+FLOWS: Mapping[ObjectKind, ArrayOutput] = {
+    kind: ArrayOutput(
+        flows_group(kind),
+        "field",
+        "c z y x",
+        ("float16",),
+        "",
+        f"Output of the network for {kind}: flow along z, y and x, and the logit of the cell probability.",
+    )
+    for kind in OBJECT_KINDS
+}
+LABELS: Mapping[ObjectKind, ArrayOutput] = {
+    kind: ArrayOutput(
+        labels_group(kind),
+        "label",
+        "z y x",
+        ("uint32",),
+        "label",
+        f"One number for each of the {kind}, 0 elsewhere; on the level of the registered image that mask_spacing_nm chooses.",
+    )
+    for kind in OBJECT_KINDS
+}
+
+FLOWS_FRACTION = 0.77
+LABELS_FRACTION: Mapping[ObjectKind, float] = {"cells": 0.012, "nuclei": 0.006}
+"""Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
+FLOWS_SECONDS: Mapping[ObjectKind, float] = {"cells": 12.8, "nuclei": 13.5}
+MASKS_SECONDS: Mapping[ObjectKind, float] = {"cells": 2.8, "nuclei": 1.3}
+"""Seconds per million voxels of the demo on two cores."""
+BLOCK_BYTES = 130
+"""Bytes per voxel of a block of masks with its halo: from the demo's peak of 2.8 GB in blocks of 64 x 384 x 384, whose
+voxels are worked on by two threads."""
+
+
+def _network(kind: ObjectKind, parameters: PipelineParameters) -> str:
+    return parameters.segmentation.of(kind).network
+
+
+def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
+    """Return the digest of the network's weights."""
+    from spherovem_core.segmentation import network_digest
+
+    return {"network": network_digest(_network(kind, request.parameters), kind)}
+
+
+def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -> None:
+    """Load a network once before hours of other work; one that could be loaded is remembered."""
+    from spherovem_core.segmentation import load_network
+
+    scratch = Layout(request.acquisition.folder).scratch
+    known = scratch / "networks" / f"{kind}-{external['network'].replace(':', '-')}"
+    if known.exists():
+        return
+    load_network(_network(kind, request.parameters), kind, "cpu")
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.touch()
+
+
+def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
+    from spherovem_core.segmentation import flow_grid, load_network, predict_flows, source_level
+    from spherovem_core.store.ome import level_spacing
+
+    parameters = run.parameters
+    network = load_network(parameters.network, kind, run.execution.device)
+    finest = run.open(REGISTERED)
+    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid(finest)]
+    source = run.open(REGISTERED, source_level(spacings, parameters))
+    grid = flow_grid(finest.shape, finest.spacing_nm, parameters, finest.origin_nm)
+    writer = run.writer(
+        FLOWS[kind],
+        (4, *grid.shape),
+        "float16",
+        grid.spacing_nm,
+        origin_nm=grid.origin_nm,
+        block=run.execution.block_voxels,
+    )
+    predict_flows(
+        source,
+        source.spacing_nm,
+        grid,
+        network,
+        writer,
+        parameters,
+        run.execution,
+        source_origin_nm=source.origin_nm,
+    )
+    run.finish(writer, network=parameters.network)
+    middle = writer.stored[(3, grid.shape[0] // 2)]
+    figures = {
+        "network": parameters.network,
+        "voxels z, y, x": " x ".join(map(str, grid.shape)),
+        "voxel size (nm)": grid.spacing_nm[0],
+        "fraction of the middle slice with a positive logit": float((middle > 0).mean()),
+    }
+    return Quality(f"Flows of {kind}", figures, FLOWS[kind], f"Probability of {kind} in the middle slice")
+
+
+def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
+    from spherovem_core.segmentation import Grid, MaskField, segment_masks
+    from spherovem_core.store import nearest_level
+
+    finest = run.open(REGISTERED)
+    level = nearest_level(pyramid(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
+    image = run.open(REGISTERED, level)
+    source = run.open(FLOWS[kind])
+    grid = Grid((source.shape[1], source.shape[2], source.shape[3]), source.spacing_nm, source.origin_nm)
+    target = Grid((image.shape[0], image.shape[1], image.shape[2]), image.spacing_nm, image.origin_nm)
+    place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": run.execution.block_voxels}
+    labels = run.writer(LABELS[kind], image.shape, "uint32", image.spacing_nm, **place)
+    provisional = run.provisional(image.shape, "uint32", image.spacing_nm, **place)
+    count = segment_masks(
+        MaskField(source, grid, target, image),
+        provisional,
+        labels,
+        run.parameters,
+        run.execution,
+        run.ledger(),
+    )
+    run.finish(labels, count=count)
+    figures = {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}
+    return Quality(f"Segmented {kind}", figures, LABELS[kind], f"{kind} in the middle slice".capitalize())
+
+
+def pyramid(stored: Any) -> list[Factors]:
+    """Return the factors of each level of a stored image relative to its finest."""
+    return [(int(z), int(y), int(x)) for z, y, x in stored.details["level_factors"]]
+
+
+def _grid_shape(
+    kind: ObjectKind, volume: SourceVolume, parameters: PipelineParameters
+) -> tuple[int, int, int]:
+    from spherovem_core.segmentation.grid import flow_grid
+
+    return flow_grid(volume.shape, volume.spacing_nm, parameters.segmentation.of(kind)).shape
+
+
+def _flows_size(kind: ObjectKind, volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
+    return OutputSize.compressed(8 * math.prod(_grid_shape(kind, volume, parameters)), FLOWS_FRACTION)
+
+
+def _masks_size(kind: ObjectKind, volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
+    shape, spacing = mask_grid(volume, parameters)
+    fraction = LABELS_FRACTION[kind]
+    return OutputSize.compressed(
+        4 * pyramid_voxels(shape, spacing), fraction, passing=round(4 * math.prod(shape) * fraction)
+    )
+
+
+def _block_memory(volume: SourceVolume, parameters: PipelineParameters, settings: ExecutionSettings) -> int:
+    side = settings.block_voxels + 2 * settings.block_halo_voxels
+    return BLOCK_BYTES * math.prod(min(side, extent) for extent in volume.shape)
+
+
+def _masks_gpu(parameters: MaskParameters) -> GpuLibrary | None:
+    return "torch" if parameters.mask_dynamics == "cellpose" else None
+
+
+def _chapter() -> Chapter:
+    from spherovem_core.segmentation.chapter import segmentation_section, segmentation_warnings
+
+    return Chapter("Cells and nuclei", segmentation_section, segmentation_warnings)
+
+
+def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
+    return Step(
+        name=f"flows_{kind}",
+        stage="segmentation",
+        version=1,
+        parameters=lambda parameters: parameters.segmentation.of(kind).flows,
+        inputs=(REGISTERED,),
+        outputs=(FLOWS[kind],),
+        compute=lambda run: _compute_flows(kind, run),
+        cost=Cost(
+            lambda volume, parameters: math.prod(_grid_shape(kind, volume, parameters)) / MILLION,
+            lambda volume, parameters: _flows_size(kind, volume, parameters),
+            variant=lambda parameters: _network(kind, parameters),
+            seconds={"phantom-compact": FLOWS_SECONDS[kind]},
+        ),
+        kind=kind,
+        external=lambda request: _external(kind, request),
+        check=lambda request, external: _check(kind, request, external),
+        external_parameters=frozenset({"network"}),
+        gpu_library=torch_gpu,
+    )
+
+
+def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
+    return Step(
+        name=f"masks_{kind}",
+        stage="segmentation",
+        version=2,
+        parameters=lambda parameters: parameters.segmentation.of(kind).masks,
+        inputs=(FLOWS[kind], REGISTERED),
+        outputs=(LABELS[kind],),
+        compute=lambda run: _compute_masks(kind, run),
+        cost=Cost(
+            mask_work,
+            lambda volume, parameters: _masks_size(kind, volume, parameters),
+            _block_memory,
+            seconds={"": MASKS_SECONDS[kind]},
+        ),
+        kind=kind,
+        gpu_library=_masks_gpu,
+        provisional=f"labels-{kind}",
+        ledger=f"masks-{kind}",
+        chapter=_chapter if kind == OBJECT_KINDS[-1] else None,
+    )
+
+
+FLOWS_CELLS, FLOWS_NUCLEI = _flows_step("cells"), _flows_step("nuclei")
+MASKS_CELLS, MASKS_NUCLEI = _masks_step("cells"), _masks_step("nuclei")

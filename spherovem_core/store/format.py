@@ -1,0 +1,64 @@
+"""Version of the layout of a results folder, kept in its ``format.json``."""
+
+from pathlib import Path
+from typing import Any
+
+from spherovem_core.errors import FormatError
+from spherovem_core.store.layout import Layout
+from spherovem_core.store.tables import read_json, write_json
+
+FORMAT = 2
+"""Version that this program reads and writes.
+
+1 (spherovem 0.1 before the stages had one name each) has no ``format.json``.
+"""
+FILE = "format.json"
+
+
+def stored_format(folder: Path) -> int | None:
+    """Return the version of a results folder; None where it holds no results yet.
+
+    Raises
+    ------
+    FormatError
+        If its ``format.json`` cannot be read.
+    """
+    layout = Layout(folder)
+    if not layout.path(FILE).exists():
+        return 1 if layout.volume.exists() or layout.tables.exists() else None
+    document: dict[str, Any] | None = read_json(layout.path(FILE))
+    version = None if document is None else document.get("format")
+    if not isinstance(version, int):
+        raise FormatError(
+            f'{layout.path(FILE)} cannot be read; expected {{"format": {FORMAT}}}: copy it from another results folder '
+            "that the same version wrote"
+        )
+    return version
+
+
+def check_format(folder: Path) -> None:
+    """Refuse results that this program does not read.
+
+    Raises
+    ------
+    FormatError
+        If they are of a newer format, or of an older one that can be migrated.
+    """
+    version = stored_format(folder)
+    if version is None or version == FORMAT:
+        return
+    if version > FORMAT:
+        raise FormatError(
+            f"{folder} holds results of format {version}, and this version of spherovem reads format {FORMAT}; "
+            "install the version that wrote them, or a newer one"
+        )
+    raise FormatError(
+        f"{folder} holds results of format {version}, and this version of spherovem reads format {FORMAT}; "
+        f"run 'spherovem migrate {folder}' once: it keeps what is complete"
+    )
+
+
+def mark_format(layout: Layout) -> None:
+    """Write the version into a new results folder; an existing ``format.json`` stays."""
+    if not layout.path(FILE).exists():
+        write_json(layout.path(FILE), {"format": FORMAT})

@@ -1,0 +1,57 @@
+"""Markers of outputs and progress of unfinished arrays, read without opening an array."""
+
+import fcntl
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spherovem_core.store.checkpoints import read_entries
+from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE
+
+Marker = Mapping[str, Any]
+"""Attributes of an output: ``fingerprint``, ``history``, and for an array whether it is ``complete``."""
+
+
+def array_marker(folder: Path) -> Marker | None:
+    """Return the marker of an array; None where it is absent or damaged."""
+    try:
+        found = json.loads((folder / "zarr.json").read_bytes())["attributes"][ATTRIBUTE]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def written_fraction(folder: Path) -> float | None:
+    """Return the fraction of an unfinished array that its ledger lists; None where there is no unfinished array.
+
+    Parameters
+    ----------
+    folder
+        The array's folder, such as ``volume.zarr/raw/0``.
+    """
+    marker = array_marker(folder)
+    if marker is None or marker.get("complete"):
+        return None
+    total = math.prod(marker["shape"])
+    written = sum(_voxels(key) for key in read_entries(folder / ARRAY_LEDGER))
+    return min(1.0, written / total) if total else 1.0
+
+
+def lock_is_held(path: Path) -> bool:
+    """Return whether another process holds a lock file; the file stays as it is."""
+    try:
+        with path.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
+
+
+def _voxels(block: str) -> int:
+    """Count the voxels of a block by its key, such as ``0:16,0:512,0:512``."""
+    sides = (side.partition(":") for side in block.split(","))
+    return math.prod(int(stop) - int(start) for start, _, stop in sides)

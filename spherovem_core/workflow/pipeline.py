@@ -1,0 +1,98 @@
+"""A sequence of steps: order, producers of outputs, and plans."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spherovem_core.references import ArtifactRef
+from spherovem_core.stages import STAGE_NAMES, StageName
+from spherovem_core.workflow.outputs import Output
+from spherovem_core.workflow.plan import StepPlan
+from spherovem_core.workflow.step import RunRequest, Step
+
+if TYPE_CHECKING:
+    from spherovem_core.report import Chapter
+
+AnyStep = Step[Any]
+Done = Mapping[str, ArtifactRef]
+"""Main output of each finished step, by the step's name."""
+
+
+class Pipeline:
+    """Steps in the order in which they run.
+
+    Parameters
+    ----------
+    steps
+        Each comes after the steps whose outputs it reads, and stages keep their order.
+
+    Raises
+    ------
+    ValueError
+        If two steps share a name or an output, an input has no producer before it, or stages are out of order.
+    """
+
+    def __init__(self, steps: Sequence[AnyStep]) -> None:
+        self.steps = tuple(steps)
+        self._producers: dict[str, AnyStep] = {}
+        names: set[str] = set()
+        for step in self.steps:
+            if step.name in names:
+                raise ValueError(f"two steps are named {step.name}; give each a name of its own")
+            for wanted in step.inputs:
+                if wanted.path not in self._producers:
+                    raise ValueError(
+                        f"step {step.name} reads {wanted.path}, which no step before it writes; put it after its producer"
+                    )
+            for output in step.outputs:
+                if output.path in self._producers:
+                    raise ValueError(
+                        f"{output.path} is written by {self._producers[output.path].name} and {step.name}"
+                    )
+                self._producers[output.path] = step
+            names.add(step.name)
+        stages = [STAGE_NAMES.index(step.stage) for step in self.steps]
+        if stages != sorted(stages):
+            raise ValueError(f"steps are out of order; the order of stages is {', '.join(STAGE_NAMES)}")
+
+    def step(self, name: str) -> AnyStep:
+        """Return the step of a name; raises KeyError for another."""
+        return next(step for step in self.steps if step.name == name) if name in self else self._unknown(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(step.name == name for step in self.steps)
+
+    def of_stages(self, stages: Collection[StageName]) -> tuple[AnyStep, ...]:
+        """Return the steps of some stages, in order."""
+        return tuple(step for step in self.steps if step.stage in stages)
+
+    def producers(self, step: AnyStep) -> tuple[AnyStep, ...]:
+        """Return the steps whose outputs a step reads, each once, in the order of its inputs."""
+        if step.reads_everything:
+            return self.steps[: self.steps.index(step)]
+        return tuple(dict.fromkeys(self._producers[wanted.path] for wanted in step.inputs))
+
+    def producer(self, output: Output) -> AnyStep:
+        """Return the step that writes an output."""
+        return self._producers[output.path]
+
+    def plan(
+        self, step: AnyStep, request: RunRequest, external: Mapping[str, str], done: Done
+    ) -> StepPlan[Any]:
+        """Plan a step: its digest and places, from the finished steps before it."""
+        inputs = {each.name: done[each.name] for each in self.producers(step)}
+        return StepPlan(
+            self,
+            step,
+            request.acquisition,
+            request.region,
+            step.parameters(request.parameters),
+            external,
+            inputs,
+        )
+
+    def chapters(self) -> list["Chapter"]:
+        """Make the chapters of the report, in the order of the steps."""
+        return [step.chapter() for step in self.steps if step.chapter is not None]
+
+    def _unknown(self, name: str) -> AnyStep:
+        raise KeyError(f"no step is named {name}; known: {', '.join(step.name for step in self.steps)}")

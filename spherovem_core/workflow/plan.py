@@ -1,0 +1,89 @@
+"""Plan of a step: digest and places of its outputs, known before it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+from spherovem_core.references import Acquisition, ArtifactRef, step_digest
+from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.store.layout import Layout
+from spherovem_core.workflow.step import P, Step
+
+if TYPE_CHECKING:
+    from spherovem_core.workflow.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class StepPlan(Generic[P]):
+    """One execution of a step.
+
+    Attributes
+    ----------
+    pipeline
+        Pipeline that the step is part of.
+    external
+        Digests of what it reads outside the results folder.
+    inputs
+        Main output of each step that it reads from, by the step's name.
+    """
+
+    pipeline: "Pipeline"
+    step: Step[P]
+    acquisition: Acquisition
+    region: RegionOfInterest
+    parameters: P
+    external: Mapping[str, str]
+    inputs: Mapping[str, ArtifactRef]
+
+    @property
+    def folder(self) -> Path:
+        """Results folder."""
+        return self.acquisition.folder.absolute()
+
+    @property
+    def layout(self) -> Layout:
+        """Places in the results folder."""
+        return Layout(self.folder)
+
+    @property
+    def own_parameters(self) -> dict[str, Any]:
+        """Parameters that change the result, as JSON; without those that `external` speaks for."""
+        return self.parameters.model_dump(mode="json", exclude=set(self.step.external_parameters))
+
+    @property
+    def input_digests(self) -> tuple[str, ...]:
+        """Digests of the steps that it reads from."""
+        return tuple(reference.digest for reference in self.inputs.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the result."""
+        return step_digest(
+            self.step.name, self.step.version, self.own_parameters, self.input_digests, self.external
+        )
+
+    @property
+    def key(self) -> str:
+        """Name of its record and lock."""
+        return f"{self.step.name}-{self.digest}"
+
+    @property
+    def expected(self) -> ArtifactRef:
+        """Reference to the main output before it is computed: place and digest alone are known."""
+        return ArtifactRef(
+            store=str(self.folder),
+            path=self.step.main_output.path,
+            shape=(),
+            dtype="",
+            spacing_nm=(0.0, 0.0, 0.0),
+            digest=self.digest,
+        )
+
+    def find(self) -> ArtifactRef | None:
+        """Return the reference to the main output if all outputs are complete on disk, else None."""
+        from spherovem_core.workflow.artifacts import find_artifact
+
+        found = [find_artifact(self.layout, output, self.digest) for output in self.step.outputs]
+        return None if None in found else found[0]

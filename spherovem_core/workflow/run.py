@@ -1,0 +1,203 @@
+"""One execution of a step: opens its inputs, starts and commits its outputs, keeps the history."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import gcd
+from pathlib import Path
+from typing import Any, Generic
+
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike
+
+from spherovem_core.execution import Execution
+from spherovem_core.references import ArtifactRef, canonical_json
+from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Content,
+    Layout,
+    Ledger,
+    StageRecorder,
+    StoredArray,
+    cube_shards,
+    discard,
+    finish_multiscale,
+    history_entry,
+    open_array,
+    read_table,
+    slice_shards,
+    table_history,
+    write_table,
+)
+from spherovem_core.workflow.artifacts import write_document
+from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, Output, TableOutput
+from spherovem_core.workflow.plan import StepPlan
+from spherovem_core.workflow.step import P
+
+LARGEST_CUBE = 128
+"""Voxels along the side of a file of labels or flows."""
+
+
+class StepRun(Generic[P]):
+    """What the computation of a step works with.
+
+    Attributes
+    ----------
+    plan
+        Digest and places.
+    execution
+        Device, workers, deadline and progress.
+    parameters
+        The step's own.
+    """
+
+    def __init__(
+        self,
+        plan: StepPlan[P],
+        execution: Execution,
+        recorder: StageRecorder,
+        check_folder: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.execution = execution
+        self.recorder = recorder
+        self._check_folder = check_folder
+        self._upstream: dict[str, dict[str, Any]] = {}
+        self._provisional: list[Path] = []
+
+    @property
+    def parameters(self) -> P:
+        """Parameters of the step."""
+        return self.plan.parameters
+
+    @property
+    def layout(self) -> Layout:
+        """Places in the results folder."""
+        return self.plan.layout
+
+    @property
+    def region(self) -> RegionOfInterest:
+        """Region of the acquisition that is processed."""
+        return self.plan.region
+
+    def reference(self, output: Output) -> ArtifactRef:
+        """Return the reference that stands for the step which writes an input.
+
+        Raises
+        ------
+        KeyError
+            If the step did not declare the input.
+        """
+        producer = self.plan.pipeline.producer(output)
+        if not self.plan.step.reads_everything and output not in self.plan.step.inputs:
+            raise KeyError(f"step {self.plan.step.name} reads {output.path}; declare it among its inputs")
+        return self.plan.inputs[producer.name]
+
+    def open(self, output: ArrayOutput, level: int = 0) -> StoredArray:
+        """Open an input array, or a coarser level of it, and take over its history."""
+        digest = self.reference(output).digest
+        stored = open_array(self.layout, output.group, level, digest=digest)
+        finest = stored if level == 0 else open_array(self.layout, output.group, digest=digest)
+        self._inherit(finest.history)
+        return stored
+
+    def table(self, output: TableOutput) -> pd.DataFrame:
+        """Read an input table and take over its history."""
+        frame = read_table(self.layout, output.path, digest=self.reference(output).digest)
+        self._inherit(table_history(self.layout, output.path))
+        return frame
+
+    def writer(
+        self,
+        output: ArrayOutput,
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        spacing_nm: SpacingNm,
+        **options: Any,
+    ) -> ArrayWriter:
+        """Start or continue an output array; options are those of `array_spec`."""
+        spec = array_spec(output.group, output.content, shape, dtype, spacing_nm, **options)
+        return ArrayWriter(self.layout, spec, self.plan.digest)
+
+    def provisional(
+        self, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, **options: Any
+    ) -> ArrayWriter:
+        """Start or continue the array that nobody but this step reads; it goes when the step is done."""
+        name = self.plan.step.provisional
+        layout = Layout(self.layout.provisional(name))
+        self._provisional.append(layout.folder)
+        spec = array_spec(name, "label", shape, dtype, spacing_nm, **options)
+        return ArrayWriter(layout, spec, self.plan.digest)
+
+    def discard_provisional(self) -> None:
+        """Delete the step's provisional array."""
+        for folder in self._provisional:
+            discard(self.layout, folder)
+
+    def ledger(self) -> Ledger:
+        """Open the ledger of finished pieces that are no blocks of an array, such as slice pairs."""
+        return Ledger(self.layout.ledger(self.plan.step.ledger), self.plan.digest)
+
+    def finish(self, writer: ArrayWriter, **details: Any) -> ArtifactRef:
+        """Build the pyramid of a fully written array and complete it."""
+        self._check_folder()
+        return finish_multiscale(writer, self.execution, self.history, **details)
+
+    def write_table(self, output: TableOutput, frame: pd.DataFrame) -> ArtifactRef:
+        """Write an output table."""
+        self._check_folder()
+        return write_table(self.layout, output.path, frame, self.plan.digest, self.history)
+
+    def write_document(self, output: DocumentOutput, document: Mapping[str, Any]) -> ArtifactRef:
+        """Write an output JSON document."""
+        self._check_folder()
+        return write_document(
+            self.layout, output.path, {**document, "history": self.history}, self.plan.digest
+        )
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """History of the outputs: that of the inputs, and this step."""
+        entry = history_entry(
+            self.plan.step.stage,
+            self.plan.step.name,
+            self.plan.step.version,
+            self.plan.own_parameters,
+            self.plan.external,
+            self.plan.input_digests,
+            self.execution.device,
+            self.recorder.elapsed_s,
+            self.recorder.peak_memory_bytes,
+        )
+        return [*self._upstream.values(), entry]
+
+    def _inherit(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Take over entries of inputs; of one run of a step, whose outputs were written one by one, the last counts."""
+        for entry in entries:
+            known = self._upstream.get(_run_of(entry))
+            if known is None or entry["seconds"] > known["seconds"]:
+                self._upstream[_run_of(entry)] = entry
+
+
+def array_spec(
+    group: str,
+    content: Content,
+    shape: Sequence[int],
+    dtype: DTypeLike,
+    spacing_nm: SpacingNm,
+    *,
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+    by_slice: bool = False,
+    block: int = LARGEST_CUBE,
+) -> ArraySpec:
+    """Describe an array in files of one slice, or of cubes that fill the step's blocks of side `block`."""
+    chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape, gcd(block, LARGEST_CUBE))
+    return ArraySpec(group, content, tuple(shape), np.dtype(dtype), chunks, shards, spacing_nm, origin_nm)
+
+
+def _run_of(entry: Mapping[str, Any]) -> str:
+    return canonical_json(
+        {name: entry[name] for name in ("step", "version", "parameters", "external", "inputs")}
+    )

@@ -1,0 +1,144 @@
+"""Declaration of a step: one cached part of a stage, with all that others need to know of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
+from spherovem_core.stages import StageName
+from spherovem_core.store.layout import ObjectKind
+from spherovem_core.workflow.cost import Cost
+from spherovem_core.workflow.outputs import ArrayOutput, Output
+
+if TYPE_CHECKING:
+    from spherovem_core.report import Chapter
+    from spherovem_core.workflow.run import StepRun
+
+P = TypeVar("P", bound=BaseModel)
+GpuLibrary = Literal["torch", "cupy"]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Request of a run: the same for all of its steps. `acquisition` has the results folder of its region."""
+
+    acquisition: Acquisition
+    parameters: PipelineParameters
+    region: RegionOfInterest = WHOLE
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality of a step's result, as people see it in the Prefect UI.
+
+    Attributes
+    ----------
+    description
+        Title of the figures.
+    figures
+        Named numbers and texts.
+    picture, picture_description
+        Image or labels whose middle slice is shown, and its title.
+    markdown
+        A text shown instead of figures.
+    """
+
+    description: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    picture: ArrayOutput | None = None
+    picture_description: str = ""
+    markdown: str = ""
+
+
+def no_gpu(parameters: Any) -> GpuLibrary | None:
+    """Return None: the step has no use for a GPU."""
+    return None
+
+
+def torch_gpu(parameters: Any) -> GpuLibrary | None:
+    """Return ``torch``."""
+    return "torch"
+
+
+def cupy_gpu(parameters: Any) -> GpuLibrary | None:
+    """Return ``cupy``."""
+    return "cupy"
+
+
+def nothing_external(request: RunRequest) -> Mapping[str, str]:
+    """Return no digests: the step reads the outputs of other steps alone."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Step(Generic[P]):
+    """A part of a stage that is computed and cached as one.
+
+    Attributes
+    ----------
+    name
+        Its name in digests, records, histories and the log; that of the stage where the stage has one step.
+    stage
+        Stage that it belongs to.
+    version
+        Raised whenever its result would change.
+    parameters
+        Picks the part of the pipeline's parameters that changes its result.
+    inputs
+        Outputs of other steps that it reads. Ignored with `reads_everything`.
+    outputs
+        All that it writes; the first stands for the step in references.
+    compute
+        Reads the inputs, calls the stage's functions and commits every output.
+    cost
+        Disk, memory and work, for the forecast.
+    kind
+        Kind of object that it is about, where there is one step per kind.
+    external
+        Digests of what it reads outside the results folder, such as the acquired files. Runs before the first step, so that it
+        finds a bad source early; raises the first thing that would stop the step.
+    check
+        Tries before the first step what cannot be told from a digest. Runs after the results folder was made.
+    external_parameters
+        Names of parameters that `external` speaks for: a path counts by the content behind it.
+    gpu_library
+        Library that it computes with on a GPU, by its parameters; None for a step that stays on the CPU.
+    provisional, ledger
+        Names of an array and of a ledger that exist only while it runs; `spherovem_core.status` reads progress from them.
+    reads_everything
+        Whether it reads the outputs of all steps before it.
+    chapter
+        Makes its chapter of the report.
+    """
+
+    name: str
+    stage: StageName
+    version: int
+    parameters: Callable[[PipelineParameters], P]
+    outputs: tuple[Output, ...]
+    compute: Callable[["StepRun[P]"], Quality]
+    cost: Cost
+    inputs: tuple[Output, ...] = ()
+    kind: ObjectKind | None = None
+    external: Callable[[RunRequest], Mapping[str, str]] = nothing_external
+    check: Callable[[RunRequest, Mapping[str, str]], None] | None = None
+    external_parameters: frozenset[str] = frozenset()
+    gpu_library: Callable[[P], GpuLibrary | None] = no_gpu
+    provisional: str = ""
+    ledger: str = ""
+    reads_everything: bool = False
+    chapter: Callable[[], "Chapter"] | None = None
+
+    @property
+    def title(self) -> str:
+        """Name for people, such as ``flows cells``."""
+        return self.name.replace("_", " ")
+
+    @property
+    def main_output(self) -> Output:
+        """Output that stands for the step."""
+        return self.outputs[0]
