@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from spherovem_core.parameters.forms import describe_form
 
 PositiveNm = Annotated[float, Field(gt=0.0, le=1e6)]
 
-EXPERT = {"expert": True}
+EXPERT: dict[str, JsonValue] = {"expert": True}
 """Marks a field that few users touch: forms and documentation show it after the others."""
 
 
