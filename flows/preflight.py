@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError
-from spherovem_core.stages import FIRST_STAGE
-from spherovem_core.store.format import mark_format
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_between
+from spherovem_core.store.format import check_format, mark_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import RunRequest, Step
 from tasks.devices import check_device
@@ -47,3 +51,25 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
         if step.check is not None:
             step.check(request, external[step.name])
     return external
+
+
+def check_run(
+    acquisition: Acquisition,
+    parameters: PipelineParameters,
+    execution: ExecutionSettings,
+    start_at: StageName = FIRST_STAGE,
+    stop_after: StageName = LAST_STAGE,
+    roi: RegionOfInterest = WHOLE,
+) -> None:
+    """Check a run of the parent flow before Prefect starts; takes the arguments of the flow.
+
+    Raises
+    ------
+    SpheroVemError
+        The first thing that would stop the run later.
+    """
+    from spherovem_core.registry import PIPELINE
+
+    request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
+    check_format(request.acquisition.folder)
+    check_before_start(request, PIPELINE.of_stages(stages_between(start_at, stop_after)), execution.device)
