@@ -74,7 +74,7 @@ def nothing_external(request: RunRequest) -> Mapping[str, str]:
     return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step(Generic[P]):
     """A part of a stage that is computed and cached as one.
 
