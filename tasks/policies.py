@@ -66,8 +66,9 @@ def record_path(store: ResultStore, key: str) -> Path | None:
 def step_policy(name: str, version: int, plan_of: PlanOf) -> dict[str, Any]:
     """Return the arguments of ``@task`` that all steps share."""
 
-    def run_name(arguments: dict[str, Any]) -> str:
-        plan = plan_of(arguments)
+    # Prefect passes the task's arguments under this name.
+    def run_name(parameters: dict[str, Any]) -> str:
+        plan = plan_of(parameters)
         return f"{plan.step.title} of {plan.folder.name}"
 
     return {
