@@ -1,34 +1,25 @@
 """The one list of the pipeline's steps.
 
-Order, status, forecast, cache, preflight, report chapters, documentation and command line are derived from it. Adding a step is a
-module and a line here.
+Order, status, forecast, cache, preflight, report chapters, documentation and command line are derived from it. To add a step, write a
+module in `spherovem_core.steps` that ends in ``STEPS`` and name it here.
 """
 
-from spherovem_core.steps import (
-    denoising,
-    ingest,
-    nanoparticles,
-    output,
-    registration,
-    segmentation,
-    shape,
-    spatial,
-)
+from importlib import import_module
+
 from spherovem_core.workflow.pipeline import Pipeline
 
+MODULES = (
+    "ingest",
+    "denoising",
+    "registration",
+    "segmentation",
+    "nanoparticles",
+    "shape",
+    "spatial",
+    "output",
+)
+"""Modules of `spherovem_core.steps`, in the order in which their steps run."""
+
 PIPELINE = Pipeline(
-    (
-        ingest.INGEST,
-        denoising.DENOISING,
-        registration.REGISTRATION,
-        segmentation.FLOWS_CELLS,
-        segmentation.FLOWS_NUCLEI,
-        segmentation.MASKS_CELLS,
-        segmentation.MASKS_NUCLEI,
-        nanoparticles.NANOPARTICLES,
-        shape.SHAPE_CELLS,
-        shape.SHAPE_NUCLEI,
-        spatial.SPATIAL,
-        output.OUTPUT,
-    )
+    tuple(step for name in MODULES for step in import_module(f"spherovem_core.steps.{name}").STEPS)
 )

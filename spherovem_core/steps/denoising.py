@@ -130,3 +130,4 @@ DENOISING = Step(
     ledger="denoising",
     chapter=_chapter,
 )
+STEPS = (DENOISING,)

@@ -82,3 +82,4 @@ INGEST = Step(
     external=_external,
     chapter=_chapter,
 )
+STEPS = (INGEST,)

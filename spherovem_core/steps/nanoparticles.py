@@ -109,3 +109,4 @@ NANOPARTICLES = Step(
     provisional="nanoparticles",
     chapter=_chapter,
 )
+STEPS = (NANOPARTICLES,)

@@ -144,3 +144,4 @@ OUTPUT = Step(
     compute=_compute,
     cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
 )
+STEPS = (OUTPUT,)

@@ -77,3 +77,4 @@ REGISTRATION = Step(
     ledger="registration",
     chapter=_chapter,
 )
+STEPS = (REGISTRATION,)

@@ -234,5 +234,4 @@ def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
     )
 
 
-FLOWS_CELLS, FLOWS_NUCLEI = _flows_step("cells"), _flows_step("nuclei")
-MASKS_CELLS, MASKS_NUCLEI = _masks_step("cells"), _masks_step("nuclei")
+STEPS = (*map(_flows_step, OBJECT_KINDS), *map(_masks_step, OBJECT_KINDS))

@@ -60,4 +60,4 @@ def _shape_step(kind: ObjectKind) -> Step[ShapeParameters]:
     )
 
 
-SHAPE_CELLS, SHAPE_NUCLEI = _shape_step("cells"), _shape_step("nuclei")
+STEPS = tuple(map(_shape_step, OBJECT_KINDS))

@@ -153,3 +153,4 @@ SPATIAL = Step(
     gpu_library=cupy_gpu,
     chapter=_chapter,
 )
+STEPS = (SPATIAL,)

@@ -7,8 +7,8 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 
+from spherovem_core.workflow import GpuLibrary
 from tasks import devices
-from tasks.plans import GpuLibrary
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

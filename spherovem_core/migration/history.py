@@ -1,0 +1,82 @@
+"""History entries of format 1, and the digests that their steps have today."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spherovem_core.migration.renames import rename_groups, rename_parameters, step_name
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import step_digest
+from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.workflow import Pipeline, Step
+
+Entry = Mapping[str, Any]
+PARTS = ("packages", "device", "seconds", "peak_memory_bytes", "host", "finished")
+
+
+@dataclass
+class Digests:
+    """Digests of format 1 and their digests today.
+
+    Attributes
+    ----------
+    pipeline
+        Today's steps.
+    new
+        Today's digest by that of format 1.
+    """
+
+    pipeline: Pipeline
+    new: dict[str, str] = field(default_factory=dict)
+
+    def learn(self, old_digest: str, entry: Entry) -> str:
+        """Note today's digest of an output, by its own history entry; its inputs must be known already."""
+        converted = self.convert(entry)
+        digest = step_digest(
+            converted["step"],
+            converted["version"],
+            converted["parameters"],
+            converted["inputs"],
+            converted["external"],
+        )
+        self.new[old_digest] = digest
+        return digest
+
+    def convert(self, entry: Entry) -> dict[str, Any]:
+        """Return a history entry as this version writes it."""
+        given = entry["parameters"]
+        step = self.pipeline.step(step_name(entry["stage"], given))
+        return {
+            "stage": step.stage,
+            "step": step.name,
+            "version": entry["version"],
+            "parameters": _own_parameters(step, given["parameters"]),
+            "external": _external(given),
+            "inputs": [self.new.get(digest, digest) for digest in entry["inputs"]],
+            **{name: entry[name] for name in PARTS if name in entry},
+        }
+
+
+def _own_parameters(step: Step[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a step as its plan gives them today."""
+    renamed = rename_groups(values) if step.reads_everything else rename_parameters(values, step.stage)
+    model = type(step.parameters(PipelineParameters()))
+    known = {name: value for name, value in renamed.items() if name in model.model_fields}
+    parameters: dict[str, Any] = model.model_validate(known).model_dump(
+        mode="json", exclude=set(step.external_parameters)
+    )
+    return parameters
+
+
+def _external(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of what a step read outside the results folder."""
+    external = {}
+    if "source_digest" in given:
+        external["source"] = given["source_digest"]
+    for name in ("model", "network"):
+        if given.get(name) is not None:
+            external[name] = given[name]
+    if "region" in given:
+        stops = {name: value or None for name, value in given["region"].items() if name.endswith("stop")}
+        external["region"] = RegionOfInterest.model_validate({**given["region"], **stops}).suffix
+    return external

@@ -1,0 +1,187 @@
+"""Migration of one results folder from format 1, killed at any instant without loss and continued by the next call."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spherovem_core.denoising import NOT_TRAINED
+from spherovem_core.errors import FormatError, StoreNotWritableError
+from spherovem_core.migration.history import Digests, Entry
+from spherovem_core.migration.renames import TABLES, step_name
+from spherovem_core.migration.rewrite import rewrite_array, rewrite_document, rewrite_table
+from spherovem_core.references import canonical_json, step_digest
+from spherovem_core.registry import PIPELINE
+from spherovem_core.steps.denoising import TRAINING_VERSION
+from spherovem_core.store.format import FORMAT, check_format, mark_format, stored_format
+from spherovem_core.store.layout import Layout
+from spherovem_core.store.markers import array_marker, lock_is_held
+from spherovem_core.store.tables import read_json, table_marker, write_json
+from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, TableOutput
+
+JOURNAL = "migration.json"
+"""Digests of a migration that has begun; what is rewritten already cannot tell its old digest any more."""
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """Result of a migration.
+
+    Attributes
+    ----------
+    kept
+        Titles of the steps whose results are complete and valid today.
+    dropped
+        Titles of the steps that the next run computes again.
+    """
+
+    folder: Path
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def migrate(folder: Path, pipeline: Pipeline = PIPELINE) -> Migrated | None:
+    """Bring a results folder to the format of this version.
+
+    Markers, tables and documents get the names and digests of this version; no array is read or written. Partial arrays and
+    ledgers are dropped. A folder of today's format is left as it is.
+
+    Returns
+    -------
+    Migrated or None
+        None where there was nothing to do.
+
+    Raises
+    ------
+    FormatError
+        If the format is newer, or the folder holds no results.
+    StoreNotWritableError
+        If a run holds the folder, or it cannot be written.
+    """
+    layout = Layout(folder.absolute())
+    version = stored_format(layout.folder)
+    if version is None:
+        raise FormatError(f"{folder} holds no results; name an acquisition's results folder")
+    if version == FORMAT:
+        return None
+    if version > FORMAT:
+        check_format(layout.folder)
+    if lock_is_held(layout.locks / "acquisition.lock"):
+        raise StoreNotWritableError(f"{folder} is being processed; migrate it when the run has ended")
+    layout.ensure_writable()
+    digests, model = _read_journal(layout, pipeline) or _begin(layout, pipeline)
+    for output in _outputs(pipeline):
+        _rewrite(layout, output, digests)
+    if model is not None:
+        _rename_model(layout, *model)
+    _drop_leftovers(layout)
+    mark_format(layout)
+    layout.scratch.joinpath(JOURNAL).unlink(missing_ok=True)
+    return _result(layout, pipeline, digests)
+
+
+def _outputs(pipeline: Pipeline) -> Iterator[Output]:
+    for step in pipeline.steps:
+        yield from step.outputs
+
+
+def _old_path(output: Output) -> str:
+    return next((old for old, new in TABLES.items() if new == output.path), output.path)
+
+
+def _old_marker(layout: Layout, output: Output) -> Mapping[str, Any] | None:
+    """Return the marker that format 1 left for an output; None where it is not complete."""
+    place = layout.path(_old_path(output))
+    match output:
+        case ArrayOutput():
+            marker = array_marker(place)
+            return marker if marker is not None and marker.get("complete") else None
+        case TableOutput():
+            return table_marker(place)
+        case DocumentOutput():
+            return read_json(place)
+        case _:
+            return None
+
+
+def _begin(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[str, str] | None]:
+    """Work out today's digest of everything that is complete, and note it before anything is changed."""
+    digests, model = Digests(pipeline), None
+    for step in pipeline.steps:
+        marker = _old_marker(layout, step.main_output)
+        if marker is None or not marker.get("history"):
+            continue
+        entry = marker["history"][-1]
+        if step_name(entry["stage"], entry["parameters"]) != step.name:
+            continue
+        digests.learn(marker["fingerprint"], entry)
+        if step.name == "denoising":
+            model = _model_names(entry, digests)
+    journal = {"digests": digests.new, "model": None if model is None else list(model)}
+    write_json(layout.scratch / JOURNAL, journal)
+    return digests, model
+
+
+def _read_journal(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[str, str] | None] | None:
+    journal = read_json(layout.scratch / JOURNAL)
+    if journal is None:
+        return None
+    model = journal["model"]
+    return Digests(pipeline, dict(journal["digests"])), None if model is None else (model[0], model[1])
+
+
+def _model_names(entry: Entry, digests: Digests) -> tuple[str, str]:
+    """Return the folder of the denoising model that was trained, as format 1 and as this version name it."""
+    trained = {
+        name: value for name, value in entry["parameters"]["parameters"].items() if name not in NOT_TRAINED
+    }
+    raw = entry["inputs"][0]
+    parts = ["n2v", str(TRAINING_VERSION), canonical_json(trained), raw]
+    old = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    new = step_digest("n2v", TRAINING_VERSION, trained, [digests.new.get(raw, raw)])
+    return f"n2v-{old[:16]}", f"n2v-{new[:16]}"
+
+
+def _rewrite(layout: Layout, output: Output, digests: Digests) -> None:
+    match output:
+        case ArrayOutput():
+            finest = layout.path(output.path)
+            if not finest.exists():
+                return
+            for level in sorted(finest.parent.iterdir()):
+                if level.name.isdigit() and not rewrite_array(level, digests):
+                    shutil.rmtree(level)
+        case TableOutput():
+            if layout.path(_old_path(output)).exists():
+                rewrite_table(layout, _old_path(output), digests)
+        case DocumentOutput():
+            rewrite_document(layout.path(output.path), digests)
+        case _:
+            return
+
+
+def _rename_model(layout: Layout, old: str, new: str) -> None:
+    if (layout.models / old).exists() and not (layout.models / new).exists():
+        (layout.models / old).rename(layout.models / new)
+
+
+def _drop_leftovers(layout: Layout) -> None:
+    """Remove ledgers, provisional arrays, records and locks that carry old digests."""
+    for name in ("ledgers", "provisional", "records"):
+        shutil.rmtree(layout.scratch / name, ignore_errors=True)
+    for path in layout.locks.glob("*-*.lock"):
+        path.unlink(missing_ok=True)
+
+
+def _result(layout: Layout, pipeline: Pipeline, digests: Digests) -> Migrated:
+    from spherovem_core.workflow.artifacts import find_newest
+
+    valid = set(digests.new.values())
+    kept: list[str] = []
+    dropped: list[str] = []
+    for step in pipeline.steps:
+        found = find_newest(layout, step.outputs)
+        (kept if found is not None and found.digest in valid else dropped).append(step.title)
+    return Migrated(layout.folder, tuple(kept), tuple(dropped))

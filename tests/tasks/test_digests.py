@@ -1,0 +1,90 @@
+"""Digests of steps: which parameter recomputes which step."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spherovem_core.parameters import ObjectParameters, PipelineParameters, SegmentationParameters
+from spherovem_core.references import Acquisition, ArtifactRef
+from spherovem_core.registry import PIPELINE
+from spherovem_core.workflow import RunRequest
+
+REFERENCE = ArtifactRef(
+    store="/results/one", path="a", shape=(1,), dtype="uint8", spacing_nm=(50, 10, 10), digest="d"
+)
+DONE = dict.fromkeys((step.name for step in PIPELINE.steps), REFERENCE)
+ACQUISITION = Acquisition(name="one", source=Path("/landing/one"), results_root=Path("/results"))
+OTHER: dict[str, Any] = {
+    "network": "other",
+    "flow_spacing_nm": 90.0,
+    "mask_spacing_nm": 90.0,
+    "normalise_percentiles": (2.0, 98.0),
+    "tile_overlap": 0.2,
+    "min_tile_contrast": 0.1,
+    "probability_threshold": 1.0,
+    "flow_error_threshold": 0.4,
+    "mask_dynamics": "cellpose",
+    "flow_smoothing": 2.0,
+    "curl_free": True,
+    "probability_filter": "median",
+    "probability_filter_voxels": 3,
+    "merge_boundary_strength": 0.1,
+    "merge_contact_fraction": 0.3,
+    "fill_holes": False,
+    "max_truncated_fraction": 0.5,
+    "expansion_um": 0.5,
+    "min_diameter_um": 3.0,
+}
+FOR_FLOWS = {"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"}
+FOR_MASKS = set(OTHER) - FOR_FLOWS - {"network"}
+
+
+def digest(step: str, parameters: PipelineParameters, external: Mapping[str, str] | None = None) -> str:
+    request = RunRequest(ACQUISITION, parameters)
+    return PIPELINE.plan(PIPELINE.step(step), request, external or {}, DONE).digest
+
+
+def for_nuclei(**values: Any) -> PipelineParameters:
+    nuclei = ObjectParameters(**values)
+    cells = {"mask_spacing_nm": nuclei.mask_spacing_nm}
+    return PipelineParameters(
+        segmentation=SegmentationParameters.model_validate({"cells": cells, "nuclei": nuclei})
+    )
+
+
+def test_every_parameter_belongs_to_a_step() -> None:
+    assert set(OTHER) == set(ObjectParameters.model_fields)
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+def test_a_parameter_recomputes_the_steps_that_read_it(name: str) -> None:
+    plain, changed = for_nuclei(), for_nuclei(**{name: OTHER[name]})
+    assert (digest("flows_nuclei", changed) != digest("flows_nuclei", plain)) == (name in FOR_FLOWS)
+    assert (digest("masks_nuclei", changed) != digest("masks_nuclei", plain)) == (name in FOR_MASKS)
+    assert digest("flows_cells", changed) == digest("flows_cells", plain)
+    assert digest("output", changed) != digest("output", plain)
+
+
+def test_other_weights_under_the_same_name_recompute_the_flows() -> None:
+    plain = PipelineParameters()
+    assert digest("flows_cells", plain, {"network": "new"}) != digest(
+        "flows_cells", plain, {"network": "old"}
+    )
+
+
+def test_cells_and_nuclei_have_records_of_their_own() -> None:
+    parameters = for_nuclei(**PipelineParameters().segmentation.cells.model_dump())
+    assert digest("flows_cells", parameters) != digest("flows_nuclei", parameters)
+    assert digest("masks_cells", parameters) != digest("masks_nuclei", parameters)
+    assert digest("shape_cells", parameters) != digest("shape_nuclei", parameters)
+
+
+def test_a_denoising_model_counts_by_its_content_not_its_path() -> None:
+    def with_model(path: str, content: str) -> str:
+        parameters = PipelineParameters.model_validate({"denoising": {"model": path}})
+        return digest("denoising", parameters, {"model": content})
+
+    assert with_model("/a.ckpt", "x") == with_model("/b.ckpt", "x")
+    assert with_model("/a.ckpt", "x") != with_model("/a.ckpt", "y")
