@@ -1,7 +1,5 @@
 """A process that runs the whole pipeline and may be killed; imported once by a fork server."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -9,58 +7,68 @@ from typing import Any
 
 import prefect.settings
 import torch
+from prefect import flow
 from tiny_scene import TINY
 
-import tasks.stage
 from deployments.command_line.parameter_values import build_parameters
-from flows.pipeline import run_pipeline as _loads_every_stage  # noqa: F401
-from flows.process_acquisition import process_acquisition
+from flows.pipeline import run_pipeline
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import Acquisition
+from spherovem_core.registry import PIPELINE
+from spherovem_core.workflow import Pipeline, Quality, Step
+from spherovem_core.workflow.run import StepRun
 
 
 def process(acquisition: Acquisition, server: str, journal: Path, begun: Event) -> None:
-    """Run the flow, and write down when a stage begins to compute and when it has."""
+    """Run the pipeline in a flow, and note when a step begins to compute, how far it is, and when it has ended."""
     torch.set_num_threads(1)
-    tasks.stage._stage_run = _noted(tasks.stage._stage_run, journal)  # type: ignore[assignment]
+    noted = Pipeline([noting(step, journal) for step in PIPELINE.steps])
     updates = {
         prefect.settings.PREFECT_API_URL: server,
         prefect.settings.PREFECT_HOME: journal.parent / "prefect",
         prefect.settings.PREFECT_LOGGING_TO_API_ENABLED: False,
         prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
     }
+
+    @flow
+    def run() -> None:
+        parameters, settings = build_parameters([TINY]), ExecutionSettings(device="cpu", workers=1)
+        run_pipeline(acquisition, parameters, settings, pipeline=noted)
+
     with prefect.settings.temporary_settings(updates):
         begun.set()
-        process_acquisition(acquisition, build_parameters([TINY]), ExecutionSettings(device="cpu", workers=1))
+        run()
 
 
-def _noted(stage_run: Any, journal: Path) -> Any:
-    @contextmanager
-    def noting(plan: Any, settings: Any, title: str, *rest: Any) -> Iterator[Any]:
-        note(journal, "begin", title)
-        with stage_run(plan, settings, title, *rest) as run:
-            report = run.execution.progress
+def noting(step: Step[Any], journal: Path) -> Step[Any]:
+    """Return the step with notes in the journal around its computation."""
 
-            def note_progress(done: int, total: int) -> None:
-                note(journal, "step", title, done / max(total, 1))
+    def compute(run: StepRun[Any]) -> Quality:
+        note(journal, "begin", step.title)
+        report = run.execution.progress
+
+        def note_progress(done: int, total: int) -> None:
+            note(journal, "progress", step.title, done / max(total, 1))
+            if report is not None:
                 report(done, total)
 
-            run.execution = replace(run.execution, progress=note_progress)
-            yield run
-        note(journal, "end", title)
+        run.execution = replace(run.execution, progress=note_progress)
+        quality = step.compute(run)
+        note(journal, "end", step.title)
+        return quality
 
-    return noting
+    return replace(step, compute=compute)
 
 
-def note(journal: Path, what: str, title: str, share: float = 0.0) -> None:
+def note(journal: Path, what: str, title: str, fraction: float = 0.0) -> None:
     """Append a line, in one write."""
     with journal.open("a") as file:
-        file.write(f"{what}\t{title}\t{share}\n")
+        file.write(f"{what}\t{title}\t{fraction}\n")
 
 
 def notes(journal: Path) -> list[tuple[str, str, float]]:
-    """What has been written down: begin, step or end, title, and how far a step is."""
+    """Read the notes: begin, progress or end, title, and how far the step is."""
     if not journal.exists():
         return []
     lines = (line.split("\t") for line in journal.read_text().splitlines())
-    return [(what, title, float(share)) for what, title, share in lines]
+    return [(what, title, float(fraction)) for what, title, fraction in lines]

@@ -15,6 +15,7 @@ from tiny_scene import TINY
 from flows import pipeline
 from flows.process_acquisition import process_acquisition
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.overrides import merge
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 
@@ -57,13 +58,13 @@ def place(tmp_path: Path) -> dict[str, str]:
 def test_a_run_of_a_deployment_keeps_all_other_defaults(
     received: list[PipelineParameters], deployed: Callable[..., Any], place: dict[str, str]
 ) -> None:
-    defaults = {"cells": {"network": "mine.pt"}, "registration": {"levels": 3}}
+    defaults = {"segmentation": {"cells": {"network": "mine.pt"}}, "registration": {"levels": 3}}
     flow_run = deployed(defaults, {"acquisition": place, "parameters": RIGID})
     run_flow(process_acquisition, flow_run=flow_run, parameters=flow_run.parameters)
     (own,) = received
     assert (own.registration.model, own.registration.levels) == ("rigid", 3)
-    assert own.cells.network == "mine.pt"
-    assert (own.cells.min_diameter_um, own.nuclei.min_diameter_um) == (2.0, 1.0)
+    assert own.segmentation.cells.network == "mine.pt"
+    assert (own.segmentation.cells.min_diameter_um, own.segmentation.nuclei.min_diameter_um) == (2.0, 1.0)
     daily = PipelineParameters()
     assert own.denoising == daily.denoising
     assert own.registration.model_copy(update={"model": "affine", "levels": 4}) == daily.registration
@@ -107,12 +108,12 @@ def test_a_bad_parameter_ends_the_run_before_its_first_stage(
     assert not Path(place["results_root"]).exists()
 
 
-def test_what_does_not_fit_together_ends_the_run_before_its_first_stage(
+def test_parameters_that_contradict_each_other_end_the_run_before_its_first_stage(
     finished: Acquisition, task_states: States, tmp_path: Path
 ) -> None:
     copy = finished.model_copy(update={"results_root": tmp_path})
     shutil.copytree(finished.folder, copy.folder)
-    apart = {**TINY, "cells": {**TINY["cells"], "mask_spacing_nm": 30.0}}
+    apart = merge(TINY, {"segmentation": {"cells": {"mask_spacing_nm": 30.0}}})
     state = process_acquisition(copy, apart, ExecutionSettings(device="cpu"), return_state=True)
     assert state.is_failed()
     assert "cells.mask_spacing_nm is 30 and nuclei.mask_spacing_nm 50" in state.message

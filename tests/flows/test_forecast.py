@@ -1,4 +1,4 @@
-"""What a run says before its first stage and after its last one."""
+"""Forecast of a run before its first step, and summary after its last one."""
 
 import logging
 import re
@@ -7,22 +7,22 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from tiny_acquisition import STAGES, Finished, States, run
+from tiny_acquisition import STEPS, Finished, States, run
 from tiny_scene import TINY
 
 from deployments.command_line.parameter_values import build_parameters
 from flows import forecast
-from flows.forecast import foresee
 from flows.preflight import check_before_start
 from flows.process_acquisition import process_acquisition
-from flows.steps import RunInputs
 from spherovem_core.errors import StoreNotWritableError
-from spherovem_core.estimates import SourceVolume, output_sizes
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.forecast import Forecast, foresee
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
-from spherovem_core.stages import STAGE_NAMES
+from spherovem_core.registry import PIPELINE
 from spherovem_core.store import Layout, open_array
+from spherovem_core.workflow import RunRequest, SourceVolume
+from tasks.devices import resolve_device
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -30,24 +30,27 @@ ALONE = ExecutionSettings(device="cpu", workers=1)
 Usage = namedtuple("Usage", "total used free")
 
 
-def inputs(acquisition: Acquisition, parameters: PipelineParameters) -> RunInputs:
-    return RunInputs(acquisition, check_before_start(acquisition, parameters, ALONE), parameters, ALONE)
+def foreseen(acquisition: Acquisition, parameters: PipelineParameters) -> Forecast:
+    """Foresee a run of all steps."""
+    request = RunRequest(acquisition, parameters)
+    external = check_before_start(request, PIPELINE.steps, "cpu")
+    return foresee(PIPELINE, request, PIPELINE.steps, external, {}, ALONE, resolve_device)
 
 
-def test_only_what_is_not_complete_is_foreseen(
+def test_only_unfinished_steps_are_foreseen(
     finished: Acquisition, parameters: PipelineParameters, tmp_path: Path
 ) -> None:
-    assert foresee(inputs(finished, parameters), STAGE_NAMES, {}).rows == ()
+    assert foreseen(finished, parameters).rows == ()
     copy = finished.model_copy(update={"results_root": tmp_path})
     shutil.copytree(finished.folder, copy.folder)
     layout = Layout(copy.folder)
     layout.report.unlink()
     shutil.rmtree(layout.volume / "flows" / "cells")
-    found = foresee(inputs(copy, parameters), STAGE_NAMES, {})
-    assert [row.title for row in found.rows] == ["predict_flows cells", "write_output"]
+    found = foreseen(copy, parameters)
+    assert [row.title for row in found.rows] == ["flows cells", "output"]
     threshold = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.7}}])
-    later = foresee(inputs(copy, threshold), STAGE_NAMES, {})
-    titles = ["predict_flows cells", "segment_nanoparticles", "measure_space", "write_output"]
+    later = foreseen(copy, threshold)
+    titles = ["flows cells", "nanoparticles", "spatial", "output"]
     assert [row.title for row in later.rows] == titles
     # The old posterior makes room for the new one.
     assert later.present_bytes > sum(
@@ -56,21 +59,23 @@ def test_only_what_is_not_complete_is_foreseen(
     assert later.seconds > 0
 
 
-def test_an_estimate_is_of_the_size_of_what_was_written(
-    finished: Acquisition, parameters: PipelineParameters
-) -> None:
+def test_a_forecast_size_is_that_of_the_arrays(finished: Acquisition, parameters: PipelineParameters) -> None:
     layout = Layout(finished.folder)
     raw = open_array(layout, "raw")
     depth, height, width = raw.shape
-    sizes = output_sizes(SourceVolume((depth, height, width), raw.dtype.itemsize, raw.spacing_nm), parameters)
-    assert sizes["ingest"].plain_bytes == plain_bytes(layout, "raw")
-    # What registration crops is not known before.
-    for key, group in {
+    volume = SourceVolume((depth, height, width), raw.dtype.itemsize, raw.spacing_nm)
+    assert plain_forecast("ingest", volume, parameters) == plain_bytes(layout, "raw")
+    # The crop of the registration is not known before.
+    for name, group in {
         "flows_cells": "flows/cells",
-        "cells": "registered/labels/cells",
-        "register": "registered",
+        "masks_cells": "registered/labels/cells",
+        "registration": "registered",
     }.items():
-        assert 1 <= sizes[key].plain_bytes / plain_bytes(layout, group) < 1.4, key
+        assert 1 <= plain_forecast(name, volume, parameters) / plain_bytes(layout, group) < 1.4, name
+
+
+def plain_forecast(name: str, volume: SourceVolume, parameters: PipelineParameters) -> int:
+    return PIPELINE.step(name).cost.size(volume, parameters).plain_bytes
 
 
 def plain_bytes(layout: Layout, group: str) -> int:
@@ -111,33 +116,33 @@ def test_forecast_and_summary_are_shown(
     copy = finished.model_copy(update={"results_root": tmp_path, "name": "tiny again"})
     shutil.copytree(finished.folder, copy.folder)
     Layout(copy.folder).path("tables/stages/shape-cells.parquet").unlink()
-    with caplog.at_level(logging.INFO, "spherovem_core"):
+    with caplog.at_level(logging.INFO, "flows"):
         process_acquisition(copy, parameters, ALONE)
     assert "steps to compute: 1, about 0.00 GB of disk" in caplog.text
     assert "rates of earlier runs beside this one (1)" in caplog.text
     keys = ["forecast-tiny-again", "summary-tiny-again"]
     shown = read_artifacts(keys)
-    assert re.search(r"\| measure_shape cells \| 0.0 \| \d+ s \|", shown[keys[0]])
+    assert re.search(r"\| shape cells \| 0.0 \| \d+ s \|", shown[keys[0]])
     text = shown[keys[1]]
     assert "1 of 12 steps computed" in text
     assert f"- [report]({Layout(copy.folder).report.as_uri()})" in text
-    assert "| register | cached |" in text
-    assert "| measure_shape cells | computed |" in text
+    assert "| registration | cached |" in text
+    assert "| shape cells | computed |" in text
 
 
-def test_every_stage_shows_its_quality(demo: Finished) -> None:
-    tables = {title: slug(f"{demo.acquisition.name} {title}") for title in STAGES}
+def test_every_step_shows_its_quality(demo: Finished) -> None:
+    tables = {title: slug(f"{demo.acquisition.name} {title}") for title in STEPS}
     pictures = {title: f"{key}-picture" for title, key in tables.items()}
     shown = read_artifacts([*tables.values(), *pictures.values()])
     assert set(tables.values()) <= set(shown)
-    assert [title for title in STAGES if pictures[title] in shown] == [
+    assert [title for title in STEPS if pictures[title] in shown] == [
         "ingest",
-        "denoise",
-        "register",
-        "predict_flows cells",
-        "predict_flows nuclei",
-        "segment_masks cells",
-        "segment_masks nuclei",
+        "denoising",
+        "registration",
+        "flows cells",
+        "flows nuclei",
+        "masks cells",
+        "masks nuclei",
     ]
     assert shown["tiny-ingest-picture"].startswith("data:image/png;base64,")
 

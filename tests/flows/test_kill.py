@@ -18,7 +18,7 @@ import pytest
 from killing import kill
 from pipeline_victim import notes
 from prefect.settings import PREFECT_API_URL
-from tiny_acquisition import ARRAYS, STAGES
+from tiny_acquisition import ARRAYS, STEPS
 from tiny_scene import PHANTOM
 
 from spherovem_core.errors import IncompleteArtifactError
@@ -95,17 +95,17 @@ def compare(killed: Layout, alone: Layout) -> None:
 
 
 def has_come_to(journal: Path, title: str, share: float) -> bool:
-    """Whether a stage is so far; one that reports no progress is wherever it has begun."""
-    silent = title == "write_output"
+    """Return whether a step is so far; one that reports no progress is wherever it has begun."""
+    silent = title == "output"
     return any(
         name == title
-        and ((what == "begin" and silent) or (what == "step" and done >= share) or what == "end")
+        and ((what == "begin" and silent) or (what == "progress" and done >= share) or what == "end")
         for what, name, done in notes(journal)
     )
 
 
 def computed_twice(journal: Path) -> list[str]:
-    """Stages that began again after they had ended."""
+    """Return the steps that began again after they had ended."""
     ended: set[str] = set()
     twice = []
     for what, title, _ in notes(journal):
@@ -136,11 +136,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Acq
     process = start(acquisition, root / "journal")
     process.join()
     assert process.exitcode == 0
-    assert {title for what, title, _ in notes(root / "journal") if what == "end"} == set(STAGES)
+    assert {title for what, title, _ in notes(root / "journal") if what == "end"} == set(STEPS)
     return acquisition
 
 
-def test_killed_in_every_stage(alone: Acquisition, tmp_path: Path) -> None:
+def test_kills_in_every_step_lose_nothing(alone: Acquisition, tmp_path: Path) -> None:
     """Twelve kills, one at a random moment of each step, and the run begins again after each."""
     ours = alone.model_copy(update={"results_root": tmp_path / "killed"})
     journal, chance = tmp_path / "journal", random.Random(8)
@@ -148,7 +148,7 @@ def test_killed_in_every_stage(alone: Acquisition, tmp_path: Path) -> None:
     reader = Reader(Layout(ours.folder), arrays_of(truth))
     struck = Counter[str]()
     with reader.reading():
-        for title in STAGES:
+        for title in STEPS:
             kill(
                 pipeline_victim.process,
                 ours,
@@ -167,7 +167,7 @@ def test_killed_in_every_stage(alone: Acquisition, tmp_path: Path) -> None:
     assert len(struck) >= 10
     assert computed_twice(journal) == []
     ends = Counter(title for what, title, _ in notes(journal) if what == "end")
-    assert set(ends) <= set(STAGES)
+    assert set(ends) <= set(STEPS)
     assert set(ends.values()) == {1}
     reader.look()
     assert reader.wrong == set()
@@ -175,12 +175,12 @@ def test_killed_in_every_stage(alone: Acquisition, tmp_path: Path) -> None:
     compare(Layout(ours.folder), truth)
 
 
-def test_two_runs_that_start_together_compute_each_stage_once(alone: Acquisition, tmp_path: Path) -> None:
+def test_two_runs_that_start_together_compute_each_step_once(alone: Acquisition, tmp_path: Path) -> None:
     ours = alone.model_copy(update={"results_root": tmp_path / "results"})
     journal = tmp_path / "journal"
     both = [start(ours, journal) for _ in range(2)]
     for process in both:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
-    assert Counter(title for what, title, _ in notes(journal) if what == "begin") == Counter(STAGES)
+    assert Counter(title for what, title, _ in notes(journal) if what == "begin") == Counter(STEPS)
     compare(Layout(ours.folder), Layout(alone.folder))

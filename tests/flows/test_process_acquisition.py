@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from ome_zarr_checks import problems
 from schema_checks import differences
-from tiny_acquisition import ARRAYS, STAGES, Finished, States, run
+from tiny_acquisition import ARRAYS, STEPS, Finished, States, run
 from tiny_scene import TINY
 
 from deployments.command_line.main import main
@@ -35,7 +35,7 @@ def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -
         assert frame.columns[0] in ("label", "file")
     assert "<html" in layout.report.read_text()
     provenance = json.loads(layout.provenance.read_text())
-    assert {entry["stage"] for entry in provenance["stages"]} == {stage.split()[0] for stage in STAGES}
+    assert {entry["step"] for entry in provenance["stages"]} == {step.replace(" ", "_") for step in STEPS}
     assert provenance["parameters"]["denoising"]["epochs"] == 3
 
 
@@ -138,31 +138,31 @@ def test_a_changed_parameter_recomputes_its_stage_and_those_after(
     shutil.copytree(finished.folder, copy.folder)
     process_acquisition(copy, parameters, ExecutionSettings(device="cpu"))
     threshold = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.6}}])
-    assert run(copy, threshold, task_states) == {"segment_nanoparticles", "measure_space", "write_output"}
+    assert run(copy, threshold, task_states) == {"nanoparticles", "spatial", "output"}
     image = build_parameters(
         [TINY, {"nanoparticles": {"posterior_threshold": 0.6}, "output": {"report_image_px": 300}}]
     )
-    assert run(copy, image, task_states) == {"write_output"}
-    masks = build_parameters([TINY, {"nuclei": {"probability_threshold": 0.5}}])
+    assert run(copy, image, task_states) == {"output"}
+    masks = build_parameters([TINY, {"segmentation": {"nuclei": {"probability_threshold": 0.5}}}])
     assert run(copy, masks, task_states) == {
-        "segment_masks nuclei",
-        "measure_shape nuclei",
-        "segment_nanoparticles",
-        "measure_space",
-        "write_output",
+        "masks nuclei",
+        "shape nuclei",
+        "nanoparticles",
+        "spatial",
+        "output",
     }
 
 
 @pytest.mark.parametrize(
     ("lost", "computed"),
     [
-        ("tables/cells.parquet", {"write_output"}),
-        pytest.param("report.html", {"write_output"}, marks=pytest.mark.slow),
-        ("volume.zarr/denoised", {"denoise"}),
-        pytest.param("volume.zarr/distance_to_nucleus/0/c", {"measure_space"}, marks=pytest.mark.slow),
+        ("tables/cells.parquet", {"output"}),
+        pytest.param("report.html", {"output"}, marks=pytest.mark.slow),
+        ("volume.zarr/denoised", {"denoising"}),
+        pytest.param("volume.zarr/distance_to_nucleus/0/c", {"spatial"}, marks=pytest.mark.slow),
         (
             "volume.zarr/registered/1",
-            {"register", "segment_masks cells", "segment_masks nuclei", "segment_nanoparticles"},
+            {"registration", "masks cells", "masks nuclei", "nanoparticles"},
         ),
     ],
 )
@@ -194,4 +194,4 @@ def test_two_runs_at_once_compute_each_stage_once(
     for thread in threads:
         thread.join(300)
     # A copied folder has no records of its own, so the first to hold it completes every stage; the other finds them all.
-    assert sorted(map(len, computed)) == [0, len(STAGES)]
+    assert sorted(map(len, computed)) == [0, len(STEPS)]

@@ -18,7 +18,7 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 
 COMPACT = {"network": "phantom-compact"}
-PARAMETERS = PipelineParameters.model_validate({"cells": COMPACT, "nuclei": COMPACT})
+PARAMETERS = PipelineParameters.model_validate({"segmentation": {"cells": COMPACT, "nuclei": COMPACT}})
 EXECUTION = ExecutionSettings(device="cpu", workers=1)
 
 

@@ -38,7 +38,7 @@ def test_a_run_stops_after_its_stage(
     layout = Layout(copy.folder)
     shutil.rmtree(layout.volume / "denoised")
     layout.report.unlink()
-    assert run(copy, parameters, task_states, 2, stop_after="denoise") == {"ingest", "denoise"}
+    assert run(copy, parameters, task_states, 2, stop_after="denoising") == {"ingest", "denoising"}
     assert open_array(layout, "denoised").shape == (20, 160, 150)
     assert not layout.report.exists()
 
@@ -54,14 +54,18 @@ def test_a_run_that_starts_late_takes_what_is_there(
     later = build_parameters(
         [
             TINY,
-            {"denoising": {"epochs": 4}, "cells": {"network": "/absent/weights"}, "shape": {"min_voxels": 5}},
+            {
+                "denoising": {"epochs": 4},
+                "segmentation": {"cells": {"network": "/absent/weights"}},
+                "shape": {"min_voxels": 5},
+            },
         ]
     )
     before = open_array(Layout(copy.folder), "denoised").digest
     with caplog.at_level(logging.WARNING, "spherovem_core"):
         computed = run(away, later, task_states, 2, start_at="shape", stop_after="shape")
-    assert computed == {"measure_shape cells", "measure_shape nuclei"}
-    assert "denoise: taken as it is" in caplog.text
+    assert computed == {"shape cells", "shape nuclei"}
+    assert "denoising: taken as it is" in caplog.text
     assert open_array(Layout(copy.folder), "denoised").digest == before
 
 
@@ -72,7 +76,7 @@ def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineP
     table.unlink()
     with pytest.raises(
         IncompleteArtifactError,
-        match=r"needs volume.zarr/flows/nuclei/0, volume.zarr/registered/labels/nanoparticles/0.*start at flows",
+        match=r"needs volume.zarr/flows/nuclei/0, volume.zarr/registered/labels/nanoparticles/0.*start at segmentation",
     ):
         process_acquisition(copy, parameters, ALONE, start_at="shape")
     with pytest.raises(IncompleteArtifactError, match="is not there, so that there is nothing to go on from"):
@@ -85,18 +89,18 @@ def test_what_was_made_from_something_else_is_not_mixed(
     copy: Acquisition, parameters: PipelineParameters
 ) -> None:
     rigid = build_parameters([TINY, {"registration": {"model": "rigid"}}])
-    process_acquisition(copy, rigid, ALONE, stop_after="register")
+    process_acquisition(copy, rigid, ALONE, stop_after="registration")
     with pytest.raises(
-        IncompleteArtifactError, match=r"flows/cells/0 was made from other inputs.*start at flows"
+        IncompleteArtifactError, match=r"flows/cells/0 was made from other inputs.*start at segmentation"
     ):
-        process_acquisition(copy, rigid, ALONE, start_at="masks", stop_after="masks")
+        process_acquisition(copy, rigid, ALONE, start_at="shape", stop_after="shape")
 
 
 def test_a_run_cannot_stop_before_it_starts(copy: Acquisition, parameters: PipelineParameters) -> None:
     with pytest.raises(
-        ParameterError, match=r"start_at is masks and stop_after denoise.*the order is ingest"
+        ParameterError, match=r"start_at is segmentation and stop_after denoising.*the order is ingest"
     ):
-        process_acquisition(copy, parameters, ALONE, start_at="masks", stop_after="denoise")
+        process_acquisition(copy, parameters, ALONE, start_at="segmentation", stop_after="denoising")
 
 
 REGION = RegionOfInterest(z_start=4, z_stop=16, y_start=20, y_stop=148, x_start=10)

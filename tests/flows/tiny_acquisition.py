@@ -21,19 +21,19 @@ ARRAYS = (
     "nanoparticle_posterior",
     "distance_to_nucleus",
 )
-STAGES = (
+STEPS = (
     "ingest",
-    "denoise",
-    "register",
-    "predict_flows cells",
-    "predict_flows nuclei",
-    "segment_masks cells",
-    "segment_masks nuclei",
-    "segment_nanoparticles",
-    "measure_shape cells",
-    "measure_shape nuclei",
-    "measure_space",
-    "write_output",
+    "denoising",
+    "registration",
+    "flows cells",
+    "flows nuclei",
+    "masks cells",
+    "masks nuclei",
+    "nanoparticles",
+    "shape cells",
+    "shape nuclei",
+    "spatial",
+    "output",
 )
 States = Callable[[Any, int], dict[str, str]]
 
@@ -50,16 +50,16 @@ def run(
     acquisition: Acquisition,
     parameters: PipelineParameters,
     task_states: States,
-    count: int = len(STAGES),
+    count: int = len(STEPS),
     **options: Any,
 ) -> set[str]:
-    """Run the flow, of which so many tasks are expected; names of the stages that were computed."""
+    """Run the flow, expect so many tasks, and return the titles of the steps that were computed."""
     state = process_acquisition(
         acquisition, parameters, ExecutionSettings(device="cpu", workers=1), return_state=True, **options
     )
     assert state.is_completed(), state
     states = task_states(state.state_details.flow_run_id, count)
     own = {name.rpartition(" of ")[0]: value for name, value in states.items()}
-    assert set(own) <= set(STAGES)
+    assert set(own) <= set(STEPS)
     assert set(own.values()) <= {"Cached", "Completed"}
     return {name for name, value in own.items() if value == "Completed"}

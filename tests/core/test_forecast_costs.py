@@ -1,4 +1,4 @@
-"""Estimates of a run: sizes in closed form, work by parameters, rates from what earlier runs took."""
+"""Costs of steps and rates of earlier runs: sizes in closed form, work by parameters."""
 
 import json
 import math
@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from spherovem_core.estimates import (
-    SourceVolume,
-    known_rates,
-    output_sizes,
-    peak_memory_bytes,
-    work_units,
-)
-from spherovem_core.estimates.rates import SHIPPED_SECONDS
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.forecast import known_rates
 from spherovem_core.parameters import PipelineParameters
+from spherovem_core.registry import PIPELINE
+from spherovem_core.workflow import OutputSize, SourceVolume
 
 SPACING = (120.0, 40.0, 40.0)
 VOLUME = SourceVolume((64, 512, 512), 1, SPACING)
@@ -27,19 +23,37 @@ def with_values(**changed: dict[str, Any]) -> PipelineParameters:
     return PipelineParameters.model_validate(changed)
 
 
-def test_images_take_their_voxels_and_those_of_their_pyramids() -> None:
+def output_sizes(volume: SourceVolume, parameters: PipelineParameters) -> dict[str, OutputSize]:
+    return {step.name: step.cost.size(volume, parameters) for step in PIPELINE.steps}
+
+
+def work_units(volume: SourceVolume, parameters: PipelineParameters) -> dict[str, float]:
+    return {step.name: step.cost.work(volume, parameters) for step in PIPELINE.steps}
+
+
+def peak_memory(volume: SourceVolume, **settings: int) -> int:
+    own = ExecutionSettings.model_validate(settings)
+    return max(step.cost.memory(volume, PipelineParameters(), own) for step in PIPELINE.steps)
+
+
+def shipped(name: str, variant: str = "") -> float:
+    return PIPELINE.step(name).cost.seconds[variant]
+
+
+def test_images_take_the_bytes_of_all_levels() -> None:
     sizes = output_sizes(VOLUME, PipelineParameters())
     assert sizes["ingest"].plain_bytes == PYRAMID
-    assert sizes["register"].plain_bytes == PYRAMID
+    assert sizes["registration"].plain_bytes == PYRAMID
     assert sizes["nanoparticles"].plain_bytes == (4 + 2) * PYRAMID
     sixteen = output_sizes(SourceVolume(VOLUME.shape, 2, SPACING), PipelineParameters())
     assert sixteen["ingest"].plain_bytes == 2 * PYRAMID
-    assert sixteen["denoise"].plain_bytes == sizes["denoise"].plain_bytes
+    assert sixteen["denoising"].plain_bytes == sizes["denoising"].plain_bytes
 
 
-def test_flows_have_four_half_floats_a_cubic_voxel() -> None:
+def test_flows_take_four_half_floats_per_voxel() -> None:
     sizes = output_sizes(
-        VOLUME, with_values(cells={"flow_spacing_nm": 120.0}, nuclei={"flow_spacing_nm": 90.0})
+        VOLUME,
+        with_values(segmentation={"cells": {"flow_spacing_nm": 120.0}, "nuclei": {"flow_spacing_nm": 90.0}}),
     )
     assert sizes["flows_cells"].plain_bytes == 8 * 64 * 171 * 171
     assert sizes["flows_nuclei"].plain_bytes == 8 * math.ceil(64 * 120 / 90) * 228 * 228
@@ -50,9 +64,9 @@ def test_flows_have_four_half_floats_a_cubic_voxel() -> None:
 )
 def test_masks_and_distances_lie_on_the_level_of_the_masks(mask_spacing_nm: float, side: int) -> None:
     chosen = {"mask_spacing_nm": mask_spacing_nm}
-    sizes = output_sizes(VOLUME, with_values(cells=chosen, nuclei=chosen))
+    sizes = output_sizes(VOLUME, with_values(segmentation={"cells": chosen, "nuclei": chosen}))
     voxels = 64 * sum(n**2 for n in (512, 256, 128) if n <= side)
-    assert sizes["cells"].plain_bytes == sizes["space"].plain_bytes == 4 * voxels
+    assert sizes["masks_cells"].plain_bytes == sizes["spatial"].plain_bytes == 4 * voxels
 
 
 def test_twice_the_slices_need_twice_the_disk_and_the_same_memory() -> None:
@@ -61,42 +75,41 @@ def test_twice_the_slices_need_twice_the_disk_and_the_same_memory() -> None:
     parameters = with_values(denoising={"model": "model.ckpt"})
     for key, size in output_sizes(once, parameters).items():
         double = output_sizes(twice, parameters)[key]
-        if key in ("output", "denoise"):  # what does not grow lies beside the arrays
+        if key in ("output", "denoising"):  # what does not grow lies beside the arrays
             assert 1 <= double.stored_bytes / size.stored_bytes < 2
         else:
             assert double.stored_bytes == pytest.approx(2 * size.stored_bytes, rel=1e-3)
     for key, work in work_units(once, parameters).items():
         factor = 1 if key == "output" else 2
         assert work_units(twice, parameters)[key] == pytest.approx(factor * work, rel=1e-3)
-    assert peak_memory_bytes(once, parameters) == peak_memory_bytes(twice, parameters)
+    assert peak_memory(once) == peak_memory(twice)
 
 
 def test_larger_blocks_need_more_memory() -> None:
     large = SourceVolume((2000, 4000, 4000), 1, (30.0, 10.0, 10.0))
-    wide = with_values(cells={"block_voxels": 512})
-    assert peak_memory_bytes(large, wide) > peak_memory_bytes(large, PipelineParameters()) > 2e9
+    assert peak_memory(large, block_voxels=512) > peak_memory(large, block_voxels=256) > 1e9
 
 
 def test_training_counts_unless_a_model_is_given() -> None:
     own = {"training_slices": 10, "patches_per_slice": 5, "patch_size": 32, "epochs": 7}
-    trained = work_units(VOLUME, with_values(denoising=own))["denoise"]
-    given = work_units(VOLUME, with_values(denoising={**own, "model": "model.ckpt"}))["denoise"]
+    trained = work_units(VOLUME, with_values(denoising=own))["denoising"]
+    given = work_units(VOLUME, with_values(denoising={**own, "model": "model.ckpt"}))["denoising"]
     assert given == pytest.approx(VOLUME.voxels / 1e6)
     assert trained - given == pytest.approx(3 * 7 * 10 * 5 * 32**2 / 1e6)
     half = with_values(denoising={**own, "network_channels": 16})
-    assert work_units(VOLUME, half)["denoise"] == pytest.approx(trained / 4)
+    assert work_units(VOLUME, half)["denoising"] == pytest.approx(trained / 4)
 
 
 def write_run(
     folder: Path, ingest_s: float, flows_s: float, network: str, shape: tuple[int, int, int]
 ) -> None:
     stages = [
-        {"stage": "ingest", "parameters": {}, "device": "cpu", "seconds": ingest_s},
-        {"stage": "predict_flows", "parameters": {"kind": "cells"}, "device": "cuda:1", "seconds": flows_s},
-        {"stage": "write_output", "parameters": {}, "device": "cpu", "seconds": 0.1},
+        {"step": "ingest", "device": "cpu", "seconds": ingest_s},
+        {"step": "flows_cells", "device": "cuda:1", "seconds": flows_s},
+        {"step": "output", "device": "cpu", "seconds": 0.1},
     ]
     provenance = {
-        "parameters": with_values(cells={"network": network}).model_dump(mode="json"),
+        "parameters": with_values(segmentation={"cells": {"network": network}}).model_dump(mode="json"),
         "artifacts": {"ingest": {"shape": shape, "dtype": "uint8", "spacing_nm": SPACING}},
         "stages": stages,
     }
@@ -109,20 +122,26 @@ def test_rates_are_those_of_earlier_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "two", 5.0, 8.0, "mine.pt", (192, 500, 1000))
     (tmp_path / "three").mkdir()
     (tmp_path / "three" / "provenance.json").write_text("{torn")
-    rates = known_rates(tmp_path)
+    rates = known_rates(PIPELINE, tmp_path)
     assert rates.run_count == 2
     assert "earlier runs beside this one (2)" in rates.origin
-    assert rates.find("ingest", "cpu", "cpsam_v2") == pytest.approx((3 + 5) / (32 + 96))
+    daily = with_values(segmentation={"cells": {"network": "cpsam_v2"}})
+
+    def find(name: str, device: str) -> float | None:
+        return rates.find(PIPELINE.step(name), device, daily)
+
+    assert find("ingest", "cpu") == pytest.approx((3 + 5) / (32 + 96))
     flows = 64 * 120 // 100 + 1, 200, 400
-    assert rates.find("flows_cells", "cuda:0", "cpsam_v2") == pytest.approx(8 / (math.prod(flows) / 1e6))
-    assert rates.find("flows_cells", "cpu", "cpsam_v2") is None
-    assert rates.find("register", "cpu", "") == SHIPPED_SECONDS["register", "cpu", ""]
-    assert rates.find("output", "cpu", "") == SHIPPED_SECONDS["output", "cpu", ""]
+    assert find("flows_cells", "cuda:0") == pytest.approx(8 / (math.prod(flows) / 1e6))
+    assert find("flows_cells", "cpu") is None
+    assert find("registration", "cpu") == shipped("registration")
+    assert find("output", "cpu") == shipped("output")
 
 
 def test_without_earlier_runs_the_shipped_rates_count(tmp_path: Path) -> None:
-    rates = known_rates(tmp_path / "absent")
+    rates = known_rates(PIPELINE, tmp_path / "absent")
     assert rates.run_count == 0
     assert "demo" in rates.origin
-    assert rates.find("nanoparticles", "cpu", "") == SHIPPED_SECONDS["nanoparticles", "cpu", ""]
-    assert rates.find("nanoparticles", "cuda:0", "") is None
+    step, daily = PIPELINE.step("nanoparticles"), PipelineParameters()
+    assert rates.find(step, "cpu", daily) == shipped("nanoparticles")
+    assert rates.find(step, "cuda:0", daily) is None
