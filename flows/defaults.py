@@ -11,10 +11,10 @@ from spherovem_core.overrides import explain, merge
 from spherovem_core.parameters import PipelineParameters
 
 
-def over_those_of_the_deployment(parameters: PipelineParameters) -> PipelineParameters:
-    """Put what the run was given over the deployment's parameters, stage by stage.
+def merge_with_deployment(parameters: PipelineParameters) -> PipelineParameters:
+    """Merge the parameters of a run over those of its deployment, stage by stage.
 
-    Prefect replaces the whole of a deployment's `parameters` by what ``-p parameters={...}`` names.
+    Prefect itself replaces all of a deployment's `parameters` by those that ``-p parameters={...}`` names.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The parent flow: all eight stages on one acquisition."""
+"""The parent flow: all eight stages of one acquisition."""
 
 from prefect import flow
 
@@ -28,9 +28,9 @@ def process_acquisition(
     acquisition
         Where the microscope wrote it and where the results go.
     parameters
-        What changes the results.
+        Parameters of the eight stages; they change the results.
     execution
-        How the stages run; changes no result.
+        Settings of the run; they change no result.
     start_at
         First stage of the run. Those before must be complete on disk, and are taken as they are.
     stop_after
@@ -42,7 +42,7 @@ def process_acquisition(
     Returns
     -------
     dict
-        Reference to the main output of each stage, by the stage's name.
+        Reference to the main output of each step, by the step's name.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def process_acquisition(
         The first thing that would stop the run later, before anything is computed; or what stopped a stage.
     """
     # Imported here so that a deployment which only looks at the flow's signature does not wait for the stages' imports.
-    from flows.defaults import over_those_of_the_deployment
+    from flows.defaults import merge_with_deployment
     from flows.pipeline import run_pipeline
 
-    parameters = over_those_of_the_deployment(parameters)
+    parameters = merge_with_deployment(parameters)
     return run_pipeline(acquisition, parameters, execution, start_at, stop_after, roi)

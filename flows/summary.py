@@ -1,4 +1,4 @@
-"""What a run did, as its last artifact: where the results are, and what each step took."""
+"""Summary of a run, as its last artifact: places of the results, and the time of each step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ FINAL_TABLES = (*OBJECT_KINDS, "nanoparticles", "slices")
 
 @dataclass(frozen=True)
 class StepRecord:
-    """How a step went.
+    """Outcome of a step.
 
     Attributes
     ----------
     title
         Its name.
     outcome
-        ``computed``, ``cached`` or ``on disk``, which a run that started later took as it was.
+        ``computed``, ``cached``, or ``on disk`` for a step before the first stage of the run.
     seconds
-        Of this run.
+        Seconds in this run.
     place
         Its main output, in the results folder.
     """
@@ -39,7 +39,7 @@ def show_summary(folder: Path, records: Sequence[StepRecord]) -> None:
 
 
 def summary(folder: Path, records: Sequence[StepRecord]) -> str:
-    """The run in markdown: links to what exists, and one row a step."""
+    """Return the run in markdown: links to the results, and one row per step."""
     layout = Layout(folder)
     computed = [record for record in records if record.outcome == "computed"]
     places = [
