@@ -13,7 +13,7 @@ class AcquisitionError(SpheroVemError, ValueError):
 
 
 class NoSlicesError(AcquisitionError, FileNotFoundError):
-    """The source holds no TIFF slice."""
+    """The source holds no slice of a known format."""
 
 
 class BadSlicesError(AcquisitionError):

@@ -114,6 +114,11 @@ class Layout:
         return self.scratch / "failure.json"
 
     @property
+    def source_files(self) -> Path:
+        """Digests of the source's files, with the size and time that each file had when it was read."""
+        return self.scratch / "source_files.json"
+
+    @property
     def rejection(self) -> Path:
         """Why the watcher does not process the acquisition."""
         return self.folder / "REJECTED.json"

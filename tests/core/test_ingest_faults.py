@@ -42,7 +42,7 @@ def ingest(folder: Path, parameters: IngestParameters) -> tuple[Any, Any]:
         (
             textured((40, 64, 3)),
             {"photometric": "rgb"},
-            r"slice_0002\.tif: colour, 3 samples a pixel; expected",
+            r"slice_0002\.tif: colour, 3 samples per pixel; expected",
         ),
         (np.ones((40, 64), "f4"), {}, r"slice_0002\.tif: pixels of type float32; expected"),
         (np.ones((40, 64), "u4"), {}, r"slice_0002\.tif: pixels of type uint32; expected"),

@@ -11,8 +11,8 @@ from ingest_samples import SHAPE, SPACING_NM, textured, write_slices
 
 from spherovem_core.errors import AcquisitionError, BadSlicesError, MissingSpacingError
 from spherovem_core.ingest import open_stack
+from spherovem_core.ingest.tiff.vendor_metadata import databar_rows, slice_index, voxel_sizes
 from spherovem_core.ingest.units import length_nm
-from spherovem_core.ingest.vendor_metadata import databar_rows, slice_index, voxel_sizes
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 
@@ -47,9 +47,9 @@ def test_what_is_no_length(value: Any, unit: Any) -> None:
     assert length_nm(value, unit) is None
 
 
-def vendor_size(path: Path, **options: bool) -> VoxelSize:
+def vendor_size(path: Path) -> VoxelSize:
     with tifffile.TiffFile(path) as tif:
-        return combine(voxel_sizes(tif, **options))
+        return combine(voxel_sizes(tif))
 
 
 VENDOR_FILES = [
@@ -104,7 +104,7 @@ def test_fei_databar_is_cut(shared_data: Path, name: str, rows: int) -> None:
     whole = tifffile.imread(path)
     assert stack.shape == (1, rows, whole.shape[1])
     # The image in these test files has been blanked, so that read_slice would refuse it.
-    np.testing.assert_array_equal(stack.acquire(0).values, whole[:rows])
+    np.testing.assert_array_equal(stack.read_as_acquired(0).values, whole[:rows])
     with tifffile.TiffFile(path) as tif:
         assert databar_rows(tif) == whole.shape[0] - rows
     assert open_stack(path, IngestParameters(spacing_nm=SPACING_NM, databar_rows=0)).shape[1] == len(whole)

@@ -50,7 +50,7 @@ def test_intensities_of_any_size(shape: tuple[int, int], dtype: str) -> None:
     found = measure_intensities(values)
     assert (found.mean, found.std) == pytest.approx((values.mean(), values.std()))
     assert (found.p1, found.p50, found.p99) == pytest.approx(tuple(np.percentile(values, (1, 50, 99))))
-    assert found.mode_share == pytest.approx(np.bincount(values.ravel()).max() / values.size)
+    assert found.mode_fraction == pytest.approx(np.bincount(values.ravel()).max() / values.size)
 
 
 @pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
@@ -101,14 +101,14 @@ def test_a_bad_slice_is_never_written_and_ends_the_writing(tmp_path: Path) -> No
 def test_few_slices_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = open_stack(write_slices(tmp_path, textured((40, 8, 16))), GIVEN)
     lock, held, most = threading.Lock(), 0, 0
-    acquire = SliceStack.acquire
+    read = SliceStack.read_as_acquired
 
     def counted(self: SliceStack, z: int) -> Any:
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return acquire(self, z)
+        return read(self, z)
 
     class SlowSink(MemorySink):
         def write(self, block: Block, values: Any) -> None:
@@ -117,7 +117,7 @@ def test_few_slices_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.Mo
             with lock:
                 held -= 1
 
-    monkeypatch.setattr(SliceStack, "acquire", counted)
+    monkeypatch.setattr(SliceStack, "read_as_acquired", counted)
     with ThreadPoolExecutor(3) as executor:
         ingest_stack(stack, SlowSink(np.zeros(stack.shape)), Execution(executor=executor, workers=3))
     assert most <= 4

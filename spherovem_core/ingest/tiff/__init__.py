@@ -1,0 +1,1 @@
+"""The TIFF reader: all of ingest that knows TIFF."""
