@@ -75,10 +75,11 @@ def read_stack(
     >>> import numpy as np, tifffile
     >>> from spherovem_core.ingest import read_stack
     >>> from spherovem_core.parameters import IngestParameters
-    >>> source = Path(tempfile.mkdtemp())
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> source = Path(folder.name)
     >>> for z in (0, 1, 3):
-    ...     slice_ = np.tile(np.arange(10, 40, dtype=np.uint8) + z, (20, 1))
-    ...     tifffile.imwrite(source / f"slice_{z}.tif", slice_, metadata=None)
+    ...     values = np.tile(np.arange(10, 40, dtype=np.uint8) + z, (20, 1))
+    ...     tifffile.imwrite(source / f"slice_{z}.tif", values, metadata=None)
     >>> parameters = IngestParameters(spacing_nm=(50, 10, 10), on_bad_slice="interpolate")
     >>> acquired = read_stack(source, parameters)
     >>> acquired.image.shape, acquired.spacing_nm
@@ -87,6 +88,7 @@ def read_stack(
     [10, 11, 12, 13]
     >>> acquired.table.query("missing")["z"].tolist()
     [2]
+    >>> folder.cleanup()
     """
     stack = open_stack(source, parameters, region=region)
     image = np.zeros(stack.shape, stack.dtype)

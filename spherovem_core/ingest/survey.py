@@ -77,7 +77,8 @@ def survey_stack(
     >>> import numpy as np, tifffile
     >>> from spherovem_core.ingest import survey_stack
     >>> from spherovem_core.parameters import IngestParameters
-    >>> source = Path(tempfile.mkdtemp())
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> source = Path(folder.name)
     >>> for z in (0, 1, 3):
     ...     tifffile.imwrite(source / f"slice_{z}.tif", np.full((20, 30), 100 + z, np.uint8), metadata=None)
     >>> report = survey_stack(source, IngestParameters())
@@ -95,6 +96,7 @@ def survey_stack(
     >>> report = survey_stack(source, IngestParameters(spacing_nm=(50, 10, 10)))
     >>> report.stack.spacing_nm, len(report.problems)
     ((50.0, 10.0, 10.0), 1)
+    >>> folder.cleanup()
     """
     files = find_source_files(source)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
