@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from spherovem_core.store.checkpoints import read_entries
 from spherovem_core.store.failures import read_failure, read_rejection
 from spherovem_core.store.layout import (
     DENOISED,
@@ -27,6 +26,7 @@ from spherovem_core.store.layout import (
     stage_table_path,
     table_path,
 )
+from spherovem_core.store.ledger import read_entries
 from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE
 from spherovem_core.store.tables import read_json, table_marker
 

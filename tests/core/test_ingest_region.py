@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from spherovem_core.errors import BadSlicesError, ParameterError
 from spherovem_core.ingest import open_stack
-from spherovem_core.ingest.tiff import pixels
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
@@ -87,7 +86,7 @@ def test_only_the_rows_of_the_region_are_read(
         return fromfile(path, dtype, count, **options)
 
     stack = open_stack(tmp_path / "source", SPACING, region=REGION)
-    monkeypatch.setattr(pixels.np, "fromfile", spying)
+    monkeypatch.setattr(np, "fromfile", spying)
     stack.read_slice(0)
     assert counts == [37 * 90]
 
