@@ -1,4 +1,4 @@
-"""Containers, compressions and byte orders; which files count; the fingerprint of a source."""
+"""Sources of slices: containers, compressions and byte orders, the order of files, and sources without slices."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ MULTIPAGE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "options"), MULTIPAGE)
-def test_one_file_of_many_pages(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_the_pages_of_one_file_are_the_slices(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     volume = textured(dtype="uint16")
     tifffile.imwrite(tmp_path / name, volume, **options)
     for source in (tmp_path / name, tmp_path):
@@ -59,7 +59,7 @@ def test_one_file_of_many_pages(tmp_path: Path, name: str, options: dict[str, An
     assert stack.slice_name(2) == f"{name} page 3"
 
 
-def test_pages_in_the_order_that_ome_metadata_give(tmp_path: Path) -> None:
+def test_ome_metadata_order_the_pages(tmp_path: Path) -> None:
     """The stack's last slice is the file's first page."""
     path = tmp_path / "reversed.ome.tif"
     tifffile.imwrite(path, textured()[::-1], ome=True, metadata={"axes": "ZYX"})
@@ -86,7 +86,7 @@ def test_inverted_greyscale_is_read_as_it_looks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_all(open_stack(tmp_path, GIVEN)), 255 - textured())
 
 
-def test_only_slices_count(tmp_path: Path) -> None:
+def test_hidden_files_thumbnails_and_other_files_are_left_out(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, textured())
     for name in ("._slice_0001.tif", ".slice_0001.tif", "Slice_Thumbnail.tif", "Thumbs.db", "log.txt"):
         (folder / name).write_bytes(b"nothing")
@@ -103,7 +103,7 @@ def test_slices_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert stack.numbers == tuple(range(1, 13))
 
 
-def test_numbers_in_steps(tmp_path: Path) -> None:
+def test_numbers_in_steps_need_slice_number_step(tmp_path: Path) -> None:
     for z in range(4):
         tifffile.imwrite(tmp_path / f"z{z * 40:05d}nm.tif", textured()[z], metadata=None)
     with pytest.raises(BadSlicesError, match=r"do not count in steps of 1.*slice_number_step"):
@@ -111,7 +111,7 @@ def test_numbers_in_steps(tmp_path: Path) -> None:
     assert open_stack(tmp_path, GIVEN.model_copy(update={"slice_number_step": 40})).shape[0] == 4
 
 
-def test_databar_by_parameter(tmp_path: Path) -> None:
+def test_databar_rows_are_cut_off(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, textured())
     stack = open_stack(folder, GIVEN.model_copy(update={"databar_rows": 9}))
     np.testing.assert_array_equal(read_all(stack), textured()[:, :31])
@@ -119,7 +119,7 @@ def test_databar_by_parameter(tmp_path: Path) -> None:
         open_stack(folder, GIVEN.model_copy(update={"databar_rows": 40}))
 
 
-def test_no_slices(tmp_path: Path) -> None:
+def test_a_source_without_slices_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSlicesError, match="the folder holds no file"):
         open_stack(tmp_path, GIVEN)
     (tmp_path / "image.png").write_bytes(b"png")
