@@ -53,7 +53,7 @@ class RegistrationError(SpheroVemError, ValueError):
 
 
 class IncompleteArtifactError(SpheroVemError, LookupError):
-    """An array or table is absent, unfinished, damaged or belongs to another fingerprint."""
+    """An array or table is absent, unfinished, damaged, or carries another digest."""
 
 
 class StoreNotWritableError(SpheroVemError, PermissionError):

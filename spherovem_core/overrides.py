@@ -21,7 +21,7 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> Overrides:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Write in one line what is wrong with each value, and suggest the name that may have been meant."""
+    """Write the problem of each value in one line, with a suggestion for an unknown name."""
     problems = []
     for item in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in item["loc"] if not isinstance(part, int))

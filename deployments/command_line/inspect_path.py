@@ -15,7 +15,8 @@ from spherovem_core.utils.pace import readable_seconds
 
 if TYPE_CHECKING:
     from spherovem_core.ingest import AcquisitionReport
-    from spherovem_core.store.inventory import ArrayInventory, TableInventory
+    from spherovem_core.store.inventory import ArrayInventory
+    from spherovem_core.store.table_inventory import TableInventory
 
 Document = dict[str, Any]
 
@@ -145,8 +146,9 @@ def source_text(document: Document) -> str:
 def results(path: Path) -> tuple[Document, str]:
     """Describe a results folder."""
     from spherovem_core.store import Layout
-    from spherovem_core.store.inventory import tables_inventory, volume_inventory
+    from spherovem_core.store.inventory import volume_inventory
     from spherovem_core.store.states import acquisition_state
+    from spherovem_core.store.table_inventory import tables_inventory
 
     layout = Layout(path.absolute())
     state = acquisition_state(layout.folder)
@@ -179,7 +181,7 @@ def volume(path: Path) -> tuple[Document, str]:
 
 def table(path: Path) -> tuple[Document, str]:
     """Describe a Parquet table."""
-    from spherovem_core.store.inventory import table_inventory
+    from spherovem_core.store.table_inventory import table_inventory
 
     found = table_inventory(path)
     rows = [[column.name, column.type, column.unit] for column in found.columns]

@@ -48,10 +48,10 @@ def misfits(
     files: Sequence[SliceFile | None], databars: Mapping[Path, int], usual: Kind
 ) -> Iterator[Problem]:
     """Report slices of another shape or type than most."""
-    sound = [(file, slice_kind(file, databars)) for file in files if file is not None and not file.fault]
+    readable = [(file, slice_kind(file, databars)) for file in files if file is not None and not file.fault]
     (rows, columns), dtype = usual
-    others = f"the other {sum(kind == usual for _, kind in sound)} slices"
-    for file, (shape, own_dtype) in sound:
+    others = f"the other {sum(kind == usual for _, kind in readable)} slices"
+    for file, (shape, own_dtype) in readable:
         if shape != usual[0]:
             found = f"{shape[0]} × {shape[1]} pixels, {others} have {rows} × {columns}"
         elif own_dtype != dtype:
@@ -86,7 +86,7 @@ def count_problems(ordered: OrderedSlices, description: Description) -> Iterator
     if stated is not None and found != stated:
         yield Problem(
             f"acquisition.json states slice_count = {stated}, but the numbers run from {ordered.numbers[0]} to "
-            f"{ordered.numbers[-1]}, {found} slices; add the others, or correct slice_count to go on without them"
+            f"{ordered.numbers[-1]}, {found} slices; add the others, or correct slice_count to continue without them"
         )
 
 
@@ -108,7 +108,7 @@ def spacing_problems(
 def changing_voxel_size(reports: Sequence[FileReport]) -> Iterator[Problem]:
     """Report files whose metadata give another voxel size than those of the first one."""
     sizes = [(report.path.name, combine(report.voxel_sizes)) for report in reports]
-    known = [(name, size) for name, size in sizes if size.says_something]
+    known = [(name, size) for name, size in sizes if size.has_values]
     for name, size in known[1:]:
         if differs(size, known[0][1]):
             yield Problem(

@@ -22,7 +22,7 @@ INTENSITIES = ("mean", "std", "p1", "p50", "p99")
 
 @dataclass(frozen=True)
 class CheckedSlice:
-    """What remains of a slice after the pass, without its pixels.
+    """Result of the pass for one slice, without its pixels.
 
     Attributes
     ----------

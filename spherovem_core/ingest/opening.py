@@ -21,8 +21,8 @@ def open_stack(
     """Find the slices of an acquisition, check each of them, and refuse an acquisition with problems.
 
     The header of every file is read: it must hold one greyscale uint8 or uint16 image of the common shape whose pixels are
-    in the file, and no slice number may be missing or occur twice. Nothing is decoded while nothing is wrong: what only the
-    pixels tell (blank, saturated, damaged inside compressed data) comes out in the one pass of `ingest_stack`. If a slice is
+    in the file, and no slice number may be missing or occur twice. No pixel is decoded as long as there is no problem: blank and
+    saturated slices and damage inside compressed data are found in the one pass of `ingest_stack`. If a slice is
     already known to be bad, all slices are read here, so that the error names everything.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The door for file formats: what ingest asks of a reader, and what a reader answers."""
+"""The protocol for readers of file formats, and the descriptions of files and slices that they return."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +87,7 @@ class FileReport:
 
 
 class Reader(Protocol):
-    """A source of slices in one file format.
+    """Source of slices in one file format.
 
     To add a format, write a class with these members in a module of its own and add an instance to
     `spherovem_core.ingest.readers.READERS`. ``tests/core/test_readers.py`` then tests it with a small sample
@@ -150,7 +150,7 @@ def read_window(reader: Reader, file: SliceFile, rows: slice, columns: slice) ->
     Raises
     ------
     BadSlicesError
-        If the slice has a fault, or what is read of it cannot be decoded.
+        If the slice has a fault, or the requested part cannot be decoded.
     OSError
         If the disk or network fails.
     """

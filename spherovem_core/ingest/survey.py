@@ -52,7 +52,7 @@ def survey_stack(
     parameters
         Parameters of the stage: a given spacing, databar and step of the slice numbers count before the metadata.
     region
-        Region to survey. What is wrong outside of it is left out.
+        Region to survey; problems outside of it are left out.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def _stack(
 
 def _with_untrusted_pixel(report: FileReport) -> FileReport:
     pixel = report.untrusted_pixel
-    if pixel is None or not pixel.says_something:
+    if pixel is None or not pixel.has_values:
         return report
     return replace(report, voxel_sizes=(*report.voxel_sizes, pixel))
 
@@ -195,7 +195,7 @@ def _slice_problems(
     parameters: IngestParameters,
 ) -> list[Problem]:
     unaccepted = [problem for report in reports for problem in report.problems]
-    # The message that a slice is of an unaccepted type says enough: that it differs from the others is left out.
+    # A slice of an unaccepted type also differs from the others; one problem per slice is enough.
     named = {problem.file for problem in unaccepted}
     usual = checks.usual_kind(ordered.files, databars)
     misfits = [p for p in checks.misfits(ordered.files, databars, usual) if p.file not in named]

@@ -34,7 +34,7 @@ class VoxelSize:
         return cls(z_nm, None if y_nm is None or x_nm is None else (y_nm, x_nm), origin)
 
     @property
-    def says_something(self) -> bool:
+    def has_values(self) -> bool:
         """True if z is known, or y and x."""
         return self.z_nm is not None or self.yx_nm is not None
 

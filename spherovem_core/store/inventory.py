@@ -1,4 +1,4 @@
-"""The inventory of a volume and of its tables: shapes, files, sizes and history, without reading values."""
+"""The inventory of a volume: shapes, files, sizes and history of its arrays, without reading values."""
 
 import itertools
 import json
@@ -8,12 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.layout import Layout
 from spherovem_core.store.ome import multiscale_of, spacing_of_level
 from spherovem_core.store.reading import ATTRIBUTE
 from spherovem_core.store.shards import PARTIAL
@@ -83,39 +79,6 @@ class ArrayInventory:
         return {**asdict(self), "bytes_on_disk": self.bytes_on_disk}
 
 
-@dataclass(frozen=True)
-class TableColumn:
-    """Column of a table as its file describes it."""
-
-    name: str
-    type: str
-    unit: str
-
-
-@dataclass(frozen=True)
-class TableInventory:
-    """Inventory of a Parquet table.
-
-    Attributes
-    ----------
-    path
-        Path in the results folder, or as given.
-    fingerprint
-        None if no stage of spherovem wrote it.
-    """
-
-    path: str
-    rows: int
-    bytes_on_disk: int
-    fingerprint: str | None
-    columns: tuple[TableColumn, ...]
-    history: Sequence[Mapping[str, Any]] = ()
-
-    def document(self) -> dict[str, Any]:
-        """Return all fields as JSON values."""
-        return asdict(self)
-
-
 def volume_inventory(folder: Path) -> list[ArrayInventory]:
     """Describe every array below a zarr group, or the one array that `folder` is, in the order of their paths.
 
@@ -127,7 +90,7 @@ def volume_inventory(folder: Path) -> list[ArrayInventory]:
     node = _read_node(folder)
     if node is None:
         raise IncompleteArtifactError(
-            f"{folder} is no zarr group or array of version 3: it has no sound {METADATA}"
+            f"{folder} is no zarr group or array of version 3: it has no readable {METADATA}"
         )
     root = _volume_root(folder)
     if node["node_type"] == "array":
@@ -143,42 +106,6 @@ def volume_inventory(folder: Path) -> list[ArrayInventory]:
         else:
             found += [_describe(root, level, [level]) for level in levels]
     return found
-
-
-def tables_inventory(layout: Layout) -> list[TableInventory]:
-    """Describe every table of a results folder, in the order of their paths."""
-    paths = sorted(layout.tables.rglob("*.parquet"))
-    return [table_inventory(path, path.relative_to(layout.folder).as_posix()) for path in paths]
-
-
-def table_inventory(path: Path, name: str | None = None) -> TableInventory:
-    """Describe a Parquet table from its footer.
-
-    Raises
-    ------
-    IncompleteArtifactError
-        If it is no whole Parquet file.
-    """
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise IncompleteArtifactError(
-            f"{path} is no whole Parquet file ({error}); write or copy it again"
-        ) from error
-    schema = metadata.schema.to_arrow_schema()
-    marker = json.loads((schema.metadata or {}).get(b"spherovem", b"{}"))
-    columns = tuple(
-        TableColumn(each.name, str(each.type), (each.metadata or {}).get(b"unit", b"").decode())
-        for each in schema
-    )
-    return TableInventory(
-        name or str(path),
-        metadata.num_rows,
-        path.stat().st_size,
-        marker.get("fingerprint"),
-        columns,
-        marker.get("history", ()),
-    )
 
 
 def _read_node(folder: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A reader of raw ``.npy`` slices: a format that only tests know, added as any other would be."""
+"""A reader of raw ``.npy`` slices: a format for tests, added in the same way as any other."""
 
 import math
 from pathlib import Path

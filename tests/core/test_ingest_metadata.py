@@ -87,7 +87,7 @@ def test_the_voxel_size_of_vendor_files_is_read(
 )
 def test_vendor_files_without_a_voxel_size_are_refused(shared_data: Path, name: str) -> None:
     path = shared_data / "tiff_vendor" / name
-    assert not vendor_size(path).says_something
+    assert not vendor_size(path).has_values
     with pytest.raises(AcquisitionError, match="no voxel size"):
         open_stack(path, DEFAULT)
 

@@ -1,4 +1,4 @@
-"""The suite that every registered reader passes, and a reader that only tests know.
+"""Tests that every registered reader passes, and a reader for tests that passes them too.
 
 A reader is tested by being in `READERS`; `reader_samples.SAMPLES` holds the functions that write files of its format.
 """
@@ -27,7 +27,7 @@ FILLING = GIVEN.model_copy(update={"on_bad_slice": "interpolate"})
 
 @pytest.fixture(params=[*READERS, NpyReader()], ids=lambda reader: reader.name)
 def reader(request: pytest.FixtureRequest) -> Iterator[Reader]:
-    """Each registered reader, and the one that only tests know, registered for the test."""
+    """Each registered reader, and the reader for tests, which is registered for one test."""
     if request.param in READERS:
         yield request.param
         return

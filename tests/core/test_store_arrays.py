@@ -1,4 +1,4 @@
-"""Arrays of the store: they count once they are committed, and zarr reads what was written."""
+"""Arrays of the store: they count once they are committed, and zarr reads the written values."""
 
 import json
 from pathlib import Path

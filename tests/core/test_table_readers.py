@@ -71,7 +71,7 @@ def test_the_metadata_of_the_table_hold_all_units(table: Path) -> None:
 
 
 def test_every_reader_of_parquet_knows_the_types(table: Path) -> None:
-    """R's arrow, DuckDB and Julia need types beyond Arrow's own, and a common codec."""
+    """R's arrow, DuckDB and Julia need plain types of Parquet, one row group and a common codec."""
     file = pq.ParquetFile(table)
     physical = {file.schema.column(i).physical_type for i in range(len(file.schema.names))}
     assert physical <= {"INT32", "INT64", "DOUBLE", "BOOLEAN", "BYTE_ARRAY"}

@@ -1,1 +1,1 @@
-"""The TIFF reader: all of ingest that knows TIFF."""
+"""The TIFF reader; no other module of ingest knows TIFF."""

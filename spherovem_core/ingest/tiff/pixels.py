@@ -1,4 +1,4 @@
-"""The pixels of one TIFF page: read in one piece where they lie so, else decoded."""
+"""The pixels of one TIFF page: read as they are if uncompressed and in one piece, else decoded."""
 
 import logging
 import struct

@@ -30,11 +30,11 @@ def voxel_sizes(tif: TiffFile) -> tuple[VoxelSize, ...]:
     """
     page = tif.pages[0]
     sizes = [_ome(tif), _imagej(tif, page), _fei(tif), _zeiss(tif, page), _gatan(page)]
-    return tuple(size for size in sizes if size is not None and size.says_something)
+    return tuple(size for size in sizes if size is not None and size.has_values)
 
 
 def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
-    """Find the Pixels element of the OME metadata; return None if there is no sound one."""
+    """Find the Pixels element of the OME metadata; return None if there is no readable one."""
     if not tif.is_ome:
         return None
     try:
