@@ -3,14 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError, MissingNetworkError, ParameterError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.stages import STAGE_NAMES, StageName
-from spherovem_core.store import read_json, write_json
 from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind
 from tasks.devices import check_device
 
@@ -52,30 +50,18 @@ def check_before_start(
     from spherovem_core.ingest import source_digest
     from spherovem_core.segmentation import network_digest
 
-    layout = Layout(acquisition.folder)
-    known = _known_files(layout)
-    source = source_digest(acquisition.source, known) if "ingest" in stages else _no_source(acquisition)
+    source = source_digest(acquisition.source) if "ingest" in stages else _no_source(acquisition)
     _check_mask_spacings(parameters)
     kinds = OBJECT_KINDS if "flows" in stages else ()
     networks = {kind: network_digest(getattr(parameters, kind).network, kind) for kind in kinds}
     model = parameters.denoising.model if "denoise" in stages else None
     model_digest = None if model is None else _model_digest(Path(model))
     check_device(execution.device)
+    layout = Layout(acquisition.folder)
     layout.ensure_writable()
-    write_json(layout.source_files, known)
     for kind in kinds:
         _try_network(layout, kind, getattr(parameters, kind).network, networks[kind])
     return Preflight(source, model_digest, networks)
-
-
-def _known_files(layout: Layout) -> dict[str, Any]:
-    """Read the digests of source files that an earlier run computed."""
-    try:
-        return read_json(layout.source_files) or {}
-    except (
-        OSError
-    ):  # such as a results root that is a file: `ensure_writable` says so after the source was looked at
-        return {}
 
 
 def _no_source(acquisition: Acquisition) -> str:

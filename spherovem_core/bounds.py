@@ -1,4 +1,4 @@
-"""Bounds of parameters in words, for forms that check bounds without showing them."""
+"""Bounds of parameters in words, for forms that check them without showing them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +14,8 @@ WORDS = {
 def say_bounds(schema: dict[str, Any]) -> None:
     """Add the bounds of every number to its description, in the JSON schema of a model.
 
-    Use it as pydantic's ``json_schema_extra``. The Prefect UI makes a form of the schema that refuses a number out of
-    bounds, but does not show the bounds.
+    For the ``json_schema_extra`` of pydantic. The Prefect UI makes a form of the schema that refuses a number out
+    of bounds, but shows nobody what they are.
     """
     for field in schema.get("properties", {}).values():
         bounds = ", ".join(_bounds(field))
@@ -24,6 +24,6 @@ def say_bounds(schema: dict[str, Any]) -> None:
 
 
 def _bounds(field: dict[str, Any]) -> Iterator[str]:
-    """Yield the bounds of a field, or of the one number among the types that it may have."""
+    """Bounds of a field, or of the one number among the types that it may have."""
     for kind in (field, *field.get("anyOf", ())):
         yield from (f"{words} {kind[key]:,.12g}" for key, words in WORDS.items() if key in kind)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ def source_digest(source: Path, known: MutableMapping[str, Any] | None = None) -
     source
         A folder of slice files, or one multi-page file.
     known
-        Digests of files from an earlier call, by file name, each with the size and the modification time that the file
-        had. A file that still has both is not read again. The digests of this call are written into it.
+        Digests of files from an earlier process, by file name, each with the size and the times that the file had. A file
+        that still has them is not read again, nor is one that this process has read. The digests of this call are
+        written into it.
 
     Returns
     -------
@@ -39,13 +41,22 @@ def source_digest(source: Path, known: MutableMapping[str, Any] | None = None) -
 
     def entry(path: Path) -> list[str | int]:
         state = path.stat()
-        seen = {"size": state.st_size, "mtime_ns": state.st_mtime_ns}
+        # The time of the last change tells even of an edit after which the modification time was set back.
+        seen = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "ctime_ns": state.st_ctime_ns}
         earlier = files.get(path.name, {})
         if any(earlier.get(key) != value for key, value in seen.items()):
-            files[path.name] = earlier = {**seen, "digest": file_digest(path)}
+            digest = _file_digest(str(path.absolute()), *seen.values())
+            files[path.name] = earlier = {**seen, "digest": digest}
         return [path.name, state.st_size, earlier["digest"]]
 
     return manifest_digest(source, entry)
+
+
+# The checks of a run ask more than once for files of up to 500 GB; an entry takes some 300 bytes.
+@lru_cache(maxsize=2**17)
+def _file_digest(path: str, size: int, mtime_ns: int, ctime_ns: int) -> str:
+    """Compute the digest of a file once per process, as long as its size and times stay the same."""
+    return file_digest(Path(path))
 
 
 def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]]) -> str:

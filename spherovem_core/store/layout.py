@@ -115,7 +115,7 @@ class Layout:
 
     @property
     def source_files(self) -> Path:
-        """Digests of the source's files, with the size and time that each file had when it was read."""
+        """Digests of the source's files, with the size and times that each file had when it was read."""
         return self.scratch / "source_files.json"
 
     @property

@@ -96,14 +96,14 @@ def history_entry(
     seconds: float,
     peak_memory_bytes: int,
 ) -> dict[str, Any]:
-    """Describe one finished stage as JSON values.
+    """Describe one finished stage, as JSON.
 
     Parameters
     ----------
     inputs
-        Digests of the stage's inputs.
+        Fingerprints of what the stage read.
     seconds
-        Time of the run that finished it; the time of runs killed before is not counted.
+        Time of the run that finished it; a run that was killed before is not counted.
     """
     return {
         "stage": stage,

@@ -1,5 +1,7 @@
 """The digest of a source: by the content of its files, read once."""
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -55,16 +57,34 @@ def test_names_and_the_description_are_part_of_the_digest(folder: Path) -> None:
     assert source_digest(folder) in digests
 
 
-def test_known_files_are_not_read_again(folder: Path) -> None:
+def test_unchanged_files_are_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def record(file: Any, algorithm: str) -> Any:
+        read.append(Path(file.name).name)
+        return digest_of_file(file, algorithm)
+
+    digest_of_file = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", record)
     known: dict[str, Any] = {}
     digest = source_digest(folder, known)
-    assert set(known) == {"slice_0000.tif", "slice_0001.tif"}
+    assert sorted(read) == sorted(known) == ["slice_0000.tif", "slice_0001.tif"]
+    assert source_digest(folder) == source_digest(folder, known) == digest
+    assert len(read) == 2
     change_a_byte(folder / "slice_0001.tif", -1)
-    assert source_digest(folder, known) == digest
-    changed = source_digest(folder)
+    changed = source_digest(folder, known)
+    assert changed != digest
+    assert read[2:] == ["slice_0001.tif"]
+
+
+def test_digests_known_from_an_earlier_process_are_taken(folder: Path) -> None:
+    known: dict[str, Any] = {}
+    digest = source_digest(folder, known)
+    assert source_digest(folder, json.loads(json.dumps(known))) == digest
+    known["slice_0001.tif"]["digest"] = "of another process"
+    assert source_digest(folder, known) != digest
     os.utime(folder / "slice_0001.tif", ns=(1, 1))
-    assert source_digest(folder, known) == changed
-    assert known["slice_0001.tif"]["mtime_ns"] == 1
+    assert source_digest(folder, known) == digest
 
 
 def test_a_folder_without_slices_has_no_digest(tmp_path: Path) -> None:
