@@ -70,8 +70,8 @@ class FileReport:
     indices
         Slice numbers that the metadata give the pages; empty if the pages follow one another.
     facts
-        Compression, byte order and so on, for the history. Facts that are left out get a default:
-        see `spherovem_core.ingest.survey.survey_stack`.
+        Facts for the history. ``container``, ``compression``, ``bits`` and ``metadata`` get a default if they are left out;
+        others, such as the byte order, are optional.
     """
 
     path: Path

@@ -56,9 +56,7 @@ SHAPE = (
     *BOUNDING_BOX,
     *CENTROID,
     *SIZE,
-    Column(
-        "surface_area_um2", "float64", "Area of the surface, without the faces that the volume's border cuts."
-    ),
+    Column("surface_area_um2", "float64", "Area of the surface, without the part on the volume's border."),
     Column(
         "sphericity",
         "float64",
