@@ -1,11 +1,11 @@
-"""Ingest: rate beside the plain loop in one run, compression, files, and peak memory over the number of slices.
+"""Ingest: rate beside a plain loop in the same run, compression, number of files, and peak memory by number of slices.
 
     python benchmarks/ingest.py [--parts rate memory] [--side 4096] [--slices 60] [--rounds 3]
 
 The plain loop reads each slice and assigns it to a zarr array (zstd level 3 with bitshuffle, chunks of 1024²), with no
-check. Ours opens the acquisition (every file's directory), reads, checks each slice's pixels, writes with the ledger
+check. spherovem opens the acquisition (every file's header), reads, checks each slice's pixels, writes with the ledger
 and sets the completion marker. The slices are a smooth texture with noise, which zstd alone compresses by 1.25 and
-bitshuffle by 1.03. Rounds alternate; each way's best one counts. Peak memory is of a process of its own.
+bitshuffle by 1.03. Rounds alternate; the best round of each counts. Peak memory is measured in a process of its own.
 """
 
 import argparse
@@ -37,7 +37,7 @@ WORKERS = 2
 
 
 def texture(side: int, dtype: str) -> NDArray[np.generic]:
-    """One slice: blobs of about 12 pixels, with noise."""
+    """Make one slice: blobs of about 12 pixels, with noise."""
     rng = np.random.default_rng(0)
     blobs = ndimage.gaussian_filter(rng.standard_normal((side, side), dtype=np.float32), 6)
     values = 120 + 16 * blobs / blobs.std() + rng.normal(0, 12, (side, side))
@@ -46,7 +46,7 @@ def texture(side: int, dtype: str) -> NDArray[np.generic]:
 
 
 def write_acquisition(folder: Path, side: int, slices: int, dtype: str) -> Path:
-    """Write single-page TIFFs, each the texture moved on by some columns."""
+    """Write single-page TIFFs, each the texture shifted by some columns."""
     folder.mkdir()
     values = texture(side, dtype)
     for z in range(slices):
@@ -68,7 +68,7 @@ def plain_loop(source: Path, results: Path) -> None:
         array[z] = tifffile.imread(file)
 
 
-def ours(source: Path, results: Path) -> None:
+def spherovem(source: Path, results: Path) -> None:
     stack = open_stack(source, GIVEN)
     spec = ArraySpec("raw", "image", stack.shape, stack.dtype, *slice_shards(stack.shape), stack.spacing_nm)
     writer = ArrayWriter(Layout(results), spec, "digest")
@@ -82,7 +82,7 @@ def rate(side: int, slices: int, rounds: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             source = write_acquisition(Path(folder) / "source", side, slices, dtype)
             measure_intensities(np.zeros((4, 4), dtype))
-            ways: dict[str, Callable[[Path, Path], None]] = {"plain loop": plain_loop, "ours": ours}
+            ways: dict[str, Callable[[Path, Path], None]] = {"plain loop": plain_loop, "spherovem": spherovem}
             best = dict.fromkeys(ways, float("inf"))
             sizes = {}
             for _ in range(rounds):
@@ -102,11 +102,11 @@ def rate(side: int, slices: int, rounds: int) -> None:
                 f"  {name:10s} {seconds:6.2f} s {volume / seconds / 1e6:6.0f} MB/s "
                 f"ratio {volume / size:.3f} in {files_written} files"
             )
-        print(f"  ours is {best['plain loop'] / best['ours']:.2f} times as fast", flush=True)
+        print(f"  spherovem is {best['plain loop'] / best['spherovem']:.2f} times as fast", flush=True)
 
 
 def memory(side: int) -> None:
-    """Peak of a process that ingests 30 or 300 slices; hard links stand for the slices, which differ in name only."""
+    """Measure the peak memory of a process that ingests 30 or 300 slices, hard links to one file."""
     for slices in (30, 300):
         with tempfile.TemporaryDirectory() as folder:
             source = write_acquisition(Path(folder) / "source", side, 1, "uint8")
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--ingest", nargs=2, type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.ingest:
-        ours(*chosen.ingest)
+        spherovem(*chosen.ingest)
         print(f"{peak_mib():.0f} MB")
         return
     if "rate" in chosen.parts:

@@ -1,10 +1,10 @@
-"""Storage: what codec, chunk and shard cost and give, on real data.
+"""Storage: cost and gain of codecs, chunks and shards on real data.
 
     python benchmarks/storage.py [--parts codecs shapes] [--side 2048] [--depth 160]
 
 Codecs: compression ratio, and rates of compressing and expanding on one core, in chunks of 512² (images) and 64³ (labels).
-Shapes: a real stack, tiled to the size asked for, written as the stages write it and read back by slice, by cube of 128³
-and by xz plane, each way with zarr's own reading. All files are in the page cache.
+Shapes: a real stack, tiled to the requested size, written as the stages write it and read back with zarr by slice, by cube of
+128³ and by xz plane. All files are in the page cache.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def chunks_of(values: NDArray[Any], shape: tuple[int, ...]) -> list[NDArray[Any]
 
 
 def samples() -> Iterator[tuple[str, list[NDArray[Any]]]]:
-    """Real images and labels; the 16-bit one is the 8-bit one with digits below, as an average of frames has."""
+    """Yield real images and labels; the 16-bit image is the 8-bit one with noise in the lower bits, as in averaged frames."""
     fibsem = tifffile.imread(sorted((DATA / "fibsem_drosophila/slices").glob("*.tif"))[:40])
     sections = tifffile.imread(sorted((DATA / "sstem_vnc").glob("*.tif"))[:8])
     yield "FIB-SEM uint8", chunks_of(fibsem, (1, 250, 250))

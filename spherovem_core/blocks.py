@@ -1,4 +1,4 @@
-"""Block grids with halo, and mapping over them with any concurrent.futures executor."""
+"""Blocks of an array and their halos, and mapping over blocks with any concurrent.futures executor."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ Region = tuple[slice, ...]
 
 
 class ArrayLike(Protocol):
-    """What a core function reads from: a NumPy array, a zarr array or a stored array."""
+    """An array that core functions read from: a NumPy array, a zarr array or a stored array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,9 +35,9 @@ class Block:
     Attributes
     ----------
     index
-        Place in the grid.
+        Position in the grid.
     core
-        Region of the array that the block is responsible for.
+        Region of the array that belongs to the block.
     outer
         `core` grown by the halo and clipped to the array.
     """
@@ -48,7 +48,7 @@ class Block:
 
     @property
     def inner(self) -> Region:
-        """`core` in coordinates of `outer`: cuts the halo off a result."""
+        """`core` in coordinates of `outer`; it cuts the halo off a result."""
         return tuple(
             slice(c.start - o.start, c.stop - o.start) for c, o in zip(self.core, self.outer, strict=True)
         )
@@ -69,7 +69,7 @@ def block_grid(
     shape, block_shape
         Extents in voxels.
     halo
-        Voxels that a block reads beyond its core, one number or one an axis.
+        Voxels that a block reads beyond its core, one number or one per axis.
     """
     halos = (halo,) * len(shape) if isinstance(halo, int) else tuple(halo)
     counts = [-(-n // b) for n, b in zip(shape, block_shape, strict=True)]
@@ -86,7 +86,7 @@ def block_grid(
 
 
 def slab_grid(shape: Sequence[int], depth: int, halo: int = 0) -> list[Block]:
-    """Cut an array into slabs of `depth` along its first axis, `halo` slices wider to read."""
+    """Cut an array into slabs of `depth` along its first axis, with a halo of `halo` slices."""
     rest = tuple(shape[1:])
     return block_grid(shape, (depth, *rest), (halo, *(0 for _ in rest)))
 
@@ -100,8 +100,8 @@ def map_blocks(
 ) -> Iterator[tuple[Any, R]]:
     """Call ``function(item, *arguments)`` for every item and yield (item, result) in the order of the items.
 
-    At most `ahead` results wait to be taken beyond those being computed, so that memory stays bounded.
-    With no executor the items run one after another in the calling thread.
+    At most `ahead` items are submitted and not yet taken, so that memory stays bounded.
+    Without an executor the items run one after another in the calling thread.
     """
     if executor is None:
         for item in items:
@@ -126,24 +126,24 @@ def map_blocks(
 
 
 class BlockSink(Protocol):
-    """Where a core function puts its blocks; a store's writer keeps a ledger of them."""
+    """The destination of a core function's blocks; a store's writer keeps a ledger of them."""
 
     def pending(self, blocks: Sequence[Block]) -> list[Block]:
-        """Those of the blocks that are not yet written."""
+        """Return those of the blocks that are not yet written."""
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
         """Write the block's core."""
 
 
 class MemorySink:
-    """A block sink on a NumPy array, for use without a store."""
+    """Block sink on a NumPy array, for use without a store."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
         self._done: set[str] = set()
 
     def pending(self, blocks: Sequence[Block]) -> list[Block]:
-        """Those of the blocks that are not yet written."""
+        """Return those of the blocks that are not yet written."""
         return [block for block in blocks if block.key not in self._done]
 
     def write(self, block: Block, values: NDArray[Any]) -> None:

@@ -1,19 +1,19 @@
-"""Errors of spherovem: each is also the builtin error that a caller would expect.
+"""Errors of spherovem; each is also the builtin error that a caller would expect.
 
-A message says what was found, what was expected and what to do. None of these passes on a retry.
+A message tells what was found, what was expected and what to do. A retry repairs none of them.
 """
 
 
 class SpheroVemError(Exception):
-    """Base of every error that spherovem raises on purpose."""
+    """Base class of all errors that spherovem raises on purpose."""
 
 
 class AcquisitionError(SpheroVemError, ValueError):
-    """The acquisition as it lies on disk cannot be processed."""
+    """The acquisition on disk cannot be processed."""
 
 
 class NoSlicesError(AcquisitionError, FileNotFoundError):
-    """The source holds no TIFF slice."""
+    """The source holds no slice of a known format."""
 
 
 class BadSlicesError(AcquisitionError):
@@ -41,7 +41,7 @@ class MissingNetworkError(NetworkError, FileNotFoundError):
 
 
 class LabelsError(SpheroVemError, ValueError):
-    """Labels to compare with or to learn from are missing, damaged, or do not fit their image."""
+    """Labels for comparison or training are missing or damaged, or do not fit their image."""
 
 
 class MixtureError(SpheroVemError, ValueError):
@@ -53,7 +53,7 @@ class RegistrationError(SpheroVemError, ValueError):
 
 
 class IncompleteArtifactError(SpheroVemError, LookupError):
-    """An array or table is absent, unfinished, damaged or belongs to another fingerprint."""
+    """An array or table is absent, unfinished, damaged, or carries another digest."""
 
 
 class StoreNotWritableError(SpheroVemError, PermissionError):
@@ -61,11 +61,11 @@ class StoreNotWritableError(SpheroVemError, PermissionError):
 
 
 class OutputExistsError(SpheroVemError, FileExistsError):
-    """What would be written is there already, or is being written by someone else."""
+    """The output exists already, or another process is writing it."""
 
 
 class DeviceError(SpheroVemError, RuntimeError):
-    """The device that was asked for cannot be used."""
+    """The requested device cannot be used."""
 
 
 class DeadlineError(SpheroVemError, TimeoutError):

@@ -1,4 +1,4 @@
-"""Values that replace defaults, mapping by mapping, and what is wrong with them in one line."""
+"""Values that override defaults, and validation errors of such values in one line."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Overrides = dict[str, Any]
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> Overrides:
-    """Put the values of `override` over those of `base`, mapping by mapping."""
+    """Replace values of `base` by those of `override`; nested mappings are merged."""
     merged = dict(base)
     for name, value in override.items():
         if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
@@ -21,7 +21,7 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> Overrides:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong with each value, and which name may have been meant."""
+    """Write the problem of each value in one line, with a suggestion for an unknown name."""
     problems = []
     for item in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in item["loc"] if not isinstance(part, int))

@@ -1,4 +1,4 @@
-"""A region of interest: the crop of an acquisition on which parameters are tried."""
+"""The region of interest: a crop of an acquisition, for trying parameters."""
 
 from typing import Self
 
@@ -11,7 +11,7 @@ AXES = ("z", "y", "x")
 
 
 class RegionOfInterest(BaseModel):
-    """A box in voxels of the acquisition, as acquired and with the databar cut off; by default all of it."""
+    """Box in voxels of the acquisition, as acquired and with the databar cut off; by default the whole acquisition."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,12 +31,12 @@ class RegionOfInterest(BaseModel):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is cut off."""
+        """True if nothing is cut off."""
         return not any(number for pair in self._ranges() for number in pair)
 
     @property
     def suffix(self) -> str:
-        """End of the results folder's name, such as ``@roi-z0-32_y100-612_x0-end``; empty for all of it."""
+        """End of the results folder's name, such as ``@roi-z0-32_y100-612_x0-end``; empty if nothing is cut off."""
         if self.is_whole:
             return ""
         parts = (
@@ -45,12 +45,12 @@ class RegionOfInterest(BaseModel):
         return "@roi-" + "_".join(parts)
 
     def within(self, shape: tuple[int, int, int]) -> tuple[slice, slice, slice]:
-        """Slices that cut the region out of an array of this shape.
+        """Return the slices that cut the region out of an array of this shape.
 
         Raises
         ------
         ParameterError
-            If it reaches beyond the array.
+            If the region reaches beyond the array.
         """
         z, y, x = (
             _cut(axis, start, stop, extent)
@@ -66,12 +66,12 @@ WHOLE = RegionOfInterest()
 
 
 def crop_acquisition(acquisition: Acquisition, region: RegionOfInterest) -> Acquisition:
-    """The acquisition with a results folder of its own for the region.
+    """Give the acquisition a results folder of its own for the region.
 
     Raises
     ------
     ValidationError
-        If the folder's name becomes too long.
+        If the name of the folder becomes too long.
     """
     if region.is_whole:
         return acquisition

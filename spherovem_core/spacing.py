@@ -12,6 +12,6 @@ def spacing_um(spacing_nm: SpacingNm) -> SpacingNm:
 
 
 def voxel_volume_um3(spacing_nm: SpacingNm) -> float:
-    """Volume of one voxel in µm³."""
+    """Compute the volume of one voxel in µm³."""
     dz, dy, dx = spacing_um(spacing_nm)
     return dz * dy * dx

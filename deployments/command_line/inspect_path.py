@@ -14,8 +14,9 @@ from deployments.command_line.text_tables import readable_bytes, text_table
 from spherovem_core.utils.pace import readable_seconds
 
 if TYPE_CHECKING:
-    from spherovem_core.ingest import Survey
-    from spherovem_core.store.inventory import ArrayInventory, TableInventory
+    from spherovem_core.ingest import AcquisitionReport
+    from spherovem_core.store.inventory import ArrayInventory
+    from spherovem_core.store.table_inventory import TableInventory
 
 Document = dict[str, Any]
 
@@ -86,23 +87,23 @@ def source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
     from spherovem_core.ingest.problems import problem_lines
     from spherovem_core.parameters import IngestParameters
 
-    survey = survey_stack(path, IngestParameters())
-    problems = list(survey.problems)
+    report = survey_stack(path, IngestParameters())
+    problems = list(report.problems)
     if pixels:
-        problems += content_problems(survey.stack, {problem.file for problem in problems})
+        problems += content_problems(report.stack, {problem.file for problem in problems})
     faults = problem_lines(problems, path.name)
-    document = source_document(path, survey, faults)
+    document = source_document(path, report, faults)
     return document, source_text(document)
 
 
-def source_document(path: Path, survey: "Survey", faults: Sequence[str]) -> Document:
+def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[str]) -> Document:
     """Facts of a source as JSON."""
-    stack = survey.stack
+    stack = report.stack
     return {
         "kind": "source",
         "path": str(path.absolute()),
-        "files": survey.file_count,
-        "bytes": survey.file_bytes,
+        "files": report.file_count,
+        "bytes": report.file_bytes,
         "shape": list(stack.shape),
         "dtype": stack.dtype.name,
         "spacing_nm": list(stack.spacing_nm) if any(stack.spacing_nm) else None,
@@ -118,7 +119,7 @@ def source_text(document: Document) -> str:
     """Facts of a source for people."""
     metadata = document["metadata"]
     facts = [
-        ("files", f"{document['files']} TIFF, {readable_bytes(document['bytes'])}"),
+        ("files", f"{document['files']}, {readable_bytes(document['bytes'])}"),
         ("slices", "{} to {}".format(*document["slice_numbers"])),
         ("shape", f"{sides(document['shape'])} voxels (z y x), {document['dtype']}"),
         ("voxel size", "not found" if document["spacing_nm"] is None else spacing(document["spacing_nm"])),
@@ -145,8 +146,9 @@ def source_text(document: Document) -> str:
 def results(path: Path) -> tuple[Document, str]:
     """Describe a results folder."""
     from spherovem_core.store import Layout
-    from spherovem_core.store.inventory import tables_inventory, volume_inventory
+    from spherovem_core.store.inventory import volume_inventory
     from spherovem_core.store.states import acquisition_state
+    from spherovem_core.store.table_inventory import tables_inventory
 
     layout = Layout(path.absolute())
     state = acquisition_state(layout.folder)
@@ -179,7 +181,7 @@ def volume(path: Path) -> tuple[Document, str]:
 
 def table(path: Path) -> tuple[Document, str]:
     """Describe a Parquet table."""
-    from spherovem_core.store.inventory import table_inventory
+    from spherovem_core.store.table_inventory import table_inventory
 
     found = table_inventory(path)
     rows = [[column.name, column.type, column.unit] for column in found.columns]

@@ -62,7 +62,7 @@ def find_candidates(landing: Path) -> list[Candidate]:
     OSError
         If the landing folder is missing or cannot be read.
     """
-    from spherovem_core.ingest.sources import is_slice
+    from spherovem_core.ingest.source_files import is_slice_file
 
     found = []
     with os.scandir(landing) as entries:
@@ -72,7 +72,7 @@ def find_candidates(landing: Path) -> list[Candidate]:
                 continue
             if _is_folder(entry):
                 found.append(Candidate(landing, path, entry.name))
-            elif is_slice(path):
+            elif is_slice_file(path):
                 found.append(Candidate(landing, path, path.stem))
     return sorted(found, key=lambda candidate: candidate.path.name)
 

@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate, as_text
-from spherovem_core.ingest.sources import DESCRIPTION, SUFFIXES, description_path
+from spherovem_core.ingest.readers import reader_for
+from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.references import canonical_json
 
 # Files so deep change the outcome of nothing, and a folder may hold a million of them.
@@ -114,7 +115,7 @@ class _Seen:
 
 def matters(name: str) -> bool:
     """Whether a file is part of what is processed, by its name."""
-    return Path(name).suffix.lower() in SUFFIXES or Path(name).name == DESCRIPTION
+    return reader_for(Path(name)) is not None or Path(name).name == DESCRIPTION
 
 
 def stays_inside(path: Path, landing: Path) -> bool:
@@ -136,7 +137,7 @@ def _unfinished_copies(names: list[str]) -> Iterator[str]:
             if rsync
             else next((name.removesuffix(end) for end in PROVISIONAL_SUFFIXES if name.endswith(end)), None)
         )
-        if final is not None and Path(final).suffix.lower() in SUFFIXES and final not in there:
+        if final is not None and reader_for(Path(final)) is not None and final not in there:
             yield f"{name} is the beginning of {final}: its copy did not end; copy it again"
 
 

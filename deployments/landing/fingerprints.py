@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from spherovem_core.ingest.sources import manifest_digest
+from spherovem_core.ingest.source_digest import manifest_digest
 
 END_BYTES = 64 * 1024
 SAMPLE_BYTES = 4 * 1024

@@ -1,8 +1,19 @@
-"""Stage 1: find, check and read what the microscope wrote, and hand it over slice by slice."""
+"""The ingest stage: slices as acquired become one checked image with its voxel spacing."""
 
+from spherovem_core.ingest.in_memory import AcquiredStack, read_stack
 from spherovem_core.ingest.ingestion import ingest_stack
-from spherovem_core.ingest.sources import source_digest
+from spherovem_core.ingest.opening import open_stack
+from spherovem_core.ingest.source_digest import source_digest
 from spherovem_core.ingest.stack import SliceStack
-from spherovem_core.ingest.survey import Survey, open_stack, survey_stack
+from spherovem_core.ingest.survey import AcquisitionReport, survey_stack
 
-__all__ = ["SliceStack", "Survey", "ingest_stack", "open_stack", "source_digest", "survey_stack"]
+__all__ = [
+    "AcquiredStack",
+    "AcquisitionReport",
+    "SliceStack",
+    "ingest_stack",
+    "open_stack",
+    "read_stack",
+    "source_digest",
+    "survey_stack",
+]

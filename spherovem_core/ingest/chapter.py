@@ -1,4 +1,4 @@
-"""Ingest: three orthogonal views, intensity over z, bad slices."""
+"""The report's chapter on ingest: three orthogonal views, intensity over z, flagged slices."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW
 
 FLAGS = ("missing", "blank", "truncated", "saturated", "outlier")
-MOST_ROWS = 200
-MOST_THUMBNAILS = 6
+MAX_ROWS = 200
+MAX_THUMBNAILS = 6
 THUMBNAIL_PX = 320
-LONGEST_VALUE = 200
+MAX_VALUE_LENGTH = 200
 
 
 def acquisition_section(inputs: ReportInputs) -> Section:
-    """Show what was acquired and which slices are not to be trusted."""
+    """Show size, voxel size and views of the acquisition, and the flagged slices."""
     raw = inputs.open_level(RAW)
     slices = inputs.tables["slices"]
-    bad = slices[_any(slices, FLAGS)]
+    flagged = slices[_any_flag(slices, FLAGS)]
     depth, height, width = raw.shape
     size_um = [n * step / 1000 for n, step in zip(raw.shape, raw.spacing_nm, strict=True)]
     facts = [
@@ -32,20 +32,27 @@ def acquisition_section(inputs: ReportInputs) -> Section:
         ("Voxel size (z, y, x)", " × ".join(f"{s:g}" for s in raw.spacing_nm) + " nm"),
         ("Volume (z, y, x)", " × ".join(f"{s:.4g}" for s in size_um) + " µm"),
         ("Voxel size taken from", str(raw.details.get("spacing_origin", "unknown"))),
-        ("Slices with a flag", f"{len(bad)} of {depth}"),
+        ("Slices with a flag", f"{len(flagged)} of {depth}"),
     ]
     flags = [flag for flag in FLAGS if flag in slices]
-    columns = ["z", "file", *(name for name in ("intensity_mean", "intensity_std") if name in bad), *flags]
-    tables = [Table("Flagged slices", _said(bad[columns].head(MOST_ROWS), flags))] if len(bad) else []
+    columns = [
+        "z",
+        "file",
+        *(name for name in ("intensity_mean", "intensity_std") if name in flagged),
+        *flags,
+    ]
+    shown = flagged[columns].head(MAX_ROWS)
+    tables = [Table("Flagged slices", _flags_as_text(shown, flags))] if len(flagged) else []
     tables += _metadata(raw.details.get("source", {}))
-    pictures = [_views(inputs), _intensity(slices, bad), *_flagged(inputs, bad, flags)]
+    pictures = [_views(inputs), _intensity(slices, flagged), *_thumbnails(inputs, flagged, flags)]
     return Section("ingest", "Acquisition", facts, pictures, tables, acquisition_warnings(inputs))
 
 
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:
-    """Say how many slices are not what the microscope saw."""
+    """Warn of filled slices, and of many slices with an unusual intensity."""
     slices = inputs.tables["slices"]
-    filled, outliers = int(_any(slices, FILLED_FLAGS).sum()), int(_any(slices, ("outlier",)).sum())
+    filled = int(_any_flag(slices, FILLED_FLAGS).sum())
+    outliers = int(_any_flag(slices, ("outlier",)).sum())
     warnings = []
     if filled:
         warnings.append(
@@ -53,29 +60,29 @@ def acquisition_warnings(inputs: ReportInputs) -> list[str]:
         )
     if outliers > 0.05 * len(slices):
         warnings.append(
-            f"the intensity of {outliers} of {len(slices)} slices is unlike that of their neighbours"
+            f"the intensity of {outliers} of {len(slices)} slices differs from that of their neighbours"
         )
     return warnings
 
 
-def _any(slices: pd.DataFrame, flags: tuple[str, ...]) -> "pd.Series[bool]":
+def _any_flag(slices: pd.DataFrame, flags: tuple[str, ...]) -> "pd.Series[bool]":
     found: pd.Series[bool] = slices[[flag for flag in flags if flag in slices]].any(axis=1)
     return found
 
 
-def _said(frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:
+def _flags_as_text(frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:
     return frame.assign(**{flag: frame[flag].map({True: "yes", False: ""}) for flag in flags})
 
 
 def _metadata(source: dict[str, Any]) -> list[Table]:
-    """What the source says of itself, as far as it is short."""
+    """Tabulate the metadata of the source; long values are left out."""
     rows = [
         (name.replace("_", " "), str(value))
         for name, value in source.items()
-        if isinstance(value, (str, int, float)) and str(value) and len(str(value)) <= LONGEST_VALUE
+        if isinstance(value, (str, int, float)) and str(value) and len(str(value)) <= MAX_VALUE_LENGTH
     ]
     return (
-        [Table("What the source says", pd.DataFrame(rows, columns=["entry", "value"]), folded=True)]
+        [Table("Metadata of the source", pd.DataFrame(rows, columns=["entry", "value"]), folded=True)]
         if rows
         else []
     )
@@ -86,29 +93,31 @@ def _views(inputs: ReportInputs) -> Picture:
     limits = contrast_limits([view.values for view in views])
     return Picture(
         [plane(view, limits) for view in views],
-        "The acquisition as written by the microscope: middle planes across z, y and x.",
+        "The acquisition as the microscope wrote it: middle planes across z, y and x.",
     )
 
 
-def _flagged(inputs: ReportInputs, bad: pd.DataFrame, flags: list[str]) -> list[Picture]:
-    """The first flagged slices as they stand in the volume."""
-    if bad.empty:
+def _thumbnails(inputs: ReportInputs, flagged: pd.DataFrame, flags: list[str]) -> list[Picture]:
+    """Show the first flagged slices as they are in the volume."""
+    if flagged.empty:
         return []
     raw = fitting_level(inputs.open_level, RAW, THUMBNAIL_PX, across=0)
     step = inputs.open_level(RAW).spacing_nm[0] / NM_PER_UM
-    shown = bad.head(MOST_THUMBNAILS)
+    shown = flagged.head(MAX_THUMBNAILS)
     views = [cut(raw, 0, z * step) for z in shown["z"].tolist()]
     limits = contrast_limits([view.values for view in views])
     panels = [
         thumbnail(view, limits, f"slice {z}: {', '.join(flag for flag in flags if row[flag])}")
         for view, z, (_, row) in zip(views, shown["z"].tolist(), shown.iterrows(), strict=True)
     ]
-    some = f"The first {len(panels)} of {len(bad)} flagged" if len(bad) > len(panels) else "The flagged"
-    said = f"{some} slices, as they stand in the volume: all but outliers were filled from their neighbours."
-    return [Picture(panels, said)]
+    some = (
+        f"The first {len(panels)} of {len(flagged)} flagged" if len(flagged) > len(panels) else "The flagged"
+    )
+    caption = f"{some} slices, as they are in the volume: all but outliers were filled from their neighbours."
+    return [Picture(panels, caption)]
 
 
-def _intensity(slices: pd.DataFrame, bad: pd.DataFrame) -> Picture:
+def _intensity(slices: pd.DataFrame, flagged: pd.DataFrame) -> Picture:
     curves = {
         "1 %": slices["intensity_p1"],
         "mean": slices["intensity_mean"],
@@ -120,10 +129,10 @@ def _intensity(slices: pd.DataFrame, bad: pd.DataFrame) -> Picture:
         "slice",
         "intensity",
         "Intensity over z",
-        bad["z"].tolist(),
+        flagged["z"].tolist(),
         "flagged",
         WIDE,
     )
     return Picture(
-        [panel], "Intensity of each acquired slice, mean and percentiles: jumps are changes of contrast."
+        [panel], "Intensity of each slice as acquired, mean and percentiles: jumps are changes of contrast."
     )

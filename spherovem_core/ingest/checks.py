@@ -1,4 +1,4 @@
-"""Checks over a whole acquisition; each gives the problems it finds."""
+"""Checks over a whole acquisition; each yields the problems that it finds."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +11,10 @@ import numpy as np
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.ingest.description import Description
-from spherovem_core.ingest.inspection import FileReport
 from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.slice_file import SliceFile
+from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, differs, spacing_of, what_is_missing
 
@@ -23,7 +22,7 @@ Kind = tuple[tuple[int, int], np.dtype[Any]]
 
 
 def slice_kind(file: SliceFile, databars: Mapping[Path, int]) -> Kind:
-    """Shape with the databar cut off, and type in native byte order.
+    """Return the shape with the databar cut off, and the type in native byte order.
 
     Raises
     ------
@@ -40,7 +39,7 @@ def slice_kind(file: SliceFile, databars: Mapping[Path, int]) -> Kind:
 
 
 def usual_kind(files: Sequence[SliceFile | None], databars: Mapping[Path, int]) -> Kind:
-    """Shape and type of most slices; of the first ones where two are as frequent."""
+    """Find the shape and type of most slices; of two equally frequent ones, those of the first slice."""
     kinds = [slice_kind(file, databars) for file in files if file is not None and not file.fault]
     return Counter(kinds).most_common(1)[0][0] if kinds else ((0, 0), np.dtype(np.uint8))
 
@@ -48,11 +47,11 @@ def usual_kind(files: Sequence[SliceFile | None], databars: Mapping[Path, int]) 
 def misfits(
     files: Sequence[SliceFile | None], databars: Mapping[Path, int], usual: Kind
 ) -> Iterator[Problem]:
-    """Slices of another shape or type than most."""
-    sound = [(file, slice_kind(file, databars)) for file in files if file is not None and not file.fault]
+    """Report slices of another shape or type than most."""
+    readable = [(file, slice_kind(file, databars)) for file in files if file is not None and not file.fault]
     (rows, columns), dtype = usual
-    others = f"the other {sum(kind == usual for _, kind in sound)} slices"
-    for file, (shape, own_dtype) in sound:
+    others = f"the other {sum(kind == usual for _, kind in readable)} slices"
+    for file, (shape, own_dtype) in readable:
         if shape != usual[0]:
             found = f"{shape[0]} × {shape[1]} pixels, {others} have {rows} × {columns}"
         elif own_dtype != dtype:
@@ -63,7 +62,7 @@ def misfits(
 
 
 def absent_slices(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
-    """Slices that are missing or truncated; runs of them that are too long to be filled."""
+    """Report slices that are missing or truncated, and runs of them that are too long to be filled."""
     missing = [n for n, file in zip(ordered.numbers, ordered.files, strict=True) if file is None]
     if missing:
         numbers = "slice number" if len(missing) == 1 else f"{len(missing)} slice numbers"
@@ -82,19 +81,19 @@ def absent_slices(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
 
 
 def count_problems(ordered: OrderedSlices, description: Description) -> Iterator[Problem]:
-    """Another number of slices than ``acquisition.json`` states: some are missing at an end of the stack."""
+    """Report another number of slices than ``acquisition.json`` states: some are missing at an end of the stack."""
     found, stated = len(ordered.files), description.slice_count
     if stated is not None and found != stated:
         yield Problem(
             f"acquisition.json states slice_count = {stated}, but the numbers run from {ordered.numbers[0]} to "
-            f"{ordered.numbers[-1]}, {found} slices; add the others, or correct slice_count to go on without them"
+            f"{ordered.numbers[-1]}, {found} slices; add the others, or correct slice_count to continue without them"
         )
 
 
 def spacing_problems(
     size: VoxelSize, reports: Sequence[FileReport], *, trust_resolution_tags: bool
 ) -> Iterator[Problem]:
-    """No spacing, or a voxel size that changes from file to file where the spacing is taken from the files."""
+    """Report an incomplete voxel spacing."""
     if spacing_of(size) is None:
         missing = what_is_missing(size)
         pixel = reports[0].untrusted_pixel
@@ -107,31 +106,31 @@ def spacing_problems(
 
 
 def changing_voxel_size(reports: Sequence[FileReport]) -> Iterator[Problem]:
-    """Files whose metadata give another voxel size than those of the first one."""
+    """Report files whose metadata give another voxel size than those of the first one."""
     sizes = [(report.path.name, combine(report.voxel_sizes)) for report in reports]
-    known = [(name, size) for name, size in sizes if size.says_something]
+    known = [(name, size) for name, size in sizes if size.has_values]
     for name, size in known[1:]:
         if differs(size, known[0][1]):
             yield Problem(
-                f"voxel size {_words(size)}, in {known[0][0]} it is {_words(known[0][1])}; "
+                f"voxel size {_in_words(size)}, in {known[0][0]} it is {_in_words(known[0][1])}; "
                 "magnification must not change: split the acquisition, or pass spacing_nm",
                 name,
             )
 
 
-def _words(size: VoxelSize) -> str:
+def _in_words(size: VoxelSize) -> str:
     values = (size.z_nm, *(size.yx_nm or (None, None)))
     return "(" + ", ".join("?" if value is None else f"{value:g}" for value in values) + ") nm"
 
 
 def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:
-    """Read every slice that has no known problem, and give those that are blank, saturated or cannot be decoded."""
-    places = [z for z, file in enumerate(stack.files) if file and not known & {file.name, file.path.name}]
-    # Two slices in memory, however large they are.
+    """Read every slice without a known problem; report those that are blank, saturated or cannot be decoded."""
+    unread = [z for z, file in enumerate(stack.files) if file and not known & {file.name, file.path.name}]
+    # Two threads keep two slices in memory: a slice may have gigabytes.
     with ThreadPoolExecutor(2) as threads:
-        readings = threads.map(lambda z: stack.acquire(z).reason, places)
+        reasons = threads.map(lambda z: stack.read_as_acquired(z).reason, unread)
         return [
             Problem(reason, stack.slice_name(z), fillable=True)
-            for z, reason in zip(places, readings, strict=True)
+            for z, reason in zip(unread, reasons, strict=True)
             if reason
         ]

@@ -1,4 +1,4 @@
-"""``acquisition.json``: what the operator or the microscope's software says about an acquisition."""
+"""``acquisition.json``: the description of an acquisition by the operator or the microscope's software."""
 
 import json
 from collections.abc import Mapping
@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.sources import DESCRIPTION, description_path
+from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.ingest.voxel_size import VoxelSize
 
 
 @dataclass(frozen=True)
 class Description:
-    """Content of ``acquisition.json``; empty where there is none.
+    """Content of ``acquisition.json``; empty if there is none.
 
     Attributes
     ----------
     content
-        Everything it says, kept in the array's history.
+        All entries, kept in the array's history.
     voxel_size
-        From ``spacing_nm`` = [z, y, x] in nm. [60, null, null] leaves y and x to the TIFF metadata, for
+        From ``spacing_nm`` = [z, y, x] in nm. [60, null, null] leaves y and x to the metadata of the files, for
         instruments that store the pixel size but not the slice thickness.
     slice_count
-        Slices the acquisition should have.
+        Number of slices that the acquisition should have.
     problems
-        What in it cannot be used.
+        Entries that cannot be used.
     """
 
     content: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def read_description(source: Path) -> Description:
 
 
 def _refuse(constant: str) -> None:
-    # Python would read NaN and Infinity, which are no JSON and could not be written into the array's history.
+    # Python reads NaN and Infinity, which are no JSON and cannot be written into the array's history.
     raise ValueError(f"{constant} is no number")
 
 

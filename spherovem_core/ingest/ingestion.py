@@ -1,4 +1,4 @@
-"""Read, check and write an acquisition slice by slice, all three at once."""
+"""The pass over an acquisition: slices are read, checked and written at the same time."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,45 +15,55 @@ from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import Intensities, find_outliers
 from spherovem_core.ingest.problems import Problem, acquisition_error
 from spherovem_core.ingest.stack import SliceStack
+from spherovem_core.store.columns import FILLED_FLAGS
 
-FAULTS = ("missing", "blank", "truncated", "saturated")
 INTENSITIES = ("mean", "std", "p1", "p50", "p99")
 
 
 @dataclass(frozen=True)
 class CheckedSlice:
-    """What the pass keeps of a slice: no pixels."""
+    """Result of the pass for one slice, without its pixels.
+
+    Attributes
+    ----------
+    intensities
+        Intensities as acquired; None if the slice could not be read.
+    flag
+        One of `FILLED_FLAGS`; empty for a good slice.
+    problem
+        Problem that stops the stage, None if there is none.
+    """
 
     intensities: Intensities | None
-    fault: str
+    flag: str
     problem: Problem | None = None
 
 
 def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd.DataFrame:
-    """Copy a stack into an array, checking each slice's pixels on the way.
+    """Copy a stack into an array, and check the pixels of each slice on the way.
 
-    Each worker reads, decodes, counts and writes whole slices, so that all of it overlaps and a few slices are in memory.
-    On a resumed run only what is not yet written is written; the table is computed from the source again.
+    Each worker reads, decodes, counts and writes whole slices, so that all of it overlaps and only a few slices are in
+    memory. A resumed run writes only what is not yet written; the table is computed from the source again.
 
     Parameters
     ----------
     stack
-        As opened by `open_stack`.
+        A stack from `open_stack`.
     sink
-        Takes one block a slice; `write` is called from the workers. Not committed here: nothing counts as complete
+        Takes one block per slice; `write` is called from the workers. It is not committed here: nothing counts as complete
         before this function has returned.
     execution
-        With an executor, of any kind, threads of our own take turns, one more than it has workers, so that a wait for the
-        disk leaves no core idle: what takes time here runs outside Python's lock, and open files and the sink do not
-        travel between processes.
+        Settings of the run. Instead of its executor, of any kind, threads are used, one more than it has workers, so that
+        waiting for the disk leaves no core idle: reading and writing run outside Python's lock, and open files and the sink
+        cannot travel between processes.
 
     Returns
     -------
     DataFrame
-        One row a slice: ``file`` (empty if missing), ``z``, ``intensity_mean``, ``intensity_std``, ``intensity_p1``,
+        One row per slice: ``file`` (empty if missing), ``z``, ``intensity_mean``, ``intensity_std``, ``intensity_p1``,
         ``intensity_p50``, ``intensity_p99`` in grey values of the slice as acquired (NaN if missing or truncated), and
-        the flags ``missing``, ``blank``, ``truncated``, ``saturated``, ``outlier``. An outlier is only marked, the other
-        four have been filled from their neighbours.
+        the flags ``missing``, ``blank``, ``truncated``, ``saturated``, ``outlier``. An outlier is only marked; slices with
+        one of the other four flags have been filled from their neighbours.
 
     Raises
     ------
@@ -87,19 +97,19 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
 
 def _ingest_slice(stack: SliceStack, block: Block, sink: BlockSink | None) -> CheckedSlice:
     z = block.core[0].start
-    reading = stack.acquire(z)
-    values = reading.values
-    if reading.fault:
+    acquired = stack.read_as_acquired(z)
+    values = acquired.values
+    if acquired.flag:
         if stack.parameters.on_bad_slice == "error":
-            problem = Problem(reading.reason, stack.slice_name(z), fillable=True)
-            return CheckedSlice(reading.intensities, reading.fault, problem)
+            problem = Problem(acquired.reason, stack.slice_name(z), fillable=True)
+            return CheckedSlice(acquired.intensities, acquired.flag, problem)
         try:
             values = stack.fill(z)
         except BadSlicesError as error:
-            return CheckedSlice(reading.intensities, reading.fault, Problem(str(error)))
+            return CheckedSlice(acquired.intensities, acquired.flag, Problem(str(error)))
     if sink is not None and values is not None:
         sink.write(block, values[np.newaxis])
-    return CheckedSlice(reading.intensities, reading.fault)
+    return CheckedSlice(acquired.intensities, acquired.flag)
 
 
 @contextmanager
@@ -117,9 +127,9 @@ def _table(stack: SliceStack, slices: Sequence[CheckedSlice]) -> pd.DataFrame:
         table[f"intensity_{name}"] = [
             np.nan if s.intensities is None else getattr(s.intensities, name) for s in slices
         ]
-    for fault in FAULTS:
-        table[fault] = [s.fault == fault for s in slices]
-    judged = ~table[list(FAULTS)].any(axis=1)
+    for flag in FILLED_FLAGS:
+        table[flag] = [s.flag == flag for s in slices]
+    judged = ~table[list(FILLED_FLAGS)].any(axis=1)
     table["outlier"] = find_outliers(
         table["intensity_mean"].where(judged), table["intensity_std"].where(judged)
     )

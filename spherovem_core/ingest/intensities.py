@@ -1,4 +1,4 @@
-"""The intensities of one slice: its histogram, and everything that follows from it."""
+"""Intensity statistics of a slice, all from its histogram, and outliers among slices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,19 +15,27 @@ OUTLIER_DEVIATIONS = 6.0
 
 @dataclass(frozen=True)
 class Intensities:
-    """Mean, standard deviation and percentiles in grey values; the share and the value of the most frequent one."""
+    """Intensity statistics of one slice.
+
+    Attributes
+    ----------
+    mean, std, p1, p50, p99
+        Mean, standard deviation and percentiles in grey values.
+    mode_fraction, mode
+        Fraction of the pixels that have the most frequent grey value, and that value.
+    """
 
     mean: float
     std: float
     p1: float
     p50: float
     p99: float
-    mode_share: float
+    mode_fraction: float
     mode: int
 
 
 def _count(values: NDArray[Any], counts: NDArray[np.int64]) -> None:
-    # Neighbouring pixels are alike: four tables keep one increment from waiting for the one before.
+    # Neighbouring pixels are alike: with four tables, an increment does not wait for the one before it.
     whole = values.size // 4 * 4
     for i in range(0, whole, 4):
         counts[0, values[i]] += 1
@@ -42,7 +50,7 @@ _count_compiled: Any = numba.njit(nogil=True, cache=True)(_count)
 
 
 def histogram(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Count each value of an array of uint8 or uint16. Runs on the CPU and lets other threads run beside it."""
+    """Count each value of an array of uint8 or uint16; runs on the CPU, outside Python's lock."""
     counts = np.zeros((4, int(np.iinfo(values.dtype).max) + 1), np.int64)
     _count_compiled(values.ravel(), counts)
     total: NDArray[np.int64] = counts.sum(axis=0)
@@ -70,9 +78,9 @@ def _percentile(cumulative: NDArray[np.int64], percent: float) -> float:
     return float(below + (above - below) * (rank - low))
 
 
-def content_fault(intensities: Intensities, dtype: np.dtype[Any], blank_share: float) -> str:
-    """Say ``blank`` or ``saturated`` where nearly all pixels have one value; empty for a slice with content."""
-    if intensities.mode_share < blank_share:
+def content_flag(intensities: Intensities, dtype: np.dtype[Any], least_fraction: float) -> str:
+    """Return ``blank`` or ``saturated`` if at least this fraction of the pixels has one value; else an empty text."""
+    if intensities.mode_fraction < least_fraction:
         return ""
     return "saturated" if intensities.mode == np.iinfo(dtype).max else "blank"
 
@@ -83,14 +91,14 @@ def find_outliers(mean: pd.Series, std: pd.Series) -> NDArray[np.bool_]:
     Parameters
     ----------
     mean, std
-        Of each slice in order, NaN where a slice is not judged.
+        Mean and standard deviation of each slice in order; NaN if a slice is not judged.
 
     Returns
     -------
     (Z,) ndarray of bool
-        True where mean or standard deviation lies further from the median of the 11 slices around than 6 robust
-        standard deviations of such differences. Slow drift is no jump, and what changes by less than an eighth of the
-        contrast is none however steady the rest of the stack is.
+        True if mean or standard deviation differs from the median of the 11 slices around by more than 6 robust standard
+        deviations of such differences. Slow drift is no jump, nor is a change of less than an eighth of the contrast,
+        however steady the rest of the stack is.
     """
     least = 0.02 * float(np.nan_to_num(std.median()))
     jumps = np.zeros(len(mean), np.bool_)

@@ -1,4 +1,4 @@
-"""The slice number in a file's name: order, gaps and duplicates."""
+"""The slice number in a file's name."""
 
 import re
 from collections import Counter
@@ -11,12 +11,12 @@ SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Numbering:
-    """What the names of the files say.
+    """Slice numbers found in the names of files.
 
     Attributes
     ----------
     numbers
-        Slice number of each name, empty where the names hold none.
+        Slice number of each name; empty if the names hold none.
     strays
         Names that are not built like the others, such as ``overview.tif`` among ``slice_0001.tif`` and so on.
     """
@@ -26,15 +26,15 @@ class Numbering:
 
 
 def natural_key(name: str) -> list[str | int]:
-    """Sort key under which ``slice_9`` comes before ``slice_10``."""
+    """Make a sort key under which ``slice_9`` comes before ``slice_10``."""
     return [int(part) if i % 2 else part for i, part in enumerate(DIGITS.split(name.lower()))]
 
 
 def number_slices(names: Sequence[str]) -> Numbering:
     """Find the slice number among the numbers in the names.
 
-    A name may hold several (``slice_00012_z=0.4800um``, ``2024-03-01_14-05_slice_12``). The slice number is the one
-    that differs between most files; of several that do, the one that counts in the smallest steps.
+    A name may hold several numbers (``slice_00012_z=0.4800um``, ``2024-03-01_14-05_slice_12``). The slice number is the
+    one that differs between most files; of several that do, the one that spans the smallest range.
     """
     stems = {name: SUFFIX.sub("", name).lower() for name in names}
     pattern, count = Counter(DIGITS.sub("#", stem) for stem in stems.values()).most_common(1)[0]
@@ -52,7 +52,7 @@ def _span(values: Sequence[int]) -> int:
 
 
 def ranges(numbers: Sequence[int], limit: int = 8) -> str:
-    """Write numbers as ranges: ``3, 7 to 9``; after `limit` ranges how many are left out."""
+    """Write numbers as ranges, such as ``3, 7 to 9``; count those beyond `limit` ranges."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:

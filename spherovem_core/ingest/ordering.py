@@ -1,13 +1,12 @@
-"""The slices of an acquisition in the order of their numbers, with its gaps."""
+"""The slices of an acquisition in the order of their numbers, with the gaps between them."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spherovem_core.ingest.inspection import FileReport
 from spherovem_core.ingest.numbering import number_slices, ranges
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.slice_file import SliceFile
+from spherovem_core.ingest.reader import FileReport, SliceFile
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,11 @@ class OrderedSlices:
     Attributes
     ----------
     files
-        Source of each slice, None where its number is missing.
+        File of each slice, None if its number is missing.
     numbers
-        Number of each slice; counted from 0 where neither names nor metadata hold one.
+        Number of each slice; counted from 0 if neither names nor metadata hold one.
     problems
-        Duplicates, files that do not belong, numbers that do not count.
+        Duplicates, files that do not belong, numbers that do not count in steps.
     """
 
     files: tuple[SliceFile | None, ...]
@@ -35,9 +34,9 @@ def order_slices(reports: Sequence[FileReport], step: int) -> OrderedSlices:
     Parameters
     ----------
     reports
-        One a file, in natural order of the names.
+        One per file, in natural order of the names.
     step
-        By how much the number rises from one slice to the next.
+        Difference of the numbers of two neighbouring slices.
     """
     return _order_pages(reports[0]) if len(reports) == 1 else _order_files(reports, step)
 
@@ -55,7 +54,7 @@ def _order_pages(report: FileReport) -> OrderedSlices:
 
 
 def _order_files(reports: Sequence[FileReport], step: int) -> OrderedSlices:
-    wanted = "expected one slice a file, or a single multi-page file"
+    wanted = "expected one slice per file, or a single multi-page file"
     problems = [
         Problem(f"{len(report.slices)} images in one file among others; {wanted}", report.path.name)
         for report in reports

@@ -1,4 +1,4 @@
-"""Everything that is wrong with an acquisition, said at once."""
+"""The problems of an acquisition, and one error that names them all."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ MAX_NAMES = 6
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One thing that is wrong with an acquisition.
 
     Attributes
     ----------
     found
         What was found, what was expected, what to do.
     file
-        Name of the file it concerns; empty where it concerns the acquisition.
+        Name of the file it concerns; empty if it concerns the acquisition.
     fillable
-        Whether ``on_bad_slice = interpolate`` gets over it.
+        True if ``on_bad_slice = interpolate`` repairs it.
     about
-        Decides which error is raised when there is nothing else.
+        Decides which error is raised if there is nothing else.
     """
 
     found: str
@@ -35,7 +35,7 @@ class Problem:
 
 
 def acquisition_error(source: Path, problems: Sequence[Problem]) -> AcquisitionError:
-    """Make one error of all problems: one line each, files with the same problem together."""
+    """Make one error of all problems: one line per problem, files with the same problem together."""
     abouts = {problem.about for problem in problems}
     error = AcquisitionError
     if "slices" in abouts:
@@ -59,7 +59,7 @@ def acquisition_error(source: Path, problems: Sequence[Problem]) -> AcquisitionE
 
 
 def problem_lines(problems: Sequence[Problem], source: str) -> list[str]:
-    """One line a problem, files with the same one together; the source's own name is left out."""
+    """Write one line per problem, files with the same one together; the source's own name is left out."""
     files = defaultdict(list)
     for problem in problems:
         files[problem.found].append(problem.file)

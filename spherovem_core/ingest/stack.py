@@ -9,43 +9,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
-from spherovem_core.ingest.intensities import Intensities, content_fault, measure_intensities
-from spherovem_core.ingest.slice_file import SliceFile, read_pixels, read_window
+from spherovem_core.ingest.intensities import Intensities, content_flag, measure_intensities
+from spherovem_core.ingest.reader import Reader, SliceFile, read_pixels, read_window
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
 
+# Rows that are mixed at once: floats of a whole slice would take four times its memory.
+BAND_ROWS = 256
+
 
 @dataclass(frozen=True)
-class Reading:
-    """One slice as acquired.
+class AcquiredSlice:
+    """One slice as acquired, with a verdict on its content.
 
     Attributes
     ----------
     values
-        (Y, X), or None where there is nothing to read.
+        (Y, X), or None if there is nothing to read.
     intensities
-        Of `values`.
-    fault
+        Intensities of `values`.
+    flag
         ``missing``, ``truncated``, ``blank`` or ``saturated``; empty for a good slice.
     reason
-        The fault in a sentence.
+        The flag in words that name the cause.
     """
 
     values: NDArray[Any] | None
     intensities: Intensities | None
-    fault: str = ""
+    flag: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class SliceStack:
-    """An acquisition whose files have been checked as far as their directories tell.
+    """An acquisition whose files have been checked as far as their headers tell.
 
     Attributes
     ----------
     source
         The folder or file.
+    reader
+        Reader of the files.
     shape
         (Z, Y, X), databar cut off, missing slices counted.
     dtype
@@ -53,20 +58,21 @@ class SliceStack:
     spacing_nm
         (dz, dy, dx).
     spacing_origin
-        Where the spacing is from, in words.
+        Source of the spacing, in words.
     files
-        Source of each slice, None where it is missing.
+        File of each slice, None if it is missing.
     numbers
         Acquired number of each slice, missing ones included.
     parameters
-        What it was opened with.
+        Parameters under which it was opened.
     metadata
         Facts for the history: container, compression, databar, acquisition.json.
     window
-        Rows and columns of the slices that belong to it; None where all do.
+        Rows and columns of each slice that belong to the stack; None if all do.
     """
 
     source: Path
+    reader: Reader
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     spacing_nm: SpacingNm
@@ -78,7 +84,7 @@ class SliceStack:
     window: tuple[slice, slice] | None = None
 
     def crop(self, region: RegionOfInterest) -> "SliceStack":
-        """The part of the stack in a region; its slices count from 0 again.
+        """Cut a region out of the stack; its slices count from 0 again.
 
         Raises
         ------
@@ -97,40 +103,40 @@ class SliceStack:
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """(Z,) whether no file holds the slice."""
+        """(Z,) True for each slice that no file holds."""
         return np.array([file is None for file in self.files])
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
-        """(Z,) whether the slice's data are known not to be all there; damage inside compressed data shows on reading."""
+        """(Z,) True for each slice known to be incomplete; damage inside compressed data shows only on reading."""
         return np.array([file is not None and bool(file.fault) for file in self.files])
 
     def slice_name(self, z: int) -> str:
-        """Name of a slice for messages and tables; empty where it is missing."""
+        """Return the name of a slice for messages and tables; empty if the slice is missing."""
         file = self.files[z]
         return "" if file is None else file.name
 
-    def acquire(self, z: int) -> Reading:
-        """Read one slice and judge its content."""
+    def read_as_acquired(self, z: int) -> AcquiredSlice:
+        """Read one slice and judge its content, without filling it."""
         file = self.files[z]
         if file is None:
-            return Reading(None, None, "missing", f"slice number {self.numbers[z]} is missing")
+            return AcquiredSlice(None, None, "missing", f"slice number {self.numbers[z]} is missing")
         try:
             values = self._read(file)
         except BadSlicesError as error:
-            return Reading(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
+            return AcquiredSlice(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
         intensities = measure_intensities(values)
-        fault = content_fault(intensities, self.dtype, self.parameters.blank_share)
-        share = f"{intensities.mode_share:.2%} of its pixels are {intensities.mode}"
-        return Reading(values, intensities, fault, f"{fault}, {share}" if fault else "")
+        flag = content_flag(intensities, self.dtype, self.parameters.blank_share)
+        fraction = f"{intensities.mode_fraction:.2%} of its pixels are {intensities.mode}"
+        return AcquiredSlice(values, intensities, flag, f"{flag}, {fraction}" if flag else "")
 
     def _read(self, file: SliceFile) -> NDArray[Any]:
         if self.window is None:
-            return read_pixels(file)[: self.shape[1]]
-        return read_window(file, *self.window)
+            return read_pixels(self.reader, file)[: self.shape[1]]
+        return read_window(self.reader, file, *self.window)
 
     def read_slice(self, z: int) -> NDArray[Any]:
-        """Read one slice, filled from its neighbours where it is bad and `on_bad_slice` is ``interpolate``.
+        """Read one slice; fill it from its neighbours if it is bad and `on_bad_slice` is ``interpolate``.
 
         Returns
         -------
@@ -141,11 +147,11 @@ class SliceStack:
         BadSlicesError
             If it is bad and not to be filled, or too many slices in a row are.
         """
-        reading = self.acquire(z)
-        if not reading.fault and reading.values is not None:
-            return reading.values
+        acquired = self.read_as_acquired(z)
+        if not acquired.flag and acquired.values is not None:
+            return acquired.values
         if self.parameters.on_bad_slice == "error":
-            raise BadSlicesError(f"{self.slice_name(z) or self.source.name}: {reading.reason}")
+            raise BadSlicesError(f"{self.slice_name(z) or self.source.name}: {acquired.reason}")
         return self.fill(z)
 
     def fill(self, z: int) -> NDArray[Any]:
@@ -168,7 +174,7 @@ class SliceStack:
             )
         if below is None or above is None:
             return nearest[1]
-        return _blend(below[1], above[1], (z - below[0]) / (above[0] - below[0]))
+        return _mix(below[1], above[1], (z - below[0]) / (above[0] - below[0]))
 
     def _good_slice(self, z: int, step: int) -> tuple[int, NDArray[Any]] | None:
         """Find the nearest good slice in one direction, no further than the longest run that is filled."""
@@ -176,17 +182,17 @@ class SliceStack:
             neighbour = z + step * distance
             if not 0 <= neighbour < self.shape[0]:
                 return None
-            reading = self.acquire(neighbour)
-            if not reading.fault and reading.values is not None:
-                return neighbour, reading.values
+            acquired = self.read_as_acquired(neighbour)
+            if not acquired.flag and acquired.values is not None:
+                return neighbour, acquired.values
         return None
 
 
-def _blend(below: NDArray[Any], above: NDArray[Any], weight: float) -> NDArray[Any]:
-    """Mix two slices, rounded to whole grey values; in bands, since floats of a whole slice take four times its memory."""
+def _mix(below: NDArray[Any], above: NDArray[Any], weight: float) -> NDArray[Any]:
+    """Mix two slices, rounded to whole grey values."""
     mixed = np.empty_like(below)
-    share = np.float32(weight)
-    for start in range(0, len(below), 256):
-        band = slice(start, start + 256)
-        mixed[band] = np.rint(below[band] * (1 - share) + above[band] * share)
+    fraction = np.float32(weight)
+    for start in range(0, len(below), BAND_ROWS):
+        band = slice(start, start + BAND_ROWS)
+        mixed[band] = np.rint(below[band] * (1 - fraction) + above[band] * fraction)
     return mixed

@@ -1,75 +1,34 @@
-"""Open an acquisition: find its slices, check every one of them, settle spacing and databar."""
+"""The survey of an acquisition: its slices in order, voxel size, databar and problems, from the headers of its files."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from spherovem_core.ingest import checks
 from spherovem_core.ingest.description import Description, read_description
-from spherovem_core.ingest.inspection import FileReport, inspect_file
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
-from spherovem_core.ingest.problems import Problem, acquisition_error
-from spherovem_core.ingest.sources import FILE_THREADS, find_slices
+from spherovem_core.ingest.problems import Problem
+from spherovem_core.ingest.reader import FileReport, Reader
+from spherovem_core.ingest.source_files import FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 
 
-def open_stack(
-    source: Path,
-    parameters: IngestParameters,
-    *,
-    name_all: bool = True,
-    region: RegionOfInterest = WHOLE,
-) -> SliceStack:
-    """Find the slices of an acquisition and check each of them.
-
-    Every file's directory is read: that it holds one greyscale uint8 or uint16 image of the common shape whose pixels
-    are in the file, and that no slice number is missing or there twice. Nothing is decoded as long as nothing is wrong:
-    what only the pixels tell (blank, saturated, damaged inside compressed data) comes out in the one pass of
-    `ingest_stack`. Where a slice is bad already, all are read here, so that the error names everything.
-
-    Parameters
-    ----------
-    source
-        A folder of single-page TIFFs, or one multi-page TIFF, OME-TIFF or BigTIFF. Pages are taken in the order of the file
-        unless OME metadata or a Zeiss instrument number them.
-    name_all
-        Whether all slices are read where one is bad already. Without, the error names what the directories tell, and no
-        acquisition takes longer than that, however large it is.
-    region
-        What is wrong with slices outside of it is no problem, and nothing outside of it is read.
-
-    Raises
-    ------
-    NoSlicesError
-        If there is no TIFF file.
-    BadSlicesError, MissingSpacingError, AcquisitionError
-        One error with all problems: the first if slices are among them, the second if it is the spacing, else the third.
-        With `on_bad_slice` ``interpolate``, missing and truncated slices are no problem unless too many are in a row.
-    ParameterError
-        If `databar_rows` leaves nothing of a slice, or `region` reaches beyond the stack.
-    """
-    survey = survey_stack(source, parameters, region)
-    _raise_for(survey.problems, source, survey.stack, name_all=name_all)
-    return survey.stack
-
-
 @dataclass(frozen=True)
-class Survey:
-    """What the directories of an acquisition's files tell, with what is wrong.
+class AcquisitionReport:
+    """Content of an acquisition, as the headers of its files tell.
 
     Attributes
     ----------
     stack
-        As far as it is known: a shape of 0 where no file can be read, a spacing of 0 where it is missing.
+        The slices, as far as they are known: the shape is 0 if no file can be read, the spacing 0 if it is missing.
     problems
-        Everything that is wrong, also what ``on_bad_slice = interpolate`` gets over.
+        Everything that is wrong, also what ``on_bad_slice = interpolate`` repairs.
     file_count, file_bytes
-        Of the slice files.
+        Number and total size of the slice files.
     """
 
     stack: SliceStack
@@ -78,25 +37,78 @@ class Survey:
     file_bytes: int
 
 
-def survey_stack(source: Path, parameters: IngestParameters, region: RegionOfInterest = WHOLE) -> Survey:
-    """Find the slices of an acquisition and check each of them, naming problems rather than raising them.
+def survey_stack(
+    source: Path, parameters: IngestParameters, region: RegionOfInterest = WHOLE
+) -> AcquisitionReport:
+    """Find the slices of an acquisition and check each of them by the header of its file.
+
+    Problems are collected, not raised, and no pixel is read: an acquisition of any size is surveyed in the time that
+    opening its files takes.
+
+    Parameters
+    ----------
+    source
+        A folder of single-page files, or one multi-page file, of a format in `spherovem_core.ingest.readers.READERS`.
+    parameters
+        Parameters of the stage: a given spacing, databar and step of the slice numbers count before the metadata.
+    region
+        Region to survey; problems outside of it are left out.
+
+    Returns
+    -------
+    AcquisitionReport
+        The stack of slices, with everything that is wrong in ``problems``.
 
     Raises
     ------
     NoSlicesError
-        If there is no TIFF file.
+        If there is no file of a known format.
     ParameterError
         If `databar_rows` leaves nothing of a slice, or `region` reaches beyond the stack.
+    OSError
+        If a file cannot be read for another reason than damage.
+
+    Examples
+    --------
+    Four slices of which the third is missing, without a voxel size in their metadata:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np, tifffile
+    >>> from spherovem_core.ingest import survey_stack
+    >>> from spherovem_core.parameters import IngestParameters
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> source = Path(folder.name)
+    >>> for z in (0, 1, 3):
+    ...     tifffile.imwrite(source / f"slice_{z}.tif", np.full((20, 30), 100 + z, np.uint8), metadata=None)
+    >>> report = survey_stack(source, IngestParameters())
+    >>> report.stack.shape
+    (4, 20, 30)
+    >>> report.stack.missing.tolist()
+    [False, False, True, False]
+    >>> for problem in report.problems:
+    ...     print(problem.found.split(":")[0])
+    slice number missing
+    no voxel size
+
+    With a spacing, only the missing slice is left to complain about:
+
+    >>> report = survey_stack(source, IngestParameters(spacing_nm=(50, 10, 10)))
+    >>> report.stack.spacing_nm, len(report.problems)
+    ((50.0, 10.0, 10.0), 1)
+    >>> folder.cleanup()
     """
-    paths = find_slices(source)
-    inspect = partial(inspect_file, trust_resolution_tags=parameters.trust_resolution_tags)
+    files = find_source_files(source)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
-        reports = list(threads.map(inspect, paths))
+        reports = list(threads.map(files.reader.inspect, files.paths))
+    if parameters.trust_resolution_tags:
+        reports = [_with_untrusted_pixel(report) for report in reports]
     description = read_description(source)
     ordered = order_slices(reports, parameters.slice_number_step)
     databars = {report.path: _databar(report, parameters) for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
-    stack = _stack(source, ordered, databars, size, parameters, {**reports[0].facts, **_history(description)})
+    metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
+    stack = _stack(source, files.reader, ordered, databars, size, parameters, metadata)
     stated = list(checks.count_problems(ordered, description))
     if not region.is_whole:
         stack = stack.crop(region)
@@ -108,11 +120,13 @@ def survey_stack(source: Path, parameters: IngestParameters, region: RegionOfInt
         *stated,
         *_spacing_problems(reports, description, size, parameters),
     ]
-    return Survey(stack, tuple(problems), len(paths), sum(path.stat().st_size for path in paths))
+    sizes = [path.stat().st_size for path in files.paths]
+    return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
 
 
 def _stack(
     source: Path,
+    reader: Reader,
     ordered: OrderedSlices,
     databars: Mapping[Path, int],
     size: VoxelSize,
@@ -122,6 +136,7 @@ def _stack(
     shape, dtype = checks.usual_kind(ordered.files, databars)
     return SliceStack(
         source=source,
+        reader=reader,
         shape=(len(ordered.files), *shape),
         dtype=dtype,
         spacing_nm=spacing_of(size) or (0.0, 0.0, 0.0),
@@ -133,8 +148,15 @@ def _stack(
     )
 
 
+def _with_untrusted_pixel(report: FileReport) -> FileReport:
+    pixel = report.untrusted_pixel
+    if pixel is None or not pixel.has_values:
+        return report
+    return replace(report, voxel_sizes=(*report.voxel_sizes, pixel))
+
+
 def _reports_of(ordered: OrderedSlices, reports: list[FileReport]) -> list[FileReport]:
-    """Reports of the files that hold the slices; of all files if none does."""
+    """Select the reports of the files that hold the slices; all reports if none does."""
     paths = {file.path for file in ordered.files if file is not None}
     return [report for report in reports if report.path in paths] or reports
 
@@ -143,7 +165,15 @@ def _databar(report: FileReport, parameters: IngestParameters) -> int:
     return report.databar_rows if parameters.databar_rows is None else parameters.databar_rows
 
 
-def _history(description: Description) -> dict[str, object]:
+def _facts(reader: Reader, reports: Sequence[FileReport]) -> dict[str, object]:
+    """Return the facts of the first file that could be read, with a default for each fact that all readers share."""
+    report = next((report for report in reports if report.facts), reports[0])
+    bits = report.slices[0].dtype.itemsize * 8 if report.slices else 0
+    defaults = {"container": reader.name, "compression": "none", "bits": bits, "metadata": "none"}
+    return {**report.facts, **{name: value for name, value in defaults.items() if name not in report.facts}}
+
+
+def _acquisition_facts(description: Description) -> dict[str, object]:
     return {"acquisition": dict(description.content)} if description.content else {}
 
 
@@ -164,13 +194,13 @@ def _slice_problems(
     databars: Mapping[Path, int],
     parameters: IngestParameters,
 ) -> list[Problem]:
-    kind = [problem for report in reports for problem in report.problems]
-    # A slice of a kind that is not accepted need not be told that it differs from the others too.
-    named = {problem.file for problem in kind}
+    unaccepted = [problem for report in reports for problem in report.problems]
+    # A slice of an unaccepted type also differs from the others; one problem per slice is enough.
+    named = {problem.file for problem in unaccepted}
     usual = checks.usual_kind(ordered.files, databars)
-    fit = [p for p in checks.misfits(ordered.files, databars, usual) if p.file not in named]
+    misfits = [p for p in checks.misfits(ordered.files, databars, usual) if p.file not in named]
     absent = checks.absent_slices(ordered, parameters.max_filled_slices)
-    return [*kind, *ordered.problems, *fit, *absent]
+    return [*unaccepted, *ordered.problems, *misfits, *absent]
 
 
 def _spacing_problems(
@@ -183,13 +213,3 @@ def _spacing_problems(
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
     return [*missing, *([] if stated else checks.changing_voxel_size(reports))]
-
-
-def _raise_for(problems: Sequence[Problem], source: Path, stack: SliceStack, *, name_all: bool) -> None:
-    filling = stack.parameters.on_bad_slice == "interpolate"
-    blocking = [problem for problem in problems if not (problem.fillable and filling)]
-    if not blocking:
-        return
-    if name_all and not filling and any(problem.about == "slices" for problem in blocking):
-        blocking += checks.content_problems(stack, {problem.file for problem in problems})
-    raise acquisition_error(source, blocking)

@@ -46,7 +46,7 @@ def length_nm(value: Any, unit: Any) -> float | None:
     Returns
     -------
     float or None
-        None where the value is no positive finite number or the unit is no length (pixel, second, none).
+        None if the value is no positive finite number, or the unit no length (pixel, second, none).
     """
     factor = NM.get(_plain(str(unit)))
     try:

@@ -1,4 +1,4 @@
-"""The voxel size, put together from the sources that know a part of it."""
+"""The voxel size, combined from sources that each know a part of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ REMEDY = "pass spacing_nm (z, y, x) or add it to acquisition.json"
 
 @dataclass(frozen=True)
 class VoxelSize:
-    """What one source says about the voxel size, in nm.
+    """Voxel size in nm, as far as one source knows it.
 
     Attributes
     ----------
     z_nm
-        Distance of two slices; None where the source does not know it.
+        Distance of two slices; None if the source does not know it.
     yx_nm
-        Pixel height and width; None where the source does not know them both.
+        Pixel height and width; None if the source does not know them both.
     origin
-        The source, in words.
+        Name of the source, for messages and the history.
     """
 
     z_nm: float | None
@@ -30,12 +30,12 @@ class VoxelSize:
     def from_axes(
         cls, z_nm: float | None, y_nm: float | None, x_nm: float | None, origin: str
     ) -> "VoxelSize":
-        """Make one of three numbers; y without x, or x without y, is worth nothing."""
+        """Make a voxel size of three numbers; y without x, or x without y, is dropped."""
         return cls(z_nm, None if y_nm is None or x_nm is None else (y_nm, x_nm), origin)
 
     @property
-    def says_something(self) -> bool:
-        """Whether it knows z, or y and x."""
+    def has_values(self) -> bool:
+        """True if z is known, or y and x."""
         return self.z_nm is not None or self.yx_nm is not None
 
 
@@ -50,7 +50,7 @@ def combine(sizes: Sequence[VoxelSize]) -> VoxelSize:
 
 
 def spacing_of(size: VoxelSize) -> SpacingNm | None:
-    """(dz, dy, dx) in nm, or None where an axis is missing."""
+    """Return (dz, dy, dx) in nm, or None if an axis is missing."""
     if size.z_nm is None or size.yx_nm is None:
         return None
     y, x = size.yx_nm
@@ -58,17 +58,17 @@ def spacing_of(size: VoxelSize) -> SpacingNm | None:
 
 
 def what_is_missing(size: VoxelSize) -> str:
-    """Say which axis of an incomplete voxel size is missing, and what to do."""
+    """Write which axis of an incomplete voxel size is missing, and what to do."""
     if size.yx_nm is not None:
         y, x = size.yx_nm
         return f"z spacing is missing ({size.origin}: y, x = {y:g}, {x:g} nm); {REMEDY}"
     if size.z_nm is not None:
         return f"pixel size is missing ({size.origin}: z = {size.z_nm:g} nm); {REMEDY}"
-    return f"no voxel size: not given, none in acquisition.json, none in the TIFF metadata; {REMEDY}"
+    return f"no voxel size: not given, none in acquisition.json, none in the metadata of the files; {REMEDY}"
 
 
 def differs(size: VoxelSize, other: VoxelSize, tolerance: float = 1e-3) -> bool:
-    """Whether two voxel sizes that should be the same are not; what one does not know is not compared."""
+    """Return whether two voxel sizes differ by more than a fraction of `tolerance`; an unknown axis differs from none."""
     pairs = [(size.z_nm, other.z_nm)]
     if size.yx_nm is not None and other.yx_nm is not None:
         pairs += zip(size.yx_nm, other.yx_nm, strict=True)

@@ -1,10 +1,10 @@
-"""All disk access: arrays with a completion marker and ledger, pyramids, tables, provenance."""
+"""The store of results: arrays with a ledger and a completion marker, pyramids, tables, provenance."""
 
 from spherovem_core.store.arrays import ArrayWriter
-from spherovem_core.store.checkpoints import Ledger
 from spherovem_core.store.failures import noting_failure
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout
+from spherovem_core.store.ledger import Ledger
 from spherovem_core.store.provenance import StageRecorder, history_entry, package_versions
 from spherovem_core.store.pyramid import (
     downsample,

@@ -1,4 +1,4 @@
-"""Arrays in the volume: written block by block with a ledger, counted only once their completion marker is there."""
+"""Arrays of a volume, written block by block with a ledger; they count once their completion marker is written."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +11,31 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import Block
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
-from spherovem_core.store.checkpoints import Ledger
 from spherovem_core.store.codecs import compressor
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
+from spherovem_core.store.ledger import Ledger
 from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE, StoredArray, missing_shards, read_attributes
 from spherovem_core.store.shards import ShardFiles
 from spherovem_core.store.spec import ArraySpec
 
 
 class ArrayWriter:
-    """Writes one array of a volume block by block; a killed writing is continued by the next.
+    """Writer of one array of a volume, block by block; it continues an array that a killed run began.
 
     Blocks must be aligned to the shards, so that no two of them touch one file. `write` may be called from several threads.
     The array does not count before `commit`.
+
+    Parameters
+    ----------
+    layout
+        Results folder of the acquisition.
+    spec
+        Shape, type and files of the array.
+    digest
+        Digest of the step that computes the array. A partial array of another digest is discarded.
+    level
+        Level of the multiscale group; 0 is the finest, and writing it discards all other levels.
     """
 
     def __init__(self, layout: Layout, spec: ArraySpec, digest: str, level: int = 0) -> None:
@@ -49,7 +60,7 @@ class ArrayWriter:
         )
 
     def _create(self) -> None:
-        # A new finest level makes all that the group holds stale: coarser levels, and labels drawn on it.
+        # A new finest level makes the rest of the group stale: coarser levels, and labels drawn on it.
         discard(self.layout, self._folder.parent if self.level == 0 else self._folder)
         ensure_group(self.layout, self.spec.group)
         axes = ("c", "z", "y", "x")[-len(self.spec.shape) :]
@@ -67,7 +78,7 @@ class ArrayWriter:
         )
 
     def pending(self, blocks: Sequence[Block]) -> list[Block]:
-        """Those of the blocks that are not yet written, or whose files are gone again."""
+        """Return those of the blocks that are not yet written, or whose files have been deleted since."""
         return [block for block in blocks if block.key not in self._ledger or not self._on_disk(block)]
 
     def _on_disk(self, block: Block) -> bool:
@@ -110,7 +121,7 @@ class ArrayWriter:
         Parameters
         ----------
         history
-            Entries of the stages that led here.
+            Entries of the stages that led to this array, the newest last.
         details
             JSON values to keep with the array, such as transforms or the crop.
 
@@ -149,5 +160,5 @@ class ArrayWriter:
 
     @cached_property
     def stored(self) -> StoredArray:
-        """The array for reading back what this writer wrote, complete or not."""
+        """The array for reading back the written blocks, whether complete or not."""
         return StoredArray(self.array, self.spec.spacing_nm, self.spec.origin_nm, self.digest, {})

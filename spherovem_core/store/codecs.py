@@ -1,11 +1,13 @@
-"""How chunks are compressed.
+"""The codec of the chunks, by the type of their values.
 
-Chosen by `benchmarks/storage.py` on real data, and by `benchmarks/ingest.py` on a texture. Zstd at level 1 compresses 8-bit
-FIB-SEM and section images as far as level 3 or a bit shuffle does (1.14 and 1.03) at 1.2 to 3 times their rate, and noisy
-texture further (1.25 against 1.03); labels 1.5 times as far as with their bytes shuffled (53 against 35) and at twice the
-rate; distances twice as far. Values of two bytes, images and flows, gain by a shuffle (smooth float16 1.43 against
-1.10), since their upper bytes are alike: in blocks of 256 KiB, so that zstd, which codes 128 KiB at a time, has upper and lower
-bytes apart (noisy 16-bit texture 1.14 at twice the rate of blosc's own choice of block with 1.06).
+`benchmarks/storage.py` on real data and `benchmarks/ingest.py` on a texture decided the choice:
+
+- Values of one or four bytes take zstd at level 1. On 8-bit FIB-SEM and section images it reaches the compression ratio of
+  level 3 and of a bit shuffle (1.14 and 1.03) at 1.2 to 3 times their rate, on noisy texture a higher ratio (1.25, not 1.03).
+  Labels reach 53 (35 with their bytes shuffled) at twice the rate, distances twice the ratio.
+- Values of two bytes, images and flows, take a shuffle before it, since their upper bytes are alike (smooth float16 1.43, not
+  1.10). The shuffle works on blocks of 256 KiB: zstd codes 128 KiB at a time and so meets upper and lower bytes apart. Noisy
+  16-bit texture reaches 1.14 at twice the rate of blosc's own block size with 1.06.
 """
 
 from typing import Any
@@ -20,17 +22,17 @@ SHUFFLED_BLOCK = 256 * 1024
 
 
 def is_shuffled(dtype: np.dtype[Any]) -> bool:
-    """Whether the bytes of neighbouring values are put side by side before they are compressed."""
+    """Return whether the bytes of values are grouped by their place in the value before compression."""
     return dtype.itemsize == 2
 
 
 def codec_name(dtype: np.dtype[Any]) -> str:
-    """The codec in a word: an array is only continued with the one it was begun with."""
+    """Return the name of the codec; a partial array is continued only under the same name."""
     return f"shuffle-zstd-{LEVEL}" if is_shuffled(dtype) else f"zstd-{LEVEL}"
 
 
 def compressor(dtype: np.dtype[Any]) -> Any:
-    """The codec as zarr knows it."""
+    """Make zarr's object of the codec."""
     if is_shuffled(dtype):
         return BloscCodec(
             cname="zstd", clevel=LEVEL, shuffle="shuffle", typesize=dtype.itemsize, blocksize=SHUFFLED_BLOCK
@@ -39,8 +41,8 @@ def compressor(dtype: np.dtype[Any]) -> Any:
 
 
 def encode_chunk(chunk: NDArray[Any]) -> bytes:
-    """Compress a chunk into what `compressor` of its type decodes; runs outside Python's lock."""
-    # Any: imagecodecs takes arrays, its stubs say bytes.
+    """Compress a chunk such that the `compressor` of its type decodes it; runs outside Python's lock."""
+    # Any: imagecodecs takes arrays, but its stubs say bytes.
     little: Any = chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
     if is_shuffled(chunk.dtype):
         return bytes(

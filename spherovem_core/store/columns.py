@@ -1,4 +1,4 @@
-"""The columns of every table, each with its type and meaning; the unit follows from the name."""
+"""The columns of all tables, with type and meaning; the unit follows from the name."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ ColumnType = Literal["uint32", "int64", "float64", "bool", "string"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table."""
+    """Column of a table."""
 
     name: str
     type: ColumnType
@@ -18,16 +18,16 @@ class Column:
 
     @property
     def unit(self) -> str:
-        """Unit as the Parquet field's metadata give it; empty for a pure number."""
+        """Unit as in the metadata of the Parquet field; empty for a pure number."""
         return column_unit(self.name)
 
 
 FILLED_FLAGS = ("missing", "blank", "truncated", "saturated")
-"""Flags of slices that are filled from their neighbours."""
+"""Flags of slices that are filled from their neighbours; at most one is set per slice."""
 
 BOUNDING_BOX = tuple(
-    Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {what}.")
-    for end, what in ((0, "first voxel"), (1, "voxel after the last"))
+    Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {meaning}.")
+    for end, meaning in ((0, "first voxel"), (1, "voxel after the last"))
     for axis in "zyx"
 )
 CENTROID = tuple(
@@ -35,16 +35,20 @@ CENTROID = tuple(
     for axis in "zyx"
 )
 SIZE = (
-    Column("voxel_count", "int64", "Voxels of the label."),
-    Column("volume_um3", "float64", "Voxels times the volume of one."),
-    Column("equivalent_diameter_um", "float64", "Diameter of the ball with the same volume."),
+    Column("voxel_count", "int64", "Number of voxels of the label."),
+    Column("volume_um3", "float64", "Volume: number of voxels times the volume of one."),
+    Column("equivalent_diameter_um", "float64", "Diameter of the ball of the same volume."),
 )
 PARENT = (
-    Column("parent_cell", "uint32", "Cell that holds most of it; 0 where none holds min_parent_share of it."),
+    Column(
+        "parent_cell",
+        "uint32",
+        "Cell that holds most of it; 0 if none holds at least min_parent_share of it.",
+    ),
     Column(
         "parent_share",
         "float64",
-        "Share of its voxels in the cell that holds most, also where that is too few.",
+        "Fraction of its voxels in the cell that holds most of it, also if that is too small for a parent.",
     ),
 )
 SHAPE = (
@@ -52,61 +56,69 @@ SHAPE = (
     *BOUNDING_BOX,
     *CENTROID,
     *SIZE,
-    Column("surface_area_um2", "float64", "Area of the surface, without what the volume's border cuts off."),
+    Column("surface_area_um2", "float64", "Area of the surface, without the part on the volume's border."),
     Column(
         "sphericity",
         "float64",
-        "Area of the ball of the same volume over that of the closed body; 1 for a ball.",
+        "Area of the ball of the same volume divided by the area of the closed body; 1 for a ball.",
     ),
     Column(
         "mean_curvature_mean_per_um",
         "float64",
         "Mean curvature, averaged over the surface; positive where convex.",
     ),
-    Column("mean_curvature_std_per_um", "float64", "Its standard deviation over the surface."),
+    Column("mean_curvature_std_per_um", "float64", "Standard deviation of it over the surface."),
     Column("gaussian_curvature_mean_per_um2", "float64", "Gaussian curvature, averaged over the surface."),
-    Column("gaussian_curvature_std_per_um2", "float64", "Its standard deviation over the surface."),
+    Column("gaussian_curvature_std_per_um2", "float64", "Standard deviation of it over the surface."),
     Column(
         "shape_index_mean",
         "float64",
         "Shape index, averaged: -1 cup, -0.5 rut, 0 saddle, 0.5 ridge, 1 cap (outward bump).",
     ),
-    Column("shape_index_std", "float64", "Its standard deviation over the surface."),
+    Column("shape_index_std", "float64", "Standard deviation of it over the surface."),
     Column(
         "curvedness_mean_per_um",
         "float64",
-        "Curvedness, averaged: how strongly the surface bends, whatever its shape.",
+        "Curvedness, averaged: strength of the bend, whatever its shape.",
     ),
-    Column("curvedness_std_per_um", "float64", "Its standard deviation over the surface."),
+    Column("curvedness_std_per_um", "float64", "Standard deviation of it over the surface."),
     Column(
         "fractal_dimension",
         "float64",
         "Minkowski-Bouligand dimension of the surface; 2 smooth, towards 3 space-filling.",
     ),
-    Column("fractal_r2", "float64", "Coefficient of determination of the line that it is the slope of."),
+    Column(
+        "fractal_r2",
+        "float64",
+        "Coefficient of determination of the line whose slope gives the fractal dimension.",
+    ),
     Column("fractal_low_um", "float64", "Smallest tube radius of that line."),
     Column("fractal_high_um", "float64", "Largest tube radius of that line."),
     Column(
         "truncated_fraction",
         "float64",
-        "Share of the closed body's surface that the volume's border cuts off.",
+        "Fraction of the closed body's surface that lies on the volume's border.",
     ),
-    Column("inertia_1_um2", "float64", "Largest principal moment of inertia for each unit of mass."),
-    Column("inertia_2_um2", "float64", "Middle principal moment of inertia for each unit of mass."),
-    Column("inertia_3_um2", "float64", "Smallest principal moment of inertia for each unit of mass."),
-    Column("shape_note", "string", "Why surface columns are NaN; empty where they are not."),
+    Column("inertia_1_um2", "float64", "Largest principal moment of inertia per unit of mass."),
+    Column("inertia_2_um2", "float64", "Middle principal moment of inertia per unit of mass."),
+    Column("inertia_3_um2", "float64", "Smallest principal moment of inertia per unit of mass."),
+    Column("shape_note", "string", "Reason why surface columns are NaN; empty if they are not."),
 )
 CELL_COLUMNS = (
     *SHAPE,
-    Column("nucleus_count", "int64", "Nuclei whose parent it is."),
-    Column("nanoparticle_count", "int64", "Nanoparticles whose parent it is."),
-    Column("nanoparticle_volume_um3", "float64", "Their volume."),
-    Column("nanoparticle_density_per_um3", "float64", "Their number over the volume of the cell."),
+    Column("nucleus_count", "int64", "Number of nuclei with this parent cell."),
+    Column("nanoparticle_count", "int64", "Number of nanoparticles with this parent cell."),
+    Column("nanoparticle_volume_um3", "float64", "Total volume of these nanoparticles."),
+    Column(
+        "nanoparticle_density_per_um3",
+        "float64",
+        "Number of these nanoparticles divided by the volume of the cell.",
+    ),
     Column(
         "nanoparticle_radial_rank",
         "float64",
-        "Share of the cytoplasm that lies nearer to the nucleus than particle does, averaged over particle volume: "
-        "0.5 where particles are spread as the cytoplasm is, less where they crowd at the nucleus.",
+        "Fraction of the cytoplasm that lies nearer to the nucleus than a particle voxel, averaged over the particle voxels: "
+        "0.5 if particles are spread as the cytoplasm is, less if they gather at the nucleus.",
     ),
 )
 NUCLEUS_COLUMNS = (*SHAPE, *PARENT)
@@ -123,67 +135,71 @@ NANOPARTICLE_COLUMNS = (
         "float64",
         "Distance to the nucleus of the parent cell, averaged over the voxels in that cell; NaN with no parent or no nucleus.",
     ),
-    Column("distance_to_nucleus_min_um", "float64", "The smallest of these distances."),
-    Column("in_nucleus", "bool", "Whether more than half of it lies in nuclei, of whatever cell."),
-    Column("distance_to_nucleus_centroid_um", "float64", "The distance at its centroid."),
+    Column("distance_to_nucleus_min_um", "float64", "Smallest of these distances."),
+    Column("in_nucleus", "bool", "True if more than half of it lies in nuclei, of any cell."),
+    Column("distance_to_nucleus_centroid_um", "float64", "This distance at its centroid."),
     Column(
         "distance_to_cell_surface_um",
         "float64",
-        "From its centroid to the surface of the parent cell; the volume's border is no surface.",
+        "Distance from its centroid to the surface of the parent cell; the volume's border is no surface.",
     ),
-    Column("nearest_neighbour_um", "float64", "From its centroid to that of the nearest other particle."),
+    Column(
+        "nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other particle."
+    ),
 )
 FAULTS = (
-    Column("missing", "bool", "Its file is not there; filled from its neighbours."),
+    Column("missing", "bool", "No file holds the slice; filled from its neighbours."),
     Column(
         "blank", "bool", "Nearly all pixels have one value, not the brightest; filled from its neighbours."
     ),
-    Column("truncated", "bool", "Its file ends too early or cannot be decoded; filled from its neighbours."),
+    Column("truncated", "bool", "The file ends too early or cannot be decoded; filled from its neighbours."),
     Column("saturated", "bool", "Nearly all pixels have the brightest value; filled from its neighbours."),
-    Column("outlier", "bool", "Its intensities differ from those of its neighbours; kept as it is."),
+    Column("outlier", "bool", "The intensities differ from those of its neighbours; kept as it is."),
 )
 INTENSITIES = (
-    Column(
-        "intensity_mean", "float64", "Mean grey value as acquired; NaN where the slice could not be read."
-    ),
+    Column("intensity_mean", "float64", "Mean grey value as acquired; NaN if the slice could not be read."),
     Column("intensity_std", "float64", "Standard deviation of the grey values."),
     *(
-        Column(f"intensity_p{share}", "float64", f"Grey value that {share} % of the pixels do not exceed.")
-        for share in (1, 50, 99)
+        Column(
+            f"intensity_p{percent}", "float64", f"Grey value that {percent} % of the pixels do not exceed."
+        )
+        for percent in (1, 50, 99)
     ),
 )
 DENOISING = (
-    Column("residual_mean", "float64", "Mean of noisy less denoised, in grey values as acquired."),
+    Column("residual_mean", "float64", "Mean of noisy minus denoised, in grey values as acquired."),
     Column(
-        "residual_std", "float64", "Standard deviation of noisy less denoised, in grey values as acquired."
+        "residual_std", "float64", "Standard deviation of noisy minus denoised, in grey values as acquired."
     ),
-    Column("clipped_share", "float64", "Share of its pixels beyond the grey values that became 0 and 255."),
+    Column(
+        "clipped_share", "float64", "Fraction of its pixels beyond the grey values that became 0 and 255."
+    ),
 )
 REGISTRATION = (
-    Column("shift_y_px", "float64", "How far the slice's centre was moved along y."),
-    Column("shift_x_px", "float64", "How far the slice's centre was moved along x."),
-    Column("rotation_deg", "float64", "How far the slice was turned."),
+    Column("shift_y_px", "float64", "Shift of the slice's centre along y."),
+    Column("shift_x_px", "float64", "Shift of the slice's centre along x."),
+    Column("rotation_deg", "float64", "Rotation of the slice."),
     Column(
         "similarity_before",
         "float64",
-        "Correlation with the slice before it, as acquired; NaN where there is no such pair.",
+        "Correlation with the slice before it, as acquired; NaN if there is no such pair.",
     ),
-    Column("similarity_after", "float64", "Correlation with the slice before it, aligned."),
+    Column("similarity_after", "float64", "Correlation with the slice before it, after alignment."),
     Column(
         "uncertainty_px",
         "float64",
-        "Displacement that the pair leaves open, root mean square over the slice.",
+        "Uncertainty of the displacement by the pair, root mean square over the slice.",
     ),
-    Column("trusted", "bool", "Whether the pair with the slice before it was good enough to count."),
-    Column("reason", "string", "Why it was not; empty if it was."),
+    Column("trusted", "bool", "True if the pair with the slice before it was good enough to count."),
+    Column("reason", "string", "Reason why the pair did not count; empty if it did."),
     Column(
         "bridged",
         "bool",
-        "Whether pairs across a gap say where the slice lies, instead of the one before it.",
+        "True if pairs across a gap determine the slice's position, instead of the pair with the slice before it.",
     ),
-    Column("used", "bool", "Whether the slice took part; filled slices do not."),
-    Column("drift_y_px", "float64", "Slow drift along y that the pairs say."),
-    Column("drift_x_px", "float64", "Slow drift along x that the pairs say."),
+    Column("used", "bool", "True if the slice took part in the registration; filled slices do not."),
+    Column("drift_y_px", "float64", "Slow drift along y, by the pairs."),
+    Column("drift_x_px", "float64", "Slow drift along x, by the pairs."),
     *(
         Column(f"map_{name}", "float64", f"Element of the map from registered to acquired pixels: {meaning}.")
         for name, meaning in (
@@ -196,7 +212,11 @@ REGISTRATION = (
         )
     ),
     *(
-        Column(f"crop_{name}_px", "int64", f"Common field, the same in every row: {meaning}.")
+        Column(
+            f"crop_{name}_px",
+            "int64",
+            f"Crop to the field that all slices cover, the same in every row: {meaning}.",
+        )
         for name, meaning in (
             ("y0", "first row"),
             ("y1", "row after the last"),
@@ -206,8 +226,8 @@ REGISTRATION = (
     ),
 )
 SLICE_COLUMNS = (
-    Column("file", "string", "File, and page of a multi-page one; empty if missing."),
-    Column("z", "int64", "Place in the stack, from 0."),
+    Column("file", "string", "Name of the file, with the page of a multi-page file; empty if missing."),
+    Column("z", "int64", "Position in the stack, from 0."),
     *INTENSITIES,
     *FAULTS,
     *DENOISING,
@@ -218,7 +238,7 @@ RADIAL_COLUMNS = (
     Column(
         "distance_low_um",
         "float64",
-        "Lower end of the bin, which does not belong to it; both ends are 0 for the nucleus.",
+        "Lower end of the bin, not part of it; both ends are 0 for the nucleus.",
     ),
     Column("distance_high_um", "float64", "Upper end of the bin."),
     Column("cell_volume_um3", "float64", "Volume of the cell in the bin."),
@@ -226,21 +246,21 @@ RADIAL_COLUMNS = (
     Column(
         "enrichment",
         "float64",
-        "Share of particle in the bin over that in the whole cytoplasm; 1 where spread evenly.",
+        "Fraction of the bin that is particle, divided by this fraction in the whole cytoplasm; 1 if spread evenly.",
     ),
 )
 RIPLEY_COLUMNS = (
     Column("radius_um", "float64", "Radius."),
-    Column("centre_count", "int64", "Particles at least the radius away from the border."),
+    Column("centre_count", "int64", "Number of particles at least the radius away from the border."),
     Column(
         "ripley_k_um3",
         "float64",
-        "Ripley's K: other particles within the radius, on average, over their density.",
+        "Ripley's K: mean number of other particles within the radius, divided by their density.",
     ),
-    Column("ripley_l_um", "float64", "Radius of the ball with volume K."),
+    Column("ripley_l_um", "float64", "Ripley's L: radius of the ball of volume K."),
     Column(
         "ripley_l_excess_um",
         "float64",
-        "That less the radius: 0 for random places, positive where particles cluster.",
+        "L minus the radius: 0 for random positions, positive if particles cluster.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Notes beside the results that an acquisition could not be processed, for whoever asks how far it is."""
+"""Notes in the results folder: why the last run failed, why the watcher rejected the acquisition."""
 
 import time
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ LONGEST_ERROR = 4000
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run ended.
+    """Error that ended a run.
 
     Attributes
     ----------
     stage
-        Title of the stage, such as ``segment_masks cells``.
+        Title of the step, such as ``segment_masks cells``.
     error
-        The message, with the error's type where it is not one of ours.
+        The message, with the type of the error if it is not one of spherovem's.
     time
-        ISO 8601 with the offset from UTC.
+        Time in ISO 8601 with the offset from UTC.
     """
 
     stage: str
@@ -33,7 +33,7 @@ class Failure:
 
 @contextmanager
 def noting_failure(layout: Layout, stage: str) -> Iterator[None]:
-    """Note an error that ends a stage, and forget the note of an earlier one once a stage has passed.
+    """Write a note of an error that leaves the context; remove the note of an earlier error if none does.
 
     A note that cannot be written is left out: the error itself matters more.
     """
@@ -50,7 +50,7 @@ def noting_failure(layout: Layout, stage: str) -> Iterator[None]:
 
 
 def read_failure(layout: Layout) -> Failure | None:
-    """The note of the last run's failure, None where it did not fail."""
+    """Read the note of the last run's failure; return None if it did not fail."""
     document = read_json(layout.failure)
     if document is None:
         return None
@@ -58,7 +58,7 @@ def read_failure(layout: Layout) -> Failure | None:
 
 
 def read_rejection(layout: Layout) -> str | None:
-    """Why the watcher rejected the acquisition, None where it did not."""
+    """Read why the watcher rejected the acquisition; return None if it did not."""
     document = read_json(layout.rejection)
     if document is None:
         return "rejected, but its note cannot be read" if layout.rejection.exists() else None

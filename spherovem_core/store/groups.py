@@ -1,4 +1,4 @@
-"""Groups of the volume: made where missing, and deleted such that a kill leaves them whole or gone."""
+"""Groups of a volume: creation, and deletion that a kill cannot leave half done."""
 
 import shutil
 import uuid
@@ -10,7 +10,7 @@ from spherovem_core.store.layout import Layout
 
 
 def ensure_group(layout: Layout, group: str) -> None:
-    """Create the volume and the groups down to `group`, where they are not there yet."""
+    """Create the volume and the groups down to `group`, unless they exist."""
     layout.ensure_writable()
     folder = layout.volume
     for name in ("", *group.split("/")):
@@ -20,7 +20,7 @@ def ensure_group(layout: Layout, group: str) -> None:
 
 
 def discard(layout: Layout, folder: Path) -> None:
-    """Delete a folder such that a kill leaves it whole or gone: renamed out of the way first."""
+    """Delete a folder; it is renamed first, so that a kill leaves it whole or gone."""
     if not folder.exists():
         return
     trash = layout.scratch / "trash"

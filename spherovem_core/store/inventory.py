@@ -1,4 +1,4 @@
-"""What lies in a volume and in a results folder: shapes, files, sizes and history, without reading any values."""
+"""The inventory of a volume: shapes, files, sizes and history of its arrays, without reading values."""
 
 import itertools
 import json
@@ -8,16 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.layout import Layout
-from spherovem_core.store.markers import written_fraction
 from spherovem_core.store.ome import multiscale_of, spacing_of_level
 from spherovem_core.store.reading import ATTRIBUTE
 from spherovem_core.store.shards import PARTIAL
+from spherovem_core.store.markers import written_fraction
 
 METADATA = "zarr.json"
 KEPT_ELSEWHERE = ("history", "fingerprint", "complete", "shape", "dtype", "chunks", "shards", "codec")
@@ -30,11 +26,11 @@ class Level:
     Attributes
     ----------
     chunks, shards
-        What is decoded at once, and what one file holds.
+        Extents that are decoded at once, and extents of one file.
     codecs
-        How chunks are encoded, innermost last.
+        Codecs of the chunks, innermost last.
     files, missing_files
-        Files that hold values, and those that are not there: a reader finds the fill value in their place.
+        Numbers of the files that hold values and of those that are absent: a reader finds the fill value instead.
     """
 
     path: str
@@ -51,18 +47,18 @@ class Level:
 
 @dataclass(frozen=True)
 class ArrayInventory:
-    """A multiscale group, or an array that is in none.
+    """Inventory of a multiscale group, or of an array that is in none.
 
     Attributes
     ----------
     group
-        Its path inside the volume.
+        Path inside the volume.
     state
-        ``complete``, ``partial``, ``damaged`` (complete once, but files were lost since), or ``foreign`` (not ours).
+        ``complete``, ``partial``, ``damaged`` (files of a complete array are gone), or ``foreign`` (not written by spherovem).
     share
-        Part that is written of a partial one, 0 to 1.
+        Fraction of a partial array that is written, 0 to 1; None for others.
     details
-        What the stage kept with it, such as where the voxel size is from or how many labels there are.
+        Further values that the stage kept with it, such as the source of the voxel size or the number of labels.
     """
 
     group: str
@@ -75,49 +71,16 @@ class ArrayInventory:
 
     @property
     def bytes_on_disk(self) -> int:
-        """Size of all its levels."""
+        """Size of all levels."""
         return sum(level.bytes_on_disk for level in self.levels)
 
     def document(self) -> dict[str, Any]:
-        """All of it as JSON."""
+        """Return all fields as JSON values."""
         return {**asdict(self), "bytes_on_disk": self.bytes_on_disk}
 
 
-@dataclass(frozen=True)
-class TableColumn:
-    """A column of a table as its file describes it."""
-
-    name: str
-    type: str
-    unit: str
-
-
-@dataclass(frozen=True)
-class TableInventory:
-    """A Parquet table.
-
-    Attributes
-    ----------
-    path
-        In the results folder, or as it was named.
-    fingerprint
-        None where it was not written by a stage of ours.
-    """
-
-    path: str
-    rows: int
-    bytes_on_disk: int
-    fingerprint: str | None
-    columns: tuple[TableColumn, ...]
-    history: Sequence[Mapping[str, Any]] = ()
-
-    def document(self) -> dict[str, Any]:
-        """All of it as JSON."""
-        return asdict(self)
-
-
 def volume_inventory(folder: Path) -> list[ArrayInventory]:
-    """Describe every array below a zarr group, or the one array that `folder` is; by path.
+    """Describe every array below a zarr group, or the one array that `folder` is, in the order of their paths.
 
     Raises
     ------
@@ -127,7 +90,7 @@ def volume_inventory(folder: Path) -> list[ArrayInventory]:
     node = _read_node(folder)
     if node is None:
         raise IncompleteArtifactError(
-            f"{folder} is no zarr group or array of version 3: it has no sound {METADATA}"
+            f"{folder} is no zarr group or array of version 3: it has no readable {METADATA}"
         )
     root = _volume_root(folder)
     if node["node_type"] == "array":
@@ -137,48 +100,12 @@ def volume_inventory(folder: Path) -> list[ArrayInventory]:
         sorted(_arrays_below(folder), key=_level_order), lambda p: p.parent
     ):
         levels = list(places)
-        # A stage describes its group last: until then its levels are known by their marker.
+        # A stage describes its group last; until then, the levels of a group are known by their marker.
         if multiscale_of(_attributes(group)) or all(map(_marker, levels)):
             found.append(_describe(root, group, levels))
         else:
             found += [_describe(root, level, [level]) for level in levels]
     return found
-
-
-def tables_inventory(layout: Layout) -> list[TableInventory]:
-    """Describe every table of a results folder, by path."""
-    paths = sorted(layout.tables.rglob("*.parquet"))
-    return [table_inventory(path, path.relative_to(layout.folder).as_posix()) for path in paths]
-
-
-def table_inventory(path: Path, name: str | None = None) -> TableInventory:
-    """Describe a Parquet table from its footer.
-
-    Raises
-    ------
-    IncompleteArtifactError
-        If it is no whole Parquet file.
-    """
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise IncompleteArtifactError(
-            f"{path} is no whole Parquet file ({error}); write or copy it again"
-        ) from error
-    schema = metadata.schema.to_arrow_schema()
-    marker = json.loads((schema.metadata or {}).get(b"spherovem", b"{}"))
-    columns = tuple(
-        TableColumn(each.name, str(each.type), (each.metadata or {}).get(b"unit", b"").decode())
-        for each in schema
-    )
-    return TableInventory(
-        name or str(path),
-        metadata.num_rows,
-        path.stat().st_size,
-        marker.get("fingerprint"),
-        columns,
-        marker.get("history", ()),
-    )
 
 
 def _read_node(folder: Path) -> dict[str, Any] | None:
@@ -190,7 +117,7 @@ def _read_node(folder: Path) -> dict[str, Any] | None:
 
 
 def _arrays_below(folder: Path) -> Iterator[Path]:
-    """Arrays of a group and of its groups; folders of chunks are not looked into."""
+    """Yield the arrays of a group and of its groups, without listing folders of chunks."""
     for child in sorted(path for path in folder.iterdir() if path.is_dir()):
         node = _read_node(child)
         if node is not None and node["node_type"] == "array":
@@ -200,7 +127,7 @@ def _arrays_below(folder: Path) -> Iterator[Path]:
 
 
 def _volume_root(folder: Path) -> Path:
-    """Topmost zarr group that the folder is in."""
+    """Find the topmost zarr group that the folder is in."""
     root = folder
     while _read_node(root.parent) is not None:
         root = root.parent
@@ -212,7 +139,7 @@ def _level_order(place: Path) -> tuple[str, int, str]:
 
 
 def _describe(root: Path, named: Path, levels: Sequence[Path]) -> ArrayInventory:
-    """Levels of one multiscale image, or a single array."""
+    """Describe the levels of one multiscale image, or a single array."""
     found = tuple(_level(level) for level in levels)
     marker = _marker(levels[0])
     details = {key: value for key, value in marker.items() if key not in KEPT_ELSEWHERE}

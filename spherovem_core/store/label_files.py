@@ -1,4 +1,4 @@
-"""Label volumes from outside, as people keep them: zarr, npz, npy or TIFF; read where asked for, never whole."""
+"""Label volumes in common file formats: zarr, npz, npy or TIFF; regions are read, never the whole."""
 
 import errno
 import shutil
@@ -25,16 +25,16 @@ EXPECTED = "expected a zarr array or OME-Zarr image, .npz, .npy, .tif or .tiff"
 
 @dataclass(frozen=True)
 class LabelVolume:
-    """Labels opened for reading; slices like an array.
+    """Labels opened for reading; indexed like an array.
 
     Attributes
     ----------
     shape, dtype
-        Of the whole array.
+        Shape and type of the whole array.
     chunks
-        What is read at once in any case.
+        Smallest extents that are read at once.
     spacing_nm
-        Voxel size where the file says so.
+        Voxel size if the file states it, else None.
     """
 
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ class LabelVolume:
 
 @contextmanager
 def open_label_volume(name: str) -> Iterator[LabelVolume]:
-    """Open labels for as long as the context lasts.
+    """Open labels for the duration of the context.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def open_label_volume(name: str) -> Iterator[LabelVolume]:
     Raises
     ------
     LabelsError
-        If nothing is there, or it cannot be read as labels.
+        If the path does not exist or cannot be read as labels.
     IncompleteArtifactError
-        If it is an array of this project that is unfinished.
+        If it is an unfinished array of spherovem.
     """
     path, member = _split(name)
     if not path.exists():
@@ -146,12 +146,12 @@ def _open_npz(path: Path, member: str | None, folder: Path) -> LabelVolume:
                     spacing = np.lib.format.read_array(packed, allow_pickle=False)
     except zipfile.BadZipFile as error:
         raise LabelsError(f"{path} is no whole npz file ({error}); copy or write it again") from error
-    return _from_memory_map(folder / "labels.npy", spacing, said=f"{path}:{chosen}")
+    return _from_memory_map(folder / "labels.npy", spacing, shown_name=f"{path}:{chosen}")
 
 
 @contextmanager
 def _unpacking(path: Path, folder: Path) -> Iterator[BinaryIO]:
-    """A file for the unpacked array; a full disk is told apart from a damaged archive."""
+    """Open a file for the unpacked array; turn a full disk into an error that names the remedy."""
     try:
         with (folder / "labels.npy").open("wb") as plain:
             yield plain
@@ -164,11 +164,11 @@ def _unpacking(path: Path, folder: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _from_memory_map(path: Path, spacing: NDArray[Any] | None, said: str = "") -> LabelVolume:
+def _from_memory_map(path: Path, spacing: NDArray[Any] | None, shown_name: str = "") -> LabelVolume:
     try:
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise LabelsError(f"{said or path} is no whole npy array ({error}); write it again") from error
+        raise LabelsError(f"{shown_name or path} is no whole npy array ({error}); write it again") from error
     sides = None if spacing is None or spacing.shape != (3,) else [float(side) for side in spacing]
     return LabelVolume(
         array.shape,
@@ -180,7 +180,7 @@ def _from_memory_map(path: Path, spacing: NDArray[Any] | None, said: str = "") -
 
 
 def _open_tiff(path: Path, folder: Path) -> LabelVolume:
-    """Unpack a TIFF file page by page and map it: an object is looked up in many pages, each of which is packed whole."""
+    """Unpack a TIFF file page by page and map it: an object spans many pages, each of which is compressed as a whole."""
     try:
         with tifffile.TiffFile(path) as file:
             pages: list[Any] = list(file.pages)
@@ -197,22 +197,22 @@ def _open_tiff(path: Path, folder: Path) -> LabelVolume:
                     plain.write(np.ascontiguousarray(_page(path, page), dtype).tobytes())
     except tifffile.TiffFileError as error:
         raise LabelsError(f"{path} is no TIFF file ({error}); {EXPECTED}") from error
-    return _from_memory_map(folder / "labels.npy", None, said=str(path))
+    return _from_memory_map(folder / "labels.npy", None, shown_name=str(path))
 
 
 def _check_pages(path: Path, file: tifffile.TiffFile, pages: Sequence[Any]) -> None:
-    """Slices are the pages; tifffile gives a cut file fewer pages, or others than its header says, without an error."""
+    """Check that the pages are the slices: tifffile returns fewer pages of a truncated file without an error."""
     shapes = sorted({page.shape for page in pages})
     if len(shapes) != 1 or len(shapes[0]) != 2:
         raise LabelsError(
-            f"{path} has pages of shapes {shapes}; expected one plane of labels a page, all of one shape"
+            f"{path} has pages of shapes {shapes}; expected one plane of labels per page, all of one shape"
         )
-    written = file.shaped_metadata[0].get("shape", ()) if file.shaped_metadata else ()
-    announced = int(np.prod(written[:-2])) if len(written) > 2 else 0
-    announced = announced or int((file.imagej_metadata or {}).get("images", 0))
-    if announced not in (0, len(pages)):
+    shape = file.shaped_metadata[0].get("shape", ()) if file.shaped_metadata else ()
+    declared = int(np.prod(shape[:-2])) if len(shape) > 2 else 0
+    declared = declared or int((file.imagej_metadata or {}).get("images", 0))
+    if declared not in (0, len(pages)):
         raise LabelsError(
-            f"{path} has {len(pages)} pages, but its header says {announced}; it is cut short or not written page by page: "
+            f"{path} has {len(pages)} pages, but its header says {declared}; it is truncated or not written page by page: "
             "copy it again, or write it as npz"
         )
 
@@ -227,6 +227,6 @@ def _page(path: Path, page: Any) -> NDArray[Any]:
     expected: Any = page.shape
     if values.shape != expected:
         raise LabelsError(
-            f"{path}: slice {page.index} has shape {values.shape}, expected {expected}; it is cut short: copy it again"
+            f"{path}: slice {page.index} has shape {values.shape}, expected {expected}; it is truncated: copy it again"
         )
     return values

@@ -1,4 +1,4 @@
-"""Where everything of one acquisition lies: the only module that spells a path inside a results folder."""
+"""The paths inside a results folder; no other module spells one."""
 
 import tempfile
 from dataclasses import dataclass
@@ -20,27 +20,27 @@ NANOPARTICLES = "registered/labels/nanoparticles"
 
 
 def labels_group(kind: ObjectKind) -> str:
-    """Group of the labels of cells or nuclei."""
+    """Return the group of the labels of cells or nuclei."""
     return f"{REGISTERED}/labels/{kind}"
 
 
 def flows_group(kind: ObjectKind) -> str:
-    """Group of the flows of cells or nuclei."""
+    """Return the group of the flows of cells or nuclei."""
     return f"flows/{kind}"
 
 
 def array_path(group: str, level: int = 0) -> str:
-    """Path of one level of a multiscale group, relative to the acquisition's folder."""
+    """Return the path of one level of a multiscale group, relative to the results folder."""
     return f"{VOLUME}/{group}/{level}"
 
 
 def table_path(name: str) -> str:
-    """Path of a final table (cells, nuclei, nanoparticles, slices)."""
+    """Return the path of a final table (cells, nuclei, nanoparticles, slices)."""
     return f"tables/{name}.parquet"
 
 
 def stage_table_path(name: str) -> str:
-    """Path of a table that one stage leaves for another."""
+    """Return the path of a table that one stage writes for another."""
     return f"tables/stages/{name}.parquet"
 
 
@@ -87,12 +87,12 @@ class Layout:
 
     @property
     def comparison(self) -> Path:
-        """How the measurements compare with a phantom's truth; only the demo writes it."""
+        """Comparison of the measurements with a phantom's truth; only the demo writes it."""
         return self.tables / "comparison.json"
 
     @property
     def scratch(self) -> Path:
-        """Ledgers, locks, task results and provisional arrays: nothing that a user needs."""
+        """Folder of ledgers, locks, task results and provisional arrays: nothing that a user needs."""
         return self.folder / ".spherovem"
 
     @property
@@ -101,34 +101,39 @@ class Layout:
         return self.scratch / "locks"
 
     def ledger(self, name: str) -> Path:
-        """Ledger of a stage's finished pieces that are no blocks of an array."""
+        """Return the path of a ledger of finished pieces that are no blocks of an array."""
         return self.scratch / "ledgers" / f"{name}.jsonl"
 
     def provisional(self, name: str) -> Path:
-        """Results folder of an array that nobody but one stage reads."""
+        """Return the results folder of an array that only one stage reads."""
         return self.scratch / "provisional" / name
 
     @property
     def failure(self) -> Path:
-        """Why the last run failed; gone once its stage has passed."""
+        """Note of why the last run failed; removed once its stage has passed."""
         return self.scratch / "failure.json"
 
     @property
+    def source_files(self) -> Path:
+        """Digests of the source's files, with the size and times that each file had when it was read."""
+        return self.scratch / "source_files.json"
+
+    @property
     def rejection(self) -> Path:
-        """Why the watcher does not process the acquisition."""
+        """Note of why the watcher does not process the acquisition."""
         return self.folder / "REJECTED.json"
 
     def path(self, relative: str) -> Path:
-        """Absolute place of an artifact's path."""
+        """Return the absolute path of an artifact's path."""
         return self.folder / relative
 
     def ensure_writable(self) -> None:
-        """Create the folder and try it with a small file.
+        """Create the folder and write a small file into it.
 
         Raises
         ------
         StoreNotWritableError
-            If the folder cannot be made or written.
+            If the folder cannot be created or written.
         """
         try:
             self.scratch.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spherovem_core.store.checkpoints import read_entries
+from spherovem_core.store.ledger import read_entries
 from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE
 
 Marker = Mapping[str, Any]

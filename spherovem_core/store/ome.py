@@ -1,4 +1,4 @@
-"""OME-Zarr metadata: made with yaozarrs' models of 0.5, and read back, from other programs' volumes too."""
+"""OME-Zarr metadata: written with the models of yaozarrs for 0.5, and read from volumes of any program."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6}
 
 
 def level_spacing(spacing_nm: SpacingNm, factors: Factors) -> SpacingNm:
-    """Voxel spacing of a level that is `factors` times coarser."""
+    """Compute the voxel spacing of a level that is `factors` times coarser."""
     dz, dy, dx = (s * f for s, f in zip(spacing_nm, factors, strict=True))
     return dz, dy, dx
 
 
 def level_origin(spacing_nm: SpacingNm, origin_nm: SpacingNm, factors: Factors) -> SpacingNm:
-    """Position of a coarser level's first voxel centre: half a coarse voxel less half a fine one."""
+    """Compute the centre of a coarser level's first voxel: half a coarse voxel less half a fine one from the origin."""
     oz, oy, ox = (o + s * (f - 1) / 2 for o, s, f in zip(origin_nm, spacing_nm, factors, strict=True))
     return oz, oy, ox
 
@@ -27,7 +27,7 @@ def level_origin(spacing_nm: SpacingNm, origin_nm: SpacingNm, factors: Factors) 
 def multiscale(
     name: str, spacing_nm: SpacingNm, origin_nm: SpacingNm, factors: Sequence[Factors], channels: bool
 ) -> v05.Multiscale:
-    """Describe the levels of an image: axes (c) z y x in nanometre, scale and translation a level."""
+    """Describe the levels of an image: axes (c) z y x in nanometre, scale and translation per level."""
     axes: list[Any] = [v05.SpaceAxis(name=axis, type="space", unit="nanometer") for axis in "zyx"]
     if channels:
         axes.insert(0, v05.ChannelAxis(name="c", type="channel"))
@@ -48,12 +48,12 @@ def multiscale(
 
 
 def image_metadata(description: v05.Multiscale) -> dict[str, Any]:
-    """Attributes of an image group."""
+    """Make the attributes of an image group."""
     return {"ome": _dump(v05.Image(version="0.5", multiscales=[description]))}
 
 
 def label_metadata(description: v05.Multiscale) -> dict[str, Any]:
-    """Attributes of a label group; its image is two folders up."""
+    """Make the attributes of a label group; its image is two folders up."""
     label = v05.LabelImage(
         version="0.5",
         multiscales=[description],
@@ -63,19 +63,19 @@ def label_metadata(description: v05.Multiscale) -> dict[str, Any]:
 
 
 def labels_group_metadata(names: Sequence[str]) -> dict[str, Any]:
-    """Attributes of the group that lists an image's labels."""
+    """Make the attributes of the group that lists an image's labels."""
     return {"ome": _dump(v05.LabelsGroup(version="0.5", labels=list(names)))}
 
 
 def multiscale_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """First multiscale image that a group's attributes describe; empty where there is none."""
+    """Find the first multiscale image in a group's attributes; return an empty mapping if there is none."""
     images = attributes.get("ome", attributes).get("multiscales") or [{}]
     first: Mapping[str, Any] = images[0]
     return first
 
 
 def spacing_of_level(attributes: Mapping[str, Any], level: str) -> SpacingNm | None:
-    """Voxel size of a level of an OME-Zarr image along its last three axes; None where it has no known unit."""
+    """Read the voxel size of a level along the last three axes; return None if it has no known unit."""
     image = multiscale_of(attributes)
     axes = image.get("axes", [])[-3:]
     units = [NM_PER_UNIT.get(axis.get("unit", "")) if isinstance(axis, dict) else None for axis in axes]

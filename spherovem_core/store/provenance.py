@@ -1,4 +1,4 @@
-"""The history of an artifact: what made it, from what, on what, in which time and memory."""
+"""The history of an artifact: stage, inputs, parameters, packages, device, time and memory."""
 
 import platform
 import threading
@@ -28,7 +28,7 @@ PACKAGES = (
 
 @lru_cache(maxsize=1)
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a result may depend on."""
+    """Collect the versions of the packages that a result may depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -39,9 +39,9 @@ def package_versions() -> dict[str, str]:
 
 
 class StageRecorder:
-    """Measures a stage's seconds and the peak of the process's resident memory while it runs.
+    """Recorder of the seconds and of the peak resident memory of a stage.
 
-    Memory is sampled every 50 ms, the memory of child processes included.
+    Memory is sampled every 50 ms and includes that of child processes.
     """
 
     def __init__(self, interval_s: float = 0.05) -> None:

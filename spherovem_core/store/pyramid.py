@@ -1,4 +1,4 @@
-"""Multiscale pyramids: coarser levels made from the finer level on disk, and the OME metadata that describes them."""
+"""Multiscale pyramids: coarser levels computed from the finer level on disk, and their OME metadata."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def level_factors(shape: Sequence[int], spacing_nm: SpacingNm) -> list[Factors]:
     """Choose the levels of a pyramid, each as factors relative to the finest.
 
     Every level doubles the finest voxel side; a coarser axis joins as soon as doubling it does not
-    overshoot by more than √2, so that levels become isotropic. The last level fits in 128 voxels a side.
+    overshoot by more than √2, so that levels become isotropic. The last level fits into 128 voxels per side.
     """
     factors: list[Factors] = [(1, 1, 1)]
     extent = np.array(shape[-3:])
@@ -51,13 +51,13 @@ def level_factors(shape: Sequence[int], spacing_nm: SpacingNm) -> list[Factors]:
 
 
 def nearest_level(factors: Sequence[Factors], spacing_nm: SpacingNm, target_nm: float) -> int:
-    """Level whose in-plane voxel side is nearest to `target_nm`, by ratio; the finer one of two equally near."""
+    """Find the level whose in-plane voxel side is nearest to `target_nm` by ratio; of two equally near, the finer one."""
     sides = [min(spacing_nm[1] * f[1], spacing_nm[2] * f[2]) for f in factors]
     return int(np.argmin([round(abs(np.log(side / target_nm)), 9) for side in sides]))
 
 
 def level_shape(shape: Sequence[int], factors: Factors) -> tuple[int, int, int]:
-    """Extent of a level: the last voxel of an axis may be covered in part."""
+    """Compute the extent of a level; the data may cover the last voxel of an axis in part."""
     depth, height, width = (-(-n // f) for n, f in zip(shape[-3:], factors, strict=True))
     return depth, height, width
 
@@ -70,7 +70,7 @@ def finish_multiscale(
 ) -> ArtifactRef:
     """Build the coarser levels of a fully written array, describe the group, and complete the array last.
 
-    A killed build goes on with the level it was in. Peak memory is that of a few blocks of 8 million voxels.
+    After a kill, the build continues with the unfinished level. Peak memory is that of a few blocks of 8 million voxels.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def _build_level(
 ) -> zarr.Array[Any]:
     spec = finest.spec
     shape = level_shape(spec.shape, factors)
-    # Blocks as wide as the finer level's chunks keep a chunk from being decoded twice.
+    # Blocks that span whole chunks of the finer level: no chunk is decoded twice.
     chunks = (min(32, shape[0]), min(64, shape[1]), min(64, shape[2]))
     shards = (chunks[0], *(-(-min(512, n) // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
     coarse = replace(
@@ -134,7 +134,7 @@ def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> N
     step
         Factor along each axis.
     content
-        ``image``: mean, rounded to the type; ``field``: mean of what is not NaN; ``label``: the most frequent
+        ``image``: mean, rounded to the type; ``field``: mean of the values that are not NaN; ``label``: the most frequent
         value, the smallest of equally frequent ones.
 
     Returns

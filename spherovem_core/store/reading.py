@@ -1,4 +1,4 @@
-"""Complete arrays opened for reading; anything else is refused."""
+"""Complete arrays opened for reading; absent and unfinished ones are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ ARRAY_LEDGER = ".ledger"
 
 @dataclass(frozen=True)
 class StoredArray:
-    """A complete array opened for reading; slices like a zarr array."""
+    """Complete array opened for reading; indexed like a zarr array."""
 
     array: zarr.Array[Any]
     spacing_nm: SpacingNm
@@ -50,7 +50,7 @@ class StoredArray:
 
 
 def read_attributes(folder: Path) -> dict[str, Any] | None:
-    """What the project keeps with an array; None where there is no array of ours."""
+    """Read what spherovem keeps with an array; return None if spherovem wrote no array there."""
     if not (folder / "zarr.json").is_file():
         return None
     attributes = zarr.open_array(folder, mode="r", zarr_format=3).attrs.asdict().get(ATTRIBUTE)
@@ -73,7 +73,7 @@ def open_array(layout: Layout, group: str, level: int = 0, *, digest: str | None
     Raises
     ------
     IncompleteArtifactError
-        If the array is absent, unfinished, has lost a file, or carries another fingerprint than `digest`.
+        If the array is absent or unfinished, has lost a file, or carries another digest than `digest`.
     """
     folder = layout.path(array_path(group, level))
     attributes = read_attributes(folder)
@@ -103,7 +103,7 @@ def _problem(folder: Path, attributes: Mapping[str, Any] | None, digest: str | N
 
 
 def find_array(layout: Layout, group: str, digest: str) -> ArtifactRef | None:
-    """Reference to the complete array of this fingerprint, or None."""
+    """Return a reference to the complete array of this digest, or None."""
     try:
         stored = open_array(layout, group, digest=digest)
     except IncompleteArtifactError:

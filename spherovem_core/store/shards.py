@@ -1,9 +1,9 @@
-"""Whole shards written as files, each in one pass and then moved into place.
+"""The files of shards, each written in one pass and then moved into place.
 
-zarr encodes the chunks of a shard one after another under Python's lock; here they are compressed by imagecodecs outside it,
-so that several threads write at full speed (figures: `benchmarks/storage.py`). What is on disk is the format of zarr's
-``sharding_indexed`` codec: the chunks, then 16 bytes a chunk (offset and length), then the checksum of that index.
-zarrs writes it as fast, but leaves a torn file behind when the disk is full, and tells that without an error number.
+zarr encodes the chunks of a shard one after another under Python's lock; here imagecodecs compresses them outside of it,
+so that several threads write at full speed (figures: `benchmarks/storage.py`). The files have the format of zarr's
+``sharding_indexed`` codec: the chunks, then 16 bytes per chunk (offset and length), then the checksum of that index.
+The package zarrs writes them as fast, but leaves a torn file behind when the disk is full, with an error that has no number.
 """
 
 import itertools
@@ -25,16 +25,16 @@ ABSENT = (2**64 - 1, 2**64 - 1)
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """The shard files of one array.
+    """Files of the shards of one array.
 
     Attributes
     ----------
     folder
         The array's folder.
     chunks, shards
-        Their extents in voxels; a shard is a whole number of chunks.
+        Extents in voxels; a shard is a whole number of chunks along each axis.
     fill_value
-        What pads chunks that the array covers in part.
+        Value that pads chunks at the end of the array.
     """
 
     folder: Path
@@ -43,18 +43,18 @@ class ShardFiles:
     fill_value: float
 
     def path(self, index: Sequence[int]) -> Path:
-        """File of a shard by its place in the grid of shards."""
+        """Return the file of a shard by its position in the grid of shards."""
         return self.folder.joinpath("c", *map(str, index))
 
     def write(self, index: Sequence[int], values: NDArray[Any]) -> None:
-        """Write one shard; a kill leaves its file as it was.
+        """Write one shard; after a kill its file is as before.
 
         Parameters
         ----------
         index
-            Place in the grid of shards.
+            Position in the grid of shards.
         values
-            What the array covers of the shard: smaller than a shard at the array's end.
+            Values of the shard; fewer than a whole shard at the end of the array.
         """
         path = self.path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class ShardFiles:
         partial.replace(path)
 
     def _chunks(self, values: NDArray[Any]) -> Iterator[NDArray[Any] | None]:
-        """Yield the chunks of a shard in C order, padded at the array's end; None for one outside of it."""
+        """Yield the chunks of a shard in C order, padded at the end of the array; None for a chunk outside of it."""
         counts = [shard // chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)]
         for place in itertools.product(*map(range, counts)):
             region = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, self.chunks, strict=True))
@@ -91,7 +91,7 @@ class ShardFiles:
 
 
 def _write_whole(file: Any, content: bytes) -> int:
-    """Write all of it: an unbuffered file may take less at a time."""
+    """Write all of the content: an unbuffered file may take less at a time."""
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]

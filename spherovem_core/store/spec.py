@@ -1,4 +1,4 @@
-"""What an array of the volume is: its shape, files and codec."""
+"""The specification of an array: content, shape, type, files and voxel spacing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Content = Literal["image", "label", "field"]
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """What an array is, before it is written.
+    """Specification of an array that is to be written.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class ArraySpec:
     shape
         (Z, Y, X), or (C, Z, Y, X).
     chunks, shards
-        Shards are the unit of writing: one file each.
+        Extents in voxels. Shards are the unit of writing: one file each.
     origin_nm
         Position of the centre of voxel (0, 0, 0).
     """
@@ -42,12 +42,12 @@ class ArraySpec:
 
     @property
     def fill_value(self) -> float:
-        """What a reader finds where nothing was written."""
+        """Value that a reader finds where nothing was written."""
         return float("nan") if self.dtype.kind == "f" else 0
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a partial array to be continued."""
+        """Properties that must be the same for a partial array to be continued."""
         return {
             "shape": list(self.shape),
             "dtype": self.dtype.name,
@@ -60,11 +60,12 @@ class ArraySpec:
 
 
 def slice_shards(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Chunks and shards for a full-resolution image: one file a slice, chunks of up to 512².
+    """Choose chunks and shards for a full-resolution image: one file per slice, chunks of up to 512².
 
-    Stages write and read full resolution by slices. `benchmarks/storage.py` reads slices from chunks of 512² 2 to 3 times as
-    fast as from chunks of 256² and from slabs with chunks of one slice, 5 times and more as fast as from slabs with deep
-    chunks, and 70 times and more as fast as from cubes. Cubes and xz planes are read from the coarser levels, which lie in cubes.
+    Stages write and read full resolution by slices. In `benchmarks/storage.py`, slices are read from chunks of 512² 2 to 3
+    times as fast as from chunks of 256² and from slabs with chunks of one slice, at least 5 times as fast as from slabs with
+    deep chunks, and at least 70 times as fast as from cubes. Cubes and xz planes are read from the coarser levels, whose
+    shards are cubes.
     """
     _, height, width = shape
     chunk = (1, min(512, height), min(512, width))
@@ -72,7 +73,7 @@ def slice_shards(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 def cube_shards(shape: Sequence[int], edge: int = 128) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Chunks and shards for labels and fields: files of `edge`³ voxels in chunks of 64³, channels together."""
+    """Choose chunks and shards for labels and fields: files of `edge`³ voxels in chunks of 64³, channels together."""
     *lead, depth, height, width = shape
     small = tuple(min(64, edge, n) for n in (depth, height, width))
     large = tuple(

@@ -1,4 +1,4 @@
-"""Tables and small files: written whole or not at all, each with the fingerprint it was computed under."""
+"""Tables and small files, written whole or not at all; a table carries the digest of its step."""
 
 import json
 import os
@@ -30,14 +30,14 @@ UNIT_SUFFIXES = (
 
 
 def column_unit(column: str) -> str:
-    """Unit of a table column, told by the end of its name; empty for a pure number."""
+    """Return the unit of a table column by the end of its name; empty for a pure number."""
     if column.startswith("bbox_"):
         return "voxel"
     return next((unit for suffix, unit in UNIT_SUFFIXES if column.endswith(suffix)), "")
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path` and move it into place; a kill leaves the old file or the new one."""
+    """Let `write` fill a file beside `path`, then move it into place; a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -58,17 +58,17 @@ def write_table(
 ) -> ArtifactRef:
     """Write a Parquet table with the unit of each column in its field's metadata.
 
-    All units are in the table's own metadata as well, as a JSON object under ``units``: polars, and R's arrow before its
-    version of 2026, read no others.
+    The metadata of the table hold all units as well, as a JSON object under ``units``: polars, and R's arrow before its
+    version of 2026, read no metadata of fields.
 
     Parameters
     ----------
     path
         Relative to the acquisition's folder.
     frame
-        One row a label or slice; its index is not written.
+        One row per label or slice; its index is not written.
     digest
-        Fingerprint of the stage that computed it.
+        Digest of the step that computed it.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     fields = [field.with_metadata({"unit": column_unit(field.name)}) for field in table.schema]
@@ -90,7 +90,7 @@ def read_table(layout: Layout, path: str, *, digest: str | None = None) -> pd.Da
     Raises
     ------
     IncompleteArtifactError
-        If it is absent or carries another fingerprint than `digest`.
+        If it is absent or carries another digest than `digest`.
     """
     found = table_digest(layout, path)
     if found is None or (digest is not None and found != digest):
@@ -101,19 +101,19 @@ def read_table(layout: Layout, path: str, *, digest: str | None = None) -> pd.Da
 
 
 def table_digest(layout: Layout, path: str) -> str | None:
-    """Fingerprint of a table on disk, None where there is no sound one."""
+    """Return the digest of a table on disk, or None if there is no readable one."""
     marker = table_marker(layout.path(path))
     return None if marker is None else str(marker["fingerprint"])
 
 
 def table_history(layout: Layout, path: str) -> list[dict[str, Any]]:
-    """History entries of a table, the newest last; empty where there is none."""
+    """Return the history entries of a table, the newest last; empty if there is no table."""
     marker = table_marker(layout.path(path))
     return [] if marker is None else list(marker["history"])
 
 
 def find_table(layout: Layout, path: str, digest: str) -> ArtifactRef | None:
-    """Reference to the table of this fingerprint, or None."""
+    """Return a reference to the table of this digest, or None."""
     if table_digest(layout, path) != digest:
         return None
     metadata = pq.read_metadata(layout.path(path))
@@ -121,7 +121,7 @@ def find_table(layout: Layout, path: str, digest: str) -> ArtifactRef | None:
 
 
 def table_marker(path: Path) -> dict[str, Any] | None:
-    """What a table says of itself, ``fingerprint`` and ``history``; None where there is no sound one."""
+    """Read ``fingerprint`` and ``history`` from a table's metadata; return None if there is no readable table."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (FileNotFoundError, pa.ArrowInvalid):
@@ -157,7 +157,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON document; None where there is no sound one."""
+    """Read a JSON document; return None if there is no readable one."""
     try:
         value = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):

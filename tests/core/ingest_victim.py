@@ -1,4 +1,4 @@
-"""A process that ingests an acquisition slowly and may be killed; imported once by a fork server."""
+"""A process that ingests an acquisition slowly, to be killed; imported once by a fork server."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,12 @@ from spherovem_core.ingest.intensities import measure_intensities
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, slice_shards
 
-# Loads the compiled kernel, so that a killed child has spent its time writing.
+# Load the compiled kernel here, so that a killed child has spent its time on writing.
 measure_intensities(np.zeros((4, 4), np.uint16))
 
 
 class SlowWriter(ArrayWriter):
-    """Takes a moment after each slice, so that a kill finds something half done."""
+    """Writer that waits after each slice, so that a kill comes in the middle of the work."""
 
     def write(self, block: Block, values: Any) -> None:
         super().write(block, values)
@@ -28,7 +28,7 @@ class SlowWriter(ArrayWriter):
 
 
 def ingest(source: Path, results: Path, begun: Event) -> None:
-    """Ingest, or go on with it, and complete the array and the table."""
+    """Ingest an acquisition, continuing where a killed process stopped, and complete the array and the table."""
     stack = open_stack(source, IngestParameters(spacing_nm=(50, 10, 12), on_bad_slice="interpolate"))
     spec = ArraySpec("raw", "image", stack.shape, stack.dtype, *slice_shards(stack.shape), stack.spacing_nm)
     writer = SlowWriter(Layout(results), spec, "digest")

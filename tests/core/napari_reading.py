@@ -1,4 +1,4 @@
-"""What napari-ome-zarr's reader makes of a volume, printed as JSON; runs in an environment of its own."""
+"""The layers that napari-ome-zarr reads from a volume, printed as JSON; runs in an environment of its own."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Where a results folder differs from what `spherovem_core.store.schema` says of it."""
+"""Differences between a results folder and `spherovem_core.store.schema`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ PARQUET_TYPES = {"double": "float64", "large_string": "string"}
 
 
 def differences(folder: Path) -> list[str]:
-    """All differences in words, for a finished acquisition."""
+    """List all differences of a finished results folder in words."""
     return [*_arrays(folder), *_tables(folder), *_files(folder)]
 
 

@@ -1,4 +1,4 @@
-"""Block grids cover an array once, and mapping keeps order, bounds memory and passes errors on."""
+"""Block grids cover an array once; mapping keeps the order, bounds memory and passes errors on."""
 
 import os
 import threading
@@ -54,7 +54,7 @@ def test_results_come_in_order_with_any_executor(make) -> None:  # type: ignore[
         executor.shutdown()
 
 
-def test_few_results_wait_to_be_taken() -> None:
+def test_few_results_wait_for_the_caller() -> None:
     started = []
 
     def note(value: int) -> int:
@@ -77,7 +77,7 @@ def test_an_error_in_a_block_reaches_the_caller() -> None:
         list(map_blocks(fail, range(4), executor=executor))
 
 
-def test_memory_sink_knows_what_is_written() -> None:
+def test_the_memory_sink_records_written_blocks() -> None:
     sink = MemorySink(np.zeros((4, 2, 2)))
     blocks = slab_grid((4, 2, 2), 2)
     sink.write(blocks[1], np.ones((2, 2, 2)))
@@ -85,7 +85,7 @@ def test_memory_sink_knows_what_is_written() -> None:
     assert sink.array[:, 0, 0].tolist() == [0, 0, 1, 1]
 
 
-def test_progress_and_deadline() -> None:
+def test_a_report_calls_progress_and_raises_past_the_deadline() -> None:
     seen = []
     Execution(progress=lambda done, total: seen.append((done, total))).report(1, 3)
     assert seen == [(1, 3)]
@@ -95,7 +95,7 @@ def test_progress_and_deadline() -> None:
     late.report(3, 3)
 
 
-def test_executor_settings() -> None:
+def test_the_settings_choose_the_executor() -> None:
     with open_executor(ExecutionSettings(executor="threads", workers=1)) as executor:
         assert executor.submit(threading.current_thread).result() is not threading.main_thread()
     with open_executor(ExecutionSettings(executor="processes", workers=1)) as executor:

@@ -1,30 +1,30 @@
-"""Bounds as forms show them."""
+"""Bounds of parameters in the descriptions that forms show."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spherovem_core.bounds import say_bounds
+from spherovem_core.parameters.forms import describe_form
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 
 
 class Example(BaseModel):
-    model_config = ConfigDict(json_schema_extra=say_bounds)
+    model_config = ConfigDict(json_schema_extra=describe_form)
 
-    share: float = Field(default=0.999, gt=0.5, le=1.0, description="A share.")
+    fraction: float = Field(default=0.999, gt=0.5, le=1.0, description="A fraction.")
     rows: int | None = Field(default=None, ge=0, lt=1_000_000, description="Rows.")
     name: str = Field(default="x", min_length=1, description="A name.")
     bare: int = Field(default=1, ge=1)
 
 
-def test_bounds_stand_behind_the_description() -> None:
+def test_bounds_follow_the_description() -> None:
     fields = Example.model_json_schema()["properties"]
-    assert fields["share"]["description"] == "A share. [more than 0.5, at most 1]"
+    assert fields["fraction"]["description"] == "A fraction. [more than 0.5, at most 1]"
     assert fields["rows"]["description"] == "Rows. [at least 0, less than 1,000,000]"
     assert fields["name"]["description"] == "A name."
     assert fields["bare"]["description"] == "[at least 1]"
-    assert fields["share"]["exclusiveMinimum"] == 0.5
+    assert fields["fraction"]["exclusiveMinimum"] == 0.5
 
 
-def test_every_parameter_that_has_bounds_says_them() -> None:
+def test_every_bounded_parameter_shows_its_bounds() -> None:
     schema = PipelineParameters.model_json_schema()
     bounded = [
         field
@@ -38,4 +38,4 @@ def test_every_parameter_that_has_bounds_says_them() -> None:
     )
     described = RegistrationParameters.model_fields["levels"].description
     assert described is not None
-    assert "[" not in described, "the command line and the documentation say bounds their own way"
+    assert "[" not in described, "the command line and the documentation write bounds in their own form"

@@ -1,4 +1,4 @@
-"""Bad acquisitions: everything wrong is said at once, or the bad slices are filled."""
+"""Bad acquisitions: one error names every problem, or the bad slices are filled."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def ingest(folder: Path, parameters: IngestParameters) -> tuple[Any, Any]:
         (
             textured((40, 64, 3)),
             {"photometric": "rgb"},
-            r"slice_0002\.tif: colour, 3 samples a pixel; expected",
+            r"slice_0002\.tif: colour, 3 samples per pixel; expected",
         ),
         (np.ones((40, 64), "f4"), {}, r"slice_0002\.tif: pixels of type float32; expected"),
         (np.ones((40, 64), "u4"), {}, r"slice_0002\.tif: pixels of type uint32; expected"),
@@ -50,7 +50,7 @@ def ingest(folder: Path, parameters: IngestParameters) -> tuple[Any, Any]:
         (textured((2, 40, 64)), {}, r"slice_0002\.tif: 2 images in one file among others"),
     ],
 )
-def test_slices_of_another_kind(
+def test_a_slice_of_another_kind_is_refused(
     folder: Path, values: Any, options: dict[str, Any], message: str, parameters: IngestParameters
 ) -> None:
     rewrite(folder, 2, values, **options)
@@ -58,7 +58,7 @@ def test_slices_of_another_kind(
         open_stack(folder, parameters)
 
 
-def test_missing_number(folder: Path) -> None:
+def test_missing_slice_numbers_are_named(folder: Path) -> None:
     for z in (2, 4, 5):
         (folder / f"slice_{z:04d}.tif").unlink()
     with pytest.raises(
@@ -67,7 +67,7 @@ def test_missing_number(folder: Path) -> None:
         open_stack(folder, GIVEN)
 
 
-def test_number_that_is_there_twice(folder: Path) -> None:
+def test_a_slice_number_that_occurs_twice_is_refused(folder: Path) -> None:
     (folder / "slice_3.tiff").write_bytes((folder / "slice_0003.tif").read_bytes())
     with pytest.raises(
         BadSlicesError, match=r"slice number 3 is there 2 times; keep one: slice_0003.tif, slice_3.tiff"
@@ -75,23 +75,23 @@ def test_number_that_is_there_twice(folder: Path) -> None:
         open_stack(folder, FILLING)
 
 
-def test_file_that_does_not_belong(folder: Path) -> None:
+def test_a_file_named_unlike_the_slices_is_refused(folder: Path) -> None:
     (folder / "overview.tif").write_bytes((folder / "slice_0003.tif").read_bytes())
     with pytest.raises(BadSlicesError, match=r"overview\.tif: is not named like the other slices"):
         open_stack(folder, GIVEN)
 
 
-def test_slice_count_of_the_description(folder: Path) -> None:
+def test_another_slice_count_than_in_the_description_is_refused(folder: Path) -> None:
     (folder / "acquisition.json").write_text('{"spacing_nm": [50, 10, 12], "slice_count": 9}')
     with pytest.raises(BadSlicesError, match="slice_count = 9, but the numbers run from 0 to 6, 7 slices"):
         open_stack(folder, FILLING)
 
 
 @pytest.mark.parametrize("compression", [None, "lzw", "deflate", "packbits"])
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
-def test_truncated_file(folder: Path, compression: str | None, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 0.3, 0.99])
+def test_a_truncated_file_is_named_or_filled(folder: Path, compression: str | None, fraction: float) -> None:
     rewrite(folder, 3, textured()[3], compression=compression, rowsperstrip=8)
-    truncate(folder / "slice_0003.tif", share)
+    truncate(folder / "slice_0003.tif", fraction)
     with pytest.raises(BadSlicesError, match=r"slice_0003\.tif: truncated"):
         open_stack(folder, GIVEN)
     table, array = ingest(folder, FILLING)
@@ -100,16 +100,18 @@ def test_truncated_file(folder: Path, compression: str | None, share: float) -> 
 
 
 @pytest.mark.parametrize("options", [{}, {"ome": True}, {"imagej": True}, {"compression": "deflate"}])
-@pytest.mark.parametrize("share", [0.2, 0.9])
-def test_truncated_multipage_file(tmp_path: Path, options: dict[str, Any], share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.2, 0.9])
+def test_a_truncated_multi_page_file_is_refused(
+    tmp_path: Path, options: dict[str, Any], fraction: float
+) -> None:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, textured(), **options)
-    truncate(path, share)
+    truncate(path, fraction)
     with pytest.raises(BadSlicesError, match="truncated"):
         open_stack(path, GIVEN)
 
 
-def test_damage_inside_compressed_data_shows_in_the_pass(folder: Path) -> None:
+def test_damage_inside_compressed_data_is_found_in_the_pass(folder: Path) -> None:
     rewrite(folder, 5, textured()[5], compression="deflate", rowsperstrip=40)
     path = folder / "slice_0005.tif"
     content = bytearray(path.read_bytes())
@@ -121,7 +123,7 @@ def test_damage_inside_compressed_data_shows_in_the_pass(folder: Path) -> None:
     assert ingest(folder, FILLING)[0].query("truncated")["z"].tolist() == [5]
 
 
-def test_blank_and_saturated_slices(folder: Path) -> None:
+def test_blank_and_saturated_slices_are_flagged(folder: Path) -> None:
     blank = np.zeros(SHAPE[1:], "uint8")
     blank[0, :2] = 7  # 2 of 2560 pixels: under the thousandth that blank_share leaves
     rewrite(folder, 1, blank)
@@ -137,8 +139,8 @@ def test_blank_and_saturated_slices(folder: Path) -> None:
     assert table.loc[4, "intensity_mean"] == 255.0
 
 
-def test_all_problems_at_once(folder: Path) -> None:
-    """What is wrong in the pixels is named beside what is wrong in the files, and the spacing."""
+def test_one_error_names_all_problems(folder: Path) -> None:
+    """Problems of the pixels are named beside those of the files and of the spacing."""
     (folder / "slice_0001.tif").unlink()
     truncate(folder / "slice_0002.tif")
     rewrite(folder, 4, textured((40, 64, 3)), photometric="rgb")
@@ -153,7 +155,7 @@ def test_all_problems_at_once(folder: Path) -> None:
     assert "no voxel size" in text
 
 
-def test_what_only_the_pixels_tell_is_left_out_on_demand(folder: Path) -> None:
+def test_no_slice_is_decoded_without_name_all(folder: Path) -> None:
     truncate(folder / "slice_0001.tif")
     rewrite(folder, 4, np.zeros(SHAPE[1:], np.uint8))
     with pytest.raises(BadSlicesError, match=r"slice_0004\.tif: blank"):
@@ -201,7 +203,7 @@ def test_a_long_run_is_not_filled(folder: Path) -> None:
     assert ingest(folder, FILLING)[0]["missing"].sum() == 3
 
 
-def test_nothing_to_fill_from(tmp_path: Path) -> None:
+def test_a_stack_of_bad_slices_is_refused(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, np.zeros((3, 8, 16), "uint8"))
     with pytest.raises(AcquisitionError, match="slices 0 to 2 are bad"):
         ingest(folder, FILLING)

@@ -1,4 +1,4 @@
-"""Voxel size and databar as instruments and image programs write them."""
+"""Voxel size and databar in the metadata of instruments and image programs."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from ingest_samples import SHAPE, SPACING_NM, textured, write_slices
 
 from spherovem_core.errors import AcquisitionError, BadSlicesError, MissingSpacingError
 from spherovem_core.ingest import open_stack
+from spherovem_core.ingest.tiff.vendor_metadata import databar_rows, slice_index, voxel_sizes
 from spherovem_core.ingest.units import length_nm
-from spherovem_core.ingest.vendor_metadata import databar_rows, slice_index, voxel_sizes
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 
@@ -35,7 +35,7 @@ UNITS = [
 
 
 @pytest.mark.parametrize(("unit", "nm"), UNITS)
-def test_units(unit: str, nm: float) -> None:
+def test_lengths_are_converted_to_nm(unit: str, nm: float) -> None:
     assert length_nm(2.5, unit) == pytest.approx(2.5 * nm)
 
 
@@ -43,13 +43,13 @@ def test_units(unit: str, nm: float) -> None:
     ("value", "unit"),
     [(1.0, "pixel"), (1.0, "s"), (1.0, None), (0.0, "nm"), (-3, "nm"), (float("nan"), "nm"), ("", "nm"), (None, "nm")],
 )  # fmt: skip
-def test_what_is_no_length(value: Any, unit: Any) -> None:
+def test_a_value_or_unit_that_is_no_length_gives_none(value: Any, unit: Any) -> None:
     assert length_nm(value, unit) is None
 
 
-def vendor_size(path: Path, **options: bool) -> VoxelSize:
+def vendor_size(path: Path) -> VoxelSize:
     with tifffile.TiffFile(path) as tif:
-        return combine(voxel_sizes(tif, **options))
+        return combine(voxel_sizes(tif))
 
 
 VENDOR_FILES = [
@@ -69,7 +69,9 @@ VENDOR_FILES = [
 
 
 @pytest.mark.parametrize(("name", "z", "y", "x"), VENDOR_FILES)
-def test_vendor_files(shared_data: Path, name: str, z: float | None, y: float, x: float) -> None:
+def test_the_voxel_size_of_vendor_files_is_read(
+    shared_data: Path, name: str, z: float | None, y: float, x: float
+) -> None:
     size = vendor_size(shared_data / "tiff_vendor" / name)
     assert size.z_nm == (None if z is None else pytest.approx(z))
     assert size.yx_nm == pytest.approx((y, x))
@@ -83,9 +85,9 @@ def test_vendor_files(shared_data: Path, name: str, z: float | None, y: float, x
         "test_loading_image_saved_with_imageJ_stack_no_scale.tif",
     ],
 )
-def test_vendor_files_without_a_voxel_size(shared_data: Path, name: str) -> None:
+def test_vendor_files_without_a_voxel_size_are_refused(shared_data: Path, name: str) -> None:
     path = shared_data / "tiff_vendor" / name
-    assert not vendor_size(path).says_something
+    assert not vendor_size(path).has_values
     with pytest.raises(AcquisitionError, match="no voxel size"):
         open_stack(path, DEFAULT)
 
@@ -104,13 +106,13 @@ def test_fei_databar_is_cut(shared_data: Path, name: str, rows: int) -> None:
     whole = tifffile.imread(path)
     assert stack.shape == (1, rows, whole.shape[1])
     # The image in these test files has been blanked, so that read_slice would refuse it.
-    np.testing.assert_array_equal(stack.acquire(0).values, whole[:rows])
+    np.testing.assert_array_equal(stack.read_as_acquired(0).values, whole[:rows])
     with tifffile.TiffFile(path) as tif:
         assert databar_rows(tif) == whole.shape[0] - rows
     assert open_stack(path, IngestParameters(spacing_nm=SPACING_NM, databar_rows=0)).shape[1] == len(whole)
 
 
-def test_zeiss_pages_carry_their_slice_numbers(shared_data: Path) -> None:
+def test_zeiss_slice_numbers_order_the_pages(shared_data: Path) -> None:
     path = shared_data / "tiff_vendor" / "ZEISS_SEM_multipage.tif"
     with tifffile.TiffFile(path) as tif:
         assert [slice_index(page) for page in tif.pages] == [2, 5]
@@ -141,7 +143,7 @@ OME = {
 OME_Z = {"PhysicalSizeZ": 5e-5, "PhysicalSizeZUnit": "mm"}
 
 
-def test_ome_units_differ_by_axis(tmp_path: Path) -> None:
+def test_ome_units_count_per_axis(tmp_path: Path) -> None:
     path = tmp_path / "stack.ome.tif"
     tifffile.imwrite(path, textured(), metadata={**OME, **OME_Z})
     stack = open_stack(path, DEFAULT)
@@ -149,7 +151,7 @@ def test_ome_units_differ_by_axis(tmp_path: Path) -> None:
     assert stack.spacing_origin == "OME metadata"
 
 
-def test_x_and_y_without_z_says_so(tmp_path: Path) -> None:
+def test_a_missing_z_spacing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "stack.ome.tif"
     tifffile.imwrite(path, textured(), metadata=OME)
     with pytest.raises(
@@ -159,7 +161,7 @@ def test_x_and_y_without_z_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m"])
-def test_imagej_hyperstack(tmp_path: Path, unit: str) -> None:
+def test_the_voxel_size_of_an_imagej_stack_is_read(tmp_path: Path, unit: str) -> None:
     path = tmp_path / "stack.tif"
     options = {"resolution": (1 / 0.012, 1 / 0.010), "metadata": {"spacing": 0.05, "unit": unit}}
     tifffile.imwrite(path, textured(), imagej=True, **options)
@@ -176,8 +178,8 @@ def test_imagej_resolution_of_zero_is_no_voxel_size(tmp_path: Path) -> None:
         open_stack(path, DEFAULT)
 
 
-def test_order_of_sources(tmp_path: Path) -> None:
-    """Argument before acquisition.json before metadata; z and pixel may be from different ones."""
+def test_argument_comes_before_description_before_metadata(tmp_path: Path) -> None:
+    """z and pixel size may come from different sources."""
     path = tmp_path / "stack.ome.tif"
     tifffile.imwrite(path, textured(), metadata={**OME, **OME_Z})
     description = tmp_path / "acquisition.json"
@@ -193,7 +195,7 @@ def test_order_of_sources(tmp_path: Path) -> None:
     assert (stack.spacing_nm, stack.spacing_origin) == ((3.0, 2.0, 1.0), "argument")
 
 
-USELESS = [
+INVALID_DESCRIPTIONS = [
     '{"spacing_nm": [0, 10, 10]}',
     '{"spacing_nm": [10, 10]}',
     '{"spacing_nm": "10 nm"}',
@@ -205,8 +207,8 @@ USELESS = [
 ]
 
 
-@pytest.mark.parametrize("text", USELESS)
-def test_useless_acquisition_json(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", INVALID_DESCRIPTIONS)
+def test_an_invalid_acquisition_json_is_refused(tmp_path: Path, text: str) -> None:
     folder = write_slices(tmp_path / "run", textured())
     (folder / "acquisition.json").write_text(text)
     with pytest.raises(AcquisitionError, match=r"acquisition\.json.*(expected|correct or remove)"):
@@ -214,7 +216,7 @@ def test_useless_acquisition_json(tmp_path: Path, text: str) -> None:
     assert open_stack(folder, IngestParameters(spacing_nm=SPACING_NM)).shape == SHAPE
 
 
-def test_resolution_tags_count_only_when_asked_for(tmp_path: Path) -> None:
+def test_resolution_tags_count_only_if_trusted(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, textured(), resolution=(1e6, 2e6), resolutionunit="CENTIMETER")
     with pytest.raises(MissingSpacingError, match="trust_resolution_tags"):
         open_stack(folder, DEFAULT)

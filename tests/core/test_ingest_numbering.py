@@ -7,7 +7,7 @@ import pytest
 from spherovem_core.ingest.numbering import natural_key, number_slices, ranges
 
 
-def test_natural_order_counts_instead_of_spelling() -> None:
+def test_natural_order_puts_9_before_10() -> None:
     names = [f"slice_{n}.tif" for n in (1, 2, 9, 10, 11, 100)]
     shuffled = random.Random(0).sample(names, len(names))
     assert sorted(shuffled, key=natural_key) == names
@@ -30,7 +30,7 @@ def test_the_number_that_differs_is_the_slice_number(pattern: str) -> None:
     assert not numbering.strays
 
 
-def test_of_two_numbers_that_differ_the_slower_one_counts() -> None:
+def test_of_two_numbers_that_differ_the_one_of_smaller_range_counts() -> None:
     """A depth or a time of day beside the slice number is no slice number."""
     names = [f"slice_{n:05d}_z={n * 40 / 1000:.4f}um_10-{n:02d}-{n * 13 % 60:02d}.tif" for n in range(30)]
     assert list(number_slices(names).numbers.values()) == list(range(30))
@@ -45,6 +45,6 @@ def test_names_without_numbers_have_no_numbering() -> None:
     assert not number_slices(["bottom.tif", "middle.tif", "top.tif"]).numbers
 
 
-def test_ranges_are_written_shortly() -> None:
+def test_consecutive_numbers_are_written_as_ranges() -> None:
     assert ranges([7, 1, 3, 4, 5, 9, 10]) == "1, 3 to 5, 7, 9, 10"
     assert ranges(range(0, 40, 2), limit=2) == "0, 2 and 18 more"

@@ -27,7 +27,7 @@ def stack(tmp_path: Path) -> SliceStack:
     return open_stack(write_slices(tmp_path, textured((9, 24, 40), "uint16")), GIVEN)
 
 
-def test_table_agrees_with_numpy(stack: SliceStack) -> None:
+def test_the_table_agrees_with_numpy(stack: SliceStack) -> None:
     array = np.zeros(stack.shape, stack.dtype)
     table = ingest_stack(stack, MemorySink(array), Execution())
     np.testing.assert_array_equal(array, textured((9, 24, 40), "uint16"))
@@ -45,12 +45,12 @@ def test_table_agrees_with_numpy(stack: SliceStack) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (5, 7), (64, 63)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_intensities_of_any_size(shape: tuple[int, int], dtype: str) -> None:
+def test_intensities_agree_with_numpy_at_any_size(shape: tuple[int, int], dtype: str) -> None:
     values = textured(shape, dtype, seed=3)
     found = measure_intensities(values)
     assert (found.mean, found.std) == pytest.approx((values.mean(), values.std()))
     assert (found.p1, found.p50, found.p99) == pytest.approx(tuple(np.percentile(values, (1, 50, 99))))
-    assert found.mode_share == pytest.approx(np.bincount(values.ravel()).max() / values.size)
+    assert found.mode_fraction == pytest.approx(np.bincount(values.ravel()).max() / values.size)
 
 
 @pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
@@ -64,7 +64,7 @@ def test_the_executor_changes_nothing(stack: SliceStack, kind: Any) -> None:
 
 
 class CountingSink(MemorySink):
-    """Keeps which slices were written."""
+    """Memory sink that records which slices were written."""
 
     def __init__(self, array: Any) -> None:
         super().__init__(array)
@@ -75,7 +75,7 @@ class CountingSink(MemorySink):
         self.written.append(block.core[0].start)
 
 
-def test_a_stopped_pass_goes_on_where_it_was(stack: SliceStack) -> None:
+def test_a_stopped_pass_continues_with_the_unwritten_slices(stack: SliceStack) -> None:
     sink = CountingSink(np.zeros(stack.shape, stack.dtype))
     with pytest.raises(DeadlineError):
         ingest_stack(stack, sink, Execution(deadline=time.monotonic() - 1))
@@ -98,17 +98,17 @@ def test_a_bad_slice_is_never_written_and_ends_the_writing(tmp_path: Path) -> No
     assert [block.core[0].start for block in sink.pending(slab_grid(stack.shape, 1))] == [2, 3, 4, 5]
 
 
-def test_few_slices_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_one_slice_per_thread_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = open_stack(write_slices(tmp_path, textured((40, 8, 16))), GIVEN)
     lock, held, most = threading.Lock(), 0, 0
-    acquire = SliceStack.acquire
+    read = SliceStack.read_as_acquired
 
     def counted(self: SliceStack, z: int) -> Any:
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return acquire(self, z)
+        return read(self, z)
 
     class SlowSink(MemorySink):
         def write(self, block: Block, values: Any) -> None:
@@ -117,21 +117,21 @@ def test_few_slices_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.Mo
             with lock:
                 held -= 1
 
-    monkeypatch.setattr(SliceStack, "acquire", counted)
+    monkeypatch.setattr(SliceStack, "read_as_acquired", counted)
     with ThreadPoolExecutor(3) as executor:
         ingest_stack(stack, SlowSink(np.zeros(stack.shape)), Execution(executor=executor, workers=3))
     assert most <= 4
 
 
-def test_progress_is_told(stack: SliceStack) -> None:
-    told: list[tuple[int, int]] = []
-    execution = Execution(progress=lambda done, total: told.append((done, total)))
+def test_progress_is_reported_after_each_slice(stack: SliceStack) -> None:
+    reported: list[tuple[int, int]] = []
+    execution = Execution(progress=lambda done, total: reported.append((done, total)))
     ingest_stack(stack, MemorySink(np.zeros(stack.shape, stack.dtype)), execution)
-    assert told == [(done, 9) for done in range(1, 10)]
+    assert reported == [(done, 9) for done in range(1, 10)]
 
 
-def test_a_jump_is_an_outlier_and_drift_is_none() -> None:
-    """Drift of half a grey value a slice with noise of one grey value; slice 40 is 20 brighter, 70 half as rich."""
+def test_a_jump_is_an_outlier_and_drift_is_not() -> None:
+    """Half a grey value of drift per slice, one grey value of noise; slice 40 is 20 brighter, 70 has half the contrast."""
     rng = np.random.default_rng(0)
     mean = pd.Series(100 + 0.5 * np.arange(100) + rng.normal(0, 1, 100))
     std = pd.Series(40 + rng.normal(0, 0.5, 100))
@@ -142,7 +142,7 @@ def test_a_jump_is_an_outlier_and_drift_is_none() -> None:
     assert np.flatnonzero(find_outliers(mean, std)).tolist() == [40, 70]
 
 
-def test_real_stack_is_read_exactly(shared_data: Path) -> None:
+def test_a_real_stack_is_read_exactly(shared_data: Path) -> None:
     folder = shared_data / "sstem_vnc"
     stack = open_stack(folder, IngestParameters(spacing_nm=(50, 4.6, 4.6)))
     array = np.zeros(stack.shape, stack.dtype)

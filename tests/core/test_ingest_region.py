@@ -1,4 +1,4 @@
-"""A region of an acquisition: the right voxels, and nothing read or minded outside of it."""
+"""A region of an acquisition: its voxels are right, and nothing outside of it is read or checked."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import tifffile
 from pydantic import ValidationError
 
 from spherovem_core.errors import BadSlicesError, ParameterError
-from spherovem_core.ingest import open_stack, slice_file
+from spherovem_core.ingest import open_stack
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
@@ -39,7 +39,7 @@ def write(folder: Path, voxels: np.ndarray, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_voxels_of_the_region(tmp_path: Path, voxels: np.ndarray, kind: str) -> None:
+def test_the_region_holds_the_right_voxels(tmp_path: Path, voxels: np.ndarray, kind: str) -> None:
     write(tmp_path / "source", voxels, **FORMATS[kind])
     stack = open_stack(tmp_path / "source", SPACING, region=REGION)
     assert stack.shape == (3, 37, 73)
@@ -50,7 +50,7 @@ def test_the_voxels_of_the_region(tmp_path: Path, voxels: np.ndarray, kind: str)
     assert [stack.slice_name(z) for z in range(3)] == ["slice_002.tif", "slice_003.tif", "slice_004.tif"]
 
 
-def test_a_multi_page_file(tmp_path: Path, voxels: np.ndarray) -> None:
+def test_a_region_of_a_multi_page_file_is_read(tmp_path: Path, voxels: np.ndarray) -> None:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, voxels, photometric="minisblack", compression="zlib", metadata=None)
     stack = open_stack(path, SPACING, region=REGION)
@@ -58,7 +58,7 @@ def test_a_multi_page_file(tmp_path: Path, voxels: np.ndarray) -> None:
 
 
 def test_only_the_strips_of_the_region_are_decoded(tmp_path: Path, voxels: np.ndarray) -> None:
-    """The other strips are overwritten, so that decoding one of them would fail."""
+    """The other strips are overwritten, so that decoding one of them fails."""
     write(tmp_path / "source", voxels, **FORMATS["strips"])
     path = tmp_path / "source" / "slice_003.tif"
     with tifffile.TiffFile(path) as tif:
@@ -86,7 +86,7 @@ def test_only_the_rows_of_the_region_are_read(
         return fromfile(path, dtype, count, **options)
 
     stack = open_stack(tmp_path / "source", SPACING, region=REGION)
-    monkeypatch.setattr(slice_file.np, "fromfile", spying)
+    monkeypatch.setattr(np, "fromfile", spying)
     stack.read_slice(0)
     assert counts == [37 * 90]
 
@@ -104,7 +104,7 @@ def test_faults_outside_of_the_region_do_not_matter(tmp_path: Path, voxels: np.n
         open_stack(source, SPACING, region=RegionOfInterest(z_start=4))
 
 
-def test_a_region_that_does_not_fit(tmp_path: Path, voxels: np.ndarray) -> None:
+def test_a_region_beyond_the_acquisition_is_refused(tmp_path: Path, voxels: np.ndarray) -> None:
     write(tmp_path / "source", voxels)
     with pytest.raises(ParameterError, match=r"roi: x from 0 to 91 reaches beyond.*90 voxels along x"):
         open_stack(tmp_path / "source", SPACING, region=RegionOfInterest(x_stop=91))

@@ -1,7 +1,5 @@
-"""Containers, compressions and byte orders; which files count; the fingerprint of a source."""
+"""Sources of slices: containers, compressions and byte orders, the order of files, and sources without slices."""
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import tifffile
 from ingest_samples import SHAPE, SPACING_NM, textured, write_slices
 
 from spherovem_core.errors import BadSlicesError, NoSlicesError, ParameterError
-from spherovem_core.ingest import SliceStack, open_stack, source_digest
+from spherovem_core.ingest import SliceStack, open_stack
 from spherovem_core.parameters import IngestParameters
 
 GIVEN = IngestParameters(spacing_nm=SPACING_NM)
@@ -52,7 +50,7 @@ MULTIPAGE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "options"), MULTIPAGE)
-def test_one_file_of_many_pages(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_the_pages_of_one_file_are_the_slices(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     volume = textured(dtype="uint16")
     tifffile.imwrite(tmp_path / name, volume, **options)
     for source in (tmp_path / name, tmp_path):
@@ -61,7 +59,7 @@ def test_one_file_of_many_pages(tmp_path: Path, name: str, options: dict[str, An
     assert stack.slice_name(2) == f"{name} page 3"
 
 
-def test_pages_in_the_order_that_ome_metadata_give(tmp_path: Path) -> None:
+def test_ome_metadata_order_the_pages(tmp_path: Path) -> None:
     """The stack's last slice is the file's first page."""
     path = tmp_path / "reversed.ome.tif"
     tifffile.imwrite(path, textured()[::-1], ome=True, metadata={"axes": "ZYX"})
@@ -88,7 +86,7 @@ def test_inverted_greyscale_is_read_as_it_looks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_all(open_stack(tmp_path, GIVEN)), 255 - textured())
 
 
-def test_only_slices_count(tmp_path: Path) -> None:
+def test_hidden_files_thumbnails_and_other_files_are_left_out(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, textured())
     for name in ("._slice_0001.tif", ".slice_0001.tif", "Slice_Thumbnail.tif", "Thumbs.db", "log.txt"):
         (folder / name).write_bytes(b"nothing")
@@ -105,7 +103,7 @@ def test_slices_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert stack.numbers == tuple(range(1, 13))
 
 
-def test_numbers_in_steps(tmp_path: Path) -> None:
+def test_numbers_in_steps_need_slice_number_step(tmp_path: Path) -> None:
     for z in range(4):
         tifffile.imwrite(tmp_path / f"z{z * 40:05d}nm.tif", textured()[z], metadata=None)
     with pytest.raises(BadSlicesError, match=r"do not count in steps of 1.*slice_number_step"):
@@ -113,7 +111,7 @@ def test_numbers_in_steps(tmp_path: Path) -> None:
     assert open_stack(tmp_path, GIVEN.model_copy(update={"slice_number_step": 40})).shape[0] == 4
 
 
-def test_databar_by_parameter(tmp_path: Path) -> None:
+def test_databar_rows_are_cut_off(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, textured())
     stack = open_stack(folder, GIVEN.model_copy(update={"databar_rows": 9}))
     np.testing.assert_array_equal(read_all(stack), textured()[:, :31])
@@ -121,12 +119,12 @@ def test_databar_by_parameter(tmp_path: Path) -> None:
         open_stack(folder, GIVEN.model_copy(update={"databar_rows": 40}))
 
 
-def test_no_slices(tmp_path: Path) -> None:
+def test_a_source_without_slices_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSlicesError, match="the folder holds no file"):
         open_stack(tmp_path, GIVEN)
     (tmp_path / "image.png").write_bytes(b"png")
     with pytest.raises(NoSlicesError, match="no TIFF slice among its 1 files"):
-        source_digest(tmp_path)
+        open_stack(tmp_path, GIVEN)
     write_slices(tmp_path / "images", textured())
     with pytest.raises(NoSlicesError, match="subfolder images has some"):
         open_stack(tmp_path, GIVEN)
@@ -134,29 +132,3 @@ def test_no_slices(tmp_path: Path) -> None:
         open_stack(tmp_path / "nowhere", GIVEN)
     with pytest.raises(NoSlicesError, match="not named as a TIFF"):
         open_stack(tmp_path / "image.png", GIVEN)
-
-
-def test_fingerprint_follows_the_files_and_not_their_place(tmp_path: Path) -> None:
-    # Larger than twice 64 KiB, so that the middle is not read.
-    folder = write_slices(tmp_path / "run", textured((2, 400, 500)))
-    before = source_digest(folder)
-    assert before == source_digest(folder)
-    shutil.move(folder, tmp_path / "elsewhere")
-    folder = tmp_path / "elsewhere"
-    assert source_digest(folder) == before
-    changed = folder / "slice_0001.tif"
-    times = (changed.stat().st_atime_ns, changed.stat().st_mtime_ns)
-    content = bytearray(changed.read_bytes())
-    content[-1] ^= 1
-    changed.write_bytes(content)
-    os.utime(changed, ns=times)
-    digests = {before, source_digest(folder)}
-    os.utime(changed, ns=(times[0], times[1] + 1))
-    digests.add(source_digest(folder))
-    (folder / "acquisition.json").write_text('{"spacing_nm": [50, 10, 10]}')
-    digests.add(source_digest(folder))
-    changed.rename(folder / "slice_0002.tif")
-    digests.add(source_digest(folder))
-    assert len(digests) == 5
-    (folder / "._slice_0001.tif").write_bytes(b"ignored")
-    assert source_digest(folder) in digests

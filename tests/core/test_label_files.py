@@ -1,4 +1,4 @@
-"""Label volumes as people keep them: each format gives the same numbers, and what cannot be read says why."""
+"""Label volumes in common formats: each gives the same numbers, and an unreadable one is refused with the reason."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +83,7 @@ def write_own(folder: Path) -> ArrayWriter:
         (as_own_image, SPACING),
     ],
 )
-def test_every_format_reads_the_same(
+def test_every_format_gives_the_same_labels(
     write: Callable[[Path], str], spacing: tuple[float, ...] | None, tmp_path: Path
 ) -> None:
     with open_label_volume(write(tmp_path)) as volume:
@@ -94,7 +94,7 @@ def test_every_format_reads_the_same(
         assert volume.spacing_nm == spacing
 
 
-def test_the_voxel_size_of_a_foreign_image_in_micrometres(tmp_path: Path) -> None:
+def test_the_voxel_size_of_a_foreign_image_is_converted_from_micrometres(tmp_path: Path) -> None:
     group = zarr.create_group(tmp_path / "image.zarr")
     axes = [{"name": "c", "type": "channel"}]
     axes += [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
@@ -156,7 +156,7 @@ def cut(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (absent, "do not exist"),
         (other_kind, "unknown kind"),
@@ -169,9 +169,11 @@ def cut(path: Path) -> str:
         (two_shapes, "all of one shape"),
     ],
 )
-def test_what_cannot_be_read_says_why(write: Callable[[Path], str], said: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused_with_the_reason(
+    write: Callable[[Path], str], message: str, tmp_path: Path
+) -> None:
     name = write(tmp_path)
-    with pytest.raises(LabelsError, match=said), open_label_volume(name):
+    with pytest.raises(LabelsError, match=message), open_label_volume(name):
         pass
 
 
@@ -187,7 +189,7 @@ def test_a_damaged_slice_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [as_npz, as_tiff])
-def test_no_room_to_unpack(
+def test_a_full_disk_names_tmpdir_as_the_remedy(
     write: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = write(tmp_path)

@@ -1,4 +1,4 @@
-"""A volume of ours opened by readers that are not ours."""
+"""A volume of spherovem, opened by other OME-Zarr readers."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from foreign_environments import make_environment
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Node, Reader
-from test_store import make_spec, write_all
+from store_samples import make_spec, write_all
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
@@ -20,7 +20,7 @@ SHAPE = (8, 200, 300)
 
 
 def write_volume(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """An image and labels drawn on it, both with a pyramid."""
+    """Write an image and labels of it, both with a pyramid."""
     image = np.random.default_rng(0).integers(0, 255, SHAPE, dtype=np.uint8)
     writer = ArrayWriter(layout, make_spec("registered", SHAPE), "d")
     write_all(writer, image)
@@ -70,7 +70,7 @@ def test_ome_zarr_py_shows_image_labels_and_voxel_sizes(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def napari_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Interpreter of an environment with napari-ome-zarr: napari and forty packages that come with it are not in ours."""
+    """Interpreter of an environment with napari-ome-zarr; napari and its forty packages are not in the project's own."""
     return make_environment(tmp_path_factory.mktemp("napari"), "napari-ome-zarr")
 
 

@@ -1,4 +1,4 @@
-"""Tables of ours opened by readers that are not ours."""
+"""Tables of spherovem, opened by other Parquet readers."""
 
 import json
 from pathlib import Path
@@ -35,12 +35,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return layout.path("tables/cells.parquet")
 
 
-def test_pandas(table: Path) -> None:
+def test_pandas_reads_all_values(table: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(table), FRAME, check_dtype=False)
     assert pd.read_parquet(table)["label"].dtype == np.uint32
 
 
-def test_pyarrow_has_the_units_of_the_fields(table: Path) -> None:
+def test_pyarrow_reads_the_units_of_the_fields(table: Path) -> None:
     schema = pq.read_schema(table)
     assert {field.name: field.metadata[b"unit"].decode() for field in schema} == {
         name: UNITS.get(name, "") for name in FRAME.columns
@@ -50,7 +50,7 @@ def test_pyarrow_has_the_units_of_the_fields(table: Path) -> None:
     assert schema.field("label").type == pa.uint32()
 
 
-def test_polars(table: Path) -> None:
+def test_polars_reads_all_values(table: Path) -> None:
     found = polars.read_parquet(table)
     assert found.columns == list(FRAME.columns)
     assert found["label"].to_list() == FRAME["label"].tolist()
@@ -62,16 +62,16 @@ def test_polars(table: Path) -> None:
     assert lazy["label"].to_list() == [1]
 
 
-def test_units_for_readers_that_know_no_metadata_of_fields(table: Path) -> None:
+def test_the_metadata_of_the_table_hold_all_units(table: Path) -> None:
     metadata = polars.read_parquet_metadata(table)
     assert json.loads(metadata["units"]) == UNITS
     assert json.loads(metadata["spherovem"]) == {"fingerprint": "digest", "history": HISTORY}
-    # R's arrow takes any key that begins with r for its own attributes (apache/arrow issue 50163).
+    # R's arrow reads any key that begins with r as its own attributes (apache/arrow issue 50163).
     assert not [key for key in metadata if key.startswith("r")]
 
 
-def test_types_are_those_that_every_reader_of_parquet_has(table: Path) -> None:
-    """What R's arrow, DuckDB or Julia need to know: no type of Arrow alone, one row group, a common codec."""
+def test_every_reader_of_parquet_knows_the_types(table: Path) -> None:
+    """R's arrow, DuckDB and Julia need plain types of Parquet, one row group and a common codec."""
     file = pq.ParquetFile(table)
     physical = {file.schema.column(i).physical_type for i in range(len(file.schema.names))}
     assert physical <= {"INT32", "INT64", "DOUBLE", "BOOLEAN", "BYTE_ARRAY"}
@@ -91,5 +91,5 @@ def test_types_are_those_that_every_reader_of_parquet_has(table: Path) -> None:
         ("voxel_count", ""),
     ],
 )
-def test_the_unit_is_in_the_name(column: str, unit: str) -> None:
+def test_the_unit_follows_from_the_name(column: str, unit: str) -> None:
     assert column_unit(column) == unit

@@ -1,4 +1,4 @@
-"""Ledgers of finished work: what a killed stage need not compute again."""
+"""Ledgers of finished work, from which a killed stage continues."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Entries of a ledger as it is now, whatever its fingerprint; empty where there is none. The file stays as it is."""
+    """Read the entries of a ledger, whatever its digest, without changing the file; empty if there is none."""
     return {key: value for line in _read_whole_lines(path)[1:] for key, value in line.items()}
 
 
@@ -25,12 +25,12 @@ def _read_whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 class Ledger(MutableMapping[str, Any]):
-    """A mapping of JSON values that survives a kill after any entry.
+    """Mapping of JSON values in a file that survives a kill after any entry.
 
     Entries are appended to a text file, one line each, and flushed to the operating system before the
-    call returns. A line torn by a kill is dropped when the file is read again. The first line binds the
-    ledger to a fingerprint: a ledger of another fingerprint starts empty.
-    Safe to write from several threads of one process.
+    call returns. A line that a kill cut off is dropped when the file is read again. The first line binds the
+    ledger to a digest: a file with another digest is discarded.
+    Several threads of one process may write.
     """
 
     def __init__(self, path: Path, digest: str) -> None:
@@ -45,7 +45,7 @@ class Ledger(MutableMapping[str, Any]):
         self._rewrite(lines)
 
     def _rewrite(self, lines: list[dict[str, Any]]) -> None:
-        """Write the sound lines to a new file, so that what follows does not continue a torn one."""
+        """Write the whole lines to a new file, so that the next entry does not continue a line cut off."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_name(self._path.name + ".new")
         fresh.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -1,4 +1,4 @@
-"""How many images a TIFF should hold, and along which axes, by its metadata."""
+"""The number and the axes of the images that a TIFF should hold, by its metadata."""
 
 import math
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from typing import Any
 from tifffile import TiffFile, TiffPage
 
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.vendor_metadata import ome_pixels
+from spherovem_core.ingest.tiff.vendor_metadata import ome_pixels
 
 
 def declared_count(tif: TiffFile, page: TiffPage) -> int:
-    """Images that the file should hold by OME, ImageJ or tifffile metadata; 0 where they say nothing."""
+    """Count the images that the file should hold by OME, ImageJ or tifffile metadata; return 0 if they say nothing."""
     pixels = ome_pixels(tif)
     if pixels is not None:
         return math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT")
@@ -25,9 +25,9 @@ def declared_count(tif: TiffFile, page: TiffPage) -> int:
 
 
 def hyperstack_problems(tif: TiffFile, path: Path) -> Iterator[Problem]:
-    """Images along more than one axis.
+    """Report images along more than one axis.
 
-    Programs disagree on whether a plain stack runs along z, time or channel: one of them may be long.
+    Programs disagree on whether a plain stack runs along z, time or channel, so that any one of these may be long.
     """
     extents = [extent for extent in _extents(tif) if extent > 1]
     if len(extents) > 1:
@@ -47,12 +47,12 @@ def _extents(tif: TiffFile) -> list[int]:
 
 
 def ome_page_order(tif: TiffFile, pages: int) -> tuple[int, ...]:
-    """Place in the stack of each page of a file whose OME metadata put them in another order than the file does.
+    """Find the position of each page in the stack by the OME metadata.
 
     Returns
     -------
     tuple of int
-        Empty where the metadata say nothing, do not cover every page once, or agree with the order of the file.
+        Empty if the metadata say nothing, do not cover every page once, or agree with the order of the file.
     """
     pixels = ome_pixels(tif)
     if pixels is None:
@@ -63,7 +63,7 @@ def ome_page_order(tif: TiffFile, pages: int) -> tuple[int, ...]:
         if owner is not None and owner.get("FileName", tif.filename) != tif.filename:
             continue
         page = int(entry.get("IFD", 0))
-        # Only one axis is longer than 1, else the file is refused: the first place along all of them is along that one.
+        # Only one axis is longer than 1 (else the file is refused), so that the sum is the position along it.
         first = sum(int(entry.get(f"First{axis}", 0)) for axis in "ZCT")
         count = int(entry.get("PlaneCount", 1 if "IFD" in entry.attrib else pages))
         places.update({page + k: first + k for k in range(count)})

@@ -1,10 +1,9 @@
-"""What a TIFF file holds, checked page by page before any pixel is read."""
+"""The content of a TIFF file, checked page by page before any pixel is read."""
 
 import itertools
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,59 +11,19 @@ import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.slice_file import SliceFile
-from spherovem_core.ingest.stack_metadata import declared_count, hyperstack_problems, ome_page_order
-from spherovem_core.ingest.vendor_metadata import (
+from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
+from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
+from spherovem_core.ingest.tiff.stack_metadata import declared_count, hyperstack_problems, ome_page_order
+from spherovem_core.ingest.tiff.vendor_metadata import (
     databar_rows,
     resolution_voxel_size,
     slice_index,
     voxel_sizes,
 )
-from spherovem_core.ingest.voxel_size import VoxelSize
-
-ACCEPTED = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
-@dataclass(frozen=True)
-class FileReport:
-    """What one TIFF file holds.
-
-    Attributes
-    ----------
-    slices
-        Its slices in the order of the file. A file that cannot be opened counts as one slice with a fault.
-    problems
-        What no filling gets over: colour, an unaccepted type, several channels.
-    declared_count
-        Images that the file should hold by its metadata; 0 where they say nothing.
-    broken_off
-        Whether its chain of images leads on to one that is not there.
-    voxel_sizes
-        What its metadata say of the voxel size, the most trusted first.
-    untrusted_pixel
-        The pixel size by its resolution tags, whether or not they are to be trusted.
-    databar_rows
-        Height of the databar by its metadata.
-    indices
-        Slice numbers that the instrument or OME metadata gave its pages; empty where they follow one another.
-    facts
-        Compression, byte order and so on, for the history.
-    """
-
-    path: Path
-    slices: tuple[SliceFile, ...]
-    problems: tuple[Problem, ...] = ()
-    declared_count: int = 0
-    broken_off: bool = False
-    voxel_sizes: tuple[VoxelSize, ...] = ()
-    untrusted_pixel: VoxelSize | None = None
-    databar_rows: int = 0
-    indices: tuple[int, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-def inspect_file(path: Path, *, trust_resolution_tags: bool = False) -> FileReport:
-    """Read the directories of a TIFF file and check that its slices are of an accepted kind and really there.
+def inspect_file(path: Path) -> FileReport:
+    """Read the directories of a TIFF file and check that its pages are of an accepted kind and complete.
 
     Reduced-resolution and mask pages are skipped.
     """
@@ -81,15 +40,13 @@ def inspect_file(path: Path, *, trust_resolution_tags: bool = False) -> FileRepo
                 problems=(*_kind_problems(pages, path), *hyperstack_problems(tif, path)),
                 declared_count=declared_count(tif, pages[0]),
                 broken_off=broken_off,
-                voxel_sizes=voxel_sizes(tif, trust_resolution_tags=trust_resolution_tags),
+                voxel_sizes=voxel_sizes(tif),
                 untrusted_pixel=resolution_voxel_size(pages[0]),
                 databar_rows=databar_rows(tif),
                 indices=ome_page_order(tif, len(pages)) or _indices(pages),
                 facts=_facts(tif, pages[0]),
             )
-    except OSError:
-        raise
-    except Exception as error:  # a damaged directory fails in many ways inside tifffile
+    except (*DAMAGE, MemoryError) as error:  # a damaged count asks for any amount of memory
         return _unreadable(path, size, str(error))
 
 
@@ -101,14 +58,12 @@ def _unreadable(path: Path, size: int, reason: str) -> FileReport:
 
 
 def _read_pages(tif: TiffFile) -> tuple[list[TiffPage], bool]:
-    """Follow the chain of pages as far as it goes; say whether it was to go further."""
+    """Follow the chain of pages to its end; return the pages, and whether the chain should have gone further."""
     pages: list[TiffPage] = []
     while True:
         try:
             pages.append(tif.pages[len(pages)])
-        except OSError:
-            raise
-        except Exception:  # the end of the chain, or a damaged directory
+        except (*DAMAGE, MemoryError):  # the end of the chain, or a damaged directory
             return pages, bool(pages) and _next_directory(tif, pages[-1]) != 0
 
 
@@ -124,7 +79,7 @@ def _next_directory(tif: TiffFile, page: TiffPage) -> int:
 def _slices(tif: TiffFile, pages: list[TiffPage], path: Path, size: int) -> Iterator[SliceFile]:
     first = pages[0]
     if len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped):
-        # ImageJ writes large stacks as one directory with all planes one after another behind it.
+        # ImageJ writes a large stack as one directory, followed by all planes one after another.
         count = declared_count(tif, first)
         if count > 1:
             for index in range(count):
@@ -140,15 +95,18 @@ def _slice(
     plain = _is_plain(page)
     dtype = np.dtype(page.dtype or np.uint8)
     rows, columns = (*page.shape, 0, 0)[:2]
+    place = PagePlace(
+        int(page.offset),
+        int(page.dataoffsets[0]) + skip if plain else None,
+        page.photometric == PHOTOMETRIC.MINISWHITE,
+    )
     return SliceFile(
         path,
         index,
-        int(page.offset),
-        int(page.dataoffsets[0]) + skip if plain else None,
         dtype.newbyteorder(tif.byteorder) if plain else dtype,
         (int(rows), int(columns)),
-        page.photometric == PHOTOMETRIC.MINISWHITE,
         _data_fault(page, size, skip),
+        place,
     )
 
 
@@ -157,7 +115,7 @@ def _is_plain(page: TiffPage) -> bool:
 
 
 def _data_fault(page: TiffPage, size: int, skip: int) -> str:
-    """Say what of the pixel data is not in the file."""
+    """Describe which pixel data are not in the file; return an empty text if all are."""
     offsets, counts = page.dataoffsets, page.databytecounts
     expected = math.prod(page.chunked)
     if len(offsets) < expected or len(counts) < expected:
@@ -176,10 +134,10 @@ def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
     kinds = {}
     for page in pages:
         if page.samplesperpixel > 1:
-            kinds[f"colour, {page.samplesperpixel} samples a pixel; {wanted}"] = page
+            kinds[f"colour, {page.samplesperpixel} samples per pixel; {wanted}"] = page
         elif page.photometric == PHOTOMETRIC.PALETTE and not _is_grey_palette(page):
             kinds[f"palette colour; {wanted}"] = page
-        elif page.dtype is None or np.dtype(page.dtype) not in ACCEPTED:
+        elif page.dtype is None or np.dtype(page.dtype) not in ACCEPTED_TYPES:
             kinds[f"pixels of type {page.dtype or 'unknown'}; {wanted}"] = page
         elif len(page.shape) != 2:
             kinds[f"pages of {len(page.shape)} dimensions; {wanted}"] = page
@@ -187,7 +145,7 @@ def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
 
 
 def _is_grey_palette(page: TiffPage) -> bool:
-    """Whether a palette is a grey ramp; Zeiss replaces some of its entries by colours for annotations."""
+    """Return whether a palette is a grey ramp; Zeiss replaces some of its entries by colours for annotations."""
     palette = page.colormap
     if palette is None:
         return False

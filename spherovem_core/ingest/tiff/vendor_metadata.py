@@ -1,4 +1,4 @@
-"""What instruments and image programs write about voxel size and databar into a TIFF."""
+"""Voxel size, databar and slice number in a TIFF, as instruments and image programs write them."""
 
 import xml.etree.ElementTree as ElementTree
 from typing import Any
@@ -13,30 +13,28 @@ GATAN_SCALES = (65009, 65010, 65011)
 RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
 
-def voxel_sizes(tif: TiffFile, *, trust_resolution_tags: bool = False) -> tuple[VoxelSize, ...]:
-    """Collect what a TIFF says about its voxel size.
+def voxel_sizes(tif: TiffFile) -> tuple[VoxelSize, ...]:
+    """Collect the voxel sizes that a TIFF states.
 
     Parameters
     ----------
     tif
         An open file with at least one page.
-    trust_resolution_tags
-        Take the baseline resolution tags too. Most instruments leave the screen's dpi there.
 
     Returns
     -------
     tuple of VoxelSize
-        The most trusted first: OME, ImageJ, FEI/Thermo, Zeiss, Gatan, resolution tags. Those that say nothing are left out.
+        The most trusted first: OME, ImageJ, FEI/Thermo, Zeiss, Gatan. Those that say nothing are left out. The baseline
+        resolution tags are not among them, since most instruments leave the screen's dpi there: see
+        `resolution_voxel_size`.
     """
     page = tif.pages[0]
     sizes = [_ome(tif), _imagej(tif, page), _fei(tif), _zeiss(tif, page), _gatan(page)]
-    if trust_resolution_tags:
-        sizes.append(resolution_voxel_size(page))
-    return tuple(size for size in sizes if size is not None and size.says_something)
+    return tuple(size for size in sizes if size is not None and size.has_values)
 
 
 def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
-    """Find the Pixels element of the OME metadata; None where there is no sound one."""
+    """Find the Pixels element of the OME metadata; return None if there is no readable one."""
     if not tif.is_ome:
         return None
     try:
@@ -46,7 +44,7 @@ def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
 
 
 def databar_rows(tif: TiffFile) -> int:
-    """Rows of the databar below the image, by FEI/Thermo metadata; 0 where it says nothing of one."""
+    """Count the rows of the databar below the image by FEI/Thermo metadata; return 0 if they tell of none."""
     if not tif.is_fei:
         return 0
     image_rows = (tif.fei_metadata or {}).get("Image", {}).get("ResolutionY")
@@ -55,14 +53,14 @@ def databar_rows(tif: TiffFile) -> int:
 
 
 def slice_index(page: TiffPage) -> int | None:
-    """Number that a Zeiss microscope gave the slice while milling; None where there is none."""
+    """Read the number that a Zeiss microscope gave the slice while milling; return None if there is none."""
     metadata = page.tags.valueof("CZ_SEM")
     entry = metadata.get("ap_fib_slice_index") if isinstance(metadata, dict) else None
     return entry[1] if isinstance(entry, tuple) and isinstance(entry[1], int) and entry[1] > 0 else None
 
 
 def resolution_voxel_size(page: TiffPage) -> VoxelSize:
-    """Pixel size by the baseline resolution tags."""
+    """Read the pixel size from the baseline resolution tags."""
     unit = RESOLUTION_UNITS.get(int(page.resolutionunit))
     x, y = (length_nm(_inverse(pixels), unit) for pixels in page.resolution)
     return VoxelSize.from_axes(None, y, x, "resolution tags")
@@ -109,7 +107,7 @@ def _zeiss(tif: TiffFile, page: TiffPage) -> VoxelSize | None:
     pixel = _zeiss_length(metadata, "ap_image_pixel_size")
     if pixel is not None:
         return VoxelSize(z, (pixel, pixel), "Zeiss metadata")
-    # Old files know only ap_pixel_size, which is of the screen; the field of view is the image's.
+    # Old files hold only ap_pixel_size, which is that of the screen; the field of view is that of the image.
     height, width = _zeiss_length(metadata, "ap_height"), _zeiss_length(metadata, "ap_width")
     rows, columns = page.shape[:2]
     y = None if height is None else height / rows

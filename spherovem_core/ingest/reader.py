@@ -1,0 +1,165 @@
+"""The protocol for readers of file formats, and the descriptions of files and slices that they return."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import BadSlicesError
+from spherovem_core.ingest.problems import Problem
+from spherovem_core.ingest.voxel_size import VoxelSize
+
+ACCEPTED_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+
+
+@dataclass(frozen=True)
+class SliceFile:
+    """One slice in its file.
+
+    Attributes
+    ----------
+    path
+        File that holds the slice.
+    page
+        Position among the images of the file, from 0; None in a file of one image.
+    dtype
+        Type and byte order as stored.
+    shape
+        (rows, columns) as stored, databar included.
+    fault
+        Reason why the slice cannot be read; empty if it can, as far as the file's header tells.
+    place
+        Position of the pixels in the file. Only the reader that made it uses it.
+    """
+
+    path: Path
+    page: int | None = None
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
+    shape: tuple[int, int] = (0, 0)
+    fault: str = ""
+    place: Any = None
+
+    @property
+    def name(self) -> str:
+        """File name, with the page (counted from 1) in a file of several images."""
+        return self.path.name if self.page is None else f"{self.path.name} page {self.page + 1}"
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """Content of one file, as its header tells.
+
+    Attributes
+    ----------
+    slices
+        Slices in the order of the file. A file that cannot be opened counts as one slice with a fault.
+    problems
+        Problems that interpolation cannot repair: colour, an unaccepted type, several channels.
+    declared_count
+        Number of images that the file should hold by its metadata; 0 if they say nothing.
+    broken_off
+        True if the list of images refers to a further one that is not in the file.
+    voxel_sizes
+        Voxel sizes from the metadata, the most trusted first.
+    untrusted_pixel
+        Pixel size from metadata that most instruments leave wrong, such as the resolution tags of TIFF.
+    databar_rows
+        Height of the databar by the metadata.
+    indices
+        Slice numbers that the metadata give the pages; empty if the pages follow one another.
+    facts
+        Facts for the history. ``container``, ``compression``, ``bits`` and ``metadata`` get a default if they are left out;
+        others, such as the byte order, are optional.
+    """
+
+    path: Path
+    slices: tuple[SliceFile, ...]
+    problems: tuple[Problem, ...] = ()
+    declared_count: int = 0
+    broken_off: bool = False
+    voxel_sizes: tuple[VoxelSize, ...] = ()
+    untrusted_pixel: VoxelSize | None = None
+    databar_rows: int = 0
+    indices: tuple[int, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """Source of slices in one file format.
+
+    To add a format, write a class with these members in a module of its own and add an instance to
+    `spherovem_core.ingest.readers.READERS`. ``tests/core/test_readers.py`` then tests it with a small sample
+    that a function of ``tests/core/reader_samples.py`` writes. Readers are called from several threads.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the format for messages, such as ``TIFF``."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Usual endings of file names for messages, such as ``.tif``."""
+
+    def can_read(self, path: Path) -> bool:
+        """Return whether a file is one of this format, by its name: it need not exist and is not opened."""
+
+    def inspect(self, path: Path) -> FileReport:
+        """Describe a file by its header, without reading pixels.
+
+        A damaged file is a slice with a fault, not an error.
+
+        Raises
+        ------
+        OSError
+            If the disk or network fails.
+        """
+
+    def read(self, file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read some rows and columns of a slice that has no fault, and little more of the file than these.
+
+        Returns
+        -------
+        (rows, columns) ndarray of the slice's type, in any byte order
+            Larger is brighter; the databar is part of the slice.
+
+        Raises
+        ------
+        BadSlicesError
+            If the data are not all there or cannot be decoded. Absent pixels are never zeros.
+        OSError
+            If the disk or network fails.
+        """
+
+
+def read_pixels(reader: Reader, file: SliceFile) -> NDArray[Any]:
+    """Read one slice whole, databar included; see `read_window`."""
+    rows, columns = file.shape
+    return read_window(reader, file, slice(0, rows), slice(0, columns))
+
+
+def read_window(reader: Reader, file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
+    """Read some rows and columns of a slice.
+
+    Returns
+    -------
+    (rows, columns) ndarray of uint8 or uint16
+        In native byte order; larger is brighter.
+
+    Raises
+    ------
+    BadSlicesError
+        If the slice has a fault, or the requested part cannot be decoded.
+    OSError
+        If the disk or network fails.
+    """
+    if file.fault:
+        raise BadSlicesError(f"{file.name}: {file.fault}")
+    values = reader.read(file, rows, columns)
+    expected = (rows.stop - rows.start, columns.stop - columns.start)
+    if values.shape != expected:
+        raise BadSlicesError(
+            f"{file.name}: the {reader.name} reader returned {values.shape} pixels, expected {expected}; copy the file again"
+        )
+    return np.ascontiguousarray(values, file.dtype.newbyteorder("="))

@@ -1,0 +1,24 @@
+"""The registry of readers: the file formats that ingest accepts."""
+
+from pathlib import Path
+
+from spherovem_core.ingest.reader import Reader
+from spherovem_core.ingest.tiff.tiff_reader import TiffReader
+
+READERS: list[Reader] = [TiffReader()]
+"""Readers, tried in this order."""
+
+
+def reader_for(path: Path) -> Reader | None:
+    """Return the first reader that can read a file, by its name; None if there is none."""
+    return next((reader for reader in READERS if reader.can_read(path)), None)
+
+
+def format_names() -> str:
+    """Return the names of all formats for a message, such as ``TIFF or MRC``."""
+    return " or ".join(reader.name for reader in READERS)
+
+
+def usual_suffixes() -> str:
+    """Return the usual endings of file names for a message, such as ``.tif or .tiff``."""
+    return " or ".join(suffix for reader in READERS for suffix in reader.suffixes)

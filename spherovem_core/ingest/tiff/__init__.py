@@ -1,0 +1,1 @@
+"""The TIFF reader; no other module of ingest knows TIFF."""

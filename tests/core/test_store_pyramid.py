@@ -1,0 +1,114 @@
+"""Pyramids: levels, their values and their OME metadata."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from store_samples import SPACING, make_spec, random_image, write_all
+
+from spherovem_core.execution import Execution
+from spherovem_core.store import (
+    ArrayWriter,
+    Layout,
+    downsample,
+    finish_multiscale,
+    level_factors,
+    level_shape,
+    nearest_level,
+    open_array,
+)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "acquisition")
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return random_image()
+
+
+def test_the_metadata_are_valid_and_agree_with_the_levels(layout: Layout, image: np.ndarray) -> None:
+    writer = ArrayWriter(layout, make_spec(), "d")
+    write_all(writer, image)
+    finish_multiscale(writer, Execution())
+    yaozarrs.validate_zarr_store(str(layout.volume / "raw"))
+    ome = zarr.open_group(layout.volume / "raw", mode="r").attrs["ome"]
+    scale = ome["multiscales"][0]
+    assert [axis["unit"] for axis in scale["axes"]] == ["nanometer"] * 3
+    assert len(scale["datasets"]) == 3
+    for level, dataset in enumerate(scale["datasets"]):
+        stored = open_array(layout, "raw", level, digest="d")
+        assert dataset["coordinateTransformations"][0]["scale"] == list(stored.spacing_nm)
+        assert dataset["coordinateTransformations"][1]["translation"] == list(stored.origin_nm)
+
+
+def test_a_centroid_in_nm_is_the_same_at_every_level(layout: Layout) -> None:
+    shape = (8, 256, 512)
+    image = np.zeros(shape, np.uint8)
+    image[:, 64:128, 320:448] = 200  # edges on multiples of every level's factor, so that each level is exact
+    writer = ArrayWriter(layout, make_spec(shape=shape), "d")
+    write_all(writer, image)
+    finish_multiscale(writer, Execution())
+    centroids = []
+    for level in range(3):
+        stored = open_array(layout, "raw", level)
+        weight = stored[:].astype(float)
+        index = [np.average(axis, weights=weight) for axis in np.indices(stored.shape)]
+        centroids.append(np.array(index) * stored.spacing_nm + stored.origin_nm)
+    expected = np.array([3.5 * 50, 95.5 * 10, 383.5 * 10])
+    assert np.abs(np.array(centroids) - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"),
+    [
+        ((50.0, 10.0, 10.0), [(1, 1, 1), (1, 2, 2), (1, 4, 4), (2, 8, 8), (4, 16, 16), (8, 32, 32)]),
+        ((10.0, 10.0, 10.0), [(1, 1, 1), (2, 2, 2), (4, 4, 4), (8, 8, 8), (16, 16, 16), (32, 32, 32)]),
+    ],
+)
+def test_levels_become_isotropic(
+    spacing: tuple[float, float, float], expected: list[tuple[int, int, int]]
+) -> None:
+    assert level_factors((1000, 4096, 4096), spacing) == expected
+
+
+def test_the_nearest_level_is_chosen_by_ratio() -> None:
+    factors = level_factors((1000, 4096, 4096), SPACING)
+    assert [nearest_level(factors, SPACING, target) for target in (5, 10, 50, 60, 100, 1e6)] == [
+        0,
+        0,
+        2,
+        3,
+        3,
+        5,
+    ]
+
+
+@given(
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.tuples(*[st.integers(1, 3)] * 3),
+    st.sampled_from(["image", "label"]),
+)
+def test_downsampling_a_constant_keeps_it(
+    shape: tuple[int, int, int], step: tuple[int, int, int], content: str
+) -> None:
+    values = np.full(shape, 7, np.uint16)
+    reduced = downsample(values, step, content)  # type: ignore[arg-type]
+    assert reduced.shape == level_shape(shape, step)
+    assert (reduced == 7).all()
+
+
+def test_downsampling_depends_on_the_content() -> None:
+    values = np.array([[[1, 1], [5, 9]]], np.uint8)
+    assert downsample(values, (1, 2, 2), "image").item() == 4
+    assert downsample(values, (1, 2, 2), "label").item() == 1
+    assert downsample(np.array([[[5, 2], [2, 5]]], np.uint8), (1, 2, 2), "label").item() == 2
+    field = np.array([[[1, np.nan], [3, np.nan]]], np.float32)
+    assert downsample(field, (1, 2, 2), "field").item() == 2
+    assert np.isnan(downsample(field[..., 1:], (1, 2, 1), "field")).all()
