@@ -16,16 +16,22 @@ class RegionOfInterest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     z_start: int = Field(default=0, ge=0, description="First slice, counted from 0; missing ones count.")
-    z_stop: int = Field(default=0, ge=0, description="Slice after the last one; 0 is the end of the stack.")
+    z_stop: int | None = Field(
+        default=None, gt=0, description="Slice after the last one. Left empty, the end of the stack."
+    )
     y_start: int = Field(default=0, ge=0, description="First row, counted from 0.")
-    y_stop: int = Field(default=0, ge=0, description="Row after the last one; 0 is the end of the slice.")
+    y_stop: int | None = Field(
+        default=None, gt=0, description="Row after the last one. Left empty, the end of the slice."
+    )
     x_start: int = Field(default=0, ge=0, description="First column, counted from 0.")
-    x_stop: int = Field(default=0, ge=0, description="Column after the last one; 0 is the end of the row.")
+    x_stop: int | None = Field(
+        default=None, gt=0, description="Column after the last one. Left empty, the end of the row."
+    )
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
         for axis, (start, stop) in zip(AXES, self._ranges(), strict=True):
-            if stop and stop <= start:
+            if stop is not None and stop <= start:
                 raise ValueError(f"{axis} from {start} to {stop} holds nothing; {axis}_stop must be larger")
         return self
 
@@ -58,7 +64,7 @@ class RegionOfInterest(BaseModel):
         )
         return z, y, x
 
-    def _ranges(self) -> tuple[tuple[int, int], ...]:
+    def _ranges(self) -> tuple[tuple[int, int | None], ...]:
         return (self.z_start, self.z_stop), (self.y_start, self.y_stop), (self.x_start, self.x_stop)
 
 
@@ -80,8 +86,8 @@ def crop_acquisition(acquisition: Acquisition, region: RegionOfInterest) -> Acqu
     )
 
 
-def _cut(axis: str, start: int, stop: int, extent: int) -> slice:
-    if start >= extent or stop > extent:
+def _cut(axis: str, start: int, stop: int | None, extent: int) -> slice:
+    if start >= extent or (stop or 0) > extent:
         raise ParameterError(
             f"roi: {axis} from {start} to {stop or 'the end'} reaches beyond the acquisition, "
             f"which has {extent} voxels along {axis}; choose a region within them"

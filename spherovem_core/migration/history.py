@@ -24,10 +24,13 @@ class Digests:
         Today's steps.
     new
         Today's digest by that of format 1.
+    sources
+        Today's digest of the acquired files by that of format 1.
     """
 
     pipeline: Pipeline
     new: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
 
     def learn(self, old_digest: str, entry: Entry) -> str:
         """Note today's digest of an output, by its own history entry; its inputs must be known already."""
@@ -51,10 +54,24 @@ class Digests:
             "step": step.name,
             "version": entry["version"],
             "parameters": _own_parameters(step, given["parameters"]),
-            "external": _external(given),
+            "external": self._external(given),
             "inputs": [self.new.get(digest, digest) for digest in entry["inputs"]],
             **{name: entry[name] for name in PARTS if name in entry},
         }
+
+    def _external(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """Return the digests of what a step read outside the results folder."""
+        external = {}
+        if "source_digest" in given:
+            old = given["source_digest"]
+            external["source"] = self.sources.get(old, old)
+        for name in ("model", "network"):
+            if given.get(name) is not None:
+                external[name] = given[name]
+        if "region" in given:
+            stops = {name: value or None for name, value in given["region"].items() if name.endswith("stop")}
+            external["region"] = RegionOfInterest.model_validate({**given["region"], **stops}).suffix
+        return external
 
 
 def _own_parameters(step: Step[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,17 +83,3 @@ def _own_parameters(step: Step[Any], values: Mapping[str, Any]) -> dict[str, Any
         mode="json", exclude=set(step.external_parameters)
     )
     return parameters
-
-
-def _external(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of what a step read outside the results folder."""
-    external = {}
-    if "source_digest" in given:
-        external["source"] = given["source_digest"]
-    for name in ("model", "network"):
-        if given.get(name) is not None:
-            external[name] = given[name]
-    if "region" in given:
-        stops = {name: value or None for name, value in given["region"].items() if name.endswith("stop")}
-        external["region"] = RegionOfInterest.model_validate({**given["region"], **stops}).suffix
-    return external

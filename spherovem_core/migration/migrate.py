@@ -12,6 +12,7 @@ from spherovem_core.errors import FormatError, StoreNotWritableError
 from spherovem_core.migration.history import Digests, Entry
 from spherovem_core.migration.renames import TABLES, step_name
 from spherovem_core.migration.rewrite import rewrite_array, rewrite_document, rewrite_table
+from spherovem_core.migration.source import digest_today
 from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.registry import PIPELINE
 from spherovem_core.steps.denoising import TRAINING_VERSION
@@ -35,18 +36,36 @@ class Migrated:
         Titles of the steps whose results are complete and valid today.
     dropped
         Titles of the steps that the next run computes again.
+    source_found
+        Whether the acquired files are the ones that were ingested. Where they are not, a run from the source computes all steps
+        again, and a run that starts at a later stage goes on.
     """
 
     folder: Path
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    source_found: bool
 
 
-def migrate(folder: Path, pipeline: Pipeline = PIPELINE) -> Migrated | None:
+def migrate(
+    folder: Path,
+    *,
+    source: Path | None = None,
+    trust_source: bool = False,
+    pipeline: Pipeline = PIPELINE,
+) -> Migrated | None:
     """Bring a results folder to the format of this version.
 
     Markers, tables and documents get the names and digests of this version; no array is read or written. Partial arrays and
-    ledgers are dropped. A folder of today's format is left as it is.
+    ledgers are dropped. A folder of today's format is left as it is. The acquired files are read once, since format 1 knew them by
+    their times and today's digest speaks of their content.
+
+    Parameters
+    ----------
+    source
+        Place of the acquired files; by default where the results say that they were.
+    trust_source
+        Take them for the ones that were ingested, although their times have changed.
 
     Returns
     -------
@@ -71,7 +90,8 @@ def migrate(folder: Path, pipeline: Pipeline = PIPELINE) -> Migrated | None:
     if lock_is_held(layout.locks / "acquisition.lock"):
         raise StoreNotWritableError(f"{folder} is being processed; migrate it when the run has ended")
     layout.ensure_writable()
-    digests, model = _read_journal(layout, pipeline) or _begin(layout, pipeline)
+    journal = _read_journal(layout, pipeline)
+    digests, model = journal or _begin(layout, pipeline, _Source(source, trust_source))
     for output in _outputs(pipeline):
         _rewrite(layout, output, digests)
     if model is not None:
@@ -106,7 +126,13 @@ def _old_marker(layout: Layout, output: Output) -> Mapping[str, Any] | None:
             return None
 
 
-def _begin(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[str, str] | None]:
+@dataclass(frozen=True)
+class _Source:
+    place: Path | None
+    trusted: bool
+
+
+def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests, tuple[str, str] | None]:
     """Work out today's digest of everything that is complete, and note it before anything is changed."""
     digests, model = Digests(pipeline), None
     for step in pipeline.steps:
@@ -116,10 +142,16 @@ def _begin(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[str, str]
         entry = marker["history"][-1]
         if step_name(entry["stage"], entry["parameters"]) != step.name:
             continue
+        if step.name == "ingest":
+            digests.sources = _source_digests(layout, entry, source)
         digests.learn(marker["fingerprint"], entry)
         if step.name == "denoising":
             model = _model_names(entry, digests)
-    journal = {"digests": digests.new, "model": None if model is None else list(model)}
+    journal = {
+        "digests": digests.new,
+        "sources": digests.sources,
+        "model": None if model is None else list(model),
+    }
     write_json(layout.scratch / JOURNAL, journal)
     return digests, model
 
@@ -129,7 +161,19 @@ def _read_journal(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[st
     if journal is None:
         return None
     model = journal["model"]
-    return Digests(pipeline, dict(journal["digests"])), None if model is None else (model[0], model[1])
+    return Digests(pipeline, dict(journal["digests"]), dict(journal["sources"])), None if model is None else (
+        model[0],
+        model[1],
+    )
+
+
+def _source_digests(layout: Layout, entry: Entry, source: _Source) -> dict[str, str]:
+    """Return today's digest of the acquired files by that of format 1; empty where they cannot be told."""
+    noted = (read_json(layout.provenance) or {}).get("source")
+    place = source.place or (None if noted is None else Path(noted))
+    old = entry["parameters"]["source_digest"]
+    new = None if place is None else digest_today(place, old, trust_source=source.trusted)
+    return {} if new is None else {old: new}
 
 
 def _model_names(entry: Entry, digests: Digests) -> tuple[str, str]:
@@ -184,4 +228,4 @@ def _result(layout: Layout, pipeline: Pipeline, digests: Digests) -> Migrated:
     for step in pipeline.steps:
         found = find_newest(layout, step.outputs)
         (kept if found is not None and found.digest in valid else dropped).append(step.title)
-    return Migrated(layout.folder, tuple(kept), tuple(dropped))
+    return Migrated(layout.folder, tuple(kept), tuple(dropped), bool(digests.sources))

@@ -7,6 +7,7 @@ from spherovem_core.parameters import IngestParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW as RAW_GROUP
+from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -36,11 +37,25 @@ def filled_slices(run: StepRun[Any]) -> list[int]:
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
-    """Return the digest of the acquired files, and the region where there is one."""
-    from spherovem_core.ingest import source_digest
+    """Return the digest of the acquired files, and the region where there is one.
 
-    source = {"source": source_digest(request.acquisition.source)}
+    Files whose size and times are those of an earlier run are not read again.
+    """
+    from spherovem_core.ingest import source_digest
+    from spherovem_core.store import read_json, write_json
+
+    layout = Layout(request.acquisition.folder)
+    known = read_json(layout.source_files) or {}
+    source = {"source": source_digest(request.acquisition.source, known)}
+    # A source that is refused later makes no folder.
+    if layout.scratch.is_dir():
+        write_json(layout.source_files, known)
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
+
+
+def _remember_files(request: RunRequest, external: Mapping[str, str]) -> None:
+    """Keep the digests of the files in the results folder, which exists by now."""
+    _external(request)
 
 
 def _compute(run: StepRun[IngestParameters]) -> Quality:
@@ -80,6 +95,7 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
+    check=_remember_files,
     chapter=_chapter,
 )
 STEPS = (INGEST,)

@@ -66,7 +66,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
 def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
     """Join the tables of the steps: shape and spatial by label, acquisition, denoising and registration by slice."""
     spatial_tables: Mapping[ObjectKind, TableOutput] = {"cells": spatial.CELLS, "nuclei": spatial.NUCLEI}
-    objects: dict[str, "pd.DataFrame"] = {
+    objects: dict[str, pd.DataFrame] = {
         kind: run.table(shape.SHAPE[kind]).merge(
             run.table(table), on="label", how="left", validate="one_to_one"
         )

@@ -1,9 +1,9 @@
-"""Bounds of parameters in the descriptions that forms show."""
+"""Forms of parameters: bounds in the descriptions, everyday fields before expert ones."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spherovem_core.parameters.forms import describe_form
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
+from spherovem_core.parameters.forms import describe_form
 
 
 class Example(BaseModel):
@@ -39,3 +39,27 @@ def test_every_bounded_parameter_shows_its_bounds() -> None:
     described = RegistrationParameters.model_fields["levels"].description
     assert described is not None
     assert "[" not in described, "the command line and the documentation write bounds in their own form"
+
+
+def test_expert_parameters_come_last_and_say_so() -> None:
+    schema = PipelineParameters.model_json_schema()
+    groups = [model for model in schema["$defs"].values() if model["properties"]]
+    for model in groups:
+        marks = [bool(field.get("expert")) for field in model["properties"].values()]
+        assert marks == sorted(marks)
+        titles = [field["title"] for field in model["properties"].values() if field.get("expert")]
+        assert all(title.endswith("(expert)") for title in titles)
+
+
+def test_few_parameters_are_everyday_ones() -> None:
+    def everyday(model: type[BaseModel]) -> int:
+        count = 0
+        for field in model.model_fields.values():
+            inner = field.annotation
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                count += everyday(inner)
+            elif not isinstance(field.json_schema_extra, dict):
+                count += 1
+        return count
+
+    assert 20 <= everyday(PipelineParameters) <= 30

@@ -1,0 +1,179 @@
+"""Results of version 0.1, frozen in tests/data, brought to today's format."""
+
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import zarr
+
+from spherovem_core.errors import FormatError
+from spherovem_core.forecast import steps_to_compute
+from spherovem_core.migration import migrate
+from spherovem_core.migration import migrate as migrate_again
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.registry import PIPELINE
+from spherovem_core.status import acquisition_state
+from spherovem_core.steps.output import rewrite_report
+from spherovem_core.store import Layout, read_table
+from spherovem_core.store.format import FORMAT, check_format, stored_format
+from spherovem_core.workflow import RunRequest
+
+FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
+TITLES = tuple(step.title for step in PIPELINE.steps)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A results root with one acquisition as spherovem 0.1 left it, and its source."""
+    with tarfile.open(FROZEN) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def unfinished(root: Path) -> list[str]:
+    """Titles of the steps that a run with the parameters of the results would compute."""
+    provenance = json.loads((root / "tiny/provenance.json").read_text())
+    acquisition = Acquisition(name="tiny", source=root / "acquisitions/tiny", results_root=root)
+    request = RunRequest(acquisition, PipelineParameters.model_validate(provenance["parameters"]))
+    external = {step.name: step.external(request) for step in PIPELINE.steps}
+    plans = steps_to_compute(PIPELINE, request, PIPELINE.steps, external, {})
+    return [plan.step.title for plan in plans]
+
+
+def arrays(folder: Path) -> dict[str, np.ndarray]:
+    places = [path.parent for path in (folder / "volume.zarr").rglob("zarr.json")]
+    found = {}
+    for place in places:
+        if json.loads((place / "zarr.json").read_text())["node_type"] == "array":
+            found[place.relative_to(folder).as_posix()] = np.asarray(zarr.open_array(place, mode="r")[:])
+    return found
+
+
+def test_old_results_are_refused_with_the_command_that_migrates_them(root: Path) -> None:
+    assert stored_format(root / "tiny") == 1
+    with pytest.raises(FormatError, match=r"format 1.*run 'spherovem migrate .*tiny' once"):
+        check_format(root / "tiny")
+    state = acquisition_state(root / "tiny")
+    assert state.error is not None
+    assert "spherovem migrate" in state.error
+
+
+def test_migration_keeps_every_complete_step(root: Path) -> None:
+    before = arrays(root / "tiny")
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert done is not None
+    assert (done.kept, done.dropped, done.source_found) == (TITLES, (), True)
+    assert stored_format(root / "tiny") == FORMAT
+    assert unfinished(root) == []
+    after = arrays(root / "tiny")
+    assert before.keys() == after.keys()
+    for path, values in before.items():
+        np.testing.assert_array_equal(values, after[path])
+    state = acquisition_state(root / "tiny")
+    assert (state.state, state.stages_complete, state.error) == ("complete", 8, None)
+    assert migrate(root / "tiny") is None
+
+
+def test_columns_and_tables_get_their_names_of_today(root: Path) -> None:
+    old = pd.read_parquet(root / "tiny/tables/nuclei.parquet")
+    migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    new = read_table(Layout(root / "tiny"), "tables/nuclei.parquet")
+    pd.testing.assert_frame_equal(old.rename(columns={"parent_share": "parent_fraction"}), new)
+    assert "parent_fraction" in new.columns
+    schema = pq.read_schema(root / "tiny/tables/nuclei.parquet")
+    assert schema.field("volume_um3").metadata == {b"unit": "µm³".encode()}
+    stages = root / "tiny/tables/stages"
+    assert sorted(path.stem for path in stages.glob("sp*.parquet")) == [
+        f"spatial-{name}" for name in ("cells", "nanoparticles", "nuclei", "radial", "ripley")
+    ]
+
+
+def test_migrated_results_can_be_reported(root: Path) -> None:
+    migrate(root / "tiny")
+    text = rewrite_report(root / "tiny", PIPELINE.chapters()).read_text()
+    assert "Spatial" in text
+    assert "measure_space" not in text
+
+
+def test_a_source_with_other_times_is_not_taken_for_the_old_one_unasked(root: Path) -> None:
+    for path in (root / "acquisitions/tiny").iterdir():
+        os.utime(path, ns=(1, 1))
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny")
+    assert done is not None
+    assert not done.source_found
+    assert done.dropped == ()
+    assert unfinished(root) == list(TITLES)
+
+
+def test_a_model_that_was_trained_is_found_again(root: Path) -> None:
+    (model,) = (root / "tiny/models").glob("n2v-*")
+    weights = (model / "n2v.ckpt").read_bytes()
+    migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    (renamed,) = (root / "tiny/models").glob("n2v-*")
+    assert renamed.name != model.name
+    assert (renamed / "n2v.ckpt").read_bytes() == weights
+
+
+def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:
+    marker = root / "tiny/volume.zarr/flows/nuclei/0/zarr.json"
+    node = json.loads(marker.read_text())
+    node["attributes"]["spherovem"]["complete"] = False
+    marker.write_text(json.dumps(node))
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert done is not None
+    assert done.dropped == ("flows nuclei",)
+    assert unfinished(root) == ["flows nuclei"]
+
+
+@pytest.mark.parametrize("stop", range(0, 30, 3))
+def test_a_killed_migration_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
+    """Every file is replaced by one rename; the process may end before any of them."""
+    replaced = 0
+    rename = Path.replace
+
+    def replace_or_die(self: Path, target: Path) -> Path:
+        nonlocal replaced
+        replaced += 1
+        if replaced > stop:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    migrate_again(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert unfinished(root) == []
+
+
+def test_a_newer_format_is_refused(root: Path) -> None:
+    (root / "tiny/format.json").write_text('{"format": 99}')
+    for refusing in (check_format, migrate):
+        with pytest.raises(FormatError, match=r"format 99.*reads format 2; install the version that wrote"):
+            refusing(root / "tiny")
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="holds no results"):
+        migrate(tmp_path)
+
+
+def test_a_broken_format_file_is_named(root: Path) -> None:
+    (root / "tiny/format.json").write_text("{")
+    with pytest.raises(FormatError, match=r"format\.json cannot be read"):
+        check_format(root / "tiny")
+
+
+def test_results_that_a_newer_run_changed_stay_whole(root: Path) -> None:
+    """A step that was computed again after its successors is outdated before and after."""
+    shutil.rmtree(root / "tiny/volume.zarr/raw")
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert done is not None
+    assert "ingest" in done.dropped
