@@ -57,8 +57,8 @@ def migrate(
     """Bring a results folder to the format of this version.
 
     Markers, tables and documents get the names and digests of this version; no array is read or written. Partial arrays and
-    ledgers are dropped. A folder of today's format is left as it is. The acquired files are read once, since format 1 knew them by
-    their times and today's digest speaks of their content.
+    ledgers are dropped. A folder of today's format is left as it is. The acquired files are read once: format 1 knew them by
+    their times, today's digest speaks of their content.
 
     Parameters
     ----------
