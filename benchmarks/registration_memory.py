@@ -24,7 +24,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Rectangle,
-    estimate_alignment,
+    register_stack,
     register_pair,
     warp_slice,
     warp_stack,
@@ -67,7 +67,7 @@ def register_stored(folder: Path) -> dict[str, float]:
     started = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
         execution = Execution(device="cpu", executor=pool, workers=2)
-        alignment = estimate_alignment(
+        alignment = register_stack(
             source, PARAMETERS, execution, ledger=Ledger(folder / "pairs.jsonl", "")
         )
         found["pairs_mib"] = peak_mib()

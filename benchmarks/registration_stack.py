@@ -21,7 +21,7 @@ from scipy import ndimage
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
+from spherovem_core.registration import Alignment, register_stack, warp_stack
 from spherovem_core.registration.affine import (
     IDENTITY,
     compose,
@@ -78,7 +78,7 @@ def real_stack(count: int, pictures: Path | None) -> None:
     core = volume[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     with ThreadPoolExecutor(CORES) as pool:
         execution = Execution(device="cpu", executor=pool, workers=CORES)
-        estimate_alignment(core, TREATMENTS["plain chain"], execution, ledger=own)
+        register_stack(core, TREATMENTS["plain chain"], execution, ledger=own)
         for name, lost, far in (("jitter", [], []), (f"jitter, blank {blank}, wild {wild}", blank, wild)):
             slices, truth = jittered(volume, np.random.default_rng(1), far)
             slices[lost] = 0
@@ -87,7 +87,7 @@ def real_stack(count: int, pictures: Path | None) -> None:
             ledger: dict[str, Any] = {}
             for treatment, parameters in TREATMENTS.items():
                 started = time.perf_counter()
-                alignment = estimate_alignment(slices, parameters, execution, ledger=ledger)
+                alignment = register_stack(slices, parameters, execution, ledger=ledger)
                 seconds = time.perf_counter() - started
                 found = measure_misplacement(alignment.transforms[good], truth[good], slices.shape[1:], 50)
                 print(

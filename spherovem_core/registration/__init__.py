@@ -1,6 +1,6 @@
 """Alignment of consecutive slices by their intensities."""
 
-from spherovem_core.registration.alignment import Alignment, estimate_alignment
+from spherovem_core.registration.alignment import Alignment, register_stack
 from spherovem_core.registration.chain import compose_chain
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.pairs import PairResult, register_pair
@@ -11,7 +11,7 @@ __all__ = [
     "PairResult",
     "Rectangle",
     "compose_chain",
-    "estimate_alignment",
+    "register_stack",
     "largest_common_rectangle",
     "register_pair",
     "warp_slice",

@@ -65,7 +65,7 @@ class Alignment:
         }
 
 
-def estimate_alignment(
+def register_stack(
     source: ArrayLike,
     parameters: RegistrationParameters,
     execution: Execution,

@@ -1,4 +1,4 @@
-"""Normal equations of the robust correlation of a batch of pairs at one resolution."""
+"""NormalEquations equations of the robust correlation of a batch of pairs at one resolution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, rms_displacement
-from spherovem_core.registration.sampling import coordinate_moments, dots, overlap_mask, sample_linear
+from spherovem_core.registration.warped_sampling import coordinate_moments, dots, overlap_mask, sample_linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,8 +19,8 @@ MIN_OVERLAP = 0.05
 
 
 @dataclass(frozen=True)
-class Normal:
-    """Normal equations of a batch at one place, and the cost that tells whether a step was worth it.
+class NormalEquations:
+    """NormalEquations equations of a batch at one place, and the cost that tells whether a step was worth it.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class Normal:
     gradient: NDArray[np.float64]
     cost: NDArray[np.float64]
 
-    def where(self, choice: NDArray[np.bool_], other: Normal) -> Normal:
+    def where(self, choice: NDArray[np.bool_], other: NormalEquations) -> NormalEquations:
         """Take this batch's elements where chosen, the other's elsewhere."""
-        return Normal(
+        return NormalEquations(
             np.where(choice[:, None, None], self.hessian, other.hessian),
             np.where(choice[:, None], self.gradient, other.gradient),
             np.where(choice, self.cost, other.cost),
@@ -87,7 +87,7 @@ class PairEquations:
         self.similarity = np.zeros(len(fixed))
         self.overlap = np.zeros(len(fixed))
 
-    def evaluate(self, matrices: Matrix) -> Normal:
+    def evaluate(self, matrices: Matrix) -> NormalEquations:
         """Compute cost and normal equations of each pair at its map, (B, 2, 3) fixed to moving."""
         space = self.space
         warped = sample_linear(self.moving, matrices, space.grid)
@@ -97,7 +97,7 @@ class PairEquations:
         residual, gain = self._residual(warped)
         cost = self._weigh(residual)
         sums, attenuation = self._hessian(warped, gain)
-        return Normal(sums * attenuation[:, None, None], self._gradient(residual), cost)
+        return NormalEquations(sums * attenuation[:, None, None], self._gradient(residual), cost)
 
     def initial_correlation(self) -> NDArray[np.float64]:
         """Plain correlation of each pair as it is, without any motion."""

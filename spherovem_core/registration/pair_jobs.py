@@ -9,8 +9,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.pairs import PairResult, prepare_slices, register_prepared
 from spherovem_core.registration.pyramid import Level, join_pyramids
-from spherovem_core.registration.sources import SliceSource
-from spherovem_core.registration.threads import intraop_threads
+from spherovem_core.registration.portable_slices import PortableSlices
+from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.utils.memory import release_free_memory
 from spherovem_core.utils.torch_device import torch_device
 
@@ -19,7 +19,7 @@ RUN_SLICES = 8
 
 Pair = tuple[int, int]
 Partners = tuple[int, tuple[int, ...]]
-Job = tuple[list[Partners], SliceSource]
+Job = tuple[list[Partners], PortableSlices]
 
 
 def register_pairs(
@@ -37,7 +37,7 @@ def register_pairs(
     pairs
         (fixed, moving) slices, fixed before moving.
     parameters, execution
-        As in `estimate_alignment`.
+        As in `register_stack`.
     ledger
         Holds records of finished pairs by ``"fixed moving"``; they are not computed again. A fixed slice whose pairs are
         partly finished is computed with all of them, so that a batch on a GPU has the same content as in an
@@ -76,7 +76,7 @@ def _jobs(source: ArrayLike, todo: list[Partners], workers: int) -> list[Job]:
     """Cut the work into runs, shorter ones where a worker would be left without."""
     length = max(1, min(RUN_SLICES, len(todo) // (2 * workers)))
     runs = [todo[start : start + length] for start in range(0, len(todo), length)]
-    return [(run, SliceSource.of(source, sorted({z for a, b in run for z in (a, *b)}))) for run in runs]
+    return [(run, PortableSlices.of(source, sorted({z for a, b in run for z in (a, *b)}))) for run in runs]
 
 
 def _key(fixed: int, moving: int) -> str:

@@ -16,12 +16,12 @@ from spherovem_core.registration.affine import (
     from_level,
     to_level,
 )
-from spherovem_core.registration.normal_equations import Normal, PairEquations, Workspace
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations, Workspace
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
-from spherovem_core.registration.start import estimate_start
+from spherovem_core.registration.phase_correlation import estimate_start
 from spherovem_core.registration.strain_prior import StrainPrior
-from spherovem_core.registration.threads import intraop_threads
+from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
 
 START_SIDE_PX = 256
@@ -159,7 +159,7 @@ def _start(fixed: list[Level], moving: list[Level], parameters: RegistrationPara
 def _judge(
     equations: PairEquations,
     matrices: Matrix,
-    normal: Normal,
+    normal: NormalEquations,
     iterations: NDArray[np.int_],
     factor: int,
     parameters: RegistrationParameters,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid, slice_centre
-from spherovem_core.registration.normal_equations import Normal, PairEquations
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.strain_prior import StrainPrior
 
 # The contrast of the slices is matched anew at every place, with the outlier weights of the place before: near the end that
@@ -32,7 +32,7 @@ def refine(
     prior: StrainPrior,
     max_iterations: int,
     tolerance_px: float,
-) -> tuple[Matrix, Normal, NDArray[np.int_]]:
+) -> tuple[Matrix, NormalEquations, NDArray[np.int_]]:
     """Improve each pair's map until its next step would move no corner by `tolerance_px`.
 
     A step is kept if it lowers the cost, or if the next one is shorter while the cost rises by no more than the matching of
@@ -56,8 +56,8 @@ def refine(
     Returns
     -------
     matrices : (B, 2, 3) ndarray
-    normal : Normal
-        Normal equations at the last place that was evaluated.
+    normal : NormalEquations
+        NormalEquations equations at the last place that was evaluated.
     iterations : (B,) ndarray
         Evaluations each pair took part in.
     """
@@ -92,7 +92,7 @@ def refine(
 
 
 def solve_step(
-    normal: Normal, basis: NDArray[np.float64], damping: NDArray[np.float64]
+    normal: NormalEquations, basis: NDArray[np.float64], damping: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Solve the damped normal equations of each pair within the motion model: (B, 2, 3) displacements."""
     reduced = basis.T @ normal.hessian @ basis

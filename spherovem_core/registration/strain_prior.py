@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.normal_equations import OUTLIER_SIGMAS, Normal, PairEquations
+from spherovem_core.registration.normal_equations import OUTLIER_SIGMAS, NormalEquations, PairEquations
 
 # Strain from the six elements of a displacement: along y, along x, and shear.
 _STRAIN = np.array([[1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 2**-0.5, 0, 2**-0.5, 0, 0]], dtype=np.float64)
@@ -33,7 +33,7 @@ class StrainPrior:
     strain: float
     factor: int
 
-    def add(self, normal: Normal, equations: PairEquations, matrices: Matrix) -> Normal:
+    def add(self, normal: NormalEquations, equations: PairEquations, matrices: Matrix) -> NormalEquations:
         """Add the prior to normal equations and cost at the maps they were computed at."""
         half = (max(equations.shape) - 1) / 2.0
         linear = matrices[:, :, :2]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.normal_equations import Normal, PairEquations
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.refinement import MODEL_BASES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ TILES = 8
 
 
 def motion_covariances(
-    equations: PairEquations, matrices: Matrix, normal: Normal, model: str
+    equations: PairEquations, matrices: Matrix, normal: NormalEquations, model: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Covariance of each pair's motion within the model, and the condition of its normal equations.
 
@@ -32,8 +32,8 @@ def motion_covariances(
         At the finest resolution.
     matrices : (B, 2, 3) ndarray
         Where the refinement ended.
-    normal : Normal
-        Normal equations there.
+    normal : NormalEquations
+        NormalEquations equations there.
     model
         Key of `MODEL_BASES`.
 

@@ -13,8 +13,8 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle
-from spherovem_core.registration.kernels import interpolation_table
-from spherovem_core.registration.sources import SliceSource
+from spherovem_core.registration.interpolation_kernels import interpolation_table
+from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.utils.torch_device import torch_device
 
 BAND_PIXELS = 1 << 20
@@ -45,7 +45,7 @@ def warp_stack(
     blocks = slab_grid((source.shape[0], *alignment.crop.shape), depth=1)
     todo = sink.pending(blocks)
     done = len(blocks) - len(todo)
-    items = [(block, SliceSource.of(source, [block.core[0].start])) for block in todo]
+    items = [(block, PortableSlices.of(source, [block.core[0].start])) for block in todo]
     arguments = (alignment.transforms, alignment.crop, parameters.interpolation, device)
     for (block, _), warped in map_blocks(
         _warp_block, items, *arguments, executor=execution.executor, ahead=2 * execution.workers + 2
@@ -100,7 +100,7 @@ def warp_slice(
 
 
 def _warp_block(
-    item: tuple[Block, SliceSource], transforms: Matrix, crop: Rectangle, interpolation: str, device: str
+    item: tuple[Block, PortableSlices], transforms: Matrix, crop: Rectangle, interpolation: str, device: str
 ) -> NDArray[Any]:
     block, slices = item
     z = block.core[0].start

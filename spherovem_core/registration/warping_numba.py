@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.kernels import PHASES
+from spherovem_core.registration.interpolation_kernels import PHASES
 
 Kernel = Callable[[NDArray[Any], Matrix, NDArray[np.float32], int, NDArray[np.float32]], None]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.kernels import PHASES
+from spherovem_core.registration.interpolation_kernels import PHASES
 
 
 def row_sampler(

@@ -11,9 +11,9 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Rectangle,
-    estimate_alignment,
     measure_misplacement,
     register_pair,
+    register_stack,
     warp_slice,
     warp_stack,
 )
@@ -24,7 +24,7 @@ from spherovem_core.registration.affine import (
     rotation_matrix,
     shift_matrix,
 )
-from spherovem_core.registration.kernels import interpolation_table
+from spherovem_core.registration.interpolation_kernels import interpolation_table
 from spherovem_core.registration.pairs import prepare_slices, register_prepared
 from spherovem_core.registration.pyramid import join_pyramids
 from spherovem_core.registration.warping_torch import row_sampler
@@ -68,7 +68,7 @@ def test_slices_prepared_one_by_one_make_the_batch_prepared_together(stack: Stac
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_stack_is_aligned_and_two_runs_give_the_same_bits(stack: Stack, device: str) -> None:
-    runs = [estimate_alignment(stack.slices, LINKS, Execution(device=device)) for _ in range(2)]
+    runs = [register_stack(stack.slices, LINKS, Execution(device=device)) for _ in range(2)]
     assert measure_misplacement(runs[0].transforms, stack.truth, stack.shape).total_px < 2 * TOLERANCE_PX
     np.testing.assert_array_equal(runs[0].transforms, runs[1].transforms)
     assert runs[0].table.equals(runs[1].table)
@@ -77,16 +77,16 @@ def test_a_stack_is_aligned_and_two_runs_give_the_same_bits(stack: Stack, device
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_half_finished_ledger_leads_to_the_same_bits(stack: Stack, device: str) -> None:
     ledger: dict[str, Any] = {}
-    whole = estimate_alignment(stack.slices, LINKS, Execution(device=device), ledger=ledger)
+    whole = register_stack(stack.slices, LINKS, Execution(device=device), ledger=ledger)
     half = {pair: ledger[pair] for pair in list(ledger)[::2]}
-    again = estimate_alignment(stack.slices, LINKS, Execution(device=device), ledger=half)
+    again = register_stack(stack.slices, LINKS, Execution(device=device), ledger=half)
     np.testing.assert_array_equal(whole.transforms, again.transforms)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not cuda_device_count(), reason="no usable CUDA device")
 def test_gpu_and_cpu_agree_on_a_whole_stack(stack: Stack) -> None:
-    alignments = [estimate_alignment(stack.slices, LINKS, Execution(device=d)) for d in ("cpu", "cuda:0")]
+    alignments = [register_stack(stack.slices, LINKS, Execution(device=d)) for d in ("cpu", "cuda:0")]
     apart = rms_displacement(alignments[0].transforms - alignments[1].transforms, stack.shape)
     # Sums in another order stop the refinement at another place within its tolerance of 0.005 px.
     assert float(apart.max()) < 0.02

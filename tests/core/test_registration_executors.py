@@ -9,7 +9,7 @@ from registration_scenes import make_stack, store_slices
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
+from spherovem_core.registration import Alignment, register_stack, warp_stack
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import DENOISED
 
@@ -25,7 +25,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredArray:
 
 
 def run(source: StoredArray | NDArray[np.uint8], execution: Execution) -> tuple[Alignment, NDArray[np.uint8]]:
-    alignment = estimate_alignment(source, PARAMETERS, execution)
+    alignment = register_stack(source, PARAMETERS, execution)
     warped = np.zeros((source.shape[0], *alignment.crop.shape), np.uint8)
     warp_stack(source, alignment, MemorySink(warped), PARAMETERS, execution)
     return alignment, warped

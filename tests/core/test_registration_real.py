@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import estimate_alignment, register_pair
+from spherovem_core.registration import register_pair, register_stack
 from spherovem_core.registration.affine import (
     compose,
     invert,
@@ -75,7 +75,7 @@ def test_motion_put_on_one_slice_is_recovered_exactly(fibsem: NDArray[np.uint8])
 
 def test_jitter_put_on_a_real_stack_is_taken_out(fibsem: NDArray[np.uint8]) -> None:
     slices, truth = jittered(fibsem, seed=2)
-    alignment = estimate_alignment(slices, RegistrationParameters(), Execution())
+    alignment = register_stack(slices, RegistrationParameters(), Execution())
     found = measure_misplacement(alignment.transforms, truth, slices.shape[1:])
     assert alignment.table["trusted"].all()
     # The stack as published moves by 0.5 px from slice to slice by itself, which counts as error here.
@@ -96,7 +96,7 @@ def test_the_whole_real_stack_meets_its_limits(whole_fibsem: NDArray[np.uint8], 
     plain = RegistrationParameters(drift="chain", deformation_trend_slices=0)
     daily, chain = (
         measure_misplacement(
-            estimate_alignment(slices, p, Execution(), blank, ledger).transforms[good], truth[good], shape, 50
+            register_stack(slices, p, Execution(), blank, ledger).transforms[good], truth[good], shape, 50
         )
         for p in (RegistrationParameters(), plain)
     )

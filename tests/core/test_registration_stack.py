@@ -12,8 +12,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Alignment,
-    estimate_alignment,
     measure_misplacement,
+    register_stack,
     registration_residual,
 )
 from spherovem_core.registration.affine import (
@@ -44,7 +44,7 @@ def leaning() -> Stack:
 
 
 def align(stack: Stack, parameters: RegistrationParameters = LINKS, **options: Any) -> Alignment:
-    return estimate_alignment(stack.slices, parameters, options.pop("execution", Execution()), **options)
+    return register_stack(stack.slices, parameters, options.pop("execution", Execution()), **options)
 
 
 @pytest.mark.parametrize("parameters", [CHAIN, LINKS], ids=["chain", "links"])
@@ -234,13 +234,13 @@ def test_killed_run_goes_on_from_its_ledger_to_the_same_bits(stack: Stack) -> No
 def test_finished_ledger_needs_no_slice(stack: Stack) -> None:
     ledger: dict[str, Any] = {}
     whole = align(stack, ledger=ledger)
-    again = estimate_alignment(np.zeros_like(stack.slices), LINKS, Execution(), ledger=ledger)
+    again = register_stack(np.zeros_like(stack.slices), LINKS, Execution(), ledger=ledger)
     np.testing.assert_array_equal(whole.transforms, again.transforms)
 
 
 def test_reads_one_slice_at_a_time(stack: Stack) -> None:
     source = OnDisk(stack.slices)
-    alignment = estimate_alignment(source, CHAIN, Execution())
+    alignment = register_stack(source, CHAIN, Execution())
     assert source.largest_read == stack.slices[0].size
     np.testing.assert_array_equal(alignment.transforms, align(stack, CHAIN).transforms)
 
@@ -264,7 +264,7 @@ def test_no_good_slice_is_an_error_with_a_remedy(stack: Stack) -> None:
 
 def test_a_stack_where_nothing_matches_stays_as_it_is_and_says_so() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (5, 90, 110)).astype(np.uint8)
-    alignment = estimate_alignment(noise, RegistrationParameters(), Execution())
+    alignment = register_stack(noise, RegistrationParameters(), Execution())
     np.testing.assert_allclose(alignment.transforms, np.repeat(np.eye(2, 3)[None], 5, 0), atol=1e-9)
     assert list(alignment.table["trusted"]) == [True, False, False, False, False]
     assert (alignment.table["reason"][1:] != "").all()

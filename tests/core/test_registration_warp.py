@@ -15,13 +15,13 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Alignment,
     Rectangle,
-    estimate_alignment,
+    register_stack,
     warp_slice,
     warp_stack,
     warping,
 )
 from spherovem_core.registration.affine import IDENTITY, compose, rotation_matrix, shift_matrix
-from spherovem_core.registration.kernels import interpolation_table
+from spherovem_core.registration.interpolation_kernels import interpolation_table
 from spherovem_core.utils.torch_device import torch_device
 
 SHAPE = (60, 83)
@@ -96,7 +96,7 @@ def test_lanczos_keeps_more_fine_detail_than_cubic_and_linear() -> None:
 def test_aligned_stack_looks_alike_everywhere_inside_the_crop() -> None:
     stack = make_stack(count=6, noise=3.0)
     parameters = RegistrationParameters(drift="links", deformation_trend_slices=0)
-    alignment = estimate_alignment(stack.slices, parameters, Execution())
+    alignment = register_stack(stack.slices, parameters, Execution())
     out = np.zeros((6, *alignment.crop.shape), np.uint8)
     warp_stack(OnDisk(stack.slices), alignment, MemorySink(out), parameters, Execution())
     spread = out.std(0)

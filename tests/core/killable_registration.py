@@ -11,7 +11,7 @@ import numpy as np
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import estimate_alignment, register_pair, warp_slice, warp_stack
+from spherovem_core.registration import register_pair, register_stack, warp_slice, warp_stack
 from spherovem_core.registration.affine import IDENTITY
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.store import (
@@ -51,7 +51,7 @@ def register(source: Path, results: Path, begun: Event) -> None:
     with ThreadPoolExecutor(2) as executor:
         # Jobs for eight workers are short, so that a kill finds some of them done.
         execution = Execution(device="cpu", executor=executor, workers=8)
-        alignment = estimate_alignment(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
+        alignment = register_stack(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
         shape = (slices.shape[0], *alignment.crop.shape)
         spec = ArraySpec(REGISTERED, "image", shape, slices.dtype, *slice_shards(shape), slices.spacing_nm)
         writer = SlowWriter(layout, spec, "digest")

@@ -8,7 +8,7 @@ from registration_scenes import make_stack
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
-from spherovem_core.registration import estimate_alignment, warp_stack
+from spherovem_core.registration import register_stack, warp_stack
 from spherovem_core.registration.chapter import registration_section
 from spherovem_core.report import ReportInputs
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
@@ -30,7 +30,7 @@ def test_bad_bridged_and_doubtful_slices_are_named(tmp_path: Path) -> None:
     for block in slab_grid(slices.shape, 1):
         denoised.write(block, slices[block.core])
     finish_multiscale(denoised, Execution())
-    alignment = estimate_alignment(slices, parameters, Execution(), bad_slices=[3])
+    alignment = register_stack(slices, parameters, Execution(), bad_slices=[3])
     registered = writer(layout, REGISTERED, (10, *alignment.crop.shape))
     warp_stack(slices, alignment, registered, parameters, Execution())
     finish_multiscale(registered, Execution(), (), **alignment.details())

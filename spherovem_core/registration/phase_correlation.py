@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spherovem_core.registration.affine import Matrix, compose, invert, rotation_matrix, shift_matrix
-from spherovem_core.registration.sampling import sample_linear
+from spherovem_core.registration.warped_sampling import sample_linear
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from spherovem_core.blocks import ArrayLike
 
 
 @dataclass(frozen=True)
-class SliceSource:
+class PortableSlices:
     """Some slices of a stack, cheap to send to another process.
 
     A stored array is sent as itself and read by the worker; of an array in memory only the slices are sent.

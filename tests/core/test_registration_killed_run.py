@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import killable_registration
 import pytest
-import registration_victim
 from killing import kill
 from registration_scenes import make_stack, store_slices
 
@@ -23,7 +23,7 @@ class Results:
 
     def pairs(self) -> int:
         """Lines of the ledger: finished pairs, some of them twice."""
-        ledger = self.folder / registration_victim.PAIRS
+        ledger = self.folder / killable_registration.PAIRS
         return ledger.read_bytes().count(b"\n") - 1 if ledger.is_file() else 0
 
     def slices(self) -> int:
@@ -33,14 +33,14 @@ class Results:
     def records(self) -> dict[str, list[str]]:
         """Every text that the ledger has for each pair."""
         found: dict[str, list[str]] = {}
-        for line in (self.folder / registration_victim.PAIRS).read_text().splitlines()[1:]:
+        for line in (self.folder / killable_registration.PAIRS).read_text().splitlines()[1:]:
             [(pair, record)] = json.loads(line).items()
             found.setdefault(pair, []).append(json.dumps(record))
         return found
 
     def contents(self) -> dict[str, bytes]:
         """All files but the ledger, in which a pair may stand twice."""
-        files = (p for p in self.folder.rglob("*") if p.is_file() and p.name != registration_victim.PAIRS)
+        files = (p for p in self.folder.rglob("*") if p.is_file() and p.name != killable_registration.PAIRS)
         return {str(p.relative_to(self.folder)): p.read_bytes() for p in files}
 
 
@@ -55,7 +55,7 @@ def write_source(folder: Path, count: int) -> Path:
 def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -> None:
     """Let the killed run end, and another from its beginning to its end."""
     for results in (killed, alone):
-        registration_victim.register(source, results.folder, multiprocessing.Event())
+        killable_registration.register(source, results.folder, multiprocessing.Event())
     assert killed.contents() == alone.contents()
     found, expected = killed.records(), alone.records()
     assert all(len(set(texts)) == 1 for texts in found.values())
@@ -65,9 +65,9 @@ def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -
 def test_killed_among_the_pairs_and_among_the_slices(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 10)
     killed = Results(tmp_path / "killed")
-    kill(registration_victim.register, source, killed.folder, reached=lambda: killed.pairs() >= 4)
+    kill(killable_registration.register, source, killed.folder, reached=lambda: killed.pairs() >= 4)
     assert 4 <= killed.pairs() < 21
-    kill(registration_victim.register, source, killed.folder, reached=lambda: killed.slices() >= 2)
+    kill(killable_registration.register, source, killed.folder, reached=lambda: killed.slices() >= 2)
     assert 2 <= killed.slices() < 10
     compare_with_one_left_alone(source, killed, Results(tmp_path / "left_alone"))
 
@@ -82,7 +82,7 @@ def test_killed_twenty_one_times(tmp_path: Path) -> None:
         for target in targets:
             enough = target + chance.randint(0, 3)
             kill(
-                registration_victim.register,
+                killable_registration.register,
                 source,
                 killed.folder,
                 reached=lambda c=count, n=enough: c() >= n,
@@ -91,7 +91,7 @@ def test_killed_twenty_one_times(tmp_path: Path) -> None:
             written.append(count())
         assert written == sorted(written)
     kill(
-        registration_victim.register,
+        killable_registration.register,
         source,
         killed.folder,
         reached=lambda: killed.slices() == 60,
