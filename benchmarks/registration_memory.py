@@ -24,8 +24,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Rectangle,
-    register_stack,
     register_pair,
+    register_stack,
     warp_slice,
     warp_stack,
 )
@@ -67,9 +67,7 @@ def register_stored(folder: Path) -> dict[str, float]:
     started = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
         execution = Execution(device="cpu", executor=pool, workers=2)
-        alignment = register_stack(
-            source, PARAMETERS, execution, ledger=Ledger(folder / "pairs.jsonl", "")
-        )
+        alignment = register_stack(source, PARAMETERS, execution, ledger=Ledger(folder / "pairs.jsonl", ""))
         found["pairs_mib"] = peak_mib()
         shape = (source.shape[0], *alignment.crop.shape)
         spec = ArraySpec(REGISTERED, "image", shape, source.dtype, *slice_shards(shape), source.spacing_nm)

@@ -1,4 +1,4 @@
-"""Torch's own threads while many pairs are registered side by side."""
+"""Limit of torch's own threads while many pairs are registered in parallel."""
 
 import threading
 from collections.abc import Iterator
@@ -11,12 +11,11 @@ _outside = 1
 
 @contextmanager
 def intraop_threads(count: int) -> Iterator[None]:
-    """Let the calling thread's torch operators use `count` threads, and restore the former number after.
+    """Let torch operators of the calling thread use `count` threads, and restore the previous number after.
 
-    Torch keeps the number a thread, with a process-wide default for new threads. Pairs run side by side in
-    a pool, so each takes one thread: two pools of threads on the same cores wait for each other (measured:
-    a 1024² product took 0.1 ms on one thread and 5 to 12 ms on two busy cores), and the order of
-    a sum, hence its last bit, would depend on the number.
+    Torch keeps this number per thread, with a process-wide default for new threads. Pairs run in parallel in a pool, so each
+    uses one thread. Two pools of threads on the same cores would wait for each other (a product of 1024² took 0.1 ms on
+    one thread and 5 to 12 ms on two busy cores), and the order of a sum, hence its last bit, would depend on the number.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""NormalEquations equations of the robust correlation of a batch of pairs at one resolution."""
+"""Normal equations of the robust correlation of a batch of pairs at one resolution."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MIN_OVERLAP = 0.05
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """NormalEquations equations of a batch at one place, and the cost that tells whether a step was worth it.
+    """Normal equations of a batch of pairs at given maps, with the cost that decides whether a step is kept.
 
     Attributes
     ----------
     hessian : (B, 6, 6) ndarray
-        Over the elements (yy, yx, y, xy, xx, x) of a displacement of the fixed slice in pixels,
-        whose linear share acts on centred coordinates in units of half the longer side.
+        Over the elements (yy, yx, y, xy, xx, x) of a displacement of the fixed slice in pixels. Its linear part acts on
+        centred coordinates in units of half the longer side.
     gradient : (B, 6) ndarray
     cost : (B,) ndarray
-        Mean robust residual on the overlap, 0 to 1; infinite without enough overlap.
+        Mean robust residual on the overlap, 0 to 1; infinite if the overlap is too small.
     """
 
     hessian: NDArray[np.float64]
@@ -37,7 +37,7 @@ class NormalEquations:
     cost: NDArray[np.float64]
 
     def where(self, choice: NDArray[np.bool_], other: NormalEquations) -> NormalEquations:
-        """Take this batch's elements where chosen, the other's elsewhere."""
+        """Take the elements of this batch where chosen, those of the other elsewhere."""
         return NormalEquations(
             np.where(choice[:, None, None], self.hessian, other.hessian),
             np.where(choice[:, None], self.gradient, other.gradient),
@@ -46,7 +46,7 @@ class NormalEquations:
 
 
 class Workspace:
-    """Tensors of one batch shape that every evaluation fills anew."""
+    """Tensors of one batch shape, reused by every evaluation."""
 
     def __init__(self, like: Tensor) -> None:
         self.grid = like.new_empty((2, *like.shape))
@@ -56,16 +56,15 @@ class Workspace:
 
 
 class PairEquations:
-    """The residual of a batch of pairs and its normal equations.
+    """Residual of a batch of pairs and its normal equations.
 
-    The scheme is inverse-compositional (Baker and Matthews 2004): the update is sought as a motion of
-    the fixed slice, whose gradients are computed once. The residual is the difference of the slices
-    after the moving one is brought to the mean and variance of the fixed one on the overlap, so its
-    mean square is proportional to 1 - correlation. Pixels are weighed by Geman and McClure's function of
-    their residual, three robust standard deviations wide, so that content of one slice alone
-    does not pull.
+    The scheme is inverse-compositional (Baker and Matthews 2004): the update is a motion of the fixed slice, whose
+    gradients are computed once. The residual is the difference of the slices after scaling the moving one to the mean and
+    variance of the fixed one on the overlap, so its mean square is proportional to 1 - correlation. Pixels are weighted
+    by the function of Geman and McClure of their residual, three robust standard deviations wide, so that content of
+    one slice alone has no influence.
 
-    Noise makes the fixed slice's gradients larger than what both slices share; a plain Gauss-Newton
+    Noise makes the gradients of the fixed slice larger than those that both slices have in common. A plain Gauss-Newton
     step is too short by that ratio, which is measured here and divided out.
 
     Parameters
@@ -73,7 +72,7 @@ class PairEquations:
     fixed, moving : (B, Y, X) float32 tensors
         Prepared slices.
     workspace : Workspace
-        Of that shape.
+        Tensors of that shape.
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor, workspace: Workspace) -> None:
@@ -100,7 +99,7 @@ class PairEquations:
         return NormalEquations(sums * attenuation[:, None, None], self._gradient(residual), cost)
 
     def initial_correlation(self) -> NDArray[np.float64]:
-        """Plain correlation of each pair as it is, without any motion."""
+        """Compute the plain correlation of each pair without any motion."""
         self.space.mask.fill_(1.0)
         self.space.weights.fill_(1.0)
         self._residual(self.moving)
@@ -108,7 +107,7 @@ class PairEquations:
         return self.similarity
 
     def correlation(self, matrices: Matrix) -> NDArray[np.float64]:
-        """Plain correlation of each pair on its overlap, every pixel with the same weight."""
+        """Compute the plain correlation of each pair on its overlap, with equal weights of all pixels."""
         warped = self.visit(matrices)
         self.space.weights.fill_(1.0)
         self._residual(warped)
@@ -116,16 +115,16 @@ class PairEquations:
         return self.similarity
 
     def visit(self, matrices: Matrix) -> Tensor:
-        """Warp the moving slices, unless the last evaluation was within a hundredth of a pixel of there.
+        """Warp the moving slices, unless the last evaluation was at maps within 0.01 px.
 
-        Leaves the weighted residual in the workspace's `b`.
+        The weighted residual is left in `b` of the workspace.
         """
         if self._place is None or rms_displacement(self._place - matrices, self.shape).max() > 0.01:
             self.evaluate(matrices)
         return self._warped
 
     def _residual(self, warped: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """Moving minus fixed after normalisation on the weighted overlap, and the moving slice's gain."""
+        """Compute moving minus fixed after normalisation on the weighted overlap, and the gain of the moving slice."""
         import torch
 
         space = self.space
@@ -161,7 +160,7 @@ class PairEquations:
     def _hessian(
         self, warped: Tensor, gain: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sums of gradient products, and the share of the gradients' power that both slices have."""
+        """Sum the products of gradients, and find the fraction of the gradient power that both slices have in common."""
         import torch
 
         space = self.space
@@ -190,7 +189,7 @@ class PairEquations:
 
 
 def _gradient(image: Tensor, out_y: Tensor, out_x: Tensor) -> None:
-    """Central differences; zero on the whole edge."""
+    """Compute central differences; they are zero on the edge."""
     import torch
 
     out_y.zero_()
@@ -200,9 +199,9 @@ def _gradient(image: Tensor, out_y: Tensor, out_x: Tensor) -> None:
 
 
 def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.float64]:
-    """Sum of `product` times the central difference of the image; `stride` 1 is along x, a row along y.
+    """Sum `product` times the central difference of the image; `stride` is 1 along x and the row length along y.
 
-    Shifted flat views do without the gradient itself: `product` is zero on the edge.
+    Shifted flat views avoid computing the gradient; this works because `product` is zero on the edge.
     """
     count = len(product)
     p, m = product.reshape(count, -1), image.reshape(count, -1)
@@ -211,7 +210,7 @@ def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.flo
 
 
 def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
-    """Three robust standard deviations of the residual, from a part of the rows and columns."""
+    """Estimate three robust standard deviations of the residual, from every 8th (2nd) row and column."""
     stride = 8 if min(residual.shape[1:]) >= 256 else 2
     scales = []
     for r, m in zip(residual[:, ::stride, ::stride], mask[:, ::stride, ::stride], strict=True):
@@ -221,7 +220,7 @@ def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
 
 
 def _block(m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(B, 3, 3) sums over products of (y, x, 1) from moments of degree two."""
+    """Arrange moments of degree two as (B, 3, 3) sums over products of (y, x, 1)."""
     block = np.array([[m[2, 0], m[1, 1], m[1, 0]], [m[1, 1], m[0, 2], m[0, 1]], [m[1, 0], m[0, 1], m[0, 0]]])
     return np.moveaxis(block, -1, 0)
 
