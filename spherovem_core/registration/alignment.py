@@ -20,7 +20,7 @@ from spherovem_core.registration.drift import remove_deformation_trend, remove_t
 from spherovem_core.registration.links import Links, solve_links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
-from spherovem_core.registration.slice_table import slice_table
+from spherovem_core.registration.slice_table import make_slice_table
 
 BRIDGE_DISTANCE = 3
 WEAK_FRACTION = 0.5
@@ -152,7 +152,7 @@ def register_stack(
     solved, weights = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
-    table = slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
+    table = make_slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
     return Alignment(transforms, crop, table)
 
 

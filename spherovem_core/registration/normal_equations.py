@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, rms_displacement
-from spherovem_core.registration.warped_sampling import coordinate_moments, dots, overlap_mask, sample_linear
+from spherovem_core.registration.warped_sampling import (
+    batch_dot,
+    coordinate_moments,
+    overlap_mask,
+    sample_linear,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +97,7 @@ class PairEquations:
         warped = sample_linear(self.moving, matrices, space.grid)
         self._place, self._warped = matrices, warped
         overlap_mask(matrices, space.mask, space.a)
-        self.overlap = dots(space.mask, space.mask) / space.mask[0].numel()
+        self.overlap = batch_dot(space.mask, space.mask) / space.mask[0].numel()
         residual, gain = self._residual(warped)
         cost = self._weigh(residual)
         sums, attenuation = self._hessian(warped, gain)
@@ -129,12 +134,12 @@ class PairEquations:
 
         space = self.space
         weights = torch.mul(space.mask, space.weights, out=space.a)
-        total = np.maximum(dots(weights, space.mask), 1.0)
+        total = np.maximum(batch_dot(weights, space.mask), 1.0)
         product = torch.mul(weights, self.fixed, out=space.b)
-        mean_f, power_f = dots(product, space.mask) / total, dots(product, self.fixed) / total
-        cross = dots(product, warped) / total
+        mean_f, power_f = batch_dot(product, space.mask) / total, batch_dot(product, self.fixed) / total
+        cross = batch_dot(product, warped) / total
         product = torch.mul(weights, warped, out=space.b)
-        mean_m, power_m = dots(product, space.mask) / total, dots(product, warped) / total
+        mean_m, power_m = batch_dot(product, space.mask) / total, batch_dot(product, warped) / total
         var_f = np.maximum(power_f - mean_f**2, 1e-12)
         var_m = np.maximum(power_m - mean_m**2, 1e-12)
         self.similarity = (cross - mean_f * mean_m) / np.sqrt(var_f * var_m)
@@ -152,7 +157,7 @@ class PairEquations:
         weights = torch.mul(residual, _column(1.0 / self.scale, residual), out=space.weights)
         weights.square_().add_(1.0).reciprocal_()
         pixels = self.overlap * space.mask[0].numel()
-        cost: NDArray[np.float64] = 1.0 - dots(space.mask, weights) / np.maximum(pixels, 1.0)
+        cost: NDArray[np.float64] = 1.0 - batch_dot(space.mask, weights) / np.maximum(pixels, 1.0)
         cost[self.overlap < MIN_OVERLAP] = np.inf
         torch.mul(weights, weights, out=space.a).mul_(space.mask)
         return cost
@@ -206,7 +211,7 @@ def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.flo
     count = len(product)
     p, m = product.reshape(count, -1), image.reshape(count, -1)
     inner = p[:, stride:-stride]
-    return 0.5 * (dots(inner, m[:, 2 * stride :]) - dots(inner, m[:, : -2 * stride]))
+    return 0.5 * (batch_dot(inner, m[:, 2 * stride :]) - batch_dot(inner, m[:, : -2 * stride]))
 
 
 def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ KEPT_WEIGHT = 0.25
 ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
 
 
-def slice_table(
+def make_slice_table(
     transforms: Matrix,
     solved: Matrix,
     results: Mapping[tuple[int, int], PairResult],

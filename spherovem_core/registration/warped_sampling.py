@@ -77,7 +77,7 @@ def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:
     return out.mul_(spare)
 
 
-def dots(a: Tensor, b: Tensor) -> NDArray[np.float64]:
+def batch_dot(a: Tensor, b: Tensor) -> NDArray[np.float64]:
     """Sum the product of two (B, ...) contiguous tensors per batch element."""
     import torch
 

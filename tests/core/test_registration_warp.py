@@ -107,7 +107,7 @@ def test_aligned_slices_are_alike_up_to_the_border_of_the_crop() -> None:
     assert np.median(spread[:, [0, -1]]) < 5.0
 
 
-class CountingSink(MemorySink):
+class RecordingSink(MemorySink):
     """Sink that records what is written."""
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -123,7 +123,7 @@ def test_only_missing_slices_are_warped() -> None:
     slices = np.random.default_rng(2).integers(0, 256, (4, *SHAPE)).astype(np.uint8)
     transforms = np.stack([shift_matrix(0.2 * z, 0.0) for z in range(4)])
     alignment = Alignment(transforms, INNER, pd.DataFrame())
-    sink = CountingSink(np.zeros((4, *INNER.shape), np.uint8))
+    sink = RecordingSink(np.zeros((4, *INNER.shape), np.uint8))
     warp_stack(slices, alignment, sink, RegistrationParameters(), Execution())
     assert len(sink.written) == 4
     first = sink.array.copy()
