@@ -5,7 +5,7 @@ from prefect import task
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.references import ArtifactRef
-from spherovem_core.registration import Alignment, register_stack, warp_stack
+from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
 from spherovem_core.store.layout import REGISTERED, array_path, stage_table_path
 from tasks.artifacts import show_figures
 from tasks.ingest import bad_slices
@@ -34,7 +34,7 @@ def _register(
 ) -> None:
     source = run.open(denoised)
     pairs = run.ledger("registration")
-    alignment = register_stack(source, parameters, run.execution, bad_slices(run, raw), pairs)
+    alignment = estimate_alignment(source, parameters, run.execution, bad_slices(run, raw), pairs)
     shape = (source.shape[0], *alignment.crop.shape)
     writer = run.writer(REGISTERED, "image", shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
