@@ -39,9 +39,13 @@ class Results:
         return found
 
     def contents(self) -> dict[str, bytes]:
-        """Read all files but the ledger, which can hold a pair twice."""
-        files = (p for p in self.folder.rglob("*") if p.is_file() and p.name != killable_registration.PAIRS)
-        return {str(p.relative_to(self.folder)): p.read_bytes() for p in files}
+        """Read all files but the ledger, which can hold a pair twice, and hidden files, which a killed write can leave."""
+        files = (p for p in self.folder.rglob("*") if p.is_file())
+        return {
+            str(p.relative_to(self.folder)): p.read_bytes()
+            for p in files
+            if p.name != killable_registration.PAIRS and not p.name.startswith(".")
+        }
 
 
 def write_source(folder: Path, count: int) -> Path:
