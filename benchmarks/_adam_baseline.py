@@ -1,4 +1,4 @@
-"""A plain first-order registration to compare with: Adam on the correlation, coarse to fine."""
+"""Baseline for registration: Adam on the correlation, coarse to fine."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,9 @@ LEARNING_RATE = 2e-3
 
 
 def register_with_adam(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Affine map of fixed to moving pixel coordinates (y, x, 1) after 300 steps over four resolutions.
+    """Find the affine map of fixed to moving pixel coordinates (y, x, 1) with 300 steps over four resolutions.
 
-    Zero-padded sampling and correlation over the whole slice, as such schedules are commonly written.
+    Sampling is zero-padded and the correlation covers the whole slice, as is common.
     """
     import torch
     import torch.nn.functional as nnf
@@ -33,7 +33,7 @@ def register_with_adam(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> N
 
 
 def _to_pixels(theta: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """From torch's unit coordinates (x, y) to pixel coordinates (y, x)."""
+    """Convert from torch's unit coordinates (x, y) to pixel coordinates (y, x)."""
     half = np.array(shape[-2:]) / 2.0
     linear = theta[::-1, 1::-1] * half[:, None] / half[None, :]
     centre = half - 0.5

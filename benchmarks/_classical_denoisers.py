@@ -1,4 +1,4 @@
-"""Denoisers without learning, each with the strength that is best for the truth at hand: an upper bound for them."""
+"""Denoisers without learning, each with the strength tuned on the truth: an upper bound of their quality."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,13 +11,13 @@ Image = NDArray[np.float32]
 
 
 def psnr(image: Image, truth: Image, where: NDArray[np.bool_] | None = None) -> float:
-    """Peak signal to noise ratio in dB at 8 bits, over all pixels or some."""
+    """Compute the peak signal-to-noise ratio in dB at 8 bits, over all pixels or some."""
     error = np.square(image - truth)
     return float(10 * np.log10(255.0**2 / np.mean(error if where is None else error[where])))
 
 
 def tuned(noisy: Image, truth: Image) -> Iterator[tuple[str, Image]]:
-    """Yield name with strength, and the result, of the best Gaussian, non-local means and total variation."""
+    """Yield the name with its best strength, and the result, of Gaussian, non-local means and total variation."""
     spread = float(np.std(noisy - truth))
     candidates: list[tuple[str, Callable[[Image, float], Image], list[float]]] = [
         ("Gaussian, sigma", _gaussian, [0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.3]),

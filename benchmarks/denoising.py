@@ -1,10 +1,10 @@
-"""Denoising: PSNR beside tuned classical filters, speed and agreement beside CAREamics, memory, a real stack.
+"""Denoising: PSNR against tuned classical filters, speed and agreement with CAREamics, memory, a real stack.
 
     python benchmarks/denoising.py [--parts quality speed memory real] [--threads 2] [--pictures FOLDER]
 
-Quality is on the clean image of a phantom with fresh noise of its detector, as it is and doubled. The strengths of the
-classical filters are tuned on the truth, which no real acquisition has. Peak memory is of a process of its own. A real
-stack has no truth: its slices are compared with the mean of their neighbours in the stack, whose noise is another.
+Quality is measured on the clean image of a phantom with new noise of its detector, single and doubled. The strengths of
+the classical filters are tuned on the truth, which no real acquisition has. Peak memory is that of a separate process. A
+real stack has no truth: its slices are compared with the mean of their two neighbours, whose noise is independent.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from spherovem_core.parameters import DenoiseParameters
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
 from spherovem_core.utils.torch_device import torch_threads
 
-# As the demo trains.
+# Parameters of the demo.
 QUICK = DenoiseParameters(
     training_slices=32,
     validation_slices=4,
@@ -58,7 +58,7 @@ JUDGED = slice(5, 64, 20)
 
 @cache
 def noisy_phantom(factor: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Clean image of a phantom, and a copy with its detector's noise times a factor."""
+    """Return the clean image of a phantom, and a copy with its detector noise times a factor."""
     phantom = default_phantom()
     clean = phantom.clean.astype(np.float32)
     noise = np.random.default_rng(8102).standard_normal(clean.shape, dtype=np.float32)
@@ -68,18 +68,18 @@ def noisy_phantom(factor: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]
 
 @cache
 def default_phantom() -> Phantom:
-    """The phantom of all parts."""
+    """Make the phantom that all parts use."""
     return make_phantom(seed=8101)
 
 
 def detector_variance(signal: Any) -> Any:
-    """Variance of the phantom's noise at a grey value."""
+    """Compute the noise variance of the phantom at a grey value."""
     detector = default_phantom().parameters
     return detector.read_noise**2 + detector.shot_noise**2 * signal / 128
 
 
 def train(stack: ArrayLike, parameters: DenoiseParameters, execution: Execution) -> TrainedModel:
-    """Train in a folder that goes away again; the model lives on in memory."""
+    """Train in a temporary folder and keep the model in memory."""
     with tempfile.TemporaryDirectory() as folder:
         return train_n2v(stack, Path(folder), parameters, execution)
 
@@ -99,7 +99,7 @@ def quality(execution: Execution) -> None:
             model = train(noisy, QUICK.model_copy(update={"algorithm": algorithm}), execution)
             seconds = time.perf_counter() - began[0], time.process_time() - began[1]
             denoise = with_noise(SliceDenoiser(model, workers=execution.workers), noisy)
-            print(f"  {algorithm}: trained in {seconds[0]:.0f} s ({seconds[1]:.0f} s of processor)")
+            print(f"  {algorithm}: trained in {seconds[0]:.0f} s ({seconds[1]:.0f} s CPU)")
             alone = np.stack([denoise.predict(values) for values in noisy[JUDGED]])
             show_psnr(f"{algorithm}, the network alone", alone, truth, edges)
             result = np.stack([denoise(values) for values in noisy[JUDGED]])
@@ -108,7 +108,7 @@ def quality(execution: Execution) -> None:
 
 
 def with_noise(predict: SliceDenoiser, stack: NDArray[Any]) -> PosteriorDenoiser:
-    """Fit the noise on four slices, as the stage does."""
+    """Fit the noise to four slices, as the stage does."""
     few = stack[:: len(stack) // 4]
     return PosteriorDenoiser(predict, fit_noise((values, predict(values)) for values in few))
 
@@ -117,8 +117,8 @@ def show_noise(noise: NoiseModel | None, factor: float) -> None:
     assert noise is not None
     levels = np.array([100, 128, 150], np.float32)
     found, true = np.sqrt(noise.variance(levels)), factor * np.sqrt(detector_variance(levels))
-    told = ", ".join(f"{f:.2f} ({t:.2f})" for f, t in zip(found, true, strict=True))
-    print(f"    noise found (true) at grey values of 100, 128 and 150: {told}")
+    pairs = ", ".join(f"{f:.2f} ({t:.2f})" for f, t in zip(found, true, strict=True))
+    print(f"    noise estimated (true) at grey values of 100, 128 and 150: {pairs}")
 
 
 def show_psnr(
@@ -137,7 +137,7 @@ def speed(execution: Execution) -> None:
             stack, truth = np.tile(noisy[:2], tiles), np.tile(clean[:2], tiles)
             print(f"2 slices of {side}², network of {model.channels} channels, {execution.workers} threads")
             plain, plain_seconds = careamics_prediction(model, stack, Path(folder), execution.workers)
-            print(f"  CAREamist.predict: {plain_seconds:.2f} s a slice, PSNR {psnr(plain, truth):.3f} dB")
+            print(f"  CAREamist.predict: {plain_seconds:.2f} s per slice, PSNR {psnr(plain, truth):.3f} dB")
             for precision in ("float32", "bfloat16"):
                 predict = SliceDenoiser(model, precision, workers=execution.workers)
                 for name, denoise in (
@@ -148,19 +148,15 @@ def speed(execution: Execution) -> None:
                         lambda d=denoise, s=stack: np.stack([d(v) for v in s]), len(stack)
                     )
                     print(
-                        f"  {precision}, {name}: {seconds:.3f} s a slice, {plain_seconds / seconds:.1f} times as fast, "
+                        f"  {precision}, {name}: {seconds:.3f} s per slice, {plain_seconds / seconds:.1f} times as fast, "
                         f"PSNR {psnr(result, truth):.3f} dB, rms difference {np.sqrt(np.mean((result - plain) ** 2)):.3f}"
                     )
-
-
-def all_slices(denoise: Callable[[NDArray[Any]], NDArray[np.float32]], stack: NDArray[Any]) -> Any:
-    return np.stack([denoise(values) for values in stack])
 
 
 def careamics_prediction(
     model: TrainedModel, stack: NDArray[np.uint8], folder: Path, threads: int
 ) -> tuple[NDArray[np.float32], float]:
-    """What CAREamics makes of the checkpoint, without tiles, and its seconds a slice."""
+    """Predict with CAREamics from the checkpoint, without tiles; also return the seconds per slice."""
     with quiet_libraries(), torch_threads(threads):
         from careamics import CAREamist
 
@@ -174,7 +170,7 @@ def careamics_prediction(
 
 
 def timed(function: Callable[[], Any], items: int) -> tuple[Any, float]:
-    """Result, and the best of three times divided by the items; the first call warms up and does not count."""
+    """Return the result and the seconds per item: the best of three calls after one to warm up."""
     result = function()
     seconds = []
     for _ in range(3):
@@ -184,8 +180,8 @@ def timed(function: Callable[[], Any], items: int) -> tuple[Any, float]:
     return result, min(seconds) / items
 
 
-class MadeUpStack:
-    """Slices that exist only while they are read."""
+class RandomStack:
+    """Stack whose slices are generated when they are read."""
 
     dtype = np.dtype(np.uint8)
 
@@ -197,10 +193,10 @@ class MadeUpStack:
 
 
 class DroppingSink:
-    """Takes every block and keeps none."""
+    """Sink that keeps no block."""
 
     def pending(self, blocks: Sequence[Block]) -> list[Block]:
-        """All of them."""
+        """Return all blocks."""
         return list(blocks)
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
@@ -214,15 +210,15 @@ def memory(execution: Execution) -> None:
 
 
 def measure_pass(depth: int, side: int, execution: Execution) -> None:
-    """Train and denoise in this process and print its peak memory."""
-    stack = MadeUpStack(depth, side)
+    """Train and denoise in this process, and print its peak memory."""
+    stack = RandomStack(depth, side)
     parameters = BRIEF.model_copy(update={"epochs": 1, "training_slices": 24, "network_channels": 8})
     began = time.perf_counter()
     model = train(stack, parameters, execution)
     trained = peak_mib()
     denoise_stack(stack, DroppingSink(), model, parameters, execution)
     print(
-        f"{depth} slices of {side}²: peak {peak_mib():.0f} MB, {trained:.0f} MB of it reached by the training, "
+        f"{depth} slices of {side}²: peak {peak_mib():.0f} MB, {trained:.0f} MB after the training, "
         f"{time.perf_counter() - began:.0f} s"
     )
 
@@ -239,26 +235,27 @@ def real(execution: Execution, pictures: Path | None) -> None:
         for posterior in (False, True):
             parameters = QUICK.model_copy(update={"posterior_mean": posterior})
             sink = MemorySink(np.zeros_like(stack))
-            report = denoise_stack(stack, sink, model, parameters, execution)
-            survey = report.survey
-            residual = np.mean([figures.residual_std for figures in report.slices])
-            lags = {axis: [round(v, 2) for v in values] for axis, values in survey.autocorrelation.items()}
-            denoised = survey.low + sink.array * np.float32((survey.high - survey.low) / 255)
+            quality = denoise_stack(stack, sink, model, parameters, execution)
+            sample = quality.sample
+            residual = np.mean([measured.residual_std for measured in quality.slices])
+            lags = {axis: [round(v, 2) for v in values] for axis, values in sample.autocorrelation.items()}
+            denoised = sample.low + sink.array * np.float32((sample.high - sample.low) / 255)
             print(
                 f"FIB-SEM, {algorithm}, {'posterior mean' if posterior else 'the network alone'}: "
                 f"residual {residual:.2f} grey values, autocorrelation at lags 1 to 3 {lags}, "
-                f"clipped {report.clipped_share:.2%}, {nearer(denoised, stack):.1f} squared grey values nearer to neighbours"
+                f"clipped {quality.clipped_share:.2%}, mean square distance to neighbours falls by "
+                f"{distance_gain(denoised, stack):.1f} squared grey values"
             )
             if pictures is not None:
                 name = f"fibsem-{algorithm}-{'posterior' if posterior else 'alone'}.png"
                 picture(stack[125], denoised[125], pictures / name)
 
 
-def nearer(denoised: NDArray[np.float32], noisy: NDArray[np.uint8]) -> float:
-    """How much the mean square distance of slices from the mean of their two neighbours falls by denoising.
+def distance_gain(denoised: NDArray[np.float32], noisy: NDArray[np.uint8]) -> float:
+    """Compute how much denoising lowers the mean square distance of slices to the mean of their two neighbours.
 
-    Neighbours' noise is independent of a slice's, so that this is the noise's variance less the error that is left;
-    blur, which makes a slice more like its blurred neighbours, is not punished in full.
+    The noise of neighbours is independent of that of the slice, so this is the noise variance minus the remaining error.
+    Blur makes a slice more like its blurred neighbours, so its error is not counted in full.
     """
     neighbours = (noisy[:-2].astype(np.float32) + noisy[2:]) / 2
     before, after = (np.mean(np.square(image[1:-1] - neighbours)) for image in (noisy, denoised))
@@ -266,7 +263,7 @@ def nearer(denoised: NDArray[np.float32], noisy: NDArray[np.uint8]) -> float:
 
 
 def picture(noisy: NDArray[np.uint8], denoised: NDArray[np.float32], path: Path) -> None:
-    """Noisy, denoised and four times their difference, side by side."""
+    """Write noisy, denoised and four times their difference next to each other."""
     panels = np.hstack([noisy, denoised, 128 + 4 * (noisy - denoised)])
     imsave(
         path, np.repeat(np.repeat(np.clip(panels, 0, 255).astype(np.uint8), 2, 0), 2, 1), check_contrast=False

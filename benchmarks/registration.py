@@ -1,11 +1,11 @@
-"""Registration of pairs: errors and failures, seconds beside an Adam schedule on the same slices, where the time goes.
+"""Registration of pairs: errors and failures, time against an Adam schedule on the same slices, profile.
 
     python benchmarks/registration.py [--pairs N] [--cases WORD] [--timed-pairs N] [--baseline-pairs N]
 
-Slices are the EM-like textures of `spherovem_core.synthetic.slice_pairs`, with noise, and with contrast, brightness and
-shading of the second slice changed. The error is the target registration error: the root mean square over all
-pixels of the slice. Errors are of pairs registered side by side on all cores; seconds are of pairs one after another, the
-registration on one thread and the baseline on as many as there are cores.
+Slices are the EM-like textures of `spherovem_core.synthetic.slice_pairs` with noise; contrast, brightness and shading of the
+second slice are changed. The error is the target registration error: the root mean square over all pixels of the slice.
+Errors are measured on pairs registered in parallel on all cores, times on pairs registered one after another: the
+registration on one thread, the baseline on all cores.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Method = Callable[[Slice, Slice], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Case:
-    """Slices of one shape with motions of one size; `reach` counts from the slice's width where below 1."""
+    """Slices of one shape with motions of one size; a `reach` below 1 is a fraction of the width of the slice."""
 
     name: str
     shape: tuple[int, int]
@@ -57,7 +57,7 @@ class Case:
         return self.reach if self.reach >= 1 else self.reach * self.shape[1]
 
     def motion(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Rotation up to 1 degree, scale up to 1 %, shift up to the case's; half the width along x alone."""
+        """Draw a rotation up to 1 degree, a scale up to 1 % and a shift up to `shift_px`, along x only for a `reach` below 1."""
         centre = slice_centre(self.shape)
         linear = np.diag(1.0 + rng.uniform(-0.01, 0.01, 2))
         scale = np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
@@ -84,7 +84,7 @@ TIMED = [case for case in CASES if case.shape[0] == case.shape[1] and case.reach
 def pairs_of(
     case: Case, count: int
 ) -> Sequence[tuple[NDArray[np.float64], Callable[[], tuple[Slice, Slice]]]]:
-    """Motions of a case, and what draws the slices of each."""
+    """Return the motions of a case, each with a function that makes its slices."""
     rng = np.random.default_rng(1)
     scene = TextureScene((case.shape[0] + 128, case.shape[1] + 128), seed=2)
     motions = [case.motion(rng) for _ in range(count)]
@@ -111,15 +111,15 @@ def show_errors(case: Case, count: int) -> None:
 
 
 def show_seconds(case: Case, ours: int, adams: int) -> None:
-    """Median seconds a pair of both, one after the other on the same slices."""
+    """Print the median seconds per pair of both methods, run one after the other on the same slices."""
     drawn = [(motion, *draw()) for motion, draw in pairs_of(case, max(ours, adams))]
     medians = []
     methods: list[tuple[str, Method, int]] = [
-        ("ours", lambda f, m: register_pair(f, m).matrix, ours),
+        ("spherovem", lambda f, m: register_pair(f, m).matrix, ours),
         ("Adam", register_with_adam, adams),
     ]
     for name, method, count in methods:
-        torch.set_num_threads(1 if name == "ours" else CORES)
+        torch.set_num_threads(1 if name == "spherovem" else CORES)
         errors, wall, cpu = [], [], []
         for motion, fixed, moving in drawn[:count]:
             started, started_cpu = time.perf_counter(), time.process_time()
@@ -129,7 +129,7 @@ def show_seconds(case: Case, ours: int, adams: int) -> None:
             errors.append(float(rms_displacement(matrix - motion, case.shape)))
         medians.append(np.median(wall))
         print(
-            f"{case.name:28s} {name}, {count} pairs: {np.median(wall):.3f} s wall, {np.median(cpu):.3f} s cpu a pair, "
+            f"{case.name:28s} {name}, {count} pairs: {np.median(wall):.3f} s wall, {np.median(cpu):.3f} s CPU per pair, "
             f"error median {np.median(errors):.3f} px",
             flush=True,
         )
@@ -138,17 +138,16 @@ def show_seconds(case: Case, ours: int, adams: int) -> None:
 
 PHASES = {
     "build_pyramid": "bin, shading, pyramids",
-    "_start": "start",
+    "_initial_motions": "initial motion",
     "evaluate": "evaluations of the refinement",
     "_judge": "verdict",
 }
 
 
 def show_profile(case: Case, runs: int = 5) -> None:
-    """Split a pair's time, and set the evaluations beside the time to stream what they must touch.
+    """Split the time of a pair, and compare the evaluations with the time to stream the data they need.
 
-    An evaluation needs every pixel of both prepared slices, 8 bytes, at its resolution, were it one
-    pass that keeps everything else in registers.
+    In a single pass, an evaluation reads every pixel of both prepared slices at its resolution: 8 bytes per pixel.
     """
     fixed, moving = pairs_of(case, 1)[0][1]()
     register_pair(fixed, moving)
@@ -165,7 +164,7 @@ def show_profile(case: Case, runs: int = 5) -> None:
         profiles.append({key[2]: value[3] for key, value in stats.items() if key[2] in PHASES})
         totals.append(max(value[3] for value in stats.values()))
     best = profiles[int(np.argmin(totals))]
-    print(f"{case.name:28s} one pair, one thread, with the profiler: {min(totals) * 1e3:.0f} ms")
+    print(f"{case.name:28s} one pair, one thread, under the profiler: {min(totals) * 1e3:.0f} ms")
     for name, phase in PHASES.items():
         print(f"    {phase:30s} {best[name] * 1e3:6.1f} ms, {best[name] / min(totals):4.0%}")
     floor = sum(pixels) * 8 / read_bandwidth()
@@ -177,7 +176,7 @@ def show_profile(case: Case, runs: int = 5) -> None:
 
 
 def read_bandwidth() -> float:
-    """Bytes a second that one thread sums from memory."""
+    """Measure the bytes per second that one thread sums from memory."""
     torch.set_num_threads(1)
     values = torch.ones(1 << 26)
     seconds = []
@@ -190,10 +189,10 @@ def read_bandwidth() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=50, help="pairs a case for the errors")
-    parser.add_argument("--cases", default="", help="only cases whose name holds this")
-    parser.add_argument("--timed-pairs", type=int, default=5, help="pairs a case for the seconds")
-    parser.add_argument("--baseline-pairs", type=int, default=1, help="pairs a case for Adam")
+    parser.add_argument("--pairs", type=int, default=50, help="pairs per case for the errors")
+    parser.add_argument("--cases", default="", help="only cases whose name contains this")
+    parser.add_argument("--timed-pairs", type=int, default=5, help="pairs per case for the times")
+    parser.add_argument("--baseline-pairs", type=int, default=1, help="pairs per case for Adam")
     options = parser.parse_args()
     for case in CASES:
         if options.cases in case.name and options.pairs:

@@ -1,9 +1,9 @@
-"""Peak memory of a whole registration at two depths and of single slices at two sizes, each in a process of its own.
+"""Peak memory of a registration at two depths, and of single slices at two sizes, each in a separate process.
 
     python benchmarks/registration_memory.py [--depths N N] [--side N] [--repeats N] [--large N N]
 
-A stack is read from a store and the warped slices written to one, pairs run on two threads. Most of the peak are torch's
-libraries, shown beside. It may not grow with the number of slices, apart from the records of the pairs.
+A stack is read from a store and the warped slices are written to one; pairs run on two threads. Most of the peak comes from
+the libraries of torch, which is shown too. The peak must not grow with the number of slices, except for the pair records.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Rectangle,
-    estimate_alignment,
     register_pair,
+    register_stack,
     warp_slice,
     warp_stack,
 )
@@ -41,7 +41,7 @@ PARAMETERS = RegistrationParameters()
 
 
 def write_source(folder: Path, depth: int, side: int) -> None:
-    """Store a stack: one texture at whole-pixel shifts, with noise that is new in every slice."""
+    """Store a stack: one texture at whole-pixel shifts, with new noise in every slice."""
     rng = np.random.default_rng(0)
     wide = (side + JITTER_PX,) * 2
     texture = TextureScene(wide, seed=0).sample(IDENTITY, wide, Appearance(noise=0.0), seed=0)
@@ -59,17 +59,15 @@ def write_source(folder: Path, depth: int, side: int) -> None:
 
 
 def register_stored(folder: Path) -> dict[str, float]:
-    """Register the stack in `folder`; seconds, and peak memory before, after the pairs and after the warp."""
-    import torch  # noqa: F401 - its libraries are what a registration starts from
+    """Register the stack in `folder`; return seconds, and the peak memory before, after the pairs and after the warp."""
+    import torch  # noqa: F401 - loaded first, so that the start includes its libraries
 
     source = open_array(Layout(folder), DENOISED)
     found = {"start_mib": peak_mib()}
     started = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
         execution = Execution(device="cpu", executor=pool, workers=2)
-        alignment = estimate_alignment(
-            source, PARAMETERS, execution, ledger=Ledger(folder / "pairs.jsonl", "")
-        )
+        alignment = register_stack(source, PARAMETERS, execution, ledger=Ledger(folder / "pairs.jsonl", ""))
         found["pairs_mib"] = peak_mib()
         shape = (source.shape[0], *alignment.crop.shape)
         spec = ArraySpec(REGISTERED, "image", shape, source.dtype, *slice_shards(shape), source.spacing_nm)
@@ -80,7 +78,7 @@ def register_stored(folder: Path) -> dict[str, float]:
 
 
 def register_large(side: int) -> dict[str, float]:
-    """Register and warp one slice; seconds, and peak memory beyond its two acquisitions and beyond that of a tiny pair."""
+    """Register and warp one slice; return seconds, and the peak memory beyond that of the input and a tiny pair."""
     texture = TextureScene((512, 512), seed=0).sample(IDENTITY, (512, 512), Appearance(noise=8.0), seed=0)
     fixed = np.tile(texture, (side // 512, side // 512))
     moving = np.roll(fixed, (5, -7), (0, 1))
@@ -102,7 +100,7 @@ def register_large(side: int) -> dict[str, float]:
 
 
 def record_bytes() -> float:
-    """Bytes that one pair's record and result take for as long as the stack is being aligned."""
+    """Measure the bytes that the record and the result of a pair hold while a stack is aligned."""
     result = register_pair(*(np.random.default_rng(s).integers(0, 255, (64, 64)) for s in (0, 1)))
     count = 1000
     tracemalloc.start()
@@ -114,7 +112,7 @@ def record_bytes() -> float:
 
 
 def measure_alone(*arguments: str) -> dict[str, float]:
-    """What this script prints with these arguments in a process of its own."""
+    """Run this script with these arguments in a separate process and return what it printed."""
     ran = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
     measured: dict[str, float] = json.loads(ran.stdout)
     return measured
@@ -147,17 +145,17 @@ def main() -> None:
         found = measure_stack(depth, options.side)
         print(
             f"{depth:4d} slices of {options.side} x {options.side}: {found['seconds']:6.1f} s, peak "
-            f"{found['start_mib']:.0f} MiB once torch is loaded, {found['pairs_mib']:.0f} after the pairs, "
+            f"{found['start_mib']:.0f} MiB after loading torch, {found['pairs_mib']:.0f} after the pairs, "
             f"{found['warp_mib']:.0f} after the warp",
             flush=True,
         )
-    print(f"records of a pair: {record_bytes() / 1024:.1f} KiB")
+    print(f"record of a pair: {record_bytes() / 1024:.1f} KiB")
     for side in options.large:
         found = measure_alone("--register-large", str(side))
         print(
-            f"one slice of {side} x {side} ({side * side / 2**20:.0f} MiB): pair {found['pair_s']:.2f} s cpu and "
-            f"{found['pair_mib']:.0f} MiB; warp {found['warp_s']:.2f} s cpu, {found['warp_mib']:.0f} MiB by its end "
-            "with the warped slice",
+            f"one slice of {side} x {side} ({side * side / 2**20:.0f} MiB): pair {found['pair_s']:.2f} s CPU and "
+            f"{found['pair_mib']:.0f} MiB; warp {found['warp_s']:.2f} s CPU and {found['warp_mib']:.0f} MiB, "
+            "including the warped slice",
             flush=True,
         )
 

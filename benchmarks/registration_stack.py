@@ -1,9 +1,9 @@
-"""Registration of a stack: known jitter on real FIB-SEM slices, without and with blank and wildly shifted ones.
+"""Registration of a stack: known jitter on real FIB-SEM slices, with and without blank and far-shifted slices.
 
     python benchmarks/registration_stack.py [--slices N] [--pictures FOLDER]
 
-The real stack is as its makers aligned it; its own motion counts as error. Where ../shared/data is absent nothing
-is measured.
+The real stack was aligned by its publishers; its remaining motion counts as error. Nothing is measured if ../shared/data
+is absent.
 """
 
 import argparse
@@ -18,10 +18,9 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
+from spherovem_core.registration import Alignment, apply_alignment, register_stack
 from spherovem_core.registration.affine import (
     IDENTITY,
     compose,
@@ -41,10 +40,10 @@ TREATMENTS = {
     "detrend (daily)": RegistrationParameters(),
 }
 ASSUMPTIONS = {
-    "plain chain": "takes content for still: all that tissue moves and deforms from slice to slice adds up",
-    "links": "the same, with longer links against the random walk of the pairs' errors",
-    "links, deformation kept": "takes a slow change of rotation, scale and shear for tissue",
-    "detrend (daily)": "takes a slow change of position for tissue as well: a stage that drifts keeps its drift",
+    "plain chain": "assumes still content: motion and deformation of tissue from slice to slice add up",
+    "links": "the same, with longer links against the random walk of pair errors",
+    "links, deformation kept": "attributes a slow change of rotation, scale and shear to tissue",
+    "detrend (daily)": "attributes a slow change of position to tissue too: a drift of the microscope stage remains",
 }
 CORES = len(os.sched_getaffinity(0))
 
@@ -52,7 +51,7 @@ CORES = len(os.sched_getaffinity(0))
 def jittered(
     volume: NDArray[np.uint8], rng: np.random.Generator, wild: list[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Move each slice by a random affine map, the wild ones by a quarter of a side more; quintic splines."""
+    """Move each slice by a random affine map, the wild ones by a quarter of a side more, with quintic splines."""
     shape = volume.shape[1] - 2 * MARGIN, volume.shape[2] - 2 * MARGIN
     centre = slice_centre(shape)
     y, x = np.mgrid[: shape[0], : shape[1]]
@@ -73,12 +72,12 @@ def real_stack(count: int, pictures: Path | None) -> None:
     rng = np.random.default_rng(0)
     chosen = [int(z) for z in rng.permutation(np.arange(1, count))]
     wild, blank = sorted(chosen[:3]), sorted(chosen[3:8])
-    # The stack's own motion, as the same estimator sees it.
+    # Motion of the stack itself, measured by the same method.
     own: dict[str, Any] = {}
     core = volume[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     with ThreadPoolExecutor(CORES) as pool:
         execution = Execution(device="cpu", executor=pool, workers=CORES)
-        estimate_alignment(core, TREATMENTS["plain chain"], execution, ledger=own)
+        register_stack(core, TREATMENTS["plain chain"], execution, ledger=own)
         for name, lost, far in (("jitter", [], []), (f"jitter, blank {blank}, wild {wild}", blank, wild)):
             slices, truth = jittered(volume, np.random.default_rng(1), far)
             slices[lost] = 0
@@ -87,7 +86,7 @@ def real_stack(count: int, pictures: Path | None) -> None:
             ledger: dict[str, Any] = {}
             for treatment, parameters in TREATMENTS.items():
                 started = time.perf_counter()
-                alignment = estimate_alignment(slices, parameters, execution, ledger=ledger)
+                alignment = register_stack(slices, parameters, execution, ledger=ledger)
                 seconds = time.perf_counter() - started
                 found = measure_misplacement(alignment.transforms[good], truth[good], slices.shape[1:], 50)
                 print(
@@ -111,11 +110,11 @@ def show_pair_error(
     shape: tuple[int, ...],
     lost: set[int],
 ) -> None:
-    """Error of neighbouring pairs by both readings of what their motion is.
+    """Print the error of neighbouring pairs against two definitions of their true motion.
 
-    Tissue changes from slice to slice, and where it does so all over the slice it is a motion to any method that
-    looks at two slices alone. Against the motion put on alone a pair is charged with that; against the motion put on,
-    on top of the one found between the same two slices before, it is charged with its own error only.
+    Tissue changes from slice to slice, and a change over the whole slice is a motion to any method that compares two
+    slices. Compared with the added motion alone, that change counts as error. Compared with the added motion after the motion
+    measured between the two original slices, only the error of the pair counts.
     """
     alone, on_top, of_tissue = [], [], []
     for z in range(len(truth) - 1):
@@ -128,8 +127,8 @@ def show_pair_error(
         on_top.append(float(rms_displacement(found - whole, shape)))
         of_tissue.append(float(rms_displacement(before - IDENTITY, shape)))
     print(
-        f"  pairs: median error {np.median(on_top):.3f} px against the motion put on on top of the stack's own, "
-        f"{np.median(alone):.3f} px against the motion put on alone (the stack's own is {np.median(of_tissue):.3f} px a pair)",
+        f"  pairs: median error {np.median(on_top):.3f} px against the added motion on top of that of the stack itself, "
+        f"{np.median(alone):.3f} px against the added motion alone (the stack itself: {np.median(of_tissue):.3f} px per pair)",
         flush=True,
     )
 
@@ -137,12 +136,11 @@ def show_pair_error(
 def draw_sections(
     slices: NDArray[np.uint8], alignment: Alignment, parameters: RegistrationParameters, path: Path
 ) -> None:
-    """Sections across the slices through the middle, xz above and yz below, as acquired to the left, aligned to the right."""
+    """Draw sections through the middle, xz above and yz below, before alignment to the left and after to the right."""
     from matplotlib import image
 
     crop = alignment.crop
-    aligned = np.zeros((len(slices), *crop.shape), np.uint8)
-    warp_stack(slices, alignment, MemorySink(aligned), parameters, Execution())
+    aligned = apply_alignment(slices, alignment, parameters)
     before = slices[:, max(crop.y0, 0) : crop.y1, max(crop.x0, 0) : crop.x1]
     rows = []
     for cut in (lambda v: v[:, v.shape[1] // 2], lambda v: v[:, :, v.shape[2] // 2]):
@@ -164,7 +162,7 @@ def main() -> None:
     if FIBSEM.is_dir():
         real_stack(options.slices, options.pictures)
     else:
-        print(f"no real stack at {FIBSEM}: left out")
+        print(f"no real stack at {FIBSEM}: skipped")
 
 
 if __name__ == "__main__":

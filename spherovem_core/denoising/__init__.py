@@ -1,26 +1,27 @@
-"""Self-supervised denoising with Noise2Void: trained with CAREamics, run slice by slice."""
+"""Self-supervised denoising with Noise2Void: trained with CAREamics, applied slice by slice."""
 
-from spherovem_core.denoising.figures import DenoiseReport, SliceFigures, Survey
-from spherovem_core.denoising.models import obtain_model
-from spherovem_core.denoising.network import TrainedModel, load_model
+from spherovem_core.denoising.in_memory import Denoised, denoise_volume
+from spherovem_core.denoising.models import NOT_TRAINED, obtain_model, train_n2v
 from spherovem_core.denoising.noise import NoiseModel, fit_noise
 from spherovem_core.denoising.posterior import PosteriorDenoiser, posterior_mean
 from spherovem_core.denoising.prediction import SliceDenoiser
-from spherovem_core.denoising.stack import denoise_stack, intensity_range
-from spherovem_core.denoising.training import NOT_TRAINED, train_n2v
+from spherovem_core.denoising.quality import DenoisingQuality, SampleStatistics, SliceQuality
+from spherovem_core.denoising.stack import denoise_stack
+from spherovem_core.denoising.trained_model import TrainedModel, load_model
 
 __all__ = [
     "NOT_TRAINED",
-    "DenoiseReport",
+    "Denoised",
+    "DenoisingQuality",
     "NoiseModel",
     "PosteriorDenoiser",
+    "SampleStatistics",
     "SliceDenoiser",
-    "SliceFigures",
-    "Survey",
+    "SliceQuality",
     "TrainedModel",
     "denoise_stack",
+    "denoise_volume",
     "fit_noise",
-    "intensity_range",
     "load_model",
     "obtain_model",
     "posterior_mean",

@@ -1,4 +1,4 @@
-"""Denoise: before, after and residual of one window, the residual's distribution and correlation, the loss curve."""
+"""Report chapter on denoising: one window before and after, its residual, and the loss curve."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.denoising.quality import autocorrelation
+from spherovem_core.denoising.autocorrelation import autocorrelation
 from spherovem_core.report.charts import HEIGHT, WIDTH, lines
 from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
 from spherovem_core.report.images import plane
@@ -25,28 +25,27 @@ from spherovem_core.store.layout import DENOISED, RAW
 WINDOW_PX = 256
 LONGEST_LAG = 12
 
-# Noise that neighbouring pixels share reaches a pixel or two along a scan line; beyond, only the specimen is alike.
+# Neighbouring pixels share noise over one or two pixels along a scan line; correlation beyond comes from the specimen.
 STRUCTURE_LAG = 3
 MOST_STRUCTURE = 0.1
 MOST_CLIPPED = 0.01
 
 
 def denoising_section(inputs: ReportInputs) -> Section:
-    """Show what denoising took away: a residual with structure means that signal was removed."""
+    """Show what denoising removed: structure in the residual means that signal was removed."""
     found = _found(inputs)
-    survey: dict[str, Any] = found.get("survey", {})
-    facts = [("Method", _method(inputs, found)), *_noise(survey), *_autocorrelation(survey)]
+    sample = _sample(found)
+    facts = [("Method", _method(inputs, found)), *_noise(sample), *_autocorrelation(sample)]
     clipped = found.get("clipped_share")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
-    pictures = [*_compare(inputs, survey), _over_all(inputs, found)]
-    return Section("denoise", "Denoising", facts, pictures, (), denoising_warnings(inputs))
+    pictures = [*_compare(inputs, sample), _over_all(inputs, found)]
+    return Section("denoising", "Denoising", facts, pictures, (), denoising_warnings(inputs))
 
 
 def denoising_warnings(inputs: ReportInputs) -> list[str]:
-    """Say where signal may have gone with the noise, or grey values were cut off."""
+    """Warn if signal may have been removed with the noise, or grey values were clipped."""
     found = _found(inputs)
-    survey: dict[str, Any] = found.get("survey", {})
     clipped = found.get("clipped_share")
     warnings = []
     if clipped is not None and clipped > MOST_CLIPPED:
@@ -54,11 +53,11 @@ def denoising_warnings(inputs: ReportInputs) -> list[str]:
             f"{100 * clipped:.2g} % of the voxels lie outside the 8-bit range; widen range_percentiles"
         )
     structure = max(
-        (lags[STRUCTURE_LAG - 1] for lags in survey.get("autocorrelation", {}).values()), default=0.0
+        (lags[STRUCTURE_LAG - 1] for lags in _sample(found).get("autocorrelation", {}).values()), default=0.0
     )
     if structure > MOST_STRUCTURE:
         warnings.append(
-            f"what was removed is alike over {STRUCTURE_LAG} pixels (correlation {structure:.2f}): signal may have gone "
+            f"the residual is correlated over {STRUCTURE_LAG} pixels (correlation {structure:.2f}): signal may have been removed "
             "with the noise; look at the residual, train for more epochs or try another algorithm"
         )
     return warnings
@@ -68,61 +67,66 @@ def _found(inputs: ReportInputs) -> dict[str, Any]:
     return dict(inputs.open_level(DENOISED).details.get("denoising", {}))
 
 
+def _sample(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the statistics of the sample of slices, which version 0.1 stored as ``survey``."""
+    return dict(found.get("sample") or found.get("survey") or {})
+
+
 def _method(inputs: ReportInputs, found: dict[str, Any]) -> str:
-    """The algorithm of the model that was used, which need not be that of the parameters."""
-    weighed = " and the measured pixel" if found.get("survey", {}).get("noise") else ""
+    """Name the algorithm of the model that was used, which can differ from that of the parameters."""
+    weighed = " and the measured pixel" if _sample(found).get("noise") else ""
     return f"{found.get('algorithm', inputs.parameters.denoising.algorithm)} (CAREamics){weighed}"
 
 
-def _noise(survey: dict[str, Any]) -> list[tuple[str, str]]:
-    """Noise that was found in the middle of the intensities."""
-    if not survey.get("noise"):
+def _noise(sample: dict[str, Any]) -> list[tuple[str, str]]:
+    """State the noise in the middle of the intensity range."""
+    if not sample.get("noise"):
         return []
-    noise, middle = survey["noise"], (survey["low"] + survey["high"]) / 2
+    noise, middle = sample["noise"], (sample["low"] + sample["high"]) / 2
     variance = max(noise["constant"] + noise["gain"] * middle, noise["floor"])
     return [(f"Noise at grey value {middle:.0f}", f"{variance**0.5:.2f} (standard deviation)")]
 
 
-def _autocorrelation(survey: dict[str, Any]) -> list[tuple[str, str]]:
+def _autocorrelation(sample: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        (f"Residual's autocorrelation along {axis}, 1 to 3 pixels", ", ".join(f"{v:.2f}" for v in lags))
-        for axis, lags in survey.get("autocorrelation", {}).items()
+        (f"Autocorrelation of the residual along {axis}, 1 to 3 pixels", ", ".join(f"{v:.2f}" for v in lags))
+        for axis, lags in sample.get("autocorrelation", {}).items()
     ]
 
 
-def _compare(inputs: ReportInputs, survey: dict[str, Any]) -> list[Picture]:
-    """One window in full resolution, of a slice that was acquired, where the specimen has most contrast."""
+def _compare(inputs: ReportInputs, sample: dict[str, Any]) -> list[Picture]:
+    """Show one window in full resolution of an acquired slice, where the specimen has most contrast."""
     raw, denoised = inputs.open_level(RAW), inputs.open_level(DENOISED)
     z_um = _acquired_slice(inputs) * raw.spacing_nm[0] / 1000
     window = window_around(raw, _richest_place(inputs, z_um, raw.spacing_nm[1]), WINDOW_PX)
     before, after = (cut(stored, 0, z_um, window) for stored in (raw, denoised))
     # The 8-bit range is linear in the raw intensity.
-    low, high = survey.get("low", 0.0), survey.get("high", 255.0)
+    low, high = sample.get("low", 0.0), sample.get("high", 255.0)
     residual = before.values - (low + (high - low) / 255 * after.values)
     spread = float(3 * residual.std()) or 1.0
     difference = View(residual, before.extent_um, before.plane, before.position_um)
     images = [
         plane(before, contrast_limits([before.values]), title="before"),
         plane(after, contrast_limits([after.values]), title="after"),
-        plane(difference, (-spread, spread), title="residual: before less after"),
+        plane(difference, (-spread, spread), title="residual: before minus after"),
     ]
     side = " × ".join(str(n) for n in before.values.shape)
     return [
         Picture(
             images,
             f"A window of {side} pixels at z = {before.position_um:.2f} µm before and after denoising, and their "
-            "difference: it should look like noise, with no outlines of the specimen.",
+            "difference, which should look like noise, without outlines of the specimen.",
         ),
         Picture(
             [_distribution(residual), _correlation(residual)],
-            "The window's residual: its distribution, with the normal one of the same width, and its correlation with "
-            "itself moved along y and x. Noise of single pixels falls to zero at once; what falls slowly is specimen.",
+            "Residual of the window: its distribution, with a normal distribution of the same width, and its autocorrelation "
+            "along y and x. Noise of single pixels falls to zero at once; a slow fall shows structure of the specimen.",
         ),
     ]
 
 
 def _acquired_slice(inputs: ReportInputs) -> int:
-    """The slice nearest to the middle that was not filled from others."""
+    """Return the slice nearest to the middle that was not filled from others."""
     slices = inputs.tables["slices"]
     filled = slices[[flag for flag in FILLED_FLAGS if flag in slices]].any(axis=1)
     numbers = slices.loc[~filled, "z"].to_numpy() if not filled.all() else slices["z"].to_numpy()
@@ -130,7 +134,7 @@ def _acquired_slice(inputs: ReportInputs) -> int:
 
 
 def _richest_place(inputs: ReportInputs, z_um: float, pixel_nm: float) -> dict[int, float]:
-    """Centre (y, x) in µm of the window with the highest contrast, found at a coarse level."""
+    """Find the centre (y, x), in µm, of the window with the highest contrast at a coarse level."""
     coarse = cut(fitting_level(inputs.open_level, DENOISED, inputs.image_px, across=0), 0, z_um)
     left, right, bottom, top = coarse.extent_um
     rows, columns = coarse.values.shape
@@ -151,7 +155,7 @@ def _starts(extent: int, side: int) -> list[int]:
 
 
 def _distribution(residual: NDArray[Any]) -> Panel:
-    axes = new_panel(WIDTH, HEIGHT, "Residual's histogram", legend=True)
+    axes = new_panel(WIDTH, HEIGHT, "Histogram of the residual", legend=True)
     axes.set(xlabel="grey values", ylabel="density")
     sd, mean = float(residual.std()) or 1.0, float(residual.mean())
     edges = np.linspace(mean - 4 * sd, mean + 4 * sd, 61)
@@ -168,7 +172,12 @@ def _correlation(residual: NDArray[Any]) -> Panel:
     found: Mapping[str, list[float]] = autocorrelation(residual, lags[1:])
     curves = {f"along {axis}": [1.0, *values] for axis, values in found.items()}
     return lines(
-        np.array(lags), curves, "distance (pixels)", "correlation", "Residual's autocorrelation", level=0.0
+        np.array(lags),
+        curves,
+        "distance (pixels)",
+        "correlation",
+        "Autocorrelation of the residual",
+        level=0.0,
     )
 
 
@@ -176,15 +185,13 @@ def _over_all(inputs: ReportInputs, found: dict[str, Any]) -> Picture:
     table = inputs.tables["slices"]
     panels = []
     curves = {name: values for name, values in found.get("loss", {}).items() if values}
-    said = []
+    captions = []
     if curves:
         epochs = np.arange(1, max(map(len, curves.values())) + 1)
         panels.append(lines(epochs, curves, "epoch", "loss", "Training"))
-        said.append("Training and validation loss of the network: both should fall and level off.")
+        captions.append("Training and validation loss of the network; both should fall and level off.")
     if {"residual_mean", "residual_std"} <= set(table.columns):
         removed = {"standard deviation": table["residual_std"], "mean": table["residual_mean"]}
-        panels.append(
-            lines(table["z"].to_numpy(), removed, "slice", "grey values", "Removed from each slice")
-        )
-        said.append("What was removed from each slice; its mean should stay at zero.")
-    return Picture(panels, " ".join(said) or "The training of this model is not at hand.")
+        panels.append(lines(table["z"].to_numpy(), removed, "slice", "grey values", "Residual of each slice"))
+        captions.append("Residual of each slice; its mean should stay at zero.")
+    return Picture(panels, " ".join(captions) or "The training of this model is not recorded here.")

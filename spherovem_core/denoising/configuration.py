@@ -1,4 +1,4 @@
-"""CAREamics' configuration of a training, made from `DenoiseParameters`."""
+"""Configuration of a CAREamics training, from `DenoiseParameters`."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from spherovem_core.parameters import DenoiseParameters
 
 
 def careamics_configuration(parameters: DenoiseParameters, mean: float, std: float) -> Any:
-    """Describe a training to CAREamics: U-Net, masking, augmentation, normalisation, optimiser.
+    """Build the CAREamics configuration: U-Net, masking, augmentation, normalisation, optimiser.
 
     Parameters
     ----------
     parameters
-        Settings of the stage.
+        Parameters of the stage.
     mean, std
-        Intensities of the training patches. CAREamics would measure the same numbers, with a progress bar.
+        Mean and standard deviation of the training patches. CAREamics would measure the same values, with a progress bar.
 
     Raises
     ------
     ParameterError
-        If a patch cannot be halved as often as the network is deep.
+        If a patch cannot be halved once per level of the network, or no pixel of a patch would be masked.
     """
     _check_patch(parameters)
     structured = parameters.algorithm == "structn2v"
-    # CAREamics asks for seeds above zero.
+    # CAREamics accepts only seeds above zero.
     seed = parameters.seed + 1
     factory = import_quietly("careamics.config.factories.n2v_factory")
     with quiet_libraries():
@@ -35,7 +35,7 @@ def careamics_configuration(parameters: DenoiseParameters, mean: float, std: flo
             patch_size=[parameters.patch_size] * 2,
             batch_size=parameters.batch_size,
             num_epochs=parameters.epochs,
-            # A quarter turn would lay the scan lines across the mask that structN2V puts along them.
+            # A rotation by 90° would turn the scan lines across the mask that structN2V lays along them.
             augmentations=["x_flip", "y_flip"] if structured else None,
             normalization_params={"input_means": [mean], "input_stds": [std]},
             use_n2v2=parameters.algorithm == "n2v2",
@@ -56,7 +56,7 @@ def _check_patch(parameters: DenoiseParameters) -> None:
     step = 2**parameters.network_depth
     if parameters.patch_size % step:
         raise ParameterError(
-            f"denoising.patch_size {parameters.patch_size} is no multiple of {step}, which a network of depth "
+            f"denoising.patch_size {parameters.patch_size} is not a multiple of {step}, which a network of depth "
             f"{parameters.network_depth} needs; set it to {-(-parameters.patch_size // step) * step} or lower the depth"
         )
     masked = parameters.patch_size**2 * parameters.masked_percent / 100

@@ -1,4 +1,4 @@
-"""From denoised grey values to uint8 by one range for the whole stack."""
+"""Conversion of denoised grey values to uint8 with one range for the whole stack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,31 +6,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Values a sample keeps: 400 of 4 million lie above the 99.99th percentile.
+# Values kept of a sample: 400 of 4 million lie above the 99.99th percentile.
 _SAMPLE_VALUES = 1 << 22
 
 
-def thin_out(values: NDArray[np.float32], share: int) -> NDArray[np.float32]:
-    """Keep every n-th pixel along both axes, so that `share` slices together keep a bounded number of values."""
-    stride = max(1, int(np.ceil(np.sqrt(values.size * share / _SAMPLE_VALUES))))
+def subsample(values: NDArray[np.float32], slices: int) -> NDArray[np.float32]:
+    """Keep every n-th pixel along both axes, so that this number of slices keeps at most 4 million values in all."""
+    stride = max(1, int(np.ceil(np.sqrt(values.size * slices / _SAMPLE_VALUES))))
     return values[::stride, ::stride].ravel()
 
 
 def robust_range(
     samples: Sequence[NDArray[np.float32]], percentiles: tuple[float, float]
 ) -> tuple[float, float]:
-    """Range between two percentiles of the samples taken together; one grey value wide for a constant stack."""
+    """Find the range between two percentiles of all samples together; it is one grey value wide for a constant stack."""
     low, high = (float(v) for v in np.percentile(np.concatenate(samples), percentiles))
     return low, high if high > low else low + 1.0
 
 
 def to_uint8(values: NDArray[np.float32], low: float, high: float) -> tuple[NDArray[np.uint8], float]:
-    """Map `low` to 0 and `high` to 255, round, and clip what lies beyond.
+    """Map `low` to 0 and `high` to 255, round, and clip the values outside.
 
     Returns
     -------
     (Y, X) ndarray of uint8
-    share of the values that were clipped, 0 to 1
+    fraction of the values that were clipped, 0 to 1
     """
     scaled: NDArray[Any] = np.rint((values - np.float32(low)) * np.float32(255.0 / (high - low)))
     clipped = np.count_nonzero((scaled < 0) | (scaled > 255)) / scaled.size

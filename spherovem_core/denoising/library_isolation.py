@@ -1,4 +1,4 @@
-"""CAREamics and Lightning inside an unattended run: no console output, no warnings, no trace on global random state."""
+"""Isolation of CAREamics and Lightning: no console output, no warnings, unchanged global random state."""
 
 import importlib
 import logging
@@ -15,7 +15,7 @@ _CHATTY = ("lightning.pytorch", "lightning.fabric", "lightning", "careamics")
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep warnings and informational messages of the training libraries away from the caller."""
+    """Suppress warnings and informational messages of the training libraries."""
     levels = {name: logging.getLogger(name).level for name in _CHATTY}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -29,14 +29,14 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def import_quietly(module: str) -> Any:
-    """Import a module of CAREamics or Lightning; both warn on import about packages nobody needs here."""
+    """Import a module of CAREamics or Lightning without their warnings about optional packages."""
     with quiet_libraries():
         return importlib.import_module(module)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, NumPy's old generator and `random`, which CAREamics draws from; put their states back afterwards."""
+    """Seed the three generators that CAREamics draws from (torch, `numpy.random`, `random`) and restore their states after."""
     import torch
 
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002

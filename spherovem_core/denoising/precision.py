@@ -1,4 +1,4 @@
-"""Number format that a device computes fastest."""
+"""Floating-point format that a device computes fastest."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def native_precision(device: "torch.device") -> Literal["float32", "bfloat16"]:
-    """Half precision where the device computes bfloat16 itself: emulated, it is slower than float32."""
+    """Return ``bfloat16`` if the device computes it natively, else ``float32``: emulated bfloat16 is slower."""
     import torch
 
     if device.type == "cuda":

@@ -1,48 +1,50 @@
-"""Denoising of one slice: the network on overlapping tiles, in half precision where the hardware has it."""
+"""Prediction of single slices: the network on overlapping tiles, in bfloat16 where the device computes it."""
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Block, block_grid
-from spherovem_core.denoising.network import TrainedModel
 from spherovem_core.denoising.precision import native_precision
+from spherovem_core.denoising.trained_model import TrainedModel
 from spherovem_core.utils.torch_device import torch_threads
 
+Item = TypeVar("Item")
 Precision = Literal["auto", "float32", "bfloat16"]
 
-# Bytes of a tile's largest map, since larger ones leave the cache, and pixels of a tile, so that threads share a slice. With 32
-# channels a slice of 1024² took 2.5 s of processor in tiles of 312² and 2.9 in 312 x 540 in float32, 1.35 and 1.2 in bfloat16.
+# Limits of a tile: bytes of its largest feature map, so that it stays in the cache, and pixels, so that several threads work
+# on one slice. With 32 channels, a slice of 1024² took 2.5 s CPU time in tiles of 312² and 2.9 s in tiles of 312 x 540 in
+# float32, 1.35 s and 1.2 s in bfloat16.
 _MAP_BYTES = 13 << 20
 _TILE_PIXELS = 190_000
 
-# Share of a GPU's free memory that a batch may take.
-_GPU_SHARE = 0.5
+# Fraction of a GPU's free memory that a batch may take.
+_GPU_FRACTION = 0.5
 
 
 class SliceDenoiser:
-    """Runs a trained network over slices.
+    """Trained network that predicts slices tile by tile.
 
-    The halo of a tile is the network's whole receptive field and tiles start on its pooling grid, so that
-    a slice in tiles equals the slice in one piece up to rounding: the result knows no tile size.
+    The halo of a tile covers the whole receptive field of the network, and tiles start on its pooling grid: up to
+    rounding, the result is that of the slice in one piece and does not depend on the tile size.
 
     Parameters
     ----------
     model
-        The network; it is not changed.
+        The model; it is not changed.
     precision
-        ``auto`` takes bfloat16 where the device computes it natively, else float32. The last layer
-        is always float32: rounding its output to bfloat16 would cost half a grey value.
+        ``auto`` takes bfloat16 if the device computes it natively, else float32. The last layer is always float32:
+        rounding its output to bfloat16 would cost half a grey value.
     tile
-        Side of a tile's core in pixels; 0 takes what suits slice and network.
+        Side of a tile's core in pixels; 0 chooses it by slice and network.
     workers
-        Threads on a CPU, each with a tile of its own.
+        Threads on a CPU; each computes one tile at a time.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class SliceDenoiser:
     def _denoise_on_cpu(
         self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
     ) -> None:
-        """Denoise tiles one by one, each on one thread: rounding depends on no number of threads.
+        """Denoise tiles one by one, each on one thread, so that rounding does not depend on the number of threads.
 
-        Threads inside torch's operators would meet at each of them; on a busy machine that took ten times as long.
+        Threads inside torch's operators would wait for each other at every operator; on a busy machine that took ten
+        times as long.
         """
         import torch
 
@@ -94,20 +97,12 @@ class SliceDenoiser:
     def _denoise_on_gpu(
         self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
     ) -> None:
-        """Denoise tiles of one shape in batches that the device has room for."""
-        import torch
-
-        size = self._batch_size(_outer_shape(tiles[0]))
-        start = 0
-        while start < len(tiles):
-            try:
-                self._denoise_tiles(values, tiles[start : start + size], denoised)
-                start += size
-            except torch.OutOfMemoryError:
-                if size == 1:
-                    raise
-                torch.cuda.empty_cache()
-                size //= 2
+        """Denoise tiles of one shape in batches that fit the device."""
+        compute_in_batches(
+            lambda batch: self._denoise_tiles(values, batch, denoised),
+            tiles,
+            self._batch_size(_outer_shape(tiles[0])),
+        )
 
     def _denoise_tiles(
         self, values: NDArray[Any], tiles: Sequence[Block], denoised: NDArray[np.float32]
@@ -136,20 +131,42 @@ class SliceDenoiser:
         return planes
 
     def _batch_size(self, shape: tuple[int, ...]) -> int:
-        """Tiles that a GPU takes at once."""
+        """Estimate how many tiles fit a GPU at once."""
         import torch
 
-        # About eight feature maps of the first level's size are alive at once.
+        # About eight feature maps of the size of the first level exist at once.
         needed = 8 * self._bytes * self.model.channels * int(np.prod(shape))
         free, _ = torch.cuda.mem_get_info(self.model.device)
-        return max(1, int(_GPU_SHARE * free / needed))
+        return max(1, int(_GPU_FRACTION * free / needed))
+
+
+def compute_in_batches(compute: Callable[[Sequence[Item]], None], items: Sequence[Item], size: int) -> None:
+    """Call `compute` on batches of up to `size` items, and halve the size each time the GPU runs out of memory.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If a single item does not fit.
+    """
+    import torch
+
+    start = 0
+    while start < len(items):
+        try:
+            compute(items[start : start + size])
+            start += size
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            torch.cuda.empty_cache()
+            size //= 2
 
 
 def receptive_radius(depth: int, blur_pooling: bool = False) -> int:
-    """Pixels around an output pixel that a U-Net of CAREamics sees, rounded up to its pooling grid.
+    """Compute the radius of the receptive field of a CAREamics U-Net, rounded up to its pooling grid.
 
-    Counted in pixels of a level: two 3 x 3 convolutions see 2 on either way and in the middle, a pooling by 2
-    sees 1 (N2V2 blurs it with 3 taps: 2), a bilinear upsampling by 2 sees 1.
+    Counted in pixels of a level: two 3 x 3 convolutions reach 2 pixels in the encoder, the bottleneck and the decoder,
+    pooling by 2 reaches 1 (2 in N2V2, which blurs with 3 taps), bilinear upsampling by 2 reaches 1.
     """
     step = 1 << depth
     encoder = (4 if blur_pooling else 3) * (step - 1)
@@ -160,7 +177,7 @@ def receptive_radius(depth: int, blur_pooling: bool = False) -> int:
 
 @cache
 def tile_shape(height: int, width: int, halo: int, step: int, most: int) -> tuple[int, int]:
-    """Core of the tiles that cover a slice with the fewest pixels computed twice, of those that suit a cache.
+    """Choose the tile core that computes the fewest pixels twice, among the sizes that fit a cache.
 
     Parameters
     ----------
@@ -169,9 +186,9 @@ def tile_shape(height: int, width: int, halo: int, step: int, most: int) -> tupl
     halo
         Pixels that a tile reads beyond its core.
     step
-        Sides are a multiple of it.
+        Sides of the core are multiples of it.
     most
-        Pixels of a tile with its halo, unless the halo needs more.
+        Most pixels of a tile with its halo, unless the halo needs more.
     """
     most = max(most, (4 * halo) ** 2)
     found = []
@@ -185,12 +202,12 @@ def tile_shape(height: int, width: int, halo: int, step: int, most: int) -> tupl
 
 
 def _even_parts(extent: int, step: int) -> list[int]:
-    """Sizes of 1, 2, 3 … equal parts of an axis, down to what is smaller than any useful tile."""
+    """List the sizes of 1, 2, 3 … equal parts of an axis, down to about 64 pixels."""
     return sorted({_round_up(-(-extent // count), step) for count in range(1, extent // 64 + 2)})
 
 
 def _with_halo(extent: int, part: int, halo: int) -> int:
-    """Pixels of all parts of an axis with their halos."""
+    """Count the pixels of all parts of an axis with their halos."""
     return sum(min(extent, start + part + halo) - max(0, start - halo) for start in range(0, extent, part))
 
 

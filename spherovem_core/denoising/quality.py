@@ -1,49 +1,47 @@
-"""What the removed part of an image tells about a denoising."""
+"""Measures of how well a stack was denoised."""
 
-from collections.abc import Sequence
-from typing import Any
+from pydantic import BaseModel, ConfigDict, Field
 
-import numpy as np
-from numpy.typing import NDArray
-
-LAGS = (1, 2, 3)
+from spherovem_core.denoising.noise import NoiseModel
 
 
-def autocorrelation(residual: NDArray[Any], lags: Sequence[int] = LAGS) -> dict[str, list[float]]:
-    """Correlate a residual with itself moved along y and along x.
-
-    Noise that is independent from pixel to pixel gives 0; structure that was removed with it gives
-    values above 0 that fall slowly with the lag. The noise of a scanning detector may itself be correlated along x.
-
-    Parameters
-    ----------
-    residual : (Y, X) ndarray
-        Noisy minus denoised.
-    lags
-        Distances in pixels, smaller than the residual's sides.
-
-    Returns
-    -------
-    dict
-        ``y`` and ``x``: a coefficient in -1 to 1 for each lag; 0 for a residual without variance.
-    """
-    centred = residual.astype(np.float32) - residual.mean(dtype=np.float64).astype(np.float32)
-    variance = float(np.mean(np.square(centred), dtype=np.float64))
-    if variance == 0.0:
-        return {axis: [0.0 for _ in lags] for axis in ("y", "x")}
-
-    def coefficient(ahead: NDArray[Any], behind: NDArray[Any]) -> float:
-        return float(np.mean(ahead * behind, dtype=np.float64)) / variance
-
-    return {
-        "y": [coefficient(centred[lag:], centred[:-lag]) for lag in lags],
-        "x": [coefficient(centred[:, lag:], centred[:, :-lag]) for lag in lags],
-    }
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def mean_autocorrelation(slices: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]:
-    """Average the coefficients of several slices, lag by lag."""
-    return {
-        axis: [float(v) for v in np.mean([s[axis] for s in slices], axis=0)] if slices else []
-        for axis in ("y", "x")
-    }
+class SliceQuality(_Record):
+    """Residual of one slice: noisy minus denoised, in grey values of the source."""
+
+    z: int
+    residual_mean: float = Field(description="Mean of the residual in grey values of the source.")
+    residual_std: float = Field(
+        description="Standard deviation of the residual in grey values of the source."
+    )
+    clipped_share: float = Field(description="Fraction of the pixels outside the range of the stack.")
+
+
+class SampleStatistics(_Record):
+    """Noise, intensity range and residual of a sample of slices, measured before the whole stack is denoised."""
+
+    slices: tuple[int, ...] = Field(description="Slices of the sample.")
+    low: float = Field(description="Denoised grey value that becomes 0.")
+    high: float = Field(description="Denoised grey value that becomes 255.")
+    noise: NoiseModel | None = Field(
+        default=None, description="Variance of the noise; none where only the network's prediction is used."
+    )
+    autocorrelation: dict[str, list[float]] = Field(
+        description="Autocorrelation of the residual along y and x at lags of 1, 2 and 3 pixels."
+    )
+
+
+class DenoisingQuality(_Record):
+    """Quality of a denoised stack; a resumed run gives the same values as an uninterrupted one."""
+
+    algorithm: str
+    precision: str
+    sample: SampleStatistics
+    clipped_share: float = Field(description="Fraction of the stack's voxels outside its range.")
+    slices: tuple[SliceQuality, ...]
+    loss: tuple[dict[str, float], ...] = Field(
+        description="Training and validation loss per epoch; empty for a model that was trained elsewhere."
+    )

@@ -1,4 +1,4 @@
-"""Denoising of a whole stack, slice by slice, to uint8 by one range."""
+"""Denoising of a whole stack, slice by slice, to uint8 with one intensity range."""
 
 from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
-from spherovem_core.denoising.figures import DenoiseReport, SliceFigures, Survey
 from spherovem_core.denoising.intensities import to_uint8
-from spherovem_core.denoising.network import TrainedModel
 from spherovem_core.denoising.posterior import PosteriorDenoiser
 from spherovem_core.denoising.prediction import SliceDenoiser
-from spherovem_core.denoising.sample_statistics import survey_stack
+from spherovem_core.denoising.quality import DenoisingQuality, SampleStatistics, SliceQuality
+from spherovem_core.denoising.sample_statistics import measure_sample
+from spherovem_core.denoising.trained_model import TrainedModel
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
 
-_SURVEY = "survey"
+_SAMPLE = "sample"
 
 
 def denoise_stack(
@@ -27,13 +27,13 @@ def denoise_stack(
     parameters: DenoiseParameters,
     execution: Execution,
     bad_slices: Collection[int] = (),
-    figures: MutableMapping[str, Any] | None = None,
-) -> DenoiseReport:
-    """Denoise those slices of a stack that the sink still lacks, and tell what was removed from all of them.
+    ledger: MutableMapping[str, Any] | None = None,
+) -> DenoisingQuality:
+    """Denoise the slices of a stack that the sink does not hold yet, and measure the quality of all slices.
 
-    The noise's variance and the range of the denoised intensities are found on a sample before the pass and are
-    the same for every slice, so that no slice's contrast changes against the next and no float copy of the stack is ever
-    written. Reading the next slice and writing the last overlap with the network.
+    The noise variance and the range of the denoised intensities are measured on a sample first and are the same for
+    every slice. So contrast does not change from slice to slice, and no float copy of the stack is written. The next
+    slice is read and the last one written while the network computes.
 
     Parameters
     ----------
@@ -42,77 +42,64 @@ def denoise_stack(
     sink
         Takes uint8 slices, as blocks of `slab_grid` of depth 1.
     model
-        Trained on this or a similar acquisition.
+        Model trained on this or a similar acquisition.
     parameters
-        Settings of the stage; here only the posterior mean and the percentiles of the range matter.
+        Parameters of the stage; only `posterior_mean` and `range_percentiles` are used.
     execution
-        Threads, progress and deadline; the device is the model's.
+        Threads, progress and deadline; the device is that of the model.
     bad_slices
-        Slices that do not count for the range; they are denoised like the others.
-    figures
-        Keeps the figures of finished slices, such as a `Ledger`; a resumed pass computes those that are not there anew.
+        Slices to leave out of the sample; they are denoised like the others.
+    ledger
+        Keeps the sample statistics and the quality of finished slices, so that a resumed run does not measure them again.
 
     Raises
     ------
     ParameterError
-        If no slice is sound.
+        If no slice is good.
     DeadlineError
         If the deadline passes; finished slices stay in the sink.
     """
-    figures = {} if figures is None else figures
+    ledger = {} if ledger is None else ledger
     predict = SliceDenoiser(model, workers=execution.workers)
     blocks = slab_grid(source.shape, 1)
-    lacking = {block.key for block in sink.pending(blocks)}
-    with _LateWriter(sink) as writer:
-        if _SURVEY not in figures:
-            figures[_SURVEY] = survey_stack(source, predict, parameters, bad_slices).model_dump(mode="json")
-        survey = Survey.model_validate(figures[_SURVEY])
-        denoise = PosteriorDenoiser(predict, survey.noise)
-        todo = [block for block in blocks if block.key in lacking or _slice_key(block) not in figures]
+    missing = {block.key for block in sink.pending(blocks)}
+    with _BackgroundWriter(sink) as writer:
+        if _SAMPLE not in ledger:
+            ledger[_SAMPLE] = measure_sample(source, predict, parameters, bad_slices).model_dump(mode="json")
+        sample = SampleStatistics.model_validate(ledger[_SAMPLE])
+        denoise = PosteriorDenoiser(predict, sample.noise)
+        todo = [block for block in blocks if block.key in missing or _slice_key(block) not in ledger]
         for block, noisy in _read_ahead(source, todo):
-            values, measured = _denoise_slice(block, noisy, denoise, survey)
-            figures[_slice_key(block)] = measured.model_dump(mode="json")
-            if block.key in lacking:
+            values, quality = _denoise_slice(block, noisy, denoise, sample)
+            ledger[_slice_key(block)] = quality.model_dump(mode="json")
+            if block.key in missing:
                 writer.write(block, values)
-            lacking.discard(block.key)
-            execution.report(len(blocks) - len(lacking), len(blocks))
-    slices = tuple(SliceFigures.model_validate(figures[_slice_key(block)]) for block in blocks)
-    return DenoiseReport(
+            missing.discard(block.key)
+            execution.report(len(blocks) - len(missing), len(blocks))
+    slices = tuple(SliceQuality.model_validate(ledger[_slice_key(block)]) for block in blocks)
+    return DenoisingQuality(
         algorithm=model.algorithm,
         precision=predict.precision,
-        survey=survey,
+        sample=sample,
         clipped_share=float(np.mean([s.clipped_share for s in slices])),
         slices=slices,
         loss=tuple(dict(epoch) for epoch in model.loss),
     )
 
 
-def intensity_range(
-    source: ArrayLike,
-    model: TrainedModel,
-    parameters: DenoiseParameters,
-    execution: Execution,
-    bad_slices: Collection[int] = (),
-) -> tuple[float, float]:
-    """Robust range of the denoised intensities on a sample of slices, as `denoise_stack` uses it."""
-    predict = SliceDenoiser(model, workers=execution.workers)
-    survey = survey_stack(source, predict, parameters, bad_slices)
-    return survey.low, survey.high
-
-
 def _denoise_slice(
-    block: Block, noisy: NDArray[Any], denoise: PosteriorDenoiser, survey: Survey
-) -> tuple[NDArray[np.uint8], SliceFigures]:
+    block: Block, noisy: NDArray[Any], denoise: PosteriorDenoiser, sample: SampleStatistics
+) -> tuple[NDArray[np.uint8], SliceQuality]:
     denoised = denoise(noisy)
-    values, clipped = to_uint8(denoised, survey.low, survey.high)
+    values, clipped = to_uint8(denoised, sample.low, sample.high)
     residual = np.subtract(noisy, denoised, out=denoised)
-    figures = SliceFigures(
+    quality = SliceQuality(
         z=block.core[0].start,
         residual_mean=float(residual.mean(dtype=np.float64)),
         residual_std=float(residual.std(dtype=np.float64)),
         clipped_share=clipped,
     )
-    return values[np.newaxis], figures
+    return values[np.newaxis], quality
 
 
 def _slice_key(block: Block) -> str:
@@ -120,7 +107,7 @@ def _slice_key(block: Block) -> str:
 
 
 def _read_ahead(source: ArrayLike, blocks: Sequence[Block]) -> Iterator[tuple[Block, NDArray[Any]]]:
-    """Yield blocks with their slice, reading the next one meanwhile."""
+    """Yield each block with its slice, and read the next slice in the background."""
 
     def read(block: Block) -> NDArray[Any]:
         return np.asarray(source[block.core[0].start])
@@ -129,8 +116,8 @@ def _read_ahead(source: ArrayLike, blocks: Sequence[Block]) -> Iterator[tuple[Bl
         yield from map_blocks(read, blocks, executor=reader, ahead=2)
 
 
-class _LateWriter:
-    """Writes a block while the next is computed; an error of the writing surfaces with the next block or at the end."""
+class _BackgroundWriter:
+    """Writer of a block while the next is computed; an error while writing is raised with the next block or at the end."""
 
     def __init__(self, sink: BlockSink) -> None:
         self._sink = sink
@@ -138,7 +125,7 @@ class _LateWriter:
         self._last: Future[None] | None = None
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
-        """Start to write a block once the one before is written."""
+        """Wait until the previous block is written, then start to write this one."""
         self._finish()
         self._last = self._executor.submit(self._sink.write, block, values)
 
@@ -147,7 +134,7 @@ class _LateWriter:
             self._last.result()
             self._last = None
 
-    def __enter__(self) -> "_LateWriter":
+    def __enter__(self) -> "_BackgroundWriter":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,19 +1,20 @@
 """Alignment of consecutive slices by their intensities."""
 
-from spherovem_core.registration.alignment import Alignment, estimate_alignment
+from spherovem_core.registration.alignment import Alignment, register_stack
 from spherovem_core.registration.chain import compose_chain
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.pairs import PairResult, register_pair
-from spherovem_core.registration.warping import warp_slice, warp_stack
+from spherovem_core.registration.warping import apply_alignment, warp_slice, warp_stack
 
 __all__ = [
     "Alignment",
     "PairResult",
     "Rectangle",
+    "apply_alignment",
     "compose_chain",
-    "estimate_alignment",
     "largest_common_rectangle",
     "register_pair",
+    "register_stack",
     "warp_slice",
     "warp_stack",
 ]

@@ -1,4 +1,4 @@
-"""Affine maps of slice coordinates: (2, 3) float64 matrices that act on pixel coordinates (y, x, 1)."""
+"""Affine maps between slices: (2, 3) float64 matrices that act on pixel coordinates (y, x, 1)."""
 
 from collections.abc import Sequence
 
@@ -19,29 +19,29 @@ def homogeneous(matrices: ArrayLike) -> Matrix:
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> Matrix:
-    """Map by `inner` first, then by `outer`; leading axes broadcast."""
+    """Compose maps: `inner` first, then `outer`; leading axes broadcast."""
     product: Matrix = np.asarray(outer, dtype=np.float64) @ homogeneous(inner)
     return product
 
 
 def invert(matrices: ArrayLike) -> Matrix:
-    """Inverse maps of (..., 2, 3) matrices."""
+    """Invert the maps of (..., 2, 3) matrices."""
     inverse = np.linalg.inv(homogeneous(matrices))
     return inverse[..., :2, :].astype(np.float64, copy=False)
 
 
 def shift_matrix(shift_y: float, shift_x: float) -> Matrix:
-    """Map that adds (shift_y, shift_x)."""
+    """Make the map that adds (shift_y, shift_x)."""
     return np.array([[1.0, 0.0, shift_y], [0.0, 1.0, shift_x]])
 
 
 def slice_centre(shape: Sequence[int]) -> NDArray[np.float64]:
-    """Coordinates (y, x) of the centre of a (Y, X) slice, between pixels where a side is even."""
+    """Compute the coordinates (y, x) of the centre of a (Y, X) slice; they lie between pixels if a side is even."""
     return (np.asarray(shape[-2:], dtype=np.float64) - 1.0) / 2.0
 
 
 def rotation_matrix(degrees: float, shape: Sequence[int]) -> Matrix:
-    """Rotation about the slice's centre, positive from the y axis towards the x axis."""
+    """Make a rotation about the centre of a slice, positive from the y axis towards the x axis."""
     angle = np.deg2rad(degrees)
     linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     centre = slice_centre(shape)
@@ -49,7 +49,7 @@ def rotation_matrix(degrees: float, shape: Sequence[int]) -> Matrix:
 
 
 def rotation_degrees(matrices: ArrayLike) -> NDArray[np.float64]:
-    """Rotation share of each map, in the sense of `rotation_matrix`: that of the nearest similarity."""
+    """Measure the rotation of each map: that of the nearest similarity, with the sign of `rotation_matrix`."""
     m = np.asarray(matrices, dtype=np.float64)
     degrees: NDArray[np.float64] = np.rad2deg(
         np.arctan2(m[..., 1, 0] - m[..., 0, 1], m[..., 0, 0] + m[..., 1, 1])
@@ -58,7 +58,7 @@ def rotation_degrees(matrices: ArrayLike) -> NDArray[np.float64]:
 
 
 def centre_shift(matrices: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
-    """How far each map moves the slice's centre, (..., 2) in pixels."""
+    """Measure how far each map moves the centre of the slice: (..., 2) in pixels (y, x)."""
     m = np.asarray(matrices, dtype=np.float64)
     centre = slice_centre(shape)
     shift: NDArray[np.float64] = m @ np.append(centre, 1.0) - centre
@@ -66,7 +66,7 @@ def centre_shift(matrices: ArrayLike, shape: Sequence[int]) -> NDArray[np.float6
 
 
 def nearest_rigid(matrices: ArrayLike, shape: Sequence[int]) -> Matrix:
-    """Replace the linear share of each map by the nearest rotation; the slice's centre goes where it went."""
+    """Replace the linear part of each map by the nearest rotation and keep where the centre of the slice goes."""
     m = np.asarray(matrices, dtype=np.float64)
     u, _, vt = np.linalg.svd(m[..., :2])
     rotation = u @ vt
@@ -77,10 +77,10 @@ def nearest_rigid(matrices: ArrayLike, shape: Sequence[int]) -> Matrix:
 
 
 def rms_displacement(difference: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
-    """Root mean square length of ``difference @ (y, x, 1)`` over all pixels of a slice.
+    """Compute the root mean square of the displacement ``difference @ (y, x, 1)`` over all pixels of a slice.
 
-    Closed form: a map of uniformly spread points splits into the displacement of their centre and the
-    variance of the coordinates, which are uncorrelated.
+    The mean square is the square of the displacement of the centre plus the linear part times the variances of the
+    coordinates, because y and x are uncorrelated over a slice.
 
     Parameters
     ----------
@@ -103,18 +103,18 @@ def rms_displacement(difference: ArrayLike, shape: Sequence[int]) -> NDArray[np.
 
 
 def scale_coordinates(factor: float) -> Matrix:
-    """Map from pixels of a slice binned by `factor` to pixels of the slice itself (pixel centres)."""
+    """Make the map from pixel coordinates of a slice binned by `factor` to those of the slice itself."""
     offset = (factor - 1.0) / 2.0
     return np.array([[factor, 0.0, offset], [0.0, factor, offset]])
 
 
 def to_level(matrices: ArrayLike, factor: float) -> Matrix:
-    """Express full-resolution maps in the pixels of slices binned by `factor`."""
+    """Convert full-resolution maps to pixels of slices binned by `factor`."""
     scale = scale_coordinates(factor)
     return compose(invert(scale), compose(matrices, scale))
 
 
 def from_level(matrices: ArrayLike, factor: float) -> Matrix:
-    """Express maps between binned slices in full-resolution pixels: inverse of `to_level`."""
+    """Convert maps between binned slices to full-resolution pixels, the inverse of `to_level`."""
     scale = scale_coordinates(factor)
     return compose(scale, compose(matrices, invert(scale)))

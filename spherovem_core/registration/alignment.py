@@ -1,4 +1,4 @@
-"""Alignment of a whole stack: pairs, their joint solution, drift and crop."""
+"""Alignment of a whole stack: pairs, their common solution, drift and crop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from spherovem_core.blocks import ArrayLike
-from spherovem_core.errors import RegistrationError
+from spherovem_core.errors import RegistrationError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
@@ -20,29 +20,31 @@ from spherovem_core.registration.drift import remove_deformation_trend, remove_t
 from spherovem_core.registration.links import Links, solve_links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
-from spherovem_core.registration.slice_table import slice_table
+from spherovem_core.registration.slice_table import make_slice_table
 
 BRIDGE_DISTANCE = 3
-WEAK_BESIDE_STACK = 0.5
+WEAK_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where every slice of a stack belongs.
+    """Positions of all slices of a stack.
+
+    `apply_alignment` gives the aligned and cropped stack.
 
     Attributes
     ----------
     transforms : (Z, 2, 3) ndarray of float64
-        Maps of reference pixel coordinates (y, x, 1), before the crop, to those of each slice as given.
+        Maps of reference pixel coordinates (y, x, 1), before the crop, to those of each slice of the source.
     crop : Rectangle
         Pixels of the reference frame that every slice covers.
     table : DataFrame
-        One row a slice: ``z``; ``shift_y_px``, ``shift_x_px`` of the centre and ``rotation_deg`` of its map;
-        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``trusted`` and ``reason`` of
-        its pair with the nearest good slice before it (NaN and empty for the first); ``bridged``, whether
-        it hangs on the stack by longer links than that pair; ``used``, false for bad slices, which
-        are placed between their neighbours; ``drift_y_px``, ``drift_x_px``, the slow trend of its shift;
-        ``map_yy`` ... ``map_x_px``, its map row by row; ``crop_y0_px`` ... ``crop_x1_px``, the crop, the same for all.
+        One row per slice: ``z``; ``shift_y_px``, ``shift_x_px`` of the centre and ``rotation_deg`` of its map;
+        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``trusted`` and ``reason`` of its pair with
+        the nearest good slice before it (NaN and empty for the first); ``bridged``, true if only longer links than
+        that pair hold the slice; ``used``, false for bad slices, which are placed between their neighbours;
+        ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``map_yy`` ... ``map_x_px``, its map row by row;
+        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows.
     """
 
     transforms: Matrix
@@ -50,9 +52,9 @@ class Alignment:
     table: pd.DataFrame
 
     def details(self) -> dict[str, Any]:
-        """JSON values to keep with the registered array: crop (y0, x0, y1, x1), maps, similarities and verdicts.
+        """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, similarities, verdicts.
 
-        A slice without a pair before it has no similarity (None).
+        The similarity of a slice without a pair before it is None.
         """
         similarity = self.table["similarity_after"].tolist()
         return {
@@ -65,38 +67,42 @@ class Alignment:
         }
 
 
-def estimate_alignment(
-    source: ArrayLike,
-    parameters: RegistrationParameters,
-    execution: Execution,
+def register_stack(
+    slices: ArrayLike,
+    parameters: RegistrationParameters | None = None,
+    execution: Execution | None = None,
     bad_slices: Collection[int] = (),
     ledger: MutableMapping[str, Any] | None = None,
 ) -> Alignment:
     """Align the slices of a stack.
 
-    Pairs of slices are registered independently of each other, at distance 1 among the good slices for a ``chain`` and
-    at all of `link_distances` otherwise. Pairs that cannot be trusted are left out; in a
-    chain, longer links are then registered across the gap. All links are solved together
-    (`solve_links`), which for an unbroken chain is their composition. Then the drift is treated:
+    Pairs of slices are registered independently of each other: good slices at distance 1 for a ``chain``, at all of
+    `link_distances` otherwise. Pairs that cannot be trusted are left out; in a chain, longer links are then registered
+    across the gap. All links are solved together (`solve_links`); for an unbroken chain the solution is their
+    composition. Then the drift is treated:
 
-    - ``chain``, ``links``: the shifts that the pairs say are corrected in full. Tissue that leans comes out
-      upright, and what it leans adds up: 28 px over 250 slices of aligned neuropil.
-    - ``detrend``: slow changes of position are left as acquired (`trend_slices`). Tissue that leans keeps its lean, and
-      so does the stage its drift.
+    - ``chain``, ``links``: the shifts measured by the pairs are corrected in full. Leaning tissue comes out upright, and
+      its lean adds up: 28 px over 250 slices of aligned neuropil.
+    - ``detrend``: changes of position slower than `trend_slices` are left as acquired. Leaning tissue keeps its lean,
+      and a drift of the microscope stage remains.
 
-    In all of them the slow trend of rotation, scale and shear is left as acquired unless `deformation_trend_slices`
-    is 0.
+    In all cases the slow trend of rotation, scale and shear is left as acquired, unless `deformation_trend_slices` is 0.
+
+    The stage and notebooks use this function. `apply_alignment` then warps a stack in memory; `warp_stack` writes
+    it slice by slice.
 
     Parameters
     ----------
-    source : (Z, Y, X) array-like
-    parameters : RegistrationParameters
-    execution : Execution
-        Executor of the pairs, device, progress. Results are the same for any executor.
+    slices : (Z, Y, X) array-like
+        A NumPy array, a zarr array or a stored array, of any real type; read one slice at a time.
+    parameters : RegistrationParameters, optional
+        Parameters of the stage.
+    execution : Execution, optional
+        Executor of the pairs, device, progress. The result is the same for any executor.
     bad_slices
         Slices to leave out of every pair.
     ledger
-        Finished pairs are kept here as JSON-able records and taken from here.
+        Keeps the records of finished pairs, as JSON values; pairs found in it are not computed again.
 
     Returns
     -------
@@ -104,21 +110,49 @@ def estimate_alignment(
 
     Raises
     ------
+    ShapeMismatchError
+        If the stack is not three-dimensional.
     RegistrationError
         If no slice is good, or the aligned slices have no pixel in common.
+
+    Examples
+    --------
+    A blurred random texture, moved by 2 rows more in every slice:
+
+    >>> import numpy as np
+    >>> from scipy import ndimage
+    >>> from spherovem_core.parameters import RegistrationParameters
+    >>> from spherovem_core.registration import apply_alignment, register_stack
+    >>> texture = ndimage.gaussian_filter(np.random.default_rng(0).random((90, 96)), 2)
+    >>> slices = np.stack([texture[2 * z : 2 * z + 80] for z in range(4)])
+    >>> parameters = RegistrationParameters(drift="links", model="translation", reference="first")
+    >>> alignment = register_stack(slices, parameters)
+    >>> alignment.transforms[:, 0, 2].round(1) + 0.0
+    array([ 0., -2., -4., -6.])
+    >>> aligned = apply_alignment(slices, alignment, parameters)
+    >>> aligned.shape == (4, *alignment.crop.shape)
+    True
+    >>> bool(np.abs(aligned - aligned[0]).max() < 0.01)
+    True
     """
-    count, shape = int(source.shape[0]), (int(source.shape[1]), int(source.shape[2]))
+    if len(slices.shape) != 3:
+        raise ShapeMismatchError(
+            f"the stack has the shape {tuple(slices.shape)}; expected (Z, Y, X): pass the slices as one array"
+        )
+    parameters = parameters or RegistrationParameters()
+    execution = execution or Execution()
+    count, shape = int(slices.shape[0]), (int(slices.shape[1]), int(slices.shape[2]))
     good = [z for z in range(count) if z not in set(bad_slices)]
     if not good:
         raise RegistrationError(
-            f"all {count} slices are marked bad, there is nothing to align; look at the flags in the slices table"
+            f"all {count} slices are marked bad, so none can be aligned; look at the flags in the slices table"
         )
-    results = _registered_pairs(source, good, parameters, execution, {} if ledger is None else ledger)
+    results = _registered_pairs(slices, good, parameters, execution, {} if ledger is None else ledger)
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
     solved, weights = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
-    table = slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
+    table = make_slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
     return Alignment(transforms, crop, table)
 
 
@@ -129,7 +163,7 @@ def _registered_pairs(
     execution: Execution,
     ledger: MutableMapping[str, Any],
 ) -> dict[Pair, PairResult]:
-    """Register the pairs that the drift treatment asks for, and those that bridge gaps; judged as a stack."""
+    """Register the pairs that the drift treatment needs and those across gaps, and judge them as a stack."""
     distances = (1,) if parameters.drift == "chain" else tuple(sorted({1, *parameters.link_distances}))
     wanted = _pairs_at(good, distances)
     results = _judge_as_stack(register_pairs(source, wanted, parameters, execution, ledger), good)
@@ -155,7 +189,7 @@ def _spans_gap(pair: Pair, good: list[int], results: dict[Pair, PairResult]) -> 
 
 
 def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pair, PairResult]:
-    """Distrust pairs that are much less alike than others of the same distance: a random match looks so."""
+    """Distrust pairs with less than half the usual similarity of their distance, which is typical of random matches."""
     rank = {z: k for k, z in enumerate(good)}
     by_distance: dict[int, list[float]] = {}
     for (a, b), result in results.items():
@@ -163,7 +197,7 @@ def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pa
     judged = {}
     for (a, b), result in results.items():
         usual = float(np.median(by_distance[rank[b] - rank[a]]))
-        if result.trusted and result.similarity < WEAK_BESIDE_STACK * usual:
+        if result.trusted and result.similarity < WEAK_FRACTION * usual:
             reason = f"similarity {result.similarity:.2f} is far below the {usual:.2f} usual at this distance"
             result = replace(result, trusted=False, reason=reason)
         judged[a, b] = result
@@ -173,7 +207,7 @@ def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pa
 def _solve(
     results: dict[Pair, PairResult], good: list[int], count: int, reference: int, shape: tuple[int, int]
 ) -> tuple[Matrix, dict[Pair, float]]:
-    """Solve all trusted links together; bad slices fall between their neighbours."""
+    """Solve all trusted links together; bad slices are placed between their neighbours."""
     trusted = [(pair, result) for pair, result in sorted(results.items()) if result.trusted]
     rank = {z: k for k, z in enumerate(good)}
     pairs = np.array([pair for pair, _ in trusted], dtype=np.int_).reshape(-1, 2)
@@ -204,6 +238,6 @@ def _treat_drift(
     if parameters.drift == "detrend":
         transforms = remove_trend(transforms, parameters.trend_slices)
     if parameters.model == "rigid":
-        # The other models are closed under the weighted means that links and trends are made of.
+        # Weighted means, as links and trends form them, of maps of the other models are maps of that model again.
         transforms = nearest_rigid(transforms, shape)
     return compose(transforms, invert(transforms[reference]))

@@ -9,8 +9,8 @@ from spherovem_core.registration.affine import IDENTITY, Matrix, compose, invert
 def compose_chain(pairs: Matrix, reference: int) -> Matrix:
     """Compose the motions of consecutive slices, in float64.
 
-    Errors of the pairs add up like a random walk away from the reference, and tissue that leans through the stack
-    comes out upright: a chain assumes that content does not move from slice to slice.
+    A chain assumes that content does not move from slice to slice. Errors of the pairs add up like a random walk with the
+    distance from the reference, and leaning tissue comes out upright.
 
     Parameters
     ----------
@@ -27,11 +27,13 @@ def compose_chain(pairs: Matrix, reference: int) -> Matrix:
     Raises
     ------
     ParameterError
-        If the reference is no slice of the stack.
+        If the reference is not a slice of the stack.
     """
     count = len(pairs) + 1
     if not 0 <= reference < count:
-        raise ParameterError(f"reference slice {reference} is not one of the {count} slices 0 to {count - 1}")
+        raise ParameterError(
+            f"reference slice {reference} is not in the stack of {count} slices; give a number from 0 to {count - 1}"
+        )
     transforms = np.repeat(IDENTITY[None], count, axis=0)
     for z in range(reference, count - 1):
         transforms[z + 1] = compose(pairs[z], transforms[z])

@@ -1,4 +1,4 @@
-"""Register: xz and yz views before and after, motion and similarity over z, crop."""
+"""Report chapter on registration: xz and yz views before and after, motion and similarity over z, crop."""
 
 import numpy as np
 import pandas as pd
@@ -27,17 +27,17 @@ def registration_section(inputs: ReportInputs) -> Section:
     facts = [
         ("Motion model", inputs.parameters.registration.model),
         ("Common field of view", f"rows {top} to {bottom}, columns {left} to {right}"),
-        ("Share of the field of view kept", f"{100 * kept:.1f} %"),
+        ("Fraction of the field of view kept", f"{100 * kept:.1f} %"),
         ("Similarity of neighbours", _similarity(slices)),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
-        ("Slices held by longer links only", _numbers(slices, _flags(slices, "bridged"))),
+        ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
     ]
     pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
-    return Section("register", "Registration", facts, pictures, (), registration_warnings(inputs))
+    return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
-    """Name the slices whose place is a guess."""
+    """Name the slices whose position is uncertain."""
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
@@ -50,20 +50,20 @@ def _similarity(slices: pd.DataFrame) -> str:
 
 
 def _flags(slices: pd.DataFrame, name: str) -> "pd.Series[bool]":
-    """A column of verdicts; slices that the registration did not see count as sound."""
+    """Return a column of verdicts; slices without registration count as good."""
     found: pd.Series[bool] = slices[name].fillna(name != "bridged").astype(bool)
     return found
 
 
 def _numbers(slices: pd.DataFrame, chosen: "pd.Series[bool]") -> str:
-    """Numbers of the chosen slices, the first dozen of them."""
+    """List the numbers of the chosen slices, at most a dozen."""
     numbers = slices.loc[chosen, "z"].astype(str).tolist()
     more = f" and {len(numbers) - MOST_NUMBERS} more" if len(numbers) > MOST_NUMBERS else ""
     return ", ".join(numbers[:MOST_NUMBERS]) + more or "none"
 
 
 def _views(inputs: ReportInputs) -> Picture:
-    """Planes through one place of the specimen, before and after; before, the same field of view is shown."""
+    """Show planes through one position of the specimen before and after, in the same field of view."""
     panels = []
     for axis in (1, 2):
         before, after = (
@@ -71,18 +71,18 @@ def _views(inputs: ReportInputs) -> Picture:
         )
         panels += _pair(before, after, axis, _crop_origin(inputs), {})
     return Picture(
-        panels, "Planes along z before and after registration: edges should run smoothly across slices."
+        panels, "Planes along z before and after registration; edges should run smoothly across slices."
     )
 
 
 def _details(inputs: ReportInputs) -> list[Picture]:
-    """A window in full resolution, where the planes above are coarser than that."""
+    """Show a window in full resolution, if the planes above are coarser."""
     before, after = (inputs.open_level(group) for group in (DENOISED, REGISTERED))
     if max(after.shape) <= inputs.image_px:
         return []
     window = window_around(after, {0: _middle(after, 0), 2: _middle(after, 2)}, DETAIL_PX)
     panels = _pair(before, after, 1, _crop_origin(inputs), window)
-    return [Picture(panels, "The middle in full resolution, where every slice is a row.")]
+    return [Picture(panels, "The middle in full resolution; every slice is one row.")]
 
 
 def _pair(
@@ -111,7 +111,7 @@ def _middle(stored: StoredArray, axis: int) -> float:
 
 
 def _crop_origin(inputs: ReportInputs) -> tuple[float, float, float]:
-    """Where the registered image begins in the frame of the acquisition, in µm."""
+    """Compute the origin of the registered image in the frame of the acquisition, in µm."""
     registered = inputs.open_level(REGISTERED)
     top, left, _, _ = registered.details["crop"]
     return 0.0, top * registered.spacing_nm[1] / 1000, left * registered.spacing_nm[2] / 1000
@@ -123,14 +123,14 @@ def _in_plane(origin: tuple[float, float, float], axis: int) -> tuple[float, flo
 
 
 def _at(view: View, shift: tuple[float, float]) -> View:
-    """The view in the registered frame."""
+    """Move a view to the registered frame."""
     left, right, bottom, top = view.extent_um
     extent = (left - shift[1], right - shift[1], bottom - shift[0], top - shift[0])
     return View(view.values, extent, view.plane, view.position_um)
 
 
 def _field_of_view(inputs: ReportInputs) -> Picture:
-    """The part of a slice that is left."""
+    """Show the part of a slice that is kept."""
     before = cut(fitting_level(inputs.open_level, DENOISED, inputs.image_px, across=0), 0)
     registered = inputs.open_level(REGISTERED)
     _, top, left = _crop_origin(inputs)
@@ -140,7 +140,7 @@ def _field_of_view(inputs: ReportInputs) -> Picture:
     frame = (left, left + width, top + height, top)
     return Picture(
         [plane(before, contrast_limits([before.values]), frame_um=frame)],
-        "What all slices have in common, framed in the middle slice as it was acquired; what lies outside is cut off.",
+        "Field of view common to all slices, framed in the middle slice before registration; the rest is cut off.",
     )
 
 
@@ -167,6 +167,6 @@ def _motion(slices: pd.DataFrame) -> Picture:
     ]
     return Picture(
         panels,
-        "How far each slice was moved and turned, the slow drift that its neighbours say it has, and its similarity to "
-        "the slice before with the uncertainty of that pair.",
+        "Shift and rotation of each slice, its slow drift estimated from its neighbours, and its similarity to the slice "
+        "before with the uncertainty of that pair.",
     )

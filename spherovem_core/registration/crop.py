@@ -1,4 +1,4 @@
-"""The largest rectangle that every warped slice covers, from the maps alone."""
+"""Largest rectangle that every warped slice covers, computed from the maps alone."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ EDGE_TOLERANCE_PX = 1e-6
 
 
 class Rectangle(NamedTuple):
-    """Half-open pixel ranges of the reference frame; may begin below zero."""
+    """Half-open pixel ranges of the reference frame; they can begin below zero."""
 
     y0: int
     y1: int
@@ -29,17 +29,16 @@ class Rectangle(NamedTuple):
 def largest_common_rectangle(transforms: Matrix, shape: Sequence[int]) -> Rectangle:
     """Find the largest axis-aligned rectangle of pixels that lie inside every slice.
 
-    A pixel lies inside a slice when its map leads between the centres of the slice's outermost pixels. The
-    pixels that lie inside all slices are those of a convex polygon, so each row of them is one interval, and
-    the interval that two rows share is inside all rows between. That leaves one pair of rows to choose,
-    which is done exactly.
+    A pixel lies inside a slice if the map sends it between the centres of the outermost pixels of that slice. The pixels
+    inside all slices form a convex polygon: each row of it is one interval, and the interval common to two rows lies
+    inside all rows between them. So only the pair of rows must be chosen, which is done exactly.
 
     Parameters
     ----------
     transforms : (n, 2, 3) ndarray
         Reference to slice coordinates.
     shape : (Y, X)
-        A slice.
+        Shape of a slice.
 
     Returns
     -------
@@ -56,7 +55,7 @@ def largest_common_rectangle(transforms: Matrix, shape: Sequence[int]) -> Rectan
     usable = np.flatnonzero(widths > 0)
     if usable.size == 0:
         raise RegistrationError(
-            f"the {len(maps)} aligned slices have no pixel in common; at least one is misplaced by as much as a slice: "
+            f"the {len(maps)} aligned slices have no pixel in common, so at least one is misplaced by the size of a slice; "
             "look at the shifts in the slices table, lower max_shift_fraction or name the bad slices"
         )
     start = int(usable[0])
@@ -66,7 +65,7 @@ def largest_common_rectangle(transforms: Matrix, shape: Sequence[int]) -> Rectan
 
 
 def _row_intervals(maps: Matrix, shape: Sequence[int]) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
-    """First and last column inside every slice, for each row that may have any."""
+    """Find the first and last column inside every slice, for each row that can have any."""
     corners = np.array([[y, x, 1.0] for y in (0, shape[-2] - 1) for x in (0, shape[-1] - 1)])
     rows = (invert(maps) @ corners.T)[:, 0]
     first, last = int(np.floor(rows.min(1).max())), int(np.ceil(rows.max(1).min()))
@@ -91,7 +90,7 @@ def _row_intervals(maps: Matrix, shape: Sequence[int]) -> tuple[int, NDArray[np.
 
 
 def _largest(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[int, int, int, int]:
-    """Rows and columns, ends included, of the largest rectangle between convex bounds."""
+    """Find the rows and columns, ends included, of the largest rectangle between convex bounds."""
     best, found = 0, (0, 0, int(low[0]), int(high[0]))
     count, widest = len(low), int((high - low).max()) + 1
     for top in range(count):

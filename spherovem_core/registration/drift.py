@@ -1,4 +1,4 @@
-"""The slow trend of a stack's maps, and what is left when it is taken for tissue instead of motion."""
+"""Slow trend of the maps of a stack, and its removal from the correction."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from spherovem_core.registration.affine import IDENTITY, Matrix, centre_shift, c
 
 
 def slow_trend(transforms: Matrix, trend_slices: float) -> Matrix:
-    """Part of the maps that changes more slowly than `trend_slices`.
+    """Compute the part of the maps that changes more slowly than `trend_slices`.
 
-    Every element is smoothed along z by a local straight line with Gaussian weights (Cleveland 1979) whose
-    standard deviation is a third of `trend_slices`; a line, so that a steady lean passes unchanged to the ends.
-    A stack of fewer than half of `trend_slices` has only its median for a trend: a line through a dozen slices follows their
-    jitter, not their lean.
+    Every element is smoothed along z by local straight lines with Gaussian weights (Cleveland 1979), whose standard
+    deviation is a third of `trend_slices`. Lines keep a steady lean unchanged up to the ends of the stack. In a stack of
+    fewer than half of `trend_slices` the trend is the median, because a line through a dozen slices follows their jitter
+    and not their lean.
 
     Parameters
     ----------
@@ -32,19 +32,18 @@ def slow_trend(transforms: Matrix, trend_slices: float) -> Matrix:
 
 
 def remove_trend(transforms: Matrix, trend_slices: float) -> Matrix:
-    """Keep the slow trend of the slices as acquired: what remains corrects jitter only.
+    """Leave the slow trend of the slices as acquired, so that the maps correct jitter only.
 
-    Assumes that the stage is steady on average, so that a slow change of position is the tissue's own lean.
+    This assumes that the microscope stage does not drift: a slow change of position is then the lean of the tissue.
     """
     return compose(transforms, invert(slow_trend(transforms, trend_slices)))
 
 
 def remove_deformation_trend(transforms: Matrix, trend_slices: float, shape: Sequence[int]) -> Matrix:
-    """Keep the slow trend of rotation, scale and shear, and correct all of the shift of the centre.
+    """Leave the slow trend of rotation, scale and shear as acquired, and correct the whole shift of the centre.
 
-    Cells that grow and shrink through the stack stretch consecutive slices against each other by a tenth of
-    a percent. A chain adds that up to several pixels within a few dozen slices, while a microscope's
-    own scale and rotation are steady and only jitter.
+    Cells that grow and shrink through the stack seem to stretch consecutive slices by about 0.1 %. In a chain that adds up
+    to several pixels within a few dozen slices, whereas scale and rotation of a microscope do not drift but only jitter.
     """
     trend = slow_trend(transforms, trend_slices)
     centre = slice_centre(shape)
@@ -54,14 +53,14 @@ def remove_deformation_trend(transforms: Matrix, trend_slices: float, shape: Seq
 
 
 def centre_drift(transforms: Matrix, trend_slices: float, shape: Sequence[int]) -> NDArray[np.float64]:
-    """Slow trend of the shift of the slices' centre, (n, 2) in pixels (y, x)."""
+    """Compute the slow trend of the shift of the centre of the slices: (n, 2) in pixels (y, x)."""
     return _local_lines(centre_shift(transforms, shape), trend_slices)
 
 
 def _local_lines(values: NDArray[np.float64], trend_slices: float) -> NDArray[np.float64]:
-    """Value at its centre of a weighted straight line through each neighbourhood of (n, k) values.
+    """Fit a weighted straight line to each neighbourhood of (n, k) values and return its value at the centre.
 
-    Two rounds of Cleveland's bisquare weights follow the first fit, so that a slice far off does not pull.
+    Two rounds with the bisquare weights of Cleveland follow the first fit, so that an outlier slice has no influence.
     """
     if len(values) < trend_slices / 2.0:
         return np.broadcast_to(np.median(values, axis=0), values.shape)

@@ -1,4 +1,4 @@
-"""Positions of all slices from redundant pairs: a robust weighted least squares over the whole stack."""
+"""Robust weighted least squares for the maps of all slices from redundant pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,16 +24,16 @@ OUTLIER_SPREADS = (64.0, 32.0, 16.0, 8.0, 4.0, 4.0, 4.0, 4.0)
 
 @dataclass(frozen=True)
 class Links:
-    """Pairs of slices that are solved together.
+    """Registered pairs of slices that are solved together.
 
     Attributes
     ----------
     fixed, moving : (m,) ndarray of int
-        Slices of each pair, fixed before moving.
+        Slices of each pair; the fixed one comes first in the stack.
     matrices : (m, 2, 3) ndarray
         Map of fixed to moving pixel coordinates.
     spread_px : (m,) ndarray
-        How much each may be wrong.
+        Expected error of each link.
     """
 
     fixed: NDArray[np.int_]
@@ -45,34 +45,33 @@ class Links:
 def solve_links(
     links: Links, count: int, reference: int, shape: Sequence[int]
 ) -> tuple[Matrix, NDArray[np.float64]]:
-    """Find the maps that agree best with all links, so that a few wrong ones bend nothing.
+    """Find the maps that agree best with all links; a few wrong links do not change them.
 
-    The map of a moving slice should be the link after the map of its fixed slice. That is linear in the maps'
-    elements, and with coordinates from the centre the columns of a map contribute independently to the mean
-    square displacement over a slice, so every iteration is one banded solution with three right sides.
-    Links are weighed by their spread and by Geman and McClure's function of their misfit. The first
-    solution weighs all links alike, and the width of the function falls from iteration to iteration
-    (graduated non-convexity, Blake and Zisserman 1987): a wrong link with a small claimed spread is outvoted by
-    the longer links across it before its claim counts.
+    The map of a moving slice should equal the map of its fixed slice followed by the link, which is linear in the elements
+    of the maps. With coordinates from the centre, the columns of a map contribute independently to the mean square
+    displacement over a slice, so every iteration solves one banded system with three right-hand sides. Links are
+    weighted by their spread and by the function of Geman and McClure of their misfit. The first solution gives all links
+    the same weight, and the width of the function falls with each iteration (graduated non-convexity, Blake and Zisserman
+    1987): a wrong link with a small spread is outvoted by the longer links across it before its spread is used.
 
-    A slice with no link lies between its neighbours: consecutive slices are tied by a vanishing weight.
+    A slice without links is placed between its neighbours, because consecutive slices are tied with a very small weight.
 
     Parameters
     ----------
     links : Links
     count
-        Slices of the stack.
+        Number of slices of the stack.
     reference
         Slice whose frame the maps start from.
     shape : (Y, X)
-        A slice.
+        Shape of a slice.
 
     Returns
     -------
     transforms : (count, 2, 3) ndarray
         Maps of reference coordinates to the coordinates of each slice.
     weights : (m,) ndarray
-        Weight of each link at the end, 1 where it fits and 0 where it is rejected.
+        Final weight of each link: 1 if it fits, 0 if it is rejected.
     """
     frame = shift_matrix(*-slice_centre(shape))
     centred = replace(links, matrices=compose(frame, compose(links.matrices, invert(frame))))
@@ -88,7 +87,7 @@ def solve_links(
 
 
 def link_misfit(links: Links, transforms: Matrix, shape: Sequence[int]) -> NDArray[np.float64]:
-    """Root mean square disagreement of each link with the maps of its slices, in pixels."""
+    """Compute the root mean square difference of each link from the maps of its slices, in pixels."""
     predicted = compose(links.matrices, transforms[links.fixed])
     return rms_displacement(predicted - transforms[links.moving], shape)
 
@@ -96,25 +95,25 @@ def link_misfit(links: Links, transforms: Matrix, shape: Sequence[int]) -> NDArr
 def spread_by_steps(
     links: Links, steps: NDArray[np.int_], similarity: NDArray[np.float64], shape: Sequence[int]
 ) -> dict[int, float]:
-    """Spread in pixels to expect of links over 1, 2, ... steps between good slices.
+    """Estimate the spread, in pixels, of links over 1, 2, ... steps between good slices.
 
-    Links over more steps see tissue that has changed more, and a change that goes on through many slices pulls
-    all links the same way. How much worse that makes the longer ones shows in the loss of
-    correlation: the spread is taken to grow with the square of its logarithm (on phantoms, whose error grew
-    four-fold from one step to two, that is the growth found). Where noise and not tissue sets the correlation, it
-    is the same at all distances and longer links count as much as single steps. Links that miss the sum
-    of the steps they span by more than that get the spread that shows there.
+    Over more steps the tissue has changed more, and a change that continues through many slices biases all links in the
+    same direction. The loss of correlation shows how much worse longer links are: the spread is taken to grow with the
+    square of the logarithm of the correlation, as on phantoms, where the error grew four-fold from one step to two.
+    If noise and not tissue limits the correlation, it is the same at all distances, and longer links count as much as
+    single steps. If links differ from the sum of the single steps they span by more than that, the difference gives their
+    spread.
 
     Parameters
     ----------
     links : Links
-        Their spreads are those that the pairs claim.
+        Their spreads are the uncertainties of the pairs.
     steps : (m,) ndarray
         Steps between good slices that each link spans.
     similarity : (m,) ndarray
-        Correlation of each.
+        Correlation of each link.
     shape : (Y, X)
-        A slice.
+        Shape of a slice.
     """
     losses = {
         int(s): -float(np.log(np.clip(np.median(similarity[steps == s]), 0.01, 0.999))) for s in set(steps)
@@ -133,7 +132,7 @@ def spread_by_steps(
 
 
 def _closure(links: Links, k: int, onward: dict[int, int], shape: Sequence[int]) -> float:
-    """Root mean square by which link k misses the composed single steps, NaN where one is missing."""
+    """Compute the root mean square difference of link k from the composed single steps; NaN if one is missing."""
     total, z = IDENTITY, int(links.fixed[k])
     while z in onward and z < links.moving[k]:
         total, z = compose(links.matrices[onward[z]], total), int(links.moving[onward[z]])
@@ -141,7 +140,7 @@ def _closure(links: Links, k: int, onward: dict[int, int], shape: Sequence[int])
 
 
 def _solve(links: Links, weights: NDArray[np.float64], count: int, reference: int) -> Matrix:
-    """Weighted least squares over the maps of all slices, in coordinates from the centre."""
+    """Solve the weighted least squares for the maps of all slices, in coordinates from the centre."""
     from scipy.linalg import solveh_banded
 
     reach = int((links.moving - links.fixed).max(initial=1))

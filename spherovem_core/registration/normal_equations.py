@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, rms_displacement
-from spherovem_core.registration.sampling import coordinate_moments, dots, overlap_mask, sample_linear
+from spherovem_core.registration.warped_sampling import (
+    batch_dot,
+    coordinate_moments,
+    overlap_mask,
+    sample_linear,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,26 +24,26 @@ MIN_OVERLAP = 0.05
 
 
 @dataclass(frozen=True)
-class Normal:
-    """Normal equations of a batch at one place, and the cost that tells whether a step was worth it.
+class NormalEquations:
+    """Normal equations of a batch of pairs at given maps, with the cost that decides whether a step is kept.
 
     Attributes
     ----------
     hessian : (B, 6, 6) ndarray
-        Over the elements (yy, yx, y, xy, xx, x) of a displacement of the fixed slice in pixels,
-        whose linear share acts on centred coordinates in units of half the longer side.
+        Over the elements (yy, yx, y, xy, xx, x) of a displacement of the fixed slice in pixels. Its linear part acts on
+        centred coordinates in units of half the longer side.
     gradient : (B, 6) ndarray
     cost : (B,) ndarray
-        Mean robust residual on the overlap, 0 to 1; infinite without enough overlap.
+        Mean robust residual on the overlap, 0 to 1; infinite if the overlap is too small.
     """
 
     hessian: NDArray[np.float64]
     gradient: NDArray[np.float64]
     cost: NDArray[np.float64]
 
-    def where(self, choice: NDArray[np.bool_], other: Normal) -> Normal:
-        """Take this batch's elements where chosen, the other's elsewhere."""
-        return Normal(
+    def where(self, choice: NDArray[np.bool_], other: NormalEquations) -> NormalEquations:
+        """Take the elements of this batch where chosen, those of the other elsewhere."""
+        return NormalEquations(
             np.where(choice[:, None, None], self.hessian, other.hessian),
             np.where(choice[:, None], self.gradient, other.gradient),
             np.where(choice, self.cost, other.cost),
@@ -46,7 +51,7 @@ class Normal:
 
 
 class Workspace:
-    """Tensors of one batch shape that every evaluation fills anew."""
+    """Tensors of one batch shape, reused by every evaluation."""
 
     def __init__(self, like: Tensor) -> None:
         self.grid = like.new_empty((2, *like.shape))
@@ -56,16 +61,15 @@ class Workspace:
 
 
 class PairEquations:
-    """The residual of a batch of pairs and its normal equations.
+    """Residual of a batch of pairs and its normal equations.
 
-    The scheme is inverse-compositional (Baker and Matthews 2004): the update is sought as a motion of
-    the fixed slice, whose gradients are computed once. The residual is the difference of the slices
-    after the moving one is brought to the mean and variance of the fixed one on the overlap, so its
-    mean square is proportional to 1 - correlation. Pixels are weighed by Geman and McClure's function of
-    their residual, three robust standard deviations wide, so that content of one slice alone
-    does not pull.
+    The scheme is inverse-compositional (Baker and Matthews 2004): the update is a motion of the fixed slice, whose
+    gradients are computed once. The residual is the difference of the slices after scaling the moving one to the mean and
+    variance of the fixed one on the overlap, so its mean square is proportional to 1 - correlation. Pixels are weighted
+    by the function of Geman and McClure of their residual, three robust standard deviations wide, so that content of
+    one slice alone has no influence.
 
-    Noise makes the fixed slice's gradients larger than what both slices share; a plain Gauss-Newton
+    Noise makes the gradients of the fixed slice larger than those that both slices have in common. A plain Gauss-Newton
     step is too short by that ratio, which is measured here and divided out.
 
     Parameters
@@ -73,7 +77,7 @@ class PairEquations:
     fixed, moving : (B, Y, X) float32 tensors
         Prepared slices.
     workspace : Workspace
-        Of that shape.
+        Tensors of that shape.
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor, workspace: Workspace) -> None:
@@ -87,20 +91,20 @@ class PairEquations:
         self.similarity = np.zeros(len(fixed))
         self.overlap = np.zeros(len(fixed))
 
-    def evaluate(self, matrices: Matrix) -> Normal:
+    def evaluate(self, matrices: Matrix) -> NormalEquations:
         """Compute cost and normal equations of each pair at its map, (B, 2, 3) fixed to moving."""
         space = self.space
         warped = sample_linear(self.moving, matrices, space.grid)
         self._place, self._warped = matrices, warped
         overlap_mask(matrices, space.mask, space.a)
-        self.overlap = dots(space.mask, space.mask) / space.mask[0].numel()
+        self.overlap = batch_dot(space.mask, space.mask) / space.mask[0].numel()
         residual, gain = self._residual(warped)
         cost = self._weigh(residual)
         sums, attenuation = self._hessian(warped, gain)
-        return Normal(sums * attenuation[:, None, None], self._gradient(residual), cost)
+        return NormalEquations(sums * attenuation[:, None, None], self._gradient(residual), cost)
 
     def initial_correlation(self) -> NDArray[np.float64]:
-        """Plain correlation of each pair as it is, without any motion."""
+        """Compute the plain correlation of each pair without any motion."""
         self.space.mask.fill_(1.0)
         self.space.weights.fill_(1.0)
         self._residual(self.moving)
@@ -108,7 +112,7 @@ class PairEquations:
         return self.similarity
 
     def correlation(self, matrices: Matrix) -> NDArray[np.float64]:
-        """Plain correlation of each pair on its overlap, every pixel with the same weight."""
+        """Compute the plain correlation of each pair on its overlap, with equal weights of all pixels."""
         warped = self.visit(matrices)
         self.space.weights.fill_(1.0)
         self._residual(warped)
@@ -116,26 +120,26 @@ class PairEquations:
         return self.similarity
 
     def visit(self, matrices: Matrix) -> Tensor:
-        """Warp the moving slices, unless the last evaluation was within a hundredth of a pixel of there.
+        """Warp the moving slices, unless the last evaluation was at maps within 0.01 px.
 
-        Leaves the weighted residual in the workspace's `b`.
+        The weighted residual is left in `b` of the workspace.
         """
         if self._place is None or rms_displacement(self._place - matrices, self.shape).max() > 0.01:
             self.evaluate(matrices)
         return self._warped
 
     def _residual(self, warped: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """Moving minus fixed after normalisation on the weighted overlap, and the moving slice's gain."""
+        """Compute moving minus fixed after normalisation on the weighted overlap, and the gain of the moving slice."""
         import torch
 
         space = self.space
         weights = torch.mul(space.mask, space.weights, out=space.a)
-        total = np.maximum(dots(weights, space.mask), 1.0)
+        total = np.maximum(batch_dot(weights, space.mask), 1.0)
         product = torch.mul(weights, self.fixed, out=space.b)
-        mean_f, power_f = dots(product, space.mask) / total, dots(product, self.fixed) / total
-        cross = dots(product, warped) / total
+        mean_f, power_f = batch_dot(product, space.mask) / total, batch_dot(product, self.fixed) / total
+        cross = batch_dot(product, warped) / total
         product = torch.mul(weights, warped, out=space.b)
-        mean_m, power_m = dots(product, space.mask) / total, dots(product, warped) / total
+        mean_m, power_m = batch_dot(product, space.mask) / total, batch_dot(product, warped) / total
         var_f = np.maximum(power_f - mean_f**2, 1e-12)
         var_m = np.maximum(power_m - mean_m**2, 1e-12)
         self.similarity = (cross - mean_f * mean_m) / np.sqrt(var_f * var_m)
@@ -153,7 +157,7 @@ class PairEquations:
         weights = torch.mul(residual, _column(1.0 / self.scale, residual), out=space.weights)
         weights.square_().add_(1.0).reciprocal_()
         pixels = self.overlap * space.mask[0].numel()
-        cost: NDArray[np.float64] = 1.0 - dots(space.mask, weights) / np.maximum(pixels, 1.0)
+        cost: NDArray[np.float64] = 1.0 - batch_dot(space.mask, weights) / np.maximum(pixels, 1.0)
         cost[self.overlap < MIN_OVERLAP] = np.inf
         torch.mul(weights, weights, out=space.a).mul_(space.mask)
         return cost
@@ -161,7 +165,7 @@ class PairEquations:
     def _hessian(
         self, warped: Tensor, gain: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sums of gradient products, and the share of the gradients' power that both slices have."""
+        """Sum the products of gradients, and find the fraction of the gradient power that both slices have in common."""
         import torch
 
         space = self.space
@@ -190,7 +194,7 @@ class PairEquations:
 
 
 def _gradient(image: Tensor, out_y: Tensor, out_x: Tensor) -> None:
-    """Central differences; zero on the whole edge."""
+    """Compute central differences; they are zero on the edge."""
     import torch
 
     out_y.zero_()
@@ -200,18 +204,18 @@ def _gradient(image: Tensor, out_y: Tensor, out_x: Tensor) -> None:
 
 
 def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.float64]:
-    """Sum of `product` times the central difference of the image; `stride` 1 is along x, a row along y.
+    """Sum `product` times the central difference of the image; `stride` is 1 along x and the row length along y.
 
-    Shifted flat views do without the gradient itself: `product` is zero on the edge.
+    Shifted flat views avoid computing the gradient; this works because `product` is zero on the edge.
     """
     count = len(product)
     p, m = product.reshape(count, -1), image.reshape(count, -1)
     inner = p[:, stride:-stride]
-    return 0.5 * (dots(inner, m[:, 2 * stride :]) - dots(inner, m[:, : -2 * stride]))
+    return 0.5 * (batch_dot(inner, m[:, 2 * stride :]) - batch_dot(inner, m[:, : -2 * stride]))
 
 
 def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
-    """Three robust standard deviations of the residual, from a part of the rows and columns."""
+    """Estimate three robust standard deviations of the residual, from every 8th (2nd) row and column."""
     stride = 8 if min(residual.shape[1:]) >= 256 else 2
     scales = []
     for r, m in zip(residual[:, ::stride, ::stride], mask[:, ::stride, ::stride], strict=True):
@@ -221,7 +225,7 @@ def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
 
 
 def _block(m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(B, 3, 3) sums over products of (y, x, 1) from moments of degree two."""
+    """Arrange moments of degree two as (B, 3, 3) sums over products of (y, x, 1)."""
     block = np.array([[m[2, 0], m[1, 1], m[1, 0]], [m[1, 1], m[0, 2], m[0, 1]], [m[1, 0], m[0, 1], m[0, 0]]])
     return np.moveaxis(block, -1, 0)
 

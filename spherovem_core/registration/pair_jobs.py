@@ -1,4 +1,4 @@
-"""Many pairs of a stack, computed by any executor, each result kept as it comes."""
+"""Registration of many pairs of a stack on any executor, with a ledger of finished pairs."""
 
 import itertools
 from collections.abc import MutableMapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.registration.pairs import PairResult, prepare_slices, register_prepared
+from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.registration.pyramid import Level, join_pyramids
-from spherovem_core.registration.sources import SliceSource
-from spherovem_core.registration.threads import intraop_threads
 from spherovem_core.utils.memory import release_free_memory
 from spherovem_core.utils.torch_device import torch_device
 
-RUN_SLICES = 8
-"""Fixed slices a job: with links over 1, 2 and 3 slices each slice is then read 1.4 times, not 4 times."""
+JOB_SLICES = 8
+"""Fixed slices per job: with links over 1, 2 and 3 slices, each slice is then read 1.4 times instead of 4 times."""
 
 Pair = tuple[int, int]
 Partners = tuple[int, tuple[int, ...]]
-Job = tuple[list[Partners], SliceSource]
+Job = tuple[list[Partners], PortableSlices]
 
 
 def register_pairs(
@@ -29,19 +29,19 @@ def register_pairs(
     execution: Execution,
     ledger: MutableMapping[str, Any],
 ) -> dict[Pair, PairResult]:
-    """Register pairs of slices of a stack, those of up to `RUN_SLICES` neighbouring fixed slices in one job.
+    """Register pairs of slices of a stack, with up to `JOB_SLICES` neighbouring fixed slices per job.
 
     Parameters
     ----------
     source : (Z, Y, X) array-like
     pairs
-        (fixed, moving) slices, fixed before moving.
+        Numbers of the (fixed, moving) slices, the smaller one first.
     parameters, execution
-        As in `estimate_alignment`.
+        As in `register_stack`.
     ledger
-        Holds records of finished pairs by ``"fixed moving"``; they are not computed again. A fixed slice whose pairs are
-        partly finished is computed with all of them, so that a batch on a GPU has the same content as in an
-        unbroken run.
+        Records of finished pairs by ``"fixed moving"``; they are not computed again. If only some pairs of a fixed
+        slice are finished, all of them are computed again, so that a batch on a GPU has the same content as in an
+        uninterrupted run.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def register_pairs(
             todo.append((fixed, moving))
     done = len(pairs) - sum(len(moving) for _, moving in todo)
     ahead = 2 * execution.workers + 2
-    for (run, _), records in map_blocks(
+    for (group, _), records in map_blocks(
         _run_job,
         _jobs(source, todo, execution.workers),
         parameters,
@@ -64,7 +64,7 @@ def register_pairs(
         executor=execution.executor,
         ahead=ahead,
     ):
-        keys = [_key(fixed, b) for fixed, moving in run for b in moving]
+        keys = [_key(fixed, b) for fixed, moving in group for b in moving]
         for key, record in zip(keys, records, strict=True):
             ledger[key] = record
         done += len(keys)
@@ -73,10 +73,12 @@ def register_pairs(
 
 
 def _jobs(source: ArrayLike, todo: list[Partners], workers: int) -> list[Job]:
-    """Cut the work into runs, shorter ones where a worker would be left without."""
-    length = max(1, min(RUN_SLICES, len(todo) // (2 * workers)))
-    runs = [todo[start : start + length] for start in range(0, len(todo), length)]
-    return [(run, SliceSource.of(source, sorted({z for a, b in run for z in (a, *b)}))) for run in runs]
+    """Cut the work into jobs, shorter ones if there are too few for all workers."""
+    length = max(1, min(JOB_SLICES, len(todo) // (2 * workers)))
+    groups = [todo[start : start + length] for start in range(0, len(todo), length)]
+    return [
+        (group, PortableSlices.of(source, sorted({z for a, b in group for z in (a, *b)}))) for group in groups
+    ]
 
 
 def _key(fixed: int, moving: int) -> str:
@@ -84,12 +86,12 @@ def _key(fixed: int, moving: int) -> str:
 
 
 def _run_job(job: Job, parameters: RegistrationParameters, device: str) -> list[dict[str, Any]]:
-    """Register each fixed slice with its partners: in one batch on a GPU, one by one on the CPU."""
-    run, slices = job
+    """Register each fixed slice with its partners, in one batch on a GPU and one by one on the CPU."""
+    group, slices = job
     records = []
     prepared: dict[int, list[Level]] = {}
     with intraop_threads(1):
-        for fixed, moving in run:
+        for fixed, moving in group:
             prepared = {z: levels for z, levels in prepared.items() if z >= fixed}
             for z in (fixed, *moving):
                 if z not in prepared:

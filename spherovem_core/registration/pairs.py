@@ -1,4 +1,4 @@
-"""Registration of pairs of slices."""
+"""Registration of a pair of slices, and the verdict on it."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from spherovem_core.registration.affine import (
     from_level,
     to_level,
 )
-from spherovem_core.registration.normal_equations import Normal, PairEquations, Workspace
+from spherovem_core.registration.intraop_threads import intraop_threads
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations, Workspace
+from spherovem_core.registration.phase_correlation import estimate_initial_motion
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
-from spherovem_core.registration.start import estimate_start
 from spherovem_core.registration.strain_prior import StrainPrior
-from spherovem_core.registration.threads import intraop_threads
 from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
 
-START_SIDE_PX = 256
+INITIAL_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """Motion between two slices and how far it can be relied on.
+    """Motion between two slices and how reliable it is.
 
     Attributes
     ----------
     matrix : (2, 3) ndarray of float64
         Map of fixed pixel coordinates (y, x, 1) to moving ones.
     similarity, initial_similarity
-        Normalised cross-correlation of the prepared slices (binned, shading removed, smoothed) on their overlap,
-        with the motion and without it.
+        Normalised cross-correlation of the prepared slices (binned, shading removed, smoothed) on their overlap, with
+        the motion and without it.
     overlap
-        Share of the fixed slice that the moving one covers.
+        Fraction of the fixed slice that the moving one covers.
     covariance : (6, 6) ndarray of float64
-        Of the elements (yy, yx, y, xy, xx, x) of a residual motion in pixels, whose linear share acts
-        on centred coordinates in units of half the longer side. From the scatter of the gradient over tiles of
-        the slice: it holds noise and tissue that moves by itself, not a common mistake of all tiles.
+        Of the elements (yy, yx, y, xy, xx, x) of a residual motion in pixels; its linear part acts on centred coordinates
+        in units of half the longer side. It is estimated from the scatter of the gradient over tiles of the slice, so
+        it includes noise and local motion of tissue, but not an error that all tiles have in common.
     uncertainty_px
-        Root mean square over the slice of the displacement that the covariance leaves open.
+        Root mean square over the slice of the displacement that this covariance describes.
     condition
         Ratio of the largest to the smallest eigenvalue of the motion's normal equations.
     iterations
-        Evaluations over all resolutions.
+        Evaluations at all resolutions together.
     trusted, reason
-        The verdict, and why it is not trusted (empty if it is).
+        The verdict, and the reason if the pair is not trusted (else empty).
     """
 
     matrix: Matrix
@@ -67,7 +67,7 @@ class PairResult:
     reason: str
 
     def to_record(self) -> dict[str, Any]:
-        """JSON-able form; floats survive it bit by bit."""
+        """Convert to JSON values, which keep every bit of the floats."""
         record = dict(vars(self))
         record["matrix"], record["covariance"] = self.matrix.tolist(), self.covariance.tolist()
         return record
@@ -87,15 +87,15 @@ def register_pair(
 ) -> PairResult:
     """Find the motion between two slices.
 
-    Phase correlation at a coarse resolution gives the start; a robust Gauss-Newton scheme on the correlation
-    over the overlap refines it from coarse to fine.
+    Phase correlation at a coarse resolution gives an initial motion; a robust Gauss-Newton scheme on the correlation over
+    the overlap refines it from coarse to fine.
 
     Parameters
     ----------
     fixed, moving : (Y, X) ndarray
-        Slices of one shape, of any real type.
+        Slices of the same shape, of any real type.
     parameters : RegistrationParameters, optional
-        Motion model, resolutions, limits of the verdict.
+        Motion model, resolutions, limits for a trusted pair.
     device
         ``cpu`` or ``cuda[:n]``.
 
@@ -107,10 +107,22 @@ def register_pair(
     ------
     ShapeMismatchError
         If the slices differ in shape or are not two-dimensional.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import ndimage
+    >>> from spherovem_core.registration import register_pair
+    >>> texture = ndimage.gaussian_filter(np.random.default_rng(0).random((80, 96)), 2)
+    >>> pair = register_pair(texture[:-3], texture[3:])
+    >>> pair.matrix[:, 2].round(1) + 0.0
+    array([-3.,  0.])
+    >>> pair.trusted
+    True
     """
     if fixed.shape != moving.shape or fixed.ndim != 2:
         raise ShapeMismatchError(
-            f"fixed is {fixed.shape} and moving {moving.shape}; a pair needs two (Y, X) slices of one shape: "
+            f"fixed has the shape {fixed.shape} and moving {moving.shape}; expected two (Y, X) slices of the same shape: "
             "crop or pad them to the same size"
         )
     chosen = parameters or RegistrationParameters()
@@ -122,15 +134,15 @@ def register_pair(
 def prepare_slices(
     slices: NDArray[np.generic], parameters: RegistrationParameters, device: str
 ) -> list[Level]:
-    """Prepare (B, Y, X) slices once for all pairs they take part in."""
+    """Prepare (B, Y, X) slices once for all their pairs."""
     return build_pyramid(slices, parameters.levels, parameters.working_pixels, device)
 
 
 def register_prepared(
     fixed: list[Level], moving: list[Level], parameters: RegistrationParameters
 ) -> list[PairResult]:
-    """Register a batch of pairs of prepared slices: element b of one with element b of the other."""
-    matrices = _start(fixed, moving, parameters)
+    """Register a batch of pairs of prepared slices: element b of `fixed` with element b of `moving`."""
+    matrices = _initial_motions(fixed, moving, parameters)
     iterations = np.zeros(len(matrices), dtype=np.int_)
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
@@ -148,23 +160,23 @@ def register_prepared(
     return _judge(equations, matrices, normal, iterations, fixed[0].factor, parameters)
 
 
-def _start(fixed: list[Level], moving: list[Level], parameters: RegistrationParameters) -> Matrix:
+def _initial_motions(fixed: list[Level], moving: list[Level], parameters: RegistrationParameters) -> Matrix:
     sides = [max(level.image.shape[1:]) for level in fixed]
-    number = next((k for k, side in enumerate(sides) if side <= START_SIDE_PX), len(fixed) - 1)
+    number = next((k for k, side in enumerate(sides) if side <= INITIAL_SIDE_PX), len(fixed) - 1)
     pairs = zip(fixed[number].image, moving[number].image, strict=True)
-    starts = [estimate_start(f, m, parameters.max_shift_fraction).matrix for f, m in pairs]
-    return from_level(np.stack(starts), fixed[number].factor)
+    motions = [estimate_initial_motion(f, m, parameters.max_shift_fraction).matrix for f, m in pairs]
+    return from_level(np.stack(motions), fixed[number].factor)
 
 
 def _judge(
     equations: PairEquations,
     matrices: Matrix,
-    normal: Normal,
+    normal: NormalEquations,
     iterations: NDArray[np.int_],
     factor: int,
     parameters: RegistrationParameters,
 ) -> list[PairResult]:
-    """Measure every pair of a batch at its final map and give the verdicts."""
+    """Measure every pair of a batch at its final map, and decide whether to trust it."""
     covariances, conditions = motion_covariances(
         equations, to_level(matrices, factor), normal, parameters.model
     )
@@ -176,7 +188,9 @@ def _judge(
     for b, matrix in enumerate(matrices):
         covariance = covariances[b] * factor**2
         uncertainty = rms_of_covariance(covariance, shape)
-        reason = _objection(matrix, float(after[b]), float(overlap[b]), uncertainty, shape, parameters)
+        reason = _reason_for_distrust(
+            matrix, float(after[b]), float(overlap[b]), uncertainty, shape, parameters
+        )
         results.append(
             PairResult(
                 matrix=matrix,
@@ -194,7 +208,7 @@ def _judge(
     return results
 
 
-def _objection(
+def _reason_for_distrust(
     matrix: Matrix,
     similarity: float,
     overlap: float,
@@ -202,7 +216,7 @@ def _objection(
     shape: tuple[int, int],
     parameters: RegistrationParameters,
 ) -> str:
-    """Why a pair is not to be trusted, or nothing."""
+    """Return why a pair cannot be trusted; empty if it can."""
     stretch = float(np.abs(np.linalg.svd(matrix[:, :2], compute_uv=False) - 1.0).max())
     shift = np.abs(centre_shift(matrix, shape)) / shape
     if similarity < parameters.min_similarity:

@@ -1,4 +1,4 @@
-"""Slices as the registration sees them: binned, freed of shading, smoothed, at resolutions from fine to coarse."""
+"""Slices prepared for registration: binned, shading removed, smoothed, at several resolutions."""
 
 from __future__ import annotations
 
@@ -24,37 +24,36 @@ class Level:
     Attributes
     ----------
     image : (B, Y, X) float32 tensor
-        Zero mean and unit variance, in every neighbourhood.
+        Zero mean and unit variance in every neighbourhood.
     factor
-        Side of its pixels in pixels of the slice as given.
+        Side of its pixels in pixels of the source.
     """
 
     image: Tensor
     factor: int
 
     def repeated(self, count: int) -> Level:
-        """Use one slice as the partner of `count` others."""
+        """Repeat one slice as the partner of `count` others, without a copy."""
         return Level(self.image.expand(count, -1, -1), self.factor)
 
 
 def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int, device: str) -> list[Level]:
     """Prepare a batch of slices for registration.
 
-    A slice with more than `working_pixels` pixels is first binned: six parameters need no more, and a
-    binned pixel has less noise. Then the mean and the contrast of each neighbourhood (about an eighth of
-    the slice wide) are removed, so that neither gain, offset nor gradual shading is left, and a charged patch
-    weighs no more than the tissue beside it. Every level is smoothed by a binomial kernel
-    (standard deviation 1 px), without which linear interpolation would favour half-pixel shifts
-    of noisy slices.
+    A slice of more than `working_pixels` pixels is binned first: six parameters need no more pixels, and binning lowers the
+    noise. Then the mean and the contrast of each neighbourhood (about an eighth of the slice wide) are removed. This
+    removes gain, offset and gradual shading, and gives a charged patch no more weight than the tissue beside it. Every level
+    is smoothed with a binomial kernel (standard deviation 1 px); without it, linear interpolation would favour half-pixel
+    shifts of noisy slices.
 
     Parameters
     ----------
     slices : (B, Y, X) ndarray
         Any real type.
     levels
-        Resolutions at most; none has a side under 40 px unless the slice itself has.
+        Most resolutions; none has a side below 40 px unless the slice itself has.
     working_pixels
-        Pixels of the finest level at most.
+        Most pixels of the finest level.
     device
         ``cpu`` or ``cuda[:n]``.
 
@@ -76,7 +75,7 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
 
 
 def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
-    """Make one batch of slices that were prepared one by one."""
+    """Join slices that were prepared one by one into one batch."""
     import torch
 
     if len(pyramids) == 1:
@@ -86,7 +85,7 @@ def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
 
 
 def _bin_to(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:
-    """Bin by the smallest power of two that leaves at most `working_pixels`, band by band to save memory."""
+    """Bin by the smallest power of two that leaves at most `working_pixels`; in bands of rows to save memory."""
     rows, columns = slices.shape[-2:]
     factor = 1
     while (rows // factor) * (columns // factor) > working_pixels:
@@ -108,7 +107,7 @@ def _bin_to(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[n
 
 
 def _halve(image: Tensor) -> Tensor:
-    """Mean of 2 x 2 pixels; an odd last row or column is left out."""
+    """Average 2 x 2 pixels; an odd last row or column is left out."""
     rows, columns = (n // 2 * 2 for n in image.shape[-2:])
     pairs = image[:, 0:rows:2] + image[:, 1:rows:2]
     halved: Tensor = (pairs[:, :, 0:columns:2] + pairs[:, :, 1:columns:2]).mul_(0.25)
@@ -118,7 +117,7 @@ def _halve(image: Tensor) -> Tensor:
 def _smooth(image: Tensor) -> Tensor:
     """Convolve with the binomial kernel (1 4 6 4 1) / 16 along both axes; edges are repeated.
 
-    Written as sums of shifted views: torch's one-channel convolution is eighty times slower on a CPU.
+    It sums shifted views, because the one-channel convolution of torch is eighty times slower on a CPU.
     """
     import torch
 
@@ -133,7 +132,7 @@ def _smooth(image: Tensor) -> Tensor:
 
 
 def _remove_shading(image: Tensor) -> Tensor:
-    """Subtract each neighbourhood's mean and divide by its contrast, which has a floor at 0.3 of the slice's."""
+    """Subtract the mean of each neighbourhood and divide by its contrast, at least 0.3 of the mean contrast."""
     import torch
 
     mean, square, factor = image, image * image, 1
@@ -149,7 +148,7 @@ def _remove_shading(image: Tensor) -> Tensor:
 
 
 def _enlarge(coarse: Tensor, factor: int, like: Tensor) -> Tensor:
-    """Interpolate a binned image back to the pixels of `like`; what binning left out repeats the edge."""
+    """Interpolate a binned image to the pixels of `like`; rows and columns that binning left out repeat the edge."""
     import torch.nn.functional as nnf
 
     fine = nnf.interpolate(coarse[:, None], scale_factor=factor, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Refinement of a batch of pairs at one resolution by a Levenberg-Marquardt scheme."""
+"""Levenberg-Marquardt refinement of a batch of pairs at one resolution."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid, slice_centre
-from spherovem_core.registration.normal_equations import Normal, PairEquations
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.strain_prior import StrainPrior
 
-# The contrast of the slices is matched anew at every place, with the outlier weights of the place before: near the end that
-# moves the cost by up to 0.6 % either way, more than the last steps do.
+# The contrast is matched at every evaluation with the outlier weights of the one before. Near the end this changes the cost
+# by up to 0.6 % in either direction, more than the last steps do.
 COST_SLACK = 1.02
 
 _TURN = np.array([0.0, -1.0, 0.0, 1.0, 0.0, 0.0])
@@ -32,11 +32,12 @@ def refine(
     prior: StrainPrior,
     max_iterations: int,
     tolerance_px: float,
-) -> tuple[Matrix, Normal, NDArray[np.int_]]:
-    """Improve each pair's map until its next step would move no corner by `tolerance_px`.
+) -> tuple[Matrix, NormalEquations, NDArray[np.int_]]:
+    """Refine the map of each pair until the next step would move all corners by less than `tolerance_px`.
 
-    A step is kept if it lowers the cost, or if the next one is shorter while the cost rises by no more than the matching of
-    contrast moves it; else it is tried again, shorter and more downhill (Marquardt 1963).
+    A step is kept if it lowers the cost, or if the next step is shorter and the cost rises by at most 2 %, the variation
+    due to matching contrast. Otherwise the damping is raised, which makes the step shorter and closer to the gradient
+    (Marquardt 1963).
 
     Parameters
     ----------
@@ -49,17 +50,17 @@ def refine(
     prior : StrainPrior
         Added to the normal equations.
     max_iterations
-        Steps at most.
+        Most steps.
     tolerance_px
         In pixels of that resolution.
 
     Returns
     -------
     matrices : (B, 2, 3) ndarray
-    normal : Normal
-        Normal equations at the last place that was evaluated.
+    normal : NormalEquations
+        Those of the last evaluation that was kept.
     iterations : (B,) ndarray
-        Evaluations each pair took part in.
+        Number of evaluations of each pair.
     """
     matrices = start.copy()
     basis = MODEL_BASES[model]
@@ -73,7 +74,7 @@ def refine(
         reach = _reach(displacement, equations.shape)
         proposed = _follow(matrices, displacement, equations.shape, model)
         small = active & (reach <= tolerance_px)
-        # The last step is taken on trust: an evaluation more would cost as much as it did to get here.
+        # The last step is not evaluated again: an evaluation costs as much as every step before it.
         matrices = np.where(small[:, None, None], proposed, matrices)
         active &= ~small
         if not active.any():
@@ -92,7 +93,7 @@ def refine(
 
 
 def solve_step(
-    normal: Normal, basis: NDArray[np.float64], damping: NDArray[np.float64]
+    normal: NormalEquations, basis: NDArray[np.float64], damping: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Solve the damped normal equations of each pair within the motion model: (B, 2, 3) displacements."""
     reduced = basis.T @ normal.hessian @ basis
@@ -106,7 +107,7 @@ def solve_step(
 def _follow(
     matrices: Matrix, displacement: NDArray[np.float64], shape: tuple[int, int], model: str
 ) -> Matrix:
-    """Move by the inverse of a displacement of the fixed slice first, then as before."""
+    """Compose the maps with the inverse of a displacement of the fixed slice, which is applied first."""
     half = (max(shape) - 1) / 2.0
     linear = displacement[..., :2] / half
     shift = displacement[..., 2] - linear @ slice_centre(shape)
@@ -116,7 +117,7 @@ def _follow(
 
 
 def _reach(displacement: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """How far a displacement moves the corner that it moves furthest, in pixels."""
+    """Compute the largest displacement of a corner along an axis, in pixels."""
     spread = (np.asarray(shape) - 1.0) / (max(shape) - 1)
     reach = (np.abs(displacement[..., :2]) * spread).sum(-1) + np.abs(displacement[..., 2])
     furthest: NDArray[np.float64] = reach.max(-1)

@@ -1,4 +1,4 @@
-"""What is known of each slice's place, one row a slice."""
+"""Table of the positions of all slices."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ KEPT_WEIGHT = 0.25
 ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
 
 
-def slice_table(
+def make_slice_table(
     transforms: Matrix,
     solved: Matrix,
     results: Mapping[tuple[int, int], PairResult],
@@ -25,26 +25,26 @@ def slice_table(
     trend_slices: int,
     shape: tuple[int, int],
 ) -> pd.DataFrame:
-    """Describe every slice; the columns are those of `Alignment.table`.
+    """Make the table of `Alignment`, with one row per slice.
 
     Parameters
     ----------
     transforms : (Z, 2, 3) ndarray
         Final maps, reference to slice coordinates.
     solved : (Z, 2, 3) ndarray
-        Those that the pairs say, before any drift was left as acquired.
+        Maps from the pairs, before any drift was left as acquired.
     results
-        Of every pair that was registered.
+        Results of all registered pairs.
     weights
-        How much each trusted pair counted in the solution, 0 to 1.
+        Final weight of each trusted pair in the solution, 0 to 1.
     good
-        Slices that took part, in order.
+        Good slices in rising order.
     crop : Rectangle
-        Common to all slices, hence the same in every row.
+        Crop of all slices; the same in every row.
     trend_slices
-        Window of the drift that is shown.
+        Window of the drift columns, in slices.
     shape : (Y, X)
-        A slice.
+        Shape of a slice.
     """
     numbers = range(len(transforms))
     neighbours = {b: (a, b) for a, b in itertools.pairwise(good)}

@@ -1,4 +1,4 @@
-"""A prior on the strain between two slices: consecutive slices are hardly stretched against each other."""
+"""Prior on the strain between two slices, which is usually small."""
 
 from dataclasses import dataclass, replace
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.normal_equations import OUTLIER_SIGMAS, Normal, PairEquations
+from spherovem_core.registration.normal_equations import OUTLIER_SIGMAS, NormalEquations, PairEquations
 
-# Strain from the six elements of a displacement: along y, along x, and shear.
+# Strain along y, strain along x and shear, from the six elements of a displacement.
 _STRAIN = np.array([[1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 2**-0.5, 0, 2**-0.5, 0, 0]], dtype=np.float64)
 CORRELATED_PX = 24.0
 
@@ -17,24 +17,24 @@ CORRELATED_PX = 24.0
 class StrainPrior:
     """Gaussian prior on stretch and shear; rotation and shift are free.
 
-    A slice that shows a few cells only has little to tell deformation from: their growing and shrinking with depth is
-    taken for one, unless the fit knows that slices are rarely deformed. On phantoms of cells 140 px wide the
-    prior takes 1.4 % of the strain at 512² pixels, a quarter at 256² and nine tenths at 128², where without it
-    a stack of 32 slices was misplaced by 4.7 px rms, and by 2.5 px with it.
+    In a slice that shows only a few cells, their growing and shrinking with depth looks like a deformation of the slice; the
+    prior states that slices are rarely deformed. On phantoms with cells 140 px wide it suppresses 1.4 % of the strain at
+    512² pixels, a quarter at 256² and 90 % at 128². There a stack of 32 slices was misplaced by 4.7 px rms without the
+    prior and by 2.5 px with it.
 
     Attributes
     ----------
     strain
         Standard deviation of the strain.
     factor
-        Binning of the resolution: residuals depend on each other over 24 px of the slice as given.
+        Binning of the resolution; residuals are correlated over 24 px of the source.
     """
 
     strain: float
     factor: int
 
-    def add(self, normal: Normal, equations: PairEquations, matrices: Matrix) -> Normal:
-        """Add the prior to normal equations and cost at the maps they were computed at."""
+    def add(self, normal: NormalEquations, equations: PairEquations, matrices: Matrix) -> NormalEquations:
+        """Add the prior to the normal equations and the cost at the maps where they were computed."""
         half = (max(equations.shape) - 1) / 2.0
         linear = matrices[:, :, :2]
         green = 0.5 * (np.swapaxes(linear, 1, 2) @ linear - np.eye(2)) * half

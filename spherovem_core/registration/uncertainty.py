@@ -1,4 +1,4 @@
-"""How uncertain a fitted motion is, from the scatter of what parts of the slice say."""
+"""Uncertainty of a fitted motion, from the scatter between tiles of the slice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.normal_equations import Normal, PairEquations
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.refinement import MODEL_BASES
 
 if TYPE_CHECKING:
@@ -18,22 +18,21 @@ TILES = 8
 
 
 def motion_covariances(
-    equations: PairEquations, matrices: Matrix, normal: Normal, model: str
+    equations: PairEquations, matrices: Matrix, normal: NormalEquations, model: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Covariance of each pair's motion within the model, and the condition of its normal equations.
+    """Estimate the covariance of the motion of each pair within the model, and the condition of its normal equations.
 
-    The estimate is the cluster-robust one (White 1984): residuals of neighbouring pixels depend on each other,
-    those of different tiles of the slice hardly. It holds noise and tissue that moves by itself, but not a
-    change that all tiles have in common.
+    The estimate is cluster-robust (White 1984): residuals of neighbouring pixels are correlated, those of different tiles
+    of the slice hardly. It includes noise and local motion of tissue, but not a change that all tiles have in common.
 
     Parameters
     ----------
     equations : PairEquations
         At the finest resolution.
     matrices : (B, 2, 3) ndarray
-        Where the refinement ended.
-    normal : Normal
-        Normal equations there.
+        Maps at the end of the refinement.
+    normal : NormalEquations
+        Normal equations at these maps.
     model
         Key of `MODEL_BASES`.
 
@@ -53,7 +52,7 @@ def motion_covariances(
 
 
 def rms_of_covariance(covariance: NDArray[np.float64], shape: tuple[int, int]) -> float:
-    """Root mean square displacement over a slice of a motion with this covariance, in pixels."""
+    """Compute the root mean square displacement over a slice of a motion with this covariance, in pixels."""
     half = (max(shape) - 1) / 2.0
     spread = (np.asarray(shape, dtype=np.float64) ** 2 - 1.0) / 12.0 / half**2
     weights = np.tile([*spread, 1.0], 2)
@@ -61,7 +60,7 @@ def rms_of_covariance(covariance: NDArray[np.float64], shape: tuple[int, int]) -
 
 
 def _scatter(equations: PairEquations, matrices: Matrix) -> NDArray[np.float64]:
-    """Sum over 8 x 8 tiles of the outer product of the gradient that each contributes, (B, 6, 6)."""
+    """Sum the outer products of the gradient contributions of 8 x 8 tiles: (B, 6, 6)."""
     import torch
 
     equations.visit(matrices)
@@ -78,7 +77,7 @@ def _scatter(equations: PairEquations, matrices: Matrix) -> NDArray[np.float64]:
 
 
 def _tile_weights(count: int, longest: int, like: Tensor) -> Tensor:
-    """Rows that sum `count` pixels tile by tile: the first 8 plainly, the others times the centred coordinate."""
+    """Make rows that sum `count` pixels per tile: the first 8 plainly, the others times the centred coordinate."""
     import torch
 
     place = np.arange(count)

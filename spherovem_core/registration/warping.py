@@ -1,4 +1,4 @@
-"""The final warp: each slice interpolated once, from its source, on the cropped reference frame."""
+"""Final warp: each slice is interpolated once, from its source, on the cropped reference frame."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, map_blocks, slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle
-from spherovem_core.registration.kernels import interpolation_table
-from spherovem_core.registration.sources import SliceSource
+from spherovem_core.registration.interpolation_kernels import interpolation_table
+from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.utils.torch_device import torch_device
 
 BAND_PIXELS = 1 << 20
-"""Pixels that are held as float32 at a time: in one piece a slice of 8192² took 13 times its own memory."""
+"""Pixels held as float32 at a time; in one piece, a slice of 8192² took 13 times its own memory."""
 
 
 def warp_stack(
@@ -33,19 +33,19 @@ def warp_stack(
     Parameters
     ----------
     source : (Z, Y, X) array-like
-        The slices as they were registered.
+        The slices that were registered.
     alignment : Alignment
-        Their maps and the crop.
+        Their maps and their crop.
     sink : BlockSink
-        Takes one block a slice, of the shape of the crop; those it has already are left out.
+        Takes one block per slice, of the shape of the crop; slices it already holds are left out.
     parameters, execution
-        Interpolation; device, executor, progress.
+        Interpolation; device, executor and progress.
     """
     device = str(torch_device(execution.device))
     blocks = slab_grid((source.shape[0], *alignment.crop.shape), depth=1)
     todo = sink.pending(blocks)
     done = len(blocks) - len(todo)
-    items = [(block, SliceSource.of(source, [block.core[0].start])) for block in todo]
+    items = [(block, PortableSlices.of(source, [block.core[0].start])) for block in todo]
     arguments = (alignment.transforms, alignment.crop, parameters.interpolation, device)
     for (block, _), warped in map_blocks(
         _warp_block, items, *arguments, executor=execution.executor, ahead=2 * execution.workers + 2
@@ -55,14 +55,52 @@ def warp_stack(
         execution.report(done, len(blocks))
 
 
+def apply_alignment(
+    slices: ArrayLike,
+    alignment: Alignment,
+    parameters: RegistrationParameters | None = None,
+    execution: Execution | None = None,
+) -> NDArray[Any]:
+    """Warp every slice onto the cropped reference frame, in memory.
+
+    Parameters
+    ----------
+    slices : (Z, Y, X) array-like
+        The slices that were registered, or others of the same shape, such as the raw ones.
+    alignment : Alignment
+        Result of `register_stack`.
+    parameters : RegistrationParameters, optional
+        Only `interpolation` is used.
+    execution : Execution, optional
+        Device, executor and progress.
+
+    Returns
+    -------
+    (Z, height, width) ndarray of the slices' type
+        Height and width are those of ``alignment.crop``.
+
+    Examples
+    --------
+    See `register_stack`.
+    """
+    warped = np.zeros((slices.shape[0], *alignment.crop.shape), slices.dtype)
+    warp_stack(
+        slices,
+        alignment,
+        MemorySink(warped),
+        parameters or RegistrationParameters(),
+        execution or Execution(),
+    )
+    return warped
+
+
 def warp_slice(
     image: NDArray[Any], transform: Matrix, crop: Rectangle, interpolation: str = "cubic", device: str = "cpu"
 ) -> NDArray[Any]:
     """Interpolate one slice on the cropped reference frame.
 
-    Interpolation overshoots at edges; integers are therefore rounded and clipped to the range of their type, so that
-    nothing wraps. Beyond the slice's edge the edge is repeated, which the crop keeps to a kernel's
-    width.
+    Interpolation overshoots at edges, so integers are rounded and clipped to the range of their type. Outside the slice its
+    edge is repeated; within the crop this affects only the width of a kernel.
 
     Parameters
     ----------
@@ -100,7 +138,7 @@ def warp_slice(
 
 
 def _warp_block(
-    item: tuple[Block, SliceSource], transforms: Matrix, crop: Rectangle, interpolation: str, device: str
+    item: tuple[Block, PortableSlices], transforms: Matrix, crop: Rectangle, interpolation: str, device: str
 ) -> NDArray[Any]:
     block, slices = item
     z = block.core[0].start

@@ -1,4 +1,4 @@
-"""The final warp on the CPU: one compiled kernel a number of taps."""
+"""Final warp on the CPU: one compiled kernel per number of taps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.kernels import PHASES
+from spherovem_core.registration.interpolation_kernels import PHASES
 
 Kernel = Callable[[NDArray[Any], Matrix, NDArray[np.float32], int, NDArray[np.float32]], None]
 
@@ -16,9 +16,9 @@ Kernel = Callable[[NDArray[Any], Matrix, NDArray[np.float32], int, NDArray[np.fl
 def row_sampler(
     image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], columns: int
 ) -> Callable[[range], NDArray[np.float32]]:
-    """Prepare to sample an image at ``matrix @ (y, x, 1)`` for all x below `columns` and the rows y asked for.
+    """Make a function that samples an image at ``matrix @ (y, x, 1)`` for all x below `columns` and the given rows y.
 
-    Uses one thread and releases the interpreter lock: the caller runs slices side by side.
+    It uses one thread and releases the interpreter lock, so that the caller can warp slices in parallel.
     """
     kernel, pixels = _KERNELS[table.shape[1]], np.ascontiguousarray(image)
 
@@ -31,10 +31,10 @@ def row_sampler(
 
 
 def _compile(taps: int) -> Kernel:
-    """Build the kernel with its number of taps as a constant, so that its loops are unrolled.
+    """Compile the kernel with its number of taps as a constant, so that its loops are unrolled.
 
-    Unsigned indices and direct look-ups in the table spare Numba's test for negative indices and its array views:
-    2020² pixels, cubic, take 29 ms instead of 105 ms with the same result.
+    Unsigned indices and direct look-ups in the table avoid Numba's checks for negative indices and its array views: 2020²
+    pixels, cubic, take 29 ms instead of 105 ms, with the same result.
     """
     before = taps // 2 - 1
 

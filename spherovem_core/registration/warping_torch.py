@@ -1,4 +1,4 @@
-"""The final warp in torch, for GPUs: the same kernel tables as on the CPU."""
+"""Final warp in torch, for GPUs, with the same kernel tables as on the CPU."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
-from spherovem_core.registration.kernels import PHASES
+from spherovem_core.registration.interpolation_kernels import PHASES
 
 
 def row_sampler(
     image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], columns: int, device: str
 ) -> Callable[[range], NDArray[np.float32]]:
-    """Prepare to sample an image at ``matrix @ (y, x, 1)`` for all x below `columns` and the rows y asked for.
+    """Make a function that samples an image at ``matrix @ (y, x, 1)`` for all x below `columns` and the given rows y.
 
-    Coordinates are float64: in float32 they would be off by a thousandth of a pixel at 10 000 px.
+    Coordinates are float64; in float32 they would be wrong by 0.001 px at 10 000 px.
     """
     import torch
 

@@ -21,7 +21,7 @@ from spherovem_core.parameters import (
     SegmentationParameters,
     SpatialParameters,
 )
-from spherovem_core.registration import estimate_alignment, warp_stack
+from spherovem_core.registration import register_stack, warp_stack
 from spherovem_core.segmentation import MaskField, segment_masks
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.shape import measure_labels
@@ -79,7 +79,7 @@ def prepare_registration(folder: Path) -> None:
 
 def compute_registration(folder: Path, execution: Execution) -> Results:
     source, parameters = open_array(Layout(folder), DENOISED), RegistrationParameters()
-    alignment = estimate_alignment(source, parameters, execution)
+    alignment = register_stack(source, parameters, execution)
     warped = np.zeros((source.shape[0], *alignment.crop.shape), np.uint8)
     warp_stack(source, alignment, MemorySink(warped), parameters, execution)
     return {"transforms": alignment.transforms, "slices": warped, "table": alignment.table}

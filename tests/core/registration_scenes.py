@@ -1,4 +1,4 @@
-"""Stacks of EM-like slices with known maps, for the registration tests."""
+"""Stacks of EM-like slices with known maps for the registration tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices as acquired, and the maps of ideal to slice coordinates."""
+    """Slices as acquired, and their maps of ideal to slice coordinates."""
 
     slices: NDArray[np.uint8]
     truth: NDArray[np.float64]
@@ -35,7 +35,7 @@ def make_stack(
     seed: int = 0,
     noise: float = 8.0,
 ) -> Stack:
-    """Show one texture in every slice, moved by jitter; `lean_px` moves it further with every slice."""
+    """Show one texture in every slice, moved by jitter, and by `lean_px` more with every slice."""
     rng = np.random.default_rng(seed)
     scene = TextureScene((256, 288), seed)
     truth, slices = [], []
@@ -53,7 +53,7 @@ def make_stack(
 
 
 def store_slices(folder: Path, slices: NDArray[Any], spacing_nm: SpacingNm = (50.0, 10.0, 12.0)) -> None:
-    """Write slices as the denoised image of an acquisition."""
+    """Store slices as the denoised image of an acquisition."""
     spec = ArraySpec(DENOISED, "image", slices.shape, slices.dtype, *slice_shards(slices.shape), spacing_nm)
     writer = ArrayWriter(Layout(folder), spec, "source")
     for block in slab_grid(slices.shape, 1):
@@ -61,8 +61,8 @@ def store_slices(folder: Path, slices: NDArray[Any], spacing_nm: SpacingNm = (50
     writer.commit()
 
 
-class OnDisk:
-    """An array-like that reads slice by slice and counts how many are alive at a time."""
+class RecordingSource:
+    """Array that records the size of its largest read."""
 
     def __init__(self, slices: NDArray[Any]) -> None:
         self._slices = slices

@@ -1,4 +1,4 @@
-"""The noise's variance against grey value, on fields whose noise is known."""
+"""Noise variance as a function of grey value, on images with known noise."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ READ, GAIN = 5.0, 0.4
 
 
 def clean() -> np.ndarray:
-    """Grey values of 40 to 200 that rise along x, with blobs on the upper third."""
+    """Make grey values of 40 to 200 that rise along x, with blobs on the upper third."""
     rng = np.random.default_rng(11)
     ramp = np.linspace(40.0, 200.0, SHAPE[1])[np.newaxis] * np.ones((SHAPE[0], 1))
     blobs = ndimage.gaussian_filter(rng.standard_normal(SHAPE), 2.0)
@@ -20,7 +20,7 @@ def clean() -> np.ndarray:
 
 
 def photons(signal: np.ndarray, seed: int = 4) -> np.ndarray:
-    """Poisson counts worth GAIN grey values each, and Gaussian read noise: a variance of READ² + GAIN times the signal."""
+    """Add Poisson noise of GAIN grey values per count and Gaussian read noise: the variance is READ² + GAIN times the signal."""
     rng = np.random.default_rng(seed)
     return GAIN * rng.poisson(signal / GAIN) + READ * rng.standard_normal(signal.shape)
 
@@ -36,20 +36,20 @@ def test_poisson_and_gaussian_noise_are_recovered() -> None:
     signal = clean()
     pairs = [(photons(signal, seed), signal.astype(np.float32)) for seed in (4, 5)]
     found = fit_noise(pairs)
-    # A bin averages 40 independent squares of 80 degrees of freedom: 2.5 %; the line through twelve has less.
+    # A bin averages 40 independent squares of 80 degrees of freedom: 2.5 % error; the line through twelve bins has less.
     np.testing.assert_allclose(found.variance(LEVELS), true_variance(LEVELS), rtol=0.04)
     assert found.gain == pytest.approx(GAIN, rel=0.1)
 
 
-def test_a_prediction_that_smooths_what_it_sees_changes_little() -> None:
+def test_a_smoothed_prediction_changes_the_variance_by_less_than_6_percent() -> None:
     signal = clean()
     predicted = ndimage.gaussian_filter(signal, 1.0).astype(np.float32)
     found = fit_noise([(photons(signal), predicted)])
     np.testing.assert_allclose(found.variance(LEVELS), true_variance(LEVELS), rtol=0.06)
 
 
-def test_neighbours_may_share_their_noise() -> None:
-    """Moving averages of two along x keep the variance, which differences between neighbours would put at half."""
+def test_noise_shared_by_neighbours_keeps_its_variance() -> None:
+    """A moving average of two pixels along x; differences between neighbours would give half the variance."""
     signal = clean()
     noise = photons(signal) - signal
     shared = (noise[:, 1:] + noise[:, :-1]) / np.sqrt(2)
@@ -57,14 +57,14 @@ def test_neighbours_may_share_their_noise() -> None:
     np.testing.assert_allclose(found.variance(LEVELS), true_variance(LEVELS), rtol=0.08)
 
 
-def test_with_inverted_contrast_the_line_falls() -> None:
+def test_the_line_falls_with_inverted_contrast() -> None:
     signal = clean()
     found = fit_noise([(255 - photons(signal), (255 - signal).astype(np.float32))])
     assert found.gain == pytest.approx(-GAIN, rel=0.1)
     np.testing.assert_allclose(found.variance(255 - LEVELS), true_variance(LEVELS), rtol=0.06)
 
 
-def test_padding_is_not_taken_for_a_quiet_place() -> None:
+def test_padding_does_not_count_as_noise_free() -> None:
     signal = clean()
     observed = photons(signal)
     observed[:, :90] = signal[:, :90] = 0
@@ -72,7 +72,7 @@ def test_padding_is_not_taken_for_a_quiet_place() -> None:
     np.testing.assert_allclose(found.variance(LEVELS[1:]), true_variance(LEVELS[1:]), rtol=0.06)
 
 
-def test_no_noise_still_gives_a_variance_that_can_be_divided_by() -> None:
+def test_the_variance_is_above_zero_without_noise() -> None:
     plane = np.full((40, 52), 7.0, np.float32)
     found = fit_noise([(plane, plane)])
     assert 0 < found.variance(plane).max() < 1e-5
@@ -81,10 +81,10 @@ def test_no_noise_still_gives_a_variance_that_can_be_divided_by() -> None:
 def test_a_slice_smaller_than_a_square_is_fitted() -> None:
     noise = 6 * np.random.default_rng(1).standard_normal((12, 12))
     found = fit_noise([(100 + noise, np.full((12, 12), 100, np.float32))])
-    # 144 pixels, and the squares of its border mirror them.
+    # 144 pixels; squares at the border contain mirrored pixels.
     assert found.variance(np.float32([100]))[0] == pytest.approx(36, rel=0.35)
 
 
-def test_the_variance_has_a_lower_end() -> None:
+def test_the_variance_has_a_lower_limit() -> None:
     model = NoiseModel(constant=-50.0, gain=1.0, floor=4.0)
     assert model.variance(np.array([10.0, 60.0], np.float32)).tolist() == [4.0, 10.0]

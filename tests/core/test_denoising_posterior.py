@@ -1,4 +1,4 @@
-"""Prediction and measurement combined: against the closed form, and on scenes whose truth is known."""
+"""Posterior mean of prediction and measurement: against theory, and on scenes with known truth."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,6 @@ import pytest
 from scipy import ndimage
 
 from spherovem_core.denoising import NoiseModel, posterior_mean
-from spherovem_core.denoising import posterior as module
 
 SHAPE = (320, 352)
 VARIANCE = 36.0
@@ -23,31 +22,31 @@ def mse(image: np.ndarray, truth: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("error", [4.0, 36.0, 144.0])
-def test_of_two_independent_errors_the_harmonic_mean_remains(error: float) -> None:
-    """Variances v and w leave v w / (v + w); the error of the prediction is not told but found."""
+def test_independent_errors_combine_to_the_variance_of_theory(error: float) -> None:
+    """Variances v and w combine to v w / (v + w); the error of the prediction is estimated, not given."""
     truth = np.full(SHAPE, 120, np.float32)
     predicted = truth + normal(1, np.sqrt(error))
     combined = posterior_mean(predicted, truth + normal(2, np.sqrt(VARIANCE)), NOISE)
     best = error * VARIANCE / (error + VARIANCE)
-    # 78 pixels tell the residual's mean square to 16 %: that costs up to 2 % of the noise's variance.
+    # 78 pixels give the mean square of the residual to 16 %, which costs up to 2 % of the noise variance.
     assert 0.97 * best < mse(combined, truth) < best + 0.02 * VARIANCE
 
 
 def constant() -> tuple[np.ndarray, np.ndarray]:
-    """A flat scene, predicted to within one grey value."""
+    """Make a flat scene, predicted to within one grey value."""
     truth = np.full(SHAPE, 120, np.float32)
     return truth, truth + normal(3)
 
 
 def edge() -> tuple[np.ndarray, np.ndarray]:
-    """A step of 80 grey values, slanted, that the prediction blurs."""
+    """Make a slanted step of 80 grey values, which the prediction blurs."""
     y, x = np.indices(SHAPE)
     truth = (80 + 80 * (x + 0.3 * y > 230)).astype(np.float32)
     return truth, ndimage.gaussian_filter(truth, 1.5) + normal(3)
 
 
 def texture() -> tuple[np.ndarray, np.ndarray]:
-    """Stripes of period 5 on the right half, which the prediction lacks."""
+    """Make stripes of period 5 on the right half, which the prediction lacks."""
     x = np.arange(SHAPE[1])
     stripes = 12 * np.sin(2 * np.pi * x / 5) * (x > SHAPE[1] // 2)
     truth = (120 + stripes * np.ones((SHAPE[0], 1))).astype(np.float32)
@@ -58,7 +57,7 @@ Scene = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.mark.parametrize("scene", [constant, edge, texture])
-def test_the_better_of_both_is_never_left_behind_by_more_than_2_percent_of_the_noise(scene: Scene) -> None:
+def test_the_result_is_at_most_2_percent_of_the_noise_worse_than_the_better_input(scene: Scene) -> None:
     truth, predicted = scene()
     observed = truth + normal(4, np.sqrt(VARIANCE))
     combined = posterior_mean(predicted, observed, NOISE)
@@ -66,16 +65,16 @@ def test_the_better_of_both_is_never_left_behind_by_more_than_2_percent_of_the_n
 
 
 @pytest.mark.parametrize("scene", [edge, texture])
-def test_where_the_prediction_is_good_in_places_both_together_beat_the_better_one(scene: Scene) -> None:
+def test_the_result_beats_both_inputs_if_the_prediction_is_good_in_places(scene: Scene) -> None:
     truth, predicted = scene()
     observed = truth + normal(4, np.sqrt(VARIANCE))
     combined = posterior_mean(predicted, observed, NOISE)
-    # Flat parts lose their noise and the rest keeps the measurement: by 2 dB and more.
+    # Flat parts lose their noise and the rest keeps the measurement: 2 dB or more in all.
     assert mse(combined, truth) < 0.63 * min(mse(predicted, truth), mse(observed, truth))
 
 
 @pytest.mark.parametrize("scene", [edge, texture])
-def test_where_the_prediction_fails_the_measurement_stays(scene: Scene) -> None:
+def test_the_measurement_is_kept_where_the_prediction_fails(scene: Scene) -> None:
     truth, predicted = scene()
     observed = truth + normal(4, np.sqrt(VARIANCE))
     combined = posterior_mean(predicted, observed, NOISE)
@@ -86,8 +85,8 @@ def test_where_the_prediction_fails_the_measurement_stays(scene: Scene) -> None:
     assert mse(combined[failed], truth[failed]) < 1.05 * mse(observed[failed], truth[failed])
 
 
-def test_a_slow_error_of_the_prediction_is_found_through_the_noise() -> None:
-    """A wave of 3 grey values under noise of 6: a mean of 50 pixels knows it to 0.85, a pixel alone does not."""
+def test_a_slow_error_smaller_than_the_noise_is_corrected() -> None:
+    """A wave of 3 grey values under noise of 6: the mean of 50 pixels is precise to 0.85."""
     truth = np.full(SHAPE, 120, np.float32)
     wave = 3 * np.sin(2 * np.pi * np.arange(SHAPE[1]) / 60) * np.ones((SHAPE[0], 1))
     predicted = (truth + wave).astype(np.float32)
@@ -96,8 +95,8 @@ def test_a_slow_error_of_the_prediction_is_found_through_the_noise() -> None:
     assert mse(combined, truth) < 0.33 * mse(predicted, truth)
 
 
-def test_a_variance_that_grows_with_the_signal_is_followed() -> None:
-    """Equal residuals: where the noise explains them the prediction counts, elsewhere the measurement."""
+def test_a_variance_that_grows_with_the_signal_is_used() -> None:
+    """Of equal residuals, the prediction is kept where the noise explains them, the measurement elsewhere."""
     predicted = np.where(np.arange(SHAPE[1]) < SHAPE[1] // 2, 50, 200) * np.ones(SHAPE, np.float32)
     predicted = predicted.astype(np.float32)
     observed = predicted + normal(5, 10)
@@ -108,15 +107,15 @@ def test_a_variance_that_grows_with_the_signal_is_followed() -> None:
     assert np.median(moved[:, 200:]) < 0.12
 
 
-def test_rows_taken_in_pieces_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_of_rows_give_the_same_bytes() -> None:
     truth, predicted = texture()
     observed = truth + normal(4, 6)
-    whole = posterior_mean(predicted, observed, NOISE)
-    monkeypatch.setattr(module, "_ROWS", 37)
+    whole = posterior_mean(predicted, observed, NOISE, band_rows=SHAPE[0])
     for workers in (1, 3):
-        np.testing.assert_array_equal(posterior_mean(predicted, observed, NOISE, workers), whole)
+        in_bands = posterior_mean(predicted, observed, NOISE, workers, band_rows=37)
+        np.testing.assert_array_equal(in_bands, whole)
 
 
-def test_nothing_measured_nothing_changed() -> None:
+def test_a_residual_of_zero_keeps_the_prediction() -> None:
     plane = np.full(SHAPE, 90, np.float32)
     np.testing.assert_array_equal(posterior_mean(plane, plane, NOISE), plane)

@@ -1,11 +1,11 @@
-"""Denoising of whole stacks with a network of random weights: range, figures, resuming, errors."""
+"""Denoising of whole stacks with random weights: range, quality, resuming, errors."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from denoising_cases import add_noise, random_checkpoint, smooth_stack
+from denoising_scenes import add_noise, random_checkpoint, smooth_stack
 
 from spherovem_core.blocks import Block, MemorySink, slab_grid
 from spherovem_core.denoising import (
@@ -13,11 +13,11 @@ from spherovem_core.denoising import (
     SliceDenoiser,
     TrainedModel,
     denoise_stack,
-    intensity_range,
     load_model,
     obtain_model,
 )
 from spherovem_core.denoising.models import check_intensities
+from spherovem_core.denoising.sample_statistics import measure_sample
 from spherovem_core.errors import DeadlineError, NetworkError, ParameterError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoiseParameters
@@ -29,11 +29,11 @@ NOISY = add_noise(smooth_stack((14, 40, 52)))
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """End of the process."""
 
 
 class FragileSink(MemorySink):
-    """Breaks with `error` at the write that is number `after`."""
+    """Sink that raises `error` after this many writes."""
 
     def __init__(self, array: np.ndarray, after: int, error: BaseException) -> None:
         super().__init__(array)
@@ -58,88 +58,89 @@ def run(model: TrainedModel, sink: MemorySink, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def whole(model: TrainedModel) -> tuple[np.ndarray, Any]:
-    """An uninterrupted pass and its report."""
+    """Image and quality of an uninterrupted run."""
     array = np.zeros(NOISY.shape, np.uint8)
     return array, run(model, MemorySink(array))
 
 
-def test_every_slice_is_mapped_by_the_one_range(model: TrainedModel, whole: tuple[np.ndarray, Any]) -> None:
-    array, report = whole
-    low, high = report.survey.low, report.survey.high
-    denoise = PosteriorDenoiser(SliceDenoiser(model), report.survey.noise)
+def test_every_slice_is_converted_with_the_same_range(
+    model: TrainedModel, whole: tuple[np.ndarray, Any]
+) -> None:
+    array, quality = whole
+    low, high = quality.sample.low, quality.sample.high
+    denoise = PosteriorDenoiser(SliceDenoiser(model), quality.sample.noise)
     for z in range(len(NOISY)):
         expected = np.clip((denoise(NOISY[z]) - low) / (high - low) * 255, 0, 255)
         # Half a step of the rounding, and float32.
         np.testing.assert_allclose(array[z], expected, atol=0.501)
 
 
-def test_without_the_posterior_mean_the_network_alone_counts(model: TrainedModel) -> None:
+def test_without_the_posterior_mean_the_prediction_alone_is_used(model: TrainedModel) -> None:
     alone = DenoiseParameters(posterior_mean=False, range_percentiles=(0.0, 100.0))
     array = np.zeros(NOISY.shape, np.uint8)
-    survey = denoise_stack(NOISY, MemorySink(array), model, alone, CPU).survey
-    assert survey.noise is None
+    sample = denoise_stack(NOISY, MemorySink(array), model, alone, CPU).sample
+    assert sample.noise is None
     expected = np.clip(
-        (SliceDenoiser(model)(NOISY[5]) - survey.low) / (survey.high - survey.low) * 255, 0, 255
+        (SliceDenoiser(model)(NOISY[5]) - sample.low) / (sample.high - sample.low) * 255, 0, 255
     )
     np.testing.assert_allclose(array[5], expected, atol=0.501)
 
 
-def test_the_range_holds_the_share_that_the_percentiles_leave(
+def test_the_clipped_fraction_is_that_outside_the_percentiles(
     model: TrainedModel, whole: tuple[np.ndarray, Any]
 ) -> None:
-    _, report = whole
-    wide = DenoiseParameters(range_percentiles=(10.0, 90.0))
-    clipped = denoise_stack(NOISY, MemorySink(np.zeros(NOISY.shape, np.uint8)), model, wide, CPU)
+    narrow = DenoiseParameters(range_percentiles=(10.0, 90.0))
+    clipped = denoise_stack(NOISY, MemorySink(np.zeros(NOISY.shape, np.uint8)), model, narrow, CPU)
     # Four of the fourteen slices are the sample.
     assert clipped.clipped_share == pytest.approx(0.2, abs=0.03)
-    assert report.clipped_share < 0.005
-    assert intensity_range(NOISY, model, wide, CPU) == (clipped.survey.low, clipped.survey.high)
+    assert whole[1].clipped_share < 0.005
+    assert measure_sample(NOISY, SliceDenoiser(model), narrow) == clipped.sample
 
 
-def test_residual_figures_are_those_of_the_removed_part(
+def test_the_quality_of_a_slice_describes_its_residual(
     model: TrainedModel, whole: tuple[np.ndarray, Any]
 ) -> None:
-    _, report = whole
-    denoise = PosteriorDenoiser(SliceDenoiser(model), report.survey.noise)
+    _, quality = whole
+    denoise = PosteriorDenoiser(SliceDenoiser(model), quality.sample.noise)
     residual = NOISY[3] - denoise(NOISY[3]).astype(np.float64)
-    assert [figures.z for figures in report.slices] == list(range(14))
-    assert report.slices[3].residual_mean == pytest.approx(residual.mean(), abs=1e-3)
-    assert report.slices[3].residual_std == pytest.approx(residual.std(), abs=1e-3)
-    assert [len(report.survey.autocorrelation[axis]) for axis in "yx"] == [3, 3]
-    assert report.loss[0]["validation"] == 0.6
+    assert [measured.z for measured in quality.slices] == list(range(14))
+    assert quality.slices[3].residual_mean == pytest.approx(residual.mean(), abs=1e-3)
+    assert quality.slices[3].residual_std == pytest.approx(residual.std(), abs=1e-3)
+    assert [len(quality.sample.autocorrelation[axis]) for axis in "yx"] == [3, 3]
+    assert quality.loss[0]["validation"] == 0.6
 
 
-@pytest.mark.parametrize("keep_figures", [True, False])
-def test_a_killed_pass_goes_on_and_ends_the_same(
-    tmp_path: Path, model: TrainedModel, whole: tuple[np.ndarray, Any], keep_figures: bool
+@pytest.mark.parametrize("keep_ledger", [True, False])
+def test_a_killed_run_resumes_and_gives_the_same_result(
+    tmp_path: Path, model: TrainedModel, whole: tuple[np.ndarray, Any], keep_ledger: bool
 ) -> None:
     array = np.zeros(NOISY.shape, np.uint8)
     sink = FragileSink(array, after=5, error=Killed())
-    ledger = tmp_path / "figures"
+    path = tmp_path / "ledger"
     with pytest.raises(Killed):
-        run(model, sink, figures=Ledger(ledger, "one") if keep_figures else None)
+        run(model, sink, ledger=Ledger(path, "one") if keep_ledger else None)
     sink.after = -1
     written = {block.key for block in slab_grid(NOISY.shape, 1)} - {
         block.key for block in sink.pending(slab_grid(NOISY.shape, 1))
     }
     assert len(written) == 5
-    report = run(model, sink, figures=Ledger(ledger, "one") if keep_figures else None)
+    quality = run(model, sink, ledger=Ledger(path, "one") if keep_ledger else None)
     np.testing.assert_array_equal(array, whole[0])
-    assert report.model_dump() == whole[1].model_dump()
+    assert quality.model_dump() == whole[1].model_dump()
 
 
 def test_finished_slices_are_neither_read_nor_written_again(tmp_path: Path, model: TrainedModel) -> None:
-    figures = Ledger(tmp_path / "figures", "one")
+    ledger = Ledger(tmp_path / "ledger", "one")
     sink = MemorySink(np.zeros(NOISY.shape, np.uint8))
-    first = run(model, sink, figures=figures)
+    first = run(model, sink, ledger=ledger)
     sink.array[:] = 0
-    again = denoise_stack(Unreadable(), sink, model, PARAMETERS, CPU, figures=figures)
+    again = denoise_stack(Unreadable(), sink, model, PARAMETERS, CPU, ledger=ledger)
     assert not sink.array.any()
     assert again == first
 
 
 class Unreadable:
-    """A source that must not be read."""
+    """Source that must not be read."""
 
     shape, dtype = NOISY.shape, NOISY.dtype
 
@@ -147,14 +148,14 @@ class Unreadable:
         raise AssertionError(f"{region} was read")
 
 
-def test_an_error_of_the_writing_surfaces(model: TrainedModel) -> None:
+def test_an_error_while_writing_is_raised(model: TrainedModel) -> None:
     for after in (0, 13):
         sink = FragileSink(np.zeros(NOISY.shape, np.uint8), after=after, error=OSError("disk full"))
         with pytest.raises(OSError, match="disk full"):
             run(model, sink)
 
 
-def test_the_deadline_is_looked_at_between_slices(model: TrainedModel) -> None:
+def test_the_deadline_is_checked_between_slices(model: TrainedModel) -> None:
     sink = MemorySink(np.zeros(NOISY.shape, np.uint8))
     with pytest.raises(DeadlineError, match="after 1 of 14 blocks"):
         denoise_stack(NOISY, sink, model, PARAMETERS, Execution(device="cpu", deadline=0.0))
@@ -168,25 +169,25 @@ def test_progress_counts_the_slices_of_the_stack(model: TrainedModel) -> None:
     assert seen == [(n, 14) for n in range(1, 15)]
 
 
-def test_bad_slices_are_denoised_but_do_not_set_the_range(
+def test_bad_slices_are_denoised_but_do_not_change_the_range(
     model: TrainedModel, whole: tuple[np.ndarray, Any]
 ) -> None:
-    _, report = whole
-    bad = list(report.survey.slices)
+    _, quality = whole
+    bad = list(quality.sample.slices)
     spoilt = NOISY.copy()
     spoilt[bad] = 255
     array = np.zeros(NOISY.shape, np.uint8)
     found = denoise_stack(spoilt, MemorySink(array), model, PARAMETERS, CPU, bad_slices=bad)
-    assert not set(found.survey.slices) & set(bad)
-    assert found.survey.high < report.survey.high + 30
+    assert not set(found.sample.slices) & set(bad)
+    assert found.sample.high < quality.sample.high + 30
     assert array[bad].any()
-    with pytest.raises(ParameterError, match="none of the stack's 14 slices is sound"):
-        intensity_range(NOISY, model, PARAMETERS, CPU, bad_slices=range(14))
+    with pytest.raises(ParameterError, match="none of the stack's 14 slices is good"):
+        measure_sample(NOISY, SliceDenoiser(model), PARAMETERS, bad_slices=range(14))
 
 
-def test_a_report_is_json(whole: tuple[np.ndarray, Any]) -> None:
-    report = whole[1]
-    assert type(report).model_validate_json(report.model_dump_json()) == report
+def test_the_quality_survives_json(whole: tuple[np.ndarray, Any]) -> None:
+    quality = whole[1]
+    assert type(quality).model_validate_json(quality.model_dump_json()) == quality
 
 
 def test_a_model_of_another_bit_depth_is_refused(tmp_path: Path, model: TrainedModel) -> None:
@@ -198,7 +199,7 @@ def test_a_model_of_another_bit_depth_is_refused(tmp_path: Path, model: TrainedM
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_of_the_same_intensities_is_taken(tmp_path: Path, model: TrainedModel) -> None:
+def test_a_model_of_the_same_intensities_is_used(tmp_path: Path, model: TrainedModel) -> None:
     found = obtain_model(NOISY, tmp_path, DenoiseParameters(model=str(model.path)), CPU)
     assert found.digest == model.digest
     check_intensities(NOISY, found)

@@ -1,4 +1,4 @@
-"""Training with CAREamics, small."""
+"""Small trainings with CAREamics."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from denoising_cases import add_noise, psnr, smooth_stack
+from denoising_scenes import add_noise, psnr, smooth_stack
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.denoising import SliceDenoiser, TrainedModel, denoise_stack, load_model, train_n2v
@@ -35,7 +35,7 @@ GOOD = TINY.model_copy(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, Path]:
-    """A network trained well enough to judge, and its folder."""
+    """A model trained well enough to be judged, and its folder."""
     folder = tmp_path_factory.mktemp("trained")
     return train_n2v(NOISY, folder, GOOD, CPU), folder
 
@@ -44,21 +44,21 @@ def predict(model: TrainedModel) -> np.ndarray:
     return np.stack([SliceDenoiser(model)(values) for values in NOISY])
 
 
-def test_denoised_is_5_db_nearer_to_the_clean_stack(trained: tuple[TrainedModel, Path]) -> None:
+def test_denoising_gains_5_db(trained: tuple[TrainedModel, Path]) -> None:
     array = np.zeros(NOISY.shape, np.uint8)
-    report = denoise_stack(NOISY, MemorySink(array), trained[0], GOOD, CPU)
-    step = (report.survey.high - report.survey.low) / 255
-    denoised = array * step + report.survey.low
+    quality = denoise_stack(NOISY, MemorySink(array), trained[0], GOOD, CPU)
+    sample = quality.sample
+    denoised = array * ((sample.high - sample.low) / 255) + sample.low
     assert psnr(denoised, CLEAN) > psnr(NOISY, CLEAN) + 5
-    # On so smooth a scene the network alone is as good: finding that out costs 2 % of the noise's variance at most.
+    # On such a smooth scene the prediction alone is as good; the posterior mean costs at most 2 % of the noise variance.
     alone = np.mean(np.square(predict(trained[0]) - CLEAN))
     assert np.mean(np.square(denoised - CLEAN)) < alone + 0.02 * 25**2
     # The noise has a standard deviation of 25 grey values and no autocorrelation.
-    assert report.survey.noise is not None
-    assert report.survey.noise.variance(np.float32([120]))[0] == pytest.approx(25**2, rel=0.15)
-    stds = [figures.residual_std for figures in report.slices]
+    assert sample.noise is not None
+    assert sample.noise.variance(np.float32([120]))[0] == pytest.approx(25**2, rel=0.15)
+    stds = [measured.residual_std for measured in quality.slices]
     assert np.mean(stds) == pytest.approx(25, rel=0.15)
-    assert np.abs(list(report.survey.autocorrelation.values())).max() < 0.15
+    assert np.abs(list(sample.autocorrelation.values())).max() < 0.15
 
 
 def test_the_loss_curve_falls_and_is_kept(trained: tuple[TrainedModel, Path]) -> None:
@@ -69,7 +69,7 @@ def test_the_loss_curve_falls_and_is_kept(trained: tuple[TrainedModel, Path]) ->
 
 
 def test_careamics_predicts_the_same_from_the_checkpoint(
-    trained: tuple[TrainedModel, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[TrainedModel, Path], tmp_path: Path
 ) -> None:
     from careamics import CAREamist
 
@@ -85,7 +85,7 @@ def test_careamics_predicts_the_same_from_the_checkpoint(
     assert psnr(predict(model)[:3], CLEAN[:3]) == pytest.approx(psnr(expected, CLEAN[:3]), abs=0.1)
 
 
-def test_a_finished_training_is_taken_from_the_folder(trained: tuple[TrainedModel, Path]) -> None:
+def test_a_finished_training_is_loaded_from_the_folder(trained: tuple[TrainedModel, Path]) -> None:
     model, folder = trained
 
     def never(done: int, total: int) -> None:
@@ -93,12 +93,12 @@ def test_a_finished_training_is_taken_from_the_folder(trained: tuple[TrainedMode
 
     again = train_n2v(NOISY, folder, GOOD, Execution(device="cpu", progress=never))
     assert (again.digest, again.loss) == (model.digest, model.loss)
-    # What is made of the network's output is no matter of the training.
+    # Parameters that only affect what follows the network do not matter for the training.
     wide = GOOD.model_copy(update={"range_percentiles": (1.0, 99.0), "posterior_mean": False})
     assert train_n2v(NOISY, folder, wide, Execution(device="cpu", progress=never)).digest == model.digest
 
 
-def test_other_settings_or_a_damaged_checkpoint_train_again(tmp_path: Path) -> None:
+def test_changed_bad_slices_or_a_damaged_checkpoint_train_again(tmp_path: Path) -> None:
     epochs: list[int] = []
     execution = Execution(device="cpu", progress=lambda done, _: epochs.append(done))
     train_n2v(NOISY, tmp_path, TINY, execution)
@@ -110,7 +110,7 @@ def test_other_settings_or_a_damaged_checkpoint_train_again(tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == ["loss.json", "n2v.ckpt"]
 
 
-def test_the_seed_alone_decides_every_byte(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
     one = predict(train_n2v(NOISY, tmp_path / "one", TINY, CPU))
     random.seed(99)
     np.random.seed(99)  # noqa: NPY002
@@ -128,10 +128,10 @@ def test_variants_are_trained_and_recognised(tmp_path: Path, algorithm: Any) -> 
     assert np.isfinite(SliceDenoiser(model)(NOISY[0])).all()
 
 
-def test_a_training_leaves_no_trace_elsewhere(
+def test_a_training_changes_nothing_outside_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It runs in a worker thread, as in a flow; nothing is printed, no file lies about, random states are as before."""
+    """Train in a worker thread, as in a flow: no output, no other file, random states as before."""
     import torch
 
     (tmp_path / "cwd").mkdir()
@@ -153,14 +153,14 @@ def test_a_training_leaves_no_trace_elsewhere(
     assert captured.out + captured.err == ""
 
 
-def test_a_training_past_its_deadline_leaves_nothing(tmp_path: Path) -> None:
+def test_a_training_past_its_deadline_leaves_no_file(tmp_path: Path) -> None:
     long = TINY.model_copy(update={"epochs": 50})
     with pytest.raises(DeadlineError, match="after 1 of 50"):
         train_n2v(NOISY, tmp_path, long, Execution(device="cpu", deadline=0.0))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_terminated_training_exits_as_terminated_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_terminated_training_exits_with_143_and_leaves_no_file(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         execution = Execution(device="cpu", progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -172,7 +172,7 @@ def test_a_terminated_training_exits_as_terminated_and_leaves_nothing(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_early_stopping_ends_a_training_that_gets_no_better(tmp_path: Path) -> None:
+def test_early_stopping_ends_a_training_that_does_not_improve(tmp_path: Path) -> None:
     stuck = TINY.model_copy(update={"epochs": 50, "patience": 1, "learning_rate": 1e-12})
     assert len(train_n2v(NOISY, tmp_path, stuck, CPU).loss) < 50
 
@@ -180,7 +180,7 @@ def test_early_stopping_ends_a_training_that_gets_no_better(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("update", "message"),
     [
-        ({"patch_size": 24, "network_depth": 4}, r"patch_size 24 is no multiple of 16.*set it to 32"),
+        ({"patch_size": 24, "network_depth": 4}, r"patch_size 24 is not a multiple of 16.*set it to 32"),
         ({"masked_percent": 0.1}, r"masked_percent 0\.1 hides 0\.26 pixels of a patch of 16 x 16"),
         ({"patch_size": 128}, r"64 x 72 pixels.*patch_size to 64 or less"),
     ],

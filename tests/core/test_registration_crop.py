@@ -1,4 +1,4 @@
-"""The common rectangle against brute force, and composition of chains."""
+"""Common rectangle against brute force, and composition of chains."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def jitter(rng: np.random.Generator, count: int, shape: tuple[int, int], size: f
 
 
 def inside_all(maps: NDArray[np.float64], shape: tuple[int, int], margin: int) -> NDArray[np.bool_]:
-    """Pixels from -margin on that every map sends between the outermost pixel centres."""
+    """Mark the pixels, from -margin on, that every map sends between the outermost pixel centres."""
     y, x = np.mgrid[-margin : shape[0] + margin, -margin : shape[1] + margin]
     seen = np.einsum("nij,jyx->niyx", maps, np.stack([y, x, np.ones_like(y)]).astype(float))
     limit = np.array(shape)[:, None, None] - 1.0
@@ -28,7 +28,7 @@ def inside_all(maps: NDArray[np.float64], shape: tuple[int, int], margin: int) -
 
 
 def largest_area(mask: NDArray[np.bool_]) -> int:
-    """Largest all-true rectangle of any mask, by trying every pair of rows."""
+    """Find the largest all-true rectangle of a mask by trying every pair of rows."""
     best = 0
     for top in range(len(mask)):
         common = np.ones(mask.shape[1], dtype=bool)
@@ -42,7 +42,7 @@ def largest_area(mask: NDArray[np.bool_]) -> int:
     return best
 
 
-def test_crop_equals_brute_force_on_200_random_sets() -> None:
+def test_the_crop_equals_brute_force_on_200_random_sets() -> None:
     rng = np.random.default_rng(7)
     compared = 0
     while compared < 200:
@@ -61,17 +61,17 @@ def test_crop_equals_brute_force_on_200_random_sets() -> None:
         compared += 1
 
 
-def test_untouched_slices_keep_their_whole_area() -> None:
+def test_slices_that_did_not_move_keep_their_whole_area() -> None:
     assert largest_common_rectangle(np.stack([IDENTITY] * 3), (50, 70)) == Rectangle(0, 50, 0, 70)
 
 
-def test_shifts_cut_off_exactly_their_borders() -> None:
+def test_shifts_cut_off_exactly_the_uncovered_borders() -> None:
     maps = np.stack([IDENTITY, shift_matrix(3.0, -2.0), shift_matrix(-1.5, 0.25)])
-    # Sampling 3 px lower loses 3 rows at the bottom, 1.5 px higher 2 whole rows at the top, and so on.
+    # A shift by 3 px loses 3 rows at the bottom, one by -1.5 px loses 2 whole rows at the top; likewise for columns.
     assert largest_common_rectangle(maps, (40, 60)) == Rectangle(2, 37, 2, 59)
 
 
-def test_a_right_angle_keeps_the_square_in_the_middle() -> None:
+def test_a_rotation_by_90_degrees_keeps_the_square_in_the_middle() -> None:
     maps = np.stack([IDENTITY, rotation_matrix(90.0, (41, 81))])
     assert largest_common_rectangle(maps, (41, 81)) == Rectangle(0, 41, 20, 61)
 
@@ -81,7 +81,7 @@ def test_no_common_pixel_is_an_error_with_a_remedy() -> None:
         largest_common_rectangle(np.stack([IDENTITY, shift_matrix(0.0, 100.0)]), (50, 70))
 
 
-def test_chain_composes_consecutive_pairs_both_ways() -> None:
+def test_a_chain_composes_pairs_in_both_directions() -> None:
     rng = np.random.default_rng(3)
     truth = jitter(rng, 9, (64, 80), 0.5)
     truth[4] = IDENTITY
@@ -89,10 +89,10 @@ def test_chain_composes_consecutive_pairs_both_ways() -> None:
     np.testing.assert_allclose(compose_chain(pairs, 4), truth, atol=1e-9)
 
 
-def test_chain_of_no_pair_is_the_identity() -> None:
+def test_a_chain_without_pairs_is_the_identity() -> None:
     np.testing.assert_array_equal(compose_chain(np.empty((0, 2, 3)), 0), IDENTITY[None])
 
 
-def test_chain_refuses_a_reference_outside_the_stack() -> None:
+def test_a_reference_outside_the_stack_is_refused() -> None:
     with pytest.raises(ParameterError, match="0 to 3"):
         compose_chain(np.stack([IDENTITY] * 3), 4)

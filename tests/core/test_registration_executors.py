@@ -1,4 +1,4 @@
-"""Threads, processes and a Dask cluster give the bits that one thread gives, pairs and warped slices alike."""
+"""Registration and warp on threads, processes and a Dask cluster: the same bits as on one thread."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from registration_scenes import make_stack, store_slices
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import Alignment, estimate_alignment, warp_stack
+from spherovem_core.registration import Alignment, register_stack, warp_stack
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import DENOISED
 
@@ -18,14 +18,14 @@ PARAMETERS = RegistrationParameters()
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredArray:
-    """Slices on disk, as a stage has them: workers get the array's place and read what they need."""
+    """Store slices as a stage finds them; workers get a reference to the array and read what they need."""
     folder = tmp_path_factory.mktemp("source")
     store_slices(folder, make_stack(count=5).slices)
     return open_array(Layout(folder), DENOISED)
 
 
 def run(source: StoredArray | NDArray[np.uint8], execution: Execution) -> tuple[Alignment, NDArray[np.uint8]]:
-    alignment = estimate_alignment(source, PARAMETERS, execution)
+    alignment = register_stack(source, PARAMETERS, execution)
     warped = np.zeros((source.shape[0], *alignment.crop.shape), np.uint8)
     warp_stack(source, alignment, MemorySink(warped), PARAMETERS, execution)
     return alignment, warped
@@ -43,11 +43,11 @@ def compare(stored: StoredArray, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
-def test_a_pool_gives_the_same_bits(stored: StoredArray, name: str) -> None:
+def test_a_pool_gives_the_bits_of_one_thread(stored: StoredArray, name: str) -> None:
     compare(stored, name)
 
 
-def test_a_dask_cluster_gives_the_same_bits(stored: StoredArray) -> None:
+def test_a_dask_cluster_gives_the_bits_of_one_thread(stored: StoredArray) -> None:
     pytest.importorskip("distributed", reason="the extra 'scale' is not installed")
     with cluster() as address:
         compare(stored, address)

@@ -1,4 +1,4 @@
-"""Pairs of slices: known motions, models, appearance, verdicts."""
+"""Pairs of slices: known motions, motion models, changes of appearance, verdicts."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene, textu
 
 SHAPE = (320, 384)
 CLEAR = Appearance(change=0.0, noise=8.0)
-# Noise of 8 grey values on 45 of contrast leaves 0.02 to 0.04 px at this size (benchmarks/registration.py).
+# With noise of 8 grey values and a contrast of 45 the error is 0.02 to 0.04 px at this size (benchmarks/registration.py).
 TOLERANCE_PX = 0.1
 
 
@@ -62,7 +62,7 @@ def error_px(result: PairResult, truth: NDArray[np.float64], shape: Sequence[int
     ],
     ids=["still", "subpixel", "shift", "affine", "far"],
 )
-def test_affine_motion_is_recovered_on_a_slice_that_is_not_square(
+def test_affine_motion_is_recovered_on_a_rectangular_slice(
     scene: TextureScene, truth: NDArray[np.float64]
 ) -> None:
     fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=1)
@@ -76,7 +76,7 @@ def test_affine_motion_is_recovered_on_a_slice_that_is_not_square(
 def test_a_shift_of_half_the_slice_is_found(scene: TextureScene, shift: tuple[float, float]) -> None:
     fixed, moving = texture_pair(scene, motion(shift), SHAPE, CLEAR, seed=2)
     result = register_pair(fixed, moving)
-    # A third of the area is left to fit six elements on, and the error counts all of the slice.
+    # A third of the area is left to fit six elements, and the error covers the whole slice.
     assert error_px(result, motion(shift)) < 3 * TOLERANCE_PX
     assert result.trusted
     assert result.overlap < 0.52
@@ -118,19 +118,23 @@ def test_each_model_recovers_its_own_motion_and_stays_within_it(
         replace(CLEAR, gain=0.5, offset=40.0),
         replace(CLEAR, shading=80.0),
         replace(CLEAR, noise=30.0),
-        replace(CLEAR, gain=-1.0),
     ],
-    ids=["contrast", "shading", "noise", "inverted"],
+    ids=["contrast", "shading", "noise"],
 )
-def test_appearance_of_the_second_slice(scene: TextureScene, appearance: Appearance) -> None:
+def test_contrast_shading_and_noise_do_not_change_the_motion(
+    scene: TextureScene, appearance: Appearance
+) -> None:
     truth = motion((6.4, -11.8), degrees=0.5)
     fixed, moving = texture_pair(scene, truth, SHAPE, appearance, seed=5)
     result = register_pair(fixed, moving)
-    if appearance.gain < 0:
-        assert not result.trusted
-    else:
-        # Noise of 30 is two thirds of the contrast: four times the noise of the others.
-        assert error_px(result, truth) < (TOLERANCE_PX if appearance.noise < 10 else 3 * TOLERANCE_PX)
+    # Noise of 30 is two thirds of the contrast, and four times the noise of the other cases.
+    assert error_px(result, truth) < (TOLERANCE_PX if appearance.noise < 10 else 3 * TOLERANCE_PX)
+
+
+def test_inverted_contrast_is_not_trusted(scene: TextureScene) -> None:
+    inverted = replace(CLEAR, gain=-1.0)
+    fixed, moving = texture_pair(scene, motion((6.4, -11.8), degrees=0.5), SHAPE, inverted, seed=5)
+    assert not register_pair(fixed, moving).trusted
 
 
 def charged(moving: NDArray[np.uint8]) -> None:
@@ -146,7 +150,7 @@ def with_particles(moving: NDArray[np.uint8]) -> None:
         moving[y : y + 8, x : x + 8] = 250
 
 
-def with_all_of_them(moving: NDArray[np.uint8]) -> None:
+def with_all_damages(moving: NDArray[np.uint8]) -> None:
     charged(moving)
     folded(moving)
     with_particles(moving)
@@ -156,9 +160,9 @@ def cut_off(moving: NDArray[np.uint8]) -> None:
     moving[:, -round(0.3 * SHAPE[1]) :] = 0
 
 
-@pytest.mark.parametrize("damage", [charged, folded, with_particles, with_all_of_them, cut_off])
+@pytest.mark.parametrize("damage", [charged, folded, with_particles, with_all_damages, cut_off])
 @pytest.mark.parametrize("seed", [6, 40, 41])
-def test_content_of_one_slice_alone_does_not_pull(
+def test_content_of_one_slice_alone_does_not_change_the_motion(
     scene: TextureScene, damage: Callable[[NDArray[np.uint8]], None], seed: int
 ) -> None:
     truth = motion((4.3, 3.9), degrees=-0.4)
@@ -169,7 +173,7 @@ def test_content_of_one_slice_alone_does_not_pull(
     assert result.trusted
 
 
-def test_a_slice_that_has_lost_thirty_percent_of_its_overlap(scene: TextureScene) -> None:
+def test_motion_is_recovered_on_an_overlap_of_70_percent(scene: TextureScene) -> None:
     truth = motion((-31.4, 88.6), degrees=0.7, stretch=(0.006, -0.004))
     fixed, moving = texture_pair(scene, truth, SHAPE, CLEAR, seed=17)
     result = register_pair(fixed, moving)
@@ -184,7 +188,7 @@ def test_a_small_expected_strain_leaves_shift_and_rotation_free(scene: TextureSc
     unstretched = motion((6.0, -7.0), degrees=1.5)
     strain = np.linalg.svd(stiff.matrix[:, :2], compute_uv=False) - 1.0
     assert np.abs(strain).max() < 1e-3
-    # A stretch of 2 % that is not fitted bends the rest by a small part of the 1.5 px it amounts to.
+    # The stretch of 2 % that is not fitted moves pixels by 1.5 px; it changes the rest by a small fraction of that.
     assert error_px(stiff, unstretched) < 0.3
     assert error_px(loose, truth) < TOLERANCE_PX
 
@@ -196,14 +200,14 @@ def test_registering_backwards_gives_the_inverse(scene: TextureScene) -> None:
     assert float(rms_displacement(compose(back.matrix, there.matrix) - IDENTITY, SHAPE)) < TOLERANCE_PX
 
 
-def test_result_is_exactly_the_same_after_scaling_the_grey_values(scene: TextureScene) -> None:
+def test_scaling_the_grey_values_changes_the_map_by_less_than_0_002_px(scene: TextureScene) -> None:
     fixed, moving = texture_pair(scene, motion((3.2, 1.1)), SHAPE, CLEAR, seed=8)
     plain = register_pair(fixed, moving)
     scaled = register_pair(fixed.astype(np.uint16) * 256, moving.astype(np.float32) / 8.0)
     assert float(rms_displacement(plain.matrix - scaled.matrix, SHAPE)) < 2e-3
 
 
-def test_batch_gives_what_single_pairs_give(scene: TextureScene) -> None:
+def test_a_batch_gives_the_maps_of_single_pairs(scene: TextureScene) -> None:
     parameters = RegistrationParameters()
     motions = [motion((2.0, 5.0)), motion((-8.0, 1.5), degrees=0.6), motion((30.0, -20.0))]
     pairs = [texture_pair(scene, m, SHAPE, CLEAR, seed=20 + k) for k, m in enumerate(motions)]
@@ -224,17 +228,17 @@ def test_binning_a_large_slice_keeps_full_resolution_coordinates(scene: TextureS
     assert error_px(result, truth) < TOLERANCE_PX
 
 
-def test_uncertainty_is_of_the_size_of_the_error(scene: TextureScene) -> None:
+def test_the_uncertainty_is_within_a_factor_of_two_of_the_error(scene: TextureScene) -> None:
     truth = motion((2.7, 3.3))
     noisy = Appearance(change=0.0, noise=25.0)
     results = [register_pair(*texture_pair(scene, truth, SHAPE, noisy, seed=30 + k)) for k in range(6)]
     error = np.sqrt(np.mean([error_px(result, truth) ** 2 for result in results]))
     claimed = np.mean([result.uncertainty_px for result in results])
-    # Six draws of a six-dimensional error: within a factor of two of what the tiles say.
+    # Six draws of a six-dimensional error agree with the estimate within a factor of two.
     assert 0.5 < error / claimed < 2.0
 
 
-def test_similarity_rises_and_tells_noise(scene: TextureScene) -> None:
+def test_similarity_rises_with_the_motion_and_falls_with_noise(scene: TextureScene) -> None:
     truth = motion((9.0, 9.0))
     clear = register_pair(*texture_pair(scene, truth, SHAPE, CLEAR, seed=10))
     noisy = register_pair(*texture_pair(scene, truth, SHAPE, replace(CLEAR, noise=40.0), seed=10))
@@ -243,7 +247,7 @@ def test_similarity_rises_and_tells_noise(scene: TextureScene) -> None:
 
 
 @pytest.mark.parametrize("kind", ["blank", "saturated", "noise", "other"])
-def test_what_does_not_match_is_not_trusted(scene: TextureScene, kind: str) -> None:
+def test_slices_that_do_not_match_are_not_trusted(scene: TextureScene, kind: str) -> None:
     fixed = scene.sample(IDENTITY, SHAPE, CLEAR, seed=11)
     rng = np.random.default_rng(1)
     moving = {
@@ -258,7 +262,7 @@ def test_what_does_not_match_is_not_trusted(scene: TextureScene, kind: str) -> N
     assert np.isfinite(result.matrix).all()
 
 
-def test_record_survives_json_bit_by_bit(scene: TextureScene) -> None:
+def test_a_record_survives_json_bit_by_bit(scene: TextureScene) -> None:
     result = register_pair(*texture_pair(scene, motion((1.2, 3.4)), SHAPE, CLEAR, seed=13))
     again = PairResult.from_record(json.loads(json.dumps(result.to_record())))
     np.testing.assert_array_equal(again.matrix, result.matrix)

@@ -1,4 +1,4 @@
-"""Registration of real slices with known motion put on them; skipped where the data are absent."""
+"""Registration of real slices with added known motion; skipped if the data are absent."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import estimate_alignment, register_pair
+from spherovem_core.registration import register_pair, register_stack
 from spherovem_core.registration.affine import (
     compose,
     invert,
@@ -41,7 +41,7 @@ def fibsem(whole_fibsem: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def jittered(
     volume: NDArray[np.uint8], seed: int, wild: Sequence[int] = ()
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Move each slice by a random affine map about 3 px large, the wild ones by a quarter of a side more."""
+    """Move each slice by a random affine map of about 3 px, and the wild ones by a quarter of a side more."""
     rng = np.random.default_rng(seed)
     shape = volume.shape[1] - 2 * MARGIN, volume.shape[2] - 2 * MARGIN
     y, x = np.mgrid[: shape[0], : shape[1]]
@@ -59,7 +59,7 @@ def jittered(
     return np.stack(slices), np.stack(truth)
 
 
-def test_motion_put_on_one_slice_is_recovered_exactly(fibsem: NDArray[np.uint8]) -> None:
+def test_motion_added_to_copies_of_a_real_slice_is_recovered_to_0_05_px(fibsem: NDArray[np.uint8]) -> None:
     slices, truth = jittered(np.repeat(fibsem[:1], 8, axis=0), seed=1)
     errors = [
         float(
@@ -73,20 +73,22 @@ def test_motion_put_on_one_slice_is_recovered_exactly(fibsem: NDArray[np.uint8])
     assert np.median(errors) < 0.05
 
 
-def test_jitter_put_on_a_real_stack_is_taken_out(fibsem: NDArray[np.uint8]) -> None:
+def test_jitter_added_to_a_real_stack_is_removed(fibsem: NDArray[np.uint8]) -> None:
     slices, truth = jittered(fibsem, seed=2)
-    alignment = estimate_alignment(slices, RegistrationParameters(), Execution())
+    alignment = register_stack(slices, RegistrationParameters(), Execution())
     found = measure_misplacement(alignment.transforms, truth, slices.shape[1:])
     assert alignment.table["trusted"].all()
-    # The stack as published moves by 0.5 px from slice to slice by itself, which counts as error here.
+    # The published stack itself moves by 0.5 px from slice to slice, which counts as error here.
     assert found.jitter_px < 0.2
     assert found.step_px < 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", [False, True], ids=["jitter", "faults"])
-def test_the_whole_real_stack_meets_its_limits(whole_fibsem: NDArray[np.uint8], faults: bool) -> None:
-    """Pairs 0.15 px in the median on top of the stack's own motion, jitter 0.2 px, drift 1 px; so with 8 slices lost or far."""
+def test_the_whole_real_stack_meets_limits_of_jitter_drift_and_pair_error(
+    whole_fibsem: NDArray[np.uint8], faults: bool
+) -> None:
+    """Median pair error 0.15 px beyond the motion of the stack itself, jitter 0.2 px, drift 1 px; also with 8 damaged slices."""
     wild, blank = ([60, 125, 201], [17, 90, 91, 150, 222]) if faults else ([], [])
     slices, truth = jittered(whole_fibsem, 1, wild)
     slices[blank] = 0
@@ -96,7 +98,7 @@ def test_the_whole_real_stack_meets_its_limits(whole_fibsem: NDArray[np.uint8], 
     plain = RegistrationParameters(drift="chain", deformation_trend_slices=0)
     daily, chain = (
         measure_misplacement(
-            estimate_alignment(slices, p, Execution(), blank, ledger).transforms[good], truth[good], shape, 50
+            register_stack(slices, p, Execution(), blank, ledger).transforms[good], truth[good], shape, 50
         )
         for p in (RegistrationParameters(), plain)
     )
@@ -112,12 +114,12 @@ def test_the_whole_real_stack_meets_its_limits(whole_fibsem: NDArray[np.uint8], 
     assert np.median(errors) < 0.15
 
 
-def test_serial_sections_with_changing_contrast_are_matched(shared_data: Path) -> None:
+def test_serial_sections_with_changing_contrast_are_registered(shared_data: Path) -> None:
     paths = sorted((shared_data / "sstem_vnc").rglob("*.tif"))[:4]
     sections = [tifffile.imread(path) for path in paths]
     for fixed, moving in itertools.pairwise(sections):
         there, back = register_pair(fixed, moving), register_pair(moving, fixed)
         assert there.trusted
-        # 50 nm of tissue between sections: the two directions agree to a fraction of what they are unsure of.
+        # Sections are 50 nm apart; the two directions differ by less than the uncertainty.
         loop = float(rms_displacement(compose(back.matrix, there.matrix) - np.eye(2, 3), fixed.shape))
         assert loop < max(there.uncertainty_px, 0.5)

@@ -1,20 +1,18 @@
-"""Whole stacks: jitter, lean, bad and lost slices, wrong pairs, resuming."""
+"""Whole stacks: jitter, lean, bad and blank slices, wrong pairs, resuming."""
 
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from registration_scenes import OnDisk, Stack, make_stack
+from registration_scenes import RecordingSource, Stack, make_stack
 
 from spherovem_core.errors import RegistrationError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration import (
     Alignment,
-    estimate_alignment,
-    measure_misplacement,
-    registration_residual,
+    register_stack,
 )
 from spherovem_core.registration.affine import (
     centre_shift,
@@ -26,10 +24,11 @@ from spherovem_core.registration.affine import (
 )
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend, slow_trend
 from spherovem_core.registration.links import Links, solve_links
+from spherovem_core.synthetic.misplacement import measure_misplacement, registration_residual
 
 CHAIN = RegistrationParameters(drift="chain", deformation_trend_slices=0)
 LINKS = RegistrationParameters(drift="links", deformation_trend_slices=0)
-# The same texture in every slice with noise of 8 grey values leaves 0.02 to 0.04 px a pair at 160 x 192.
+# With the same texture in every slice and noise of 8 grey values, the error per pair is 0.02 to 0.04 px at 160 x 192.
 TOLERANCE_PX = 0.1
 
 
@@ -44,7 +43,7 @@ def leaning() -> Stack:
 
 
 def align(stack: Stack, parameters: RegistrationParameters = LINKS, **options: Any) -> Alignment:
-    return estimate_alignment(stack.slices, parameters, options.pop("execution", Execution()), **options)
+    return register_stack(stack.slices, parameters, options.pop("execution", Execution()), **options)
 
 
 @pytest.mark.parametrize("parameters", [CHAIN, LINKS], ids=["chain", "links"])
@@ -52,11 +51,11 @@ def test_known_jitter_is_recovered(stack: Stack, parameters: RegistrationParamet
     misplacement = measure_misplacement(align(stack, parameters).transforms, stack.truth, stack.shape)
     assert misplacement.step_px < TOLERANCE_PX
     assert misplacement.jitter_px < TOLERANCE_PX
-    # A random walk of eleven steps.
+    # Errors add up over a random walk of eleven steps.
     assert misplacement.total_px < 2 * TOLERANCE_PX
 
 
-def test_the_reference_stays_in_place_and_the_table_tells_the_rest(stack: Stack) -> None:
+def test_the_reference_stays_in_place_and_the_table_holds_all_shifts(stack: Stack) -> None:
     alignment = align(stack)
     table = alignment.table
     np.testing.assert_allclose(alignment.transforms[6], np.eye(2, 3), atol=1e-6)
@@ -70,7 +69,7 @@ def test_the_reference_stays_in_place_and_the_table_tells_the_rest(stack: Stack)
     np.testing.assert_allclose(table[["shift_y_px", "shift_x_px"]], expected, atol=0.3)
 
 
-def test_maps_crop_similarities_and_verdicts_are_kept_with_array_and_table(stack: Stack) -> None:
+def test_array_and_table_hold_maps_crop_similarities_and_verdicts(stack: Stack) -> None:
     slices = stack.slices.copy()
     slices[7] = 0
     alignment = align(Stack(slices, stack.truth))
@@ -88,14 +87,14 @@ def test_maps_crop_similarities_and_verdicts_are_kept_with_array_and_table(stack
     assert {tuple(row) for row in corners.to_numpy()} == {alignment.crop}
 
 
-def test_first_as_reference(stack: Stack) -> None:
+def test_the_first_slice_can_be_the_reference(stack: Stack) -> None:
     alignment = align(stack, LINKS.model_copy(update={"reference": "first"}))
     np.testing.assert_allclose(alignment.transforms[0], np.eye(2, 3), atol=1e-6)
 
 
-def test_daily_setting_leaves_no_more_than_a_slow_deformation(stack: Stack) -> None:
+def test_default_parameters_leave_only_a_slow_deformation(stack: Stack) -> None:
     alignment = align(stack, RegistrationParameters())
-    # A window of ten slices takes a tenth of white rotation and shear (0.5 px rms here) for a trend.
+    # A window of ten slices treats a tenth of white rotation and shear (0.5 px rms here) as trend.
     assert registration_residual(alignment.transforms, stack.truth, stack.shape) < 0.3
 
 
@@ -104,14 +103,14 @@ def test_daily_setting_leaves_no_more_than_a_slow_deformation(stack: Stack) -> N
     [(CHAIN, (-0.2, 0.5)), (LINKS, (-0.2, 0.5)), (RegistrationParameters(), (0.0, 0.0))],
     ids=["chain", "links", "detrend"],
 )
-def test_a_lean_is_lost_or_kept_as_told(
+def test_lean_is_removed_by_chain_and_links_and_kept_by_detrend(
     leaning: Stack, parameters: RegistrationParameters, slope_px: tuple[float, float]
 ) -> None:
-    """What a slice is moved beyond its jitter has the slope of the tissue if the lean is lost, none if it is kept."""
+    """The shift beyond jitter has the slope of the tissue if the lean is removed, and no slope if it is kept."""
     alignment = align(leaning, parameters)
     moved = centre_shift(alignment.transforms, leaning.shape) - centre_shift(leaning.truth, leaning.shape)
     slope = np.polyfit(np.arange(41), moved, 1)[0]
-    # White jitter of 1.5 px on 41 slices has a slope of 0.02 px a slice itself, which is kept with the lean.
+    # White jitter of 1.5 px on 41 slices has a slope of 0.02 px per slice itself, which is kept with the lean.
     np.testing.assert_allclose(slope, slope_px, atol=0.01 if parameters.drift != "detrend" else 0.04)
     misplaced = measure_misplacement(alignment.transforms, leaning.truth, leaning.shape)
     assert misplaced.jitter_px < TOLERANCE_PX
@@ -132,7 +131,7 @@ def test_a_stack_stays_within_its_motion_model(leaning: Stack, model: str, drift
     np.testing.assert_allclose(expected, np.broadcast_to(np.eye(2), linear.shape), atol=1e-9)
 
 
-def test_bad_slices_take_no_part_and_lie_between_their_neighbours(stack: Stack) -> None:
+def test_bad_slices_are_left_out_and_placed_between_their_neighbours(stack: Stack) -> None:
     slices = stack.slices.copy()
     slices[[4, 5, 9]] = 0
     alignment = align(Stack(slices, stack.truth), bad_slices=[4, 5, 9])
@@ -145,7 +144,7 @@ def test_bad_slices_take_no_part_and_lie_between_their_neighbours(stack: Stack) 
 
 
 @pytest.mark.parametrize("parameters", [CHAIN, LINKS], ids=["chain", "links"])
-def test_a_lost_slice_that_nobody_named_is_bridged_and_flagged(
+def test_a_damaged_slice_not_marked_bad_is_bridged_and_not_trusted(
     stack: Stack, parameters: RegistrationParameters
 ) -> None:
     slices = stack.slices.copy()
@@ -160,13 +159,13 @@ def test_a_lost_slice_that_nobody_named_is_bridged_and_flagged(
     assert table["reason"][7] != ""
 
 
-def test_wildly_shifted_slices_are_brought_back() -> None:
+def test_shifts_of_25_px_are_corrected() -> None:
     far = make_stack(shift_px=25.0, seed=2)
     residual = measure_misplacement(align(far).transforms, far.truth, far.shape)
     assert residual.total_px < 2 * TOLERANCE_PX
 
 
-def test_a_wrong_pair_does_not_bend_the_stack() -> None:
+def test_a_wrong_pair_does_not_change_the_solution() -> None:
     rng = np.random.default_rng(5)
     shape, count = (200, 260), 15
     truth = np.stack(
@@ -178,7 +177,7 @@ def test_a_wrong_pair_does_not_bend_the_stack() -> None:
     pairs = np.array([(a, a + d) for d in (1, 2, 3) for a in range(count - d)])
     matrices = np.stack([compose(truth[b], invert(truth[a])) for a, b in pairs])
     matrices[5] = compose(shift_matrix(40.0, -25.0), matrices[5])
-    # The wrong pair claims to be ten times better than the rest.
+    # The spread of the wrong pair is ten times smaller than that of the others.
     spread = np.where(np.arange(len(pairs)) == 5, 0.05, 0.5)
     solved, weights = solve_links(Links(pairs[:, 0], pairs[:, 1], matrices, spread), count, 7, shape)
     expected = compose(truth, invert(truth[7]))
@@ -187,21 +186,21 @@ def test_a_wrong_pair_does_not_bend_the_stack() -> None:
     assert np.delete(weights, 5).min() > 0.99
 
 
-def test_a_slice_without_links_lies_between_its_neighbours() -> None:
+def test_a_slice_without_links_is_placed_between_its_neighbours() -> None:
     pairs = np.array([(0, 1), (1, 3), (3, 4)])
     matrices = np.stack([shift_matrix(2.0, 0.0), shift_matrix(0.0, 6.0), shift_matrix(1.0, 1.0)])
     solved, _ = solve_links(Links(pairs[:, 0], pairs[:, 1], matrices, np.ones(3)), 5, 0, (100, 120))
     np.testing.assert_allclose(solved[:, :, 2], [[0, 0], [2, 0], [2, 3], [2, 6], [3, 7]], atol=1e-3)
 
 
-def test_trend_passes_a_straight_line_unchanged_to_the_ends() -> None:
+def test_the_trend_of_a_straight_line_is_that_line_up_to_its_ends() -> None:
     line = np.stack([shift_matrix(0.5 * z, -0.2 * z) for z in range(30)])
     np.testing.assert_allclose(slow_trend(line, 12), line, atol=1e-9)
     np.testing.assert_allclose(slow_trend(line[:5], 12), line[[2] * 5], atol=1e-9)
     np.testing.assert_allclose(remove_trend(line, 12), np.repeat(np.eye(2, 3)[None], 30, 0), atol=1e-9)
 
 
-def test_removing_deformation_leaves_the_centre_where_it_was() -> None:
+def test_removing_the_deformation_trend_keeps_the_shift_of_the_centre() -> None:
     shape = (90, 140)
     growing = np.stack(
         [compose(shift_matrix(z % 3, 0.0), rotation_matrix(0.3 * z, shape)) for z in range(25)]
@@ -211,7 +210,7 @@ def test_removing_deformation_leaves_the_centre_where_it_was() -> None:
     assert np.abs(left[:, :, :2] - np.eye(2)).max() < 5e-3
 
 
-def test_killed_run_goes_on_from_its_ledger_to_the_same_bits(stack: Stack) -> None:
+def test_a_killed_run_resumes_from_its_ledger_with_the_same_bits(stack: Stack) -> None:
     class KilledError(Exception):
         pass
 
@@ -231,16 +230,16 @@ def test_killed_run_goes_on_from_its_ledger_to_the_same_bits(stack: Stack) -> No
     assert all(ledger[key] == record for key, record in before.items())
 
 
-def test_finished_ledger_needs_no_slice(stack: Stack) -> None:
+def test_a_finished_ledger_needs_no_slice(stack: Stack) -> None:
     ledger: dict[str, Any] = {}
     whole = align(stack, ledger=ledger)
-    again = estimate_alignment(np.zeros_like(stack.slices), LINKS, Execution(), ledger=ledger)
+    again = register_stack(np.zeros_like(stack.slices), LINKS, Execution(), ledger=ledger)
     np.testing.assert_array_equal(whole.transforms, again.transforms)
 
 
-def test_reads_one_slice_at_a_time(stack: Stack) -> None:
-    source = OnDisk(stack.slices)
-    alignment = estimate_alignment(source, CHAIN, Execution())
+def test_slices_are_read_one_at_a_time(stack: Stack) -> None:
+    source = RecordingSource(stack.slices)
+    alignment = register_stack(source, CHAIN, Execution())
     assert source.largest_read == stack.slices[0].size
     np.testing.assert_array_equal(alignment.transforms, align(stack, CHAIN).transforms)
 
@@ -251,7 +250,7 @@ def test_progress_ends_at_the_total(stack: Stack) -> None:
     assert seen[-1] == (11, 11)
 
 
-def test_one_slice_is_its_own_reference(stack: Stack) -> None:
+def test_a_stack_of_one_slice_keeps_it_unchanged(stack: Stack) -> None:
     alignment = align(Stack(stack.slices[:1], stack.truth[:1]))
     np.testing.assert_allclose(alignment.transforms, np.eye(2, 3)[None], atol=1e-9)
     assert alignment.crop == (0, 160, 0, 192)
@@ -262,15 +261,15 @@ def test_no_good_slice_is_an_error_with_a_remedy(stack: Stack) -> None:
         align(stack, bad_slices=range(12))
 
 
-def test_a_stack_where_nothing_matches_stays_as_it_is_and_says_so() -> None:
+def test_a_stack_without_matches_stays_in_place_and_is_not_trusted() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (5, 90, 110)).astype(np.uint8)
-    alignment = estimate_alignment(noise, RegistrationParameters(), Execution())
+    alignment = register_stack(noise, RegistrationParameters(), Execution())
     np.testing.assert_allclose(alignment.transforms, np.repeat(np.eye(2, 3)[None], 5, 0), atol=1e-9)
     assert list(alignment.table["trusted"]) == [True, False, False, False, False]
     assert (alignment.table["reason"][1:] != "").all()
 
 
-def test_residual_knows_a_common_map_and_a_step() -> None:
+def test_the_residual_ignores_a_common_map_and_measures_steps() -> None:
     shape, count = (50, 80), 21
     rng = np.random.default_rng(1)
     truth = np.stack([shift_matrix(*rng.normal(size=2)) for _ in range(count)])

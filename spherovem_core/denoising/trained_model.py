@@ -1,4 +1,4 @@
-"""A trained Noise2Void network as it is used for prediction, read from a CAREamics checkpoint."""
+"""Trained Noise2Void model, read from a CAREamics checkpoint for prediction."""
 
 import logging
 import pickle
@@ -11,20 +11,20 @@ from spherovem_core.errors import MissingNetworkError, NetworkError
 from spherovem_core.utils.digests import file_digest
 from spherovem_core.utils.torch_device import torch_device
 
-# CAREamics divides by the standard deviation plus this.
 logger = logging.getLogger(__name__)
 
+# CAREamics divides by the standard deviation plus this.
 NORMALISATION_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with the normalisation it was trained under.
+    """Network with the normalisation of its training.
 
     Attributes
     ----------
     path
-        The CAREamics checkpoint.
+        The CAREamics checkpoint that the model was read from.
     digest
         sha256 of the checkpoint file.
     algorithm
@@ -34,13 +34,13 @@ class TrainedModel:
     device
         The torch device.
     depth
-        Levels of the U-Net: tiles must be a multiple of ``2 ** depth``.
+        Levels of the U-Net; sides of tiles must be multiples of ``2 ** depth``.
     channels
         Channels of its first level.
     mean, std
-        Intensities of the training patches, in grey values of the source.
+        Mean and standard deviation of the training patches, in grey values of the source.
     loss
-        One entry an epoch with ``epoch``, ``training`` and ``validation``; empty where it is not known.
+        One entry per epoch with ``epoch``, ``training`` and ``validation``; empty if not known.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class TrainedModel:
 
     @property
     def scale(self) -> float:
-        """Grey values that one normalised unit stands for."""
+        """Grey values per normalised unit."""
         return self.std + NORMALISATION_EPSILON
 
 
@@ -68,10 +68,9 @@ def load_model(
     Raises
     ------
     MissingNetworkError
-        If there is no such file.
+        If the file does not exist.
     NetworkError
-        If the file is damaged, is no CAREamics N2V checkpoint, or its network takes something else
-        than single-channel slices.
+        If the file is damaged, is not a CAREamics N2V checkpoint, or its network does not take single-channel slices.
     DeviceError
         If a GPU was asked for and none is usable.
     """
@@ -82,8 +81,8 @@ def load_model(
         mean, std = _read_normalisation(checkpoint)
     except (KeyError, TypeError, IndexError) as error:
         raise NetworkError(
-            f"{path} is no CAREamics Noise2Void checkpoint (it lacks {error}); "
-            "give a checkpoint that spherovem or CAREamics 0.3 has trained, or leave denoising.model empty to train one"
+            f"{path} is not a CAREamics Noise2Void checkpoint (it lacks {error}); "
+            "give a checkpoint that spherovem or CAREamics 0.3 wrote, or leave denoising.model empty to train one"
         ) from error
     _check_fits_slices(path, architecture)
     resolved = torch_device(device)
@@ -115,7 +114,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise NetworkError(
             f"the denoising checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is truncated, damaged "
-            "or no torch file; copy it again or train a new one"
+            "or not a torch file; copy it again or train a new one"
         ) from error
     if not isinstance(checkpoint, dict):
         raise NetworkError(
@@ -126,7 +125,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _read_architecture(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Arguments of the U-Net, and whether it was trained with a structN2V mask."""
+    """Read the arguments of the U-Net, and whether it was trained with a structN2V mask."""
     algorithm = checkpoint["hyper_parameters"]["algorithm_config"]
     if algorithm["algorithm"] != "n2v":
         raise KeyError(f"algorithm n2v: it is {algorithm['algorithm']}")
@@ -157,7 +156,7 @@ def _build_network(
     from spherovem_core.denoising.library_isolation import import_quietly
 
     unet_class = import_quietly("careamics.models.unet").UNet
-    # The weights that it draws are replaced at once: the caller's random state must not move for them.
+    # Building it draws weights, which are replaced below; the caller's random state must not change for them.
     with torch.random.fork_rng(devices=[]):
         unet = unet_class(**architecture)
     prefix = "model."
@@ -175,7 +174,7 @@ def _build_network(
 
 
 def _fold_batch_normalisation(network: Any) -> None:
-    """Multiply each batch normalisation into the convolution before it: the same function in fewer passes."""
+    """Merge each batch normalisation into the convolution before it, which gives the same result in fewer passes."""
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -189,10 +188,10 @@ def _fold_batch_normalisation(network: Any) -> None:
 
 
 def _concatenate(upsampled: Any, skipped: Any, groups: int) -> Any:
-    """Concatenate the channels of two maps whose channels lie last in memory.
+    """Concatenate the channels of two feature maps in channels-last memory layout.
 
-    Takes the place of CAREamics' own function, which needs 12 ms for twice 32 channels of 320 x 320 where this needs 3.
-    Networks of one channel have one group.
+    Replaces the function of CAREamics, which takes 12 ms for two maps of 32 channels of 320 x 320 pixels; this takes 3 ms.
+    Networks for one channel have one group.
     """
     import torch
 

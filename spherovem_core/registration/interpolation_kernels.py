@@ -1,4 +1,4 @@
-"""Interpolation kernels, tabulated."""
+"""Tables of interpolation kernels."""
 
 from functools import lru_cache
 
@@ -10,17 +10,16 @@ PHASES = 1024
 
 @lru_cache
 def interpolation_table(interpolation: str) -> NDArray[np.float32]:
-    """Weights of the pixels around a position, for 1024 positions between two pixels.
+    """Compute the weights of the pixels around a position, for 1024 positions between two pixels.
 
     ``linear``; ``cubic``: the cubic convolution of Keys (1981), which reproduces parabolas; ``lanczos``: the sinc
-    windowed over three pixels to each side, which keeps most of the fine detail and rings most.
-    Each row sums to one, so that flat regions stay flat. A position is rounded to a thousandth
-    of a pixel.
+    windowed over three pixels to each side, which keeps most fine detail but rings most. Each row sums to one, so that flat
+    regions stay flat. Positions are rounded to 1/1024 of a pixel.
 
     Returns
     -------
     (1025, taps) ndarray of float32
-        Taps run from ``taps / 2 - 1`` pixels before the position's pixel.
+        The first tap is ``taps / 2 - 1`` pixels before the pixel that holds the position.
     """
     fraction = np.arange(PHASES + 1)[:, None] / PHASES
     taps = {"linear": 2, "cubic": 4, "lanczos": 6}[interpolation]

@@ -1,4 +1,4 @@
-"""Slices on their way to a worker."""
+"""Slices in a form that is cheap to send to a worker process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from spherovem_core.blocks import ArrayLike
 
 
 @dataclass(frozen=True)
-class SliceSource:
+class PortableSlices:
     """Some slices of a stack, cheap to send to another process.
 
-    A stored array is sent as itself and read by the worker; of an array in memory only the slices are sent.
+    A stored array is sent as a reference, and the worker reads it; of an array in memory only the slices are sent.
     """
 
     source: ArrayLike | None
@@ -22,7 +22,7 @@ class SliceSource:
 
     @classmethod
     def of(cls, source: ArrayLike, wanted: Sequence[int]) -> Self:
-        """Make one for the slices that a worker wants."""
+        """Take the slices that a worker needs."""
         if isinstance(source, np.ndarray):
             return cls(None, {z: source[z] for z in wanted})
         return cls(source, {})

@@ -1,7 +1,7 @@
-"""Sampling of warped slices in torch: linear interpolation, the overlap, and sums over it.
+"""Linear sampling of warped slices in torch, their overlap, and sums over it.
 
-Functions take the tensors they fill: at a million pixels the first touch of fresh memory costs several
-times what the arithmetic does.
+The functions fill tensors of the caller: at a million pixels, the first access to new memory takes several times as long as
+the arithmetic.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) -> Tensor:
-    """Sample each of (B, Y, X) images at ``matrix @ (y, x, 1)``; beyond the edge the edge is repeated.
+    """Sample each of (B, Y, X) images at ``matrix @ (y, x, 1)``; outside, the edge is repeated.
 
-    `grid` is a (2, B, Y, X) float32 tensor to work in.
+    `grid` is a (2, B, Y, X) float32 tensor for the coordinates.
     """
     import torch
     import torch.nn.functional as nnf
@@ -45,16 +45,16 @@ def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) 
 
 
 def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:
-    """Mark with 1 the pixels of the fixed slice that the map sends into the moving one, with 0 the others.
+    """Set the pixels of the fixed slice that the map sends into the moving one to 1, the others to 0.
 
-    Along a row both coordinates are linear, so the overlap is one interval a row.
+    Both coordinates are linear along a row, so the overlap is one interval per row.
 
     Parameters
     ----------
     matrices : (B, 2, 3) ndarray
         Fixed to moving.
     out, spare : (B, Y, X) float32 tensors
-        Filled; `out` is returned.
+        Both are overwritten; `out` is returned.
     """
     import torch
 
@@ -77,8 +77,8 @@ def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:
     return out.mul_(spare)
 
 
-def dots(a: Tensor, b: Tensor) -> NDArray[np.float64]:
-    """Sum of the product of two (B, ...) contiguous tensors, one a batch element."""
+def batch_dot(a: Tensor, b: Tensor) -> NDArray[np.float64]:
+    """Sum the product of two (B, ...) contiguous tensors per batch element."""
     import torch
 
     pairs = zip(a, b, strict=True)
@@ -88,7 +88,7 @@ def dots(a: Tensor, b: Tensor) -> NDArray[np.float64]:
 
 
 def coordinate_moments(images: Tensor, degree: int) -> NDArray[np.float64]:
-    """Sums of (B, Y, X) images times the powers of the centred coordinates.
+    """Sum (B, Y, X) images times the powers of the centred coordinates.
 
     Coordinates run from the centre, in units of half the longer side.
 
@@ -102,7 +102,7 @@ def coordinate_moments(images: Tensor, degree: int) -> NDArray[np.float64]:
     count, rows, columns = images.shape
     down, along = _coordinate_powers(rows, columns, images.device)
     flat = images.reshape(count * rows, columns)
-    # One matrix-vector product a power: a product with a narrow matrix is five times slower on a CPU.
+    # One matrix-vector product per power: a product with a narrow matrix is five times slower on a CPU.
     sums = torch.stack([flat.mv(power).double() for power in along[: degree + 1]], -1)
     moments = down[: degree + 1] @ sums.reshape(count, rows, degree + 1)
     return np.moveaxis(moments.cpu().numpy(), 0, -1)
@@ -110,7 +110,7 @@ def coordinate_moments(images: Tensor, degree: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _positions(count: int, device: torch.device) -> Tensor:
-    """Numbers 0 to `count` as float32; not to be written to."""
+    """Return the numbers 0 to `count` - 1 as float32; do not write to the cached tensor."""
     import torch
 
     return torch.arange(count, dtype=torch.float32, device=device)
@@ -118,7 +118,7 @@ def _positions(count: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _coordinate_powers(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Powers 0 to 2 of the centred coordinates, (3, rows) float64 and (3, columns) float32; not to be written to."""
+    """Return the powers 0 to 2 of the centred coordinates: (3, rows) float64 and (3, columns) float32, read-only."""
     import torch
 
     half = (max(rows, columns) - 1) / 2.0

@@ -1,4 +1,4 @@
-"""A process that registers a stack and may be killed; imported once by a fork server."""
+"""Process that registers a stack and can be killed; a fork server imports it once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ import numpy as np
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import estimate_alignment, register_pair, warp_slice, warp_stack
+from spherovem_core.registration import register_pair, register_stack, warp_slice, warp_stack
 from spherovem_core.registration.affine import IDENTITY
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.store import (
@@ -28,14 +28,14 @@ from spherovem_core.store.layout import DENOISED, REGISTERED, Layout, stage_tabl
 PARAMETERS = RegistrationParameters()
 PAIRS = "registration.jsonl"
 
-# Loads torch and the compiled kernel, so that a killed child has spent its time registering.
+# This loads torch and the compiled kernel, so that a child spends its time registering when it is killed.
 _tiny = np.zeros((8, 8), np.uint8)
 warp_slice(_tiny, IDENTITY, Rectangle(0, 8, 0, 8))
 register_pair(_tiny, _tiny)
 
 
 class SlowWriter(ArrayWriter):
-    """Takes a moment after each slice, so that a kill finds something half done."""
+    """Writer that waits 5 ms after each slice, so that a kill finds unfinished work."""
 
     def write(self, block: Block, values: Any) -> None:
         super().write(block, values)
@@ -43,15 +43,15 @@ class SlowWriter(ArrayWriter):
 
 
 def register(source: Path, results: Path, begun: Event) -> None:
-    """Register, or go on with it, and complete the array and the table: the course of the task."""
+    """Register as the task does, resume if begun before, and complete the array and the table."""
     slices = open_array(Layout(source), DENOISED)
     layout = Layout(results)
     pairs = Ledger(results / PAIRS, "digest")
     begun.set()
     with ThreadPoolExecutor(2) as executor:
-        # Jobs for eight workers are short, so that a kill finds some of them done.
+        # Jobs for eight workers are short, so that a kill finds some of them finished.
         execution = Execution(device="cpu", executor=executor, workers=8)
-        alignment = estimate_alignment(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
+        alignment = register_stack(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
         shape = (slices.shape[0], *alignment.crop.shape)
         spec = ArraySpec(REGISTERED, "image", shape, slices.dtype, *slice_shards(shape), slices.spacing_nm)
         writer = SlowWriter(layout, spec, "digest")

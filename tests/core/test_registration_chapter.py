@@ -1,4 +1,4 @@
-"""The report's section on the registration: what it says of a stack with a bad and a lost slice."""
+"""Report chapter on registration, for a stack with a bad and a blank slice."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from registration_scenes import make_stack
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
-from spherovem_core.registration import estimate_alignment, warp_stack
+from spherovem_core.registration import register_stack, warp_stack
 from spherovem_core.registration.chapter import registration_section
 from spherovem_core.report import ReportInputs
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
@@ -22,7 +22,7 @@ def writer(layout: Layout, group: str, shape: tuple[int, int, int]) -> ArrayWrit
     return ArrayWriter(layout, spec, group)
 
 
-def test_bad_bridged_and_doubtful_slices_are_named(tmp_path: Path) -> None:
+def test_bad_bridged_and_uncertain_slices_are_named(tmp_path: Path) -> None:
     layout, parameters = Layout(tmp_path), RegistrationParameters(drift="links")
     slices = make_stack(count=10, shape=(120, 136)).slices
     slices[6] = 0
@@ -30,7 +30,7 @@ def test_bad_bridged_and_doubtful_slices_are_named(tmp_path: Path) -> None:
     for block in slab_grid(slices.shape, 1):
         denoised.write(block, slices[block.core])
     finish_multiscale(denoised, Execution())
-    alignment = estimate_alignment(slices, parameters, Execution(), bad_slices=[3])
+    alignment = register_stack(slices, parameters, Execution(), bad_slices=[3])
     registered = writer(layout, REGISTERED, (10, *alignment.crop.shape))
     warp_stack(slices, alignment, registered, parameters, Execution())
     finish_multiscale(registered, Execution(), (), **alignment.details())
@@ -41,7 +41,7 @@ def test_bad_bridged_and_doubtful_slices_are_named(tmp_path: Path) -> None:
     crop = alignment.crop
     assert facts["Common field of view"] == f"rows {crop.y0} to {crop.y1}, columns {crop.x0} to {crop.x1}"
     assert facts["Slices left out as bad"] == "3"
-    assert facts["Slices held by longer links only"] == "6, 7"
+    assert facts["Slices held only by longer links"] == "6, 7"
     assert section.warnings == ["slices not aligned with confidence to the one before: 6, 7"]
     planes = [panel for column in section.pictures[0].columns for panel in column]
     assert len(planes) == 4

@@ -1,4 +1,4 @@
-"""Small stacks and checkpoints that the tests of denoising share."""
+"""Small stacks and random checkpoints for the denoising tests."""
 
 import importlib
 import warnings
@@ -13,26 +13,26 @@ MEAN, STD = 120.0, 30.0
 
 
 def smooth_stack(shape: tuple[int, int, int] = (12, 72, 88)) -> NDArray[np.float32]:
-    """Blobs of 3 pixels in grey values 120 ± 30."""
+    """Make blobs of 3 pixels in grey values 120 ± 30."""
     white = np.random.default_rng(3).standard_normal(shape)
     blobs = ndimage.gaussian_filter(white, (1.0, 3.0, 3.0))
     return (MEAN + STD * blobs / blobs.std()).astype(np.float32)
 
 
 def add_noise(clean: NDArray[np.float32], std: float = 25.0, seed: int = 5) -> NDArray[np.uint8]:
-    """White noise, rounded to uint8."""
+    """Add white noise and round to uint8."""
     noise = std * np.random.default_rng(seed).standard_normal(clean.shape)
     return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
 
 
 def psnr(image: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Peak signal to noise ratio in dB for grey values of 8 bits."""
+    """Compute the peak signal-to-noise ratio in dB for grey values of 8 bits."""
     error = np.mean(np.square(image.astype(np.float64) - truth))
     return float(10 * np.log10(255.0**2 / error))
 
 
 def random_checkpoint(path: Path, algorithm: str = "n2v", **architecture: Any) -> Path:
-    """Write a checkpoint as CAREamics does, of a U-Net with random weights; the keywords override its architecture."""
+    """Write a CAREamics checkpoint of a U-Net with random weights; the keywords override its architecture."""
     import torch
 
     n2v2 = architecture.get("n2v2", False)
@@ -76,7 +76,7 @@ def random_checkpoint(path: Path, algorithm: str = "n2v", **architecture: Any) -
 
 
 def _random_like(name: str, value: Any, generator: Any) -> Any:
-    """Weights that keep activations near one, and batch statistics that are not the trivial ones."""
+    """Draw weights that keep activations near one, and non-trivial batch statistics."""
     import torch
 
     if name.endswith("num_batches_tracked"):

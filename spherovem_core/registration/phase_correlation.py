@@ -1,4 +1,4 @@
-"""Coarse start of a pair: phase correlation, its best peaks judged by correlation on the overlap."""
+"""Initial motion of a pair: peaks of the phase correlation, compared by correlation on the overlap."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spherovem_core.registration.affine import Matrix, compose, invert, rotation_matrix, shift_matrix
-from spherovem_core.registration.sampling import sample_linear
+from spherovem_core.registration.warped_sampling import sample_linear
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PEAKS = 6
-TAPER_SHARE = 0.1
+TAPER_FRACTION = 0.1
 STRONG_SIMILARITY = 0.4
 STRONG_Z = 12.0
 ROTATIONS_DEG = (-1.5, 1.5, -3.0, 3.0, -5.0, 5.0, -7.5, 7.5)
@@ -22,15 +22,15 @@ MIN_OVERLAP = 0.1
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where the refinement of a pair begins.
+class InitialMotion:
+    """Motion from which the refinement of a pair starts.
 
     Attributes
     ----------
     matrix : (2, 3) ndarray
         Fixed to moving, in pixels of the level that was searched.
     significance
-        Fisher's z of the correlation there, times the root of the pixels it rests on.
+        Fisher's z of that correlation times the square root of the number of pixels of the overlap.
     similarity
         Correlation on the overlap.
     """
@@ -40,21 +40,20 @@ class Start:
     similarity: float
 
 
-def estimate_start(fixed: Tensor, moving: Tensor, max_shift_fraction: float) -> Start:
-    """Find the shift between two slices, and a rotation where no shift explains them.
+def estimate_initial_motion(fixed: Tensor, moving: Tensor, max_shift_fraction: float) -> InitialMotion:
+    """Find the shift between two slices, and a rotation if no shift explains their difference.
 
-    The phase correlation (Kuglin and Hines 1975) of the zero-padded, edge-tapered slices has a peak at
-    every shift that explains a part of them. Its highest peaks and the identity are compared by
-    the normalised correlation on their overlap, weighed by the size of the overlap; that decides
-    between a true peak and its periodic or accidental rivals. If the best of them is weak, the fixed
-    slice is turned by a few degrees to each side and the search repeated.
+    The phase correlation (Kuglin and Hines 1975) of the zero-padded, edge-tapered slices has a peak at every shift that
+    matches a part of them. The highest peaks and the identity are compared by the normalised correlation on their
+    overlap, weighted by its size, which separates the true peak from periodic or accidental ones. If the best is weak,
+    the search is repeated with the fixed slice rotated by up to 7.5 degrees to each side.
 
     Parameters
     ----------
     fixed, moving : (Y, X) tensors
         Zero-mean slices at a coarse level, about 256 px wide.
     max_shift_fraction
-        Largest shift along each axis as share of that side.
+        Largest shift along each axis as a fraction of that side.
     """
     spectrum = _spectrum(moving)
     best = _best_shift(fixed, moving, spectrum, max_shift_fraction)
@@ -66,23 +65,23 @@ def estimate_start(fixed: Tensor, moving: Tensor, max_shift_fraction: float) -> 
         found = _best_shift(turned, moving, spectrum, max_shift_fraction)
         if found.significance > best.significance:
             matrix = compose(found.matrix, invert(turn))
-            best = Start(matrix, found.significance, found.similarity)
+            best = InitialMotion(matrix, found.significance, found.similarity)
     return best
 
 
-def _best_shift(fixed: Tensor, moving: Tensor, spectrum: Tensor, max_shift_fraction: float) -> Start:
+def _best_shift(fixed: Tensor, moving: Tensor, spectrum: Tensor, max_shift_fraction: float) -> InitialMotion:
     candidates = {(0, 0), *_peaks(fixed, spectrum, max_shift_fraction)}
     scored = [_score(fixed, moving, shift) for shift in sorted(candidates)]
-    return max(scored, key=lambda start: start.significance)
+    return max(scored, key=lambda motion: motion.significance)
 
 
 def _spectrum(image: Tensor) -> Tensor:
-    """Fourier transform of the tapered slice, zero-padded to twice its size so that no shift wraps."""
+    """Compute the Fourier transform of the tapered slice, zero-padded to twice its size so that shifts do not wrap."""
     import torch
 
     tapered = image
     for axis, n in enumerate(image.shape):
-        ramp = max(2, int(TAPER_SHARE * n))
+        ramp = max(2, int(TAPER_FRACTION * n))
         window = torch.ones(n, device=image.device)
         edge = 0.5 - 0.5 * torch.cos(torch.arange(1, ramp + 1, device=image.device) * (np.pi / (ramp + 1)))
         window[:ramp] = edge
@@ -103,7 +102,7 @@ def _fast_length(n: int) -> int:
 
 
 def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[tuple[int, int]]:
-    """Shifts of the highest peaks of the phase correlation within the largest shift allowed."""
+    """Find the shifts of the highest peaks of the phase correlation, up to the largest shift allowed."""
     import torch
 
     rows, columns = fixed.shape
@@ -112,7 +111,7 @@ def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[t
     size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
     fy = torch.fft.fftfreq(size[0], device=fixed.device)[:, None]
     fx = torch.fft.rfftfreq(size[1], device=fixed.device)[None]
-    # Beyond a fifth of a cycle a pixel the smoothed slices hold noise that whitening would raise to signal.
+    # Above 0.2 cycles per pixel the smoothed slices hold mainly noise, which whitening would amplify.
     surface = torch.fft.irfft2(cross * torch.exp(-(fy**2 + fx**2) / (2 * 0.1**2)), s=size)
     reach = [max(1, round(max_shift_fraction * n)) for n in (rows, columns)]
     window = torch.roll(surface, reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1].clone()
@@ -124,8 +123,8 @@ def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[t
     return found
 
 
-def _score(fixed: Tensor, moving: Tensor, shift: tuple[int, int]) -> Start:
-    """Correlation of the overlap of two slices whose content is `shift` apart, and what it is worth."""
+def _score(fixed: Tensor, moving: Tensor, shift: tuple[int, int]) -> InitialMotion:
+    """Compute the correlation of two slices on their overlap after `shift`, and its significance."""
     a, b = fixed, moving
     for axis, s in enumerate(shift):
         n = a.shape[axis] - abs(s)
@@ -137,4 +136,4 @@ def _score(fixed: Tensor, moving: Tensor, shift: tuple[int, int]) -> Start:
     significance = float(np.arctanh(np.clip(similarity, -0.999, 0.999))) * a.numel() ** 0.5
     if a.numel() < MIN_OVERLAP * fixed.numel():
         significance = 0.0
-    return Start(shift_matrix(*shift), significance, similarity)
+    return InitialMotion(shift_matrix(*shift), significance, similarity)

@@ -1,15 +1,16 @@
-"""Reading CAREamics checkpoints, and the network on tiles."""
+"""Checkpoints of CAREamics and prediction of slices on tiles."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from denoising_cases import random_checkpoint, smooth_stack
+from denoising_scenes import random_checkpoint, smooth_stack
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.denoising import SliceDenoiser, load_model
-from spherovem_core.denoising.network import TrainedModel
-from spherovem_core.denoising.prediction import receptive_radius, tile_shape
+from spherovem_core.denoising.prediction import compute_in_batches, receptive_radius, tile_shape
+from spherovem_core.denoising.trained_model import TrainedModel
 from spherovem_core.errors import DeviceError, MissingNetworkError, NetworkError
 from spherovem_core.utils.torch_device import cuda_device_count
 
@@ -18,14 +19,14 @@ def model_with(folder: Path, **architecture: object) -> TrainedModel:
     return load_model(random_checkpoint(folder / "model.ckpt", **architecture), "cpu")
 
 
-def test_a_checkpoint_tells_what_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_gives_algorithm_size_and_normalisation(tmp_path: Path) -> None:
     model = model_with(tmp_path, n2v2=True, depth=1)
     assert (model.algorithm, model.depth, model.channels) == ("n2v2", 1, 8)
     assert (model.mean, model.std) == (120.0, 30.0)
     assert len(model.digest) == 64
 
 
-def test_a_missing_checkpoint_names_the_parameter(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_an_error_that_names_the_parameter(tmp_path: Path) -> None:
     with pytest.raises(MissingNetworkError, match=r"absent\.ckpt does not exist.*denoising\.model"):
         load_model(tmp_path / "absent.ckpt", "cpu")
 
@@ -37,7 +38,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
         load_model(path, "cpu")
 
 
-def test_another_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.ckpt"
     path.write_text("not a checkpoint")
     with pytest.raises(NetworkError, match="cannot be read"):
@@ -48,14 +49,14 @@ def test_bare_weights_are_refused(tmp_path: Path) -> None:
     import torch
 
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "weights.ckpt")
-    with pytest.raises(NetworkError, match=r"no CAREamics Noise2Void checkpoint.*hyper_parameters"):
+    with pytest.raises(NetworkError, match=r"not a CAREamics Noise2Void checkpoint.*hyper_parameters"):
         load_model(tmp_path / "weights.ckpt", "cpu")
     torch.save(torch.zeros(3), tmp_path / "tensor.ckpt")
     with pytest.raises(NetworkError, match="holds a Tensor"):
         load_model(tmp_path / "tensor.ckpt", "cpu")
 
 
-def test_another_algorithm_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_algorithm_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="algorithm n2v: it is care"):
         load_model(random_checkpoint(tmp_path / "care.ckpt", algorithm="care"), "cpu")
 
@@ -64,14 +65,14 @@ def test_another_algorithm_is_refused(tmp_path: Path) -> None:
     ("architecture", "found"),
     [({"in_channels": 3, "num_classes": 3}, "3 channels in 2D"), ({"conv_dims": 3}, "1 channels in 3D")],
 )
-def test_another_number_of_channels_or_axes_is_refused(
+def test_a_checkpoint_for_other_channels_or_axes_is_refused(
     tmp_path: Path, architecture: dict[str, int], found: str
 ) -> None:
     with pytest.raises(NetworkError, match=f"{found}.*expected one channel in 2D"):
         model_with(tmp_path, **architecture)
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> None:
     import torch
 
     path = random_checkpoint(tmp_path / "model.ckpt")
@@ -82,7 +83,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_model(path, "cpu")
 
 
-def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_an_error(tmp_path: Path) -> None:
     path = random_checkpoint(tmp_path / "model.ckpt")
     with pytest.raises(DeviceError, match=r"device 'cuda:97' cannot be used.*auto or cpu"):
         load_model(path, "cuda:97")
@@ -90,7 +91,7 @@ def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("depth", "n2v2"), [(1, False), (2, False), (3, False), (2, True)])
 def test_the_halo_is_the_whole_receptive_field(tmp_path: Path, depth: int, n2v2: bool) -> None:
-    """With weights above zero a brighter pixel brightens all that sees it: up to the halo and not beyond."""
+    """With positive weights a brighter pixel brightens all outputs within the halo and none beyond."""
     import torch
 
     network = model_with(tmp_path, depth=depth, n2v2=n2v2).network.double()
@@ -107,13 +108,15 @@ def test_the_halo_is_the_whole_receptive_field(tmp_path: Path, depth: int, n2v2:
             plain, changed = network(images)[:, 0]
         rows = torch.nonzero(((changed - plain) > 1e-9 * plain).any(dim=1))
         reach = max(reach, int((rows - middle - offset).abs().max()))
-    # Rounded up to the pooling grid, on which tiles start.
+    # The radius is rounded up to the pooling grid, on which tiles start.
     assert -(-reach // step) * step == radius
 
 
 @pytest.mark.parametrize("shape", [(72, 88), (61, 101), (5, 150)])
 @pytest.mark.parametrize("n2v2", [False, True])
-def test_tiles_equal_the_slice_in_one_piece(tmp_path: Path, shape: tuple[int, int], n2v2: bool) -> None:
+def test_tiles_give_the_result_of_the_slice_in_one_piece(
+    tmp_path: Path, shape: tuple[int, int], n2v2: bool
+) -> None:
     model = model_with(tmp_path, n2v2=n2v2)
     values = np.resize(smooth_stack()[0], shape).astype(np.uint16)
     whole = SliceDenoiser(model, "float32", tile=256)(values)
@@ -133,31 +136,18 @@ def test_tiles_fit_a_cache_and_compute_little_twice(shape: tuple[int, int], halo
     assert core[0] % 4 == core[1] % 4 == 0
     most = max(190_000, (4 * halo) ** 2)
     assert max(rows * columns for rows, columns in tiles) <= most
-    # Squares of that size inside the slice would compute (side / (side - 2 halo))² of it.
+    # Square tiles of that size would compute (side / (side - 2 halo))² times the pixels of the slice.
     squares = (most**0.5 / (most**0.5 - 2 * halo)) ** 2
     assert sum(rows * columns for rows, columns in tiles) < 1.05 * squares * shape[0] * shape[1]
 
 
 def test_a_slice_of_512_is_cut_once() -> None:
-    """Two strips of 284 x 512 with their halo, 1.11 times the pixels of the slice; four squares were 1.23 times."""
+    """Two strips of 284 x 512 with halo have 1.11 times the pixels of the slice; four squares have 1.23 times."""
     assert tile_shape(512, 512, halo=28, step=4, most=190_000) == (256, 512)
 
 
-def test_channels_are_concatenated_as_careamics_does(tmp_path: Path) -> None:
-    import torch
-    from careamics.models.unet import UNet
-
-    network = model_with(tmp_path).network
-    upsampled, skipped = (
-        torch.rand((2, 4, 6, 8), generator=torch.Generator().manual_seed(s)) for s in (1, 2)
-    )
-    found = network.decoder._interleave(upsampled, skipped, 1)
-    plain = UNet(conv_dims=2, depth=1, num_channels_init=8).decoder._interleave(upsampled, skipped, 1)
-    assert torch.equal(found, plain)
-
-
-def test_folding_the_batch_normalisation_changes_nothing(tmp_path: Path) -> None:
-    """Against CAREamics' own network in float32."""
+def test_the_prediction_is_that_of_the_careamics_network(tmp_path: Path) -> None:
+    """Merged batch normalisation and the faster concatenation of channels do not change it, in float32."""
     import torch
     from careamics.models.unet import UNet
 
@@ -173,8 +163,8 @@ def test_folding_the_batch_normalisation_changes_nothing(tmp_path: Path) -> None
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-def test_bfloat16_stays_within_a_grey_value_of_float32(tmp_path: Path) -> None:
-    """8 bits of mantissa in the hidden layers; the network's output spreads over some 100 grey values here."""
+def test_bfloat16_differs_from_float32_by_less_than_2_percent_of_the_contrast(tmp_path: Path) -> None:
+    """The hidden layers have 8 bits of mantissa."""
     model = model_with(tmp_path)
     values = smooth_stack()[0]
     full = SliceDenoiser(model, "float32")(values)
@@ -182,41 +172,43 @@ def test_bfloat16_stays_within_a_grey_value_of_float32(tmp_path: Path) -> None:
     assert np.sqrt(np.mean((half - full) ** 2)) < 0.02 * full.std()
 
 
-def test_a_result_does_not_depend_on_the_workers(tmp_path: Path) -> None:
+def test_the_number_of_workers_does_not_change_the_result(tmp_path: Path) -> None:
     model = model_with(tmp_path)
     values = smooth_stack()[0]
     one = SliceDenoiser(model, tile=32)(values)
     np.testing.assert_array_equal(SliceDenoiser(model, tile=32, workers=3)(values), one)
 
 
-def test_a_batch_that_does_not_fit_a_gpu_is_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The GPU's course, run on the CPU with a memory of three tiles."""
+def test_a_batch_that_does_not_fit_the_gpu_is_halved() -> None:
+    """A GPU with memory for three of 18 tiles."""
     import torch
 
-    denoise = SliceDenoiser(model_with(tmp_path), tile=32)
-    values = smooth_stack()[0]
-    run, sizes = denoise._run, []
+    sizes, computed = [], []
 
-    def with_little_memory(stack: np.ndarray) -> np.ndarray:
-        sizes.append(len(stack))
-        if len(stack) > 3:
+    def compute(batch: Sequence[int]) -> None:
+        sizes.append(len(batch))
+        if len(batch) > 3:
             raise torch.OutOfMemoryError("too many tiles")
-        return run(stack)
+        computed.extend(batch)
 
-    monkeypatch.setattr(denoise, "_run", with_little_memory)
-    monkeypatch.setattr(denoise, "_batch_size", lambda shape: 8)
-    tiles = [tile for tile in block_grid((256, 64), (32, 32)) if tile.core == tile.outer]
-    field = np.resize(values, (256, 64))
-    found = np.empty(field.shape, np.float32)
-    denoise._denoise_on_gpu(field, tiles, found)
-    assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
-    for tile in tiles:
-        np.testing.assert_allclose(found[tile.core], run(field[tile.core][np.newaxis])[0], atol=0.5)
+    compute_in_batches(compute, range(18), size=8)
+    assert sizes == [8, 4, *[2] * 9]
+    assert computed == list(range(18))
+
+
+def test_an_item_that_does_not_fit_the_gpu_is_an_error() -> None:
+    import torch
+
+    def compute(batch: Sequence[int]) -> None:
+        raise torch.OutOfMemoryError("too large")
+
+    with pytest.raises(torch.OutOfMemoryError, match="too large"):
+        compute_in_batches(compute, range(3), size=2)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not cuda_device_count(), reason="no usable CUDA device")
-def test_a_gpu_gives_what_the_cpu_gives(tmp_path: Path) -> None:
+def test_gpu_and_cpu_give_the_same_prediction(tmp_path: Path) -> None:
     path = random_checkpoint(tmp_path / "model.ckpt")
     values = np.resize(smooth_stack()[0], (700, 900))
     on_cpu = SliceDenoiser(load_model(path, "cpu"), "float32")(values)

@@ -1,18 +1,18 @@
-"""Choice of slices and drawing of patches."""
+"""Selection of slices and drawing of patches."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from spherovem_core.denoising.sampling import draw_patches, split_slices, spread_slices
-from spherovem_core.denoising.training import draw_patch_set
+from spherovem_core.denoising.patches import draw_patch_set, draw_patches
+from spherovem_core.denoising.slice_selection import split_slices, spread_slices
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import DenoiseParameters
 
 
-class SliceSource:
-    """An array that gives single slices only and remembers which."""
+class RecordingSource:
+    """Array that can be read one slice at a time only and records which."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -26,7 +26,7 @@ class SliceSource:
 
 
 def coordinates(shape: tuple[int, int, int]) -> np.ndarray:
-    """Every voxel holds its own flat index."""
+    """Make an array in which every voxel holds its own flat index."""
     return np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)
 
 
@@ -52,13 +52,13 @@ def test_training_and_validation_share_no_slice(depth: int) -> None:
     assert max(training) - min(training) >= depth // 2 - 1
 
 
-def test_too_few_sound_slices_name_the_remedy() -> None:
-    with pytest.raises(ParameterError, match=r"1 sound slices of 4.*denoising\.model"):
+def test_too_few_good_slices_are_an_error_with_a_remedy() -> None:
+    with pytest.raises(ParameterError, match=r"1 good slices of 4.*denoising\.model"):
         split_slices(4, 10, 2, bad_slices=[0, 2, 3])
 
 
 def test_patches_are_pieces_of_their_slices_read_one_by_one() -> None:
-    source = SliceSource(coordinates((6, 40, 52)))
+    source = RecordingSource(coordinates((6, 40, 52)))
     patches = draw_patches(source, [1, 4], side=16, per_slice=5, seed=0)
     assert patches.shape == (10, 16, 16)
     assert source.read == [1, 4]
@@ -70,7 +70,7 @@ def test_patches_are_pieces_of_their_slices_read_one_by_one() -> None:
 
 
 def test_a_training_reads_no_bad_slice() -> None:
-    source = SliceSource(coordinates((40, 64, 64)))
+    source = RecordingSource(coordinates((40, 64, 64)))
     bad = [3, 4, 17, 39]
     parameters = DenoiseParameters(patches_per_slice=2)
     patches = draw_patch_set(source, parameters, bad)
@@ -81,7 +81,7 @@ def test_a_training_reads_no_bad_slice() -> None:
     assert not slices["training"] & slices["validation"]
 
 
-def test_places_reach_every_border() -> None:
+def test_patches_reach_every_border() -> None:
     patches = draw_patches(coordinates((1, 20, 24)), [0], side=16, per_slice=400, seed=2)
     _, y, x = np.unravel_index(patches[:, 0, 0].astype(int), (1, 20, 24))
     assert set(y) == set(range(5))
@@ -95,6 +95,6 @@ def test_patches_of_a_slice_do_not_depend_on_the_other_slices() -> None:
     assert not np.array_equal(together, draw_patches(source, [1, 4], side=16, per_slice=5, seed=4))
 
 
-def test_a_slice_smaller_than_a_patch_names_the_largest_that_fits() -> None:
+def test_a_slice_smaller_than_a_patch_is_an_error_that_names_the_largest_size() -> None:
     with pytest.raises(ParameterError, match=r"50 x 90 pixels.*patch_size to 48 or less"):
         draw_patches(coordinates((2, 50, 90)), [0], side=64, per_slice=1, seed=0)

@@ -1,17 +1,17 @@
-"""A denoising that is killed again and again ends with the same bytes as one that is left alone."""
+"""Denoising that is killed again and again gives the same bytes as an undisturbed run."""
 
 import multiprocessing
 import random
 from pathlib import Path
 
-import denoising_victim
+import killable_denoising
 import pytest
-from denoising_cases import random_checkpoint
+from denoising_scenes import random_checkpoint
 from killing import kill
 
 
 def contents(results: Path) -> dict[str, bytes]:
-    # The ledger's lines may be repeated where a kill came between a slice and its figures.
+    # The ledger repeats a line if the kill came between writing the line and writing the slice.
     return {
         str(p.relative_to(results)): p.read_bytes()
         for p in results.rglob("*")
@@ -24,25 +24,25 @@ def written_slices(results: Path) -> int:
 
 
 @pytest.mark.slow
-def test_killed_ten_times(tmp_path: Path) -> None:
-    """At random moments, each after 0 to 9 more slices and a bit; the first falls into the survey."""
+def test_ten_kills_change_no_byte(tmp_path: Path) -> None:
+    """Kill at random moments, each after 0 to 9 more slices; the first during the sample statistics."""
     checkpoint = random_checkpoint(tmp_path / "model.ckpt", depth=1)
     results, chance = tmp_path / "killed", random.Random(0)
     written = []
     for attempt in range(10):
         enough = written_slices(results) + (chance.randint(0, 9) if attempt else 0)
         kill(
-            denoising_victim.denoise,
+            killable_denoising.denoise,
             checkpoint,
             results,
             reached=lambda enough=enough: written_slices(results) >= enough,
             seconds=chance.uniform(0, 0.01),
         )
         written.append(written_slices(results))
-    assert written[0] == 0 < written[4] < written[9] < denoising_victim.DEPTH
+    assert written[0] == 0 < written[4] < written[9] < killable_denoising.DEPTH
     assert written == sorted(written)
-    for name in ("killed", "left_alone"):
-        denoising_victim.denoise(checkpoint, tmp_path / name, multiprocessing.Event())
-    left_alone = contents(tmp_path / "left_alone")
-    assert len(left_alone) > denoising_victim.DEPTH
-    assert contents(tmp_path / "killed") == left_alone
+    for name in ("killed", "undisturbed"):
+        killable_denoising.denoise(checkpoint, tmp_path / name, multiprocessing.Event())
+    undisturbed = contents(tmp_path / "undisturbed")
+    assert len(undisturbed) > killable_denoising.DEPTH
+    assert contents(tmp_path / "killed") == undisturbed

@@ -1,0 +1,50 @@
+"""Selection of slices spread over a stack, read one at a time."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike
+from spherovem_core.errors import ParameterError
+
+
+def spread_slices(depth: int, count: int, bad_slices: Collection[int] = ()) -> list[int]:
+    """Choose up to `count` good slices spread evenly over a stack of `depth` slices, in rising order.
+
+    The good slices are cut into `count` equal groups and the middle one of each group is chosen, so that neither end
+    of the stack is favoured.
+    """
+    good = [z for z in range(depth) if z not in set(bad_slices)]
+    count = min(count, len(good))
+    return [good[(2 * i + 1) * len(good) // (2 * count)] for i in range(count)]
+
+
+def split_slices(
+    depth: int, training: int, validation: int, bad_slices: Collection[int] = ()
+) -> tuple[list[int], list[int]]:
+    """Choose training and validation slices, both spread over the stack, with no slice in both.
+
+    In a short stack, validation gets at most a fifth of the good slices, and at least one.
+
+    Raises
+    ------
+    ParameterError
+        If fewer than two slices are good.
+    """
+    good = depth - len({z for z in bad_slices if 0 <= z < depth})
+    if good < 2:
+        raise ParameterError(
+            f"the stack has {good} good slices of {depth}; training needs at least two, one of them for validation: "
+            "acquire more slices or give the checkpoint of another acquisition as denoising.model"
+        )
+    validation = min(validation, max(1, good // 5))
+    validating = spread_slices(depth, validation, bad_slices)
+    return spread_slices(depth, training, {*bad_slices, *validating}), validating
+
+
+def read_slices(source: ArrayLike, slices: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Read slices one by one."""
+    for z in slices:
+        yield np.asarray(source[z])
