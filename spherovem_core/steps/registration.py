@@ -33,10 +33,10 @@ STORED_FRACTION = 0.84
 
 
 def _compute(run: StepRun[RegistrationParameters]) -> Quality:
-    from spherovem_core.registration import estimate_alignment, warp_stack
+    from spherovem_core.registration import register_stack, warp_stack
 
     source, parameters = run.open(DENOISED), run.parameters
-    alignment = estimate_alignment(source, parameters, run.execution, filled_slices(run), run.ledger())
+    alignment = register_stack(source, parameters, run.execution, filled_slices(run), run.ledger())
     shape = (source.shape[0], *alignment.crop.shape)
     writer = run.writer(REGISTERED, shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
