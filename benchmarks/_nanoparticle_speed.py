@@ -16,8 +16,8 @@ from _memory import peak_mib
 from spherovem_core.blocks import map_blocks, slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
-from spherovem_core.nanoparticles.lookup import look_up, slice_table
-from spherovem_core.nanoparticles.segmentation import slab_depth
+from spherovem_core.nanoparticles.intensity_tables import look_up, slice_table
+from spherovem_core.nanoparticles.slab_segmentation import slab_depth
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import (
     ArraySpec,

@@ -21,7 +21,7 @@ WINDOW_PX = 192
 BAND_ROWS = 512
 MOST_PIXELS = 32_000_000
 HISTOGRAM_SLICES = 5
-LEAST_SHARE = 1e-9
+LEAST_FRACTION = 1e-9
 
 
 def nanoparticles_section(inputs: ReportInputs) -> Section:
@@ -98,8 +98,8 @@ def _mixture(inputs: ReportInputs) -> Picture:
     found, numbers = _measured_histogram(inputs)
     axes.fill_between(
         levels,
-        LEAST_SHARE,
-        np.maximum(found, LEAST_SHARE),
+        LEAST_FRACTION,
+        np.maximum(found, LEAST_FRACTION),
         color=SOFT,
         alpha=0.45,
         step="mid",
@@ -109,19 +109,23 @@ def _mixture(inputs: ReportInputs) -> Picture:
     parts = _parts(mixture)
     for (name, density), colour in zip(parts.items(), PALETTE, strict=False):
         axes.plot(
-            levels, np.where(density > LEAST_SHARE, density, np.nan), color=colour, label=name, linewidth=1.3
+            levels,
+            np.where(density > LEAST_FRACTION, density, np.nan),
+            color=colour,
+            label=name,
+            linewidth=1.3,
         )
     total = sum(parts.values())
     axes.plot(
         levels,
-        np.where(total > LEAST_SHARE, total, np.nan),
+        np.where(total > LEAST_FRACTION, total, np.nan),
         color=PALETTE[4],
         label="together",
         linewidth=1,
         linestyle="--",
     )
     least = found[found > 0].min(initial=1e-4)
-    axes.set_ylim(bottom=max(LEAST_SHARE, least / 3))
+    axes.set_ylim(bottom=max(LEAST_FRACTION, least / 3))
     axes.yaxis.set_minor_locator(NullLocator())
     shown = levels[(found > 0) | (total > least)]
     axes.set_xlim(shown.min(), shown.max())

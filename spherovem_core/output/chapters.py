@@ -8,7 +8,7 @@ from spherovem_core.registration.chapter import registration_section, registrati
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.segmentation.chapter import segmentation_section, segmentation_warnings
 from spherovem_core.shape.chapter import shape_section
-from spherovem_core.spatial.chapter import space_section
+from spherovem_core.spatial.chapter import spatial_section
 
 CHAPTERS = (
     Chapter("Slices", slices_section),
@@ -18,5 +18,5 @@ CHAPTERS = (
     Chapter("Cells and nuclei", segmentation_section, segmentation_warnings),
     Chapter("Nanoparticles", nanoparticles_section, nanoparticles_warnings),
     Chapter("Shape", shape_section),
-    Chapter("Space", space_section),
+    Chapter("Space", spatial_section),
 )

@@ -30,7 +30,7 @@ CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
 NUCLEUS_COLOUR, PARTICLE_COLOUR = "#62b0e8", "#f0627a"
 
 
-def space_section(inputs: ReportInputs) -> Section:
+def spatial_section(inputs: ReportInputs) -> Section:
     """Show how far particles lie from the nucleus of their cell, against what the cells offer."""
     particles, cells = inputs.tables["nanoparticles"], inputs.tables["cells"]
     measured = particles["distance_to_nucleus_um"].to_numpy(dtype=float)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.label_statistics import take_census
 from spherovem_core.spacing import SpacingNm, spacing_um
+from spherovem_core.spatial.cell_distance import write_cell_distance
 from spherovem_core.spatial.grids import check_same_grid
-from spherovem_core.spatial.transform import measure_cell
 from spherovem_core.utils.accelerator import Accelerator, accelerator, select
 
 
@@ -57,7 +57,9 @@ def distance_to_nucleus(
 
     def measure(row: int) -> None:
         if not gpu.on_gpu:
-            measure_cell(nuclei, cells, boxes.labels[row], boxes.low[row], boxes.high[row], step, distance)
+            write_cell_distance(
+                nuclei, cells, boxes.labels[row], boxes.low[row], boxes.high[row], step, distance
+            )
             return
         region = boxes.region(row)
         with gpu.active():
@@ -100,7 +102,7 @@ def distance_in_cell(
     distance = np.full(own_cells.shape, np.nan, np.float32)
     low, high = np.zeros(3, np.int64), np.array(own_cells.shape, np.int64)
     step = np.array(spacing_um(spacing_nm))
-    found = measure_cell(own_nuclei, own_cells, np.uint32(label), low, high, step, distance)
+    found = write_cell_distance(own_nuclei, own_cells, np.uint32(label), low, high, step, distance)
     return distance if found else None
 
 

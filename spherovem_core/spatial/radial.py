@@ -11,7 +11,7 @@ from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
-from spherovem_core.spatial.binning import count_by_bin
+from spherovem_core.spatial.distance_bins import count_by_bin
 from spherovem_core.spatial.grids import (
     BLOCK_EDGE,
     SAME_GRID,

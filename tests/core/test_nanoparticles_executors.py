@@ -14,10 +14,10 @@ from spherovem_core.nanoparticles import (
     SliceStatistics,
     collect_statistics,
     fit_statistics,
+    mask_columns,
     segment_particles,
-    tiles,
+    slice_statistics,
 )
-from spherovem_core.nanoparticles import statistics as statistics_module
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import REGISTERED
@@ -36,8 +36,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredArray:
 @pytest.fixture(autouse=True)
 def _many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several runs of slices, and several columns a slab, in a small image."""
-    monkeypatch.setattr(statistics_module, "RUN_SLICES", 5)
-    monkeypatch.setattr(tiles, "TILE", 64)
+    monkeypatch.setattr(slice_statistics, "SLAB_SLICES", 5)
+    monkeypatch.setattr(mask_columns, "COLUMN_SIDE", 64)
 
 
 def run(source: StoredArray, execution: Execution) -> tuple[SliceStatistics, list[MemorySink], pd.DataFrame]:

@@ -9,23 +9,22 @@ from scipy import ndimage
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles import collect_statistics
-from spherovem_core.nanoparticles import statistics as statistics_module
+from spherovem_core.nanoparticles import collect_statistics, slice_statistics
 from spherovem_core.nanoparticles.binning import Binning, common_binning, fit_binning, rebin
-from spherovem_core.nanoparticles.candidates import CELL_EDGES, LEVEL_EDGES, find_candidates
-from spherovem_core.nanoparticles.counting import (
-    cell_means,
-    count_by_level,
-    count_levels,
-    count_tiles,
-    spread_maximum,
-)
-from spherovem_core.nanoparticles.drift import (
+from spherovem_core.nanoparticles.candidates import LEVEL_EDGES, SQUARE_EDGES, find_candidates
+from spherovem_core.nanoparticles.contrast_drift import (
     jackknife_variance,
     location_and_spread,
     map_histograms,
     match_slices,
     quantiles,
+)
+from spherovem_core.nanoparticles.slice_histograms import (
+    count_by_level,
+    count_levels,
+    count_tiles,
+    spread_maximum,
+    square_means,
 )
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -39,8 +38,8 @@ def test_cells_average_squares_and_smaller_ones_at_the_border() -> None:
     image = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7)
     expected = np.array([[image[y : y + 3, x : x + 3].mean() for x in (0, 3, 6)] for y in (0, 3)])
     # 8-bit means come in steps of 1 / 256, 16-bit ones in steps of 1.
-    np.testing.assert_array_equal(cell_means(image, 3), np.floor(256 * expected + 1e-6))
-    np.testing.assert_array_equal(cell_means(image.astype(np.uint16), 3), np.floor(expected + 1e-6))
+    np.testing.assert_array_equal(square_means(image, 3), np.floor(256 * expected + 1e-6))
+    np.testing.assert_array_equal(square_means(image.astype(np.uint16), 3), np.floor(expected + 1e-6))
 
 
 def test_tiles_are_the_slice() -> None:
@@ -165,13 +164,13 @@ def test_mapping_histograms_keeps_every_voxel_and_the_mean() -> None:
 def _tail(normal: int, extra: int, at: float) -> np.ndarray:
     random = np.random.default_rng(0)
     values = np.concatenate([random.standard_normal(normal), random.normal(at, 0.3, extra)])
-    return np.histogram(values, CELL_EDGES)[0]
+    return np.histogram(values, SQUARE_EDGES)[0]
 
 
 def test_a_normal_tail_has_no_candidates_and_a_second_population_has() -> None:
     for seed in range(5):
         values = np.random.default_rng(seed).standard_normal(1_000_000)
-        assert not find_candidates(np.histogram(values, CELL_EDGES)[0], 5.0).found
+        assert not find_candidates(np.histogram(values, SQUARE_EDGES)[0], 5.0).found
     candidates = find_candidates(_tail(1_000_000, 60, 6.0), 5.0)
     assert candidates.found
     # Between the background's last values, at 5 of a million, and the population's first.
@@ -182,7 +181,7 @@ def test_a_normal_tail_has_no_candidates_and_a_second_population_has() -> None:
 def test_an_exponential_tail_is_still_background() -> None:
     for seed in range(5):
         values = np.random.default_rng(seed).exponential(1.0, 2_000_000)
-        assert not find_candidates(np.histogram(values, CELL_EDGES)[0], 5.0).found
+        assert not find_candidates(np.histogram(values, SQUARE_EDGES)[0], 5.0).found
 
 
 def test_a_few_specks_are_no_population() -> None:
@@ -221,13 +220,13 @@ def test_statistics_do_not_depend_on_runs_or_workers(monkeypatch: pytest.MonkeyP
     scene = make_scene((12, 96, 96))
     parameters = NanoparticleParameters()
     whole = collect_statistics(scene.image, SPACING_NM, parameters, bad_slices=[3])
-    monkeypatch.setattr(statistics_module, "RUN_SLICES", 5)
+    monkeypatch.setattr(slice_statistics, "SLAB_SLICES", 5)
     with ThreadPoolExecutor(3) as executor:
         pieces = collect_statistics(
             scene.image, SPACING_NM, parameters, Execution(executor=executor, workers=3), bad_slices=[3]
         )
     np.testing.assert_array_equal(whole.by_level, pieces.by_level)
-    np.testing.assert_array_equal(whole.cells, pieces.cells)
+    np.testing.assert_array_equal(whole.squares, pieces.squares)
     assert whole.histograms[3].sum() == 0
 
 

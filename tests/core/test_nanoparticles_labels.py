@@ -24,10 +24,10 @@ from spherovem_core.nanoparticles import (
     posterior,
     segment_particles,
 )
-from spherovem_core.nanoparticles.balls import ball_offsets, close, dilate
-from spherovem_core.nanoparticles.coarsening import threshold_boxes
+from spherovem_core.nanoparticles.ball_morphology import ball_offsets, close, dilate
 from spherovem_core.nanoparticles.components import VoxelsOfSlice, touching_pairs, voxels_of
-from spherovem_core.nanoparticles.lookup import evidence_table
+from spherovem_core.nanoparticles.evidence_boxes import threshold_boxes
+from spherovem_core.nanoparticles.intensity_tables import evidence_table
 from spherovem_core.nanoparticles.splitting import split_component
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -154,7 +154,7 @@ def test_finished_slabs_are_not_computed_again(
     def refuse(*_: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("spherovem_core.nanoparticles.segmentation.label_slab", refuse)
+    monkeypatch.setattr("spherovem_core.nanoparticles.slab_segmentation.label_slab", refuse)
     again = segment_particles(scene.image, SPACING_NM, mixture, *sinks, PARAMETERS, depth=5)
     pd.testing.assert_frame_equal(table, again, check_exact=True)
 

@@ -24,14 +24,14 @@ from spherovem_core.nanoparticles.distributions import (
     normal_moments,
     normal_pmf,
 )
-from spherovem_core.nanoparticles.expectation import (
-    Components,
-    estimate_shares,
+from spherovem_core.nanoparticles.expectation_maximisation import (
+    MixtureComponents,
+    estimate_fractions,
     log_likelihood,
     maximise,
     spread_clipped,
 )
-from spherovem_core.nanoparticles.lookup import slice_table
+from spherovem_core.nanoparticles.intensity_tables import slice_table
 from spherovem_core.parameters import NanoparticleParameters
 
 PARAMETERS = NanoparticleParameters()
@@ -70,10 +70,10 @@ def test_edges_lie_between_background_and_particles() -> None:
 def test_with_known_components_the_weight_is_recovered(weight: float) -> None:
     background, particles = normal_pmf(120, 15, 256), normal_pmf(190, 12, 256)
     counts = 1e7 * ((1 - weight) * background + weight * particles)
-    shares = estimate_shares(counts[None], background, particles, 0.5, 0.0, tolerance=1e-10)
+    shares = estimate_fractions(counts[None], background, particles, 0.5, 0.0, tolerance=1e-10)
     assert shares[0] == pytest.approx(weight, abs=1e-6)
     drawn = np.random.default_rng(0).multinomial(10_000_000, counts / counts.sum())
-    shares = estimate_shares(drawn[None].astype(float), background, particles, 0.5, 0.0)
+    shares = estimate_fractions(drawn[None].astype(float), background, particles, 0.5, 0.0)
     assert shares[0] == pytest.approx(weight, abs=1e-3)
 
 
@@ -82,7 +82,7 @@ def test_the_map_weight_of_separate_components_is_the_closed_form() -> None:
     # is (k + s p) / (n + s).
     background, particles = np.array([1.0, 1e-300]), np.array([1e-300, 1.0])
     counts = np.array([[90.0, 10.0], [0.0, 0.0]])
-    shares = estimate_shares(counts, background, particles, 0.02, 50.0)
+    shares = estimate_fractions(counts, background, particles, 0.02, 50.0)
     np.testing.assert_allclose(shares, [(10 + 1) / 150, 0.02])
 
 
@@ -99,7 +99,7 @@ def test_the_likelihood_never_falls(mean: float, sd: float, weight: float, start
     truth = (1 - weight) * background + weight * normal_pmf(mean, sd, 256)
     counts = np.random.default_rng(seed).multinomial(100_000, truth / truth.sum()).astype(float)
     edges = edge_pmfs(120.0, start, 10.0, 256)
-    components = Components(background, edges, start, 10.0, np.array([0.2, 0.3, 0.5]))
+    components = MixtureComponents(background, edges, start, 10.0, np.array([0.2, 0.3, 0.5]))
     prior = np.array([30.0, 30.0, 40.0])
     # A part of the brightest is known to be beyond one limit or another only.
     clipped = np.zeros(256)

@@ -6,7 +6,7 @@ from nanoparticle_scenes import SPACING_NM
 from scipy import ndimage
 
 from spherovem_core.nanoparticles.delineation import smoothing_radii, threshold_evidence
-from spherovem_core.nanoparticles.pruning import SIDE, find_squares, possible_squares
+from spherovem_core.nanoparticles.pruning import SIDE, possible_patches, sum_patches
 from spherovem_core.nanoparticles.smoothing import smooth
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -25,8 +25,8 @@ def test_every_square_above_the_threshold_is_possible(sigma_nm: float, shape: tu
         grain = ndimage.gaussian_filter(random.random(shape), random.uniform(0, 1.5, 3))
         grain = np.maximum(grain - np.quantile(grain, random.uniform(0.2, 0.99)), 0) + 1e-6
         image = (255 * np.minimum(random.uniform(0.5, 2) * grain / grain.max(), 1)).astype(np.uint8)
-        squares = [find_squares(plane, evidence, threshold) for plane in image]
-        possible = possible_squares(squares, SPACING_NM, parameters)
+        squares = [sum_patches(plane, evidence, threshold) for plane in image]
+        possible = possible_patches(squares, SPACING_NM, parameters)
         smoothed = smooth(evidence[image], sigma, smoothing_radii(SPACING_NM, parameters))
         found = np.argwhere((smoothed > threshold).any(axis=0)) // SIDE
         assert possible[found[:, 0], found[:, 1]].all()
@@ -40,8 +40,8 @@ def test_specks_are_left_out_and_blobs_are_not() -> None:
     image = np.zeros((9, 160, 160), np.uint8)
     image[4, 72, 40] = 255
     image[3:6, 100:110, 100:110] = 255
-    squares = [find_squares(plane, evidence, 0.0) for plane in image]
-    possible = possible_squares(squares, SPACING_NM, parameters)
+    squares = [sum_patches(plane, evidence, 0.0) for plane in image]
+    possible = possible_patches(squares, SPACING_NM, parameters)
     # The blob lies in the seventh square along both axes; its neighbours may be possible too.
     assert possible[6, 6]
     assert not possible[:5].any()
@@ -51,7 +51,7 @@ def test_specks_are_left_out_and_blobs_are_not() -> None:
 def test_squares_hold_sums_and_maxima() -> None:
     image = np.random.default_rng(0).integers(0, 256, (37, 50)).astype(np.uint8)
     evidence = np.linspace(-5, 5, 256).astype(np.float32)
-    squares = find_squares(image, evidence, 4.9)
+    squares = sum_patches(image, evidence, 4.9)
     assert squares.hot.shape == (3, 4)
     corner = evidence[image[32:, 48:]]
     assert squares.excess[2, 3] == pytest.approx((corner + 5).sum(), rel=1e-5)

@@ -13,7 +13,9 @@ TILE_BYTES = 1 << 18
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
-def measure_cell(nuclei: Any, cells: Any, label: Any, low: Any, high: Any, spacing: Any, out: Any) -> bool:
+def write_cell_distance(
+    nuclei: Any, cells: Any, label: Any, low: Any, high: Any, spacing: Any, out: Any
+) -> bool:
     """Write the distance to the nearest nucleus voxel of one cell into `out`, at the cell's voxels alone.
 
     Squared distance separates by axis [1]_. Along each axis the minimum over all nucleus rows is taken outright, without

@@ -1,4 +1,4 @@
-"""Final labels: components too small are dropped, those that are split get a label for each piece."""
+"""Labels of the particles: components too small are dropped, and components that are split get a label per piece."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,50 +7,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.nanoparticles.assembly import Assembly, large_enough
 from spherovem_core.nanoparticles.components import CORE, FIRST, VOXELS, Measures, concatenate, measure
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.slabs import measured_slices
 from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
+from spherovem_core.nanoparticles.volume_components import VolumeComponents, large_enough
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
 
 @dataclass(frozen=True)
-class Numbering:
+class ParticleLabels:
     """Labels of the particles.
 
     Attributes
     ----------
     measures
-        Of the particles, label 1 first.
-    labels : (components,) ndarray of uint32
-        Label of each component; 0 for those dropped, and for those that are split.
-    pieces
-        For each component that is split, the labels of its pieces (0 for pieces too small).
+        Measures of the particles, label 1 first.
+    of_component : (components,) ndarray of uint32
+        Label of each component; 0 if it is dropped or split.
+    of_pieces
+        Labels of the pieces of each component that is split; 0 for pieces too small.
     spacing_nm, parameters
-        To split a component again where its pieces are painted: keeping them would need memory for all of their voxels.
+        Used to split a component a second time when its pieces are painted: keeping the pieces would need memory for all of
+        their voxels.
     """
 
     measures: Measures
-    labels: NDArray[np.uint32]
-    pieces: dict[int, NDArray[np.uint32]]
+    of_component: NDArray[np.uint32]
+    of_pieces: dict[int, NDArray[np.uint32]]
     spacing_nm: SpacingNm
     parameters: NanoparticleParameters
 
     def paint_split(
-        self, labels: NDArray[np.uint32], region: Region, assembly: Assembly, provisional: ArrayLike
+        self, labels: NDArray[np.uint32], region: Region, components: VolumeComponents, slab_labels: ArrayLike
     ) -> None:
         """Paint the pieces of split components into the labels of a region."""
         starts = np.array([s.start for s in region])
         stops = np.array([s.stop for s in region])
-        for component, piece_labels in self.pieces.items():
-            box = assembly.measures.boxes[component]
+        for component, piece_labels in self.of_pieces.items():
+            box = components.measures.boxes[component]
             low, high = np.maximum(box[:3], starts), np.minimum(box[3:], stops)
             if np.any(low >= high):
                 continue
             pieces = split_component(
-                component_mask(component, assembly, provisional), self.spacing_nm, self.parameters
+                component_mask(component, components, slab_labels), self.spacing_nm, self.parameters
             )
             here = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, starts, strict=True))
             there = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, box[:3], strict=True))
@@ -58,42 +59,46 @@ class Numbering:
             labels[here] |= painted
 
 
-def component_mask(component: int, assembly: Assembly, provisional: ArrayLike) -> NDArray[np.bool_]:
-    """Read one component of the volume in its bounding box."""
-    values = np.zeros(len(assembly.measures), np.uint32)
+def component_mask(component: int, components: VolumeComponents, slab_labels: ArrayLike) -> NDArray[np.bool_]:
+    """Read the mask of one component of the volume in its bounding box."""
+    values = np.zeros(len(components.measures), np.uint32)
     values[component] = 1
-    return assembly.read(provisional, _region(assembly.measures.boxes[component]), values) > 0
+    return components.read(slab_labels, _region(components.measures.boxes[component]), values) > 0
 
 
 def number_particles(
-    assembly: Assembly,
+    components: VolumeComponents,
     source: ArrayLike,
     mixture: Mixture,
-    provisional: ArrayLike,
+    slab_labels: ArrayLike,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
-) -> Numbering:
-    """Choose which components are particles: large enough, and with a core.
+) -> ParticleLabels:
+    """Number the components that are particles: large enough, and with a core.
 
-    They are split if asked for, and numbered by their first voxels.
+    Touching particles are split if `split_touching` is on. Particles are numbered in the order of their first voxels.
     """
     voxel_nm3 = float(np.prod(spacing_nm))
-    whole = large_enough(assembly.measures, voxel_nm3, parameters.min_volume_nm3)
-    whole &= assembly.measures.sums[:, CORE] > 0
+    whole = large_enough(components.measures, voxel_nm3, parameters.min_volume_nm3)
+    whole &= components.measures.sums[:, CORE] > 0
     found: dict[int, Measures] = {}
     if parameters.split_touching:
-        for component in _to_split(assembly.measures, voxel_nm3, parameters):
-            pieces = split_component(component_mask(component, assembly, provisional), spacing_nm, parameters)
+        for component in _components_to_split(components.measures, voxel_nm3, parameters):
+            pieces = split_component(
+                component_mask(component, components, slab_labels), spacing_nm, parameters
+            )
             if pieces.max() > 1:
                 found[component] = _measure_pieces(
-                    pieces, assembly.measures.boxes[component], source, mixture, parameters
+                    pieces, components.measures.boxes[component], source, mixture, parameters
                 )
                 whole[component] = False
-    return _number(assembly.measures, whole, found, spacing_nm, parameters)
+    return _number(components.measures, whole, found, spacing_nm, parameters)
 
 
-def _to_split(measures: Measures, voxel_nm3: float, parameters: NanoparticleParameters) -> Iterator[int]:
-    """Components with a core of which two pieces could be large enough, and whose box fits in memory."""
+def _components_to_split(
+    measures: Measures, voxel_nm3: float, parameters: NanoparticleParameters
+) -> Iterator[int]:
+    """List the components to split: with a core, large enough for two particles, and with a box that fits in memory."""
     extents = measures.boxes[:, 3:] - measures.boxes[:, :3]
     fitting = np.prod(extents, axis=1) <= MAX_BOX_VOXELS
     double = measures.sums[:, VOXELS] * voxel_nm3 >= 2 * parameters.min_volume_nm3
@@ -119,7 +124,7 @@ def _number(
     found: dict[int, Measures],
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
-) -> Numbering:
+) -> ParticleLabels:
     kept = np.flatnonzero(whole)
     everything = concatenate([measures.take(kept), *found.values()])
     particles = np.flatnonzero(
@@ -135,7 +140,7 @@ def _number(
         component: label_of[start:stop]
         for component, start, stop in zip(found, bounds[:-1], bounds[1:], strict=True)
     }
-    return Numbering(everything.take(order), labels, pieces, spacing_nm, parameters)
+    return ParticleLabels(everything.take(order), labels, pieces, spacing_nm, parameters)
 
 
 def _region(box: NDArray[np.int64]) -> Region:
