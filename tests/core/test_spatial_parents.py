@@ -124,7 +124,7 @@ def test_no_particles_at_all() -> None:
 def test_table_and_volume_must_belong_together() -> None:
     particles, cells, nuclei, distance = particle_scene()
     table = pd.DataFrame({"label": np.array([1, 2], np.uint32)})
-    with pytest.raises(ShapeMismatchError, match="one run of the nanoparticle stage"):
+    with pytest.raises(ShapeMismatchError, match="one run of the nanoparticles stage"):
         measure_particles(particles, table, cells, nuclei, distance, SpatialParameters(), factors=(2, 2, 2))
 
 
