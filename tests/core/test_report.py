@@ -130,7 +130,7 @@ def test_each_stage_shows_what_tells_whether_it_worked(report: str) -> None:
         "segment": ("xy at z", "xz at y", "yz at x", "Cells, cells", "share cut by the border"),
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
-        "space": ("by chance", "Found over chance", "Particles a cell", "in 3D", "Clustering"),
+        "spatial": ("by chance", "Enrichment", "Particles per cell", "in 3D", "Clustering"),
         "history": ("predict_flows cells", "cuda:0", "61.5", "1900", "numpy"),
     }
     assert set(expected) | {"slices"} == set(found)
