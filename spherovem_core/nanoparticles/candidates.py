@@ -43,7 +43,7 @@ class CandidateLevel:
 
     @property
     def found(self) -> bool:
-        """Whether the stack has candidates at all."""
+        """True if the stack has candidates."""
         return bool(np.isfinite(self.contrast))
 
 

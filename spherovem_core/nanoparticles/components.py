@@ -17,7 +17,7 @@ FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY, CORE = range(8)
 
 
 @dataclass(frozen=True)
-class Measures:
+class ComponentMeasures:
     """Sums over the voxels of each component, all of them exact integers, and bounding boxes.
 
     Attributes
@@ -35,14 +35,14 @@ class Measures:
     def __len__(self) -> int:
         return len(self.sums)
 
-    def take(self, rows: NDArray[np.int64]) -> "Measures":
+    def take(self, rows: NDArray[np.int64]) -> "ComponentMeasures":
         """Select some of the components."""
-        return Measures(self.sums[rows], self.boxes[rows])
+        return ComponentMeasures(self.sums[rows], self.boxes[rows])
 
 
-def concatenate(parts: list[Measures]) -> Measures:
+def concatenate_measures(parts: list[ComponentMeasures]) -> ComponentMeasures:
     """Concatenate the measures of several sets of components."""
-    return Measures(
+    return ComponentMeasures(
         np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 8), np.int64),
         np.concatenate([part.boxes for part in parts]) if parts else np.empty((0, 6), np.int64),
     )
@@ -93,12 +93,12 @@ def posterior_units(posterior: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.asarray(np.rint(posterior.astype(np.float16).astype(np.float64) / POSTERIOR_UNIT), np.int64)
 
 
-def measure(
+def measure_components(
     labels: NDArray[np.uint32],
     slices: Iterable[MeasuredSlice],
     origin: tuple[int, int, int],
     shape: tuple[int, ...],
-) -> Measures:
+) -> ComponentMeasures:
     """Measure the components of a block, numbered from 1.
 
     Parameters
@@ -117,24 +117,26 @@ def measure(
     z, y, x = origin
     for k, (plane, entry) in enumerate(zip(labels, slices, strict=True)):
         _measure(plane, *entry, z + k, y, x, shape[1], shape[2], sums, boxes)
-    return Measures(sums, boxes)
+    return ComponentMeasures(sums, boxes)
 
 
 @dataclass(frozen=True)
-class VoxelsOfSlice:
+class LabelledVoxels:
     """Labelled voxels of one slice: their rising positions in C order, and their labels."""
 
     places: NDArray[np.int64]
     labels: NDArray[np.int64]
 
 
-def voxels_of(labels: NDArray[Any]) -> VoxelsOfSlice:
+def labelled_voxels(labels: NDArray[Any]) -> LabelledVoxels:
     """List the labelled voxels of a slice (Y, X)."""
     places = np.flatnonzero(labels)
-    return VoxelsOfSlice(places, labels.ravel()[places].astype(np.int64))
+    return LabelledVoxels(places, labels.ravel()[places].astype(np.int64))
 
 
-def touching_pairs(upper: VoxelsOfSlice, lower: VoxelsOfSlice, height: int, width: int) -> NDArray[np.int64]:
+def touching_pairs(
+    upper: LabelledVoxels, lower: LabelledVoxels, height: int, width: int
+) -> NDArray[np.int64]:
     """Find pairs (N, 2) of labels in two adjacent slices whose voxels share a face, an edge or a corner."""
     y, x = np.divmod(upper.places, width)
     found = []
@@ -149,7 +151,9 @@ def touching_pairs(upper: VoxelsOfSlice, lower: VoxelsOfSlice, height: int, widt
     return np.unique(np.concatenate(found), axis=0)
 
 
-def merge(measures: Measures, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], Measures]:
+def merge_components(
+    measures: ComponentMeasures, pairs: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ComponentMeasures]:
     """Merge components that touch.
 
     Parameters
@@ -182,4 +186,4 @@ def merge(measures: Measures, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int6
     order = np.argsort(sums[:, FIRST])
     rank = np.empty(number, np.int64)
     rank[order] = np.arange(number)
-    return rank[group], Measures(sums[order], boxes[order])
+    return rank[group], ComponentMeasures(sums[order], boxes[order])

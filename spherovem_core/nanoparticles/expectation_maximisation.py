@@ -80,7 +80,7 @@ class Estimate:
     converged: bool
 
 
-def maximise(
+def maximise_likelihood(
     counts: NDArray[np.float64],
     start: MixtureComponents,
     fraction: float,

@@ -11,13 +11,13 @@ from spherovem_core.nanoparticles.expectation_maximisation import (
     Estimate,
     MixtureComponents,
     log_likelihood,
-    maximise,
+    maximise_likelihood,
 )
 from spherovem_core.nanoparticles.intensity_scale import (
     ScaledHistograms,
+    mixture_with_particles,
+    mixture_without_particles,
     to_stack_scale,
-    with_particles,
-    without_particles,
 )
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.slice_statistics import SliceStatistics
@@ -97,14 +97,14 @@ def fit_mixture(
     start = _start(counts + clipped, scaled)
     if start is None:
         reason = "nothing bright stands out from the background's tail"
-        return without_particles(scaled, parameters, reason)
+        return mixture_without_particles(scaled, parameters, reason)
     estimate = _fit_stack(counts, clipped, start, scaled, parameters)
     separation = _separation(counts, clipped, scaled.tail_background, estimate)
     if separation <= 0:
         reason = f"two components do not beat one (BIC gain {separation:.1f})"
-        return without_particles(scaled, parameters, reason)
+        return mixture_without_particles(scaled, parameters, reason)
     _check_collapse(estimate, scaled)
-    return with_particles(scaled, estimate, separation, parameters)
+    return mixture_with_particles(scaled, estimate, separation, parameters)
 
 
 def _check(histograms: NDArray[np.integer], background: NDArray[np.integer], binning: Binning) -> None:
@@ -161,7 +161,7 @@ def _fit_stack(
     components, fraction = start, 0.5
     for _ in range(_EDGE_ROUNDS):
         prior_counts = _PRIOR_WEIGHT * fraction * (counts + clipped).sum() * _PRIOR_MIX
-        estimate = maximise(
+        estimate = maximise_likelihood(
             counts,
             components,
             fraction,
@@ -193,7 +193,7 @@ def _check_collapse(estimate: Estimate, scaled: ScaledHistograms) -> None:
     found = float(scaled.intensity(np.array(position)))
     if not 0 < components.mean < len(components.background) - 0.5 + 3 * components.sd:
         raise MixtureError(
-            f"the fit collapsed: nanoparticles came out at intensity {found:.0f}, outside what stands out from the "
+            f"the fit collapsed: the mean intensity of nanoparticles is {found:.0f}, outside the bright tail of the "
             "background; check polarity, or set candidate_size_nm to about half a particle's diameter"
         )
     if components.sd < _SINGLE_BIN_SD and position < len(scaled.background) - 1.5:

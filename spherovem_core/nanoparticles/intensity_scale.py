@@ -142,7 +142,9 @@ def to_stack_scale(
     )
 
 
-def without_particles(scaled: ScaledHistograms, parameters: NanoparticleParameters, reason: str) -> Mixture:
+def mixture_without_particles(
+    scaled: ScaledHistograms, parameters: NanoparticleParameters, reason: str
+) -> Mixture:
     """Build the mixture of a stack that holds no nanoparticles."""
     nothing = np.zeros_like(scaled.background)
     return Mixture(
@@ -167,7 +169,7 @@ def without_particles(scaled: ScaledHistograms, parameters: NanoparticleParamete
     )
 
 
-def with_particles(
+def mixture_with_particles(
     scaled: ScaledHistograms, estimate: Estimate, separation: float, parameters: NanoparticleParameters
 ) -> Mixture:
     """Build the mixture of a stack with nanoparticles; it counts as detected unless the overlap is too large."""

@@ -7,9 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.nanoparticles.components import CORE, FIRST, VOXELS, Measures, concatenate, measure
+from spherovem_core.nanoparticles.components import (
+    CORE,
+    FIRST,
+    VOXELS,
+    ComponentMeasures,
+    concatenate_measures,
+    measure_components,
+)
 from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.slabs import measured_slices
+from spherovem_core.nanoparticles.slabs import read_measured_slices
 from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
 from spherovem_core.nanoparticles.volume_components import VolumeComponents, large_enough
 from spherovem_core.parameters import NanoparticleParameters
@@ -33,7 +40,7 @@ class ParticleLabels:
         their voxels.
     """
 
-    measures: Measures
+    measures: ComponentMeasures
     of_component: NDArray[np.uint32]
     of_pieces: dict[int, NDArray[np.uint32]]
     spacing_nm: SpacingNm
@@ -81,7 +88,7 @@ def number_particles(
     voxel_nm3 = float(np.prod(spacing_nm))
     whole = large_enough(components.measures, voxel_nm3, parameters.min_volume_nm3)
     whole &= components.measures.sums[:, CORE] > 0
-    found: dict[int, Measures] = {}
+    found: dict[int, ComponentMeasures] = {}
     if parameters.split_touching:
         for component in _components_to_split(components.measures, voxel_nm3, parameters):
             pieces = split_component(
@@ -96,7 +103,7 @@ def number_particles(
 
 
 def _components_to_split(
-    measures: Measures, voxel_nm3: float, parameters: NanoparticleParameters
+    measures: ComponentMeasures, voxel_nm3: float, parameters: NanoparticleParameters
 ) -> Iterator[int]:
     """List the components to split: with a core, large enough for two particles, and with a box that fits in memory."""
     extents = measures.boxes[:, 3:] - measures.boxes[:, :3]
@@ -111,22 +118,22 @@ def _measure_pieces(
     source: ArrayLike,
     mixture: Mixture,
     parameters: NanoparticleParameters,
-) -> Measures:
+) -> ComponentMeasures:
     region = _region(box)
     origin = (int(box[0]), int(box[1]), int(box[2]))
-    slices = measured_slices(source, mixture, parameters, region[0], region[1:])
-    return measure(pieces, slices, origin, source.shape)
+    slices = read_measured_slices(source, mixture, parameters, region[0], region[1:])
+    return measure_components(pieces, slices, origin, source.shape)
 
 
 def _number(
-    measures: Measures,
+    measures: ComponentMeasures,
     whole: NDArray[np.bool_],
-    found: dict[int, Measures],
+    found: dict[int, ComponentMeasures],
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
 ) -> ParticleLabels:
     kept = np.flatnonzero(whole)
-    everything = concatenate([measures.take(kept), *found.values()])
+    everything = concatenate_measures([measures.take(kept), *found.values()])
     particles = np.flatnonzero(
         large_enough(everything, float(np.prod(spacing_nm)), parameters.min_volume_nm3)
     )

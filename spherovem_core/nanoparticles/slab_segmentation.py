@@ -18,10 +18,10 @@ from spherovem_core.nanoparticles.slabs import (
     SlabReader,
     SlabSummary,
     label_slab,
-    measured_slice,
-    measured_slices,
-    posterior_of,
-    summarise,
+    read_measured_slices,
+    stored_posterior,
+    summarise_slab,
+    to_measured_slice,
 )
 from spherovem_core.nanoparticles.table import particle_table
 from spherovem_core.nanoparticles.volume_components import VolumeComponents, merge_slabs
@@ -142,14 +142,14 @@ def _label_slabs(
         if slab.key in missing:
             slices = reader.read(slab)
             core = slices[slab.inner[0]]
-            posterior_sink.write(slab, posterior_of(core))
+            posterior_sink.write(slab, stored_posterior(core))
             labels = label_slab(slices, slab, spacing_nm, parameters, execution)
             slab_label_sink.write(slab, labels)
-            measured = iter([measured_slice(entry.image, entry.table, parameters) for entry in core])
+            measured = iter([to_measured_slice(entry.image, entry.table, parameters) for entry in core])
         else:
             labels = np.asarray(slab_label_sink.array[slab.core])
-            measured = measured_slices(source, mixture, parameters, slab.core[0])
-        summaries.append(summarise(slab, source.shape, measured, labels))
+            measured = read_measured_slices(source, mixture, parameters, slab.core[0])
+        summaries.append(summarise_slab(slab, source.shape, measured, labels))
         execution.report(done, total)
     return summaries
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.components import (
+    ComponentMeasures,
+    LabelledVoxels,
     MeasuredSlice,
-    Measures,
-    VoxelsOfSlice,
-    measure,
+    labelled_voxels,
+    measure_components,
     posterior_units,
-    voxels_of,
 )
 from spherovem_core.nanoparticles.delineation import mask_halo
 from spherovem_core.nanoparticles.intensity_tables import SliceTable, is_core, look_up, slice_table
@@ -38,9 +38,9 @@ class SlabSummary:
         Labelled voxels of the first and the last slice of the slab.
     """
 
-    measures: Measures
-    top: VoxelsOfSlice
-    bottom: VoxelsOfSlice
+    measures: ComponentMeasures
+    top: LabelledVoxels
+    bottom: LabelledVoxels
 
 
 class SlabReader:
@@ -60,7 +60,7 @@ class SlabReader:
         return [self._slices[z] for z in outer]
 
 
-def posterior_of(slices: Sequence[TabulatedSlice]) -> NDArray[np.float16]:
+def stored_posterior(slices: Sequence[TabulatedSlice]) -> NDArray[np.float16]:
     """Look up the posterior of slices, rounded to float16 as it is stored."""
     out = np.empty((len(slices), *slices[0].image.shape), np.float16)
     for target, entry in zip(out, slices, strict=True):
@@ -85,34 +85,34 @@ def label_slab(
     )
 
 
-def measured_slice(
+def to_measured_slice(
     image: NDArray[Any], table: SliceTable, parameters: NanoparticleParameters
 ) -> MeasuredSlice:
-    """Prepare a slice of the image for `measure`."""
+    """Prepare a slice of the image for `measure_components`."""
     return MeasuredSlice(
         image, posterior_units(table.posterior), is_core(table.posterior, table.contrast, parameters)
     )
 
 
-def measured_slices(
+def read_measured_slices(
     source: ArrayLike,
     mixture: Mixture,
     parameters: NanoparticleParameters,
     extent: slice,
     region: tuple[slice, ...] = (),
 ) -> Iterator[MeasuredSlice]:
-    """Read slices of the image, or a region of them, for `measure`."""
+    """Read slices of the image, or a region of them, for `measure_components`."""
     for z in range(extent.start, extent.stop):
         image = np.ascontiguousarray(source[(z, *region)])
-        yield measured_slice(image, slice_table(mixture, z), parameters)
+        yield to_measured_slice(image, slice_table(mixture, z), parameters)
 
 
-def summarise(
+def summarise_slab(
     block: Block,
     shape: tuple[int, ...],
     slices: Iterable[MeasuredSlice],
     labels: NDArray[np.uint32],
 ) -> SlabSummary:
     """Measure the components of a slab and list the labelled voxels of its outermost slices; all arrays are the block's core."""
-    measures = measure(labels, slices, (block.core[0].start, 0, 0), shape)
-    return SlabSummary(measures, voxels_of(labels[0]), voxels_of(labels[-1]))
+    measures = measure_components(labels, slices, (block.core[0].start, 0, 0), shape)
+    return SlabSummary(measures, labelled_voxels(labels[0]), labelled_voxels(labels[-1]))

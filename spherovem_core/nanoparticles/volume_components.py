@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, Region
-from spherovem_core.nanoparticles.components import VOXELS, Measures, concatenate, merge, touching_pairs
+from spherovem_core.nanoparticles.components import (
+    VOXELS,
+    ComponentMeasures,
+    concatenate_measures,
+    merge_components,
+    touching_pairs,
+)
 from spherovem_core.nanoparticles.intensity_tables import look_up
 from spherovem_core.nanoparticles.slabs import SlabSummary
 
@@ -33,7 +39,7 @@ class VolumeComponents:
     slabs: Sequence[Block]
     starts: NDArray[np.int64]
     owner: NDArray[np.int64]
-    measures: Measures
+    measures: ComponentMeasures
 
     @cached_property
     def _slab_stops(self) -> NDArray[np.int64]:
@@ -62,8 +68,8 @@ class VolumeComponents:
         for number in np.unique(slab):
             owner = self.owner[self.starts[number] : self.starts[number + 1]]
             table = np.concatenate([np.zeros(1, np.uint32), values[owner]])
-            planes = slice(*(np.flatnonzero(slab == number)[[0, -1]] + (0, 1)))
-            look_up(out[planes], table, out[planes])
+            in_slab = slice(*(np.flatnonzero(slab == number)[[0, -1]] + (0, 1)))
+            look_up(out[in_slab], table, out[in_slab])
         return out
 
 
@@ -77,10 +83,12 @@ def merge_slabs(
     for n, (upper, lower) in enumerate(itertools.pairwise(summaries)):
         touching = touching_pairs(upper.bottom, lower.top, shape[1], shape[2])
         pairs.append(touching - 1 + starts[n : n + 2])
-    owner, measures = merge(concatenate([summary.measures for summary in summaries]), np.concatenate(pairs))
+    owner, measures = merge_components(
+        concatenate_measures([summary.measures for summary in summaries]), np.concatenate(pairs)
+    )
     return VolumeComponents(slabs, starts, owner, measures)
 
 
-def large_enough(measures: Measures, voxel_nm3: float, min_volume_nm3: float) -> NDArray[np.bool_]:
+def large_enough(measures: ComponentMeasures, voxel_nm3: float, min_volume_nm3: float) -> NDArray[np.bool_]:
     """Mark the components that have at least the minimum volume."""
     return measures.sums[:, VOXELS] >= min_volume_nm3 / voxel_nm3

@@ -106,7 +106,7 @@ def grid_factors(fine_nm: SpacingNm, coarse_nm: SpacingNm) -> Factors:
     factors = [round(ratio) for ratio in ratios]
     if any(abs(ratio - factor) > 1e-6 for ratio, factor in zip(ratios, factors, strict=True)):
         raise ShapeMismatchError(
-            f"voxels of {coarse_nm} nm are no whole multiples of {fine_nm} nm; both must be of one pyramid"
+            f"voxels of {coarse_nm} nm are not whole multiples of {fine_nm} nm; take both volumes from one pyramid"
         )
     return factors[0], factors[1], factors[2]
 

@@ -16,7 +16,7 @@ from spherovem_core.nanoparticles.expectation_maximisation import (
     MixtureComponents,
     estimate_fractions,
     log_likelihood,
-    maximise,
+    maximise_likelihood,
     spread_clipped,
 )
 
@@ -87,7 +87,7 @@ def test_likelihood_never_falls(mean: float, sd: float, weight: float, start: fl
     # A part of the brightest voxels is known only to be at or above one of two limits.
     clipped = np.zeros(256)
     clipped[[160, 200]] = counts[160:200].sum() / 2, counts[200:].sum()
-    path = maximise(counts, components, 0.5, prior, 60, 1e-12, clipped).objective
+    path = maximise_likelihood(counts, components, 0.5, prior, 60, 1e-12, clipped).objective
     assert np.diff(path).min() > -1e-12
 
 

@@ -23,7 +23,7 @@ from spherovem_core.nanoparticles import (
     posterior,
     segment_particles,
 )
-from spherovem_core.nanoparticles.components import VoxelsOfSlice, touching_pairs, voxels_of
+from spherovem_core.nanoparticles.components import LabelledVoxels, labelled_voxels, touching_pairs
 from spherovem_core.parameters import NanoparticleParameters
 
 PARAMETERS = NanoparticleParameters()
@@ -188,10 +188,10 @@ def test_adjacent_slices_touch_by_faces_edges_and_corners() -> None:
         for b in np.unique(lower[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]):
             if b:
                 expected.add((int(upper[y, x]), int(b)))
-    found = touching_pairs(voxels_of(upper), voxels_of(lower), 30, 40)
+    found = touching_pairs(labelled_voxels(upper), labelled_voxels(lower), 30, 40)
     assert {(int(a), int(b)) for a, b in found} == expected
-    nothing = VoxelsOfSlice(np.empty(0, np.int64), np.empty(0, np.int64))
-    assert len(touching_pairs(nothing, voxels_of(lower), 30, 40)) == 0
+    nothing = LabelledVoxels(np.empty(0, np.int64), np.empty(0, np.int64))
+    assert len(touching_pairs(nothing, labelled_voxels(lower), 30, 40)) == 0
 
 
 def test_arrays_of_other_shapes_are_refused(scene: Scene, mixture: Mixture) -> None:
