@@ -18,5 +18,5 @@ CHAPTERS = (
     Chapter("Cells and nuclei", segmentation_section, segmentation_warnings),
     Chapter("Nanoparticles", nanoparticles_section, nanoparticles_warnings),
     Chapter("Shape", shape_section),
-    Chapter("Spatial", spatial_section),
+    Chapter("Spatial relations", spatial_section),
 )

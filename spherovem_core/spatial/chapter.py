@@ -48,7 +48,7 @@ def spatial_section(inputs: ReportInputs) -> Section:
             Table("Particle volume by distance to the nucleus", _profile_table(profile), folded=True)
         )
     pictures += [_by_cell(inputs), *_map(inputs), _overview(inputs)]
-    return Section("spatial", "Spatial", facts, pictures, tables)
+    return Section("spatial", "Spatial relations", facts, pictures, tables)
 
 
 def _mean_distances(profile: pd.DataFrame) -> str:

@@ -67,8 +67,8 @@ def ripley(
     )
 
 
-def default_radii(low_um: Numbers, high_um: Numbers, max_um: float, steps: int) -> NDArray[np.float64]:
-    """Choose evenly spaced radii up to `max_um`, or, if it is 0, up to a quarter of the shortest side of the box."""
+def default_radii(low_um: Numbers, high_um: Numbers, max_um: float | None, steps: int) -> NDArray[np.float64]:
+    """Choose evenly spaced radii up to `max_um`; None (or 0) takes a quarter of the shortest side of the box."""
     shortest = float(np.min(np.asarray(high_um, np.float64) - np.asarray(low_um, np.float64)))
     return np.linspace(0, max_um or shortest / 4, steps + 1)[1:]
 

@@ -101,7 +101,7 @@ def test_coarser_cells_move_no_centroid() -> None:
 
 def test_voxel_sizes_must_be_whole_multiples() -> None:
     assert grid_factors((50.0, 10.0, 10.0), (50.0, 20.0, 40.0)) == (1, 2, 4)
-    with pytest.raises(ShapeMismatchError, match="not whole multiples.*one pyramid"):
+    with pytest.raises(ShapeMismatchError, match=r"not whole multiples.*one pyramid"):
         grid_factors((50.0, 10.0, 10.0), (50.0, 25.0, 20.0))
 
 

@@ -81,7 +81,7 @@ def test_fewer_than_two_points_give_nan(count: int) -> None:
 
 
 def test_default_radii_reach_a_quarter_of_the_shortest_side() -> None:
-    np.testing.assert_allclose(default_radii(LOW, HIGH, 0, 4), [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(default_radii(LOW, HIGH, None, 4), [0.25, 0.5, 0.75, 1.0])
     np.testing.assert_allclose(default_radii(LOW, HIGH, 0.5, 2), [0.25, 0.5])
 
 
