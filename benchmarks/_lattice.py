@@ -1,4 +1,4 @@
-"""A lattice of cubic cells of any size, computed where it is read: ideal flows, and an image with membranes."""
+"""Lattice of cubic cells of any size, computed when it is read: ideal flows, and an image with membranes."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ SPACING = (50.0, 50.0, 50.0)
 
 
 class LatticeFlows:
-    """Ideal flows of cubic cells with background between them; `split` cuts each in two along x.
+    """Ideal flows of cubic cells with background between them; `split` cuts each cell in two along x.
 
-    The flows of both halves lead to their own centres, the probability does not tell them apart.
+    The flows of a half lead to its own centre; the probability does not separate the halves.
     """
 
     dtype = np.dtype(np.float16)
@@ -45,12 +45,12 @@ class LatticeFlows:
         return maps[components]
 
     def whole(self) -> NDArray[np.float16]:
-        """All of it in memory."""
+        """Compute the whole array in memory."""
         return self[(slice(0, 4), *(slice(0, n) for n in self.shape[1:]))]
 
 
 class LatticeImage:
-    """Grey cells with dark gaps, and noise that is the same wherever a voxel is read."""
+    """Grey cells with dark gaps, and noise that depends only on the position of a voxel."""
 
     dtype = np.dtype(np.uint8)
 
@@ -67,7 +67,7 @@ class LatticeImage:
 
 
 class ZarrSink:
-    """A block sink on a zarr array in a temporary folder."""
+    """Block sink on a zarr array in a temporary folder."""
 
     def __init__(self, folder: Path, side: int) -> None:
         self.array = zarr.create_array(
@@ -75,7 +75,7 @@ class ZarrSink:
         )
 
     def pending(self, blocks: list[Block]) -> list[Block]:
-        """All blocks: the folder is new."""
+        """Return all blocks, because the folder is new."""
         return blocks
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
@@ -84,10 +84,10 @@ class ZarrSink:
 
 
 def cells_of(side: int) -> int:
-    """Cells in a lattice of that side, those cut by its border too."""
+    """Count the cells in a lattice of this side, including those cut by its border."""
     return int((-(-side // PITCH)) ** 3)
 
 
 def _away(place: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Distance to the middle of the cell, with its sign."""
+    """Compute the signed distance to the middle of the cell."""
     return ((PITCH - 1) / 2 - place % PITCH).astype(np.float32)

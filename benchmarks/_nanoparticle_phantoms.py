@@ -1,4 +1,4 @@
-"""Accuracy of the nanoparticle stage on phantoms, pooled over as many as a particle more or less does not matter in."""
+"""Accuracy of the nanoparticles stage on phantoms, pooled over enough of them that single particles do not matter."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,22 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import MemorySink
-from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
-from spherovem_core.parameters import NanoparticleParameters
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.nanoparticles import find_particles
 from spherovem_core.synthetic.phantom import make_phantom
 
-PARAMETERS = NanoparticleParameters()
 SHAPE = (64, 512, 512)
 STILL = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
-# A decile of the reliability diagram counts from so many voxels on: two standard errors are 0.058 at most.
+# A decile of the reliability diagram counts with at least 300 voxels: two standard errors are then 0.058 at most.
 LEAST_VOXELS = 300
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Phantoms of one kind; their seeds played no part in the development of the method."""
+    """Phantoms of one condition. Their seeds were not used to develop the method."""
 
     fraction: float
     seeds: Sequence[int]
@@ -45,20 +41,20 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Score:
-    """What one phantom gave.
+    """Score of one phantom.
 
     Attributes
     ----------
     hit, marked, true
-        Voxels labelled rightly, labelled, and of particles.
+        Number of voxels labelled correctly, labelled, and in particles.
     percentile_hit, percentile_marked
-        The same of the brightest 0.2 %.
+        The same for the brightest 0.2 %.
     particles : (6,) ndarray
-        True, found, lost, false, split and merged ones.
+        Number of true, found, lost, false, split and merged particles.
     deciles : (3, 10) ndarray
-        Voxels, sum of the stored posterior and voxels of particles in each decile of the posterior.
+        Number of voxels, sum of the stored posterior, and number of particle voxels in each decile of the posterior.
     clipped
-        Share of the particles' voxels at 255.
+        Fraction of the particle voxels at 255.
     """
 
     hit: int
@@ -72,23 +68,13 @@ class Score:
 
     @property
     def dice(self) -> float:
-        """Of this phantom; 1 where nothing is to be found and nothing was."""
+        """Dice coefficient; 1 if the phantom has no particles and none was found."""
         total = self.marked + self.true
         return 2 * self.hit / total if total else 1.0
 
 
-def segment(
-    image: NDArray[np.uint8], spacing_nm: SpacingNm
-) -> tuple[Mixture, NDArray[np.float16], NDArray[np.uint32]]:
-    """Posterior and labels of an image in memory, by the stage's own functions."""
-    mixture = fit_statistics(collect_statistics(image, spacing_nm, PARAMETERS), PARAMETERS)
-    sinks = [MemorySink(np.zeros(image.shape, kind)) for kind in (np.float16, np.uint32, np.uint32)]
-    segment_particles(image, spacing_nm, mixture, *sinks, PARAMETERS)
-    return mixture, sinks[0].array, sinks[2].array
-
-
 def compare_particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Count true, found, lost, false, split and merged particles (6,), by the voxels they share."""
+    """Count true, found, lost, false, split and merged particles (6,) by their common voxels."""
     both = (labels > 0) & (truth > 0)
     pairs = np.unique(np.stack([truth[both], labels[both]]), axis=1)
     met, meeting = (len(np.unique(row)) for row in pairs)
@@ -97,14 +83,14 @@ def compare_particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> 
 
 
 def reliability(chance: NDArray[np.float16], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Voxels, sum of posteriors and particle voxels (3, 10) by the decile of the posterior."""
+    """Count voxels, posteriors and particle voxels (3, 10) per decile of the posterior."""
     decile = np.digitize(chance.ravel(), np.arange(0.1, 1, 0.1))
     rows = (np.ones(decile.size), chance.ravel().astype(np.float64), truth.ravel())
     return np.stack([np.bincount(decile, row, 10) for row in rows])
 
 
 def score(condition: Condition, seed: int) -> Score:
-    """Make a phantom, segment it and compare."""
+    """Make a phantom, segment it and compare the labels with the truth."""
     phantom = make_phantom(
         shape=SHAPE,
         seed=seed,
@@ -113,7 +99,8 @@ def score(condition: Condition, seed: int) -> Score:
         **condition.options,
     )
     truth = phantom.nanoparticles > 0
-    _, chance, labels = segment(phantom.image, phantom.spacing_nm)
+    particles = find_particles(phantom.image, phantom.spacing_nm)
+    labels = particles.labels
     bright = phantom.image > np.percentile(phantom.image, 99.8)
     return Score(
         int((truth & (labels > 0)).sum()),
@@ -122,23 +109,23 @@ def score(condition: Condition, seed: int) -> Score:
         int((truth & bright).sum()),
         int(bright.sum()),
         compare_particles(labels, phantom.nanoparticles),
-        reliability(chance, truth),
+        reliability(particles.posterior, truth),
         float((phantom.image[truth] == 255).mean()) if truth.any() else 0.0,
     )
 
 
 def gaps(scores: Sequence[Score]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of particles less the mean posterior (10,), and two standard errors; NaN where voxels are few."""
+    """Compute the fraction of particle voxels minus the mean posterior (10,), and two standard errors; NaN for few voxels."""
     count, chance, truth = np.sum([entry.deciles for entry in scores], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = truth / count
-        gap, error = share - chance / count, 2 * np.sqrt(share * (1 - share) / count)
+        fraction = truth / count
+        gap, error = fraction - chance / count, 2 * np.sqrt(fraction * (1 - fraction) / count)
     few = count < LEAST_VOXELS
     return np.where(few, np.nan, gap), np.where(few, np.nan, error)
 
 
 def report(condition: Condition, scores: Sequence[Score]) -> None:
-    """Print a condition's row of the table, and its reliability diagram."""
+    """Print the row of a condition, and its reliability diagram."""
     true, found, lost, false, split, merged = np.sum([entry.particles for entry in scores], axis=0)
     dice = [entry.dice for entry in scores]
     marked = sum(entry.percentile_marked + entry.true for entry in scores)
@@ -161,7 +148,7 @@ def report(condition: Condition, scores: Sequence[Score]) -> None:
 
 
 def accuracy(workers: int, most: int) -> None:
-    """Score all conditions, each on so many phantoms at most, `workers` phantoms at a time."""
+    """Score all conditions on at most `most` phantoms each, `workers` phantoms at a time."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
         todo = [
             (condition, [executor.submit(score, condition, seed) for seed in condition.seeds[:most]])

@@ -1,4 +1,4 @@
-"""Rates and peak memory of the nanoparticle stage on arrays as the store writes them."""
+"""Rates and peak memory of the nanoparticles stage on arrays as the store writes them."""
 
 import json
 import subprocess
@@ -16,8 +16,8 @@ from _memory import peak_mib
 from spherovem_core.blocks import map_blocks, slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
-from spherovem_core.nanoparticles.lookup import look_up, slice_table
-from spherovem_core.nanoparticles.segmentation import slab_depth
+from spherovem_core.nanoparticles.intensity_tables import look_up, slice_table
+from spherovem_core.nanoparticles.slab_segmentation import slab_depth
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import (
     ArraySpec,
@@ -34,12 +34,12 @@ from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED, ar
 PARAMETERS = NanoparticleParameters()
 SPACING_NM = (50.0, 10.0, 10.0)
 _DIFFERENT_SLICES = 30
-# The plain read and the posterior pass take each slice as the one before: the first ones tell their rate.
+# The plain read and the posterior pass take the same time for every slice: the first 60 are enough.
 _TIMED_SLICES = 60
 
 
 def write_stack(folder: Path, slices: int, side: int) -> None:
-    """Noisy tissue with balls. Thirty slices are written; further ones are hard links to their files, in turn."""
+    """Write noisy tissue with balls. Thirty slices are written; the others are hard links to their files, in turn."""
     random = np.random.default_rng(0)
     noise = random.normal(128, 14, (side + 64, side)).astype(np.float32)
     places = random.uniform(0, 1, (max(1, 30 * side * side // 4_000_000), 3)) * (
@@ -79,7 +79,7 @@ def _posterior_of(z: int, image: StoredArray, mixture: Mixture) -> None:
 
 
 def measure(folder: Path, workers: int) -> dict[str, float]:
-    """Time one pass after the other; to be run in a process of its own."""
+    """Time the passes one after the other. Call it in a separate process."""
     image = open_array(Layout(folder), REGISTERED)
     shape: Any = image.shape
     plain: Any = zarr.open_array(Layout(folder).path(array_path(REGISTERED)), mode="r")
@@ -113,7 +113,7 @@ def measure(folder: Path, workers: int) -> dict[str, float]:
         layout = Layout(folder / "results")
         sinks = (
             _writer(layout, POSTERIOR, "field", "float16", shape, by_slice=True),
-            _writer(Layout(folder / "provisional"), "provisional", "label", "uint32", shape, by_slice=True),
+            _writer(Layout(folder / "scratch"), "slab_labels", "label", "uint32", shape, by_slice=True),
             _writer(layout, NANOPARTICLES, "label", "uint32", shape, by_slice=False),
         )
         start = time.perf_counter()
@@ -123,7 +123,7 @@ def measure(folder: Path, workers: int) -> dict[str, float]:
 
 
 def speed(script: Path, sizes: list[int], side: int, workers: int) -> None:
-    """Measure stacks of these numbers of slices, each in a process of its own."""
+    """Measure stacks of these numbers of slices, each in a separate process."""
     for slices in sizes:
         with tempfile.TemporaryDirectory() as name:
             write_stack(Path(name), slices, side)
@@ -132,5 +132,7 @@ def speed(script: Path, sizes: list[int], side: int, workers: int) -> None:
         print(f"{slices} slices of {side} x {side}, {workers} workers")
         for what, value in rates.items():
             unit = "" if what.endswith(("MB", "seconds", "particles", "depth")) else " MB/s"
-            share = f"  ({value / rates['plain read']:.0%} of a plain read)" if what.endswith("pass") else ""
-            print(f"  {what:30} {value:9.1f}{unit}{share}", flush=True)
+            relative = (
+                f"  ({value / rates['plain read']:.0%} of a plain read)" if what.endswith("pass") else ""
+            )
+            print(f"  {what:30} {value:9.1f}{unit}{relative}", flush=True)

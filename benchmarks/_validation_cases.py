@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "core"))
-from _nanoparticle_phantoms import STILL, compare_particles, segment
+from _nanoparticle_phantoms import STILL, compare_particles
 from registration import Case, pairs_of
 from segmentation_scenes import EVERYTHING, ideal, packed_cells
 from shape_solids import Solid, capsule, cube, ellipsoid, sphere, torus
 from spatial_scenes import brute_force_distance, random_tissue
 
+from spherovem_core.nanoparticles import find_particles
 from spherovem_core.registration import register_pair
 from spherovem_core.registration.affine import rms_displacement
 from spherovem_core.segmentation import masks_from_flows, match_labels
@@ -85,7 +86,7 @@ def nanoparticle_rows() -> Iterator[Row]:
         phantom = make_phantom(
             shape=(40, 320, 320), seed=seed, nanoparticle_volume_fraction=fraction, **STILL
         )
-        _, _, labels = segment(phantom.image, phantom.spacing_nm)
+        labels = find_particles(phantom.image, phantom.spacing_nm).labels
         if fraction == 0:
             yield Row("no particles", "particles found", float(labels.max()), 0, "{:.0f}")
             continue

@@ -1,12 +1,11 @@
-"""Nanoparticles: accuracy on phantoms and on a painted real stack beside simple thresholds; rates and peak memory.
+"""Nanoparticles: accuracy on phantoms and on a painted real stack, compared with simple thresholds; rates and peak memory.
 
     python benchmarks/nanoparticles.py [--parts accuracy painted speed] [--phantoms 3] [--slices 30 300] [--side 4096]
 
-Accuracy is measured without registration (phantoms without jitter), with one setting, the default, throughout. Counts of
-sparse particles tell little before there are some hundred of them: `--phantoms 9` takes every phantom that is set aside, in
-several minutes more. The reliability diagram is that of each voxel's own posterior, as it is stored, before any smoothing.
-Rates are of a zarr array as the store writes it, beside a plain read of the same array in the same process; the peak memory
-is of a process of its own.
+Accuracy is measured without registration (phantoms without jitter) and with the default parameters. Counts of sparse particles
+say little below some hundred particles: `--phantoms 9` takes all phantoms reserved for this test, which needs several minutes
+more. The reliability diagram is that of the stored posterior of each voxel, before smoothing. Rates are for a zarr array as the
+store writes it, compared with a plain read of the same array in the same process. The peak memory is that of a separate process.
 """
 
 import argparse
@@ -16,10 +15,12 @@ from pathlib import Path
 import cc3d
 import numpy as np
 import tifffile
-from _nanoparticle_phantoms import accuracy, segment
+from _nanoparticle_phantoms import accuracy
 from _nanoparticle_speed import measure, speed
 from _painted import global_mixture, otsu, paint, percentile
 from numpy.typing import NDArray
+
+from spherovem_core.nanoparticles import find_particles
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila" / "slices"
 
@@ -31,16 +32,16 @@ def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 
 def painted() -> None:
     if not REAL.is_dir():
-        print(f"painted: left out, no real data at {REAL}")
+        print(f"painted: skipped, no real data at {REAL}")
         return
     stack = np.stack([tifffile.imread(path) for path in sorted(REAL.glob("*.tif*"))])
     spacing = (10.0, 10.0, 10.0)
-    print(f"real stack as it is: {segment(stack, spacing)[2].max()} labels")
+    print(f"real stack, unpainted: {find_particles(stack, spacing).labels.max()} labels")
     print(f"{'fraction':>9} {'method':16} {'precision':>9} {'recall':>7} {'Dice':>6} {'objects':>11}")
     for fraction in (0.0005, 0.002, 0.02):
         image, truth = paint(stack, spacing, fraction, seed=7)
         masks = {
-            "this": segment(image, spacing)[2] > 0,
+            "this": find_particles(image, spacing).labels > 0,
             "Otsu": otsu(image),
             "percentile 99.8": percentile(image),
             "global mixture": global_mixture(image),
@@ -57,7 +58,7 @@ def painted() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", default=["accuracy", "painted", "speed"])
-    parser.add_argument("--phantoms", type=int, default=3, help="at most, of each kind")
+    parser.add_argument("--phantoms", type=int, default=3, help="most phantoms per condition")
     parser.add_argument("--slices", nargs="+", type=int, default=[30, 300])
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--workers", type=int, default=2)

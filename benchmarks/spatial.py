@@ -1,11 +1,11 @@
-"""Distance to the nucleus: seconds and peak memory beside the plain method on the same tissue.
+"""Distance to the nucleus: seconds and peak memory, compared with the plain method on the same tissue.
 
     python benchmarks/spatial.py [--sizes 256 512] [--threads N] [--plain-cells N]
 
-The tissue is a volume packed with cells (Voronoi regions of jittered seeds, two voxels apart), each with a round
-nucleus, 400 cells in 512³ voxels. The plain method compares the whole volume with every cell's label, finds the box of the
-result, and takes scipy's distance transform in it; it is timed on some of the cells, evenly chosen, and counted up to all.
-"Comparison alone" counts nothing but `cells == label`.
+The tissue is a volume packed with cells (Voronoi regions of jittered seeds, two voxels apart), each with a round nucleus; 512³
+voxels hold 400 cells. The plain method compares the whole volume with the label of every cell, finds the box of the result, and
+takes scipy's distance transform in it. It is timed on some evenly chosen cells and extrapolated to all. "Comparison alone" times
+only `cells == label`.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Labels = NDArray[np.uint32]
 
 @numba.njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
 def _paint(size: int, seeds: Any, names: Any, side: float, gap: float, cells: Any, nuclei: Any) -> None:
-    """Nearest of the seeds around each voxel; `seeds` has one in each cube of a grid of cubes of `side`."""
+    """Paint the name of the nearest seed at each voxel; `seeds` has one seed per cube of a grid of cubes of `side`."""
     count = len(seeds)
     for z in numba.prange(size):
         for y in range(size):
@@ -62,7 +62,7 @@ def _paint(size: int, seeds: Any, names: Any, side: float, gap: float, cells: An
 
 
 def packed_tissue(size: int, seed: int = 0) -> tuple[Labels, Labels]:
-    """Cells and nuclei in a cube of `size` voxels a side, as dense as 400 in 512³."""
+    """Make cells and nuclei in a cube of `size` voxels per side, with a density of 400 cells in 512³ voxels."""
     wanted = round(CELLS_IN_512 * (size / 512) ** 3)
     count = int(np.ceil(wanted ** (1 / 3) - 1e-9))
     side = size / count
@@ -77,7 +77,7 @@ def packed_tissue(size: int, seed: int = 0) -> tuple[Labels, Labels]:
 
 
 def plain_distance(nuclei: Labels, cells: Labels, label: int, out: NDArray[np.float32]) -> None:
-    """What one would write first for one cell."""
+    """Measure the distance in one cell by the plain method."""
     mask = cells == label
     own = mask & (nuclei > 0)
     if not own.any():
@@ -88,7 +88,7 @@ def plain_distance(nuclei: Labels, cells: Labels, label: int, out: NDArray[np.fl
 
 
 class Cost(NamedTuple):
-    """Seconds on the clock, and of all threads on the processor: on a busy machine only the second is to be compared."""
+    """Wall-clock seconds, and processor seconds of all threads. On a busy machine only the second is comparable."""
 
     wall: float
     cpu: float
@@ -110,7 +110,7 @@ def cost(action: Callable[[], Any], repeats: int = 1) -> Cost:
 
 
 def compare_distances(cells: Labels, nuclei: Labels, threads: int, plain_cells: int) -> None:
-    """Time both on one tissue and check that they agree."""
+    """Time both methods on one tissue and check that they agree."""
     count = int(cells.max())
     before = peak_mib() / 1024
     found = distance_to_nucleus(nuclei, cells, SPACING, workers=threads)
@@ -132,8 +132,8 @@ def compare_distances(cells: Labels, nuclei: Labels, threads: int, plain_cells: 
     )
 
 
-def time_the_rest(cells: Labels, nuclei: Labels, threads: int) -> None:
-    """Time the streamed map and what is measured with it."""
+def time_map_and_tables(cells: Labels, nuclei: Labels, threads: int) -> None:
+    """Time the map in blocks and the measurements that use it."""
     size = len(cells)
     sink = MemorySink(np.empty(cells.shape, np.float32))
     blocks = block_grid(cells.shape, (128,) * 3)
@@ -165,7 +165,7 @@ def time_the_rest(cells: Labels, nuclei: Labels, threads: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="voxels along a side")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="voxels per side")
     parser.add_argument("--threads", type=int, default=2, help="threads of ours; the plain method takes one")
     parser.add_argument(
         "--plain-cells", type=int, default=12, help="cells on which the plain method is timed"
@@ -177,7 +177,7 @@ def main() -> None:
     for size in options.sizes:
         cells, nuclei = packed_tissue(size)
         compare_distances(cells, nuclei, options.threads, options.plain_cells)
-        time_the_rest(cells, nuclei, options.threads)
+        time_map_and_tables(cells, nuclei, options.threads)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Nanoparticles: fitted mixture over the histogram, posterior and outlines in a zoomed view, size distribution."""
+"""Nanoparticles chapter of the report: mixture over the histogram, zoomed view of posterior and outlines, sizes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,17 +21,17 @@ WINDOW_PX = 192
 BAND_ROWS = 512
 MOST_PIXELS = 32_000_000
 HISTOGRAM_SLICES = 5
-LEAST_SHARE = 1e-9
+LEAST_FRACTION = 1e-9
 
 
 def nanoparticles_section(inputs: ReportInputs) -> Section:
-    """Show the intensity model and what it labelled."""
+    """Show the fitted mixture and the labelled particles."""
     particles = inputs.tables["nanoparticles"]
     volume = float(np.prod(inputs.open_level(NANOPARTICLES).shape))
-    share = float(particles["voxel_count"].sum()) / volume
+    fraction = float(particles["voxel_count"].sum()) / volume
     facts = [
         ("Particles", str(len(particles))),
-        ("Share of the volume", f"{100 * share:.3g} %"),
+        ("Fraction of the volume", f"{100 * fraction:.3g} %"),
         ("In a cell", f"{int((particles['parent_cell'] > 0).sum())}"),
         ("In a nucleus", f"{int(particles['in_nucleus'].sum())}"),
         ("Second population of intensities", "found" if _detected(inputs) else "not found"),
@@ -49,18 +49,23 @@ def nanoparticles_section(inputs: ReportInputs) -> Section:
             "Sizes",
             "particles",
         )
-        pictures.append(Picture([sizes], "Size distribution of the particles; touching ones count as one."))
+        pictures.append(
+            Picture(
+                [sizes],
+                "Size distribution of the particles. Touching particles count as one unless split_touching is on.",
+            )
+        )
         tables.append(Table("Particles: median and quartiles", _quartiles(particles)))
     return Section("nanoparticles", "Nanoparticles", facts, pictures, tables, nanoparticles_warnings(inputs))
 
 
 def nanoparticles_warnings(inputs: ReportInputs) -> list[str]:
-    """Say why there are none, or why their outlines are uncertain."""
+    """List why no particles were labelled, or why their outlines are uncertain."""
     if not _detected(inputs):
         reason = inputs.mixture.get("reason", "")
         return [f"the intensities show no second population ({reason}): no nanoparticles were labelled"]
     if not inputs.mixture.get("converged", True):
-        return ["the intensity mixture had not converged: raise max_iterations of the nanoparticles"]
+        return ["the intensity mixture has not converged: raise nanoparticles.max_iterations"]
     return []
 
 
@@ -93,62 +98,66 @@ def _quartiles(particles: pd.DataFrame) -> pd.DataFrame:
 def _mixture(inputs: ReportInputs) -> Picture:
     mixture = inputs.mixture
     axes = new_panel(WIDE, HEIGHT + 0.4, "Intensities and the fitted mixture", legend=True)
-    axes.set(xlabel="intensity in the stack's scale", ylabel="share of voxels", yscale="log")
+    axes.set(xlabel="intensity on the scale of the stack", ylabel="fraction of voxels", yscale="log")
     levels = np.asarray(mixture["levels"], float)
-    found, numbers = _measured_histogram(inputs)
+    found, slice_count = _measured_histogram(inputs)
     axes.fill_between(
         levels,
-        LEAST_SHARE,
-        np.maximum(found, LEAST_SHARE),
+        LEAST_FRACTION,
+        np.maximum(found, LEAST_FRACTION),
         color=SOFT,
         alpha=0.45,
         step="mid",
         linewidth=0,
-        label=f"{numbers} slices",
+        label=f"{slice_count} slices",
     )
     parts = _parts(mixture)
     for (name, density), colour in zip(parts.items(), PALETTE, strict=False):
         axes.plot(
-            levels, np.where(density > LEAST_SHARE, density, np.nan), color=colour, label=name, linewidth=1.3
+            levels,
+            np.where(density > LEAST_FRACTION, density, np.nan),
+            color=colour,
+            label=name,
+            linewidth=1.3,
         )
     total = sum(parts.values())
     axes.plot(
         levels,
-        np.where(total > LEAST_SHARE, total, np.nan),
+        np.where(total > LEAST_FRACTION, total, np.nan),
         color=PALETTE[4],
-        label="together",
+        label="sum",
         linewidth=1,
         linestyle="--",
     )
     least = found[found > 0].min(initial=1e-4)
-    axes.set_ylim(bottom=max(LEAST_SHARE, least / 3))
+    axes.set_ylim(bottom=max(LEAST_FRACTION, least / 3))
     axes.yaxis.set_minor_locator(NullLocator())
     shown = levels[(found > 0) | (total > least)]
     axes.set_xlim(shown.min(), shown.max())
     add_legend(axes)
     return Picture(
         [finish(axes)],
-        "The fitted mixture of background, particles and their blurred edges over the intensities that were found: "
-        "together they should follow the grey histogram.",
+        "Fitted mixture of background, particles and their blurred edges. Its sum should follow the measured intensities "
+        "(grey).",
     )
 
 
 def _parts(mixture: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
-    """Each component as a share of all voxels."""
+    """Weight the distribution of each component by its fraction of all voxels."""
     weight = float(mixture["weight"])
     edges = weight * float(mixture.get("edge_ratio", 0.0))
-    shares = {"background": 1 - weight - edges, "particles": weight, "edge": edges}
+    fractions = {"background": 1 - weight - edges, "particles": weight, "edge": edges}
     return {
-        {"edge": "edges of particles"}.get(name, name): share * np.asarray(mixture[name], float)
-        for name, share in shares.items()
-        if share > 0 and name in mixture
+        {"edge": "edges of particles"}.get(name, name): fraction * np.asarray(mixture[name], float)
+        for name, fraction in fractions.items()
+        if fraction > 0 and name in mixture
     }
 
 
 def _measured_histogram(inputs: ReportInputs) -> tuple[NDArray[np.float64], int]:
-    """Share of voxels in each bin of the mixture, over slices spread over the stack, and how many slices.
+    """Measure the fraction of voxels in each bin of the mixture; returns it and the number of slices read.
 
-    Of large slices bands of rows are read, as many as stay within `MOST_PIXELS` in all.
+    The slices are spread over the stack. Of large slices only bands of rows are read, at most `MOST_PIXELS` in all.
     """
     registered = inputs.open_level(REGISTERED)
     depth, height, width = registered.shape
@@ -166,31 +175,31 @@ def _measured_histogram(inputs: ReportInputs) -> tuple[NDArray[np.float64], int]
         bands[i]
         for i in np.unique(np.linspace(0, len(bands) - 1, min(wanted, len(bands))).round().astype(int))
     ]
-    shares = [
+    histograms = [
         histogram_in_stack_scale(registered[z, row : row + BAND_ROWS], inputs.mixture, z)
         for z in numbers.tolist()
         for row in chosen
     ]
-    return np.mean(shares, axis=0), len(numbers)
+    return np.mean(histograms, axis=0), len(numbers)
 
 
 def histogram_in_stack_scale(
     image: NDArray[np.unsignedinteger], mixture: Mapping[str, Any], z: int
 ) -> NDArray[np.float64]:
-    """Share of a slice's voxels in each bin of the mixture's distributions.
+    """Compute the fraction of a slice's voxels in each bin of the mixture.
 
     Parameters
     ----------
     image : (Y, X) ndarray of uint8 or uint16
-        Slice z or a part of it, with nanoparticles as bright or as dark as they are.
+        Slice z or a part of it, as stored; dark nanoparticles are not complemented.
     mixture
-        As stored; its map of the slice is applied, and intensities beyond the bins count in the first or the last.
+        Mixture as stored. Its map of the slice is applied; intensities beyond the bins count in the first or the last bin.
     """
     oriented = ~image if mixture["polarity"] == "dark" else image
     counts = np.bincount(oriented.ravel(), minlength=np.iinfo(image.dtype).max + 1)
     gain, offset = mixture["maps"][z]
     levels = np.asarray(mixture["levels"], float)
-    # Each intensity's voxels spread evenly over its image.
+    # The voxels of each intensity are spread evenly over the interval that the map takes it to.
     edges = gain * (np.arange(counts.size + 1) - 0.5) + offset
     below = np.interp((levels[1:] + levels[:-1]) / 2, edges, np.concatenate([[0], np.cumsum(counts)]))
     return np.asarray(np.diff(below, prepend=0.0, append=float(image.size)) / image.size)
@@ -207,16 +216,19 @@ def _zoom(inputs: ReportInputs) -> Picture:
         plane(view, limits, [(found, OUTLINE_COLOURS["nanoparticles"])], title="outlines", sharp=True),
         map_plane(chance, (0.0, 1.0), "magma", "posterior", title="posterior"),
     ]
-    where = "where particles are densest" if len(inputs.tables["nanoparticles"]) else "in the middle"
+    place = "where particles are densest" if len(inputs.tables["nanoparticles"]) else "in the middle"
     return Picture(
         panels,
-        f"The registered image, outlines of the labelled particles and the posterior of each voxel, {where}, "
+        f"The registered image, outlines of the labelled particles and the posterior of each voxel, {place}, "
         f"at z = {view.position_um:.2f} µm.",
     )
 
 
 def _densest_place(particles: pd.DataFrame, image: StoredArray) -> NDArray[np.float64]:
-    """Position (z, y, x) in µm of the fullest of boxes as wide as the window and a few slices deep; else the middle."""
+    """Find the position (z, y, x) in µm of the box with most particles, or the middle of the volume if there are none.
+
+    Boxes are as wide as the window and as deep as the median particle.
+    """
     spacing, shape = np.array(image.spacing_nm) / 1000, np.array(image.shape)
     if particles.empty:
         return np.asarray(shape // 2 * spacing)

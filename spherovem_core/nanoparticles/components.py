@@ -1,4 +1,4 @@
-"""Connected components of a volume labelled slab by slab: measured in each slab, merged across slabs exactly."""
+"""Connected components: measured in each slab, and merged exactly across slabs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY, CORE = range(8)
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What is summed over the voxels of each component; all sums are exact integers.
+class ComponentMeasures:
+    """Sums over the voxels of each component, all of them exact integers, and bounding boxes.
 
     Attributes
     ----------
@@ -35,21 +35,21 @@ class Measures:
     def __len__(self) -> int:
         return len(self.sums)
 
-    def take(self, rows: NDArray[np.int64]) -> "Measures":
-        """Some of the components."""
-        return Measures(self.sums[rows], self.boxes[rows])
+    def take(self, rows: NDArray[np.int64]) -> "ComponentMeasures":
+        """Select some of the components."""
+        return ComponentMeasures(self.sums[rows], self.boxes[rows])
 
 
-def concatenate(parts: list[Measures]) -> Measures:
-    """One after the other."""
-    return Measures(
+def concatenate_measures(parts: list[ComponentMeasures]) -> ComponentMeasures:
+    """Concatenate the measures of several sets of components."""
+    return ComponentMeasures(
         np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 8), np.int64),
         np.concatenate([part.boxes for part in parts]) if parts else np.empty((0, 6), np.int64),
     )
 
 
 class MeasuredSlice(NamedTuple):
-    """A slice with what its intensities mean to the components.
+    """A slice of the image with the tables that turn its intensities into sums.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class MeasuredSlice(NamedTuple):
     units : (levels,) ndarray
         `posterior_units` of each intensity.
     core : (levels,) ndarray of bool
-        Which intensities can be a particle's core.
+        True for intensities that can be a particle's core.
     """
 
     image: NDArray[Any]
@@ -89,53 +89,55 @@ def _measure(labels, image, units, core, z, origin_y, origin_x, height, width, s
 
 
 def posterior_units(posterior: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Posteriors as they are stored (float16), in units of `POSTERIOR_UNIT`."""
+    """Convert posteriors, rounded to float16 as they are stored, to units of `POSTERIOR_UNIT`."""
     return np.asarray(np.rint(posterior.astype(np.float16).astype(np.float64) / POSTERIOR_UNIT), np.int64)
 
 
-def measure(
+def measure_components(
     labels: NDArray[np.uint32],
     slices: Iterable[MeasuredSlice],
     origin: tuple[int, int, int],
     shape: tuple[int, ...],
-) -> Measures:
+) -> ComponentMeasures:
     """Measure the components of a block, numbered from 1.
 
     Parameters
     ----------
     labels : (Z, Y, X) ndarray
-        The block.
+        Labels of the block.
     slices
-        Its Z slices of the image.
+        The Z slices of the image in the block.
     origin
-        Of the block in the volume.
+        First voxel of the block in the volume.
     shape
-        Of the volume.
+        Shape of the volume.
     """
     count = int(labels.max(initial=0))
     sums, boxes = np.zeros((count, 8), np.int64), np.zeros((count, 6), np.int64)
     z, y, x = origin
     for k, (plane, entry) in enumerate(zip(labels, slices, strict=True)):
         _measure(plane, *entry, z + k, y, x, shape[1], shape[2], sums, boxes)
-    return Measures(sums, boxes)
+    return ComponentMeasures(sums, boxes)
 
 
 @dataclass(frozen=True)
-class VoxelsOfSlice:
-    """Labelled voxels of one slice: places in C order of the slice, rising, and their labels."""
+class LabelledVoxels:
+    """Labelled voxels of one slice: their rising positions in C order, and their labels."""
 
     places: NDArray[np.int64]
     labels: NDArray[np.int64]
 
 
-def voxels_of(labels: NDArray[Any]) -> VoxelsOfSlice:
-    """Keep the labelled voxels of a slice (Y, X)."""
+def labelled_voxels(labels: NDArray[Any]) -> LabelledVoxels:
+    """List the labelled voxels of a slice (Y, X)."""
     places = np.flatnonzero(labels)
-    return VoxelsOfSlice(places, labels.ravel()[places].astype(np.int64))
+    return LabelledVoxels(places, labels.ravel()[places].astype(np.int64))
 
 
-def touching_pairs(upper: VoxelsOfSlice, lower: VoxelsOfSlice, height: int, width: int) -> NDArray[np.int64]:
-    """Pairs (N, 2) of labels of two adjacent slices whose voxels share a face, an edge or a corner."""
+def touching_pairs(
+    upper: LabelledVoxels, lower: LabelledVoxels, height: int, width: int
+) -> NDArray[np.int64]:
+    """Find pairs (N, 2) of labels in two adjacent slices whose voxels share a face, an edge or a corner."""
     y, x = np.divmod(upper.places, width)
     found = []
     for dy in (-1, 0, 1):
@@ -149,15 +151,17 @@ def touching_pairs(upper: VoxelsOfSlice, lower: VoxelsOfSlice, height: int, widt
     return np.unique(np.concatenate(found), axis=0)
 
 
-def merge(measures: Measures, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], Measures]:
-    """Join components that touch.
+def merge_components(
+    measures: ComponentMeasures, pairs: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ComponentMeasures]:
+    """Merge components that touch.
 
     Parameters
     ----------
     measures
-        Of N pieces.
+        Measures of N pieces.
     pairs : (M, 2) ndarray
-        Indices, from 0, of pieces that touch.
+        Indices, from 0, of two pieces that touch.
 
     Returns
     -------
@@ -182,4 +186,4 @@ def merge(measures: Measures, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int6
     order = np.argsort(sums[:, FIRST])
     rank = np.empty(number, np.int64)
     rank[order] = np.arange(number)
-    return rank[group], Measures(sums[order], boxes[order])
+    return rank[group], ComponentMeasures(sums[order], boxes[order])

@@ -1,4 +1,4 @@
-"""From histograms to the stack's scale, and from a fit on it to the mixture."""
+"""Intensity scale of the stack: histograms on that scale, and the mixture that follows from a fit to them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,36 +7,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.binning import Binning
+from spherovem_core.nanoparticles.contrast_drift import map_histograms, match_slices
 from spherovem_core.nanoparticles.distributions import background_pmf, edge_pmfs, normal_pmf
-from spherovem_core.nanoparticles.drift import map_histograms, match_slices
-from spherovem_core.nanoparticles.expectation import Estimate, estimate_shares, with_clipped
+from spherovem_core.nanoparticles.expectation_maximisation import Estimate, estimate_fractions, with_clipped
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.parameters import NanoparticleParameters
 
-# Share of the background that is darker than the tail to which nanoparticles are fitted.
+# Fraction of the background that is darker than the tail to which nanoparticles are fitted.
 _TAIL_QUANTILE = 0.95
 
 
 @dataclass(frozen=True)
 class ScaledHistograms:
-    """Histograms in the stack's scale, whose first bin is bin `first` of the slices' binning.
+    """Histograms on the scale of the stack, whose first bin is bin `first` of the slices' binning.
 
     Attributes
     ----------
     binning
-        Of the slices.
+        Bins of the slices.
     maps : (Z, 2) ndarray
-        Gain and offset of each slice in bins.
+        Gain and offset of each slice, in bins.
     undecided : (Z, bins) ndarray
-        Voxels that may be nanoparticle, but for the clipped ones.
+        Number of voxels that may be nanoparticle, without the clipped ones.
     clipped : (Z,) ndarray
-        Those of the last bin of the slices' binning: known to be at least so bright, and no more.
+        Number of such voxels in the last bin of the slices' binning, known only to be at least as bright as that bin.
     limits : (Z,) ndarray of int
-        Bin in the stack's scale from which on they lie.
+        Bin of the stack's scale in which the clipped voxels begin.
     background : (bins,) ndarray
         Probabilities of the background.
     totals : (Z,) ndarray
-        Voxels of each slice.
+        Number of voxels of each slice.
     """
 
     binning: Binning
@@ -52,30 +52,30 @@ class ScaledHistograms:
     def tail_start(self) -> int:
         """First bin of the tail to which nanoparticles are fitted.
 
-        Below, the surroundings of particles differ from the rest of the tissue (particles lie in vesicles),
-        and say nothing about the particles.
+        Below it, the surroundings of particles differ from the rest of the tissue (particles lie in vesicles) and carry
+        no information on the particles.
         """
         last = len(self.background) - 2
         return min(int(np.searchsorted(np.cumsum(self.background), _TAIL_QUANTILE)), last)
 
     @property
     def tail_counts(self) -> NDArray[np.float64]:
-        """Undecided voxels (Z, tail bins) of the tail, but for the clipped ones."""
+        """Number of undecided voxels (Z, tail bins) in the tail, without the clipped ones."""
         return self.undecided[:, self.tail_start :]
 
     @property
     def tail_totals(self) -> NDArray[np.float64]:
-        """Undecided voxels (Z,) of the tail with the clipped ones."""
+        """Number of undecided voxels (Z,) in the tail, with the clipped ones."""
         return np.asarray(self.tail_counts.sum(axis=1) + self.clipped)
 
     @property
     def tail_limits(self) -> NDArray[np.int64]:
-        """Bins (Z,) of the tail from which on a slice is clipped."""
+        """Bins (Z,) of the tail in which the clipped voxels of a slice begin."""
         return np.maximum(self.limits - self.tail_start, 0)
 
     @property
     def tail_clipped(self) -> NDArray[np.float64]:
-        """Clipped voxels (tail bins,) of all slices at their limits."""
+        """Number of clipped voxels (tail bins,) of all slices, in the bins of their limits."""
         counts = np.bincount(self.tail_limits, self.clipped, self.tail_counts.shape[1])
         return np.asarray(counts, np.float64)
 
@@ -86,22 +86,22 @@ class ScaledHistograms:
         return np.asarray(tail / tail.sum())
 
     def edges(self, mean: float, sd: float) -> NDArray[np.float64]:
-        """Distributions (2, bins) of particles' edges, for a mean counted from the start of the tail."""
+        """Compute the distributions (2, bins) of particle edges, for a mean counted from the start of the tail."""
         median = float(np.searchsorted(np.cumsum(self.background), 0.5))
         return edge_pmfs(median, mean + self.tail_start, sd, len(self.background))
 
     @cached_property
     def levels(self) -> NDArray[np.float64]:
-        """Intensity at the middle of each bin."""
+        """Intensity at the centre of each bin."""
         return self.intensity(np.arange(len(self.background), dtype=np.float64))
 
     def intensity(self, bins: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Intensity at positions in bins of the stack's scale."""
+        """Convert positions in bins of the stack's scale to intensities."""
         return self.binning.offset + self.binning.width * (bins + self.first) + 0.5 * (self.binning.width - 1)
 
     @property
     def intensity_maps(self) -> NDArray[np.float64]:
-        """Gain and offset of each slice for intensities instead of bins."""
+        """Gain and offset of each slice for intensities, not bins."""
         zero = self.binning.offset + 0.5 * (self.binning.width - 1)
         gains, offsets = self.maps.T
         return np.stack([gains, offsets * self.binning.width + zero * (1 - gains)], axis=1)
@@ -113,12 +113,12 @@ def to_stack_scale(
     binning: Binning,
     variances: NDArray[np.float64] | None = None,
 ) -> ScaledHistograms:
-    """Match the slices and pool them; for the arguments see `spherovem_core.nanoparticles.fit_mixture`."""
+    """Match the slices and pool their backgrounds; see `spherovem_core.nanoparticles.fit_mixture` for the arguments."""
     by_slice = background.ndim == 2
     known = background if by_slice else np.zeros_like(histograms)
     maps = match_slices(background if by_slice else histograms, variances)
-    # What most slices show no longer, because it is clipped, shares the first bin. Above, the range is that of the
-    # slice that shows most: each one's clipped voxels are kept apart, with its own limit.
+    # The first bin collects the intensities that most slices clip at the dark end. At the bright end the range is that of the
+    # slice that reaches furthest, because the clipped voxels of each slice are kept apart with the slice's own limit.
     low = np.quantile(maps @ np.array([-0.5, 1.0]), 0.98)
     high = np.max(maps @ np.array([binning.count - 0.5, 1.0]))
     first, count = int(np.floor(low + 0.5)), max(2, int(np.ceil(high - low)))
@@ -142,8 +142,10 @@ def to_stack_scale(
     )
 
 
-def without_particles(scaled: ScaledHistograms, parameters: NanoparticleParameters, reason: str) -> Mixture:
-    """The mixture of a stack that holds no nanoparticles."""
+def mixture_without_particles(
+    scaled: ScaledHistograms, parameters: NanoparticleParameters, reason: str
+) -> Mixture:
+    """Build the mixture of a stack that holds no nanoparticles."""
     nothing = np.zeros_like(scaled.background)
     return Mixture(
         polarity=parameters.polarity,
@@ -167,25 +169,25 @@ def without_particles(scaled: ScaledHistograms, parameters: NanoparticleParamete
     )
 
 
-def with_particles(
+def mixture_with_particles(
     scaled: ScaledHistograms, estimate: Estimate, separation: float, parameters: NanoparticleParameters
 ) -> Mixture:
-    """The mixture of a stack with nanoparticles, unless they overlap the background too much."""
+    """Build the mixture of a stack with nanoparticles; it counts as detected unless the overlap is too large."""
     fitted = estimate.components
-    shares = estimate_shares(
+    fractions = estimate_fractions(
         np.column_stack([scaled.tail_counts, scaled.clipped]),
         with_clipped(fitted.background, scaled.tail_limits),
         with_clipped(fitted.foreground, scaled.tail_limits),
-        estimate.share,
+        estimate.fraction,
         parameters.prior_strength,
     )
     mean = fitted.mean + scaled.tail_start
     outer, inner = scaled.edges(fitted.mean, fitted.sd)
     whole = normal_pmf(mean, fitted.sd, len(outer))
-    # Edges reach below the tail: what was found of them there stands for all of them.
+    # Edges reach below the tail, so that the edge voxels in the tail are only a part of them.
     many = fitted.mix / np.array([outer[scaled.tail_start :].sum(), inner[scaled.tail_start :].sum(), 1.0])
     particles = many[1] * inner + many[2] * whole
-    found = shares * scaled.tail_totals * (many[1] + many[2])
+    found = fractions * scaled.tail_totals * (many[1] + many[2])
     counted = scaled.totals > 0
     total = float(scaled.totals.sum())
     weight = float(found.sum()) / total
@@ -221,10 +223,10 @@ def with_particles(
 
 
 def _bright_background(scaled: ScaledHistograms, estimate: Estimate) -> float:
-    """Voxels of a stack that has everywhere the background of its tail.
+    """Count the voxels of a stack whose background is everywhere that of its tail.
 
-    The tissue around particles is not that of the whole stack: there may be fewer of its brightest voxels.
+    The tissue around particles differs from that of the whole stack: it may have fewer of the brightest voxels.
     """
     tail = float(scaled.background[scaled.tail_start :].sum())
-    near = (1 - estimate.share) * float(scaled.tail_totals.sum()) / tail
+    near = (1 - estimate.fraction) * float(scaled.tail_totals.sum()) / tail
     return near + float(scaled.totals.sum() - scaled.undecided.sum() - scaled.clipped.sum())

@@ -1,4 +1,4 @@
-"""Labels of a volume that fits in memory: the plain version of what `segment_particles` does slab by slab."""
+"""Labels from the posterior of a volume in memory: the plain version of what `segment_particles` does slab by slab."""
 
 import cc3d
 import fastremap
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.nanoparticles.delineation import particle_mask
-from spherovem_core.nanoparticles.lookup import evidence_table, is_core
+from spherovem_core.nanoparticles.intensity_tables import evidence_table, is_core
 from spherovem_core.nanoparticles.splitting import MAX_BOX_VOXELS, split_component
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -22,31 +22,31 @@ def label_particles(
 ) -> NDArray[np.uint32]:
     """Label nanoparticles in 3D.
 
-    The posterior's log odds are smoothed and thresholded, outlines redrawn, gaps closed
-    (`spherovem_core.nanoparticles.delineation`), components labelled with faces, edges and corners connecting, those
-    without a core (`spherovem_core.nanoparticles.lookup.is_core`) dropped, the others split if asked for, and those below
-    `min_volume_nm3` dropped.
+    The mask is that of `spherovem_core.nanoparticles.delineation.particle_mask`. Its connected components (voxels that share
+    a face, an edge or a corner) are labelled. Components without a core
+    (`spherovem_core.nanoparticles.intensity_tables.is_core`) are dropped, the others are split if `split_touching` is on, and
+    particles below `min_volume_nm3` are dropped.
 
     Parameters
     ----------
     posterior : (Z, Y, X) ndarray of float
-        Probability of each voxel; rounded to float16, as it is stored.
+        Probability of each voxel; it is rounded to float16 as it is stored.
     spacing_nm
         Voxel size (dz, dy, dx).
     parameters
-        Of the stage.
+        Parameters of the stage.
     contrast : (Z, Y, X) ndarray of float32, optional
-        From `spherovem_core.nanoparticles.contrast`; without it outlines stay where the posterior puts them.
+        From `spherovem_core.nanoparticles.contrast`. Without it, outlines are not redrawn.
 
     Returns
     -------
     (Z, Y, X) ndarray of uint32
-        0 background; particles are numbered from 1 in the order of their first voxels.
+        0 is background; particles are numbered from 1 in the order of their first voxels.
 
     Raises
     ------
     ShapeMismatchError
-        If the posterior has not three axes, or the contrast another shape.
+        If the posterior does not have three axes, or the contrast has another shape.
     """
     if posterior.ndim != 3 or (contrast is not None and contrast.shape != posterior.shape):
         raise ShapeMismatchError(

@@ -1,4 +1,4 @@
-"""The fitted mixture of background and nanoparticles, as kept in ``models/mixture.json``."""
+"""Fitted mixture of background and nanoparticles, as stored in ``models/mixture.json``."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -16,44 +16,44 @@ _FORMAT = 1
 class Mixture:
     """Intensities of a stack as a mixture of background and nanoparticles.
 
-    All intensities are those of the image, or complemented (255 - v or 65535 - v) where `polarity` is dark, so
-    that nanoparticles are bright. The stack's scale is what the slices are brought to by their maps.
+    Where `polarity` is dark, all intensities are complemented (255 - v or 65535 - v), so that nanoparticles are bright. The
+    maps bring the slices to the scale of the stack.
 
     Attributes
     ----------
     polarity, dtype
-        Of the image: ``bright`` or ``dark``; ``uint8`` or ``uint16``.
+        Polarity of the particles, ``bright`` or ``dark``, and type of the image, ``uint8`` or ``uint16``.
     detected
-        Whether the stack holds nanoparticles; the posterior is 0 everywhere if not.
+        True if the stack holds nanoparticles; otherwise the posterior is 0 everywhere.
     reason
-        Why it was decided so.
+        Reason for this decision.
     levels : (bins,) ndarray
-        Intensity, in the stack's scale, at the middle of each bin of the distributions.
+        Intensity, on the scale of the stack, at the centre of each bin of the distributions.
     background, particles, edge : (bins,) ndarray
-        Probabilities of background voxels, of voxels at least half in a nanoparticle, and of voxels
-        on the outer side of a nanoparticle's surface; each sums to 1.
+        Probabilities of background voxels, of voxels at least half in a nanoparticle, and of voxels on the outer side of a
+        nanoparticle's surface; each sums to 1.
     edge_ratio
-        Voxels of the outer edge for one nanoparticle voxel.
+        Number of voxels of the outer edge per nanoparticle voxel.
     background_ratio
-        Voxels of the background's bright tail for each that the background as a whole would have: tissue near particles
-        is not like that elsewhere.
+        Number of voxels in the background's bright tail, relative to the number expected from the background of the whole
+        stack: tissue near particles differs from tissue elsewhere.
     weights : (Z,) ndarray
-        Share of each slice's voxels that is nanoparticle.
+        Fraction of each slice's voxels that is nanoparticle.
     weight
-        Share of all counted voxels that is nanoparticle.
+        Fraction of all counted voxels that is nanoparticle.
     maps : (Z, 2) ndarray
-        Gain and offset of each slice: gain * v + offset is in the stack's scale. Gains are positive.
+        Gain and offset of each slice: gain * v + offset is on the scale of the stack. Gains are positive.
     background_mean, particle_mean, particle_sd
-        Mean of the background; mean and standard deviation of voxels whole in a nanoparticle.
+        Mean of the background; mean and standard deviation of voxels wholly inside a nanoparticle.
     overlap
-        Share of the nanoparticles' distribution that lies under the background's, both weighted as in the stack:
-        0 apart, 1 where no intensity is more likely nanoparticle than background.
+        Fraction of the nanoparticles' distribution that lies under that of the background, both weighted as in the stack: 0
+        if they are apart, 1 if no intensity is more likely nanoparticle than background.
     separation
         Gain in log-likelihood of two components over one, less the penalty of the Bayesian information criterion.
     log_likelihood
-        Mean log-likelihood (with the prior of the weights) of an undecided voxel after each iteration.
+        Mean log-likelihood (with the prior of the weights) per undecided voxel after each iteration.
     converged
-        Whether the fit ended by its tolerance.
+        True if the fit ended by its tolerance.
     """
 
     polarity: Literal["bright", "dark"]
@@ -78,7 +78,7 @@ class Mixture:
     converged: bool = True
 
     def to_json(self) -> str:
-        """Serialise; `from_json` gives back the same numbers to the last digit."""
+        """Serialise to JSON; `from_json` restores the same numbers to the last digit."""
         values = {
             name: value.tolist() if isinstance(value, np.ndarray) else value
             for name, value in asdict(self).items()
@@ -87,12 +87,12 @@ class Mixture:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Read a mixture from the text that `to_json` returned.
 
         Raises
         ------
         MixtureError
-            If the text is no mixture, or one of another version.
+            If the text is not a mixture, or has another format version.
         """
         try:
             values: dict[str, Any] = json.loads(text)

@@ -1,6 +1,6 @@
-"""Where smoothed evidence can be above the threshold at all: bounds from sums over small squares.
+"""Bounds on the smoothed evidence from sums over small patches: they show where it can be above the threshold at all.
 
-A numba kernel that releases the GIL; it has no GPU counterpart.
+The numba kernel releases the GIL; it has no GPU counterpart.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.delineation import smoothing_radii, threshold_evidence
-from spherovem_core.nanoparticles.lookup import EVIDENCE_LIMIT
+from spherovem_core.nanoparticles.intensity_tables import EVIDENCE_LIMIT
 from spherovem_core.nanoparticles.smoothing import gaussian_kernel
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
 SIDE = 16
-# Sums of float32 against a bound: far more than their rounding.
+# Margin for the rounding of float32 sums, which is far smaller.
 _SLACK = 0.999
 
 
-class Squares(NamedTuple):
-    """Evidence of the squares of a slice, SIDE voxels wide.
+class EvidencePatches(NamedTuple):
+    """Evidence in square patches of a slice, SIDE voxels wide.
 
     Attributes
     ----------
     hot : (Y / SIDE, X / SIDE) ndarray of bool
-        Whether a voxel is above the threshold.
+        True if a voxel of the patch is above the threshold.
     excess : (Y / SIDE, X / SIDE) ndarray of float32
-        Sum of the evidence, counted from its lowest possible value.
+        Sum of the evidence above its lowest possible value.
     """
 
     hot: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Squares(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _sum_squares(image, excess, above, side, hot, sums):  # type: ignore[no-untyped-def]
+def _sum_patches(image, excess, above, side, hot, sums):  # type: ignore[no-untyped-def]
     rows, columns = image.shape
     for y in range(rows):
         row = image[y]
@@ -52,31 +52,31 @@ def _sum_squares(image, excess, above, side, hot, sums):  # type: ignore[no-unty
             sums[y // side, i] += total
 
 
-def find_squares(image: NDArray[Any], evidence: NDArray[np.float32], threshold: float) -> Squares:
-    """Sum the evidence of a slice (Y, X) of unsigned integers over squares, given that of each intensity."""
+def sum_patches(image: NDArray[Any], evidence: NDArray[np.float32], threshold: float) -> EvidencePatches:
+    """Sum the evidence of a slice (Y, X) of unsigned integers over patches, given the evidence of each intensity."""
     shape = [-(-n // SIDE) for n in image.shape]
     hot, sums = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-    _sum_squares(
+    _sum_patches(
         image, evidence + np.float32(EVIDENCE_LIMIT), (evidence > threshold).astype(np.uint8), SIDE, hot, sums
     )
-    return Squares(hot > 0, sums)
+    return EvidencePatches(hot > 0, sums)
 
 
-def possible_squares(
-    planes: Sequence[Squares], spacing_nm: SpacingNm, parameters: NanoparticleParameters
+def possible_patches(
+    slices: Sequence[EvidencePatches], spacing_nm: SpacingNm, parameters: NanoparticleParameters
 ) -> NDArray[np.bool_]:
-    """Squares in which smoothed evidence can be above the threshold in one of the slices.
+    """Find the patches in which smoothed evidence can be above the threshold in one of the slices.
 
-    Evidence is never below -L. Smoothed by weights of at most w that sum to 1, it exceeds t only if the sum of
-    (evidence + L) over all voxels that reach there exceeds (t + L) / w; and only if one of them exceeds t. Beyond the
-    border the outermost voxels go on, and weigh as much as half the kernel and more: w allows for it there.
+    Evidence is never below -L. If the smoothing weights are at most w and sum to 1, smoothed evidence exceeds t only if the
+    sum of (evidence + L) over all voxels within the kernel exceeds (t + L) / w, and only if one of these voxels exceeds t.
+    The outermost voxels are repeated beyond the border, where they weigh up to half the kernel or more: w is larger there.
 
     Parameters
     ----------
-    planes
-        Consecutive slices; the first and the last may be the volume's border.
+    slices
+        Patches of consecutive slices; the first and the last slice may be the volume's border.
     spacing_nm, parameters
-        Voxel size (dz, dy, dx), and the smoothing.
+        Voxel size (dz, dy, dx), and the parameters of the smoothing.
 
     Returns
     -------
@@ -84,16 +84,16 @@ def possible_squares(
     """
     sigma = [parameters.smoothing_nm / step for step in spacing_nm]
     radii = smoothing_radii(spacing_nm, parameters)
-    excess = np.stack([plane.excess for plane in planes]).astype(np.float64)
-    hot = np.stack([plane.hot for plane in planes])
-    # Voxels that reach a square lie in so many squares, or slices, around it.
+    excess = np.stack([entry.excess for entry in slices]).astype(np.float64)
+    hot = np.stack([entry.hot for entry in slices])
+    # Number of patches, or slices, around a patch that the kernel reaches.
     reach = (radii[0], *(-(-r // SIDE) for r in radii[1:]))
     need = np.full((1, 1, 1), threshold_evidence(parameters) + EVIDENCE_LIMIT)
     for axis, (s, r, n) in enumerate(zip(sigma, radii, reach, strict=True)):
         count = excess.shape[axis]
         centre = float(gaussian_kernel(s, r)[0])
         at_border = np.minimum(np.arange(count), np.arange(count)[::-1]) <= n
-        # In a single slice or square, the voxel of an image one voxel wide stands for all its neighbours.
+        # In a single slice or patch the image may be one voxel wide: that voxel stands for all its neighbours.
         at_most = (1 + centre) / 2 if count > 1 else 1.0
         largest = np.where(at_border, at_most, centre)
         need = need / np.expand_dims(largest, tuple({0, 1, 2} - {axis}))

@@ -1,4 +1,4 @@
-"""The slabs of the second pass, one after the other: each slice of the image is read once."""
+"""Slabs of the second pass, processed in order, so that each slice of the image is read once."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,73 +11,73 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.components import (
+    ComponentMeasures,
+    LabelledVoxels,
     MeasuredSlice,
-    Measures,
-    VoxelsOfSlice,
-    measure,
+    labelled_voxels,
+    measure_components,
     posterior_units,
-    voxels_of,
 )
 from spherovem_core.nanoparticles.delineation import mask_halo
-from spherovem_core.nanoparticles.lookup import SliceTable, is_core, look_up, slice_table
+from spherovem_core.nanoparticles.intensity_tables import SliceTable, is_core, look_up, slice_table
+from spherovem_core.nanoparticles.mask_columns import TabulatedSlice, slab_mask, tabulate_slice
 from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.tiles import Plane, read_plane, slab_mask
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
 
 @dataclass(frozen=True)
 class SlabSummary:
-    """The components of one slab, numbered from 1.
+    """Components of one slab, numbered from 1.
 
     Attributes
     ----------
     measures
-        Of the components.
+        Measures of the components.
     top, bottom
-        Labelled voxels of the slab's first and last slice.
+        Labelled voxels of the first and the last slice of the slab.
     """
 
-    measures: Measures
-    top: VoxelsOfSlice
-    bottom: VoxelsOfSlice
+    measures: ComponentMeasures
+    top: LabelledVoxels
+    bottom: LabelledVoxels
 
 
 class SlabReader:
-    """Hands out slabs with their halo, keeping the slices that the next one shares."""
+    """Reader of slabs with their halo; it keeps the slices that the next slab shares."""
 
     def __init__(self, source: ArrayLike, mixture: Mixture, parameters: NanoparticleParameters) -> None:
         self._source, self._mixture, self._parameters = source, mixture, parameters
-        self._planes: dict[int, Plane] = {}
+        self._slices: dict[int, TabulatedSlice] = {}
 
-    def planes(self, block: Block) -> list[Plane]:
-        """Slices of the block's outer region; blocks are to be asked for in the order of z."""
+    def read(self, block: Block) -> list[TabulatedSlice]:
+        """Read the slices of the block's outer region. Call it with the blocks in the order of z."""
         outer = range(block.outer[0].start, block.outer[0].stop)
-        self._planes = {z: plane for z, plane in self._planes.items() if z in outer}
+        self._slices = {z: entry for z, entry in self._slices.items() if z in outer}
         for z in outer:
-            if z not in self._planes:
-                self._planes[z] = read_plane(self._source[z], z, self._mixture, self._parameters)
-        return [self._planes[z] for z in outer]
+            if z not in self._slices:
+                self._slices[z] = tabulate_slice(self._source[z], z, self._mixture, self._parameters)
+        return [self._slices[z] for z in outer]
 
 
-def posterior_of(planes: Sequence[Plane]) -> NDArray[np.float16]:
-    """Posterior of slices, as it is stored."""
-    out = np.empty((len(planes), *planes[0].image.shape), np.float16)
-    for target, plane in zip(out, planes, strict=True):
-        look_up(plane.image, plane.table.posterior.astype(np.float16), target)
+def stored_posterior(slices: Sequence[TabulatedSlice]) -> NDArray[np.float16]:
+    """Look up the posterior of slices, rounded to float16 as it is stored."""
+    out = np.empty((len(slices), *slices[0].image.shape), np.float16)
+    for target, entry in zip(out, slices, strict=True):
+        look_up(entry.image, entry.table.posterior.astype(np.float16), target)
     return out
 
 
 def label_slab(
-    planes: Sequence[Plane],
+    slices: Sequence[TabulatedSlice],
     block: Block,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
     execution: Execution,
 ) -> NDArray[np.uint32]:
-    """Label the components of a slab's core, each slab from 1."""
+    """Label the components of a slab's core from 1."""
     halo = mask_halo(spacing_nm, parameters)
-    mask = slab_mask(planes, block, halo, spacing_nm, parameters, execution)
+    mask = slab_mask(slices, block, halo, spacing_nm, parameters, execution)
     if not mask.any():
         return mask.astype(np.uint32)
     return np.asarray(
@@ -85,34 +85,34 @@ def label_slab(
     )
 
 
-def measured_slice(
+def to_measured_slice(
     image: NDArray[Any], table: SliceTable, parameters: NanoparticleParameters
 ) -> MeasuredSlice:
-    """Prepare a slice for `measure`."""
+    """Prepare a slice of the image for `measure_components`."""
     return MeasuredSlice(
         image, posterior_units(table.posterior), is_core(table.posterior, table.contrast, parameters)
     )
 
 
-def measured_slices(
+def read_measured_slices(
     source: ArrayLike,
     mixture: Mixture,
     parameters: NanoparticleParameters,
     extent: slice,
     region: tuple[slice, ...] = (),
 ) -> Iterator[MeasuredSlice]:
-    """Read slices, or a region of them, for `measure`."""
+    """Read slices of the image, or a region of them, for `measure_components`."""
     for z in range(extent.start, extent.stop):
         image = np.ascontiguousarray(source[(z, *region)])
-        yield measured_slice(image, slice_table(mixture, z), parameters)
+        yield to_measured_slice(image, slice_table(mixture, z), parameters)
 
 
-def summarise(
+def summarise_slab(
     block: Block,
     shape: tuple[int, ...],
     slices: Iterable[MeasuredSlice],
     labels: NDArray[np.uint32],
 ) -> SlabSummary:
-    """Measure a slab's components and keep its outermost slices; all arrays are the block's core."""
-    measures = measure(labels, slices, (block.core[0].start, 0, 0), shape)
-    return SlabSummary(measures, voxels_of(labels[0]), voxels_of(labels[-1]))
+    """Measure the components of a slab and list the labelled voxels of its outermost slices; all arrays are the block's core."""
+    measures = measure_components(labels, slices, (block.core[0].start, 0, 0), shape)
+    return SlabSummary(measures, labelled_voxels(labels[0]), labelled_voxels(labels[-1]))

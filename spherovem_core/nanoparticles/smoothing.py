@@ -1,7 +1,7 @@
-"""Gaussian smoothing in float32 whose result at a voxel is the same to the last bit in whatever block it is computed.
+"""Gaussian smoothing in float32 that gives the same bits in whatever block a voxel is computed.
 
-A numba kernel that adds whole rows, several times as fast as `scipy.ndimage` on small blocks; it releases the GIL and has no
-GPU counterpart.
+The numba kernel adds whole rows and is several times as fast as `scipy.ndimage` on small blocks. It releases the GIL and has
+no GPU counterpart.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def gaussian_kernel(sigma: float, radius: int) -> NDArray[np.float32]:
-    """Weights of a Gaussian from the centre outwards, such that the whole kernel sums to 1."""
+    """Compute the weights of a Gaussian from the centre outwards; the whole kernel sums to 1."""
     if radius == 0 or sigma <= 0:
         return np.ones(1, np.float32)
     half = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
@@ -21,7 +21,7 @@ def gaussian_kernel(sigma: float, radius: int) -> NDArray[np.float32]:
 
 @njit(cache=True, nogil=True)
 def _smooth_outer(source, kernel, out):  # type: ignore[no-untyped-def]
-    """Along the first axis of (N, M): whole rows are added."""
+    """Smooth (N, M) along the first axis by adding whole rows."""
     count, width = source.shape
     for n in range(count):
         row = out[n]
@@ -36,7 +36,7 @@ def _smooth_outer(source, kernel, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _smooth_inner(source, kernel, out):  # type: ignore[no-untyped-def]
-    """Along the second axis of (N, M)."""
+    """Smooth (N, M) along the second axis."""
     count, width = source.shape
     reach = kernel.size - 1
     padded = np.empty(width + 2 * reach, np.float32)
@@ -61,8 +61,8 @@ def smooth(volume: NDArray[np.float32], sigma: Sequence[float], radius: Sequence
     ----------
     volume : (Z, Y, X) ndarray of float32
     sigma, radius
-        Along each axis in voxels; a radius of 0 leaves the axis alone. Beyond the border the outermost
-        voxels go on.
+        Standard deviation and truncation radius along each axis, in voxels; an axis with radius 0 is not smoothed. The
+        outermost voxels are repeated beyond the border.
 
     Returns
     -------

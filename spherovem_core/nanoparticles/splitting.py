@@ -1,4 +1,4 @@
-"""Touching particles split by a watershed on the distance to their surface."""
+"""Split of touching particles by a watershed on the distance to their surface."""
 
 import edt
 import numpy as np
@@ -10,7 +10,7 @@ from skimage.segmentation import watershed
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A component whose bounding box holds more voxels stays whole: its distance map would not fit in memory.
+# A component with more voxels in its bounding box stays whole: its distance map would not fit in memory.
 MAX_BOX_VOXELS = 32_000_000
 
 
@@ -22,12 +22,12 @@ def split_component(
     Parameters
     ----------
     mask : (Z, Y, X) ndarray of bool
-        The component alone, in its bounding box.
+        Mask of the component in its bounding box.
     spacing_nm
         Voxel size (dz, dy, dx).
     parameters
-        Seeds are the maxima of the distance to the surface that rise `split_depth_nm` above the passes between
-        them (h-maxima).
+        Seeds are the maxima of the distance to the surface that rise `split_depth_nm` above the passes between them
+        (h-maxima).
 
     Returns
     -------

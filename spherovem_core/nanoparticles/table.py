@@ -1,4 +1,4 @@
-"""The table of nanoparticles."""
+"""Table of nanoparticles."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from spherovem_core.nanoparticles.components import (
     POSTERIOR_UNIT,
     SUM_Z,
     VOXELS,
-    Measures,
+    ComponentMeasures,
 )
 from spherovem_core.spacing import SpacingNm, spacing_um, voxel_volume_um3
 
 BOX_COLUMNS = ("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1")
 
 
-def particle_table(measures: Measures, spacing_nm: SpacingNm) -> pd.DataFrame:
-    """One row a particle, label 1 first.
+def particle_table(measures: ComponentMeasures, spacing_nm: SpacingNm) -> pd.DataFrame:
+    """Build the table of particles, with one row per particle, label 1 first.
 
     Parameters
     ----------
     measures
-        Of the particles in the order of their labels.
+        Measures of the particles in the order of their labels.
     spacing_nm
         Voxel size (dz, dy, dx).
 

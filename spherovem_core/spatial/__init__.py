@@ -1,24 +1,33 @@
-"""Where nuclei and nanoparticles lie in their cells."""
+"""Stage 7: positions of nuclei and nanoparticles in their cells.
+
+`measure_space` does the whole stage in memory, `write_space` on a sink.
+"""
 
 from spherovem_core.spatial.cell_counts import measure_cells
 from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance import distance_to_nucleus
 from spherovem_core.spatial.distance_map import write_distance_map
+from spherovem_core.spatial.grids import Grid
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
+from spherovem_core.spatial.space import Space, measure_space, write_space
 
 __all__ = [
+    "Grid",
+    "Space",
     "assign_parent_cells",
     "default_radii",
     "distance_to_nucleus",
     "measure_cells",
     "measure_centroids",
     "measure_particles",
+    "measure_space",
     "nearest_neighbours",
     "radial_distribution",
     "radial_rank",
     "ripley",
     "write_distance_map",
+    "write_space",
 ]

@@ -1,4 +1,4 @@
-"""What each cell holds: nuclei, particles, and how dense they lie."""
+"""Nuclei and particles per cell, and the density of particles."""
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,9 @@ def measure_cells(
     cells : (Z, Y, X) array-like of unsigned integers
         Labels of the cells; read block by block.
     nuclei
-        With ``parent_cell``, as `assign_parent_cells` returns it.
+        Table with ``parent_cell``, from `assign_parent_cells`.
     particles
-        With ``parent_cell`` and ``volume_um3``, as `measure_particles` returns it.
+        Table with ``parent_cell`` and ``volume_um3``, from `measure_particles`.
     spacing_nm : (dz, dy, dx)
         Voxel size of `cells` in nm.
     execution
@@ -35,8 +35,8 @@ def measure_cells(
     Returns
     -------
     DataFrame
-        One row a cell, rising: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``, and
-        ``nanoparticle_density_per_um3``, particles a volume of the cell, which is that of its voxels.
+        One row per cell, rising: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``, and
+        ``nanoparticle_density_per_um3``, the number of particles per volume of the cell's voxels.
     """
     boxes = take_census(cells, execution.executor)
     labels = pd.Index(boxes.labels, name="label")

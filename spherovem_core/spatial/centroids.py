@@ -1,4 +1,4 @@
-"""Where the centroid of each particle lies: distance to the nucleus, and to the surface of the cell."""
+"""Distance from the centroid of each particle to the nucleus and to the surface of its cell."""
 
 from typing import Any
 
@@ -27,28 +27,29 @@ def measure_centroids(
     *,
     origin_nm: SpacingNm = (0.0, 0.0, 0.0),
 ) -> pd.DataFrame:
-    """Add to the table of particles how far each centroid lies from nucleus and surface of its parent cell.
+    """Add the distance from each centroid to the nucleus and to the surface of its parent cell to the table of particles.
 
-    Only cells that are the parent of a particle are read, one at a time. Runs on the CPU.
+    Only cells that are the parent of a particle are read. Runs on the CPU.
 
     Parameters
     ----------
     particles
-        With ``parent_cell``, and ``centroid_z_um`` to ``centroid_x_um``.
+        Table with ``parent_cell``, and ``centroid_z_um`` to ``centroid_x_um``.
     cells, distance : (Z, Y, X) array-like
-        Labels, and the map of `write_distance_map`.
+        Labels of the cells, and the map of `write_distance_map`.
     spacing_nm, origin_nm
-        Voxel size of both and the position of their first voxel's centre, in the particles' frame.
+        Voxel size of both, and the position of the centre of their first voxel in the coordinates of the centroids.
     execution
         Executor and deadline.
 
     Returns
     -------
     DataFrame
-        The table with ``distance_to_nucleus_centroid_um``, the map's value at the voxel that holds the centroid, and
-        ``distance_to_cell_surface_um``, from that voxel's centre to that of the nearest voxel outside the cell, where the
-        volume's border is no surface. Both are NaN for a particle with no parent, and where the centroid lies outside the
-        parent; the first also where the parent has no nucleus, the second where the cell fills the whole volume.
+        The table with two more columns. ``distance_to_nucleus_centroid_um`` is the value of the map at the voxel that holds
+        the centroid. ``distance_to_cell_surface_um`` is the distance from the centre of that voxel to the centre of the
+        nearest voxel outside the cell; the border of the volume is not a surface. Both are NaN for a particle with no
+        parent or with its centroid outside the parent. The first is also NaN if the parent has no nucleus, the second if the
+        cell fills the whole volume.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def measure_centroids(
 def _group(
     parents: NDArray[np.int64], index: NDArray[np.int64], boxes: Census, shape: tuple[int, ...]
 ) -> tuple[list[Group], list[NDArray[np.int64]]]:
-    """Parents with their box, one voxel wider so that it holds the surface, and the centroids inside it."""
+    """Group the particles by parent: its box, one voxel wider to include the surface, and the centroids inside it."""
     rows = {int(label): row for row, label in enumerate(boxes.labels)}
     groups: list[Group] = []
     members = []

@@ -1,4 +1,4 @@
-"""Space: particles and their distance to the nucleus, against chance; particles a cell; an overview in 3D."""
+"""Spatial chapter of the report: enrichment of particles by distance to the nucleus, particles per cell, overview in 3D."""
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,8 @@ CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
 NUCLEUS_COLOUR, PARTICLE_COLOUR = "#62b0e8", "#f0627a"
 
 
-def space_section(inputs: ReportInputs) -> Section:
-    """Show how far particles lie from the nucleus of their cell, against what the cells offer."""
+def spatial_section(inputs: ReportInputs) -> Section:
+    """Show the distance of particles from the nucleus of their cell, and the enrichment over an even spread."""
     particles, cells = inputs.tables["nanoparticles"], inputs.tables["cells"]
     measured = particles["distance_to_nucleus_um"].to_numpy(dtype=float)
     facts = [
@@ -41,29 +41,33 @@ def space_section(inputs: ReportInputs) -> Section:
     if np.isfinite(measured).any():
         facts.append(("Median distance to the nucleus", f"{np.nanmedian(measured):.3g} µm"))
     profile = radial_profile(inputs.tables["radial"]) if "radial" in inputs.tables else None
-    pictures, tables = [_against_chance(profile)], []
+    pictures, tables = [_enrichment(profile)], []
     if profile is not None and len(profile):
-        facts.append(("Mean distance of particle volume", _means(profile)))
-        tables.append(Table("Particle volume by distance to the nucleus", _listed(profile), folded=True))
+        facts.append(("Mean distance of particle volume", _mean_distances(profile)))
+        tables.append(
+            Table("Particle volume by distance to the nucleus", _profile_table(profile), folded=True)
+        )
     pictures += [_by_cell(inputs), *_map(inputs), _overview(inputs)]
-    return Section("space", "Space", facts, pictures, tables)
+    return Section("spatial", "Spatial relations", facts, pictures, tables)
 
 
-def _means(profile: pd.DataFrame) -> str:
+def _mean_distances(profile: pd.DataFrame) -> str:
     middle = (profile["distance_low_um"] + profile["distance_high_um"]) / 2
     found, by_chance = (float((middle * profile[name]).sum()) for name in ("found", "by_chance"))
     return f"{found:.3g} µm, by chance {by_chance:.3g} µm (in the cytoplasm)"
 
 
-def _listed(profile: pd.DataFrame) -> pd.DataFrame:
-    return profile.set_axis(["from (µm)", "to (µm)", "share found", "share by chance", "ratio"], axis=1)
+def _profile_table(profile: pd.DataFrame) -> pd.DataFrame:
+    return profile.set_axis(
+        ["from (µm)", "to (µm)", "fraction found", "fraction by chance", "enrichment"], axis=1
+    )
 
 
-def _against_chance(profile: pd.DataFrame | None) -> Picture:
+def _enrichment(profile: pd.DataFrame | None) -> Picture:
     axes = new_panel(WIDTH, HEIGHT, "Particle volume", legend=True)
-    axes.set(xlabel="distance to the nucleus (µm)", ylabel="share of the volume")
-    ratios = new_panel(WIDTH, HEIGHT, "Found over chance", legend=True)
-    ratios.set(xlabel="distance to the nucleus (µm)", ylabel="ratio")
+    axes.set(xlabel="distance to the nucleus (µm)", ylabel="fraction of the volume")
+    ratios = new_panel(WIDTH, HEIGHT, "Enrichment", legend=True)
+    ratios.set(xlabel="distance to the nucleus (µm)", ylabel="found / by chance")
     if profile is None or profile.empty:
         reason = (
             "not measured in this run"
@@ -83,33 +87,36 @@ def _against_chance(profile: pd.DataFrame | None) -> Picture:
         ratios.set_ylim(bottom=0)
     return Picture(
         [finish(axes), finish(ratios)],
-        "Particle volume by its distance to the nucleus, against what it would be if each cell's particles were spread evenly "
-        "over that cell's own cytoplasm: above 1, particles gather there. Bins with less than 0.5 % by chance have no ratio.",
+        "Particle volume by distance to the nucleus, as found and by chance: with the particles of each cell spread evenly over "
+        "its own cytoplasm. The enrichment is the ratio of the two; above 1, particles gather at that distance. It is not shown "
+        "for bins with less than 0.5 % by chance.",
     )
 
 
 def _by_cell(inputs: ReportInputs) -> Picture:
     cells = inputs.tables["cells"]
     panels = [
-        distribution({"cells": cells["nanoparticle_count"]}, "particles a cell", "Particles a cell", "cells")
+        distribution(
+            {"cells": cells["nanoparticle_count"]}, "particles per cell", "Particles per cell", "cells"
+        )
     ]
-    said = "Particles in each cell"
+    caption = "Number of particles per cell"
     if "nanoparticle_radial_rank" in cells:
         panels.append(
             distribution(
                 {"cells": cells["nanoparticle_radial_rank"]},
                 "mean rank, from the nucleus (0) to the border (1)",
-                "Where in the cell",
+                "Position in the cell",
                 "cells",
             )
         )
-        said += (
-            ", and where in the cytoplasm they lie: 0.5 where they are spread as it is, less near the nucleus"
+        caption += (
+            "; their mean rank in the cytoplasm: 0.5 for an even spread, less if they lie near the nucleus"
         )
     if "ripley" in inputs.tables:
         panels.append(_clustering(inputs.tables["ripley"]))
-        said += "; and Ripley's L of their centres less the radius: above 0 they cluster"
-    return Picture(panels, said + ".")
+        caption += "; Ripley's L of their centres minus the radius: above 0 they cluster"
+    return Picture(panels, caption + ".")
 
 
 def _clustering(table: pd.DataFrame) -> Panel:
@@ -128,30 +135,30 @@ def _map(inputs: ReportInputs) -> list[Picture]:
     if farthest is None:
         return []
     panels = [map_plane(view, (0.0, farthest or 1.0), "viridis", "µm to the nucleus") for view in views]
-    said = "Distance to the nearest nuclear surface of the same cell; left open outside cells and in cells with no nucleus."
-    return [Picture(panels, said)]
+    caption = "Distance to the nearest nuclear surface of the same cell; empty outside cells and in cells without a nucleus."
+    return [Picture(panels, caption)]
 
 
 def _overview(inputs: ReportInputs) -> Picture:
     nuclei = fitting_level(inputs.open_level, labels_group("nuclei"), OVERVIEW_VOXELS)
     image = inputs.open_level(REGISTERED)
     upper = np.array(image.shape) * np.array(image.spacing_nm) / 1000
-    particles, said = _balls(inputs.tables["nanoparticles"], float(upper.max()))
+    particles, selection = _balls(inputs.tables["nanoparticles"], float(upper.max()))
     bodies = [Body(volume_surface(nuclei), NUCLEUS_COLOUR, 0.55), Body(particles, PARTICLE_COLOUR)]
     picture = draw(bodies, OVERVIEW_PX, (np.zeros(3), upper))
     axes = new_panel(OVERVIEW_WIDTH, OVERVIEW_WIDTH * picture.height / picture.width, "", Margins(0, 0, 0, 0))
     axes.set_axis_off()
     return Picture(
         [finish(axes, "Nuclei and nanoparticles in 3D", [Layer(picture.uri)])],
-        f"Nuclei (blue) and nanoparticles (red{said}) in the registered volume, z downwards.",
+        f"Nuclei (blue) and nanoparticles (red{selection}) in the registered volume, z downwards.",
     )
 
 
 def _balls(
     particles: pd.DataFrame, extent_um: float
 ) -> tuple["np.ndarray[tuple[int, int, int], np.dtype[np.float64]]", str]:
-    """Small balls at the particles, no smaller than can be seen; of many, the largest."""
+    """Draw a ball at each particle, large enough to be seen. Of many particles, only the largest are drawn."""
     shown = particles.nlargest(MOST_BALLS, "volume_um3")
     radii = np.maximum(shown["equivalent_diameter_um"].to_numpy(float) / 2, 0.006 * extent_um)
-    said = f", the largest {MOST_BALLS} of {len(particles)}" if len(particles) > MOST_BALLS else ""
-    return balls(shown[CENTROID].to_numpy(float), radii), said
+    selection = f", the largest {MOST_BALLS} of {len(particles)}" if len(particles) > MOST_BALLS else ""
+    return balls(shown[CENTROID].to_numpy(float), radii), selection

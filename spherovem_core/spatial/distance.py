@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.label_statistics import take_census
 from spherovem_core.spacing import SpacingNm, spacing_um
+from spherovem_core.spatial.cell_distance import write_cell_distance
 from spherovem_core.spatial.grids import check_same_grid
-from spherovem_core.spatial.transform import measure_cell
 from spherovem_core.utils.accelerator import Accelerator, accelerator, select
 
 
@@ -23,10 +23,10 @@ def distance_to_nucleus(
 ) -> NDArray[np.float32]:
     """Measure how far each voxel of a cell lies from the nearest nucleus of that cell.
 
-    A nucleus voxel counts for the cell that it lies in, so that of a nucleus that two cells share each takes its own
-    part; a nucleus outside every cell counts for none. Within the bounding box of a cell lie all nucleus voxels that
-    count for it: the exact distance transform of that box is the answer, and the rest of the volume need not be looked
-    at. On the CPU compiling takes some seconds, once on a machine; on a GPU the box of one cell at a time lies there.
+    A nucleus voxel counts for the cell that it lies in: of a nucleus in two cells, each cell takes its own part, and a nucleus
+    outside every cell counts for none. The bounding box of a cell contains all nucleus voxels that count for it, so that the
+    exact distance transform of the box is sufficient. On the CPU the first call on a machine compiles for some seconds; a
+    GPU holds the box of one cell at a time.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def distance_to_nucleus(
     spacing_nm : (dz, dy, dx)
         Voxel size in nm.
     workers
-        Threads.
+        Number of threads.
     device
-        ``cpu``, ``cuda``, ``cuda:n``, or ``auto`` for a GPU where one is usable.
+        ``cpu``, ``cuda``, ``cuda:n``, or ``auto``, which takes a usable GPU if there is one.
 
     Returns
     -------
@@ -57,7 +57,9 @@ def distance_to_nucleus(
 
     def measure(row: int) -> None:
         if not gpu.on_gpu:
-            measure_cell(nuclei, cells, boxes.labels[row], boxes.low[row], boxes.high[row], step, distance)
+            write_cell_distance(
+                nuclei, cells, boxes.labels[row], boxes.low[row], boxes.high[row], step, distance
+            )
             return
         region = boxes.region(row)
         with gpu.active():
@@ -67,7 +69,7 @@ def distance_to_nucleus(
 
     with accelerator(device) as gpu, ThreadPoolExecutor(workers) as pool:
         boxes = take_census(cells, pool)
-        # Cells share no voxel, so that threads write to one array without a lock.
+        # Cells have no voxel in common, so that threads write to one array without a lock.
         list(pool.map(measure, range(len(boxes))))
     return distance
 
@@ -75,12 +77,12 @@ def distance_to_nucleus(
 def distance_in_cell(
     cell: tuple[int, Region], nuclei: ArrayLike, cells: ArrayLike, spacing_nm: SpacingNm, device: str = "cpu"
 ) -> NDArray[np.float32] | None:
-    """Distance to the nucleus in the bounding box of one cell.
+    """Measure the distance to the nucleus in the bounding box of one cell.
 
     Parameters
     ----------
     cell
-        Its label and its bounding box.
+        Label and bounding box.
     nuclei, cells : (Z, Y, X) array-like
         Labels of the whole volume; only the box is read.
     device
@@ -100,7 +102,7 @@ def distance_in_cell(
     distance = np.full(own_cells.shape, np.nan, np.float32)
     low, high = np.zeros(3, np.int64), np.array(own_cells.shape, np.int64)
     step = np.array(spacing_um(spacing_nm))
-    found = measure_cell(own_nuclei, own_cells, np.uint32(label), low, high, step, distance)
+    found = write_cell_distance(own_nuclei, own_cells, np.uint32(label), low, high, step, distance)
     return distance if found else None
 
 
@@ -111,12 +113,12 @@ def distance_on(
     label: int,
     spacing_nm: SpacingNm,
 ) -> NDArray[np.float32] | None:
-    """Distance to the nucleus in the box of one cell by the distance transform of the device's library.
+    """Measure the distance to the nucleus in the box of one cell by the distance transform of the device's library.
 
     Parameters
     ----------
     nuclei, cells : (Z, Y, X) ndarray of unsigned integers
-        The box of the cell.
+        Labels in the bounding box of the cell.
 
     Returns
     -------

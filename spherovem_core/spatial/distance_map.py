@@ -1,4 +1,4 @@
-"""The distance to the nucleus over a volume that does not fit in memory, written block by block."""
+"""Map of the distance to the nucleus, written block by block for a volume that does not fit in memory."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -31,12 +31,12 @@ def write_distance_map(
     *,
     cache_bytes: int = CACHE_BYTES,
 ) -> None:
-    """Write what `distance_to_nucleus` returns, in bounded memory.
+    """Write the map of `distance_to_nucleus` in bounded memory.
 
-    The executor computes whole cells, the calling thread puts them together to blocks. Finished cells stay in a cache
-    until it is full; blocks are taken in columns along z, four by four blocks wide, so that most cells are computed
-    once and those on the sides of a column twice. Which cells are kept follows from their boxes alone and is planned
-    ahead. The distances of a cell are computed on the execution's device.
+    The executor computes whole cells, and the calling thread joins them to blocks. Finished cells stay in a cache until it is
+    full. Blocks are written in columns along z, four by four blocks wide, so that most cells are computed once and cells on
+    the sides of a column twice. The cache is planned ahead from the boxes of the cells. The distances of a cell are computed
+    on the execution's device.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def write_distance_map(
     spacing_nm : (dz, dy, dx)
         Voxel size in nm.
     sink
-        Takes the blocks; those it holds already are not computed again.
+        Takes the blocks; blocks that it already holds are not computed again.
     blocks
-        Cover the volume, aligned to the sink's files.
+        Blocks that cover the volume, aligned to the files of the sink.
     execution
         Executor, device, deadline and progress.
     cache_bytes
-        Memory for distances of finished cells. The cells being computed come on top.
+        Memory for the distances of finished cells; the cells in computation need more.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _write(
         executor=execution.executor,
         ahead=execution.workers + 1,
     )
-    for done, (block, values) in enumerate(_assemble(plan, boxes, computed), 1):
+    for done, (block, values) in enumerate(_join_cells(plan, boxes, computed), 1):
         sink.write(block, values)
         execution.report(done, len(plan))
 
@@ -97,7 +97,7 @@ def _column_order(block: Block) -> tuple[int, ...]:
 
 
 def _plan(blocks: Sequence[Block], boxes: Census, cache_bytes: int) -> Plan:
-    """Say for each block which cells (rows of `boxes`) are computed before it, and which are dropped after it."""
+    """Plan for each block the cells (rows of `boxes`) to compute before it and to drop after it."""
     size = np.prod(boxes.high - boxes.low, axis=1) * 4
     held: OrderedDict[int, int] = OrderedDict()
     plan: Plan = []
@@ -121,7 +121,7 @@ def _touching(block: Block, boxes: Census) -> list[int]:
     return [int(row) for row in np.flatnonzero(touches)]
 
 
-def _assemble(
+def _join_cells(
     plan: Plan, boxes: Census, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
 ) -> Iterator[tuple[Block, NDArray[np.float32]]]:
     held: dict[int, NDArray[np.float32] | None] = {}
@@ -139,7 +139,7 @@ def _assemble(
 
 
 def _paste(values: NDArray[np.float32], core: Region, own: NDArray[np.float32], box: Region) -> None:
-    """Put a cell's distances where its box meets the block; NaN, outside the cell, leaves what is there."""
+    """Write the distances of a cell where its box meets the block; NaN, outside the cell, keeps the value of the block."""
     common = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(core, box, strict=True)]
     target = values[tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(common, core, strict=True))]
     source = own[tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(common, box, strict=True))]

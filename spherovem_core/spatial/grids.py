@@ -1,4 +1,4 @@
-"""Two grids over one volume, one coarser by whole factors, and the blocks in which both are read."""
+"""Grids over one volume: their voxel size and origin, and pairs of which one is coarser by whole factors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block, Region, block_grid
 from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
+from spherovem_core.spacing import SpacingNm
 
 Factors = tuple[int, int, int]
 SAME_GRID: Factors = (1, 1, 1)
@@ -18,10 +19,26 @@ SERIAL = Execution()
 
 
 @dataclass(frozen=True)
-class GridPair:
-    """A fine grid and a coarse one whose voxels each hold `factors` fine ones.
+class Grid:
+    """Voxel size and origin of a volume.
 
-    Fine voxel i lies in coarse voxel i // factor. Fine voxels beyond the last whole coarse one belong to the last.
+    Attributes
+    ----------
+    spacing_nm : (dz, dy, dx)
+        Voxel size in nm.
+    origin_nm : (z, y, x)
+        Position of the centre of the first voxel in nm.
+    """
+
+    spacing_nm: SpacingNm
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class GridPair:
+    """A fine grid, and a coarse grid whose voxels each hold `factors` fine voxels.
+
+    Fine voxel i lies in coarse voxel i // factor. Fine voxels beyond the last whole coarse voxel belong to the last one.
     """
 
     fine: tuple[int, ...]
@@ -29,11 +46,11 @@ class GridPair:
     factors: Factors
 
     def blocks(self) -> list[Block]:
-        """Blocks of the fine grid that start at whole coarse voxels, of at most 256 fine voxels a side."""
+        """Cut the fine grid into blocks that start at whole coarse voxels, of at most 256 fine voxels per side."""
         return block_grid(self.fine, [max(f, BLOCK_EDGE // f * f) for f in self.factors])
 
     def coarse_region(self, region: Region) -> Region:
-        """Region of the coarse grid that a region of the fine grid lies in."""
+        """Return the region of the coarse grid that contains a region of the fine grid."""
         return tuple(
             slice(min(s.start // f, n - 1), min(-(-s.stop // f), n))
             for s, f, n in zip(region, self.factors, self.coarse, strict=True)
@@ -42,7 +59,7 @@ class GridPair:
     def gather(
         self, block: Block, where: tuple[NDArray[np.int64], ...]
     ) -> tuple[Region, tuple[NDArray[np.int64], ...]]:
-        """Coarse region of a fine block, and in it the coarse voxels that hold the block's fine voxels `where`."""
+        """Find the coarse region of a fine block, and in it the coarse voxels that hold the block's fine voxels `where`."""
         region = self.coarse_region(block.core)
         place = tuple(
             np.minimum((index + fine.start) // f, n - 1) - coarse.start
@@ -59,7 +76,7 @@ def pair_grids(fine: ArrayLike, coarse: ArrayLike, factors: Sequence[int], names
     Raises
     ------
     ParameterError
-        If the factors are not three whole numbers of 1 or more.
+        If the factors are not three whole numbers greater than or equal to 1.
     ShapeMismatchError
         If the shapes do not fit the factors.
     """
@@ -77,13 +94,30 @@ def pair_grids(fine: ArrayLike, coarse: ArrayLike, factors: Sequence[int], names
     return GridPair(tuple(fine.shape), tuple(coarse.shape), (z, y, x))
 
 
-def check_same_grid(**arrays: ArrayLike) -> None:
-    """Check that arrays, given by name, have one shape of three axes.
+def grid_factors(fine_nm: SpacingNm, coarse_nm: SpacingNm) -> Factors:
+    """Compute the fine voxels per coarse voxel along z, y, x from the voxel sizes in nm.
 
     Raises
     ------
     ShapeMismatchError
-        If they have not.
+        If a coarse voxel size is not a whole multiple of the fine one.
+    """
+    ratios = [coarse / fine for fine, coarse in zip(fine_nm, coarse_nm, strict=True)]
+    factors = [round(ratio) for ratio in ratios]
+    if any(abs(ratio - factor) > 1e-6 for ratio, factor in zip(ratios, factors, strict=True)):
+        raise ShapeMismatchError(
+            f"voxels of {coarse_nm} nm are not whole multiples of {fine_nm} nm; take both volumes from one pyramid"
+        )
+    return factors[0], factors[1], factors[2]
+
+
+def check_same_grid(**arrays: ArrayLike) -> None:
+    """Check that arrays, passed by name, have three axes and one shape.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If they do not.
     """
     shapes = {name: tuple(array.shape) for name, array in arrays.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 3 for shape in shapes.values()):

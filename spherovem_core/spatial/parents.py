@@ -1,4 +1,4 @@
-"""The cell that a nucleus or particle belongs to: the one that holds most of it."""
+"""Parent cell of each nucleus or particle: the cell that holds most of it."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, pair_grids
-from spherovem_core.spatial.runs import find_runs
+from spherovem_core.spatial.label_runs import find_label_runs
 
 
 def assign_parent_cells(
@@ -18,25 +18,25 @@ def assign_parent_cells(
     min_share: float = 0.0,
     execution: Execution = SERIAL,
 ) -> pd.DataFrame:
-    """Find the cell that each label lies in by majority overlap.
+    """Find the cell that holds most of each label.
 
     Parameters
     ----------
     labels, cells : (Z, Y, X) array-like of unsigned integers
         Instance labels, 0 is background; read block by block.
     factors
-        Voxels of `labels` in one voxel of `cells` along z, y, x.
+        Voxels of `labels` per voxel of `cells` along z, y, x.
     min_share
-        Share of a label's voxels that its parent must hold.
+        Fraction of a label's voxels that its parent must hold.
     execution
         Its executor maps blocks. Runs on the CPU.
 
     Returns
     -------
     DataFrame
-        One row a label, rising: ``label``; ``parent_cell``, the cell that shares most voxels with it, the smaller
-        label of equals, 0 if it touches no cell or none holds `min_share` of it; ``parent_share``, the share of its
-        voxels in the cell that holds most, recorded also where that is too few.
+        One row per label, rising: ``label``; ``parent_cell``, the cell that holds most of its voxels (the smaller of equals;
+        0 if it meets no cell or no cell holds the fraction `min_share`); ``parent_share``, the fraction of its voxels in the
+        cell that holds most, also if that is less than `min_share`.
 
     Raises
     ------
@@ -66,23 +66,23 @@ def choose_parents(overlaps: pd.DataFrame, min_share: float) -> pd.DataFrame:
     Parameters
     ----------
     overlaps
-        Columns ``label``, ``cell`` (0: background), ``voxels`` and any others; each pair once.
+        Columns ``label``, ``cell`` (0: background), ``voxels`` and any others; one row per pair of label and cell.
     min_share
-        Share of a label's voxels that its parent must hold.
+        Fraction of a label's voxels that its parent must hold.
 
     Returns
     -------
     DataFrame
-        The chosen row of each label, rising, with ``parent_cell``, ``parent_share`` and ``parts``, the voxels of the label
-        in all. ``cell`` is the cell that holds most whether or not that is enough, and 0 where no cell touches the label.
+        The chosen row of each label, rising, with ``parent_cell``, ``parent_share`` and ``parts``, the number of voxels of
+        the label. ``cell`` is the cell that holds most, even if that is less than `min_share`; 0 if the label meets no cell.
     """
     ordered = overlaps.assign(
         in_cell=overlaps["cell"] > 0, parts=overlaps.groupby("label")["voxels"].transform("sum")
     ).sort_values(["label", "in_cell", "voxels", "cell"], ascending=[True, False, False, True])
     best = ordered.drop_duplicates("label").drop(columns="in_cell").reset_index(drop=True)
-    share = (best["voxels"] / best["parts"]).where(best["cell"] > 0, 0.0)
-    parent = best["cell"].where(share >= min_share, 0).astype(np.uint32)
-    return best.assign(label=best["label"].astype(np.uint32), parent_cell=parent, parent_share=share)
+    fraction = (best["voxels"] / best["parts"]).where(best["cell"] > 0, 0.0)
+    parent = best["cell"].where(fraction >= min_share, 0).astype(np.uint32)
+    return best.assign(label=best["label"].astype(np.uint32), parent_cell=parent, parent_share=fraction)
 
 
 def _overlaps_of_block(block: Block, labels: ArrayLike, cells: ArrayLike, grids: GridPair) -> pd.DataFrame:
@@ -93,14 +93,14 @@ def _overlaps_of_block(block: Block, labels: ArrayLike, cells: ArrayLike, grids:
     around = np.asarray(cells[region])
     if grids.factors != SAME_GRID:
         around = around[np.ix_(*index)]
-    start, length = find_runs(values, around)
+    start, length = find_label_runs(values, around)
     return overlap_table(values.ravel()[start], around.ravel()[start], length)
 
 
 def overlap_table(
     labels: NDArray[np.unsignedinteger], cells: NDArray[np.unsignedinteger], voxels: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Sum the voxels of each pair of label and cell; label 0 is left out."""
+    """Sum the voxels of each pair of label and cell, without label 0."""
     known = labels > 0
     table = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Each nanoparticle's cell and its distance to the nucleus of that cell."""
+"""Parent cell of each nanoparticle, and its distance to the nucleus of that cell."""
 
 from typing import Any
 
@@ -28,36 +28,36 @@ def measure_particles(
     *,
     factors: Factors = SAME_GRID,
 ) -> pd.DataFrame:
-    """Add to the table of particles where each lies.
+    """Add the parent cell and the distance to its nucleus to the table of particles.
 
-    Only the voxels of a particle inside its parent cell are measured: those beyond would be measured to the nucleus of
-    another cell.
+    Only the voxels of a particle inside its parent cell are measured: outside, the nearest nucleus is that of another cell.
 
     Parameters
     ----------
     particles : (Z, Y, X) array-like of unsigned integers
         Labels of the particles; read block by block.
     particle_table
-        One row a particle, with its ``label``.
+        One row per particle, with its ``label``.
     cells, nuclei, distance : array-like
-        Labels, and the map of `write_distance_map`, on one grid whose voxels each hold `factors` voxels of `particles`.
+        Labels, and the map of `write_distance_map`, on one grid.
     parameters
         ``min_parent_share`` is used.
     execution
         Executor, deadline and progress. Runs on the CPU.
+    factors
+        Voxels of `particles` per voxel of `cells` along z, y, x.
 
     Returns
     -------
     DataFrame
         The table with ``parent_cell`` and ``parent_share`` as `assign_parent_cells` defines them,
-        ``distance_to_nucleus_um`` and ``distance_to_nucleus_min_um``, mean and minimum over the voxels (NaN with no
-        parent, or a parent with no nucleus), and ``in_nucleus``: more than half of the particle lies in nuclei, whatever
-        cell they are in.
+        ``distance_to_nucleus_um`` and ``distance_to_nucleus_min_um``, mean and minimum over the voxels (NaN without a
+        parent or if the parent has no nucleus), and ``in_nucleus``: more than half of the particle lies in nuclei of any cell.
 
     Raises
     ------
     ShapeMismatchError
-        If the volumes do not cover one region, or the table lacks a particle or has one that is not in the volume.
+        If the volumes do not cover one region, or the table and the volume name different particles.
     """
     check_same_grid(cells=cells, nuclei=nuclei, distance=distance)
     grids = pair_grids(particles, cells, factors, "particles and cells")
@@ -133,5 +133,5 @@ def _check_labels(table: pd.DataFrame, places: pd.DataFrame) -> None:
     if unknown:
         raise ShapeMismatchError(
             f"{len(unknown)} labels, such as {unknown[0]}, are only in the table of particles or only in their volume; "
-            "both must come from one run of the nanoparticle stage"
+            "both must come from one run of the nanoparticles stage"
         )

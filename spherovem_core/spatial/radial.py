@@ -1,4 +1,4 @@
-"""Particle volume by distance to the nucleus, against what each cell's own volume offers at that distance."""
+"""Radial distribution: particle volume by distance to the nucleus, relative to the volume of the cell at that distance."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
-from spherovem_core.spatial.binning import count_by_bin
+from spherovem_core.spatial.distance_bins import count_by_bin
 from spherovem_core.spatial.grids import (
     BLOCK_EDGE,
     SAME_GRID,
@@ -33,31 +33,33 @@ def radial_distribution(
     *,
     factors: Factors = SAME_GRID,
 ) -> pd.DataFrame:
-    """Tell "near the nucleus" from "cells are mostly near their nucleus".
+    """Measure the enrichment of particle volume in bins of the distance to the nucleus.
 
+    Much of a cell is near its nucleus, so that particles spread by chance are often near it too. Enrichment allows for this.
     Every voxel counts for the cell that it lies in, whatever the parent of its particle. Runs on the CPU.
 
     Parameters
     ----------
     particles : (Z, Y, X) array-like of unsigned integers
-        Labels of the particles; read block by block, as all others.
+        Labels of the particles; read block by block, like the other arrays.
     cells, distance : array-like
-        Labels, and the map of `write_distance_map`, on one grid whose voxels each hold `factors` voxels of `particles`.
+        Labels, and the map of `write_distance_map`, on one grid.
     spacing_nm : (dz, dy, dx)
         Voxel size of `cells` in nm.
     parameters
         ``radial_bin_um`` is used.
     execution
         Executor, deadline and progress.
+    factors
+        Voxels of `particles` per voxel of `cells` along z, y, x.
 
     Returns
     -------
     DataFrame
-        One row for each cell with a nucleus and each bin that the cell reaches into: ``cell``; ``distance_low_um`` and
-        ``distance_high_um``, of which the lower does not belong to the bin, and which are both 0 for the nucleus;
-        ``cell_volume_um3`` and ``nanoparticle_volume_um3`` in the bin; ``enrichment``, the share of particle in the bin's
-        volume over that in the cell's cytoplasm: 1 where particles are spread as the cytoplasm is, NaN with no particle in
-        the cytoplasm.
+        One row per cell with a nucleus and bin that the cell reaches: ``cell``; ``distance_low_um`` (exclusive) and
+        ``distance_high_um`` (inclusive), both 0 for the nucleus; ``cell_volume_um3`` and ``nanoparticle_volume_um3`` in the
+        bin; ``enrichment``, the volume fraction of particles in the bin divided by that in the cytoplasm of the cell: 1 if
+        particles are spread like the cytoplasm, NaN without a particle in the cytoplasm.
 
     Raises
     ------
@@ -85,21 +87,21 @@ def radial_distribution(
 
 
 def radial_rank(radial: pd.DataFrame) -> pd.DataFrame:
-    """Say in one number for each cell whether its particles are near the nucleus.
+    """Rank the particles of each cell by their distance to the nucleus, in one number per cell.
 
-    The rank of a particle voxel is the share of the cell's cytoplasm that lies nearer to the nucleus, where its own bin
-    counts half: the Mann-Whitney statistic of the two distributions.
+    The rank of a particle voxel is the fraction of the cell's cytoplasm that lies nearer to the nucleus; the bin of the voxel
+    counts half. This is the Mann-Whitney statistic of the two distributions.
 
     Parameters
     ----------
     radial
-        From `radial_distribution`.
+        Table from `radial_distribution`.
 
     Returns
     -------
     DataFrame
-        ``label`` of the cell and ``nanoparticle_radial_rank``, the mean rank of the particle volume in its cytoplasm: 0.5
-        where it is spread as the cytoplasm is, less where it lies nearer to the nucleus. NaN with no particle there.
+        ``label`` of the cell and ``nanoparticle_radial_rank``, the mean rank of the particle volume in its cytoplasm: 0.5 if
+        it is spread like the cytoplasm, less if it lies nearer to the nucleus, NaN without a particle in the cytoplasm.
     """
     table = radial[radial["distance_high_um"] > 0].sort_values(["cell", "distance_high_um"])
     by_cell = table.groupby("cell")
@@ -147,6 +149,6 @@ def _enrichment(table: pd.DataFrame) -> NDArray[np.float64]:
     cytoplasm = table["distance_high_um"] > 0
     names = ["cell_volume_um3", "nanoparticle_volume_um3"]
     totals = table[names].where(cytoplasm, 0.0).groupby(table["cell"]).transform("sum")
-    share = table[names[1]] / table[names[0]]
+    fraction = table[names[1]] / table[names[0]]
     mean = totals[names[1]] / totals[names[0]].where(totals[names[0]] > 0)
-    return (share / mean.where(mean > 0)).to_numpy(np.float64)
+    return (fraction / mean.where(mean > 0)).to_numpy(np.float64)

@@ -14,16 +14,16 @@ def ripley(
 ) -> pd.DataFrame:
     """Measure whether points cluster or keep apart, at each radius.
 
-    K is the mean number of other points within a radius of a point, over the density [1]_. Near the border of the box a
-    point's ball sticks out and its count would be too low: only points that lie at least the radius away from the border
-    are centres, all points are neighbours (border correction, or reduced sample [2]_). That is unbiased and assumes
-    nothing on what lies outside, but few centres are left for radii near half the shortest side. L is the radius of the
-    ball with volume K.
+    K is the mean number of other points within a radius of a point, divided by the density [1]_. Near the border of the box
+    the ball around a point extends beyond the box, and its count would be too low. Therefore only points at least one radius
+    away from the border are centres, while all points are neighbours (border correction, or reduced sample [2]_). This is
+    unbiased and assumes nothing about the space outside, but few centres remain for radii near half the shortest side. L is
+    the radius of the ball with volume K.
 
     Parameters
     ----------
     points_um : (N, 3) ndarray
-        Inside the box.
+        Points inside the box.
     low_um, high_um : (3,)
         Corners of the box.
     radii_um : (R,)
@@ -32,9 +32,9 @@ def ripley(
     Returns
     -------
     DataFrame
-        One row a radius: ``radius_um``; ``centre_count``; ``ripley_k_um3``; ``ripley_l_um``; ``ripley_l_excess_um``, L
-        less the radius: 0 for points spread at random, positive where they cluster. NaN with no centre or fewer than two
-        points.
+        One row per radius: ``radius_um``; ``centre_count``; ``ripley_k_um3``; ``ripley_l_um``; ``ripley_l_excess_um``, L
+        minus the radius: 0 for points spread at random, positive if they cluster. NaN without a centre or with fewer than
+        two points.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def ripley(
     _check(points, low, high, radii)
     counts, centres = _count_neighbours(points, np.minimum(points - low, high - points).min(axis=1), radii)
     volume = float(np.prod(high - low))
-    pairs_a_centre = counts / np.where(centres > 0, centres, np.nan)
-    # The other points number one less than all: their density is that of N - 1 points.
-    k = pairs_a_centre * volume / (len(points) - 1) if len(points) > 1 else np.full(len(radii), np.nan)
+    neighbours_per_centre = counts / np.where(centres > 0, centres, np.nan)
+    # A point has N - 1 others, so that their density is that of N - 1 points.
+    k = neighbours_per_centre * volume / (len(points) - 1) if len(points) > 1 else np.full(len(radii), np.nan)
     ell = np.cbrt(k * 3 / (4 * np.pi))
     return pd.DataFrame(
         {
@@ -67,14 +67,14 @@ def ripley(
     )
 
 
-def default_radii(low_um: Numbers, high_um: Numbers, max_um: float, steps: int) -> NDArray[np.float64]:
-    """Radii at which to measure, evenly up to `max_um`, or with 0 to a quarter of the box's shortest side."""
+def default_radii(low_um: Numbers, high_um: Numbers, max_um: float | None, steps: int) -> NDArray[np.float64]:
+    """Choose evenly spaced radii up to `max_um`; None (or 0) takes a quarter of the shortest side of the box."""
     shortest = float(np.min(np.asarray(high_um, np.float64) - np.asarray(low_um, np.float64)))
     return np.linspace(0, max_um or shortest / 4, steps + 1)[1:]
 
 
 def nearest_neighbours(points_um: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance from each point to the nearest other one, in µm; NaN where there is none.
+    """Measure the distance from each point to the nearest other point in µm; NaN if there is no other point.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def nearest_neighbours(points_um: NDArray[np.float64]) -> NDArray[np.float64]:
 def _count_neighbours(
     points: NDArray[np.float64], to_border: NDArray[np.float64], radii: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each radius the neighbours of all centres together, and the number of centres."""
+    """Count, for each radius, the neighbours of all centres and the centres."""
     everything = cKDTree(points) if len(points) else None
     counts, centres = np.zeros(len(radii), np.int64), np.zeros(len(radii), np.int64)
     for n, radius in enumerate(radii):

@@ -1,4 +1,4 @@
-"""Small synthetic stacks with nanoparticles, fast to make and independent of the phantom."""
+"""Small synthetic stacks with nanoparticles; they are made fast and do not use the phantom."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ def make_scene(
     seed: int = 0,
     grey: tuple[float, float] = (215.0, 6.0),
 ) -> Scene:
-    """Tissue of two stains, smooth and noisy, with balls of a normal grey value, blurred at their edges."""
+    """Make smooth, noisy tissue of two stains with balls of normally distributed grey values, blurred at their edges."""
     random = np.random.default_rng(seed)
     stain = _smooth(random, shape, (1.0, 5.0, 5.0))
     image = 125 + 8 * _smooth(random, shape, (0.5, 2.0, 2.0)) - 35 * (stain > 0.9)
@@ -46,8 +46,8 @@ def make_scene(
         away = np.sqrt(z[:, None, None] ** 2 + y[None, :, None] ** 2 + x[None, None, :] ** 2) - radius_nm
         value = np.where(away < distance, random.normal(*grey), value)
         distance = np.minimum(distance, away)
-    share = np.clip(0.5 - distance / step[1], 0, 1)
-    image = ndimage.gaussian_filter(image + share * (value - image), (0, 0.6, 0.6))
+    covered = np.clip(0.5 - distance / step[1], 0, 1)
+    image = ndimage.gaussian_filter(image + covered * (value - image), (0, 0.6, 0.6))
     gains = 1 + gain_drift * random.uniform(-1, 1, shape[0])
     offsets = 20 * gain_drift * random.standard_normal(shape[0])
     image = (image + noise * random.standard_normal(shape)) * gains[:, None, None] + offsets[:, None, None]
@@ -66,7 +66,7 @@ def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 
 
 def store_image(folder: Path, image: NDArray[np.uint8]) -> None:
-    """Write an image as the registration leaves it."""
+    """Store an image as the registration stage does."""
     spec = ArraySpec(REGISTERED, "image", image.shape, image.dtype, *slice_shards(image.shape), SPACING_NM)
     writer = ArrayWriter(Layout(folder), spec, "source")
     for block in slab_grid(image.shape, 1):

@@ -1,4 +1,4 @@
-"""A process that segments nanoparticles and may be killed; imported once by a fork server."""
+"""Process that segments nanoparticles and may be killed; a fork server imports it once."""
 
 import json
 import time
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from nanoparticle_scenes import SPACING_NM, make_scene
 
-from spherovem_core.blocks import Block, MemorySink
+from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles import collect_statistics, fit_statistics, segment_particles
+from spherovem_core.nanoparticles import find_particles, write_particles
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import (
     ArraySpec,
@@ -26,25 +26,22 @@ from spherovem_core.store import (
 from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED, stage_table_path
 
 PARAMETERS = NanoparticleParameters(split_touching=True, min_volume_nm3=1e5)
-PROVISIONAL = "nanoparticles"
+SLAB_LABELS = "nanoparticles"
 DEPTH = 2
 LABEL_BLOCK = (8, 64, 64)
 
-
-# Compiles and loads every kernel, so that a killed child has spent its time on its slabs.
+# Compiles and loads every kernel, so that a child spends its time on slabs.
 _tiny = make_scene((4, 64, 64), fraction=0.05)
-_mixture = fit_statistics(collect_statistics(_tiny.image, SPACING_NM, PARAMETERS), PARAMETERS)
-_sinks = [MemorySink(np.zeros(_tiny.image.shape, kind)) for kind in (np.float16, np.uint32, np.uint32)]
-segment_particles(_tiny.image, SPACING_NM, _mixture, *_sinks, PARAMETERS)
+find_particles(_tiny.image, SPACING_NM, PARAMETERS)
 
 
 def scratch(layout: Layout) -> Layout:
-    """Where the labels of the slabs lie until the stage is done."""
-    return Layout(layout.scratch / "provisional" / PROVISIONAL)
+    """Return the layout that holds the labels of the slabs until the stage is complete."""
+    return Layout(layout.scratch / "provisional" / SLAB_LABELS)
 
 
 class SlowWriter(ArrayWriter):
-    """Takes a moment after each block, so that a kill finds something half done."""
+    """Writer that waits after each block, so that a kill finds an incomplete array."""
 
     def write(self, block: Block, values: Any) -> None:
         super().write(block, values)
@@ -52,7 +49,7 @@ class SlowWriter(ArrayWriter):
 
 
 def segment(source: Path, results: Path, begun: Event) -> None:
-    """Segment, or go on with it, and complete the arrays and the table: the course of the task."""
+    """Start or continue a segmentation and complete its arrays and its table, as the task does."""
     image = open_array(Layout(source), REGISTERED)
     layout, shape = Layout(results), image.shape
 
@@ -65,14 +62,11 @@ def segment(source: Path, results: Path, begun: Event) -> None:
     begun.set()
     with ThreadPoolExecutor(2) as executor:
         execution = Execution(device="cpu", executor=executor, workers=2)
-        mixture = fit_statistics(
-            collect_statistics(image, image.spacing_nm, PARAMETERS, execution), PARAMETERS
-        )
         posterior = writer(layout, POSTERIOR, "field", "float16", by_slice=True)
         labels = writer(layout, NANOPARTICLES, "label", "uint32", by_slice=False)
-        provisional = writer(scratch(layout), PROVISIONAL, "label", "uint32", by_slice=True)
-        table = segment_particles(
-            image, image.spacing_nm, mixture, posterior, provisional, labels, PARAMETERS, execution,
+        slab_labels = writer(scratch(layout), SLAB_LABELS, "label", "uint32", by_slice=True)
+        table, mixture = write_particles(
+            image, image.spacing_nm, PARAMETERS, posterior, slab_labels, labels, execution,
             depth=DEPTH, label_block=LABEL_BLOCK,
         )  # fmt: skip
         (results / "mixture.json").write_text(json.dumps(json.loads(mixture.to_json())))

@@ -1,4 +1,4 @@
-"""Label volumes for the tests of space."""
+"""Label volumes for the tests of the spatial stage."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ SPACING = (50.0, 10.0, 10.0)
 
 
 def random_tissue(shape: tuple[int, int, int], seed: int, cells: int = 9) -> tuple[Labels, Labels]:
-    """Cells (Voronoi regions with gaps, some in two pieces) and nuclei that neither respect nor fill them."""
+    """Make cells (Voronoi regions with gaps, some in two pieces) and nuclei that cross their borders."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1) * np.array(SPACING)
     extent = np.array(shape) * np.array(SPACING)
@@ -28,7 +28,7 @@ def random_tissue(shape: tuple[int, int, int], seed: int, cells: int = 9) -> tup
 
 
 def brute_force_distance(nuclei: Labels, cells: Labels, spacing_nm: SpacingNm) -> NDArray[np.float64]:
-    """Distance in µm by comparing every voxel of a cell with every nucleus voxel in it."""
+    """Measure the distance in µm by comparing every voxel of a cell with every nucleus voxel in it."""
     distance = np.full(cells.shape, np.nan)
     for label in np.unique(cells[cells > 0]):
         inside = cells == label

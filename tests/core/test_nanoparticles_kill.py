@@ -1,4 +1,4 @@
-"""A segmentation of nanoparticles that is killed again and again ends with the same bytes as one that is left alone."""
+"""A killed segmentation of nanoparticles continues and writes the same bytes as one that is not killed."""
 
 import multiprocessing
 import random
@@ -16,16 +16,16 @@ from spherovem_core.store.layout import NANOPARTICLES
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a segmentation that may be under way."""
+    """Results folder of a segmentation, complete or not."""
 
     folder: Path
 
     def slabs(self) -> int:
-        """Slices of the slabs' labels on disk."""
-        return self._files(nanoparticle_victim.scratch(Layout(self.folder)), nanoparticle_victim.PROVISIONAL)
+        """Count the slices of slab labels on disk."""
+        return self._files(nanoparticle_victim.scratch(Layout(self.folder)), nanoparticle_victim.SLAB_LABELS)
 
     def blocks(self) -> int:
-        """Blocks of final labels on disk."""
+        """Count the blocks of final labels on disk."""
         return self._files(Layout(self.folder), NANOPARTICLES)
 
     def _files(self, layout: Layout, group: str) -> int:
@@ -36,41 +36,41 @@ class Results:
         return {str(p.relative_to(self.folder)): p.read_bytes() for p in files}
 
 
-def compare_with_one_left_alone(source: Path, killed: Results, alone: Results) -> None:
-    """Let the killed run end, and another from its beginning to its end."""
-    for results in (killed, alone):
+def compare_with_uninterrupted(source: Path, killed: Results, uninterrupted: Results) -> None:
+    """Complete the killed run, and compare it with an uninterrupted one."""
+    for results in (killed, uninterrupted):
         nanoparticle_victim.segment(source, results.folder, multiprocessing.Event())
-    assert open_array(Layout(alone.folder), NANOPARTICLES)[:].max() > 10
-    assert killed.contents() == alone.contents()
+    assert open_array(Layout(uninterrupted.folder), NANOPARTICLES)[:].max() > 10
+    assert killed.contents() == uninterrupted.contents()
 
 
-def test_killed_among_the_slabs_and_among_the_labels(tmp_path: Path) -> None:
+def test_run_killed_during_slabs_and_during_labels_writes_the_same_bytes(tmp_path: Path) -> None:
     source, killed = tmp_path / "source", Results(tmp_path / "killed")
     store_image(source, make_scene((16, 128, 128), fraction=0.05).image)
     kill(nanoparticle_victim.segment, source, killed.folder, reached=lambda: killed.slabs() >= 5)
     assert 5 <= killed.slabs() < 16
     kill(nanoparticle_victim.segment, source, killed.folder, reached=lambda: killed.blocks() >= 3)
     assert 3 <= killed.blocks() < 8
-    compare_with_one_left_alone(source, killed, Results(tmp_path / "left_alone"))
+    compare_with_uninterrupted(source, killed, Results(tmp_path / "uninterrupted"))
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(tmp_path: Path) -> None:
-    """At random moments: twelve among the slabs, eight among the blocks of labels."""
-    source, killed, chance = tmp_path / "source", Results(tmp_path / "killed"), random.Random(0)
+def test_run_killed_twenty_times_writes_the_same_bytes(tmp_path: Path) -> None:
+    """Kill at random moments: about twelve times during slabs and eight during blocks of labels."""
+    source, killed, randomness = tmp_path / "source", Results(tmp_path / "killed"), random.Random(0)
     store_image(source, make_scene((60, 128, 192), fraction=0.05).image)
     for count, targets in ((killed.slabs, range(3, 58, 5)), (killed.blocks, range(2, 42, 5))):
         written = []
         for target in targets:
-            enough = target + chance.randint(0, 3)
+            enough = target + randomness.randint(0, 3)
             kill(
                 nanoparticle_victim.segment,
                 source,
                 killed.folder,
                 reached=lambda c=count, n=enough: c() >= n,
-                seconds=chance.uniform(0.0, 0.01),
+                seconds=randomness.uniform(0.0, 0.01),
             )
             written.append(count())
         assert written == sorted(written)
         assert 0 < written[0] < written[-1]
-    compare_with_one_left_alone(source, killed, Results(tmp_path / "left_alone"))
+    compare_with_uninterrupted(source, killed, Results(tmp_path / "uninterrupted"))

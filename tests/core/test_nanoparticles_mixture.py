@@ -1,12 +1,10 @@
-"""The mixture: distributions, expectation maximisation, decisions, storage."""
+"""Mixture of background and nanoparticles: fit, decision, posterior, storage."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from nanoparticle_scenes import SPACING_NM, make_scene
 from scipy import stats
 
@@ -19,96 +17,15 @@ from spherovem_core.nanoparticles import (
     posterior,
 )
 from spherovem_core.nanoparticles.distributions import (
-    background_pmf,
-    edge_pmfs,
-    normal_moments,
     normal_pmf,
 )
-from spherovem_core.nanoparticles.expectation import (
-    Components,
-    estimate_shares,
-    log_likelihood,
-    maximise,
-    spread_clipped,
-)
-from spherovem_core.nanoparticles.lookup import slice_table
+from spherovem_core.nanoparticles.intensity_tables import slice_table
 from spherovem_core.parameters import NanoparticleParameters
 
 PARAMETERS = NanoparticleParameters()
 
 
-def test_normal_bins_and_their_moments_are_those_of_a_truncated_normal() -> None:
-    mean, sd, bins = 8.3, 2.1, 16
-    mass, (first, second) = normal_pmf(mean, sd, bins), normal_moments(mean, sd, bins)
-    assert mass.sum() == pytest.approx(1, abs=1e-9)
-    for k in (3, 9, 15):
-        low = -np.inf if k == 0 else k - 0.5
-        high = np.inf if k == bins - 1 else k + 0.5
-        exact = stats.truncnorm((low - mean) / sd, (high - mean) / sd, mean, sd)
-        assert first[k] == pytest.approx(exact.mean(), rel=1e-9)
-        assert second[k] == pytest.approx(exact.moment(2), rel=1e-9)
-
-
-def test_background_tail_goes_on_as_an_exponential() -> None:
-    # Counts of an exponential with a rate of 0.2 a bin: cut off where they vanish, the tail must follow it.
-    counts = np.floor(1e6 * np.exp(-0.2 * np.arange(200)))
-    pmf = background_pmf(counts)
-    assert pmf.sum() == pytest.approx(1)
-    slope = np.log(pmf[120] / pmf[80]) / 40
-    assert slope == pytest.approx(-0.2, abs=0.005)
-
-
-def test_edges_lie_between_background_and_particles() -> None:
-    outer, inner = edge_pmfs(100, 200, 5, 256)
-    bins = np.arange(256)
-    # The means of (1 - a) 100 + a 200 for a uniform in (0, 1/2) and in (1/2, 1).
-    assert outer @ bins == pytest.approx(125, abs=0.1)
-    assert inner @ bins == pytest.approx(175, abs=0.1)
-
-
-@pytest.mark.parametrize("weight", [1e-4, 2e-3, 0.03, 0.4])
-def test_with_known_components_the_weight_is_recovered(weight: float) -> None:
-    background, particles = normal_pmf(120, 15, 256), normal_pmf(190, 12, 256)
-    counts = 1e7 * ((1 - weight) * background + weight * particles)
-    shares = estimate_shares(counts[None], background, particles, 0.5, 0.0, tolerance=1e-10)
-    assert shares[0] == pytest.approx(weight, abs=1e-6)
-    drawn = np.random.default_rng(0).multinomial(10_000_000, counts / counts.sum())
-    shares = estimate_shares(drawn[None].astype(float), background, particles, 0.5, 0.0)
-    assert shares[0] == pytest.approx(weight, abs=1e-3)
-
-
-def test_the_map_weight_of_separate_components_is_the_closed_form() -> None:
-    # Disjoint components: k of n voxels are particles for sure, and the mode of Beta(k + s p + 1, n - k + s (1 - p) + 1)
-    # is (k + s p) / (n + s).
-    background, particles = np.array([1.0, 1e-300]), np.array([1e-300, 1.0])
-    counts = np.array([[90.0, 10.0], [0.0, 0.0]])
-    shares = estimate_shares(counts, background, particles, 0.02, 50.0)
-    np.testing.assert_allclose(shares, [(10 + 1) / 150, 0.02])
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    mean=st.floats(150, 250),
-    sd=st.floats(2, 25),
-    weight=st.floats(1e-3, 0.5),
-    start=st.floats(140, 254),
-    seed=st.integers(0, 1000),
-)
-def test_the_likelihood_never_falls(mean: float, sd: float, weight: float, start: float, seed: int) -> None:
-    background = normal_pmf(120, 15, 256)
-    truth = (1 - weight) * background + weight * normal_pmf(mean, sd, 256)
-    counts = np.random.default_rng(seed).multinomial(100_000, truth / truth.sum()).astype(float)
-    edges = edge_pmfs(120.0, start, 10.0, 256)
-    components = Components(background, edges, start, 10.0, np.array([0.2, 0.3, 0.5]))
-    prior = np.array([30.0, 30.0, 40.0])
-    # A part of the brightest is known to be beyond one limit or another only.
-    clipped = np.zeros(256)
-    clipped[[160, 200]] = counts[160:200].sum() / 2, counts[200:].sum()
-    path = maximise(counts, components, 0.5, prior, 60, 1e-12, clipped).objective
-    assert np.diff(path).min() > -1e-12
-
-
-def test_a_normal_population_is_recovered_with_its_mean_and_spread() -> None:
+def test_fit_recovers_mean_and_spread_of_a_normal_population() -> None:
     random = np.random.default_rng(0)
     background = random.normal(120, 12, (4, 200_000))
     particles = random.normal(205, 9, (4, 2000))
@@ -118,7 +35,7 @@ def test_a_normal_population_is_recovered_with_its_mean_and_spread() -> None:
     mixture = fit_mixture(histograms, known, PARAMETERS)
     assert mixture.detected
     assert mixture.converged
-    # 8000 draws place the mean to 0.1; what the prior gives to the edges widens that.
+    # 8000 draws give the mean to 0.1; the prior of the edges widens this.
     assert mixture.particle_mean == pytest.approx(205, abs=1.0)
     assert mixture.particle_sd == pytest.approx(9, abs=1.5)
     np.testing.assert_allclose(mixture.weights, 2000 / 202_000, rtol=0.1)
@@ -126,28 +43,18 @@ def test_a_normal_population_is_recovered_with_its_mean_and_spread() -> None:
     assert np.diff(mixture.log_likelihood).min() > -1e-12
 
 
-def test_clipped_particles_count_as_censored() -> None:
+def test_clipping_does_not_shift_the_fitted_mean() -> None:
     random = np.random.default_rng(1)
     background = np.rint(random.normal(120, 12, 400_000)).astype(int)
     particles = np.rint(np.minimum(random.normal(245, 12, 20_000), 255)).astype(int)
     known = np.bincount(background, minlength=256)[None]
     mixture = fit_mixture(known + np.bincount(particles, minlength=256), known, PARAMETERS)
-    # A fifth of them is clipped to 255, which pulls the plain mean down to 244.
+    # A fifth of the particles is clipped to 255, which lowers the plain mean to 244.
     assert mixture.particle_mean == pytest.approx(245, abs=1.5)
     assert mixture.particle_sd == pytest.approx(12, abs=2)
 
 
-def test_clipped_voxels_are_spread_as_the_density_above_their_limit() -> None:
-    density = np.array([0.4, 0.3, 0.2, 0.1])
-    clipped = np.array([0.0, 6.0, 0.0, 5.0])
-    # Six over the last three bins as 3 : 2 : 1, and five in the last.
-    np.testing.assert_allclose(spread_clipped(clipped, density), [0, 3, 2, 6])
-    assert log_likelihood(np.array([1.0, 0, 0, 0]), clipped, density) == pytest.approx(
-        np.log(0.4) + 6 * np.log(0.6) + 5 * np.log(0.1)
-    )
-
-
-def test_slices_that_clip_at_different_gains_do_not_narrow_the_particles() -> None:
+def test_clipping_at_different_gains_does_not_change_the_fitted_spread() -> None:
     random = np.random.default_rng(3)
     gains = np.array([0.85, 0.95, 1.0, 1.05, 1.15, 1.25])
     known, histograms = [], []
@@ -158,18 +65,18 @@ def test_slices_that_clip_at_different_gains_do_not_narrow_the_particles() -> No
         known.append(counts[0])
         histograms.append(counts[0] + counts[1])
     mixture = fit_mixture(np.stack(histograms), np.stack(known), PARAMETERS)
-    # Of the last two slices 38 % and 88 % of the particles are at 255.
-    shares = [row[255] / 6000 for row in histograms]
-    np.testing.assert_allclose(shares[4:], stats.norm.sf(254.5 / gains[4:], 218, 12), atol=0.02)
+    # In the last two slices 38 % and 88 % of the particles are at 255.
+    clipped = [row[255] / 6000 for row in histograms]
+    np.testing.assert_allclose(clipped[4:], stats.norm.sf(254.5 / gains[4:], 218, 12), atol=0.02)
     scale = mixture.maps[:, 0] * gains
-    # The stack's scale is the tissue's but for the median gain.
+    # The scale of the stack is that of the tissue times the median gain.
     np.testing.assert_allclose(scale, scale.mean(), rtol=0.01)
     assert mixture.particle_mean == pytest.approx(scale.mean() * 218 + mixture.maps[:, 1].mean(), abs=1.5)
     assert mixture.particle_sd == pytest.approx(scale.mean() * 12, abs=1.5)
     np.testing.assert_allclose(mixture.weights, 6000 / 306_000, rtol=0.05)
 
 
-def test_posterior_of_the_last_intensity_is_that_of_all_beyond_it() -> None:
+def test_posterior_of_the_last_intensity_includes_all_intensities_above() -> None:
     bins = np.arange(256)
     background, particles = normal_pmf(120, 30, 400), normal_pmf(260, 25, 400)
     mixture = Mixture(
@@ -196,14 +103,14 @@ def test_posterior_of_the_last_intensity_is_that_of_all_beyond_it() -> None:
         table = slice_table(mixture, z).posterior
         start = gain * 254.5 + offset
         beyond = 0.02 * stats.norm.sf(start, 260, 25), 0.98 * stats.norm.sf(start, 120, 30)
-        # Bins of the stack's scale are 1 wide, and spread evenly.
+        # Tolerance: bins of the stack's scale are 1 wide, and their probability is spread evenly.
         assert table[255] == pytest.approx(beyond[0] / sum(beyond), abs=0.002)
         at = gain * bins[200] + offset
         here = 0.02 * stats.norm.pdf(at, 260, 25), 0.98 * stats.norm.pdf(at, 120, 30)
         assert table[200] == pytest.approx(here[0] / sum(here), abs=0.002)
 
 
-def test_no_second_population_is_no_detection() -> None:
+def test_single_population_gives_no_detection() -> None:
     histogram = np.bincount(
         np.rint(np.random.default_rng(0).normal(120, 15, 100_000)).astype(int), minlength=256
     )
@@ -213,7 +120,7 @@ def test_no_second_population_is_no_detection() -> None:
     assert not posterior(np.full((4, 4), 250, np.uint8), mixture, 1).any()
 
 
-def test_a_component_that_only_widens_the_background_is_not_trusted() -> None:
+def test_component_that_only_widens_the_background_is_rejected() -> None:
     random = np.random.default_rng(0)
     wide = np.bincount(np.rint(random.normal(125, 20, 400_000)).astype(int), minlength=256)
     narrow = np.bincount(np.rint(random.normal(120, 18, 400_000)).astype(int), minlength=256)
@@ -223,7 +130,7 @@ def test_a_component_that_only_widens_the_background_is_not_trusted() -> None:
     assert not posterior(np.full((4, 4), 250, np.uint8), mixture, 0).any()
 
 
-def test_max_overlap_decides() -> None:
+def test_overlap_above_max_overlap_gives_no_detection() -> None:
     scene = make_scene((6, 96, 96))
     found = collect_statistics(scene.image, SPACING_NM, PARAMETERS)
     mixture = fit_statistics(found, PARAMETERS)
@@ -232,15 +139,15 @@ def test_max_overlap_decides() -> None:
     assert not fit_statistics(found, strict).detected
 
 
-def test_weights_follow_the_slices_and_the_prior_draws_them_together() -> None:
+def test_weights_follow_the_slices_and_a_strong_prior_makes_them_equal() -> None:
     scene = make_scene(fraction=0.03)
     found = collect_statistics(scene.image, SPACING_NM, PARAMETERS)
     truth = scene.truth.mean(axis=(1, 2))
     free = fit_statistics(found, PARAMETERS.model_copy(update={"prior_strength": 0.0}))
     np.testing.assert_allclose(free.weights, truth, atol=0.004)
     tied = fit_statistics(found, PARAMETERS.model_copy(update={"prior_strength": 1e9}))
-    # A slice without particles gets none by itself, and with a strong prior the share of its bright undecided voxels
-    # that is usual in the stack.
+    # Without a prior a slice without particles has weight 0. With a strong prior it has the stack's fraction of its bright
+    # undecided voxels.
     empty = int(truth.argmin())
     assert truth[empty] == 0
     assert free.weights[empty] < 1e-5
@@ -258,7 +165,7 @@ def test_posterior_is_calibrated_under_drift() -> None:
             assert scene.truth[inside].mean() == pytest.approx(chance[inside].mean(), abs=0.06)
 
 
-def test_posterior_rises_with_intensity_and_falls_for_dark_particles() -> None:
+def test_posterior_rises_with_intensity_and_is_mirrored_for_dark_particles() -> None:
     scene = make_scene((6, 96, 96))
     mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
     table = slice_table(mixture, 2).posterior
@@ -270,7 +177,7 @@ def test_posterior_rises_with_intensity_and_falls_for_dark_particles() -> None:
     np.testing.assert_allclose(slice_table(dark, 2).posterior, table[::-1])
 
 
-def test_posterior_of_a_stack_is_that_of_its_slices() -> None:
+def test_posterior_of_several_slices_equals_that_of_each() -> None:
     scene = make_scene((6, 64, 64), gain_drift=0.1)
     mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
     part = posterior(scene.image[2:5], mixture, 2)
@@ -279,9 +186,9 @@ def test_posterior_of_a_stack_is_that_of_its_slices() -> None:
         np.testing.assert_array_equal(part[k], posterior(scene.image[2 + k], mixture, 2 + k))
 
 
-def test_16_bit_images_never_pass_through_8_bits() -> None:
+def test_16_bit_image_keeps_a_range_of_400_intensities() -> None:
     scene = make_scene((8, 128, 128))
-    # 400 levels of 65536: in 8 bits of the whole range, these would be two values.
+    # 400 of 65536 intensities: converted to 8 bits by the whole range, they would be two values.
     image = (3000 + 1.5 * scene.image.astype(float)).round().astype(np.uint16)
     mixture = fit_statistics(collect_statistics(image, SPACING_NM, PARAMETERS), PARAMETERS)
     assert mixture.dtype == "uint16"
@@ -291,7 +198,7 @@ def test_16_bit_images_never_pass_through_8_bits() -> None:
     assert (found != (posterior(scene.image, eight, 0) > 0.5)).mean() < 0.003
 
 
-def test_bad_slices_do_not_count_and_take_the_stacks_weight() -> None:
+def test_bad_slice_has_the_weight_of_the_stack_and_the_mean_map_of_its_neighbours() -> None:
     scene = make_scene((8, 96, 96))
     spoiled = scene.image.copy()
     spoiled[3] = np.random.default_rng(0).integers(0, 256, spoiled[3].shape)
@@ -301,7 +208,7 @@ def test_bad_slices_do_not_count_and_take_the_stacks_weight() -> None:
     np.testing.assert_allclose(mixture.maps[3], (mixture.maps[2] + mixture.maps[4]) / 2)
 
 
-def test_json_gives_back_every_digit() -> None:
+def test_json_restores_every_digit() -> None:
     scene = make_scene((4, 64, 64))
     mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
     for original in (mixture, replace(mixture, detected=False, reason="other")):
@@ -311,7 +218,7 @@ def test_json_gives_back_every_digit() -> None:
         np.testing.assert_array_equal(posterior(scene.image, again, 0), posterior(scene.image, original, 0))
 
 
-def test_a_damaged_or_foreign_file_names_the_remedy() -> None:
+def test_damaged_or_newer_file_is_refused_with_the_remedy() -> None:
     with pytest.raises(MixtureError, match=r"delete models/mixture\.json"):
         Mixture.from_json('{"format": 1')
     with pytest.raises(MixtureError, match=r"delete models/mixture\.json"):
@@ -323,7 +230,7 @@ def test_a_damaged_or_foreign_file_names_the_remedy() -> None:
         Mixture.from_json(json.dumps(other))
 
 
-def test_a_painted_value_is_a_collapse_with_its_remedy() -> None:
+def test_painted_value_is_refused_with_the_remedy() -> None:
     random = np.random.default_rng(0)
     known = np.bincount(np.rint(random.normal(120, 15, 100_000)).astype(int), minlength=256)[None]
     histograms = known.copy()
@@ -332,7 +239,7 @@ def test_a_painted_value_is_a_collapse_with_its_remedy() -> None:
         fit_mixture(histograms, known, PARAMETERS)
 
 
-def test_histograms_that_do_not_belong_together_are_refused() -> None:
+def test_histograms_of_other_shapes_are_refused() -> None:
     histograms = np.ones((3, 256), np.int64)
     with pytest.raises(ShapeMismatchError, match=r"expected \(slices, 256\)"):
         fit_mixture(histograms[0], histograms[0], PARAMETERS)
@@ -344,7 +251,7 @@ def test_histograms_that_do_not_belong_together_are_refused() -> None:
         fit_mixture(histograms, np.zeros_like(histograms), PARAMETERS)
 
 
-def test_an_image_of_another_type_or_slice_is_refused() -> None:
+def test_image_of_another_type_or_slice_is_refused() -> None:
     scene = make_scene((4, 64, 64))
     mixture = fit_statistics(collect_statistics(scene.image, SPACING_NM, PARAMETERS), PARAMETERS)
     with pytest.raises(ShapeMismatchError, match="the image is uint16, the mixture was fitted to uint8"):

@@ -25,7 +25,7 @@ from spherovem_core.report.images import plane, sample_labels
 from spherovem_core.report.page import Page, Picture, Section, Table, format_value, render
 from spherovem_core.report.pixels import outlines
 from spherovem_core.report.views import View, cut, cuts_along_z, fitting_level, window_around
-from spherovem_core.spatial.chapter import space_section
+from spherovem_core.spatial.chapter import spatial_section
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,
@@ -130,7 +130,7 @@ def test_each_stage_shows_what_tells_whether_it_worked(report: str) -> None:
         "segment": ("xy at z", "xz at y", "yz at x", "Cells, cells", "share cut by the border"),
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
-        "space": ("by chance", "Found over chance", "Particles a cell", "in 3D", "Clustering"),
+        "spatial": ("by chance", "Enrichment", "Particles per cell", "in 3D", "Clustering"),
         "history": ("predict_flows cells", "cuda:0", "61.5", "1900", "numpy"),
     }
     assert set(expected) | {"slices"} == set(found)
@@ -294,7 +294,7 @@ def test_a_report_that_grows_too_large_is_made_with_smaller_images(
 
 def test_results_of_a_run_that_measured_no_distributions_are_reported(inputs: ReportInputs) -> None:
     tables = {name: table for name, table in inputs.tables.items() if name not in ("radial", "ripley")}
-    section = space_section(replace(inputs, tables=tables))
+    section = spatial_section(replace(inputs, tables=tables))
     panels = [panel for picture in section.pictures for column in picture.columns for panel in column]
     assert sum("not measured in this run" in panel.markup for panel in panels) == 2
     assert not any("Clustering" in panel.markup for panel in panels)

@@ -1,4 +1,4 @@
-"""Distance to the nucleus: brute force, closed forms, and the streamed map."""
+"""Distance to the nucleus: against brute force and closed forms, and the map written block by block."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,14 +24,14 @@ def test_distance_equals_brute_force(seed: int, device: str) -> None:
     found = distance_to_nucleus(nuclei, cells, SPACING, device=device)
     expected = brute_force_distance(nuclei, cells, SPACING)
     assert np.isnan(expected[cells > 0]).any()
-    # float32 squared distances in µm² carry seven digits: 1e-4 µm is far above.
+    # Squared distances in µm² are float32, with seven digits.
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_librarys_transform_in_the_box_of_a_cell_equals_brute_force(device: str) -> None:
-    """What a GPU computes, here on either device."""
+def test_library_transform_in_the_box_of_a_cell_equals_brute_force(device: str) -> None:
+    """Test the path that a GPU takes, on both devices."""
     cells, nuclei = random_tissue((9, 24, 30), 5)
     expected = brute_force_distance(nuclei, cells, SPACING)
     boxes, found = take_census(cells), np.full(cells.shape, np.nan, np.float32)
@@ -44,8 +44,8 @@ def test_a_librarys_transform_in_the_box_of_a_cell_equals_brute_force(device: st
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_distance_equals_another_library() -> None:
-    """At the size of real cells, where brute force would take too long."""
+def test_distance_in_a_large_cell_equals_edt() -> None:
+    """Compare at the size of real cells, for which brute force takes too long."""
     shape = (40, 150, 170)
     z, y, x = np.indices(shape)
     cells = ((z - 20) ** 2 / 18**2 + (y - 70) ** 2 / 65**2 + (x - 80) ** 2 / 78**2 < 1).astype(np.uint32) * 6
@@ -80,7 +80,7 @@ def test_nucleus_of_the_neighbour_does_not_count() -> None:
     assert np.isnan(found[..., 10:]).all()
 
 
-def test_nearest_of_several_nuclei_and_one_in_no_cell() -> None:
+def test_nearest_nucleus_counts_and_one_outside_cells_does_not() -> None:
     cells = np.zeros((1, 3, 30), np.uint32)
     cells[..., 5:] = 8
     nuclei = np.zeros_like(cells)
@@ -98,14 +98,14 @@ def test_scaling_the_spacing_scales_the_distances() -> None:
     np.testing.assert_allclose(thrice, 3 * once, rtol=1e-5)
 
 
-def test_shapes_that_differ_are_refused() -> None:
+def test_volumes_of_different_shapes_are_refused() -> None:
     with pytest.raises(ShapeMismatchError, match=r"nuclei \(2, 3, 4\), cells \(2, 3, 5\)"):
         distance_to_nucleus(np.zeros((2, 3, 4), np.uint32), np.zeros((2, 3, 5), np.uint32), SPACING)
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 4000, 1 << 30])
 @pytest.mark.parametrize("threads", [0, 3])
-def test_streamed_map_equals_the_whole(cache_bytes: int, threads: int) -> None:
+def test_map_in_blocks_equals_the_whole(cache_bytes: int, threads: int) -> None:
     cells, nuclei = random_tissue((20, 40, 52), 3, cells=20)
     blocks = block_grid(cells.shape, (8, 8, 8))
     sink = MemorySink(np.zeros(cells.shape, np.float32))
@@ -119,7 +119,7 @@ def test_streamed_map_equals_the_whole(cache_bytes: int, threads: int) -> None:
     assert done == list(range(1, len(blocks) + 1))
 
 
-def test_map_continues_where_it_was_killed() -> None:
+def test_map_keeps_the_blocks_of_a_killed_run() -> None:
     cells, nuclei = random_tissue((16, 24, 24), 5)
     blocks = block_grid(cells.shape, (8, 8, 8))
     sink = MemorySink(np.zeros(cells.shape, np.float32))
@@ -131,6 +131,6 @@ def test_map_continues_where_it_was_killed() -> None:
         np.testing.assert_array_equal(sink.array[block.core], expected[block.core] if n % 2 else -1)
 
 
-def test_nothing_labelled() -> None:
+def test_volume_without_labels_has_no_distance() -> None:
     empty = np.zeros((4, 5, 6), np.uint32)
     assert np.isnan(distance_to_nucleus(empty, empty, SPACING)).all()

@@ -1,4 +1,4 @@
-"""Parents, particles and counts: hand-made cases, brute force, and blocks."""
+"""Parent cells, particles and counts per cell: against hand-made cases and brute force."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,7 +27,7 @@ def test_parent_holds_most_and_ties_go_to_the_smaller_label() -> None:
     np.testing.assert_allclose(found["parent_share"], [2 / 3, 1 / 2, 0, 1 / 3])
 
 
-def test_a_parent_must_hold_the_share_that_is_asked() -> None:
+def test_parent_must_hold_the_minimum_fraction() -> None:
     found = assign_parent_cells(line(4, 4, 4), line(0, 0, 7), min_share=0.5)
     assert found["parent_cell"].tolist() == [0]
     assert found["parent_share"].tolist() == [pytest.approx(1 / 3)]
@@ -109,7 +109,7 @@ def test_particles_equal_brute_force(monkeypatch: pytest.MonkeyPatch, min_share:
     pd.testing.assert_frame_equal(found[expected.columns], expected, check_dtype=False, rtol=1e-6)
 
 
-def test_no_particles_at_all() -> None:
+def test_volume_without_particles_gives_empty_tables_and_zero_counts() -> None:
     _, cells, nuclei, distance = particle_scene()
     table = pd.DataFrame({"label": np.empty(0, np.uint32), "volume_um3": np.empty(0)})
     found = measure_particles(np.zeros_like(cells), table, cells, nuclei, distance, SpatialParameters())
@@ -121,14 +121,14 @@ def test_no_particles_at_all() -> None:
     assert (counts["nucleus_count"] == 0).all()
 
 
-def test_table_and_volume_must_belong_together() -> None:
+def test_table_and_volume_with_other_particles_are_refused() -> None:
     particles, cells, nuclei, distance = particle_scene()
     table = pd.DataFrame({"label": np.array([1, 2], np.uint32)})
-    with pytest.raises(ShapeMismatchError, match="one run of the nanoparticle stage"):
+    with pytest.raises(ShapeMismatchError, match="one run of the nanoparticles stage"):
         measure_particles(particles, table, cells, nuclei, distance, SpatialParameters(), factors=(2, 2, 2))
 
 
-def test_cells_count_what_they_hold() -> None:
+def test_nuclei_and_particles_are_counted_per_cell() -> None:
     cells = line(3, 3, 3, 3, 9, 9, 0)
     nuclei = pd.DataFrame({"parent_cell": np.array([3, 3, 0], np.uint32)})
     particles = pd.DataFrame(

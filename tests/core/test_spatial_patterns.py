@@ -1,4 +1,4 @@
-"""Nearest neighbours and Ripley's K and L: lattices, random points, clusters, brute force."""
+"""Nearest neighbours and Ripley's K and L: against lattices, random points, clusters and brute force."""
 
 from itertools import product
 
@@ -16,28 +16,28 @@ def lattice(step: tuple[float, float, float], count: int) -> NDArray[np.float64]
     return np.array(list(product(range(count), repeat=3)), float) * step
 
 
-def test_lattice_with_unequal_steps() -> None:
+def test_k_of_a_lattice_counts_its_neighbours() -> None:
     step = (3.0, 1.0, 2.0)
     points = lattice(step, 9)
     high = points.max(axis=0)
     found = ripley(points, np.zeros(3), high, [0.9, 1.1, 2.1, 3.1])
-    # Steps to the neighbours of a point well inside, as multiples along (z, y, x): none below 1 µm, then (0 1 0);
-    # (0 2 0) and (0 0 1); and up to 3.1 µm (0 1 1), (0 2 1), (0 3 0) and (1 0 0), in all directions.
+    # Neighbours of an inner point, as multiples of the steps along (z, y, x) in all directions: none below 1 µm; (0 1 0); then
+    # (0 2 0) and (0 0 1); and up to 3.1 µm (0 1 1), (0 2 1), (0 3 0) and (1 0 0).
     neighbours = np.array([0, 2, 6, 18])
     expected = neighbours * np.prod(high) / (len(points) - 1)
     np.testing.assert_allclose(found["ripley_k_um3"], expected)
     np.testing.assert_allclose(nearest_neighbours(points), 1.0)
 
 
-def test_points_at_random_have_no_excess() -> None:
+def test_random_points_have_the_k_of_a_ball() -> None:
     rng = np.random.default_rng(3)
     radii = [0.5, 1.0, 1.5]
-    runs = [ripley(rng.uniform(LOW, HIGH, (400, 3)), LOW, HIGH, radii) for _ in range(200)]
-    k = np.array([run["ripley_k_um3"] for run in runs])
-    error = k.std(axis=0) / np.sqrt(len(runs))
+    tables = [ripley(rng.uniform(LOW, HIGH, (400, 3)), LOW, HIGH, radii) for _ in range(200)]
+    k = np.array([table["ripley_k_um3"] for table in tables])
+    error = k.std(axis=0) / np.sqrt(len(tables))
     expected = 4 / 3 * np.pi * np.array(radii) ** 3
-    # Three standard errors, and 1 % for the bias of a ratio, about the number of points over that of the centres.
-    # Without correction K at 1.5 µm would be 23 % too low.
+    # Three standard errors, and 1 % for the bias of a ratio of two counts. Without border correction K at 1.5 µm would be 23 %
+    # too low.
     assert (error < 0.02 * expected).all()
     assert (np.abs(k.mean(axis=0) - expected) < 3 * error + 0.01 * expected).all()
 
@@ -58,7 +58,7 @@ def test_ripley_equals_brute_force() -> None:
     np.testing.assert_allclose(nearest_neighbours(points), gaps.min(axis=1))
 
 
-def test_clusters_and_points_that_keep_apart() -> None:
+def test_l_excess_is_positive_for_clusters_and_l_is_0_below_the_lattice_step() -> None:
     rng = np.random.default_rng(5)
     centres = rng.uniform(LOW + 0.5, HIGH - 0.5, (30, 3))
     clustered = (centres[:, None] + rng.uniform(-0.2, 0.2, (30, 12, 3))).reshape(-1, 3)
@@ -74,14 +74,14 @@ def test_scaling_lengths_scales_l() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_too_few_points(count: int) -> None:
+def test_fewer_than_two_points_give_nan(count: int) -> None:
     points = np.tile((LOW + HIGH) / 2, (count, 1))
     assert np.isnan(ripley(points, LOW, HIGH, [0.5])["ripley_k_um3"]).all()
     assert np.isnan(nearest_neighbours(points)).all()
 
 
 def test_default_radii_reach_a_quarter_of_the_shortest_side() -> None:
-    np.testing.assert_allclose(default_radii(LOW, HIGH, 0, 4), [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(default_radii(LOW, HIGH, None, 4), [0.25, 0.5, 0.75, 1.0])
     np.testing.assert_allclose(default_radii(LOW, HIGH, 0.5, 2), [0.25, 0.5])
 
 

@@ -1,4 +1,4 @@
-"""Radial distribution and the place of centroids: slabs and balls with closed forms, blocks, and missing parts."""
+"""Radial distribution and position of centroids: closed forms, blocks, and cells without nucleus or particles."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +25,7 @@ WIDTH = SpatialParameters(radial_bin_um=0.045)
 
 
 def slab_cell() -> tuple[Labels, NDArray[np.float32]]:
-    """A cell along x whose nucleus is its first two voxels: the distance is that along x."""
+    """Make a cell along x whose nucleus is its first two voxels, so that the distance is that along x."""
     cells = np.full((4, 6, 20), 5, np.uint32)
     cells[..., 18:] = 0
     nuclei = np.zeros_like(cells)
@@ -33,7 +33,7 @@ def slab_cell() -> tuple[Labels, NDArray[np.float32]]:
     return cells, distance_to_nucleus(nuclei, cells, SPACING)
 
 
-def test_particles_spread_as_the_cytoplasm() -> None:
+def test_even_spread_has_enrichment_1_and_rank_one_half() -> None:
     cells, distance = slab_cell()
     particles = np.zeros_like(cells)
     particles[1, :, 2:] = 7
@@ -41,14 +41,14 @@ def test_particles_spread_as_the_cytoplasm() -> None:
     assert (found["cell"] == 5).all()
     np.testing.assert_allclose(found["distance_high_um"], [0, 0.045, 0.09, 0.135, 0.18])
     np.testing.assert_allclose(found["distance_low_um"], [0, 0, 0.045, 0.09, 0.135])
-    # Of the 16 planes of the cytoplasm, 10 to 160 nm from the nucleus, 4, 5, 4 (90 nm is in) and 3 lie in the bins.
+    # The cytoplasm has 16 planes, 10 to 160 nm from the nucleus: 4, 5, 4 (90 nm is in the second bin) and 3 per bin.
     planes = found["cell_volume_um3"] / (24 * voxel_volume_um3(SPACING))
     np.testing.assert_allclose(planes, [2, 4, 5, 4, 3])
     np.testing.assert_allclose(found["enrichment"], [0, 1, 1, 1, 1])
     np.testing.assert_allclose(radial_rank(found)["nanoparticle_radial_rank"], [0.5])
 
 
-def test_particles_near_the_nucleus() -> None:
+def test_particles_near_the_nucleus_are_enriched_there() -> None:
     cells, distance = slab_cell()
     particles = np.zeros((8, 12, 20), np.uint32)
     particles[0, 0, 4:6] = 3
@@ -60,7 +60,7 @@ def test_particles_near_the_nucleus() -> None:
     np.testing.assert_allclose(radial_rank(found)["nanoparticle_radial_rank"], [1 / 8])
 
 
-def test_cells_without_particles_or_nucleus() -> None:
+def test_cells_without_particles_or_nucleus_have_no_enrichment() -> None:
     cells, distance = slab_cell()
     cells[..., 18:] = 9
     found = radial_distribution(np.zeros_like(cells), cells, distance, SPACING, WIDTH)
@@ -71,7 +71,7 @@ def test_cells_without_particles_or_nucleus() -> None:
     assert len(nothing) == len(radial_rank(nothing)) == 0
 
 
-def test_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_radial_distribution_does_not_depend_on_blocks_or_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     cells, nuclei = random_tissue((10, 24, 30), 8)
     distance = distance_to_nucleus(nuclei, cells, SPACING)
     particles = (np.random.default_rng(1).uniform(size=(19, 47, 60)) < 0.05).astype(np.uint32)
@@ -94,7 +94,7 @@ def centroid_table(*rows: tuple[int, float, float, float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def test_centroid_to_nucleus_and_surface() -> None:
+def test_centroid_distances_equal_closed_forms() -> None:
     cells = np.zeros((9, 30, 40), np.uint32)
     cells[1:8, 5:25, 10:40] = 4
     cells[1:8, 5:25, 5:10] = 6
@@ -109,7 +109,7 @@ def test_centroid_to_nucleus_and_surface() -> None:
         (0, 0.2, 0.15, 0.20),
     )
     found = measure_centroids(table, cells, distance, SPACING)
-    # Along x the neighbour (column 9) is 110 nm away, the row 25 100 nm; the volume's border at column 39 is no surface.
+    # The neighbour at column 9 is 110 nm away along x, row 25 is 100 nm away; the volume's border at column 39 is no surface.
     np.testing.assert_allclose(
         found["distance_to_cell_surface_um"], [0.1, 0.06, np.nan, 0.03, np.nan], atol=1e-6
     )
@@ -117,7 +117,7 @@ def test_centroid_to_nucleus_and_surface() -> None:
     np.testing.assert_allclose(found["distance_to_nucleus_centroid_um"], expected, atol=1e-6)
 
 
-def test_centroids_on_a_shifted_grid_and_in_no_table_order() -> None:
+def test_centroids_on_a_shifted_grid_keep_the_order_of_the_table() -> None:
     cells, distance = slab_cell()
     table = centroid_table((5, 0.075, 0.025, 0.125), (5, 0.075, 0.025, 0.055)).set_index(pd.Index([9, 2]))
     found = measure_centroids(table, cells, distance, SPACING, origin_nm=(25.0, 5.0, 5.0))
@@ -125,7 +125,7 @@ def test_centroids_on_a_shifted_grid_and_in_no_table_order() -> None:
     np.testing.assert_allclose(found["distance_to_cell_surface_um"], [0.06, 0.13], atol=1e-6)
 
 
-def test_a_cell_that_fills_the_volume_has_no_surface() -> None:
+def test_cell_that_fills_the_volume_has_no_surface() -> None:
     cells = np.full((3, 4, 5), 2, np.uint32)
     distance = np.full(cells.shape, np.nan, np.float32)
     found = measure_centroids(

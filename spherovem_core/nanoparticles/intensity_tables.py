@@ -1,4 +1,4 @@
-"""Posterior and contrast of every intensity of a slice, and of images through these tables."""
+"""Tables of the posterior and the contrast of every intensity of a slice, and their application to images."""
 
 from typing import Any, NamedTuple
 
@@ -16,14 +16,14 @@ EVIDENCE_LIMIT = 5.0
 
 
 class SliceTable(NamedTuple):
-    """What each intensity (256 or 65536 of them) of one slice means; all (levels,) ndarrays.
+    """Posterior and contrast of each of the 256 or 65536 intensities of one slice; both (levels,) ndarrays.
 
     Attributes
     ----------
     posterior : float32
         Probability that a voxel is nanoparticle; rises with the intensity.
     contrast : float32
-        Position between the background's mean (0) and the nanoparticles' (1).
+        Position on the scale from the background's mean (0) to the nanoparticles' mean (1).
     """
 
     posterior: NDArray[np.float32]
@@ -33,16 +33,16 @@ class SliceTable(NamedTuple):
 def slice_table(mixture: Mixture, z: int) -> SliceTable:
     """Tabulate the posterior and the contrast for the intensities of slice z.
 
-    The posterior is w f / (w f + w r e + q (1 - w - w r) b), with the slice's weight w and, at the intensity in the
-    stack's scale, the distributions f of nanoparticles, e of their outer edge (r voxels for each of theirs), and b of
-    the background (q times its share in the bright tail). The last intensity stands for all that is clipped to it, and
-    has what the distributions have from there on. The posterior is made to rise where the tails of the fit would have
-    it fall.
+    The posterior is w f / (w f + w r e + q (1 - w - w r) b). Here w is the weight of the slice; f, e and b are the
+    probabilities of nanoparticles, of their outer edge and of the background at the intensity on the stack's scale; r is
+    the `edge_ratio` and q the `background_ratio` of the mixture. The last intensity stands for all intensities clipped to
+    it, and has the probability of the distributions from there on. Where the tails of the fit would let the posterior
+    fall with intensity, it stays constant.
 
     Raises
     ------
     MixtureError
-        If the mixture has no such slice.
+        If the mixture does not have slice z.
     """
     if not 0 <= z < len(mixture.weights):
         raise MixtureError(
@@ -70,7 +70,7 @@ def _posterior(mixture: Mixture, weight: float, scaled: NDArray[np.float64]) -> 
     ahead = weight * particles
     tissue = mixture.background_ratio * max(1 - weight - on_edge, 0.0)
     other = on_edge * edge + tissue * background
-    # Darker than the mean background, both tails are at their floor, and their ratio means nothing.
+    # Below the mean background both tails are at their floor, and their ratio has no meaning.
     chance = np.where(scaled < mixture.background_mean, 0.0, ahead / (ahead + other))
     return np.maximum.accumulate(chance)
 
@@ -78,10 +78,13 @@ def _posterior(mixture: Mixture, weight: float, scaled: NDArray[np.float64]) -> 
 def _probabilities(
     pmf: NDArray[np.float64], scaled: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Probability of each intensity of a slice, given in the stack's scale, up to one factor; of the last, all above too."""
+    """Compute the probability of each intensity, given on the stack's scale, up to a common factor.
+
+    The last intensity also has the probability of all intensities above it.
+    """
     out = np.exp(np.interp(scaled, levels, np.log(np.maximum(pmf, 1e-30))))
     bin_width = float(levels[1] - levels[0])
-    # The last intensity begins half-way to the one before; a bin's probability is spread evenly over it.
+    # The last intensity begins half-way to the one before; the probability of a bin is spread evenly over it.
     start = (scaled[-1] + scaled[-2]) / 2
     below = np.interp(start, levels + bin_width / 2, np.cumsum(pmf), left=0.0)
     out[-1] = max(float(pmf.sum() - below), 1e-30) * bin_width / (scaled[-1] - scaled[-2])
@@ -89,7 +92,7 @@ def _probabilities(
 
 
 def evidence_table(posterior: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Log odds of posteriors as they are stored (float16), limited to `EVIDENCE_LIMIT`."""
+    """Compute the log odds of posteriors, rounded to float16 as they are stored, and limit them to `EVIDENCE_LIMIT`."""
     stored = posterior.astype(np.float16).astype(np.float64)
     with np.errstate(divide="ignore"):
         odds = np.log(stored) - np.log1p(-stored)
@@ -104,9 +107,9 @@ def _look_up(image, table, out):  # type: ignore[no-untyped-def]
 
 
 def look_up(image: NDArray[Any], table: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Replace each intensity by its entry in a table, at a byte or a few a nanosecond.
+    """Replace each intensity by its entry in a table.
 
-    float16 values pass through the kernel as the 16-bit integers they are stored as.
+    float16 values pass through the kernel as 16-bit integers, because numba has no float16.
     """
     image = np.ascontiguousarray(image)
     if out is None:
@@ -119,28 +122,28 @@ def look_up(image: NDArray[Any], table: NDArray[Any], out: NDArray[Any] | None =
 
 
 def posterior(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float32]:
-    """Probability that each voxel is nanoparticle, from its intensity and the slice it lies in.
+    """Compute the probability that each voxel is nanoparticle, from its intensity and its slice.
 
     Parameters
     ----------
     image : (Y, X) or (Z, Y, X) ndarray of uint8 or uint16
         One slice, or consecutive ones.
     mixture
-        Of the volume.
+        Mixture fitted to the volume.
     z
-        Slice of the volume that `image` is, or starts at.
+        Slice of the volume where `image` starts.
 
     Returns
     -------
     ndarray of float32
-        Of the shape of `image`; 0 where the stack holds no nanoparticles.
+        Same shape as `image`; 0 everywhere if the stack holds no nanoparticles.
 
     Raises
     ------
     ShapeMismatchError
-        If the image has neither two nor three axes, or is of another type than the mixture.
+        If the image has neither two nor three axes, or another type than the mixture.
     MixtureError
-        If the mixture has no such slice.
+        If the mixture does not have one of the slices.
     """
     if image.ndim == 2:
         return np.asarray(posterior(image[None], mixture, z)[0])
@@ -152,7 +155,7 @@ def posterior(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float
 
 
 def contrast(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float32]:
-    """Intensities (Z, Y, X) on the scale where the background's mean is 0 and the nanoparticles' is 1; see `posterior`."""
+    """Convert intensities (Z, Y, X) to the scale from the background's mean (0) to the nanoparticles' (1); see `posterior`."""
     check_image(image, mixture)
     out = np.empty(image.shape, np.float32)
     for k in range(len(image)):
@@ -163,17 +166,23 @@ def contrast(image: NDArray[Any], mixture: Mixture, z: int) -> NDArray[np.float3
 def is_core(
     posterior: NDArray[np.floating], contrast: NDArray[np.floating] | None, parameters: NanoparticleParameters
 ) -> NDArray[np.bool_]:
-    """Which voxels or intensities can be a particle's core.
+    """Mark the voxels or intensities that can be a particle's core.
 
-    Those of at least the posterior `core_posterior` (as stored, float16), and those brighter than the mean
-    nanoparticle, should the two distributions overlap so far that no posterior is that high.
+    A core has at least the posterior `core_posterior` (rounded to float16 as stored), or is brighter than the mean
+    nanoparticle. The second rule serves stacks in which the distributions overlap so much that no posterior is that high.
     """
     core = posterior.astype(np.float16) >= np.float16(parameters.core_posterior)
     return np.asarray(core if contrast is None else core | (contrast >= 1))
 
 
 def check_image(image: Any, mixture: Mixture) -> None:
-    """Refuse an image that the mixture was not fitted to."""
+    """Check that an image has the axes and the type that the mixture was fitted to.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If it has not.
+    """
     if len(image.shape) != 3:
         raise ShapeMismatchError(f"the image has shape {image.shape}, expected (Y, X) or (Z, Y, X)")
     if image.dtype != mixture.dtype:

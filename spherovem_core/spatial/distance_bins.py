@@ -1,4 +1,4 @@
-"""Counting the voxels of each cell by their distance to the nucleus."""
+"""Voxel counts of each cell by distance to the nucleus."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 def count_by_bin(
     cells: NDArray[np.unsignedinteger], distance: NDArray[np.float32], width: float
 ) -> pd.DataFrame:
-    """Count voxels by cell and distance bin.
+    """Count voxels per cell and distance bin.
 
     Parameters
     ----------
     cells, distance : ndarrays of one shape
         Label (0: no cell) and distance (NaN: none) of each voxel.
     width
-        Of a bin. Bin 0 holds distance 0, bin n distances above (n - 1) and up to n widths.
+        Width of a bin. Bin 0 holds distance 0, bin n the distances above n - 1 widths and up to n widths.
 
     Returns
     -------
     DataFrame
-        ``cell``, ``bin``, ``voxels``, the last above 0. Voxels without cell or distance are left out.
+        ``cell``, ``bin`` and ``voxels``; only pairs with voxels. Voxels without cell or distance are not counted.
     """
     labels = np.ascontiguousarray(cells, np.uint32).ravel()
     known = np.isfinite(distance)

@@ -1,4 +1,4 @@
-"""Histograms of one slice: of its voxels, of small square cells, and of voxels by the brightest cell near them.
+"""Histograms of one slice: of its voxels, of the means of small squares, and of voxels by the brightest square near them.
 
 The kernels are numba functions that release the GIL; they have no GPU counterpart and run on the CPU.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True)
 def _count(image, counts):  # type: ignore[no-untyped-def]
-    # Four tables, since two equal neighbours would wait for each other's increment in one.
+    # Four tables, because in one table equal neighbours would wait for each other's increment.
     rows, columns = image.shape
     whole = columns // 4 * 4
     for y in range(rows):
@@ -35,7 +35,7 @@ def count_levels(image: NDArray[Any], levels: int) -> NDArray[np.int64]:
 
 
 def count_tiles(image: NDArray[Any], levels: int, across: int) -> NDArray[np.int64]:
-    """Count the voxels of each of `across` squared tiles of a slice (Y, X) at each intensity; (tiles, levels)."""
+    """Count the voxels at each intensity in each of `across` x `across` tiles of a slice (Y, X); returns (tiles, levels)."""
     rows, columns = (np.linspace(0, n, across + 1).astype(int) for n in image.shape)
     return np.stack(
         [
@@ -47,7 +47,7 @@ def count_tiles(image: NDArray[Any], levels: int, across: int) -> NDArray[np.int
 
 
 @njit(cache=True, nogil=True)
-def _cells(image, side, unit, means):  # type: ignore[no-untyped-def]
+def _average_squares(image, side, unit, means):  # type: ignore[no-untyped-def]
     rows, columns = image.shape
     sums = np.empty(columns, np.uint32)
     for j in range(means.shape[0]):
@@ -66,8 +66,8 @@ def _cells(image, side, unit, means):  # type: ignore[no-untyped-def]
             means[j, i] = int(unit * total / (height * (last - i * side)))
 
 
-def cell_means(image: NDArray[Any], side: int) -> NDArray[np.uint16]:
-    """Average a slice over squares of `side` voxels; those at the far borders may be smaller.
+def square_means(image: NDArray[Any], side: int) -> NDArray[np.uint16]:
+    """Average a slice over squares of `side` voxels; the squares at the far borders may be smaller.
 
     Parameters
     ----------
@@ -79,18 +79,18 @@ def cell_means(image: NDArray[Any], side: int) -> NDArray[np.uint16]:
         Means in units of `mean_unit(image.dtype)`, rounded down.
     """
     means = np.empty([-(-n // side) for n in image.shape], np.uint16)
-    _cells(image, side, 1 / mean_unit(image.dtype), means)
+    _average_squares(image, side, 1 / mean_unit(image.dtype), means)
     return means
 
 
 def mean_unit(dtype: np.dtype[Any]) -> float:
-    """Unit of `cell_means`: such that 16 bits hold the image's range."""
+    """Return the unit of `square_means`, chosen so that 16 bits hold the range of the image."""
     return 1 / 256 if dtype == np.uint8 else 1.0
 
 
 @njit(cache=True, nogil=True)
 def _count_jointly(image, index, levels, side, counts):  # type: ignore[no-untyped-def]
-    # Neighbouring cells mostly share their level: a run of them is counted at once, in two tables as above.
+    # Neighbouring squares mostly have one level: they are counted together, in two tables for the reason above.
     rows, columns = image.shape
     for y in range(rows):
         line = levels[y // side]
@@ -118,7 +118,7 @@ def count_by_level(
     side: int,
     shape: tuple[int, int],
 ) -> NDArray[np.uint32]:
-    """Count voxels by the level of the cell they lie in and by their intensity bin.
+    """Count voxels by the level of their square and by their intensity bin.
 
     Parameters
     ----------
@@ -126,9 +126,9 @@ def count_by_level(
     index : (levels of the image type,) ndarray
         Bin of each intensity.
     levels : (Y / side, X / side) ndarray
-        Level of each cell.
+        Level of each square.
     shape
-        Number of cell levels and of bins.
+        Number of levels and of bins.
     """
     counts = np.zeros((2, *shape), np.uint32)
     _count_jointly(image, index, levels, side, counts)
@@ -136,10 +136,10 @@ def count_by_level(
 
 
 def spread_maximum(levels: NDArray[Any], reach: int, axis: int) -> NDArray[Any]:
-    """Maximum over `reach` neighbours on either side along an axis, in steps that double."""
+    """Compute the maximum over `reach` neighbours on either side along an axis, in steps that double."""
     covered = 0
     while covered < reach:
-        # A longer step would leave gaps next to the border, where there is no neighbour to take from.
+        # A longer step would leave gaps next to the border, which has neighbours on one side only.
         step = min(reach - covered, covered + 1)
         source = np.moveaxis(levels, axis, 0)
         levels = levels.copy()

@@ -1,6 +1,7 @@
-"""Dilation, erosion and closing of sparse masks by a ball in nm, exact whatever piece of a volume is seen.
+"""Dilation, erosion and closing of sparse masks by a ball in nm.
 
-Numba kernels without a GPU counterpart: they visit the few voxels of the mask, not the volume.
+The result in a block is the same as in the whole volume. The numba kernels visit only the voxels of the mask; they have no
+GPU counterpart.
 """
 
 import numpy as np
@@ -11,13 +12,13 @@ from spherovem_core.spacing import SpacingNm
 
 
 def ball_extent(radius_nm: float, spacing_nm: SpacingNm) -> tuple[int, int, int]:
-    """How many voxels a ball reaches from its centre along each axis."""
+    """Count the voxels that a ball reaches from its centre along each axis."""
     dz, dy, dx = (int(np.floor(radius_nm / step + 1e-9)) for step in spacing_nm)
     return dz, dy, dx
 
 
 def ball_offsets(radius_nm: float, spacing_nm: SpacingNm) -> NDArray[np.int64]:
-    """Offsets (N, 3) of the voxels whose centres lie within a radius of a voxel's centre."""
+    """List the offsets (N, 3) of the voxels whose centres lie within a radius of a voxel's centre."""
     axes = [np.arange(-n, n + 1) for n in ball_extent(radius_nm, spacing_nm)]
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     inside = ((offsets * np.asarray(spacing_nm)) ** 2).sum(axis=1) <= radius_nm**2 * (1 + 1e-9)
@@ -33,7 +34,7 @@ def _dilate(mask, offsets, out):  # type: ignore[no-untyped-def]
                 if not mask[z, y, x]:
                     continue
                 out[z, y, x] = True
-                # Voxels inside the mask add nothing that those on its surface do not.
+                # A voxel inside the mask adds nothing beyond what the voxels on its surface add.
                 if (
                     0 < z < depth - 1 and 0 < y < height - 1 and 0 < x < width - 1
                     and mask[z - 1, y, x] and mask[z + 1, y, x] and mask[z, y - 1, x]
@@ -64,14 +65,14 @@ def _erode(mask, offsets, out):  # type: ignore[no-untyped-def]
 
 
 def dilate(mask: NDArray[np.bool_], radius_nm: float, spacing_nm: SpacingNm) -> NDArray[np.bool_]:
-    """Grow a mask (Z, Y, X) by a ball."""
+    """Dilate a mask (Z, Y, X) by a ball."""
     out = np.zeros_like(mask)
     _dilate(mask, ball_offsets(radius_nm, spacing_nm), out)
     return out
 
 
 def close(mask: NDArray[np.bool_], radius_nm: float, spacing_nm: SpacingNm) -> NDArray[np.bool_]:
-    """Grow a mask (Z, Y, X) by a ball and shrink it again; what lies beyond the array does not shrink it."""
+    """Close a mask (Z, Y, X) by a ball: dilate it, then erode it. The border of the array does not erode it."""
     grown = dilate(mask, radius_nm, spacing_nm)
     out = np.zeros_like(mask)
     _erode(grown, ball_offsets(radius_nm, spacing_nm), out)

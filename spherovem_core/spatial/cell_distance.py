@@ -1,4 +1,4 @@
-"""Exact distance transform inside one cell, as compiled loops that vectorise along x."""
+"""Exact distance transform inside one cell, in compiled loops that vectorise along x."""
 
 from typing import Any
 
@@ -8,34 +8,36 @@ import numpy as np
 # Above every squared distance in µm² that a volume can hold, and far from float32's limit.
 FAR = np.float32(1e30)
 
-# Half a core's second-level cache: what the last pass reads again for every slice.
+# Half of a core's second-level cache; the last pass reads these bytes again for every slice.
 TILE_BYTES = 1 << 18
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
-def measure_cell(nuclei: Any, cells: Any, label: Any, low: Any, high: Any, spacing: Any, out: Any) -> bool:
-    """Write the distance to the nearest nucleus voxel of one cell into `out`, at the cell's voxels alone.
+def write_cell_distance(
+    nuclei: Any, cells: Any, label: Any, low: Any, high: Any, spacing: Any, out: Any
+) -> bool:
+    """Write the distance to the nearest nucleus voxel of one cell into `out`, only at the voxels of the cell.
 
-    Squared distance separates by axis [1]_. Along each axis the minimum over all nucleus rows is taken outright, without
-    the lower envelope of parabolas: that is more additions, but many at a time, and faster in the box of a cell. Only
-    rows that cross the nucleus are sources, and only the stretch of a row between the first and the last voxel of the
-    cell is computed. Runs on the CPU.
+    Squared distance separates by axis [1]_. Along each axis the minimum over all nucleus rows is taken directly, without the
+    lower envelope of parabolas. This needs more additions, but they are vectorised, and in the box of a cell it is faster.
+    Only rows that cross the nucleus are sources, and a row is computed only from the first to the last voxel of the cell.
+    Runs on the CPU.
 
     Parameters
     ----------
     nuclei, cells : (Z, Y, X) C-contiguous ndarray of unsigned integers
     label
-        Of the cell.
+        Label of the cell.
     low, high : (3,) ndarray of int64
         Bounding box of the cell.
     spacing : (3,) ndarray of float64
-        Voxel size; distances come in its unit.
+        Voxel size; distances have its unit.
     out : (Z, Y, X) C-contiguous ndarray of float32
 
     Returns
     -------
     bool
-        Whether the cell has a nucleus; if not, nothing is written.
+        True if the cell has a nucleus; otherwise nothing is written.
 
     References
     ----------
@@ -80,7 +82,7 @@ def measure_cell(nuclei: Any, cells: Any, label: Any, low: Any, high: Any, spaci
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _scan_rows(nuclei: Any, cells: Any, label: Any, low: Any, high: Any) -> Any:
-    """First and last (exclusive) voxel of the cell in each row of its box, and which rows cross its nucleus."""
+    """Find the first and last (exclusive) voxel of the cell in each row of its box, and the rows that cross its nucleus."""
     depth, height, width = high - low
     first = np.full((depth, height), width, np.int64)
     last = np.zeros((depth, height), np.int64)
@@ -103,7 +105,7 @@ def _scan_rows(nuclei: Any, cells: Any, label: Any, low: Any, high: Any) -> Any:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _meets(row: Any, label: Any, nucleus: Any) -> bool:
-    """Whether a row holds a nucleus voxel of the cell; without a way out of the loop, so that it vectorises."""
+    """Return whether a row holds a nucleus voxel of the cell. The loop has no early exit, so that it vectorises."""
     found = np.uint32(0)
     for x in range(len(row)):
         found |= nucleus[x] if row[x] == label else np.uint32(0)
@@ -114,7 +116,7 @@ def _meets(row: Any, label: Any, nucleus: Any) -> bool:
 def _measure_rows(
     nuclei: Any, cells: Any, label: Any, low: Any, width: int, used: Any, height: int, step: float
 ) -> Any:
-    """Squared distance along x to the nucleus, in every row that crosses it."""
+    """Compute the squared distance along x to the nucleus in every row that crosses it."""
     rows = np.empty((len(used), width), np.float32)
     for k in range(len(used)):
         z, y = used[k] // height + low[0], used[k] % height + low[1]
@@ -138,7 +140,7 @@ def _store(row: Any, label: Any, best: Any, out: Any) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
 def _lower(rows: Any, places: Any, place: int, square: Any, left: int, right: int, best: Any) -> None:
-    """Minimum over rows of their squared distances and that between their place and this one; four at a time."""
+    """Take the minimum over rows of their squared distances plus that from their place to this one; four at a time."""
     width, count = right - left, len(places)
     best = best[left:right]
     for x in range(width):

@@ -1,35 +1,37 @@
-"""Contrast drift: each slice's intensities brought to the stack's own scale by a rising affine map."""
+"""Contrast drift: affine maps that bring the intensities of each slice to one scale for the stack."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Bright quantiles are left out: a slice full of nanoparticles must not look like a slice of higher gain.
+# Bright quantiles are left out: a slice full of nanoparticles must not look like a slice with a higher gain.
 _MATCHED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85)
 _MAX_GAIN = 4.0
-# Tiles of a slice resemble each other where they share a cell, which a variance between tiles does not see.
+# Two tiles that show the same biological cell resemble each other, which a variance between tiles does not see.
 _TISSUE = 2.0
 
 
-def quantiles(counts: NDArray[np.integer], shares: Sequence[float]) -> NDArray[np.float64]:
-    """Quantiles of a histogram in units of bins, each bin's counts spread evenly over it.
+def quantiles(counts: NDArray[np.integer], probabilities: Sequence[float]) -> NDArray[np.float64]:
+    """Compute quantiles of a histogram in units of bins; the counts of a bin are spread evenly over it.
 
     Bin k reaches from k - 0.5 to k + 0.5.
     """
     cumulative = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
-    # Empty bins make the cumulative counts flat; keep the rising points, between which they can be inverted.
+    # Empty bins make the cumulative counts flat. They can be inverted only between the rising points.
     rising = np.concatenate([[True], np.diff(cumulative) > 0])
     rising[:-1] |= rising[1:]
     edges = np.arange(len(cumulative)) - 0.5
-    return np.asarray(np.interp(np.asarray(shares) * cumulative[-1], cumulative[rising], edges[rising]))
+    return np.asarray(
+        np.interp(np.asarray(probabilities) * cumulative[-1], cumulative[rising], edges[rising])
+    )
 
 
 def location_and_spread(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Describe histograms (N, bins) by two numbers each (N, 2), both robust against what is bright.
+    """Measure the location and the spread of histograms (N, bins); returns (N, 2).
 
-    The mean of the quantiles from 5 % to 85 %, in bins, and the logarithm of the distance of the upper three
-    from the lower three.
+    The location is the mean of the quantiles from 5 % to 85 %, in bins. The spread is the logarithm of the distance between
+    the upper three and the lower three quantiles. Neither depends on the brightest voxels.
     """
     rows = np.stack([quantiles(counts, _MATCHED) for counts in histograms])
     spread = rows[:, -3:].mean(axis=1) - rows[:, :3].mean(axis=1)
@@ -37,12 +39,12 @@ def location_and_spread(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 def jackknife_variance(tiles: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Variance of a slice's location and spread (2,) that comes from which tissue it happens to show.
+    """Estimate how much of the variance of a slice's location and spread (2,) comes from the tissue that it shows.
 
     Parameters
     ----------
     tiles : (tiles, bins) ndarray
-        Histogram of each tile of the slice; left out one at a time (Quenouille 1956, Tukey 1958).
+        Histogram of each tile of the slice. The jackknife leaves out one tile at a time (Quenouille 1956, Tukey 1958).
     """
     kept = tiles.sum(axis=0) - tiles
     found = location_and_spread(kept[kept.sum(axis=1) > 0])
@@ -54,25 +56,25 @@ def match_slices(
 ) -> NDArray[np.float64]:
     """Match the histogram of each slice to the stack's by an affine map of intensities.
 
-    Location and spread of each slice's quantiles from 5 % to 85 % are brought to their medians over the stack.
-    Gain and offset are the drifts of a detector; a free monotone map would follow the tissue, whose
-    composition changes from slice to slice, and be unbounded where nanoparticles lie.
+    The map brings the location and the spread of each slice (quantiles from 5 % to 85 %) to their medians over the stack.
+    Gain and offset describe the drift of a detector. A free monotone map would follow the tissue, whose composition changes
+    from slice to slice, and would be unbounded at the intensities of nanoparticles.
 
-    The two also vary because slices show different tissue, the more so the smaller they are. Given how
-    much, they are brought only as far as drift explains: by the share of the variance over the stack that is left when
-    twice the variance within slices is taken off (empirical Bayes, as Efron and Morris 1975 shrink means).
+    Location and spread also vary because slices show different tissue, and more so in small slices. If the variances within
+    slices are given, the correction is shrunk to what drift explains: to the fraction of the variance over the stack that
+    remains after twice the variance within slices is subtracted (empirical Bayes, as Efron and Morris 1975 shrink means).
 
     Parameters
     ----------
     histograms : (Z, bins) ndarray
-        Background voxels of each slice; an empty row takes the map of its neighbours.
+        Background voxels of each slice; an empty slice takes the map of its neighbours.
     variances : (Z, 2) ndarray, optional
-        Of each slice's location and spread, from `jackknife_variance`; left out, all variation is drift.
+        Variances of each slice's location and spread, from `jackknife_variance`. Without them, all variation is drift.
 
     Returns
     -------
     (Z, 2) ndarray of float64
-        Gain g and offset o, in bins: bin k of a slice is g k + o in the stack's scale.
+        Gain g and offset o, in bins: bin k of a slice is at g k + o on the scale of the stack.
     """
     usable = np.flatnonzero(histograms.sum(axis=1) > 0)
     found = location_and_spread(histograms[usable])
@@ -89,15 +91,15 @@ def match_slices(
 def map_histograms(
     histograms: NDArray[np.integer], maps: NDArray[np.float64], first: int, count: int
 ) -> NDArray[np.float64]:
-    """Move histograms to the stack's scale, each bin's counts spread evenly over its image.
+    """Move histograms to the scale of the stack; the counts of a bin are spread evenly over its image.
 
     Parameters
     ----------
     histograms : (Z, bins) ndarray
     maps : (Z, 2) ndarray
-        From `match_slices`.
+        Gain and offset of each slice, from `match_slices`.
     first, count
-        Bins of the result: `first` to `first + count - 1`. Counts beyond fall into the first and the last.
+        Bins of the result: `first` to `first + count - 1`. Counts beyond them fall into the first and the last bin.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Evidence thresholded at a coarser spacing: one decision for each box of voxels, the same in whatever block it is computed.
+"""Threshold of the evidence at a coarser spacing: one decision for each box of voxels.
 
-A numba kernel that releases the GIL; it has no GPU counterpart.
+The decision is the same in whatever block it is computed. The numba kernel releases the GIL; it has no GPU counterpart.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from spherovem_core.spacing import SpacingNm
 
 
 def box_shape(coarse_nm: float, spacing_nm: SpacingNm) -> tuple[int, int, int]:
-    """Voxels along each axis of the boxes whose sides come closest to `coarse_nm`; one at least."""
+    """Choose the voxels per box along each axis, so that its sides come closest to `coarse_nm`; at least one voxel."""
     z, y, x = (max(1, round(coarse_nm / step)) for step in spacing_nm)
     return z, y, x
 
@@ -45,25 +45,25 @@ def threshold_boxes(
     threshold: float,
     origin: tuple[int, int, int] = (0, 0, 0),
 ) -> NDArray[np.bool_]:
-    """Average evidence over boxes and mark those whose mean is above a threshold.
+    """Average evidence over boxes and mark the boxes whose mean is above a threshold.
 
     Parameters
     ----------
     evidence : (Z, Y, X) ndarray of float32
         A block of a volume.
     box
-        Voxels of a box along each axis. Boxes start at the volume's first voxel; at its far borders they may be
-        smaller.
+        Voxels per box along each axis. Boxes start at the first voxel of the volume; they may be smaller at its far
+        borders.
     threshold
         Log odds.
     origin
-        Of the block in the volume. A box that the block's border cuts is judged by the part inside, right only at the
-        volume's own border.
+        First voxel of the block in the volume. A box that the block's border cuts is judged by the part inside, which is
+        right only at the border of the volume.
 
     Returns
     -------
     (Z, Y, X) ndarray of bool
-        At the spacing of `evidence`: a box is marked whole or not at all.
+        At the spacing of `evidence`; all voxels of a box have one value.
     """
     out = np.zeros(evidence.shape, np.bool_)
     first = np.array([o % n for o, n in zip(origin, box, strict=True)])

@@ -1,4 +1,4 @@
-"""Expectation maximisation of the nanoparticles' distribution, the background being fixed."""
+"""Expectation maximisation of the distribution of nanoparticles, for a fixed background."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -12,8 +12,8 @@ _MIN_SD = 0.3
 
 
 @dataclass(frozen=True)
-class Components:
-    """The distributions that a voxel's intensity may come from.
+class MixtureComponents:
+    """Distributions that the intensity of a voxel may come from.
 
     Attributes
     ----------
@@ -22,9 +22,9 @@ class Components:
     edges : (2, bins) ndarray
         Fixed probabilities of the outer and of the inner half of particles' edges.
     mean, sd
-        Of voxels whole in a nanoparticle, normally distributed, in bins.
+        Mean and standard deviation, in bins, of voxels wholly inside a nanoparticle; they are normally distributed.
     mix : (3,) ndarray
-        Shares of outer edge, inner edge and whole voxels in all that is not background; sums to 1.
+        Fractions of outer edge, inner edge and whole voxels in the foreground; sums to 1.
     """
 
     background: NDArray[np.float64]
@@ -40,11 +40,11 @@ class Components:
 
     @property
     def foreground(self) -> NDArray[np.float64]:
-        """Probabilities (bins,) of all that is not background."""
+        """Probabilities (bins,) of the foreground: all that is not background."""
         return np.asarray(self.mix @ self.parts)
 
     def updated(self, weighted: NDArray[np.float64], prior_counts: NDArray[np.float64]) -> Self:
-        """Distributions that fit voxels (bins,) found to be foreground best."""
+        """Fit the distributions to voxels (bins,) weighted by their probability of being foreground."""
         found = self.mix[:, None] * self.parts * (weighted / self.foreground)
         counts = found.sum(axis=1) + prior_counts
         if counts.sum() <= 0:
@@ -59,60 +59,60 @@ class Components:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Where expectation maximisation arrived.
+    """Result of expectation maximisation.
 
     Attributes
     ----------
     components
         The fitted distributions.
-    share
-        Share of the voxels that is not background.
+    fraction
+        Fraction of the voxels that is foreground.
     objective
-        Mean log-likelihood of a voxel (with the log-prior of the mix) before the first and after each
-        iteration; never falls.
+        Mean log-likelihood per voxel (with the log-prior of the mix) before the first iteration and after each one; never
+        falls.
     converged
-        Whether the last iteration gained less than the tolerance.
+        True if the last iteration gained less than the tolerance.
     """
 
-    components: Components
-    share: float
+    components: MixtureComponents
+    fraction: float
     objective: list[float] = field(repr=False)
     converged: bool
 
 
-def maximise(
+def maximise_likelihood(
     counts: NDArray[np.float64],
-    start: Components,
-    share: float,
+    start: MixtureComponents,
+    fraction: float,
     prior_counts: NDArray[np.float64],
     max_iterations: int,
     tolerance: float,
     clipped: NDArray[np.float64] | None = None,
 ) -> Estimate:
-    """Fit the nanoparticles' mean, spread and share, and the shares of their edges.
+    """Fit the mean, the spread and the fraction of nanoparticles, and the fractions of their edges.
 
-    Binned and censored data are treated exactly (moments of the normal distribution within each bin; clipped voxels
-    spread over the bins they may be in, as the current fit has them), so that the objective cannot fall (Dempster, Laird and
-    Rubin 1977; McLachlan and Jones 1988 for binned data).
+    Binned and censored data are treated exactly: the moments are those of the normal distribution within each bin, and
+    clipped voxels are spread over the bins that they may lie in by the current fit. The objective therefore cannot fall
+    (Dempster, Laird and Rubin 1977; McLachlan and Jones 1988 for binned data).
 
     Parameters
     ----------
     counts : (bins,) ndarray
-        Voxels that may be nanoparticle.
-    start, share
-        Where to begin.
+        Number of voxels that may be nanoparticle.
+    start, fraction
+        Distributions and foreground fraction of the first iteration.
     prior_counts : (3,) ndarray
-        Voxels of outer edge, inner edge and whole that are believed beforehand (a Dirichlet prior of the mix).
+        Prior counts of outer edge, inner edge and whole voxels (a Dirichlet prior of the mix).
     max_iterations, tolerance
-        The end: so many iterations, or a gain of the objective below the tolerance.
+        Stop after this number of iterations, or when the objective gains less than the tolerance.
     clipped : (bins,) ndarray, optional
-        Voxels of which no more is known than that they lie in a bin or above it.
+        Number of voxels known only to lie in a bin or above it.
     """
     clipped = np.zeros_like(counts) if clipped is None else clipped
     components, total = start, float(counts.sum() + clipped.sum())
 
     def density() -> NDArray[np.float64]:
-        return np.asarray(share * components.foreground + (1 - share) * components.background)
+        return np.asarray(fraction * components.foreground + (1 - fraction) * components.background)
 
     def objective() -> float:
         prior = prior_counts @ np.log(np.maximum(components.mix, 1e-300))
@@ -121,83 +121,83 @@ def maximise(
     path = [objective()]
     converged = False
     while not converged and len(path) <= max_iterations:
-        chance = responsibility(components.background, components.foreground, np.array([share]))[0]
+        chance = responsibility(components.background, components.foreground, np.array([fraction]))[0]
         weighted = (counts + spread_clipped(clipped, density())) * chance
-        share = float(weighted.sum()) / total
+        fraction = float(weighted.sum()) / total
         components = components.updated(weighted, prior_counts)
         path.append(objective())
         converged = path[-1] - path[-2] < tolerance
-    return Estimate(components, share, path, converged)
+    return Estimate(components, fraction, path, converged)
 
 
 def survival(density: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability of each bin and all above it."""
+    """Compute the probability of each bin and all bins above it."""
     return np.asarray(np.cumsum(density[::-1])[::-1])
 
 
 def log_likelihood(
     counts: NDArray[np.float64], clipped: NDArray[np.float64], density: NDArray[np.float64]
 ) -> float:
-    """Log-likelihood of voxels in their bins, and of clipped ones in theirs or above; all (bins,)."""
+    """Compute the log-likelihood of voxels in their bins, and of clipped voxels in their bin or above; all (bins,)."""
     return float(counts @ np.log(density) + clipped @ np.log(survival(density)))
 
 
 def spread_clipped(clipped: NDArray[np.float64], density: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected voxels (bins,) of each bin, of those known to be in a bin or above it."""
+    """Spread voxels known only to lie in a bin or above it over these bins; returns expected counts (bins,)."""
     return np.asarray(density * np.cumsum(clipped / survival(density)))
 
 
 def with_clipped(density: NDArray[np.float64], limits: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probabilities (Z, bins + 1) of the bins and, in the last column, of all from each slice's limit on."""
+    """Append the probability of all bins from each slice's limit on as a last column; returns (Z, bins + 1)."""
     return np.column_stack([np.broadcast_to(density, (len(limits), len(density))), survival(density)[limits]])
 
 
 def responsibility(
-    background: NDArray[np.float64], foreground: NDArray[np.float64], shares: NDArray[np.float64]
+    background: NDArray[np.float64], foreground: NDArray[np.float64], fractions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Probability (Z, bins) that a voxel of a slice and a bin is not background; distributions are (bins,) or (Z, bins)."""
-    ahead = shares[:, None] * foreground
-    return np.asarray(ahead / (ahead + (1 - shares[:, None]) * background))
+    """Compute the probability (Z, bins) that a voxel is foreground; distributions are (bins,) or (Z, bins)."""
+    ahead = fractions[:, None] * foreground
+    return np.asarray(ahead / (ahead + (1 - fractions[:, None]) * background))
 
 
-def estimate_shares(
+def estimate_fractions(
     counts: NDArray[np.float64],
     background: NDArray[np.float64],
     foreground: NDArray[np.float64],
-    prior_share: float,
+    prior_fraction: float,
     prior_strength: float,
     max_iterations: int = 1000,
     tolerance: float = 1e-8,
 ) -> NDArray[np.float64]:
-    """Share of each slice's voxels that a known foreground explains, by MAP under a Beta prior.
+    """Estimate the foreground fraction of each slice, for known distributions, by MAP under a Beta prior.
 
-    The prior is Beta(1 + n p, 1 + n (1 - p)) for a strength of n voxels and the share p: its mode is p, and it
-    weighs as n voxels would. The objective is concave in each share, so that expectation maximisation finds its one
-    maximum; a strength of 0 gives the maximum-likelihood shares.
+    The prior is Beta(1 + n p, 1 + n (1 - p)) for a strength of n voxels and the fraction p. Its mode is p, and it weighs as
+    much as n voxels. The objective is concave in each fraction, so that expectation maximisation finds its only maximum. A
+    strength of 0 gives the maximum-likelihood fractions.
 
     Parameters
     ----------
     counts : (Z, bins) ndarray
     background, foreground : (bins,) or (Z, bins) ndarray
-        Probabilities, of all slices or of each.
-    prior_share, prior_strength
-        p and n.
+        Probabilities, for all slices or for each.
+    prior_fraction, prior_strength
+        The fraction p and the strength n.
     max_iterations, tolerance
-        The end: so many iterations, or no share moves by more than the tolerance.
+        Stop after this number of iterations, or when no fraction moves by more than the tolerance.
 
     Returns
     -------
     (Z,) ndarray
-        The prior's share for a slice without voxels.
+        The fraction of the prior for a slice without voxels.
     """
     totals = counts.sum(axis=1) + prior_strength
     safe = np.where(totals > 0, totals, 1.0)
-    shares = np.full(len(counts), prior_share)
+    fractions = np.full(len(counts), prior_fraction)
     for _ in range(max_iterations):
-        found = (counts * responsibility(background, foreground, shares)).sum(axis=1)
-        moved = np.where(totals > 0, (found + prior_strength * prior_share) / safe, prior_share)
-        step = float(np.max(np.abs(moved - shares), initial=0.0))
-        shares = moved
+        found = (counts * responsibility(background, foreground, fractions)).sum(axis=1)
+        moved = np.where(totals > 0, (found + prior_strength * prior_fraction) / safe, prior_fraction)
+        step = float(np.max(np.abs(moved - fractions), initial=0.0))
+        fractions = moved
         if step < tolerance:
             break
-    return shares
+    return fractions

@@ -1,4 +1,4 @@
-"""The mask of a slab, computed only in the columns where it can hold anything."""
+"""Mask of a slab, computed only in the columns that can hold particles."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import Block, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.delineation import Halo, particle_mask, threshold_evidence
-from spherovem_core.nanoparticles.lookup import SliceTable, evidence_table, look_up, slice_table
+from spherovem_core.nanoparticles.intensity_tables import SliceTable, evidence_table, look_up, slice_table
 from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.pruning import SIDE, Squares, find_squares, possible_squares
+from spherovem_core.nanoparticles.pruning import SIDE, EvidencePatches, possible_patches, sum_patches
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# Side of the columns.
-TILE = 256
+# Side of a column in voxels.
+COLUMN_SIDE = 256
 
 
-class Plane(NamedTuple):
-    """One slice of the image with what its intensities mean.
+class TabulatedSlice(NamedTuple):
+    """A slice of the image with the tables of its intensities.
 
     Attributes
     ----------
@@ -29,18 +29,30 @@ class Plane(NamedTuple):
         Posterior and contrast of each intensity.
     evidence : (levels,) ndarray
         Log odds of each intensity.
-    squares
-        Where its evidence is high.
+    patches
+        Evidence in patches of the slice.
     """
 
     image: NDArray[Any]
     table: SliceTable
     evidence: NDArray[np.float32]
-    squares: Squares
+    patches: EvidencePatches
 
 
 class Column(NamedTuple):
-    """A piece of a slab with its halo: where it lies in the slab and with its halo in the volume, its images and tables."""
+    """A piece of a slab with its halo.
+
+    Attributes
+    ----------
+    rows, columns
+        Extent of the column's core in the slab.
+    inner
+        Core in coordinates of the column with its halo.
+    origin
+        First voxel of the column with its halo in the volume.
+    images, tables
+        Images of its slices, and evidence and contrast of their intensities.
+    """
 
     rows: slice
     columns: slice
@@ -50,31 +62,35 @@ class Column(NamedTuple):
     tables: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
-def read_plane(image: NDArray[Any], z: int, mixture: Mixture, parameters: NanoparticleParameters) -> Plane:
-    """Prepare slice z of the volume."""
+def tabulate_slice(
+    image: NDArray[Any], z: int, mixture: Mixture, parameters: NanoparticleParameters
+) -> TabulatedSlice:
+    """Tabulate the evidence and the contrast of slice z of the volume, and sum its evidence over patches."""
     image = np.ascontiguousarray(image)
     table = slice_table(mixture, z)
     evidence = evidence_table(table.posterior)
-    return Plane(image, table, evidence, find_squares(image, evidence, threshold_evidence(parameters)))
+    return TabulatedSlice(
+        image, table, evidence, sum_patches(image, evidence, threshold_evidence(parameters))
+    )
 
 
 def slab_mask(
-    planes: Sequence[Plane],
+    slices: Sequence[TabulatedSlice],
     block: Block,
     halo: Halo,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
     execution: Execution,
 ) -> NDArray[np.uint8]:
-    """Mask of the slices of a slab's core, given those of its outer region.
+    """Compute the mask of a slab's core from the slices of its outer region.
 
-    Columns without a square in which the smoothed evidence can be above the threshold (`possible_squares`) within
-    their halo are left out; the result is the same.
+    Columns are left out if no patch within their halo can have smoothed evidence above the threshold
+    (`possible_patches`). The result is the same.
     """
     core = block.inner[0]
-    mask = np.zeros((core.stop - core.start, *planes[0].image.shape), np.uint8)
-    possible = possible_squares([plane.squares for plane in planes], spacing_nm, parameters)
-    columns = list(_hot_columns(planes, block, halo, possible))
+    mask = np.zeros((core.stop - core.start, *slices[0].image.shape), np.uint8)
+    possible = possible_patches([entry.patches for entry in slices], spacing_nm, parameters)
+    columns = list(_possible_columns(slices, block, halo, possible))
     results = map_blocks(
         _column_mask, columns, spacing_nm, parameters,
         executor=execution.executor, ahead=4 * max(1, execution.workers),
@@ -93,13 +109,13 @@ def _column_mask(
     return particle_mask(evidence, contrast, spacing_nm, parameters, column.origin)[column.inner]
 
 
-def _hot_columns(
-    planes: Sequence[Plane], block: Block, halo: Halo, possible: NDArray[np.bool_]
+def _possible_columns(
+    slices: Sequence[TabulatedSlice], block: Block, halo: Halo, possible: NDArray[np.bool_]
 ) -> Iterator[Column]:
-    height, width = planes[0].image.shape
-    for y in range(0, height, TILE):
-        for x in range(0, width, TILE):
-            rows, columns = slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width))
+    height, width = slices[0].image.shape
+    for y in range(0, height, COLUMN_SIDE):
+        for x in range(0, width, COLUMN_SIDE):
+            rows, columns = slice(y, min(y + COLUMN_SIDE, height)), slice(x, min(x + COLUMN_SIDE, width))
             around = tuple(
                 slice(max(0, s.start - halo.yx), min(n, s.stop + halo.yx))
                 for s, n in ((rows, height), (columns, width))
@@ -115,6 +131,6 @@ def _hot_columns(
                 columns,
                 (block.inner[0], inner[0], inner[1]),
                 (block.outer[0].start, around[0].start, around[1].start),
-                [plane.image[around] for plane in planes],
-                [(plane.evidence, plane.table.contrast) for plane in planes],
+                [entry.image[around] for entry in slices],
+                [(entry.evidence, entry.table.contrast) for entry in slices],
             )

@@ -1,4 +1,4 @@
-"""Runs of equal labels along x: what a label volume says, in a thirtieth of the entries."""
+"""Runs of equal labels along x, which describe a label volume with about a thirtieth of the entries."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def find_runs(
+def find_label_runs(
     volume: NDArray[np.unsignedinteger], other: NDArray[np.unsignedinteger] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the runs along the last axis in which neither volume changes.
+    """Find the runs of voxels along the last axis in which neither volume changes.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def find_runs(
     Returns
     -------
     start, length : (R,) ndarrays of int64
-        Flat index of each run's first voxel, and its number of voxels. Runs end at the end of a row.
+        Flat index of the first voxel of each run, and its number of voxels. Runs end at the end of a row.
     """
     rows = np.ascontiguousarray(volume).reshape(-1, volume.shape[-1])
     others = rows if other is None else np.ascontiguousarray(other).reshape(rows.shape)

@@ -1,0 +1,224 @@
+"""Positions of nuclei and nanoparticles in their cells: all steps of the stage, on a sink or in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, block_grid
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SpatialParameters
+from spherovem_core.spacing import NM_PER_UM, SpacingNm
+from spherovem_core.spatial.cell_counts import measure_cells
+from spherovem_core.spatial.centroids import measure_centroids
+from spherovem_core.spatial.distance_map import write_distance_map
+from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Grid, grid_factors
+from spherovem_core.spatial.parents import assign_parent_cells
+from spherovem_core.spatial.particle_geometry import CENTROID_COLUMNS, measure_geometry
+from spherovem_core.spatial.particles import measure_particles
+from spherovem_core.spatial.radial import radial_distribution, radial_rank
+from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Positions of nuclei and nanoparticles in their cells.
+
+    Attributes
+    ----------
+    cells
+        One row per cell: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``,
+        ``nanoparticle_density_per_um3`` (`measure_cells`), ``nanoparticle_radial_rank`` (`radial_rank`).
+    nuclei
+        One row per nucleus: ``label``, ``parent_cell``, ``parent_share`` (`assign_parent_cells`).
+    nanoparticles
+        The table of particles with ``parent_cell``, ``parent_share``, ``distance_to_nucleus_um``,
+        ``distance_to_nucleus_min_um``, ``in_nucleus`` (`measure_particles`), ``distance_to_nucleus_centroid_um``,
+        ``distance_to_cell_surface_um`` (`measure_centroids`) and ``nearest_neighbour_um`` (`nearest_neighbours`).
+    radial
+        One row per cell and distance bin (`radial_distribution`).
+    clustering
+        One row per radius: Ripley's K and L of the particle centroids in the imaged box (`ripley`).
+    distance : (Z, Y, X) array-like of float32
+        Distance to the nucleus in µm (`distance_to_nucleus`).
+    """
+
+    cells: pd.DataFrame
+    nuclei: pd.DataFrame
+    nanoparticles: pd.DataFrame
+    radial: pd.DataFrame
+    clustering: pd.DataFrame
+    distance: ArrayLike
+
+
+def measure_space(
+    cells: NDArray[np.uint32],
+    nuclei: NDArray[np.uint32],
+    nanoparticles: NDArray[np.uint32],
+    spacing_nm: SpacingNm,
+    parameters: SpatialParameters | None = None,
+    execution: Execution = SERIAL,
+    *,
+    particle_table: pd.DataFrame | None = None,
+    factors: Factors = SAME_GRID,
+) -> Space:
+    """Measure where the nuclei and nanoparticles of label volumes in memory lie in their cells.
+
+    The result is the same as that of the blocked computation (`write_space`).
+
+    Parameters
+    ----------
+    cells, nuclei : (Z, Y, X) ndarray of uint32
+        Instance labels, 0 is background.
+    nanoparticles : (Z, Y, X) ndarray of uint32
+        Labels of the particles on the same grid, or on a grid finer by `factors`.
+    spacing_nm : (dz, dy, dx)
+        Voxel size of `cells` and `nuclei` in nm.
+    parameters
+        Parameters of the stage; by default the daily setting.
+    execution
+        Executor, device, deadline and progress; by default one thread.
+    particle_table
+        One row per particle with ``label``, ``volume_um3`` and ``centroid_z_um`` to ``centroid_x_um``, as
+        `spherovem_core.nanoparticles.find_particles` returns it. By default it is measured from the labels.
+    factors
+        Voxels of `nanoparticles` per voxel of `cells` along z, y, x.
+
+    Returns
+    -------
+    Space
+        Tables and distance map. ``distance`` is an ndarray.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the volumes do not cover one region, or `particle_table` and the labels name different particles.
+
+    Examples
+    --------
+    One cell of 20 voxels along x; its nucleus is the first 2 voxels, and the particle lies 50 to 60 nm from it:
+
+    >>> import numpy as np
+    >>> from spherovem_core.spatial import measure_space
+    >>> cells = np.zeros((4, 6, 24), np.uint32)
+    >>> cells[:, :, :20] = 5
+    >>> nuclei, nanoparticles = np.zeros_like(cells), np.zeros_like(cells)
+    >>> nuclei[:, :, :2] = 1
+    >>> nanoparticles[1, 2, 6:8] = 1
+    >>> space = measure_space(cells, nuclei, nanoparticles, spacing_nm=(50, 10, 10))
+    >>> space.nuclei["parent_cell"].tolist()
+    [5]
+    >>> space.nanoparticles["distance_to_nucleus_um"].round(3).tolist()
+    [0.055]
+    >>> space.cells[["label", "nucleus_count", "nanoparticle_count"]].to_dict("records")
+    [{'label': 5, 'nucleus_count': 1, 'nanoparticle_count': 1}]
+    """
+    parameters = parameters or SpatialParameters()
+    dz, dy, dx = spacing_nm
+    particle_spacing = (dz / factors[0], dy / factors[1], dx / factors[2])
+    # Both grids start at the same corner, so that the centres of their first voxels differ.
+    oz, oy, ox = ((coarse - fine) / 2 for coarse, fine in zip(spacing_nm, particle_spacing, strict=True))
+    if particle_table is None:
+        particle_table = measure_geometry(nanoparticles, particle_spacing, execution)
+    distance = np.full(cells.shape, np.nan, np.float32)
+    return write_space(
+        cells,
+        nuclei,
+        nanoparticles,
+        particle_table,
+        Grid(spacing_nm, (oz, oy, ox)),
+        Grid(particle_spacing),
+        MemorySink(distance),
+        distance,
+        block_grid(cells.shape, (BLOCK_EDGE,) * 3),
+        parameters,
+        execution,
+    )
+
+
+def write_space(
+    cells: ArrayLike,
+    nuclei: ArrayLike,
+    nanoparticles: ArrayLike,
+    particle_table: pd.DataFrame,
+    cell_grid: Grid,
+    particle_grid: Grid,
+    distance_sink: BlockSink,
+    distance: ArrayLike,
+    blocks: Sequence[Block],
+    parameters: SpatialParameters,
+    execution: Execution = SERIAL,
+) -> Space:
+    """Measure where nuclei and nanoparticles lie in their cells, for volumes that do not fit in memory.
+
+    The distance map is written block by block; everything else is measured with it. A killed run continues from the blocks in
+    the sink.
+
+    Parameters
+    ----------
+    cells, nuclei, nanoparticles : (Z, Y, X) array-like of unsigned integers
+        Instance labels, 0 is background; read block by block.
+    particle_table
+        One row per particle with ``label``, ``volume_um3`` and ``centroid_z_um`` to ``centroid_x_um``.
+    cell_grid, particle_grid
+        Voxel size and origin of `cells` and `nuclei`, and of `nanoparticles`.
+    distance_sink, distance
+        Takes the blocks of the distance map (float32 µm), and the array to read them back from.
+    blocks
+        Cover `cells`, aligned to the files of the sink.
+    parameters
+        Parameters of the stage.
+    execution
+        Executor, device, deadline and progress.
+
+    Returns
+    -------
+    Space
+        Tables, and `distance` as it was passed.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the volumes do not cover one region, their voxel sizes are not whole multiples, or the table and the labels name
+        different particles.
+    DeadlineError
+        If the stage ran past its time limit; finished blocks are kept.
+    """
+    spacing_nm, origin_nm = cell_grid.spacing_nm, cell_grid.origin_nm
+    factors = grid_factors(particle_grid.spacing_nm, spacing_nm)
+    write_distance_map(nuclei, cells, spacing_nm, distance_sink, blocks, execution)
+    nucleus_table = assign_parent_cells(
+        nuclei, cells, min_share=parameters.min_parent_share, execution=execution
+    )
+    particle_table = measure_particles(
+        nanoparticles, particle_table, cells, nuclei, distance, parameters, execution, factors=factors
+    )
+    particle_table = measure_centroids(
+        particle_table, cells, distance, spacing_nm, execution, origin_nm=origin_nm
+    )
+    radial = radial_distribution(
+        nanoparticles, cells, distance, spacing_nm, parameters, execution, factors=factors
+    )
+    cell_table = measure_cells(cells, nucleus_table, particle_table, spacing_nm, execution)
+    points = particle_table[list(CENTROID_COLUMNS)].to_numpy()
+    return Space(
+        cell_table.merge(radial_rank(radial), on="label", how="left"),
+        nucleus_table,
+        particle_table.assign(nearest_neighbour_um=nearest_neighbours(points)),
+        radial,
+        _measure_clustering(points, particle_grid, nanoparticles.shape, parameters),
+        distance,
+    )
+
+
+def _measure_clustering(
+    points_um: NDArray[np.float64], grid: Grid, shape: tuple[int, ...], parameters: SpatialParameters
+) -> pd.DataFrame:
+    """Compute Ripley's K and L of the particles in the imaged box, from the first voxel's face to the last one's."""
+    side = np.array(grid.spacing_nm) / NM_PER_UM
+    low = np.array(grid.origin_nm) / NM_PER_UM - side / 2
+    high = low + side * shape
+    radii = default_radii(low, high, parameters.ripley_max_um, parameters.ripley_steps)
+    return ripley(points_um, low, high, radii)
