@@ -53,17 +53,22 @@ steps that go slice by slice."""
 
 
 def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
-    from spherovem_core.nanoparticles import collect_statistics, fit_statistics, segment_particles
+    from spherovem_core.nanoparticles import write_particles
 
-    source, parameters = run.open(REGISTERED), run.parameters
-    spacing = source.spacing_nm
-    statistics = collect_statistics(source, spacing, parameters, run.execution, filled_slices(run))
-    mixture = fit_statistics(statistics, parameters)
-    posterior = run.writer(POSTERIOR, source.shape, "float16", spacing, by_slice=True)
-    labels = run.writer(LABELS, source.shape, "uint32", spacing)
-    provisional = run.provisional(source.shape, "uint32", spacing, by_slice=True)
-    table = segment_particles(
-        source, spacing, mixture, posterior, provisional, labels, parameters, run.execution
+    source = run.open(REGISTERED)
+    shape, spacing = source.shape, source.spacing_nm
+    posterior = run.writer(POSTERIOR, shape, "float16", spacing, by_slice=True)
+    slab_labels = run.provisional(shape, "uint32", spacing, by_slice=True)
+    labels = run.writer(LABELS, shape, "uint32", spacing)
+    table, mixture = write_particles(
+        source,
+        spacing,
+        run.parameters,
+        posterior,
+        slab_labels,
+        labels,
+        run.execution,
+        bad_slices=filled_slices(run),
     )
     run.write_document(MIXTURE, json.loads(mixture.to_json()))
     run.write_table(PARTICLES, table)
