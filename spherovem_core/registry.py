@@ -1,7 +1,7 @@
 """The one list of the pipeline's steps.
 
-Order, status, forecast, cache, preflight, report chapters, documentation and command line are derived from it. To add a step, write
-a module in `spherovem_core.steps` that ends in ``STEPS``, and name it here.
+Order, status, forecast, cache, preflight, report chapters, documentation and command line are derived from it. To add a step,
+write a module in `spherovem_core.steps` that ends in ``STEPS``, and name it here.
 """
 
 from importlib import import_module
