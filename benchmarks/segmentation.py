@@ -28,7 +28,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     masks_from_flows,
@@ -139,7 +139,7 @@ def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dic
     with tempfile.TemporaryDirectory() as folder:
         seconds, count = timed(
             segment_masks,
-            MaskField(LatticeFlows(side, split), grid, grid, LatticeImage(side)),
+            MaskInputs(LatticeFlows(side, split), grid, grid, LatticeImage(side)),
             ZarrSink(Path(folder, "provisional"), side),
             ZarrSink(Path(folder, "labels"), side),
             parameters,
@@ -217,11 +217,11 @@ def main() -> None:
     if "memory" in options.parts:
         bench_stitching([MEMORY_SIDE], options.threads, block=256, merge=True)
     if "overlap" in options.parts:
-        from _tiles import bench_overlap
+        from _tile_defaults import bench_overlap
 
         bench_overlap(options.threads)
     if "contrast" in options.parts:
-        from _tiles import bench_contrast
+        from _tile_defaults import bench_contrast
 
         bench_contrast()
 

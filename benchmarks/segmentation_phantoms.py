@@ -22,7 +22,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     match_labels,
@@ -53,8 +53,8 @@ def segment(
     predict_flows(phantom.image, phantom.spacing_nm, grid, network, MemorySink(flows), parameters, execution)
     middle = time.perf_counter()
     labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
-    field = MaskField(flows, grid, target, phantom.image)
-    segment_masks(field, MemorySink(scratch), MemorySink(labels), parameters, execution)
+    inputs = MaskInputs(flows, grid, target, phantom.image)
+    segment_masks(inputs, MemorySink(scratch), MemorySink(labels), parameters, execution)
     end = time.perf_counter()
     least = int(np.pi / 6 * KINDS[kind] ** 3 / voxel_volume_um3(phantom.spacing_nm))
     match = match_labels(getattr(phantom, kind), labels, min_voxels=least)

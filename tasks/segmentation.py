@@ -10,7 +10,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.references import ArtifactRef
 from spherovem_core.segmentation import (
     Grid,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     source_level,
@@ -138,7 +138,7 @@ def _segment_masks(
     labels = run.writer(labels_group(kind), "label", image.shape, "uint32", image.spacing_nm, **place)
     provisional = run.provisional(f"labels-{kind}", image.shape, "uint32", image.spacing_nm, **place)
     count = compute_masks(
-        MaskField(source, grid, target, image),
+        MaskInputs(source, grid, target, image),
         provisional,
         labels,
         parameters,

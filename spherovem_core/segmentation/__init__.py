@@ -4,7 +4,7 @@ from spherovem_core.segmentation.evaluation import LabelMatch, match_labels
 from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid, source_level
 from spherovem_core.segmentation.intensities import intensity_range
-from spherovem_core.segmentation.mask_inputs import MaskField
+from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.masks import masks_from_flows
 from spherovem_core.segmentation.networks import load_network, network_digest
 from spherovem_core.segmentation.stitching import segment_masks
@@ -12,7 +12,7 @@ from spherovem_core.segmentation.stitching import segment_masks
 __all__ = [
     "Grid",
     "LabelMatch",
-    "MaskField",
+    "MaskInputs",
     "flow_grid",
     "intensity_range",
     "load_network",

@@ -1,4 +1,4 @@
-"""The isotropic grid on which networks see a volume."""
+"""Regular grids in physical coordinates, and the isotropic grid on which networks see a volume."""
 
 import math
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def flow_grid(
     Returns
     -------
     Grid
-        Covers the volume and shares its centre; at most half a voxel sticks out on each side.
+        Covers the volume and shares its centre; at most half a voxel lies outside on each side.
     """
     step = parameters.flow_spacing_nm
     extents = [n * s for n, s in zip(shape[-3:], spacing_nm, strict=True)]
@@ -63,8 +63,8 @@ def source_level(level_spacings_nm: Sequence[SpacingNm], parameters: Segmentatio
     Returns
     -------
     int
-        The coarsest level none of whose voxel sides exceeds `flow_spacing_nm`, except a side that is as long
-        in the finest level too; 0 if there is none.
+        The coarsest level without a voxel side longer than `flow_spacing_nm`, except sides that are as long in the
+        finest level; 0 if there is none.
     """
     finest = level_spacings_nm[0]
     chosen = 0
@@ -76,7 +76,7 @@ def source_level(level_spacings_nm: Sequence[SpacingNm], parameters: Segmentatio
 
 
 def crop_grid(grid: Grid, region: Sequence[slice]) -> Grid:
-    """Grid of a part of an array that lies on `grid`."""
+    """Return the grid of a region of an array that lies on `grid`."""
     shape = [s.stop - s.start for s in region]
     origin = [
         first + s.start * side for first, s, side in zip(grid.origin_nm, region, grid.spacing_nm, strict=True)

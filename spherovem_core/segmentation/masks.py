@@ -1,4 +1,4 @@
-"""Masks from flows, on arrays that fit in memory."""
+"""Masks from flows in memory."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.mask_inputs import MaskField
+from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.spacing import SpacingNm
 
@@ -52,7 +52,7 @@ def masks_from_flows(
     grid = Grid((flows.shape[1], flows.shape[2], flows.shape[3]), spacing_nm)
     labels, scratch = np.zeros(grid.shape, np.uint32), np.zeros(grid.shape, np.uint32)
     segment_masks(
-        MaskField(flows, grid, grid, image),
+        MaskInputs(flows, grid, grid, image),
         MemorySink(scratch),
         MemorySink(labels),
         parameters.model_copy(update={"block_voxels": max(grid.shape)}),

@@ -8,11 +8,11 @@ from scipy.spatial import cKDTree
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import MaskField, segment_masks
-from spherovem_core.segmentation.block_supervoxels import number_regions
+from spherovem_core.segmentation import MaskInputs, segment_masks
+from spherovem_core.segmentation.block_supervoxels import number_supervoxels
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.supervoxels import Regions
+from spherovem_core.segmentation.supervoxels import Supervoxels
 
 SPACING = (50.0, 10.0, 10.0)
 EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)
@@ -48,7 +48,7 @@ def segment(
     """Labels and their number, by `segment_masks` on arrays; blocks may be smaller than the parameter's least size."""
     labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
     count = segment_masks(
-        MaskField(flows, grid, target, image),
+        MaskInputs(flows, grid, target, image),
         MemorySink(scratch),
         MemorySink(labels),
         parameters,
@@ -57,19 +57,19 @@ def segment(
     return labels, count
 
 
-def regions_of(
+def supervoxels_of(
     labels: np.ndarray,
     block: int | tuple[int, int, int],
     values: np.ndarray | None = None,
     fill_holes: bool = True,
     halo: int = 8,
-) -> tuple[Regions, np.ndarray]:
-    """Regions of known labels as blocks of that side would find them, and each voxel's region.
+) -> tuple[Supervoxels, np.ndarray]:
+    """Supervoxels of known labels as blocks of that side would find them, and each voxel's region.
 
     `values` (2, Z, Y, X) are the probability and the gradient.
     """
     numbers = np.zeros(labels.shape, np.uint32)
-    background, surveys = np.ones(1, bool), []
+    background, statistics = np.ones(1, bool), []
     sides = (block,) * 3 if isinstance(block, int) else block
     for piece in block_grid(labels.shape, sides, halo):
         measured = None
@@ -78,10 +78,10 @@ def regions_of(
             measured = np.pad(
                 values[(slice(None), *before)], [(0, 0)] + [(int(s.start == 0), 0) for s in piece.core]
             ).astype(np.float32)
-        core, survey = number_regions(
+        core, own = number_supervoxels(
             piece, labels[piece.outer].astype(np.uint32), numbers, background, measured, fill_holes
         )
         numbers[piece.core] = core
-        background = np.concatenate([background, survey.background])
-        surveys.append(survey)
-    return Regions(surveys), numbers
+        background = np.concatenate([background, own.background])
+        statistics.append(own)
+    return Supervoxels(statistics), numbers

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from segmentation_scenes import EVERYTHING, SPACING, ideal, segment
 
-from spherovem_core.segmentation.expansion import expand, reach_voxels
+from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
 from spherovem_core.segmentation.grid import Grid
 
 
@@ -15,7 +15,7 @@ def test_one_voxel_grows_to_a_ball() -> None:
     z, y, x = np.indices(labels.shape)
     distance = np.sqrt((50 * (z - 5)) ** 2 + (10 * (y - 20)) ** 2 + (10 * (x - 21)) ** 2)
     for reach in (0.0, 49.0, 50.0, 120.0):
-        grown = expand(labels, np.ones(labels.shape, bool), reach, SPACING)
+        grown = expand_labels(labels, np.ones(labels.shape, bool), reach, SPACING)
         assert np.array_equal(grown == 7, distance <= reach)
     assert reach_voxels(120.0, SPACING) == (2, 12, 12)
 
@@ -25,7 +25,7 @@ def test_the_nearest_object_takes_foreground_and_nothing_else_changes() -> None:
     labels = np.where(generator.random((14, 40, 44)) < 0.01, generator.integers(1, 9, (14, 40, 44)), 0)
     labels = labels.astype(np.uint32)
     foreground = generator.random(labels.shape) < 0.7
-    grown = expand(labels, foreground, 90.0, SPACING)
+    grown = expand_labels(labels, foreground, 90.0, SPACING)
     distances = np.stack([ndimage.distance_transform_edt(labels != n, sampling=SPACING) for n in range(1, 9)])
     nearest = distances.min(axis=0)
     # Of objects as near as each other the smaller number.

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segment
 
-from spherovem_core.segmentation import MaskField, match_labels
-from spherovem_core.segmentation.curl import curl_free
+from spherovem_core.segmentation import MaskInputs, match_labels
+from spherovem_core.segmentation.curl import remove_curl
 from spherovem_core.segmentation.filters import (
     filter_margin,
     filter_probability,
@@ -42,19 +42,19 @@ def rotation() -> np.ndarray:
 
 def test_a_gradient_field_comes_out_unchanged() -> None:
     field = gradient()
-    assert np.abs(curl_free(field, SPACING) - field).max() < TOLERANCE * np.abs(field).max()
+    assert np.abs(remove_curl(field, SPACING) - field).max() < TOLERANCE * np.abs(field).max()
     # With the spacing of other axes it would be no gradient.
-    assert np.abs(curl_free(field, SPACING[::-1]) - field).max() > 0.1 * np.abs(field).max()
+    assert np.abs(remove_curl(field, SPACING[::-1]) - field).max() > 0.1 * np.abs(field).max()
 
 
 def test_a_solenoidal_field_vanishes() -> None:
     field = rotation()
-    assert np.abs(curl_free(field, SPACING)).max() < TOLERANCE * np.abs(field).max()
+    assert np.abs(remove_curl(field, SPACING)).max() < TOLERANCE * np.abs(field).max()
 
 
 def test_a_sum_of_both_is_taken_apart() -> None:
     both = gradient() + rotation()
-    assert np.abs(curl_free(both, SPACING) - gradient()).max() < TOLERANCE * np.abs(both).max()
+    assert np.abs(remove_curl(both, SPACING) - gradient()).max() < TOLERANCE * np.abs(both).max()
 
 
 def test_projection_twice_is_projection_once_inside() -> None:
@@ -62,9 +62,9 @@ def test_projection_twice_is_projection_once_inside() -> None:
     field[:, :6], field[:, -6:] = 0, 0
     field[:, :, :6], field[:, :, -6:] = 0, 0
     field[..., :6], field[..., -6:] = 0, 0
-    once = curl_free(field)
+    once = remove_curl(field)
     # What the first leaves beyond the border, 7 % here, is lost to the second.
-    assert np.abs(curl_free(once) - once).mean() < 0.1 * np.abs(once).mean()
+    assert np.abs(remove_curl(once) - once).mean() < 0.1 * np.abs(once).mean()
 
 
 def test_curl_free_makes_objects_of_turning_flows() -> None:
@@ -131,8 +131,8 @@ def test_guided_probability_follows_the_image() -> None:
     wrong = []
     for kind in ("none", "guided"):
         parameters = EVERYTHING.model_copy(update={"probability_filter": kind})
-        field = MaskField(flows, grid, grid, image)
-        found = field.logit(tuple(slice(0, n) for n in shape), parameters) > 0
+        inputs = MaskInputs(flows, grid, grid, image)
+        found = inputs.upsampled_logit(tuple(slice(0, n) for n in shape), parameters) > 0
         wrong.append((found != inside).mean())
     # Noise turns 23 % of the voxels; the image says where the border is, to the voxel.
     assert wrong[0] == pytest.approx(0.227, abs=0.01)
@@ -149,17 +149,21 @@ def test_filters_see_as_much_around_a_block_as_they_need(kind: str) -> None:
     generator = np.random.default_rng(0)
     flows = generator.normal(size=(4, *grid.shape)).astype(np.float16)
     image = generator.integers(0, 255, target.shape).astype(np.uint8)
-    field = MaskField(flows, grid, target, image)
+    inputs = MaskInputs(flows, grid, target, image)
     whole = tuple(slice(0, n) for n in target.shape)
     part = (slice(7, 16), slice(20, 47), slice(31, 52))
     assert np.allclose(
-        field.upsampled(whole, parameters)[(slice(None), *part)], field.upsampled(part, parameters), atol=1e-5
+        inputs.upsampled_flows(whole, parameters)[(slice(None), *part)],
+        inputs.upsampled_flows(part, parameters),
+        atol=1e-5,
     )
-    assert np.allclose(field.logit(whole, parameters)[part], field.logit(part, parameters), atol=1e-5)
-    logit = field.logit(whole, parameters)
+    assert np.allclose(
+        inputs.upsampled_logit(whole, parameters)[part], inputs.upsampled_logit(part, parameters), atol=1e-5
+    )
+    logit = inputs.upsampled_logit(whole, parameters)
     assert np.array_equal(
-        field.boundaries(whole, logit, parameters)[(slice(None), *part)],
-        field.boundaries(part, logit[part], parameters),
+        inputs.boundary_evidence(whole, logit, parameters)[(slice(None), *part)],
+        inputs.boundary_evidence(part, logit[part], parameters),
     )
 
 

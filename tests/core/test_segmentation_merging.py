@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from segmentation_scenes import EVERYTHING, SPACING, ideal, regions_of, segment
+from segmentation_scenes import EVERYTHING, SPACING, ideal, segment, supervoxels_of
 
-from spherovem_core.segmentation import MaskField, match_labels
+from spherovem_core.segmentation import MaskInputs, match_labels
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.merging import AdjacencyGraph, mergers
+from spherovem_core.segmentation.merging import AdjacencyGraph, merge_weak_boundaries
 from spherovem_core.segmentation.selection import choose_objects
 
 MERGE = EVERYTHING.model_copy(update={"merge_boundary_strength": 0.15, "merge_contact_share": 0.12})
@@ -34,10 +34,10 @@ def over_split(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def merged(labels: np.ndarray, values: np.ndarray, block: int, **changes: float) -> np.ndarray:
     """Labels after merging by probability and gradient given for each voxel."""
     parameters = MERGE.model_copy(update=changes)
-    regions, numbers = regions_of(labels, block, values)
+    supervoxels, numbers = supervoxels_of(labels, block, values)
     grid = Grid(labels.shape, SPACING)
-    choose_objects(regions, MaskField(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
-    return regions.labels()[numbers]
+    choose_objects(supervoxels, MaskInputs(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
+    return supervoxels.labels()[numbers]
 
 
 def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
@@ -71,9 +71,9 @@ def test_a_narrow_neck_keeps_objects_apart(block: int) -> None:
     assert merged(labels, values, block).max() == 2
     # 4 x 4 faces along x of 500 nm² out of a surface of 395 200 nm².
     share = 16 * 500 / (2 * (14 * 18 * 100 + 12 * 18 * 500 + 12 * 14 * 500) + 2 * 2 * 4 * (100 + 500))
-    graph = AdjacencyGraph(regions_of(labels, block, values)[0], SPACING)
+    graph = AdjacencyGraph(supervoxels_of(labels, block, values)[0], SPACING)
     first, second = graph.objects
-    assert graph.contact_share(first, second) == pytest.approx(share, rel=1e-12)
+    assert graph.contact_fraction(first, second) == pytest.approx(share, rel=1e-12)
     assert merged(labels, values, block, merge_contact_share=share - 1e-9).max() == 1
     assert merged(labels, values, block, merge_contact_share=share + 1e-9).max() == 2
 
@@ -83,16 +83,16 @@ def test_strength_in_numbers() -> None:
     labels[:, :, 10:] = 2
     values = np.stack([np.full(labels.shape, 0.8), np.full(labels.shape, 5.0)])
     values[0, :, :, 9], values[0, :, :, 10] = 0.3, 0.4
-    graph = AdjacencyGraph(regions_of(labels, 7, values)[0], SPACING)
+    graph = AdjacencyGraph(supervoxels_of(labels, 7, values)[0], SPACING)
     first, second = graph.objects
     # 0.35 at the contact, 0.8 but for two planes of twenty in the mean.
     assert graph.boundary_strength(first, second) == pytest.approx(1 - 0.35 / ((18 * 0.8 + 0.7) / 20))
     values[0], values[1, :, :, 9:11] = 0.8, 20.0
-    graph = AdjacencyGraph(regions_of(labels, 7, values)[0], SPACING)
+    graph = AdjacencyGraph(supervoxels_of(labels, 7, values)[0], SPACING)
     mean = (18 * 5.0 + 2 * 20.0) / 20
     assert graph.boundary_strength(first, second) == pytest.approx((20 - mean) / (20 + mean))
     values[:] = 0
-    assert AdjacencyGraph(regions_of(labels, 7, values)[0], SPACING).boundary_strength(first, second) == 0
+    assert AdjacencyGraph(supervoxels_of(labels, 7, values)[0], SPACING).boundary_strength(first, second) == 0
 
 
 def test_a_merger_is_judged_anew() -> None:
@@ -102,15 +102,15 @@ def test_a_merger_is_judged_anew() -> None:
     labels[5] = 5
     labels[6:] = 0
     values = np.stack([np.full(labels.shape, 0.9), np.full(labels.shape, 10.0)])
-    regions, _ = regions_of(labels, 64, values)
-    graph = AdjacencyGraph(regions, (10.0, 10.0, 10.0))
+    supervoxels, _ = supervoxels_of(labels, 64, values)
+    graph = AdjacencyGraph(supervoxels, (10.0, 10.0, 10.0))
     *quarters, plate = graph.objects
     # Of the smaller surface of both, which is the quarter's.
-    assert graph.contact_share(quarters[0], plate) == 200 / (2 * 200 + 2 * 50 + 2 * 100)
-    assert len(mergers(graph, MERGE)) == 4
+    assert graph.contact_fraction(quarters[0], plate) == 200 / (2 * 200 + 2 * 50 + 2 * 100)
+    assert len(merge_weak_boundaries(graph, MERGE)) == 4
     assert len(graph.objects) == 1
     # Sums of the parts are those of the whole, to the last bit of an integer.
-    whole = AdjacencyGraph(regions_of((labels > 0).astype(np.uint32), 64, values)[0], (10.0, 10.0, 10.0))
+    whole = AdjacencyGraph(supervoxels_of((labels > 0).astype(np.uint32), 64, values)[0], (10.0, 10.0, 10.0))
     (left,), (right,) = graph.objects.values(), whole.objects.values()
     assert (left.area, left.count) == (right.area, right.count)
     assert np.allclose(left.sums, right.sums)
@@ -122,15 +122,15 @@ def test_merging_waits_for_what_a_neighbour_becomes() -> None:
     labels[:14, :, :15], labels[:14, :, 15:] = 1, 2
     labels[14:18, 6:14, 11:19] = 3
     values = np.stack([np.full(labels.shape, 0.9), np.full(labels.shape, 10.0)])
-    graph = AdjacencyGraph(regions_of(labels, 64, values)[0], (10.0, 10.0, 10.0))
+    graph = AdjacencyGraph(supervoxels_of(labels, 64, values)[0], (10.0, 10.0, 10.0))
     one, two, piece = graph.objects
     half, halves = 32 / (2 * 64 + 4 * 32), 14 * 20 / (2 * (14 * 20 + 14 * 15 + 20 * 15))
-    assert graph.contact_share(one, piece) == graph.contact_share(two, piece) == half
-    assert graph.contact_share(one, two) == halves > 1.2 * half
+    assert graph.contact_fraction(one, piece) == graph.contact_fraction(two, piece) == half
+    assert graph.contact_fraction(one, two) == halves > 1.2 * half
     alone = MERGE.model_copy(update={"merge_contact_share": 1.2 * halves})
-    assert not len(mergers(graph, alone))
+    assert not len(merge_weak_boundaries(graph, alone))
     parameters = MERGE.model_copy(update={"merge_contact_share": 1.2 * half})
-    assert mergers(graph, parameters).tolist() == [[one, two], [one, piece]]
+    assert merge_weak_boundaries(graph, parameters).tolist() == [[one, two], [one, piece]]
 
 
 def test_from_flows_and_image_over_blocks() -> None:

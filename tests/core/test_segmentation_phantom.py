@@ -14,7 +14,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     masks_from_flows,
@@ -57,7 +57,7 @@ def segment(
     target = Grid(truth.shape, coarse, (0.0, spacing[1] / 2, spacing[2] / 2))
     labels, scratch = (np.zeros(truth.shape, np.uint32) for _ in range(2))
     count = segment_masks(
-        MaskField(flows, grid, target),
+        MaskInputs(flows, grid, target),
         MemorySink(scratch),
         MemorySink(labels),
         parameters,

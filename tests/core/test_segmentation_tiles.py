@@ -8,7 +8,7 @@ from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import flow_grid, load_network, masks_from_flows, match_labels, predict_flows
-from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, contrasts, shows_specimen
+from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, measure_contrasts, shows_specimen
 from spherovem_core.synthetic.phantom import make_phantom
 
 
@@ -40,7 +40,7 @@ def test_contrast_is_the_deviation_within_a_square() -> None:
     planes[2] += np.linspace(0, 1, 130)
     # A corner of specimen, cut by the end of the plane.
     planes[3, 96:, 128:] += checkerboard(4, 0.6)[:, :2]
-    found = contrasts(torch.from_numpy(planes))
+    found = measure_contrasts(torch.from_numpy(planes))
     ramp = np.linspace(0, 1, 130)[:32].std()
     assert found.numpy() == pytest.approx([0, 0.2, ramp, 0.3], abs=1e-3)
 

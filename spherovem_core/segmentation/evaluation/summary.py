@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import EvaluationParameters
-from spherovem_core.segmentation.evaluation.confusion import confuse
 from spherovem_core.segmentation.evaluation.contingency import Contingency
 from spherovem_core.segmentation.evaluation.information import variation_of_information
 from spherovem_core.segmentation.evaluation.matching import Matching, count_scores, match_objects
+from spherovem_core.segmentation.evaluation.splits_and_merges import confuse
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
-from spherovem_core.segmentation.flow_targets import flows_of_pieces
+from spherovem_core.segmentation.flow_targets import component_flows
 
 LOGGER = "cellpose.train"
 LOGGED = re.compile(
@@ -119,7 +119,7 @@ def fine_tune(
 
 def targets(labels: NDArray[np.uint32]) -> NDArray[np.float32]:
     """What `train_seg` wants of a slice: labels, whether a pixel is in an object, and its flow, (4, Y, X)."""
-    return np.concatenate([labels[None], labels[None] > 0, flows_of_pieces(labels)]).astype(np.float32)
+    return np.concatenate([labels[None], labels[None] > 0, component_flows(labels)]).astype(np.float32)
 
 
 def _check_crop(network: Any, parameters: FineTuningParameters) -> None:

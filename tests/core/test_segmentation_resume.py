@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import segmentation_victim as victim
+import slow_masks as victim
 from segmentation_scenes import ideal, packed_cells
 
 
@@ -71,8 +71,8 @@ def test_a_survey_that_was_lost_is_taken_again(tmp_path: Path) -> None:
     np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
     victim.make_masks(tmp_path / "flows.npy", tmp_path)
     before = files_of(tmp_path)
-    lines = (tmp_path / "surveys.jsonl").read_text().splitlines(keepends=True)
+    lines = (tmp_path / "statistics.jsonl").read_text().splitlines(keepends=True)
     # The kill came between a block and its survey, and tore the one before.
-    (tmp_path / "surveys.jsonl").write_text("".join(lines[:7]) + lines[7][:40])
+    (tmp_path / "statistics.jsonl").write_text("".join(lines[:7]) + lines[7][:40])
     victim.make_masks(tmp_path / "flows.npy", tmp_path)
     assert files_of(tmp_path) == before

@@ -13,7 +13,7 @@ from segmentation_scenes import ideal, packed_cells, segment
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import MaskField, segment_masks
+from spherovem_core.segmentation import MaskInputs, segment_masks
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, cube_shards
 
@@ -61,10 +61,10 @@ def writer(folder: Path, name: str) -> SlowWriter:
 
 def make_masks(flows: Path, results: Path, begun: Event | None = None) -> None:
     """Make masks, or go on with them, and say how many objects there are."""
-    field = MaskField(np.load(flows, mmap_mode="r"), GRID, GRID)
+    inputs = MaskInputs(np.load(flows, mmap_mode="r"), GRID, GRID)
     provisional, labels = writer(results, "provisional"), writer(results, "labels")
     if begun is not None:
         begun.set()
-    ledger = SlowLedger(results / "surveys.jsonl", "digest")
-    count = segment_masks(field, provisional, labels, PARAMETERS, Execution(), ledger)
+    ledger = SlowLedger(results / "statistics.jsonl", "digest")
+    count = segment_masks(inputs, provisional, labels, PARAMETERS, Execution(), ledger)
     (results / "count.json").write_text(json.dumps(count))

@@ -6,8 +6,8 @@ from segmentation_scenes import EVERYTHING, ideal, packed_cells
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
-from spherovem_core.segmentation import MaskField, match_labels, segment_masks
-from spherovem_core.segmentation.cellpose_dynamics import cellpose_instances
+from spherovem_core.segmentation import MaskInputs, match_labels, segment_masks
+from spherovem_core.segmentation.cellpose_dynamics import follow_flows_with_cellpose
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.utils.torch_device import cuda_device_count
 
@@ -27,7 +27,7 @@ def labels_of(flows: np.ndarray, dynamics: str, device: str, block: int = 512) -
         update={"mask_dynamics": dynamics, "block_voxels": block, "block_halo_voxels": 16}
     )
     segment_masks(
-        MaskField(flows, grid, grid), MemorySink(scratch), MemorySink(labels), parameters, Execution(device)
+        MaskInputs(flows, grid, grid), MemorySink(scratch), MemorySink(labels), parameters, Execution(device)
     )
     return labels
 
@@ -49,4 +49,4 @@ def test_the_objects_are_those_of_the_compiled_dynamics(device: str) -> None:
 @pytest.mark.parametrize("device", ["cpu", GPU])
 def test_nothing_comes_of_background(device: str) -> None:
     flows = np.ones((3, 8, 9, 10), np.float32)
-    assert not cellpose_instances(flows, np.zeros((8, 9, 10), bool), device).any()
+    assert not follow_flows_with_cellpose(flows, np.zeros((8, 9, 10), bool), device).any()

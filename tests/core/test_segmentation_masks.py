@@ -11,13 +11,13 @@ from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segmen
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import MaskField, flow_error, masks_from_flows, match_labels
+from spherovem_core.segmentation import MaskInputs, flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation import dynamics as dynamics_module
-from spherovem_core.segmentation.dynamics import instances
+from spherovem_core.segmentation.block_numbering import matching_pairs
+from spherovem_core.segmentation.dynamics import follow_flows
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
 from spherovem_core.segmentation.flow_targets import section_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid
-from spherovem_core.segmentation.pieces import matching_pairs
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +130,14 @@ def test_flow_error_threshold_acts() -> None:
 def test_no_foreground_gives_no_object() -> None:
     flows = np.full((4, 8, 9, 10), -1.0)
     assert not masks_from_flows(flows, EVERYTHING, SPACING).any()
-    assert not instances(np.zeros((3, 8, 9, 10), np.float32), np.zeros((8, 9, 10), bool)).any()
+    assert not follow_flows(np.zeros((3, 8, 9, 10), np.float32), np.zeros((8, 9, 10), bool)).any()
 
 
 def test_places_of_64_bits_give_the_same_labels(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     flows = ideal(cells)
-    expected = instances(flows[:3], cells > 0)
+    expected = follow_flows(flows[:3], cells > 0)
     monkeypatch.setattr(dynamics_module, "INDEX_LIMIT", 1000)
-    assert np.array_equal(instances(flows[:3], cells > 0), expected)
+    assert np.array_equal(follow_flows(flows[:3], cells > 0), expected)
 
 
 def test_wrong_shape_is_refused() -> None:
@@ -201,14 +201,14 @@ def test_blocks_with_nothing_in_them_cost_nothing(cells: np.ndarray, monkeypatch
         update={"block_voxels": 64, "block_halo_voxels": 16, "merge_boundary_strength": 0.01}
     )
     whole, count = segment(ideal(resin), grid, grid, EVERYTHING)
-    upsampled = MaskField.upsampled
+    upsampled = MaskInputs.upsampled_flows
     places = []
 
-    def watched(self: MaskField, region: tuple[slice, ...], chosen: SegmentationParameters) -> np.ndarray:
+    def watched(self: MaskInputs, region: tuple[slice, ...], chosen: SegmentationParameters) -> np.ndarray:
         places.append(region[2].start)
         return upsampled(self, region, chosen)
 
-    monkeypatch.setattr(MaskField, "upsampled", watched)
+    monkeypatch.setattr(MaskInputs, "upsampled_flows", watched)
     labels, blocked_count = segment(ideal(resin), grid, grid, parameters)
     # Of four blocks in a row the second sees cells in its halo only.
     assert sorted(places) == [0, 48]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import Grid, flow_grid, intensity_range, load_network
 from spherovem_core.segmentation.resample import resample
-from spherovem_core.segmentation.tiles import contrasts
+from spherovem_core.segmentation.tiles import measure_contrasts
 from spherovem_core.synthetic.phantom import make_phantom
 
 PLANE = 384
@@ -76,11 +76,11 @@ def bench_contrast() -> None:
             tiles = (
                 torch.from_numpy(image).unfold(1, side, side).unfold(2, side, side).reshape(-1, side, side)
             )
-            least[side] = contrasts(tiles).numpy()
+            least[side] = measure_contrasts(tiles).numpy()
         raw = np.random.default_rng(0).normal(0, noise, (6, 768, 768)).reshape(6, 256, 3, 256, 3)
         clean = make_phantom(shape=(6, 96, 96), spacing_nm=(120.0, 40.0, 40.0), seed=822).clean
         span = np.subtract(*np.percentile(clean, (99, 1)))
-        resin = contrasts(torch.from_numpy((raw.mean(axis=(2, 4)) / span).astype(np.float32))).numpy()
+        resin = measure_contrasts(torch.from_numpy((raw.mean(axis=(2, 4)) / span).astype(np.float32))).numpy()
         print(
             f"{noise:12.0f} {least[64].min():28.3f} {np.median(least[64]):8.3f} {least[32].min():18.3f} "
             f"{resin.max():22.3f}",

@@ -7,14 +7,14 @@ import cc3d
 import numpy as np
 import pytest
 from scipy import ndimage
-from segmentation_scenes import EVERYTHING, SPACING, packed_cells, regions_of
+from segmentation_scenes import EVERYTHING, SPACING, packed_cells, supervoxels_of
 
 from spherovem_core.blocks import block_grid
-from spherovem_core.segmentation import MaskField
-from spherovem_core.segmentation.block_statistics import BlockSurvey
-from spherovem_core.segmentation.block_supervoxels import number_regions
+from spherovem_core.segmentation import MaskInputs
+from spherovem_core.segmentation.block_statistics import BlockStatistics
+from spherovem_core.segmentation.block_supervoxels import number_supervoxels
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.holes import enclosed
+from spherovem_core.segmentation.holes import find_enclosed_background
 from spherovem_core.segmentation.selection import choose_objects
 from spherovem_core.store import Ledger
 
@@ -32,24 +32,24 @@ def two_boxes() -> np.ndarray:
 def chosen(labels: np.ndarray, block: int | tuple[int, int, int], **changes: object) -> np.ndarray:
     """Labels after holes and unwanted objects are dealt with."""
     parameters = EVERYTHING.model_copy(update=changes)
-    regions, numbers = regions_of(labels, block, fill_holes=parameters.fill_holes)
+    supervoxels, numbers = supervoxels_of(labels, block, fill_holes=parameters.fill_holes)
     grid = Grid(labels.shape, SPACING)
-    choose_objects(regions, MaskField(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
-    return regions.labels()[numbers]
+    choose_objects(supervoxels, MaskInputs(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
+    return supervoxels.labels()[numbers]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_boxes_as_counted_by_hand(block: int) -> None:
-    regions, numbers = regions_of(two_boxes(), block)
-    first, second = (int(regions.roots[numbers[place]]) for place in ((0, 0, 0), (0, 0, 6)))
-    assert regions.objects().tolist() == [first, second]
-    assert regions.counts()[[first, second]].tolist() == [4 * 5 * 6, 6 * 7 * 9]
-    assert regions.border()[[first, second]].tolist() == [[5 * 6, 4 * 6, 4 * 5], [7 * 9, 6 * 9, 0]]
-    assert regions.boxes()[second] == (slice(0, 6), slice(0, 7), slice(6, 15))
-    contacts = regions.contacts()
+    supervoxels, numbers = supervoxels_of(two_boxes(), block)
+    first, second = (int(supervoxels.roots[numbers[place]]) for place in ((0, 0, 0), (0, 0, 6)))
+    assert supervoxels.objects().tolist() == [first, second]
+    assert supervoxels.counts()[[first, second]].tolist() == [4 * 5 * 6, 6 * 7 * 9]
+    assert supervoxels.border()[[first, second]].tolist() == [[5 * 6, 4 * 6, 4 * 5], [7 * 9, 6 * 9, 0]]
+    assert supervoxels.boxes()[second] == (slice(0, 6), slice(0, 7), slice(6, 15))
+    contacts = supervoxels.contacts()
     common = contacts.faces[(contacts.pairs == [first, second]).all(axis=1)]
     assert common.tolist() == [[0, 0, 4 * 5]]
-    surfaces = regions.surfaces_nm2(SPACING)
+    surfaces = supervoxels.surfaces_nm2(SPACING)
     # Faces along z are 10 x 10 nm, along y and x 50 x 10 nm.
     assert surfaces[first] == 2 * (5 * 6 * 100 + 4 * 6 * 500 + 4 * 5 * 500)
     assert surfaces[second] == 2 * (7 * 9 * 100 + 6 * 9 * 500 + 6 * 7 * 500)
@@ -60,21 +60,21 @@ def test_surveys_of_blocks_add_up() -> None:
     values = np.random.default_rng(0).uniform(0, 1, (2, *labels.shape))
     tables = []
     for block in BLOCKS:
-        regions, numbers = regions_of(labels, block, values)
-        final = regions.labels()
+        supervoxels, numbers = supervoxels_of(labels, block, values)
+        final = supervoxels.labels()
         assert (final[numbers] > 0).sum() >= (labels > 0).sum()
-        objects = regions.objects()
+        objects = supervoxels.objects()
         order = np.argsort(final[objects])
-        contacts = regions.contacts()
-        between = regions.is_object[contacts.pairs].all(axis=1)
+        contacts = supervoxels.contacts()
+        between = supervoxels.is_object[contacts.pairs].all(axis=1)
         pairs = np.sort(final[contacts.pairs[between]], axis=1)
         rows = np.lexsort((pairs[:, 1], pairs[:, 0]))
         tables.append(
             [
                 final[numbers],
-                regions.counts()[objects][order],
-                regions.border()[objects][order],
-                regions.sums()[objects][order],
+                supervoxels.counts()[objects][order],
+                supervoxels.border()[objects][order],
+                supervoxels.sums()[objects][order],
                 pairs[rows],
                 contacts.faces[between][rows],
                 contacts.sums[between][rows],
@@ -89,8 +89,8 @@ def test_surveys_of_blocks_add_up() -> None:
 def test_labels_count_objects_as_they_appear() -> None:
     labels = packed_cells((20, 22, 24), 9)
     for block in BLOCKS:
-        regions, numbers = regions_of(labels, block)
-        final = regions.labels()[numbers]
+        supervoxels, numbers = supervoxels_of(labels, block)
+        final = supervoxels.labels()[numbers]
         found, first = np.unique(final[final > 0], return_index=True)
         assert found.tolist() == list(range(1, len(found) + 1))
         assert (np.diff(first) > 0).all()
@@ -100,15 +100,15 @@ def test_a_survey_survives_the_ledger(tmp_path: Path) -> None:
     labels = packed_cells((10, 12, 14), 4)
     (block,) = block_grid(labels.shape, (64, 64, 64))
     values = np.random.default_rng(1).uniform(size=(2, *(n + 1 for n in labels.shape))).astype(np.float32)
-    _, survey = number_regions(block, labels, np.zeros(labels.shape, np.uint32), np.ones(1, bool), values)
-    Ledger(tmp_path / "surveys.jsonl", "digest")["block"] = survey.to_text()
-    again = BlockSurvey.from_text(Ledger(tmp_path / "surveys.jsonl", "digest")["block"])
-    for name, value in asdict(survey).items():
+    _, statistics = number_supervoxels(block, labels, np.zeros(labels.shape, np.uint32), np.ones(1, bool), values)
+    Ledger(tmp_path / "statistics.jsonl", "digest")["block"] = statistics.to_text()
+    again = BlockStatistics.from_text(Ledger(tmp_path / "statistics.jsonl", "digest")["block"])
+    for name, value in asdict(statistics).items():
         kept = getattr(again, name)
         assert kept.dtype == value.dtype
         assert kept.shape == value.shape
         assert np.array_equal(kept, value)
-    assert survey.pairs.size > 0
+    assert statistics.pairs.size > 0
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -161,13 +161,13 @@ def test_background_between_two_objects_is_no_hole(block: int) -> None:
     labels = np.zeros((16, 16, 24), np.uint32)
     labels[2:14, 2:14, 2:12], labels[2:14, 2:14, 12:22] = 1, 2
     labels[6:10, 6:10, 8:16] = 0
-    regions, numbers = regions_of(labels, block)
-    assert not len(enclosed(regions))
-    pair = np.unique(regions.roots[numbers[labels > 0]])
-    regions.join(pair[None])
+    supervoxels, numbers = supervoxels_of(labels, block)
+    assert not len(find_enclosed_background(supervoxels))
+    pair = np.unique(supervoxels.roots[numbers[labels > 0]])
+    supervoxels.join(pair[None])
     # Of one object made of both it is one.
-    regions.join(enclosed(regions))
-    assert (regions.labels()[numbers][2:14, 2:14, 2:22] == 1).all()
+    supervoxels.join(find_enclosed_background(supervoxels))
+    assert (supervoxels.labels()[numbers][2:14, 2:14, 2:22] == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -189,9 +189,9 @@ def test_holes_are_those_of_each_object_alone(seed: int) -> None:
         expected[ndimage.binary_fill_holes(labels == label) & (labels == 0)] = label
     assert (expected != labels).sum() > 20
     for block in (8, (26, 9, 30), 64):
-        regions, numbers = regions_of(labels, block, halo=30)
-        regions.join(enclosed(regions))
-        final = regions.labels()[numbers]
+        supervoxels, numbers = supervoxels_of(labels, block, halo=30)
+        supervoxels.join(find_enclosed_background(supervoxels))
+        final = supervoxels.labels()[numbers]
         pairs = np.unique(np.stack([expected.ravel(), final.ravel()]), axis=1)
         assert pairs.shape[1] == len(np.unique(expected)) == len(np.unique(final))
 
