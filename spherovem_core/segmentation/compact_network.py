@@ -99,7 +99,7 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
         for level in range(len(WIDTHS) - 2, -1, -1):
             raised = functional.interpolate(self.lateral[level](features), scale_factor=2.0, mode="nearest")
             features = self.up[level](raised + skips[level])
-        fine = functional.pixel_shuffle(self.expand_labels(features), 2)
+        fine = functional.pixel_shuffle(self.expand(features), 2)
         maps = self.head(self.refine(torch.cat([fine, image], dim=1)))
         return maps, torch.zeros((len(x), 256), device=x.device, dtype=x.dtype)
 

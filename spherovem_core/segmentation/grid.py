@@ -3,7 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -25,6 +30,53 @@ class Grid:
     shape: tuple[int, int, int]
     spacing_nm: SpacingNm
     origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+
+
+class PlacedArray(ArrayLike, Protocol):
+    """An array that knows its voxel size and position, such as a stored array or a `PlacedVolume`."""
+
+    @property
+    def spacing_nm(self) -> SpacingNm:
+        """Voxel size in nm."""
+
+    @property
+    def origin_nm(self) -> SpacingNm:
+        """Position of the centre of voxel (0, 0, 0) in nm."""
+
+
+@dataclass(frozen=True)
+class PlacedVolume:
+    """An array in memory with its voxel size and position.
+
+    Attributes
+    ----------
+    array : (..., Z, Y, X) ndarray
+    spacing_nm, origin_nm
+        As in `Grid`.
+    """
+
+    array: NDArray[Any]
+    spacing_nm: SpacingNm
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of its elements."""
+        return self.array.dtype
+
+    def __getitem__(self, region: Any, /) -> NDArray[Any]:
+        return np.asarray(self.array[region])
+
+
+def grid_of(array: PlacedArray) -> Grid:
+    """Return the grid of the last three axes of an array."""
+    depth, rows, columns = array.shape[-3:]
+    return Grid((depth, rows, columns), array.spacing_nm, array.origin_nm)
 
 
 def flow_grid(

@@ -4,11 +4,12 @@ import os
 import pickle
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zipfile import BadZipFile
 
 from spherovem_core.errors import MissingNetworkError, NetworkError
 from spherovem_core.segmentation.attention import use_fast_attention
+from spherovem_core.store.layout import ObjectKind
 from spherovem_core.utils.digests import file_digest
 from spherovem_core.utils.torch_device import torch_device
 
@@ -17,7 +18,6 @@ CELLPOSE_NAMES = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
 """Names that cellpose 4.2 downloads; listed here so that a digest needs no import of torch."""
 
 WEIGHTS = Path(__file__).parent / "weights"
-ObjectKind = Literal["cells", "nuclei"]
 
 
 def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
@@ -47,6 +47,12 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
         If the file is damaged, was written by Cellpose 3, or holds another architecture.
     DeviceError
         If the device is ``cuda`` and none can be used.
+
+    Examples
+    --------
+    >>> network = load_network("phantom-compact", "cells", "cpu")
+    >>> network.training
+    False
     """
     import torch
 

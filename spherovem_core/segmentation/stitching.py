@@ -3,7 +3,7 @@
 from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,14 +18,9 @@ from spherovem_core.segmentation.cellpose_dynamics import follow_flows_with_cell
 from spherovem_core.segmentation.dynamics import follow_flows
 from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
 from spherovem_core.segmentation.mask_inputs import MaskInputs
+from spherovem_core.segmentation.segmenter import ReadableSink
 from spherovem_core.segmentation.selection import choose_objects
 from spherovem_core.segmentation.supervoxels import Supervoxels
-
-
-class ReadableSink(BlockSink, Protocol):
-    """A block sink whose array can be read back."""
-
-    array: Any
 
 
 def segment_masks(

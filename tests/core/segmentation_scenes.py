@@ -18,6 +18,11 @@ SPACING = (50.0, 10.0, 10.0)
 EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)
 
 
+def in_blocks(parameters: SegmentationParameters, side: int, halo: int = 64) -> SegmentationParameters:
+    """Return the parameters with blocks of that side and halo, which may be smaller than a user may ask for."""
+    return parameters.model_copy(update={"block_voxels": side, "block_halo_voxels": halo})
+
+
 def packed_cells(shape: tuple[int, int, int], count: int, seed: int = 0, gap: float = 0.8) -> np.ndarray:
     """Touching cells with even gaps at some borders: Voronoi cells of random points, shrunk a little."""
     generator = np.random.default_rng(seed)

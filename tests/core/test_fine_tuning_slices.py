@@ -21,7 +21,7 @@ from spherovem_core.segmentation.fine_tuning import (
 )
 from spherovem_core.segmentation.fine_tuning.cutting import choose_regions
 from spherovem_core.segmentation.fine_tuning.slice_files import read_slice
-from spherovem_core.segmentation.fine_tuning.training import targets
+from spherovem_core.segmentation.fine_tuning.training import training_targets
 
 SPACING = (50.0, 10.0, 20.0)
 ORIGIN = (25.0, -5.0, 3.0)
@@ -165,7 +165,7 @@ def other_pixels(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (no_folder, "is no folder"),
+        (no_folder, "is not a folder"),
         (empty, "holds no .tif file; cut slices"),
         (no_labels, r"labels are missing: .*s0-cells.tif.* and 2 others; draw"),
         (other_shape, r"-cells.tif has shape \(64, 60\) and .*nm.tif \(64, 70\)"),
@@ -214,7 +214,7 @@ def test_targets_are_what_cellpose_computes_itself() -> None:
     labels[np.hypot(y - 30, (x - 30) / 1.5) < 15] = 1
     labels[(abs(y - 60) < 20) & (abs(x - 75) < 12)] = 2
     theirs = labels_to_flows([labels.astype(np.int64)])[0]
-    ours = targets(labels)
+    ours = training_targets(labels)
     assert np.array_equal(ours[:2], theirs[:2])
     # At the two centres, where heat comes in, the direction is a matter of rounding.
     differs = np.abs(ours[2:] - theirs[2:]).max(axis=0) > 1e-6
@@ -224,7 +224,7 @@ def test_targets_are_what_cellpose_computes_itself() -> None:
 def test_each_piece_of_an_object_flows_to_its_own_centre() -> None:
     labels = np.zeros((40, 60), np.uint32)
     labels[10:30, 5:25] = labels[10:30, 35:55] = 3
-    flow_x = targets(labels)[3]
+    flow_x = training_targets(labels)[3]
     for left in (5, 35):
         assert flow_x[20, left + 2] > 0.9
         assert flow_x[20, left + 17] < -0.9

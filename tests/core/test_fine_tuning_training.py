@@ -22,7 +22,7 @@ from spherovem_core.segmentation.fine_tuning import (
     split_by_plane,
 )
 from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
-from spherovem_core.segmentation.fine_tuning.training import targets
+from spherovem_core.segmentation.fine_tuning.training import training_targets
 
 PARAMETERS = FineTuningParameters(
     network="phantom-compact", epochs=12, batch_size=4, crop_px=128, learning_rate=1e-3, held_out_share=0.25
@@ -45,7 +45,7 @@ class Ideal(torch.nn.Module):
 
     def __init__(self, labels: np.ndarray) -> None:
         super().__init__()
-        maps = targets(labels)
+        maps = training_targets(labels)
         self.maps = torch.from_numpy(np.stack([5 * maps[2], 5 * maps[3], 10 * maps[1] - 5]))[None]
         self.tiles = 0
 
@@ -129,7 +129,7 @@ def test_parameters_that_do_not_suit(slices: list[LabelledSlice], tmp_path: Path
     class Sam(torch.nn.Module):
         backbone = "sam_vitl"
 
-    with pytest.raises(ParameterError, match="crops of 256 alone"):
+    with pytest.raises(ParameterError, match="only on crops of 256: set crop_px to 256"):
         fine_tune(Sam(), slices, slices, PARAMETERS, tmp_path, lambda losses: None)
 
 

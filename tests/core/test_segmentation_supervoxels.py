@@ -100,7 +100,9 @@ def test_a_survey_survives_the_ledger(tmp_path: Path) -> None:
     labels = packed_cells((10, 12, 14), 4)
     (block,) = block_grid(labels.shape, (64, 64, 64))
     values = np.random.default_rng(1).uniform(size=(2, *(n + 1 for n in labels.shape))).astype(np.float32)
-    _, statistics = number_supervoxels(block, labels, np.zeros(labels.shape, np.uint32), np.ones(1, bool), values)
+    _, statistics = number_supervoxels(
+        block, labels, np.zeros(labels.shape, np.uint32), np.ones(1, bool), values
+    )
     Ledger(tmp_path / "statistics.jsonl", "digest")["block"] = statistics.to_text()
     again = BlockStatistics.from_text(Ledger(tmp_path / "statistics.jsonl", "digest")["block"])
     for name, value in asdict(statistics).items():

@@ -73,7 +73,10 @@ def test_the_settings_file_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     "file",
-    [*UNITS, *(DEPLOYMENTS / name for name in ("systemd/spherovem.env", "slurm/worker.sbatch", "../README.md"))],
+    [
+        *UNITS,
+        *(DEPLOYMENTS / name for name in ("systemd/spherovem.env", "slurm/worker.sbatch", "../README.md")),
+    ],
     ids=lambda file: file.name,
 )
 def test_every_setting_of_prefect_exists(file: Path) -> None:

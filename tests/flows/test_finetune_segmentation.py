@@ -180,7 +180,7 @@ def test_slices_that_cannot_be_used_end_in_one_line(
         return error
 
     out, code = tmp_path / "out", 1
-    assert "is no folder" in refused(tmp_path / "absent", out, *OPTIONS)
+    assert "is not a folder" in refused(tmp_path / "absent", out, *OPTIONS)
     assert "labels are missing" in refused(slices, out, *OPTIONS, "--kind", "nuclei")
     assert "/absent.pt do not exist" in refused(slices, out, *OPTIONS, "--network", "/absent.pt")
     assert "cuda:99 cannot be used" in refused(slices, out, *OPTIONS, "--device", "cuda:99")

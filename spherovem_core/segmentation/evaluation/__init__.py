@@ -1,4 +1,4 @@
-"""How well predicted instances agree with true ones, on arrays of any size."""
+"""Agreement of predicted instances with true ones, on arrays of any size."""
 
 from spherovem_core.segmentation.evaluation.boundaries import boundary_distances
 from spherovem_core.segmentation.evaluation.contingency import Contingency, count_overlaps, pool

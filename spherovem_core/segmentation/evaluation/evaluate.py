@@ -31,17 +31,17 @@ def evaluate_labels(
 ) -> Evaluation:
     """Compare two label volumes.
 
-    Both are read twice: once in blocks for the table of overlaps, and once around each matched pair for its
-    surfaces. Memory follows the number of objects and the largest surface, not the number of voxels.
+    Both are read twice: in blocks for the table of overlaps, and around each matched pair for its
+    surfaces. Memory grows with the number of objects and the largest surface, not with the number of voxels.
 
     Parameters
     ----------
     truth, predicted : (Z, Y, X) or (Y, X) array of int
-        Instance labels, 0 is background; NumPy, zarr, or anything that can be sliced.
+        Instance labels, 0 is background; NumPy, zarr, or any array that can be sliced.
     spacing_nm
         Voxel size of both.
     parameters
-        When objects match and which count.
+        Limits from which objects match and count.
     execution
         Its executor, of threads, maps blocks and pairs.
 
@@ -69,14 +69,14 @@ def evaluate_sections(
     spacing_nm: SpacingNm,
     parameters: EvaluationParameters | None = None,
 ) -> Evaluation:
-    """Compare the labels of several sections, whose objects count together.
+    """Compare the labels of several sections, with one score over the objects of all.
 
     Parameters
     ----------
     truths, predictions
         (Y, X) arrays of int, in pairs of equal shape.
     spacing_nm
-        Pixel size along y and x; the first number is the thickness that `min_diameter_um` and volumes go by.
+        Pixel size along y and x; the first number is the thickness by which `min_diameter_um` and volumes are computed.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _measure_boundaries(
     spacing_nm: SpacingNm,
     execution: Execution,
 ) -> NDArray[np.float64]:
-    """Boundary distances of each matched pair, in their order."""
+    """Measure the boundary distances of each matched pair, in their order."""
     rows, columns = table.rows[matching.pairs], table.columns[matching.pairs]
     pairs = [
         Pair(

@@ -1,4 +1,4 @@
-"""Fine-tuning of segmentation networks on labelled slices: cutting, reading, splitting, training, judging."""
+"""Fine-tuning of segmentation networks on labelled slices: cutting, reading, splitting, training, evaluation."""
 
 from spherovem_core.segmentation.fine_tuning.cutting import cut_slices
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice, read_slices, split_by_plane
