@@ -1,4 +1,4 @@
-"""Comparison of a segmentation with its truth: two label volumes from anywhere, scores to a table and to files."""
+"""Evaluation of a segmentation: two label files are compared, scores go to the Prefect UI and to files."""
 
 import logging
 import math
@@ -26,14 +26,14 @@ from tasks.progress import report_progress
 NAME, VERSION = "evaluate", 1
 DOCUMENT = "evaluation.json"
 
-logger = logging.getLogger("spherovem_core.evaluate")
+logger = logging.getLogger(__name__)
 
 
 @task(
     name=NAME,
     version=str(VERSION),
     task_run_name="evaluate {comparison.out.name}",
-    # Files from anywhere have no fingerprint that is cheap to take: evaluating again costs less than a wrong answer.
+    # Label files carry no digest that is cheap to read: a second evaluation costs less than a wrong answer.
     cache_policy=NO_CACHE,
     **retry_policy(),
     tags=["cpu"],
@@ -43,7 +43,7 @@ def evaluate(
     parameters: EvaluationParameters = EvaluationParameters(),
     execution: ExecutionSettings = ExecutionSettings(),
 ) -> dict[str, float | None]:
-    """Evaluate within a flow run, with the figures as artifacts."""
+    """Compare two label files in a flow run and show the figures as artifacts."""
     name = comparison.out.name
     with (
         report_progress(f"evaluate {name}") as progress,
@@ -51,7 +51,7 @@ def evaluate(
     ):
         run = Execution("cpu", executor, execution.worker_count, None, progress)
         evaluation = evaluate_files(comparison, parameters, run)
-    figures = plain(evaluation.figures)
+    figures = without_nan(evaluation.figures)
     show_figures(f"evaluation {name}", figures, f"{comparison.predicted} against {comparison.truth}")
     show_table(
         f"evaluation {name} thresholds",
@@ -66,12 +66,12 @@ def evaluate_files(
 ) -> Evaluation:
     """Compare two label files and write ``evaluation.json``, ``true_objects.parquet`` and ``predicted_objects.parquet``.
 
-    The JSON document is written last. A run that was killed starts again; an earlier one's files stay until then.
+    The JSON document is written last. A killed run starts again; files of an earlier one stay until then.
 
     Parameters
     ----------
     comparison
-        Labels as `open_label_volume` takes them, and the folder for the three files.
+        Label files that `open_label_volume` can read, and the folder for the three files.
     execution
         With an executor of threads, or none.
 
@@ -102,25 +102,25 @@ def evaluate_files(
 
 
 def as_document(evaluation: Evaluation) -> dict[str, Any]:
-    """Figures and thresholds for a JSON document, which has no NaN."""
+    """Return figures and thresholds for a JSON document, which has no NaN."""
     return {
-        "figures": plain(evaluation.figures),
+        "figures": without_nan(evaluation.figures),
         "thresholds": as_rows(evaluation.thresholds),
     }
 
 
 def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table as JSON has them."""
+    """Return the rows of a table as JSON objects."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def plain(figures: dict[str, float]) -> dict[str, float | None]:
-    """Figures with None where there is no number."""
+def without_nan(figures: dict[str, float]) -> dict[str, float | None]:
+    """Return figures with None in place of NaN."""
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 def _ensure_folder(folder: Path) -> None:
-    """Find out before the work whether its result can be written."""
+    """Check before the work that its result can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -134,19 +134,19 @@ def _ensure_folder(folder: Path) -> None:
 def agreed_spacing(
     comparison: Comparison, of_truth: SpacingNm | None, of_predicted: SpacingNm | None
 ) -> SpacingNm:
-    """Voxel size of both volumes: what is given, or what the files say.
+    """Return the voxel size of both volumes, as given or from the files.
 
     Raises
     ------
     ParameterError
-        If neither says it, or they contradict one another.
+        If neither file has a voxel size, or the two differ.
     """
     if comparison.spacing_nm is not None:
         return comparison.spacing_nm
     found = of_truth or of_predicted
     if found is None:
         raise ParameterError(
-            f"neither {comparison.truth} nor {comparison.predicted} says its voxel size; "
+            f"neither {comparison.truth} nor {comparison.predicted} has a voxel size; "
             "give the spacing along z, y and x in nm"
         )
     sides = zip(found, of_predicted or found, strict=True)

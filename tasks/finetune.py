@@ -46,7 +46,7 @@ from spherovem_core.utils.digests import file_digest
 from spherovem_core.utils.torch_device import torch_threads
 from tasks.artifacts import show_figures, show_picture, show_table
 from tasks.devices import check_device, gpu_slot, resolve_device
-from tasks.evaluate import as_document, plain
+from tasks.evaluate import as_document, without_nan
 from tasks.locks import FileLocks
 from tasks.policies import retry_policy
 from tasks.progress import report_progress
@@ -57,14 +57,14 @@ LIVE_SCORES = ("f1", "average_precision", "panoptic_quality")
 PICTURES_SHOWN = 4
 SCRATCH = "training-"
 
-logger = logging.getLogger("spherovem_core.finetune")
+logger = logging.getLogger(__name__)
 
 
 @task(
     name=NAME,
     version=str(VERSION),
     task_run_name="finetune {folders.out.name}",
-    # The manifest on disk decides whether there is anything to do.
+    # The manifest on disk decides whether there is work to do.
     cache_policy=NO_CACHE,
     **retry_policy(),
     tags=["gpu"],
@@ -76,9 +76,8 @@ def finetune(
 ) -> dict[str, Any]:
     """Fine-tune a network, unless the folder holds the result of the same slices, weights and parameters.
 
-    The manifest is written last and counts only with weights of its digest. A training that was killed
-    leaves no trace and starts again: cellpose keeps its optimiser to itself, and going on without it would make the
-    result depend on when it was killed.
+    The manifest is written last and counts only with weights of its digest. A killed training starts again: cellpose does
+    not give access to its optimiser, and continuing without it would make the result depend on the time of the kill.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def finetune(
     Raises
     ------
     SpheroVemError
-        If slices, labels, network or parameters cannot be used; before any training.
+        If slices, labels, network or parameters cannot be used; raised before the training.
     """
     layout = Layout(folders.out.absolute())
     data = read_slices(folders.slices, parameters)
@@ -104,7 +103,7 @@ def finetune(
     with _one_at_a_time(layout):
         finished = find_finished(layout.folder, fingerprint)
         if finished is not None:
-            logger.info("%s: these weights are there already", layout.folder.name)
+            logger.info("%s holds these weights already", layout.folder.name)
             return finished
         with (
             gpu_slot("torch", execution.device),
@@ -126,7 +125,7 @@ def finetune(
 def check_before_training(
     slices: Path, parameters: FineTuningParameters, execution: ExecutionSettings
 ) -> None:
-    """Find what would stop a training before Prefect starts.
+    """Check slices, labels, network and device before Prefect starts.
 
     Raises
     ------
@@ -139,7 +138,7 @@ def check_before_training(
 
 
 def find_finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The manifest in a folder if it is of this fingerprint and its weights are whole, else None."""
+    """Return the manifest in a folder if it has this digest and its weights are whole, else None."""
     manifest = read_json(folder / MANIFEST)
     weights = folder / WEIGHTS
     if manifest is None or manifest.get("fingerprint") != fingerprint or not weights.is_file():
@@ -149,7 +148,7 @@ def find_finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
 
 @dataclass
 class _FineTuning:
-    """One training, from the starting weights to the files it leaves."""
+    """One training, from the starting weights to the files of its result."""
 
     layout: Layout
     slices: Sequence[LabelledSlice]
@@ -158,40 +157,40 @@ class _FineTuning:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        share, seed = self.parameters.held_out_share, self.parameters.seed
-        self.training, self.held_out = split_by_plane(self.slices, share, seed)
+        fraction, seed = self.parameters.held_out_share, self.parameters.seed
+        self.training, self.held_out = split_by_plane(self.slices, fraction, seed)
 
     def train(self, progress: Progress, timeout_s: float) -> None:
-        """Judge the starting weights, train, and judge what came out, loaded as any network is."""
+        """Evaluate the starting weights, train, and evaluate the new weights, loaded like any network."""
         network = self._load(self.parameters.network)
         self.before, _ = self._evaluate(network)
-        self._note(0, None, None, self.before)
+        self._add_row(0, None, None, self.before)
         began = time.monotonic()
 
         def watch(losses: EpochLosses) -> None:
             progress(losses.epoch, self.parameters.epochs)
             scores, _ = self._evaluate(network, boundary_error=False)
-            self._note(losses.epoch, losses.training, losses.held_out, scores)
+            self._add_row(losses.epoch, losses.training, losses.held_out, scores)
             if timeout_s and time.monotonic() - began > timeout_s and losses.epoch < self.parameters.epochs:
                 raise DeadlineError(
-                    f"training was past its time limit after {losses.epoch} of {self.parameters.epochs} epochs; it starts "
-                    "again from the beginning: raise stage_timeout_s or lower epochs"
+                    f"training passed its time limit after {losses.epoch} of {self.parameters.epochs} epochs; a training cannot "
+                    "be continued: raise stage_timeout_s or lower epochs"
                 )
 
-        for left in self.layout.scratch.glob(f"{SCRATCH}*"):
-            # Of a training that was killed; none is running while this one holds the lock.
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in self.layout.scratch.glob(f"{SCRATCH}*"):
+            # Of a killed training; no other one runs while this one holds the lock.
+            shutil.rmtree(leftover, ignore_errors=True)
         with TemporaryDirectory(dir=self.layout.scratch, prefix=SCRATCH) as folder:
             weights, losses = fine_tune(
                 network, self.training, self.held_out, self.parameters, Path(folder), watch
             )
             self.after, self.found = self._evaluate(self._load(str(weights)))
-            self._note(self.parameters.epochs, float(losses[-1]), None, self.after)
+            self._add_row(self.parameters.epochs, float(losses[-1]), None, self.after)
             self.weights = weights.read_bytes()
         self.losses = losses
 
     def finish(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Replace what an earlier training left; the manifest goes first and comes last."""
+        """Replace the files of an earlier training; the manifest is deleted first and written last."""
         folder = self.layout.folder
         (folder / MANIFEST).unlink(missing_ok=True)
         _write_bytes(folder / WEIGHTS, self.weights)
@@ -210,10 +209,10 @@ class _FineTuning:
         manifest |= {
             "weights_digest": file_digest(folder / WEIGHTS),
             "parameters": self.parameters.model_dump(mode="json"),
-            "training": [_described(one) for one in self.training],
-            "held_out": [_described(one) for one in self.held_out],
-            "figures_before": plain(self.before.figures),
-            "figures_after": plain(self.after.figures),
+            "training": [_describe(one) for one in self.training],
+            "held_out": [_describe(one) for one in self.held_out],
+            "figures_before": without_nan(self.before.figures),
+            "figures_after": without_nan(self.after.figures),
             "device": self.device,
             "packages": package_versions(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -230,14 +229,14 @@ class _FineTuning:
     ) -> tuple[Evaluation, list[NDArray[np.uint32]]]:
         return evaluate_network(network, self.held_out, self.parameters, boundary_error)
 
-    def _note(self, epoch: int, training: float | None, held_out: float | None, scores: Evaluation) -> None:
-        """Add a row to the table that grows in the Prefect UI while the training runs."""
+    def _add_row(self, epoch: int, training: float | None, held_out: float | None, scores: Evaluation) -> None:
+        """Add a row to the table of losses and scores in the Prefect UI."""
         row = {"epoch": epoch, "training_loss": training, "held_out_loss": held_out}
         row |= {f"held_out_{name}": scores.figures[name] for name in LIVE_SCORES}
         self.rows = [other for other in self.rows if other["epoch"] != epoch]
         self.rows.append(row)
         logger.info(
-            "%s: %s", self.layout.folder.name, ", ".join(_said(name, value) for name, value in row.items())
+            "%s: %s", self.layout.folder.name, ", ".join(_format(name, value) for name, value in row.items())
         )
         show_table(f"finetune {self.layout.folder.name} training", self.rows, "Losses and held-out scores")
 
@@ -252,7 +251,7 @@ class _FineTuning:
         name = self.layout.folder.name
         for when, evaluation in (("before", self.before), ("after", self.after)):
             show_figures(
-                f"finetune {name} {when}", plain(evaluation.figures), f"Held-out slices {when} training"
+                f"finetune {name} {when}", without_nan(evaluation.figures), f"Held-out slices {when} training"
             )
         for number, (title, picture) in enumerate(self.pictures[:PICTURES_SHOWN]):
             show_picture(
@@ -271,7 +270,7 @@ def _fingerprint(data: Sequence[LabelledSlice], base: str, parameters: FineTunin
 
 @contextmanager
 def _one_at_a_time(layout: Layout) -> Iterator[None]:
-    """Two trainings into one folder would mix their files."""
+    """Hold a lock on the folder: two trainings would mix their files."""
     locks, holder = FileLocks(layout.scratch / "locks"), uuid4().hex
     locks.acquire_lock(NAME, holder)
     try:
@@ -280,12 +279,12 @@ def _one_at_a_time(layout: Layout) -> Iterator[None]:
         locks.release_lock(NAME, holder)
 
 
-def _described(one: LabelledSlice) -> dict[str, str]:
+def _describe(one: LabelledSlice) -> dict[str, str]:
     image, labels = one.digests
     return {"name": one.name, "plane": one.plane, "image_digest": image, "labels_digest": labels}
 
 
-def _said(name: str, value: float | None) -> str:
+def _format(name: str, value: float | None) -> str:
     return f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4g}'}"
 
 
