@@ -229,7 +229,9 @@ class _FineTuning:
     ) -> tuple[Evaluation, list[NDArray[np.uint32]]]:
         return evaluate_network(network, self.held_out, self.parameters, boundary_error)
 
-    def _add_row(self, epoch: int, training: float | None, held_out: float | None, scores: Evaluation) -> None:
+    def _add_row(
+        self, epoch: int, training: float | None, held_out: float | None, scores: Evaluation
+    ) -> None:
         """Add a row to the table of losses and scores in the Prefect UI."""
         row = {"epoch": epoch, "training_loss": training, "held_out_loss": held_out}
         row |= {f"held_out_{name}": scores.figures[name] for name in LIVE_SCORES}

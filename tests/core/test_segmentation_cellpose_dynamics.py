@@ -1,4 +1,4 @@
-"""Masks by cellpose's own dynamics, on a CPU and on a GPU, in place of the compiled ones."""
+"""Masks by cellpose's own dynamics, on CPU and GPU, beside those of the compiled dynamics."""
 
 import numpy as np
 import pytest
@@ -33,20 +33,20 @@ def labels_of(flows: np.ndarray, dynamics: str, device: str, block: int = 512) -
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
-def test_the_objects_are_those_of_the_compiled_dynamics(device: str) -> None:
-    """Cellpose samples flows up to half a voxel off: single voxels differ, objects do not."""
+def test_objects_equal_those_of_the_compiled_dynamics(device: str) -> None:
+    """Cellpose samples flows up to half a voxel off: single voxels differ, objects agree."""
     cells = packed_cells((30, 40, 72), 14, seed=2)
     flows = ideal(cells)
     compiled = labels_of(flows, "compiled", "cpu")
     found = labels_of(flows, "cellpose", device)
     assert match_labels(compiled, found, iou=0.8).f1 >= 0.95
     assert match_labels(cells, found, iou=0.8).f1 >= 0.95
-    # In blocks as in one piece: the stitching is the same for both.
+    # In blocks too, which are stitched in the same way.
     in_blocks = labels_of(flows, "cellpose", device, block=36)
     assert match_labels(found, in_blocks, iou=0.8).f1 >= 0.95
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
-def test_nothing_comes_of_background(device: str) -> None:
+def test_background_has_no_objects(device: str) -> None:
     flows = np.ones((3, 8, 9, 10), np.float32)
     assert not follow_flows_with_cellpose(flows, np.zeros((8, 9, 10), bool), device).any()

@@ -1,4 +1,4 @@
-"""Growth into foreground: to the nearest object, no farther than asked, the same from any blocks."""
+"""Growth into foreground: to the nearest object, within reach, independent of blocks."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_one_voxel_grows_to_a_ball() -> None:
     assert reach_voxels(120.0, SPACING) == (2, 12, 12)
 
 
-def test_the_nearest_object_takes_foreground_and_nothing_else_changes() -> None:
+def test_foreground_goes_to_the_nearest_object_and_nothing_else_changes() -> None:
     generator = np.random.default_rng(0)
     labels = np.where(generator.random((14, 40, 44)) < 0.01, generator.integers(1, 9, (14, 40, 44)), 0)
     labels = labels.astype(np.uint32)
@@ -28,17 +28,17 @@ def test_the_nearest_object_takes_foreground_and_nothing_else_changes() -> None:
     grown = expand_labels(labels, foreground, 90.0, SPACING)
     distances = np.stack([ndimage.distance_transform_edt(labels != n, sampling=SPACING) for n in range(1, 9)])
     nearest = distances.min(axis=0)
-    # Of objects as near as each other the smaller number.
+    # The smaller number among objects at the same distance.
     expected = np.where(nearest <= 90, np.isclose(distances, nearest).argmax(axis=0) + 1, 0)
     assert np.array_equal(grown, np.where((labels == 0) & foreground, expected, labels))
 
 
-@pytest.mark.parametrize("block", [24, (64)])
+@pytest.mark.parametrize("block", [24, 64])
 def test_foreground_without_flow_goes_to_the_object_beside_it(block: int) -> None:
     labels = np.zeros((30, 40, 70), np.uint32)
     labels[5:25, 5:35, 5:30], labels[5:25, 5:35, 42:66] = 1, 2
     flows = ideal(labels)
-    # 3 voxels around both are foreground whose flow leads nowhere.
+    # Within 3 voxels around both, foreground has flows that converge nowhere.
     around = ndimage.grey_dilation(labels, size=7)
     flows[3] = np.where(around > 0, 4.0, -4.0)
     grid = Grid(labels.shape, (20.0, 20.0, 20.0))

@@ -1,4 +1,4 @@
-"""Regions of a volume and what lies inside of what: the same from blocks of any size, and as counted by hand."""
+"""Supervoxels of a volume and holes: as counted by hand, from blocks of any size."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +22,7 @@ BLOCKS = (7, (16, 9, 11), 64)
 
 
 def two_boxes() -> np.ndarray:
-    """A box at the volume's corner and one that touches it along x, 4 x 5 faces of both in common."""
+    """Return a box at the corner of the volume and one that touches it along x with 4 x 5 faces."""
     labels = np.zeros((12, 14, 20), np.uint32)
     labels[:4, :5, :6] = 1
     labels[:6, :7, 6:15] = 2
@@ -30,7 +30,7 @@ def two_boxes() -> np.ndarray:
 
 
 def chosen(labels: np.ndarray, block: int | tuple[int, int, int], **changes: object) -> np.ndarray:
-    """Labels after holes and unwanted objects are dealt with."""
+    """Choose the final objects of labels."""
     parameters = EVERYTHING.model_copy(update=changes)
     supervoxels, numbers = supervoxels_of(labels, block, fill_holes=parameters.fill_holes)
     grid = Grid(labels.shape, SPACING)
@@ -39,7 +39,7 @@ def chosen(labels: np.ndarray, block: int | tuple[int, int, int], **changes: obj
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_boxes_as_counted_by_hand(block: int) -> None:
+def test_statistics_of_two_boxes_by_hand(block: int) -> None:
     supervoxels, numbers = supervoxels_of(two_boxes(), block)
     first, second = (int(supervoxels.roots[numbers[place]]) for place in ((0, 0, 0), (0, 0, 6)))
     assert supervoxels.objects().tolist() == [first, second]
@@ -55,7 +55,7 @@ def test_boxes_as_counted_by_hand(block: int) -> None:
     assert surfaces[second] == 2 * (7 * 9 * 100 + 6 * 9 * 500 + 6 * 7 * 500)
 
 
-def test_surveys_of_blocks_add_up() -> None:
+def test_statistics_of_blocks_add_up() -> None:
     labels = packed_cells((24, 30, 34), 12)
     values = np.random.default_rng(0).uniform(0, 1, (2, *labels.shape))
     tables = []
@@ -86,7 +86,7 @@ def test_surveys_of_blocks_add_up() -> None:
             assert np.allclose(mine, theirs, rtol=1e-9, atol=0)
 
 
-def test_labels_count_objects_as_they_appear() -> None:
+def test_labels_count_objects_in_the_order_of_their_first_voxels() -> None:
     labels = packed_cells((20, 22, 24), 9)
     for block in BLOCKS:
         supervoxels, numbers = supervoxels_of(labels, block)
@@ -96,7 +96,7 @@ def test_labels_count_objects_as_they_appear() -> None:
         assert (np.diff(first) > 0).all()
 
 
-def test_a_survey_survives_the_ledger(tmp_path: Path) -> None:
+def test_block_statistics_survive_the_ledger(tmp_path: Path) -> None:
     labels = packed_cells((10, 12, 14), 4)
     (block,) = block_grid(labels.shape, (64, 64, 64))
     values = np.random.default_rng(1).uniform(size=(2, *(n + 1 for n in labels.shape))).astype(np.float32)
@@ -128,7 +128,7 @@ def test_holes_are_filled_and_tunnels_are_not(block: int) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_what_lies_in_a_hole_stays_unless_it_is_dropped(block: int) -> None:
+def test_an_object_in_a_hole_is_kept_unless_it_is_dropped(block: int) -> None:
     labels = np.zeros((20, 22, 24), np.uint32)
     labels[1:19, 1:21, 1:23] = 1
     labels[4:16, 4:18, 4:20] = 0
@@ -138,12 +138,12 @@ def test_what_lies_in_a_hole_stays_unless_it_is_dropped(block: int) -> None:
     assert (filled[6:12, 6:14, 6:14] == 2).all()
     filled[6:12, 6:14, 6:14] = 1
     assert (filled[1:19, 1:21, 1:23] == 1).all()
-    # Too small an object inside another one becomes part of it: no hole is left.
+    # A dropped object inside another one becomes part of it, so that no hole is left.
     assert (chosen(labels, block, min_diameter_um=0.2)[1:19, 1:21, 1:23] == 1).all()
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_pocket_between_objects_is_of_the_one_around_all_of_them(block: int) -> None:
+def test_a_pocket_between_objects_goes_to_the_object_around_them(block: int) -> None:
     labels = np.zeros((20, 22, 44), np.uint32)
     labels[1:19, 1:21, 1:43] = 1
     labels[4:16, 4:18, 6:20], labels[4:16, 4:18, 20:34] = 2, 3
@@ -151,7 +151,7 @@ def test_a_pocket_between_objects_is_of_the_one_around_all_of_them(block: int) -
     filled = chosen(labels, block)
     labels[8:12, 8:12, 18:23] = 1
     assert np.array_equal(filled, labels)
-    # Outside of it the same pocket stays.
+    # Without that object the pocket stays.
     labels[labels == 1] = 0
     filled = chosen(labels, block)
     assert not filled[8:12, 8:12, 18:23].any()
@@ -159,7 +159,7 @@ def test_a_pocket_between_objects_is_of_the_one_around_all_of_them(block: int) -
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_background_between_two_objects_is_no_hole(block: int) -> None:
+def test_background_between_two_objects_is_not_a_hole(block: int) -> None:
     labels = np.zeros((16, 16, 24), np.uint32)
     labels[2:14, 2:14, 2:12], labels[2:14, 2:14, 12:22] = 1, 2
     labels[6:10, 6:10, 8:16] = 0
@@ -167,13 +167,13 @@ def test_background_between_two_objects_is_no_hole(block: int) -> None:
     assert not len(find_enclosed_background(supervoxels))
     pair = np.unique(supervoxels.roots[numbers[labels > 0]])
     supervoxels.join(pair[None])
-    # Of one object made of both it is one.
+    # Within one object made of both it is a hole.
     supervoxels.join(find_enclosed_background(supervoxels))
     assert (supervoxels.labels()[numbers][2:14, 2:14, 2:22] == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_holes_are_those_of_each_object_alone(seed: int) -> None:
+def test_holes_are_those_of_scipy_for_each_object(seed: int) -> None:
     generator = np.random.default_rng(seed)
     fine, coarse = (
         ndimage.gaussian_filter(generator.normal(size=(26, 28, 30)), sigma) for sigma in (1.0, 3.0)
@@ -183,10 +183,10 @@ def test_holes_are_those_of_each_object_alone(seed: int) -> None:
     )
     labels = np.zeros(part.shape, np.uint32)
     for level in (1, 2, 3):
-        pieces = cc3d.connected_components(part == level, connectivity=6).astype(np.uint32)
-        labels = np.where(part == level, pieces + labels.max(), labels)
+        components = cc3d.connected_components(part == level, connectivity=6).astype(np.uint32)
+        labels = np.where(part == level, components + labels.max(), labels)
     expected, sizes = labels.copy(), np.bincount(labels.ravel())
-    # The largest object first, so that the innermost of those around a hole has the last word.
+    # The largest object first, so that the innermost object around a hole is the last to fill it.
     for label in np.argsort(-sizes[1:]) + 1:
         expected[ndimage.binary_fill_holes(labels == label) & (labels == 0)] = label
     assert (expected != labels).sum() > 20
@@ -199,11 +199,11 @@ def test_holes_are_those_of_each_object_alone(seed: int) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_objects_mostly_cut_by_the_border_are_dropped(block: int) -> None:
+def test_mostly_truncated_objects_are_dropped(block: int) -> None:
     labels = two_boxes()
     # By area 25 000 of 50 000 nm² of the first box's surface lie on the border, 33 300 of 108 600 of the second's.
-    shares = {1: 0.5, 2: (7 * 9 * 100 + 6 * 9 * 500) / (2 * (7 * 9 * 100 + 6 * 9 * 500 + 6 * 7 * 500))}
-    assert shares[2] == pytest.approx(0.3066, abs=1e-4)
+    fractions = {1: 0.5, 2: (7 * 9 * 100 + 6 * 9 * 500) / (2 * (7 * 9 * 100 + 6 * 9 * 500 + 6 * 7 * 500))}
+    assert fractions[2] == pytest.approx(0.3066, abs=1e-4)
     for limit, expected in ((1.0, 2), (0.51, 2), (0.49, 1), (0.31, 1), (0.30, 0)):
         left = chosen(labels, block, max_truncated_fraction=limit)
         assert left.max() == expected
@@ -211,7 +211,7 @@ def test_objects_mostly_cut_by_the_border_are_dropped(block: int) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_min_diameter_judges_whole_objects(block: int) -> None:
+def test_min_diameter_applies_to_whole_objects(block: int) -> None:
     labels = two_boxes()
     # 120 and 378 voxels of 5000 nm³: balls of 104.6 and 153.3 nm across.
     for least, expected in ((0.0, 2), (0.104, 2), (0.105, 1), (0.153, 1), (0.154, 0)):
