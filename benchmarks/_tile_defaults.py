@@ -1,4 +1,4 @@
-"""What the defaults of the tiles were chosen by: their overlap, and the contrast below which they are skipped."""
+"""Measurements behind two defaults: overlap of the tiles, and contrast below which tiles are skipped."""
 
 import time
 
@@ -13,11 +13,11 @@ from spherovem_core.segmentation.tiles import measure_contrasts
 from spherovem_core.synthetic.phantom import make_phantom
 
 PLANE = 384
-"""What a block of 256 with a halo of 64 shows the network."""
+"""Side of a block of 256 with a halo of 64."""
 
 
 def normalised(shape: tuple[int, int, int], seed: int, noise: float) -> NDArray[np.float32]:
-    """A phantom as the network sees it, in voxels of 120 nm."""
+    """Make a phantom and normalise it for the network, in voxels of 120 nm."""
     phantom = make_phantom(shape=shape, spacing_nm=(120.0, 40.0, 40.0), seed=seed)
     image = phantom.clean + np.random.default_rng(seed).normal(0, noise, shape)
     image = np.clip(image, 0, 255).astype(np.uint8)
@@ -37,14 +37,14 @@ def bench_overlap(threads: int) -> None:
     network = load_network("phantom-compact", "cells", "cpu")
     computed: list[int] = []
     network.register_forward_hook(lambda _, inputs, __: computed.append(len(inputs[0])))
-    # Cellpose adds 8 pixels and more to each side.
+    # Cellpose adds at least 8 pixels to each side.
     whole, _ = run_net(network, planes, batch_size=1, bsize=PLANE + 32, tile_overlap=0.1)
     assert computed == [1] * len(image)
     print(
-        f"overlap of 256 x 256 tiles on {len(image)} planes of {PLANE} x {PLANE}, beside planes in one tile"
+        f"overlap of 256 x 256 tiles on {len(image)} planes of {PLANE} x {PLANE}, compared with planes in one tile"
     )
     print(
-        "   overlap  tiles a plane  s  difference of flows: rms, 99 %  (their rms)  voxels that change sides"
+        "   overlap  tiles a plane  s  difference of flows: rms, 99 %  (their rms)  fraction of voxels across the threshold"
     )
     for overlap in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5):
         computed.clear()
