@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
+from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -77,6 +78,19 @@ def grid_of(array: PlacedArray) -> Grid:
     """Return the grid of the last three axes of an array."""
     depth, rows, columns = array.shape[-3:]
     return Grid((depth, rows, columns), array.spacing_nm, array.origin_nm)
+
+
+def check_spacing(spacing_nm: SpacingNm) -> None:
+    """Refuse a voxel size that is not three positive numbers.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if len(spacing_nm) != 3 or not all(math.isfinite(side) and side > 0 for side in spacing_nm):
+        raise ParameterError(
+            f"spacing_nm is {spacing_nm}; expected three positive sizes in nm along z, y and x"
+        )
 
 
 def flow_grid(

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import MemorySink
-from spherovem_core.errors import ParameterError, ShapeMismatchError
+from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import CellParameters, SegmentationParameters
-from spherovem_core.segmentation.grid import Grid, PlacedVolume, flow_grid
+from spherovem_core.segmentation.grid import Grid, PlacedVolume, check_spacing, flow_grid
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.segmenters import segmenter_named
 from spherovem_core.segmentation.stitching import segment_masks
@@ -73,10 +73,7 @@ def segment_volume(
     """
     if volume.ndim != 3:
         raise ShapeMismatchError(f"the volume has shape {volume.shape}; expected (Z, Y, X)")
-    if len(spacing_nm) != 3 or not all(np.isfinite(side) and side > 0 for side in spacing_nm):
-        raise ParameterError(
-            f"spacing_nm is {spacing_nm}; expected three positive sizes in nm along z, y and x"
-        )
+    check_spacing(spacing_nm)
     if parameters is None:
         parameters = CellParameters() if kind == "cells" else SegmentationParameters()
     chosen, execution = segmenter_named(segmenter), execution or Execution()

@@ -19,6 +19,7 @@ from spherovem_core.segmentation.evaluation.contingency import (
 )
 from spherovem_core.segmentation.evaluation.matching import Matching, match_objects
 from spherovem_core.segmentation.evaluation.summary import Evaluation, min_voxels, summarise
+from spherovem_core.segmentation.grid import check_spacing
 from spherovem_core.spacing import SpacingNm
 
 
@@ -54,7 +55,7 @@ def evaluate_labels(
     """
     parameters = parameters or EvaluationParameters()
     execution = execution or Execution()
-    _check_spacing(spacing_nm)
+    check_spacing(spacing_nm)
     table = count_overlaps(truth, predicted, execution)
     matching = _match(table, spacing_nm, parameters)
     boundaries = np.full((len(matching.pairs), 2), np.nan)
@@ -84,7 +85,7 @@ def evaluate_sections(
         As in `evaluate_labels`; the latter also if there is no section.
     """
     parameters = parameters or EvaluationParameters()
-    _check_spacing(spacing_nm)
+    check_spacing(spacing_nm)
     pairs = list(zip(truths, predictions, strict=True))
     if not pairs:
         raise ParameterError("there is no section to evaluate; give at least one pair of labels")
@@ -100,13 +101,6 @@ def evaluate_sections(
     order = table.true.labels[table.rows[matching.pairs]].tolist()
     stacked = np.array([boundaries[label] for label in order]).reshape(-1, 2)
     return summarise(table, matching, stacked, spacing_nm, parameters)
-
-
-def _check_spacing(spacing_nm: SpacingNm) -> None:
-    if len(spacing_nm) != 3 or not all(np.isfinite(side) and side > 0 for side in spacing_nm):
-        raise ParameterError(
-            f"spacing_nm is {spacing_nm}; expected three positive sizes in nm along z, y and x"
-        )
 
 
 def _match(table: Contingency, spacing_nm: SpacingNm, parameters: EvaluationParameters) -> Matching:
