@@ -1,11 +1,11 @@
-"""Evaluation: seconds and peak memory on label arrays on disk as the volume grows, beside cellpose and scikit-image.
+"""Evaluation: seconds and peak memory on label arrays on disk at two sizes, compared with cellpose and scikit-image.
 
     python benchmarks/evaluation.py [--sides 256 512] [--threads N]
 
-Truth is a lattice of boxes of 48 x 40 x 40 voxels with background between them; in the prediction every box lies 3
-voxels off along x, every eighth is cut in two and every eighth pair is run together. Both are written to zarr block by
-block. Each row is a process of its own, whose memory is given above that after its imports. The baseline reads
-the same arrays whole and computes average precision (cellpose) and variation of information (scikit-image) alone.
+The truth is a lattice of boxes of 48 x 40 x 40 voxels with background between them. In the prediction every box is shifted
+by 3 voxels along x, every eighth is cut in two and every eighth pair is merged. Both are written to zarr block by
+block. Each row is a process of its own; its memory is that above the imports. The baseline reads
+the same arrays whole and computes only average precision (cellpose) and variation of information (scikit-image).
 """
 
 import argparse
@@ -35,7 +35,7 @@ SHARD = 128
 
 
 def boxes(region: tuple[slice, ...], shift: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Numbers of the lattice's boxes in a region, and whether a voxel is in the far half along z."""
+    """Number the boxes of the lattice in a region, and tell whether each voxel is in the far half along z."""
     z, y, x = np.meshgrid(*(np.arange(s.start, s.stop) for s in region), indexing="ij", sparse=True)
     x = np.maximum(x - shift, 0)
     index = [axis // pitch for axis, pitch in zip((z, y, x), PITCH, strict=True)]
@@ -65,7 +65,7 @@ def write(folder: Path, side: int) -> None:
 
 
 def timed(function: Any, *arguments: Any) -> tuple[Any, float, float]:
-    """Result, seconds, and the peak of resident memory above that at the start in MB."""
+    """Return the result, seconds, and the peak of resident memory above that at the start in MB."""
     before = psutil.Process().memory_info().rss
     with StageRecorder(interval_s=0.01) as recorder:
         result = function(*arguments)
@@ -73,7 +73,7 @@ def timed(function: Any, *arguments: Any) -> tuple[Any, float, float]:
 
 
 def ours(folder: Path, threads: int) -> dict[str, float]:
-    """Everything, first without the boundaries and then with them."""
+    """Measure the whole evaluation, first without boundaries and then with them."""
     arrays = [zarr.open_array(folder / name, mode="r") for name in ("truth", "prediction")]
     with ThreadPoolExecutor(threads) as executor:
         run = Execution(executor=executor)
@@ -99,7 +99,7 @@ def ours(folder: Path, threads: int) -> dict[str, float]:
 
 
 def theirs(folder: Path, threads: int) -> dict[str, float]:
-    """Cellpose and scikit-image on the arrays in memory, labels renumbered as both need it."""
+    """Measure cellpose and scikit-image on arrays in memory, with the renumbered labels that both need."""
     import fastremap
     from cellpose.metrics import average_precision
     from skimage.metrics import variation_of_information as reference

@@ -1,9 +1,9 @@
-"""Fine-tuning: what 20 labelled slices teach the compact network of a contrast it has never seen, and what that costs.
+"""Fine-tuning: gain of the compact network from 20 labelled slices of an unknown contrast, and its time.
 
     python benchmarks/fine_tuning.py [--epochs 30] [--threads N] [--cases inverted noisy faint]
 
-Phantoms are changed in contrast, slices are cut from one of them, and the network that ships is trained on three
-quarters of 20. It is judged, before and after, by the others and by 21 slices of a phantom that had no part in anything.
+The contrast of phantoms is changed, slices are cut from one of them, and the shipped network is trained on three
+quarters of 20. It is evaluated before and after on the others and on 21 slices of another phantom.
 """
 
 import argparse
@@ -32,7 +32,7 @@ STRAIGHT = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0,
 
 
 def changed(image: NDArray[np.uint8], case: str) -> NDArray[np.uint8]:
-    """The acquisition as another microscope would have taken it."""
+    """Change the contrast of an acquisition to that of another microscope."""
     generator = np.random.default_rng(0)
     values = image.astype(np.float32)
     if case == "inverted":
@@ -58,7 +58,7 @@ def slices_of(seed: int, case: str) -> list[LabelledSlice]:
 
 
 def labels_at(labels: NDArray[np.uint32], origin: SliceOrigin, shape: tuple[int, ...]) -> NDArray[np.uint32]:
-    """True labels at the pixel centres of a slice."""
+    """Sample true labels at the pixel centres of a slice."""
     axis = next(n for n, name in enumerate("zyx") if name not in origin.plane)
     rows, columns = (n for n in range(3) if n != axis)
     places = {axis: np.array([origin.position_nm])}
@@ -72,8 +72,10 @@ def bench(case: str, parameters: FineTuningParameters) -> None:
     slices, others = slices_of(31, case)[1:], slices_of(32, case)
     training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
     network = load_network("phantom-compact", "cells", "cpu")
-    judges = {"held out": held_out, "other phantom": others}
-    before = {name: evaluate_network(network, judge, parameters)[0].figures for name, judge in judges.items()}
+    evaluated = {"held out": held_out, "other phantom": others}
+    before = {
+        name: evaluate_network(network, group, parameters)[0].figures for name, group in evaluated.items()
+    }
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         weights, losses = fine_tune(
@@ -85,10 +87,10 @@ def bench(case: str, parameters: FineTuningParameters) -> None:
         f"{case}: {len(training)} training slices, {parameters.epochs} epochs in {seconds:.0f} s, "
         f"loss {losses[0]:.2f} to {losses[-1]:.2f}"
     )
-    for name, judge in judges.items():
-        after = evaluate_network(tuned, judge, parameters)[0].figures
+    for name, group in evaluated.items():
+        after = evaluate_network(tuned, group, parameters)[0].figures
         print(
-            f"  {name:14} {len(judge):3d} slices, {after['true_count']:4d} cells: F1 {before[name]['f1']:.3f} -> "
+            f"  {name:14} {len(group):3d} slices, {after['true_count']:4d} cells: F1 {before[name]['f1']:.3f} -> "
             f"{after['f1']:.3f}, panoptic quality {before[name]['panoptic_quality']:.3f} -> "
             f"{after['panoptic_quality']:.3f}, boundary {before[name]['boundary_mean_nm']:.0f} -> "
             f"{after['boundary_mean_nm']:.0f} nm",

@@ -1,12 +1,12 @@
-"""Segmentation: seconds per megavoxel for flows, masks, stitching and merging as the volume grows, and peak memory.
+"""Segmentation: seconds per megavoxel of flows, masks, stitching and merging at several sizes, and peak memory.
 
     python benchmarks/segmentation.py [--parts flows sam masks stitching merging memory overlap contrast]
                                       [--sides 128 256 384] [--threads N]
 
-Masks are made of ideal flows of a lattice of cells (pitch 48 voxels), which are computed where they are read, so that
-volumes larger than memory can be measured. Cellpose's masks are made of the same flows in the same process. Left
-out by default since they take minutes: cellpose beyond 128³ (--cellpose-side), memory (a volume of 768³), overlap and
-contrast (what two defaults were chosen by). The compact network is measured up to 256³ unless --sides asks for more.
+Masks are made of ideal flows of a lattice of cells (pitch 48 voxels), which are computed when they are read, so that
+volumes can be larger than memory. Cellpose makes its masks of the same flows in the same process. Some parts take
+minutes and run only on request: cellpose beyond 128³ (--cellpose-side), memory (a volume of 768³), overlap and
+contrast (by which two defaults were chosen). The compact network is measured up to 256³ unless --sides says otherwise.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     masks_from_flows,
@@ -59,7 +59,7 @@ def bench_flows(sides: list[int], threads: int) -> None:
     print(f"flows of phantom-compact, {threads} threads, blocks of 256")
     row("side", "s", "s/megavoxel")
     network = load_network("phantom-compact", "cells", "cpu")
-    # The first of these is not timed: it imports cellpose.
+    # The first one is not shown, since it imports cellpose.
     for side in (32, *sides):
         image = np.random.default_rng(0).integers(0, 255, (side,) * 3).astype(np.uint8)
         parameters = SegmentationParameters(flow_spacing_nm=50.0)
@@ -73,7 +73,7 @@ def bench_flows(sides: list[int], threads: int) -> None:
 
 
 def bench_sam(threads: int) -> None:
-    """One tile of 256 x 256; a megavoxel is 3e6 / 256² tiles if none overlaps another."""
+    """Measure one tile of 256 x 256; a megavoxel takes 3e6 / 256² tiles without overlap."""
     import torch
     from cellpose.vit import CPSAM
 
@@ -82,7 +82,7 @@ def bench_sam(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = CPSAM().eval()
-    # A network that was made bfloat16 once has lost digits of its weights.
+    # A network that was once bfloat16 has lost digits of its weights.
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     tile = torch.rand((1, 3, 256, 256))
     print(f"Cellpose-SAM with random weights, one tile, {threads} threads")
@@ -111,7 +111,7 @@ def bench_masks(sides: list[int], threads: int, cellpose_side: int) -> None:
     torch.set_num_threads(threads)
     numba.set_num_threads(threads)
     masks_from_flows(LatticeFlows(64).whole(), PARAMETERS, SPACING, workers=threads)
-    print(f"masks in one block, {threads} threads, beside cellpose; agreement is F1 at IoU 0.9")
+    print(f"masks in one block, {threads} threads, compared with cellpose; agreement is F1 at IoU 0.9")
     row("side", "s", "s/megavoxel", "cellpose s", "ratio", "agreement")
     for side in sides:
         flows = LatticeFlows(side).whole().astype(np.float32)
@@ -129,7 +129,7 @@ def bench_masks(sides: list[int], threads: int, cellpose_side: int) -> None:
 
 
 def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dict[str, float]:
-    """Masks of a lattice in blocks, in this process."""
+    """Make the masks of a lattice in blocks, in this process."""
     grid = Grid((side,) * 3, SPACING)
     blocks = {"block_voxels": block, "block_halo_voxels": block // 4}
     parameters = PARAMETERS.model_copy(update={**blocks, **(MERGING if merge else {})})
@@ -139,7 +139,7 @@ def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dic
     with tempfile.TemporaryDirectory() as folder:
         seconds, count = timed(
             segment_masks,
-            MaskField(LatticeFlows(side, split), grid, grid, LatticeImage(side)),
+            MaskInputs(LatticeFlows(side, split), grid, grid, LatticeImage(side)),
             ZarrSink(Path(folder, "provisional"), side),
             ZarrSink(Path(folder, "labels"), side),
             parameters,
@@ -150,7 +150,7 @@ def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dic
 
 
 def stitch_apart(side: int, block: int, threads: int, **options: bool) -> dict[str, float]:
-    """The same in a process of its own, whose memory is only that of the stitching."""
+    """Run `stitch` in a process of its own, whose memory is only that of the stitching."""
     command = [sys.executable, __file__, "--stitch", json.dumps([side, block, threads, options])]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, float] = json.loads(output.splitlines()[-1])
@@ -160,7 +160,7 @@ def stitch_apart(side: int, block: int, threads: int, **options: bool) -> dict[s
 def bench_stitching(sides: list[int], threads: int, block: int = 128, merge: bool = False) -> None:
     print(
         f"masks in stitched blocks of {block} with halo {block // 4}, {threads} threads, to disk"
-        f"{', neighbours judged for merging' if merge else ''}"
+        f"{', with merging of neighbours' if merge else ''}"
     )
     row("side", "s", "s/megavoxel", "objects", "expected", "peak GB")
     for side in sides:
@@ -170,7 +170,7 @@ def bench_stitching(sides: list[int], threads: int, block: int = 128, merge: boo
 
 
 def bench_merging(sides: list[int], threads: int, block: int = 128) -> None:
-    print(f"the same of cells cut in two, merged; ratio is to the run that does not merge, {threads} threads")
+    print(f"the same with cells cut in two and merged; ratio to the run without merging, {threads} threads")
     row("side", "s", "s/megavoxel", "ratio", "objects", "unmerged", "expected")
     for side in sides:
         plain, merged = (stitch_apart(side, block, threads, split=True, merge=on) for on in (False, True))
@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--cellpose-side", type=int, default=128, help="largest side at which cellpose's masks are made too"
+        "--cellpose-side", type=int, default=128, help="largest side at which cellpose makes masks too"
     )
     parser.add_argument("--stitch", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -217,11 +217,11 @@ def main() -> None:
     if "memory" in options.parts:
         bench_stitching([MEMORY_SIDE], options.threads, block=256, merge=True)
     if "overlap" in options.parts:
-        from _tiles import bench_overlap
+        from _tile_defaults import bench_overlap
 
         bench_overlap(options.threads)
     if "contrast" in options.parts:
-        from _tiles import bench_contrast
+        from _tile_defaults import bench_contrast
 
         bench_contrast()
 

@@ -1,10 +1,10 @@
-"""Cells and nuclei of default phantoms beside their truth, at the acquisition's full resolution.
+"""Scores of cells and nuclei of default phantoms, at full resolution.
 
     python benchmarks/segmentation_phantoms.py [--seeds 1 811 812 813] [--threads N] [--cells NAME=VALUE ...]
 
-Seed 1 is the demo's; none of the others has been seen by training or by the choice of a parameter. The image is as the
-microscope writes it, with noise and drift of contrast, but in place. A nucleus has the right cell if the cell that
-most of its voxels lie in is matched to the cell that the phantom put it in.
+Seed 1 is that of the demo; the others were used neither for training nor for the choice of parameters. The image has the
+noise and the drift of contrast of an acquisition, but no shifts. A nucleus is in the right cell if the cell with most of
+its voxels matches the cell in which the phantom placed it.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     match_labels,
@@ -53,8 +53,8 @@ def segment(
     predict_flows(phantom.image, phantom.spacing_nm, grid, network, MemorySink(flows), parameters, execution)
     middle = time.perf_counter()
     labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
-    field = MaskField(flows, grid, target, phantom.image)
-    segment_masks(field, MemorySink(scratch), MemorySink(labels), parameters, execution)
+    inputs = MaskInputs(flows, grid, target, phantom.image)
+    segment_masks(inputs, MemorySink(scratch), MemorySink(labels), parameters, execution)
     end = time.perf_counter()
     least = int(np.pi / 6 * KINDS[kind] ** 3 / voxel_volume_um3(phantom.spacing_nm))
     match = match_labels(getattr(phantom, kind), labels, min_voxels=least)
@@ -67,7 +67,7 @@ def segment(
 
 
 def right_cells(phantom: Phantom, cells: NDArray[np.uint32], nuclei: NDArray[np.uint32]) -> tuple[int, int]:
-    """Nuclei whose cell is the true one, and nuclei that were found."""
+    """Count nuclei with the right cell, and found nuclei."""
     true_cell = {int(found): int(true) for true, found in match_labels(phantom.cells, cells).matches}
     parents = assign_parent_cells(nuclei, cells).set_index("label")["parent_cell"]
     matches = match_labels(phantom.nuclei, nuclei).matches

@@ -1,70 +1,48 @@
-"""Fine-tuning of a network on labelled slices: weights, a manifest, scores before and after, pictures."""
+"""Task that fine-tunes a network on labelled slices: weights, a manifest, scores before and after, pictures."""
 
 import logging
-import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from spherovem_core.errors import DeadlineError
-from spherovem_core.execution import ExecutionSettings, Progress
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders, stage_digest
-from spherovem_core.segmentation import load_network, network_digest
-from spherovem_core.segmentation.evaluation import Evaluation
+from spherovem_core.segmentation import network_digest
+from spherovem_core.segmentation.evaluation import without_nan
 from spherovem_core.segmentation.fine_tuning import (
-    EpochLosses,
     LabelledSlice,
-    as_png,
-    evaluate_network,
-    fine_tune,
-    overlay,
+    ScoredTraining,
+    find_finished,
     read_slices,
     split_by_plane,
+    train_with_scores,
+    write_network,
 )
-from spherovem_core.store import (
-    Layout,
-    StageRecorder,
-    package_versions,
-    read_json,
-    write_atomically,
-    write_json,
-    write_table,
-)
-from spherovem_core.utils.digests import file_digest
+from spherovem_core.store import Layout, StageRecorder
 from spherovem_core.utils.torch_device import torch_threads
 from tasks.artifacts import show_figures, show_picture, show_table
 from tasks.devices import check_device, gpu_slot, resolve_device
-from tasks.evaluate import as_document, plain
 from tasks.locks import FileLocks
 from tasks.policies import retry_policy
 from tasks.progress import report_progress
 
 NAME, VERSION = "finetune", 1
-WEIGHTS, MANIFEST = "weights.pt", "manifest.json"
-LIVE_SCORES = ("f1", "average_precision", "panoptic_quality")
 PICTURES_SHOWN = 4
-SCRATCH = "training-"
 
-logger = logging.getLogger("spherovem_core.finetune")
+logger = logging.getLogger(__name__)
 
 
 @task(
     name=NAME,
     version=str(VERSION),
     task_run_name="finetune {folders.out.name}",
-    # The manifest on disk decides whether there is anything to do.
+    # The manifest on disk decides whether there is work to do.
     cache_policy=NO_CACHE,
     **retry_policy(),
     tags=["gpu"],
@@ -76,9 +54,8 @@ def finetune(
 ) -> dict[str, Any]:
     """Fine-tune a network, unless the folder holds the result of the same slices, weights and parameters.
 
-    The manifest is written last and counts only with weights of its digest. A training that was killed
-    leaves no trace and starts again: cellpose keeps its optimiser to itself, and going on without it would make the
-    result depend on when it was killed.
+    The manifest is written last and counts only with weights of its digest. A killed training starts again: cellpose does
+    not give access to its optimiser, and continuing without it would make the result depend on the time of the kill.
 
     Parameters
     ----------
@@ -94,39 +71,55 @@ def finetune(
     Raises
     ------
     SpheroVemError
-        If slices, labels, network or parameters cannot be used; before any training.
+        If slices, labels, network or parameters cannot be used; raised before the training.
     """
     layout = Layout(folders.out.absolute())
-    data = read_slices(folders.slices, parameters)
+    name = layout.folder.name
+    slices = read_slices(folders.slices, parameters)
     base = network_digest(parameters.network, parameters.kind)
     layout.ensure_writable()
-    fingerprint = _fingerprint(data, base, parameters)
-    with _one_at_a_time(layout):
-        finished = find_finished(layout.folder, fingerprint)
+    digest = _digest(slices, base, parameters)
+    with _lock(layout):
+        finished = find_finished(layout.folder, digest)
         if finished is not None:
-            logger.info("%s: these weights are there already", layout.folder.name)
+            logger.info("%s holds these weights already", name)
             return finished
         with (
             gpu_slot("torch", execution.device),
-            report_progress(f"finetune {layout.folder.name}") as progress,
+            report_progress(f"finetune {name}") as progress,
             torch_threads(execution.worker_count),
             StageRecorder() as recorder,
         ):
-            run = _FineTuning(layout, data, parameters, resolve_device("torch", execution.device))
-            run.train(progress, execution.stage_timeout_s)
-        manifest = {
-            "fingerprint": fingerprint,
-            "base_network": {"name": parameters.network, "digest": base},
-            "seconds": round(recorder.seconds, 1),
-            "peak_memory_bytes": recorder.peak_memory_bytes,
-        }
-        return run.finish(manifest)
+            device = resolve_device("torch", execution.device)
+            result = train_with_scores(
+                slices,
+                parameters,
+                device,
+                layout.scratch,
+                lambda rows: show_table(f"finetune {name} training", rows, "Losses and held-out scores"),
+                progress,
+                execution.stage_timeout_s,
+            )
+        manifest, pictures = write_network(
+            layout,
+            result,
+            parameters,
+            {
+                "fingerprint": digest,
+                "base_network": {"name": parameters.network, "digest": base},
+                "seconds": round(recorder.seconds, 1),
+                "peak_memory_bytes": recorder.peak_memory_bytes,
+                "device": device,
+            },
+        )
+    _show(name, result, pictures)
+    return manifest
 
 
 def check_before_training(
     slices: Path, parameters: FineTuningParameters, execution: ExecutionSettings
 ) -> None:
-    """Find what would stop a training before Prefect starts.
+    """Check slices, labels, network and device before Prefect starts.
 
     Raises
     ------
@@ -138,159 +131,32 @@ def check_before_training(
     check_device(execution.device)
 
 
-def find_finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The manifest in a folder if it is of this fingerprint and its weights are whole, else None."""
-    manifest = read_json(folder / MANIFEST)
-    weights = folder / WEIGHTS
-    if manifest is None or manifest.get("fingerprint") != fingerprint or not weights.is_file():
-        return None
-    return manifest if file_digest(weights) == manifest["weights_digest"] else None
-
-
-@dataclass
-class _FineTuning:
-    """One training, from the starting weights to the files it leaves."""
-
-    layout: Layout
-    slices: Sequence[LabelledSlice]
-    parameters: FineTuningParameters
-    device: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        share, seed = self.parameters.held_out_share, self.parameters.seed
-        self.training, self.held_out = split_by_plane(self.slices, share, seed)
-
-    def train(self, progress: Progress, timeout_s: float) -> None:
-        """Judge the starting weights, train, and judge what came out, loaded as any network is."""
-        network = self._load(self.parameters.network)
-        self.before, _ = self._evaluate(network)
-        self._note(0, None, None, self.before)
-        began = time.monotonic()
-
-        def watch(losses: EpochLosses) -> None:
-            progress(losses.epoch, self.parameters.epochs)
-            scores, _ = self._evaluate(network, boundary_error=False)
-            self._note(losses.epoch, losses.training, losses.held_out, scores)
-            if timeout_s and time.monotonic() - began > timeout_s and losses.epoch < self.parameters.epochs:
-                raise DeadlineError(
-                    f"training was past its time limit after {losses.epoch} of {self.parameters.epochs} epochs; it starts "
-                    "again from the beginning: raise stage_timeout_s or lower epochs"
-                )
-
-        for left in self.layout.scratch.glob(f"{SCRATCH}*"):
-            # Of a training that was killed; none is running while this one holds the lock.
-            shutil.rmtree(left, ignore_errors=True)
-        with TemporaryDirectory(dir=self.layout.scratch, prefix=SCRATCH) as folder:
-            weights, losses = fine_tune(
-                network, self.training, self.held_out, self.parameters, Path(folder), watch
-            )
-            self.after, self.found = self._evaluate(self._load(str(weights)))
-            self._note(self.parameters.epochs, float(losses[-1]), None, self.after)
-            self.weights = weights.read_bytes()
-        self.losses = losses
-
-    def finish(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Replace what an earlier training left; the manifest goes first and comes last."""
-        folder = self.layout.folder
-        (folder / MANIFEST).unlink(missing_ok=True)
-        _write_bytes(folder / WEIGHTS, self.weights)
-        write_json(
-            folder / "evaluation.json", {"before": as_document(self.before), "after": as_document(self.after)}
+def _show(name: str, result: ScoredTraining, pictures: dict[str, bytes]) -> None:
+    """Show scores and some pictures in the Prefect UI."""
+    for when, evaluation in (("before", result.before), ("after", result.after)):
+        show_figures(
+            f"finetune {name} {when}", without_nan(evaluation.figures), f"Held-out slices {when} training"
         )
-        epochs = pd.DataFrame({"epoch": np.arange(1, len(self.losses) + 1), "training_loss": self.losses})
-        scores = pd.DataFrame(self.rows).drop(columns="training_loss")
-        write_table(
-            self.layout,
-            "losses.parquet",
-            epochs.merge(scores, on="epoch", how="outer"),
-            manifest["fingerprint"],
+    for number, (title, picture) in enumerate(list(pictures.items())[:PICTURES_SHOWN]):
+        show_picture(
+            f"finetune {name} overlay {number}",
+            picture,
+            f"{title}: orange drawn by hand, blue found by the network, green both",
         )
-        self._write_overlays()
-        manifest |= {
-            "weights_digest": file_digest(folder / WEIGHTS),
-            "parameters": self.parameters.model_dump(mode="json"),
-            "training": [_described(one) for one in self.training],
-            "held_out": [_described(one) for one in self.held_out],
-            "figures_before": plain(self.before.figures),
-            "figures_after": plain(self.after.figures),
-            "device": self.device,
-            "packages": package_versions(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-        write_json(folder / MANIFEST, manifest)
-        self._show()
-        return manifest
-
-    def _load(self, name: str) -> Any:
-        return load_network(name, self.parameters.kind, self.device)
-
-    def _evaluate(
-        self, network: Any, boundary_error: bool = True
-    ) -> tuple[Evaluation, list[NDArray[np.uint32]]]:
-        return evaluate_network(network, self.held_out, self.parameters, boundary_error)
-
-    def _note(self, epoch: int, training: float | None, held_out: float | None, scores: Evaluation) -> None:
-        """Add a row to the table that grows in the Prefect UI while the training runs."""
-        row = {"epoch": epoch, "training_loss": training, "held_out_loss": held_out}
-        row |= {f"held_out_{name}": scores.figures[name] for name in LIVE_SCORES}
-        self.rows = [other for other in self.rows if other["epoch"] != epoch]
-        self.rows.append(row)
-        logger.info(
-            "%s: %s", self.layout.folder.name, ", ".join(_said(name, value) for name, value in row.items())
-        )
-        show_table(f"finetune {self.layout.folder.name} training", self.rows, "Losses and held-out scores")
-
-    def _write_overlays(self) -> None:
-        self.pictures = []
-        for one, labels in zip(self.held_out, self.found, strict=True):
-            picture = as_png(overlay(one.image, one.labels, labels))
-            _write_bytes(self.layout.folder / "overlays" / f"{one.name}.png", picture)
-            self.pictures.append((one.name, picture))
-
-    def _show(self) -> None:
-        name = self.layout.folder.name
-        for when, evaluation in (("before", self.before), ("after", self.after)):
-            show_figures(
-                f"finetune {name} {when}", plain(evaluation.figures), f"Held-out slices {when} training"
-            )
-        for number, (title, picture) in enumerate(self.pictures[:PICTURES_SHOWN]):
-            show_picture(
-                f"finetune {name} overlay {number}",
-                picture,
-                f"{title}: orange drawn by hand, blue found by the network, green both",
-            )
 
 
-def _fingerprint(data: Sequence[LabelledSlice], base: str, parameters: FineTuningParameters) -> str:
+def _digest(slices: Sequence[LabelledSlice], base: str, parameters: FineTuningParameters) -> str:
     own = parameters.model_dump(mode="json", exclude={"network"})
-    return stage_digest(
-        NAME, VERSION, own, [base, *(part for one in data for part in (one.name, *one.digests))]
-    )
+    content = [base, *(part for one in slices for part in (one.name, *one.digests))]
+    return stage_digest(NAME, VERSION, own, content)
 
 
 @contextmanager
-def _one_at_a_time(layout: Layout) -> Iterator[None]:
-    """Two trainings into one folder would mix their files."""
+def _lock(layout: Layout) -> Iterator[None]:
+    """Hold a lock on the folder: two trainings would mix their files."""
     locks, holder = FileLocks(layout.scratch / "locks"), uuid4().hex
     locks.acquire_lock(NAME, holder)
     try:
         yield
     finally:
         locks.release_lock(NAME, holder)
-
-
-def _described(one: LabelledSlice) -> dict[str, str]:
-    image, labels = one.digests
-    return {"name": one.name, "plane": one.plane, "image_digest": image, "labels_digest": labels}
-
-
-def _said(name: str, value: float | None) -> str:
-    return f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4g}'}"
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    def write(fresh: Path) -> None:
-        fresh.write_bytes(content)
-
-    write_atomically(path, write)

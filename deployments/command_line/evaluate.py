@@ -67,7 +67,7 @@ class Evaluate(Command, EvaluationParameters):
             spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else None
         comparison = Comparison(predicted=self.predicted, truth=self.truth, out=self.out, spacing_nm=spacing)
         workers = ExecutionSettings(workers=self.workers).worker_count
-        from tasks.evaluate import DOCUMENT, evaluate_files
+        from spherovem_core.segmentation.evaluation.files import DOCUMENT, evaluate_files
         from tasks.progress import report_progress
 
         parameters = EvaluationParameters.model_validate(

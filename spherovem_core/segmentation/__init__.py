@@ -1,19 +1,33 @@
-"""Cells and nuclei: flows from a Cellpose network, masks from flows, and how well they agree with a truth."""
+"""Stage segmentation: a segmenter's field, labels of cells and nuclei from it, and their agreement with a truth."""
 
 from spherovem_core.segmentation.evaluation import LabelMatch, match_labels
 from spherovem_core.segmentation.flows import predict_flows
-from spherovem_core.segmentation.grid import Grid, flow_grid, source_level
+from spherovem_core.segmentation.grid import (
+    Grid,
+    PlacedArray,
+    PlacedVolume,
+    flow_grid,
+    grid_of,
+    source_level,
+)
+from spherovem_core.segmentation.in_memory import masks_from_flows, segment_volume
 from spherovem_core.segmentation.intensities import intensity_range
-from spherovem_core.segmentation.mask_inputs import MaskField
-from spherovem_core.segmentation.masks import masks_from_flows
+from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.networks import load_network, network_digest
+from spherovem_core.segmentation.segmenter import Segmenter
+from spherovem_core.segmentation.segmenters import SEGMENTERS, segmenter_named
 from spherovem_core.segmentation.stitching import segment_masks
 
 __all__ = [
+    "SEGMENTERS",
     "Grid",
     "LabelMatch",
-    "MaskField",
+    "MaskInputs",
+    "PlacedArray",
+    "PlacedVolume",
+    "Segmenter",
     "flow_grid",
+    "grid_of",
     "intensity_range",
     "load_network",
     "masks_from_flows",
@@ -21,5 +35,7 @@ __all__ = [
     "network_digest",
     "predict_flows",
     "segment_masks",
+    "segment_volume",
+    "segmenter_named",
     "source_level",
 ]

@@ -1,4 +1,4 @@
-"""Cellpose-SAM's attention through PyTorch's scaled-dot-product kernel, which nearly halves a tile's time."""
+"""Attention of Cellpose-SAM through PyTorch's scaled-dot-product kernel, which nearly halves the time of a tile."""
 
 from types import MethodType
 from typing import Any
@@ -7,15 +7,15 @@ from typing import Any
 def use_fast_attention(network: Any) -> None:
     """Replace the attention of each block of a Cellpose-SAM network, in place; its weights stay as they are.
 
-    SAM builds the matrix of all attention weights, softmaxes and multiplies it in three passes. The fused
-    kernel gives the same up to rounding, with the relative positions as additive bias.
+    SAM builds the matrix of all attention weights, applies softmax and multiplies it, in three passes. The fused
+    kernel gives the same result up to rounding, with the relative positions as additive bias.
     """
     for block in network.encoder.blocks:
         block.attn.forward = MethodType(_attend, block.attn)
 
 
 def _attend(attention: Any, x: Any) -> Any:
-    """Multi-head attention over all tokens, (B, H, W, C) to the same, with SAM's decomposed relative positions."""
+    """Apply multi-head attention with SAM's decomposed relative positions to all tokens (B, H, W, C)."""
     import torch
     from segment_anything.modeling.image_encoder import get_rel_pos  # type: ignore[import-untyped]
     from torch.nn import functional

@@ -1,4 +1,4 @@
-"""One pass over a block of numbered regions: how large each is, where it lies, and how it touches the others."""
+"""Size, place and contacts of the supervoxels of one block, measured in one pass."""
 
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass
@@ -12,34 +12,35 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import Region
 
 NOWHERE = np.iinfo(np.int64).max
+"""Index of the first voxel of a supervoxel that has none."""
 
 
 @dataclass(frozen=True)
-class BlockSurvey:
-    """What is kept of a block of N regions, numbered from some offset; every voxel belongs to one of them.
+class BlockStatistics:
+    """Statistics of the N supervoxels of a block, numbered from some offset; every voxel belongs to one of them.
 
-    Counts are integers and belong to block cores alone, so that surveys of all blocks add up to that of the volume.
+    All count voxels and faces of the block's core alone, so that the statistics of all blocks add up to those of the volume.
 
     Attributes
     ----------
     background : (N,) ndarray of bool
-        Whether a region is a piece of background; else it is a piece of an object.
+        Whether a supervoxel is background; else it belongs to an object.
     counts, firsts : (N,) ndarray of int64
-        Voxels, and the flat index in the volume of the first of them.
+        Number of voxels, and the flat index in the volume of the first one.
     boxes : (N, 6) ndarray of int64
         Lowest z, y, x and highest, exclusive.
     border : (N, 3) ndarray of int64
         Faces on the volume's border that point along z, y, x.
     sums : (N, 2) ndarray of float64
-        Sum of the confidence and of the image's gradient over the voxels; zero if not measured.
+        Sums of the confidence and of the image's gradient over the voxels; zero if not measured.
     pairs : (M, 2) ndarray of int64
-        Touching regions, the smaller number first.
+        Touching supervoxels, the smaller number first.
     faces : (M, 3) ndarray of int64
         Common faces of each pair that point along z, y, x.
     contact_sums : (M, 2) ndarray of float64
-        Sum over the common faces of the mean of both voxels' confidence and gradient.
+        Sums over the common faces of the mean confidence and the mean gradient of both voxels.
     joins : (K, 2) ndarray of int64
-        Pieces that are one object.
+        Supervoxels of the same object.
     """
 
     background: NDArray[np.bool_]
@@ -57,50 +58,50 @@ class BlockSurvey:
         return len(self.counts)
 
     def to_text(self) -> str:
-        """All columns, compressed, as text for a ledger: 0.3 of what lists of numbers take."""
+        """Encode all columns as compressed text for a ledger, which takes 0.3 of the space of lists of numbers."""
         file = BytesIO()
         np.savez_compressed(file, **asdict(self))
         return b64encode(file.getvalue()).decode()
 
     @classmethod
-    def from_text(cls, text: str) -> "BlockSurvey":
-        """Inverse of `to_text`."""
+    def from_text(cls, text: str) -> "BlockStatistics":
+        """Decode the text of `to_text`."""
         with np.load(BytesIO(b64decode(text))) as columns:
             return cls(**columns)
 
 
-def survey_block(
+def measure_block(
     numbers: NDArray[np.uint32],
     core: Region,
     shape: tuple[int, ...],
     offset: int,
     background: NDArray[np.bool_],
     measured: NDArray[np.float32] | None = None,
-) -> BlockSurvey:
-    """Survey a block.
+) -> BlockStatistics:
+    """Measure the supervoxels of a block and their contacts.
 
     Parameters
     ----------
     numbers : (z + 1, y + 1, x + 1) ndarray of uint32
-        Regions of the block's core, numbered from `offset` without a gap, behind one layer of what lies before
-        the core along each axis: the regions of earlier blocks, or 0 where the volume ends.
+        Supervoxels of the block's core, numbered from `offset` without a gap, behind one layer of what lies before
+        the core along each axis: the supervoxels of earlier blocks, or 0 where the volume ends.
     core, shape
         Region of the core in the volume, and the volume's shape.
     offset
         Smallest number of this block, 1 or more.
     background : (N,) ndarray of bool
-        For each of the block's regions.
+        For each of the block's supervoxels.
     measured : (2, z + 1, y + 1, x + 1) ndarray of float32, optional
-        Confidence and image gradient at the same places, see `MaskField.boundaries`.
+        Confidence and image gradient at the same places, see `MaskInputs.boundary_evidence`.
 
     Returns
     -------
-    BlockSurvey
-        With no joins.
+    BlockStatistics
+        With `joins` empty.
     """
     ends = np.array([c.stop == n for c, n in zip(core, shape, strict=True)])
     values = np.zeros((2, 1, 1, 1), np.float32) if measured is None else measured
-    counts, firsts, boxes, border, sums, pairs, faces, contact_sums = _survey(
+    counts, firsts, boxes, border, sums, pairs, faces, contact_sums = _scan(
         numbers, values, measured is not None, ends, offset, len(background)
     )
     start = np.array([c.start for c in core])
@@ -110,7 +111,7 @@ def survey_block(
     firsts[inside] = np.ravel_multi_index(tuple(np.stack(local) + start[:, None]), shape)
     boxes += np.tile(start, 2)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return BlockSurvey(
+    return BlockStatistics(
         background,
         counts,
         firsts,
@@ -125,7 +126,7 @@ def survey_block(
 
 
 @njit(cache=True, nogil=True)
-def _survey(numbers, values, measured, ends, offset, count):  # type: ignore[no-untyped-def]
+def _scan(numbers, values, measured, ends, offset, count):  # type: ignore[no-untyped-def]
     depth, rows, columns = numbers.shape[0] - 1, numbers.shape[1] - 1, numbers.shape[2] - 1
     counts = np.zeros(count, np.int64)
     firsts = np.full(count, NOWHERE, np.int64)

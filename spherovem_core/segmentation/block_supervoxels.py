@@ -1,4 +1,4 @@
-"""The regions of one block, numbered after those of the blocks before it."""
+"""Supervoxels of one block, numbered after those of the blocks before it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,47 +7,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, Region
-from spherovem_core.segmentation.block_statistics import BlockSurvey, survey_block
-from spherovem_core.segmentation.pieces import (
-    close_pockets,
+from spherovem_core.segmentation.block_numbering import (
     keep_core_labels,
     matching_pairs,
     number_background,
 )
+from spherovem_core.segmentation.block_pockets import close_pockets
+from spherovem_core.segmentation.block_statistics import BlockStatistics, measure_block
 
 BAND = 8
-"""Voxels beyond a block's face in which its labels are compared with its neighbour's."""
+"""Voxels beyond a block's face in which its labels are compared with those of its neighbour."""
 
 
-def number_regions(
+def number_supervoxels(
     block: Block,
     labels: NDArray[np.uint32],
     earlier: ArrayLike,
     is_background: NDArray[np.bool_],
     measured: NDArray[np.float32] | None = None,
     fill_holes: bool = True,
-) -> tuple[NDArray[np.uint32], BlockSurvey]:
-    """Number the regions of a block and survey them.
+) -> tuple[NDArray[np.uint32], BlockStatistics]:
+    """Number the supervoxels of a block and measure them.
 
     Parameters
     ----------
     block
-        Its core and, with the halo, where its labels are.
+        Core of the block, and the core with its halo, where `labels` lie.
     labels : (z, y, x) ndarray of uint32
         Objects of the block with its halo, 0 is background.
     earlier : (Z, Y, X) array of uint32
-        Regions of the volume in all blocks that come before in C order.
+        Supervoxels of the volume in all blocks that come before in C order.
     is_background : (N,) ndarray of bool
-        For the outside, which is number 0, and each of the earlier regions.
+        For the outside, which is number 0, and each of the earlier supervoxels.
     measured : (2, z + 1, y + 1, x + 1) ndarray of float32, optional
-        See `survey_block`.
+        See `measure_block`.
     fill_holes
-        Whether background that one piece encloses is that piece's.
+        Whether background enclosed by one supervoxel becomes part of it.
 
     Returns
     -------
-    (z, y, x) ndarray of uint32, BlockSurvey
-        Regions of the core, numbered from N, and their survey.
+    (z, y, x) ndarray of uint32, BlockStatistics
+        Supervoxels of the core, numbered from N, and their statistics.
     """
     offset = len(is_background)
     labels, count = keep_core_labels(labels, block.inner)
@@ -56,29 +56,32 @@ def number_regions(
     numbers[1:, 1:, 1:] = core + np.uint32(offset - 1)
     for place, layer in _layers_before(block):
         numbers[place] = earlier[layer]
-    survey = survey_block(numbers, block.core, earlier.shape, offset, background, measured)
-    survey = _of_objects_alone(survey, np.concatenate([is_background, background]))
+    statistics = measure_block(numbers, block.core, earlier.shape, offset, background, measured)
+    statistics = _of_objects_alone(statistics, np.concatenate([is_background, background]))
     core = numbers[1:, 1:, 1:]
     if fill_holes:
-        survey, renumbered = close_pockets(survey, block.core, offset)
+        statistics, renumbered = close_pockets(statistics, block.core, offset)
         core = renumbered[core - np.uint32(offset)]
     joins = list(_joins(block, labels, is_background, earlier))
-    return core, replace(survey, joins=np.array(joins, np.int64).reshape(-1, 2))
+    return core, replace(statistics, joins=np.array(joins, np.int64).reshape(-1, 2))
 
 
-def _of_objects_alone(survey: BlockSurvey, is_background: NDArray[np.bool_]) -> BlockSurvey:
-    """Forget what was measured in background, which nobody asks for and which takes half of a ledger."""
-    first, second = survey.pairs.T
+def _of_objects_alone(statistics: BlockStatistics, is_background: NDArray[np.bool_]) -> BlockStatistics:
+    """Set the sums over background to zero: nothing reads them, and they take half of a ledger."""
+    first, second = statistics.pairs.T
     beside = is_background[first] | is_background[second]
     return replace(
-        survey,
-        sums=np.where(survey.background[:, None], 0.0, survey.sums),
-        contact_sums=np.where(beside[:, None], 0.0, survey.contact_sums),
+        statistics,
+        sums=np.where(statistics.background[:, None], 0.0, statistics.sums),
+        contact_sums=np.where(beside[:, None], 0.0, statistics.contact_sums),
     )
 
 
 def _layers_before(block: Block) -> Iterator[tuple[Region, Region]]:
-    """Layers of earlier blocks in front of a block: place in an array with one layer more, and region in the volume."""
+    """Yield the layers of earlier blocks in front of a block.
+
+    Each comes as its place in an array with one layer more than the core, and as its region in the volume.
+    """
     for axis in range(3):
         start = block.core[axis].start
         if start:
@@ -92,7 +95,7 @@ def _layers_before(block: Block) -> Iterator[tuple[Region, Region]]:
 def _joins(
     block: Block, labels: NDArray[np.uint32], is_background: NDArray[np.bool_], earlier: ArrayLike
 ) -> Iterator[tuple[int, int]]:
-    """Pairs (earlier region, this block's region) that are pieces of one object."""
+    """Yield pairs (earlier supervoxel, supervoxel of this block) of the same object."""
     for axis in range(3):
         core, outer = block.core[axis], block.outer[axis]
         if core.start == 0:

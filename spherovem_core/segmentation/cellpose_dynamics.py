@@ -1,4 +1,4 @@
-"""Masks of a block by cellpose's own dynamics, which run on a GPU."""
+"""Cellpose's own dynamics, which run on a GPU."""
 
 import warnings
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from spherovem_core.utils.torch_device import torch_device
 
 
-def cellpose_instances(
+def follow_flows_with_cellpose(
     flows: NDArray[np.float32], foreground: NDArray[np.bool_], device: str
 ) -> NDArray[np.uint32]:
-    """Give every foreground voxel the number of the place its flow converges to, as `dynamics.instances` does.
+    """Follow the flow of every foreground voxel, as `dynamics.follow_flows`, by cellpose's own code.
 
     Parameters
     ----------
@@ -20,17 +20,17 @@ def cellpose_instances(
     foreground : (Z, Y, X) ndarray of bool
         Voxels that belong to objects.
     device
-        ``cpu`` or ``cuda[:n]``. A CPU takes tens of times as long as the compiled dynamics.
+        ``cpu`` or ``cuda[:n]``. A CPU takes tens of times as long as with the compiled dynamics.
 
     Returns
     -------
     (Z, Y, X) ndarray of uint32
-        Numbers of places; 0 where a voxel is background or converges where few others do.
+        Number of each voxel's place; 0 in the background and where too few voxels converge.
     """
     from cellpose import dynamics
 
     with warnings.catch_warnings():
-        # torch tells of a check of sparse tensors that cellpose leaves off.
+        # torch warns of a check of sparse tensors that cellpose leaves off.
         warnings.filterwarnings("ignore", message="Sparse invariant")
         labels = dynamics.compute_masks(
             flows,

@@ -1,4 +1,4 @@
-"""Cells and nuclei: outlines in three planes, size distribution, counts, share cut by the border."""
+"""Report chapter on cells and nuclei: outlines in three planes, sizes, counts, fraction cut by the border."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, la
 
 
 def segmentation_section(inputs: ReportInputs) -> Section:
-    """Show cells and nuclei over the image, and say where the segmentation is not to be believed."""
+    """Show cells and nuclei over the image, and warn of unreliable results."""
     nuclei = inputs.tables["nuclei"]
     facts = [
         ("Networks", f"cells {inputs.parameters.cells.network}, nuclei {inputs.parameters.nuclei.network}"),
@@ -24,7 +24,7 @@ def segmentation_section(inputs: ReportInputs) -> Section:
         _overlay(inputs),
         Picture(
             [_sizes(inputs, kind) for kind in OBJECT_KINDS],
-            "Sizes of cells and nuclei; what the volume's border cuts looks smaller than it is.",
+            "Sizes of cells and nuclei; objects cut by the border of the volume look smaller than they are.",
         ),
     ]
     tables = [Table("Counts", counts)]
@@ -32,12 +32,12 @@ def segmentation_section(inputs: ReportInputs) -> Section:
 
 
 def segmentation_warnings(inputs: ReportInputs) -> list[str]:
-    """Say where cells and nuclei are not to be believed."""
+    """Return warnings of unreliable cells and nuclei."""
     warnings = []
     if "phantom-compact" in (inputs.parameters.cells.network, inputs.parameters.nuclei.network):
         warnings.append(
-            "the network phantom-compact was trained on synthetic phantoms only: on real tissue its cells and nuclei "
-            "have no meaning, nor has any number derived from them; use cpsam_v2 or fine-tuned weights"
+            "the network phantom-compact was trained on synthetic phantoms only: on real tissue its cells and nuclei, and "
+            "all numbers derived from them, are meaningless; use cpsam_v2 or fine-tuned weights"
         )
     cells, nuclei = inputs.tables["cells"], inputs.tables["nuclei"]
     for kind, table in (("cells", cells), ("nuclei", nuclei)):
@@ -59,8 +59,8 @@ def _summary(inputs: ReportInputs, kind: ObjectKind) -> dict[str, object]:
         "count": len(table),
         "median volume (µm³)": float(table["volume_um3"].median()),
         "cut by the border": cut_off,
-        "share cut by the border (%)": 100 * cut_off / len(table) if len(table) else np.nan,
-        "share of the volume (%)": 100 * float(table["voxel_count"].sum()) / voxels,
+        "fraction cut by the border (%)": 100 * cut_off / len(table) if len(table) else np.nan,
+        "fraction of the volume (%)": 100 * float(table["voxel_count"].sum()) / voxels,
     }
 
 

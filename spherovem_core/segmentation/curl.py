@@ -1,20 +1,20 @@
-"""Helmholtz–Hodge: the part of a vector field that is a gradient."""
+"""Helmholtz-Hodge decomposition: the curl-free part of a vector field."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 PADDING = 0.25
-"""Zeros added to each side, as a share of the extent, so that the field hardly meets its periodic copies."""
+"""Zeros added to each side as a fraction of the extent, to keep the field away from its periodic copies."""
 
 
-def curl_free(
+def remove_curl(
     vectors: NDArray[np.float32], spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> NDArray[np.float32]:
     """Project a vector field on its curl-free part.
 
-    Flows of an object point to one place, as the gradient of a bump does. What turns in circles, around a hole in a
-    nucleus for example, moves voxels nowhere and is taken out: at each wave vector k the field keeps its
+    Flows of an object point to one place, like the gradient of a bump. A rotation, around a hole in a nucleus for
+    example, moves voxels nowhere and is removed: at each wave vector k the field keeps its
     component along k (Bhatia et al. 2013, "The Helmholtz-Hodge Decomposition - A Survey", IEEE TVCG 19).
 
     Parameters
@@ -27,7 +27,7 @@ def curl_free(
     Returns
     -------
     (3, Z, Y, X) ndarray of float32
-        Where the field does not fade towards the border, what is cut off there shows within some voxels of it.
+        Within some voxels of the border it is wrong where the field does not fade towards the border.
     """
     extents = vectors.shape[1:]
     before = [int(np.ceil(PADDING * n)) for n in extents]

@@ -1,9 +1,9 @@
-"""Cellpose's dynamics compiled: follow flows to where they converge and make an object of each such place.
+"""Cellpose's dynamics, compiled: each place where flows converge becomes an object.
 
 The method is that of ``cellpose.dynamics.compute_masks`` (Stringer et al. 2021, Nat. Methods 18; Pachitariu et al.
-2025, "Cellpose-SAM"), which takes 200 Euler steps for every voxel. Here each voxel takes 8, and the map from a
-voxel to where 8 steps lead is then applied to itself five times, which amounts to 256 steps at a fraction of the
-cost; positions are rounded to voxels only between the eights. It runs on the CPU (numba).
+2025, "Cellpose-SAM"), which takes 200 Euler steps for every voxel. Here each voxel takes 8. The map from each
+voxel to the end of its 8 steps is then applied to itself five times, which amounts to 256 steps at a fraction of the
+cost; positions are rounded to voxels only every 8 steps. It runs on the CPU (numba).
 """
 
 import numpy as np
@@ -16,16 +16,17 @@ FLOW_LENGTH = 5.0
 """Length of a unit flow as networks predict it."""
 
 INDEX_LIMIT = 2**31
-"""Voxels of a block from which on their places need 64 bits."""
+"""Voxels of a block from which their indices need 64 bits."""
 
+# Radii in voxels and arrivals that cellpose uses, without a name, to find and grow peaks.
 PEAK_RADIUS = 2
 PEAK_COUNT = 10
 GROWTH_RADIUS = 5
 GROWTH_COUNT = 2
 
 
-def instances(flows: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Give every foreground voxel the number of the place its flow converges to.
+def follow_flows(flows: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Follow the flow of every foreground voxel and number the places where flows converge.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def instances(flows: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDAr
     Returns
     -------
     (Z, Y, X) ndarray of uint32
-        Numbers of places, not contiguous; 0 where a voxel is background or converges where few others do.
+        Number of each voxel's place, not contiguous; 0 in the background and where too few voxels converge.
     """
     if not foreground.any():
         return np.zeros(foreground.shape, np.uint32)
@@ -53,7 +54,7 @@ def instances(flows: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDAr
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True, error_model="numpy")
 def _advance(flows, foreground, scale, targets):  # type: ignore[no-untyped-def]
-    """Write to `targets` the flat index of the voxel that `STEPS` Euler steps lead to; -1 for background."""
+    """Write to `targets` the flat index of the voxel at the end of `STEPS` Euler steps; -1 for background."""
     depth, rows, columns = foreground.shape
     for z0 in prange(depth):
         for y0 in range(rows):
@@ -109,7 +110,7 @@ def _histogram(targets, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _peaks(counts, shape):  # type: ignore[no-untyped-def]
-    """Flat indices of voxels with the most arrivals within 5 x 5 x 5, fewest arrivals first."""
+    """Find voxels with the most arrivals within 5 x 5 x 5; return their flat indices, fewest arrivals first."""
     depth, rows, columns = shape
     found = []
     for flat in range(counts.size):

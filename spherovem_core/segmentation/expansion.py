@@ -1,4 +1,4 @@
-"""Growth of objects into foreground that no object took."""
+"""Growth of objects into foreground without an object."""
 
 import numpy as np
 from numba import njit, prange
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from spherovem_core.spacing import SpacingNm
 
 
-def expand(
+def expand_labels(
     labels: NDArray[np.uint32],
     foreground: NDArray[np.bool_],
     reach_nm: float,
@@ -15,9 +15,9 @@ def expand(
 ) -> NDArray[np.uint32]:
     """Give unlabelled foreground to the nearest object within reach.
 
-    Flows that converge where few others do leave foreground that belongs to no object, as do objects that were
-    dropped. Distances are from voxel centre to voxel centre; of objects as near as each other the smaller label
-    takes the voxel, so that a voxel's label depends on nothing farther away than the reach.
+    Foreground is left without an object where too few flows converge and where objects were dropped. Distances are
+    from voxel centre to voxel centre. Of objects at the same distance the smaller label takes the voxel, so that a
+    voxel's label depends on nothing farther away than the reach.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ def expand(
 
 
 def reach_voxels(reach_nm: float, spacing_nm: SpacingNm) -> tuple[int, int, int]:
-    """Voxels along z, y, x that a reach spans; a block needs as much halo."""
+    """Return the voxels along z, y, x within reach, which is the halo that a block needs."""
     dz, dy, dx = (int(reach_nm / side + 1e-9) for side in spacing_nm)
     return dz, dy, dx
 
 
 def _ball(reach_nm: float, spacing_nm: SpacingNm) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Steps to all voxels within reach, the nearest first, and their distances."""
+    """Return the steps to all voxels within reach, the nearest first, and their distances."""
     axes = [np.arange(-n, n + 1) for n in reach_voxels(reach_nm, spacing_nm)]
     steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     distances = np.round(np.sqrt(((steps * spacing_nm) ** 2).sum(axis=1)), 6)

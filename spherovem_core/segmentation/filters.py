@@ -1,4 +1,4 @@
-"""Cleaning of flows and probability before masks are made from them."""
+"""Filters of flows and probability, applied before masks are made."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from scipy import ndimage
 from scipy.special import expit
 
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.curl import curl_free
+from spherovem_core.segmentation.curl import remove_curl
 
 GUIDE_CONTRAST = 0.1
-"""Edges of the guide below this, of a range of 1, are smoothed over by the guided filter."""
+"""Contrast of the guide, of a range of 1, below which the guided filter smooths over edges."""
 
 CURL_MARGIN = 16
 """Voxels around a block for the projection on the curl-free part."""
@@ -20,10 +20,10 @@ CURL_MARGIN = 16
 def filter_vectors(
     vectors: NDArray[np.floating[Any]], parameters: SegmentationParameters
 ) -> NDArray[np.float32]:
-    """Project vectors (3, Z, Y, X) on their curl-free part and smooth them, as `parameters` say; a new array."""
+    """Project vectors (3, Z, Y, X) on their curl-free part and smooth them into a new array, as the parameters say."""
     values = np.array(vectors, dtype=np.float32)
     if parameters.curl_free:
-        values = curl_free(values)
+        values = remove_curl(values)
     if parameters.flow_smoothing:
         for component in values:
             ndimage.gaussian_filter(component, parameters.flow_smoothing, output=component, truncate=3.0)
@@ -40,11 +40,11 @@ def filter_probability(
     Parameters
     ----------
     logit : (Z, Y, X) ndarray
-        On the isotropic grid of the flows.
+        On the isotropic flow grid.
     parameters
-        Kind of filter and its radius in voxels of this grid.
+        Type of filter and its radius in voxels of this grid.
     guide : (Z, Y, X) ndarray of float32, optional
-        The image with values from 0 to 1, whose edges the guided filter keeps; left out, it keeps those of the probability.
+        Image with values from 0 to 1 whose edges the guided filter keeps; by default the probability itself.
 
     Returns
     -------
@@ -60,9 +60,9 @@ def filter_probability(
 
 
 def filter_margin(parameters: SegmentationParameters) -> int:
-    """Voxels of the flows' grid around a block that its filters look at.
+    """Return the margin that the filters need around a block, in voxels of the flow grid.
 
-    With them a block's result is that of the whole volume, except for `curl_free`, whose reach has no end but falls
+    With it a block's result is that of the whole volume, except with `curl_free`, whose reach is unlimited but falls
     with the third power of the distance.
     """
     margin = int(np.ceil(3 * parameters.flow_smoothing)) + (CURL_MARGIN if parameters.curl_free else 0)
@@ -75,13 +75,13 @@ def guided_filter(
 ) -> NDArray[np.float32]:
     """Smooth values where a guide is smooth and keep them apart where it has an edge.
 
-    In each cube of ``2 radius + 1`` voxels the values are fitted by a straight line of the guide; a voxel takes the mean of
-    what the fits of all cubes around it say (He, Sun and Tang 2013, "Guided image filtering", IEEE TPAMI 35).
+    In each cube of ``2 radius + 1`` voxels the values are fitted by a linear function of the guide; a voxel takes the mean
+    of the fits of all cubes around it (He, Sun and Tang 2013, "Guided image filtering", IEEE TPAMI 35).
 
     Parameters
     ----------
     values, guide : (Z, Y, X) ndarray of float32
-        What to smooth, and the image whose edges count.
+        Values to smooth, and the image whose edges are kept.
     radius
         Half the side of the cubes in voxels.
     contrast

@@ -1,24 +1,24 @@
-"""How far predicted flows disagree with the objects made from them, in 3D."""
+"""Disagreement between predicted flows and the objects made from them, in 3D."""
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.segmentation.dynamics import FLOW_LENGTH
+from spherovem_core.segmentation.heat_diffusion import diffuse_in_volume, rising_directions
 
-LONGEST = 48
-"""Voxels along the longest side at which an object's error is measured."""
+MAX_SIDE = 48
+"""Voxels along the longest side of an object up to which every voxel counts."""
 
 
 def flow_errors(
     labels: NDArray[np.uint32], flows: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Mean squared difference between each object's predicted and its ideal flow directions.
+    """Measure the mean squared difference between the predicted and the ideal flow directions of each object.
 
-    Cellpose drops objects by this measure in 2D only (``remove_bad_flow_masks``). Here both are taken as unit
+    Cellpose drops objects by this measure in 2D only (``remove_bad_flow_masks``). Here both are unit
     vectors, since `run_3D` adds up the flows of two planes and their length has no fixed scale: 0 is
     agreement, 2 the mean for random directions, 4 opposition.
 
@@ -32,7 +32,7 @@ def flow_errors(
     Returns
     -------
     (N,) ndarray of int64, (N,) ndarray of float64
-        Labels that occur, in rising order, and their errors.
+        Existing labels in rising order, and their errors.
     """
     numbers, errors = [], []
     for label, box in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False)), 1):
@@ -43,12 +43,12 @@ def flow_errors(
 
 
 def object_error(mask: NDArray[np.bool_], flows: NDArray[np.float32]) -> float:
-    """`flow_errors` of one object, given as a mask (Z, Y, X) with the flows (3, Z, Y, X) around it.
+    """Measure `flow_errors` of one object, given as a mask (Z, Y, X) and the flows (3, Z, Y, X) of its bounding box.
 
-    Every second, third … voxel of an object with more than `LONGEST` along a side is taken: directions do not
-    depend on the scale, and the time that heat takes to spread grows with the fourth power of the side.
+    Of an object with more than `MAX_SIDE` voxels along a side every second, third … voxel counts: directions do not
+    depend on the scale, and the time of the diffusion grows with the fourth power of the side.
     """
-    step = -(-max(mask.shape) // LONGEST)
+    step = -(-max(mask.shape) // MAX_SIDE)
     thinned = mask[::step, ::step, ::step]
     if thinned.any():
         mask, flows = thinned, flows[:, ::step, ::step, ::step]
@@ -58,7 +58,7 @@ def object_error(mask: NDArray[np.bool_], flows: NDArray[np.float32]) -> float:
 
 
 def volume_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Ideal flows of labelled objects in 3D, as long as a network predicts them.
+    """Compute the ideal flows of labelled objects in 3D, with the length that a network predicts.
 
     Parameters
     ----------
@@ -79,45 +79,12 @@ def volume_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
 
 
 def object_flows(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Unit vectors along which heat fed in at an object's centre rises, (3, Z, Y, X) for a mask (Z, Y, X).
+    """Compute unit vectors (3, Z, Y, X) along which heat fed in at the centre of a mask (Z, Y, X) rises.
 
-    As ``cellpose.dynamics.masks_to_flows_gpu_3d``, with as many steps as this object's own extent asks for.
+    As ``cellpose.dynamics.masks_to_flows_gpu_3d``, with a number of steps that follows from the extent of this object.
     """
     padded = np.pad(mask, 1)
     points = np.argwhere(padded)
     nearest = ((points - np.rint(points.mean(axis=0))) ** 2).sum(axis=1).argmin()
-    heat = _diffuse(points, padded.shape, nearest, 3 * sum(mask.shape))
-    flows = np.stack(
-        [
-            heat[2:, 1:-1, 1:-1] - heat[:-2, 1:-1, 1:-1],
-            heat[1:-1, 2:, 1:-1] - heat[1:-1, :-2, 1:-1],
-            heat[1:-1, 1:-1, 2:] - heat[1:-1, 1:-1, :-2],
-        ]
-    )
-    flows /= 1e-60 + np.sqrt((flows**2).sum(axis=0))
-    return np.where(mask, flows, 0).astype(np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _diffuse(points, shape, source, iterations):  # type: ignore[no-untyped-def]
-    """Heat after as many steps of averaging over the six neighbours, zero outside the object."""
-    heat = np.zeros(shape)
-    fresh = np.zeros(len(points))
-    sz, sy, sx = points[source]
-    for _ in range(iterations):
-        heat[sz, sy, sx] += 1.0
-        for n in range(len(points)):
-            z, y, x = points[n]
-            fresh[n] = (
-                heat[z, y, x]
-                + heat[z - 1, y, x]
-                + heat[z + 1, y, x]
-                + heat[z, y - 1, x]
-                + heat[z, y + 1, x]
-                + heat[z, y, x - 1]
-                + heat[z, y, x + 1]
-            ) / 7.0
-        for n in range(len(points)):
-            z, y, x = points[n]
-            heat[z, y, x] = fresh[n]
-    return heat
+    heat = diffuse_in_volume(points, padded.shape, nearest, 3 * sum(mask.shape))
+    return np.where(mask, rising_directions(heat), 0).astype(np.float32)

@@ -1,11 +1,12 @@
-"""Flows that a network should predict for a labelled section: Cellpose's heat diffusion, compiled."""
+"""Flows of a labelled section, the targets of training."""
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from spherovem_core.segmentation.heat_diffusion import diffuse_in_section, rising_directions
 
 
 def section_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
@@ -34,50 +35,32 @@ def section_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     for label, box in boxes:
         mask = labels[box] == label
         padded = tuple(slice(s.start + 1, s.stop + 1) for s in box)
-        heat[padded] += _diffuse(np.pad(mask, 1), *_centre(mask), 2 * max(extents))[1:-1, 1:-1]
-    flows = np.stack([heat[2:, 1:-1] - heat[:-2, 1:-1], heat[1:-1, 2:] - heat[1:-1, :-2]])
-    flows /= 1e-60 + np.sqrt((flows**2).sum(axis=0))
+        heat[padded] += diffuse_in_section(np.pad(mask, 1), *_centre(mask), 2 * max(extents))[1:-1, 1:-1]
+    flows = rising_directions(heat)
     flows[:, labels == 0] = 0.0
     return flows.astype(np.float32)
 
 
-def flows_of_pieces(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Compute the flows of a section in which a concave object may appear in pieces: each flows to its own centre.
+def component_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Compute the flows of a section in which each connected component of an object flows to its own centre.
 
-    Parameters and result are those of `section_flows`, which would leave all but one piece without flow.
+    A section cuts a concave object into components. Parameters and result are those of `section_flows`, which would leave
+    all but one component without flow.
     """
-    pieces = np.zeros(labels.shape, np.int32)
+    components = np.zeros(labels.shape, np.int32)
     count = 0
     boxes = ndimage.find_objects(labels.astype(np.int32))
     for label in np.unique(labels[labels > 0]).tolist():
         box = boxes[label - 1]
         found, number = ndimage.label(labels[box] == label)
-        pieces[box][found > 0] = found[found > 0] + count
+        components[box][found > 0] = found[found > 0] + count
         count += number
-    return section_flows(pieces)
+    return section_flows(components)
 
 
 def _centre(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Pixel of the mask nearest to its centre of mass."""
+    """Find the pixel of the mask nearest to its centre of mass."""
     y, x = np.nonzero(mask)
     mean_y, mean_x = int(np.round(y.mean())), int(np.round(x.mean()))
     nearest = int(((y - mean_y) ** 2 + (x - mean_x) ** 2).argmin())
     return int(y[nearest]), int(x[nearest])
-
-
-@njit(cache=True, nogil=True)
-def _diffuse(mask, centre_y, centre_x, iterations):  # type: ignore[no-untyped-def]
-    """Heat in a mask padded by one pixel, after as many steps of averaging over 3 x 3 pixels."""
-    rows, columns = mask.shape
-    heat = np.zeros((rows, columns))
-    sums = np.zeros((rows, columns))
-    for _ in range(iterations):
-        heat[centre_y + 1, centre_x + 1] += 1.0
-        for y in range(rows):
-            for x in range(1, columns - 1):
-                sums[y, x] = heat[y, x - 1] + heat[y, x] + heat[y, x + 1]
-        for y in range(1, rows - 1):
-            for x in range(1, columns - 1):
-                if mask[y, x]:
-                    heat[y, x] = (sums[y - 1, x] + sums[y, x] + sums[y + 1, x]) / 9.0
-    return heat

@@ -1,4 +1,4 @@
-"""Flows of a whole volume: the network in the three orthogonal planes, block by block."""
+"""Flows of a volume: the network in the three orthogonal planes, block by block."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.utils.torch_device import torch_threads
 
 BYTES_PER_TILE = {"cpu": 400e6, "cuda": 1.2e9}
-"""Memory of one 256 x 256 tile in a Cellpose-SAM forward pass, rounded up."""
+"""Memory of one 256 x 256 tile in a forward pass of Cellpose-SAM, rounded up."""
 
 
 def predict_flows(
@@ -34,10 +34,10 @@ def predict_flows(
     """Run a network over a volume along its three axes and write flows and probability.
 
     Each block is averaged onto the grid, normalised by percentiles of the whole source, and passed through
-    ``cellpose.core.run_3D``, which adds the predictions of the three planes. Tiles and blocks with no specimen in
-    them are not computed. Memory is bounded by the block.
+    ``cellpose.core.run_3D``, which adds the predictions of the three planes. Tiles and blocks without specimen
+    are not computed. Memory is bounded by the block.
     With a halo of 64 voxels, phantom-compact in blocks of 128 differs from a whole run by less than 0.3 in nine
-    of ten flow components (of vectors about 10 long), and the probability changes sides in one voxel of a thousand.
+    of ten flow components (of vectors about 10 long), and the probability crosses the threshold in one voxel of a thousand.
 
     Parameters
     ----------
@@ -46,16 +46,16 @@ def predict_flows(
     source_spacing_nm, source_origin_nm
         Its voxel size, and the position of the centre of its voxel (0, 0, 0).
     grid
-        From `flow_grid`.
+        Grid of the flows, from `flow_grid`.
     network
         From `load_network`.
     sink
         Takes (4, z, y, x) float16 blocks of a (4, Z, Y, X) array: dz, dy, dx in voxels of the grid times 5 to
-        10, and the logit. Blocks that it has are not computed again.
+        10, and the logit. Blocks already in the sink are not computed again.
     parameters, execution
-        `execution.workers` is the number of torch's threads.
+        `execution.workers` is the number of threads of torch.
     intensities
-        Values that become 0 and 1, from `intensity_range`; left out, they are found here.
+        Values that become 0 and 1; by default those of `intensity_range`.
     """
     edge = parameters.block_voxels
     blocks = block_grid((4, *grid.shape), (4, edge, edge, edge), (0, *(parameters.block_halo_voxels,) * 3))
@@ -71,7 +71,11 @@ def predict_flows(
             execution.report(done, len(blocks))
             image = resample(source, source_grid, grid, block.outer[1:])
             image -= low
-            image /= max(high - low, 1e-6)
+            if high > low:
+                image /= max(high - low, 1e-6)
+            else:
+                # Rounding of the resampling, scaled up, would look like a specimen.
+                image[:] = 0
             sink.write(block, _block_flows(image, network, parameters)[block.inner].astype(np.float16))
     execution.report(len(blocks), len(blocks))
 
@@ -79,14 +83,14 @@ def predict_flows(
 def _block_flows(
     image: NDArray[np.float32], network: Any, parameters: SegmentationParameters
 ) -> NDArray[np.float32]:
-    """(4, Z, Y, X) flows of a normalised block."""
+    """Predict the flows (4, Z, Y, X) of a normalised block."""
     from cellpose.core import run_3D
 
     if not shows_specimen(image, parameters.min_tile_contrast):
         empty = np.zeros((4, *image.shape), np.float32)
         empty[3] = 3 * EMPTY_LOGIT
         return empty
-    # Cellpose gives a grey image as the first of three channels, the others zero.
+    # Cellpose passes a grey image as the first of three channels; the others are zero.
     channels = np.zeros((*image.shape, 3), np.float32)
     channels[..., 0] = image
     flows, _ = run_3D(
@@ -100,7 +104,7 @@ def _block_flows(
 
 
 def tile_size(network: Any, shape: tuple[int, ...]) -> int:
-    """Side of the tiles in pixels: 256, or what holds the longest side where the network allows less.
+    """Return the side of the tiles in pixels: 256, or less if the network allows it and the longest side fits.
 
     Cellpose pads each plane to whole tiles, which takes most of the time in a small volume.
     """
@@ -109,7 +113,7 @@ def tile_size(network: Any, shape: tuple[int, ...]) -> int:
 
 
 def batch_size(device: Any) -> int:
-    """Tiles in one forward pass: a quarter of the device's free memory, 1 to 64."""
+    """Return the number of tiles in one forward pass, 1 to 64, for a quarter of the free memory of the device."""
     if device.type == "cuda":
         import torch
 

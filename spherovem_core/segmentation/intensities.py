@@ -1,4 +1,4 @@
-"""Percentiles of a volume's intensities, found in streaming passes."""
+"""Percentiles of a volume's intensities, computed in streaming passes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,17 +10,18 @@ from spherovem_core.blocks import ArrayLike, block_grid
 from spherovem_core.parameters import SegmentationParameters
 
 BINS = 65_536
-"""Bins over the range of intensities that are no 8- or 16-bit integers."""
+"""Bins over the range of intensities other than unsigned 8- and 16-bit integers."""
 
-PIECE_VOXELS = 2**22
+READ_VOXELS = 2**22
 """Voxels read at a time."""
 
 
 def intensity_range(source: ArrayLike, parameters: SegmentationParameters) -> tuple[float, float]:
-    """Intensities at `normalise_percentiles` of a volume.
+    """Find the intensities at `normalise_percentiles` of a volume.
 
-    Every voxel counts, from a histogram: exact for unsigned 8- and 16-bit images, which take one pass; others take a pass
-    for their range and are off by up to 1/65536 of it. Values that are not finite are left out. Memory is bounded.
+    Every voxel counts in a histogram. The result is exact for unsigned 8- and 16-bit images, which take one pass; others
+    take one more pass for their range and are off by up to 1/65536 of it. Values that are not finite are left out. Memory
+    is bounded.
 
     Returns
     -------
@@ -32,7 +33,7 @@ def intensity_range(source: ArrayLike, parameters: SegmentationParameters) -> tu
     if whole:
         low, width, bins = 0.0, 1.0, 2 ** (8 * dtype.itemsize)
     else:
-        limits = [(piece.min(), piece.max()) for piece in _finite(source) if piece.size]
+        limits = [(values.min(), values.max()) for values in _finite(source) if values.size]
         if not limits:
             return 0.0, 0.0
         low = float(min(least for least, _ in limits))
@@ -40,19 +41,19 @@ def intensity_range(source: ArrayLike, parameters: SegmentationParameters) -> tu
         if width == 0:
             return low, low
     counts = np.zeros(bins, np.int64)
-    for piece in _finite(source):
-        index = piece if whole else np.rint((piece.astype(np.float64) - low) / width).astype(np.int64)
+    for values in _finite(source):
+        index = values if whole else np.rint((values.astype(np.float64) - low) / width).astype(np.int64)
         counts += np.bincount(index, minlength=bins)
-    shares = np.cumsum(counts) / counts.sum()
-    first, last = (int(np.searchsorted(shares, p / 100)) for p in parameters.normalise_percentiles)
+    fractions = np.cumsum(counts) / counts.sum()
+    first, last = (int(np.searchsorted(fractions, p / 100)) for p in parameters.normalise_percentiles)
     return low + first * width, low + last * width
 
 
 def _finite(source: ArrayLike) -> Iterator[NDArray[Any]]:
-    """All finite values, a few slices or a few rows at a time."""
+    """Yield all finite values, a few slices or a few rows at a time."""
     depth, rows, columns = source.shape
-    height = min(rows, max(1, PIECE_VOXELS // columns))
-    thickness = max(1, PIECE_VOXELS // (height * columns))
-    for piece in block_grid((depth, rows, columns), (thickness, height, columns)):
-        values = np.asarray(source[piece.core]).ravel()
+    height = min(rows, max(1, READ_VOXELS // columns))
+    thickness = max(1, READ_VOXELS // (height * columns))
+    for block in block_grid((depth, rows, columns), (thickness, height, columns)):
+        values = np.asarray(source[block.core]).ravel()
         yield values[np.isfinite(values)] if values.dtype.kind == "f" else values

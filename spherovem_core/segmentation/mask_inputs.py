@@ -1,4 +1,4 @@
-"""What masks are made from: flows and image, read by regions of the masks' grid."""
+"""Inputs of the masks: flows and image, read by regions of the masks' grid."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import axis_weights, resample
 
 GRADIENT_SMOOTHING = 0.5
-"""Voxels: enough against noise of single voxels, while 1.0 made membranes of two voxels as weak as the texture of cells."""
+"""Voxels: enough against noise of single voxels; 1.0 made membranes of two voxels as weak as the texture of cells."""
 
 GRADIENT_MARGIN = 3
-"""Voxels around a region that the gradient looks at: 2 for the smoothing, 1 for the range."""
+"""Margin in voxels that the gradient of a region needs: 2 for the smoothing, 1 for the range."""
 
 
 @dataclass(frozen=True)
-class MaskField:
+class MaskInputs:
     """Flows on their coarse grid, and the image on the fine grid on which masks are made.
 
     Attributes
@@ -29,7 +29,7 @@ class MaskField:
     flows : (4, Z, Y, X) array
         (dz, dy, dx) in voxels of `grid`, times 5 as networks predict them, and the probability's logit.
     grid, target
-        Where flows and masks lie.
+        Grids of the flows and of the masks.
     image : (Z, Y, X) array, optional
         The registered image on `target`, for the boundaries between objects and for the guided filter.
     """
@@ -39,8 +39,8 @@ class MaskField:
     target: Grid
     image: ArrayLike | None = None
 
-    def upsampled(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
-        """Filtered flows (4, z, y, x) in a region of the target, the vectors in voxels of the target."""
+    def upsampled_flows(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+        """Return filtered flows (4, z, y, x) in a region of the target, the vectors in voxels of the target."""
         place = self._coarse_region(region, parameters)
         coarse = np.asarray(self.flows[(slice(None), *place)])
         values = np.empty(coarse.shape, np.float32)
@@ -52,30 +52,29 @@ class MaskField:
         values[3] = filter_probability(coarse[3], parameters, self._guide(place, parameters))
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
-    def logit(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
-        """Filtered logit (z, y, x) in a region of the target."""
+    def upsampled_logit(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+        """Return the filtered logit (z, y, x) in a region of the target."""
         place = self._coarse_region(region, parameters)
-        values = filter_probability(
-            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
-        )
+        values = self._filtered_logit(place, parameters)
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
     def has_foreground(self, region: Region, parameters: SegmentationParameters) -> bool:
-        """Whether any flow voxel that a region depends on lies above the threshold; upsampling never adds to the largest."""
+        """Return whether any flow voxel that a region depends on is above the threshold.
+
+        Upsampling never raises the maximum, so a region without such a voxel has no foreground.
+        """
         place = self._coarse_region(region, parameters)
-        values = filter_probability(
-            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
-        )
+        values = self._filtered_logit(place, parameters)
         return bool((values > parameters.probability_threshold).any())
 
-    def boundaries(
+    def boundary_evidence(
         self, region: Region, logit: NDArray[np.float32], parameters: SegmentationParameters
     ) -> NDArray[np.float32]:
-        """Two maps (2, z, y, x) by which objects are told apart: confidence, and gradient of the image.
+        """Measure the two maps (2, z, y, x) that separate objects: confidence, and gradient of the image.
 
-        The confidence is how far the logit lies above the threshold: within cells the probability itself is 1 to three
-        digits, at their contacts too. The gradient is the range of the smoothed image within 3 x 3 x 3 voxels: unlike
-        a difference it does not vanish in the middle of a thin membrane; without an image it is zero.
+        The confidence is the logit above the threshold; the probability itself is 1 to three digits within cells, also at
+        their contacts. The gradient is the range of the smoothed image within 3 x 3 x 3 voxels: unlike
+        a difference it does not vanish in the middle of a thin membrane. Without an image it is zero.
         """
         values = np.zeros((2, *logit.shape), np.float32)
         values[0] = np.maximum(logit - parameters.probability_threshold, 0)
@@ -93,7 +92,7 @@ class MaskField:
         return values
 
     def _coarse_region(self, region: Region, parameters: SegmentationParameters) -> Region:
-        """Flow voxels that a region of the target and the filters need."""
+        """Return the flow voxels that a region of the target and the filters need."""
         margin = filter_margin(parameters)
         needed = [
             axis_weights(part, side, origin, extent, source_side, source_origin).region
@@ -112,8 +111,14 @@ class MaskField:
             for s, n in zip(needed, self.grid.shape, strict=True)
         )
 
+    def _filtered_logit(self, place: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+        """Read and filter the logit in a region of the flow grid."""
+        return filter_probability(
+            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
+        )
+
     def _guide(self, place: Region, parameters: SegmentationParameters) -> NDArray[np.float32] | None:
-        """The image with values from 0 to 1 in a region of the flows' grid."""
+        """Return the image with values from 0 to 1 in a region of the flow grid."""
         if self.image is None or parameters.probability_filter != "guided":
             return None
         dtype: np.dtype[Any] = np.dtype(self.image.dtype)

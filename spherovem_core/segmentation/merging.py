@@ -1,4 +1,4 @@
-"""Merging of neighbours that no boundary divides: a region adjacency graph, taken together step by step."""
+"""Merging of neighbours without a boundary between them, on the adjacency graph of objects."""
 
 import heapq
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.supervoxels import Regions, face_areas_nm2
+from spherovem_core.segmentation.supervoxels import Supervoxels, face_areas_nm2
 from spherovem_core.spacing import SpacingNm
 
 
@@ -31,42 +31,42 @@ class _Contact:
 
 
 class AdjacencyGraph:
-    """Objects and their contacts; two objects can be made one, which changes the contacts of its neighbours.
+    """Objects and their contacts; merging two objects changes the contacts of their neighbours.
 
     Every quantity is a sum over voxels or faces, so that those of a merged object follow from those of its parts.
 
     Parameters
     ----------
-    regions
-        Objects and their contacts, with what was measured there.
+    supervoxels
+        Objects and their contacts, with the sums measured there.
     spacing_nm
         Voxel size.
     """
 
-    def __init__(self, regions: Regions, spacing_nm: SpacingNm) -> None:
-        contacts, counts, sums = regions.contacts(), regions.counts(), regions.sums()
-        surfaces = regions.surfaces_nm2(spacing_nm)
+    def __init__(self, supervoxels: Supervoxels, spacing_nm: SpacingNm) -> None:
+        contacts, counts, sums = supervoxels.contacts(), supervoxels.counts(), supervoxels.sums()
+        surfaces = supervoxels.surfaces_nm2(spacing_nm)
         self.objects = {
             root: _Object(float(surfaces[root]), float(counts[root]), sums[root])
-            for root in regions.objects().tolist()
+            for root in supervoxels.objects().tolist()
         }
         self.contacts: dict[int, dict[int, _Contact]] = {root: {} for root in self.objects}
-        both = regions.is_object[contacts.pairs].all(axis=1)
+        both = supervoxels.is_object[contacts.pairs].all(axis=1)
         areas = contacts.faces[both] @ face_areas_nm2(spacing_nm)
         faces, values = contacts.faces[both].sum(axis=1), contacts.sums[both]
         for n, (a, b) in enumerate(contacts.pairs[both].tolist()):
             contact = _Contact(float(areas[n]), float(faces[n]), values[n])
             self.contacts[a][b] = self.contacts[b][a] = contact
 
-    def contact_share(self, a: int, b: int) -> float:
-        """Common area relative to the smaller surface of both; 1 if one lies inside the other."""
+    def contact_fraction(self, a: int, b: int) -> float:
+        """Return the common area as a fraction of the smaller surface; 1 if one object lies inside the other."""
         smaller = min(self.objects[a].area, self.objects[b].area)
         return self.contacts[a][b].area / smaller if smaller else 0.0
 
     def boundary_strength(self, a: int, b: int) -> float:
-        """How much of a boundary there is where two objects touch: 0 none, 1 as sharp as can be.
+        """Measure the boundary between two touching objects: 0 none, 1 as sharp as can be.
 
-        The larger of two: by how much the network's confidence at the contact falls short of its mean in both objects, and
+        The larger of two: the drop of the network's confidence at the contact relative to its mean in both objects, and
         the contrast (c - m) / (c + m) of the image's gradient c at the contact to its mean m in both objects.
         """
         contact, one, other = self.contacts[a][b], self.objects[a], self.objects[b]
@@ -78,7 +78,7 @@ class AdjacencyGraph:
         return float(np.clip(max(dip, contrast), 0, 1))
 
     def merge(self, kept: int, gone: int) -> None:
-        """Make one object of two that touch, under the number `kept`."""
+        """Merge two touching objects under the number `kept`."""
         common = self.contacts[kept].pop(gone)
         self.contacts[gone].pop(kept)
         one, other = self.objects[kept], self.objects.pop(gone)
@@ -95,12 +95,13 @@ class AdjacencyGraph:
             self.contacts[kept][neighbour] = self.contacts[neighbour][kept] = contact
 
 
-def mergers(graph: AdjacencyGraph, parameters: SegmentationParameters) -> NDArray[np.int64]:
-    """Merge the pair with the weakest boundary, again and again, until none is left that may be merged.
+def merge_weak_boundaries(graph: AdjacencyGraph, parameters: SegmentationParameters) -> NDArray[np.int64]:
+    """Merge the pair with the weakest boundary, until no pair is left that may be merged.
 
-    A pair may be merged if it touches with at least `merge_contact_share` of the smaller surface and its
-    boundary is at most `merge_boundary_strength`. A merger changes both for the neighbours, which are judged anew: a
-    fragment is judged against all of the object that it touches, not against another fragment. The graph is changed.
+    A pair may be merged if it touches with at least the fraction `merge_contact_share` of the smaller surface and its
+    boundary strength is at most `merge_boundary_strength`. A merger changes both values for its neighbours, which are
+    measured again: a fragment is compared with the whole object that it touches, not with another fragment. The graph is
+    changed in place.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def mergers(graph: AdjacencyGraph, parameters: SegmentationParameters) -> NDArra
         strength, a, b = heapq.heappop(waiting)
         if b not in graph.contacts.get(a, {}) or strength != graph.boundary_strength(a, b):
             continue
-        if graph.contact_share(a, b) < parameters.merge_contact_share:
+        if graph.contact_fraction(a, b) < parameters.merge_contact_share:
             continue
         graph.merge(a, b)
         pairs.append((a, b))
@@ -126,9 +127,9 @@ def mergers(graph: AdjacencyGraph, parameters: SegmentationParameters) -> NDArra
 def _candidates(
     graph: AdjacencyGraph, parameters: SegmentationParameters, a: int
 ) -> Iterator[tuple[float, int, int]]:
-    """Mergers that an object allows: strength of the boundary, and both numbers, the smaller first."""
+    """Yield the mergers that an object allows: strength of the boundary, and both numbers, the smaller first."""
     for b in graph.contacts[a]:
-        if graph.contact_share(a, b) >= parameters.merge_contact_share:
+        if graph.contact_fraction(a, b) >= parameters.merge_contact_share:
             strength = graph.boundary_strength(a, b)
             if strength <= parameters.merge_boundary_strength:
                 yield strength, min(a, b), max(a, b)

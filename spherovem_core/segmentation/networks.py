@@ -1,23 +1,23 @@
-"""Loading segmentation networks: Cellpose's own, fine-tuned weights, and the compact one that ships."""
+"""Segmentation networks and their weights: Cellpose's own, fine-tuned ones, and the compact one that is shipped."""
 
 import os
 import pickle
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zipfile import BadZipFile
 
 from spherovem_core.errors import MissingNetworkError, NetworkError
 from spherovem_core.segmentation.attention import use_fast_attention
+from spherovem_core.store.layout import ObjectKind
 from spherovem_core.utils.digests import file_digest
 from spherovem_core.utils.torch_device import torch_device
 
 COMPACT = "phantom-compact"
 CELLPOSE_NAMES = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
-"""Names that cellpose 4.2 downloads by itself; kept here so that a fingerprint needs no import of torch."""
+"""Names that cellpose 4.2 downloads; listed here so that a digest needs no import of torch."""
 
 WEIGHTS = Path(__file__).parent / "weights"
-ObjectKind = Literal["cells", "nuclei"]
 
 
 def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
@@ -36,17 +36,23 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
     Returns
     -------
     torch.nn.Module
-        Maps (N, 3, 256, 256) to flows and logit (N, 3, 256, 256) and a style (N, 256), with the `device` and
-        `dtype` that ``cellpose.core`` asks for.
+        Maps (N, 3, 256, 256) to flows and logit (N, 3, 256, 256) and a style (N, 256), and has the `device` and
+        `dtype` that ``cellpose.core`` reads.
 
     Raises
     ------
     MissingNetworkError
-        If the weights are not there and cannot be downloaded.
+        If the weights do not exist and cannot be downloaded.
     NetworkError
-        If the file is damaged, is of Cellpose 3, or holds another architecture.
+        If the file is damaged, was written by Cellpose 3, or holds another architecture.
     DeviceError
-        If ``cuda`` is asked for and no such device can be used.
+        If the device is ``cuda`` and none can be used.
+
+    Examples
+    --------
+    >>> network = load_network("phantom-compact", "cells", "cpu")
+    >>> network.training
+    False
     """
     import torch
 
@@ -64,12 +70,12 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
 
 
 def network_digest(name: str, kind: ObjectKind) -> str:
-    """Fingerprint of a network's weights: sha256 of the file, or the name where it is not downloaded yet.
+    """Return the digest of a network's weights: sha256 of the file, or the name of a published network.
 
     Raises
     ------
     MissingNetworkError
-        If the name is neither a file nor one that cellpose knows.
+        If the name is neither a file nor known to cellpose.
     """
     path = weights_path(name, kind)
     if path is None or name in CELLPOSE_NAMES:
@@ -80,12 +86,12 @@ def network_digest(name: str, kind: ObjectKind) -> str:
 
 
 def weights_path(name: str, kind: ObjectKind) -> Path | None:
-    """File of a network's weights, or None for one that cellpose has yet to download.
+    """Return the file of a network's weights, or None for one that cellpose has yet to download.
 
     Raises
     ------
     MissingNetworkError
-        If there is no such file and cellpose knows no such name.
+        If the name is neither a file nor known to cellpose.
     """
     if name == COMPACT:
         return _existing(
@@ -101,7 +107,7 @@ def weights_path(name: str, kind: ObjectKind) -> Path | None:
 
 
 def cellpose_cache() -> Path:
-    """Folder in which cellpose keeps downloaded weights."""
+    """Return the folder in which cellpose keeps downloaded weights."""
     chosen = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
     return Path(chosen) if chosen else Path.home() / ".cellpose" / "models"
 
@@ -114,16 +120,16 @@ def _existing(path: Path, remedy: str) -> Path:
 
 @lru_cache(maxsize=32)
 def _file_digest(path: str, size: int, mtime_ns: int) -> str:
-    """Sha256 of a file; size and time are there to notice a changed one."""
+    """Return the sha256 of a file; size and time let the cache notice a changed file."""
     return file_digest(Path(path))
 
 
 def _download(name: str) -> Path:
-    """Let cellpose download into its cache; a download that fails leaves nothing there."""
+    """Download weights by cellpose into its cache; a failed download leaves nothing there."""
     from cellpose import models, utils
 
     target = cellpose_cache() / name
-    # Cellpose writes to the final name: a killed download would be taken for the weights ever after.
+    # Cellpose writes to the final name, where a killed download would be taken for the weights from then on.
     partial = target.with_name(f"{name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +147,7 @@ def _download(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """State dict of a safetensors or PyTorch file; never runs code from it."""
+    """Read the state dict of a safetensors or PyTorch file without running code from it."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -180,7 +186,7 @@ def _is_compact(state: dict[str, Any]) -> bool:
 def _compact(state: dict[str, Any], path: Path) -> Any:
     import torch
 
-    from spherovem_core.segmentation.compact import CompactNetwork
+    from spherovem_core.segmentation.compact_network import CompactNetwork
 
     network = CompactNetwork()
     try:
@@ -225,7 +231,7 @@ def _cellpose(state: dict[str, Any], path: Path) -> Any:
 
 
 def _fast_bfloat16(device: Any) -> bool:
-    """Whether the device multiplies bfloat16, cellpose's own default, at least as fast as float32."""
+    """Return whether the device multiplies bfloat16, cellpose's default, at least as fast as float32."""
     import torch
 
     return device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

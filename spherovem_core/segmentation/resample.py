@@ -12,16 +12,16 @@ from spherovem_core.segmentation.grid import Grid
 
 @dataclass(frozen=True)
 class AxisWeights:
-    """How voxels along one axis of a target are mixed from voxels of a source.
+    """Weights by which voxels of a source along one axis make up those of a target.
 
     Attributes
     ----------
     region
-        Voxels of the source that are needed.
+        Needed voxels of the source.
     index : (count, taps) ndarray of int
         Voxels in coordinates of `region`.
     weight : (count, taps) ndarray of float32
-        Their shares; each row sums to 1.
+        Their weights; each row sums to 1.
     """
 
     region: slice
@@ -32,7 +32,7 @@ class AxisWeights:
 def axis_weights(
     target: slice, side: float, origin: float, source_extent: int, source_side: float, source_origin: float
 ) -> AxisWeights:
-    """Weights along one axis.
+    """Compute the weights along one axis.
 
     A target voxel takes the mean of the source over its own width where it is wider than a source voxel,
     which keeps finer structure from aliasing, and interpolates linearly between source centres where it is
@@ -74,9 +74,9 @@ def resample(
     source : (..., Z, Y, X) array
         Read only where needed. Axes before the last three are kept.
     source_grid, target_grid
-        Where both lie.
+        Grids of both.
     region
-        Part of the target to compute; left out, the whole.
+        Part of the target to compute; by default the whole.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def resample(
     ]
     lead = len(source.shape) - 3
     values = np.asarray(source[(slice(None),) * lead + tuple(axis.region for axis in axes)])
-    # The axis that shrinks most goes first: less is left to do.
+    # The axis that shrinks most goes first, which leaves the others less work.
     for number in sorted(range(3), key=lambda n: len(axes[n].index) / values.shape[lead + n]):
         values = _mix(values, axes[number], lead + number)
     return np.ascontiguousarray(values, dtype=np.float32)
@@ -105,12 +105,12 @@ def resample(
 
 def _mix(values: NDArray[Any], weights: AxisWeights, axis: int) -> NDArray[Any]:
     used = weights.weight.any(axis=0)
-    index, share = weights.index[:, used], weights.weight[:, used]
+    index, weight = weights.index[:, used], weights.weight[:, used]
     if index.shape[1] == 1 and np.array_equal(index[:, 0], np.arange(values.shape[axis])):
         return values
     shape = [1] * values.ndim
     shape[axis] = -1
-    total = np.take(values, index[:, 0], axis=axis) * share[:, 0].reshape(shape)
+    total = np.take(values, index[:, 0], axis=axis) * weight[:, 0].reshape(shape)
     for tap in range(1, index.shape[1]):
-        total += np.take(values, index[:, tap], axis=axis) * share[:, tap].reshape(shape)
+        total += np.take(values, index[:, tap], axis=axis) * weight[:, tap].reshape(shape)
     return total

@@ -1,4 +1,4 @@
-"""Which regions of a volume are objects in the end: holes filled, fragments merged, unwanted objects dropped."""
+"""Choice of the final objects: holes are filled, fragments merged, unwanted objects dropped."""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -10,98 +10,98 @@ from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.filters import filter_vectors
 from spherovem_core.segmentation.flow_error import object_error
-from spherovem_core.segmentation.holes import enclosed
-from spherovem_core.segmentation.mask_inputs import MaskField
-from spherovem_core.segmentation.merging import AdjacencyGraph, mergers
-from spherovem_core.segmentation.supervoxels import Regions, face_areas_nm2
+from spherovem_core.segmentation.holes import find_enclosed_background
+from spherovem_core.segmentation.mask_inputs import MaskInputs
+from spherovem_core.segmentation.merging import AdjacencyGraph, merge_weak_boundaries
+from spherovem_core.segmentation.supervoxels import Supervoxels, face_areas_nm2
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 
 
 def choose_objects(
-    regions: Regions,
-    field: MaskField,
+    supervoxels: Supervoxels,
+    inputs: MaskInputs,
     numbers: ArrayLike,
     parameters: SegmentationParameters,
     ledger: MutableMapping[str, Any],
 ) -> None:
-    """Join and drop regions as the parameters say.
+    """Join and drop supervoxels as the parameters say.
 
     Parameters
     ----------
-    regions
+    supervoxels
         Changed in place.
-    field
+    inputs
         Flows for the flow error.
     numbers : (Z, Y, X) array of uint32
-        Region of each voxel.
+        Supervoxel of each voxel.
     parameters
-        Merging, holes, smallest diameter, largest share of the border, and flow error, in this order.
+        Holes, merging, smallest diameter, largest truncated fraction, and flow error, in this order.
     ledger
-        Keeps the flow error of each object that was judged.
+        Keeps the flow error of each object measured so far.
     """
-    spacing_nm = field.target.spacing_nm
+    spacing_nm = inputs.target.spacing_nm
     if parameters.fill_holes:
-        regions.join(enclosed(regions))
+        supervoxels.join(find_enclosed_background(supervoxels))
     if parameters.merge_boundary_strength:
-        regions.join(mergers(AdjacencyGraph(regions, spacing_nm), parameters))
+        supervoxels.join(merge_weak_boundaries(AdjacencyGraph(supervoxels, spacing_nm), parameters))
         if parameters.fill_holes:
-            regions.join(enclosed(regions))
-    regions.drop(too_small(regions, parameters, spacing_nm))
+            supervoxels.join(find_enclosed_background(supervoxels))
+    supervoxels.drop(find_too_small(supervoxels, parameters, spacing_nm))
     if parameters.max_truncated_fraction < 1:
-        regions.drop(mostly_cut(regions, parameters, spacing_nm))
+        supervoxels.drop(find_mostly_truncated(supervoxels, parameters, spacing_nm))
     if parameters.flow_error_threshold:
-        regions.drop(inconsistent(regions, field, numbers, parameters, ledger))
+        supervoxels.drop(find_inconsistent(supervoxels, inputs, numbers, parameters, ledger))
     if parameters.fill_holes:
-        regions.join(enclosed(regions))
+        supervoxels.join(find_enclosed_background(supervoxels))
 
 
-def too_small(
-    regions: Regions, parameters: SegmentationParameters, spacing_nm: SpacingNm
+def find_too_small(
+    supervoxels: Supervoxels, parameters: SegmentationParameters, spacing_nm: SpacingNm
 ) -> NDArray[np.int64]:
-    """Objects with fewer voxels than a ball of `min_diameter_um`."""
+    """Find objects with fewer voxels than a ball of `min_diameter_um`."""
     least = np.pi / 6 * parameters.min_diameter_um**3 / voxel_volume_um3(spacing_nm)
-    objects = regions.objects()
-    return objects[regions.counts()[objects] < least]
+    objects = supervoxels.objects()
+    return objects[supervoxels.counts()[objects] < least]
 
 
-def mostly_cut(
-    regions: Regions, parameters: SegmentationParameters, spacing_nm: SpacingNm
+def find_mostly_truncated(
+    supervoxels: Supervoxels, parameters: SegmentationParameters, spacing_nm: SpacingNm
 ) -> NDArray[np.int64]:
-    """Objects more of whose surface than `max_truncated_fraction` lies on the volume's border, by area of faces."""
-    objects = regions.objects()
-    cut = regions.border()[objects] @ face_areas_nm2(spacing_nm)
-    surface = regions.surfaces_nm2(spacing_nm)[objects]
+    """Find objects with more than `max_truncated_fraction` of their surface, by area of faces, on the volume's border."""
+    objects = supervoxels.objects()
+    cut = supervoxels.border()[objects] @ face_areas_nm2(spacing_nm)
+    surface = supervoxels.surfaces_nm2(spacing_nm)[objects]
     return objects[cut > parameters.max_truncated_fraction * surface]
 
 
-def inconsistent(
-    regions: Regions,
-    field: MaskField,
+def find_inconsistent(
+    supervoxels: Supervoxels,
+    inputs: MaskInputs,
     numbers: ArrayLike,
     parameters: SegmentationParameters,
     ledger: MutableMapping[str, Any],
 ) -> NDArray[np.int64]:
-    """Objects whose flows disagree with their shape by more than `flow_error_threshold`."""
+    """Find objects whose flows disagree with their shape by more than `flow_error_threshold`."""
     found = []
-    for root, box in regions.boxes().items():
+    for root, box in supervoxels.boxes().items():
         key = f"flow error of {root}"
         if key not in ledger:
-            ledger[key] = _error_of(root, box, regions, field, numbers, parameters)
+            ledger[key] = _measure_error(root, box, supervoxels, inputs, numbers, parameters)
         if ledger[key] > parameters.flow_error_threshold:
             found.append(root)
     return np.array(found, np.int64)
 
 
-def _error_of(
+def _measure_error(
     root: int,
     box: Region,
-    regions: Regions,
-    field: MaskField,
+    supervoxels: Supervoxels,
+    inputs: MaskInputs,
     numbers: ArrayLike,
     parameters: SegmentationParameters,
 ) -> float:
-    """Flow error of an object at the resolution of the flows; 0 if it has no voxel there."""
-    grid, target = field.grid, field.target
+    """Measure the flow error of an object at the resolution of the flows; 0 if it has no voxel there."""
+    grid, target = inputs.grid, inputs.target
     region, samples = [], []
     for axis, s in enumerate(box):
         # Flow voxels whose centres lie in the box, and the mask voxel at each centre.
@@ -110,7 +110,7 @@ def _error_of(
         inside = np.flatnonzero((place >= s.start) & (place < s.stop))
         region.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0))
         samples.append(place[inside] - s.start)
-    mask = (regions.roots[np.asarray(numbers[box])] == root)[np.ix_(*samples)]
+    mask = (supervoxels.roots[np.asarray(numbers[box])] == root)[np.ix_(*samples)]
     if not mask.any():
         return 0.0
-    return object_error(mask, filter_vectors(np.asarray(field.flows[(slice(0, 3), *region)]), parameters))
+    return object_error(mask, filter_vectors(np.asarray(inputs.flows[(slice(0, 3), *region)]), parameters))

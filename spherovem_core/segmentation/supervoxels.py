@@ -1,4 +1,4 @@
-"""Regions of a whole volume, put together from the surveys of its blocks and joined step by step."""
+"""Supervoxels of a whole volume, put together from the statistics of its blocks and joined step by step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spherovem_core.blocks import Region
-from spherovem_core.segmentation.block_statistics import NOWHERE, BlockSurvey
+from spherovem_core.segmentation.block_statistics import NOWHERE, BlockStatistics
 from spherovem_core.spacing import SpacingNm
 
 OUTSIDE = 0
-"""Number of what lies beyond the volume's border."""
+"""Number of the space beyond the volume's border."""
 
 
 def face_areas_nm2(spacing_nm: SpacingNm) -> NDArray[np.float64]:
-    """Area of a voxel's face that points along z, y, x."""
+    """Return the area of a voxel's face that points along z, y, x."""
     dz, dy, dx = spacing_nm
     return np.array([dy * dx, dz * dx, dz * dy])
 
 
 @dataclass(frozen=True)
 class Contacts:
-    """Pairs of touching regions (M, 2), their common faces (M, 3), and sums over these faces (M, 2).
+    """Pairs of touching supervoxels (M, 2), their common faces (M, 3), and sums over these faces (M, 2).
 
-    As in `BlockSurvey`; the smaller number comes first.
+    As in `BlockStatistics`; the smaller number comes first.
     """
 
     pairs: NDArray[np.int64]
@@ -35,20 +35,20 @@ class Contacts:
     sums: NDArray[np.float64]
 
 
-class Regions:
-    """Regions by their numbers, 0 is outside; those that were joined go by the smallest of their numbers.
+class Supervoxels:
+    """Supervoxels by their numbers, 0 is outside; joined ones go by the smallest of their numbers, the root.
 
     Attributes
     ----------
     roots : (N,) ndarray of int64
-        The number that each region goes by.
+        Root of each supervoxel.
     is_object : (N,) ndarray of bool
-        At each root: whether it is an object. Background and dropped objects are not.
+        Whether each root is an object; background and dropped objects are not.
     """
 
-    def __init__(self, surveys: Sequence[BlockSurvey]) -> None:
+    def __init__(self, blocks: Sequence[BlockStatistics]) -> None:
         def column(name: str, outside: NDArray[Any]) -> NDArray[Any]:
-            return np.concatenate([outside, *(getattr(survey, name) for survey in surveys)])
+            return np.concatenate([outside, *(getattr(block, name) for block in blocks)])
 
         background = column("background", np.ones(1, bool))
         self._counts = column("counts", np.zeros(1, np.int64))
@@ -63,7 +63,7 @@ class Regions:
         )
         self.roots = np.arange(len(background))
         self.is_object = ~background
-        # Background that touches background across a block's face is one region.
+        # Background that touches background across a block's face is one component.
         both = background[self._contacts.pairs].all(axis=1)
         self.join(self._contacts.pairs[both])
         self.join(column("joins", np.zeros((0, 2), np.int64)))
@@ -72,7 +72,7 @@ class Regions:
         return len(self.roots)
 
     def join(self, pairs: NDArray[np.int64]) -> None:
-        """Make one region of each pair (M, 2); it is an object if one of both is."""
+        """Join each pair (M, 2); the result is an object if one of both is."""
         if not len(pairs):
             return
         ends = self.roots[pairs]
@@ -86,27 +86,27 @@ class Regions:
         self.roots, self.is_object = moved[self.roots], objects
 
     def drop(self, roots: NDArray[np.int64]) -> None:
-        """Make background of these objects."""
+        """Turn these objects into background."""
         self.is_object[roots] = False
 
     def objects(self) -> NDArray[np.int64]:
-        """Roots of all objects, in rising order."""
+        """Return the roots of all objects, in rising order."""
         return np.flatnonzero(self.is_object & (self.roots == np.arange(len(self))))
 
     def counts(self) -> NDArray[np.int64]:
-        """Voxels at each root, 0 at other numbers."""
+        """Count the voxels of each root, 0 at other numbers."""
         return self._total(self._counts)
 
     def border(self) -> NDArray[np.int64]:
-        """Faces (N, 3) on the volume's border at each root."""
+        """Count the faces (N, 3) of each root on the volume's border."""
         return self._total(self._border)
 
     def sums(self) -> NDArray[np.float64]:
-        """Sums (N, 2) of confidence and gradient at each root."""
+        """Add up confidence and gradient (N, 2) of each root."""
         return self._total(self._sums)
 
     def boxes(self) -> dict[int, Region]:
-        """Bounding box of every object, by its root."""
+        """Return the bounding box of every object, by its root."""
         lows, highs = np.full((len(self), 3), NOWHERE), np.zeros((len(self), 3), np.int64)
         inside = self._counts > 0
         np.minimum.at(lows, self.roots[inside], self._boxes[inside, :3])
@@ -117,7 +117,7 @@ class Regions:
         }
 
     def contacts(self) -> Contacts:
-        """Contacts between regions as they are joined by now, in rising order of their numbers."""
+        """Return the contacts between supervoxels as joined so far, in rising order of their numbers."""
         ends = np.sort(self.roots[self._contacts.pairs], axis=1)
         apart = ends[:, 0] != ends[:, 1]
         pairs, index = np.unique(ends[apart], axis=0, return_inverse=True)
@@ -127,7 +127,7 @@ class Regions:
         return Contacts(pairs, faces, sums)
 
     def surfaces_nm2(self, spacing_nm: SpacingNm) -> NDArray[np.float64]:
-        """Area of all faces of each root, those on the border too; 0 at other numbers."""
+        """Return the area of all faces of each root, on the border too; 0 at other numbers."""
         areas, contacts = face_areas_nm2(spacing_nm), self.contacts()
         surfaces = self.border() @ areas
         for ends in contacts.pairs.T:
@@ -135,7 +135,10 @@ class Regions:
         return surfaces
 
     def labels(self) -> NDArray[np.uint32]:
-        """Final label of every number: objects are counted from 1 as they first appear in the volume, others are 0."""
+        """Return the final label of every number.
+
+        Objects are counted from 1 in the order of their first voxels; all else is 0.
+        """
         firsts = np.full(len(self), NOWHERE)
         np.minimum.at(firsts, self.roots, self._firsts)
         objects = self.objects()

@@ -1,26 +1,26 @@
-"""Running a network on tiles: those that show specimen, as many at a time as fit in memory."""
+"""Tiles of a network: empty ones are skipped, batches are split until they fit in memory."""
 
 from typing import Any
 
 EMPTY_LOGIT = -10.0
-"""Logit of each pass where nothing is; the three passes add up to a probability of 1e-13."""
+"""Logit of each pass in an empty tile; the three passes add up to a probability of 1e-13."""
 
 PATCH = 32
-"""Pixels along the side of the squares whose contrast is measured."""
+"""Side in pixels of the squares in which contrast is measured."""
 
 
 class TileRunner:
-    """Stands in for a network in ``cellpose.core``, which hands it batches of tiles.
+    """A network that ``cellpose.core`` calls with batches of tiles.
 
-    Tiles without contrast get no flow and `EMPTY_LOGIT` without being computed; resin around a spheroid and padding beyond
-    it are most of a volume. A batch that does not fit in a GPU's memory is split.
+    Tiles without contrast are not computed: they get no flow and `EMPTY_LOGIT`. Resin around a spheroid and padding beyond
+    it are most of a volume. A batch that does not fit in the memory of a GPU is split.
 
     Parameters
     ----------
     network
         From `load_network`.
     least_contrast
-        See `contrasts`; 0 computes every tile.
+        See `measure_contrasts`; 0 computes every tile.
     """
 
     def __init__(self, network: Any, least_contrast: float = 0.0) -> None:
@@ -34,14 +34,14 @@ class TileRunner:
         self._network.eval()
 
     def __call__(self, tiles: Any) -> tuple[Any, Any]:
-        """Flows and logit (N, 3, Y, X) and style (N, 256), float32, of tiles (N, C, Y, X) with the image in channel 0."""
+        """Predict flows and logit (N, 3, Y, X) and style (N, 256), float32, of tiles (N, C, Y, X) with the image first."""
         import torch
 
         maps = torch.zeros((len(tiles), 3, *tiles.shape[2:]), device=tiles.device)
         maps[:, 2] = EMPTY_LOGIT
         styles = torch.zeros((len(tiles), 256), device=tiles.device)
         if self._least_contrast:
-            shown = (contrasts(tiles[:, 0].float()) >= self._least_contrast).nonzero()[:, 0]
+            shown = (measure_contrasts(tiles[:, 0].float()) >= self._least_contrast).nonzero()[:, 0]
         else:
             shown = torch.arange(len(tiles), device=tiles.device)
         if len(shown):
@@ -65,29 +65,29 @@ class TileRunner:
         return torch.cat([maps for maps, _ in halves]), torch.cat([styles for _, styles in halves])
 
 
-def contrasts(planes: Any) -> Any:
-    """Largest standard deviation in any square of 32 x 32 pixels of each plane (N, Y, X), a tensor (N,).
+def measure_contrasts(planes: Any) -> Any:
+    """Measure the largest standard deviation in a square of 32 x 32 pixels of each plane (N, Y, X), a tensor (N,).
 
-    A patch and not the plane as a whole, so that a corner of a cell in a large empty plane is seen.
+    Squares instead of whole planes let a corner of a cell in a large empty plane count.
     """
     from torch.nn import functional
 
     def mean(values: Any) -> Any:
         return functional.avg_pool2d(values[:, None], PATCH, ceil_mode=True, count_include_pad=False)[:, 0]
 
-    # Around each plane's own mean: squares of large numbers would lose the digits that count.
+    # Around each plane's own mean, since the squares of large numbers lose the digits that count.
     centred = planes - planes.mean(dim=(1, 2), keepdim=True)
     variance = mean(centred**2) - mean(centred) ** 2
     return variance.clamp(min=0).sqrt().amax(dim=(1, 2))
 
 
 def shows_specimen(image: Any, least_contrast: float) -> bool:
-    """Whether any plane of a block (Z, Y, X), in any of the three directions, has that contrast."""
+    """Return whether any plane of a block (Z, Y, X), in any of the three directions, has that contrast."""
     import torch
 
     block = torch.from_numpy(image)
     return any(
-        bool((contrasts(part) >= least_contrast).any())
+        bool((measure_contrasts(part) >= least_contrast).any())
         for axis in range(3)
         for part in block.movedim(axis, 0).split(16)
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spherovem_core.segmentation.compact import CompactNetwork
+from spherovem_core.segmentation.compact_network import CompactNetwork
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.synthetic.training_sections import FIRST_TRAINING_SEED, Section, phantom_sections
 

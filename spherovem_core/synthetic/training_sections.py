@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation.flow_targets import flows_of_pieces
+from spherovem_core.segmentation.flow_targets import component_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
@@ -106,5 +106,5 @@ def _reduced(
 
 
 def _section(image: NDArray[Any], cells: NDArray[Any], nuclei: NDArray[Any]) -> Section:
-    targets = [part for labels in (cells, nuclei) for part in (*flows_of_pieces(labels), labels > 0)]
+    targets = [part for labels in (cells, nuclei) for part in (*component_flows(labels), labels > 0)]
     return Section(image.astype(np.float16), np.stack(targets).astype(np.float16))

@@ -6,12 +6,12 @@ SPACING = (50.0, 10.0, 10.0)
 
 
 def line(*runs: tuple[int, int]) -> np.ndarray:
-    """A volume of one line: (label, length) after (label, length)."""
+    """Make a volume of one line from pairs (label, length)."""
     return np.concatenate([np.full(length, label, np.uint32) for label, length in runs])[None, None]
 
 
 def patchwork(seed: int, shape: tuple[int, ...] = (10, 60, 70), count: int = 40) -> np.ndarray:
-    """Voronoi cells of random points under `SPACING`, a fifth of them background; labels with gaps."""
+    """Make Voronoi cells of random points under `SPACING`, a fifth of them background; labels have gaps."""
     generator = np.random.default_rng(seed)
     axes = [np.arange(n) * side for n, side in zip(shape, SPACING[-len(shape) :], strict=True)]
     points = generator.uniform(0, [axis[-1] for axis in axes], (count, len(shape)))
@@ -23,7 +23,7 @@ def patchwork(seed: int, shape: tuple[int, ...] = (10, 60, 70), count: int = 40)
 
 
 def disturbed(labels: np.ndarray, seed: int) -> np.ndarray:
-    """The labels as a mediocre network finds them: jagged borders, a few objects run together, a few cut in two."""
+    """Make labels of a mediocre network: jagged borders, three pairs of objects merged, four objects cut in two."""
     generator = np.random.default_rng(seed)
     offsets = [generator.integers(-2, 3, labels.shape) for _ in labels.shape]
     index = [
@@ -42,5 +42,5 @@ def disturbed(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def solid(inside: np.ndarray, label: int = 1) -> np.ndarray:
-    """A volume with one object."""
+    """Make a volume with one object."""
     return np.where(inside, label, 0).astype(np.uint32)

@@ -22,7 +22,7 @@ from spherovem_core.parameters import (
     SpatialParameters,
 )
 from spherovem_core.registration import register_stack, warp_stack
-from spherovem_core.segmentation import MaskField, segment_masks
+from spherovem_core.segmentation import MaskInputs, segment_masks
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.shape import measure_labels
 from spherovem_core.spacing import SpacingNm
@@ -116,8 +116,8 @@ def compute_masks(folder: Path, execution: Execution) -> Results:
         min_diameter_um=0.1, flow_error_threshold=1.0, merge_boundary_strength=0.05, expansion_um=0.04
     ).model_copy(update={"block_voxels": 32, "block_halo_voxels": 16})
     labels, scratch = (MemorySink(np.zeros(MASK_SHAPE, np.uint32)) for _ in range(2))
-    field = MaskField(open_array(Layout(folder), "flows"), grid, grid)
-    count = segment_masks(field, scratch, labels, parameters, execution)
+    inputs = MaskInputs(open_array(Layout(folder), "flows"), grid, grid)
+    count = segment_masks(inputs, scratch, labels, parameters, execution)
     assert count > 10
     return {"labels": labels.array}
 

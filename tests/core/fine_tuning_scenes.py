@@ -1,4 +1,4 @@
-"""Labelled slices of a phantom whose contrast the shipped network has never seen."""
+"""Labelled slices of a phantom with a contrast that the shipped network was not trained on."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def write_labels(image: Path, labels: np.ndarray, kind: str = "cells") -> Path:
 
 
 def labels_at(labels: np.ndarray, grid: Grid, origin: SliceOrigin, shape: tuple[int, int]) -> np.ndarray:
-    """The labels at the pixel centres of a slice."""
+    """Sample labels at the pixel centres of a slice."""
     axis = next(n for n, name in enumerate("zyx") if name not in origin.plane)
     rows, columns = (n for n in range(3) if n != axis)
     first, extent = [origin.position_nm] * 3, [1, 1, 1]

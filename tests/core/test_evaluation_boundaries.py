@@ -1,4 +1,4 @@
-"""Distances between surfaces: planes, boxes and balls whose distance is known, under unequal spacing."""
+"""Distances between the surfaces of planes, boxes and balls, with unequal spacing."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def ball(radius_nm: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("axis", "grid"), [(0, Z), (1, Y), (2, X)])
-def test_a_slab_with_one_face_moved(axis: int, grid: np.ndarray) -> None:
+def test_distance_of_a_slab_with_one_moved_face(axis: int, grid: np.ndarray) -> None:
     # The slab reaches through the volume, so it has two faces; one of them is off by 4 voxels.
     truth, found = solid((grid >= 6) & (grid < 12)), solid((grid >= 6) & (grid < 16))
     mean, p95 = distances(truth, found)
@@ -37,16 +37,16 @@ def test_a_slab_with_one_face_moved(axis: int, grid: np.ndarray) -> None:
     assert distances(truth, truth) == (0.0, 0.0)
 
 
-def test_sides_weigh_by_their_area() -> None:
+def test_faces_are_weighted_by_area() -> None:
     # A box of 500 x 200 nm along z and y, grown by three voxels at one end of x. Its other sides coincide, at distance 0.
     inside = (Z >= 5) & (Z < 15) & (Y >= 10) & (Y < 30)
     truth, found = solid(inside & (X >= 10) & (X < 26)), solid(inside & (X >= 10) & (X < 29))
     end = 500.0 * 200.0
-    # The longer box's end is 30 nm from the shorter's. What it has more of its y sides, 10 nm wide each, is nearest
-    # to the edge of the shorter's end, 5 nm inwards; of its z sides, nearest to the last faces of the shorter's z sides.
+    # The end of the longer box is 30 nm from that of the shorter. The additional faces of its y sides, 10 nm wide each, are
+    # nearest to the edge of the shorter's end, 5 nm inwards; those of its z sides to the last faces of the shorter's z sides.
     more_y = 2 * 500.0 * 10 * (np.hypot(5, 5) + np.hypot(5, 15) + np.hypot(5, 25))
     more_z = 2 * 200.0 * 10 * (10 + 20 + 30)
-    # The shorter's end is nearest to the longer's end, or to its sides 5 nm away along x where they are nearer.
+    # The end of the shorter box is nearest to the end of the longer one, or to its sides, 5 nm away along x.
     z, y = np.meshgrid((np.arange(10) + 0.5) * 50, (np.arange(20) + 0.5) * 10, indexing="ij")
     to_side = np.hypot(np.minimum(np.minimum(z, 500 - z), np.minimum(y, 200 - y)), 5)
     shorter = end * np.minimum(30, to_side).mean()
@@ -57,20 +57,20 @@ def test_sides_weigh_by_their_area() -> None:
 
 
 @pytest.mark.parametrize(("small", "large"), [(100.0, 150.0), (110.0, 180.0)])
-def test_balls_in_balls(small: float, large: float) -> None:
-    # Half the longest voxel side, 25 nm, is what the grid leaves open in a single place; the mean is better.
+def test_distance_of_concentric_balls(small: float, large: float) -> None:
+    # The grid resolves a single place to half the longest voxel side, 25 nm; the mean is better.
     mean, p95 = distances(ball(small), ball(large))
     assert mean == pytest.approx(large - small, abs=10)
     assert p95 == pytest.approx(large - small, abs=25)
 
 
-def test_area_of_a_ball_seen_along_the_axes() -> None:
-    # Its faces along each axis cover its shadow twice: 6 π r² in all; 3 % for a grid of 50 nm slices.
+def test_faces_of_a_ball_cover_its_projections() -> None:
+    # Its faces along each axis cover its projection twice, 6 π r² in total; 3 % for slices of 50 nm.
     faces = object_surface(ball(190.0), 1, box_of(ball(190.0)), SPACING)
     assert faces.areas.sum() == pytest.approx(6 * np.pi * 190.0**2, rel=0.03)
 
 
-def test_a_disc_in_a_section_ignores_the_thickness() -> None:
+def test_distances_in_a_section_do_not_depend_on_the_thickness() -> None:
     y, x = np.meshgrid(np.arange(80), np.arange(90), indexing="ij")
     spacing = (50.0, 20.0, 10.0)
     radius = np.hypot((y - 39.5) * 20.0, (x - 44.5) * 10.0)
@@ -80,7 +80,7 @@ def test_a_disc_in_a_section_ignores_the_thickness() -> None:
     assert mean == pytest.approx(80, abs=5)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distances_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, found = patchwork(3), disturbed(patchwork(3), 1)
     whole = evaluate_labels(truth, found, SPACING).true_objects
     monkeypatch.setattr(module, "BLOCK_SIDE", 5)
@@ -90,7 +90,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole["boundary_mean_nm"].notna().sum() > 5
 
 
-def test_arrays_on_disk_give_the_same(tmp_path: object) -> None:
+def test_arrays_on_disk_give_the_distances_of_arrays_in_memory(tmp_path: object) -> None:
     truth, found = patchwork(4), disturbed(patchwork(4), 2)
     stored = [
         zarr.create_array(f"{tmp_path}/{name}", data=labels, chunks=(4, 16, 16), shards=(8, 32, 32))
@@ -101,7 +101,7 @@ def test_arrays_on_disk_give_the_same(tmp_path: object) -> None:
     assert memory.true_objects.equals(disk.true_objects)
 
 
-def test_the_unit_is_that_of_the_spacing() -> None:
+def test_distances_scale_with_the_spacing() -> None:
     truth, found = patchwork(5), disturbed(patchwork(5), 3)
     once = evaluate_labels(truth, found, SPACING).figures
     twice = evaluate_labels(truth, found, tuple(2 * side for side in SPACING)).figures

@@ -1,4 +1,4 @@
-"""The table of overlaps and the scores that follow from it, against counting by hand, cellpose and scikit-image."""
+"""Table of overlaps and scores, compared with counts by hand, cellpose and scikit-image."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +25,7 @@ def pairs_of(table: Contingency) -> dict[tuple[int, int], int]:
     return {(int(a), int(b)): int(n) for a, b, n in zip(true, predicted, table.voxels, strict=True)}
 
 
-def test_table_counts_voxels_and_boxes() -> None:
+def test_table_holds_overlaps_sizes_and_boxes() -> None:
     truth, found = patchwork(0), patchwork(1)
     table = count_overlaps(truth, found, block_shape=(3, 17, 64))
     codes, counts = np.unique(truth.astype(np.int64) * 10_000 + found, return_counts=True)
@@ -39,7 +39,7 @@ def test_table_counts_voxels_and_boxes() -> None:
 
 
 @pytest.mark.parametrize("block", [(1, 60, 70), (10, 7, 70), (4, 32, 9), (10, 60, 70)])
-def test_blocks_and_workers_change_nothing(block: tuple[int, int, int]) -> None:
+def test_table_does_not_depend_on_blocks_or_workers(block: tuple[int, int, int]) -> None:
     truth, found = patchwork(2), disturbed(patchwork(2), 0)
     whole = count_overlaps(truth, found)
     with ThreadPoolExecutor(3) as executor:
@@ -51,30 +51,30 @@ def test_blocks_and_workers_change_nothing(block: tuple[int, int, int]) -> None:
         assert np.array_equal(getattr(whole, name), getattr(blocked, name))
 
 
-def test_large_labels_are_told_apart() -> None:
+def test_labels_above_32_bits_are_distinguished() -> None:
     big = 2**40
     table = count_overlaps(line((1, 3), (2, 2)).astype(np.uint64) + big, line((7, 4), (8, 1)))
     assert pairs_of(table) == {(big + 1, 7): 3, (big + 2, 7): 1, (big + 2, 8): 1}
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_average_precision_is_cellposes(seed: int) -> None:
+def test_average_precision_equals_that_of_cellpose(seed: int) -> None:
     from cellpose.metrics import average_precision
 
     truth = patchwork(seed)
     found = disturbed(truth, seed)
     table = evaluate_labels(truth, found, SPACING, EvaluationParameters(boundary_error=False)).thresholds
-    with np.errstate(invalid="ignore"):  # Theirs divides by the size of labels that do not occur.
+    with np.errstate(invalid="ignore"):  # Cellpose divides by the size of absent labels.
         theirs = average_precision(truth.astype(int), found, threshold=table["iou"].to_list())
     names = ("average_precision", "true_positives", "false_positives", "false_negatives")
     for name, expected in zip(names, theirs, strict=True):
         assert np.allclose(table[name], expected, atol=1e-6), name
-    # The comparison means something only where scores differ between thresholds.
+    # Scores differ between thresholds, so the comparison has meaning.
     assert table["true_positives"].iloc[0] > table["true_positives"].iloc[-1]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_variation_of_information_is_scikit_images(seed: int) -> None:
+def test_variation_of_information_equals_that_of_scikit_image(seed: int) -> None:
     from skimage.metrics import variation_of_information as reference
 
     truth = patchwork(seed)
@@ -88,13 +88,13 @@ def test_variation_of_information_is_scikit_images(seed: int) -> None:
     )
 
 
-def test_bits_of_halves_and_quarters() -> None:
+def test_variation_of_information_of_halves_and_quarters() -> None:
     # Half of all voxels are cut in four equal pieces: 2 bits each; the other half is whole.
     split = count_overlaps(line((1, 8), (2, 8)), line((1, 2), (2, 2), (3, 2), (4, 2), (5, 8)))
     assert variation_of_information(split) == pytest.approx((1.0, 0.0))
     merged = count_overlaps(line((1, 2), (2, 2), (3, 2), (4, 2), (5, 8)), line((1, 8), (2, 8)))
     assert variation_of_information(merged) == pytest.approx((0.0, 1.0))
-    # Background is one more object, unless it is left out.
+    # Background counts as one object, unless it is left out.
     half = count_overlaps(line((0, 8), (1, 8)), line((0, 4), (2, 4), (1, 8)))
     assert variation_of_information(half) == pytest.approx((0.5, 0.0))
     assert variation_of_information(half, objects_only=True) == pytest.approx((0.0, 0.0))
@@ -116,11 +116,11 @@ def test_panoptic_quality_by_hand() -> None:
     assert figures["median_volume_error"] == pytest.approx((0.0 + 0.25) / 2)
 
 
-def test_split_merged_missed_and_invented() -> None:
+def test_split_merged_missed_and_invented_objects_by_hand() -> None:
     truth = line((1, 20), (0, 2), (2, 10), (3, 10), (0, 2), (4, 10), (0, 10), (5, 10), (0, 2), (6, 30))
     found = line(
         *((1, 10), (2, 10), (0, 2), (3, 20), (0, 2), (0, 10), (4, 8), (0, 2)),
-        # A speck of 1 in 10 voxels is a piece, one of 2 in 30 is not.
+        # One voxel of 10 is a piece, 2 of 30 are not.
         *((5, 9), (6, 1), (0, 2), (7, 28), (8, 2)),
     )
     result = evaluate_labels(truth, found, SPACING)
@@ -146,7 +146,7 @@ def test_split_merged_missed_and_invented() -> None:
     }
 
 
-def test_small_objects_count_nowhere() -> None:
+def test_small_objects_do_not_count() -> None:
     truth = line((1, 20), (0, 5), (2, 3), (0, 5))
     found = line((1, 10), (2, 10), (0, 5), (3, 3), (0, 3), (4, 2))
     diameter_um = (6 / np.pi * 4 * 50 * 10 * 10 * 1e-9) ** (1 / 3)
@@ -158,7 +158,7 @@ def test_small_objects_count_nowhere() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_numbering_does_not_matter(seed: int) -> None:
+def test_scores_do_not_depend_on_numbering(seed: int) -> None:
     truth, found = patchwork(seed), disturbed(patchwork(seed), seed)
     generator = np.random.default_rng(seed)
     renamed = []
@@ -173,7 +173,7 @@ def test_numbering_does_not_matter(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_truth_and_prediction_change_places(seed: int) -> None:
+def test_exchanged_truth_and_prediction_exchange_their_scores(seed: int) -> None:
     truth, found = patchwork(seed), disturbed(patchwork(seed), seed)
     there, back = (evaluate_labels(*pair, SPACING).figures for pair in ((truth, found), (found, truth)))
     for name in ("f1", "average_precision", "panoptic_quality", "boundary_mean_nm", "boundary_p95_nm"):
@@ -191,7 +191,7 @@ def test_truth_and_prediction_change_places(seed: int) -> None:
     assert there["true_merged_count"] > 0
 
 
-def test_sections_count_together() -> None:
+def test_sections_are_scored_together() -> None:
     truths = [patchwork(n, (60, 70)) for n in range(3)]
     found = [disturbed(truth, n) for n, truth in enumerate(truths)]
     together = evaluate_sections(truths, found, SPACING)
@@ -201,13 +201,13 @@ def test_sections_count_together() -> None:
     for name in ("iou", "boundary_mean_nm", "boundary_p95_nm", "voxel_count"):
         joined = np.concatenate([one.true_objects[name] for one in apart])
         assert np.array_equal(together.true_objects[name], joined, equal_nan=True)
-    # Labels of different images are different objects, their background is one.
+    # Equal labels of different images are different objects; the background is shared.
     table = pool([count_overlaps(a, b) for a, b in zip(truths, found, strict=True)])
     assert table.true.labels[0] == 0
     assert table.voxels.sum() == 3 * 60 * 70
 
 
-def test_nothing_there() -> None:
+def test_two_empty_volumes_agree() -> None:
     empty = np.zeros((2, 3, 4), np.uint32)
     figures = evaluate_labels(empty, empty, SPACING).figures
     assert figures["f1"] == figures["panoptic_quality"] == figures["mean_average_precision"] == 1.0
@@ -215,7 +215,7 @@ def test_nothing_there() -> None:
     assert evaluate_labels(empty, empty + 1, SPACING).figures["panoptic_quality"] == 0.0
 
 
-def test_bad_input_is_refused() -> None:
+def test_unequal_shapes_floats_and_bad_spacing_are_refused() -> None:
     labels = np.ones((2, 3, 4), np.uint32)
     with pytest.raises(ShapeMismatchError, match=r"\(2, 3, 4\) and prediction \(2, 3, 5\)"):
         evaluate_labels(labels, np.ones((2, 3, 5), np.uint32), SPACING)

@@ -1,4 +1,4 @@
-"""Slices for fine-tuning: where they are cut, how they are read, how they are split."""
+"""Slices for fine-tuning: places of the cuts, reading, and the split into training and held-out slices."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from spherovem_core.segmentation.fine_tuning import (
 )
 from spherovem_core.segmentation.fine_tuning.cutting import choose_regions
 from spherovem_core.segmentation.fine_tuning.slice_files import read_slice
-from spherovem_core.segmentation.fine_tuning.training import targets
+from spherovem_core.segmentation.fine_tuning.training import training_targets
 
 SPACING = (50.0, 10.0, 20.0)
 ORIGIN = (25.0, -5.0, 3.0)
@@ -36,7 +36,7 @@ def ramp() -> np.ndarray:
     return (40 + 0.03 * z + 0.05 * y + 0.04 * x).astype(np.float32)
 
 
-def test_slices_show_the_volume_where_they_say() -> None:
+def test_slices_show_the_volume_at_their_origin() -> None:
     found = list(cut_slices(ramp(), Grid(SHAPE, SPACING, ORIGIN), "ramp", CUT))
     assert [origin.plane for _, origin in found] == ["xy"] * 3 + ["xz"] * 3 + ["yz"] * 3
     for image, origin in found:
@@ -46,17 +46,17 @@ def test_slices_show_the_volume_where_they_say() -> None:
         places[rows] = (origin.corner_nm[0] + 40.0 * np.arange(image.shape[0]))[:, None]
         places[columns] = (origin.corner_nm[1] + 40.0 * np.arange(image.shape[1]))[None]
         expected = 40 + 0.03 * places[0] + 0.05 * places[1] + 0.04 * places[2]
-        # Half a grey value of rounding; one pixel at the volume's border repeats it.
+        # Rounding by half a grey value; one pixel at the border of the volume repeats it.
         assert np.abs(image - expected)[1:-1, 1:-1].max() <= 0.5 + 1e-3, origin
         if 100 < origin.position_nm < 1000:
             assert np.abs(image - expected).mean() < 0.4
 
 
-def test_slices_carry_the_volumes_black_and_white() -> None:
+def test_slices_carry_black_and_white_of_the_volume() -> None:
     volume = ramp()
     for _, origin in cut_slices(volume, Grid(SHAPE, SPACING, ORIGIN), "ramp", CUT):
         assert (origin.black, origin.white) == pytest.approx(tuple(np.percentile(volume, (1, 99))), abs=0.5)
-    # Intensities beyond a byte are stretched into it, black and white with them.
+    # Intensities beyond a byte are scaled into it, black and white with them.
     for image, origin in cut_slices(100 * volume, Grid(SHAPE, SPACING, ORIGIN), "ramp", CUT):
         assert 0 < origin.black < origin.white < 255
         assert origin.white - origin.black > 100
@@ -64,7 +64,7 @@ def test_slices_carry_the_volumes_black_and_white() -> None:
         assert image.max() < 255
 
 
-def test_each_slice_lies_in_its_own_section_of_the_volume() -> None:
+def test_slices_are_spread_over_equal_parts_of_the_volume() -> None:
     for axis in range(3):
         regions = choose_regions((40, 300, 200), axis, SliceCuttingParameters(slices_per_plane=8, side_px=64))
         extent = (40, 300, 200)[axis]
@@ -78,7 +78,7 @@ def test_each_slice_lies_in_its_own_section_of_the_volume() -> None:
     assert again[0] == again[1] != again[2]
 
 
-def test_names_say_plane_and_position(tmp_path: Path) -> None:
+def test_names_of_slices_hold_plane_and_position(tmp_path: Path) -> None:
     origin = SliceOrigin("spheroid 3", "xz", 12499.8, (0.0, 20.0), 100.0, 30.0, 200.0)
     image = np.arange(70 * 80, dtype=np.uint8).reshape(70, 80)
     path = write_slice(tmp_path, image, origin)
@@ -89,7 +89,7 @@ def test_names_say_plane_and_position(tmp_path: Path) -> None:
 
 
 def one_slice(folder: Path, name: str = "a-xy-z00000100nm", labels: np.ndarray | None = None) -> Path:
-    """A slice of 40 nm pixels with one object."""
+    """Write a slice with pixels of 40 nm and one object."""
     origin = SliceOrigin("a", "xy", 100.0, (0.0, 0.0), 40.0, 50.0, 150.0)
     folder.mkdir(exist_ok=True)
     image = write_slice(folder, np.full((64, 70), 100, np.uint8), origin)
@@ -101,14 +101,14 @@ def one_slice(folder: Path, name: str = "a-xy-z00000100nm", labels: np.ndarray |
     return image
 
 
-def test_slices_are_read_as_the_network_sees_them(tmp_path: Path) -> None:
+def test_slices_are_read_with_normalised_intensities(tmp_path: Path) -> None:
     one_slice(tmp_path)
     foreign = tmp_path / "drawn elsewhere.tif"
     tifffile.imwrite(foreign, np.linspace(1000, 3000, 64 * 70).reshape(64, 70).astype(np.uint16))
     write_labels(foreign, np.eye(64, 70, dtype=np.int32))
     own, other = read_slices(tmp_path, PARAMETERS)
     assert (own.name, own.plane) == ("a-xy-z00000100nm", "xy")
-    # Half way between the black and white that it carries, not between its own percentiles.
+    # Halfway between the black and white in its file, not between its own percentiles.
     assert np.allclose(own.image, 0.5)
     assert own.labels.sum() == 7 * 20 * 30
     assert other.plane == "unknown"
@@ -163,9 +163,9 @@ def other_pixels(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (no_folder, "is no folder"),
+        (no_folder, "is not a folder"),
         (empty, "holds no .tif file; cut slices"),
         (no_labels, r"labels are missing: .*s0-cells.tif.* and 2 others; draw"),
         (other_shape, r"-cells.tif has shape \(64, 60\) and .*nm.tif \(64, 70\)"),
@@ -177,11 +177,11 @@ def other_pixels(folder: Path) -> None:
         (other_pixels, "pixels of 100 nm, flow_spacing_nm is 40; set it to 100"),
     ],
 )
-def test_bad_slices_are_named(make: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+def test_bad_slices_are_refused_by_name(make: Callable[[Path], None], message: str, tmp_path: Path) -> None:
     folder = tmp_path / "slices"
     folder.mkdir()
     make(folder)
-    with pytest.raises(LabelsError, match=said):
+    with pytest.raises(LabelsError, match=message):
         read_slices(folder, PARAMETERS)
 
 
@@ -193,7 +193,7 @@ def named(plane: str, count: int) -> list[LabelledSlice]:
     ]
 
 
-def test_every_plane_gives_its_share() -> None:
+def test_the_same_fraction_of_every_plane_is_held_out() -> None:
     slices = [*named("xy", 10), *named("xz", 5), *named("yz", 2), *named("unknown", 1)]
     training, held_out = split_by_plane(slices, 0.2, seed=0)
     counts = {p: sum(one.plane == p for one in held_out) for p in ("xy", "xz", "yz", "unknown")}
@@ -206,7 +206,7 @@ def test_every_plane_gives_its_share() -> None:
         split_by_plane([*named("xy", 1), *named("xz", 1)], 0.2, seed=0)
 
 
-def test_targets_are_what_cellpose_computes_itself() -> None:
+def test_training_targets_equal_those_of_cellpose() -> None:
     from cellpose.dynamics import labels_to_flows
 
     y, x = np.meshgrid(np.arange(90), np.arange(100), indexing="ij")
@@ -214,17 +214,17 @@ def test_targets_are_what_cellpose_computes_itself() -> None:
     labels[np.hypot(y - 30, (x - 30) / 1.5) < 15] = 1
     labels[(abs(y - 60) < 20) & (abs(x - 75) < 12)] = 2
     theirs = labels_to_flows([labels.astype(np.int64)])[0]
-    ours = targets(labels)
+    ours = training_targets(labels)
     assert np.array_equal(ours[:2], theirs[:2])
-    # At the two centres, where heat comes in, the direction is a matter of rounding.
+    # At the two centres, where heat is fed in, the direction depends on rounding.
     differs = np.abs(ours[2:] - theirs[2:]).max(axis=0) > 1e-6
     assert {tuple(place) for place in np.argwhere(differs).tolist()} <= {(30, 30), (60, 75)}
 
 
-def test_each_piece_of_an_object_flows_to_its_own_centre() -> None:
+def test_each_component_of_an_object_flows_to_its_own_centre() -> None:
     labels = np.zeros((40, 60), np.uint32)
     labels[10:30, 5:25] = labels[10:30, 35:55] = 3
-    flow_x = targets(labels)[3]
+    flow_x = training_targets(labels)[3]
     for left in (5, 35):
         assert flow_x[20, left + 2] > 0.9
         assert flow_x[20, left + 17] < -0.9

@@ -1,4 +1,4 @@
-"""Training on labelled slices: it improves what the network finds, always in the same way, and its weights load."""
+"""Training on labelled slices: it improves the scores, is reproducible, and its weights load."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from spherovem_core.segmentation.fine_tuning import (
     split_by_plane,
 )
 from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
-from spherovem_core.segmentation.fine_tuning.training import targets
+from spherovem_core.segmentation.fine_tuning.training import training_targets
 
 PARAMETERS = FineTuningParameters(
     network="phantom-compact", epochs=12, batch_size=4, crop_px=128, learning_rate=1e-3, held_out_share=0.25
@@ -33,19 +33,19 @@ PARAMETERS = FineTuningParameters(
 def slices(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledSlice]:
     folder = tmp_path_factory.mktemp("slices")
     write_labelled_slices(folder)
-    # 21 were cut; 20 are asked for.
+    # 21 were cut; the tests need 20.
     next(folder.glob("*.tif")).unlink()
     return read_slices(folder, PARAMETERS)
 
 
 class Ideal(torch.nn.Module):
-    """A network that answers with the true flows of one section."""
+    """A network that returns the true flows of one section."""
 
     device, dtype, tile_multiple = torch.device("cpu"), torch.float32, 16
 
     def __init__(self, labels: np.ndarray) -> None:
         super().__init__()
-        maps = targets(labels)
+        maps = training_targets(labels)
         self.maps = torch.from_numpy(np.stack([5 * maps[2], 5 * maps[3], 10 * maps[1] - 5]))[None]
         self.tiles = 0
 
@@ -55,7 +55,7 @@ class Ideal(torch.nn.Module):
         return torch.nn.functional.pad(self.maps, (spare,) * 4), torch.zeros((1, 256))
 
 
-def test_a_section_with_true_flows_is_found_again() -> None:
+def test_true_flows_of_a_section_give_its_objects() -> None:
     y, x = np.meshgrid(np.arange(96), np.arange(96), indexing="ij")
     labels = np.zeros((96, 96), np.uint32)
     for number, (cy, cx, radius) in enumerate(((20, 25, 15), (60, 70, 20), (75, 20, 12), (25, 75, 3)), 1):
@@ -66,7 +66,7 @@ def test_a_section_with_true_flows_is_found_again() -> None:
     assert network.tiles == 1
     match = match_labels(labels, found, iou=0.95, min_voxels=15)
     assert match.f1 == 1.0
-    # A single pixel is noise.
+    # A single pixel is below the smallest object.
     assert found[90, 90] == 0
 
 
@@ -81,7 +81,9 @@ def train(slices: list[LabelledSlice], folder: Path, **changes: Any) -> tuple[Pa
     return weights, seen
 
 
-def test_twenty_slices_teach_an_unknown_contrast(slices: list[LabelledSlice], tmp_path: Path) -> None:
+def test_twenty_slices_raise_the_score_on_an_unknown_contrast(
+    slices: list[LabelledSlice], tmp_path: Path
+) -> None:
     assert len(slices) == 20
     _, held_out = split_by_plane(slices, PARAMETERS.held_out_share, PARAMETERS.seed)
     weights, seen = train(slices, tmp_path / "run")
@@ -90,7 +92,7 @@ def test_twenty_slices_teach_an_unknown_contrast(slices: list[LabelledSlice], tm
         network = load_network(name, "cells", "cpu")
         scores.append(evaluate_network(network, held_out, PARAMETERS)[0].figures["f1"])
     before, after = scores
-    # 0.54 and 0.81 on one thread of the machine that the threshold was set on.
+    # 0.54 and 0.81 on one thread of the machine on which the threshold was set.
     assert before < 0.65
     assert after > before + 0.15
     assert [one.epoch for one in seen] == [1, 6, 11]
@@ -98,7 +100,9 @@ def test_twenty_slices_teach_an_unknown_contrast(slices: list[LabelledSlice], tm
     assert seen[-1].held_out < seen[0].held_out / 2
 
 
-def test_the_same_twice_and_nothing_else_disturbed(slices: list[LabelledSlice], tmp_path: Path) -> None:
+def test_training_is_reproducible_and_restores_the_global_generator(
+    slices: list[LabelledSlice], tmp_path: Path
+) -> None:
     np.random.seed(5)  # noqa: NPY002
     expected = np.random.rand()  # noqa: NPY002
     np.random.seed(5)  # noqa: NPY002
@@ -114,7 +118,7 @@ def test_the_same_twice_and_nothing_else_disturbed(slices: list[LabelledSlice], 
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_what_watches_can_stop_the_training(slices: list[LabelledSlice], tmp_path: Path) -> None:
+def test_an_exception_of_the_watcher_ends_the_training(slices: list[LabelledSlice], tmp_path: Path) -> None:
     def stop(losses: EpochLosses) -> None:
         raise KeyboardInterrupt
 
@@ -125,11 +129,11 @@ def test_what_watches_can_stop_the_training(slices: list[LabelledSlice], tmp_pat
     assert not list(tmp_path.glob("models/*"))
 
 
-def test_parameters_that_do_not_suit(slices: list[LabelledSlice], tmp_path: Path) -> None:
+def test_crops_that_cellpose_sam_cannot_use_are_refused(slices: list[LabelledSlice], tmp_path: Path) -> None:
     class Sam(torch.nn.Module):
         backbone = "sam_vitl"
 
-    with pytest.raises(ParameterError, match="crops of 256 alone"):
+    with pytest.raises(ParameterError, match="only on crops of 256: set crop_px to 256"):
         fine_tune(Sam(), slices, slices, PARAMETERS, tmp_path, lambda losses: None)
 
 
@@ -159,7 +163,7 @@ def test_cellpose_sam_learns_in_float32_and_its_weights_load(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_learns_the_same(slices: list[LabelledSlice], tmp_path: Path) -> None:
+def test_training_on_a_gpu_gives_the_score_of_a_cpu(slices: list[LabelledSlice], tmp_path: Path) -> None:
     parameters = PARAMETERS.model_copy(update={"epochs": 12})
     training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
     scores = []
@@ -171,11 +175,11 @@ def test_a_gpu_learns_the_same(slices: list[LabelledSlice], tmp_path: Path) -> N
         )
         tuned = load_network(str(weights), "cells", device)
         scores.append(evaluate_network(tuned, held_out, parameters)[0].figures["f1"])
-    # Rounding differs from the first step on, and with it the course of the training.
+    # Rounding differs from the first step on, and so does the course of the training.
     assert scores[1] == pytest.approx(scores[0], abs=0.1)
 
 
-def test_outlines_show_whose_they_are() -> None:
+def test_outlines_have_the_colour_of_their_source() -> None:
     truth, found = np.zeros((20, 30), np.uint32), np.zeros((20, 30), np.uint32)
     truth[5:15, 5:15], found[5:15, 5:20] = 1, 1
     picture = overlay(np.full((20, 30), 0.5, np.float32), truth, found)

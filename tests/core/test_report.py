@@ -127,7 +127,7 @@ def test_each_stage_shows_what_tells_whether_it_worked(report: str) -> None:
             "rows 4 to 124",
             "have in common",
         ),
-        "segment": ("xy at z", "xz at y", "yz at x", "Cells, cells", "share cut by the border"),
+        "segment": ("xy at z", "xz at y", "yz at x", "Cells, cells", "fraction cut by the border"),
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
         "spatial": ("by chance", "Enrichment", "Particles per cell", "in 3D", "Clustering"),

@@ -1,11 +1,11 @@
-"""Growth into foreground: to the nearest object, no farther than asked, the same from any blocks."""
+"""Growth into foreground: to the nearest object, within reach, independent of blocks."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from segmentation_scenes import EVERYTHING, SPACING, ideal, segment
 
-from spherovem_core.segmentation.expansion import expand, reach_voxels
+from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
 from spherovem_core.segmentation.grid import Grid
 
 
@@ -15,30 +15,30 @@ def test_one_voxel_grows_to_a_ball() -> None:
     z, y, x = np.indices(labels.shape)
     distance = np.sqrt((50 * (z - 5)) ** 2 + (10 * (y - 20)) ** 2 + (10 * (x - 21)) ** 2)
     for reach in (0.0, 49.0, 50.0, 120.0):
-        grown = expand(labels, np.ones(labels.shape, bool), reach, SPACING)
+        grown = expand_labels(labels, np.ones(labels.shape, bool), reach, SPACING)
         assert np.array_equal(grown == 7, distance <= reach)
     assert reach_voxels(120.0, SPACING) == (2, 12, 12)
 
 
-def test_the_nearest_object_takes_foreground_and_nothing_else_changes() -> None:
+def test_foreground_goes_to_the_nearest_object_and_nothing_else_changes() -> None:
     generator = np.random.default_rng(0)
     labels = np.where(generator.random((14, 40, 44)) < 0.01, generator.integers(1, 9, (14, 40, 44)), 0)
     labels = labels.astype(np.uint32)
     foreground = generator.random(labels.shape) < 0.7
-    grown = expand(labels, foreground, 90.0, SPACING)
+    grown = expand_labels(labels, foreground, 90.0, SPACING)
     distances = np.stack([ndimage.distance_transform_edt(labels != n, sampling=SPACING) for n in range(1, 9)])
     nearest = distances.min(axis=0)
-    # Of objects as near as each other the smaller number.
+    # The smaller number among objects at the same distance.
     expected = np.where(nearest <= 90, np.isclose(distances, nearest).argmax(axis=0) + 1, 0)
     assert np.array_equal(grown, np.where((labels == 0) & foreground, expected, labels))
 
 
-@pytest.mark.parametrize("block", [24, (64)])
+@pytest.mark.parametrize("block", [24, 64])
 def test_foreground_without_flow_goes_to_the_object_beside_it(block: int) -> None:
     labels = np.zeros((30, 40, 70), np.uint32)
     labels[5:25, 5:35, 5:30], labels[5:25, 5:35, 42:66] = 1, 2
     flows = ideal(labels)
-    # 3 voxels around both are foreground whose flow leads nowhere.
+    # Within 3 voxels around both, foreground has flows that converge nowhere.
     around = ndimage.grey_dilation(labels, size=7)
     flows[3] = np.where(around > 0, 4.0, -4.0)
     grid = Grid(labels.shape, (20.0, 20.0, 20.0))

@@ -1,12 +1,12 @@
-"""Cleaning of flows and probability: fields and images whose result is known in closed form."""
+"""Filters of flows and probability, on fields and images with a known result."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segment
 
-from spherovem_core.segmentation import MaskField, match_labels
-from spherovem_core.segmentation.curl import curl_free
+from spherovem_core.segmentation import MaskInputs, match_labels
+from spherovem_core.segmentation.curl import remove_curl
 from spherovem_core.segmentation.filters import (
     filter_margin,
     filter_probability,
@@ -15,70 +15,70 @@ from spherovem_core.segmentation.filters import (
 )
 from spherovem_core.segmentation.grid import Grid, flow_grid
 
-# A Gaussian of 2.4 voxels along z and 12 along y and x; beyond 3e-4 of its height its spectrum is cut off by the
-# sampling along z, exp(-(pi 2.4)² / 2), and it ends with 5e-5 of it at the border.
+# A Gaussian of 2.4 voxels along z and 12 along y and x. The sampling along z cuts its spectrum off at 3e-4 of its
+# height, and the border cuts the Gaussian off at 5e-5.
 WIDTH_NM = 120.0
 TOLERANCE = 1e-3
 
 
 def bump(shape: tuple[int, int, int] = (24, 110, 124)) -> tuple[np.ndarray, ...]:
-    """Coordinates in nm around the middle, and the bump."""
+    """Return coordinates in nm around the middle, and the bump."""
     axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, SPACING, strict=True)]
     z, y, x = np.meshgrid(*axes, indexing="ij")
     return z, y, x, np.exp(-(z**2 + y**2 + x**2) / (2 * WIDTH_NM**2))
 
 
 def gradient() -> np.ndarray:
-    """Gradient of the bump, times the width squared."""
+    """Return the gradient of the bump, times the width squared."""
     z, y, x, height = bump()
     return np.stack([-z * height, -y * height, -x * height]).astype(np.float32)
 
 
 def rotation() -> np.ndarray:
-    """Rotation about a tilted axis that fades with the bump, which leaves it free of divergence."""
+    """Return a rotation about a tilted axis that fades with the bump, which has no divergence."""
     z, y, x, height = bump()
     return (np.stack([2 * y + 3 * x, -2 * z + x, -3 * z - y]) * height).astype(np.float32)
 
 
-def test_a_gradient_field_comes_out_unchanged() -> None:
+def test_a_gradient_field_is_kept() -> None:
     field = gradient()
-    assert np.abs(curl_free(field, SPACING) - field).max() < TOLERANCE * np.abs(field).max()
-    # With the spacing of other axes it would be no gradient.
-    assert np.abs(curl_free(field, SPACING[::-1]) - field).max() > 0.1 * np.abs(field).max()
+    assert np.abs(remove_curl(field, SPACING) - field).max() < TOLERANCE * np.abs(field).max()
+    # With the spacing of other axes it is not a gradient.
+    assert np.abs(remove_curl(field, SPACING[::-1]) - field).max() > 0.1 * np.abs(field).max()
 
 
-def test_a_solenoidal_field_vanishes() -> None:
+def test_a_solenoidal_field_is_removed() -> None:
     field = rotation()
-    assert np.abs(curl_free(field, SPACING)).max() < TOLERANCE * np.abs(field).max()
+    assert np.abs(remove_curl(field, SPACING)).max() < TOLERANCE * np.abs(field).max()
 
 
-def test_a_sum_of_both_is_taken_apart() -> None:
+def test_the_gradient_is_kept_of_a_sum_of_both() -> None:
     both = gradient() + rotation()
-    assert np.abs(curl_free(both, SPACING) - gradient()).max() < TOLERANCE * np.abs(both).max()
+    assert np.abs(remove_curl(both, SPACING) - gradient()).max() < TOLERANCE * np.abs(both).max()
 
 
-def test_projection_twice_is_projection_once_inside() -> None:
+def test_a_second_projection_changes_little_inside() -> None:
     field = np.random.default_rng(0).normal(size=(3, 20, 24, 28)).astype(np.float32)
     field[:, :6], field[:, -6:] = 0, 0
     field[:, :, :6], field[:, :, -6:] = 0, 0
     field[..., :6], field[..., -6:] = 0, 0
-    once = curl_free(field)
-    # What the first leaves beyond the border, 7 % here, is lost to the second.
-    assert np.abs(curl_free(once) - once).mean() < 0.1 * np.abs(once).mean()
+    once = remove_curl(field)
+    # The first projection leaves 7 % beyond the border, which the second does not see.
+    assert np.abs(remove_curl(once) - once).mean() < 0.1 * np.abs(once).mean()
 
 
-def test_curl_free_makes_objects_of_turning_flows() -> None:
+def test_curl_free_finds_objects_in_rotating_flows() -> None:
     cells = packed_cells((40, 48, 56), 12, seed=5)
     grid = Grid(cells.shape, (20.0, 20.0, 20.0))
     flows = ideal(cells)
-    # A rotation on top, within each object, twice as strong as the flows to its centre.
+    # A rotation is added within each object, twice as strong as the flows to its centre.
     for label in range(1, int(cells.max()) + 1):
         mask = cells == label
         if not mask.any():
             continue
         away = np.indices(cells.shape)[:, mask] - np.argwhere(mask).mean(axis=0)[:, None]
-        turning = np.stack([np.zeros(mask.sum()), away[2], -away[1]])
-        flows[:3, mask] += 10 * turning / np.maximum(np.linalg.norm(turning, axis=0), 1)
+        rotating = np.stack([np.zeros(mask.sum()), away[2], -away[1]])
+        flows[:3, mask] += 10 * rotating / np.maximum(np.linalg.norm(rotating, axis=0), 1)
     smooth = EVERYTHING.model_copy(update={"flow_smoothing": 1.0})
     scores = [
         match_labels(
@@ -101,7 +101,7 @@ def test_median_filter_drops_specks_and_keeps_a_straight_border() -> None:
         assert np.array_equal(
             filter_probability(noisy, parameters), ndimage.median_filter(noisy, 2 * radius + 1)
         )
-    # Of the 125 voxels around one, 12 are wrong on average, and half of them nowhere: only at the border they count.
+    # Of the 125 voxels around one, 12 are wrong on average and at least half nowhere: errors remain only at the border.
     assert (filter_probability(noisy, parameters) != logit).mean() < 0.02
 
 
@@ -112,9 +112,9 @@ def test_guided_filter_averages_where_the_guide_is_flat() -> None:
     assert np.allclose(guided_filter(values, flat, 2, 0.1), twice, atol=1e-5)
 
 
-def test_guided_filter_keeps_what_follows_the_guide() -> None:
+def test_guided_filter_keeps_a_linear_function_of_the_guide() -> None:
     guide = np.random.default_rng(0).normal(0, 5, (14, 16, 18)).astype(np.float32)
-    # A straight line of a guide far more uneven than the contrast: kept to (contrast / unevenness)² = 4e-4.
+    # The guide varies far more than the contrast: the values are kept to (contrast / deviation)² = 4e-4.
     values = 3 * guide - 2
     found = guided_filter(values, guide, 2, 0.1)
     assert np.abs(found - values).max() < 2e-3 * np.abs(values).max()
@@ -131,16 +131,16 @@ def test_guided_probability_follows_the_image() -> None:
     wrong = []
     for kind in ("none", "guided"):
         parameters = EVERYTHING.model_copy(update={"probability_filter": kind})
-        field = MaskField(flows, grid, grid, image)
-        found = field.logit(tuple(slice(0, n) for n in shape), parameters) > 0
+        inputs = MaskInputs(flows, grid, grid, image)
+        found = inputs.upsampled_logit(tuple(slice(0, n) for n in shape), parameters) > 0
         wrong.append((found != inside).mean())
-    # Noise turns 23 % of the voxels; the image says where the border is, to the voxel.
+    # Noise flips 23 % of the voxels; the image shows the border to the voxel.
     assert wrong[0] == pytest.approx(0.227, abs=0.01)
     assert wrong[1] < 0.001
 
 
 @pytest.mark.parametrize("kind", ["none", "median", "guided"])
-def test_filters_see_as_much_around_a_block_as_they_need(kind: str) -> None:
+def test_filtered_blocks_equal_the_filtered_volume(kind: str) -> None:
     target = Grid((20, 66, 58), (60.0, 25.0, 25.0))
     parameters = EVERYTHING.model_copy(
         update={"flow_spacing_nm": 50.0, "probability_filter": kind, "flow_smoothing": 1.3}
@@ -149,17 +149,21 @@ def test_filters_see_as_much_around_a_block_as_they_need(kind: str) -> None:
     generator = np.random.default_rng(0)
     flows = generator.normal(size=(4, *grid.shape)).astype(np.float16)
     image = generator.integers(0, 255, target.shape).astype(np.uint8)
-    field = MaskField(flows, grid, target, image)
+    inputs = MaskInputs(flows, grid, target, image)
     whole = tuple(slice(0, n) for n in target.shape)
     part = (slice(7, 16), slice(20, 47), slice(31, 52))
     assert np.allclose(
-        field.upsampled(whole, parameters)[(slice(None), *part)], field.upsampled(part, parameters), atol=1e-5
+        inputs.upsampled_flows(whole, parameters)[(slice(None), *part)],
+        inputs.upsampled_flows(part, parameters),
+        atol=1e-5,
     )
-    assert np.allclose(field.logit(whole, parameters)[part], field.logit(part, parameters), atol=1e-5)
-    logit = field.logit(whole, parameters)
+    assert np.allclose(
+        inputs.upsampled_logit(whole, parameters)[part], inputs.upsampled_logit(part, parameters), atol=1e-5
+    )
+    logit = inputs.upsampled_logit(whole, parameters)
     assert np.array_equal(
-        field.boundaries(whole, logit, parameters)[(slice(None), *part)],
-        field.boundaries(part, logit[part], parameters),
+        inputs.boundary_evidence(whole, logit, parameters)[(slice(None), *part)],
+        inputs.boundary_evidence(part, logit[part], parameters),
     )
 
 
@@ -173,5 +177,5 @@ def test_projection_of_a_block_is_nearly_that_of_the_volume() -> None:
     whole = filter_vectors(vectors, parameters)[(slice(None), *core)]
     block = filter_vectors(vectors[(slice(None), *outer)], parameters)
     inner = tuple(slice(margin, -margin) for _ in range(3))
-    # Of vectors 5 long; what lies 16 voxels away and more hardly counts.
+    # Of vectors of length 5; voxels at a distance of 16 and more hardly count.
     assert np.quantile(np.abs(block[(slice(None), *inner)] - whole), 0.99) < 0.5

@@ -1,4 +1,4 @@
-"""Grids, resampling, intensities, and flows of a volume with networks whose answer is known."""
+"""Grids, resampling, intensities, and flows of networks with a known answer."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -34,7 +34,7 @@ def positions(grid: Grid) -> list[np.ndarray]:
     return np.meshgrid(*axes, indexing="ij")
 
 
-def test_grid_covers_the_volume_around_its_centre() -> None:
+def test_flow_grid_covers_the_volume_around_its_centre() -> None:
     shape, origin = (7, 103, 40), (100.0, -5.0, 0.0)
     grid = flow_grid(shape, SPACING, SegmentationParameters(flow_spacing_nm=30.0), origin)
     for n, side, first, count, start in zip(shape, SPACING, origin, grid.shape, grid.origin_nm, strict=True):
@@ -45,9 +45,9 @@ def test_grid_covers_the_volume_around_its_centre() -> None:
 
 
 def test_resampling_keeps_positions() -> None:
-    # Interpolation along z keeps a ramp exactly; area averaging along y and x takes a voxel cut by the border
-    # of the larger one at its full centre, off by a fraction f(1 - f)/2 at both ends: 0.07 voxels at most here.
-    # A slip by half a voxel would be 5 nm along y and x and 25 nm along z.
+    # Interpolation along z keeps a ramp exactly. Area averaging along y and x places a voxel cut by the border
+    # of the larger one at its full centre, an error of a fraction f(1 - f)/2 at both ends, at most 0.07 voxels here.
+    # An error of half a voxel would be 5 nm along y and x and 25 nm along z.
     source = Grid((12, 60, 70), SPACING, (25.0, 5.0, -3.0))
     z, y, x = positions(source)
     volume = (2.0 * z - 3.0 * y + 5.0 * x).astype(np.float32)
@@ -69,7 +69,7 @@ def test_reduction_averages_areas() -> None:
     assert np.allclose(reduced, volume.reshape(6, 8, 5, 12, 5).mean(axis=(2, 4)), atol=1e-6)
 
 
-def test_resampling_a_part_equals_the_part() -> None:
+def test_resampling_a_region_equals_the_region_of_the_whole() -> None:
     generator = np.random.default_rng(1)
     volume = generator.normal(size=(2, 9, 50, 64)).astype(np.float32)
     source = Grid((9, 50, 64), SPACING)
@@ -89,7 +89,7 @@ def test_resampling_a_part_equals_the_part() -> None:
     )
 
 
-def test_source_level_is_the_coarsest_fine_enough() -> None:
+def test_source_level_is_the_coarsest_one_that_is_fine_enough() -> None:
     levels = [(120.0, 40.0, 40.0), (120.0, 80.0, 80.0), (120.0, 160.0, 160.0), (240.0, 320.0, 320.0)]
     for spacing, expected in ((30.0, 0), (79.0, 0), (80.0, 1), (120.0, 1), (160.0, 2), (500.0, 3)):
         assert source_level(levels, SegmentationParameters(flow_spacing_nm=spacing)) == expected
@@ -107,7 +107,7 @@ def test_intensity_range_is_the_percentile(dtype: type) -> None:
 def test_intensity_range_of_other_types(dtype: type) -> None:
     volume = (1000 * np.random.default_rng(0).normal(size=(40, 30, 20))).astype(dtype)
     expected = np.percentile(volume, (1, 99))
-    # To a bin of the range, and to the distance between neighbours in the tails.
+    # Within a bin of the range and the distance between neighbours in the tails.
     assert intensity_range(volume, SegmentationParameters()) == pytest.approx(tuple(expected), rel=0.01)
     if dtype is np.float32:
         before = intensity_range(volume, SegmentationParameters())
@@ -117,7 +117,7 @@ def test_intensity_range_of_other_types(dtype: type) -> None:
     assert intensity_range(np.full_like(volume, 7), SegmentationParameters()) == (7.0, 7.0)
 
 
-def test_intensity_range_reads_by_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intensity_range_reads_a_bounded_number_of_voxels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     volume = np.random.default_rng(0).integers(0, 255, (9, 31, 40)).astype(np.uint8)
     read: list[int] = []
 
@@ -131,7 +131,7 @@ def test_intensity_range_reads_by_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
     expected = intensity_range(volume, SegmentationParameters())
     for limit in (400, 3000):
         read.clear()
-        monkeypatch.setattr(intensities, "PIECE_VOXELS", limit)
+        monkeypatch.setattr(intensities, "READ_VOXELS", limit)
         assert intensity_range(Watched(), SegmentationParameters()) == expected
         assert max(read) <= limit
         assert sum(read) == volume.size
@@ -162,14 +162,14 @@ def flows_of(volume: np.ndarray, network: Any, parameters: SegmentationParameter
     return out, grid
 
 
-def test_axes_and_normalisation() -> None:
+def test_flows_follow_the_axes_and_the_normalised_image() -> None:
     source = Grid((16, 90, 80), SPACING)
     z, y, x = positions(source)
     volume = (0.05 * z + 0.1 * y + 0.15 * x).astype(np.float32)
     flows, grid = flows_of(volume, Gradient(), SegmentationParameters(flow_spacing_nm=20.0))
     inner = tuple(slice(5, n - 5) for n in grid.shape)
     low, high = intensity_range(volume, SegmentationParameters())
-    # Each component comes from two of the three planes, the logit from all; float16 keeps three digits.
+    # Two of the three planes add to each component, all three to the logit; float16 keeps three digits.
     for component, slope in zip(flows[:3], (0.05, 0.1, 0.15), strict=True):
         assert np.allclose(component[inner], 2 * slope * 20.0 / (high - low), rtol=0.01)
     gz, gy, gx = positions(grid)
@@ -177,14 +177,14 @@ def test_axes_and_normalisation() -> None:
     assert np.allclose(flows[3][inner], 3 * image[inner], atol=0.01)
 
 
-def test_blocks_equal_a_whole_run_inside() -> None:
+def test_flows_in_blocks_equal_those_of_a_whole_run() -> None:
     volume = np.random.default_rng(0).integers(0, 255, (28, 140, 150)).astype(np.uint8)
     base = SegmentationParameters(flow_spacing_nm=10.0, block_halo_voxels=16)
     whole, grid = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 256}))
-    pieces, _ = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 128}))
+    blocked_flows, _ = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 128}))
     assert grid.shape == (140, 140, 150)
-    # A network that sees one pixel around gives the same inside and at block borders, to float16.
-    assert np.allclose(whole, pieces, atol=2e-3)
+    # A network that sees one pixel around gives the same within and at borders of blocks, up to float16.
+    assert np.allclose(whole, blocked_flows, atol=2e-3)
 
 
 def test_finished_blocks_are_not_computed_again() -> None:
@@ -245,13 +245,13 @@ def test_batch_size_on_a_gpu(free: float, expected: int, monkeypatch: pytest.Mon
     assert batch_size(torch.device("cuda", 0)) == expected
 
 
-def test_tiles_are_no_larger_than_they_must_be() -> None:
+def test_tiles_of_small_planes_are_small() -> None:
     compact = load_network("phantom-compact", "cells", "cpu")
     assert [tile_size(compact, (64, 171, n)) for n in (10, 176, 255, 900)] == [176, 176, 256, 256]
     assert tile_size(Gradient(), (10, 20, 30)) == 256
 
 
-def test_compact_network_has_the_contract() -> None:
+def test_compact_network_keeps_the_contract_of_cellpose() -> None:
     for kind in ("cells", "nuclei"):
         network = load_network("phantom-compact", kind, "cpu")
         assert not network.training
@@ -262,12 +262,12 @@ def test_compact_network_has_the_contract() -> None:
         assert style.shape == (2, 256)
 
 
-def test_compact_network_sees_no_further_than_it_says() -> None:
+def test_compact_network_sees_at_most_142_pixels_around() -> None:
     network = load_network("phantom-compact", "cells", "cpu")
     image = torch.rand((1, 3, 256, 512), generator=torch.Generator().manual_seed(0))
     other = image.clone()
     other[..., 300:] = 0
     with torch.no_grad():
         difference = (network(image)[0] - network(other)[0]).abs().amax(dim=(0, 1, 2))
-    assert difference[:150].max() == 0
+    assert difference[:158].max() == 0
     assert difference[300:].max() > 0

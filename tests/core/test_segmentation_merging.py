@@ -1,13 +1,13 @@
-"""Fragments of one object are merged, neighbours are not; hand-made scenes with the answer known."""
+"""Fragments of one object are merged, neighbours are not, in scenes with a known answer."""
 
 import numpy as np
 import pytest
-from segmentation_scenes import EVERYTHING, SPACING, ideal, regions_of, segment
+from segmentation_scenes import EVERYTHING, SPACING, ideal, segment, supervoxels_of
 
-from spherovem_core.segmentation import MaskField, match_labels
+from spherovem_core.segmentation import MaskInputs, match_labels
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.merging import AdjacencyGraph, mergers
+from spherovem_core.segmentation.merging import AdjacencyGraph, merge_weak_boundaries
 from spherovem_core.segmentation.selection import choose_objects
 
 MERGE = EVERYTHING.model_copy(update={"merge_boundary_strength": 0.15, "merge_contact_share": 0.12})
@@ -15,7 +15,7 @@ BLOCKS = (7, (16, 9, 22), 64)
 
 
 def over_split(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Eight boxes that touch, each cut into two to four fragments: truth, fragments, and the two voxels at true borders."""
+    """Return eight touching boxes, their two to four fragments each, and the two voxels at true borders."""
     shape = (24 * scale, 40 * scale, 52 * scale)
     z, y, x = (n // scale for n in np.indices(shape))
     truth = (1 + (z >= 11) + 2 * (y >= 20) + 4 * (x >= 26)).astype(np.uint32)
@@ -32,12 +32,12 @@ def over_split(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def merged(labels: np.ndarray, values: np.ndarray, block: int, **changes: float) -> np.ndarray:
-    """Labels after merging by probability and gradient given for each voxel."""
+    """Merge labels by the probability and gradient of each voxel."""
     parameters = MERGE.model_copy(update=changes)
-    regions, numbers = regions_of(labels, block, values)
+    supervoxels, numbers = supervoxels_of(labels, block, values)
     grid = Grid(labels.shape, SPACING)
-    choose_objects(regions, MaskField(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
-    return regions.labels()[numbers]
+    choose_objects(supervoxels, MaskInputs(np.zeros((4, *labels.shape)), grid, grid), numbers, parameters, {})
+    return supervoxels.labels()[numbers]
 
 
 def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
@@ -47,7 +47,7 @@ def same_objects(first: np.ndarray, second: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("evidence", ["probability", "gradient"])
-def test_fragments_become_the_objects_they_are_of(block: int, evidence: str) -> None:
+def test_fragments_are_merged_into_their_objects(block: int, evidence: str) -> None:
     truth, fragments, border = over_split()
     assert fragments.max() > 2 * truth.max()
     values = np.stack([np.full(truth.shape, 0.9), np.full(truth.shape, 10.0)])
@@ -57,7 +57,7 @@ def test_fragments_become_the_objects_they_are_of(block: int, evidence: str) -> 
         values[1, border] = 30.0
     assert same_objects(merged(fragments, values, block), truth)
     assert same_objects(merged(fragments, values, block, merge_boundary_strength=0.0), fragments)
-    # No boundary anywhere: all that touches with enough of its surface is one object.
+    # Without boundaries all that touches with enough of its surface is one object.
     values[:] = values[:, 5:6, 5:6, 5:6]
     assert merged(fragments, values, block).max() == 1
 
@@ -70,70 +70,70 @@ def test_a_narrow_neck_keeps_objects_apart(block: int) -> None:
     values = np.stack([np.full(labels.shape, 0.9), np.full(labels.shape, 10.0)])
     assert merged(labels, values, block).max() == 2
     # 4 x 4 faces along x of 500 nm² out of a surface of 395 200 nm².
-    share = 16 * 500 / (2 * (14 * 18 * 100 + 12 * 18 * 500 + 12 * 14 * 500) + 2 * 2 * 4 * (100 + 500))
-    graph = AdjacencyGraph(regions_of(labels, block, values)[0], SPACING)
+    fraction = 16 * 500 / (2 * (14 * 18 * 100 + 12 * 18 * 500 + 12 * 14 * 500) + 2 * 2 * 4 * (100 + 500))
+    graph = AdjacencyGraph(supervoxels_of(labels, block, values)[0], SPACING)
     first, second = graph.objects
-    assert graph.contact_share(first, second) == pytest.approx(share, rel=1e-12)
-    assert merged(labels, values, block, merge_contact_share=share - 1e-9).max() == 1
-    assert merged(labels, values, block, merge_contact_share=share + 1e-9).max() == 2
+    assert graph.contact_fraction(first, second) == pytest.approx(fraction, rel=1e-12)
+    assert merged(labels, values, block, merge_contact_share=fraction - 1e-9).max() == 1
+    assert merged(labels, values, block, merge_contact_share=fraction + 1e-9).max() == 2
 
 
-def test_strength_in_numbers() -> None:
+def test_boundary_strength_by_hand() -> None:
     labels = np.ones((10, 10, 20), np.uint32)
     labels[:, :, 10:] = 2
     values = np.stack([np.full(labels.shape, 0.8), np.full(labels.shape, 5.0)])
     values[0, :, :, 9], values[0, :, :, 10] = 0.3, 0.4
-    graph = AdjacencyGraph(regions_of(labels, 7, values)[0], SPACING)
+    graph = AdjacencyGraph(supervoxels_of(labels, 7, values)[0], SPACING)
     first, second = graph.objects
     # 0.35 at the contact, 0.8 but for two planes of twenty in the mean.
     assert graph.boundary_strength(first, second) == pytest.approx(1 - 0.35 / ((18 * 0.8 + 0.7) / 20))
     values[0], values[1, :, :, 9:11] = 0.8, 20.0
-    graph = AdjacencyGraph(regions_of(labels, 7, values)[0], SPACING)
+    graph = AdjacencyGraph(supervoxels_of(labels, 7, values)[0], SPACING)
     mean = (18 * 5.0 + 2 * 20.0) / 20
     assert graph.boundary_strength(first, second) == pytest.approx((20 - mean) / (20 + mean))
     values[:] = 0
-    assert AdjacencyGraph(regions_of(labels, 7, values)[0], SPACING).boundary_strength(first, second) == 0
+    assert AdjacencyGraph(supervoxels_of(labels, 7, values)[0], SPACING).boundary_strength(first, second) == 0
 
 
-def test_a_merger_is_judged_anew() -> None:
+def test_a_fragment_is_compared_with_the_whole_object_after_a_merger() -> None:
     # A plate on four quarters, each of which it touches with 0.12 of its surface.
     labels = np.zeros((10, 20, 40), np.uint32)
     labels[:, :10, :20], labels[:, 10:, :20], labels[:, :10, 20:], labels[:, 10:, 20:] = 1, 2, 3, 4
     labels[5] = 5
     labels[6:] = 0
     values = np.stack([np.full(labels.shape, 0.9), np.full(labels.shape, 10.0)])
-    regions, _ = regions_of(labels, 64, values)
-    graph = AdjacencyGraph(regions, (10.0, 10.0, 10.0))
+    supervoxels, _ = supervoxels_of(labels, 64, values)
+    graph = AdjacencyGraph(supervoxels, (10.0, 10.0, 10.0))
     *quarters, plate = graph.objects
-    # Of the smaller surface of both, which is the quarter's.
-    assert graph.contact_share(quarters[0], plate) == 200 / (2 * 200 + 2 * 50 + 2 * 100)
-    assert len(mergers(graph, MERGE)) == 4
+    # Of the smaller surface, which is that of the quarter.
+    assert graph.contact_fraction(quarters[0], plate) == 200 / (2 * 200 + 2 * 50 + 2 * 100)
+    assert len(merge_weak_boundaries(graph, MERGE)) == 4
     assert len(graph.objects) == 1
     # Sums of the parts are those of the whole, to the last bit of an integer.
-    whole = AdjacencyGraph(regions_of((labels > 0).astype(np.uint32), 64, values)[0], (10.0, 10.0, 10.0))
+    whole = AdjacencyGraph(supervoxels_of((labels > 0).astype(np.uint32), 64, values)[0], (10.0, 10.0, 10.0))
     (left,), (right,) = graph.objects.values(), whole.objects.values()
     assert (left.area, left.count) == (right.area, right.count)
     assert np.allclose(left.sums, right.sums)
 
 
-def test_merging_waits_for_what_a_neighbour_becomes() -> None:
-    # A small piece touches two halves of a cell with less than the least share each, and their union with more.
+def test_a_small_fragment_is_merged_after_its_neighbours() -> None:
+    # A small fragment touches each half of a cell with less than the limit, and their union with more.
     labels = np.zeros((18, 20, 30), np.uint32)
     labels[:14, :, :15], labels[:14, :, 15:] = 1, 2
     labels[14:18, 6:14, 11:19] = 3
     values = np.stack([np.full(labels.shape, 0.9), np.full(labels.shape, 10.0)])
-    graph = AdjacencyGraph(regions_of(labels, 64, values)[0], (10.0, 10.0, 10.0))
-    one, two, piece = graph.objects
+    graph = AdjacencyGraph(supervoxels_of(labels, 64, values)[0], (10.0, 10.0, 10.0))
+    one, two, small = graph.objects
     half, halves = 32 / (2 * 64 + 4 * 32), 14 * 20 / (2 * (14 * 20 + 14 * 15 + 20 * 15))
-    assert graph.contact_share(one, piece) == graph.contact_share(two, piece) == half
-    assert graph.contact_share(one, two) == halves > 1.2 * half
+    assert graph.contact_fraction(one, small) == graph.contact_fraction(two, small) == half
+    assert graph.contact_fraction(one, two) == halves > 1.2 * half
     alone = MERGE.model_copy(update={"merge_contact_share": 1.2 * halves})
-    assert not len(mergers(graph, alone))
+    assert not len(merge_weak_boundaries(graph, alone))
     parameters = MERGE.model_copy(update={"merge_contact_share": 1.2 * half})
-    assert mergers(graph, parameters).tolist() == [[one, two], [one, piece]]
+    assert merge_weak_boundaries(graph, parameters).tolist() == [[one, two], [one, small]]
 
 
-def test_from_flows_and_image_over_blocks() -> None:
+def test_flows_and_image_in_blocks_give_the_true_objects() -> None:
     truth, fragments, border = over_split(2)
     grid = Grid(truth.shape, SPACING)
     flows = np.concatenate([volume_flows(fragments), np.full((1, *truth.shape), 4.0)]).astype(np.float32)
@@ -159,11 +159,11 @@ def test_from_flows_and_image_over_blocks() -> None:
         )
         assert plain_count == plain.max() == fragments.max()
     assert (results[0] == results[1]).mean() > 0.995
-    # Without the image nothing tells the borders: the probability is the same everywhere.
+    # Without the image nothing shows the borders: the probability is the same everywhere.
     assert segment(flows, grid, grid, parameters)[1] == 1
 
 
-def test_ideal_cells_with_gaps_are_left_alone() -> None:
+def test_cells_with_gaps_are_not_merged() -> None:
     labels = np.zeros((12, 30, 60), np.uint32)
     for n in range(3):
         labels[2:10, 5:25, 2 + 19 * n : 20 + 19 * n] = n + 1

@@ -1,4 +1,4 @@
-"""Loading networks: what cannot be used ends in one clear error, before any array is touched."""
+"""Networks: unusable weights end in one clear error before any array is written."""
 
 import copy
 from pathlib import Path
@@ -16,7 +16,7 @@ from spherovem_core.segmentation.networks import WEIGHTS, weights_path
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cellpose cache, and a network that never answers."""
+    """An empty cellpose cache on a machine without internet."""
 
     def no_network(url: str, target: str, progress: bool = True) -> None:
         raise OSError("Name or service not known")
@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_shipped_weights_are_small_and_loadable_without_code() -> None:
+def test_shipped_weights_are_small_safetensors() -> None:
     files = sorted(WEIGHTS.glob("*"))
     assert [f.name for f in files] == [
         "phantom-compact-cells.safetensors",
@@ -35,7 +35,7 @@ def test_shipped_weights_are_small_and_loadable_without_code() -> None:
     assert sum(f.stat().st_size for f in files) < 6e6
 
 
-def test_missing_path_names_the_choices(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused_with_the_choices(tmp_path: Path) -> None:
     for call in (load_network, network_digest):
         with pytest.raises(
             MissingNetworkError, match=r"no\.pt do not exist; give the path .* or one of cpsam_v2"
@@ -45,7 +45,7 @@ def test_missing_path_names_the_choices(tmp_path: Path) -> None:
         load_network("cpsam_v9", "cells")
 
 
-def test_offline_and_not_cached(cache: Path) -> None:
+def test_a_failed_download_leaves_no_file(cache: Path) -> None:
     with pytest.raises(
         MissingNetworkError, match=r"cpsam_v2 is not in .*could not be downloaded.*copy the file"
     ):
@@ -53,7 +53,7 @@ def test_offline_and_not_cached(cache: Path) -> None:
     assert not list(cache.glob("*"))
 
 
-def test_killed_download_is_not_taken_for_the_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_download_is_not_taken_for_the_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def half(url: str, target: str, progress: bool = True) -> None:
         Path(target).write_bytes(b"half of it")
         raise OSError("connection reset")
@@ -64,7 +64,7 @@ def test_killed_download_is_not_taken_for_the_weights(cache: Path, monkeypatch: 
     assert weights_path("cpsam_v2", "cells") is None
 
 
-def test_truncated_file(tmp_path: Path) -> None:
+def test_truncated_files_are_refused(tmp_path: Path) -> None:
     whole = tmp_path / "whole.pt"
     torch.save({"W2": torch.zeros(100, 100)}, whole)
     cut = tmp_path / "cut.pt"
@@ -78,14 +78,14 @@ def test_truncated_file(tmp_path: Path) -> None:
             load_network(str(path), "cells", "cpu")
 
 
-def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "evil.pt"
     torch.save({"W2": Path("x")}, path)
     with pytest.raises(NetworkError, match="cannot be read"):
         load_network(str(path), "cells", "cpu")
 
 
-def test_cellpose_3_and_other_backbones(tmp_path: Path) -> None:
+def test_weights_of_other_architectures_are_refused(tmp_path: Path) -> None:
     states = {
         "Cellpose 3": {"downsample.down.res_down_0.conv.conv_0.0.weight": torch.zeros(1)},
         "unknown architecture": {"layer1.weight": torch.zeros(1)},
@@ -101,7 +101,7 @@ def test_cellpose_3_and_other_backbones(tmp_path: Path) -> None:
         load_network(str(path), "nuclei", "cpu")
 
 
-def test_compact_network_of_another_shape(tmp_path: Path) -> None:
+def test_compact_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     state = load_file(WEIGHTS / "phantom-compact-cells.safetensors")
     state["head.bias"] = torch.zeros(5)
     save_file(state, tmp_path / "other.safetensors")
@@ -124,7 +124,7 @@ def test_digest_follows_the_content(tmp_path: Path, cache: Path) -> None:
     assert network_digest("cpsam_v2", "cells") == before == "cellpose:cpsam_v2"
 
 
-def test_compact_weights_round_trip_through_save_model(tmp_path: Path) -> None:
+def test_compact_weights_survive_save_model(tmp_path: Path) -> None:
     network = load_network("phantom-compact", "cells", "cpu")
     network.save_model(tmp_path / "tuned")
     again = load_network(str(tmp_path / "tuned"), "cells", "cpu")
@@ -139,7 +139,7 @@ def test_cuda_without_a_device_is_an_error() -> None:
         load_network("phantom-compact", "cells", "cuda")
 
 
-def test_fused_attention_equals_sams() -> None:
+def test_fused_attention_equals_that_of_sam() -> None:
     from segment_anything.modeling.image_encoder import Attention
 
     torch.manual_seed(0)
@@ -174,7 +174,7 @@ def test_cellpose_sam_loads_and_runs_on_one_tile(cache: Path) -> None:
     with torch.no_grad():
         expected = original(tile)[0]
         found = network(tile.to(network.dtype))[0].float()
-    # bfloat16 keeps three digits of each product; 24 blocks add up to about one per cent.
+    # bfloat16 keeps three digits of each product; over 24 blocks the errors add up to about one per cent.
     assert _relative_error(found, expected) < 0.03
     # The fused attention alone, at full precision.
     network.dtype = torch.float32

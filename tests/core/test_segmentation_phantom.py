@@ -1,4 +1,4 @@
-"""Cells and nuclei of phantoms with seeds nobody trained on, through the path that the pipeline takes."""
+"""Cells and nuclei of phantoms with seeds outside the training, found as in the pipeline."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
-    MaskField,
+    MaskInputs,
     flow_grid,
     load_network,
     masks_from_flows,
@@ -30,7 +30,7 @@ KINDS: dict[Literal["cells", "nuclei"], float] = {"cells": 2.0, "nuclei": 1.0}
 
 
 def as_registered(phantom: Phantom, seed: int) -> np.ndarray:
-    """The clean image with noise and slice-to-slice drift that denoising and registration leave."""
+    """Return the clean image with the noise and drift of contrast that remain after registration."""
     generator = np.random.default_rng(seed)
     gains, offsets = (
         generator.normal(1, 0.03, (len(phantom.clean), 1, 1)),
@@ -44,7 +44,7 @@ def as_registered(phantom: Phantom, seed: int) -> np.ndarray:
 def segment(
     phantom: Phantom, kind: Literal["cells", "nuclei"], **changes: Any
 ) -> tuple[np.ndarray, LabelMatch]:
-    """Flows at 120 nm, masks at twice the voxel size along y and x; compared there with the truth."""
+    """Predict flows at 120 nm, make masks at twice the voxel size along y and x, and compare them with the truth."""
     parameters = SegmentationParameters(flow_spacing_nm=120.0, min_diameter_um=KINDS[kind], **changes)
     image, spacing = as_registered(phantom, 7), phantom.spacing_nm
     grid = flow_grid(image.shape, spacing, parameters)
@@ -57,7 +57,7 @@ def segment(
     target = Grid(truth.shape, coarse, (0.0, spacing[1] / 2, spacing[2] / 2))
     labels, scratch = (np.zeros(truth.shape, np.uint32) for _ in range(2))
     count = segment_masks(
-        MaskField(flows, grid, target),
+        MaskInputs(flows, grid, target),
         MemorySink(scratch),
         MemorySink(labels),
         parameters,
@@ -68,18 +68,18 @@ def segment(
     return labels, match_labels(truth, labels, min_voxels=smallest)
 
 
-def test_small_phantom() -> None:
+def test_objects_of_a_small_phantom_are_found() -> None:
     phantom = make_phantom(shape=(36, 224, 224), spacing_nm=(120.0, 50.0, 50.0), seed=301)
     for kind in KINDS:
         _, match = segment(phantom, kind)
-        # A handful of objects, most cut by the border: one wrong costs several per cent.
+        # Few objects, most of them cut by the border: one error costs several per cent.
         assert match.f1 >= 0.8
         assert match.median_volume_error < 0.08
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 302, 303, 304])
-def test_default_phantom(seed: int) -> None:
+def test_objects_of_a_default_phantom_are_found(seed: int) -> None:
     with ThreadPoolExecutor(2) as executor:
         phantom = make_phantom(seed=seed, executor=executor)
     found = {}
@@ -100,7 +100,7 @@ def test_default_phantom(seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_ideal_flows_of_a_phantom_through_eighteen_blocks(kind: Literal["cells", "nuclei"]) -> None:
+def test_ideal_flows_in_eighteen_blocks_give_the_labels_of_one(kind: Literal["cells", "nuclei"]) -> None:
     phantom = make_phantom(shape=(64, 320, 320), spacing_nm=(120.0, 50.0, 50.0), seed=307)
     truth = downsample(getattr(phantom, kind), (1, 2, 2), "label")
     target = Grid(truth.shape, (120.0, 100.0, 100.0), (0.0, 25.0, 25.0))
@@ -114,7 +114,7 @@ def test_ideal_flows_of_a_phantom_through_eighteen_blocks(kind: Literal["cells",
     flows = ideal(truth[np.ix_(*nearest)]).astype(np.float16)
     results = []
     for block in (320, 60):
-        # The logit of ideal flows is the same everywhere: nothing in it tells cells apart.
+        # The logit of ideal flows is the same everywhere and does not separate cells.
         parameters = SegmentationParameters(min_diameter_um=0.5, merge_boundary_strength=0.0).model_copy(
             update={"block_voxels": block, "block_halo_voxels": 40}
         )
@@ -125,12 +125,12 @@ def test_ideal_flows_of_a_phantom_through_eighteen_blocks(kind: Literal["cells",
     scores = [match_labels(truth, labels, min_voxels=300).f1 for labels in results]
     assert min(scores) > 0.97
     assert abs(scores[0] - scores[1]) <= 0.01
-    # One labelling: the same numbers in the same order, but for some voxels where objects touch.
+    # The same numbers in the same order, except for some voxels where objects touch.
     assert whole.max() == blocks.max()
     assert (whole == blocks).mean() > 0.995
 
 
-def test_blocked_flows_agree_with_whole_ones() -> None:
+def test_flows_in_blocks_agree_with_those_of_the_whole() -> None:
     phantom = make_phantom(shape=(24, 160, 320), spacing_nm=(120.0, 50.0, 50.0), seed=305)
     image = as_registered(phantom, 1)
     base = SegmentationParameters(flow_spacing_nm=100.0)
@@ -144,9 +144,9 @@ def test_blocked_flows_agree_with_whole_ones() -> None:
         results.append(flows.astype(np.float32))
         masks.append(masks_from_flows(flows, parameters, grid.spacing_nm))
     assert grid.shape[2] > 128
-    # Flows are about 10 long. A voxel at a block's face misses what lies beyond the halo of 64, and tiles of
-    # another size lie elsewhere: a tenth of the voxels differ by more than 0.3, a hundredth by more than 1.5
-    # as measured, hardly one changes sides, and the masks are the same.
+    # Flows are about 10 long. A voxel at a face of a block does not see beyond the halo of 64, and tiles of
+    # another size lie elsewhere. As measured, a tenth of the voxels differ by more than 0.3, a hundredth by more than
+    # 1.5, hardly any crosses the threshold, and the masks are the same.
     assert np.quantile(np.abs(results[0] - results[1])[:3], 0.9) < 0.6
     assert ((results[0][3] > 0) == (results[1][3] > 0)).mean() > 0.998
     assert match_labels(masks[0], masks[1], iou=0.85, min_voxels=500).f1 == 1.0

@@ -1,4 +1,4 @@
-"""Tiles with no specimen are skipped, those with a corner of it are not, and a batch that does not fit is split."""
+"""Tiles without specimen are skipped, tiles with a corner of it are not, and too large batches are split."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import flow_grid, load_network, masks_from_flows, match_labels, predict_flows
-from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, contrasts, shows_specimen
+from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, measure_contrasts, shows_specimen
 from spherovem_core.synthetic.phantom import make_phantom
 
 
 class Counting:
-    """A network that adds one, counts tiles, and holds no more than so many at a time."""
+    """A network that adds one, counts tiles, and runs out of memory above a number of tiles."""
 
     device, dtype = torch.device("cpu"), torch.float32
 
@@ -38,9 +38,9 @@ def test_contrast_is_the_deviation_within_a_square() -> None:
     planes = np.full((4, 100, 130), 1000.0, np.float32)
     planes[1, :32, 96:128] += checkerboard(32, 0.4)
     planes[2] += np.linspace(0, 1, 130)
-    # A corner of specimen, cut by the end of the plane.
+    # A corner of specimen, cut by the border of the plane.
     planes[3, 96:, 128:] += checkerboard(4, 0.6)[:, :2]
-    found = contrasts(torch.from_numpy(planes))
+    found = measure_contrasts(torch.from_numpy(planes))
     ramp = np.linspace(0, 1, 130)[:32].std()
     assert found.numpy() == pytest.approx([0, 0.2, ramp, 0.3], abs=1e-3)
 
@@ -63,7 +63,7 @@ def test_only_tiles_with_specimen_are_computed() -> None:
     assert network.batches == [2, 5]
 
 
-def test_half_precision_stays_inside_the_network() -> None:
+def test_results_of_a_half_precision_network_are_float32() -> None:
     class Half(Counting):
         dtype = torch.bfloat16
 
@@ -75,7 +75,7 @@ def test_half_precision_stays_inside_the_network() -> None:
     assert torch.equal(maps, tiles.float() + 1 / 1024)
 
 
-def test_a_batch_that_does_not_fit_is_split() -> None:
+def test_a_batch_that_does_not_fit_in_memory_is_split() -> None:
     tiles = torch.rand((7, 3, 32, 32))
     network = Counting(room=2)
     maps, _ = TileRunner(network)(tiles)
@@ -94,7 +94,7 @@ def test_a_block_with_one_bright_plane_shows_specimen() -> None:
         assert shows_specimen(line, 0.05)
 
 
-def test_resin_around_cells_costs_nothing_and_holds_nothing() -> None:
+def test_resin_around_cells_is_not_computed_and_has_no_objects() -> None:
     phantom = make_phantom(shape=(30, 128, 128), spacing_nm=(120.0, 60.0, 60.0), seed=306)
     generator = np.random.default_rng(0)
     resin = np.clip(generator.normal(180, 6, (30, 128, 380)), 0, 255).astype(np.uint8)

@@ -86,7 +86,7 @@ def test_figures_that_do_not_exist_are_null(tmp_path: Path, capsys: pytest.Captu
         (("absent.npz", "truth.npy"), 1, "absent.npz do not exist"),
         (("small.npy", "truth.npy", "--spacing-nm", "50", "10", "10"), 1, "resample one onto the other"),
         (("float.npy", "truth.npy", "--spacing-nm", "50", "10", "10"), 1, "prediction holds float64"),
-        (("truth.npy", "truth.npy"), 1, "says its voxel size; give the spacing"),
+        (("truth.npy", "truth.npy"), 1, "has a voxel size; give the spacing"),
         (("spaced.npz", "other.npz"), 1, "resample one onto the other, or give"),
         (("truth.npy", "truth.npy", "--spacing-nm", "50", "10"), 2, "got 50 10; expected three"),
         (("truth.npy", "truth.npy", "--match-iou", "0.3"), 2, "--match-iou: input should be greater"),

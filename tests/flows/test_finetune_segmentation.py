@@ -24,10 +24,10 @@ from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
 from spherovem_core.segmentation import Grid, load_network, network_digest
+from spherovem_core.segmentation.fine_tuning import find_finished
 from spherovem_core.segmentation.fine_tuning.slice_files import read_slice
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.synthetic.phantom import make_phantom
-from tasks.finetune import find_finished
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -180,7 +180,7 @@ def test_slices_that_cannot_be_used_end_in_one_line(
         return error
 
     out, code = tmp_path / "out", 1
-    assert "is no folder" in refused(tmp_path / "absent", out, *OPTIONS)
+    assert "is not a folder" in refused(tmp_path / "absent", out, *OPTIONS)
     assert "labels are missing" in refused(slices, out, *OPTIONS, "--kind", "nuclei")
     assert "/absent.pt do not exist" in refused(slices, out, *OPTIONS, "--network", "/absent.pt")
     assert "cuda:99 cannot be used" in refused(slices, out, *OPTIONS, "--device", "cuda:99")

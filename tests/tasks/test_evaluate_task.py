@@ -1,4 +1,4 @@
-"""Evaluation within a flow: files, and figures that reach the Prefect server."""
+"""Evaluation in a flow: its files, and its figures on the Prefect server."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def compared(folder: Path, out: str) -> Comparison:
     )
 
 
-def test_the_flow_writes_and_shows_the_figures(tmp_path: Path) -> None:
+def test_figures_are_written_and_shown_as_artifacts(tmp_path: Path) -> None:
     np.save(tmp_path / "truth.npy", bars(20))
     np.save(tmp_path / "found.npy", bars(16))
     figures = evaluate_segmentation(
@@ -52,7 +52,7 @@ def test_the_flow_writes_and_shows_the_figures(tmp_path: Path) -> None:
     assert "panoptic_quality" in data[keys[0]]
 
 
-def test_bad_input_is_not_tried_again(tmp_path: Path) -> None:
+def test_bad_input_fails_without_a_result(tmp_path: Path) -> None:
     np.save(tmp_path / "truth.npy", bars(20))
     np.save(tmp_path / "found.npy", bars(20)[:2])
     with pytest.raises(ShapeMismatchError):

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.references import ArtifactRef
-from spherovem_core.segmentation import Grid, MaskField, flow_grid, stitching
+from spherovem_core.segmentation import Grid, MaskInputs, flow_grid, stitching
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.store import ArrayWriter, Layout, finish_multiscale, open_array
 from spherovem_core.store.layout import REGISTERED, flows_group, labels_group
@@ -89,7 +89,7 @@ def test_it_goes_on_from_its_finished_blocks(inputs: dict[str, Any], monkeypatch
     assert labels.dtype == np.uint32
     assert stored.details["count"] == labels.max() == len(np.unique(labels)) - 1 > 20
     whole = np.zeros(SHAPE, np.uint32)
-    field = MaskField(
+    field = MaskInputs(
         open_array(layout, flows_group("cells"))[:],
         flow_grid(SHAPE, SPACING, PARAMETERS),
         Grid(SHAPE, SPACING),

@@ -1,4 +1,4 @@
-"""How far the surfaces of matched objects lie apart, in nm, read from the arrays one pair at a time."""
+"""Distances in nm between the surfaces of matched objects, read from the arrays one pair at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from spherovem_core.blocks import ArrayLike, block_grid
 from spherovem_core.spacing import SpacingNm
 
 BLOCK_SIDE = 192
-"""Side in voxels of the pieces in which the box of a large object is read."""
+"""Side in voxels of the blocks in which the box of a large object is read."""
 
 Box = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The faces between voxels of an object and voxels that are not of it.
+    """Faces between voxels of an object and other voxels.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two objects that match, and the boxes that hold them."""
+    """Two objects that match, and their bounding boxes."""
 
     true_label: int
     predicted_label: int
@@ -46,20 +46,20 @@ class Pair:
 def boundary_distances(
     pair: Pair, truth: ArrayLike, predicted: ArrayLike, spacing_nm: SpacingNm
 ) -> tuple[float, float]:
-    """Measure how far the surfaces of two objects lie apart.
+    """Measure the distance between the surfaces of two objects.
 
-    Each face of one surface is as far from the other as the nearest face of that; a face weighs by its area, so
-    that the sides along which the voxels are short do not count more. The voxel grid resolves
-    oblique surfaces to about half a voxel. Where the array's border cuts an object it has no face.
+    The distance of a face is that to the nearest face of the other surface. Faces are weighted by area, since
+    otherwise sides with short voxels would count more. The voxel grid resolves
+    oblique surfaces to about half a voxel. An object has no face where the border of the array cuts it.
 
     Parameters
     ----------
     pair
-        The objects and their boxes; no more than the boxes is read, in blocks, so that memory follows the
-        objects' surfaces.
+        The objects and their boxes. Only the boxes are read, in blocks, so memory is proportional to the surfaces of
+        the objects.
     truth, predicted : (Z, Y, X) or (Y, X) array of int
     spacing_nm
-        Voxel size; dz counts for nothing in a section.
+        Voxel size; dz has no effect in a section.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def boundary_distances(
 
 
 def object_surface(labels: ArrayLike, label: int, box: Box, spacing_nm: SpacingNm) -> Surface:
-    """Find the faces of one object; a section's have no neighbours along z."""
+    """Find the faces of one object; voxels of a section have no neighbours along z."""
     lead = 3 - len(labels.shape)
     shape = (1,) * lead + tuple(labels.shape)
     low, high = np.maximum(box[:, 0] - 1, 0), np.minimum(box[:, 1], shape)
@@ -95,7 +95,7 @@ def object_surface(labels: ArrayLike, label: int, box: Box, spacing_nm: SpacingN
 
 
 def _faces(mask: NDArray[np.bool_], core: Sequence[slice], axis: int) -> NDArray[np.float64]:
-    """Voxels of the core that differ from the next one along `axis`, in coordinates of the core."""
+    """Find the voxels of the core that differ from the next one along `axis`, in coordinates of the core."""
     own = tuple(slice(0, s.stop - s.start) for s in core)
     here: list[Any] = list(own)
     here[axis] = slice(0, min(own[axis].stop, mask.shape[axis] - 1))
@@ -105,14 +105,15 @@ def _faces(mask: NDArray[np.bool_], core: Sequence[slice], axis: int) -> NDArray
 
 
 def _nearest(surface: Surface, other: Surface) -> NDArray[np.float64]:
-    # Balancing the tree costs more than it saves: a surface is asked once.
+    """Measure the distance of each face to the nearest face of another surface."""
+    # Balancing the tree costs more than it saves, since each tree is queried once.
     tree = cKDTree(other.centres, balanced_tree=False, compact_nodes=False)
     return np.asarray(tree.query(surface.centres)[0], dtype=np.float64)
 
 
-def _percentile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """Smallest value that at least `share` of the weight does not exceed."""
+def _percentile(values: NDArray[np.float64], weights: NDArray[np.float64], fraction: float) -> float:
+    """Find the smallest value that at least `fraction` of the weight does not exceed."""
     order = np.argsort(values)
     reached = np.cumsum(weights[order])
-    place = np.searchsorted(reached, share * reached[-1] * (1 - 1e-12))
+    place = np.searchsorted(reached, fraction * reached[-1] * (1 - 1e-12))
     return float(values[order][min(int(place), len(values) - 1)])

@@ -1,4 +1,4 @@
-"""Which labels of two label volumes lie on one another: one pass over blocks, from which all scores follow."""
+"""Table of overlaps between the labels of two volumes, counted block by block; all scores follow from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
 
 BLOCK_VOXELS = 2**22
-"""Voxels read at once: 16 MiB of each volume's labels, were they uint32."""
+"""Voxels read at once: 16 MiB of uint32 labels of each volume."""
 
 PAIR = ["true", "predicted"]
 LOW, HIGH = ["z0", "y0", "x0"], ["z1", "y1", "x1"]
@@ -26,12 +26,12 @@ REDUCTION: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Objects:
-    """The labels of one volume.
+    """Labels of one volume.
 
     Attributes
     ----------
     labels : (N,) ndarray of int64
-        Rising; 0, the background, is among them where it occurs.
+        In rising order, with 0 for the background if there is any.
     sizes : (N,) ndarray of int64
         Their voxel counts.
     boxes : (N, 3, 2) ndarray of int64
@@ -45,14 +45,14 @@ class Objects:
 
 @dataclass(frozen=True)
 class Contingency:
-    """The sparse table of a true and a predicted label volume.
+    """Sparse table of the overlaps between true and predicted labels.
 
     Attributes
     ----------
     true, predicted
         Rows and columns of the table.
     rows, columns : (P,) ndarray of intp
-        Places in `true` and `predicted` of each pair of labels that share a voxel, background included.
+        Indices in `true` and `predicted` of each pair of labels that share a voxel, background included.
     voxels : (P,) ndarray of int64
         Voxels that the pair shares.
     """
@@ -71,7 +71,7 @@ class Contingency:
 
     @property
     def on_objects(self) -> NDArray[np.bool_]:
-        """Pairs of two objects, none of them the background."""
+        """Whether each pair has no background."""
         return (self.true.labels[self.rows] > 0) & (self.predicted.labels[self.columns] > 0)
 
 
@@ -83,8 +83,8 @@ def count_overlaps(
 ) -> Contingency:
     """Count the voxels that each pair of labels shares, block by block.
 
-    Memory grows with the number of pairs that touch, not with the number of voxels. A block is cut into runs along
-    x over which neither label changes, so that what is sorted is some per cent of its voxels.
+    Memory grows with the number of overlapping pairs, not with the number of voxels. A block is cut into runs along
+    x in which neither label changes, so that only some per cent of its voxels are sorted.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def count_overlaps(
     execution
         Its executor maps blocks; its deadline is checked between them.
     block_shape
-        Voxels read at once; left out, what suits the chunks of both volumes.
+        Shape of the blocks in voxels; by default it follows the chunks of both volumes.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def count_overlaps(
     for done, (_, pairs) in enumerate(results, 1):
         found.append(pairs)
         pending += len(pairs)
-        # Adding up whenever the table could have doubled keeps memory and time proportional to it.
+        # Adding up whenever the table may have doubled keeps memory and time proportional to it.
         if pending > 2 * len(found[0]) + 100_000:
             found, pending = [_add_up(found)], 0
         execution.report(done, len(blocks))
@@ -119,7 +119,7 @@ def count_overlaps(
 
 
 def check_comparable(truth: ArrayLike, predicted: ArrayLike) -> None:
-    """Refuse what cannot be compared voxel by voxel; errors as in `count_overlaps`."""
+    """Refuse volumes that cannot be compared voxel by voxel; errors as in `count_overlaps`."""
     if truth.shape != predicted.shape:
         raise ShapeMismatchError(
             f"truth has shape {truth.shape} and prediction {predicted.shape}; resample one onto the other first"
@@ -132,15 +132,15 @@ def check_comparable(truth: ArrayLike, predicted: ArrayLike) -> None:
 
 
 def pool(tables: Sequence[Contingency]) -> Contingency:
-    """Join the tables of several images, such as sections, as if they lay side by side.
+    """Join the tables of several images, such as sections, into one.
 
-    Object `label` of image `n` becomes ``label + n * 2**32``. Boxes have no meaning any more and are empty.
+    Object `label` of image `n` becomes ``label + n * 2**32``. Boxes lose their meaning and are empty.
     """
     return _table(_add_up([_shifted(table, image_offset(n)) for n, table in enumerate(tables)]))
 
 
 def image_offset(number: int) -> int:
-    """What `pool` adds to the labels of an image."""
+    """Return the number that `pool` adds to the labels of an image."""
     return number << 32
 
 
@@ -155,7 +155,7 @@ def _count_block(block: Any, truth: ArrayLike, predicted: ArrayLike) -> pd.DataF
 def _runs(
     truth: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], corner: tuple[int, ...]
 ) -> pd.DataFrame:
-    """Runs along x within which neither label changes, with their place in the volume."""
+    """Find the runs along x in which neither label changes, with their place in the volume."""
     _, height, width = truth.shape
     starts = np.ones(truth.shape, bool)
     np.not_equal(truth[..., 1:], truth[..., :-1], out=starts[..., 1:])
@@ -208,7 +208,7 @@ def _shifted(table: Contingency, offset: int) -> pd.DataFrame:
 
 
 def _block_shape(truth: ArrayLike, predicted: ArrayLike) -> tuple[int, ...]:
-    """Whole chunks of both volumes, as many as `BLOCK_VOXELS` holds, growing along the shorter sides first."""
+    """Return a shape of whole chunks of both volumes within `BLOCK_VOXELS`, grown along the shorter sides first."""
     shape = truth.shape
     block = [1] * len(shape)
     for labels in (truth, predicted):

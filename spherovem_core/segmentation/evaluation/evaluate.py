@@ -19,6 +19,7 @@ from spherovem_core.segmentation.evaluation.contingency import (
 )
 from spherovem_core.segmentation.evaluation.matching import Matching, match_objects
 from spherovem_core.segmentation.evaluation.summary import Evaluation, min_voxels, summarise
+from spherovem_core.segmentation.grid import check_spacing
 from spherovem_core.spacing import SpacingNm
 
 
@@ -31,17 +32,17 @@ def evaluate_labels(
 ) -> Evaluation:
     """Compare two label volumes.
 
-    Both are read twice: once in blocks for the table of overlaps, and once around each matched pair for its
-    surfaces. Memory follows the number of objects and the largest surface, not the number of voxels.
+    Both are read twice: in blocks for the table of overlaps, and around each matched pair for its
+    surfaces. Memory grows with the number of objects and the largest surface, not with the number of voxels.
 
     Parameters
     ----------
     truth, predicted : (Z, Y, X) or (Y, X) array of int
-        Instance labels, 0 is background; NumPy, zarr, or anything that can be sliced.
+        Instance labels, 0 is background; NumPy, zarr, or any array that can be sliced.
     spacing_nm
         Voxel size of both.
     parameters
-        When objects match and which count.
+        Limits from which objects match and count.
     execution
         Its executor, of threads, maps blocks and pairs.
 
@@ -54,7 +55,7 @@ def evaluate_labels(
     """
     parameters = parameters or EvaluationParameters()
     execution = execution or Execution()
-    _check_spacing(spacing_nm)
+    check_spacing(spacing_nm)
     table = count_overlaps(truth, predicted, execution)
     matching = _match(table, spacing_nm, parameters)
     boundaries = np.full((len(matching.pairs), 2), np.nan)
@@ -69,14 +70,14 @@ def evaluate_sections(
     spacing_nm: SpacingNm,
     parameters: EvaluationParameters | None = None,
 ) -> Evaluation:
-    """Compare the labels of several sections, whose objects count together.
+    """Compare the labels of several sections, with one score over the objects of all.
 
     Parameters
     ----------
     truths, predictions
         (Y, X) arrays of int, in pairs of equal shape.
     spacing_nm
-        Pixel size along y and x; the first number is the thickness that `min_diameter_um` and volumes go by.
+        Pixel size along y and x; the first number is the thickness by which `min_diameter_um` and volumes are computed.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def evaluate_sections(
         As in `evaluate_labels`; the latter also if there is no section.
     """
     parameters = parameters or EvaluationParameters()
-    _check_spacing(spacing_nm)
+    check_spacing(spacing_nm)
     pairs = list(zip(truths, predictions, strict=True))
     if not pairs:
         raise ParameterError("there is no section to evaluate; give at least one pair of labels")
@@ -102,13 +103,6 @@ def evaluate_sections(
     return summarise(table, matching, stacked, spacing_nm, parameters)
 
 
-def _check_spacing(spacing_nm: SpacingNm) -> None:
-    if len(spacing_nm) != 3 or not all(np.isfinite(side) and side > 0 for side in spacing_nm):
-        raise ParameterError(
-            f"spacing_nm is {spacing_nm}; expected three positive sizes in nm along z, y and x"
-        )
-
-
 def _match(table: Contingency, spacing_nm: SpacingNm, parameters: EvaluationParameters) -> Matching:
     return match_objects(table, parameters.match_iou, min_voxels(spacing_nm, parameters))
 
@@ -121,7 +115,7 @@ def _measure_boundaries(
     spacing_nm: SpacingNm,
     execution: Execution,
 ) -> NDArray[np.float64]:
-    """Boundary distances of each matched pair, in their order."""
+    """Measure the boundary distances of each matched pair, in their order."""
     rows, columns = table.rows[matching.pairs], table.columns[matching.pairs]
     pairs = [
         Pair(

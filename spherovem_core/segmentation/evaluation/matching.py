@@ -1,4 +1,4 @@
-"""Pairs of true and predicted objects that are one and the same, and the scores that count them."""
+"""Matching of true and predicted objects by intersection over union, and the scores from it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from spherovem_core.segmentation.evaluation.contingency import Contingency, coun
 
 @dataclass(frozen=True)
 class Matching:
-    """Objects of a table that match.
+    """Matched objects of a table.
 
     Attributes
     ----------
     pairs : (N,) ndarray of intp
-        The matched pairs among those of the table, in the order of the true labels.
+        Indices of the matched pairs in the table, in the order of the true labels.
     true_counts, predicted_counts : ndarray of bool
-        Which true and predicted labels of the table count; one pair counts if its true object does.
+        Whether each true and predicted label of the table counts; a pair counts if its true object does.
     """
 
     pairs: NDArray[np.intp]
@@ -29,7 +29,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class Scores:
-    """How many objects were found.
+    """Numbers of objects that were found, invented and missed.
 
     Attributes
     ----------
@@ -46,28 +46,28 @@ class Scores:
 
     @property
     def precision(self) -> float:
-        """Share of the predicted objects that are right; 1 where nothing was there and nothing was predicted."""
-        return self._share(self.true_positives, self.true_positives + self.false_positives)
+        """Fraction of the predicted objects that are right; 1 if there are neither true nor predicted objects."""
+        return self._fraction(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float:
-        """Share of the true objects that were found; 1 where nothing was there and nothing was predicted."""
-        return self._share(self.true_positives, self.true_positives + self.false_negatives)
+        """Fraction of the true objects that were found; 1 if there are neither true nor predicted objects."""
+        return self._fraction(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall, TP / (TP + FP/2 + FN/2)."""
-        return self._share(self.true_positives, self._half)
+        return self._fraction(self.true_positives, self._half)
 
     @property
     def average_precision(self) -> float:
-        """TP / (TP + FP + FN), which ``cellpose.metrics`` calls so; not the area under a curve."""
-        return self._share(self.true_positives, self._all)
+        """TP / (TP + FP + FN), by the name of ``cellpose.metrics``; not the area under a curve."""
+        return self._fraction(self.true_positives, self._all)
 
     @property
     def panoptic_quality(self) -> float:
         """Sum of the matches' IoU over TP + FP/2 + FN/2 (Kirillov et al. 2019, "Panoptic Segmentation", CVPR)."""
-        return self._share(self.iou_sum, self._half)
+        return self._fraction(self.iou_sum, self._half)
 
     @property
     def mean_iou(self) -> float:
@@ -82,7 +82,7 @@ class Scores:
     def _half(self) -> float:
         return self.true_positives + (self.false_positives + self.false_negatives) / 2
 
-    def _share(self, part: float, whole: float) -> float:
+    def _fraction(self, part: float, whole: float) -> float:
         if self._all == 0:
             return 1.0
         return part / whole if whole else 0.0
@@ -95,8 +95,8 @@ class LabelMatch:
     Attributes
     ----------
     precision, recall, f1
-        Shares of predicted objects that are right, of true objects that were found, and their harmonic mean;
-        1 where there was nothing to find and nothing was found.
+        Fraction of predicted objects that are right, of true objects that were found, and their harmonic mean;
+        1 if there are neither true nor predicted objects.
     matches : (N, 2) ndarray of int64
         Labels (true, predicted) of matched pairs, in the order of the true labels.
     ious : (N,) ndarray of float64
@@ -126,7 +126,7 @@ def match_labels(
 ) -> LabelMatch:
     """Match true and predicted instances by intersection over union.
 
-    Above an IoU of 0.5 an object has at most one partner, so no assignment problem arises.
+    Above an IoU of 0.5 an object has at most one partner, so there is no assignment problem.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def match_labels(
         Smallest intersection over union of a match, 0.5 to 1. At 0.5 exactly two candidates can tie; the
         smaller predicted label is taken.
     min_voxels
-        Objects with fewer voxels count neither for nor against: neither small true objects, which the border
-        may have cut down, nor small predictions, nor what was predicted for a small true object.
+        Objects with fewer voxels do not count: small true objects, which the border may have cut, small
+        predictions, and predictions matched to a small true object.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def match_objects(table: Contingency, iou: float, min_voxels: int = 0) -> Matchi
 
 
 def count_scores(table: Contingency, matching: Matching) -> Scores:
-    """Count what was found, missed and invented."""
+    """Count found, missed and invented objects."""
     found = len(matching.pairs)
     return Scores(
         found,

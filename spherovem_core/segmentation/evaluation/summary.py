@@ -1,4 +1,4 @@
-"""The figures and tables that tell how well a segmentation agrees with its truth."""
+"""Figures and tables of the agreement between a segmentation and its truth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import EvaluationParameters
-from spherovem_core.segmentation.evaluation.confusion import confuse
 from spherovem_core.segmentation.evaluation.contingency import Contingency
 from spherovem_core.segmentation.evaluation.information import variation_of_information
 from spherovem_core.segmentation.evaluation.matching import Matching, count_scores, match_objects
+from spherovem_core.segmentation.evaluation.splits_and_merges import find_splits_and_merges
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
@@ -31,22 +31,22 @@ SCORES = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a segmentation agrees with its truth.
+    """Agreement of a segmentation with its truth.
 
     Attributes
     ----------
     figures
-        By name. ``_count``: objects, true and predicted ones that count, matched pairs, true ones that were split,
-        merged or missed (none of the three others), predicted ones that are fragments of a split object, mergers, or
-        invented (none of the three others). ``precision``, ``recall``, ``f1``, ``panoptic_quality``,
+        By name. ``_count``: true and predicted objects that count, matched pairs, true objects that were split,
+        merged or missed (not matched, split or merged), predicted objects that are fragments of a split object, mergers, or
+        invented (not matched, fragment or merger). ``precision``, ``recall``, ``f1``, ``panoptic_quality``,
         ``mean_matched_iou``, ``average_precision`` at the IoU of a match; ``mean_average_precision`` over IoU 0.5 to
         0.95. ``voi_split_bits``, ``voi_merge_bits`` over all voxels, ``voi_objects_…`` over those of true objects.
         ``median_volume_error``, relative, and ``boundary_mean_nm``, ``boundary_p95_nm``, means over the matched pairs.
         NaN where there is nothing to measure.
     thresholds
-        One row an IoU from 0.5 to 0.95: true and false positives, false negatives and scores.
+        One row per IoU from 0.5 to 0.95: true and false positives, false negatives and scores.
     true_objects, predicted_objects
-        One row an object that counts: its size, its partner (0: none) and what became of it.
+        One row per object that counts: its size, its partner (0: none), whether it was split, merged or is a fragment.
     """
 
     figures: dict[str, float]
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def min_voxels(spacing_nm: SpacingNm, parameters: EvaluationParameters) -> int:
-    """Voxels in a ball of the smallest diameter that counts."""
+    """Return the number of voxels in a ball of the smallest diameter that counts."""
     smallest = np.pi / 6 * parameters.min_diameter_um**3 / voxel_volume_um3(spacing_nm)
     return int(np.ceil(smallest))
 
@@ -68,7 +68,7 @@ def summarise(
     spacing_nm: SpacingNm,
     parameters: EvaluationParameters,
 ) -> Evaluation:
-    """Draw all figures and tables from the overlaps, the matches and their boundary distances.
+    """Compute all figures and tables from the overlaps, the matches and their boundary distances.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _object_tables(
     spacing_nm: SpacingNm,
     parameters: EvaluationParameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    confusion = confuse(table, matching, parameters.min_piece_share)
+    splits = find_splits_and_merges(table, matching, parameters.min_piece_share)
     rows, columns = table.rows[matching.pairs], table.columns[matching.pairs]
     voxel = voxel_volume_um3(spacing_nm)
     true = pd.DataFrame(
@@ -135,8 +135,8 @@ def _object_tables(
             "partner": _placed(len(table.true.labels), rows, table.predicted.labels[columns], 0),
             "partner_voxel_count": _placed(len(table.true.labels), rows, table.predicted.sizes[columns], 0),
             "iou": _placed(len(table.true.labels), rows, table.iou[matching.pairs], 0.0),
-            "pieces": confusion.pieces,
-            "merged": confusion.merged,
+            "pieces": splits.pieces,
+            "merged": splits.merged,
             "boundary_mean_nm": _placed(len(table.true.labels), rows, boundaries[:, 0], np.nan),
             "boundary_p95_nm": _placed(len(table.true.labels), rows, boundaries[:, 1], np.nan),
         }
@@ -148,8 +148,8 @@ def _object_tables(
             "volume_um3": table.predicted.sizes * voxel,
             "partner": _placed(len(table.predicted.labels), columns, table.true.labels[rows], 0),
             "iou": _placed(len(table.predicted.labels), columns, table.iou[matching.pairs], 0.0),
-            "parts": confusion.parts,
-            "fragment": confusion.fragment,
+            "parts": splits.parts,
+            "fragment": splits.fragment,
         }
     )
     return (
@@ -159,7 +159,7 @@ def _object_tables(
 
 
 def _placed(count: int, places: NDArray[np.intp], values: NDArray[Any], empty: float) -> NDArray[Any]:
-    """An array of `count` with `values` at `places` and `empty` elsewhere."""
+    """Return an array of length `count` with `values` at `places` and `empty` elsewhere."""
     whole = np.full(count, empty, dtype=values.dtype)
     whole[places] = values
     return whole

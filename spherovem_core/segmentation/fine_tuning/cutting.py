@@ -1,4 +1,4 @@
-"""Slices cut from a volume in its three planes, for labelling by hand."""
+"""Slices cut from a volume in its three planes for labelling by hand."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,25 +19,25 @@ AXES = "zyx"
 def cut_slices(
     source: ArrayLike, source_grid: Grid, acquisition: str, parameters: SliceCuttingParameters
 ) -> Iterator[tuple[NDArray[np.uint8], SliceOrigin]]:
-    """Cut slices on the grid that the network will see, spread over the volume.
+    """Cut slices on the grid of the network, spread over the volume.
 
-    Along the third axis of a plane its slices lie in as many equal sections of the volume, each at a random place
-    in its section; within the plane the window lies at random. No more of the source is
-    read than a slice needs, once the intensities have been found in one pass.
+    Along the third axis of a plane the volume is divided into equal parts, one for each slice, which lies at a random
+    place in its part; its window within the plane is random too. One pass over the source finds the
+    intensities; after that only the voxels of the slices are read.
 
     Parameters
     ----------
     source : (Z, Y, X) array
         The registered image, at a resolution at least as fine as the slices (see `source_level`).
     source_grid
-        Where it lies.
+        Grid of the source.
     acquisition
-        Name that the slices carry.
+        Name of the volume, for the names of the slices.
 
     Yields
     ------
     (Y, X) ndarray of uint8, SliceOrigin
-        Fewer slices of a plane than asked for where the volume is thinner than that.
+        Fewer slices of a plane than `slices_per_plane` if the volume is thinner than that.
     """
     chosen = SegmentationParameters(
         flow_spacing_nm=parameters.flow_spacing_nm, normalise_percentiles=parameters.normalise_percentiles
@@ -72,7 +72,7 @@ def cut_slices(
 def choose_regions(
     shape: tuple[int, int, int], axis: int, parameters: SliceCuttingParameters
 ) -> list[tuple[slice, ...]]:
-    """Regions of one voxel's thickness across `axis`, in the order of their positions."""
+    """Draw regions with a thickness of one voxel along `axis`, in the order of their positions."""
     generator = np.random.default_rng((parameters.seed, axis))
     count = min(parameters.slices_per_plane, shape[axis])
     borders = np.linspace(0, shape[axis], count + 1).round().astype(int)
@@ -90,7 +90,7 @@ def choose_regions(
 
 
 def _byte_scale(black: float, white: float) -> tuple[float, float]:
-    """Keep intensities that fit a byte; stretch others so that black and white lie well within it."""
+    """Return scale and offset: 1 and 0 if intensities fit a byte, else so that black and white lie well within it."""
     if 0 <= black < white <= 255 and white - black > 20:
         return 1.0, 0.0
     scale = 155 / max(white - black, 1e-6)

@@ -1,4 +1,4 @@
-"""Labelled slices as a network learns from them, and their split into those to learn from and those to judge by."""
+"""Labelled slices in memory, and their split into training and held-out slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,22 +20,22 @@ from spherovem_core.segmentation.fine_tuning.slice_files import (
 )
 from spherovem_core.utils.digests import file_digest
 
-NAMED = 5
+MAX_NAMED = 5
 """Files that an error names; it counts the others."""
 
 
 @dataclass(frozen=True)
 class LabelledSlice:
-    """One slice to learn from or to judge by.
+    """One slice with its labels.
 
     Attributes
     ----------
     name
-        File name without its ending.
+        File name without its suffix.
     plane
         ``xy``, ``xz``, ``yz`` or ``unknown``.
     image : (Y, X) ndarray of float32
-        Intensities as the network sees them, 0 and 1 at the black and white of the volume.
+        Normalised intensities, 0 and 1 at the black and white of the volume.
     labels : (Y, X) ndarray of uint32
         Instances, 0 is background.
     digests
@@ -52,14 +52,14 @@ class LabelledSlice:
 def read_slices(folder: Path, parameters: FineTuningParameters) -> list[LabelledSlice]:
     """Read all slices of a folder with their labels.
 
-    A slice cut by this project carries the intensities that its volume's percentiles give black and white; any other
-    is normalised by its own percentiles.
+    A slice cut by this project carries the black and white of its volume; any other is normalised by its own
+    percentiles.
 
     Raises
     ------
     LabelsError
-        Naming the files: if there is no slice, labels are missing, differ in shape from their image or show no
-        object, a file cannot be read, or a slice says that it has another pixel size.
+        If there is no slice, labels are missing, differ in shape from their image or hold no object, a file cannot be
+        read, or a slice has another pixel size. The message names the files.
     """
     images = image_paths(folder)
     wanted = {image: labels_path(image, parameters.kind) for image in images}
@@ -78,31 +78,31 @@ def read_slices(folder: Path, parameters: FineTuningParameters) -> list[Labelled
 
 
 def split_by_plane(
-    slices: Sequence[LabelledSlice], share: float, seed: int
+    slices: Sequence[LabelledSlice], fraction: float, seed: int
 ) -> tuple[list[LabelledSlice], list[LabelledSlice]]:
-    """Draw the held-out slices from each plane by the same share.
+    """Draw the same fraction of held-out slices from each plane.
 
-    A plane with two slices or more gives at least one to each side, a single one is learnt from.
+    A plane with at least two slices has at least one on each side; a single slice is used for training.
 
     Returns
     -------
     training, held_out
-        In the order of their names.
+        Both in the order of their names.
 
     Raises
     ------
     LabelsError
-        If nothing could be held out.
+        If no slice can be held out.
     """
     generator = np.random.default_rng(seed)
     held_out: set[str] = set()
     for plane in sorted({one.plane for one in slices}):
         names = sorted(one.name for one in slices if one.plane == plane)
-        count = min(max(round(share * len(names)), 1), len(names) - 1)
+        count = min(max(round(fraction * len(names)), 1), len(names) - 1)
         held_out.update(generator.permutation(names)[:count].tolist())
     if not held_out:
         raise LabelsError(
-            f"{len(slices)} labelled slices, none of them two of one plane; label at least two of a plane, so that one can judge"
+            f"no plane has two of the {len(slices)} labelled slices; label at least two of a plane, so that one can be held out"
         )
     ordered = sorted(slices, key=lambda one: one.name)
     return (
@@ -145,5 +145,5 @@ def _normalised(
 
 def _refuse(files: Sequence[str], found: str, remedy: str) -> None:
     if files:
-        others = f" and {len(files) - NAMED} others" if len(files) > NAMED else ""
-        raise LabelsError(f"{found}: {', '.join(files[:NAMED])}{others}; {remedy}")
+        others = f" and {len(files) - MAX_NAMED} others" if len(files) > MAX_NAMED else ""
+        raise LabelsError(f"{found}: {', '.join(files[:MAX_NAMED])}{others}; {remedy}")

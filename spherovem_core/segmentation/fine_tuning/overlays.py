@@ -1,4 +1,4 @@
-"""Pictures of what a network finds in a section, beside what was drawn by hand."""
+"""Pictures of found objects and of objects drawn by hand in a section."""
 
 import io
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
 TRUE, FOUND, BOTH = (237, 174, 73), (0, 161, 222), (120, 200, 80)
-"""Colours of outlines: drawn by hand, found by the network, and where both run."""
+"""Colours of outlines: drawn by hand, found by the network, and both."""
 
 
 def overlay(
@@ -26,7 +26,7 @@ def overlay(
     Returns
     -------
     (2Y, 2X, 3) ndarray of uint8
-        Each pixel as four, so that outlines lie between objects and cover little.
+        Each pixel becomes four, so that outlines cover little of the objects.
     """
     grey = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     picture = np.repeat(_doubled(grey)[..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""What a network finds in single sections, and how that agrees with their labels."""
+"""Segmentation of single sections, and its agreement with their labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from spherovem_core.parameters import EvaluationParameters, FineTuningParameters
 from spherovem_core.segmentation.evaluation import Evaluation, evaluate_sections
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
 from spherovem_core.segmentation.flows import batch_size, tile_size
-from spherovem_core.segmentation.masks import masks_from_flows
+from spherovem_core.segmentation.in_memory import masks_from_flows
 
-SMALLEST_PIXELS = 15
-"""Objects with fewer pixels in a section are noise; cellpose's own limit."""
+MIN_PIXELS = 15
+"""Pixels of the smallest object in a section, the limit of cellpose."""
 
 
 def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint32]:
@@ -23,9 +23,9 @@ def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint
     Parameters
     ----------
     image : (Y, X) ndarray of float32
-        0 and 1 at black and white.
+        Intensities, 0 and 1 at black and white.
     network
-        From `load_network`; it is left in evaluation mode.
+        From `load_network`; it is set to evaluation mode.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint
 
     channels = np.zeros((1, *image.shape, 3), np.float32)
     channels[0, ..., 0] = image
-    # Cellpose pads a section by 8 pixels or more on each side; a tile that holds them too saves three others.
+    # Cellpose pads a section by at least 8 pixels on each side; a tile with room for them saves three others.
     padded = tuple(-(-n // 16) * 16 + 16 for n in image.shape)
     network.eval()
     with torch.no_grad():
@@ -49,7 +49,7 @@ def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint
     parameters = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
     labels = masks_from_flows(flows, parameters, (1.0, 1.0, 1.0))[0]
     numbers, counts = fastremap.unique(labels, return_counts=True)
-    small = numbers[counts < SMALLEST_PIXELS].tolist()
+    small = numbers[counts < MIN_PIXELS].tolist()
     return np.asarray(
         fastremap.renumber(fastremap.mask(labels, small), preserve_zero=True)[0], dtype=np.uint32
     )
@@ -61,7 +61,7 @@ def evaluate_network(
     parameters: FineTuningParameters,
     boundary_error: bool = True,
 ) -> tuple[Evaluation, list[NDArray[np.uint32]]]:
-    """Compare what a network finds in labelled slices with their labels; also gives what it found."""
+    """Segment labelled slices and compare the result with their labels; return the evaluation and the found labels."""
     found = [segment_section(one.image, network) for one in slices]
     side = parameters.flow_spacing_nm
     evaluation = evaluate_sections(

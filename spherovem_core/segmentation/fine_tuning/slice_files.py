@@ -1,4 +1,4 @@
-"""Slices for labelling and their labels on disk: ``NAME.tif`` and ``labels/NAME-cells.tif``."""
+"""Files of slices and their labels: ``NAME.tif`` and ``labels/NAME-cells.tif``."""
 
 import json
 import re
@@ -22,7 +22,7 @@ PLACE = re.compile(r"-(xy|xz|yz)-[zyx](\d+)nm$")
 
 @dataclass(frozen=True)
 class SliceOrigin:
-    """Where a slice was cut, kept as JSON in its TIFF description.
+    """Place from which a slice was cut, kept as JSON in its TIFF description.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class SliceOrigin:
     plane
         ``xy``, ``xz`` or ``yz``; rows run along the second axis, columns along the first.
     position_nm
-        Where the plane lies on the third axis.
+        Position of the plane on the third axis.
     corner_nm
         Centre of the first pixel along rows and columns.
     pixel_nm
         Side of the square pixels.
     black, white
-        Intensities that the network sees as 0 and 1: percentiles of the whole volume.
+        Intensities that become 0 and 1 for the network: percentiles of the whole volume.
     """
 
     acquisition: str
@@ -50,13 +50,13 @@ class SliceOrigin:
 
     @property
     def name(self) -> str:
-        """Name of the file without its ending, such as ``spheroid-xz-y00012500nm``."""
+        """Name of the file without its suffix, such as ``spheroid-xz-y00012500nm``."""
         axis = next(a for a in "zyx" if a not in self.plane)
         return f"{self.acquisition}-{self.plane}-{axis}{round(self.position_nm):08d}nm"
 
 
 def write_slice(folder: Path, image: NDArray[np.uint8], origin: SliceOrigin) -> Path:
-    """Write a slice whole or not at all."""
+    """Write a slice atomically and return its path."""
     path = folder / f"{origin.name}.tif"
     description = json.dumps({"spherovem": origin.__dict__})
 
@@ -68,12 +68,12 @@ def write_slice(folder: Path, image: NDArray[np.uint8], origin: SliceOrigin) -> 
 
 
 def read_slice(path: Path) -> tuple[NDArray[Any], SliceOrigin | None]:
-    """Read a slice and where it was cut; None where the file does not say.
+    """Read a slice and its origin, which is None if the file does not carry one.
 
     Raises
     ------
     LabelsError
-        If it is no single grey plane.
+        If the file is not a single grey plane.
     """
     image, description = _read_plane(path)
     try:
@@ -89,7 +89,7 @@ def read_labels(path: Path) -> NDArray[np.uint32]:
     Raises
     ------
     LabelsError
-        If it is no single plane of integers from 0 to 2^32 - 1.
+        If the file is not a single plane of integers from 0 to 2^32 - 1.
     """
     labels, _ = _read_plane(path)
     if labels.dtype.kind not in "biu" or (labels.size and (labels.min() < 0 or labels.max() >= 2**32)):
@@ -101,16 +101,16 @@ def read_labels(path: Path) -> NDArray[np.uint32]:
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """The slices in a folder, by name.
+    """Find the slices in a folder, sorted by name.
 
     Raises
     ------
     LabelsError
-        If there is none.
+        If there is no slice.
     """
     if not folder.is_dir():
         raise LabelsError(
-            f"{folder} is no folder; expected one with slices NAME.tif and {LABELS_FOLDER}/NAME-cells.tif"
+            f"{folder} is not a folder; expected one with slices NAME.tif and {LABELS_FOLDER}/NAME-cells.tif"
         )
     found = sorted(
         p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith(".")
@@ -123,18 +123,18 @@ def image_paths(folder: Path) -> list[Path]:
 
 
 def labels_path(image: Path, kind: ObjectKind) -> Path:
-    """Where the labels of a slice belong."""
+    """Return the path for the labels of a slice."""
     return image.parent / LABELS_FOLDER / f"{image.stem}-{kind}{image.suffix}"
 
 
 def plane_of(path: Path) -> str:
-    """Plane that the file's name says, ``unknown`` where it says none."""
+    """Return the plane in the name of a file, or ``unknown``."""
     found = PLACE.search(path.stem)
     return found.group(1) if found else UNKNOWN_PLANE
 
 
 def _read_plane(path: Path) -> tuple[NDArray[Any], str]:
-    """Pixels and description; a cut file gives tifffile an empty or shorter array without an error."""
+    """Read pixels and description, and check the shape: from a truncated file tifffile reads a shorter array silently."""
     try:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]

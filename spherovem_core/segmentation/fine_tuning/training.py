@@ -1,4 +1,4 @@
-"""Training on labelled slices with cellpose's own loop, watched through what it logs."""
+"""Training on labelled slices with cellpose's own loop, followed through its log."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
-from spherovem_core.segmentation.flow_targets import flows_of_pieces
+from spherovem_core.segmentation.flow_targets import component_flows
 
 LOGGER = "cellpose.train"
 LOGGED = re.compile(
@@ -26,14 +26,14 @@ SAM_TILE = 256
 
 @dataclass(frozen=True)
 class EpochLosses:
-    """Losses after an epoch, as cellpose logs them after the first, the sixth and then every tenth.
+    """Losses after an epoch. Cellpose logs them after the first, the sixth and then every tenth epoch.
 
     Attributes
     ----------
     epoch
-        Epochs that are done.
+        Number of finished epochs.
     training
-        Mean loss since the last such report.
+        Mean loss since the last report.
     held_out
         Loss on crops of the held-out slices.
     """
@@ -53,20 +53,20 @@ def fine_tune(
 ) -> tuple[Path, NDArray[np.float64]]:
     """Train a network by ``cellpose.train.train_seg`` (Pachitariu et al. 2025, "Cellpose-SAM").
 
-    Crops are turned, mirrored, and shrunk or enlarged at random; the optimiser is AdamW with ten epochs of warm-up.
-    The last epoch's weights are kept: choosing the best by the held-out slices would make these a part
+    Crops are rotated, mirrored and scaled at random; the optimiser is AdamW with ten epochs of warm-up.
+    The weights of the last epoch are kept: a choice by the held-out slices would make them part
     of the training. The same data, parameters and starting weights give the same result on one CPU thread.
 
     Parameters
     ----------
     network
-        From `load_network`; Cellpose-SAM or phantom-compact. It is changed.
+        From `load_network`, Cellpose-SAM or phantom-compact; changed in place.
     training, held_out
-        Slices; what is held out is only looked at.
+        Slices; the held-out ones are only evaluated.
     folder
         An existing folder for the weights.
     watch
-        Called now and then during the training; what it raises ends the training.
+        Called with each report of losses; an exception from it ends the training.
 
     Returns
     -------
@@ -93,9 +93,9 @@ def fine_tune(
         weights, losses, _ = train_seg(
             network,
             train_data=[one.image for one in training],
-            train_labels=[targets(one.labels) for one in training],
+            train_labels=[training_targets(one.labels) for one in training],
             test_data=[one.image for one in held_out],
-            test_labels=[targets(one.labels) for one in held_out],
+            test_labels=[training_targets(one.labels) for one in held_out],
             batch_size=parameters.batch_size,
             learning_rate=parameters.learning_rate,
             weight_decay=parameters.weight_decay,
@@ -117,24 +117,24 @@ def fine_tune(
     return Path(weights), np.asarray(losses, dtype=np.float64)
 
 
-def targets(labels: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """What `train_seg` wants of a slice: labels, whether a pixel is in an object, and its flow, (4, Y, X)."""
-    return np.concatenate([labels[None], labels[None] > 0, flows_of_pieces(labels)]).astype(np.float32)
+def training_targets(labels: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Return the targets (4, Y, X) that `train_seg` expects of a slice: labels, foreground, and flows (dy, dx)."""
+    return np.concatenate([labels[None], labels[None] > 0, component_flows(labels)]).astype(np.float32)
 
 
 def _check_crop(network: Any, parameters: FineTuningParameters) -> None:
     if not hasattr(network, "backbone"):
-        # train_seg asks for it to find the side of the crops.
+        # train_seg reads it to find the side of the crops.
         network.backbone = "compact"
     elif parameters.crop_px != SAM_TILE:
         raise ParameterError(
-            f"crop_px is {parameters.crop_px}; Cellpose-SAM is trained on crops of {SAM_TILE} alone"
+            f"crop_px is {parameters.crop_px}; Cellpose-SAM is trained only on crops of {SAM_TILE}: set crop_px to {SAM_TILE}"
         )
 
 
 @contextmanager
 def _listening(watch: Callable[[EpochLosses], None]) -> Iterator[None]:
-    """Hand each report of losses on: cellpose has no callback, what it logs is the only sign of its progress."""
+    """Pass each report of losses to `watch`, from the log, since cellpose has no callback."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -149,7 +149,7 @@ def _listening(watch: Callable[[EpochLosses], None]) -> Iterator[None]:
     logger.addHandler(listener)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    # Its progress bars, over the slices' diameters, would be all that an unattended run writes to standard error.
+    # Its progress bars would be all that an unattended run writes to standard error.
     train.trange = range
     try:
         yield
@@ -162,7 +162,7 @@ def _listening(watch: Callable[[EpochLosses], None]) -> Iterator[None]:
 
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """Seed torch, whose generator drops layers; give NumPy's global one, which cellpose seeds, back as it was."""
+    """Seed torch, which drops layers at random, and restore NumPy's global generator, which cellpose seeds."""
     import torch
 
     before = np.random.get_state()  # noqa: NPY002

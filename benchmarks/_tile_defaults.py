@@ -1,4 +1,4 @@
-"""What the defaults of the tiles were chosen by: their overlap, and the contrast below which they are skipped."""
+"""Measurements behind two defaults: overlap of the tiles, and contrast below which tiles are skipped."""
 
 import time
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation import Grid, flow_grid, intensity_range, load_network
 from spherovem_core.segmentation.resample import resample
-from spherovem_core.segmentation.tiles import contrasts
+from spherovem_core.segmentation.tiles import measure_contrasts
 from spherovem_core.synthetic.phantom import make_phantom
 
 PLANE = 384
-"""What a block of 256 with a halo of 64 shows the network."""
+"""Side of a block of 256 with a halo of 64."""
 
 
 def normalised(shape: tuple[int, int, int], seed: int, noise: float) -> NDArray[np.float32]:
-    """A phantom as the network sees it, in voxels of 120 nm."""
+    """Make a phantom and normalise it for the network, in voxels of 120 nm."""
     phantom = make_phantom(shape=shape, spacing_nm=(120.0, 40.0, 40.0), seed=seed)
     image = phantom.clean + np.random.default_rng(seed).normal(0, noise, shape)
     image = np.clip(image, 0, 255).astype(np.uint8)
@@ -37,14 +37,14 @@ def bench_overlap(threads: int) -> None:
     network = load_network("phantom-compact", "cells", "cpu")
     computed: list[int] = []
     network.register_forward_hook(lambda _, inputs, __: computed.append(len(inputs[0])))
-    # Cellpose adds 8 pixels and more to each side.
+    # Cellpose adds at least 8 pixels to each side.
     whole, _ = run_net(network, planes, batch_size=1, bsize=PLANE + 32, tile_overlap=0.1)
     assert computed == [1] * len(image)
     print(
-        f"overlap of 256 x 256 tiles on {len(image)} planes of {PLANE} x {PLANE}, beside planes in one tile"
+        f"overlap of 256 x 256 tiles on {len(image)} planes of {PLANE} x {PLANE}, compared with planes in one tile"
     )
     print(
-        "   overlap  tiles a plane  s  difference of flows: rms, 99 %  (their rms)  voxels that change sides"
+        "   overlap  tiles a plane  s  difference of flows: rms, 99 %  (their rms)  fraction of voxels across the threshold"
     )
     for overlap in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5):
         computed.clear()
@@ -76,11 +76,11 @@ def bench_contrast() -> None:
             tiles = (
                 torch.from_numpy(image).unfold(1, side, side).unfold(2, side, side).reshape(-1, side, side)
             )
-            least[side] = contrasts(tiles).numpy()
+            least[side] = measure_contrasts(tiles).numpy()
         raw = np.random.default_rng(0).normal(0, noise, (6, 768, 768)).reshape(6, 256, 3, 256, 3)
         clean = make_phantom(shape=(6, 96, 96), spacing_nm=(120.0, 40.0, 40.0), seed=822).clean
         span = np.subtract(*np.percentile(clean, (99, 1)))
-        resin = contrasts(torch.from_numpy((raw.mean(axis=(2, 4)) / span).astype(np.float32))).numpy()
+        resin = measure_contrasts(torch.from_numpy((raw.mean(axis=(2, 4)) / span).astype(np.float32))).numpy()
         print(
             f"{noise:12.0f} {least[64].min():28.3f} {np.median(least[64]):8.3f} {least[32].min():18.3f} "
             f"{resin.max():22.3f}",

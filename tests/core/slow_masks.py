@@ -1,4 +1,4 @@
-"""A process that makes masks slowly and may be killed; imported by a new process."""
+"""Masks made slowly by a process that tests kill; the process imports this module."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from segmentation_scenes import ideal, packed_cells, segment
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import MaskField, segment_masks
+from spherovem_core.segmentation import MaskInputs, segment_masks
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, cube_shards
 
@@ -25,7 +25,7 @@ PARAMETERS = SegmentationParameters(
     expansion_um=0.04,
 ).model_copy(update={"block_voxels": 32, "block_halo_voxels": 16})
 
-# Loads the compiled kernels, so that a killed child has spent its time on blocks.
+# Loads the compiled kernels, so that a killed process has spent its time on blocks.
 segment(
     ideal(packed_cells((24, 24, 40), 3)),
     Grid((24, 24, 40), (20.0, 20.0, 20.0)),
@@ -35,7 +35,7 @@ segment(
 
 
 class SlowWriter(ArrayWriter):
-    """Takes a moment before and after each block, so that a kill finds something half done, and notes each block."""
+    """Waits after each block, so that a kill finds a half-finished array, and records each block."""
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
         with (self.layout.folder / "written.txt").open("a") as file:
@@ -45,7 +45,7 @@ class SlowWriter(ArrayWriter):
 
 
 class SlowLedger(Ledger):
-    """Takes a moment between a block and its survey."""
+    """Waits between a block and its statistics."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         time.sleep(0.01)
@@ -53,18 +53,18 @@ class SlowLedger(Ledger):
 
 
 def writer(folder: Path, name: str) -> SlowWriter:
-    """Start or continue an array of labels in blocks of 32."""
+    """Open a new or unfinished array of labels in blocks of 32."""
     chunks, shards = cube_shards(GRID.shape, 32)
     spec = ArraySpec(name, "label", GRID.shape, np.dtype("uint32"), chunks, shards, GRID.spacing_nm)
     return SlowWriter(Layout(folder / name), spec, "digest")
 
 
 def make_masks(flows: Path, results: Path, begun: Event | None = None) -> None:
-    """Make masks, or go on with them, and say how many objects there are."""
-    field = MaskField(np.load(flows, mmap_mode="r"), GRID, GRID)
+    """Make masks, or continue them, and write the number of objects."""
+    inputs = MaskInputs(np.load(flows, mmap_mode="r"), GRID, GRID)
     provisional, labels = writer(results, "provisional"), writer(results, "labels")
     if begun is not None:
         begun.set()
-    ledger = SlowLedger(results / "surveys.jsonl", "digest")
-    count = segment_masks(field, provisional, labels, PARAMETERS, Execution(), ledger)
+    ledger = SlowLedger(results / "statistics.jsonl", "digest")
+    count = segment_masks(inputs, provisional, labels, PARAMETERS, Execution(), ledger)
     (results / "count.json").write_text(json.dumps(count))

@@ -1,4 +1,4 @@
-"""Matching of instances: cases small enough to count by hand."""
+"""Matching of instances, in cases small enough to count by hand."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_split_object_has_one_partner_at_most() -> None:
     assert match_labels(line((1, 4), (2, 4)), line((3, 8))).matches.tolist() == [[1, 3]]
 
 
-def test_small_objects_count_neither_way() -> None:
+def test_small_objects_do_not_count() -> None:
     truth = line((1, 10), (0, 1), (2, 3), (0, 1), (3, 3), (0, 8))
     found = line((1, 10), (0, 1), (2, 3), (0, 8), (4, 2), (5, 2))
     assert match_labels(truth, found).f1 == pytest.approx(4 / 7)
@@ -46,19 +46,19 @@ def test_small_objects_count_neither_way() -> None:
 
 
 def test_large_prediction_for_a_small_truth_is_no_error() -> None:
-    # The true object has 3 voxels, below the limit; what matches it has 5, above.
+    # The true object has 3 voxels, below the limit; its match has 5, above it.
     result = match_labels(line((1, 3), (0, 7), (2, 10)), line((1, 5), (0, 5), (2, 10)), min_voxels=4)
     assert (result.precision, result.recall) == (1.0, 1.0)
 
 
-def test_nothing_there() -> None:
+def test_two_empty_volumes_agree() -> None:
     empty = np.zeros((2, 3, 4), np.uint32)
     assert match_labels(empty, empty).f1 == 1.0
     assert np.isnan(match_labels(empty, empty).median_volume_error)
     assert match_labels(empty, empty + 1).f1 == 0.0
 
 
-def test_numbering_does_not_matter() -> None:
+def test_scores_do_not_depend_on_numbering() -> None:
     generator = np.random.default_rng(0)
     truth = np.repeat(np.repeat(generator.integers(0, 30, (4, 5, 6)), 5, axis=1), 7, axis=2).astype(np.uint32)
     lookup = generator.permutation(100)[:30].astype(np.uint32) + 1
@@ -68,7 +68,7 @@ def test_numbering_does_not_matter() -> None:
     assert np.array_equal(result.matches[:, 1], lookup[result.matches[:, 0]])
 
 
-def test_bad_input_is_refused() -> None:
+def test_unequal_shapes_and_low_ious_are_refused() -> None:
     with pytest.raises(ShapeMismatchError, match="resample"):
         match_labels(np.zeros((2, 2, 2), int), np.zeros((2, 2, 3), int))
     with pytest.raises(ParameterError, match=r"0\.5"):

@@ -1,6 +1,6 @@
-"""The network that ships: a small U-Net with Cellpose's forward contract, trained on phantoms.
+"""Compact network shipped with the package: a small U-Net with Cellpose's forward contract, trained on phantoms.
 
-This module imports torch at its top; `spherovem_core.segmentation.networks` imports it only when a network is loaded.
+This module imports torch at its top; `networks` imports it only when a network is loaded.
 """
 
 from pathlib import Path
@@ -36,14 +36,14 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
     """U-Net of 0.53 million parameters that maps an image to flows and a probability logit.
 
     It starts at half the resolution (the four pixels of a 2 x 2 square become channels) and ends with a
-    refinement at full resolution that sees the image again, which costs a quarter of a plain U-Net and keeps
-    one-pixel membranes. Batch normalisation makes a voxel's result depend on its surroundings of at most
-    142 pixels, in effect 90, not on the whole tile, so blocked and whole runs agree.
+    refinement at full resolution that takes the image again, which costs a quarter of a plain U-Net and keeps
+    one-pixel membranes. With batch normalisation a pixel's result depends on at most 142 pixels around it, in effect 90,
+    and not on the whole tile, so blocked and whole runs agree.
 
     Parameters
     ----------
     outputs
-        Maps the head gives: (dy, dx, logit) for one kind of object; training gives several kinds at once.
+        Maps of the head: (dy, dx, logit) for one kind of object; training uses several kinds at once.
     """
 
     tile_multiple = 16
@@ -51,7 +51,7 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
 
     def __init__(self, outputs: int = 3) -> None:
         super().__init__()
-        # What cellpose.train stores in every network; unused by the forward pass, as in Cellpose-SAM.
+        # cellpose.train stores them in every network; the forward pass ignores them, as in Cellpose-SAM.
         self.diam_labels = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
         self.diam_mean = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
         self.down = nn.ModuleList(
@@ -68,12 +68,12 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; `cellpose.core` asks for it."""
+        """Device of the weights; `cellpose.core` reads it."""
         return self.head.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the weights; `cellpose.core` asks for it."""
+        """Type of the weights; `cellpose.core` reads it."""
         return self.head.weight.dtype
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Masks by cellpose's own dynamics, on a CPU and on a GPU, in place of the compiled ones."""
+"""Masks by cellpose's own dynamics, on CPU and GPU, beside those of the compiled dynamics."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from segmentation_scenes import EVERYTHING, ideal, packed_cells
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
-from spherovem_core.segmentation import MaskField, match_labels, segment_masks
-from spherovem_core.segmentation.cellpose_dynamics import cellpose_instances
+from spherovem_core.segmentation import MaskInputs, match_labels, segment_masks
+from spherovem_core.segmentation.cellpose_dynamics import follow_flows_with_cellpose
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.utils.torch_device import cuda_device_count
 
@@ -27,26 +27,26 @@ def labels_of(flows: np.ndarray, dynamics: str, device: str, block: int = 512) -
         update={"mask_dynamics": dynamics, "block_voxels": block, "block_halo_voxels": 16}
     )
     segment_masks(
-        MaskField(flows, grid, grid), MemorySink(scratch), MemorySink(labels), parameters, Execution(device)
+        MaskInputs(flows, grid, grid), MemorySink(scratch), MemorySink(labels), parameters, Execution(device)
     )
     return labels
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
-def test_the_objects_are_those_of_the_compiled_dynamics(device: str) -> None:
-    """Cellpose samples flows up to half a voxel off: single voxels differ, objects do not."""
+def test_objects_equal_those_of_the_compiled_dynamics(device: str) -> None:
+    """Cellpose samples flows up to half a voxel off: single voxels differ, objects agree."""
     cells = packed_cells((30, 40, 72), 14, seed=2)
     flows = ideal(cells)
     compiled = labels_of(flows, "compiled", "cpu")
     found = labels_of(flows, "cellpose", device)
     assert match_labels(compiled, found, iou=0.8).f1 >= 0.95
     assert match_labels(cells, found, iou=0.8).f1 >= 0.95
-    # In blocks as in one piece: the stitching is the same for both.
+    # In blocks too, which are stitched in the same way.
     in_blocks = labels_of(flows, "cellpose", device, block=36)
     assert match_labels(found, in_blocks, iou=0.8).f1 >= 0.95
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
-def test_nothing_comes_of_background(device: str) -> None:
+def test_background_has_no_objects(device: str) -> None:
     flows = np.ones((3, 8, 9, 10), np.float32)
-    assert not cellpose_instances(flows, np.zeros((8, 9, 10), bool), device).any()
+    assert not follow_flows_with_cellpose(flows, np.zeros((8, 9, 10), bool), device).any()

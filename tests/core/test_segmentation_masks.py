@@ -1,4 +1,4 @@
-"""Masks from flows: ideal flows give the objects back, as Cellpose's own dynamics do."""
+"""Masks from flows: ideal flows give their objects, as with Cellpose's own dynamics."""
 
 import warnings
 from pathlib import Path
@@ -11,13 +11,13 @@ from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segmen
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import SegmentationParameters
-from spherovem_core.segmentation import MaskField, flow_error, masks_from_flows, match_labels
+from spherovem_core.segmentation import MaskInputs, flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation import dynamics as dynamics_module
-from spherovem_core.segmentation.dynamics import instances
+from spherovem_core.segmentation.block_numbering import matching_pairs
+from spherovem_core.segmentation.dynamics import follow_flows
 from spherovem_core.segmentation.flow_error import flow_errors, volume_flows
 from spherovem_core.segmentation.flow_targets import section_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid
-from spherovem_core.segmentation.pieces import matching_pairs
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +25,17 @@ def cells() -> np.ndarray:
     return packed_cells((48, 56, 64), 30)
 
 
-def test_ideal_flows_give_the_objects_back(cells: np.ndarray) -> None:
+def test_ideal_flows_give_their_objects(cells: np.ndarray) -> None:
     found = masks_from_flows(ideal(cells), EVERYTHING, SPACING)
-    # Every object above 0.9: rounding to voxels may hand a few surface voxels to a neighbour.
+    # Not above 0.9: rounding to voxels may give a few surface voxels to a neighbour.
     assert match_labels(cells, found, iou=0.9).f1 == 1.0
 
 
-def test_agrees_with_cellpose() -> None:
+def test_masks_agree_with_those_of_cellpose() -> None:
     cells = packed_cells((28, 36, 44), 12)
     flows = ideal(cells)
     with warnings.catch_warnings():
-        # Torch tells once a process of a check of sparse tensors that cellpose leaves off.
+        # Torch warns of a check of sparse tensors that cellpose leaves off.
         warnings.filterwarnings("ignore", message="Sparse invariant")
         theirs = dynamics.compute_masks(flows[:3], flows[3], do_3D=True, max_size_fraction=1.0)
     ours = masks_from_flows(flows, EVERYTHING, SPACING)
@@ -53,7 +53,7 @@ def test_labels_are_contiguous_in_order_of_appearance(cells: np.ndarray) -> None
     assert (np.diff(first) > 0).all()
 
 
-def test_threshold_moves_the_border() -> None:
+def test_a_threshold_moves_the_border_of_an_object() -> None:
     z, y, x = np.indices((31, 31, 31)) - 15
     radius = np.sqrt(z**2 + y**2 + x**2)
     flows = np.stack([*(-5 * np.stack([z, y, x]) / np.maximum(radius, 1)), 10.0 - radius])
@@ -97,26 +97,26 @@ def test_flow_error_drops_the_inconsistent_object(cells: np.ndarray) -> None:
     assert numbers[errors > 0.5].tolist() == [bad]
 
 
-def test_flow_error_of_a_large_object_is_that_of_its_thinned_shape() -> None:
+def test_flow_error_of_a_large_object_takes_every_third_voxel() -> None:
     z, y, x = np.indices((60, 110, 130)) - np.array([30, 55, 65])[:, None, None, None]
     ellipsoid = (z / 26) ** 2 + (y / 50) ** 2 + (x / 62) ** 2 < 1
     away = np.stack([z, y, x]).astype(np.float32)
     for flows, expected in ((-away, None), (away, None), (away[[1, 2, 0]], 2.0)):
         whole = flow_error.object_error(ellipsoid, flows)
-        # As every voxel of a smaller ellipsoid of that shape.
+        # The same as that of a smaller ellipsoid of this shape.
         small = flow_error.object_error(ellipsoid[::3, ::3, ::3], flows[:, ::3, ::3, ::3])
         assert whole == small
         assert expected is None or abs(whole - expected) < 0.1
-    # Rays to the centre are not quite along the heat's gradient in an ellipsoid.
+    # In an ellipsoid rays to the centre differ a little from the gradient of heat.
     assert flow_error.object_error(ellipsoid, -away) < 0.2
     assert flow_error.object_error(ellipsoid, away) > 3.8
 
 
-def test_flow_error_threshold_acts() -> None:
+def test_objects_above_the_flow_error_threshold_are_dropped() -> None:
     labels = np.zeros((24, 24, 48), np.uint32)
     labels[4:20, 4:20, 4:20], labels[4:20, 4:20, 28:44] = 1, 2
     flows = ideal(labels)
-    # A field that converges at a corner makes one object whose flows are not those of a box.
+    # Flows that converge at a corner make one object whose flows are not those of a box.
     z, y, x = np.indices((24, 24, 24)) - np.array([5, 5, 5])[:, None, None, None]
     corner = -5 * np.stack([z, y, x]) / np.maximum(np.sqrt(z**2 + y**2 + x**2), 1)
     flows[:3, :, :, :24] = corner
@@ -130,14 +130,14 @@ def test_flow_error_threshold_acts() -> None:
 def test_no_foreground_gives_no_object() -> None:
     flows = np.full((4, 8, 9, 10), -1.0)
     assert not masks_from_flows(flows, EVERYTHING, SPACING).any()
-    assert not instances(np.zeros((3, 8, 9, 10), np.float32), np.zeros((8, 9, 10), bool)).any()
+    assert not follow_flows(np.zeros((3, 8, 9, 10), np.float32), np.zeros((8, 9, 10), bool)).any()
 
 
-def test_places_of_64_bits_give_the_same_labels(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indices_of_64_bits_give_the_same_labels(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     flows = ideal(cells)
-    expected = instances(flows[:3], cells > 0)
+    expected = follow_flows(flows[:3], cells > 0)
     monkeypatch.setattr(dynamics_module, "INDEX_LIMIT", 1000)
-    assert np.array_equal(instances(flows[:3], cells > 0), expected)
+    assert np.array_equal(follow_flows(flows[:3], cells > 0), expected)
 
 
 def test_wrong_shape_is_refused() -> None:
@@ -145,18 +145,18 @@ def test_wrong_shape_is_refused() -> None:
         masks_from_flows(np.zeros((3, 8, 8, 8)), EVERYTHING, SPACING)
 
 
-def test_section_flows_are_cellposes() -> None:
+def test_section_flows_equal_those_of_cellpose() -> None:
     labels = packed_cells((1, 70, 90), 14)[0].astype(np.int32)
     theirs, _ = dynamics.masks_to_flows_gpu(np.unique(labels, return_inverse=True)[1].reshape(labels.shape))
     assert np.allclose(section_flows(labels), theirs, atol=1e-6)
     assert not section_flows(np.zeros((5, 6), np.int32)).any()
 
 
-def test_volume_flows_point_as_cellposes(cells: np.ndarray) -> None:
+def test_volume_flows_agree_with_those_of_cellpose(cells: np.ndarray) -> None:
     part = np.unique(cells[:18, :20, :22], return_inverse=True)[1].reshape(18, 20, 22)
     theirs = dynamics.masks_to_flows_gpu_3d(part)
     agreement = (volume_flows(part) / 5 * theirs).sum(axis=0)[part > 0]
-    # Cellpose lets heat of a touching object into the gradient at the border; inside they agree.
+    # At borders Cellpose takes the heat of a touching object into the gradient; inside they agree.
     assert np.median(agreement) > 0.999
     assert (agreement > 0.95).mean() > 0.85
 
@@ -176,11 +176,11 @@ def test_blocks_give_the_labelling_of_a_whole_run() -> None:
     coarse = packed_cells(grid.shape, 60, seed=3, gap=1.0)
     flows = ideal(coarse).astype(np.float16)
     whole, count = blocked(flows, grid, target, 256)
-    pieces, blocked_count = blocked(flows, grid, target, 128, workers=2)
-    assert blocked_count == count == whole.max() == pieces.max()
-    # Same numbers, not only the same objects; the share of voxels that differ is that of a few surfaces.
-    assert (whole == pieces).mean() > 0.9995
-    assert match_labels(whole, pieces, iou=0.98).f1 == 1.0
+    stitched, blocked_count = blocked(flows, grid, target, 128, workers=2)
+    assert blocked_count == count == whole.max() == stitched.max()
+    # The same numbers, not only the same objects; only voxels of a few surfaces differ.
+    assert (whole == stitched).mean() > 0.9995
+    assert match_labels(whole, stitched, iou=0.98).f1 == 1.0
     index = [
         np.clip(((np.arange(n) * s - o) / g).round().astype(int), 0, m - 1)
         for n, s, o, g, m in zip(
@@ -189,11 +189,11 @@ def test_blocks_give_the_labelling_of_a_whole_run() -> None:
     ]
     result = match_labels(coarse[np.ix_(*index)], whole, min_voxels=2000)
     assert result.f1 > 0.97
-    # The upsampled logit's zero lies where the labels' border does: no bias towards larger or smaller.
+    # The zero of the upsampled logit lies at the border of the labels: sizes have no bias.
     assert abs(np.median(result.volume_errors)) < 0.03
 
 
-def test_blocks_with_nothing_in_them_cost_nothing(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_blocks_are_not_computed(cells: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     resin = np.zeros((cells.shape[0], cells.shape[1], 200), np.uint32)
     resin[:, :, :64] = cells
     grid = Grid(resin.shape, (20.0, 20.0, 20.0))
@@ -201,22 +201,22 @@ def test_blocks_with_nothing_in_them_cost_nothing(cells: np.ndarray, monkeypatch
         update={"block_voxels": 64, "block_halo_voxels": 16, "merge_boundary_strength": 0.01}
     )
     whole, count = segment(ideal(resin), grid, grid, EVERYTHING)
-    upsampled = MaskField.upsampled
+    upsampled = MaskInputs.upsampled_flows
     places = []
 
-    def watched(self: MaskField, region: tuple[slice, ...], chosen: SegmentationParameters) -> np.ndarray:
+    def watched(self: MaskInputs, region: tuple[slice, ...], chosen: SegmentationParameters) -> np.ndarray:
         places.append(region[2].start)
         return upsampled(self, region, chosen)
 
-    monkeypatch.setattr(MaskField, "upsampled", watched)
+    monkeypatch.setattr(MaskInputs, "upsampled_flows", watched)
     labels, blocked_count = segment(ideal(resin), grid, grid, parameters)
-    # Of four blocks in a row the second sees cells in its halo only.
+    # The first of four blocks holds cells, the second has some in its halo.
     assert sorted(places) == [0, 48]
     assert blocked_count == count
     assert np.array_equal(labels, whole)
 
 
-def test_threads_change_nothing(cells: np.ndarray) -> None:
+def test_labels_do_not_depend_on_the_number_of_threads(cells: np.ndarray) -> None:
     grid = Grid(cells.shape, (20.0, 20.0, 20.0))
     noisy = ideal(cells)
     noisy[:3] += np.random.default_rng(0).normal(0, 3, noisy[:3].shape).astype(np.float32)
@@ -235,27 +235,27 @@ def test_threads_change_nothing(cells: np.ndarray) -> None:
         assert np.array_equal(segment(noisy, grid, grid, parameters, image, workers=workers)[0], first)
 
 
-def test_min_diameter_judges_whole_objects_across_blocks() -> None:
+def test_min_diameter_applies_to_objects_across_blocks() -> None:
     labels = np.zeros((40, 40, 256), np.uint32)
     labels[8:32, 8:32, 116:134] = 1
     grid = Grid(labels.shape, (10.0, 10.0, 10.0))
     parameters = SegmentationParameters(
         min_diameter_um=0.24, flow_smoothing=0.0, block_voxels=128, block_halo_voxels=24
     )
-    # 24 x 24 x 18 voxels make a ball of 27 voxels across; the part in either block is below 24.
+    # 24 x 24 x 18 voxels are a ball of 27 voxels in diameter; the part in either block is below 24.
     out, count = segment(ideal(labels), grid, grid, parameters)
     assert count == 1
     assert (out == labels).mean() > 0.999
 
 
-def test_matching_pairs_need_half_of_the_union() -> None:
+def test_matching_pairs_have_an_iou_of_at_least_half() -> None:
     first = np.array([[1, 1, 1, 1, 0, 2, 2, 2]], np.uint32)
     second = np.array([[7, 7, 7, 0, 0, 8, 9, 9]], np.uint32)
     assert matching_pairs(first, second) == [(1, 7), (2, 9)]
     assert matching_pairs(first, np.zeros_like(first)) == []
 
 
-def test_flow_error_acts_on_stitched_objects() -> None:
+def test_flow_error_threshold_applies_to_stitched_objects() -> None:
     grid = Grid((30, 30, 90), (20.0, 20.0, 20.0))
     coarse = np.zeros(grid.shape, np.uint32)
     coarse[5:25, 5:25, 10:30], coarse[5:25, 5:25, 35:85] = 1, 2
@@ -276,7 +276,7 @@ def test_flow_error_acts_on_stitched_objects() -> None:
 
 
 @pytest.mark.slow
-def test_real_bodies_come_out_whole_from_blocks(shared_data: Path) -> None:
+def test_ideal_flows_of_real_neurites_give_whole_bodies_from_blocks(shared_data: Path) -> None:
     with np.load(shared_data / "fibsem_drosophila" / "bodies.npz") as arrays:
         bodies = cc3d.connected_components(
             np.ascontiguousarray(arrays["labels"][:160, :160, :160]), connectivity=6
@@ -284,7 +284,7 @@ def test_real_bodies_come_out_whole_from_blocks(shared_data: Path) -> None:
     flows = ideal(bodies).astype(np.float16)
     grid = Grid(bodies.shape, (10.0, 10.0, 10.0))
     results = []
-    # Blocks below the parameter's least size, so that 8 of them fit; neurites are far longer than any block.
+    # Blocks below the smallest allowed size, so that 8 of them fit; neurites are far longer than any block.
     for block, halo in ((1024, 16), (80, 64)):
         parameters = EVERYTHING.model_copy(
             update={"min_diameter_um": 0.1, "block_voxels": block, "block_halo_voxels": halo}

@@ -1,4 +1,4 @@
-"""Objects that were cut into pieces, and objects that were run together."""
+"""Objects that the prediction splits, and objects that it merges."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from spherovem_core.segmentation.evaluation.matching import Matching
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """What became of each object of a table; arrays at the places of the table's labels.
+class SplitsAndMerges:
+    """Split and merged objects of a table; arrays in the order of the table's labels.
 
     Attributes
     ----------
     pieces : (N,) ndarray of int64
-        Predicted objects that are pieces of a true object; 2 or more mean that it was split.
+        Number of predicted objects that are pieces of a true object; from 2 on it was split.
     merged : (N,) ndarray of bool
-        Whether a true object was run together with another.
+        Whether a true object was merged with another.
     parts : (M,) ndarray of int64
-        True objects that are parts of a predicted one; 2 or more mean that it merges them.
+        Number of true objects that are parts of a predicted one; from 2 on it merges them.
     fragment : (M,) ndarray of bool
         Whether a predicted object is a piece of a split one.
     """
@@ -31,23 +31,22 @@ class Confusion:
     fragment: NDArray[np.bool_]
 
 
-def confuse(table: Contingency, matching: Matching, min_share: float) -> Confusion:
+def find_splits_and_merges(table: Contingency, matching: Matching, min_fraction: float) -> SplitsAndMerges:
     """Find split and merged objects.
 
-    A predicted object is a piece of the true object that holds more than half of it, and a true object is a part
-    of the predicted one that holds more than half of it, provided that piece or part makes up at least `min_share`
-    of the whole: specks and slivers split and merge nothing. Objects that do not count in the
-    matching count here neither.
+    A predicted object is a piece of the true object that contains more than half of it, and a true object is a part
+    of the predicted one that contains more than half of it. A piece or part must make up at least `min_fraction`
+    of the whole, so that specks split and merge nothing. Objects that do not count in the matching do not count here.
     """
     rows, columns = table.rows, table.columns
     true_size, predicted_size = table.true.sizes[rows], table.predicted.sizes[columns]
     counts = matching.true_counts[rows] & matching.predicted_counts[columns]
-    is_piece = counts & (2 * table.voxels > predicted_size) & (table.voxels >= min_share * true_size)
-    is_part = counts & (2 * table.voxels > true_size) & (table.voxels >= min_share * predicted_size)
+    is_piece = counts & (2 * table.voxels > predicted_size) & (table.voxels >= min_fraction * true_size)
+    is_part = counts & (2 * table.voxels > true_size) & (table.voxels >= min_fraction * predicted_size)
     pieces = np.bincount(rows[is_piece], minlength=len(table.true.labels))
     parts = np.bincount(columns[is_part], minlength=len(table.predicted.labels))
     merged = np.zeros(len(table.true.labels), bool)
     merged[rows[is_part & (parts[columns] > 1)]] = True
     fragment = np.zeros(len(table.predicted.labels), bool)
     fragment[columns[is_piece & (pieces[rows] > 1)]] = True
-    return Confusion(pieces, merged, parts, fragment)
+    return SplitsAndMerges(pieces, merged, parts, fragment)
