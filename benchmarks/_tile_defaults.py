@@ -6,7 +6,7 @@ import numpy as np
 from cellpose.core import run_net
 from numpy.typing import NDArray
 
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import Grid, flow_grid, intensity_range, load_network
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.tiles import measure_contrasts
@@ -21,7 +21,7 @@ def normalised(shape: tuple[int, int, int], seed: int, noise: float) -> NDArray[
     phantom = make_phantom(shape=shape, spacing_nm=(120.0, 40.0, 40.0), seed=seed)
     image = phantom.clean + np.random.default_rng(seed).normal(0, noise, shape)
     image = np.clip(image, 0, 255).astype(np.uint8)
-    parameters = SegmentationParameters(flow_spacing_nm=120.0)
+    parameters = ObjectParameters(flow_spacing_nm=120.0)
     grid = flow_grid(shape, phantom.spacing_nm, parameters)
     low, high = intensity_range(image, parameters)
     return (resample(image, Grid(shape, phantom.spacing_nm), grid) - low) / (high - low)

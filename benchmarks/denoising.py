@@ -37,12 +37,12 @@ from spherovem_core.denoising import (
 )
 from spherovem_core.denoising.library_isolation import quiet_libraries
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
 from spherovem_core.utils.torch_device import torch_threads
 
 # Parameters of the demo.
-QUICK = DenoiseParameters(
+QUICK = DenoisingParameters(
     training_slices=32,
     validation_slices=4,
     patches_per_slice=16,
@@ -51,7 +51,7 @@ QUICK = DenoiseParameters(
     network_channels=16,
     learning_rate=2e-3,
 )
-BRIEF = DenoiseParameters(training_slices=16, patches_per_slice=16, epochs=2, batch_size=8)
+BRIEF = DenoisingParameters(training_slices=16, patches_per_slice=16, epochs=2, batch_size=8)
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila" / "slices"
 JUDGED = slice(5, 64, 20)
 
@@ -78,7 +78,7 @@ def detector_variance(signal: Any) -> Any:
     return detector.read_noise**2 + detector.shot_noise**2 * signal / 128
 
 
-def train(stack: ArrayLike, parameters: DenoiseParameters, execution: Execution) -> TrainedModel:
+def train(stack: ArrayLike, parameters: DenoisingParameters, execution: Execution) -> TrainedModel:
     """Train in a temporary folder and keep the model in memory."""
     with tempfile.TemporaryDirectory() as folder:
         return train_n2v(stack, Path(folder), parameters, execution)

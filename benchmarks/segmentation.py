@@ -25,7 +25,7 @@ from _memory import peak_mib
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     Grid,
     MaskInputs,
@@ -37,7 +37,7 @@ from spherovem_core.segmentation import (
     segment_masks,
 )
 
-PARAMETERS = SegmentationParameters(min_diameter_um=0.5, flow_smoothing=0.0, merge_boundary_strength=0.0)
+PARAMETERS = ObjectParameters(min_diameter_um=0.5, flow_smoothing=0.0, merge_boundary_strength=0.0)
 MERGING = {"merge_boundary_strength": 0.2, "merge_contact_share": 0.1}
 MEMORY_SIDE = 768
 DEFAULT_PARTS = ("flows", "sam", "masks", "stitching", "merging")
@@ -62,7 +62,7 @@ def bench_flows(sides: list[int], threads: int) -> None:
     # The first one is not shown, since it imports cellpose.
     for side in (32, *sides):
         image = np.random.default_rng(0).integers(0, 255, (side,) * 3).astype(np.uint8)
-        parameters = SegmentationParameters(flow_spacing_nm=50.0)
+        parameters = ObjectParameters(flow_spacing_nm=50.0)
         grid = flow_grid(image.shape, SPACING, parameters)
         sink = MemorySink(np.zeros((4, *grid.shape), np.float16))
         seconds, _ = timed(

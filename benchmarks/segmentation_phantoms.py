@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
@@ -41,7 +41,7 @@ KINDS = {"cells": 2.0, "nuclei": 1.0}
 def segment(
     phantom: Phantom, kind: Any, threads: int, **changes: Any
 ) -> tuple[NDArray[np.uint32], LabelMatch]:
-    parameters = SegmentationParameters(
+    parameters = ObjectParameters(
         **{"flow_spacing_nm": 120.0, "min_diameter_um": KINDS[kind], **changes}
     )
     execution = Execution(workers=threads)

@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-from spherovem_core.parameters import SegmentationParameters, SliceCuttingParameters
+from spherovem_core.parameters import FlowParameters, SliceCuttingParameters
 from spherovem_core.segmentation import grid_of, source_level
 from spherovem_core.segmentation.fine_tuning import cut_slices, write_slice
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import REGISTERED
 from spherovem_core.store.ome import level_spacing
-from tasks.segmentation import pyramid
+from spherovem_core.store.pyramid import pyramid_factors
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ def cut_slices_of(acquisition: Path, out: Path, parameters: SliceCuttingParamete
     """
     layout = Layout(acquisition.absolute())
     finest = open_array(layout, REGISTERED)
-    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid(finest)]
-    level = source_level(spacings, SegmentationParameters(flow_spacing_nm=parameters.flow_spacing_nm))
+    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
+    level = source_level(spacings, FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm))
     source = open_array(layout, REGISTERED, level)
     written = kept = 0
     for image, origin in cut_slices(source, grid_of(source), layout.folder.name, parameters):

@@ -1,13 +1,13 @@
-"""Configuration of a CAREamics training, from `DenoiseParameters`."""
+"""Configuration of a CAREamics training, from `DenoisingParameters`."""
 
 from typing import Any
 
 from spherovem_core.denoising.library_isolation import import_quietly, quiet_libraries
 from spherovem_core.errors import ParameterError
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 
-def careamics_configuration(parameters: DenoiseParameters, mean: float, std: float) -> Any:
+def careamics_configuration(parameters: DenoisingParameters, mean: float, std: float) -> Any:
     """Build the CAREamics configuration: U-Net, masking, augmentation, normalisation, optimiser.
 
     Parameters
@@ -52,7 +52,7 @@ def careamics_configuration(parameters: DenoiseParameters, mean: float, std: flo
         )
 
 
-def _check_patch(parameters: DenoiseParameters) -> None:
+def _check_patch(parameters: DenoisingParameters) -> None:
     step = 2**parameters.network_depth
     if parameters.patch_size % step:
         raise ParameterError(

@@ -14,7 +14,7 @@ from spherovem_core.denoising.quality import DenoisingQuality
 from spherovem_core.denoising.stack import denoise_stack
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Denoised:
 
 def denoise_volume(
     volume: ArrayLike,
-    parameters: DenoiseParameters | None = None,
+    parameters: DenoisingParameters | None = None,
     *,
     bad_slices: Collection[int] = (),
     model_folder: Path | None = None,
@@ -49,7 +49,7 @@ def denoise_volume(
     ----------
     volume : (Z, Y, X) array-like
         Noisy slices of any real type; a NumPy array, a zarr array or a stored array.
-    parameters : DenoiseParameters, optional
+    parameters : DenoisingParameters, optional
         Parameters of the stage. With `parameters.model`, that checkpoint is used and nothing is trained.
     bad_slices
         Slices to leave out of the training and of the measured range; they are denoised like the others.
@@ -81,11 +81,11 @@ def denoise_volume(
     >>> import numpy as np
     >>> from spherovem_core.denoising import denoise_volume
     >>> from spherovem_core.execution import Execution
-    >>> from spherovem_core.parameters import DenoiseParameters
+    >>> from spherovem_core.parameters import DenoisingParameters
     >>> rows = np.linspace(80, 160, 40)[:, np.newaxis] * np.ones((6, 1, 48))
     >>> noise = np.random.default_rng(0).normal(0, 10, rows.shape)
     >>> noisy = (rows + noise).astype(np.uint8)
-    >>> tiny = DenoiseParameters(
+    >>> tiny = DenoisingParameters(
     ...     patch_size=16, patches_per_slice=2, batch_size=4, epochs=1, network_depth=1, network_channels=8
     ... )
     >>> denoised = denoise_volume(noisy, tiny, execution=Execution(device="cpu"))
@@ -99,7 +99,7 @@ def denoise_volume(
             f"the volume has the shape {tuple(volume.shape)}; expected (Z, Y, X): "
             "pass a stack of slices, for one slice `slice[np.newaxis]` with a trained denoising.model"
         )
-    parameters = parameters or DenoiseParameters()
+    parameters = parameters or DenoisingParameters()
     execution = execution or Execution()
     image = np.zeros(volume.shape, np.uint8)
     with tempfile.TemporaryDirectory(prefix="spherovem-denoising-") as scratch:

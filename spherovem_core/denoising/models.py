@@ -16,7 +16,7 @@ from spherovem_core.denoising.trained_model import TrainedModel, load_model
 from spherovem_core.denoising.training import train_network
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.store.tables import read_json, write_json
 from spherovem_core.utils.digests import file_digest
 
@@ -34,7 +34,7 @@ _MAX_SPREAD = 4.0
 def obtain_model(
     source: ArrayLike,
     folder: Path,
-    parameters: DenoiseParameters,
+    parameters: DenoisingParameters,
     execution: Execution,
     bad_slices: Collection[int] = (),
 ) -> TrainedModel:
@@ -55,7 +55,7 @@ def obtain_model(
 def train_n2v(
     source: ArrayLike,
     folder: Path,
-    parameters: DenoiseParameters,
+    parameters: DenoisingParameters,
     execution: Execution,
     bad_slices: Collection[int] = (),
 ) -> TrainedModel:
@@ -129,7 +129,7 @@ def check_intensities(source: ArrayLike, model: TrainedModel, bad_slices: Collec
 
 
 def _training_settings(
-    source: ArrayLike, parameters: DenoiseParameters, bad_slices: Collection[int]
+    source: ArrayLike, parameters: DenoisingParameters, bad_slices: Collection[int]
 ) -> dict[str, Any]:
     """Collect all that a training depends on and that is known without reading the acquisition."""
     return {

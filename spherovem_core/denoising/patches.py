@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.slice_selection import read_slices, split_slices
 from spherovem_core.errors import ParameterError
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PatchSet:
 
 
 def draw_patch_set(
-    source: ArrayLike, parameters: DenoiseParameters, bad_slices: Collection[int] = ()
+    source: ArrayLike, parameters: DenoisingParameters, bad_slices: Collection[int] = ()
 ) -> PatchSet:
     """Draw the patches of a training.
 

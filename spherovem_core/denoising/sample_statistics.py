@@ -15,7 +15,7 @@ from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.quality import SampleStatistics
 from spherovem_core.denoising.slice_selection import read_slices, spread_slices
 from spherovem_core.errors import ParameterError
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 # The noise is fitted on the middle of this many slices, up to this side in pixels: at most 4 million pixels.
 _NOISE_SLICES = 4
@@ -25,7 +25,7 @@ _NOISE_SIDE = 1024
 def measure_sample(
     source: ArrayLike,
     predict: SliceDenoiser,
-    parameters: DenoiseParameters,
+    parameters: DenoisingParameters,
     bad_slices: Collection[int] = (),
 ) -> SampleStatistics:
     """Denoise a sample of slices and measure their noise, intensity range and residual autocorrelation.

@@ -15,7 +15,7 @@ from spherovem_core.denoising.quality import DenoisingQuality, SampleStatistics,
 from spherovem_core.denoising.sample_statistics import measure_sample
 from spherovem_core.denoising.trained_model import TrainedModel
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 _SAMPLE = "sample"
 
@@ -24,7 +24,7 @@ def denoise_stack(
     source: ArrayLike,
     sink: BlockSink,
     model: TrainedModel,
-    parameters: DenoiseParameters,
+    parameters: DenoisingParameters,
     execution: Execution,
     bad_slices: Collection[int] = (),
     ledger: MutableMapping[str, Any] | None = None,

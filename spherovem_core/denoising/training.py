@@ -11,7 +11,7 @@ from spherovem_core.denoising.patches import PatchSet
 from spherovem_core.denoising.precision import native_precision
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.utils.torch_device import torch_device, torch_threads
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ LossCurve = list[dict[str, float]]
 
 
 def train_network(
-    patches: PatchSet, parameters: DenoiseParameters, execution: Execution, scratch: Path
+    patches: PatchSet, parameters: DenoisingParameters, execution: Execution, scratch: Path
 ) -> tuple[Path, LossCurve]:
     """Train Noise2Void and write the checkpoint of the epoch with the lowest validation loss.
 
@@ -103,7 +103,7 @@ def _run(trainer: Any, module: Any, datamodule: Any) -> None:
 
 
 def _trainer(
-    config: Any, parameters: DenoiseParameters, device: Any, scratch: Path, watch: Any
+    config: Any, parameters: DenoisingParameters, device: Any, scratch: Path, watch: Any
 ) -> tuple[Any, Any]:
     """Build Lightning's trainer, which prints and logs nothing, and the callback that keeps the best checkpoint."""
     lightning = import_quietly("lightning.pytorch")
@@ -133,7 +133,7 @@ def _trainer(
     return keeper, trainer
 
 
-def _watch(curve: LossCurve, parameters: DenoiseParameters, execution: Execution) -> Any:
+def _watch(curve: LossCurve, parameters: DenoisingParameters, execution: Execution) -> Any:
     """Build the callback that records the losses, reports progress and fixes the masks of the validation."""
     kept: list[Any] = []
 

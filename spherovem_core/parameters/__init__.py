@@ -13,7 +13,6 @@ from spherovem_core.parameters.output import OutputParameters
 from spherovem_core.parameters.pipeline import PipelineParameters
 from spherovem_core.parameters.registration import RegistrationParameters
 from spherovem_core.parameters.segmentation import (
-    BlockLayout,
     CellParameters,
     FlowParameters,
     MaskParameters,
@@ -24,7 +23,6 @@ from spherovem_core.parameters.shape import ShapeParameters
 from spherovem_core.parameters.spatial import SpatialParameters
 
 __all__ = [
-    "BlockLayout",
     "CellParameters",
     "DenoisingParameters",
     "EvaluationParameters",
@@ -43,4 +41,3 @@ __all__ = [
     "SpatialParameters",
     "StageParameters",
 ]
-DenoiseParameters = DenoisingParameters

@@ -11,7 +11,18 @@ from pydantic import Field, model_validator
 from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
 
 
-class FlowParameters(StageParameters):
+class SegmenterParameters(StageParameters):
+    """Method of the segmentation; both steps read it."""
+
+    segmenter: str = Field(
+        json_schema_extra=EXPERT,
+        default="cellpose",
+        min_length=1,
+        description="Method of the segmentation, by its name in SEGMENTERS.",
+    )
+
+
+class FlowParameters(SegmenterParameters):
     """How the network sees the volume."""
 
     network: str = Field(
@@ -44,7 +55,7 @@ class FlowParameters(StageParameters):
     )
 
 
-class MaskParameters(StageParameters):
+class MaskParameters(SegmenterParameters):
     """How flows become objects."""
 
     mask_spacing_nm: PositiveNm = Field(
@@ -134,28 +145,8 @@ class MaskParameters(StageParameters):
     )
 
 
-class BlockLayout(StageParameters):
-    """Blocks in which flows and masks are computed."""
-
-    block_voxels: int = Field(
-        json_schema_extra=EXPERT,
-        default=256,
-        ge=128,
-        le=2048,
-        multiple_of=128,
-        description="Side of the blocks in which flows and masks are computed; larger ones need more memory.",
-    )
-    block_halo_voxels: int = Field(
-        json_schema_extra=EXPERT,
-        default=64,
-        ge=16,
-        le=512,
-        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
-    )
-
-
-class ObjectParameters(FlowParameters, MaskParameters, BlockLayout):
-    """Instance segmentation of one kind of object with a Cellpose network."""
+class ObjectParameters(FlowParameters, MaskParameters):
+    """Instance segmentation of one kind of object by one segmenter."""
 
     @property
     def flows(self) -> FlowParameters:

@@ -5,7 +5,7 @@ from typing import Any
 
 from spherovem_core.blocks import BlockSink
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.mask_inputs import MaskInputs
@@ -21,15 +21,15 @@ class CellposeSegmenter:
     name = "cellpose"
     channels = ("dz", "dy", "dx", "logit")
 
-    def weights_digest(self, kind: ObjectKind, parameters: SegmentationParameters) -> str:
+    def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
         """Return the digest of the network's weights."""
         return network_digest(parameters.network, kind)
 
-    def check_weights(self, kind: ObjectKind, parameters: SegmentationParameters) -> None:
+    def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
         """Load the network once on the CPU."""
         load_network(parameters.network, kind, "cpu")
 
-    def labels_on_gpu(self, parameters: SegmentationParameters) -> bool:
+    def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         """Return whether cellpose's own dynamics make the masks."""
         return parameters.mask_dynamics == "cellpose"
 
@@ -39,7 +39,7 @@ class CellposeSegmenter:
         source: PlacedArray,
         grid: Grid,
         sink: BlockSink,
-        parameters: SegmentationParameters,
+        parameters: FlowParameters,
         execution: Execution,
     ) -> None:
         """Predict flows and logit, see `predict_flows`."""
@@ -60,7 +60,7 @@ class CellposeSegmenter:
         image: PlacedArray,
         provisional: ReadableSink,
         sink: BlockSink,
-        parameters: SegmentationParameters,
+        parameters: MaskParameters,
         execution: Execution,
         ledger: MutableMapping[str, Any] | None = None,
     ) -> int:

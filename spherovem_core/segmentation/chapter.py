@@ -16,7 +16,10 @@ def segmentation_section(inputs: ReportInputs) -> Section:
     """Show cells and nuclei over the image, and warn of unreliable results."""
     nuclei = inputs.tables["nuclei"]
     facts = [
-        ("Networks", f"cells {inputs.parameters.cells.network}, nuclei {inputs.parameters.nuclei.network}"),
+        (
+            "Networks",
+            f"cells {inputs.parameters.segmentation.cells.network}, nuclei {inputs.parameters.segmentation.nuclei.network}",
+        ),
         ("Nuclei inside a cell", f"{int((nuclei['parent_cell'] > 0).sum())} of {len(nuclei)}"),
     ]
     counts = pd.DataFrame([_summary(inputs, kind) for kind in OBJECT_KINDS])
@@ -34,7 +37,10 @@ def segmentation_section(inputs: ReportInputs) -> Section:
 def segmentation_warnings(inputs: ReportInputs) -> list[str]:
     """Return warnings of unreliable cells and nuclei."""
     warnings = []
-    if "phantom-compact" in (inputs.parameters.cells.network, inputs.parameters.nuclei.network):
+    if "phantom-compact" in (
+        inputs.parameters.segmentation.cells.network,
+        inputs.parameters.segmentation.nuclei.network,
+    ):
         warnings.append(
             "the network phantom-compact was trained on synthetic phantoms only: on real tissue its cells and nuclei, and "
             "all numbers derived from them, are meaningless; use cpsam_v2 or fine-tuned weights"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.curl import remove_curl
 
 GUIDE_CONTRAST = 0.1
@@ -17,9 +17,7 @@ CURL_MARGIN = 16
 """Voxels around a block for the projection on the curl-free part."""
 
 
-def filter_vectors(
-    vectors: NDArray[np.floating[Any]], parameters: SegmentationParameters
-) -> NDArray[np.float32]:
+def filter_vectors(vectors: NDArray[np.floating[Any]], parameters: MaskParameters) -> NDArray[np.float32]:
     """Project vectors (3, Z, Y, X) on their curl-free part and smooth them into a new array, as the parameters say."""
     values = np.array(vectors, dtype=np.float32)
     if parameters.curl_free:
@@ -32,7 +30,7 @@ def filter_vectors(
 
 def filter_probability(
     logit: NDArray[np.floating[Any]],
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
     guide: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Filter a probability's logit as `probability_filter` says.
@@ -59,7 +57,7 @@ def filter_probability(
     return values
 
 
-def filter_margin(parameters: SegmentationParameters) -> int:
+def filter_margin(parameters: MaskParameters) -> int:
     """Return the margin that the filters need around a block, in voxels of the flow grid.
 
     With it a block's result is that of the whole volume, except with `curl_free`, whose reach is unlimited but falls

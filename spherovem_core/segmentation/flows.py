@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, BlockSink, block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import FlowParameters
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.resample import resample
@@ -25,7 +25,7 @@ def predict_flows(
     grid: Grid,
     network: Any,
     sink: BlockSink,
-    parameters: SegmentationParameters,
+    parameters: FlowParameters,
     execution: Execution,
     *,
     source_origin_nm: SpacingNm = (0.0, 0.0, 0.0),
@@ -57,8 +57,8 @@ def predict_flows(
     intensities
         Values that become 0 and 1; by default those of `intensity_range`.
     """
-    edge = parameters.block_voxels
-    blocks = block_grid((4, *grid.shape), (4, edge, edge, edge), (0, *(parameters.block_halo_voxels,) * 3))
+    edge = execution.block_voxels
+    blocks = block_grid((4, *grid.shape), (4, edge, edge, edge), (0, *(execution.block_halo_voxels,) * 3))
     pending = sink.pending(blocks)
     if not pending:
         return
@@ -80,9 +80,7 @@ def predict_flows(
     execution.report(len(blocks), len(blocks))
 
 
-def _block_flows(
-    image: NDArray[np.float32], network: Any, parameters: SegmentationParameters
-) -> NDArray[np.float32]:
+def _block_flows(image: NDArray[np.float32], network: Any, parameters: FlowParameters) -> NDArray[np.float32]:
     """Predict the flows (4, Z, Y, X) of a normalised block."""
     from cellpose.core import run_3D
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import ParameterError
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import FlowParameters
 from spherovem_core.spacing import SpacingNm
 
 
@@ -96,7 +96,7 @@ def check_spacing(spacing_nm: SpacingNm) -> None:
 def flow_grid(
     shape: Sequence[int],
     spacing_nm: SpacingNm,
-    parameters: SegmentationParameters,
+    parameters: FlowParameters,
     origin_nm: SpacingNm = (0.0, 0.0, 0.0),
 ) -> Grid:
     """Lay the grid of the flows over a volume.
@@ -123,7 +123,7 @@ def flow_grid(
     return Grid((counts[0], counts[1], counts[2]), (step, step, step), (origin[0], origin[1], origin[2]))
 
 
-def source_level(level_spacings_nm: Sequence[SpacingNm], parameters: SegmentationParameters) -> int:
+def source_level(level_spacings_nm: Sequence[SpacingNm], parameters: FlowParameters) -> int:
     """Choose the pyramid level to compute flows from.
 
     Returns

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import CellParameters, SegmentationParameters
+from spherovem_core.parameters import CellParameters, ObjectParameters
 from spherovem_core.segmentation.grid import Grid, PlacedVolume, check_spacing, flow_grid
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.segmenters import segmenter_named
@@ -21,7 +21,7 @@ def segment_volume(
     volume: NDArray[Any],
     spacing_nm: SpacingNm,
     kind: ObjectKind,
-    parameters: SegmentationParameters | None = None,
+    parameters: ObjectParameters | None = None,
     *,
     segmenter: str = "cellpose",
     execution: Execution | None = None,
@@ -75,7 +75,7 @@ def segment_volume(
         raise ShapeMismatchError(f"the volume has shape {volume.shape}; expected (Z, Y, X)")
     check_spacing(spacing_nm)
     if parameters is None:
-        parameters = CellParameters() if kind == "cells" else SegmentationParameters()
+        parameters = CellParameters() if kind == "cells" else ObjectParameters()
     chosen, execution = segmenter_named(segmenter), execution or Execution()
     image = PlacedVolume(volume, spacing_nm)
     grid = flow_grid(volume.shape, spacing_nm, parameters)
@@ -89,7 +89,7 @@ def segment_volume(
 
 def masks_from_flows(
     flows: NDArray[np.floating[Any]],
-    parameters: SegmentationParameters,
+    parameters: ObjectParameters,
     spacing_nm: SpacingNm,
     image: NDArray[Any] | None = None,
     workers: int = 1,
@@ -124,12 +124,12 @@ def masks_from_flows(
     A ball of 4 voxels, with flows to its centre:
 
     >>> import numpy as np
-    >>> from spherovem_core.parameters import SegmentationParameters
+    >>> from spherovem_core.parameters import ObjectParameters
     >>> from spherovem_core.segmentation import masks_from_flows
     >>> away = np.indices((13, 13, 13)) - 6.0
     >>> radius = np.linalg.norm(away, axis=0)
     >>> flows = np.stack([*(-5 * away / np.maximum(radius, 1)), 4.5 - radius])
-    >>> labels = masks_from_flows(flows, SegmentationParameters(min_diameter_um=0.1), (20.0, 20.0, 20.0))
+    >>> labels = masks_from_flows(flows, ObjectParameters(min_diameter_um=0.1), (20.0, 20.0, 20.0))
     >>> np.unique(labels).tolist(), bool(labels[6, 6, 6] == 1)
     ([0, 1], True)
     """
@@ -141,7 +141,7 @@ def masks_from_flows(
         MaskInputs(flows, grid, grid, image),
         MemorySink(provisional),
         MemorySink(labels),
-        parameters.model_copy(update={"block_voxels": max(grid.shape)}),
-        Execution(workers=workers),
+        parameters,
+        Execution(workers=workers, block_voxels=max(grid.shape)),
     )
     return labels

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, block_grid
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import FlowParameters
 
 BINS = 65_536
 """Bins over the range of intensities other than unsigned 8- and 16-bit integers."""
@@ -16,7 +16,7 @@ READ_VOXELS = 2**22
 """Voxels read at a time."""
 
 
-def intensity_range(source: ArrayLike, parameters: SegmentationParameters) -> tuple[float, float]:
+def intensity_range(source: ArrayLike, parameters: FlowParameters) -> tuple[float, float]:
     """Find the intensities at `normalise_percentiles` of a volume.
 
     Every voxel counts in a histogram. The result is exact for unsigned 8- and 16-bit images, which take one pass; others

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.filters import filter_margin, filter_probability, filter_vectors
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import axis_weights, resample
@@ -39,7 +39,7 @@ class MaskInputs:
     target: Grid
     image: ArrayLike | None = None
 
-    def upsampled_flows(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+    def upsampled_flows(self, region: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Return filtered flows (4, z, y, x) in a region of the target, the vectors in voxels of the target."""
         place = self._coarse_region(region, parameters)
         coarse = np.asarray(self.flows[(slice(None), *place)])
@@ -52,13 +52,13 @@ class MaskInputs:
         values[3] = filter_probability(coarse[3], parameters, self._guide(place, parameters))
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
-    def upsampled_logit(self, region: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+    def upsampled_logit(self, region: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Return the filtered logit (z, y, x) in a region of the target."""
         place = self._coarse_region(region, parameters)
         values = self._filtered_logit(place, parameters)
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
-    def has_foreground(self, region: Region, parameters: SegmentationParameters) -> bool:
+    def has_foreground(self, region: Region, parameters: MaskParameters) -> bool:
         """Return whether any flow voxel that a region depends on is above the threshold.
 
         Upsampling never raises the maximum, so a region without such a voxel has no foreground.
@@ -68,7 +68,7 @@ class MaskInputs:
         return bool((values > parameters.probability_threshold).any())
 
     def boundary_evidence(
-        self, region: Region, logit: NDArray[np.float32], parameters: SegmentationParameters
+        self, region: Region, logit: NDArray[np.float32], parameters: MaskParameters
     ) -> NDArray[np.float32]:
         """Measure the two maps (2, z, y, x) that separate objects: confidence, and gradient of the image.
 
@@ -91,7 +91,7 @@ class MaskInputs:
             values[1] = ndimage.morphological_gradient(image, size=(3, 3, 3))[inner]
         return values
 
-    def _coarse_region(self, region: Region, parameters: SegmentationParameters) -> Region:
+    def _coarse_region(self, region: Region, parameters: MaskParameters) -> Region:
         """Return the flow voxels that a region of the target and the filters need."""
         margin = filter_margin(parameters)
         needed = [
@@ -111,13 +111,13 @@ class MaskInputs:
             for s, n in zip(needed, self.grid.shape, strict=True)
         )
 
-    def _filtered_logit(self, place: Region, parameters: SegmentationParameters) -> NDArray[np.float32]:
+    def _filtered_logit(self, place: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Read and filter the logit in a region of the flow grid."""
         return filter_probability(
             np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
         )
 
-    def _guide(self, place: Region, parameters: SegmentationParameters) -> NDArray[np.float32] | None:
+    def _guide(self, place: Region, parameters: MaskParameters) -> NDArray[np.float32] | None:
         """Return the image with values from 0 to 1 in a region of the flow grid."""
         if self.image is None or parameters.probability_filter != "guided":
             return None

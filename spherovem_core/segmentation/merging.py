@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.supervoxels import Supervoxels, face_areas_nm2
 from spherovem_core.spacing import SpacingNm
 
@@ -95,7 +95,7 @@ class AdjacencyGraph:
             self.contacts[kept][neighbour] = self.contacts[neighbour][kept] = contact
 
 
-def merge_weak_boundaries(graph: AdjacencyGraph, parameters: SegmentationParameters) -> NDArray[np.int64]:
+def merge_weak_boundaries(graph: AdjacencyGraph, parameters: MaskParameters) -> NDArray[np.int64]:
     """Merge the pair with the weakest boundary, until no pair is left that may be merged.
 
     A pair may be merged if it touches with at least the fraction `merge_contact_share` of the smaller surface and its
@@ -125,7 +125,7 @@ def merge_weak_boundaries(graph: AdjacencyGraph, parameters: SegmentationParamet
 
 
 def _candidates(
-    graph: AdjacencyGraph, parameters: SegmentationParameters, a: int
+    graph: AdjacencyGraph, parameters: MaskParameters, a: int
 ) -> Iterator[tuple[float, int, int]]:
     """Yield the mergers that an object allows: strength of the boundary, and both numbers, the smaller first."""
     for b in graph.contacts[a]:

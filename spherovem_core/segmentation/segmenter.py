@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from spherovem_core.blocks import BlockSink
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.grid import Grid, PlacedArray
 from spherovem_core.store.layout import ObjectKind
 
@@ -35,7 +35,7 @@ class Segmenter(Protocol):
     def channels(self) -> tuple[str, ...]:
         """Names of the field's channels; the last one is the foreground logit, compared with `probability_threshold`."""
 
-    def weights_digest(self, kind: ObjectKind, parameters: SegmentationParameters) -> str:
+    def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
         """Return a digest of everything beside the parameters that changes the field, such as weights.
 
         Raises
@@ -44,7 +44,7 @@ class Segmenter(Protocol):
             If the weights do not exist.
         """
 
-    def check_weights(self, kind: ObjectKind, parameters: SegmentationParameters) -> None:
+    def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
         """Load the weights once, before hours of other work.
 
         Raises
@@ -53,7 +53,7 @@ class Segmenter(Protocol):
             If the weights do not exist, are damaged or do not fit.
         """
 
-    def labels_on_gpu(self, parameters: SegmentationParameters) -> bool:
+    def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         """Return whether `label` uses the GPU of `Execution.device`."""
 
     def predict(
@@ -62,7 +62,7 @@ class Segmenter(Protocol):
         source: PlacedArray,
         grid: Grid,
         sink: BlockSink,
-        parameters: SegmentationParameters,
+        parameters: FlowParameters,
         execution: Execution,
     ) -> None:
         """Compute the field of a volume.
@@ -94,7 +94,7 @@ class Segmenter(Protocol):
         image: PlacedArray,
         provisional: ReadableSink,
         sink: BlockSink,
-        parameters: SegmentationParameters,
+        parameters: MaskParameters,
         execution: Execution,
         ledger: MutableMapping[str, Any] | None = None,
     ) -> int:

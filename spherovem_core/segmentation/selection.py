@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.filters import filter_vectors
 from spherovem_core.segmentation.flow_error import object_error
 from spherovem_core.segmentation.holes import find_enclosed_background
@@ -21,7 +21,7 @@ def choose_objects(
     supervoxels: Supervoxels,
     inputs: MaskInputs,
     numbers: ArrayLike,
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
     ledger: MutableMapping[str, Any],
 ) -> None:
     """Join and drop supervoxels as the parameters say.
@@ -56,7 +56,7 @@ def choose_objects(
 
 
 def find_too_small(
-    supervoxels: Supervoxels, parameters: SegmentationParameters, spacing_nm: SpacingNm
+    supervoxels: Supervoxels, parameters: MaskParameters, spacing_nm: SpacingNm
 ) -> NDArray[np.int64]:
     """Find objects with fewer voxels than a ball of `min_diameter_um`."""
     least = np.pi / 6 * parameters.min_diameter_um**3 / voxel_volume_um3(spacing_nm)
@@ -65,7 +65,7 @@ def find_too_small(
 
 
 def find_mostly_truncated(
-    supervoxels: Supervoxels, parameters: SegmentationParameters, spacing_nm: SpacingNm
+    supervoxels: Supervoxels, parameters: MaskParameters, spacing_nm: SpacingNm
 ) -> NDArray[np.int64]:
     """Find objects with more than `max_truncated_fraction` of their surface, by area of faces, on the volume's border."""
     objects = supervoxels.objects()
@@ -78,7 +78,7 @@ def find_inconsistent(
     supervoxels: Supervoxels,
     inputs: MaskInputs,
     numbers: ArrayLike,
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
     ledger: MutableMapping[str, Any],
 ) -> NDArray[np.int64]:
     """Find objects whose flows disagree with their shape by more than `flow_error_threshold`."""
@@ -98,7 +98,7 @@ def _measure_error(
     supervoxels: Supervoxels,
     inputs: MaskInputs,
     numbers: ArrayLike,
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
 ) -> float:
     """Measure the flow error of an object at the resolution of the flows; 0 if it has no voxel there."""
     grid, target = inputs.grid, inputs.target

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.block_statistics import BlockStatistics
 from spherovem_core.segmentation.block_supervoxels import number_supervoxels
 from spherovem_core.segmentation.cellpose_dynamics import follow_flows_with_cellpose
@@ -27,7 +27,7 @@ def segment_masks(
     inputs: MaskInputs,
     provisional: ReadableSink,
     sink: BlockSink,
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any] | None = None,
 ) -> int:
@@ -54,7 +54,7 @@ def segment_masks(
     sink
         Takes the final labels, uint32.
     parameters, execution
-        See `SegmentationParameters`.
+        See `MaskParameters`.
     ledger
         Statistics of finished blocks and flow errors of measured objects. With a ledger and sinks that survive a kill,
         the next run continues from there.
@@ -66,8 +66,8 @@ def segment_masks(
     """
     ledger = {} if ledger is None else ledger
     shape = inputs.target.shape
-    edge = (parameters.block_voxels,) * 3
-    blocks = block_grid(shape, edge, parameters.block_halo_voxels)
+    edge = (execution.block_voxels,) * 3
+    blocks = block_grid(shape, edge, execution.block_halo_voxels)
     with _numba_threads(execution.workers):
         statistics = _measure_blocks(blocks, inputs, provisional, parameters, execution, ledger)
         supervoxels = Supervoxels(statistics)
@@ -99,7 +99,7 @@ def _measure_blocks(
     blocks: Sequence[Block],
     inputs: MaskInputs,
     provisional: ReadableSink,
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
 ) -> list[BlockStatistics]:
@@ -148,7 +148,7 @@ def _other_processes(execution: Execution) -> tuple[Executor | None, int]:
 
 
 def _block_masks(
-    block: Block, inputs: MaskInputs, parameters: SegmentationParameters, device: str, threads: int
+    block: Block, inputs: MaskInputs, parameters: MaskParameters, device: str, threads: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32] | None]:
     """Make the masks of a block, and measure its boundaries if objects are merged."""
     labels, measured = np.zeros([s.stop - s.start for s in block.outer], np.uint32), None
@@ -171,7 +171,7 @@ def _final_labels(
     lookup: NDArray[np.uint32],
     inputs: MaskInputs | None,
     provisional: ArrayLike,
-    parameters: SegmentationParameters,
+    parameters: MaskParameters,
     threads: int,
 ) -> NDArray[np.uint32]:
     """Look up the final labels of a block's core by its supervoxels, and grow them if inputs are given."""
@@ -186,7 +186,7 @@ def _final_labels(
 
 
 def _with_layer_before(
-    block: Block, logit: NDArray[np.float32], inputs: MaskInputs, parameters: SegmentationParameters
+    block: Block, logit: NDArray[np.float32], inputs: MaskInputs, parameters: MaskParameters
 ) -> NDArray[np.float32]:
     """Measure confidence and gradient (2, z + 1, y + 1, x + 1) of a block's core and the layers in front of it."""
     region = tuple(slice(max(0, s.start - 1), s.stop) for s in block.core)

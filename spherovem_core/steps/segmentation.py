@@ -9,6 +9,7 @@ from spherovem_core.parameters import FlowParameters, MaskParameters, PipelinePa
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind, flows_group, labels_group
+from spherovem_core.store.pyramid import pyramid_factors
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -22,8 +23,6 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import MILLION, mask_grid, mask_work, pyramid_voxels
 from spherovem_core.workflow.run import StepRun
-
-Factors = tuple[int, int, int]
 
 FLOWS: Mapping[ObjectKind, ArrayOutput] = {
     kind: ArrayOutput(
@@ -65,54 +64,47 @@ def _network(kind: ObjectKind, parameters: PipelineParameters) -> str:
 
 def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
     """Return the digest of the network's weights."""
-    from spherovem_core.segmentation import network_digest
+    from spherovem_core.segmentation import segmenter_named
 
-    return {"network": network_digest(_network(kind, request.parameters), kind)}
+    parameters = request.parameters.segmentation.of(kind)
+    return {"network": segmenter_named(parameters.segmenter).weights_digest(kind, parameters)}
 
 
 def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -> None:
     """Load a network once before hours of other work; one that could be loaded is remembered."""
-    from spherovem_core.segmentation import load_network
+    from spherovem_core.segmentation import segmenter_named
 
+    parameters = request.parameters.segmentation.of(kind)
     scratch = Layout(request.acquisition.folder).scratch
     known = scratch / "networks" / f"{kind}-{external['network'].replace(':', '-')}"
     if known.exists():
         return
-    load_network(_network(kind, request.parameters), kind, "cpu")
+    segmenter_named(parameters.segmenter).check_weights(kind, parameters)
     known.parent.mkdir(parents=True, exist_ok=True)
     known.touch()
 
 
 def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
-    from spherovem_core.segmentation import flow_grid, load_network, predict_flows, source_level
+    from spherovem_core.segmentation import flow_grid, segmenter_named, source_level
     from spherovem_core.store.ome import level_spacing
 
     parameters = run.parameters
-    network = load_network(parameters.network, kind, run.execution.device)
+    segmenter = segmenter_named(parameters.segmenter)
     finest = run.open(REGISTERED)
-    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid(finest)]
+    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
     source = run.open(REGISTERED, source_level(spacings, parameters))
     grid = flow_grid(finest.shape, finest.spacing_nm, parameters, finest.origin_nm)
     writer = run.writer(
         FLOWS[kind],
-        (4, *grid.shape),
+        (len(segmenter.channels), *grid.shape),
         "float16",
         grid.spacing_nm,
         origin_nm=grid.origin_nm,
         block=run.execution.block_voxels,
     )
-    predict_flows(
-        source,
-        source.spacing_nm,
-        grid,
-        network,
-        writer,
-        parameters,
-        run.execution,
-        source_origin_nm=source.origin_nm,
-    )
+    segmenter.predict(kind, source, grid, writer, parameters, run.execution)
     run.finish(writer, network=parameters.network)
-    middle = writer.stored[(3, grid.shape[0] // 2)]
+    middle = writer.stored[(-1, grid.shape[0] // 2)]
     figures = {
         "network": parameters.network,
         "voxels z, y, x": " x ".join(map(str, grid.shape)),
@@ -123,34 +115,21 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
 
 
 def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
-    from spherovem_core.segmentation import Grid, MaskField, segment_masks
+    from spherovem_core.segmentation import segmenter_named
     from spherovem_core.store import nearest_level
 
     finest = run.open(REGISTERED)
-    level = nearest_level(pyramid(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
+    level = nearest_level(pyramid_factors(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
     image = run.open(REGISTERED, level)
-    source = run.open(FLOWS[kind])
-    grid = Grid((source.shape[1], source.shape[2], source.shape[3]), source.spacing_nm, source.origin_nm)
-    target = Grid((image.shape[0], image.shape[1], image.shape[2]), image.spacing_nm, image.origin_nm)
     place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": run.execution.block_voxels}
     labels = run.writer(LABELS[kind], image.shape, "uint32", image.spacing_nm, **place)
     provisional = run.provisional(image.shape, "uint32", image.spacing_nm, **place)
-    count = segment_masks(
-        MaskField(source, grid, target, image),
-        provisional,
-        labels,
-        run.parameters,
-        run.execution,
-        run.ledger(),
+    count = segmenter_named(run.parameters.segmenter).label(
+        run.open(FLOWS[kind]), image, provisional, labels, run.parameters, run.execution, run.ledger()
     )
     run.finish(labels, count=count)
     figures = {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}
     return Quality(f"Segmented {kind}", figures, LABELS[kind], f"{kind} in the middle slice".capitalize())
-
-
-def pyramid(stored: Any) -> list[Factors]:
-    """Return the factors of each level of a stored image relative to its finest."""
-    return [(int(z), int(y), int(x)) for z, y, x in stored.details["level_factors"]]
 
 
 def _grid_shape(
@@ -179,7 +158,9 @@ def _block_memory(volume: SourceVolume, parameters: PipelineParameters, settings
 
 
 def _masks_gpu(parameters: MaskParameters) -> GpuLibrary | None:
-    return "torch" if parameters.mask_dynamics == "cellpose" else None
+    from spherovem_core.segmentation import segmenter_named
+
+    return "torch" if segmenter_named(parameters.segmenter).labels_on_gpu(parameters) else None
 
 
 def _chapter() -> Chapter:

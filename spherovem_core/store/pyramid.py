@@ -26,6 +26,7 @@ from spherovem_core.store.ome import (
     level_spacing,
     multiscale,
 )
+from spherovem_core.store.reading import StoredArray
 from spherovem_core.store.spec import Content
 
 SMALLEST_LEVEL = 128
@@ -222,3 +223,8 @@ def _describe(layout: Layout, writer: ArrayWriter, factors: Sequence[Factors]) -
         labels = zarr.open_group(folder, mode="r+", zarr_format=3)
         names = sorted(name for name, child in labels.groups() if "ome" in child.attrs)
         labels.update_attributes(labels_group_metadata(names))
+
+
+def pyramid_factors(stored: StoredArray) -> list[Factors]:
+    """Return the factors of each level of a stored image relative to its finest."""
+    return [(int(z), int(y), int(x)) for z, y, x in stored.details["level_factors"]]

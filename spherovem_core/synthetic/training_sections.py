@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation.flow_targets import component_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid
 from spherovem_core.segmentation.resample import resample
@@ -57,7 +57,7 @@ def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
         seed=seed,
         cell_diameter_um=float(generator.uniform(4.6, 6.4)),
     )
-    parameters = SegmentationParameters(flow_spacing_nm=float(generator.uniform(85, 150)))
+    parameters = ObjectParameters(flow_spacing_nm=float(generator.uniform(85, 150)))
     image, cells, nuclei = _reduced(phantom, degraded(phantom, generator), parameters)
     volumes = [(cells, nuclei, image)] + [
         tuple(np.moveaxis(v, axis, 0) for v in (cells, nuclei, image)) for axis in (1, 2)
@@ -87,7 +87,7 @@ def degraded(phantom: Phantom, generator: np.random.Generator) -> NDArray[np.flo
 
 
 def _reduced(
-    phantom: Phantom, image: NDArray[np.float32], parameters: SegmentationParameters
+    phantom: Phantom, image: NDArray[np.float32], parameters: ObjectParameters
 ) -> tuple[NDArray[Any], ...]:
     """Image and labels on the grid of the flows."""
     source = Grid(phantom.parameters.shape, phantom.spacing_nm)

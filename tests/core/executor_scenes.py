@@ -18,7 +18,7 @@ from spherovem_core.nanoparticles import collect_statistics, fit_statistics, seg
 from spherovem_core.parameters import (
     NanoparticleParameters,
     RegistrationParameters,
-    SegmentationParameters,
+    ObjectParameters,
     SpatialParameters,
 )
 from spherovem_core.registration import register_stack, warp_stack
@@ -112,7 +112,7 @@ def prepare_masks(folder: Path) -> None:
 
 def compute_masks(folder: Path, execution: Execution) -> Results:
     grid = Grid(MASK_SHAPE, (20.0, 20.0, 20.0))
-    parameters = SegmentationParameters(
+    parameters = ObjectParameters(
         min_diameter_um=0.1, flow_error_threshold=1.0, merge_boundary_strength=0.05, expansion_um=0.04
     ).model_copy(update={"block_voxels": 32, "block_halo_voxels": 16})
     labels, scratch = (MemorySink(np.zeros(MASK_SHAPE, np.uint32)) for _ in range(2))

@@ -12,7 +12,7 @@ from spherovem_core.blocks import Block
 from spherovem_core.denoising import denoise_stack, load_model
 from spherovem_core.denoising.library_isolation import import_quietly
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, slice_shards, write_text
 
 # Torch is imported here, so that a child spends its time denoising when it is killed.
@@ -40,6 +40,6 @@ def denoise(checkpoint: Path, results: Path, begun: Event) -> None:
     begun.set()
     ledger = Ledger(results / "slices.jsonl", "digest")
     execution = Execution(device="cpu", workers=2)
-    quality = denoise_stack(source, writer, model, DenoiseParameters(), execution, ledger=ledger)
+    quality = denoise_stack(source, writer, model, DenoisingParameters(), execution, ledger=ledger)
     write_text(results / "quality.json", quality.model_dump_json())
     writer.commit()

@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import MaskInputs, segment_masks
 from spherovem_core.segmentation.block_supervoxels import number_supervoxels
 from spherovem_core.segmentation.flow_error import volume_flows
@@ -15,10 +15,10 @@ from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.supervoxels import Supervoxels
 
 SPACING = (50.0, 10.0, 10.0)
-EVERYTHING = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)
+EVERYTHING = ObjectParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)
 
 
-def in_blocks(parameters: SegmentationParameters, side: int, halo: int = 64) -> SegmentationParameters:
+def in_blocks(parameters: ObjectParameters, side: int, halo: int = 64) -> ObjectParameters:
     """Return the parameters with blocks of that side and halo, which may be smaller than a user may ask for."""
     return parameters.model_copy(update={"block_voxels": side, "block_halo_voxels": halo})
 
@@ -46,7 +46,7 @@ def segment(
     flows: Any,
     grid: Grid,
     target: Grid,
-    parameters: SegmentationParameters,
+    parameters: ObjectParameters,
     image: np.ndarray | None = None,
     workers: int = 1,
 ) -> tuple[np.ndarray, int]:

@@ -12,13 +12,13 @@ from segmentation_scenes import ideal, packed_cells, segment
 
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import MaskInputs, segment_masks
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, cube_shards
 
 GRID = Grid((40, 80, 96), (20.0, 20.0, 20.0))
-PARAMETERS = SegmentationParameters(
+PARAMETERS = ObjectParameters(
     min_diameter_um=0.1,
     flow_error_threshold=1.0,
     merge_boundary_strength=0.05,

@@ -11,14 +11,14 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.denoising import denoise_stack, denoise_volume, in_memory, obtain_model
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, open_array, slice_shards
 from spherovem_core.store.layout import DENOISED, RAW
 
 CPU = Execution(device="cpu")
 NOISY = add_noise(smooth_stack((6, 40, 52)))
 BAD = [2]
-TINY = DenoiseParameters(
+TINY = DenoisingParameters(
     patch_size=16, patches_per_slice=2, batch_size=4, epochs=1, network_depth=1, network_channels=8
 )
 
@@ -49,7 +49,7 @@ def test_memory_and_store_give_the_same_image_and_quality(tmp_path: Path) -> Non
 
 def test_a_given_model_is_used_without_training(tmp_path: Path) -> None:
     path = random_checkpoint(tmp_path / "model.ckpt", depth=1)
-    denoised = denoise_volume(NOISY, DenoiseParameters(model=str(path)), execution=CPU)
+    denoised = denoise_volume(NOISY, DenoisingParameters(model=str(path)), execution=CPU)
     assert denoised.quality.loss == ()
     assert denoised.image.std() > 0
 

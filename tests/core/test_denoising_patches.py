@@ -8,7 +8,7 @@ import pytest
 from spherovem_core.denoising.patches import draw_patch_set, draw_patches
 from spherovem_core.denoising.slice_selection import split_slices, spread_slices
 from spherovem_core.errors import ParameterError
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 
 class RecordingSource:
@@ -72,7 +72,7 @@ def test_patches_are_pieces_of_their_slices_read_one_by_one() -> None:
 def test_a_training_reads_no_bad_slice() -> None:
     source = RecordingSource(coordinates((40, 64, 64)))
     bad = [3, 4, 17, 39]
-    parameters = DenoiseParameters(patches_per_slice=2)
+    parameters = DenoisingParameters(patches_per_slice=2)
     patches = draw_patch_set(source, parameters, bad)
     assert sorted(source.read) == [z for z in range(40) if z not in bad]
     slices = {kind: set(getattr(patches, kind)[:, 0, 0] // 64**2) for kind in ("training", "validation")}

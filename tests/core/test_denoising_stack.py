@@ -20,11 +20,11 @@ from spherovem_core.denoising.models import check_intensities
 from spherovem_core.denoising.sample_statistics import measure_sample
 from spherovem_core.errors import DeadlineError, NetworkError, ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.store import Ledger
 
 CPU = Execution(device="cpu")
-PARAMETERS = DenoiseParameters()
+PARAMETERS = DenoisingParameters()
 NOISY = add_noise(smooth_stack((14, 40, 52)))
 
 
@@ -76,7 +76,7 @@ def test_every_slice_is_converted_with_the_same_range(
 
 
 def test_without_the_posterior_mean_the_prediction_alone_is_used(model: TrainedModel) -> None:
-    alone = DenoiseParameters(posterior_mean=False, range_percentiles=(0.0, 100.0))
+    alone = DenoisingParameters(posterior_mean=False, range_percentiles=(0.0, 100.0))
     array = np.zeros(NOISY.shape, np.uint8)
     sample = denoise_stack(NOISY, MemorySink(array), model, alone, CPU).sample
     assert sample.noise is None
@@ -89,7 +89,7 @@ def test_without_the_posterior_mean_the_prediction_alone_is_used(model: TrainedM
 def test_the_clipped_fraction_is_that_outside_the_percentiles(
     model: TrainedModel, whole: tuple[np.ndarray, Any]
 ) -> None:
-    narrow = DenoiseParameters(range_percentiles=(10.0, 90.0))
+    narrow = DenoisingParameters(range_percentiles=(10.0, 90.0))
     clipped = denoise_stack(NOISY, MemorySink(np.zeros(NOISY.shape, np.uint8)), model, narrow, CPU)
     # Four of the fourteen slices are the sample.
     assert clipped.clipped_share == pytest.approx(0.2, abs=0.03)
@@ -195,11 +195,11 @@ def test_a_model_of_another_bit_depth_is_refused(tmp_path: Path, model: TrainedM
     with pytest.raises(
         NetworkError, match=r"trained on intensities of 120\.0 ± 30\.0.*denoising\.model empty"
     ):
-        obtain_model(sixteen_bit, tmp_path, DenoiseParameters(model=str(model.path)), Execution(device="cpu"))
+        obtain_model(sixteen_bit, tmp_path, DenoisingParameters(model=str(model.path)), Execution(device="cpu"))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_model_of_the_same_intensities_is_used(tmp_path: Path, model: TrainedModel) -> None:
-    found = obtain_model(NOISY, tmp_path, DenoiseParameters(model=str(model.path)), CPU)
+    found = obtain_model(NOISY, tmp_path, DenoisingParameters(model=str(model.path)), CPU)
     assert found.digest == model.digest
     check_intensities(NOISY, found)

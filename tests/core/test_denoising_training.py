@@ -15,12 +15,12 @@ from spherovem_core.blocks import MemorySink
 from spherovem_core.denoising import SliceDenoiser, TrainedModel, denoise_stack, load_model, train_n2v
 from spherovem_core.errors import DeadlineError, ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import DenoiseParameters
+from spherovem_core.parameters import DenoisingParameters
 
 CPU = Execution(device="cpu")
 CLEAN = smooth_stack((12, 64, 72))
 NOISY = add_noise(CLEAN)
-TINY = DenoiseParameters(
+TINY = DenoisingParameters(
     patch_size=16,
     patches_per_slice=4,
     batch_size=16,
@@ -193,4 +193,4 @@ def test_parameters_that_do_not_fit_are_refused(tmp_path: Path, update: dict[str
 
 def test_the_span_of_a_scan_line_must_be_odd() -> None:
     with pytest.raises(ValueError, match="scan_line_span 4 must be odd"):
-        DenoiseParameters(scan_line_span=4)
+        DenoisingParameters(scan_line_span=4)

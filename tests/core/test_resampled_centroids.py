@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation.grid import Grid, flow_grid
 from spherovem_core.segmentation.resample import resample
 
@@ -34,7 +34,7 @@ def test_centroid_of_a_ball(side_nm: float) -> None:
     ball = np.exp(-0.5 * (np.square(positions - CENTRE_NM).sum(axis=-1) / (RADIUS_NM / 2) ** 2))
     ball = ball.astype(np.float32)
     grid = flow_grid(
-        source.shape, source.spacing_nm, SegmentationParameters(flow_spacing_nm=side_nm), source.origin_nm
+        source.shape, source.spacing_nm, ObjectParameters(flow_spacing_nm=side_nm), source.origin_nm
     )
     expected = centroid_nm(ball, source)
     np.testing.assert_allclose(expected, CENTRE_NM, atol=1.0)

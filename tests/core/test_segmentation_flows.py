@@ -10,7 +10,7 @@ import torch
 from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     flow_grid,
     intensities,
@@ -36,7 +36,7 @@ def positions(grid: Grid) -> list[np.ndarray]:
 
 def test_flow_grid_covers_the_volume_around_its_centre() -> None:
     shape, origin = (7, 103, 40), (100.0, -5.0, 0.0)
-    grid = flow_grid(shape, SPACING, SegmentationParameters(flow_spacing_nm=30.0), origin)
+    grid = flow_grid(shape, SPACING, ObjectParameters(flow_spacing_nm=30.0), origin)
     for n, side, first, count, start in zip(shape, SPACING, origin, grid.shape, grid.origin_nm, strict=True):
         low, high = first - side / 2, first + (n - 0.5) * side
         below, above = low - (start - 15.0), start + (count - 0.5) * 30.0 - high
@@ -52,7 +52,7 @@ def test_resampling_keeps_positions() -> None:
     z, y, x = positions(source)
     volume = (2.0 * z - 3.0 * y + 5.0 * x).astype(np.float32)
     grid = flow_grid(
-        source.shape, source.spacing_nm, SegmentationParameters(flow_spacing_nm=35.0), source.origin_nm
+        source.shape, source.spacing_nm, ObjectParameters(flow_spacing_nm=35.0), source.origin_nm
     )
     inner = tuple(slice(2, n - 2) for n in grid.shape)
     gz, gy, gx = (p[inner] for p in positions(grid))
@@ -64,7 +64,7 @@ def test_reduction_averages_areas() -> None:
     generator = np.random.default_rng(0)
     volume = generator.normal(size=(6, 40, 60)).astype(np.float32)
     source = Grid(volume.shape, SPACING)
-    grid = flow_grid(source.shape, source.spacing_nm, SegmentationParameters(flow_spacing_nm=50.0))
+    grid = flow_grid(source.shape, source.spacing_nm, ObjectParameters(flow_spacing_nm=50.0))
     reduced = resample(volume, source, grid)
     assert np.allclose(reduced, volume.reshape(6, 8, 5, 12, 5).mean(axis=(2, 4)), atol=1e-6)
 
@@ -73,7 +73,7 @@ def test_resampling_a_region_equals_the_region_of_the_whole() -> None:
     generator = np.random.default_rng(1)
     volume = generator.normal(size=(2, 9, 50, 64)).astype(np.float32)
     source = Grid((9, 50, 64), SPACING)
-    grid = flow_grid(source.shape, SPACING, SegmentationParameters(flow_spacing_nm=23.0))
+    grid = flow_grid(source.shape, SPACING, ObjectParameters(flow_spacing_nm=23.0))
     region = (slice(3, 11), slice(0, 9), slice(15, 28))
     assert np.allclose(
         resample(volume, source, grid)[(slice(None), *region)],
@@ -92,13 +92,13 @@ def test_resampling_a_region_equals_the_region_of_the_whole() -> None:
 def test_source_level_is_the_coarsest_one_that_is_fine_enough() -> None:
     levels = [(120.0, 40.0, 40.0), (120.0, 80.0, 80.0), (120.0, 160.0, 160.0), (240.0, 320.0, 320.0)]
     for spacing, expected in ((30.0, 0), (79.0, 0), (80.0, 1), (120.0, 1), (160.0, 2), (500.0, 3)):
-        assert source_level(levels, SegmentationParameters(flow_spacing_nm=spacing)) == expected
+        assert source_level(levels, ObjectParameters(flow_spacing_nm=spacing)) == expected
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_intensity_range_is_the_percentile(dtype: type) -> None:
     volume = np.random.default_rng(0).integers(3, 200, (40, 30, 20)).astype(dtype)
-    low, high = intensity_range(volume, SegmentationParameters(normalise_percentiles=(5.0, 90.0)))
+    low, high = intensity_range(volume, ObjectParameters(normalise_percentiles=(5.0, 90.0)))
     expected = np.percentile(volume, (5, 90), method="inverted_cdf")
     assert (low, high) == tuple(expected)
 
@@ -108,13 +108,13 @@ def test_intensity_range_of_other_types(dtype: type) -> None:
     volume = (1000 * np.random.default_rng(0).normal(size=(40, 30, 20))).astype(dtype)
     expected = np.percentile(volume, (1, 99))
     # Within a bin of the range and the distance between neighbours in the tails.
-    assert intensity_range(volume, SegmentationParameters()) == pytest.approx(tuple(expected), rel=0.01)
+    assert intensity_range(volume, ObjectParameters()) == pytest.approx(tuple(expected), rel=0.01)
     if dtype is np.float32:
-        before = intensity_range(volume, SegmentationParameters())
+        before = intensity_range(volume, ObjectParameters())
         holed = np.concatenate([volume, np.full_like(volume[:3], np.nan)])
-        assert intensity_range(holed, SegmentationParameters()) == before
-        assert intensity_range(np.full_like(volume, np.nan), SegmentationParameters()) == (0.0, 0.0)
-    assert intensity_range(np.full_like(volume, 7), SegmentationParameters()) == (7.0, 7.0)
+        assert intensity_range(holed, ObjectParameters()) == before
+        assert intensity_range(np.full_like(volume, np.nan), ObjectParameters()) == (0.0, 0.0)
+    assert intensity_range(np.full_like(volume, 7), ObjectParameters()) == (7.0, 7.0)
 
 
 def test_intensity_range_reads_a_bounded_number_of_voxels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +128,11 @@ def test_intensity_range_reads_a_bounded_number_of_voxels_at_a_time(monkeypatch:
             read.append(volume[region].size)
             return volume[region]
 
-    expected = intensity_range(volume, SegmentationParameters())
+    expected = intensity_range(volume, ObjectParameters())
     for limit in (400, 3000):
         read.clear()
         monkeypatch.setattr(intensities, "READ_VOXELS", limit)
-        assert intensity_range(Watched(), SegmentationParameters()) == expected
+        assert intensity_range(Watched(), ObjectParameters()) == expected
         assert max(read) <= limit
         assert sum(read) == volume.size
 
@@ -155,7 +155,7 @@ class Gradient(torch.nn.Module):
         return torch.stack([dy, dx, image], dim=1), torch.zeros((len(x), 256))
 
 
-def flows_of(volume: np.ndarray, network: Any, parameters: SegmentationParameters) -> tuple[np.ndarray, Grid]:
+def flows_of(volume: np.ndarray, network: Any, parameters: ObjectParameters) -> tuple[np.ndarray, Grid]:
     grid = flow_grid(volume.shape, SPACING, parameters)
     out = np.zeros((4, *grid.shape), np.float16)
     predict_flows(volume, SPACING, grid, network, MemorySink(out), parameters, Execution())
@@ -166,9 +166,9 @@ def test_flows_follow_the_axes_and_the_normalised_image() -> None:
     source = Grid((16, 90, 80), SPACING)
     z, y, x = positions(source)
     volume = (0.05 * z + 0.1 * y + 0.15 * x).astype(np.float32)
-    flows, grid = flows_of(volume, Gradient(), SegmentationParameters(flow_spacing_nm=20.0))
+    flows, grid = flows_of(volume, Gradient(), ObjectParameters(flow_spacing_nm=20.0))
     inner = tuple(slice(5, n - 5) for n in grid.shape)
-    low, high = intensity_range(volume, SegmentationParameters())
+    low, high = intensity_range(volume, ObjectParameters())
     # Two of the three planes add to each component, all three to the logit; float16 keeps three digits.
     for component, slope in zip(flows[:3], (0.05, 0.1, 0.15), strict=True):
         assert np.allclose(component[inner], 2 * slope * 20.0 / (high - low), rtol=0.01)
@@ -179,7 +179,7 @@ def test_flows_follow_the_axes_and_the_normalised_image() -> None:
 
 def test_flows_in_blocks_equal_those_of_a_whole_run() -> None:
     volume = np.random.default_rng(0).integers(0, 255, (28, 140, 150)).astype(np.uint8)
-    base = SegmentationParameters(flow_spacing_nm=10.0, block_halo_voxels=16)
+    base = ObjectParameters(flow_spacing_nm=10.0, block_halo_voxels=16)
     whole, grid = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 256}))
     blocked_flows, _ = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 128}))
     assert grid.shape == (140, 140, 150)
@@ -190,7 +190,7 @@ def test_flows_in_blocks_equal_those_of_a_whole_run() -> None:
 def test_finished_blocks_are_not_computed_again() -> None:
     volume = np.zeros((28, 140, 20), np.uint8)
     volume[::2] = 200
-    parameters = SegmentationParameters(
+    parameters = ObjectParameters(
         flow_spacing_nm=10.0, block_voxels=128, block_halo_voxels=16, min_tile_contrast=0.0
     )
     grid = flow_grid(volume.shape, SPACING, parameters)

@@ -10,7 +10,7 @@ from cellpose import dynamics
 from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segment
 
 from spherovem_core.errors import ShapeMismatchError
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import MaskInputs, flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation import dynamics as dynamics_module
 from spherovem_core.segmentation.block_numbering import matching_pairs
@@ -164,7 +164,7 @@ def test_volume_flows_agree_with_those_of_cellpose(cells: np.ndarray) -> None:
 def blocked(
     flows: np.ndarray, grid: Grid, target: Grid, block_voxels: int, workers: int = 1
 ) -> tuple[np.ndarray, int]:
-    parameters = SegmentationParameters(
+    parameters = ObjectParameters(
         min_diameter_um=0.0, merge_boundary_strength=0.0, block_voxels=block_voxels, block_halo_voxels=24
     )
     return segment(flows, grid, target, parameters, workers=workers)
@@ -172,7 +172,7 @@ def blocked(
 
 def test_blocks_give_the_labelling_of_a_whole_run() -> None:
     target = Grid((60, 200, 160), (50.0, 20.0, 20.0))
-    grid = flow_grid(target.shape, target.spacing_nm, SegmentationParameters(flow_spacing_nm=50.0))
+    grid = flow_grid(target.shape, target.spacing_nm, ObjectParameters(flow_spacing_nm=50.0))
     coarse = packed_cells(grid.shape, 60, seed=3, gap=1.0)
     flows = ideal(coarse).astype(np.float16)
     whole, count = blocked(flows, grid, target, 256)
@@ -204,7 +204,7 @@ def test_empty_blocks_are_not_computed(cells: np.ndarray, monkeypatch: pytest.Mo
     upsampled = MaskInputs.upsampled_flows
     places = []
 
-    def watched(self: MaskInputs, region: tuple[slice, ...], chosen: SegmentationParameters) -> np.ndarray:
+    def watched(self: MaskInputs, region: tuple[slice, ...], chosen: ObjectParameters) -> np.ndarray:
         places.append(region[2].start)
         return upsampled(self, region, chosen)
 
@@ -239,7 +239,7 @@ def test_min_diameter_applies_to_objects_across_blocks() -> None:
     labels = np.zeros((40, 40, 256), np.uint32)
     labels[8:32, 8:32, 116:134] = 1
     grid = Grid(labels.shape, (10.0, 10.0, 10.0))
-    parameters = SegmentationParameters(
+    parameters = ObjectParameters(
         min_diameter_um=0.24, flow_smoothing=0.0, block_voxels=128, block_halo_voxels=24
     )
     # 24 x 24 x 18 voxels are a ball of 27 voxels in diameter; the part in either block is below 24.
@@ -265,7 +265,7 @@ def test_flow_error_threshold_applies_to_stitched_objects() -> None:
     target = Grid((30, 60, 180), (20.0, 10.0, 10.0), (0.0, -5.0, -5.0))
     counts = []
     for threshold in (0.0, 0.4):
-        parameters = SegmentationParameters(
+        parameters = ObjectParameters(
             min_diameter_um=0.0, block_voxels=128, block_halo_voxels=32, flow_error_threshold=threshold
         )
         labels, count = segment(flows, grid, target, parameters)

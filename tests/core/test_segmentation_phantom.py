@@ -10,7 +10,7 @@ from segmentation_scenes import segment as through_blocks
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     Grid,
     LabelMatch,
@@ -45,7 +45,7 @@ def segment(
     phantom: Phantom, kind: Literal["cells", "nuclei"], **changes: Any
 ) -> tuple[np.ndarray, LabelMatch]:
     """Predict flows at 120 nm, make masks at twice the voxel size along y and x, and compare them with the truth."""
-    parameters = SegmentationParameters(flow_spacing_nm=120.0, min_diameter_um=KINDS[kind], **changes)
+    parameters = ObjectParameters(flow_spacing_nm=120.0, min_diameter_um=KINDS[kind], **changes)
     image, spacing = as_registered(phantom, 7), phantom.spacing_nm
     grid = flow_grid(image.shape, spacing, parameters)
     flows = np.zeros((4, *grid.shape), np.float16)
@@ -104,7 +104,7 @@ def test_ideal_flows_in_eighteen_blocks_give_the_labels_of_one(kind: Literal["ce
     phantom = make_phantom(shape=(64, 320, 320), spacing_nm=(120.0, 50.0, 50.0), seed=307)
     truth = downsample(getattr(phantom, kind), (1, 2, 2), "label")
     target = Grid(truth.shape, (120.0, 100.0, 100.0), (0.0, 25.0, 25.0))
-    grid = flow_grid(phantom.cells.shape, phantom.spacing_nm, SegmentationParameters(flow_spacing_nm=100.0))
+    grid = flow_grid(phantom.cells.shape, phantom.spacing_nm, ObjectParameters(flow_spacing_nm=100.0))
     nearest = [
         np.clip(np.rint((np.arange(n) * 100.0 + o - first) / side), 0, m - 1).astype(int)
         for n, o, first, side, m in zip(
@@ -115,7 +115,7 @@ def test_ideal_flows_in_eighteen_blocks_give_the_labels_of_one(kind: Literal["ce
     results = []
     for block in (320, 60):
         # The logit of ideal flows is the same everywhere and does not separate cells.
-        parameters = SegmentationParameters(min_diameter_um=0.5, merge_boundary_strength=0.0).model_copy(
+        parameters = ObjectParameters(min_diameter_um=0.5, merge_boundary_strength=0.0).model_copy(
             update={"block_voxels": block, "block_halo_voxels": 40}
         )
         labels, count = through_blocks(flows, grid, target, parameters)
@@ -133,7 +133,7 @@ def test_ideal_flows_in_eighteen_blocks_give_the_labels_of_one(kind: Literal["ce
 def test_flows_in_blocks_agree_with_those_of_the_whole() -> None:
     phantom = make_phantom(shape=(24, 160, 320), spacing_nm=(120.0, 50.0, 50.0), seed=305)
     image = as_registered(phantom, 1)
-    base = SegmentationParameters(flow_spacing_nm=100.0)
+    base = ObjectParameters(flow_spacing_nm=100.0)
     grid = flow_grid(image.shape, phantom.spacing_nm, base)
     network = load_network("phantom-compact", "cells", "cpu")
     results, masks = [], []

@@ -6,7 +6,7 @@ import torch
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import flow_grid, load_network, masks_from_flows, match_labels, predict_flows
 from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, measure_contrasts, shows_specimen
 from spherovem_core.synthetic.phantom import make_phantom
@@ -100,7 +100,7 @@ def test_resin_around_cells_is_not_computed_and_has_no_objects() -> None:
     resin = np.clip(generator.normal(180, 6, (30, 128, 380)), 0, 255).astype(np.uint8)
     image = resin.copy()
     image[:, :, :128] = phantom.clean
-    parameters = SegmentationParameters(flow_spacing_nm=120.0, block_voxels=128, min_diameter_um=2.0)
+    parameters = ObjectParameters(flow_spacing_nm=120.0, block_voxels=128, min_diameter_um=2.0)
     grid = flow_grid(image.shape, phantom.spacing_nm, parameters)
     results, tiles = [], []
     for least in (0.0, 0.05):

@@ -12,7 +12,7 @@ from threshold_segmenter import ThresholdSegmenter
 from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeadlineError, ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     SEGMENTERS,
     PlacedVolume,
@@ -24,7 +24,7 @@ from spherovem_core.segmentation import (
 )
 from spherovem_core.synthetic.phantom import make_phantom
 
-PARAMETERS = SegmentationParameters(network="phantom-compact", flow_spacing_nm=100.0, min_diameter_um=0.5)
+PARAMETERS = ObjectParameters(network="phantom-compact", flow_spacing_nm=100.0, min_diameter_um=0.5)
 SPACING = (120.0, 50.0, 50.0)
 ORIGIN = (30.0, -20.0, 70.0)
 SMALLEST = 500
@@ -75,7 +75,7 @@ class Run:
 
     segmenter: Segmenter
     image: PlacedVolume
-    parameters: SegmentationParameters
+    parameters: ObjectParameters
     ledger: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,10 +100,10 @@ class Run:
 @pytest.fixture
 def predicted(
     segmenter: Segmenter, image: PlacedVolume, fields: dict[tuple[str, int], np.ndarray]
-) -> Callable[[SegmentationParameters], Run]:
+) -> Callable[[ObjectParameters], Run]:
     """Make runs whose first phase is done."""
 
-    def start(parameters: SegmentationParameters) -> Run:
+    def start(parameters: ObjectParameters) -> Run:
         run, key = Run(segmenter, image, parameters), (segmenter.name, parameters.block_voxels)
         if key not in fields:
             fields[key] = run.predict()
@@ -118,27 +118,27 @@ def large(labels: np.ndarray) -> int:
     return int((np.bincount(labels.ravel())[1:] >= SMALLEST).sum())
 
 
-def test_labels_are_dense_from_1(predicted: Callable[[SegmentationParameters], Run]) -> None:
+def test_labels_are_dense_from_1(predicted: Callable[[ObjectParameters], Run]) -> None:
     run = predicted(SMALL_BLOCKS)
     labels = run.label()
     assert np.unique(labels).tolist() == list(range(run.count + 1))
     assert large(labels) >= 3
 
 
-def test_the_last_channel_is_the_foreground_logit(predicted: Callable[[SegmentationParameters], Run]) -> None:
+def test_the_last_channel_is_the_foreground_logit(predicted: Callable[[ObjectParameters], Run]) -> None:
     run = predicted(ONE_BLOCK)
     foreground = (run.field.array[-1] > PARAMETERS.probability_threshold).mean()
     assert (run.label() > 0).mean() == pytest.approx(foreground, abs=0.1)
 
 
-def test_blocks_give_the_objects_of_a_whole_run(predicted: Callable[[SegmentationParameters], Run]) -> None:
+def test_blocks_give_the_objects_of_a_whole_run(predicted: Callable[[ObjectParameters], Run]) -> None:
     whole, blocked = (predicted(chosen).label() for chosen in (ONE_BLOCK, SMALL_BLOCKS))
     # A network sees less around a small block than in the whole: phantom-compact gives 1.0 up to an IoU of 0.7.
     assert match_labels(whole, blocked, iou=0.7, min_voxels=SMALLEST).f1 == 1.0
 
 
 def test_labels_of_one_field_do_not_depend_on_blocks(
-    predicted: Callable[[SegmentationParameters], Run],
+    predicted: Callable[[ObjectParameters], Run],
 ) -> None:
     whole, blocked = predicted(ONE_BLOCK), predicted(SMALL_BLOCKS)
     blocked.field.array[:] = whole.field.array
@@ -188,7 +188,7 @@ def stopping_after(blocks: int) -> Execution:
 
 
 def test_the_field_continues_from_its_finished_blocks(
-    segmenter: Segmenter, image: PlacedVolume, predicted: Callable[[SegmentationParameters], Run]
+    segmenter: Segmenter, image: PlacedVolume, predicted: Callable[[ObjectParameters], Run]
 ) -> None:
     run = Run(segmenter, image, SMALL_BLOCKS)
     with pytest.raises(StopError):
@@ -200,7 +200,7 @@ def test_the_field_continues_from_its_finished_blocks(
 
 @pytest.mark.parametrize("blocks", [3, 10])
 def test_labels_continue_from_their_finished_blocks(
-    predicted: Callable[[SegmentationParameters], Run], blocks: int
+    predicted: Callable[[ObjectParameters], Run], blocks: int
 ) -> None:
     """Both passes take six blocks."""
     whole, stopped = predicted(SMALL_BLOCKS), predicted(SMALL_BLOCKS)

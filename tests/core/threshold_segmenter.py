@@ -8,7 +8,7 @@ import numpy as np
 
 from spherovem_core.blocks import BlockSink, block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.segmenter import ReadableSink
@@ -24,13 +24,13 @@ class ThresholdSegmenter:
     name = "threshold"
     channels = ("logit",)
 
-    def weights_digest(self, kind: ObjectKind, parameters: SegmentationParameters) -> str:
+    def weights_digest(self, kind: ObjectKind, parameters: ObjectParameters) -> str:
         return "threshold"
 
-    def check_weights(self, kind: ObjectKind, parameters: SegmentationParameters) -> None:
+    def check_weights(self, kind: ObjectKind, parameters: ObjectParameters) -> None:
         pass
 
-    def labels_on_gpu(self, parameters: SegmentationParameters) -> bool:
+    def labels_on_gpu(self, parameters: ObjectParameters) -> bool:
         return False
 
     def predict(
@@ -39,7 +39,7 @@ class ThresholdSegmenter:
         source: PlacedArray,
         grid: Grid,
         sink: BlockSink,
-        parameters: SegmentationParameters,
+        parameters: ObjectParameters,
         execution: Execution,
     ) -> None:
         blocks = block_grid((1, *grid.shape), (1, *(parameters.block_voxels,) * 3))
@@ -54,7 +54,7 @@ class ThresholdSegmenter:
         image: PlacedArray,
         provisional: ReadableSink,
         sink: BlockSink,
-        parameters: SegmentationParameters,
+        parameters: ObjectParameters,
         execution: Execution,
         ledger: MutableMapping[str, Any] | None = None,
     ) -> int:

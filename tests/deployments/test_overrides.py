@@ -27,7 +27,7 @@ def test_defaults_of_cells_stay_those_of_cells() -> None:
         assert (built.cells.min_diameter_um, built.nuclei.min_diameter_um) == (2.0, 1.0)
         assert built.registration == PipelineParameters().registration
     schema = PipelineParameters.model_json_schema()["$defs"]
-    shown = [schema[name]["properties"] for name in ("CellParameters", "SegmentationParameters")]
+    shown = [schema[name]["properties"] for name in ("CellParameters", "ObjectParameters")]
     assert [properties["min_diameter_um"]["default"] for properties in shown] == [2.0, 1.0]
     own = {key: value["description"] for key, value in shown[0].items()}
     assert own == {key: value["description"] for key, value in shown[1].items()}

@@ -47,14 +47,14 @@ def test_the_form_of_an_ad_hoc_run_says_what_each_parameter_is(
     text = " ".join(str(page.evaluate(TEXT)).split())
     schema = PipelineParameters.model_json_schema()["$defs"]
     for model, name in (
-        ("DenoiseParameters", "epochs"),
+        ("DenoisingParameters", "epochs"),
         ("RegistrationParameters", "levels"),
         ("NanoparticleParameters", "posterior_threshold"),
         ("ShapeParameters", "min_voxels"),
     ):
         description = schema[model]["properties"][name]["description"]
         assert " ".join(description.split()) in text, f"{model}.{name}"
-    epochs = schema["DenoiseParameters"]["properties"]["epochs"]
+    epochs = schema["DenoisingParameters"]["properties"]["epochs"]
     assert "[at least 1, at most " in epochs["description"]
     assert value_under(page, "Epochs") == str(epochs["default"])
     assert value_under(page, "Levels") == str(

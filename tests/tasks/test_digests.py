@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spherovem_core.parameters import ObjectParameters, PipelineParameters, SegmentationParameters
+from spherovem_core.parameters import ObjectParameters, PipelineParameters, ObjectParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import RunRequest
@@ -50,7 +50,7 @@ def for_nuclei(**values: Any) -> PipelineParameters:
     nuclei = ObjectParameters(**values)
     cells = {"mask_spacing_nm": nuclei.mask_spacing_nm}
     return PipelineParameters(
-        segmentation=SegmentationParameters.model_validate({"cells": cells, "nuclei": nuclei})
+        segmentation=ObjectParameters.model_validate({"cells": cells, "nuclei": nuclei})
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from spherovem_core.execution import Execution, ExecutionSettings
-from spherovem_core.parameters import SegmentationParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.references import ArtifactRef
 from spherovem_core.segmentation import Grid, MaskInputs, flow_grid, stitching
 from spherovem_core.segmentation.flow_error import volume_flows
@@ -20,7 +20,7 @@ from tasks.stage import array_spec
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 SHAPE, SPACING = (40, 200, 280), (50.0, 20.0, 20.0)
-PARAMETERS = SegmentationParameters(
+PARAMETERS = ObjectParameters(
     flow_spacing_nm=50.0,
     mask_spacing_nm=20.0,
     min_diameter_um=0.2,

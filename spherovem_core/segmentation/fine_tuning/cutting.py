@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
-from spherovem_core.parameters import SegmentationParameters, SliceCuttingParameters
+from spherovem_core.parameters import ObjectParameters, SliceCuttingParameters
 from spherovem_core.segmentation.fine_tuning.slice_files import PLANES, SliceOrigin
 from spherovem_core.segmentation.grid import Grid, flow_grid
 from spherovem_core.segmentation.intensities import intensity_range
@@ -39,7 +39,7 @@ def cut_slices(
     (Y, X) ndarray of uint8, SliceOrigin
         Fewer slices of a plane than `slices_per_plane` if the volume is thinner than that.
     """
-    chosen = SegmentationParameters(
+    chosen = ObjectParameters(
         flow_spacing_nm=parameters.flow_spacing_nm, normalise_percentiles=parameters.normalise_percentiles
     )
     grid = flow_grid(source_grid.shape, source_grid.spacing_nm, chosen, source_grid.origin_nm)

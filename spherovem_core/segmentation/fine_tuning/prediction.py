@@ -7,7 +7,7 @@ import fastremap
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.parameters import EvaluationParameters, FineTuningParameters, SegmentationParameters
+from spherovem_core.parameters import EvaluationParameters, FineTuningParameters, ObjectParameters
 from spherovem_core.segmentation.evaluation import Evaluation, evaluate_sections
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
 from spherovem_core.segmentation.flows import batch_size, tile_size
@@ -46,7 +46,7 @@ def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint
         )
     flows = np.zeros((4, 1, *image.shape), np.float32)
     flows[1:] = np.moveaxis(maps[0], -1, 0)[:, None]
-    parameters = SegmentationParameters(min_diameter_um=0.0, flow_smoothing=0.0)
+    parameters = ObjectParameters(min_diameter_um=0.0, flow_smoothing=0.0)
     labels = masks_from_flows(flows, parameters, (1.0, 1.0, 1.0))[0]
     numbers, counts = fastremap.unique(labels, return_counts=True)
     small = numbers[counts < MIN_PIXELS].tolist()

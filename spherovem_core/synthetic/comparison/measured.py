@@ -75,8 +75,8 @@ def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
         nanoparticles=_labels(layout, NANOPARTICLES),
         tables={name: read_table(layout, table_path(name)) for name in ("cells", "nuclei", "nanoparticles")},
         min_diameter_um={
-            "cells": parameters.cells.min_diameter_um,
-            "nuclei": parameters.nuclei.min_diameter_um,
+            "cells": parameters.segmentation.cells.min_diameter_um,
+            "nuclei": parameters.segmentation.nuclei.min_diameter_um,
         },
     )
 
