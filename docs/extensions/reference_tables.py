@@ -205,10 +205,9 @@ def add_command_sections(app: Sphinx, page: str, source: list[str]) -> None:
     """Give each command a section of the page about the command line: directives cannot make sections."""
     if page != "command-line":
         return
-    from deployments.command_line.main import Spherovem
+    from deployments.command_line.commands import COMMANDS
 
-    for name in Spherovem.model_fields:
-        command = name.replace("_", "-")
+    for command in COMMANDS:
         source[0] += "\n".join(["", f"## {command}", "", f"```{{command-help}} {command}", "```", ""])
 
 

@@ -12,7 +12,7 @@ import torch
 from tiny_scene import TINY
 
 import tasks.stage
-from deployments.command_line.parameter_values import build_parameters
+from deployments.run_parameters import build_parameters
 from flows.pipeline import run_pipeline as _loads_every_stage  # noqa: F401
 from flows.process_acquisition import process_acquisition
 from spherovem_core.execution import ExecutionSettings
