@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 FigureRow = tuple[str, str | tuple[str, ...], str]
 """Title of a figure, its name or several names, and its unit."""
@@ -28,25 +29,12 @@ def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: S
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for column, title in enumerate(titles):
-        table.add_column(
-            title,
-            justify="right" if column in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+        table.add_column(_on_one_line(title), justify="right" if column in right else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_on_one_line, row))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
     drawn = io.StringIO()
-    Console(
-        file=drawn,
-        width=width,
-        color_system=None,
-        force_terminal=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    ).print(table)
+    Console(file=drawn, width=width, color_system=None, force_terminal=False).print(table)
     return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines())
 
 
@@ -65,6 +53,11 @@ def readable_bytes(count: int) -> str:
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.3g} {unit}"
+
+
+def _on_one_line(text: str) -> Text:
+    """Return a cell that is shortened instead of wrapped; the widest columns give way first."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _figure(figures: Mapping[str, float], key: str | tuple[str, ...], unit: str) -> str:

@@ -75,7 +75,7 @@ class View(Command):
             server = FileServer(volume, self.client, self.port)
         except OSError as error:
             raise BadArgumentsError(
-                f"port {self.port} cannot be listened on ({error.strerror}); give another --port, or 0"
+                f"port {self.port} cannot be used ({error.strerror}); give another --port, or 0"
             ) from error
         with server:
             try:

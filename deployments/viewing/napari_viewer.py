@@ -1,4 +1,4 @@
-"""A volume in napari, where that is installed."""
+"""A volume in napari, where napari is installed."""
 
 import importlib
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from spherovem_core.spacing import spacing_um
 
 
 class MissingViewerError(SpheroVemError, ModuleNotFoundError):
-    """The viewer that was asked for is not installed."""
+    """The chosen viewer is not installed."""
 
 
 def open_in_napari(layers: Sequence[Layer], title: str) -> None:
-    """Open a window with the layers in µm, and return when it is closed.
+    """Open a window with the layers in µm; return when it is closed.
 
     Raises
     ------
@@ -32,7 +32,13 @@ def open_in_napari(layers: Sequence[Layer], title: str) -> None:
 
 
 def import_napari() -> Any:
-    """The module, which takes seconds to import."""
+    """Import napari, which takes seconds.
+
+    Raises
+    ------
+    MissingViewerError
+        If napari is not installed.
+    """
     try:
         return importlib.import_module("napari")
     except ModuleNotFoundError as error:
@@ -43,7 +49,7 @@ def import_napari() -> Any:
 
 
 def add_layer(viewer: Any, layer: Layer) -> None:
-    """Add a layer as a pyramid; napari reads what it shows."""
+    """Add a layer as a pyramid, of which napari reads only the visible part."""
     options: dict[str, Any] = {
         "name": layer.name,
         "scale": spacing_um(layer.spacing_nm),
