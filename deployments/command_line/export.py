@@ -129,7 +129,7 @@ def table_items(layout: "Layout") -> Iterator[ExportItem]:
     from spherovem_core.store import table_digest
     from spherovem_core.store.schema import TABLES
 
-    names = {Path(table.path).stem.removeprefix("space-"): table for table in TABLES}
+    names = {Path(table.path).stem.rpartition("-")[2]: table for table in TABLES}
     for table in names.values():
         if table_digest(layout, table.path) is None:
             raise IncompleteArtifactError(
