@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spherovem_core.parameters import ShapeParameters
     from spherovem_core.store import Layout
 
-Objects = Literal["cells", "nuclei", "nanoparticles"]
+Kind = Literal["cells", "nuclei", "nanoparticles"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Export(Command):
     tables: CliToggleFlag[bool] = Field(default=False, description="Write the tables as CSV.")
     labels: CliToggleFlag[bool] = Field(default=False, description="Write the labels as OME-TIFF.")
     meshes: CliToggleFlag[bool] = Field(default=False, description="Write the surfaces of cells and nuclei.")
-    objects: CliVariadicArg[list[Objects]] = Field(
+    objects: CliVariadicArg[list[Kind]] = Field(
         default=["cells", "nuclei", "nanoparticles"],
         description="Kinds whose labels and meshes are written.",
         json_schema_extra={"metavar": "KIND ..."},
@@ -155,7 +155,7 @@ def _csv_writer(parquet: Path) -> Callable[[Path, Executor, Progress], str]:
     return write
 
 
-def label_items(layout: "Layout", objects: Sequence[Objects], level: int) -> Iterator[ExportItem]:
+def label_items(layout: "Layout", kinds: Sequence[Kind], level: int) -> Iterator[ExportItem]:
     """List the labels of each kind, one TIFF per kind.
 
     Raises
@@ -165,11 +165,11 @@ def label_items(layout: "Layout", objects: Sequence[Objects], level: int) -> Ite
     BadArgumentsError
         If their pyramid has no such level.
     """
-    for kind in objects:
+    for kind in kinds:
         yield ExportItem(f"labels/{kind}.ome.tif", _label_writer(layout, kind, level))
 
 
-def _label_writer(layout: "Layout", kind: Objects, level: int) -> Callable[[Path, Executor, Progress], str]:
+def _label_writer(layout: "Layout", kind: Kind, level: int) -> Callable[[Path, Executor, Progress], str]:
     from spherovem_core.output.export import write_label_tiff
     from spherovem_core.store import open_array
     from spherovem_core.store.layout import REGISTERED
@@ -196,9 +196,7 @@ def _label_writer(layout: "Layout", kind: Objects, level: int) -> Callable[[Path
     return write
 
 
-def mesh_items(
-    layout: "Layout", objects: Sequence[Objects], mesh_format: "MeshFormat"
-) -> Iterator[ExportItem]:
+def mesh_items(layout: "Layout", kinds: Sequence[Kind], mesh_format: "MeshFormat") -> Iterator[ExportItem]:
     """List the surfaces of cells and nuclei, one folder per kind.
 
     Raises
@@ -207,13 +205,13 @@ def mesh_items(
         If their labels are not complete.
     """
     parameters = shape_parameters(layout)
-    for kind in objects:
+    for kind in kinds:
         if kind != "nanoparticles":
             yield ExportItem(f"meshes/{kind}", _mesh_writer(layout, kind, mesh_format, parameters))
 
 
 def _mesh_writer(
-    layout: "Layout", kind: Objects, mesh_format: "MeshFormat", parameters: "ShapeParameters"
+    layout: "Layout", kind: Kind, mesh_format: "MeshFormat", parameters: "ShapeParameters"
 ) -> Callable[[Path, Executor, Progress], str]:
     from spherovem_core.output.export import write_meshes
     from spherovem_core.store import open_array

@@ -19,7 +19,7 @@ from spherovem_core.store.layout import (
     labels_group,
 )
 
-Kind = Literal["image", "labels", "field"]
+LayerType = Literal["image", "labels", "field"]
 IMAGES = (REGISTERED, DENOISED, RAW)
 FIELDS = (DISTANCE, POSTERIOR)
 KNOWN_RANGES = {POSTERIOR: (0.0, 1.0)}
@@ -37,7 +37,7 @@ class Layer:
         Last part of its group.
     group
         Path of the group in the volume.
-    kind
+    type
         ``image``, ``labels`` or ``field``.
     levels
         Its arrays, the finest first.
@@ -49,7 +49,7 @@ class Layer:
 
     name: str
     group: str
-    kind: Kind
+    type: LayerType
     levels: tuple[StoredArray, ...]
     value_range: tuple[float, float] | None
     visible: bool
@@ -73,17 +73,17 @@ def volume_layers(layout: Layout) -> list[Layer]:
     IncompleteArtifactError
         If no image is complete.
     """
-    wanted: list[tuple[str, Kind]] = [(group, "image") for group in IMAGES]
+    wanted: list[tuple[str, LayerType]] = [(group, "image") for group in IMAGES]
     wanted += [(labels_group(kind), "labels") for kind in OBJECT_KINDS]
     wanted += [(NANOPARTICLES, "labels"), *((group, "field") for group in FIELDS)]
     layers: list[Layer] = []
-    for group, kind in wanted:
+    for group, layer_type in wanted:
         levels = complete_levels(layout, group)
         if levels:
-            shown = None if kind == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
-            visible = kind == "labels" or (kind == "image" and not layers)
-            layers.append(Layer(group.rpartition("/")[2], group, kind, levels, shown, visible))
-    if not any(layer.kind == "image" for layer in layers):
+            shown = None if layer_type == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
+            visible = layer_type == "labels" or (layer_type == "image" and not layers)
+            layers.append(Layer(group.rpartition("/")[2], group, layer_type, levels, shown, visible))
+    if not any(layer.type == "image" for layer in layers):
         raise IncompleteArtifactError(
             f"{layout.folder} holds no complete image; process the acquisition, or name its results folder"
         )

@@ -23,9 +23,9 @@ def open_in_napari(layers: Sequence[Layer], title: str) -> None:
     """
     napari = import_napari()
     viewer = napari.Viewer(title=title)
-    for layer in reversed([layer for layer in layers if layer.kind == "image"]):
+    for layer in reversed([layer for layer in layers if layer.type == "image"]):
         add_layer(viewer, layer)
-    for layer in (layer for layer in layers if layer.kind != "image"):
+    for layer in (layer for layer in layers if layer.type != "image"):
         add_layer(viewer, layer)
     viewer.scale_bar.visible = True
     napari.run()
@@ -59,7 +59,7 @@ def add_layer(viewer: Any, layer: Layer) -> None:
         "visible": layer.visible,
     }
     levels = [level.array for level in layer.levels]
-    if layer.kind == "labels":
+    if layer.type == "labels":
         viewer.add_labels(levels, **options)
     else:
         viewer.add_image(levels, contrast_limits=layer.value_range, **options)

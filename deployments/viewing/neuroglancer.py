@@ -49,7 +49,7 @@ def viewer_state(layers: Sequence[Layer], volume_url: str) -> dict[str, Any]:
 def layer_state(layer: Layer, volume_url: str) -> dict[str, Any]:
     """Return the state of one layer: labels as a segmentation, other arrays as an image."""
     state: dict[str, Any] = {
-        "type": "segmentation" if layer.kind == "labels" else "image",
+        "type": "segmentation" if layer.type == "labels" else "image",
         "name": layer.name,
         "source": f"zarr://{volume_url}/{layer.group}/",
         "visible": layer.visible,
@@ -58,7 +58,7 @@ def layer_state(layer: Layer, volume_url: str) -> dict[str, Any]:
         return {**state, "selectedAlpha": 0.35}
     return {
         **state,
-        "shader": SHADER if layer.kind == "image" else FIELD_SHADER,
+        "shader": SHADER if layer.type == "image" else FIELD_SHADER,
         "shaderControls": {"normalized": {"range": list(layer.value_range)}},
     }
 

@@ -22,6 +22,8 @@ NOT_SHIPPED = {"deployments/README.md"}
 TINY_DEMO = """
 import json, sys
 from pathlib import Path
+from deployments.environment import prepare_environment
+prepare_environment()
 from deployments.command_line.demo_run import run_demo
 from spherovem_core.synthetic.phantom import PhantomParameters
 phantom, overrides = json.loads(sys.argv[1])
