@@ -59,7 +59,7 @@ def shown(row: Row) -> str:
 
 def demo_page(folder: Path) -> str:
     """The demo's comparison with its truth as a Markdown fragment."""
-    from deployments.command_line.demo import format_comparison
+    from deployments.command_line.comparison_table import format_comparison
 
     figures = json.loads((folder / "tables" / "comparison.json").read_text())
     figures = {name: float("nan") if value is None else value for name, value in figures.items()}

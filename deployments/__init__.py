@@ -1,1 +1,1 @@
-"""How flows are started: command line, settings, watcher and deployments."""
+"""Entry points of spherovem: settings, command line, watched folders, Prefect server and viewers."""

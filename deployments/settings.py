@@ -1,11 +1,11 @@
-"""Settings of this machine: where things lie, how stages run, how acquisitions are watched for. None of it changes a result."""
+"""Settings of this machine: folders, execution of stages, watching of landing folders. They change no result."""
 
 import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -14,18 +14,20 @@ from pydantic_settings import (
 )
 
 from deployments.settings_sources import SpherovemToml, refuse_unknown_variables
+from spherovem_core.errors import ParameterError
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.overrides import explain
 
 
 class Settings(BaseSettings):
-    """Read from ``SPHEROVEM_*`` variables, then ``.env``, then ``spherovem.toml`` of the working directory."""
+    """Settings from ``SPHEROVEM_*`` variables, then ``.env``, then ``spherovem.toml`` of the working directory."""
 
     model_config = SettingsConfigDict(
         env_prefix="SPHEROVEM_", env_file=".env", toml_file="spherovem.toml", extra="ignore", frozen=True
     )
 
     results_root: Path | None = Field(
-        default=None, description="Folder that holds one results folder an acquisition."
+        default=None, description="Folder that holds one results folder per acquisition."
     )
     network: str = Field(
         default="cpsam_v2", min_length=1, description="Network that segments cells and nuclei."
@@ -41,17 +43,17 @@ class Settings(BaseSettings):
         pattern=r"^(threads|processes|[a-z]+://.+)$",
         description="threads, processes, or the address of a Dask scheduler, such as tcp://head:8786.",
     )
-    workers: int = Field(default=0, ge=0, le=1024, description="Workers a stage; 0 takes every core.")
+    workers: int = Field(default=0, ge=0, le=1024, description="Workers per stage; 0 takes every core.")
     stage_timeout_s: float = Field(
         default=0.0, ge=0.0, description="Time limit of a stage in seconds; 0 is none."
     )
     landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
-        description="Folders in which acquisitions land, as FOLDER:FOLDER or as a JSON list; absolute paths.",
+        description="Folders in which acquisitions land, as FOLDER:FOLDER or as a JSON list of absolute paths.",
     )
     profiles: Annotated[dict[Path, Path], NoDecode] = Field(
         default={},
-        description="Parameters file of a landing folder, laid over the default one: a JSON object of folder to YAML file.",
+        description="Parameters file of each landing folder, applied over the common one: a JSON object of folder to YAML file.",
     )
     settle_seconds: float = Field(
         default=300.0,
@@ -67,18 +69,18 @@ class Settings(BaseSettings):
     )
     sentinel_only: bool = Field(
         default=False,
-        description="Only the sentinel makes an acquisition ready, however long its files have not changed.",
+        description="Only the sentinel makes an acquisition ready, however long its files stay unchanged.",
     )
     scan_interval_seconds: float = Field(
         default=60.0,
         gt=0.0,
         le=24 * 3600,
-        description="The landing folders are looked at at least this often, file events or not.",
+        description="Longest time between two scans of the landing folders, with or without file events.",
     )
     deployment: str = Field(
         default="process-acquisition/on-landing",
         pattern=r"^[^/]+/[^/]+$",
-        description="Deployment that processes what has landed, as FLOW/DEPLOYMENT.",
+        description="Deployment that processes acquisitions that have landed, as FLOW/DEPLOYMENT.",
     )
     gpu_pool: str = Field(default="gpu", min_length=1, description="Work pool of the workers with a GPU.")
     cpu_pool: str = Field(default="cpu", min_length=1, description="Work pool of the workers without a GPU.")
@@ -103,7 +105,7 @@ class Settings(BaseSettings):
     @classmethod
     def _sentinel_is_a_file(cls, value: str) -> str:
         if value in (".", ".."):
-            raise ValueError("a folder; expected the name of a file")
+            raise ValueError("this is a folder; expected the name of a file")
         return value
 
     @field_validator("landing_folders")
@@ -114,7 +116,7 @@ class Settings(BaseSettings):
             for other in folders[:place]:
                 if _overlap(folder, other):
                     raise ValueError(
-                        f"{other} and {folder} are one inside the other; expected separate folders"
+                        f"{other} and {folder} lie one inside the other; expected separate folders"
                     )
         root = info.data.get("results_root")
         inside = next(
@@ -122,7 +124,7 @@ class Settings(BaseSettings):
         )
         if inside is not None:
             raise ValueError(
-                f"{inside} and the results root {root} are one inside the other, so that results would be taken for "
+                f"{inside} and the results root {root} lie one inside the other, so that results would be taken for "
                 "acquisitions; expected separate folders"
             )
         return folders
@@ -132,10 +134,10 @@ class Settings(BaseSettings):
     def _profiles_have_folders(cls, profiles: dict[Path, Path], info: ValidationInfo) -> dict[Path, Path]:
         known = info.data.get("landing_folders", ())
         profiles = {_absolute(folder): _absolute(file) for folder, file in profiles.items()}
-        strange = [str(folder) for folder in profiles if folder not in known]
-        if strange:
+        unknown = [str(folder) for folder in profiles if folder not in known]
+        if unknown:
             raise ValueError(
-                f"{', '.join(strange)} is not among landing_folders ({', '.join(map(str, known)) or 'none'})"
+                f"{', '.join(unknown)} is not among landing_folders ({', '.join(map(str, known)) or 'none'})"
             )
         return profiles
 
@@ -148,12 +150,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the TOML file last; a name that no setting has is an error rather than without effect."""
+        """Put the TOML file last, and refuse names that are no settings."""
         refuse_unknown_variables(settings_cls, dotenv_settings)
         return init_settings, env_settings, dotenv_settings, SpherovemToml(settings_cls)
 
     def execution(self, **overrides: object) -> ExecutionSettings:
-        """Execution settings; an override of None keeps the setting."""
+        """Return the execution settings; an override of None keeps the setting."""
         own = {
             "device": self.device,
             "executor": self.executor,
@@ -163,6 +165,20 @@ class Settings(BaseSettings):
         return ExecutionSettings.model_validate(
             own | {name: value for name, value in overrides.items() if value is not None}
         )
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the settings of this machine, under the given ones; None counts as not given.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is wrong.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise ParameterError(explain(error, Settings)) from error
 
 
 def _absolute(path: Path) -> Path:
@@ -179,4 +195,4 @@ def _read_json(text: str, example: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"no JSON ({error}); expected something like {example}") from error
+        raise ValueError(f"not JSON ({error}); expected something like {example}") from error

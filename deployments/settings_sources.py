@@ -1,4 +1,4 @@
-"""Where settings are read from, and that each name in there is one."""
+"""Sources of the settings, each of which refuses names that are no settings."""
 
 import difflib
 import os
@@ -13,8 +13,6 @@ from pydantic_settings import (
 )
 
 from spherovem_core.errors import ParameterError
-
-COMMAND_LINE = "SPHEROVEM_COMMAND_LINE_"
 
 
 class SpherovemToml(TomlConfigSettingsSource):
@@ -32,18 +30,16 @@ class SpherovemToml(TomlConfigSettingsSource):
 def refuse_unknown_variables(settings: type[BaseSettings], dotenv: PydanticBaseSettingsSource) -> None:
     """Refuse a ``SPHEROVEM_*`` variable, or a line of ``.env``, that names no setting: most likely it is misspelt."""
     prefix = settings.model_config["env_prefix"]
-    written = dotenv.env_vars if isinstance(dotenv, DotEnvSettingsSource) else {}
-    for where, variables in (("the environment", os.environ), ("the file .env", written)):
+    in_file = dotenv.env_vars if isinstance(dotenv, DotEnvSettingsSource) else {}
+    for origin, variables in (("the environment", os.environ), ("the file .env", in_file)):
         names = [
-            name.upper().removeprefix(prefix).lower()
-            for name in variables
-            if name.upper().startswith(prefix) and not name.upper().startswith(COMMAND_LINE)
+            name.upper().removeprefix(prefix).lower() for name in variables if name.upper().startswith(prefix)
         ]
-        refuse_unknown(names, settings, f"{where} ({prefix}*)")
+        refuse_unknown(names, settings, f"{origin} ({prefix}*)")
 
 
-def refuse_unknown(names: Iterable[str], settings: type[BaseSettings], where: str) -> None:
-    """Refuse names that are no settings, and say which may have been meant.
+def refuse_unknown(names: Iterable[str], settings: type[BaseSettings], origin: str) -> None:
+    """Refuse names that are no settings, and suggest the setting that may be meant.
 
     Raises
     ------
@@ -59,5 +55,5 @@ def refuse_unknown(names: Iterable[str], settings: type[BaseSettings], where: st
         problems.append(f"{name} (did you mean {close[0]}?)" if close else name)
     if problems:
         raise ParameterError(
-            f"{where} has settings that do not exist: {', '.join(problems)}; known are {', '.join(known)}"
+            f"{origin} has settings that do not exist: {', '.join(problems)}; known are {', '.join(known)}"
         )

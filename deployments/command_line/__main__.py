@@ -1,4 +1,4 @@
-"""The command line as a module: ``python -m deployments.command_line``."""
+"""The command line as a module: ``python -P -m deployments.command_line``."""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""What all commands share, and mistakes in what one was asked to do, told apart from runs that fail."""
+"""Base class of the commands, types of common options, and errors in arguments."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,16 +14,19 @@ Workers = Annotated[int, Field(ge=0, le=1024)]
 
 
 class Command(BaseModel):
-    """What all commands share.
+    """Base class of the commands.
+
+    Its fields are the options, its docstring the description; `cli_cmd` runs it. It is listed in
+    `deployments.command_line.commands.COMMANDS`.
 
     Attributes
     ----------
     group
         Heading under which ``spherovem --help`` lists the command.
     examples
-        Command lines and what they do, shown by its own help.
+        Command lines and their purpose, shown by the command's help.
     resumable
-        Whether the same command goes on where an interrupted one stopped.
+        Whether the same command continues where an interrupted one stopped.
     settings
         Fields of `deployments.settings.Settings` that it reads beside its options, shown as variables.
     """
@@ -34,14 +38,18 @@ class Command(BaseModel):
     resumable: ClassVar[bool] = False
     settings: ClassVar[tuple[str, ...]] = ()
 
+    def cli_cmd(self) -> None:
+        """Run the command."""
+        raise NotImplementedError
+
 
 class BadArgumentsError(SpheroVemError, ValueError):
-    """The command asks for something that cannot be."""
+    """The arguments ask for something impossible; nothing was started."""
 
 
 @contextmanager
 def reading_arguments() -> Iterator[None]:
-    """A parameter that is wrong in here was given on the command line or in a file it names."""
+    """Turn each `ParameterError` into a `BadArgumentsError`: the parameter came from the command line or a file it names."""
     try:
         yield
     except ParameterError as error:
@@ -49,10 +57,29 @@ def reading_arguments() -> Iterator[None]:
 
 
 def checked_spacing(spacing_nm: list[float]) -> tuple[float, float, float]:
-    """Refuse a spacing that is not three positive numbers."""
+    """Return a spacing, and refuse one that is not three positive numbers.
+
+    Raises
+    ------
+    ParameterError
+        If it is not.
+    """
     if len(spacing_nm) != 3 or not all(side > 0 for side in spacing_nm):
         raise ParameterError(
             f"--spacing-nm: got {' '.join(f'{side:g}' for side in spacing_nm)}; "
             "expected three positive numbers: the voxel size along z, y and x in nm"
         )
     return spacing_nm[0], spacing_nm[1], spacing_nm[2]
+
+
+def checked_results_folder(folder: Path) -> Path:
+    """Return the absolute path of a results folder.
+
+    Raises
+    ------
+    BadArgumentsError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise BadArgumentsError(f"{folder} is not a folder; name the results folder of an acquisition")
+    return folder.absolute()

@@ -1,4 +1,4 @@
-"""``spherovem cut-slices``: slices of a processed acquisition, for labelling by hand."""
+"""``spherovem cut-slices``: slices of a processed acquisition, to be labelled by hand."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +13,7 @@ from spherovem_core.parameters import SliceCuttingParameters
 class CutSlices(Command, SliceCuttingParameters):
     """Cut slices for labelling from a processed acquisition.
 
-    In three planes and at the network's resolution.
+    The slices lie in three planes and have the network's resolution.
     """
 
     group: ClassVar[str] = "Segmentation and its quality"
@@ -27,14 +27,14 @@ class CutSlices(Command, SliceCuttingParameters):
     )
 
     def cli_cmd(self) -> None:
-        """Cut what is not there yet."""
+        """Cut the slices that do not exist yet."""
         from tasks.finetune_slices import cut_slices_of
 
         parameters = SliceCuttingParameters.model_validate(
             self.model_dump(include=set(SliceCuttingParameters.model_fields))
         )
         written, kept = cut_slices_of(self.acquisition, self.out, parameters)
-        print(f"slices: {self.out} ({written} written, {kept} were there)")
+        print(f"slices: {self.out} ({written} written, {kept} existed)")
         print(
             f"label them as {self.out / 'labels' / 'NAME-cells.tif'} (or -nuclei), 0 for background, then run"
         )

@@ -1,6 +1,5 @@
-"""``spherovem evaluate``: a segmentation compared with its truth."""
+"""``spherovem evaluate``: a comparison of a segmentation with its truth."""
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -9,14 +8,19 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliVariadicArg
 
 from deployments.command_line.arguments import Command, Workers, checked_spacing, reading_arguments
+from deployments.command_line.text_tables import FigureRow, figure_table
 from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.references import Comparison
 
-ROWS = (
+ROWS: tuple[FigureRow, ...] = (
     ("objects, true and predicted", ("true_count", "predicted_count"), ""),
     ("matched", "matched_count", ""),
-    ("true ones: split, merged, missed", ("true_split_count", "true_merged_count", "true_missed_count"), ""),
+    (
+        "true objects: split, merged, missed",
+        ("true_split_count", "true_merged_count", "true_missed_count"),
+        "",
+    ),
     (
         "predicted: fragments, mergers, invented",
         ("predicted_fragment_count", "predicted_merger_count", "predicted_invented_count"),
@@ -57,12 +61,12 @@ class Evaluate(Command, EvaluationParameters):
     truth: CliPositionalArg[str] = Field(min_length=1, description="True labels of the same shape.")
     out: Path = Field(default=Path("evaluation"), description="Folder for evaluation.json and the tables.")
     spacing_nm: CliVariadicArg[list[float]] = Field(
-        default=[], description="Voxel size z y x in nm; by default what the files say."
+        default=[], description="Voxel size z y x in nm; by default that of the files."
     )
     workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
 
     def cli_cmd(self) -> None:
-        """Evaluate, print the figures, write the files."""
+        """Compare the labels, print the figures, write the files."""
         with reading_arguments():
             spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else None
         comparison = Comparison(predicted=self.predicted, truth=self.truth, out=self.out, spacing_nm=spacing)
@@ -76,21 +80,5 @@ class Evaluate(Command, EvaluationParameters):
         with report_progress("evaluate") as progress, ThreadPoolExecutor(workers) as executor:
             run = Execution("cpu", executor, workers, None, progress)
             evaluation = evaluate_files(comparison, parameters, run)
-        print(format_figures(evaluation.figures, f"at an IoU of {parameters.match_iou:g}"))
+        print(figure_table(f"at an IoU of {parameters.match_iou:g}", ROWS, evaluation.figures))
         print(f"evaluation: {self.out / DOCUMENT}")
-
-
-def format_figures(figures: Mapping[str, float], title: str) -> str:
-    """Lay the figures out as a table."""
-    lines = ["", f"{title:<42}", "-" * 60]
-    lines += [f"{name:<42}{_formatted(figures, key, unit):>18}" for name, key, unit in ROWS]
-    return "\n".join([*lines, ""])
-
-
-def _formatted(figures: Mapping[str, float], key: str | tuple[str, ...], unit: str) -> str:
-    if isinstance(key, tuple):
-        return ", ".join(f"{figures[name]:.0f}" for name in key)
-    value = figures[key]
-    if key.endswith("_count"):
-        return f"{value:.0f}"
-    return f"{100 * value:.1f} %" if unit == "%" else f"{value:.3f} {unit}".strip()

@@ -1,4 +1,4 @@
-"""``spherovem export``: results in formats of other programs."""
+"""``spherovem export``: results in the formats of other programs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag, CliVariadicArg
 
-from deployments.command_line.arguments import BadArgumentsError, Command, Workers
+from deployments.command_line.arguments import (
+    BadArgumentsError,
+    Command,
+    Workers,
+    checked_results_folder,
+)
 from spherovem_core.execution import ExecutionSettings, Progress, open_executor
 
 if TYPE_CHECKING:
@@ -17,19 +22,19 @@ if TYPE_CHECKING:
     from spherovem_core.parameters import ShapeParameters
     from spherovem_core.store import Layout
 
-Objects = Literal["cells", "nuclei", "nanoparticles"]
+Kind = Literal["cells", "nuclei", "nanoparticles"]
 
 
 @dataclass(frozen=True)
-class Item:
-    """One file or folder to be written.
+class ExportItem:
+    """One file or folder of an export.
 
     Attributes
     ----------
     name
         Its path in the export.
     write
-        Writes it to a path, and says in a word what it wrote.
+        Function that writes it to a path, and returns a few words on what it wrote.
     """
 
     name: str
@@ -39,9 +44,9 @@ class Item:
 class Export(Command):
     """Write tables, labels and meshes for other programs.
 
-    Tables become CSV, beside a file with the unit and meaning of every column. Labels become OME-TIFF with the voxel size
-    (uint32; Fiji, napari, Imaris and others read it). Meshes, of cells and nuclei, are in µm. Files appear when they are
-    whole, and none is replaced without --force.
+    Tables become CSV, with a file that gives the unit and meaning of every column. Labels become OME-TIFF with the voxel
+    size (uint32; Fiji, napari, Imaris and others read it). Meshes of cells and nuclei are in µm. A file appears when it is
+    complete; an existing one is replaced only with --force.
     """
 
     group: ClassVar[str] = "Look at results"
@@ -58,39 +63,38 @@ class Export(Command):
     )
 
     acquisition: CliPositionalArg[Path] = Field(description="The acquisition's results folder.")
-    out: Path = Field(description="Folder for what is exported.")
+    out: Path = Field(description="Folder for the exported files.")
     tables: CliToggleFlag[bool] = Field(default=False, description="Write the tables as CSV.")
     labels: CliToggleFlag[bool] = Field(default=False, description="Write the labels as OME-TIFF.")
     meshes: CliToggleFlag[bool] = Field(default=False, description="Write the surfaces of cells and nuclei.")
-    objects: CliVariadicArg[list[Objects]] = Field(
+    objects: CliVariadicArg[list[Kind]] = Field(
         default=["cells", "nuclei", "nanoparticles"],
-        description="Whose labels and meshes.",
+        description="Kinds whose labels and meshes are written.",
         json_schema_extra={"metavar": "KIND ..."},
     )
     level: int = Field(
         default=0,
         ge=0,
         le=20,
-        description="Level of the labels' pyramid that becomes a TIFF; 0 is the finest.",
+        description="Level of the labels' pyramid that is written as TIFF; 0 is the finest.",
     )
     mesh_format: Literal["ply", "obj", "stl"] = Field(
         default="ply", description="Format of meshes; ply carries curvatures at the vertices."
     )
-    force: CliToggleFlag[bool] = Field(default=False, description="Replace what is there already.")
+    force: CliToggleFlag[bool] = Field(default=False, description="Replace existing files.")
     workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
 
     def cli_cmd(self) -> None:
-        """Check that all is there and nothing is in the way, then write."""
+        """Check that everything exists and nothing would be replaced, then write."""
         if not (self.tables or self.labels or self.meshes):
             raise BadArgumentsError(
                 "nothing to export: give --tables, --labels or --meshes, or several of them"
             )
-        if not self.acquisition.is_dir():
-            raise BadArgumentsError(f"{self.acquisition} is no folder; name an acquisition's results folder")
+        folder = checked_results_folder(self.acquisition)
         from spherovem_core.output.export import ExportTarget
         from spherovem_core.store import Layout
 
-        layout = Layout(self.acquisition.absolute())
+        layout = Layout(folder)
         target = ExportTarget(self.out.absolute(), replace=self.force)
         items = [
             *(table_items(layout) if self.tables else ()),
@@ -103,43 +107,43 @@ class Export(Command):
                 write_item(item, target, executor)
 
 
-def write_item(item: Item, target: "ExportTarget", executor: Executor) -> None:
-    """Write one item, showing its progress, and say where it is."""
+def write_item(item: ExportItem, target: "ExportTarget", executor: Executor) -> None:
+    """Write one item, show its progress, and print its path."""
     from tasks.progress import report_progress
 
     with target.writing(item.name) as path, report_progress(f"export {item.name}") as progress:
-        said = item.write(path, executor, progress)
-    print(f"{target.folder / item.name}  ({said})")
+        content = item.write(path, executor, progress)
+    print(f"{target.folder / item.name}  ({content})")
 
 
-def table_items(layout: "Layout") -> Iterator[Item]:
-    """Every table of the schema, and the units of their columns.
+def table_items(layout: "Layout") -> Iterator[ExportItem]:
+    """List every table of the schema, and the units of their columns.
 
     Raises
     ------
     IncompleteArtifactError
-        If one is not there.
+        If a table does not exist.
     """
     from spherovem_core.errors import IncompleteArtifactError
     from spherovem_core.output.export import write_units
     from spherovem_core.store import table_digest
     from spherovem_core.store.schema import TABLES
 
-    names = {Path(table.path).stem.removeprefix("space-"): table for table in TABLES}
+    names = {Path(table.path).stem.rpartition("-")[2]: table for table in TABLES}
     for table in names.values():
         if table_digest(layout, table.path) is None:
             raise IncompleteArtifactError(
-                f"{layout.path(table.path)} is not there; run the acquisition again to compute it"
+                f"{layout.path(table.path)} does not exist; run the acquisition again to compute it"
             )
     paths = {name: layout.path(table.path) for name, table in names.items()}
     for name, path in paths.items():
-        yield Item(f"tables/{name}.csv", _csv_writer(path))
+        yield ExportItem(f"tables/{name}.csv", _csv_writer(path))
 
     def units(out: Path, executor: Executor, progress: Progress) -> str:
         write_units(paths, {name: table.columns for name, table in names.items()}, out)
         return "unit and meaning of every column"
 
-    yield Item("tables/units.csv", units)
+    yield ExportItem("tables/units.csv", units)
 
 
 def _csv_writer(parquet: Path) -> Callable[[Path, Executor, Progress], str]:
@@ -151,21 +155,21 @@ def _csv_writer(parquet: Path) -> Callable[[Path, Executor, Progress], str]:
     return write
 
 
-def label_items(layout: "Layout", objects: Sequence[Objects], level: int) -> Iterator[Item]:
-    """Labels of each kind of object as a TIFF.
+def label_items(layout: "Layout", kinds: Sequence[Kind], level: int) -> Iterator[ExportItem]:
+    """List the labels of each kind, one TIFF per kind.
 
     Raises
     ------
     IncompleteArtifactError
         If they are not complete.
     BadArgumentsError
-        If they have no such level.
+        If their pyramid has no such level.
     """
-    for kind in objects:
-        yield Item(f"labels/{kind}.ome.tif", _label_writer(layout, kind, level))
+    for kind in kinds:
+        yield ExportItem(f"labels/{kind}.ome.tif", _label_writer(layout, kind, level))
 
 
-def _label_writer(layout: "Layout", kind: Objects, level: int) -> Callable[[Path, Executor, Progress], str]:
+def _label_writer(layout: "Layout", kind: Kind, level: int) -> Callable[[Path, Executor, Progress], str]:
     from spherovem_core.output.export import write_label_tiff
     from spherovem_core.store import open_array
     from spherovem_core.store.layout import REGISTERED
@@ -192,8 +196,8 @@ def _label_writer(layout: "Layout", kind: Objects, level: int) -> Callable[[Path
     return write
 
 
-def mesh_items(layout: "Layout", objects: Sequence[Objects], mesh_format: "MeshFormat") -> Iterator[Item]:
-    """Folders of the surfaces of cells and nuclei.
+def mesh_items(layout: "Layout", kinds: Sequence[Kind], mesh_format: "MeshFormat") -> Iterator[ExportItem]:
+    """List the surfaces of cells and nuclei, one folder per kind.
 
     Raises
     ------
@@ -201,13 +205,13 @@ def mesh_items(layout: "Layout", objects: Sequence[Objects], mesh_format: "MeshF
         If their labels are not complete.
     """
     parameters = shape_parameters(layout)
-    for kind in objects:
+    for kind in kinds:
         if kind != "nanoparticles":
-            yield Item(f"meshes/{kind}", _mesh_writer(layout, kind, mesh_format, parameters))
+            yield ExportItem(f"meshes/{kind}", _mesh_writer(layout, kind, mesh_format, parameters))
 
 
 def _mesh_writer(
-    layout: "Layout", kind: Objects, mesh_format: "MeshFormat", parameters: "ShapeParameters"
+    layout: "Layout", kind: Kind, mesh_format: "MeshFormat", parameters: "ShapeParameters"
 ) -> Callable[[Path, Executor, Progress], str]:
     from spherovem_core.output.export import write_meshes
     from spherovem_core.store import open_array
@@ -223,7 +227,7 @@ def _mesh_writer(
 
 
 def shape_parameters(layout: "Layout") -> "ShapeParameters":
-    """Parameters under which the acquisition's shapes were measured; the defaults where they were not yet."""
+    """Return the parameters of the shape stage of this acquisition; the defaults where it has not run yet."""
     from spherovem_core.parameters import ShapeParameters
     from spherovem_core.store import read_json
 

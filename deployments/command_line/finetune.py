@@ -1,4 +1,4 @@
-"""``spherovem finetune``: a network trained further on labelled slices."""
+"""``spherovem finetune``: training of a network on labelled slices."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -7,6 +7,8 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from deployments.command_line.arguments import Command, Device, Workers, reading_arguments
+from deployments.command_line.text_tables import text_table
+from deployments.run_parameters import network_parameter
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
@@ -15,7 +17,7 @@ from spherovem_core.references import FineTuningFolders
 class Finetune(Command, FineTuningParameters):
     """Train a network on labelled slices.
 
-    Its weights are then a --network for process.
+    Give the resulting weights to process as its --network.
     """
 
     group: ClassVar[str] = "Segmentation and its quality"
@@ -33,7 +35,7 @@ class Finetune(Command, FineTuningParameters):
     workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
 
     def cli_cmd(self) -> None:
-        """Check the slices, train, and say what came out."""
+        """Check the slices, train, and print scores and paths."""
         with reading_arguments():
             execution = ExecutionSettings(device=self.device, workers=self.workers)
         parameters = FineTuningParameters.model_validate(
@@ -49,24 +51,27 @@ class Finetune(Command, FineTuningParameters):
         print(format_manifest(manifest))
         print(f"weights:  {self.out / 'weights.pt'}")
         print(f"manifest: {self.out / 'manifest.json'}")
-        print(f"use them with --set {parameters.kind}.network={self.out.absolute() / 'weights.pt'}")
+        print(
+            f"use them with --set {network_parameter(parameters.kind)}={self.out.absolute() / 'weights.pt'}"
+        )
+
+
+SCORES = (
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("F1", "f1"),
+    ("average precision", "average_precision"),
+    ("panoptic quality", "panoptic_quality"),
+    ("boundary error, mean (nm)", "boundary_mean_nm"),
+)
 
 
 def format_manifest(manifest: dict[str, Any]) -> str:
-    """Scores of the held-out slices before and after."""
+    """List the scores of the held-out slices before and after training."""
     before, after = manifest["figures_before"], manifest["figures_after"]
-    count = len(manifest["held_out"])
-    lines = ["", f"{f'{count} held-out slices, IoU 0.5':<32}{'before':>10}{'after':>10}", "-" * 52]
-    for title, name in (
-        ("precision", "precision"),
-        ("recall", "recall"),
-        ("F1", "f1"),
-        ("average precision", "average_precision"),
-        ("panoptic quality", "panoptic_quality"),
-        ("boundary error, mean (nm)", "boundary_mean_nm"),
-    ):
-        lines.append(f"{title:<32}{_number(before[name]):>10}{_number(after[name]):>10}")
-    return "\n".join([*lines, ""])
+    rows = [[title, _number(before[name]), _number(after[name])] for title, name in SCORES]
+    titles = [f"{len(manifest['held_out'])} held-out slices, IoU 0.5", "before", "after"]
+    return f"\n{text_table(titles, rows, right=(1, 2))}\n"
 
 
 def _number(value: float | None) -> str:

@@ -1,79 +1,71 @@
-"""The help of the command line: commands in groups, options in sections, examples first, within the terminal's width."""
+"""Help of the program: commands in groups, options in sections, examples first, within the terminal's width."""
 
 import inspect
 import shutil
 import textwrap
-import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, CliPositionalArg
 
 from deployments.command_line.arguments import Command
+from deployments.command_line.option_texts import (
+    LEFT,
+    describe,
+    describe_setting,
+    is_expert,
+    is_positional,
+    metavar,
+    option,
+    variable_of,
+)
 from deployments.settings import Settings
 
+PURPOSE = "From a raw volume electron microscopy acquisition of a tumour spheroid to quantitative tables."
 HELP = ("-h", "--help")
 WIDEST = 100
-LEFT = 26
 EXECUTION = ("device", "executor", "workers")
+EXAMPLES = (
+    ("spherovem demo", "a synthetic acquisition from slices to tables and report"),
+    ("spherovem process slices/ --results-root results/", "one acquisition of yours"),
+    ("spherovem status results/", "how far each acquisition is"),
+)
 EXIT_CODES = (
     ("0", "done"),
     ("1", "the run failed; the message says why and what to do"),
     ("2", "bad arguments, parameters or settings; nothing was started"),
-    ("130", "interrupted; finished work is kept, the message says how to go on"),
+    ("130", "interrupted; finished work is kept, the message says how to continue"),
 )
 OTHER_VARIABLES = (
     ("PREFECT_API_URL", "Prefect server to report to; without it a run starts a server of its own"),
     ("CUDA_VISIBLE_DEVICES", "GPUs that may be used"),
 )
 
-_POSITIONAL = get_args(CliPositionalArg[int])[1]
 
-
-def help_for(program: type[BaseSettings], arguments: Sequence[str]) -> str | None:
-    """Help that the arguments ask for, None where they ask for none."""
-    if arguments and arguments[0] not in HELP and not any(argument in HELP for argument in arguments):
+def help_for(commands: Mapping[str, type[Command]], arguments: Sequence[str]) -> str | None:
+    """Return the help that the arguments ask for; None where they ask for none."""
+    if not any(argument in HELP for argument in arguments):
         return None
-    commands = commands_of(program)
-    named = arguments[0] if arguments else ""
-    if named in commands:
-        return command_help(named, commands[named])
-    return program_help(program) if not arguments or named in HELP else None
+    name = arguments[0]
+    if name in commands:
+        return command_help(name, commands[name])
+    return program_help(commands) if name in HELP else None
 
 
-def commands_of(program: type[BaseSettings]) -> Mapping[str, type[Command]]:
-    """The commands by the names they are called with."""
-    found = {}
-    for name, info in program.model_fields.items():
-        kinds = [kind for kind in _members(info.annotation) if _is_command(kind)]
-        if kinds:
-            found[name.replace("_", "-")] = kinds[0]
-    return found
-
-
-def program_help(program: type[BaseSettings]) -> str:
-    """Overview: what the program does, its commands by group, examples, environment, exit codes."""
+def program_help(commands: Mapping[str, type[Command]]) -> str:
+    """Lay out the overview: purpose, commands by group, examples, environment, exit codes."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for name, command in commands_of(program).items():
+    for name, command in commands.items():
         groups.setdefault(command.group, []).append((name, _summary(command)))
-    shown = {field for command in commands_of(program).values() for field in command.model_fields}
-    variables = _variables(field for field in Settings.model_fields if field in shown)
-    lines = [_wrapped(_summary(program)), "", "Usage: spherovem COMMAND [OPTIONS]"]
+    options = {field for command in commands.values() for field in command.model_fields}
+    variables = _variables(field for field in Settings.model_fields if field in options)
+    lines = [_wrapped(PURPOSE), "", "Usage: spherovem COMMAND [OPTIONS]"]
     for group, entries in groups.items():
         lines += ["", f"{group}:", *_entries(entries, 14)]
     lines += [
         "",
         "Examples:",
-        *_examples(
-            (
-                ("spherovem demo", "a synthetic acquisition from slices to tables and report"),
-                ("spherovem process slices/ --results-root results/", "one acquisition of yours"),
-                ("spherovem status results/", "how far everything is"),
-            )
-        ),
+        *_examples(EXAMPLES),
         "",
         "Environment (also read from .env and spherovem.toml in the working folder):",
         *_entries([*variables, *OTHER_VARIABLES], LEFT + 4),
@@ -88,21 +80,18 @@ def program_help(program: type[BaseSettings]) -> str:
 
 
 def command_help(name: str, command: type[Command]) -> str:
-    """Help of one command."""
-    positional = {field: info for field, info in command.model_fields.items() if _POSITIONAL in info.metadata}
+    """Lay out the help of one command."""
+    positional = {field: info for field, info in command.model_fields.items() if is_positional(info)}
     options = {field: info for field, info in command.model_fields.items() if field not in positional}
     usage = [f"Usage: spherovem {name}", *(_place(*item) for item in positional.items())]
     lines = [" ".join([*usage, "[OPTIONS]"]), "", _wrapped(_description(command))]
     if command.examples:
         lines += ["", "Examples:", *_examples(command.examples)]
     if positional:
-        lines += [
-            "",
-            "Arguments:",
-            *_entries([(_metavar(f, i), _explained(f, i)) for f, i in positional.items()]),
-        ]
+        rows = [(metavar(field, info), describe(field, info)) for field, info in positional.items()]
+        lines += ["", "Arguments:", *_entries(rows)]
     for title, fields in _sections(command, options):
-        rows = [(_option(field, info), _explained(field, info)) for field, info in fields.items()]
+        rows = [(option(field, info), describe(field, info)) for field, info in fields.items()]
         rows += [("-h, --help", "Show this help.")] if title == "Options" else []
         lines += ["", f"{title}:", *_entries(rows)]
     if command.settings:
@@ -113,31 +102,29 @@ def command_help(name: str, command: type[Command]) -> str:
 def _sections(
     command: type[Command], options: Mapping[str, FieldInfo]
 ) -> Iterator[tuple[str, dict[str, FieldInfo]]]:
-    """Own options first, then parameters that the command shares with a stage, then how it runs."""
-    shared = {
+    """Group options: the command's own, then parameters it shares with a stage, then experts' ones, then execution."""
+    parameters = {
         field
         for base in command.__mro__[1:]
         if issubclass(base, BaseModel) and not issubclass(base, Command)
         for field in base.model_fields
     }
-    execution = {field for field in options if field in EXECUTION}
-    yield "Options", {f: i for f, i in options.items() if f not in shared | execution}
-    for title, fields in (("Parameters", shared), ("Execution", execution)):
-        if found := {f: i for f, i in options.items() if f in fields}:
-            yield title, found
-
-
-def _is_command(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Command)
-
-
-def _members(annotation: Any) -> list[Any]:
-    """The types that an annotation allows, without None."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [kind for member in get_args(annotation) for kind in _members(member)]
-    if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
-    return [] if annotation is types.NoneType else [annotation]
+    sections: dict[str, dict[str, FieldInfo]] = {
+        "Options": {},
+        "Parameters": {},
+        "Expert parameters, which rarely need a change": {},
+        "Execution": {},
+    }
+    own, everyday, expert, execution = sections.values()
+    for field, info in options.items():
+        if field in EXECUTION:
+            execution[field] = info
+        elif field not in parameters:
+            own[field] = info
+        else:
+            (expert if is_expert(info) else everyday)[field] = info
+    # The first section is never empty: it has --help.
+    yield from ((title, fields) for title, fields in sections.items() if fields or fields is own)
 
 
 def _summary(model: type[BaseModel]) -> str:
@@ -149,86 +136,16 @@ def _description(model: type[BaseModel]) -> str:
 
 
 def _place(field: str, info: FieldInfo) -> str:
-    name = _metavar(field, info)
+    name = metavar(field, info)
     return name if info.is_required() else f"[{name}]"
 
 
-def _option(field: str, info: FieldInfo) -> str:
-    name = f"--{(info.alias or field).replace('_', '-')}"
-    if bool in _members(info.annotation) and info.default is False and _is_flag(info):
-        return name
-    return f"{name} {_metavar(field, info)}"
-
-
-def _is_flag(info: FieldInfo) -> bool:
-    return any(getattr(mark, "__name__", "").startswith("_Cli") for mark in info.metadata)
-
-
-def _metavar(field: str, info: FieldInfo) -> str:
-    """What stands for the value: choices where there are a few, else a word in capitals."""
-    extra = info.json_schema_extra
-    if isinstance(extra, dict) and "metavar" in extra:
-        return str(extra["metavar"])
-    if _POSITIONAL in info.metadata:
-        return field.upper()
-    if field == "spacing_nm":
-        return "Z Y X"
-    kinds = _members(info.annotation)
-    if kinds and all(get_origin(kind) is Literal for kind in kinds):
-        choices = "|".join(_choices(info))
-        return choices if len(choices) < LEFT else "NAME"
-    if bool in kinds:
-        return "true|false"
-    words = {Path: "PATH", int: "N", float: "X", str: "TEXT"}
-    kinds += [inner for kind in kinds if get_origin(kind) is list for inner in get_args(kind)]
-    return next((word for kind, word in words.items() if kind in kinds), "TEXT")
-
-
-def _choices(info: FieldInfo) -> list[str]:
-    return [
-        str(choice)
-        for kind in _members(info.annotation)
-        if get_origin(kind) is Literal
-        for choice in get_args(kind)
-    ]
-
-
-def _explained(field: str, info: FieldInfo) -> str:
-    """Description, with the default and the variable that sets it."""
-    choices, default = _choices(info), info.default
-    notes = (
-        [f"one of {', '.join(choices)}"] if choices and "|".join(choices) not in _metavar(field, info) else []
-    )
-    if not info.is_required() and default not in (None, [], "", False) and not callable(default):
-        shown = (
-            " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in default)
-            if isinstance(default, list)
-            else default
-        )
-        notes.append(f"default: {str(shown).lower() if isinstance(default, bool) else shown}")
-    if info.is_required() and _POSITIONAL not in info.metadata:
-        notes.append("required")
-    if field in Settings.model_fields and info.default is None:
-        notes.append(f"env: {_variable(field)}")
-    text = info.description or ""
-    return f"{text} [{'; '.join(notes)}]" if notes else text
-
-
 def _variables(fields: Iterable[str]) -> list[tuple[str, str]]:
-    return [(_variable(field), _sentence(Settings.model_fields[field])) for field in fields]
-
-
-def _sentence(info: FieldInfo) -> str:
-    text = (info.description or "").removesuffix(".")
-    return text if info.default in (None, "", 0, 0.0, (), {}) else f"{text} [default: {info.default}]"
-
-
-def _variable(field: str) -> str:
-    return f"{Settings.model_config['env_prefix']}{field}".upper()
+    return [(variable_of(field), describe_setting(field)) for field in fields]
 
 
 def _entries(entries: Sequence[tuple[str, str]], left: int = LEFT) -> Iterator[str]:
-    """Names at the left, wrapped texts at the right; a long name has a line of its own."""
+    """Lay out names on the left and wrapped texts on the right; a long name gets a line of its own."""
     for name, text in entries:
         wrapped = textwrap.wrap(text, _width() - left - 2, break_on_hyphens=False) or [""]
         if len(name) > left - 2:
@@ -239,7 +156,7 @@ def _entries(entries: Sequence[tuple[str, str]], left: int = LEFT) -> Iterator[s
 
 
 def _examples(examples: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Commands with what they do; commands are never broken, so that they can be copied."""
+    """List commands under their purpose; commands are never wrapped, so that they can be copied."""
     for command, purpose in examples:
         yield f"  # {purpose}"
         yield f"  {command}"

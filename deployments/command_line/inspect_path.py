@@ -1,22 +1,25 @@
-"""``spherovem inspect``: what is in a source, a results folder, a volume or a table."""
+"""``spherovem inspect``: the content of a source, a results folder, a volume or a table."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
+from deployments.command_line.acquisition_tables import stages_table
 from deployments.command_line.arguments import BadArgumentsError, Command
-from deployments.command_line.status import moment, percent, stage_table
-from deployments.command_line.text_tables import readable_bytes, text_table
-from spherovem_core.utils.pace import readable_seconds
+from deployments.command_line.inventory_texts import (
+    array_text,
+    arrays_table,
+    source_text,
+    table_text,
+    tables_table,
+)
 
 if TYPE_CHECKING:
     from spherovem_core.ingest import AcquisitionReport
-    from spherovem_core.store.inventory import ArrayInventory
-    from spherovem_core.store.table_inventory import TableInventory
 
 Document = dict[str, Any]
 
@@ -24,14 +27,13 @@ Document = dict[str, Any]
 class InspectPath(Command):
     """Show what is in a source, a results folder, a volume or a table.
 
-    Of a source: files, shape, type, voxel size and where it was found, gaps and faults. Of results: every array with
-    its levels, files, size on disk and whether it is whole, every table, and the history. No values are read,
-    unless --pixels asks for it.
+    For a source: files, shape, type, voxel size and its origin, gaps and faults. For results: every array with its
+    levels, files, size on disk and state, every table, and the history. Values are read only with --pixels.
     """
 
     group: ClassVar[str] = "Look at results"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("spherovem inspect slices/", "before processing: is all there, and which voxel size does it say"),
+        ("spherovem inspect slices/", "before processing: check that all slices and a voxel size are there"),
         ("spherovem inspect results/spheroid_07", "arrays, tables and stages of an acquisition"),
         ("spherovem inspect results/spheroid_07/volume.zarr/registered", "one image with its labels"),
         ("spherovem inspect results/spheroid_07/tables/cells.parquet", "columns of a table with their units"),
@@ -46,18 +48,18 @@ class InspectPath(Command):
     json_: CliToggleFlag[bool] = Field(default=False, alias="json", description="Print JSON.")
 
     def cli_cmd(self) -> None:
-        """Print what is there."""
-        document, text = inspected(self.path, pixels=self.pixels)
+        """Print the content."""
+        document, text = inspect_path(self.path, pixels=self.pixels)
         print(json.dumps(document, indent=2, default=str) if self.json_ else text)
 
 
-def inspected(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
-    """What a path holds, as JSON and for people.
+def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
+    """Describe a path, as a JSON document and as text for people.
 
     Raises
     ------
     BadArgumentsError
-        If nothing is there, or a folder of several acquisitions' results.
+        If the path does not exist, or holds the results of several acquisitions.
     SpheroVemError
         If it is none of the things that can be inspected.
     """
@@ -68,19 +70,19 @@ def inspected(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
     from spherovem_core.store.states import is_results_folder
 
     if path.suffix == ".parquet":
-        return table(path)
+        return inspect_table(path)
     if (path / "zarr.json").is_file():
-        return volume(path)
+        return inspect_volume(path)
     if path.is_dir() and is_results_folder(path):
-        return results(path)
+        return inspect_results(path)
     if path.is_dir() and any(is_results_folder(child) for child in path.iterdir() if child.is_dir()):
         raise BadArgumentsError(
             f"{path} is a results root; see all of it with: spherovem status {path}, or name one of its acquisitions"
         )
-    return source(path, pixels=pixels)
+    return inspect_source(path, pixels=pixels)
 
 
-def source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
+def inspect_source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
     """Describe an acquisition as the microscope wrote it."""
     from spherovem_core.ingest import survey_stack
     from spherovem_core.ingest.checks import content_problems
@@ -91,13 +93,12 @@ def source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
     problems = list(report.problems)
     if pixels:
         problems += content_problems(report.stack, {problem.file for problem in problems})
-    faults = problem_lines(problems, path.name)
-    document = source_document(path, report, faults)
+    document = source_document(path, report, problem_lines(problems, path.name))
     return document, source_text(document)
 
 
 def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[str]) -> Document:
-    """Facts of a source as JSON."""
+    """Return the facts of a source as a JSON document."""
     stack = report.stack
     return {
         "kind": "source",
@@ -115,35 +116,7 @@ def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[st
     }
 
 
-def source_text(document: Document) -> str:
-    """Facts of a source for people."""
-    metadata = document["metadata"]
-    facts = [
-        ("files", f"{document['files']}, {readable_bytes(document['bytes'])}"),
-        ("slices", "{} to {}".format(*document["slice_numbers"])),
-        ("shape", f"{sides(document['shape'])} voxels (z y x), {document['dtype']}"),
-        ("voxel size", "not found" if document["spacing_nm"] is None else spacing(document["spacing_nm"])),
-        ("found in", document["spacing_origin"] or "-"),
-    ]
-    if document["spacing_nm"] is not None:
-        extent = [n * side / 1000 for n, side in zip(document["shape"], document["spacing_nm"], strict=True)]
-        facts.append(("extent", f"{' x '.join(f'{length:.3g}' for length in extent)} µm"))
-    compression = metadata["compression"].replace("none", "no")
-    facts += [
-        (
-            "container",
-            f"{metadata['container']}, {compression} compression, {metadata['bits']} bits",
-        ),
-        ("metadata", metadata["metadata"]),
-        ("databar", f"{metadata['databar_rows']} rows" if metadata["databar_rows"] else "none"),
-    ]
-    faults = [f"  - {fault}" for fault in document["faults"]]
-    facts.append(("faults", str(len(faults)) if faults else "none"))
-    lines = [f"source {document['path']}", "", *(f"{name:<12}{value}" for name, value in facts), *faults]
-    return "\n".join(lines)
-
-
-def results(path: Path) -> tuple[Document, str]:
+def inspect_results(path: Path) -> tuple[Document, str]:
     """Describe a results folder."""
     from spherovem_core.store import Layout
     from spherovem_core.store.inventory import volume_inventory
@@ -161,12 +134,12 @@ def results(path: Path) -> tuple[Document, str]:
         "arrays": [array.document() for array in arrays],
         "tables": [each.document() for each in tables],
     }
-    parts = [stage_table(state), arrays_table(arrays), tables_table(tables)]
+    parts = [stages_table(state), arrays_table(arrays), tables_table(tables)]
     return document, "\n\n".join(part for part in parts if part)
 
 
-def volume(path: Path) -> tuple[Document, str]:
-    """Describe a zarr group or array; a single one with its levels and history."""
+def inspect_volume(path: Path) -> tuple[Document, str]:
+    """Describe a zarr group or array; one or two arrays with their levels and history."""
     from spherovem_core.store.inventory import volume_inventory
 
     arrays = volume_inventory(path.absolute())
@@ -179,103 +152,9 @@ def volume(path: Path) -> tuple[Document, str]:
     return document, text or f"{path} holds no array"
 
 
-def table(path: Path) -> tuple[Document, str]:
+def inspect_table(path: Path) -> tuple[Document, str]:
     """Describe a Parquet table."""
     from spherovem_core.store.table_inventory import table_inventory
 
     found = table_inventory(path)
-    rows = [[column.name, column.type, column.unit] for column in found.columns]
-    head = f"table {path}\n\n{found.rows} rows, {readable_bytes(found.bytes_on_disk)}"
-    text = "\n\n".join([head, text_table(["COLUMN", "TYPE", "UNIT"], rows), *history_lines(found.history)])
-    return {"kind": "table", **found.document()}, text
-
-
-def arrays_table(arrays: "Sequence[ArrayInventory]") -> str:
-    """One line an array."""
-    rows = [
-        [
-            array.group,
-            sides(array.levels[0].shape),
-            array.levels[0].dtype,
-            " x ".join(f"{side:g}" for side in array.levels[0].spacing_nm or ()),
-            str(len(array.levels)),
-            readable_bytes(array.bytes_on_disk),
-            f"{array.state} {percent(array.share)}".rstrip(),
-        ]
-        for array in arrays
-    ]
-    titles = ["ARRAY", "SHAPE", "TYPE", "VOXEL (NM)", "LEVELS", "ON DISK", "STATE"]
-    total = sum(array.bytes_on_disk for array in arrays)
-    return f"{text_table(titles, rows, right=(4, 5))}\n\n{readable_bytes(total)} in arrays" if rows else ""
-
-
-def tables_table(tables: "Sequence[TableInventory]") -> str:
-    """One line a table."""
-    rows = [
-        [each.path, str(each.rows), str(len(each.columns)), readable_bytes(each.bytes_on_disk)]
-        for each in tables
-    ]
-    return text_table(["TABLE", "ROWS", "COLUMNS", "ON DISK"], rows, right=(1, 2, 3)) if rows else ""
-
-
-def array_text(array: "ArrayInventory") -> str:
-    """One array with its levels, details and history."""
-    first = array.levels[0]
-    rows = [
-        [
-            level.path,
-            sides(level.shape),
-            "" if level.spacing_nm is None else " x ".join(f"{side:g}" for side in level.spacing_nm),
-            sides(level.chunks),
-            sides(level.shards),
-            str(level.files),
-            str(level.missing_files),
-            readable_bytes(level.bytes_on_disk),
-        ]
-        for level in array.levels
-    ]
-    titles = ["LEVEL", "SHAPE", "VOXEL (NM)", "CHUNK", "FILE HOLDS", "FILES", "MISSING", "ON DISK"]
-    facts = [
-        f"array {array.group}",
-        f"{first.dtype}, {', '.join(first.codecs)}; {array.state} {percent(array.share)}".rstrip(),
-    ]
-    details = [f"{name}: {short(value)}" for name, value in array.details.items() if name not in OF_A_LEVEL]
-    parts = ["\n".join(facts), text_table(titles, rows, right=(5, 6, 7)), "\n".join(details)]
-    return "\n\n".join([*(part for part in parts if part), *history_lines(array.history)])
-
-
-OF_A_LEVEL = ("spacing_nm", "level_factors")
-
-
-def history_lines(history: Sequence[Any]) -> Iterator[str]:
-    """The stages that led to an artifact, as a table."""
-    rows = [
-        [
-            entry["stage"],
-            str(entry["version"]),
-            entry["device"],
-            readable_seconds(entry["seconds"]),
-            readable_bytes(entry["peak_memory_bytes"]),
-            moment(entry["finished"]),
-        ]
-        for entry in history
-    ]
-    if rows:
-        titles = ["STAGE", "VERSION", "DEVICE", "TIME", "PEAK MEMORY", "FINISHED"]
-        yield text_table(titles, rows, right=(3, 4))
-
-
-def sides(shape: Sequence[int]) -> str:
-    """Extents as people write them."""
-    return " x ".join(map(str, shape))
-
-
-def spacing(spacing_nm: Sequence[float]) -> str:
-    """A voxel size as people write it."""
-    return f"{' x '.join(f'{side:g}' for side in spacing_nm)} nm (z y x)"
-
-
-def short(value: Any) -> str:
-    """A value in so few characters that a line holds it."""
-    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return {"kind": "table", **found.document()}, table_text(path, found)

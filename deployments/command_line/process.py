@@ -1,128 +1,142 @@
-"""``spherovem process``: one acquisition, from the command line."""
+"""``spherovem process``: one acquisition, from slices to report."""
 
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from pydantic_settings import CliPositionalArg, CliVariadicArg
 
-from deployments.command_line.arguments import checked_spacing, reading_arguments
-from deployments.command_line.parameter_values import (
-    build_parameters,
-    explain,
-    parse_assignment,
-    parse_region,
-    read_overrides,
-)
-from deployments.server.orphans import leave_no_orphans
-from deployments.settings import Settings
+from deployments.command_line.arguments import Command, Device, Workers, checked_spacing, reading_arguments
+from deployments.command_line.pipeline_run import print_results, run_flow
+from deployments.command_line.text_options import parse_assignment, parse_region
+from deployments.run_parameters import build_parameters, read_overrides, with_network
+from deployments.settings import Settings, read_settings
 from spherovem_core.errors import ParameterError
-from spherovem_core.execution import ExecutionSettings
+from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
-from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.region_of_interest import RegionOfInterest, crop_acquisition
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_between
 
-if TYPE_CHECKING:
-    from deployments.command_line.main import Process
 
-logger = logging.getLogger("spherovem_core.process")
+class Process(Command):
+    """Run all stages on one acquisition.
 
+    Finished stages are not computed again: after an interruption or a failure, the same command continues where the
+    run stopped.
+    """
 
-def process_source(command: "Process") -> None:
-    """Check everything that the command line says, then run the flow and print where the results are."""
-    with reading_arguments():
-        settings = read_settings()
-        parameters = chosen_parameters(command, settings)
-        acquisition = chosen_acquisition(command, settings)
-        execution = settings.execution(
-            device=command.device, executor=command.executor, workers=command.workers
-        )
-        stages_between(command.start_at, command.stop_after)
-        roi = parse_region(command.roi)
-        folder = results_folder(acquisition, roi)
-    run_flow(acquisition, parameters, execution, command.start_at, command.stop_after, roi)
-    print_results(folder)
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem process slices/ --results-root results/", "with the daily setting"),
+        (
+            "spherovem process stack.tif --results-root results/ --spacing-nm 50 10 10",
+            "a multi-page TIFF without voxel size in its metadata",
+        ),
+        (
+            "spherovem process slices/ --results-root results/ --set registration.model=rigid",
+            "one parameter changed",
+        ),
+    )
+    resumable: ClassVar[bool] = True
 
+    source: CliPositionalArg[Path] = Field(description="Folder of TIFF slices, or one multi-page TIFF.")
+    results_root: Path | None = Field(
+        default=None,
+        description="Folder that holds one results folder per acquisition.",
+    )
+    name: str | None = Field(default=None, description="Name of the results folder; the source's by default.")
+    spacing_nm: CliVariadicArg[list[float]] = Field(
+        default=[], description="Voxel size z y x in nm; by default from acquisition.json or the metadata."
+    )
+    network: str | None = Field(
+        default=None,
+        description="Network for cells and nuclei: cpsam_v2, a path to weights, or phantom-compact.",
+    )
+    parameters: Path | None = Field(
+        default=None, description="YAML file of parameters that differ from the defaults."
+    )
+    set: list[str] = Field(
+        default=[],
+        description="One parameter; may be repeated.",
+        json_schema_extra={"metavar": "STAGE.NAME=VALUE"},
+    )
+    device: Device | None = Field(default=None, description="auto, cpu, cuda or cuda:n.")
+    executor: str | None = Field(
+        default=None, description="threads, processes, or the address of a Dask scheduler."
+    )
+    workers: Workers | None = Field(default=None, description="Workers per stage; 0 takes every core.")
+    start_at: StageName = Field(
+        default=FIRST_STAGE,
+        description="First stage; earlier stages must be complete on disk, and are taken as they are.",
+    )
+    stop_after: StageName = Field(default=LAST_STAGE, description="Last stage.")
+    roi: CliVariadicArg[list[str]] = Field(
+        default=[],
+        description="Voxels to try parameters on, such as 10:42 100:612 : along z, y and x; the results go to a folder "
+        "of their own.",
+        json_schema_extra={"metavar": "Z Y X"},
+    )
 
-def read_settings() -> Settings:
-    """Settings of this machine; a wrong one is a `ParameterError`."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise ParameterError(explain(error, Settings)) from error
+    def cli_cmd(self) -> None:
+        """Check all arguments, run the flow, and print the paths of the results."""
+        with reading_arguments():
+            settings = read_settings()
+            parameters = self.chosen_parameters(settings)
+            acquisition = self.chosen_acquisition(settings)
+            execution = settings.execution(device=self.device, executor=self.executor, workers=self.workers)
+            stages_between(self.start_at, self.stop_after)
+            roi = parse_region(self.roi)
+            folder = results_folder(acquisition, roi)
+        run_flow(acquisition, parameters, execution, self.start_at, self.stop_after, roi)
+        print_results(folder)
 
+    def chosen_parameters(self, settings: Settings) -> PipelineParameters:
+        """Build the parameters: the defaults, under the file, under the options, under ``--set``.
 
-def chosen_parameters(command: "Process", settings: Settings) -> PipelineParameters:
-    """Parameters: the defaults, under the file, under the options, under ``--set``."""
-    file = command.parameters or settings.parameters
-    overrides: list[dict[str, Any]] = [with_network(settings.network)]
-    if file is not None:
-        overrides.append(read_overrides(file))
-    if command.network is not None:
-        overrides.append(with_network(command.network))
-    if command.spacing_nm:
-        overrides.append({"ingest": {"spacing_nm": checked_spacing(command.spacing_nm)}})
-    overrides += [parse_assignment(text) for text in command.set]
-    return build_parameters(overrides)
+        Raises
+        ------
+        ParameterError
+            If one of them is wrong.
+        """
+        file = self.parameters or settings.parameters
+        overrides: list[dict[str, Any]] = [with_network(settings.network)]
+        if file is not None:
+            overrides.append(read_overrides(file))
+        if self.network is not None:
+            overrides.append(with_network(self.network))
+        if self.spacing_nm:
+            overrides.append({"ingest": {"spacing_nm": checked_spacing(self.spacing_nm)}})
+        overrides += [parse_assignment(text) for text in self.set]
+        return build_parameters(overrides)
 
+    def chosen_acquisition(self, settings: Settings) -> Acquisition:
+        """Return the acquisition: source, name and results root, as absolute paths.
 
-def with_network(network: str) -> dict[str, Any]:
-    """Parameters that segment cells and nuclei with one network."""
-    return {"cells": {"network": network}, "nuclei": {"network": network}}
-
-
-def chosen_acquisition(command: "Process", settings: Settings) -> Acquisition:
-    """The acquisition: source, name and results root, as absolute paths."""
-    results_root = command.results_root or settings.results_root
-    if results_root is None:
-        raise ParameterError("no results root: give --results-root DIR or set SPHEROVEM_RESULTS_ROOT")
-    source = command.source.absolute()
-    name = command.name or (source.stem if source.suffix.lower() in (".tif", ".tiff") else source.name)
-    try:
-        return Acquisition(name=name, source=source, results_root=results_root.absolute())
-    except ValidationError as error:
-        raise ParameterError(explain(error, Acquisition)) from error
+        Raises
+        ------
+        ParameterError
+            If no results root is given or the name cannot be used.
+        """
+        results_root = self.results_root or settings.results_root
+        if results_root is None:
+            raise ParameterError("no results root: give --results-root DIR or set SPHEROVEM_RESULTS_ROOT")
+        source = self.source.absolute()
+        name = self.name or (source.stem if source.suffix.lower() in (".tif", ".tiff") else source.name)
+        try:
+            return Acquisition(name=name, source=source, results_root=results_root.absolute())
+        except ValidationError as error:
+            raise ParameterError(explain(error, Acquisition)) from error
 
 
 def results_folder(acquisition: Acquisition, roi: RegionOfInterest) -> Path:
-    """Where the results of a region go; a name that becomes too long is a `ParameterError`."""
+    """Return the results folder of a region of interest.
+
+    Raises
+    ------
+    ParameterError
+        If its name becomes too long.
+    """
     try:
         return crop_acquisition(acquisition, roi).folder
     except ValidationError as error:
         raise ParameterError(explain(error, Acquisition)) from error
-
-
-def run_flow(
-    acquisition: Acquisition,
-    parameters: PipelineParameters,
-    execution: ExecutionSettings,
-    start_at: StageName = FIRST_STAGE,
-    stop_after: StageName = LAST_STAGE,
-    roi: RegionOfInterest = WHOLE,
-) -> None:
-    """Run the parent flow in this process; what can be found wrong beforehand is found before Prefect starts."""
-    from flows.preflight import check_before_start
-
-    with reading_arguments():
-        own = crop_acquisition(acquisition, roi)
-        check_before_start(own, parameters, execution, stages_between(start_at, stop_after))
-    leave_no_orphans()
-    logger.info(
-        "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name
-    )
-    from flows.process_acquisition import process_acquisition
-
-    process_acquisition(acquisition, parameters, execution, start_at, stop_after, roi)
-
-
-def print_results(folder: Path) -> None:
-    """Say where the results are."""
-    for title, name in (
-        ("volume", "volume.zarr"),
-        ("tables", "tables"),
-        ("report", "report.html"),
-        ("provenance", "provenance.json"),
-    ):
-        if (folder / name).exists():
-            print(f"{title + ':':<12} {folder / name}")

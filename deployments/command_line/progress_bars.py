@@ -1,4 +1,4 @@
-"""Bars for running stages on a terminal."""
+"""Progress bars of running stages on a terminal."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -16,14 +16,14 @@ BAR_COLUMNS = 20
 
 
 class PaceColumn(ProgressColumn):
-    """Rate and time left of a stage's present phase."""
+    """Rate and time left of a stage's present phase, such as ``3.1/s, 2 min 48 s left``."""
 
     def __init__(self, paces: Mapping[TaskID, Pace]) -> None:
         self._paces = paces
         super().__init__()
 
     def render(self, task: Task) -> Text:
-        """Such as ``3.1/s, 2 min 48 s left``; empty until a rate is known."""
+        """Format rate and time left; empty until a rate is known."""
         pace = self._paces.get(task.id)
         if pace is None or pace.rate_per_s is None or pace.left_s is None:
             return Text("")
@@ -31,9 +31,9 @@ class PaceColumn(ProgressColumn):
 
 
 class ProgressBars:
-    """One bar a running stage, gone when the stage is done: a line of the log says then how long it took.
+    """One bar per running stage, removed when the stage is done; the log then says how long it took.
 
-    While a bar is shown, what is printed to standard output appears above it.
+    Lines that are printed to standard output meanwhile appear above the bars.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -50,10 +50,10 @@ class ProgressBars:
             refresh_per_second=REFRESHES_PER_S,
             transient=True,
         )
-        self._bars.before_drawing = self._ask
+        self._bars.before_drawing = self._take_latest_figures
 
     def begin(self, title: str, latest: Latest) -> None:
-        """Show a bar that moves to and fro until the total is known."""
+        """Show a bar for a stage; it moves to and fro until the total is known."""
         task = self._bars.add_task(title, total=None)
         with self._lock:
             self._tasks[title], self._paces[task] = task, Pace()
@@ -61,7 +61,7 @@ class ProgressBars:
         self._bars.start()
 
     def end(self, title: str) -> None:
-        """Take the bar away."""
+        """Remove the bar of a stage."""
         with self._lock:
             task = self._tasks.pop(title)
             del self._running[task]
@@ -70,8 +70,7 @@ class ProgressBars:
             self._bars.stop()
         self._bars.remove_task(task)
 
-    def _ask(self) -> None:
-        """Take over how far every stage is."""
+    def _take_latest_figures(self) -> None:
         with self._lock:
             for task, latest in self._running.items():
                 figures = latest()
@@ -82,7 +81,7 @@ class ProgressBars:
 
 
 class _Bars(Progress):
-    """Asks for the latest figures each time it is drawn."""
+    """Bars that take the latest figures each time they are drawn."""
 
     before_drawing: Callable[[], None] | None = None
 

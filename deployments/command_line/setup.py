@@ -1,4 +1,4 @@
-"""``spherovem setup``: everything that a Prefect server needs before acquisitions can be processed by its workers."""
+"""``spherovem setup``: work pools, limits, automations and deployments of a Prefect server."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from deployments.command_line.arguments import Command, reading_arguments
 from deployments.command_line.text_tables import text_table
-from deployments.settings import Settings
+from deployments.settings import Settings, read_settings
 from spherovem_core.errors import ParameterError, SpheroVemError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class NoServerError(SpheroVemError, ConnectionError):
 class Setup(Command):
     """Prepare a Prefect server for the daily work.
 
-    It gets work pools, limits, automations and deployments; repeat it as often as you like.
+    The server gets work pools, limits, automations and deployments. The command may be repeated at any time.
     """
 
     group: ClassVar[str] = "Operate"
@@ -44,28 +44,26 @@ class Setup(Command):
         default=None,
         ge=1,
         le=64,
-        description="Stages that may use this machine's GPUs at once; as many as are found by default.",
+        description="Stages that may use this machine's GPUs at once; by default the number of its GPUs.",
     )
     deployments: bool = Field(default=True, description="Register the deployments as well.")
     prefect_file: Path | None = Field(
-        default=None, description="File of the deployments; prefect.yaml of this checkout by default."
+        default=None, description="File of the deployments; by default the prefect.yaml of this installation."
     )
     heartbeat_timeout_s: float = Field(
         default=90.0,
         ge=10.0,
         le=24 * 3600.0,
-        description="A run that was silent for so many seconds counts as crashed; runs speak every 30 s.",
+        description="A run without a heartbeat for this many seconds counts as crashed; runs send one every 30 s.",
     )
     notify: str | None = Field(
         default=None,
         pattern=r"^[^/]+/[^/]+$",
-        description="Block that sends messages of failed runs and rejected acquisitions, as TYPE/NAME.",
+        description="Block that sends messages about failed runs and rejected acquisitions, as TYPE/NAME.",
     )
 
     def cli_cmd(self) -> None:
-        """Prepare the server and say what was made, changed or right already."""
-        from deployments.command_line.process import read_settings
-
+        """Prepare the server, and list what was made, changed or left unchanged."""
         with reading_arguments():
             settings = read_settings()
             with connected_server() as client:
@@ -73,7 +71,7 @@ class Setup(Command):
 
 
 def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settings) -> list["Change"]:
-    """Make what is missing on the server; returns what became of each thing.
+    """Make what is missing on the server, and return the outcome for each thing.
 
     Raises
     ------
@@ -102,14 +100,14 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
 
 @contextmanager
 def connected_server() -> Iterator["SyncPrefectClient"]:
-    """A client of the server that PREFECT_API_URL names.
+    """Connect to the server that PREFECT_API_URL names.
 
     Raises
     ------
     ParameterError
-        If it names none: what is made on a server that a run starts for itself serves nobody else.
+        If the variable is not set: a server that a run starts for itself serves nobody else.
     NoServerError
-        If no server answers there.
+        If no server answers at that address.
     """
     import httpx
     from prefect.client.orchestration import get_client
@@ -132,7 +130,7 @@ def connected_server() -> Iterator["SyncPrefectClient"]:
 
 
 def gpu_limit(client: "SyncPrefectClient", given: int | None) -> "Iterable[Change]":
-    """The limit of stages that use this machine's GPUs at once; none where there are no GPUs."""
+    """Limit the stages that use this machine's GPUs at once; without GPUs there is no limit to set."""
     from deployments.server.provisioning import ensure_limit
     from spherovem_core.utils.torch_device import cuda_device_count
     from tasks.devices import gpu_limit_name
@@ -142,7 +140,7 @@ def gpu_limit(client: "SyncPrefectClient", given: int | None) -> "Iterable[Chang
 
 
 def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
-    """Identifier of a notification block, named as ``slack-webhook/microscopy``.
+    """Return the identifier of a notification block, named as ``slack-webhook/microscopy``.
 
     Raises
     ------
@@ -162,7 +160,7 @@ def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
 
 
 def format_changes(changes: "Iterable[Change]") -> str:
-    """One line a thing."""
+    """List the changes, one per line."""
     rows = [
         [change.kind, change.name, f"{change.outcome}{f' ({change.note})' if change.note else ''}"]
         for change in changes

@@ -1,4 +1,4 @@
-"""``spherovem view``: a volume in a viewer."""
+"""``spherovem view``: the volume of an acquisition in a viewer."""
 
 import webbrowser
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from deployments.command_line.arguments import BadArgumentsError, Command
+from deployments.command_line.arguments import BadArgumentsError, Command, checked_results_folder
 from deployments.viewing.clients import PUBLIC_CLIENT
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 class View(Command):
     """Look at a volume in Neuroglancer or napari.
 
-    For Neuroglancer a link is printed and the volume is served to this machine alone, until Ctrl-C: the page comes from
-    the web, the data do not leave the machine.
+    For Neuroglancer, the command prints a link and serves the volume to this machine alone, until Ctrl-C. The page comes
+    from the web; the data do not leave the machine.
     """
 
     group: ClassVar[str] = "Look at results"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
         ("spherovem view results/spheroid_07", "print a Neuroglancer link and serve the volume"),
-        ("spherovem view results/spheroid_07 --open", "and open it in the browser"),
-        ("spherovem view results/spheroid_07 --with napari", "in napari, which must be installed"),
+        ("spherovem view results/spheroid_07 --open", "open the link in the browser as well"),
+        ("spherovem view results/spheroid_07 --with napari", "open it in napari, which must be installed"),
     )
 
     acquisition: CliPositionalArg[Path] = Field(description="The acquisition's results folder.")
@@ -42,7 +42,7 @@ class View(Command):
     client: str = Field(
         default=PUBLIC_CLIENT,
         pattern=r"^https?://[^/]+",
-        description="Address of the Neuroglancer page, such as one of your own.",
+        description="Address of the Neuroglancer page; a site may serve its own.",
         json_schema_extra={"metavar": "URL"},
     )
     open: CliToggleFlag[bool] = Field(default=False, description="Open the link in the browser.")
@@ -52,9 +52,7 @@ class View(Command):
         from deployments.viewing.layers import volume_layers
         from spherovem_core.store import Layout
 
-        if not self.acquisition.is_dir():
-            raise BadArgumentsError(f"{self.acquisition} is no folder; name an acquisition's results folder")
-        layout = Layout(self.acquisition.absolute())
+        layout = Layout(checked_results_folder(self.acquisition))
         layers = volume_layers(layout)
         if self.with_ == "napari":
             from deployments.viewing.napari_viewer import open_in_napari
@@ -64,14 +62,20 @@ class View(Command):
             self.serve(layout.volume, layers)
 
     def serve(self, volume: Path, layers: "list[Layer]") -> None:
-        """Serve the volume and print the link."""
+        """Serve the volume until Ctrl-C.
+
+        Raises
+        ------
+        BadArgumentsError
+            If the port cannot be used.
+        """
         from deployments.viewing.serving import FileServer
 
         try:
             server = FileServer(volume, self.client, self.port)
         except OSError as error:
             raise BadArgumentsError(
-                f"port {self.port} cannot be listened on ({error.strerror}); give another --port, or 0"
+                f"port {self.port} cannot be used ({error.strerror}); give another --port, or 0"
             ) from error
         with server:
             try:
@@ -81,7 +85,7 @@ class View(Command):
                 print("ended")
 
     def announce(self, server: "FileServer", layers: "list[Layer]") -> None:
-        """Print, and open, the link."""
+        """Print the link, and open it where that was asked for."""
         from deployments.viewing.neuroglancer import viewer_link, viewer_state
 
         link = viewer_link(self.client, viewer_state(layers, server.url))

@@ -1,23 +1,21 @@
-"""``spherovem watch``: acquisitions are processed as soon as they have landed."""
+"""``spherovem watch``: a watcher that hands over acquisitions as soon as they have landed."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import CliImplicitFlag, CliVariadicArg
 
 from deployments.command_line.arguments import Command, reading_arguments
-from deployments.command_line.parameter_values import explain
-from deployments.settings import Settings
-from spherovem_core.errors import ParameterError
+from deployments.settings import Settings, read_settings
 
 
 class Watch(Command):
     """Process acquisitions as soon as they have landed.
 
-    What is complete and sound is processed once, what is broken is reported once. It hands acquisitions over to the
-    deployment that SPHEROVEM_DEPLOYMENT names, on the server that PREFECT_API_URL names, and runs until it gets SIGTERM or
-    Ctrl-C. One watcher serves one results root. It may be killed and started again at any moment.
+    A complete and sound acquisition is processed once, a broken one is reported once. The watcher hands acquisitions over
+    to the deployment that SPHEROVEM_DEPLOYMENT names, on the server that PREFECT_API_URL names, and runs until it gets
+    SIGTERM or Ctrl-C. One watcher serves one results root. It may be killed and started again at any time.
     """
 
     group: ClassVar[str] = "Process acquisitions"
@@ -26,10 +24,10 @@ class Watch(Command):
             "spherovem watch --landing-folders /data/landing --results-root /data/results",
             "until Ctrl-C",
         ),
-        ("spherovem watch --once", "look once, with the folders that the settings name"),
+        ("spherovem watch --once", "scan once, with the folders of the settings"),
         (
             "spherovem watch --retry spheroid-7",
-            "process an acquisition anew, or check it anew after a repair",
+            "check an acquisition again after a repair, and process it again",
         ),
     )
     settings: ClassVar[tuple[str, ...]] = (
@@ -53,22 +51,23 @@ class Watch(Command):
         json_schema_extra={"metavar": "PATH ..."},
     )
     results_root: Path | None = Field(
-        default=None, description="Folder that holds one results folder an acquisition."
+        default=None, description="Folder that holds one results folder per acquisition."
     )
     settle_seconds: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="An acquisition is ready when its files have not changed for this long."
     )
     once: CliImplicitFlag[bool] = Field(
-        default=False, description="Look once instead of watching; exit code 1 when something is left undone."
+        default=False,
+        description="Scan once instead of watching; exit code 1 when something could not be done.",
     )
     retry: str | None = Field(
         default=None,
-        description="Name of an acquisition to check and, if it is sound, process anew; the watcher takes it up.",
+        description="Name of an acquisition to check again and, if it is sound, to process again.",
         json_schema_extra={"metavar": "NAME"},
     )
 
     def cli_cmd(self) -> None:
-        """Look at the landing folders once, or until told to end."""
+        """Scan the landing folders once, or until the watcher is stopped."""
         from deployments.landing.retries import request_retry
         from deployments.landing.rules import LandingRules
         from deployments.landing.watcher import look_once, watch
@@ -77,7 +76,7 @@ class Watch(Command):
             settings = self.chosen_settings()
             if self.retry is not None and settings.results_root is not None:
                 request_retry(settings.results_root.absolute(), self.retry)
-                print(f"{self.retry}: noted; it is taken up at the next look")
+                print(f"{self.retry}: noted; the next scan takes it up")
                 if not self.once:
                     return
             rules = LandingRules.from_settings(settings)
@@ -87,19 +86,15 @@ class Watch(Command):
             watch(rules, settings.scan_interval_seconds)
 
     def chosen_settings(self) -> Settings:
-        """Settings of this machine, under what the command line says.
+        """Read the settings of this machine, under the options.
 
         Raises
         ------
         ParameterError
             If one of them is wrong.
         """
-        given: dict[str, Any] = {
-            "landing_folders": tuple(self.landing_folders) or None,
-            "results_root": self.results_root,
-            "settle_seconds": self.settle_seconds,
-        }
-        try:
-            return Settings(**{name: value for name, value in given.items() if value is not None})
-        except ValidationError as error:
-            raise ParameterError(explain(error, Settings)) from error
+        return read_settings(
+            landing_folders=tuple(self.landing_folders) or None,
+            results_root=self.results_root,
+            settle_seconds=self.settle_seconds,
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from deployments.command_line.parameter_values import explain
+from spherovem_core.overrides import explain
 from spherovem_core.references import Acquisition
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployments.command_line.parameter_values import Overrides, build_parameters, read_overrides
-from deployments.command_line.process import with_network
+from deployments.run_parameters import build_parameters, read_overrides, with_network
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.overrides import Overrides
 from spherovem_core.parameters import PipelineParameters
 
 # A sentinel that a copy tool brings before the last slice must not start half an acquisition.

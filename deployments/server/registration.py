@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from deployments.server.provisioning import Change, Outcome
 from spherovem_core.errors import ParameterError, SpheroVemError
 from spherovem_core.references import canonical_json
 
-PREFECT_FILE = Path(__file__).parents[2] / "prefect.yaml"
+PREFECT_FILE = Path(str(files("deployments.server") / "prefect.yaml"))
+"""In a checkout a link to the file at its root; in a wheel a copy."""
 
 
 class RegistrationFailedError(SpheroVemError, RuntimeError):
@@ -51,7 +54,7 @@ def ensure_deployments(client: SyncPrefectClient, file: Path, pools: Mapping[str
     for deployment in content["deployments"]:
         pool = deployment["work_pool"]["name"]
         deployment = {**deployment, "work_pool": {**deployment["work_pool"], "name": pools.get(pool, pool)}}
-        flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
+        flow = load_flow(deployment["entrypoint"])
         deployment["version"] = _digest(
             prefect_version, content.get("pull"), deployment, parameter_schema(flow).model_dump(mode="json")
         )
@@ -63,6 +66,18 @@ def ensure_deployments(client: SyncPrefectClient, file: Path, pools: Mapping[str
     if wanted:
         _deploy({**content, "deployments": wanted})
     return changes
+
+
+def load_flow(entrypoint: str) -> Flow[..., Any]:
+    """Import a flow by the path of its module, or by a file as Prefect does.
+
+    Prefect's own loader searches modules in the working folder first, where a site may keep its own `flows`.
+    """
+    if ":" in entrypoint:
+        return load_flow_from_entrypoint(entrypoint)
+    module, _, name = entrypoint.rpartition(".")
+    flow: Flow[..., Any] = getattr(import_module(module), name)
+    return flow
 
 
 def read_prefect_file(file: Path) -> dict[str, Any]:

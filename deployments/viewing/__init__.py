@@ -1,1 +1,1 @@
-"""Looking at a volume: which layers it has, Neuroglancer's state and link, a file server on loopback, napari."""
+"""Viewers of a volume: Neuroglancer in a browser, and napari."""

@@ -1,3 +1,3 @@
-"""Where Neuroglancer's page comes from; apart from the rest, which takes long to import."""
+"""Address of the public Neuroglancer page, in a module that imports nothing."""
 
 PUBLIC_CLIENT = "https://neuroglancer-demo.appspot.com"

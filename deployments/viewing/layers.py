@@ -1,4 +1,4 @@
-"""What of a volume a viewer shows: complete images, labels and fields, with the range of their values."""
+"""Layers of a viewer: the complete images, labels and fields of a volume, with their display ranges."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,11 +19,11 @@ from spherovem_core.store.layout import (
     labels_group,
 )
 
-Kind = Literal["image", "labels", "field"]
+LayerType = Literal["image", "labels", "field"]
 IMAGES = (REGISTERED, DENOISED, RAW)
 FIELDS = (DISTANCE, POSTERIOR)
 KNOWN_RANGES = {POSTERIOR: (0.0, 1.0)}
-SHOWN_SHARE = (0.5, 99.5)
+DISPLAY_PERCENTILES = (0.5, 99.5)
 SAMPLE_VOXELS = 20_000_000
 
 
@@ -34,60 +34,64 @@ class Layer:
     Attributes
     ----------
     name
-        The last part of its group.
+        Last part of its group.
+    group
+        Path of the group in the volume.
+    type
+        ``image``, ``labels`` or ``field``.
     levels
         Its arrays, the finest first.
     value_range
-        Values from black to white; None for labels.
+        Values shown as black and white; None for labels.
     visible
         Whether it is shown at first.
     """
 
     name: str
     group: str
-    kind: Kind
+    type: LayerType
     levels: tuple[StoredArray, ...]
     value_range: tuple[float, float] | None
     visible: bool
 
     @property
     def spacing_nm(self) -> SpacingNm:
-        """Voxel size of the finest level."""
+        """The voxel size of the finest level in nm."""
         return self.levels[0].spacing_nm
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Extents of the finest level."""
+        """The shape of the finest level."""
         return self.levels[0].shape
 
 
 def volume_layers(layout: Layout) -> list[Layer]:
-    """Layers of every complete image, label and field of (z, y, x); the most processed image and the labels are visible.
+    """List every complete image, label array and field of (z, y, x); the most processed image and the labels are visible.
 
     Raises
     ------
     IncompleteArtifactError
         If no image is complete.
     """
-    wanted: list[tuple[str, Kind]] = [(group, "image") for group in IMAGES]
+    wanted: list[tuple[str, LayerType]] = [(group, "image") for group in IMAGES]
     wanted += [(labels_group(kind), "labels") for kind in OBJECT_KINDS]
     wanted += [(NANOPARTICLES, "labels"), *((group, "field") for group in FIELDS)]
     layers: list[Layer] = []
-    for group, kind in wanted:
+    for group, layer_type in wanted:
         levels = complete_levels(layout, group)
         if levels:
-            shown = None if kind == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
-            visible = kind == "labels" or (kind == "image" and not layers)
-            layers.append(Layer(group.rpartition("/")[2], group, kind, levels, shown, visible))
-    if not any(layer.kind == "image" for layer in layers):
+            shown = None if layer_type == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
+            visible = layer_type == "labels" or (layer_type == "image" and not layers)
+            layers.append(Layer(group.rpartition("/")[2], group, layer_type, levels, shown, visible))
+    if not any(layer.type == "image" for layer in layers):
         raise IncompleteArtifactError(
-            f"{layout.folder} holds no complete image to look at; process the acquisition, or name its results folder"
+            f"{layout.folder} holds no complete image; process the acquisition, or name its results folder"
         )
     return layers
 
 
 def complete_levels(layout: Layout, group: str) -> tuple[StoredArray, ...]:
-    """Levels of a complete multiscale group, empty where it is not complete."""
+    """Return the levels of a multiscale group; empty where it is not complete."""
     try:
         finest = open_array(layout, group)
         count = len(finest.details.get("level_factors", [1]))
@@ -97,11 +101,14 @@ def complete_levels(layout: Layout, group: str) -> tuple[StoredArray, ...]:
 
 
 def value_range(stored: StoredArray) -> tuple[float, float]:
-    """Percentiles of a coarse level that leave out a few dark and bright voxels; of every n-th slice where it is large."""
+    """Return the display range of an array: percentiles that leave out a few dark and bright voxels.
+
+    Of an array of more than 20 million voxels only every n-th slice is read.
+    """
     step = max(1, int(np.prod(stored.shape)) // SAMPLE_VOXELS + 1)
     values = np.concatenate([stored[z].ravel() for z in range(0, stored.shape[0], step)])
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(finite.astype(np.float32), SHOWN_SHARE))
+    low, high = (float(value) for value in np.percentile(finite.astype(np.float32), DISPLAY_PERCENTILES))
     return (low, high) if high > low else (low, low + 1.0)

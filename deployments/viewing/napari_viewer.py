@@ -1,4 +1,4 @@
-"""A volume in napari, where that is installed."""
+"""A volume in napari, where napari is installed."""
 
 import importlib
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from spherovem_core.spacing import spacing_um
 
 
 class MissingViewerError(SpheroVemError, ModuleNotFoundError):
-    """The viewer that was asked for is not installed."""
+    """The chosen viewer is not installed."""
 
 
 def open_in_napari(layers: Sequence[Layer], title: str) -> None:
-    """Open a window with the layers in µm, and return when it is closed.
+    """Open a window with the layers in µm; return when it is closed.
 
     Raises
     ------
@@ -23,16 +23,22 @@ def open_in_napari(layers: Sequence[Layer], title: str) -> None:
     """
     napari = import_napari()
     viewer = napari.Viewer(title=title)
-    for layer in reversed([layer for layer in layers if layer.kind == "image"]):
+    for layer in reversed([layer for layer in layers if layer.type == "image"]):
         add_layer(viewer, layer)
-    for layer in (layer for layer in layers if layer.kind != "image"):
+    for layer in (layer for layer in layers if layer.type != "image"):
         add_layer(viewer, layer)
     viewer.scale_bar.visible = True
     napari.run()
 
 
 def import_napari() -> Any:
-    """The module, which takes seconds to import."""
+    """Import napari, which takes seconds.
+
+    Raises
+    ------
+    MissingViewerError
+        If napari is not installed.
+    """
     try:
         return importlib.import_module("napari")
     except ModuleNotFoundError as error:
@@ -43,7 +49,7 @@ def import_napari() -> Any:
 
 
 def add_layer(viewer: Any, layer: Layer) -> None:
-    """Add a layer as a pyramid; napari reads what it shows."""
+    """Add a layer as a pyramid, of which napari reads only the visible part."""
     options: dict[str, Any] = {
         "name": layer.name,
         "scale": spacing_um(layer.spacing_nm),
@@ -53,7 +59,7 @@ def add_layer(viewer: Any, layer: Layer) -> None:
         "visible": layer.visible,
     }
     levels = [level.array for level in layer.levels]
-    if layer.kind == "labels":
+    if layer.type == "labels":
         viewer.add_labels(levels, **options)
     else:
         viewer.add_image(levels, contrast_limits=layer.value_range, **options)

@@ -1,4 +1,4 @@
-"""Neuroglancer's state of a volume, as JSON, and the link that carries it."""
+"""State of Neuroglancer for a volume, as JSON, and the link that carries it."""
 
 import json
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ SHOWN_TYPES = ("uint8", "uint16", "uint32", "float32")
 
 
 def viewer_state(layers: Sequence[Layer], volume_url: str) -> dict[str, Any]:
-    """State that shows the layers, centred on the first of them.
+    """Return the state that shows the layers, centred on the first of them.
 
     Parameters
     ----------
     layers
-        The first one gives the coordinates. Layers of types that Neuroglancer does not know (float16) are left out.
+        The first one gives the coordinates. Layers of a type that Neuroglancer does not know (float16) are left out.
     volume_url
-        Address of the volume, without a slash at its end.
+        Address of the volume, without a slash at the end.
 
     Returns
     -------
     dict
-        JSON. Dimensions are x, y, z in metres a voxel, so that the first panel shows slices as acquired.
+        JSON document. Dimensions are x, y, z in metres per voxel, so that the first panel shows slices as acquired.
     """
     first = layers[0]
     sides = dict(zip("zyx", first.spacing_nm, strict=True))
@@ -47,9 +47,9 @@ def viewer_state(layers: Sequence[Layer], volume_url: str) -> dict[str, Any]:
 
 
 def layer_state(layer: Layer, volume_url: str) -> dict[str, Any]:
-    """State of one layer: labels as a segmentation, all else as an image."""
+    """Return the state of one layer: labels as a segmentation, other arrays as an image."""
     state: dict[str, Any] = {
-        "type": "segmentation" if layer.kind == "labels" else "image",
+        "type": "segmentation" if layer.type == "labels" else "image",
         "name": layer.name,
         "source": f"zarr://{volume_url}/{layer.group}/",
         "visible": layer.visible,
@@ -58,11 +58,11 @@ def layer_state(layer: Layer, volume_url: str) -> dict[str, Any]:
         return {**state, "selectedAlpha": 0.35}
     return {
         **state,
-        "shader": SHADER if layer.kind == "image" else FIELD_SHADER,
+        "shader": SHADER if layer.type == "image" else FIELD_SHADER,
         "shaderControls": {"normalized": {"range": list(layer.value_range)}},
     }
 
 
 def viewer_link(client: str, state: dict[str, Any]) -> str:
-    """Link that opens a client with a state."""
+    """Return the link that opens a client with a state."""
     return f"{client.rstrip('/')}/#!{quote(json.dumps(state, separators=(',', ':')), safe='')}"

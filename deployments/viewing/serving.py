@@ -1,4 +1,4 @@
-"""Files of a volume over HTTP, on loopback alone and under an address that nobody can guess."""
+"""Web server for the files of a volume, on loopback only and under a secret address."""
 
 import mimetypes
 import re
@@ -16,19 +16,19 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves the files of one folder to a viewer in a browser of this machine.
+    """Web server that gives the files of one folder to a viewer in a browser of this machine.
 
-    Every address begins with a secret. Pages of other origins than the client's cannot read the answers, and requests under
-    another host name are refused, so that no page gets at them through a name that it controls.
+    Every address begins with a secret. Only pages of the client's origin can read the answers. Requests under another host
+    name are refused, so that no page reaches the files through a name that it controls (DNS rebinding).
 
     Parameters
     ----------
     folder
-        Folder whose files are served; links that lead out of it are not followed.
+        Folder to serve; links that lead out of it are not followed.
     client
-        Address of the page that may read them.
+        Address of the page that may read the files.
     port
-        0 takes a free one.
+        Port on 127.0.0.1; 0 takes a free one.
     """
 
     daemon_threads = True
@@ -42,16 +42,16 @@ class FileServer(ThreadingHTTPServer):
 
     @property
     def host(self) -> str:
-        """Host and port, as a browser names them."""
+        """The host and port, as a browser names them."""
         return f"{HOST}:{self.server_port}"
 
     @property
     def url(self) -> str:
-        """Address of the folder, without a slash at its end."""
+        """The address of the folder, without a slash at the end."""
         return f"http://{self.host}/{self.secret}/{quote(self.folder.name)}"
 
     def find(self, path: str) -> Path | None:
-        """File that a request's path names; None unless it is one inside the folder."""
+        """Return the file that a request names; None unless it is a file inside the folder."""
         secret, _, rest = path.removeprefix("/").partition("/")
         name, _, inside = rest.partition("/")
         if (
@@ -66,13 +66,13 @@ class FileServer(ThreadingHTTPServer):
         return file if file.is_relative_to(self.folder) and file.is_file() else None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a viewer that went away in the middle of an answer, as they do when one scrolls on."""
+        """Report errors except closed connections: viewers drop requests when the user scrolls on."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class FileRequest(BaseHTTPRequestHandler):
-    """Answers GET, HEAD and the OPTIONS by which browsers ask whether they may."""
+    """Handler of GET, HEAD and OPTIONS requests."""
 
     server: FileServer
     protocol_version = "HTTP/1.1"
@@ -84,7 +84,7 @@ class FileRequest(BaseHTTPRequestHandler):
         self._answer(with_content=True)
 
     def do_HEAD(self) -> None:
-        """Send what a GET would, without the content."""
+        """Send the headers of a GET without the content."""
         self._answer(with_content=False)
 
     def do_OPTIONS(self) -> None:
@@ -98,14 +98,14 @@ class FileRequest(BaseHTTPRequestHandler):
         self.end_headers()
 
     def end_headers(self) -> None:
-        """Name the one origin whose pages may read."""
+        """Add the one origin whose pages may read the answer."""
         self.send_header("Access-Control-Allow-Origin", self.server.origin)
         self.send_header("Access-Control-Expose-Headers", "Content-Range, Content-Length, Accept-Ranges")
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: a viewer asks for thousands of chunks."""
+        """Log nothing: a viewer asks for thousands of chunks."""
 
     def _is_refused(self) -> bool:
         if self.headers.get("Host") in (self.server.host, f"localhost:{self.server.server_port}"):
@@ -147,7 +147,7 @@ class FileRequest(BaseHTTPRequestHandler):
             while left:
                 content = file.read(min(COPY_BYTES, left))
                 if not content:
-                    # The file was replaced by a shorter one: what was promised cannot be sent.
+                    # The file was replaced by a shorter one: the announced length cannot be sent.
                     self.close_connection = True
                     return
                 self.wfile.write(content)
@@ -164,9 +164,9 @@ class FileRequest(BaseHTTPRequestHandler):
 
 
 def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Bytes that a Range header asks for, as start and stop; None where they lie outside the file.
+    """Return the bytes that a Range header asks for, as start and stop; None where they lie outside the file.
 
-    Without a header, or with one that asks for several ranges or for something else than bytes, it is the whole file.
+    The range is the whole file without a header, and with one that asks for several ranges or for other units than bytes.
     """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or not any(match.groups()):

@@ -1,8 +1,8 @@
-"""Directives whose content comes from the code: parameters, settings, arrays, columns, commands, licences."""
+"""Directives that fill pages from the code: parameters, stages, settings, arrays, columns, commands, licences."""
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from importlib import metadata
 from typing import Any
@@ -25,44 +25,58 @@ BOUNDS = (
 
 
 class Generated(SphinxDirective):
-    """A directive that writes Markdown."""
+    """Base of the directives: one that writes Markdown."""
 
     has_content = False
 
     def run(self) -> list[nodes.Node]:
-        """Parse what `markdown` gives."""
+        """Parse the Markdown of the directive."""
         parent = nodes.container()
         lines = StringList(list(self.markdown()), source=self.get_source_info()[0])
         self.state.nested_parse(lines, self.content_offset, parent)
         return parent.children
 
     def markdown(self) -> Iterable[str]:
-        """Lines of Markdown."""
+        """Return lines of Markdown."""
         raise NotImplementedError
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table."""
+    """Format rows as a Markdown table."""
     yield "| " + " | ".join(header) + " |"
     yield "|" + " --- |" * len(header)
     for row in rows:
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
 
-def model_table(model: type[BaseModel], defaults: BaseModel) -> Iterator[str]:
-    """Every field of a parameter model: name, default, bounds or choices, description."""
-    schema = model.model_json_schema(mode="serialization")
-    properties: dict[str, Any] = schema["properties"]
+def model_tables(defaults: BaseModel) -> Iterator[str]:
+    """Describe the fields of a parameter model: name, default, bounds or choices, description.
+
+    Fields marked with ``json_schema_extra={"expert": True}`` come after the others in a table of their own, groups within
+    the model after both under their name.
+    """
+    schema = type(defaults).model_json_schema(mode="serialization")
     definitions = schema.get("$defs", {})
-    rows = [
-        (f"`{name}`", as_default(getattr(defaults, name)), bounds(field, definitions), field["description"])
-        for name, field in properties.items()
-    ]
-    return table(("parameter", "default", "may be", "what it does"), rows)
+    groups = {name: value for name, value in defaults if isinstance(value, BaseModel)}
+    everyday: list[Sequence[str]] = []
+    expert: list[Sequence[str]] = []
+    for name, field in schema["properties"].items():
+        if name not in groups:
+            default = as_default(getattr(defaults, name))
+            row = (f"`{name}`", default, bounds(field, definitions), field["description"])
+            (expert if field.get("expert") else everyday).append(row)
+    header = ("parameter", "default", "may be", "what it does")
+    if everyday:
+        yield from (*table(header, everyday), "")
+    if expert:
+        yield from ("Expert parameters, which rarely need a change:", "", *table(header, expert), "")
+    for name, group in groups.items():
+        description = str(type(defaults).model_fields[name].description or "").rstrip(".")
+        yield from (f"**`{name}`**: {description}", "", *model_tables(group))
 
 
 def as_default(value: Any) -> str:
-    """A default as one would write it in YAML."""
+    """Format a default as in YAML."""
     if value is None or value == "" or value == () or value == {}:
         return "–"
     if isinstance(value, bool):
@@ -73,12 +87,12 @@ def as_default(value: Any) -> str:
 
 
 def as_number(value: float) -> str:
-    """A number without exponent; thousands are set apart."""
+    """Format a number without exponent, with its thousands set apart."""
     return f"{int(value):,}".replace(",", "\u202f") if value == int(value) else f"{value:g}"
 
 
 def bounds(field: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Choices, or limits, of a field of a JSON schema."""
+    """Describe the choices or limits of a field of a JSON schema."""
     if "$ref" in field:
         field = {**definitions[field["$ref"].rpartition("/")[2]], **field}
     if "enum" in field:
@@ -103,28 +117,55 @@ def bounds(field: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 class Parameters(Generated):
-    """Parameters of one stage, by its name in `PipelineParameters`, or of any other model by its own name."""
+    """Tables of the parameters of one stage, or of any other model by its own name.
+
+    A stage is named as in `PipelineParameters`; ``stage.group`` names a group within it.
+    """
 
     required_arguments = 1
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Return the tables."""
         from spherovem_core import parameters
 
-        name = self.arguments[0]
-        pipeline = parameters.PipelineParameters()
-        if name in parameters.PipelineParameters.model_fields:
-            defaults = getattr(pipeline, name)
-            return model_table(type(defaults), defaults)
-        model = getattr(parameters, name)
-        return model_table(model, model())
+        first, *rest = self.arguments[0].split(".")
+        if first not in parameters.PipelineParameters.model_fields:
+            return model_tables(getattr(parameters, first)())
+        group: BaseModel = parameters.PipelineParameters()
+        for name in (first, *rest):
+            group = getattr(group, name)
+        return model_tables(group)
+
+
+class StageTable(Generated):
+    """Table of the stages, with a link to the page of each."""
+
+    def markdown(self) -> Iterator[str]:
+        """Return the table."""
+        rows = [
+            (str(number), stage_link(self.env.found_docs, name))
+            for number, name in enumerate(stage_names(), start=1)
+        ]
+        return table(("", "stage"), rows)
+
+
+def stage_names() -> Sequence[str]:
+    """Return the names of the stages in their order."""
+    from spherovem_core.stages import STAGE_NAMES
+
+    return STAGE_NAMES
+
+
+def stage_link(pages: Collection[str], name: str) -> str:
+    """Return the name of a stage as a link to its page; the plain name where it has none."""
+    return f"[{name}](/stages/{name}.md)" if f"stages/{name}" in pages else name
 
 
 class SettingsTable(Generated):
-    """Settings of a machine, with the variable that sets each."""
+    """Table of the settings of a machine, with their variables."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Return the table."""
         from deployments.settings import Settings
 
         prefix = Settings.model_config["env_prefix"]
@@ -140,10 +181,10 @@ class SettingsTable(Generated):
 
 
 class Arrays(Generated):
-    """Every array of the volume."""
+    """Table of the arrays of the volume."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Return the table."""
         from spherovem_core.store.schema import ARRAYS
 
         rows = [
@@ -154,12 +195,12 @@ class Arrays(Generated):
 
 
 class Columns(Generated):
-    """Columns of one table, by its path."""
+    """Table of the columns of one table, by its path."""
 
     required_arguments = 1
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Return the table."""
         from spherovem_core.store.schema import TABLES
 
         (described,) = [entry for entry in TABLES if entry.path == self.arguments[0]]
@@ -170,27 +211,27 @@ class Columns(Generated):
 
 
 class Files(Generated):
-    """Every other file of a results folder."""
+    """Table of the other files of a results folder."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Return the table."""
         from spherovem_core.store.schema import FILES
 
         return table(("file", "what it holds"), [(f"`{file.path}`", file.meaning) for file in FILES])
 
 
 class CommandHelp(Generated):
-    """What the program, or one command of it, answers to ``--help``."""
+    """Help of the program or of one command."""
 
     optional_arguments = 1
 
     def markdown(self) -> Iterator[str]:
-        """A block of text."""
+        """Return a block of text."""
         return fenced(help_text(*self.arguments))
 
 
 def help_text(*command: str) -> str:
-    """What the command line prints in a terminal of 80 columns."""
+    """Return what the command line prints in a terminal of 80 columns."""
     from deployments.command_line.main import main
 
     shown = io.StringIO()
@@ -202,26 +243,25 @@ def help_text(*command: str) -> str:
 
 
 def add_command_sections(app: Sphinx, page: str, source: list[str]) -> None:
-    """Give each command a section of the page about the command line: directives cannot make sections."""
+    """Add a section per command to the page about the command line; directives cannot make sections."""
     if page != "command-line":
         return
-    from deployments.command_line.main import Spherovem
+    from deployments.command_line.commands import COMMANDS
 
-    for name in Spherovem.model_fields:
-        command = name.replace("_", "-")
+    for command in COMMANDS:
         source[0] += "\n".join(["", f"## {command}", "", f"```{{command-help}} {command}", "```", ""])
 
 
 def fenced(text: str) -> Iterator[str]:
-    """A block of plain text."""
+    """Return a block of plain text."""
     yield from ("```text", *text.splitlines(), "```")
 
 
 class LandingOutcomes(Generated):
-    """What the watcher does with what lies in a landing folder, from its own docstring."""
+    """Table of what the watcher does with the content of a landing folder, from its docstring."""
 
     def markdown(self) -> Iterator[str]:
-        """The docstring's table."""
+        """Turn the table of the docstring into Markdown."""
         import deployments.landing
 
         lines = (deployments.landing.__doc__ or "").splitlines()
@@ -241,10 +281,10 @@ class LandingOutcomes(Generated):
 
 
 class Licences(Generated):
-    """Licences of the packages that spherovem itself asks for."""
+    """Table of the licences of the packages that spherovem requires itself."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Return the table."""
         rows = []
         for line in metadata.requires("spherovem") or []:
             requirement = Requirement(line)
@@ -254,7 +294,7 @@ class Licences(Generated):
 
 
 def licence_of(package: str) -> str:
-    """Licence as the installed package states it, in a few words."""
+    """Return the licence that the installed package states, in a few words."""
     own = metadata.metadata(package)
     classifiers = [
         c.rpartition(" :: ")[2] for c in own.get_all("Classifier") or [] if c.startswith("License")
@@ -266,6 +306,7 @@ def licence_of(package: str) -> str:
 
 DIRECTIVES: dict[str, type[Generated]] = {
     "parameters": Parameters,
+    "stage-table": StageTable,
     "settings": SettingsTable,
     "arrays": Arrays,
     "columns": Columns,

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an acquisition ends in one message on standard error and leaves nothing that looks complete."""
+"""A bad acquisition ends in one message on standard error and leaves nothing that looks complete."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +76,7 @@ SPACING = ("--spacing-nm", "50", "10", "10")
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "said"),
+    ("make", "options", "message"),
     [
         (absent, SPACING, "does not exist"),
         (empty, SPACING, "expected slices ending in .tif"),
@@ -101,10 +101,10 @@ SPACING = ("--spacing-nm", "50", "10", "10")
         (good_slices, (*SPACING, "--device", "cuda:99"), "cuda:99 cannot be used"),
     ],
 )
-def test_one_message_and_nothing_complete(
+def test_a_bad_acquisition_ends_in_one_message_and_completes_nothing(
     make: Callable[[Path], None],
     options: tuple[str, ...],
-    said: str,
+    message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -114,10 +114,10 @@ def test_one_message_and_nothing_complete(
     code = main([str(argument) for argument in arguments])
     error = capsys.readouterr().err
     assert code == 1
-    assert said in error
+    assert message in error
     assert error.startswith("spherovem: ")
     assert error.count("spherovem: ") == 1
-    # A message about several slices names them line by line, and ends with what to do.
+    # A message about several slices names one per line, and ends with the remedy.
     assert error.count("\n") <= 3, error
     assert "Traceback" not in error
     layout = Layout(root / "bad one")
@@ -127,7 +127,9 @@ def test_one_message_and_nothing_complete(
         open_array(layout, "raw")
 
 
-def test_a_results_root_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_results_root_that_cannot_be_written_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     good_slices(tmp_path / "source")
     (tmp_path / "results").write_text("a file where a folder should be")
     arguments = ["process", tmp_path / "source", "--results-root", tmp_path / "results", *SPACING]

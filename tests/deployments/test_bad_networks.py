@@ -1,4 +1,4 @@
-"""Weights that cannot be used end a run with one message before any array is touched."""
+"""Unusable weights end a run with one message before any array is written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import tifffile
 import torch
 
 from deployments.command_line.main import main
+from deployments.run_parameters import network_parameter
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.store import Layout
 
@@ -32,7 +33,7 @@ def no_weights(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (truncated, "truncated or of another kind"),
         (cellpose_3, "of Cellpose 3 architecture"),
@@ -40,8 +41,8 @@ def no_weights(path: Path) -> None:
         (no_weights, "truncated or of another kind"),
     ],
 )
-def test_one_message_and_no_array(
-    make: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_unusable_weights_end_in_one_message_and_no_array(
+    make: Callable[[Path], None], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, root = tmp_path / "sound", tmp_path / "results"
     source.mkdir()
@@ -50,13 +51,13 @@ def test_one_message_and_no_array(
         tifffile.imwrite(source / f"slice_{z:04d}.tif", values, photometric="minisblack", metadata=None)
     weights = tmp_path / ("weights.safetensors" if make is truncated else "weights.pt")
     make(weights)
-    # Only the nuclei, which come after the cells, have the bad ones.
+    # Only the nuclei have bad weights; they are segmented after the cells.
     arguments = ["process", source, "--results-root", root, "--spacing-nm", "50", "10", "10"]
-    arguments += ["--network", "phantom-compact", "--set", f"nuclei.network={weights}"]
+    arguments += ["--network", "phantom-compact", "--set", f"{network_parameter('nuclei')}={weights}"]
     code = main([str(argument) for argument in arguments])
     error = capsys.readouterr().err
     assert code == 1
-    assert said in error
+    assert message in error
     assert str(weights) in error
     assert error.startswith("spherovem: ")
     assert error.count("\n") == 1, error

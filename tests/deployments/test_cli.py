@@ -1,14 +1,18 @@
-"""The command line: bad arguments end in one line on standard error and exit code 2, before anything starts."""
+"""Bad arguments end in one line on standard error and exit code 2, before anything starts."""
 
 from pathlib import Path
 
 import pytest
 
-from deployments.command_line.main import keep_whole, main
+from deployments.command_line.main import keep_commas, main
+from deployments.run_parameters import network_parameter
+from spherovem_core.stages import STAGE_NAMES
+
+EARLY, LATE = STAGE_NAMES[1], STAGE_NAMES[2]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    """Run a command; its exit code and the one line it wrote to standard error."""
+    """Run a command, and return its exit code and the one line it wrote to standard error."""
     code = main([str(argument) for argument in arguments])
     error = capsys.readouterr().err
     assert "Traceback" not in error
@@ -17,7 +21,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "subcommand is required"),
         (("bogus",), "invalid choice: 'bogus'"),
@@ -41,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
             "--spacing-nm: input",
         ),
         (
-            ("process", "SOURCE", "--results-root", "ROOT", "--set", "cells.netwrok=x"),
+            ("process", "SOURCE", "--results-root", "ROOT", "--set", f"{network_parameter('cells')[:-1]}=x"),
             "did you mean network?",
         ),
         (
@@ -59,12 +63,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         ),
         (("process", "SOURCE", "--results-root", "ROOT", "--name", "a/b"), "name: string should match"),
         (
-            ("process", "SOURCE", "--results-root", "ROOT", "--start-at", "segment"),
+            ("process", "SOURCE", "--results-root", "ROOT", "--start-at", "segmentations"),
             "--start-at: input should be",
         ),
         (
-            ("process", "SOURCE", "--results-root", "ROOT", "--start-at", "masks", "--stop-after", "flows"),
-            "stop_after flows, which comes before it",
+            ("process", "SOURCE", "--results-root", "ROOT", "--start-at", LATE, "--stop-after", EARLY),
+            f"stop_after {EARLY}, which comes before it",
         ),
         (("process", "SOURCE", "--results-root", "ROOT", "--roi", "1:2", "3"), "expected three ranges"),
         (
@@ -73,9 +77,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         ),
     ],
 )
-def test_bad_arguments(
+def test_bad_arguments_are_refused_before_anything_starts(
     arguments: tuple[str, ...],
-    said: str,
+    message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -84,7 +88,7 @@ def test_bad_arguments(
     places = {"SOURCE": tmp_path / "source", "ROOT": tmp_path / "results"}
     code, error = run(capsys, *(places.get(argument, argument) for argument in arguments))
     assert code == 2
-    assert said in error
+    assert message in error
     assert not (tmp_path / "results").exists()
 
 
@@ -103,7 +107,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert option in shown
 
 
-def test_settings_come_from_the_environment(
+def test_a_wrong_setting_of_the_environment_is_a_bad_argument(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -114,7 +118,7 @@ def test_settings_come_from_the_environment(
 
 
 def test_values_of_set_keep_their_commas() -> None:
-    assert keep_whole(["--set", "a.b=[1,2]", "--set=c.d=1,2", "x,y"]) == [
+    assert keep_commas(["--set", "a.b=[1,2]", "--set=c.d=1,2", "x,y"]) == [
         "--set",
         '["a.b=[1,2]"]',
         "--set",
@@ -123,13 +127,13 @@ def test_values_of_set_keep_their_commas() -> None:
     ]
 
 
-def test_report_of_an_unfinished_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_refuses_an_unfinished_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, error = run(capsys, "report", tmp_path)
     assert code == 1
     assert "no finished acquisition" in error
 
 
-def test_phantom_refuses_what_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_phantom_refuses_an_empty_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, error = run(capsys, "phantom", tmp_path / "out", "--shape", 0, 32, 32)
     assert code == 2
     assert "shape" in error

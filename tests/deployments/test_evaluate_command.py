@@ -1,4 +1,4 @@
-"""``spherovem evaluate``: figures on standard output and in files, and one line for what cannot be compared."""
+"""``spherovem evaluate`` prints and writes its figures, and refuses labels that cannot be compared in one line."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ from deployments.command_line.main import main
 SHAPE = (6, 40, 50)
 
 
-def halves() -> tuple[np.ndarray, np.ndarray]:
-    """Two boxes; the prediction finds the first 100 nm too short along z, and cuts the other in two."""
+def two_boxes() -> tuple[np.ndarray, np.ndarray]:
+    """Return two boxes, and a prediction that finds the first 100 nm too short along z and cuts the other in two."""
     truth, found = np.zeros(SHAPE, np.uint16), np.zeros(SHAPE, np.uint16)
     truth[:, 5:15, 5:45], found[:4, 5:15, 5:45] = 1, 1
     truth[:, 20:30, 5:45] = 2
@@ -25,17 +25,17 @@ def halves() -> tuple[np.ndarray, np.ndarray]:
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     code = main(["evaluate", *map(str, arguments)])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return code, said.out, said.err
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return code, printed.out, printed.err
 
 
 def test_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    truth, found = halves()
+    truth, found = two_boxes()
     np.savez(tmp_path / "truth.npz", cells=truth, other=truth)
     tifffile.imwrite(tmp_path / "found.tif", found)
     out = tmp_path / "scores"
-    code, said, _ = run(
+    code, printed, _ = run(
         capsys,
         *(tmp_path / "found.tif", f"{tmp_path}/truth.npz:cells", "--out", out),
         *("--spacing-nm", 50, 10, 10, "--min-piece-share", 0.2),
@@ -54,14 +54,14 @@ def test_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureF
     assert objects["pieces"].tolist() == [1, 2]
     assert objects["iou"].tolist() == pytest.approx([4 / 6, 1 / 2])
     assert objects["volume_um3"].iloc[0] == pytest.approx(6 * 10 * 40 * 50 * 10 * 10 * 1e-9)
-    assert "panoptic quality" in said
-    assert f"{figures['panoptic_quality']:.3f}" in said
-    assert str(out / "evaluation.json") in said
+    assert "panoptic quality" in printed
+    assert f"{figures['panoptic_quality']:.3f}" in printed
+    assert str(out / "evaluation.json") in printed
 
 
-def test_figures_that_do_not_exist_are_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_undefined_figures_are_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     zarr.create_array(tmp_path / "empty.zarr", data=np.zeros(SHAPE, np.uint8))
-    np.save(tmp_path / "some.npy", halves()[0])
+    np.save(tmp_path / "some.npy", two_boxes()[0])
     arguments = (
         tmp_path / "empty.zarr",
         tmp_path / "some.npy",
@@ -72,16 +72,16 @@ def test_figures_that_do_not_exist_are_null(tmp_path: Path, capsys: pytest.Captu
         10,
         10,
     )
-    code, said, _ = run(capsys, *arguments)
+    code, printed, _ = run(capsys, *arguments)
     assert code == 0
     figures = json.loads((tmp_path / "evaluation.json").read_text())["figures"]
     assert figures["f1"] == 0
     assert figures["boundary_mean_nm"] is None
-    assert "nan nm" in said
+    assert "nan nm" in printed
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("absent.npz", "truth.npy"), 1, "absent.npz do not exist"),
         (("small.npy", "truth.npy", "--spacing-nm", "50", "10", "10"), 1, "resample one onto the other"),
@@ -98,16 +98,16 @@ def test_figures_that_do_not_exist_are_null(tmp_path: Path, capsys: pytest.Captu
         ),
     ],
 )
-def test_one_line_says_what_is_wrong(
+def test_labels_that_cannot_be_compared_are_refused_in_one_line(
     arguments: tuple[str, ...],
     code: int,
-    said: str,
+    message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    truth, _ = halves()
+    truth, _ = two_boxes()
     np.save("truth.npy", truth)
     np.save("small.npy", truth[:3])
     np.save("float.npy", truth.astype(float))
@@ -115,6 +115,6 @@ def test_one_line_says_what_is_wrong(
     np.savez("other.npz", labels=truth, spacing_nm=[40, 10, 10])
     found, _, error = run(capsys, *arguments)
     assert found == code
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.glob("**/evaluation.json"))

@@ -1,4 +1,4 @@
-"""``spherovem export``: what it writes, what it refuses, and what a killed one leaves."""
+"""``spherovem export`` writes whole files, replaces none unasked, and survives being killed."""
 
 import errno
 import signal
@@ -45,7 +45,9 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_everything(results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_labels_and_meshes_are_written(
+    results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert export(results, tmp_path, "--tables", "--labels", "--meshes", "--workers", "1") == 0
     names = ("cells", "nuclei", "nanoparticles")
     assert files(tmp_path) == {
@@ -65,7 +67,7 @@ def test_everything(results: Layout, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"{tmp_path / 'meshes/cells'}  (2 meshes)" in shown
 
 
-def test_what_is_asked_for(results: Layout, tmp_path: Path) -> None:
+def test_only_the_chosen_kind_and_level_are_written(results: Layout, tmp_path: Path) -> None:
     options = ["--labels", "--objects", "cells", "--level", "1"]
     assert export(results, tmp_path, *options) == 0
     assert files(tmp_path) == {"labels/cells.ome.tif"}
@@ -74,7 +76,7 @@ def test_what_is_asked_for(results: Layout, tmp_path: Path) -> None:
         assert 'PhysicalSizeX="20.0"' in str(file.ome_metadata)
 
 
-def test_force_is_needed_to_replace(
+def test_existing_files_are_replaced_only_with_force(
     results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export(results, tmp_path, "--tables") == 0
@@ -87,7 +89,7 @@ def test_force_is_needed_to_replace(
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         ((), 2, "nothing to export: give --tables"),
         (("--labels", "--objects", "blobs"), 2, "--objects"),
@@ -95,35 +97,35 @@ def test_force_is_needed_to_replace(
         (("--labels", "--level", "7"), 2, "cells have the levels 0 to 1"),
     ],
 )
-def test_bad_arguments(
+def test_bad_arguments_write_nothing(
     results: Layout,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     options: tuple[str, ...],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     out = tmp_path / "out"
     assert export(results, out, *options) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
-        ("--tables", "tables/cells.parquet is not there"),
+        ("--tables", "tables/cells.parquet does not exist"),
         ("--labels", "is not there"),
         ("--meshes", "is not there"),
     ],
 )
-def test_what_is_not_computed_yet(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, said: str
+def test_missing_results_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
 ) -> None:
     results = write_results(tmp_path / "a", until="denoise")
     assert export(results, tmp_path / "out", option) == 1
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert "run the acquisition again" in error
     assert not (tmp_path / "out").exists()
 

@@ -1,13 +1,19 @@
-"""The help: every command and option in it, within 80 columns."""
+"""The help shows every command and option, within 80 columns."""
 
+import re
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field
 
-from deployments.command_line.help import commands_of
-from deployments.command_line.main import Spherovem, main
+from deployments.command_line import commands
+from deployments.command_line.arguments import Command
+from deployments.command_line.commands import load_commands
+from deployments.command_line.help import command_help
+from deployments.command_line.main import main
 
-COMMANDS = commands_of(Spherovem)
+COMMANDS = load_commands()
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -16,7 +22,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def too_wide(text: str) -> list[str]:
-    """Lines over 80 columns that are no commands to be copied."""
+    """Return the lines over 80 columns, without the commands that a reader copies."""
     return [line for line in text.splitlines() if len(line) > 80 and not line.startswith("  spherovem ")]
 
 
@@ -36,7 +42,7 @@ def test_overview_names_every_command_once(capsys: pytest.CaptureFixture[str], a
     assert too_wide(text) == []
 
 
-def test_summaries_fit_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_summary_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, "--help").splitlines()
     for name in COMMANDS:
         [line] = [line for line in lines if line.split()[:1] == [name]]
@@ -44,7 +50,7 @@ def test_summaries_fit_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_help_of_a_command_describes_every_option(capsys: pytest.CaptureFixture[str], name: str) -> None:
     command, text = COMMANDS[name], shown(capsys, name, "--help")
     assert text.startswith(f"Usage: spherovem {name} ")
     assert too_wide(text) == []
@@ -72,16 +78,61 @@ def test_defaults_choices_and_variables_are_shown(capsys: pytest.CaptureFixture[
     assert "--boundary-error true|false" in shown(capsys, "evaluate", "--help")
 
 
-def test_required_options_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--out PATH Folder for what is exported. [required]" in " ".join(
+def test_required_options_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--out PATH Folder for the exported files. [required]" in " ".join(
         shown(capsys, "export", "--help").split()
     )
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--version") == f"spherovem {version('spherovem')}\n"
 
 
 def test_help_of_an_unknown_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bogus", "--help"]) == 2
     assert "invalid choice: 'bogus'" in capsys.readouterr().err
+
+
+ADDED = """
+from pydantic import Field
+from deployments.command_line.arguments import Command
+
+class Greet(Command):
+    '''Greet somebody.'''
+
+    name: str = Field(default="you", description="Name to greet.")
+
+    def cli_cmd(self):
+        print(f"hello {self.name}")
+"""
+
+
+def test_a_new_command_is_a_module_and_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "greeting.py").write_text(ADDED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(commands.COMMANDS, "greet", "greeting.Greet")
+    assert "greet         Greet somebody." in shown(capsys, "--help")
+    assert "--name TEXT               Name to greet. [default: you]" in shown(capsys, "greet", "--help")
+    assert shown(capsys, "greet", "--name", "vEM") == "hello vEM\n"
+
+
+class Weights(BaseModel):
+    """Parameters of a made-up stage, one of them for experts."""
+
+    size: int = Field(default=1, description="Size.")
+    momentum: float = Field(default=0.5, description="Momentum.", json_schema_extra={"expert": True})
+
+
+class Weigh(Command, Weights):
+    """Weigh something."""
+
+    out: str = Field(default="out", description="Folder.")
+
+
+def test_expert_parameters_come_after_the_others_under_a_heading_of_their_own() -> None:
+    sections = re.split(r"^([A-Z][a-z, ]+):$", command_help("weigh", Weigh), flags=re.MULTILINE)
+    titles, bodies = sections[1::2], sections[2::2]
+    assert titles == ["Options", "Parameters", "Expert parameters, which rarely need a change"]
+    assert [body.split()[0] for body in bodies] == ["--out", "--size", "--momentum"]

@@ -1,4 +1,4 @@
-"""``spherovem inspect``: what it says of sources, volumes and tables."""
+"""``spherovem inspect`` describes sources, results, volumes and tables, and changes none."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,9 @@ def write_slices(folder: Path, spacing: list[float] | None = None, count: int = 
         (folder / "acquisition.json").write_text(json.dumps({"spacing_nm": spacing}))
 
 
-def test_a_source_with_its_voxel_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_is_described_with_its_voxel_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "slices"
     write_slices(source, list(SPACING), count=5)
     found = as_json(capsys, source)
@@ -55,7 +57,7 @@ def test_a_source_with_its_voxel_size(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "faults      none" in text
 
 
-def test_gaps_and_faults_of_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gaps_and_faults_of_a_source_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "slices"
     write_slices(source, count=8)
     (source / "slice_003.tif").unlink()
@@ -66,18 +68,18 @@ def test_gaps_and_faults_of_a_source(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert found["spacing_nm"] is None
     assert found["missing_slices"] == [3]
     assert found["shape"] == [8, 30, 20]
-    told = "\n".join(found["faults"])
-    assert "slice_005.tif: truncated" in told
-    assert "slice number missing: 3" in told
-    assert "no voxel size" in told
-    assert "blank" not in told
+    faults = "\n".join(found["faults"])
+    assert "slice_005.tif: truncated" in faults
+    assert "slice number missing: 3" in faults
+    assert "no voxel size" in faults
+    assert "blank" not in faults
     assert "slice_006.tif: blank" in "\n".join(as_json(capsys, source, "--pixels")["faults"])
     text = inspect(capsys, source)
     assert "voxel size  not found" in text
     assert "faults      3\n  - " in text
 
 
-def test_a_multi_page_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_multi_page_file_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "stack.ome.tif"
     size = {"PhysicalSizeZ": 50.0, "PhysicalSizeY": 10.0, "PhysicalSizeX": 10.0}
     units = {f"{name}Unit": "nm" for name in size}
@@ -89,7 +91,9 @@ def test_a_multi_page_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "OME" in found["spacing_origin"]
 
 
-def test_a_results_folder(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_results_folder_is_described_with_arrays_and_tables(
+    results: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = as_json(capsys, results.folder)
     assert (found["kind"], found["state"]["state"]) == ("results", "complete")
     arrays = {array["group"]: array for array in found["arrays"]}
@@ -116,7 +120,9 @@ def test_a_results_folder(results: Layout, capsys: pytest.CaptureFixture[str]) -
     assert "tables/stages/space-ripley.parquet" in text
 
 
-def test_one_array_with_levels_and_history(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_array_is_described_with_levels_and_history(
+    results: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
     cells = results.volume / "registered/labels/cells"
     text = inspect(capsys, cells)
     assert text.startswith("array registered/labels/cells\nuint32, bytes, zstd; complete\n")
@@ -125,7 +131,9 @@ def test_one_array_with_levels_and_history(results: Layout, capsys: pytest.Captu
     assert (single["group"], len(single["levels"])) == ("registered/labels/cells/1", 1)
 
 
-def test_unfinished_and_damaged_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unfinished_and_damaged_arrays_are_recognised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     layout = write_results(tmp_path / "a", until="ingest")
     content, values = contents()["denoised"]
     write_blocks(array_writer(layout, "denoised", content, values, "d"), values, share=0.5)
@@ -139,7 +147,9 @@ def test_unfinished_and_damaged_arrays(tmp_path: Path, capsys: pytest.CaptureFix
     assert "damaged" in text
 
 
-def test_a_table_with_units(results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_described_with_units(
+    results: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = as_json(capsys, results.path("tables/cells.parquet"))
     columns = {column["name"]: column for column in found["columns"]}
     assert columns["volume_um3"] == {"name": "volume_um3", "type": "double", "unit": "µm³"}
@@ -150,7 +160,7 @@ def test_a_table_with_units(results: Layout, tmp_path: Path, capsys: pytest.Capt
     assert as_json(capsys, foreign)["fingerprint"] is None
 
 
-def test_a_volume_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_volume_of_another_program_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     group = zarr.open_group(tmp_path / "other.zarr", mode="w", zarr_format=3)
     group.create_array("values", shape=(20, 30), chunks=(10, 30), dtype="float64")
     group.create_group("inner").create_array("0", shape=(4, 4), chunks=(4, 4), dtype="uint8")[:] = 1
@@ -162,7 +172,7 @@ def test_a_volume_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "said"),
+    ("name", "code", "message"),
     [
         ("nowhere", 2, "does not exist; name a source"),
         ("empty", 1, "expected slices ending in .tif"),
@@ -171,8 +181,8 @@ def test_a_volume_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("broken.zarr", 1, "is no zarr group or array of version 3"),
     ],
 )
-def test_what_cannot_be_inspected(
-    name: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_other_paths_are_refused_in_one_line(
+    name: str, code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
     Layout(tmp_path / "root/spheroid").ensure_writable()
@@ -181,11 +191,11 @@ def test_what_cannot_be_inspected(
     (tmp_path / "broken.zarr/zarr.json").write_text("{")
     assert main(["inspect", str(tmp_path / name)]) == code
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 
-def test_nothing_is_written(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspecting_changes_no_file(results: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")}
     inspect(capsys, results.folder)
     assert {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")} == before

@@ -1,4 +1,4 @@
-"""A command that is interrupted says how to go on, and goes on."""
+"""An interrupted command says how to continue, and continues."""
 
 import json
 import os
@@ -12,27 +12,34 @@ from pathlib import Path
 import pytest
 from tiny_scene import PHANTOM, TINY
 
-from deployments.command_line.main import Process, how_to_go_on, main
+from deployments.command_line.commands import load_commands
+from deployments.command_line.interruption import resume_hint
+from deployments.command_line.main import main
+from deployments.command_line.process import Process
+from deployments.run_parameters import network_parameter
+from spherovem_core.stages import STAGE_NAMES
 from spherovem_core.store.states import acquisition_state, is_results_folder
 from spherovem_core.synthetic.phantom import make_phantom, write_acquisition
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "deployments.command_line"]
+COMMANDS = load_commands()
+SECOND, THIRD = STAGE_NAMES[1:3]
 
 
-def test_the_message_repeats_the_command_such_that_a_shell_takes_it() -> None:
-    given = ["process", "/data/my slices", "--set", "cells.network=it's mine"]
-    message = how_to_go_on(given)
+def test_the_message_repeats_the_command_quoted_for_a_shell() -> None:
+    given = ["process", "/data/my slices", "--set", f"{network_parameter('cells')}=it's mine"]
+    message = resume_hint(given, COMMANDS)
     assert message.startswith("interrupted; finished stages and blocks are kept")
     assert shlex.split(message.splitlines()[-1]) == ["spherovem", *given]
 
 
 @pytest.mark.parametrize("given", [["report", "x"], ["status"], [], ["bogus"]])
-def test_what_cannot_go_on_is_not_told_to(given: list[str]) -> None:
-    assert how_to_go_on(given) == "interrupted"
+def test_a_command_that_cannot_continue_gets_no_hint(given: list[str]) -> None:
+    assert resume_hint(given, COMMANDS) == "interrupted"
 
 
-def test_exit_code_of_an_interruption(
+def test_an_interruption_ends_with_exit_code_130(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(command: Process) -> None:
@@ -43,7 +50,7 @@ def test_exit_code_of_an_interruption(
     assert f"  spherovem process slices --results-root {tmp_path}\n" in capsys.readouterr().err
 
 
-def test_a_library_that_exits_when_it_is_interrupted(
+def test_the_exit_of_an_interrupted_library_counts_as_an_interruption(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exits(command: Process) -> None:
@@ -55,11 +62,11 @@ def test_a_library_that_exits_when_it_is_interrupted(
     monkeypatch.setattr(Process, "cli_cmd", exits)
     before = signal.getsignal(signal.SIGINT)
     assert main(["process", "slices", "--results-root", str(tmp_path)]) == 130
-    assert "To go on from there" in capsys.readouterr().err
+    assert "To continue from there" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     command = f"{shlex.join([*COMMAND, '--help'])} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=CHECKOUT, check=False)
     assert done.stdout.count("\n") == 1
@@ -67,14 +74,14 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
 
 
 def is_running(folder: Path, title: str) -> bool:
-    """Whether a process is computing a stage."""
+    """Return whether a process is computing a stage."""
     stages = acquisition_state(folder).stages if is_results_folder(folder) else ()
     return any(stage.running and stage.title == title for stage in stages)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_run_continues(tmp_path: Path, number: signal.Signals) -> None:
     source, results = tmp_path / "my slices", tmp_path / "results"
     write_acquisition(make_phantom(PHANTOM), source)
     file = tmp_path / "tiny.yaml"
@@ -89,7 +96,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
         "--workers",
         "1",
         "--stop-after",
-        "denoise",
+        SECOND,
     ]
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
@@ -101,10 +108,10 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
         env=environment,
     )
     folder = results / "my slices"
-    while not is_running(folder, "denoise"):
+    while not is_running(folder, SECOND):
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    # The network's training has begun then, which listens to Ctrl-C in its own way.
+    # By then the training of the network has begun, which handles Ctrl-C in its own way.
     time.sleep(5)
     os.kill(process.pid, number)
     out, error = process.communicate(timeout=300)
@@ -112,7 +119,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
     assert "Traceback" not in out + error
     assert shlex.split(error.splitlines()[-1]) == ["spherovem", *given]
     before = acquisition_state(folder)
-    assert (before.state, before.stage) == ("partial", "denoise")
+    assert (before.state, before.stage) == ("partial", SECOND)
     ingested = (folder / "volume.zarr/raw/0/zarr.json").stat().st_mtime_ns
 
     again = subprocess.run(
@@ -127,4 +134,4 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path, number: signal.Signa
     assert "ingest: complete on disk" in again.stdout or "ingest: done" not in again.stdout
     assert (folder / "volume.zarr/raw/0/zarr.json").stat().st_mtime_ns == ingested
     after = acquisition_state(folder)
-    assert (after.state, after.stage, after.stages_complete) == ("partial", "register", 2)
+    assert (after.state, after.stage, after.stages_complete) == ("partial", THIRD, 2)

@@ -1,4 +1,4 @@
-"""What a killed command has started ends with it."""
+"""The processes that a command has started end when it is killed."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def wait_until_gone(process: int, seconds: float = 60.0) -> None:
 
 @pytest.fixture
 def command() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A command, and its children: one from before the guard, one of now, one deaf to SIGTERM."""
+    """Start a command and its children: one from before the guard, one after it, one that ignores SIGTERM."""
     environment = {name: value for name, value in os.environ.items() if name != MARK}
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND], stdout=subprocess.PIPE, text=True, env=environment
@@ -60,7 +60,7 @@ def command() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     process.communicate()
 
 
-def test_a_killed_command_leaves_nothing_of_its_own(
+def test_children_of_a_killed_command_end(
     command: tuple[subprocess.Popen[str], list[int]],
 ) -> None:
     process, (before, plain, deaf) = command
@@ -71,7 +71,7 @@ def test_a_killed_command_leaves_nothing_of_its_own(
     assert is_running(before)
 
 
-def test_a_living_command_keeps_its_children(command: tuple[subprocess.Popen[str], list[int]]) -> None:
+def test_children_of_a_living_command_go_on(command: tuple[subprocess.Popen[str], list[int]]) -> None:
     process, children = command
     time.sleep(1)
     assert process.poll() is None
@@ -80,7 +80,7 @@ def test_a_living_command_keeps_its_children(command: tuple[subprocess.Popen[str
 
 @pytest.mark.slow
 def test_the_embedded_server_of_a_killed_run_ends(tmp_path: Path) -> None:
-    """The real command, killed as soon as its server is there."""
+    """Kills the real command as soon as its server runs."""
     dropped = (MARK, "PREFECT_API_URL")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")
@@ -108,7 +108,7 @@ def test_the_embedded_server_of_a_killed_run_ends(tmp_path: Path) -> None:
 
 
 def children_of(process: int) -> list[int]:
-    """Children of a process."""
+    """Return the children of a process."""
     found = []
     for folder in PROCESSES.iterdir():
         try:
@@ -121,7 +121,7 @@ def children_of(process: int) -> list[int]:
 
 
 def command_line(process: int) -> str:
-    """Command line of a process; empty where it has ended."""
+    """Return the command line of a process; empty if it has ended."""
     try:
         return (PROCESSES / str(process) / "cmdline").read_bytes().decode(errors="replace")
     except OSError:

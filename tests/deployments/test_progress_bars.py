@@ -1,7 +1,6 @@
-"""What a command shows of a running stage: bars on a terminal, lines elsewhere."""
+"""A running stage is shown as a bar on a terminal and as log lines elsewhere."""
 
 import io
-import logging
 import sys
 import threading
 import time
@@ -15,11 +14,9 @@ from deployments.command_line.progress_bars import ProgressBars
 from tasks import progress
 from tasks.progress import report_progress, shown_on
 
-stages = logging.getLogger("spherovem_core.stages")
-
 
 class Screen(io.StringIO):
-    """Text that was drawn."""
+    """A terminal that keeps what was drawn."""
 
     def waits_for(self, text: str) -> None:
         for _ in range(400):
@@ -39,7 +36,7 @@ def bars(screen: Screen) -> ProgressBars:
     return ProgressBars(Console(file=screen, force_terminal=True, width=80, no_color=True))
 
 
-def test_a_bar_shows_stage_figures_rate_and_time_left(screen: Screen, bars: ProgressBars) -> None:
+def test_a_bar_shows_title_count_rate_and_time_left(screen: Screen, bars: ProgressBars) -> None:
     with shown_on(bars), report_progress("segment_masks cells") as note:
         screen.waits_for("segment_masks cells")
         note(10, 200)
@@ -66,7 +63,7 @@ def test_a_finished_stage_leaves_nothing_behind(screen: Screen, bars: ProgressBa
     assert drawn.count("\x1b[?25h") == drawn.count("\x1b[?25l") == 2
 
 
-def test_bars_are_put_away_when_a_stage_fails(screen: Screen, bars: ProgressBars) -> None:
+def test_bars_disappear_when_a_stage_fails(screen: Screen, bars: ProgressBars) -> None:
     with pytest.raises(KeyboardInterrupt), shown_on(bars), report_progress("stage"):
         raise KeyboardInterrupt
     assert "\x1b[?25h" in screen.getvalue()
@@ -75,8 +72,8 @@ def test_bars_are_put_away_when_a_stage_fails(screen: Screen, bars: ProgressBars
     assert "unseen" not in screen.getvalue()
 
 
-def test_notes_of_many_threads_while_it_is_drawn(screen: Screen, bars: ProgressBars) -> None:
-    """Drawing and the stages' ends take locks from both sides."""
+def test_many_stages_at_once_do_not_block_the_drawing(screen: Screen, bars: ProgressBars) -> None:
+    """Drawing and the end of a stage take two locks in opposite order."""
 
     def work(number: int) -> None:
         for turn in range(20):
@@ -93,7 +90,7 @@ def test_notes_of_many_threads_while_it_is_drawn(screen: Screen, bars: ProgressB
 
 
 def run_a_stage(finished: Callable[[], bool]) -> None:
-    """A stage that goes on until what is waited for has been written."""
+    """Run a stage until the expected text has been written."""
     with report_progress("stage", update_s=0.01) as note:
         for done in range(1, 1000):
             note(done, 1000)
@@ -102,7 +99,7 @@ def run_a_stage(finished: Callable[[], bool]) -> None:
                 return
 
 
-def test_without_a_terminal_lines_tell_rate_and_time_left(
+def test_without_a_terminal_log_lines_give_rate_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "LOG_S", 0.05)
@@ -121,9 +118,7 @@ def test_without_a_terminal_lines_tell_rate_and_time_left(
     assert "\x1b" not in text
 
 
-def test_on_a_terminal_bars_take_the_place_of_those_lines(
-    screen: Screen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_terminal_bars_replace_those_lines(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LOG_S", 0.01)
     monkeypatch.setattr("deployments.command_line.console.is_terminal", lambda: True)
     monkeypatch.setattr(
@@ -132,7 +127,6 @@ def test_on_a_terminal_bars_take_the_place_of_those_lines(
     )
     with console():
         run_a_stage(lambda: " left" in screen.getvalue())
-        stages.info("stage: done in 1.0 s")
     assert " of 1000" not in screen.getvalue()
     assert "/1000" in screen.getvalue()
 
@@ -140,7 +134,9 @@ def test_on_a_terminal_bars_take_the_place_of_those_lines(
 @pytest.mark.parametrize(
     ("terminal", "kind", "expected"), [(True, "xterm", True), (True, "dumb", False), (False, "xterm", False)]
 )
-def test_is_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool, kind: str, expected: bool) -> None:
+def test_only_a_terminal_with_a_cursor_counts(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, kind: str, expected: bool
+) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     monkeypatch.setenv("TERM", kind)
     assert is_terminal() is expected

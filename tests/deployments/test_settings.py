@@ -1,11 +1,10 @@
-"""Settings come from the environment, .env and a TOML file; what is wrong in them is said by its name."""
+"""Settings come from the environment, .env and a TOML file; a wrong one is named in the message."""
 
 from pathlib import Path
 
 import pytest
 
-from deployments.command_line.process import read_settings
-from deployments.settings import Settings
+from deployments.settings import Settings, read_settings
 from spherovem_core.errors import ParameterError
 
 
@@ -14,7 +13,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_environment_goes_over_dotenv_over_toml(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_precedes_dotenv_and_dotenv_precedes_toml(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("spherovem.toml").write_text(
         'landing_folders = ["/data/one", "/data/two"]\nsettle_seconds = 10\nscan_interval_seconds = 20\n'
         'gpu_pool = "a100"\n[profiles]\n"/data/two" = "two.yaml"\n'
@@ -31,7 +30,7 @@ def test_environment_goes_over_dotenv_over_toml(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("value", ["/data/a b:/data/ü", '["/data/a b", "/data/ü"]'])
-def test_landing_folders_as_a_path_list_or_json(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_landing_folders_are_a_path_list_or_json(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPHEROVEM_LANDING_FOLDERS", value)
     assert Settings().landing_folders == (Path("/data/a b"), Path("/data/ü"))
 
@@ -49,42 +48,44 @@ def test_every_setting_is_described_and_has_a_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("SETTLE_SECONDS", "0", "settle_seconds: input should be greater than 0"),
         ("SENTINEL", "a/b", "sentinel: string should match"),
         ("SENTINEL", "..", "expected the name of a file"),
         ("DEPLOYMENT", "on-landing", "deployment: string should match"),
         ("EXECUTOR", "slurm", "executor: string should match"),
-        ("LANDING_FOLDERS", "/data:/data/inner", "/data and /data/inner are one inside the other"),
-        ("LANDING_FOLDERS", "/results/landing", "the results root /results are one inside the other"),
+        ("LANDING_FOLDERS", "/data:/data/inner", "/data and /data/inner lie one inside the other"),
+        ("LANDING_FOLDERS", "/results/landing", "the results root /results lie one inside the other"),
         ("LANDING_FOLDERS", "/", "results would be taken for acquisitions"),
         ("LANDING_FOLDERS", "[1", "expected something like"),
         ("PROFILES", '{"/data/b": "b.yaml"}', "/data/b is not among landing_folders (none)"),
-        ("PROFILES", "fast.yaml", "profiles: no JSON"),
+        ("PROFILES", "fast.yaml", "profiles: not JSON"),
         ("SETTLE_SECOND", "5", "settle_second (did you mean settle_seconds?)"),
     ],
 )
-def test_what_is_wrong_is_named(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_the_wrong_setting(
+    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SPHEROVEM_RESULTS_ROOT", "/results")
     monkeypatch.setenv(f"SPHEROVEM_{name}", value)
     with pytest.raises(ParameterError) as raised:
         read_settings()
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_misspelt_line_of_dotenv() -> None:
+def test_a_misspelt_line_of_dotenv_is_refused() -> None:
     Path(".env").write_text("SPHEROVEM_RESULT_ROOT=/data\nPREFECT_API_URL=http://head\n")
     with pytest.raises(ParameterError, match=r"\.env .*result_root \(did you mean results_root\?\)"):
         read_settings()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("landing = []", "landing (did you mean"), ("settle_seconds =", "cannot be read")]
+    ("text", "message"), [("landing = []", "landing (did you mean"), ("settle_seconds =", "cannot be read")]
 )
-def test_a_toml_file_that_is_wrong(text: str, said: str) -> None:
+def test_a_wrong_toml_file_is_refused(text: str, message: str) -> None:
     Path("spherovem.toml").write_text(text)
     with pytest.raises(ParameterError, match=r"settings file .*spherovem.toml") as raised:
         read_settings()
-    assert said in str(raised.value)
+    assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""``spherovem status``: what it prints for people and for programs."""
+"""``spherovem status`` prints tables for people and JSON for programs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from spherovem_core.store import Layout, noting_failure
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One finished, one unfinished, one failed and one rejected acquisition, and a folder of slices."""
+    """Make one finished, one unfinished, one failed and one rejected acquisition, and a folder of slices."""
     root = tmp_path_factory.mktemp("root") / "results"
     write_results(root / "finished one")
     write_results(root / "half", until="register")
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_overview(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_acquisitions_are_listed_with_state_and_error(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root)]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split() == [
@@ -55,7 +55,7 @@ def test_overview(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "1 complete, 1 failed, 1 partial, 1 rejected"
 
 
-def test_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_every_acquisition_and_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root), "--json"]) == 0
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["acquisitions"]}
     assert {name: each["state"] for name, each in found.items()} == {
@@ -71,7 +71,7 @@ def test_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Path(found["half"]["folder"]) == root / "half"
 
 
-def test_one_acquisition_stage_by_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_acquisition_is_shown_stage_by_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root / "failed")]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("failed: failed\n")
@@ -81,7 +81,7 @@ def test_one_acquisition_stage_by_stage(root: Path, capsys: pytest.CaptureFixtur
     assert next(line for line in lines if line[:1] == ["ingest"])[1] == "complete"
 
 
-def test_the_root_may_come_from_the_settings(
+def test_the_results_root_may_come_from_the_settings(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -91,15 +91,17 @@ def test_the_root_may_come_from_the_settings(
     assert main(["status"]) == 0
     assert "finished one" in capsys.readouterr().out
     assert main(["status", str(root / "nowhere")]) == 2
-    assert "nowhere is no folder" in capsys.readouterr().err
+    assert "nowhere is not a folder" in capsys.readouterr().err
 
 
-def test_an_empty_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_results_root_has_no_acquisitions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["status", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"no acquisitions in {tmp_path}\n"
 
 
-def test_many_acquisitions_without_opening_an_array(
+def test_status_opens_no_array(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(40):
@@ -113,12 +115,25 @@ def test_many_acquisitions_without_opening_an_array(
     assert "40 partial" in capsys.readouterr().out
 
 
-def test_a_table_is_cut_to_a_terminal_and_left_whole_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_whole_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "12")
-    rows = [["a", "1"], ["long name", "22"]]
-    assert text_table(["N", "V"], rows, right=(1,)) == "N           V\na           1\nlong name  22"
+    rows = [["a", "1"], ["long name", "22"], ["[b]:x:", "x" * 300]]
+    assert text_table(["N", "V"], rows, right=(1,)).splitlines() == [
+        f"N          {'V':>300}",
+        f"a          {'1':>300}",
+        f"long name  {'22':>300}",
+        f"[b]:x:     {'x' * 300}",
+    ]
+
+
+def test_cells_are_shortened_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert text_table(["N", "V"], rows, right=(1,)).splitlines()[1] == "a          …"
+    lines = text_table(["N", "V"], [["a", "1"], ["a very long name", "22"]], right=(1,)).splitlines()
+    assert max(map(len, lines)) == 12
+    assert lines[2].startswith("a very")
+    assert lines[2].endswith("22")
+    assert "…" in lines[2]
 
 
 @pytest.mark.parametrize(
@@ -132,5 +147,5 @@ def test_a_table_is_cut_to_a_terminal_and_left_whole_in_a_file(monkeypatch: pyte
         (5 * 10**15, "5000 TB"),
     ],
 )
-def test_readable_bytes(count: int, text: str) -> None:
+def test_bytes_are_readable(count: int, text: str) -> None:
     assert readable_bytes(count) == text

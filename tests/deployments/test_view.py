@@ -1,4 +1,4 @@
-"""``spherovem view``: files over HTTP, Neuroglancer's state, napari, and how it ends."""
+"""``spherovem view`` serves a volume to Neuroglancer and opens it in napari."""
 
 import http.client
 import json
@@ -47,7 +47,7 @@ def server(results: Layout) -> Iterator[FileServer]:
 def ask(
     server: FileServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send a request as it is, without a client that tidies its path up."""
+    """Send a request with its path unchanged; other clients normalise it."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     connection.putrequest(method, path, skip_host="Host" in headers)
     for name, value in headers.items():
@@ -63,8 +63,8 @@ def inside(server: FileServer, path: str) -> str:
     return f"{urlsplit(server.url).path}/{path}"
 
 
-def test_a_chunk_is_found_through_its_shard(server: FileServer) -> None:
-    """As a viewer reads: metadata, the index at the end of a shard, the bytes of one chunk."""
+def test_a_chunk_can_be_read_through_its_shard(server: FileServer) -> None:
+    """Reads as a viewer does: metadata, the index at the end of a shard, the bytes of one chunk."""
     folder = "registered/labels/cells/0"
     status, headers, content = ask(server, inside(server, f"{folder}/zarr.json"))
     assert (status, headers["Content-Type"]) == (200, "application/json")
@@ -87,7 +87,7 @@ def test_a_chunk_is_found_through_its_shard(server: FileServer) -> None:
     np.testing.assert_array_equal(values[tuple(map(slice, expected.shape))], expected)
 
 
-def test_whole_files_heads_and_open_ranges(server: FileServer, results: Layout) -> None:
+def test_whole_files_heads_and_open_ranges_are_served(server: FileServer, results: Layout) -> None:
     content = (results.volume / "raw/0/c/0/0/0").read_bytes()
     path = inside(server, "raw/0/c/0/0/0")
     status, headers, whole = ask(server, path)
@@ -117,11 +117,13 @@ def test_whole_files_heads_and_open_ranges(server: FileServer, results: Layout) 
         ("bytes=-3", 0, None),
     ],
 )
-def test_wanted_range(header: str | None, size: int, expected: tuple[int, int] | None) -> None:
+def test_range_headers_become_byte_ranges(
+    header: str | None, size: int, expected: tuple[int, int] | None
+) -> None:
     assert wanted_range(header, size) == expected
 
 
-def test_only_the_viewer_may_read(server: FileServer) -> None:
+def test_only_the_page_of_the_viewer_may_read(server: FileServer) -> None:
     path = inside(server, "zarr.json")
     status, headers, _ = ask(server, path, Origin="https://elsewhere.example")
     assert status == 200
@@ -158,7 +160,7 @@ def test_only_this_machine_is_served(server: FileServer) -> None:
         "link/provenance.json",
     ],
 )
-def test_nothing_outside_of_the_volume_is_served(server: FileServer, results: Layout, path: str) -> None:
+def test_nothing_outside_the_volume_is_served(server: FileServer, results: Layout, path: str) -> None:
     assert results.provenance.is_file()
     link = results.volume / "link"
     if not link.is_symlink():
@@ -181,7 +183,7 @@ def test_a_missing_chunk_is_a_404_that_the_viewer_may_read(server: FileServer) -
     assert headers["Access-Control-Allow-Origin"] == PUBLIC_CLIENT
 
 
-def test_layers(results: Layout) -> None:
+def test_layers_show_the_latest_image_and_the_labels(results: Layout) -> None:
     layers = {layer.name: layer for layer in volume_layers(results)}
     assert list(layers) == [
         "registered",
@@ -202,7 +204,7 @@ def test_layers(results: Layout) -> None:
     assert [level.shape for level in layers["cells"].levels] == [SHAPE, (12, 80, 70)]
 
 
-def test_layers_of_an_unfinished_acquisition(tmp_path: Path) -> None:
+def test_an_unfinished_acquisition_shows_its_complete_images(tmp_path: Path) -> None:
     layout = write_results(tmp_path / "a", until="denoise")
     assert [(layer.name, layer.visible) for layer in volume_layers(layout)] == [
         ("denoised", True),
@@ -214,12 +216,12 @@ def test_layers_of_an_unfinished_acquisition(tmp_path: Path) -> None:
         volume_layers(Layout(tmp_path / "b"))
 
 
-def test_range_of_a_field_leaves_nan_out(results: Layout) -> None:
+def test_the_range_of_a_field_ignores_nan(results: Layout) -> None:
     assert value_range(open_array(results, "distance_to_nucleus")) == (0.5, 1.5)
 
 
 def check_state(state: dict[str, Any], layout: Layout) -> None:
-    """Each layer names an image of the volume, in a type that Neuroglancer knows."""
+    """Check that each layer names an image of the volume, in a type that Neuroglancer knows."""
     assert state["dimensions"] == {
         "x": [SPACING[2] * 1e-9, "m"],
         "y": [SPACING[1] * 1e-9, "m"],
@@ -242,7 +244,7 @@ def check_state(state: dict[str, Any], layout: Layout) -> None:
             assert "#uicontrol invlerp normalized" in layer["shader"]
 
 
-def test_neuroglancer_state_and_link(results: Layout) -> None:
+def test_the_link_carries_the_state_of_all_known_types(results: Layout) -> None:
     state = viewer_state(volume_layers(results), BASE)
     check_state(state, results)
     assert [layer["name"] for layer in state["layers"]] == [
@@ -262,8 +264,8 @@ def test_neuroglancer_state_and_link(results: Layout) -> None:
 
 
 @pytest.mark.slow
-def test_neuroglancer_takes_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
-    """What its Python package does not know of a state it refuses or drops."""
+def test_neuroglancer_accepts_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
+    """Its Python package refuses or drops the parts of a state that it does not know."""
     state = viewer_state(volume_layers(results), BASE)
     python = make_environment(tmp_path / "neuroglancer", "neuroglancer")
     script = (
@@ -303,7 +305,7 @@ def test_the_command_serves_until_it_is_interrupted(results: Layout) -> None:
 
 
 class FakeNapari:
-    """Notes what it is asked to show."""
+    """A stand-in for napari that keeps what it is asked to show."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[str, list[Any], dict[str, Any]]] = []
@@ -340,7 +342,7 @@ def test_napari_gets_pyramids_in_micrometres(results: Layout, monkeypatch: pytes
     assert napari.shown[2][2]["contrast_limits"][0] < napari.shown[2][2]["contrast_limits"][1]
 
 
-def test_without_napari_the_message_says_how_to_get_it(
+def test_without_napari_the_message_says_how_to_install_it(
     results: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "napari", None)
@@ -348,25 +350,25 @@ def test_without_napari_the_message_says_how_to_get_it(
     assert "pip install 'napari[all]'" in capsys.readouterr().err
 
 
-def test_bad_arguments(
+def test_bad_arguments_are_refused(
     results: Layout, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["view", str(tmp_path / "nowhere")]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     assert main(["view", str(results.folder), "--port", str(server.server_port)]) == 2
-    assert "cannot be listened on" in capsys.readouterr().err
+    assert "cannot be used" in capsys.readouterr().err
     assert main(["view", str(results.folder), "--client", "ftp://x"]) == 2
     assert main(["view", str(tmp_path)]) == 1
     assert "no complete image" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("error", "told"), [(BrokenPipeError(), False), (ZeroDivisionError(), True)])
-def test_a_viewer_that_goes_away_is_no_news(
-    results: Layout, error: Exception, told: bool, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("error", "reported"), [(BrokenPipeError(), False), (ZeroDivisionError(), True)])
+def test_a_closed_connection_is_not_reported(
+    results: Layout, error: Exception, reported: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FileServer(results.volume, PUBLIC_CLIENT) as server:
         try:
             raise error
         except Exception:
             server.handle_error(None, ("127.0.0.1", 1))
-    assert bool(capsys.readouterr().err) == told
+    assert bool(capsys.readouterr().err) == reported

@@ -15,8 +15,9 @@ from prefect.cli._app import _app
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
-from deployments.command_line.main import Spherovem, keep_whole, main
-from deployments.command_line.parameter_values import build_parameters
+from deployments.command_line.commands import load_commands
+from deployments.command_line.main import build_program, keep_commas, main
+from deployments.run_parameters import build_parameters
 from spherovem_core.ingest.description import read_description
 from spherovem_core.parameters import PipelineParameters
 
@@ -74,7 +75,7 @@ def test_a_command_of_ours_is_understood(block: Block, words: list[str]) -> None
         assert shown.getvalue()
         return
     numbers = [number_for(word) for word in words[1:]]
-    Spherovem(_cli_parse_args=keep_whole(numbers), _cli_exit_on_error=False)
+    build_program(load_commands())(_cli_parse_args=keep_commas(numbers), _cli_exit_on_error=False)
 
 
 def number_for(word: str) -> str:
@@ -84,7 +85,9 @@ def number_for(word: str) -> str:
 
 def test_a_wrong_option_is_noticed() -> None:
     with pytest.raises((ValidationError, SystemExit, Exception), match="no-such-option"):
-        Spherovem(_cli_parse_args=["process", "SOURCE", "--no-such-option", "1"], _cli_exit_on_error=False)
+        build_program(load_commands())(
+            _cli_parse_args=["process", "SOURCE", "--no-such-option", "1"], _cli_exit_on_error=False
+        )
 
 
 @pytest.mark.parametrize(("block", "words"), of("prefect"), ids=named)

@@ -81,7 +81,7 @@ def test_a_figure_beyond_is_told_and_fails(
 
 @pytest.mark.slow
 def test_the_demo_becomes_a_table(validation: Any, tmp_path: Path) -> None:
-    from deployments.command_line.demo import ROWS
+    from deployments.command_line.comparison_table import ROWS
 
     names = [name for _, keys, _ in ROWS for name in ([keys] if isinstance(keys, str) else keys)]
     (tmp_path / "tables").mkdir()

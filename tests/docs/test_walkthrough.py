@@ -16,7 +16,7 @@ from pages import ROOT, Block, blocks, commands
 from schema_checks import differences
 from scipy import ndimage
 
-from deployments.command_line.demo import write_phantom
+from deployments.command_line.phantom_files import write_phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

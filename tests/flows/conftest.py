@@ -4,8 +4,8 @@ import pytest
 from tiny_acquisition import Finished
 from tiny_scene import PHANTOM, TINY
 
-from deployments.command_line.demo import run_demo
-from deployments.command_line.parameter_values import build_parameters
+from deployments.command_line.demo_run import run_demo
+from deployments.run_parameters import build_parameters
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 

@@ -10,7 +10,7 @@ import torch
 from prefect import flow
 from tiny_scene import TINY
 
-from deployments.command_line.parameter_values import build_parameters
+from deployments.run_parameters import build_parameters
 from flows.pipeline import run_pipeline
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import Acquisition

@@ -10,7 +10,7 @@ import pytest
 from tiny_acquisition import STEPS, Finished, States, run
 from tiny_scene import TINY
 
-from deployments.command_line.parameter_values import build_parameters
+from deployments.run_parameters import build_parameters
 from flows import forecast
 from flows.preflight import check_before_start
 from flows.process_acquisition import process_acquisition

@@ -14,7 +14,7 @@ from tiny_acquisition import ARRAYS, STEPS, Finished, States, run
 from tiny_scene import TINY
 
 from deployments.command_line.main import main
-from deployments.command_line.parameter_values import build_parameters
+from deployments.run_parameters import build_parameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters

@@ -9,7 +9,7 @@ import pytest
 from tiny_acquisition import States, run
 from tiny_scene import TINY
 
-from deployments.command_line.parameter_values import build_parameters
+from deployments.run_parameters import build_parameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.errors import IncompleteArtifactError, ParameterError
 from spherovem_core.execution import ExecutionSettings

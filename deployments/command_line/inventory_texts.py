@@ -1,0 +1,145 @@
+"""Sources, arrays and tables as text for people."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployments.command_line.acquisition_tables import percent, to_the_minute
+from deployments.command_line.text_tables import readable_bytes, text_table
+from spherovem_core.utils.pace import readable_seconds
+
+if TYPE_CHECKING:
+    from spherovem_core.store.inventory import ArrayInventory, TableInventory
+
+DETAILS_OF_A_LEVEL = ("spacing_nm", "level_factors")
+LONGEST_VALUE = 100
+
+
+def source_text(document: Mapping[str, Any]) -> str:
+    """List the facts of a source, given as a JSON document."""
+    metadata = document["metadata"]
+    facts = [
+        ("files", f"{document['files']} TIFF, {readable_bytes(document['bytes'])}"),
+        ("slices", "{} to {}".format(*document["slice_numbers"])),
+        ("shape", f"{sides(document['shape'])} voxels (z y x), {document['dtype']}"),
+        ("voxel size", "not found" if document["spacing_nm"] is None else spacing(document["spacing_nm"])),
+        ("found in", document["spacing_origin"] or "-"),
+    ]
+    if document["spacing_nm"] is not None:
+        extent = [n * side / 1000 for n, side in zip(document["shape"], document["spacing_nm"], strict=True)]
+        facts.append(("extent", f"{' x '.join(f'{length:.3g}' for length in extent)} µm"))
+    compression = metadata["compression"].replace("none", "no")
+    facts += [
+        (
+            "container",
+            f"{metadata['container']}, {compression} compression, {metadata['bits']} bits",
+        ),
+        ("metadata", metadata["metadata"]),
+        ("databar", f"{metadata['databar_rows']} rows" if metadata["databar_rows"] else "none"),
+    ]
+    faults = [f"  - {fault}" for fault in document["faults"]]
+    facts.append(("faults", str(len(faults)) if faults else "none"))
+    lines = [f"source {document['path']}", "", *(f"{name:<12}{value}" for name, value in facts), *faults]
+    return "\n".join(lines)
+
+
+def arrays_table(arrays: "Sequence[ArrayInventory]") -> str:
+    """List arrays, one per line, and sum up their size on disk."""
+    rows = [
+        [
+            array.group,
+            sides(array.levels[0].shape),
+            array.levels[0].dtype,
+            _numbers(array.levels[0].spacing_nm),
+            str(len(array.levels)),
+            readable_bytes(array.bytes_on_disk),
+            f"{array.state} {percent(array.share)}".rstrip(),
+        ]
+        for array in arrays
+    ]
+    titles = ["ARRAY", "SHAPE", "TYPE", "VOXEL (NM)", "LEVELS", "ON DISK", "STATE"]
+    total = sum(array.bytes_on_disk for array in arrays)
+    return f"{text_table(titles, rows, right=(4, 5))}\n\n{readable_bytes(total)} in arrays" if rows else ""
+
+
+def tables_table(tables: "Sequence[TableInventory]") -> str:
+    """List tables, one per line."""
+    rows = [
+        [each.path, str(each.rows), str(len(each.columns)), readable_bytes(each.bytes_on_disk)]
+        for each in tables
+    ]
+    return text_table(["TABLE", "ROWS", "COLUMNS", "ON DISK"], rows, right=(1, 2, 3)) if rows else ""
+
+
+def array_text(array: "ArrayInventory") -> str:
+    """Describe one array with its levels, details and history."""
+    first = array.levels[0]
+    rows = [
+        [
+            level.path,
+            sides(level.shape),
+            _numbers(level.spacing_nm),
+            sides(level.chunks),
+            sides(level.shards),
+            str(level.files),
+            str(level.missing_files),
+            readable_bytes(level.bytes_on_disk),
+        ]
+        for level in array.levels
+    ]
+    titles = ["LEVEL", "SHAPE", "VOXEL (NM)", "CHUNK", "FILE HOLDS", "FILES", "MISSING", "ON DISK"]
+    facts = [
+        f"array {array.group}",
+        f"{first.dtype}, {', '.join(first.codecs)}; {array.state} {percent(array.share)}".rstrip(),
+    ]
+    details = [
+        f"{name}: {short(value)}" for name, value in array.details.items() if name not in DETAILS_OF_A_LEVEL
+    ]
+    parts = ["\n".join(facts), text_table(titles, rows, right=(5, 6, 7)), "\n".join(details)]
+    return "\n\n".join([*(part for part in parts if part), *history_tables(array.history)])
+
+
+def table_text(path: Path, table: "TableInventory") -> str:
+    """Describe one table with its columns and history."""
+    rows = [[column.name, column.type, column.unit] for column in table.columns]
+    head = f"table {path}\n\n{table.rows} rows, {readable_bytes(table.bytes_on_disk)}"
+    return "\n\n".join([head, text_table(["COLUMN", "TYPE", "UNIT"], rows), *history_tables(table.history)])
+
+
+def history_tables(history: Sequence[Any]) -> Iterator[str]:
+    """List the stages that led to an artifact, as a table; none for an artifact without history."""
+    rows = [
+        [
+            entry["stage"],
+            str(entry["version"]),
+            entry["device"],
+            readable_seconds(entry["seconds"]),
+            readable_bytes(entry["peak_memory_bytes"]),
+            to_the_minute(entry["finished"]),
+        ]
+        for entry in history
+    ]
+    if rows:
+        titles = ["STAGE", "VERSION", "DEVICE", "TIME", "PEAK MEMORY", "FINISHED"]
+        yield text_table(titles, rows, right=(3, 4))
+
+
+def sides(shape: Sequence[int]) -> str:
+    """Format extents, such as ``12 x 80 x 70``."""
+    return " x ".join(map(str, shape))
+
+
+def spacing(spacing_nm: Sequence[float]) -> str:
+    """Format a voxel size with unit and axes."""
+    return f"{_numbers(spacing_nm)} nm (z y x)"
+
+
+def short(value: Any) -> str:
+    """Format a value, cut to what fits a line."""
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _numbers(values: Sequence[float] | None) -> str:
+    return " x ".join(f"{value:g}" for value in values or ())

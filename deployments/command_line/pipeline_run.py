@@ -1,0 +1,57 @@
+"""A run of the parent flow in this process."""
+
+import logging
+from pathlib import Path
+
+from deployments.command_line.arguments import reading_arguments
+from deployments.server.orphans import leave_no_orphans
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_between
+
+logger = logging.getLogger(__name__)
+
+
+def run_flow(
+    acquisition: Acquisition,
+    parameters: PipelineParameters,
+    execution: ExecutionSettings,
+    start_at: StageName = FIRST_STAGE,
+    stop_after: StageName = LAST_STAGE,
+    roi: RegionOfInterest = WHOLE,
+) -> None:
+    """Check the inputs before Prefect starts, then run the parent flow in this process.
+
+    Raises
+    ------
+    BadArgumentsError
+        If a parameter cannot be used.
+    SpheroVemError
+        If the check or a stage fails.
+    """
+    from flows.preflight import check_before_start
+
+    with reading_arguments():
+        own = crop_acquisition(acquisition, roi)
+        check_before_start(own, parameters, execution, stages_between(start_at, stop_after))
+    leave_no_orphans()
+    logger.info(
+        "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name
+    )
+    from flows.process_acquisition import process_acquisition
+
+    process_acquisition(acquisition, parameters, execution, start_at, stop_after, roi)
+
+
+def print_results(folder: Path) -> None:
+    """Print the paths of the results that exist."""
+    for title, name in (
+        ("volume", "volume.zarr"),
+        ("tables", "tables"),
+        ("report", "report.html"),
+        ("provenance", "provenance.json"),
+    ):
+        if (folder / name).exists():
+            print(f"{title + ':':<12} {folder / name}")
