@@ -43,9 +43,11 @@ class Settings(BaseSettings):
         pattern=r"^(threads|processes|[a-z]+://.+)$",
         description="threads, processes, or the address of a Dask scheduler, such as tcp://head:8786.",
     )
-    workers: int = Field(default=0, ge=0, le=1024, description="Workers per stage; 0 takes every core.")
-    stage_timeout_s: float = Field(
-        default=0.0, ge=0.0, description="Time limit of a stage in seconds; 0 is none."
+    workers: int | None = Field(
+        default=None, ge=1, le=1024, description="Workers per stage. Left empty, every core."
+    )
+    stage_timeout_s: float | None = Field(
+        default=None, gt=0.0, description="Time limit of a stage in seconds. Left empty, none."
     )
     landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),

@@ -1,4 +1,4 @@
-"""Tables of acquisitions and of their stages, with how far each one is."""
+"""Tables of acquisitions and of their steps, with the progress of each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from deployments.command_line.text_tables import text_table
 from spherovem_core.utils.pace import readable_seconds
 
 if TYPE_CHECKING:
-    from spherovem_core.store.states import AcquisitionState
+    from spherovem_core.status import AcquisitionState
 
 
 def acquisitions_table(states: "Sequence[AcquisitionState]") -> str:
@@ -19,34 +19,36 @@ def acquisitions_table(states: "Sequence[AcquisitionState]") -> str:
             state.name,
             state.state,
             f"{state.stages_complete}/{len(state.stages)}",
-            state.stage or "",
-            percent(state.share),
+            state.step or "",
+            percent(state.fraction),
             to_the_minute(state.last),
             first_line(state.error),
         ]
         for state in states
     ]
-    titles = ["ACQUISITION", "STATE", "STAGES", "AT STAGE", "DONE", "LAST CHANGE", "ERROR"]
+    titles = ["ACQUISITION", "STATE", "STAGES", "AT STEP", "DONE", "LAST CHANGE", "ERROR"]
     counts = Counter(state.state for state in states)
     summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     return f"{text_table(titles, rows, right=(2, 4))}\n\n{summary}"
 
 
-def stages_table(state: "AcquisitionState") -> str:
-    """List the stages of one acquisition, one per line, and the error of the last run."""
+def steps_table(state: "AcquisitionState") -> str:
+    """List the steps of one acquisition, one per line, and the error of the last run."""
     rows = [
         [
-            stage.title,
-            "running" if stage.running else stage.state,
-            percent(stage.share),
-            "" if stage.seconds is None else readable_seconds(stage.seconds),
-            to_the_minute(stage.finished),
+            step.stage,
+            step.title,
+            "running" if step.running else step.state,
+            percent(step.fraction),
+            "" if step.seconds is None else readable_seconds(step.seconds),
+            to_the_minute(step.finished),
         ]
-        for stage in state.stages
+        for step in state.steps
     ]
-    table = text_table(["STAGE", "STATE", "DONE", "TIME", "FINISHED"], rows, right=(2, 3))
-    error = f"\n\nerror in {state.stage}: {state.error}" if state.error else ""
-    return f"{state.name}: {state.state}\n\n{table}{error}"
+    table = text_table(["STAGE", "STEP", "STATE", "DONE", "TIME", "FINISHED"], rows, right=(3, 4))
+    place = f" in {state.step}" if state.step and state.state == "failed" else ""
+    error = f"\n\nerror{place}: {state.error}" if state.error else ""
+    return f"{state.name}: {state.state}, {state.stages_complete} of {len(state.stages)} stages\n\n{table}{error}"
 
 
 def percent(fraction: float | None) -> str:

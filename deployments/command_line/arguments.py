@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from spherovem_core.errors import ParameterError, SpheroVemError
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Workers = Annotated[int, Field(ge=0, le=1024)]
+Workers = Annotated[int, Field(ge=1, le=1024)]
 
 
 class Command(BaseModel):

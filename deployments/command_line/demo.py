@@ -19,7 +19,7 @@ class Demo(Command):
     results_root: Path = Field(default=Path("results"), description="Folder for the results.")
     name: str = Field(default="demo", description="Name of the results folder.")
     device: Device = Field(default="auto", description="auto, cpu, cuda or cuda:n.")
-    workers: Workers = Field(default=0, description="Workers per stage; 0 takes every core.")
+    workers: Workers | None = Field(default=None, description="Workers per stage; every core by default.")
 
     def cli_cmd(self) -> None:
         """Run the demo."""

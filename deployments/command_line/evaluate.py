@@ -63,7 +63,7 @@ class Evaluate(Command, EvaluationParameters):
     spacing_nm: CliVariadicArg[list[float]] = Field(
         default=[], description="Voxel size z y x in nm; by default that of the files."
     )
-    workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
+    workers: Workers | None = Field(default=None, description="Threads; every core by default.")
 
     def cli_cmd(self) -> None:
         """Compare the labels, print the figures, write the files."""

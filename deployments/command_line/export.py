@@ -82,7 +82,7 @@ class Export(Command):
         default="ply", description="Format of meshes; ply carries curvatures at the vertices."
     )
     force: CliToggleFlag[bool] = Field(default=False, description="Replace existing files.")
-    workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
+    workers: Workers | None = Field(default=None, description="Threads; every core by default.")
 
     def cli_cmd(self) -> None:
         """Check that everything exists and nothing would be replaced, then write."""
@@ -126,10 +126,10 @@ def table_items(layout: "Layout") -> Iterator[ExportItem]:
     """
     from spherovem_core.errors import IncompleteArtifactError
     from spherovem_core.output.export import write_units
+    from spherovem_core.schema import tables
     from spherovem_core.store import table_digest
-    from spherovem_core.store.schema import TABLES
 
-    names = {Path(table.path).stem.rpartition("-")[2]: table for table in TABLES}
+    names = {Path(table.path).stem.rpartition("-")[2]: table for table in tables()}
     for table in names.values():
         if table_digest(layout, table.path) is None:
             raise IncompleteArtifactError(

@@ -32,7 +32,7 @@ class Finetune(Command, FineTuningParameters):
         description="Folder for weights.pt, its manifest, scores and pictures."
     )
     device: Device = Field(default="auto", description="auto, cpu, cuda or cuda:n.")
-    workers: Workers = Field(default=0, description="Threads; 0 takes every core.")
+    workers: Workers | None = Field(default=None, description="Threads; every core by default.")
 
     def cli_cmd(self) -> None:
         """Check the slices, train, and print scores and paths."""

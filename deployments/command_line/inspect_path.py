@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from deployments.command_line.acquisition_tables import stages_table
+from deployments.command_line.acquisition_tables import steps_table
 from deployments.command_line.arguments import BadArgumentsError, Command
 from deployments.command_line.inventory_texts import (
     array_text,
@@ -67,7 +67,7 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         raise BadArgumentsError(
             f"{path} does not exist; name a source, a results folder, a volume or a table"
         )
-    from spherovem_core.store.states import is_results_folder
+    from spherovem_core.status import is_results_folder
 
     if path.suffix == ".parquet":
         return inspect_table(path)
@@ -118,9 +118,9 @@ def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[st
 
 def inspect_results(path: Path) -> tuple[Document, str]:
     """Describe a results folder."""
+    from spherovem_core.status import acquisition_state
     from spherovem_core.store import Layout
     from spherovem_core.store.inventory import volume_inventory
-    from spherovem_core.store.states import acquisition_state
     from spherovem_core.store.table_inventory import tables_inventory
 
     layout = Layout(path.absolute())
@@ -134,7 +134,7 @@ def inspect_results(path: Path) -> tuple[Document, str]:
         "arrays": [array.document() for array in arrays],
         "tables": [each.document() for each in tables],
     }
-    parts = [stages_table(state), arrays_table(arrays), tables_table(tables)]
+    parts = [steps_table(state), arrays_table(arrays), tables_table(tables)]
     return document, "\n\n".join(part for part in parts if part)
 
 

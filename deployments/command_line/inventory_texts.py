@@ -108,10 +108,10 @@ def table_text(path: Path, table: "TableInventory") -> str:
 
 
 def history_tables(history: Sequence[Any]) -> Iterator[str]:
-    """List the stages that led to an artifact, as a table; none for an artifact without history."""
+    """List the steps that led to an artifact, as a table; none for an artifact without history."""
     rows = [
         [
-            entry["stage"],
+            entry.get("step", entry["stage"]).replace("_", " "),
             str(entry["version"]),
             entry["device"],
             readable_seconds(entry["seconds"]),
@@ -121,7 +121,7 @@ def history_tables(history: Sequence[Any]) -> Iterator[str]:
         for entry in history
     ]
     if rows:
-        titles = ["STAGE", "VERSION", "DEVICE", "TIME", "PEAK MEMORY", "FINISHED"]
+        titles = ["STEP", "VERSION", "DEVICE", "TIME", "PEAK MEMORY", "FINISHED"]
         yield text_table(titles, rows, right=(3, 4))
 
 

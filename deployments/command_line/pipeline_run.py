@@ -8,8 +8,8 @@ from deployments.server.orphans import leave_no_orphans
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
-from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
-from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_between
+from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
+from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,10 @@ def run_flow(
     SpheroVemError
         If the check or a stage fails.
     """
-    from flows.preflight import check_before_start
+    from flows.preflight import check_run
 
     with reading_arguments():
-        own = crop_acquisition(acquisition, roi)
-        check_before_start(own, parameters, execution, stages_between(start_at, stop_after))
+        check_run(acquisition, parameters, execution, start_at, stop_after, roi)
     leave_no_orphans()
     logger.info(
         "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name

@@ -64,7 +64,7 @@ class Process(Command):
     executor: str | None = Field(
         default=None, description="threads, processes, or the address of a Dask scheduler."
     )
-    workers: Workers | None = Field(default=None, description="Workers per stage; 0 takes every core.")
+    workers: Workers | None = Field(default=None, description="Workers per stage; every core by default.")
     start_at: StageName = Field(
         default=FIRST_STAGE,
         description="First stage; earlier stages must be complete on disk, and are taken as they are.",

@@ -21,6 +21,7 @@ class Report(Command):
 
     def cli_cmd(self) -> None:
         """Write the report."""
-        from tasks.output import rewrite_report
+        from spherovem_core.registry import PIPELINE
+        from spherovem_core.steps.output import rewrite_report
 
-        print(f"report: {rewrite_report(self.acquisition)}")
+        print(f"report: {rewrite_report(self.acquisition, PIPELINE.chapters())}")

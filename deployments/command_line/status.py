@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from deployments.command_line.acquisition_tables import acquisitions_table, stages_table
+from deployments.command_line.acquisition_tables import acquisitions_table, steps_table
 from deployments.command_line.arguments import BadArgumentsError, Command, reading_arguments
 from deployments.settings import read_settings
 
@@ -35,7 +35,7 @@ class Status(Command):
 
     def cli_cmd(self) -> None:
         """Print the states."""
-        from spherovem_core.store.states import acquisition_state, acquisition_states, is_results_folder
+        from spherovem_core.status import acquisition_state, acquisition_states, is_results_folder
 
         root = chosen_root(self.results_root)
         one = is_results_folder(root)
@@ -43,7 +43,7 @@ class Status(Command):
         if self.json_:
             print(json.dumps({"acquisitions": [state.document() for state in states]}, indent=2))
         elif one:
-            print(stages_table(states[0]))
+            print(steps_table(states[0]))
         elif states:
             print(acquisitions_table(states))
         else:

@@ -53,6 +53,6 @@ def parse_region(texts: Sequence[str]) -> RegionOfInterest:
         )
     names = [f"{axis}_{end}" for axis in AXES for end in ("start", "stop")]
     try:
-        return RegionOfInterest.model_validate({name: n or 0 for name, n in zip(names, numbers, strict=True)})
+        return RegionOfInterest.model_validate({name: n for name, n in zip(names, numbers, strict=True) if n})
     except ValidationError as error:
         raise ParameterError(f"--roi {' '.join(texts)}: {explain(error, RegionOfInterest)}") from error

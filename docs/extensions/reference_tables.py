@@ -142,18 +142,34 @@ class StageTable(Generated):
 
     def markdown(self) -> Iterator[str]:
         """Return the table."""
+        from spherovem_core.stages import STAGE_SUMMARIES
+
         rows = [
-            (str(number), stage_link(self.env.found_docs, name))
-            for number, name in enumerate(stage_names(), start=1)
+            (str(number), stage_link(self.env.found_docs, name), summary)
+            for number, (name, summary) in enumerate(STAGE_SUMMARIES.items(), start=1)
         ]
-        return table(("", "stage"), rows)
+        return table(("", "stage", "what it does"), rows)
 
 
-def stage_names() -> Sequence[str]:
-    """Return the names of the stages in their order."""
-    from spherovem_core.stages import STAGE_NAMES
+class StepTable(Generated):
+    """Table of the steps of the registry, with what each reads and writes."""
 
-    return STAGE_NAMES
+    def markdown(self) -> Iterator[str]:
+        """Return the table."""
+        return table(("stage", "step", "version", "reads from", "writes"), step_rows())
+
+
+def step_rows() -> list[tuple[str, ...]]:
+    """Return stage, name, version, producers of the inputs and outputs of every step."""
+    from spherovem_core.registry import PIPELINE
+
+    rows = []
+    for step in PIPELINE.steps:
+        producers = ", ".join(producer.name for producer in PIPELINE.producers(step))
+        reads = "all steps before" if step.reads_everything else producers
+        outputs = ", ".join(f"`{output.path}`" for output in step.outputs)
+        rows.append((step.stage, step.name, str(step.version), reads or "the acquired files", outputs))
+    return rows
 
 
 def stage_link(pages: Collection[str], name: str) -> str:
@@ -185,11 +201,11 @@ class Arrays(Generated):
 
     def markdown(self) -> Iterator[str]:
         """Return the table."""
-        from spherovem_core.store.schema import ARRAYS
+        from spherovem_core.schema import arrays
 
         rows = [
             (f"`{array.group}`", array.axes, " or ".join(array.types), array.unit or "–", array.meaning)
-            for array in ARRAYS
+            for array in arrays()
         ]
         return table(("group", "axes", "type", "unit", "what it holds"), rows)
 
@@ -201,9 +217,9 @@ class Columns(Generated):
 
     def markdown(self) -> Iterator[str]:
         """Return the table."""
-        from spherovem_core.store.schema import TABLES
+        from spherovem_core.schema import tables
 
-        (described,) = [entry for entry in TABLES if entry.path == self.arguments[0]]
+        (described,) = [entry for entry in tables() if entry.path == self.arguments[0]]
         yield f"`{described.path}`: one row for each {described.row.removeprefix('a ')}."
         yield ""
         rows = [(f"`{c.name}`", c.unit or "–", c.type, c.meaning) for c in described.columns]
@@ -215,9 +231,9 @@ class Files(Generated):
 
     def markdown(self) -> Iterator[str]:
         """Return the table."""
-        from spherovem_core.store.schema import FILES
+        from spherovem_core.schema import files
 
-        return table(("file", "what it holds"), [(f"`{file.path}`", file.meaning) for file in FILES])
+        return table(("file", "what it holds"), [(f"`{file.path}`", file.meaning) for file in files()])
 
 
 class CommandHelp(Generated):
@@ -307,6 +323,7 @@ def licence_of(package: str) -> str:
 DIRECTIVES: dict[str, type[Generated]] = {
     "parameters": Parameters,
     "stage-table": StageTable,
+    "step-table": StepTable,
     "settings": SettingsTable,
     "arrays": Arrays,
     "columns": Columns,

@@ -52,6 +52,7 @@ def migrate(
     *,
     source: Path | None = None,
     trust_source: bool = False,
+    without_source: bool = False,
     pipeline: Pipeline = PIPELINE,
 ) -> Migrated | None:
     """Bring a results folder to the format of this version.
@@ -66,6 +67,9 @@ def migrate(
         Place of the acquired files; by default where the results say that they were.
     trust_source
         Take them for the ones that were ingested, although their times have changed.
+    without_source
+        Migrate although the acquired files cannot be told to be the ones that were ingested. Runs that start at a later stage go
+        on from the results; a run from the source computes all steps again.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def migrate(
     Raises
     ------
     FormatError
-        If the format is newer, or the folder holds no results.
+        If the format is newer, the folder holds no results, or the acquired files are away or have other times.
     StoreNotWritableError
         If a run holds the folder, or it cannot be written.
     """
@@ -91,7 +95,7 @@ def migrate(
         raise StoreNotWritableError(f"{folder} is being processed; migrate it when the run has ended")
     layout.ensure_writable()
     journal = _read_journal(layout, pipeline)
-    digests, model = journal or _begin(layout, pipeline, _Source(source, trust_source))
+    digests, model = journal or _begin(layout, pipeline, _Source(source, trust_source, without_source))
     for output in _outputs(pipeline):
         _rewrite(layout, output, digests)
     if model is not None:
@@ -130,6 +134,7 @@ def _old_marker(layout: Layout, output: Output) -> Mapping[str, Any] | None:
 class _Source:
     place: Path | None
     trusted: bool
+    dispensable: bool
 
 
 def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests, tuple[str, str] | None]:
@@ -168,12 +173,20 @@ def _read_journal(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[st
 
 
 def _source_digests(layout: Layout, entry: Entry, source: _Source) -> dict[str, str]:
-    """Return today's digest of the acquired files by that of format 1; empty where they cannot be told."""
+    """Return today's digest of the acquired files by that of format 1."""
     noted = (read_json(layout.provenance) or {}).get("source")
     place = source.place or (None if noted is None else Path(noted))
     old = entry["parameters"]["source_digest"]
     new = None if place is None else digest_today(place, old, trust_source=source.trusted)
-    return {} if new is None else {old: new}
+    if new is not None:
+        return {old: new}
+    if source.dispensable:
+        return {}
+    raise FormatError(
+        f"{layout.folder}: the acquired files at {place or 'an unknown place'} are not there, or have other times than when "
+        "they were ingested; give their place with --source, and --trust-source if they were copied, or --without-source "
+        "to keep results that a run from the source will compute again"
+    )
 
 
 def _model_names(entry: Entry, digests: Digests) -> tuple[str, str]:

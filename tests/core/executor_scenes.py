@@ -17,8 +17,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles import collect_statistics, fit_statistics, segment_particles
 from spherovem_core.parameters import (
     NanoparticleParameters,
-    RegistrationParameters,
     ObjectParameters,
+    RegistrationParameters,
     SpatialParameters,
 )
 from spherovem_core.registration import register_stack, warp_stack

@@ -56,7 +56,7 @@ STEPS = (
 )
 '''
 
-PROBE = '''
+PROBE = """
 import json, sys
 from pathlib import Path
 
@@ -109,7 +109,7 @@ print(
         }
     )
 )
-'''
+"""
 
 
 @pytest.fixture(scope="module")

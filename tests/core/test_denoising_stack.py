@@ -195,7 +195,9 @@ def test_a_model_of_another_bit_depth_is_refused(tmp_path: Path, model: TrainedM
     with pytest.raises(
         NetworkError, match=r"trained on intensities of 120\.0 ± 30\.0.*denoising\.model empty"
     ):
-        obtain_model(sixteen_bit, tmp_path, DenoisingParameters(model=str(model.path)), Execution(device="cpu"))
+        obtain_model(
+            sixteen_bit, tmp_path, DenoisingParameters(model=str(model.path)), Execution(device="cpu")
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -96,7 +96,7 @@ def test_columns_and_tables_get_their_names_of_today(root: Path) -> None:
 
 
 def test_migrated_results_can_be_reported(root: Path) -> None:
-    migrate(root / "tiny")
+    migrate(root / "tiny", without_source=True)
     text = rewrite_report(root / "tiny", PIPELINE.chapters()).read_text()
     assert "Spatial" in text
     assert "measure_space" not in text
@@ -105,10 +105,12 @@ def test_migrated_results_can_be_reported(root: Path) -> None:
 def test_a_source_with_other_times_is_not_taken_for_the_old_one_unasked(root: Path) -> None:
     for path in (root / "acquisitions/tiny").iterdir():
         os.utime(path, ns=(1, 1))
-    done = migrate(root / "tiny", source=root / "acquisitions/tiny")
+    with pytest.raises(FormatError, match=r"have other times.*--trust-source"):
+        migrate(root / "tiny", source=root / "acquisitions/tiny")
+    assert stored_format(root / "tiny") == 1
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny", without_source=True)
     assert done is not None
-    assert not done.source_found
-    assert done.dropped == ()
+    assert (done.source_found, done.dropped) == (False, ())
     assert unfinished(root) == list(TITLES)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spherovem_core.parameters import ObjectParameters, PipelineParameters, ObjectParameters
+from spherovem_core.parameters import ObjectParameters, PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import RunRequest
