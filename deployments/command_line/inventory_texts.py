@@ -10,7 +10,8 @@ from deployments.command_line.text_tables import readable_bytes, text_table
 from spherovem_core.utils.pace import readable_seconds
 
 if TYPE_CHECKING:
-    from spherovem_core.store.inventory import ArrayInventory, TableInventory
+    from spherovem_core.store.inventory import ArrayInventory
+    from spherovem_core.store.table_inventory import TableInventory
 
 DETAILS_OF_A_LEVEL = ("spacing_nm", "level_factors")
 LONGEST_VALUE = 100
