@@ -17,7 +17,7 @@ PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 BLOCK_EDGE = 256
 
 
-class Census:
+class LabelStatistics:
     """What one pass over the volume tells of each label, rows in the order of rising labels.
 
     Attributes
@@ -61,7 +61,7 @@ class Census:
         return tuple(slice(int(a), int(b)) for a, b in zip(self.low[row], self.high[row], strict=True))
 
 
-def take_census(labels: ArrayLike, executor: Executor | None = None) -> Census:
+def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None) -> LabelStatistics:
     """Find bounding box, voxel count, first and second moments and exposed faces of every label but 0, block by block.
 
     Parameters
@@ -80,7 +80,7 @@ def take_census(labels: ArrayLike, executor: Executor | None = None) -> Census:
     return _merge(np.concatenate(found), np.concatenate(tables))
 
 
-def _merge(numbers: NDArray[np.uint32], tables: NDArray[np.float64]) -> Census:
+def _merge(numbers: NDArray[np.uint32], tables: NDArray[np.float64]) -> LabelStatistics:
     unique, row = np.unique(numbers, return_inverse=True)
     merged = np.zeros((len(unique), WIDTH))
     merged[:, LOW:HIGH] = np.inf
@@ -88,7 +88,7 @@ def _merge(numbers: NDArray[np.uint32], tables: NDArray[np.float64]) -> Census:
     np.minimum.at(merged[:, LOW:HIGH], row, tables[:, LOW:HIGH])
     np.maximum.at(merged[:, HIGH:COUNT], row, tables[:, HIGH:COUNT])
     np.add.at(merged[:, COUNT:], row, tables[:, COUNT:])
-    return Census(unique.astype(np.uint32), merged)
+    return LabelStatistics(unique.astype(np.uint32), merged)
 
 
 def _scan_block(block: Block, labels: ArrayLike) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:

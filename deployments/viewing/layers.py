@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.intensity_ranges import percentile_range
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import (
@@ -103,5 +104,4 @@ def value_range(stored: StoredArray) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(finite.astype(np.float32), SHOWN_SHARE))
-    return (low, high) if high > low else (low, low + 1.0)
+    return percentile_range(finite.astype(np.float32), SHOWN_SHARE)

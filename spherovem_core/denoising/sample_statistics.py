@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.figures import Survey
-from spherovem_core.denoising.intensities import robust_range, thin_out
+from spherovem_core.denoising.intensities import thin_out
 from spherovem_core.denoising.noise import fit_noise
 from spherovem_core.denoising.posterior import PosteriorDenoiser
 from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.quality import autocorrelation, mean_autocorrelation
 from spherovem_core.denoising.sampling import read_slices, spread_slices
 from spherovem_core.errors import ParameterError
+from spherovem_core.intensity_ranges import percentile_range
 from spherovem_core.parameters import DenoiseParameters
 
 # The noise is fitted on the middle of this many slices, up to this side in pixels: 4 million places at most.
@@ -47,7 +48,7 @@ def survey_stack(
         denoised = denoise(noisy)
         samples.append(thin_out(denoised, len(chosen)))
         correlations.append(autocorrelation(noisy - denoised))
-    low, high = robust_range(samples, parameters.range_percentiles)
+    low, high = percentile_range(np.concatenate(samples), parameters.range_percentiles)
     return Survey(
         slices=tuple(chosen),
         low=low,

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from spherovem_core.histograms import count_intensities, map_counts
 from spherovem_core.report.charts import HEIGHT, WIDE, distribution
 from spherovem_core.report.figures import OUTLINE_COLOURS, PALETTE, SOFT, add_legend, finish, new_panel
 from spherovem_core.report.images import map_plane, plane
@@ -187,13 +188,10 @@ def histogram_in_stack_scale(
         As stored; its map of the slice is applied, and intensities beyond the bins count in the first or the last.
     """
     oriented = ~image if mixture["polarity"] == "dark" else image
-    counts = np.bincount(oriented.ravel(), minlength=np.iinfo(image.dtype).max + 1)
     gain, offset = mixture["maps"][z]
     levels = np.asarray(mixture["levels"], float)
-    # Each intensity's voxels spread evenly over its image.
-    edges = gain * (np.arange(counts.size + 1) - 0.5) + offset
-    below = np.interp((levels[1:] + levels[:-1]) / 2, edges, np.concatenate([[0], np.cumsum(counts)]))
-    return np.asarray(np.diff(below, prepend=0.0, append=float(image.size)) / image.size)
+    counts = map_counts(count_intensities(oriented), gain, offset, (levels[1:] + levels[:-1]) / 2)
+    return np.asarray(counts / image.size)
 
 
 def _zoom(inputs: ReportInputs) -> Picture:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block
-from spherovem_core.nanoparticles.binning import Binning, fit_binning, level_count, orient
+from spherovem_core.histograms import quantiles_of_bins
+from spherovem_core.nanoparticles.binning import Binning, fit_binning, orient
 from spherovem_core.nanoparticles.candidates import CELL_EDGES, LEVEL_EDGES
 from spherovem_core.nanoparticles.counting import (
     cell_means,
@@ -16,7 +17,7 @@ from spherovem_core.nanoparticles.counting import (
     mean_unit,
     spread_maximum,
 )
-from spherovem_core.nanoparticles.drift import jackknife_variance, quantiles
+from spherovem_core.nanoparticles.drift import jackknife_variance
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -112,11 +113,11 @@ def _prepare(
     image: NDArray[Any], side: int, spacing_nm: SpacingNm, parameters: NanoparticleParameters
 ) -> _Waiting | None:
     image = orient(np.ascontiguousarray(image), parameters.polarity)
-    tiles = count_tiles(image, level_count(image.dtype), _TILES_ACROSS)
+    tiles = count_tiles(image, _TILES_ACROSS)
     counts = tiles.sum(axis=0)
     if counts.max() > _UNIFORM_SHARE * image.size:
         return None
-    low, centre, high = quantiles(counts, _ANCHORS)
+    low, centre, high = quantiles_of_bins(counts, _ANCHORS)
     contrast = (high - low) / 2
     means = np.arange(65536) * mean_unit(image.dtype)
     # Each slice's cells in its own units: a neighbour of higher gain must not make candidates here.

@@ -3,7 +3,6 @@
 from spherovem_core.segmentation.evaluation import LabelMatch, match_labels
 from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import Grid, flow_grid, source_level
-from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.mask_inputs import MaskField
 from spherovem_core.segmentation.masks import masks_from_flows
 from spherovem_core.segmentation.networks import load_network, network_digest
@@ -14,7 +13,6 @@ __all__ = [
     "LabelMatch",
     "MaskField",
     "flow_grid",
-    "intensity_range",
     "load_network",
     "masks_from_flows",
     "match_labels",

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, BlockSink, block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.parameters import SegmentationParameters
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, shows_specimen
 from spherovem_core.spacing import SpacingNm
@@ -55,7 +55,7 @@ def predict_flows(
     parameters, execution
         `execution.workers` is the number of torch's threads.
     intensities
-        Values that become 0 and 1, from `intensity_range`; left out, they are found here.
+        Values that become 0 and 1, from `volume_percentile_range`; left out, they are found here.
     """
     edge = parameters.block_voxels
     blocks = block_grid((4, *grid.shape), (4, edge, edge, edge), (0, *(parameters.block_halo_voxels,) * 3))
@@ -65,7 +65,7 @@ def predict_flows(
     source_grid = Grid(
         (source.shape[0], source.shape[1], source.shape[2]), source_spacing_nm, source_origin_nm
     )
-    low, high = intensities or intensity_range(source, parameters)
+    low, high = intensities or volume_percentile_range(source, parameters.normalise_percentiles)
     with torch_threads(execution.workers):
         for done, block in enumerate(pending, len(blocks) - len(pending)):
             execution.report(done, len(blocks))

@@ -12,7 +12,7 @@ import pandas as pd
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Progress
-from spherovem_core.label_statistics import Census, take_census
+from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
 from spherovem_core.parameters import ShapeParameters
 from spherovem_core.shape.descriptors import SurfaceDescriptors, describe_surface
 from spherovem_core.shape.meshes import build_mesh, write_ply
@@ -150,7 +150,7 @@ def _measure(
     progress: Progress | None,
 ) -> pd.DataFrame:
     folder = mesh_folder if parameters.write_meshes else None
-    census = take_census(labels, executor)
+    census = collect_label_statistics(labels, executor)
     tasks = _plan(census, labels.shape, spacing_nm)
     outcomes: list[dict[str, Any]] = []
     shared = (labels, spacing_nm, parameters, MeshPlace(folder, origin_nm) if folder else None, device)
@@ -177,7 +177,7 @@ def _check(spacing_nm: SpacingNm, parameters: ShapeParameters, mesh_folder: Path
         raise ParameterError("shape write_meshes is set but there is no folder for meshes: pass mesh_folder")
 
 
-def _plan(census: Census, shape: Sequence[int], spacing_nm: SpacingNm) -> list[LabelTask]:
+def _plan(census: LabelStatistics, shape: Sequence[int], spacing_nm: SpacingNm) -> list[LabelTask]:
     """Tasks in the order of the labels' first slices, so that neighbours are read together."""
     face = np.prod(spacing_nm) / np.array(spacing_nm)
     depth, height, width = shape
@@ -250,7 +250,7 @@ def _row(task: LabelTask, found: SurfaceDescriptors, volume_nm3: float) -> dict[
 
 
 def _voxel_measures(
-    census: Census, spacing_nm: SpacingNm, origin_nm: tuple[float, float, float]
+    census: LabelStatistics, spacing_nm: SpacingNm, origin_nm: tuple[float, float, float]
 ) -> pd.DataFrame:
     spacing = np.array(spacing_nm)
     centroids = (census.centroid * spacing + origin_nm) / NM_PER_UM

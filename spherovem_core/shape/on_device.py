@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.gaussian_filtering import filter_between_zeros_on
 from spherovem_core.shape.occupancy import Grid
-from spherovem_core.shape.signed_distance import gaussian_weights, quantile_table, smoothing_widths
+from spherovem_core.shape.signed_distance import quantile_table, smoothing_weights
 from spherovem_core.shape.surface import Surface
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.utils.accelerator import Accelerator
@@ -29,11 +30,7 @@ def signed_distance_on(
 
     Parameters and values are those of `spherovem_core.shape.signed_distance.signed_distance`; the occupancy is left as it is.
     """
-    values = gpu.to_device(occupancy)
-    for axis, width in enumerate(smoothing_widths(grid, smoothing_nm)):
-        half = gaussian_weights(width)
-        weights = gpu.to_device(np.concatenate([half[:0:-1], half]))
-        values = gpu.ndi.correlate1d(values, weights, axis=axis, mode="constant", cval=0.0)
+    values = filter_between_zeros_on(gpu, gpu.to_device(occupancy), smoothing_weights(grid, smoothing_nm))
     table = gpu.to_device((smoothing_nm * quantile_table()).astype(np.float32))
     place = gpu.xp.clip(values, 0, np.float32(0.99999)) * np.float32(len(table) - 1)
     below = place.astype(np.int32)

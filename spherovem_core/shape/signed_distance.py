@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from spherovem_core.gaussian_filtering import filter_between_zeros, gaussian_weights
 from spherovem_core.shape.occupancy import Grid
 
 # Gaussian tails beyond this many widths are cut off (2e-4 of the weight).
@@ -39,96 +40,16 @@ def signed_distance(occupancy: NDArray[np.float32], grid: Grid, smoothing_nm: fl
     (Z, Y, X) ndarray of float32
         Held at ``±BAND * smoothing_nm`` away from the surface. Runs on the CPU (numba).
     """
-    source, target = occupancy, np.zeros_like(occupancy)
-    for axis, width in enumerate(smoothing_widths(grid, smoothing_nm)):
-        weights = gaussian_weights(width)
-        if axis == 2:
-            _smooth_rows(source, weights, target)
-        else:
-            _smooth_across(source, weights, axis, target)
-        source, target = target, source
-    _to_distance(source, (smoothing_nm * _QUANTILES).astype(np.float32))
-    return source
+    smoothed = filter_between_zeros(occupancy, smoothing_weights(grid, smoothing_nm))
+    _to_distance(smoothed, (smoothing_nm * _QUANTILES).astype(np.float32))
+    return smoothed
 
 
-def smoothing_widths(grid: Grid, smoothing_nm: float) -> list[float]:
-    """Standard deviations in cells along z, y, x that are left to smooth after what the cells average already."""
-    wanted = (smoothing_nm / np.array(grid.spacing_nm)) ** 2 - grid.averaging_variance
-    widths: list[float] = np.sqrt(np.maximum(wanted, 0.0)).tolist()
-    return widths
-
-
-def gaussian_weights(width: float) -> NDArray[np.float32]:
-    """Weights of a sampled Gaussian of `width` cells: the centre and one side, summing to 1 with the other."""
-    offsets = np.arange(int(np.ceil(TAIL * width)) + 1)
-    weights = np.exp(-0.5 * (offsets / max(width, 1e-3)) ** 2)
-    weights /= 2 * weights.sum() - weights[0]
-    return np.asarray(weights, np.float32)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _smooth_across(source: Any, weights: Any, axis: int, target: Any) -> None:
-    """Smooth along z (axis 0) or y (axis 1), four whole rows at a time; empty rows are passed over."""
-    depth, height, width = source.shape
-    filled = np.zeros((depth, height), np.bool_)
-    for z in range(depth):
-        for y in range(height):
-            row = source[z, y]
-            largest = np.float32(0)
-            for x in range(width):
-                largest = max(largest, row[x])
-            filled[z, y] = largest > 0
-    length = depth if axis == 0 else height
-    reach = len(weights) - 1
-    place = np.zeros(2 * reach + 4, np.int64)
-    weight = np.zeros(2 * reach + 4, np.float32)
-    for z in range(depth):
-        for y in range(height):
-            here = z if axis == 0 else y
-            n = 0
-            for k in range(max(0, here - reach), min(length, here + reach + 1)):
-                if filled[k, y] if axis == 0 else filled[z, k]:
-                    place[n], weight[n] = k, weights[abs(k - here)]
-                    n += 1
-            weight[n : n + 3] = 0
-            place[n : n + 3] = here
-            out = target[z, y]
-            out[:] = 0
-            for i in range(0, n, 4):
-                a, b = _row(source, axis, z, y, place[i]), _row(source, axis, z, y, place[i + 1])
-                c, d = _row(source, axis, z, y, place[i + 2]), _row(source, axis, z, y, place[i + 3])
-                wa, wb, wc, wd = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-                for x in range(width):
-                    out[x] += wa * a[x] + wb * b[x] + wc * c[x] + wd * d[x]
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _row(source: Any, axis: int, z: int, y: int, place: int) -> Any:
-    return source[place, y] if axis == 0 else source[z, place]
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _smooth_rows(source: Any, weights: Any, target: Any) -> None:
-    depth, height, width = source.shape
-    reach = len(weights) - 1
-    padded = np.zeros(width + 2 * reach, np.float32)
-    for z in range(depth):
-        for y in range(height):
-            row, out = source[z, y], target[z, y]
-            largest = np.float32(0)
-            for x in range(width):
-                largest = max(largest, row[x])
-                padded[reach + x] = row[x]
-            if largest == 0:
-                out[:] = 0
-                continue
-            for x in range(width):
-                out[x] = weights[0] * row[x]
-            for k in range(1, reach + 1):
-                # Views, so that no index is below zero: the compiler then takes many voxels at once.
-                weight, left, right = weights[k], padded[reach - k :], padded[reach + k :]
-                for x in range(width):
-                    out[x] += weight * (left[x] + right[x])
+def smoothing_weights(grid: Grid, smoothing_nm: float) -> list[NDArray[np.float32]]:
+    """Compute the filter's weights along z, y, x; what the cells average over their voxels is taken off its variance."""
+    variance = (smoothing_nm / np.array(grid.spacing_nm)) ** 2 - grid.averaging_variance
+    widths = np.sqrt(np.maximum(variance, 0.0)).tolist()
+    return [gaussian_weights(width, int(np.ceil(TAIL * width))) for width in widths]
 
 
 def quantile_table() -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 from spherovem_core.spatial.grids import SERIAL
 
@@ -38,7 +38,7 @@ def measure_cells(
         One row a cell, rising: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``, and
         ``nanoparticle_density_per_um3``, particles a volume of the cell, which is that of its voxels.
     """
-    boxes = take_census(cells, execution.executor)
+    boxes = collect_label_statistics(cells, execution.executor)
     labels = pd.Index(boxes.labels, name="label")
     by_cell = (
         particles.groupby("parent_cell")["volume_um3"].agg(["size", "sum"]).reindex(labels, fill_value=0)

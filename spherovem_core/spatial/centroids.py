@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import Census, take_census
+from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 
@@ -60,7 +60,7 @@ def measure_centroids(
     index = np.rint(place / np.array(spacing_nm)).astype(np.int64)
     index = np.clip(index, 0, np.array(cells.shape) - 1)
     parents = particles["parent_cell"].to_numpy(np.int64)
-    groups, members = _group(parents, index, take_census(cells, execution.executor), cells.shape)
+    groups, members = _group(parents, index, collect_label_statistics(cells, execution.executor), cells.shape)
     found = np.full((len(particles), 2), np.nan)
     mapped = map_blocks(
         _measure_group,
@@ -80,7 +80,7 @@ def measure_centroids(
 
 
 def _group(
-    parents: NDArray[np.int64], index: NDArray[np.int64], boxes: Census, shape: tuple[int, ...]
+    parents: NDArray[np.int64], index: NDArray[np.int64], boxes: LabelStatistics, shape: tuple[int, ...]
 ) -> tuple[list[Group], list[NDArray[np.int64]]]:
     """Parents with their box, one voxel wider so that it holds the surface, and the centroids inside it."""
     rows = {int(label): row for row, label in enumerate(boxes.labels)}

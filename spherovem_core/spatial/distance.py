@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import check_same_grid
 from spherovem_core.spatial.transform import measure_cell
@@ -66,7 +66,7 @@ def distance_to_nucleus(
             np.fmax(distance[region], found, out=distance[region])
 
     with accelerator(device) as gpu, ThreadPoolExecutor(workers) as pool:
-        boxes = take_census(cells, pool)
+        boxes = collect_label_statistics(cells, pool)
         # Cells share no voxel, so that threads write to one array without a lock.
         list(pool.map(measure, range(len(boxes))))
     return distance

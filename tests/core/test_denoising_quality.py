@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spherovem_core.denoising.intensities import robust_range, thin_out, to_uint8
+from spherovem_core.denoising.intensities import thin_out, to_uint8
 from spherovem_core.denoising.quality import autocorrelation, mean_autocorrelation
 
 SHAPE = (300, 400)
@@ -64,16 +64,6 @@ def test_clipped_values_are_counted() -> None:
     mapped, clipped = to_uint8(values, 100.0, 151.0)
     assert mapped.tolist() == [[0, 0, 100, 255]]
     assert clipped == 0.5
-
-
-def test_range_is_taken_over_all_samples_together() -> None:
-    samples = [np.arange(0, 50, dtype=np.float32), np.arange(50, 101, dtype=np.float32)]
-    assert robust_range(samples, (10.0, 90.0)) == pytest.approx((10.0, 90.0))
-
-
-def test_a_constant_stack_gets_a_range_that_can_be_divided_by() -> None:
-    low, high = robust_range([np.full(10, 7.0, np.float32)], (0.05, 99.99))
-    assert (low, high) == (7.0, 8.0)
 
 
 def test_a_sample_is_thinned_to_a_bounded_number_of_values() -> None:

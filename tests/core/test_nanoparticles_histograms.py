@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
+from spherovem_core.histograms import count_intensities
 from spherovem_core.nanoparticles import collect_statistics
 from spherovem_core.nanoparticles import statistics as statistics_module
 from spherovem_core.nanoparticles.binning import Binning, common_binning, fit_binning, rebin
@@ -16,7 +17,6 @@ from spherovem_core.nanoparticles.candidates import CELL_EDGES, LEVEL_EDGES, fin
 from spherovem_core.nanoparticles.counting import (
     cell_means,
     count_by_level,
-    count_levels,
     count_tiles,
     spread_maximum,
 )
@@ -25,14 +25,8 @@ from spherovem_core.nanoparticles.drift import (
     location_and_spread,
     map_histograms,
     match_slices,
-    quantiles,
 )
 from spherovem_core.parameters import NanoparticleParameters
-
-
-def test_counts_are_those_of_bincount() -> None:
-    image = np.random.default_rng(0).integers(0, 65536, (37, 41), dtype=np.uint16)
-    np.testing.assert_array_equal(count_levels(image, 65536), np.bincount(image.ravel(), minlength=65536))
 
 
 def test_cells_average_squares_and_smaller_ones_at_the_border() -> None:
@@ -45,9 +39,9 @@ def test_cells_average_squares_and_smaller_ones_at_the_border() -> None:
 
 def test_tiles_are_the_slice() -> None:
     image = np.random.default_rng(0).integers(0, 256, (18, 31), dtype=np.uint8)
-    tiles = count_tiles(image, 256, 4)
+    tiles = count_tiles(image, 4)
     assert tiles.shape == (16, 256)
-    np.testing.assert_array_equal(tiles.sum(axis=0), count_levels(image, 256))
+    np.testing.assert_array_equal(tiles.sum(axis=0), count_intensities(image))
     np.testing.assert_array_equal(tiles[5], np.bincount(image[4:9, 7:15].ravel(), minlength=256))
 
 
@@ -89,12 +83,6 @@ def test_rebinning_to_common_bins_loses_no_voxel() -> None:
     # Means move by less than a coarse bin.
     before, after = counts @ fine.centres / counts.sum(axis=1), moved @ common.centres / moved.sum(axis=1)
     np.testing.assert_allclose(before, after, atol=8)
-
-
-def test_quantiles_of_evenly_spread_bins() -> None:
-    # Four equal bins reach from -0.5 to 3.5: the quantile q is 4 q - 0.5.
-    np.testing.assert_allclose(quantiles(np.full(4, 7), [0.1, 0.5, 0.85]), [-0.1, 1.5, 2.9])
-    assert quantiles(np.array([0, 5, 0, 0, 5]), [0.25])[0] == pytest.approx(1.0)
 
 
 def test_known_gain_and_offset_are_found() -> None:

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import collect_label_statistics
 
 
 @pytest.mark.parametrize("edge", [1, 2, 7, 16])
 def test_blocks_of_any_size_say_the_same(edge, monkeypatch):
     labels = np.random.default_rng(0).integers(0, 4, (7, 15, 17)).astype(np.uint16)
     labels[2:6, 3:12, 4:16] = 9
-    whole = take_census(labels)
+    whole = collect_label_statistics(labels)
     monkeypatch.setattr("spherovem_core.label_statistics.BLOCK_EDGE", edge)
     with ThreadPoolExecutor(2) as executor:
-        blocked = take_census(labels, executor)
+        blocked = collect_label_statistics(labels, executor)
     for name, value in vars(blocked).items():
         np.testing.assert_allclose(value, getattr(whole, name), rtol=1e-12, atol=1e-9, err_msg=name)
 
@@ -27,7 +27,7 @@ def test_a_box_at_the_border():
     labels = np.zeros((9, 10, 11), np.uint32)
     labels[:3, :4, :5] = 6
     labels[0, 0, 5] = 7
-    census = take_census(labels)
+    census = collect_label_statistics(labels)
     assert census.faces[0].tolist() == [20, 15, 12]
     assert census.cuts[0].tolist() == [20, 15, 12]
     np.testing.assert_allclose(census.centroid[0], [1, 1.5, 2])
@@ -39,7 +39,7 @@ def test_census_of_noise(seed):
     """More labels than a slab's first table holds, and names over the whole range of uint32."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(rng.integers(0, 2**32, 1500, np.uint32), (6, 20, 31))
-    census = take_census(labels)
+    census = collect_label_statistics(labels)
     names, counts = np.unique(labels[labels > 0], return_counts=True)
     np.testing.assert_array_equal(census.labels, names)
     np.testing.assert_array_equal(census.voxel_count, counts)
@@ -54,7 +54,7 @@ def test_boxes_of_labels_across_blocks() -> None:
     labels = np.zeros((5, 300, 520), np.uint32)
     labels[1:4, 250:260, 100:519] = 4_000_000_000
     labels[2, 255, 300] = 7
-    boxes = take_census(labels)
+    boxes = collect_label_statistics(labels)
     assert boxes.labels.tolist() == [7, 4_000_000_000]
     assert boxes.low.tolist() == [[2, 255, 300], [1, 250, 100]]
     assert boxes.high.tolist() == [[3, 256, 301], [4, 260, 519]]
@@ -62,4 +62,4 @@ def test_boxes_of_labels_across_blocks() -> None:
 
 
 def test_nothing_labelled():
-    assert len(take_census(np.zeros((4, 5, 6), np.uint32))) == 0
+    assert len(collect_label_statistics(np.zeros((4, 5, 6), np.uint32))) == 0
