@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.segmentation.dynamics import FLOW_LENGTH
+from spherovem_core.segmentation.heat_diffusion import diffuse_in_volume, unit_gradient
 
 LONGEST = 48
 """Voxels along the longest side at which an object's error is measured."""
@@ -86,38 +86,5 @@ def object_flows(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     padded = np.pad(mask, 1)
     points = np.argwhere(padded)
     nearest = ((points - np.rint(points.mean(axis=0))) ** 2).sum(axis=1).argmin()
-    heat = _diffuse(points, padded.shape, nearest, 3 * sum(mask.shape))
-    flows = np.stack(
-        [
-            heat[2:, 1:-1, 1:-1] - heat[:-2, 1:-1, 1:-1],
-            heat[1:-1, 2:, 1:-1] - heat[1:-1, :-2, 1:-1],
-            heat[1:-1, 1:-1, 2:] - heat[1:-1, 1:-1, :-2],
-        ]
-    )
-    flows /= 1e-60 + np.sqrt((flows**2).sum(axis=0))
-    return np.where(mask, flows, 0).astype(np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _diffuse(points, shape, source, iterations):  # type: ignore[no-untyped-def]
-    """Heat after as many steps of averaging over the six neighbours, zero outside the object."""
-    heat = np.zeros(shape)
-    fresh = np.zeros(len(points))
-    sz, sy, sx = points[source]
-    for _ in range(iterations):
-        heat[sz, sy, sx] += 1.0
-        for n in range(len(points)):
-            z, y, x = points[n]
-            fresh[n] = (
-                heat[z, y, x]
-                + heat[z - 1, y, x]
-                + heat[z + 1, y, x]
-                + heat[z, y - 1, x]
-                + heat[z, y + 1, x]
-                + heat[z, y, x - 1]
-                + heat[z, y, x + 1]
-            ) / 7.0
-        for n in range(len(points)):
-            z, y, x = points[n]
-            heat[z, y, x] = fresh[n]
-    return heat
+    heat = diffuse_in_volume(points, padded.shape, nearest, 3 * sum(mask.shape))
+    return np.where(mask, unit_gradient(heat), 0).astype(np.float32)

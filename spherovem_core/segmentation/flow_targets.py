@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from spherovem_core.segmentation.heat_diffusion import diffuse_in_section, unit_gradient
 
 
 def section_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
@@ -34,9 +35,8 @@ def section_flows(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     for label, box in boxes:
         mask = labels[box] == label
         padded = tuple(slice(s.start + 1, s.stop + 1) for s in box)
-        heat[padded] += _diffuse(np.pad(mask, 1), *_centre(mask), 2 * max(extents))[1:-1, 1:-1]
-    flows = np.stack([heat[2:, 1:-1] - heat[:-2, 1:-1], heat[1:-1, 2:] - heat[1:-1, :-2]])
-    flows /= 1e-60 + np.sqrt((flows**2).sum(axis=0))
+        heat[padded] += diffuse_in_section(np.pad(mask, 1), *_centre(mask), 2 * max(extents))[1:-1, 1:-1]
+    flows = unit_gradient(heat)
     flows[:, labels == 0] = 0.0
     return flows.astype(np.float32)
 
@@ -63,21 +63,3 @@ def _centre(mask: NDArray[np.bool_]) -> tuple[int, int]:
     mean_y, mean_x = int(np.round(y.mean())), int(np.round(x.mean()))
     nearest = int(((y - mean_y) ** 2 + (x - mean_x) ** 2).argmin())
     return int(y[nearest]), int(x[nearest])
-
-
-@njit(cache=True, nogil=True)
-def _diffuse(mask, centre_y, centre_x, iterations):  # type: ignore[no-untyped-def]
-    """Heat in a mask padded by one pixel, after as many steps of averaging over 3 x 3 pixels."""
-    rows, columns = mask.shape
-    heat = np.zeros((rows, columns))
-    sums = np.zeros((rows, columns))
-    for _ in range(iterations):
-        heat[centre_y + 1, centre_x + 1] += 1.0
-        for y in range(rows):
-            for x in range(1, columns - 1):
-                sums[y, x] = heat[y, x - 1] + heat[y, x] + heat[y, x + 1]
-        for y in range(1, rows - 1):
-            for x in range(1, columns - 1):
-                if mask[y, x]:
-                    heat[y, x] = (sums[y - 1, x] + sums[y, x] + sums[y + 1, x]) / 9.0
-    return heat
