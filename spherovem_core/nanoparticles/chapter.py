@@ -9,6 +9,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from spherovem_core.histograms import count_intensities, map_counts
+from spherovem_core.label_statistics import CENTROID_COLUMNS
 from spherovem_core.report.charts import HEIGHT, WIDE, distribution
 from spherovem_core.report.figures import OUTLINE_COLOURS, PALETTE, SOFT, add_legend, finish, new_panel
 from spherovem_core.report.images import map_plane, plane
@@ -218,7 +219,7 @@ def _densest_place(particles: pd.DataFrame, image: StoredArray) -> NDArray[np.fl
     spacing, shape = np.array(image.spacing_nm) / 1000, np.array(image.shape)
     if particles.empty:
         return np.asarray(shape // 2 * spacing)
-    centres = particles[["centroid_z_um", "centroid_y_um", "centroid_x_um"]].to_numpy(float)
+    centres = particles[list(CENTROID_COLUMNS)].to_numpy(float)
     deep = max(float(particles["equivalent_diameter_um"].median()), spacing[0])
     boxes = np.floor(centres / np.array([deep, *(WINDOW_PX * spacing[1:])])).astype(int)
     _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)

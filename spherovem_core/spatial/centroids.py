@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
+from spherovem_core.label_statistics import CENTROID_COLUMNS, LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
-
-CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 Group = tuple[int, Region, NDArray[np.int64]]
 
@@ -56,7 +54,7 @@ def measure_centroids(
         If cells and distance differ in shape.
     """
     check_same_grid(cells=cells, distance=distance)
-    place = particles[list(CENTROID)].to_numpy(np.float64) * 1000 - np.array(origin_nm)
+    place = particles[list(CENTROID_COLUMNS)].to_numpy(np.float64) * 1000 - np.array(origin_nm)
     index = np.rint(place / np.array(spacing_nm)).astype(np.int64)
     index = np.clip(index, 0, np.array(cells.shape) - 1)
     parents = particles["parent_cell"].to_numpy(np.int64)
