@@ -11,7 +11,7 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 from deployments.command_line.arguments import BadArgumentsError, Command
 from deployments.command_line.status import moment, percent, stage_table
 from deployments.command_line.text_tables import readable_bytes, text_table
-from spherovem_core.utils.pace import readable_seconds
+from spherovem_core.utils.progress_rate import readable_seconds
 
 if TYPE_CHECKING:
     from spherovem_core.ingest import Survey

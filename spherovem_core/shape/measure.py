@@ -26,7 +26,7 @@ from spherovem_core.shape.label_grid import LabelBox
 from spherovem_core.shape.meshes import MeshFormat, build_mesh, write_mesh
 from spherovem_core.shape.smoothing_scales import choose_smoothing_scales
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.utils.accelerator import accelerator, select
+from spherovem_core.utils.accelerator import accelerator, select_accelerator
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,9 @@ def _measure_one(
             parameters.smoothing_nm,
         )
         try:
-            found, surface = describe_surface(labels, label.box, spacing_nm, scales, volume, select(device))
+            found, surface = describe_surface(
+                labels, label.box, spacing_nm, scales, volume, select_accelerator(device)
+            )
         except ArithmeticError as error:
             found, surface = SurfaceDescriptors(note=f"{type(error).__name__}: {error}"), None
         if meshes is not None and surface is not None:

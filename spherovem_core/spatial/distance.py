@@ -10,7 +10,7 @@ from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import check_same_grid
 from spherovem_core.spatial.transform import measure_cell
-from spherovem_core.utils.accelerator import Accelerator, accelerator, select
+from spherovem_core.utils.accelerator import Accelerator, accelerator, select_accelerator
 
 
 def distance_to_nucleus(
@@ -92,7 +92,7 @@ def distance_in_cell(
         In µm, NaN outside the cell; None where the cell has no nucleus.
     """
     label, region = cell
-    gpu = select(device)
+    gpu = select_accelerator(device)
     if gpu.on_gpu:
         with gpu.active():
             return distance_on(gpu, nuclei[region], cells[region], label, spacing_nm)

@@ -1,4 +1,4 @@
-"""Every part of the pipeline that maps blocks, on a small scene on disk: the same call, whatever the executor."""
+"""Each part of the pipeline that maps blocks, on a small scene on disk, for any executor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the pipeline: how its scene is made and how it is computed."""
+    """A part of the pipeline: a function that makes its scene, and one that computes it."""
 
     prepare: Callable[[Path], None]
     compute: Callable[[Path, Execution], Results]
 
 
 def same(ours: Results, theirs: Results) -> None:
-    """Bit for bit."""
+    """Assert that two results are equal bit for bit."""
     assert set(ours) == set(theirs)
     for name, value in ours.items():
         if isinstance(value, pd.DataFrame):

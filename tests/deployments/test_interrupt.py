@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_scene import PHANTOM, TINY
+from tiny_pipeline import PHANTOM, TINY
 
 from deployments.command_line.main import Process, how_to_go_on, main
 from spherovem_core.store.states import acquisition_state, is_results_folder

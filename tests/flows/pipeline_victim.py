@@ -9,7 +9,7 @@ from typing import Any
 
 import prefect.settings
 import torch
-from tiny_scene import TINY
+from tiny_pipeline import TINY
 
 import tasks.stage
 from deployments.command_line.parameter_values import build_parameters
