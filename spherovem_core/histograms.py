@@ -83,7 +83,7 @@ def quantiles_of_bins(counts: NDArray[np.integer], probabilities: Sequence[float
 
 
 def map_counts(
-    counts: NDArray[np.integer], gain: float, offset: float, inner_edges: NDArray[np.float64]
+    counts: NDArray[np.integer], gain: float, offset: float, inner_edges: NDArray[np.floating[Any]]
 ) -> NDArray[np.float64]:
     """Move a histogram to another intensity scale, with the counts of a bin spread evenly over its image.
 

@@ -91,14 +91,14 @@ def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None
     return LabelStatistics(unique.astype(np.uint32), merge_boxes(boxes, row, len(unique)), sums)
 
 
-def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
     """Compute the bounding box of each group of bounding boxes.
 
     Parameters
     ----------
     boxes : (N, 6) ndarray of int64
         Lowest z, y, x and highest, exclusive.
-    groups : (N,) ndarray of int64
+    groups : (N,) ndarray of int
         Group of each box, 0 to `count` - 1.
     count
         Number of groups.

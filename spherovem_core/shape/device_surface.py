@@ -1,7 +1,8 @@
 """Signed distance and surface of a label by whole-array operations, for a GPU.
 
 The compiled loops of `spherovem_core.shape.signed_distance` and `spherovem_core.shape.surface` give the same points in the
-same order, and are several times as fast on a CPU; a test compares the two. Grid, extension beyond the border and fractal
+same order, and are several times as fast on a CPU; a test compares the two. A common source of their formulas was tried: it
+changed the last bits of the loops. Grid, extension beyond the border and fractal
 dimension of a label have no counterpart here and run on the CPU.
 """
 
@@ -27,7 +28,7 @@ def signed_distance_on(
 ) -> Any:
     """Compute the signed distance in nm to the half level of a smoothed occupancy, as an array of the device.
 
-    Parameters and values are those of `spherovem_core.shape.signed_distance.signed_distance`; but the occupancy keeps its values.
+    Parameters and result are those of `spherovem_core.shape.signed_distance.signed_distance`, but the occupancy keeps its values.
     """
     values = filter_between_zeros_on(gpu, gpu.to_device(occupancy), smoothing_weights(grid, smoothing_nm))
     table = gpu.to_device((smoothing_nm * quantile_table()).astype(np.float32))
@@ -41,7 +42,7 @@ def sample_surface_on(
 ) -> Surface:
     """Sample the zero level of a signed distance that lies on the device; the surface comes back to the host.
 
-    Parameters and values are those of `spherovem_core.shape.surface.sample_surface`.
+    Parameters and result are those of `spherovem_core.shape.surface.sample_surface`.
     """
     xp = gpu.xp
     spacing = np.asarray(spacing_nm, np.float32)

@@ -19,7 +19,7 @@ MESH_FORMATS: tuple[MeshFormat, ...] = get_args(MeshFormat)
 
 
 def build_mesh(
-    layer: SmoothedSurface, spacing_nm: SpacingNm, origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+    surface: SmoothedSurface, spacing_nm: SpacingNm, origin_nm: SpacingNm = (0.0, 0.0, 0.0)
 ) -> "Trimesh":
     """Triangulate a label's surface by marching cubes; the part beyond the volume's border is left out.
 
@@ -28,7 +28,7 @@ def build_mesh(
 
     Parameters
     ----------
-    layer
+    surface
         Surface of the label.
     spacing_nm, origin_nm
         Voxel size, and the position of the centre of voxel (0, 0, 0).
@@ -41,12 +41,12 @@ def build_mesh(
     """
     from trimesh import Trimesh
 
-    found, faces, _, _ = marching_cubes(layer.distance, 0.0, spacing=layer.grid.spacing_nm)
-    found = found + layer.grid.centre_of_first_cell(spacing_nm)
-    points = layer.everywhere
-    nearest = np.asarray(cKDTree(layer.level).query(found)[1])
-    vertices = found + (points.position - layer.level)[nearest]
-    keep = layer.inside[nearest]
+    found, faces, _, _ = marching_cubes(surface.distance, 0.0, spacing=surface.grid.spacing_nm)
+    found = found + surface.grid.centre_of_first_cell(spacing_nm)
+    points = surface.everywhere
+    nearest = np.asarray(cKDTree(surface.level).query(found)[1])
+    vertices = found + (points.position - surface.level)[nearest]
+    keep = surface.inside[nearest]
     used, faces = np.unique(faces[keep[faces].all(axis=1)], return_inverse=True)
     point = nearest[used]
     mean, gaussian = points.mean_curvature[point] * NM_PER_UM, points.gaussian_curvature[point] * NM_PER_UM**2
@@ -87,8 +87,9 @@ def _encode(mesh: "Trimesh", kind: str) -> bytes:
 
     if kind == "ply":
         comment = b"comment lengths in um, curvatures in 1/um and 1/um2\n"
-        return export_ply(mesh, vertex_normal=False).replace(b"end_header\n", comment + b"end_header\n", 1)
+        content = bytes(export_ply(mesh, vertex_normal=False))
+        return content.replace(b"end_header\n", comment + b"end_header\n", 1)
     if kind == "stl":
-        return b"binary STL, lengths in um".ljust(80) + export_stl(mesh)[80:]
+        return b"binary STL, lengths in um".ljust(80) + bytes(export_stl(mesh))[80:]
     text = export_obj(mesh, include_normals=False, include_color=False, header="lengths in um")
     return str(text).encode("ascii")

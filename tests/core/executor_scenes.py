@@ -140,7 +140,7 @@ def compute_shape(folder: Path, execution: Execution) -> Results:
     return {"cells": measure_labels(cells, SPACING, executor=execution.executor, progress=execution.report)}
 
 
-def compute_space(folder: Path, execution: Execution) -> Results:
+def compute_spatial(folder: Path, execution: Execution) -> Results:
     layout, parameters = Layout(folder), SpatialParameters()
     cells, nuclei, particles = (open_array(layout, name) for name in ("cells", "nuclei", "particles"))
     blocks = block_grid(TISSUE_SHAPE, (6, 32, 32))
@@ -166,5 +166,5 @@ PARTS = {
     "nanoparticles": Part(prepare_nanoparticles, compute_nanoparticles),
     "masks": Part(prepare_masks, compute_masks),
     "shape": Part(prepare_tissue, compute_shape),
-    "space": Part(prepare_tissue, compute_space),
+    "spatial": Part(prepare_tissue, compute_spatial),
 }

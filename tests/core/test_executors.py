@@ -13,7 +13,7 @@ from executor_scenes import PARTS, same
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
 
 # Registration and nanoparticles have tests of their own with each executor.
-BLOCKS_OF_LABELS = ("masks", "shape", "space")
+BLOCKS_OF_LABELS = ("masks", "shape", "spatial")
 
 
 @pytest.mark.parametrize("name", BLOCKS_OF_LABELS)
