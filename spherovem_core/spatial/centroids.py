@@ -24,6 +24,7 @@ def measure_centroids(
     execution: Execution = SERIAL,
     *,
     origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+    statistics: LabelStatistics | None = None,
 ) -> pd.DataFrame:
     """Add to the table of particles how far each centroid lies from nucleus and surface of its parent cell.
 
@@ -39,6 +40,8 @@ def measure_centroids(
         Voxel size of both and the position of their first voxel's centre, in the particles' frame.
     execution
         Executor and deadline.
+    statistics
+        Statistics of the cells, if they are known; None reads the cells for them.
 
     Returns
     -------
@@ -58,7 +61,9 @@ def measure_centroids(
     index = np.rint(place / np.array(spacing_nm)).astype(np.int64)
     index = np.clip(index, 0, np.array(cells.shape) - 1)
     parents = particles["parent_cell"].to_numpy(np.int64)
-    groups, members = _group(parents, index, collect_label_statistics(cells, execution.executor), cells.shape)
+    if statistics is None:
+        statistics = collect_label_statistics(cells, execution.executor)
+    groups, members = _group(parents, index, statistics, cells.shape)
     found = np.full((len(particles), 2), np.nan)
     mapped = map_blocks(
         _measure_group,

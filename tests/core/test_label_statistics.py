@@ -1,13 +1,16 @@
 """Boxes, counts, moments and faces of labels: across blocks, of noise, of nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spherovem_core.label_statistics import collect_label_statistics, merge_boxes
+from spherovem_core.spatial import measure_cells
 
 
 @pytest.mark.parametrize("edge", [1, 2, 7, 16])
@@ -60,6 +63,18 @@ def test_boxes_of_labels_span_blocks() -> None:
     assert statistics.high.tolist() == [[3, 256, 301], [4, 260, 519]]
     assert statistics.voxel_count.tolist() == [1, 3 * 10 * 419 - 1]
     assert statistics.region(0) == (slice(2, 3), slice(255, 256), slice(300, 301))
+
+
+def test_cells_with_known_statistics_are_counted_without_reading_them() -> None:
+    cells = np.zeros((4, 6, 8), np.uint32)
+    cells[1:3, 1:5, 2:7] = 3
+    nuclei = pd.DataFrame({"parent_cell": [3]})
+    particles = pd.DataFrame({"parent_cell": [3, 3], "volume_um3": [0.5, 0.25]})
+    expected = measure_cells(cells, nuclei, particles, (50.0, 10.0, 10.0))
+    statistics = collect_label_statistics(cells)
+    unreadable: Any = None
+    found = measure_cells(unreadable, nuclei, particles, (50.0, 10.0, 10.0), statistics=statistics)
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_volume_without_labels_has_no_rows():
