@@ -1,7 +1,7 @@
 """Truncated Gaussian filters in float32, compiled for blocks and for labels.
 
-A stage calls `scipy.ndimage.gaussian_filter` where speed does not matter. The compiled filters add whole rows and release the
-GIL; on the CPU they are several times as fast. They differ in what lies beyond the border of an array.
+Stages call `scipy.ndimage.gaussian_filter` where speed does not matter. These filters add whole rows and release the GIL; on
+the CPU they are several times as fast. One repeats the border of an array, the other assumes zeros beyond it.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def gaussian_weights(sigma: float, radius: int) -> NDArray[np.float32]:
 def filter_repeating_border(
     volume: NDArray[np.float32], sigma: Sequence[float], radius: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Filter a volume whose outermost voxels go on beyond its border.
+    """Filter a volume, repeating its outermost voxels beyond the border.
 
     The result at a voxel is the same to the last bit in whatever block it is computed. Runs on the CPU (numba).
 
@@ -108,7 +108,7 @@ def filter_between_zeros_on(gpu: Accelerator, volume: Any, weights: Sequence[NDA
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _filter_outer(source: Any, kernel: Any, out: Any) -> None:
-    """Filter along the first axis of (N, M), whole rows at a time; the first and the last row go on."""
+    """Filter along the first axis of (N, M), whole rows at a time; the first and the last row are repeated."""
     count, width = source.shape
     for n in range(count):
         row = out[n]
@@ -123,7 +123,7 @@ def _filter_outer(source: Any, kernel: Any, out: Any) -> None:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _filter_inner(source: Any, kernel: Any, out: Any) -> None:
-    """Filter along the second axis of (N, M); the first and the last column go on."""
+    """Filter along the second axis of (N, M); the first and the last column are repeated."""
     count, width = source.shape
     reach = kernel.size - 1
     padded = np.empty(width + 2 * reach, np.float32)

@@ -1,9 +1,8 @@
 """Signed distance and surface of a label by whole-array operations, for a GPU.
 
 The compiled loops of `spherovem_core.shape.signed_distance` and `spherovem_core.shape.surface` give the same points in the
-same order, and are several times as fast on a CPU; a test compares the two. A common source of their formulas was tried: it
-changed the last bits of the loops. Grid, extension beyond the border and fractal
-dimension of a label have no counterpart here and run on the CPU.
+same order, and are several times as fast on a CPU; a test compares the two. Common formulas for both would change the last bits
+of the loops. Grid, extension beyond the border and fractal dimension of a label have no counterpart here and run on the CPU.
 """
 
 from typing import Any

@@ -31,12 +31,12 @@ class LabelBox:
 
     @property
     def cut_low(self) -> tuple[bool, ...]:
-        """Whether the label touches the volume's first plane along each axis."""
+        """True for each axis along which the label touches the volume's first plane."""
         return tuple(low == 0 for low in self.low)
 
     @property
     def cut_high(self) -> tuple[bool, ...]:
-        """Whether the label touches the volume's last plane along each axis."""
+        """True for each axis along which the label touches the volume's last plane."""
         return tuple(high == size for high, size in zip(self.high, self.volume_shape, strict=True))
 
 

@@ -149,7 +149,7 @@ def _measure(
 
 
 def _check(spacing_nm: SpacingNm, parameters: ShapeParameters, mesh_folder: Path | None) -> None:
-    if 0 < parameters.smoothing_nm < max(spacing_nm):
+    if parameters.smoothing_nm and parameters.smoothing_nm < max(spacing_nm):
         raise ParameterError(
             f"shape smoothing_nm is {parameters.smoothing_nm:g}, less than the largest voxel side of "
             f"{max(spacing_nm):g} nm; give that much or more, or 0 to have it chosen"

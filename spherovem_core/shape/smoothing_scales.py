@@ -84,7 +84,11 @@ class SmoothingScales:
 
 
 def choose_smoothing_scales(
-    volume_nm3: float, face_area_nm2: float, extent_nm3: float, spacing_nm: SpacingNm, smoothing_nm: float
+    volume_nm3: float,
+    face_area_nm2: float,
+    extent_nm3: float,
+    spacing_nm: SpacingNm,
+    smoothing_nm: float | None,
 ) -> SmoothingScales:
     """Choose smoothings, cells and tube radii for a label.
 
@@ -99,7 +103,7 @@ def choose_smoothing_scales(
     spacing_nm
         Voxel size.
     smoothing_nm
-        Smoothing for areas of thick labels; 0 takes 1.75 times the largest voxel side.
+        Smoothing for areas of thick labels; None or 0 takes 1.75 times the largest voxel side.
     """
     side = max(spacing_nm)
     radius = 3 * volume_nm3 / max(face_area_nm2 / 1.5, 1e-9)

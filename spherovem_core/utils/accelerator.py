@@ -41,7 +41,7 @@ class Accelerator:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether arrays lie on a GPU."""
+        """True if arrays lie on a GPU."""
         return self.device != "cpu"
 
     @contextmanager
