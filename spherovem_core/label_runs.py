@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def find_runs(
+def find_label_runs(
     volume: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the runs along the last axis in which neither volume changes.

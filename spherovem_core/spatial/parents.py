@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.label_runs import find_runs
+from spherovem_core.label_runs import find_label_runs
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, pair_grids
 
 
@@ -93,7 +93,7 @@ def _overlaps_of_block(block: Block, labels: ArrayLike, cells: ArrayLike, grids:
     around = np.asarray(cells[region])
     if grids.factors != SAME_GRID:
         around = around[np.ix_(*index)]
-    start, length = find_runs(values, around)
+    start, length = find_label_runs(values, around)
     return overlap_table(values.ravel()[start], around.ravel()[start], length)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region, block_grid, map_blocks
 from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.label_runs import find_runs
+from spherovem_core.label_runs import find_label_runs
 
 BLOCK_VOXELS = 2**22
 """Voxels read at once: 16 MiB of each volume's labels, were they uint32."""
@@ -158,7 +158,7 @@ def _runs(
 ) -> pd.DataFrame:
     """Runs along x within which neither label changes, with their place in the volume."""
     _, height, width = truth.shape
-    place, length = find_runs(truth, predicted)
+    place, length = find_label_runs(truth, predicted)
     line, x = np.divmod(place, width)
     z, y = np.divmod(line, height)
     z, y, x = z + corner[0], y + corner[1], x + corner[2]
