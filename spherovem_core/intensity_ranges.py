@@ -12,7 +12,7 @@ from spherovem_core.histograms import count_intensities
 BINS = 65_536
 """Bins over the range of intensities that are not unsigned 8- or 16-bit integers."""
 
-PIECE_VOXELS = 2**22
+READ_VOXELS = 2**22
 """Voxels read at a time."""
 
 
@@ -76,8 +76,8 @@ def volume_percentile_range(source: ArrayLike, percentiles: tuple[float, float])
 def _finite(source: ArrayLike) -> Iterator[NDArray[Any]]:
     """Yield all finite values, a few slices or a few rows at a time."""
     depth, rows, columns = source.shape
-    height = min(rows, max(1, PIECE_VOXELS // columns))
-    thickness = max(1, PIECE_VOXELS // (height * columns))
+    height = min(rows, max(1, READ_VOXELS // columns))
+    thickness = max(1, READ_VOXELS // (height * columns))
     for piece in block_grid((depth, rows, columns), (thickness, height, columns)):
         values = np.asarray(source[piece.core]).ravel()
         yield values[np.isfinite(values)] if values.dtype.kind == "f" else values

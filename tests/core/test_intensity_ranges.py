@@ -56,7 +56,7 @@ def test_volume_is_read_piece_by_piece_and_once(monkeypatch: pytest.MonkeyPatch)
     expected = volume_percentile_range(volume, PERCENTILES)
     for limit in (400, 3000):
         read.clear()
-        monkeypatch.setattr(intensity_ranges, "PIECE_VOXELS", limit)
+        monkeypatch.setattr(intensity_ranges, "READ_VOXELS", limit)
         assert volume_percentile_range(Watched(), PERCENTILES) == expected
         assert max(read) <= limit
         assert sum(read) == volume.size
