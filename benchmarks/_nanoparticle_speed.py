@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from _memory import peak_mib
+from _peak_memory import peak_mib
 
 from spherovem_core.blocks import map_blocks, slab_grid
 from spherovem_core.execution import Execution

@@ -1,4 +1,4 @@
-"""The plain way to measure a label's shape: the baseline of `benchmarks/shape.py`.
+"""The plain method to measure a label's shape, baseline of `benchmarks/shape.py`.
 
 Two distance transforms of SciPy make a signed distance, a Gaussian of three voxels smooths it, marching cubes give mesh, area
 and volume, differences of the whole box give curvatures at the vertices, and a third distance transform, from the surface, the
@@ -17,7 +17,7 @@ SMOOTHING = 3.0
 def measure_plainly(
     labels: NDArray[np.uint32], spacing: tuple[float, float, float]
 ) -> list[dict[str, float]]:
-    """Volume, area, sphericity, mean curvatures and fractal dimension of every label; lengths as the spacing's."""
+    """Measure volume, area, sphericity, mean curvatures and fractal dimension of every label, in the spacing's unit."""
     boxes = ndimage.find_objects(labels)
     return [_measure(labels[box] == i, spacing) for i, box in enumerate(boxes, 1) if box is not None]
 

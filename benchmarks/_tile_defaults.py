@@ -6,8 +6,9 @@ import numpy as np
 from cellpose.core import run_net
 from numpy.typing import NDArray
 
+from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.parameters import ObjectParameters
-from spherovem_core.segmentation import Grid, flow_grid, intensity_range, load_network
+from spherovem_core.segmentation import Grid, flow_grid, load_network
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.tiles import measure_contrasts
 from spherovem_core.synthetic.phantom import make_phantom
@@ -23,7 +24,7 @@ def normalised(shape: tuple[int, int, int], seed: int, noise: float) -> NDArray[
     image = np.clip(image, 0, 255).astype(np.uint8)
     parameters = ObjectParameters(flow_spacing_nm=120.0)
     grid = flow_grid(shape, phantom.spacing_nm, parameters)
-    low, high = intensity_range(image, parameters)
+    low, high = volume_percentile_range(image, parameters.normalise_percentiles)
     return (resample(image, Grid(shape, phantom.spacing_nm), grid) - low) / (high - low)
 
 

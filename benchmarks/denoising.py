@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from _classical_denoisers import psnr, tuned
-from _memory import peak_mib
+from _peak_memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.io import imsave

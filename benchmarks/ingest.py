@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import zarr
-from _memory import peak_mib
+from _peak_memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
 from zarr.codecs import BloscCodec

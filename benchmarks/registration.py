@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 import torch
 from _adam_baseline import register_with_adam
-from _memory import peak_mib
+from _peak_memory import peak_mib
 from numpy.typing import NDArray
 
 from spherovem_core.registration import register_pair

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from _memory import peak_mib
+from _peak_memory import peak_mib
 
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from _lattice import SPACING, LatticeFlows, LatticeImage, ZarrSink, cells_of
-from _memory import peak_mib
+from _peak_memory import peak_mib
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution

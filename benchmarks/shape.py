@@ -1,10 +1,10 @@
-"""Shape of every label: seconds, errors and peak memory beside the plain method on the same labels.
+"""Benchmark of the shape stage: seconds, errors and peak memory, beside the plain method on the same labels.
 
     python benchmarks/shape.py [--workers 2] [--sizes 256 512] [--plain-labels 300]
 
-Labels are ellipsoids of 24 to 34 voxels, turned at random, one a cell of a jittered lattice: 38 of them in 256³, 300 in
-512³. The plain method (`benchmarks/_plain_shape.py`) runs in one thread over `--plain-labels` of them, and its
-seconds are scaled to all where that is fewer. Compiling is timed apart, by a first call in this process.
+Labels are ellipsoids with semi-axes of 24 to 34 voxels in random orientations, one per cell of a jittered lattice: 38 in 256³,
+300 in 512³. The plain method (`benchmarks/_plain_shape.py`) runs in one thread over `--plain-labels` of them, and its
+seconds are scaled to all labels where that is fewer. A first call in this process measures the compilation.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from _memory import peak_mib
+from _peak_memory import peak_mib
 from _plain_shape import measure_plainly
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -25,7 +25,7 @@ PITCH = 73
 
 
 def make_labels(size: int, seed: int = 0) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Ellipsoids in a cube of `size` voxels; labels and the semi-axes of each, in voxels."""
+    """Make ellipsoids in a cube of `size` voxels; return labels and the semi-axes of each in voxels."""
     rng = np.random.default_rng(seed)
     side = size // PITCH
     count = round(300 * (size / 512) ** 3) if side**3 >= 300 * (size / 512) ** 3 else side**3
@@ -43,9 +43,9 @@ def make_labels(size: int, seed: int = 0) -> tuple[NDArray[np.uint32], NDArray[n
 
 
 def worst_errors(volume, area, dimension, semi_axes) -> str:
-    """Largest relative errors in percent, and of the dimension."""
+    """Describe the largest relative errors in percent, and the largest error of the dimension."""
     true_volume = 4 / 3 * np.pi * semi_axes.prod(axis=1)
-    # The symmetric elliptic integral of the second kind gives an ellipsoid's area in closed form.
+    # The symmetric elliptic integral of the second kind gives the area of an ellipsoid in closed form.
     a, b, c = semi_axes.T
     true_area = 4 * np.pi * a * b * c * elliprg(1 / a**2, 1 / b**2, 1 / c**2)
     return (
@@ -55,7 +55,7 @@ def worst_errors(volume, area, dimension, semi_axes) -> str:
 
 
 def clock(function, *arguments, **options):
-    """Result, wall seconds and processor seconds of all threads."""
+    """Call a function; return its result, the wall time and the processor time of all threads in seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     result = function(*arguments, **options)
     return result, time.perf_counter() - wall, time.process_time() - processor
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def run(size: int, workers: int, plain_labels: int) -> None:
-    """One size: this project's seconds first, so that its peak memory is not the baseline's."""
+    """Measure one size, this project before the baseline, so that its peak memory is its own."""
     labels, semi_axes = make_labels(size)
     before = peak_mib() / 1024
     with ThreadPoolExecutor(workers) as executor:
@@ -86,7 +86,7 @@ def run(size: int, workers: int, plain_labels: int) -> None:
     voxels = np.prod([table[f"bbox_{axis}1"] - table[f"bbox_{axis}0"] for axis in "zyx"], axis=0)
     print(
         f"{size}³, {len(table)} labels, {voxels.sum() / 1e6:.0f} million voxels in boxes, {workers} threads: "
-        f"{wall:.2f} s wall, {processor:.2f} s processor, {processor / voxels.sum() * 1e9:.0f} ns a voxel"
+        f"{wall:.2f} s wall, {processor:.2f} s processor, {processor / voxels.sum() * 1e9:.0f} ns per voxel"
     )
     print(
         f"  peak memory {peak_mib() / 1024:.2f} GiB, {before:.2f} before, labels {labels.nbytes / (1 << 30):.2f}"
@@ -96,11 +96,11 @@ def run(size: int, workers: int, plain_labels: int) -> None:
     print("  " + worst_errors(*(np.array(column) for column in found), semi_axes))
     some = np.where(labels <= plain_labels, labels, 0)
     rows, plain_wall, plain_processor = clock(measure_plainly, some, SPACING)
-    share = len(table) / len(rows)
+    scaling = len(table) / len(rows)
     print(
         f"  plain method, {len(rows)} labels in one thread: {plain_wall:.1f} s wall, {plain_processor:.1f} s processor; "
-        f"all: {plain_wall * share:.0f} s, {plain_wall * share / wall:.1f} times as long, "
-        f"{plain_processor * share / processor:.1f} times the processor time"
+        f"all: {plain_wall * scaling:.0f} s, {plain_wall * scaling / wall:.1f} times as long, "
+        f"{plain_processor * scaling / processor:.1f} times the processor time"
     )
     plain = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     plain_found = plain["volume"] / 1000, plain["area"] / 100, plain["dimension"]

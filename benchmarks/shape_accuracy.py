@@ -1,10 +1,10 @@
-"""Errors of the shape descriptors on solids with a closed form, beside the targets.
+"""Errors of the shape descriptors on solids with a closed form, beside their limits.
 
     python benchmarks/shape_accuracy.py [--draws 8] [--only sphere]
 
-Each row is one solid at one spacing, at random offsets and orientations: the mean error over the draws and, in
-brackets, the largest. Sizes are in voxels of the largest side, 10 nm or 50 nm; z is the first axis. Limits are those
-of equal spacing; three times as much below a radius of 8 voxels.
+Each row is one solid at one spacing, at random offsets and orientations: the mean error over the draws and, in brackets, the
+largest. Sizes are in voxels of the largest side, 10 nm or 50 nm; z is the first axis. The limits are those of equal spacing,
+and three times as large below a radius of 8 voxels.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Maker = Callable[[float, Any, Any], Solid]
 
 
 def cases() -> Iterator[tuple[str, float, Maker]]:
-    """Name, thickness radius in voxels, and a function of voxel side, spacing and generator."""
+    """Yield name, thickness radius in voxels, and a function of voxel side, spacing and generator."""
     for radius in (4, 5, 6, 8, 10, 12, 16, 20, 30, 40):
         yield f"sphere {radius}", radius, lambda h, s, rng, r=radius: sphere(r * h, s, rng)
     for scale in (0.4, 0.6, 1.0):
@@ -61,23 +61,26 @@ def cases() -> Iterator[tuple[str, float, Maker]]:
 
 
 def errors(solid: Solid) -> dict[str, float]:
-    """Relative errors; of the dimension and the Gaussian curvature absolute ones, the latter over 4 pi."""
+    """Compute relative errors; those of dimension and total Gaussian curvature are absolute, the latter over 4 pi."""
     row = measure_labels(solid.labels, solid.spacing_nm).iloc[0]
-    area, turning = row.surface_area_um2 * 1e6, row.gaussian_curvature_mean_per_um2 * row.surface_area_um2
+    area, total_gaussian = (
+        row.surface_area_um2 * 1e6,
+        row.gaussian_curvature_mean_per_um2 * row.surface_area_um2,
+    )
     round_area = np.pi ** (1 / 3) * (6 * solid.volume) ** (2 / 3)
     return {
         "volume": row.volume_um3 * 1e9 / solid.volume - 1,
         "area": area / solid.area - 1,
         "sphericity": row.sphericity / (round_area / solid.area) - 1,
         "mean": row.mean_curvature_mean_per_um / 1e3 / (solid.total_mean_curvature / solid.area) - 1,
-        "gaussian": (turning - solid.total_gaussian_curvature) / (4 * np.pi),
+        "gaussian": (total_gaussian - solid.total_gaussian_curvature) / (4 * np.pi),
         "dimension": row.fractal_dimension - 2,
         "index": row.shape_index_mean,
     }
 
 
 def main() -> None:
-    """Print one row a case."""
+    """Print one row per case."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

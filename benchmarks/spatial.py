@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import pandas as pd
-from _memory import peak_mib
+from _peak_memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
 

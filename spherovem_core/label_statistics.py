@@ -1,4 +1,4 @@
-"""One pass over a label volume, block by block: where each label lies and its voxel measures."""
+"""Statistics of labels: bounding boxes, voxel counts, moments and faces, in one pass over a volume."""
 
 from concurrent.futures import Executor
 from typing import Any
@@ -9,16 +9,22 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, Region, block_grid, map_blocks
 
-# Columns of the compiled kernel's table, one row a label.
+BOX_COLUMNS = ("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1")
+"""Columns of a table that hold bounding boxes in voxels, ends exclusive."""
+
+CENTROID_COLUMNS = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
+"""Columns of a table that hold centroids in µm."""
+
+# Columns of the compiled kernel's table, one row per label; HIGH is inclusive there.
 LOW, HIGH, COUNT, FIRST, SECOND, FACES, CUTS, WIDTH = 0, 3, 6, 7, 10, 16, 19, 22
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
-# Whole files of labels, which are cubes of up to 128 voxels a side.
+# Label arrays are stored in cubes of up to 128 voxels a side; a block reads whole ones.
 BLOCK_EDGE = 256
 
 
-class Census:
-    """What one pass over the volume tells of each label, rows in the order of rising labels.
+class LabelStatistics:
+    """Statistics of the labels of a volume, one row per label in rising order.
 
     Attributes
     ----------
@@ -36,40 +42,39 @@ class Census:
         Voxel faces across each axis that lie on the volume's border.
     """
 
-    def __init__(self, labels: NDArray[np.uint32], table: NDArray[np.float64]) -> None:
-        order = np.argsort(labels)
-        table = table[order]
-        self.labels = labels[order]
-        self.low = table[:, LOW : LOW + 3].astype(np.int64)
-        self.high = table[:, HIGH : HIGH + 3].astype(np.int64) + 1
-        self.voxel_count = table[:, COUNT].astype(np.int64)
-        count = table[:, COUNT, None]
-        self.centroid = table[:, FIRST : FIRST + 3] / count
-        moments = table[:, SECOND : SECOND + 6] / count
+    def __init__(
+        self, labels: NDArray[np.uint32], boxes: NDArray[np.int64], sums: NDArray[np.float64]
+    ) -> None:
+        self.labels = labels
+        self.low, self.high = boxes[:, :3], boxes[:, 3:]
+        self.voxel_count = sums[:, 0].astype(np.int64)
+        first, second, faces, cuts = (column - COUNT for column in (FIRST, SECOND, FACES, CUTS))
+        self.centroid = sums[:, first : first + 3] / sums[:, :1]
+        moments = sums[:, second : second + 6] / sums[:, :1]
         self.covariance = np.empty((len(labels), 3, 3))
         for column, (a, b) in enumerate(PAIRS):
             value = moments[:, column] - self.centroid[:, a] * self.centroid[:, b]
             self.covariance[:, a, b] = self.covariance[:, b, a] = value
-        self.faces = table[:, FACES : FACES + 3]
-        self.cuts = table[:, CUTS : CUTS + 3]
+        self.faces = sums[:, faces : faces + 3]
+        self.cuts = sums[:, cuts : cuts + 3]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def region(self, row: int) -> Region:
-        """Bounding box of the label in a row."""
+        """Return the bounding box of the label in a row."""
         return tuple(slice(int(a), int(b)) for a, b in zip(self.low[row], self.high[row], strict=True))
 
 
-def take_census(labels: ArrayLike, executor: Executor | None = None) -> Census:
-    """Find bounding box, voxel count, first and second moments and exposed faces of every label but 0, block by block.
+def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None) -> LabelStatistics:
+    """Measure every label but 0 in one pass over a volume, block by block.
 
     Parameters
     ----------
     labels : (Z, Y, X) array-like of unsigned integers
         Instance labels, 0 is background.
     executor
-        Maps blocks; None scans them in the calling thread. The kernel runs on the CPU.
+        Maps blocks; None scans them in the calling thread. The kernel runs on the CPU (numba).
     """
     found, tables = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))]
     # A halo of one voxel decides which faces between blocks border another label.
@@ -77,18 +82,37 @@ def take_census(labels: ArrayLike, executor: Executor | None = None) -> Census:
     for _, (numbers, table) in map_blocks(_scan_block, blocks, labels, executor=executor):
         found.append(numbers)
         tables.append(table)
-    return _merge(np.concatenate(found), np.concatenate(tables))
+    table = np.concatenate(tables)
+    unique, row = np.unique(np.concatenate(found), return_inverse=True)
+    boxes = table[:, LOW:COUNT].astype(np.int64)
+    boxes[:, 3:] += 1
+    sums = np.zeros((len(unique), WIDTH - COUNT))
+    np.add.at(sums, row, table[:, COUNT:])
+    return LabelStatistics(unique.astype(np.uint32), merge_boxes(boxes, row, len(unique)), sums)
 
 
-def _merge(numbers: NDArray[np.uint32], tables: NDArray[np.float64]) -> Census:
-    unique, row = np.unique(numbers, return_inverse=True)
-    merged = np.zeros((len(unique), WIDTH))
-    merged[:, LOW:HIGH] = np.inf
-    merged[:, HIGH:COUNT] = -np.inf
-    np.minimum.at(merged[:, LOW:HIGH], row, tables[:, LOW:HIGH])
-    np.maximum.at(merged[:, HIGH:COUNT], row, tables[:, HIGH:COUNT])
-    np.add.at(merged[:, COUNT:], row, tables[:, COUNT:])
-    return Census(unique.astype(np.uint32), merged)
+def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
+    """Compute the bounding box of each group of bounding boxes.
+
+    Parameters
+    ----------
+    boxes : (N, 6) ndarray of int64
+        Lowest z, y, x and highest, exclusive.
+    groups : (N,) ndarray of int
+        Group of each box, 0 to `count` - 1.
+    count
+        Number of groups.
+
+    Returns
+    -------
+    (count, 6) ndarray of int64
+        A group without a box has the largest int64 as lowest and 0 as highest.
+    """
+    merged = np.zeros((count, 6), np.int64)
+    merged[:, :3] = np.iinfo(np.int64).max
+    np.minimum.at(merged[:, :3], groups, boxes[:, :3])
+    np.maximum.at(merged[:, 3:], groups, boxes[:, 3:])
+    return merged
 
 
 def _scan_block(block: Block, labels: ArrayLike) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
@@ -126,7 +150,7 @@ def _grow(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _find(key: Any, keys: Any, rows: Any) -> Any:
-    """Slot of a key in an open-addressing table, or the free slot where it belongs."""
+    """Find the slot of a key in an open-addressing table, or the free slot where it belongs."""
     mask = len(keys) - 1
     slot = (np.int64(key) * 2654435761 >> 7) & mask
     while rows[slot] >= 0 and keys[slot] != key:
@@ -146,8 +170,8 @@ def _rehash(old_keys: Any, old_rows: Any, keys: Any, rows: Any) -> None:
 def _scan_rows(values: Any, row: int, place: Any, keys: Any, rows: Any, table: Any, used: int) -> Any:
     """Scan the block's rows from number `row` on; stop before one that might overflow the table.
 
-    `place` says along each axis where `values`, the block with its halo, and the block itself begin, where that ends, and
-    how large the volume is. Returns the next row to scan and the number of labels known by then.
+    Along each axis, `place` holds the first voxel of `values` (the block with its halo), the first voxel of the block, the one
+    after its last, and the size of the volume. Returns the next row to scan and the number of labels found so far.
     """
     (
         (z_first, z_start, z_stop, depth),
@@ -194,7 +218,7 @@ def _scan_rows(values: Any, row: int, place: Any, keys: Any, rows: Any, table: A
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _count_others(line: Any, other_line: Any, label: Any, start: int, stop: int) -> Any:
-    """Voxels of another label in two rows beside a run."""
+    """Count the voxels of another label in the two rows beside a run."""
     count = np.int32(0)
     for x in range(start, stop):
         count += np.int32(line[x] != label) + np.int32(other_line[x] != label)
@@ -203,7 +227,7 @@ def _count_others(line: Any, other_line: Any, label: Any, start: int, stop: int)
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _add_run(entry: Any, z: int, y: int, start: int, stop: int) -> None:
-    """Add the voxels x = start .. stop - 1 of one row to bounds, count and moments."""
+    """Add the voxels x = start .. stop - 1 of one row to bounding box, count and moments."""
     n = np.float64(stop - start)
     x = n * (start + stop - 1) / 2
     below, above = start - 1.0, stop - 1.0

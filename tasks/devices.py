@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spherovem_core.errors import DeviceError
-from spherovem_core.utils.accelerator import select
+from spherovem_core.utils.accelerator import select_accelerator
 from spherovem_core.utils.torch_device import cuda_device_count
 from spherovem_core.workflow.step import GpuLibrary
 
@@ -59,7 +59,7 @@ def check_device(device: str) -> None:
         raise DeviceError(
             f"device {device} cannot be used: torch finds {found} GPUs here; choose auto or cpu, or run on a GPU machine"
         )
-    select(device)
+    select_accelerator(device)
 
 
 def gpu_limit_name() -> str:
@@ -71,7 +71,7 @@ def runs_on_gpu(library: GpuLibrary | None, device: str) -> bool:
     """Return whether a step that computes with this library does so on a GPU under this device setting."""
     if library is None or device == "cpu":
         return False
-    return cuda_device_count() > 0 if library == "torch" else select(device).on_gpu
+    return cuda_device_count() > 0 if library == "torch" else select_accelerator(device).on_gpu
 
 
 def _ensure_limit(name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from spherovem_core.execution import Progress
-from spherovem_core.utils.pace import Pace, describe_pace
+from spherovem_core.utils.progress_rate import ProgressRate, describe_progress
 from tasks.artifacts import attempt
 
 logger = logging.getLogger("spherovem_core.stages")
@@ -79,7 +79,7 @@ class _Progress:
         self._published: tuple[int, int] | None = None
         self._artifact: UUID | None = None
         self._logged = time.monotonic()
-        self._pace = Pace()
+        self._pace = ProgressRate()
 
     def note(self, done: int, total: int) -> None:
         self._latest = done, total
@@ -100,7 +100,7 @@ class _Progress:
         self._pace.note(done, total, time.monotonic())
         if time.monotonic() - self._logged >= LOG_S:
             self._logged = time.monotonic()
-            logger.info("%s: %s", self._title, describe_pace(self._pace), extra=OF_PROGRESS)
+            logger.info("%s: %s", self._title, describe_progress(self._pace), extra=OF_PROGRESS)
         attempt(self._send, 100.0 * done / max(total, 1))
 
     def _send(self, percent: float) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from deployments.command_line.text_tables import text_table
-from spherovem_core.utils.pace import readable_seconds
+from spherovem_core.utils.progress_rate import readable_seconds
 
 if TYPE_CHECKING:
     from spherovem_core.status import AcquisitionState

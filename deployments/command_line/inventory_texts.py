@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.command_line.acquisition_tables import percent, to_the_minute
 from deployments.command_line.text_tables import readable_bytes, text_table
-from spherovem_core.utils.pace import readable_seconds
+from spherovem_core.utils.progress_rate import readable_seconds
 
 if TYPE_CHECKING:
     from spherovem_core.store.inventory import ArrayInventory

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from spherovem_core.utils.pace import Pace, readable_rate, readable_seconds
+from spherovem_core.utils.progress_rate import ProgressRate, readable_rate, readable_seconds
 from tasks.progress import Latest
 
 REFRESHES_PER_S = 4
@@ -18,16 +18,16 @@ BAR_COLUMNS = 20
 class PaceColumn(ProgressColumn):
     """Rate and time left of a stage's present phase, such as ``3.1/s, 2 min 48 s left``."""
 
-    def __init__(self, paces: Mapping[TaskID, Pace]) -> None:
+    def __init__(self, paces: Mapping[TaskID, ProgressRate]) -> None:
         self._paces = paces
         super().__init__()
 
     def render(self, task: Task) -> Text:
         """Format rate and time left; empty until a rate is known."""
         pace = self._paces.get(task.id)
-        if pace is None or pace.rate_per_s is None or pace.left_s is None:
+        if pace is None or pace.rate_per_s is None or pace.remaining_s is None:
             return Text("")
-        return Text(f"{readable_rate(pace.rate_per_s)}, {readable_seconds(pace.left_s)} left")
+        return Text(f"{readable_rate(pace.rate_per_s)}, {readable_seconds(pace.remaining_s)} left")
 
 
 class ProgressBars:
@@ -37,7 +37,7 @@ class ProgressBars:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._paces: dict[TaskID, Pace] = {}
+        self._paces: dict[TaskID, ProgressRate] = {}
         self._running: dict[TaskID, Latest] = {}
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class ProgressBars:
         """Show a bar for a stage; it moves to and fro until the total is known."""
         task = self._bars.add_task(title, total=None)
         with self._lock:
-            self._tasks[title], self._paces[task] = task, Pace()
+            self._tasks[title], self._paces[task] = task, ProgressRate()
             self._running[task] = latest
         self._bars.start()
 

@@ -1,6 +1,5 @@
 """Conversion of denoised grey values to uint8 with one range for the whole stack."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,6 @@ def subsample(values: NDArray[np.float32], slices: int) -> NDArray[np.float32]:
     """Keep every n-th pixel along both axes, so that this number of slices keeps at most 4 million values in all."""
     stride = max(1, int(np.ceil(np.sqrt(values.size * slices / _SAMPLE_VALUES))))
     return values[::stride, ::stride].ravel()
-
-
-def robust_range(
-    samples: Sequence[NDArray[np.float32]], percentiles: tuple[float, float]
-) -> tuple[float, float]:
-    """Find the range between two percentiles of all samples together; it is one grey value wide for a constant stack."""
-    low, high = (float(v) for v in np.percentile(np.concatenate(samples), percentiles))
-    return low, high if high > low else low + 1.0
 
 
 def to_uint8(values: NDArray[np.float32], low: float, high: float) -> tuple[NDArray[np.uint8], float]:

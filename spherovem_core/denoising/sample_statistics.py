@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.autocorrelation import autocorrelation, mean_autocorrelation
-from spherovem_core.denoising.intensities import robust_range, subsample
+from spherovem_core.denoising.intensities import subsample
 from spherovem_core.denoising.noise import fit_noise
 from spherovem_core.denoising.posterior import PosteriorDenoiser
 from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.quality import SampleStatistics
 from spherovem_core.denoising.slice_selection import read_slices, spread_slices
 from spherovem_core.errors import ParameterError
+from spherovem_core.intensity_ranges import percentile_range
 from spherovem_core.parameters import DenoisingParameters
 
 # The noise is fitted on the middle of this many slices, up to this side in pixels: at most 4 million pixels.
@@ -49,7 +50,7 @@ def measure_sample(
         denoised = denoise(noisy)
         samples.append(subsample(denoised, len(chosen)))
         correlations.append(autocorrelation(noisy - denoised))
-    low, high = robust_range(samples, parameters.range_percentiles)
+    low, high = percentile_range(np.concatenate(samples), parameters.range_percentiles)
     return SampleStatistics(
         slices=tuple(chosen),
         low=low,

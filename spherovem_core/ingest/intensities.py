@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from spherovem_core.histograms import count_intensities, percentile_of_counts
 
 PERCENTILES = (1.0, 50.0, 99.0)
 NEIGHBOURHOOD = 11
@@ -34,48 +35,18 @@ class Intensities:
     mode: int
 
 
-def _count(values: NDArray[Any], counts: NDArray[np.int64]) -> None:
-    # Neighbouring pixels are alike: with four tables, an increment does not wait for the one before it.
-    whole = values.size // 4 * 4
-    for i in range(0, whole, 4):
-        counts[0, values[i]] += 1
-        counts[1, values[i + 1]] += 1
-        counts[2, values[i + 2]] += 1
-        counts[3, values[i + 3]] += 1
-    for i in range(whole, values.size):
-        counts[0, values[i]] += 1
-
-
-_count_compiled: Any = numba.njit(nogil=True, cache=True)(_count)
-
-
-def histogram(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Count each value of an array of uint8 or uint16; runs on the CPU, outside Python's lock."""
-    counts = np.zeros((4, int(np.iinfo(values.dtype).max) + 1), np.int64)
-    _count_compiled(values.ravel(), counts)
-    total: NDArray[np.int64] = counts.sum(axis=0)
-    return total
-
-
 def measure_intensities(values: NDArray[Any]) -> Intensities:
     """Measure a slice of uint8 or uint16 exactly, in one pass over its pixels.
 
     Percentiles are interpolated linearly as `numpy.percentile` does.
     """
-    counts = histogram(values)
+    counts = count_intensities(values)
     grey = np.arange(counts.size)
     mean = float(counts @ grey) / values.size
     std = float(np.sqrt(counts @ (grey - mean) ** 2 / values.size))
     mode = int(counts.argmax())
-    p1, p50, p99 = (_percentile(np.cumsum(counts), percent) for percent in PERCENTILES)
+    p1, p50, p99 = (percentile_of_counts(counts, percent) for percent in PERCENTILES)
     return Intensities(mean, std, p1, p50, p99, float(counts[mode]) / values.size, mode)
-
-
-def _percentile(cumulative: NDArray[np.int64], percent: float) -> float:
-    rank = (int(cumulative[-1]) - 1) * percent / 100.0
-    low = int(rank)
-    below, above = np.searchsorted(cumulative, [low, min(low + 1, int(cumulative[-1]) - 1)], side="right")
-    return float(below + (above - below) * (rank - low))
 
 
 def content_flag(intensities: Intensities, dtype: np.dtype[Any], least_fraction: float) -> str:

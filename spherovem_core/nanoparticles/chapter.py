@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from spherovem_core.histograms import count_intensities, map_counts
+from spherovem_core.label_statistics import CENTROID_COLUMNS
 from spherovem_core.report.charts import HEIGHT, WIDE, distribution
 from spherovem_core.report.figures import OUTLINE_COLOURS, PALETTE, SOFT, add_legend, finish, new_panel
 from spherovem_core.report.images import map_plane, plane
@@ -196,13 +198,10 @@ def histogram_in_stack_scale(
         Mixture as stored. Its map of the slice is applied; intensities beyond the bins count in the first or the last bin.
     """
     oriented = ~image if mixture["polarity"] == "dark" else image
-    counts = np.bincount(oriented.ravel(), minlength=np.iinfo(image.dtype).max + 1)
     gain, offset = mixture["maps"][z]
     levels = np.asarray(mixture["levels"], float)
-    # The voxels of each intensity are spread evenly over the interval that the map takes it to.
-    edges = gain * (np.arange(counts.size + 1) - 0.5) + offset
-    below = np.interp((levels[1:] + levels[:-1]) / 2, edges, np.concatenate([[0], np.cumsum(counts)]))
-    return np.asarray(np.diff(below, prepend=0.0, append=float(image.size)) / image.size)
+    counts = map_counts(count_intensities(oriented), gain, offset, (levels[1:] + levels[:-1]) / 2)
+    return np.asarray(counts / image.size)
 
 
 def _zoom(inputs: ReportInputs) -> Picture:
@@ -232,7 +231,7 @@ def _densest_place(particles: pd.DataFrame, image: StoredArray) -> NDArray[np.fl
     spacing, shape = np.array(image.spacing_nm) / 1000, np.array(image.shape)
     if particles.empty:
         return np.asarray(shape // 2 * spacing)
-    centres = particles[["centroid_z_um", "centroid_y_um", "centroid_x_um"]].to_numpy(float)
+    centres = particles[list(CENTROID_COLUMNS)].to_numpy(float)
     deep = max(float(particles["equivalent_diameter_um"].median()), spacing[0])
     boxes = np.floor(centres / np.array([deep, *(WINDOW_PX * spacing[1:])])).astype(int)
     _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from spherovem_core.label_statistics import merge_boxes
+
 # float16 posteriors are multiples of 2 ** -24: their sums in this unit are exact whatever the order.
 POSTERIOR_UNIT = 2.0**-24
 
@@ -179,10 +181,7 @@ def merge_components(
     np.add.at(sums, group, measures.sums)
     sums[:, FIRST] = np.iinfo(np.int64).max
     np.minimum.at(sums[:, FIRST], group, measures.sums[:, FIRST])
-    boxes = np.empty((number, 6), np.int64)
-    boxes[:, :3], boxes[:, 3:] = np.iinfo(np.int64).max, 0
-    np.minimum.at(boxes[:, :3], group, measures.boxes[:, :3])
-    np.maximum.at(boxes[:, 3:], group, measures.boxes[:, 3:])
+    boxes = merge_boxes(measures.boxes, group, number)
     order = np.argsort(sums[:, FIRST])
     rank = np.empty(number, np.int64)
     rank[order] = np.arange(number)

@@ -1,9 +1,9 @@
 """Contrast drift: affine maps that bring the intensities of each slice to one scale for the stack."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
+
+from spherovem_core.histograms import map_counts, quantiles_of_bins
 
 # Bright quantiles are left out: a slice full of nanoparticles must not look like a slice with a higher gain.
 _MATCHED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85)
@@ -12,28 +12,13 @@ _MAX_GAIN = 4.0
 _TISSUE = 2.0
 
 
-def quantiles(counts: NDArray[np.integer], probabilities: Sequence[float]) -> NDArray[np.float64]:
-    """Compute quantiles of a histogram in units of bins; the counts of a bin are spread evenly over it.
-
-    Bin k reaches from k - 0.5 to k + 0.5.
-    """
-    cumulative = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
-    # Empty bins make the cumulative counts flat. They can be inverted only between the rising points.
-    rising = np.concatenate([[True], np.diff(cumulative) > 0])
-    rising[:-1] |= rising[1:]
-    edges = np.arange(len(cumulative)) - 0.5
-    return np.asarray(
-        np.interp(np.asarray(probabilities) * cumulative[-1], cumulative[rising], edges[rising])
-    )
-
-
 def location_and_spread(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
     """Measure the location and the spread of histograms (N, bins); returns (N, 2).
 
     The location is the mean of the quantiles from 5 % to 85 %, in bins. The spread is the logarithm of the distance between
     the upper three and the lower three quantiles. Neither depends on the brightest voxels.
     """
-    rows = np.stack([quantiles(counts, _MATCHED) for counts in histograms])
+    rows = np.stack([quantiles_of_bins(counts, _MATCHED) for counts in histograms])
     spread = rows[:, -3:].mean(axis=1) - rows[:, :3].mean(axis=1)
     return np.stack([rows.mean(axis=1), np.log(np.maximum(spread, 1e-6))], axis=1)
 
@@ -106,11 +91,8 @@ def map_histograms(
     (Z, count) ndarray of float64
         Each row keeps its sum.
     """
-    edges = np.arange(histograms.shape[1] + 1) - 0.5
     inner = first - 0.5 + np.arange(1, count)
     out = np.empty((len(histograms), count))
     for row, counts, (gain, offset) in zip(out, histograms, maps, strict=True):
-        cumulative = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
-        below = np.interp(inner, gain * edges + offset, cumulative)
-        row[:] = np.diff(below, prepend=0.0, append=cumulative[-1])
+        row[:] = map_counts(counts, gain, offset, inner)
     return out

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.gaussian_filtering import filter_repeating_border
 from spherovem_core.nanoparticles.ball_morphology import ball_extent, close, dilate
 from spherovem_core.nanoparticles.evidence_boxes import box_shape, threshold_boxes
-from spherovem_core.nanoparticles.smoothing import smooth
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -86,7 +86,7 @@ def particle_mask(
         Farther than `mask_halo` from the border of the block, the mask equals that of the whole volume.
     """
     sigma = [parameters.smoothing_nm / step for step in spacing_nm]
-    evidence = smooth(evidence, sigma, smoothing_radii(spacing_nm, parameters))
+    evidence = filter_repeating_border(evidence, sigma, smoothing_radii(spacing_nm, parameters))
     box = box_shape(parameters.evidence_spacing_nm, spacing_nm)
     if max(box) > 1:
         mask = threshold_boxes(evidence, box, threshold_evidence(parameters), origin)
@@ -119,8 +119,8 @@ def _redraw(
     sigma = [0.0, *(parameters.surroundings_nm / step for step in spacing_nm[1:])]
     radius = (0, *_radii(parameters.surroundings_nm, spacing_nm, _SURROUNDINGS_TRUNCATE)[1:])
     outside = (~near).astype(np.float32)
-    fraction = smooth(outside, sigma, radius)
-    around = smooth(outside * contrast, sigma, radius)
+    fraction = filter_repeating_border(outside, sigma, radius)
+    around = filter_repeating_border(outside * contrast, sigma, radius)
     around /= fraction + np.float32(_SHRINKAGE)
     # A bright neighbour that is not in the mask must not count as surroundings.
     np.clip(around, -1.0, 0.5, out=around)

@@ -11,9 +11,9 @@ from numba import njit
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from spherovem_core.gaussian_filtering import gaussian_weights
 from spherovem_core.nanoparticles.delineation import smoothing_radii, threshold_evidence
 from spherovem_core.nanoparticles.intensity_tables import EVIDENCE_LIMIT
-from spherovem_core.nanoparticles.smoothing import gaussian_kernel
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -91,7 +91,7 @@ def possible_patches(
     need = np.full((1, 1, 1), threshold_evidence(parameters) + EVIDENCE_LIMIT)
     for axis, (s, r, n) in enumerate(zip(sigma, radii, reach, strict=True)):
         count = excess.shape[axis]
-        centre = float(gaussian_kernel(s, r)[0])
+        centre = float(gaussian_weights(s, r)[0])
         at_border = np.minimum(np.arange(count), np.arange(count)[::-1]) <= n
         # In a single slice or patch the image may be one voxel wide: that voxel stands for all its neighbours.
         at_most = (1 + centre) / 2 if count > 1 else 1.0

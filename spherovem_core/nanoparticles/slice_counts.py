@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block
-from spherovem_core.nanoparticles.binning import Binning, fit_binning, level_count, orient
+from spherovem_core.histograms import quantiles_of_bins
+from spherovem_core.nanoparticles.binning import Binning, fit_binning, orient
 from spherovem_core.nanoparticles.candidates import LEVEL_EDGES, SQUARE_EDGES
-from spherovem_core.nanoparticles.contrast_drift import jackknife_variance, quantiles
+from spherovem_core.nanoparticles.contrast_drift import jackknife_variance
 from spherovem_core.nanoparticles.slice_histograms import (
     count_by_level,
     count_tiles,
@@ -112,11 +113,11 @@ def _prepare(
     image: NDArray[Any], side: int, spacing_nm: SpacingNm, parameters: NanoparticleParameters
 ) -> _PreparedSlice | None:
     image = orient(np.ascontiguousarray(image), parameters.polarity)
-    tiles = count_tiles(image, level_count(image.dtype), _TILES_ACROSS)
+    tiles = count_tiles(image, _TILES_ACROSS)
     counts = tiles.sum(axis=0)
     if counts.max() > _UNIFORM_FRACTION * image.size:
         return None
-    low, centre, high = quantiles(counts, _ANCHORS)
+    low, centre, high = quantiles_of_bins(counts, _ANCHORS)
     contrast = (high - low) / 2
     means = np.arange(65536) * mean_unit(image.dtype)
     # Squares are in the units of their own slice: a neighbour with a higher gain must not make candidates here.

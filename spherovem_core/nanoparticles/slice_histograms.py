@@ -10,36 +10,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-
-@njit(cache=True, nogil=True)
-def _count(image, counts):  # type: ignore[no-untyped-def]
-    # Four tables, because in one table equal neighbours would wait for each other's increment.
-    rows, columns = image.shape
-    whole = columns // 4 * 4
-    for y in range(rows):
-        row = image[y]
-        for x in range(0, whole, 4):
-            counts[0, row[x]] += 1
-            counts[1, row[x + 1]] += 1
-            counts[2, row[x + 2]] += 1
-            counts[3, row[x + 3]] += 1
-        for x in range(whole, columns):
-            counts[0, row[x]] += 1
+from spherovem_core.histograms import count_intensities
 
 
-def count_levels(image: NDArray[Any], levels: int) -> NDArray[np.int64]:
-    """Count the voxels (Y, X) of a slice at each intensity."""
-    counts = np.zeros((4, levels), np.uint32)
-    _count(image, counts)
-    return np.asarray(counts.sum(axis=0, dtype=np.int64))
-
-
-def count_tiles(image: NDArray[Any], levels: int, across: int) -> NDArray[np.int64]:
+def count_tiles(image: NDArray[Any], across: int) -> NDArray[np.int64]:
     """Count the voxels at each intensity in each of `across` x `across` tiles of a slice (Y, X); returns (tiles, levels)."""
     rows, columns = (np.linspace(0, n, across + 1).astype(int) for n in image.shape)
     return np.stack(
         [
-            count_levels(image[y0:y1, x0:x1], levels)
+            count_intensities(image[y0:y1, x0:x1])
             for y0, y1 in itertools.pairwise(rows)
             for x0, x1 in itertools.pairwise(columns)
         ]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.label_statistics import BOX_COLUMNS
 from spherovem_core.nanoparticles.components import (
     INTENSITY,
     POSTERIOR,
@@ -15,8 +16,6 @@ from spherovem_core.nanoparticles.components import (
     ComponentMeasures,
 )
 from spherovem_core.spacing import SpacingNm, spacing_um, voxel_volume_um3
-
-BOX_COLUMNS = ("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1")
 
 
 def particle_table(measures: ComponentMeasures, spacing_nm: SpacingNm) -> pd.DataFrame:

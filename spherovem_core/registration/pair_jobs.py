@@ -11,7 +11,7 @@ from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.registration.pairs import PairResult, prepare_slices, register_prepared
 from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.registration.pyramid import Level, join_pyramids
-from spherovem_core.utils.memory import release_free_memory
+from spherovem_core.utils.freed_memory import release_free_memory
 from spherovem_core.utils.torch_device import torch_device
 
 JOB_SLICES = 8

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.intensity_ranges import percentile_range
 from spherovem_core.report.inputs import OpenLevel
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import StoredArray
@@ -137,8 +138,9 @@ def window_around(
 
 def contrast_limits(values: Sequence[NDArray[Any]]) -> tuple[float, float]:
     """Intensities at the 0.5 and 99.8 percentile, for one grey scale over several pictures."""
-    low, high = np.percentile(np.concatenate([v.ravel() for v in values]).astype(np.float32), (0.5, 99.8))
-    return float(low), float(max(high, low + 1))
+    sample = np.concatenate([v.ravel() for v in values]).astype(np.float32)
+    low, high = percentile_range(sample, (0.5, 99.8))
+    return low, max(high, low + 1)
 
 
 def _grid(stored: StoredArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

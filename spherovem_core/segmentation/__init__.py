@@ -11,7 +11,6 @@ from spherovem_core.segmentation.grid import (
     source_level,
 )
 from spherovem_core.segmentation.in_memory import masks_from_flows, segment_volume
-from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.networks import load_network, network_digest
 from spherovem_core.segmentation.segmenter import Segmenter
@@ -28,7 +27,6 @@ __all__ = [
     "Segmenter",
     "flow_grid",
     "grid_of",
-    "intensity_range",
     "load_network",
     "masks_from_flows",
     "match_labels",

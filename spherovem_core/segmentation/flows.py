@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, BlockSink, block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.parameters import FlowParameters
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.tiles import EMPTY_LOGIT, TileRunner, shows_specimen
 from spherovem_core.spacing import SpacingNm
@@ -55,7 +55,7 @@ def predict_flows(
     parameters, execution
         `execution.workers` is the number of threads of torch.
     intensities
-        Values that become 0 and 1; by default those of `intensity_range`.
+        Values that become 0 and 1; by default those of `volume_percentile_range`.
     """
     edge = execution.block_voxels
     blocks = block_grid((4, *grid.shape), (4, edge, edge, edge), (0, *(execution.block_halo_voxels,) * 3))
@@ -65,7 +65,7 @@ def predict_flows(
     source_grid = Grid(
         (source.shape[0], source.shape[1], source.shape[2]), source_spacing_nm, source_origin_nm
     )
-    low, high = intensities or intensity_range(source, parameters)
+    low, high = intensities or volume_percentile_range(source, parameters.normalise_percentiles)
     with torch_threads(execution.workers):
         for done, block in enumerate(pending, len(blocks) - len(pending)):
             execution.report(done, len(blocks))

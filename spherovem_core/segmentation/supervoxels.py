@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spherovem_core.blocks import Region
+from spherovem_core.label_statistics import merge_boxes
 from spherovem_core.segmentation.block_statistics import NOWHERE, BlockStatistics
 from spherovem_core.spacing import SpacingNm
 
@@ -107,12 +108,10 @@ class Supervoxels:
 
     def boxes(self) -> dict[int, Region]:
         """Return the bounding box of every object, by its root."""
-        lows, highs = np.full((len(self), 3), NOWHERE), np.zeros((len(self), 3), np.int64)
         inside = self._counts > 0
-        np.minimum.at(lows, self.roots[inside], self._boxes[inside, :3])
-        np.maximum.at(highs, self.roots[inside], self._boxes[inside, 3:])
+        merged = merge_boxes(self._boxes[inside], self.roots[inside], len(self))
         return {
-            root: tuple(map(slice, lows[root].tolist(), highs[root].tolist()))
+            root: tuple(map(slice, merged[root, :3].tolist(), merged[root, 3:].tolist()))
             for root in self.objects().tolist()
         }
 

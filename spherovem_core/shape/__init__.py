@@ -1,5 +1,6 @@
 """Shape of labelled objects: voxel measures, surface area, curvature, fractal dimension."""
 
 from spherovem_core.shape.measure import measure_labels
+from spherovem_core.shape.meshes import MESH_FORMATS, MeshFormat
 
-__all__ = ["measure_labels"]
+__all__ = ["MESH_FORMATS", "MeshFormat", "measure_labels"]

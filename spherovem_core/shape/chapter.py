@@ -1,4 +1,4 @@
-"""Shape: distributions of the descriptors, sphericity against volume, the most unusual cells."""
+"""Report chapter of shape: distributions of the descriptors, sphericity against volume, the most unusual cells."""
 
 from typing import Any
 
@@ -23,26 +23,25 @@ DESCRIPTORS = {
     "curvedness_mean_per_um": "curvedness (1/µm)",
     "fractal_dimension": "fractal dimension",
 }
-SPREAD_WIDELY = ("volume_um3", "surface_area_um2")
+LOGARITHMIC = ("volume_um3", "surface_area_um2")
 MESHES = 5
 MESH_WIDTH, MESH_HEIGHT = 1.66, 2.2
 MESH_PX = 320
 CELL_COLOUR = "#e3b45a"
-# As their outlines are: cells yellow, nuclei blue.
+# The colours of their outlines: cells yellow, nuclei blue.
 KIND_COLOURS = (PALETTE[2], PALETTE[0])
 MOST_ROWS = 300
 LISTED = ("label", *DESCRIPTORS, "truncated_fraction", "shape_note")
 
 
 def shape_section(inputs: ReportInputs) -> Section:
-    """Show what shape cells and nuclei have, the whole ones apart from those cut by the border."""
+    """Show the shape of cells and nuclei; whole objects and those cut by the border are shown apart."""
     if all(inputs.tables[kind].empty for kind in OBJECT_KINDS):
         return Section("shape", "Shape", [("Cells and nuclei", "none to measure")])
     pictures = [
         Picture(
             [_distribution(inputs, column, label) for column, label in DESCRIPTORS.items()],
-            "Shape descriptors of cells and nuclei, upon each other; those that the volume's border cuts are left out "
-            "wherever others are whole.",
+            "Shape descriptors of cells and nuclei, stacked. Objects cut by the border are left out if others are whole.",
         ),
         Picture([_scatter(inputs, kind) for kind in OBJECT_KINDS], "Sphericity against volume."),
         *_unusual(inputs),
@@ -66,14 +65,14 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str]]:
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Objects that the border does not cut; all of them where it cuts every one."""
+    """Select the objects that the border does not cut, or all of them if it cuts every one."""
     whole = table[table["truncated_fraction"] == 0]
     return whole if len(whole) else table
 
 
 def _distribution(inputs: ReportInputs, column: str, label: str) -> Panel:
     groups = {kind: _whole(inputs.tables[kind])[column] for kind in OBJECT_KINDS}
-    return distribution(groups, label, log_x=column in SPREAD_WIDELY, colours=KIND_COLOURS)
+    return distribution(groups, label, log_x=column in LOGARITHMIC, colours=KIND_COLOURS)
 
 
 def _scatter(inputs: ReportInputs, kind: ObjectKind) -> Panel:
@@ -107,42 +106,42 @@ def _quartiles(inputs: ReportInputs) -> pd.DataFrame:
 
 
 def _unusual(inputs: ReportInputs) -> list[Picture]:
-    """The cells that are most unlike the others, and the one that is most like them."""
+    """Draw the most unusual cells and the most typical one."""
     table = inputs.tables["cells"]
     whole = table[table["truncated_fraction"] == 0]
     enough = len(whole) >= FEWEST
     ranked = rank_unusual(whole if enough else table)
     if ranked.empty:
         return []
-    which = "whole cells" if enough else "cells, cut by the volume's border or not, for too few are whole,"
+    described = "whole cells," if enough else "cells, whole or cut by the volume's border,"
     rows = table.set_index("label")
     labels, distances = ranked["label"].tolist(), ranked["distance"].tolist()
-    what, above = ranked["descriptor"].tolist(), ranked["above"].tolist()
+    descriptors, above = ranked["descriptor"].tolist(), ranked["above"].tolist()
     shown = [
-        (labels[n], f"{JUDGED[what[n]]}\n{distances[n]:.1f} sd {'above' if above[n] else 'below'}")
+        (labels[n], f"{JUDGED[descriptors[n]]}\n{distances[n]:.1f} sd {'above' if above[n] else 'below'}")
         for n in range(min(MESHES, len(ranked) - 1))
     ]
-    shown.append((labels[-1], "most like\nthe others"))
-    panels = [_mesh(inputs, label, said, rows.loc[label]) for label, said in shown]
+    shown.append((labels[-1], "most\ntypical"))
+    panels = [_mesh(inputs, label, caption, rows.loc[label]) for label, caption in shown]
     return [
         Picture(
             panels,
-            f"The {which} that are most unlike the others, and last the one that is most like them: what is unusual, by how "
-            "many robust standard deviations from the median. Wrong segmentations are among the first to show here.",
+            f"The most unusual {described} each with its most unusual descriptor and the distance from the median in robust "
+            "standard deviations; the last one is the most typical. Wrong segmentations often appear here first.",
         )
     ]
 
 
-def _mesh(inputs: ReportInputs, label: int, said: str, row: "pd.Series[Any]") -> Panel:
+def _mesh(inputs: ReportInputs, label: int, caption: str, row: "pd.Series[Any]") -> Panel:
     box = {str(name): int(row[name]) for name in row.index if str(name).startswith("bbox_")}
     triangles = label_surface(inputs.open_level, labels_group("cells"), label, box)
     image = draw([Body(triangles, CELL_COLOUR)], MESH_PX)
-    # The picture keeps its shape and stands on the text below it.
+    # The picture keeps its aspect ratio and stands on its caption.
     across = min(MESH_WIDTH, MESH_WIDTH * image.width / image.height)
     up = across * image.height / image.width
     beside = (MESH_WIDTH - across) / 2
     axes = new_panel(MESH_WIDTH, MESH_HEIGHT, "", Margins(beside, beside, MESH_HEIGHT - 0.5 - up, 0.5))
-    axes.set(xticks=[], yticks=[], xlabel=f"cell {label}: {said}")
+    axes.set(xticks=[], yticks=[], xlabel=f"cell {label}: {caption}")
     axes.xaxis.label.set_fontsize(8)
     for spine in axes.spines.values():
         spine.set_visible(False)

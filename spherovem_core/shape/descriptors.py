@@ -1,4 +1,4 @@
-"""Descriptors of one label: surface, curvatures and fractal dimension, each at the scale that suits it."""
+"""Descriptors of one label: surface area, curvatures and fractal dimension, each at a smoothing that suits it."""
 
 from dataclasses import dataclass, field
 
@@ -6,28 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
-from spherovem_core.shape.border import extend_beyond_border
+from spherovem_core.shape.border_extension import extend_beyond_border
+from spherovem_core.shape.device_surface import sample_surface_on, signed_distance_on
 from spherovem_core.shape.fractal import NO_FIT, Domain, FractalFit, fit_tube_scaling
-from spherovem_core.shape.occupancy import Grid, LabelBox, fill_grid, plan_grid
-from spherovem_core.shape.on_device import sample_surface_on, signed_distance_on
-from spherovem_core.shape.scales import Scales
+from spherovem_core.shape.label_grid import LabelBox, LabelGrid, fill_grid, plan_grid
 from spherovem_core.shape.signed_distance import TAIL, signed_distance
+from spherovem_core.shape.smoothing_scales import SmoothingScales
 from spherovem_core.shape.surface import Surface, sample_surface, undo_smoothing
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.utils.accelerator import Accelerator
 
 NAN = float("nan")
-# Share of a label's voxels that must lie inside its smoothed surface for the surface to stand for the label.
+# Fraction of a label's voxels that must lie inside its smoothed surface for the surface to represent the label.
 MIN_INSIDE = 0.5
-# Total mean curvature is lost at corners alone, a little faster than in proportion to the smoothing.
+# Smoothing takes total mean curvature off corners alone, a little faster than in proportion to its width.
 CORNER_POWER = 1.1
-# A tube narrower than this ratio of its radii has no slope worth the name.
+# A smaller ratio of largest to smallest tube radius gives no reliable slope.
 MIN_TUBE_RATIO = 1.3
 
 
 @dataclass(frozen=True)
 class SurfaceDescriptors:
-    """What the surface tells, in nm; NaN where `note` says why."""
+    """Descriptors of a surface in nm; NaN where `note` gives the reason."""
 
     area: float = NAN
     mean_curvature_mean: float = NAN
@@ -43,22 +43,22 @@ class SurfaceDescriptors:
 
 
 @dataclass(frozen=True)
-class Layer:
+class SmoothedSurface:
     """A label's surface at one smoothing.
 
     Attributes
     ----------
     grid, distance
-        The signed distance that it comes from.
-    level
-        Where its points lie on the smoothed level, one row a point, in nm.
+        The signed distance and its grid.
+    level : (N, 3) ndarray of float64
+        Positions of the surface's points on the smoothed level, in nm.
     everywhere
-        All its points, those beyond the volume's border included, where they were before the smoothing.
-    inside
-        Which of them lie in the volume.
+        All N points, also those beyond the volume's border, moved to where they were before the smoothing.
+    inside : (N,) ndarray of bool
+        Whether each point lies in the volume.
     """
 
-    grid: Grid
+    grid: LabelGrid
     distance: NDArray[np.float32]
     level: NDArray[np.float64]
     everywhere: Surface
@@ -66,7 +66,7 @@ class Layer:
 
     @property
     def visible(self) -> Surface:
-        """The points in the volume."""
+        """Points in the volume."""
         return self.everywhere if self.inside.all() else self.everywhere.select(self.inside)
 
 
@@ -74,33 +74,44 @@ def describe_surface(
     labels: ArrayLike,
     box: LabelBox,
     spacing_nm: SpacingNm,
-    scales: Scales,
+    scales: SmoothingScales,
     volume_nm3: float,
     gpu: Accelerator,
-) -> tuple[SurfaceDescriptors, Layer | None]:
+) -> tuple[SurfaceDescriptors, SmoothedSurface | None]:
     """Measure one label's surface.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) array-like of unsigned integers
+        Only the label's bounding box is read.
+    box, spacing_nm, volume_nm3
+        Bounding box, voxel size and volume of the label.
+    scales
+        Smoothings and cells of its grids.
+    gpu
+        Namespaces of the device.
 
     Returns
     -------
-    SurfaceDescriptors, Layer or None
-        The layer is that of the curvatures, for a mesh; None where there is no surface.
+    SurfaceDescriptors, SmoothedSurface or None
+        The surface at the smoothing of the curvatures, for a mesh; None where the label is too thin for it.
     """
     domain = _domain(box, spacing_nm)
-    fine = make_layer(labels, box, spacing_nm, scales.area_cell, scales.area_smoothing, gpu)
-    coarse = make_layer(labels, box, spacing_nm, scales.curvature_cell, scales.curvature_smoothing, gpu)
+    fine = find_surface(labels, box, spacing_nm, scales.area_cell, scales.area_smoothing, gpu)
+    coarse = find_surface(labels, box, spacing_nm, scales.curvature_cell, scales.curvature_smoothing, gpu)
     sharp, smooth = fine.visible, coarse.visible
     lost = _enclosed_volume(fine, domain, spacing_nm) < MIN_INSIDE * volume_nm3
     if lost or len(sharp) == 0 or len(smooth) == 0:
         smoothings = f"{scales.area_smoothing:.0f} to {scales.curvature_smoothing:.0f} nm"
         return SurfaceDescriptors(note=f"mostly thinner than the smoothing of {smoothings}"), None
 
-    fine_bending, coarse_bending = (s.integrate(s.mean_curvature) for s in (sharp, smooth))
-    edges = scales.edge_share(*(s.integrate(s.mean_curvature**2) for s in (sharp, smooth)))
+    fine_total, coarse_total = (s.integrate(s.mean_curvature) for s in (sharp, smooth))
+    edges = scales.edge_fraction(*(s.integrate(s.mean_curvature**2) for s in (sharp, smooth)))
     area = scales.extrapolate(sharp.total, smooth.total, edges)
-    bending = scales.extrapolate(fine_bending, coarse_bending, edges, CORNER_POWER)
-    turning = smooth.integrate(smooth.gaussian_curvature)
-    fractal = _fit_fractal(fine, scales, turning, domain)
-    means = bending / area, turning / area
+    total_mean = scales.extrapolate(fine_total, coarse_total, edges, CORNER_POWER)
+    total_gaussian = smooth.integrate(smooth.gaussian_curvature)
+    fractal = _fit_fractal(fine, scales, total_gaussian, domain)
+    means = total_mean / area, total_gaussian / area
     if not coarse.inside.all():
         smooth = _away_from_border(smooth, domain, 2 * scales.curvature_smoothing)
         mean, gaussian = smooth.mean_curvature, smooth.gaussian_curvature
@@ -108,14 +119,14 @@ def describe_surface(
     return _summarise(smooth, area, means, fractal, scales), coarse
 
 
-def make_layer(
+def find_surface(
     labels: ArrayLike,
     box: LabelBox,
     spacing_nm: SpacingNm,
     cell_nm: float,
     smoothing_nm: float,
     gpu: Accelerator,
-) -> Layer:
+) -> SmoothedSurface:
     """Find a label's surface at one smoothing."""
     grid = plan_grid(box, spacing_nm, cell_nm, TAIL * smoothing_nm)
     occupancy = fill_grid(labels, box, grid)
@@ -124,17 +135,17 @@ def make_layer(
     inside = np.ones(len(surface), np.bool_)
     if any(box.cut_low) or any(box.cut_high):
         inside = _lies_in(surface.position, _domain(box, spacing_nm), 0.0)
-    return Layer(grid, distance, surface.position, undo_smoothing(surface, smoothing_nm), inside)
+    return SmoothedSurface(grid, distance, surface.position, undo_smoothing(surface, smoothing_nm), inside)
 
 
 def _sample(
     occupancy: NDArray[np.float32],
-    grid: Grid,
+    grid: LabelGrid,
     spacing_nm: SpacingNm,
     smoothing_nm: float,
     gpu: Accelerator,
 ) -> tuple[NDArray[np.float32], Surface]:
-    """Signed distance and its zero level, by compiled loops on the CPU and by array operations on a GPU."""
+    """Compute signed distance and its zero level, by compiled loops on the CPU and by array operations on a GPU."""
     first = grid.centre_of_first_cell(spacing_nm)
     if not gpu.on_gpu:
         distance = signed_distance(occupancy, grid, smoothing_nm)
@@ -145,13 +156,13 @@ def _sample(
 
 
 def _away_from_border(surface: Surface, domain: Domain, margin: float) -> Surface:
-    """The part of a cut surface that the smoothing across the border does not bend, or all of it if that is none."""
+    """Select the part of a cut surface that smoothing across the border does not bend, or all of it if there is none."""
     away = _lies_in(surface.position, domain, margin)
     return surface.select(away) if away.any() else surface
 
 
 def _lies_in(position: NDArray[np.float64], domain: Domain, margin: float) -> NDArray[np.bool_]:
-    """Which points lie in the domain and at least a margin away from its borders."""
+    """Return whether each point lies in the domain and at least a margin away from its borders."""
     inside: NDArray[np.bool_] = np.all(
         (position >= domain.low + margin) & (position <= domain.high - margin), axis=1
     )
@@ -165,11 +176,11 @@ def _domain(box: LabelBox, spacing_nm: SpacingNm) -> Domain:
     return Domain(low, high)
 
 
-def _enclosed_volume(layer: Layer, domain: Domain, spacing_nm: SpacingNm) -> float:
-    """Volume in nm³ inside the smoothed surface, in whole cells."""
-    cells = layer.grid.spacing_nm
-    inside = layer.distance < 0
-    first = layer.grid.centre_of_first_cell(spacing_nm)
+def _enclosed_volume(surface: SmoothedSurface, domain: Domain, spacing_nm: SpacingNm) -> float:
+    """Measure the volume in nm³ inside the smoothed surface, in whole cells."""
+    cells = surface.grid.spacing_nm
+    inside = surface.distance < 0
+    first = surface.grid.centre_of_first_cell(spacing_nm)
     for axis in range(3):
         centres = first[axis] + cells[axis] * np.arange(inside.shape[axis])
         keep = (centres > domain.low[axis]) & (centres < domain.high[axis])
@@ -177,29 +188,30 @@ def _enclosed_volume(layer: Layer, domain: Domain, spacing_nm: SpacingNm) -> flo
     return float(np.count_nonzero(inside) * np.prod(cells))
 
 
-def _fit_fractal(layer: Layer, scales: Scales, total_curvature: float, domain: Domain) -> FractalFit:
+def _fit_fractal(
+    surface: SmoothedSurface, scales: SmoothingScales, total_curvature: float, domain: Domain
+) -> FractalFit:
     low, high = scales.tube
     if high < MIN_TUBE_RATIO * low:
         return FractalFit(NAN, NAN, low, high)
     return fit_tube_scaling(
-        layer.everywhere, max(layer.grid.spacing_nm), scales.tube, total_curvature, domain
+        surface.everywhere, max(surface.grid.spacing_nm), scales.tube, total_curvature, domain
     )
 
 
 def _summarise(
-    surface: Surface, area: float, means: tuple[float, float], fractal: FractalFit, scales: Scales
+    surface: Surface, area: float, means: tuple[float, float], fractal: FractalFit, scales: SmoothingScales
 ) -> SurfaceDescriptors:
-    bent = np.sqrt(np.maximum(2 * surface.mean_curvature**2 - surface.gaussian_curvature, 0))
-    index = shape_index(surface.mean_curvature, surface.gaussian_curvature)
-    index_mean, index_std = _moments(index, surface)
-    curved_mean, curved_std = _moments(bent, surface)
+    mean, gaussian = surface.mean_curvature, surface.gaussian_curvature
+    index_mean, index_std = _moments(shape_index(mean, gaussian), surface)
+    curved_mean, curved_std = _moments(curvedness(mean, gaussian), surface)
     coarsened = scales.coarsened > 1.01
     return SurfaceDescriptors(
         area=area,
         mean_curvature_mean=means[0],
-        mean_curvature_std=_moments(surface.mean_curvature, surface)[1],
+        mean_curvature_std=_moments(mean, surface)[1],
         gaussian_curvature_mean=means[1],
-        gaussian_curvature_std=_moments(surface.gaussian_curvature, surface)[1],
+        gaussian_curvature_std=_moments(gaussian, surface)[1],
         shape_index_mean=index_mean,
         shape_index_std=index_std,
         curvedness_mean=curved_mean,
@@ -210,13 +222,22 @@ def _summarise(
 
 
 def shape_index(mean: NDArray[np.float64], gaussian: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shape index of Koenderink and van Doorn (1992): 1 on a ball, 0.5 on a ridge, 0 on a saddle, -1 in a cup."""
+    """Compute the shape index of Koenderink and van Doorn (1992) from mean and Gaussian curvature.
+
+    It is 1 on a ball, 0.5 on a ridge, 0 on a saddle and -1 in a cup.
+    """
     half_difference = np.sqrt(np.maximum(mean**2 - gaussian, 0))
     index: NDArray[np.float64] = 2 / np.pi * np.arctan2(mean, half_difference)
     return index
 
 
+def curvedness(mean: NDArray[np.float64], gaussian: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the curvedness of Koenderink and van Doorn (1992): the root mean square of the principal curvatures."""
+    curved: NDArray[np.float64] = np.sqrt(np.maximum(2 * mean**2 - gaussian, 0))
+    return curved
+
+
 def _moments(values: NDArray[np.float64], surface: Surface) -> tuple[float, float]:
-    """Mean and standard deviation over a surface."""
+    """Compute mean and standard deviation of values over a surface."""
     mean = surface.integrate(values) / surface.total
     return mean, float(np.sqrt(surface.integrate((values - mean) ** 2) / surface.total))

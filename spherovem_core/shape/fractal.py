@@ -1,4 +1,4 @@
-"""Minkowski-Bouligand dimension of a surface from the growth of the tube around it."""
+"""Minkowski-Bouligand dimension of a surface, from the growth of the tube around it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from spherovem_core.shape.surface import Surface
 
 RADII = 12
-# Lattice side over the smallest radius of an octave; at 0.75 dimensions change by less than 0.01 and cost twice as much.
+# Lattice side over the smallest radius of an octave; 0.75 costs twice as much and changes dimensions by less than 0.01.
 LATTICE = 1.0
 
 
 @dataclass(frozen=True)
 class FractalFit:
-    """Outcome of a fit.
+    """Result of a fit of the tube's growth.
 
     Attributes
     ----------
     dimension
-        2 for a smooth surface, towards 3 for one that fills space; NaN where no range could be fitted.
+        2 for a smooth surface, up to 3 for one that fills space; NaN where no range of radii could be fitted.
     r2
         Coefficient of determination of the straight line.
     low_nm, high_nm
-        Tube radii between which it was fitted.
+        Smallest and largest tube radius of the fit.
     """
 
     dimension: float
@@ -39,7 +39,7 @@ NO_FIT = FractalFit(float("nan"), float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Domain:
-    """Part of space, in nm, in which tube volume counts: the whole of it, or up to the borders that cut a label."""
+    """Box in nm in which tube volume counts; it ends only at the borders of the volume that cut a label."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -50,23 +50,23 @@ def fit_tube_scaling(
 ) -> FractalFit:
     """Fit ``log V(r) = (3 - D) log r + c`` to the volume of the points within r of a surface.
 
-    A smooth closed surface has ``V(r) = 2 A r + (2/3) r³ ∫K`` (Weyl's tube formula): its second term bends the
-    line and would read as a dimension below 2 for r near the object's size. It is known from the total
-    Gaussian curvature and taken off before the fit, which leaves every rough surface's excess in place.
+    A smooth closed surface has ``V(r) = 2 A r + (2/3) r³ ∫K`` (Weyl's tube formula). The second term bends the line and would
+    give a dimension below 2 for r near the object's size. It follows from the total Gaussian curvature and is subtracted
+    before the fit; the excess of a rough surface remains.
 
     Parameters
     ----------
     surface
         Points spaced by `spread_nm` or less.
     spread_nm
-        Their spacing; a distance to the nearest point is corrected for the part of it that runs along the surface.
+        Their spacing; a distance to the nearest point is corrected for its component along the surface.
     radii_nm
-        Smallest and largest tube radius: below the first the surface was smoothed, beyond the second the tube
-        sees the object's outline rather than its surface.
+        Smallest and largest tube radius. The surface was smoothed below the first; beyond the second the tube follows the
+        object's outline instead of its surface.
     total_curvature
         ``∫K dA`` over the part of the surface inside the domain.
     domain
-        Where tube volume counts.
+        The box in which tube volume counts.
 
     References
     ----------
@@ -87,21 +87,20 @@ def fit_tube_scaling(
 def tube_volumes(
     surface: Surface, radii: NDArray[np.float64], spread: float, domain: Domain
 ) -> NDArray[np.float64]:
-    """Volume within each of the rising radii of a surface.
+    """Measure the volume within each of the rising radii of a surface.
 
-    Radii are taken octave by octave, each on a lattice as wide as its smallest radius: an octave costs a quarter
-    of the one before it.
+    Each octave of radii has a lattice as wide as its smallest radius, so that it costs a quarter of the octave before it.
     """
     volumes = np.empty(len(radii))
     columns = surface.position.T
     bounds = np.array([[column.min() for column in columns], [column.max() for column in columns]])
-    octave = np.maximum(np.ceil(np.log2(radii / radii[0]) - 1e-9).astype(int) - 1, 0)
-    for number in np.unique(octave):
-        here = octave == number
-        # A lattice twice as wide needs a quarter of the points; half of them keep it safe on rough surfaces.
-        some = slice(None, None, 2 ** int(number))
-        position, normal = surface.position[some], surface.normal[some]
-        side = LATTICE * float(radii[0]) * 2 ** int(number)
+    octaves = np.maximum(np.ceil(np.log2(radii / radii[0]) - 1e-9).astype(int) - 1, 0)
+    for octave in np.unique(octaves):
+        here = octaves == octave
+        # A lattice twice as wide needs a quarter of the points; half of them are safe on rough surfaces too.
+        thinned = slice(None, None, 2 ** int(octave))
+        position, normal = surface.position[thinned], surface.normal[thinned]
+        side = LATTICE * float(radii[0]) * 2 ** int(octave)
         volumes[here] = _octave_volumes(position, normal, bounds, radii[here], side, spread, domain)
     return volumes
 
@@ -141,8 +140,7 @@ def _measure_tube(
 ) -> Any:
     """Count lattice sites within each radius of the points; runs on the CPU.
 
-    Each site's nearest point spreads to its neighbours as long as that shortens a distance. The outermost sites
-    only keep the spreading inside the lattice.
+    The nearest point of each site spreads to its neighbours as long as that shortens a distance.
     """
     depth, height, width = shape
     nearest = np.full(depth * height * width, -1, np.int32)
@@ -177,7 +175,7 @@ def _measure_tube(
 
 @numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _seed(position: Any, cells: Any, shape: Any, nearest: Any, square: Any, queued: Any, queue: Any) -> Any:
-    """Offer each point to the eight sites around it; returns how many sites are queued."""
+    """Offer each point to the eight sites around it, and return the number of sites queued."""
     depth, height, width = shape
     cz, cy, cx = cells
     tail = 0
@@ -211,7 +209,7 @@ def _count_within(
     radii: Any,
     square_spread: Any,
 ) -> Any:
-    """Count sites within each radius; one within half a cell of it counts in part."""
+    """Count sites within each radius; a site within half a cell of the radius counts in part."""
     counts = np.zeros(len(radii))
     cz, cy, cx = cells
     cell = (cz + cy + cx) / 3

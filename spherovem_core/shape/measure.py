@@ -1,4 +1,4 @@
-"""The table of shape descriptors: every label of a volume, one bounding box at a time."""
+"""The table of shape descriptors, measured label by label in bounding boxes."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -12,65 +12,29 @@ import pandas as pd
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Progress
-from spherovem_core.label_statistics import Census, take_census
+from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
 from spherovem_core.parameters import ShapeParameters
+from spherovem_core.shape.descriptor_table import (
+    COLUMNS,
+    SURFACE,
+    LabelVoxels,
+    surface_measures,
+    voxel_measures,
+)
 from spherovem_core.shape.descriptors import SurfaceDescriptors, describe_surface
-from spherovem_core.shape.meshes import build_mesh, write_ply
-from spherovem_core.shape.occupancy import LabelBox
-from spherovem_core.shape.scales import choose_scales
-from spherovem_core.spacing import NM_PER_UM, SpacingNm, voxel_volume_um3
-from spherovem_core.utils.accelerator import accelerator, select
-
-BOUNDS = ("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1")
-CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
-INERTIA = ("inertia_1_um2", "inertia_2_um2", "inertia_3_um2")
-SURFACE = (
-    "surface_area_um2",
-    "sphericity",
-    "mean_curvature_mean_per_um",
-    "mean_curvature_std_per_um",
-    "gaussian_curvature_mean_per_um2",
-    "gaussian_curvature_std_per_um2",
-    "shape_index_mean",
-    "shape_index_std",
-    "curvedness_mean_per_um",
-    "curvedness_std_per_um",
-    "fractal_dimension",
-    "fractal_r2",
-    "fractal_low_um",
-    "fractal_high_um",
-    "truncated_fraction",
-)
-COLUMNS = (
-    "label",
-    *BOUNDS,
-    *CENTROID,
-    "voxel_count",
-    "volume_um3",
-    "equivalent_diameter_um",
-    *SURFACE,
-    *INERTIA,
-    "shape_note",
-)
-# What may go wrong with one label without being the fault of the whole run.
-LABEL_ERRORS = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError)
+from spherovem_core.shape.label_grid import LabelBox
+from spherovem_core.shape.meshes import MeshFormat, build_mesh, write_mesh
+from spherovem_core.shape.smoothing_scales import choose_smoothing_scales
+from spherovem_core.spacing import SpacingNm
+from spherovem_core.utils.accelerator import accelerator, select_accelerator
 
 
 @dataclass(frozen=True)
-class LabelTask:
-    """What a worker needs to know of one label."""
-
-    box: LabelBox
-    voxel_count: int
-    face_area_nm2: float
-    cut_area_nm2: float
-
-
-@dataclass(frozen=True)
-class MeshPlace:
-    """Where meshes are written, and where voxel (0, 0, 0) lies in them."""
+class MeshTarget:
+    """Folder and format of mesh files, and the position of voxel (0, 0, 0) in them."""
 
     folder: Path
+    kind: MeshFormat
     origin_nm: tuple[float, float, float]
 
 
@@ -83,27 +47,29 @@ def measure_labels(
     executor: Executor | None = None,
     device: str = "cpu",
     mesh_folder: Path | None = None,
+    mesh_format: MeshFormat = "ply",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Measure the shape of every label.
 
-    Volume is the voxel count times the voxel volume: no estimate from the surface scatters less. Area and
+    Volume is the voxel count times the voxel volume, which scatters less than any estimate from a surface. Area and
     curvatures come from the zero level of a signed distance, sampled where it crosses the grid lines
-    (`spherovem_core.shape.surface`), at smoothings chosen from the voxels and the label's thickness
-    (`spherovem_core.shape.scales`); what smoothing takes off is put back: at curved surfaces through their curvature,
-    at edges by extrapolation from two smoothings. On a GPU smoothing, distances and the sampling of the surface run
-    there, the rest (bounding boxes, outlines at the border, fractal dimension) stays on the CPU; its figures agree with
-    the CPU's to float32's rounding. On the CPU the first call in a fresh installation compiles the loops for about fifteen
-    seconds, later processes load them from the cache.
+    (`spherovem_core.shape.surface`). Its smoothings follow from the voxel size and the label's thickness
+    (`spherovem_core.shape.smoothing_scales`). The loss by smoothing is corrected: at curved surfaces through their
+    curvature, at edges by extrapolation from two smoothings.
+
+    A GPU computes the smoothing, the distances and the samples of the surface; its figures agree with the CPU's to the rounding
+    of float32. Bounding boxes, outlines at the border and the fractal dimension are computed on the CPU in any case. On the
+    CPU the first call in a fresh installation compiles the loops, which takes about fifteen seconds.
 
     Parameters
     ----------
     labels : (Z, Y, X) array-like of unsigned integers
-        Instance labels, 0 is background. Read in slabs once, then one bounding box at a time.
+        Instance labels, 0 is background. The volume is read once in blocks, then one bounding box at a time.
     spacing_nm : (dz, dy, dx)
         Voxel size in nm.
     parameters
-        Smoothing, smallest label, meshes.
+        Parameters of the stage: smoothing, smallest label, meshes. None takes the defaults.
     origin_nm
         Position of the centre of voxel (0, 0, 0) in nm.
     executor
@@ -111,17 +77,19 @@ def measure_labels(
     device
         ``cpu``, ``cuda``, ``cuda:n``, or ``auto`` for a GPU where one is usable.
     mesh_folder
-        Where meshes go, one PLY a label, if the parameters ask for them.
+        Folder for one mesh per label, if the parameters ask for meshes.
+    mesh_format
+        ``ply`` with curvatures at the vertices, ``obj`` or ``stl``.
     progress
         Called with (done, total) after each label.
 
     Returns
     -------
     DataFrame
-        One row a label, in rising order. Bounding boxes in voxels, ends exclusive. Curvatures are positive where the
-        surface is convex; their means are weighted by area. `surface_area_um2` is without the faces that the
-        volume's border cuts, `truncated_fraction` their share, sphericity that of the closed body. Inertia:
-        principal moments per unit of mass, falling. A label of fewer voxels than `min_voxels`, or thinner than
+        One row per label, in rising order. Bounding boxes are in voxels, ends exclusive. Curvatures are positive where the
+        surface is convex, and their means are weighted by area. `surface_area_um2` leaves out the faces that the volume's
+        border cuts, `truncated_fraction` is their fraction of the closed surface, and `sphericity` is that of the closed body.
+        Inertia: principal moments per unit of mass, falling. A label with fewer voxels than `min_voxels`, or thinner than
         the smoothing, has NaN in its surface columns and the reason in `shape_note`.
 
     Raises
@@ -130,13 +98,27 @@ def measure_labels(
         If the smoothing is smaller than the largest voxel side, or meshes are wanted and no folder is given.
     DeviceError
         If a GPU is asked for and none is usable.
+
+    Examples
+    --------
+    A ball with a radius of 0.5 µm in voxels of 50 x 20 x 20 nm:
+
+    >>> import numpy as np
+    >>> from spherovem_core.shape import measure_labels
+    >>> z, y, x = np.ogrid[-0.6:0.6:0.05, -0.6:0.6:0.02, -0.6:0.6:0.02]
+    >>> labels = (z**2 + y**2 + x**2 <= 0.5**2).astype(np.uint32)
+    >>> table = measure_labels(labels, (50.0, 20.0, 20.0))
+    >>> table[["label", "volume_um3", "surface_area_um2", "sphericity"]].round(2)
+       label  volume_um3  surface_area_um2  sphericity
+    0      1        0.52              3.14         1.0
     """
     parameters = parameters or ShapeParameters()
     _check(spacing_nm, parameters, mesh_folder)
+    meshes = (
+        MeshTarget(mesh_folder, mesh_format, origin_nm) if parameters.write_meshes and mesh_folder else None
+    )
     with accelerator(device) as gpu:
-        return _measure(
-            labels, spacing_nm, parameters, origin_nm, gpu.device, executor, mesh_folder, progress
-        )
+        return _measure(labels, spacing_nm, parameters, origin_nm, gpu.device, executor, meshes, progress)
 
 
 def _measure(
@@ -146,125 +128,82 @@ def _measure(
     origin_nm: tuple[float, float, float],
     device: str,
     executor: Executor | None,
-    mesh_folder: Path | None,
+    meshes: MeshTarget | None,
     progress: Progress | None,
 ) -> pd.DataFrame:
-    folder = mesh_folder if parameters.write_meshes else None
-    census = take_census(labels, executor)
-    tasks = _plan(census, labels.shape, spacing_nm)
+    statistics = collect_label_statistics(labels, executor)
+    jobs = _plan(statistics, labels.shape, spacing_nm)
     outcomes: list[dict[str, Any]] = []
-    shared = (labels, spacing_nm, parameters, MeshPlace(folder, origin_nm) if folder else None, device)
-    for _, outcome in map_blocks(_measure_one, tasks, *shared, executor=executor, ahead=64):
+    shared = (labels, spacing_nm, parameters, meshes, device)
+    for _, outcome in map_blocks(_measure_one, jobs, *shared, executor=executor, ahead=64):
         outcomes.append(outcome)
         if progress is not None:
-            progress(len(outcomes), len(tasks))
+            progress(len(outcomes), len(jobs))
     surfaces = pd.DataFrame(outcomes, columns=["label", *SURFACE, "shape_note"])
-    # With no label there is nothing to tell the types from.
-    types: dict[str, Any] = {"label": census.labels.dtype, **dict.fromkeys(SURFACE, "float64")}
+    # Without a label, pandas could not infer the types.
+    types: dict[str, Any] = {"label": statistics.labels.dtype, **dict.fromkeys(SURFACE, "float64")}
     surfaces = surfaces.astype(types).set_index("label")
-    voxels = _voxel_measures(census, spacing_nm, origin_nm)
+    voxels = voxel_measures(statistics, spacing_nm, origin_nm)
     frame = voxels.join(surfaces, on="label")
     return frame[list(COLUMNS)].astype({"shape_note": "str"})
 
 
 def _check(spacing_nm: SpacingNm, parameters: ShapeParameters, mesh_folder: Path | None) -> None:
-    if 0 < parameters.smoothing_nm < max(spacing_nm):
+    if parameters.smoothing_nm and parameters.smoothing_nm < max(spacing_nm):
         raise ParameterError(
             f"shape smoothing_nm is {parameters.smoothing_nm:g}, less than the largest voxel side of "
-            f"{max(spacing_nm):g} nm; give that much or more, or 0 to have it chosen"
+            f"{max(spacing_nm):g} nm; give that much or more, or leave it empty"
         )
     if parameters.write_meshes and mesh_folder is None:
         raise ParameterError("shape write_meshes is set but there is no folder for meshes: pass mesh_folder")
 
 
-def _plan(census: Census, shape: Sequence[int], spacing_nm: SpacingNm) -> list[LabelTask]:
-    """Tasks in the order of the labels' first slices, so that neighbours are read together."""
+def _plan(statistics: LabelStatistics, shape: Sequence[int], spacing_nm: SpacingNm) -> list[LabelVoxels]:
+    """List the labels in the order of their first slices, so that neighbours are read together."""
     face = np.prod(spacing_nm) / np.array(spacing_nm)
     depth, height, width = shape
-    tasks = []
-    for row in np.argsort(census.low[:, 0], kind="stable"):
-        low, high = census.low[row].tolist(), census.high[row].tolist()
-        box = LabelBox(int(census.labels[row]), tuple(low), tuple(high), (depth, height, width))
-        tasks.append(
-            LabelTask(
+    found = []
+    for row in np.argsort(statistics.low[:, 0], kind="stable"):
+        low, high = statistics.low[row].tolist(), statistics.high[row].tolist()
+        box = LabelBox(int(statistics.labels[row]), tuple(low), tuple(high), (depth, height, width))
+        found.append(
+            LabelVoxels(
                 box,
-                int(census.voxel_count[row]),
-                float(census.faces[row] @ face),
-                float(census.cuts[row] @ face),
+                int(statistics.voxel_count[row]),
+                float(statistics.faces[row] @ face),
+                float(statistics.cuts[row] @ face),
             )
         )
-    return tasks
+    return found
 
 
 def _measure_one(
-    task: LabelTask,
+    label: LabelVoxels,
     labels: ArrayLike,
     spacing_nm: SpacingNm,
     parameters: ShapeParameters,
-    meshes: MeshPlace | None,
+    meshes: MeshTarget | None,
     device: str,
 ) -> dict[str, Any]:
-    """Measure one label; what fails becomes NaN and a note."""
-    volume = task.voxel_count * float(np.prod(spacing_nm))
+    """Measure one label; a surface that arithmetic fails on becomes NaN and a note."""
+    volume = label.voxel_count * float(np.prod(spacing_nm))
     found = SurfaceDescriptors(note=f"fewer than {parameters.min_voxels} voxels")
-    if task.voxel_count >= parameters.min_voxels:
-        extent = float(np.prod([b - a for a, b in zip(task.box.low, task.box.high, strict=True)]))
-        scales = choose_scales(
+    if label.voxel_count >= parameters.min_voxels:
+        extent = float(np.prod([b - a for a, b in zip(label.box.low, label.box.high, strict=True)]))
+        scales = choose_smoothing_scales(
             volume,
-            task.face_area_nm2 + task.cut_area_nm2,
+            label.face_area_nm2 + label.cut_area_nm2,
             extent * float(np.prod(spacing_nm)),
             spacing_nm,
             parameters.smoothing_nm,
         )
         try:
-            found, layer = describe_surface(labels, task.box, spacing_nm, scales, volume, select(device))
-        except LABEL_ERRORS as error:
-            found, layer = SurfaceDescriptors(note=f"{type(error).__name__}: {error}"), None
-        if meshes is not None and layer is not None:
-            mesh = build_mesh(layer, spacing_nm, meshes.origin_nm)
-            write_ply(meshes.folder / f"{task.box.label:06d}.ply", mesh)
-    return _row(task, found, volume)
-
-
-def _row(task: LabelTask, found: SurfaceDescriptors, volume_nm3: float) -> dict[str, Any]:
-    closed = found.area + task.cut_area_nm2
-    return {
-        "label": task.box.label,
-        "surface_area_um2": found.area / NM_PER_UM**2,
-        "sphericity": np.pi ** (1 / 3) * (6 * volume_nm3) ** (2 / 3) / closed,
-        "mean_curvature_mean_per_um": found.mean_curvature_mean * NM_PER_UM,
-        "mean_curvature_std_per_um": found.mean_curvature_std * NM_PER_UM,
-        "gaussian_curvature_mean_per_um2": found.gaussian_curvature_mean * NM_PER_UM**2,
-        "gaussian_curvature_std_per_um2": found.gaussian_curvature_std * NM_PER_UM**2,
-        "shape_index_mean": found.shape_index_mean,
-        "shape_index_std": found.shape_index_std,
-        "curvedness_mean_per_um": found.curvedness_mean * NM_PER_UM,
-        "curvedness_std_per_um": found.curvedness_std * NM_PER_UM,
-        "fractal_dimension": found.fractal.dimension,
-        "fractal_r2": found.fractal.r2,
-        "fractal_low_um": found.fractal.low_nm / NM_PER_UM,
-        "fractal_high_um": found.fractal.high_nm / NM_PER_UM,
-        "truncated_fraction": task.cut_area_nm2 / closed,
-        "shape_note": found.note,
-    }
-
-
-def _voxel_measures(
-    census: Census, spacing_nm: SpacingNm, origin_nm: tuple[float, float, float]
-) -> pd.DataFrame:
-    spacing = np.array(spacing_nm)
-    centroids = (census.centroid * spacing + origin_nm) / NM_PER_UM
-    covariance = census.covariance * np.multiply.outer(spacing, spacing) / NM_PER_UM**2
-    spread = np.linalg.eigvalsh(covariance)
-    moments = np.sort(spread.sum(axis=1, keepdims=True) - spread, axis=1)[:, ::-1]
-    volume = census.voxel_count * voxel_volume_um3(spacing_nm)
-    columns: dict[str, Any] = {"label": census.labels}
-    columns |= dict(zip(BOUNDS, np.hstack([census.low, census.high]).T, strict=True))
-    columns |= dict(zip(CENTROID, centroids.T, strict=True))
-    columns |= {
-        "voxel_count": census.voxel_count,
-        "volume_um3": volume,
-        "equivalent_diameter_um": (6 * volume / np.pi) ** (1 / 3),
-    }
-    columns |= dict(zip(INERTIA, np.maximum(moments, 0).T, strict=True))
-    return pd.DataFrame(columns)
+            found, surface = describe_surface(
+                labels, label.box, spacing_nm, scales, volume, select_accelerator(device)
+            )
+        except ArithmeticError as error:
+            found, surface = SurfaceDescriptors(note=f"{type(error).__name__}: {error}"), None
+        if meshes is not None and surface is not None:
+            mesh = build_mesh(surface, spacing_nm, meshes.origin_nm)
+            write_mesh(meshes.folder / f"{label.box.label:06d}.{meshes.kind}", mesh)
+    return surface_measures(label, found, volume)

@@ -1,82 +1,95 @@
-"""Surface meshes with curvatures at their vertices, as PLY."""
+"""Surface meshes with curvatures at their vertices, written as PLY, OBJ or STL."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-from spherovem_core.shape.descriptors import Layer, shape_index
+from spherovem_core.shape.descriptors import SmoothedSurface, curvedness, shape_index
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
 
-VERTEX_PROPERTIES = ("x", "y", "z", "mean_curvature", "gaussian_curvature", "shape_index", "curvedness")
+if TYPE_CHECKING:
+    from trimesh import Trimesh
+
+MeshFormat = Literal["ply", "obj", "stl"]
+MESH_FORMATS: tuple[MeshFormat, ...] = get_args(MeshFormat)
 
 
-@dataclass(frozen=True)
-class Mesh:
-    """A triangle mesh in µm.
+def build_mesh(
+    surface: SmoothedSurface, spacing_nm: SpacingNm, origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+) -> "Trimesh":
+    """Triangulate a label's surface by marching cubes; the part beyond the volume's border is left out.
 
-    Attributes
+    Curvatures are those of the surface's sample points, which lie on the same grid lines as the vertices. A vertex moves to
+    where its sample point was before the smoothing.
+
+    Parameters
     ----------
-    vertices : (N, 3) ndarray of float64
-        z, y, x.
-    faces : (M, 3) ndarray of int64
-        Vertex numbers, counter-clockwise seen from outside in a right-handed x, y, z frame.
-    mean_curvature, gaussian_curvature, shape_index, curvedness : (N,) ndarray of float64
-        In 1/µm, 1/µm², pure number, 1/µm.
+    surface
+        Surface of the label.
+    spacing_nm, origin_nm
+        Voxel size, and the position of the centre of voxel (0, 0, 0).
+
+    Returns
+    -------
+    Trimesh
+        Vertices x, y, z in µm; faces counter-clockwise seen from outside. `vertex_attributes` (float32): `mean_curvature` in
+        1/µm, `gaussian_curvature` in 1/µm², `shape_index`, `curvedness` in 1/µm.
     """
+    from trimesh import Trimesh
 
-    vertices: NDArray[np.float64]
-    faces: NDArray[np.int64]
-    mean_curvature: NDArray[np.float64]
-    gaussian_curvature: NDArray[np.float64]
-    shape_index: NDArray[np.float64]
-    curvedness: NDArray[np.float64]
-
-
-def build_mesh(layer: Layer, spacing_nm: SpacingNm, origin_nm: SpacingNm = (0.0, 0.0, 0.0)) -> Mesh:
-    """Triangulate a label's surface by marching cubes; what lies beyond the volume's border is left out.
-
-    Curvatures are those of the surface's sample points, which lie on the same grid lines as the vertices; a vertex
-    moves to where its sample point was before the smoothing.
-    """
-    found, faces, _, _ = marching_cubes(layer.distance, 0.0, spacing=layer.grid.spacing_nm)
-    found = found + layer.grid.centre_of_first_cell(spacing_nm)
-    points = layer.everywhere
-    nearest = np.asarray(cKDTree(layer.level).query(found)[1])
-    vertices = found + (points.position - layer.level)[nearest]
-    keep = layer.inside[nearest]
-    faces = faces[keep[faces].all(axis=1)]
-    used, faces = np.unique(faces, return_inverse=True)
+    found, faces, _, _ = marching_cubes(surface.distance, 0.0, spacing=surface.grid.spacing_nm)
+    found = found + surface.grid.centre_of_first_cell(spacing_nm)
+    points = surface.everywhere
+    nearest = np.asarray(cKDTree(surface.level).query(found)[1])
+    vertices = found + (points.position - surface.level)[nearest]
+    keep = surface.inside[nearest]
+    used, faces = np.unique(faces[keep[faces].all(axis=1)], return_inverse=True)
     point = nearest[used]
     mean, gaussian = points.mean_curvature[point] * NM_PER_UM, points.gaussian_curvature[point] * NM_PER_UM**2
-    return Mesh(
-        vertices=(vertices[used] + origin_nm) / NM_PER_UM,
+    attributes = {
+        "mean_curvature": mean,
+        "gaussian_curvature": gaussian,
+        "shape_index": shape_index(mean, gaussian),
+        "curvedness": curvedness(mean, gaussian),
+    }
+    return Trimesh(
+        vertices=((vertices[used] + origin_nm) / NM_PER_UM)[:, ::-1],
         faces=faces.reshape(-1, 3)[:, ::-1],
-        mean_curvature=mean,
-        gaussian_curvature=gaussian,
-        shape_index=shape_index(mean, gaussian),
-        curvedness=np.sqrt(np.maximum(2 * mean**2 - gaussian, 0)),
+        vertex_attributes={name: values.astype(np.float32) for name, values in attributes.items()},
+        process=False,
     )
 
 
-def write_ply(path: Path, mesh: Mesh) -> None:
-    """Write a mesh as binary PLY (x, y, z and curvatures as float32), whole or not at all."""
-    columns = [mesh.vertices[:, 2], mesh.vertices[:, 1], mesh.vertices[:, 0]]
-    columns += [mesh.mean_curvature, mesh.gaussian_curvature, mesh.shape_index, mesh.curvedness]
-    vertices = np.column_stack(columns).astype("<f4")
-    faces = np.empty(len(mesh.faces), [("count", "u1"), ("vertices", "<i4", 3)])
-    faces["count"], faces["vertices"] = 3, mesh.faces
-    header = ["ply", "format binary_little_endian 1.0", "comment lengths in um, curvatures in 1/um and 1/um2"]
-    header += [f"element vertex {len(vertices)}", *(f"property float {name}" for name in VERTEX_PROPERTIES)]
-    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
+def write_mesh(path: Path, mesh: "Trimesh") -> None:
+    """Write a mesh in the format of the path's suffix, whole or not at all.
+
+    A binary PLY (float32) carries the curvatures; OBJ and binary STL carry the surface alone. Each names its units in a comment
+    or in its header.
+    """
+    kind = path.suffix.removeprefix(".")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.write_bytes("\n".join(header).encode() + vertices.tobytes() + faces.tobytes())
-        fresh.replace(path)
+        unfinished.write_bytes(_encode(mesh, kind))
+        unfinished.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+
+
+def _encode(mesh: "Trimesh", kind: str) -> bytes:
+    from trimesh.exchange.obj import export_obj
+    from trimesh.exchange.ply import export_ply
+    from trimesh.exchange.stl import export_stl
+
+    if kind == "ply":
+        comment = b"comment lengths in um, curvatures in 1/um and 1/um2\n"
+        content = bytes(export_ply(mesh, vertex_normal=False))
+        return content.replace(b"end_header\n", comment + b"end_header\n", 1)
+    if kind == "stl":
+        return b"binary STL, lengths in um".ljust(80) + bytes(export_stl(mesh))[80:]
+    text = export_obj(mesh, include_normals=False, include_color=False, header="lengths in um")
+    return str(text).encode("ascii")

@@ -1,10 +1,9 @@
-"""Points on a label's surface, each with the area it stands for, its normal and its curvatures.
+"""Points on a label's surface, each with the area it represents, its normal and its curvatures.
 
-Wherever the signed distance changes sign between two neighbouring grid points the surface crosses that grid
-line. The crossings along one axis see the surface in projection: each stands for one cell face, so for an area
-of ``face / |n_axis|``. Blending the three axes with weights that vanish where a projection degenerates makes
-every crossing a node of one quadrature rule for integrals over the surface, with no triangle and no band width;
-its nodes are the vertices that marching cubes would place.
+The surface crosses a grid line wherever the signed distance changes sign between two neighbouring grid points. The crossings
+along one axis sample the surface in projection: each represents one cell face, and so an area of ``face / |n_axis|``. The three
+axes are blended with weights that vanish where a projection degenerates. Every crossing is then a node of one quadrature rule
+for integrals over the surface, without triangles and without a band width. The nodes are the vertices of marching cubes.
 """
 
 from dataclasses import dataclass
@@ -21,16 +20,16 @@ POINT_WIDTH = 9
 
 @dataclass(frozen=True)
 class Surface:
-    """A sampled surface; every array has one row a point.
+    """A sampled surface; every array has one row per point.
 
     Attributes
     ----------
     position : (N, 3) ndarray of float64
-        In nm, where voxel (0, 0, 0) of the volume is the origin.
+        In nm relative to voxel (0, 0, 0) of the volume.
     normal : (N, 3) ndarray of float64
         Unit vector out of the label.
     area : (N,) ndarray of float64
-        nm² that the point stands for.
+        Area in nm² that the point represents.
     mean_curvature, gaussian_curvature : (N,) ndarray of float64
         In 1/nm (a ball's is positive) and 1/nm².
     """
@@ -50,15 +49,15 @@ class Surface:
         return float(self.area.sum())
 
     def integrate(self, values: NDArray[np.float64]) -> float:
-        """Integral over the surface of a quantity given at its points, in its unit times nm².
+        """Integrate a quantity given at the points over the surface, in its unit times nm².
 
-        A sum rather than a BLAS product: BLAS wakes threads of its own, which costs more than the sum and
-        stalls on a busy machine.
+        This is a sum and not a BLAS product: BLAS wakes its own threads, which costs more than the sum and stalls on a busy
+        machine.
         """
         return float((self.area * values).sum())
 
     def select(self, keep: NDArray[np.bool_]) -> "Surface":
-        """The points for which `keep` holds."""
+        """Select the points for which `keep` holds."""
         return Surface(
             self.position[keep],
             self.normal[keep],
@@ -71,7 +70,7 @@ class Surface:
 def sample_surface(
     distance: NDArray[np.float32], spacing_nm: SpacingNm, first_cell_nm: NDArray[np.float64]
 ) -> Surface:
-    """Sample the zero level of a signed distance; the outermost two cells are not looked at.
+    """Sample the zero level of a signed distance; the outermost two cells are left out.
 
     Mean and Gaussian curvature come from gradient and Hessian (Goldman, "Curvature formulas for implicit curves
     and surfaces", Computer Aided Geometric Design, 2005), by central differences. Runs on the CPU (numba).
@@ -96,12 +95,12 @@ def sample_surface(
 
 
 def undo_smoothing(surface: Surface, smoothing_nm: float) -> Surface:
-    """Move a surface to where it was before its occupancy was smoothed.
+    """Move a surface back to where it was before its occupancy was smoothed.
 
     A Gaussian of width s moves the half level of a curved body towards its centre of curvature by
-    ``t = s²H / (1 + s²H²/3)``, H being the moved surface's mean curvature: the expansion ``s²H - s⁴H³/3`` is
-    that of balls and cylinders alike, and this form of it is within 0.5 % of the exact shift down to radii of
-    2 s. The points go back by t along their normals, and area and curvatures become those of the parallel surface.
+    ``t = s²H / (1 + s²H²/3)``, where H is the mean curvature of the moved surface. The expansion ``s²H - s⁴H³/3`` holds for balls
+    and for cylinders, and this form of it is within 0.5 % of the exact shift down to radii of 2 s. The points move back by t
+    along their normals; area and curvatures become those of the parallel surface.
     """
     mean, gaussian = surface.mean_curvature, surface.gaussian_curvature
     bent = (smoothing_nm * mean) ** 2
@@ -118,7 +117,7 @@ def undo_smoothing(surface: Surface, smoothing_nm: float) -> Surface:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _count_crossings(signs: Any) -> Any:
-    """Crossings that begin in each row; the sign bits of the distances are read as whole numbers."""
+    """Count the crossings that begin in each row; the sign bits of the distances are read as integers."""
     depth, height, width = signs.shape
     counts = np.zeros((depth, height), np.int32)
     for z in range(2, depth - 3):
@@ -161,7 +160,7 @@ def _fill_crossings(distance: Any, signs: Any, counts: Any, spacing: Any, points
                         continue
                     there = flat[j]
                     _derivatives(flat, j, strides, rates, end)
-                    # Linear interpolation of a bent profile crosses zero too far inside by up to h²/8 times its bend.
+                    # Linear interpolation of a curved profile crosses zero too far inside, by h²/8 times its second derivative.
                     step = here / (here - there)
                     bend = start[3 + axis] + step * (end[3 + axis] - start[3 + axis])
                     step += step * (1 - step) / 2 * bend * spacing[axis] ** 2 / (there - here)
@@ -183,8 +182,8 @@ def _fill_crossings(distance: Any, signs: Any, counts: Any, spacing: Any, points
 def _derivatives(f: Any, i: int, strides: Any, rates: Any, out: Any) -> None:
     """Write gradient (z, y, x), Hessian (zz, yy, xx, zy, zx, yx) and the gradient's error terms at element i.
 
-    The first nine are central differences of second order; a third of the last three added to the gradient
-    makes it one of fourth order.
+    The first nine are central differences of second order. A third of the last three, added to the gradient, gives it fourth
+    order.
     """
     for a in range(3):
         s, per = strides[a], rates[a]
@@ -201,9 +200,9 @@ def _derivatives(f: Any, i: int, strides: Any, rates: Any, out: Any) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _set_area(slope: Any, axis: int, spacing: Any, point: Any) -> None:
-    """Write normal and area of a crossing.
+    """Write the normal and the area of a crossing.
 
-    The fourth powers make the weight of an axis vanish with the third power of the normal's component.
+    By the fourth powers, the weight of an axis vanishes with the third power of the normal's component.
     """
     length = max(np.sqrt(slope[0] ** 2 + slope[1] ** 2 + slope[2] ** 2), 1e-6)
     a, b, c = slope[0] / length, slope[1] / length, slope[2] / length
@@ -214,10 +213,10 @@ def _set_area(slope: Any, axis: int, spacing: Any, point: Any) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def _set_curvatures(value: Any, point: Any) -> None:
-    """Write mean and Gaussian curvature from gradient and Hessian.
+    """Write the mean and the Gaussian curvature from gradient and Hessian.
 
-    Both are of second order in the cell size, and most of their errors cancel: a sharper gradient alone makes
-    the Gaussian curvature worse.
+    Both are of second order in the cell size, and most of their errors cancel: a gradient of higher order alone makes the
+    Gaussian curvature worse.
     """
     length = max(np.sqrt(value[0] ** 2 + value[1] ** 2 + value[2] ** 2), 1e-6)
     a, b, c = value[0] / length, value[1] / length, value[2] / length

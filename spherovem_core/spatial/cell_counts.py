@@ -5,7 +5,7 @@ import pandas as pd
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 from spherovem_core.spatial.grids import SERIAL
 
@@ -16,6 +16,8 @@ def measure_cells(
     particles: pd.DataFrame,
     spacing_nm: SpacingNm,
     execution: Execution = SERIAL,
+    *,
+    statistics: LabelStatistics | None = None,
 ) -> pd.DataFrame:
     """Count the nuclei and particles of each cell.
 
@@ -31,6 +33,8 @@ def measure_cells(
         Voxel size of `cells` in nm.
     execution
         Its executor maps blocks.
+    statistics
+        Statistics of the cells, if they are known; None reads the cells for them.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def measure_cells(
         One row per cell, rising: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``, and
         ``nanoparticle_density_per_um3``, the number of particles per volume of the cell's voxels.
     """
-    boxes = take_census(cells, execution.executor)
+    boxes = collect_label_statistics(cells, execution.executor) if statistics is None else statistics
     labels = pd.Index(boxes.labels, name="label")
     by_cell = (
         particles.groupby("parent_cell")["volume_um3"].agg(["size", "sum"]).reindex(labels, fill_value=0)

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import Census, take_census
+from spherovem_core.label_statistics import CENTROID_COLUMNS, LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
-
-CENTROID = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 Group = tuple[int, Region, NDArray[np.int64]]
 
@@ -26,6 +24,7 @@ def measure_centroids(
     execution: Execution = SERIAL,
     *,
     origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+    statistics: LabelStatistics | None = None,
 ) -> pd.DataFrame:
     """Add the distance from each centroid to the nucleus and to the surface of its parent cell to the table of particles.
 
@@ -41,6 +40,8 @@ def measure_centroids(
         Voxel size of both, and the position of the centre of their first voxel in the coordinates of the centroids.
     execution
         Executor and deadline.
+    statistics
+        Statistics of the cells, if they are known; None reads the cells for them.
 
     Returns
     -------
@@ -57,11 +58,13 @@ def measure_centroids(
         If cells and distance differ in shape.
     """
     check_same_grid(cells=cells, distance=distance)
-    place = particles[list(CENTROID)].to_numpy(np.float64) * 1000 - np.array(origin_nm)
+    place = particles[list(CENTROID_COLUMNS)].to_numpy(np.float64) * 1000 - np.array(origin_nm)
     index = np.rint(place / np.array(spacing_nm)).astype(np.int64)
     index = np.clip(index, 0, np.array(cells.shape) - 1)
     parents = particles["parent_cell"].to_numpy(np.int64)
-    groups, members = _group(parents, index, take_census(cells, execution.executor), cells.shape)
+    if statistics is None:
+        statistics = collect_label_statistics(cells, execution.executor)
+    groups, members = _group(parents, index, statistics, cells.shape)
     found = np.full((len(particles), 2), np.nan)
     mapped = map_blocks(
         _measure_group,
@@ -81,7 +84,7 @@ def measure_centroids(
 
 
 def _group(
-    parents: NDArray[np.int64], index: NDArray[np.int64], boxes: Census, shape: tuple[int, ...]
+    parents: NDArray[np.int64], index: NDArray[np.int64], boxes: LabelStatistics, shape: tuple[int, ...]
 ) -> tuple[list[Group], list[NDArray[np.int64]]]:
     """Group the particles by parent: its box, one voxel wider to include the surface, and the centroids inside it."""
     rows = {int(label): row for row, label in enumerate(boxes.labels)}

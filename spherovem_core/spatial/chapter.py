@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from spherovem_core.label_statistics import CENTROID_COLUMNS
 from spherovem_core.report.charts import HEIGHT, WIDTH, distribution, lines
 from spherovem_core.report.enrichment import radial_profile
 from spherovem_core.report.figures import (
@@ -26,7 +27,6 @@ OVERVIEW_VOXELS = 96
 MOST_BALLS = 1500
 OVERVIEW_WIDTH = 7.0
 OVERVIEW_PX = 1000
-CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
 NUCLEUS_COLOUR, PARTICLE_COLOUR = "#62b0e8", "#f0627a"
 
 
@@ -161,4 +161,4 @@ def _balls(
     shown = particles.nlargest(MOST_BALLS, "volume_um3")
     radii = np.maximum(shown["equivalent_diameter_um"].to_numpy(float) / 2, 0.006 * extent_um)
     selection = f", the largest {MOST_BALLS} of {len(particles)}" if len(particles) > MOST_BALLS else ""
-    return balls(shown[CENTROID].to_numpy(float), radii), selection
+    return balls(shown[list(CENTROID_COLUMNS)].to_numpy(float), radii), selection

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.cell_distance import write_cell_distance
 from spherovem_core.spatial.grids import check_same_grid
-from spherovem_core.utils.accelerator import Accelerator, accelerator, select
+from spherovem_core.utils.accelerator import Accelerator, accelerator, select_accelerator
 
 
 def distance_to_nucleus(
@@ -68,7 +68,7 @@ def distance_to_nucleus(
             np.fmax(distance[region], found, out=distance[region])
 
     with accelerator(device) as gpu, ThreadPoolExecutor(workers) as pool:
-        boxes = take_census(cells, pool)
+        boxes = collect_label_statistics(cells, pool)
         # Cells have no voxel in common, so that threads write to one array without a lock.
         list(pool.map(measure, range(len(boxes))))
     return distance
@@ -94,7 +94,7 @@ def distance_in_cell(
         In µm, NaN outside the cell; None where the cell has no nucleus.
     """
     label, region = cell
-    gpu = select(device)
+    gpu = select_accelerator(device)
     if gpu.on_gpu:
         with gpu.active():
             return distance_on(gpu, nuclei[region], cells[region], label, spacing_nm)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import Census, take_census
+from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
@@ -73,7 +73,7 @@ def _write(
     cache_bytes: int,
     device: str,
 ) -> None:
-    boxes = take_census(cells, execution.executor)
+    boxes = collect_label_statistics(cells, execution.executor)
     plan = _plan(sorted(sink.pending(blocks), key=_column_order), boxes, cache_bytes)
     todo = [(int(boxes.labels[row]), boxes.region(row)) for _, rows, _ in plan for row in rows]
     computed = map_blocks(
@@ -96,7 +96,7 @@ def _column_order(block: Block) -> tuple[int, ...]:
     return y // COLUMN_BLOCKS, x // COLUMN_BLOCKS, z, y, x
 
 
-def _plan(blocks: Sequence[Block], boxes: Census, cache_bytes: int) -> Plan:
+def _plan(blocks: Sequence[Block], boxes: LabelStatistics, cache_bytes: int) -> Plan:
     """Plan for each block the cells (rows of `boxes`) to compute before it and to drop after it."""
     size = np.prod(boxes.high - boxes.low, axis=1) * 4
     held: OrderedDict[int, int] = OrderedDict()
@@ -114,7 +114,7 @@ def _plan(blocks: Sequence[Block], boxes: Census, cache_bytes: int) -> Plan:
     return plan
 
 
-def _touching(block: Block, boxes: Census) -> list[int]:
+def _touching(block: Block, boxes: LabelStatistics) -> list[int]:
     low = np.array([s.start for s in block.core])
     high = np.array([s.stop for s in block.core])
     touches = ((boxes.low < high) & (boxes.high > low)).all(axis=1)
@@ -122,7 +122,7 @@ def _touching(block: Block, boxes: Census) -> list[int]:
 
 
 def _join_cells(
-    plan: Plan, boxes: Census, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
+    plan: Plan, boxes: LabelStatistics, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
 ) -> Iterator[tuple[Block, NDArray[np.float32]]]:
     held: dict[int, NDArray[np.float32] | None] = {}
     for block, fresh, dropped in plan:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, map_blocks
 from spherovem_core.execution import Execution
+from spherovem_core.label_runs import find_label_runs
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, pair_grids
-from spherovem_core.spatial.label_runs import find_label_runs
 
 
 def assign_parent_cells(

@@ -8,13 +8,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS, collect_label_statistics
 from spherovem_core.spacing import SpacingNm, spacing_um, voxel_volume_um3
 from spherovem_core.spatial.grids import SERIAL
-
-LOW_COLUMNS = ("bbox_z0", "bbox_y0", "bbox_x0")
-HIGH_COLUMNS = ("bbox_z1", "bbox_y1", "bbox_x1")
-CENTROID_COLUMNS = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 
 
 def measure_geometry(
@@ -38,11 +34,10 @@ def measure_geometry(
         ``centroid_x_um`` (mean voxel index times spacing); ``voxel_count``; ``volume_um3``; ``equivalent_diameter_um`` (of
         the ball with the same volume).
     """
-    found = take_census(particles, execution.executor)
+    found = collect_label_statistics(particles, execution.executor)
     volume = found.voxel_count * voxel_volume_um3(spacing_nm)
     columns: dict[str, NDArray[Any]] = {"label": found.labels}
-    columns |= dict(zip(LOW_COLUMNS, found.low.T, strict=True))
-    columns |= dict(zip(HIGH_COLUMNS, found.high.T, strict=True))
+    columns |= dict(zip(BOX_COLUMNS, np.hstack([found.low, found.high]).T, strict=True))
     columns |= dict(zip(CENTROID_COLUMNS, (found.centroid * spacing_um(spacing_nm)).T, strict=True))
     columns |= {
         "voxel_count": found.voxel_count,

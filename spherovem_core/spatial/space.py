@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import CENTROID_COLUMNS, collect_label_statistics
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.spatial.cell_counts import measure_cells
@@ -16,7 +17,7 @@ from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Grid, grid_factors
 from spherovem_core.spatial.parents import assign_parent_cells
-from spherovem_core.spatial.particle_geometry import CENTROID_COLUMNS, measure_geometry
+from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
@@ -195,13 +196,16 @@ def write_space(
     particle_table = measure_particles(
         nanoparticles, particle_table, cells, nuclei, distance, parameters, execution, factors=factors
     )
+    statistics = collect_label_statistics(cells, execution.executor)
     particle_table = measure_centroids(
-        particle_table, cells, distance, spacing_nm, execution, origin_nm=origin_nm
+        particle_table, cells, distance, spacing_nm, execution, origin_nm=origin_nm, statistics=statistics
     )
     radial = radial_distribution(
         nanoparticles, cells, distance, spacing_nm, parameters, execution, factors=factors
     )
-    cell_table = measure_cells(cells, nucleus_table, particle_table, spacing_nm, execution)
+    cell_table = measure_cells(
+        cells, nucleus_table, particle_table, spacing_nm, execution, statistics=statistics
+    )
     points = particle_table[list(CENTROID_COLUMNS)].to_numpy()
     return Space(
         cell_table.merge(radial_rank(radial), on="label", how="left"),

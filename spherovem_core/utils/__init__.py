@@ -1,1 +1,1 @@
-"""Help that every stage may use."""
+"""Devices, digests, progress and memory, for every stage."""

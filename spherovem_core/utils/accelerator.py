@@ -1,4 +1,4 @@
-"""The one place that knows CuPy and cuCIM: array functions are written once against the namespaces it gives."""
+"""Array namespaces of a CPU or a GPU. Only this module knows CuPy and cuCIM; array functions use its namespaces."""
 
 import importlib
 import logging
@@ -28,23 +28,25 @@ class Accelerator:
         NumPy or CuPy.
     ndi
         `scipy.ndimage` or its counterpart in CuPy.
-    ski
-        scikit-image or cuCIM's counterpart of it.
     """
 
     device: str
     xp: Any
     ndi: Any
-    ski: Any
+
+    @property
+    def ski(self) -> Any:
+        """scikit-image or its counterpart in cuCIM, imported here so that only its users need cuCIM."""
+        return importlib.import_module("cucim.skimage" if self.on_gpu else "skimage")
 
     @property
     def on_gpu(self) -> bool:
-        """Whether arrays live on a GPU."""
+        """True if arrays lie on a GPU."""
         return self.device != "cpu"
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make it the calling thread's device: each thread has one of its own, the first GPU if nothing is said."""
+        """Make it the calling thread's device; each thread has its own, which is the first GPU by default."""
         if not self.on_gpu:
             yield
             return
@@ -52,15 +54,15 @@ class Accelerator:
             yield
 
     def to_device(self, array: NDArray[Any]) -> Any:
-        """Move an array in; on the CPU it is the same array."""
+        """Move an array to the device; on the CPU it is the same array."""
         return self.xp.asarray(array)
 
     def to_host(self, array: Any) -> NDArray[Any]:
-        """Move an array out; on the CPU it is the same array."""
+        """Move an array to the host; on the CPU it is the same array."""
         return np.asarray(array.get() if self.on_gpu else array)
 
     def free_memory(self) -> None:
-        """Hand the memory pools' unused blocks back; to be called at the end of a stage."""
+        """Free the unused blocks of the memory pools, at the end of a stage."""
         if self.on_gpu:
             self.xp.get_default_memory_pool().free_all_blocks()
             self.xp.get_default_pinned_memory_pool().free_all_blocks()
@@ -68,12 +70,12 @@ class Accelerator:
 
 @contextmanager
 def accelerator(device: str = "auto") -> Iterator[Accelerator]:
-    """Give the namespaces of a device for the length of a stage, and free its memory pools afterwards.
+    """Provide the namespaces of a device during a stage, and free its memory pools afterwards.
 
     Parameters
     ----------
     device
-        ``auto`` takes the first GPU where CuPy and cuCIM import and a device answers, else the CPU;
+        ``auto`` takes the first GPU where CuPy imports and a device answers, else the CPU;
         ``cpu``; ``cuda`` or ``cuda:n``.
 
     Raises
@@ -81,7 +83,7 @@ def accelerator(device: str = "auto") -> Iterator[Accelerator]:
     DeviceError
         If a GPU was asked for and none is usable.
     """
-    chosen = select(device)
+    chosen = select_accelerator(device)
     with chosen.active():
         try:
             yield chosen
@@ -90,8 +92,8 @@ def accelerator(device: str = "auto") -> Iterator[Accelerator]:
 
 
 @lru_cache
-def select(device: str = "auto") -> Accelerator:
-    """Resolve a device setting once for the process and log what was taken; errors as in `accelerator`."""
+def select_accelerator(device: str = "auto") -> Accelerator:
+    """Resolve a device setting once per process and log the chosen device; errors as in `accelerator`."""
     if device == "cpu":
         return _cpu()
     kind, _, number = device.partition(":")
@@ -99,7 +101,7 @@ def select(device: str = "auto") -> Accelerator:
         raise ParameterError(f"device {device!r} is unknown; expected auto, cpu, cuda or cuda:n")
     try:
         chosen = _gpu(int(number or 0))
-    except Exception as error:
+    except (ImportError, OSError, RuntimeError) as error:
         if kind == "cuda":
             raise DeviceError(
                 f"device {device!r} cannot be used ({type(error).__name__}: {error}); "
@@ -112,18 +114,11 @@ def select(device: str = "auto") -> Accelerator:
 
 
 def _cpu() -> Accelerator:
-    return Accelerator(
-        "cpu", np, importlib.import_module("scipy.ndimage"), importlib.import_module("skimage")
-    )
+    return Accelerator("cpu", np, importlib.import_module("scipy.ndimage"))
 
 
 def _gpu(number: int) -> Accelerator:
     cupy = importlib.import_module("cupy")
     with cupy.cuda.Device(number):
         cupy.zeros(1).sum().item()
-    return Accelerator(
-        f"cuda:{number}",
-        cupy,
-        importlib.import_module("cupyx.scipy.ndimage"),
-        importlib.import_module("cucim.skimage"),
-    )
+    return Accelerator(f"cuda:{number}", cupy, importlib.import_module("cupyx.scipy.ndimage"))

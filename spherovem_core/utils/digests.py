@@ -1,10 +1,10 @@
-"""Fingerprints of files."""
+"""Digests of files."""
 
 import hashlib
 from pathlib import Path
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file's content, in hexadecimal."""
+    """Compute the sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The torch device of a run and the threads that torch uses on it: one answer for all stages that compute in torch."""
+"""Device and number of threads of all stages that compute in PyTorch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 def cuda_device_count() -> int:
-    """How many CUDA devices torch can use here."""
+    """Count the CUDA devices that PyTorch can use."""
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def torch_device(name: str) -> "torch.device":
-    """Resolve ``auto``, ``cpu`` or ``cuda[:n]``; ``auto`` takes the first GPU where torch finds one.
+    """Resolve ``auto``, ``cpu`` or ``cuda[:n]``; ``auto`` takes the first GPU if PyTorch finds one.
 
     Raises
     ------
     DeviceError
-        If a GPU was asked for and torch sees none of that number.
+        If a GPU was asked for and PyTorch finds none of that number.
     """
     import torch
 
@@ -40,7 +40,7 @@ def torch_device(name: str) -> "torch.device":
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use this many threads, at least one; the number from before is set again afterwards."""
+    """Set the number of threads of PyTorch, at least one, and restore the number afterwards."""
     import torch
 
     before = torch.get_num_threads()

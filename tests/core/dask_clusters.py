@@ -1,4 +1,4 @@
-"""Dask clusters for the tests, on this machine's loopback device only."""
+"""Dask clusters for the tests, on the loopback device only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ LOOPBACK: dict[str, Any] = {
 
 @contextmanager
 def cluster() -> Iterator[str]:
-    """Address of a Dask scheduler with two workers in this process."""
+    """Start a Dask scheduler with two workers in this process, and yield its address."""
     from distributed import LocalCluster
 
     with LocalCluster(processes=False, **LOOPBACK) as scheduler:
@@ -24,7 +24,7 @@ def cluster() -> Iterator[str]:
 
 @contextmanager
 def killable_cluster() -> Iterator[tuple[str, Callable[[], list[int]]]]:
-    """Address of a Dask scheduler with two worker processes, and what tells their numbers; killed ones start again."""
+    """Start a Dask scheduler with two worker processes, which restart when killed; yield its address and a list of their ids."""
     from distributed import Client, LocalCluster
 
     with LocalCluster(processes=True, **LOOPBACK) as scheduler, Client(scheduler) as client:

@@ -1,4 +1,4 @@
-"""Every part of the pipeline that maps blocks, on a small scene on disk: the same call, whatever the executor."""
+"""Each part of the pipeline that maps blocks, on a small scene on disk, for any executor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the pipeline: how its scene is made and how it is computed."""
+    """A part of the pipeline: a function that makes its scene, and one that computes it."""
 
     prepare: Callable[[Path], None]
     compute: Callable[[Path, Execution], Results]
 
 
 def same(ours: Results, theirs: Results) -> None:
-    """Bit for bit."""
+    """Assert that two results are equal bit for bit."""
     assert set(ours) == set(theirs)
     for name, value in ours.items():
         if isinstance(value, pd.DataFrame):
@@ -140,7 +140,7 @@ def compute_shape(folder: Path, execution: Execution) -> Results:
     return {"cells": measure_labels(cells, SPACING, executor=execution.executor, progress=execution.report)}
 
 
-def compute_space(folder: Path, execution: Execution) -> Results:
+def compute_spatial(folder: Path, execution: Execution) -> Results:
     layout, parameters = Layout(folder), SpatialParameters()
     cells, nuclei, particles = (open_array(layout, name) for name in ("cells", "nuclei", "particles"))
     blocks = block_grid(TISSUE_SHAPE, (6, 32, 32))
@@ -166,5 +166,5 @@ PARTS = {
     "nanoparticles": Part(prepare_nanoparticles, compute_nanoparticles),
     "masks": Part(prepare_masks, compute_masks),
     "shape": Part(prepare_tissue, compute_shape),
-    "space": Part(prepare_tissue, compute_space),
+    "spatial": Part(prepare_tissue, compute_spatial),
 }

@@ -1,19 +1,19 @@
-"""The devices that tests of array functions run on: one test body for both."""
+"""Devices of the tests of array functions: the CPU, and a GPU if there is one."""
 
 import importlib.util
 
 import pytest
 
 from spherovem_core.errors import DeviceError
-from spherovem_core.utils.accelerator import select
+from spherovem_core.utils.accelerator import select_accelerator
 
 
 def has_gpu() -> bool:
-    """Whether CuPy and cuCIM find a device."""
+    """Return whether CuPy finds a device."""
     if importlib.util.find_spec("cupy") is None:
         return False
     try:
-        return select("cuda").on_gpu
+        return select_accelerator("cuda").on_gpu
     except DeviceError:
         return False
 

@@ -1,4 +1,4 @@
-"""Solids with known volume, area and curvatures, voxelised at any spacing, offset and orientation."""
+"""Solids of known volume, area and curvatures, voxelised at any spacing, offset and orientation."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 @dataclass(frozen=True)
 class Solid:
-    """Labels (0 or 1) of one solid and what is true of it; lengths in nm."""
+    """Labels (0 or 1) of one solid, and its true measures in nm."""
 
     labels: NDArray[np.uint32]
     spacing_nm: tuple[float, float, float]
@@ -89,7 +89,7 @@ def cube(side, spacing, rng):
 
 
 def cylinder(radius, length, spacing, rng):
-    """A smooth side that ends in two sharp edges, each of which turns by 90°."""
+    """Make a cylinder, whose two sharp edges turn by 90°."""
 
     def inside(p):
         return (np.abs(p[..., 0]) <= length / 2) & (np.hypot(p[..., 1], p[..., 2]) <= radius)
@@ -123,7 +123,7 @@ def half_ball(radius, spacing, rng):
 
 
 def _voxelise(inside, reach, spacing, rng, *truth):
-    """Voxels whose centre lies in the solid, at a random offset and a random orientation."""
+    """Label the voxels whose centre lies in the solid, at a random offset and a random orientation."""
     offset = rng.random(3) - 0.5
     axes = [
         (np.arange(-np.ceil(reach / h) - 2, np.ceil(reach / h) + 3) - o) * h

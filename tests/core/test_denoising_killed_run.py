@@ -7,7 +7,7 @@ from pathlib import Path
 import killable_denoising
 import pytest
 from denoising_scenes import random_checkpoint
-from killing import kill
+from killed_processes import kill
 
 
 def contents(results: Path) -> dict[str, bytes]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spherovem_core.denoising.autocorrelation import autocorrelation, mean_autocorrelation
-from spherovem_core.denoising.intensities import robust_range, subsample, to_uint8
+from spherovem_core.denoising.intensities import subsample, to_uint8
+from spherovem_core.intensity_ranges import percentile_range
 
 SHAPE = (300, 400)
 # Three standard errors of a correlation coefficient of that many pixels.
@@ -68,11 +69,11 @@ def test_clipped_values_are_counted() -> None:
 
 def test_percentiles_are_those_of_all_samples_together() -> None:
     samples = [np.arange(0, 50, dtype=np.float32), np.arange(50, 101, dtype=np.float32)]
-    assert robust_range(samples, (10.0, 90.0)) == pytest.approx((10.0, 90.0))
+    assert percentile_range(np.concatenate(samples), (10.0, 90.0)) == pytest.approx((10.0, 90.0))
 
 
 def test_a_constant_stack_has_a_range_of_one_grey_value() -> None:
-    low, high = robust_range([np.full(10, 7.0, np.float32)], (0.05, 99.99))
+    low, high = percentile_range(np.full(10, 7.0, np.float32), (0.05, 99.99))
     assert (low, high) == (7.0, 8.0)
 
 

@@ -1,4 +1,4 @@
-"""Threads, processes and a Dask cluster, also one that loses a worker half-way, give the bits that one thread gives."""
+"""Processes and Dask clusters, also one that loses a worker, give the same bits as one thread."""
 
 import os
 import signal
@@ -12,12 +12,12 @@ from executor_scenes import PARTS, same
 
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
 
-# What the other two give is compared in the tests of their executors.
-BLOCKS_OF_LABELS = ("masks", "shape", "space")
+# Registration and nanoparticles have tests of their own with each executor.
+BLOCKS_OF_LABELS = ("masks", "shape", "spatial")
 
 
 @pytest.mark.parametrize("name", BLOCKS_OF_LABELS)
-def test_a_dask_cluster_gives_the_same_bits(tmp_path: Path, name: str) -> None:
+def test_dask_cluster_gives_the_same_bits(tmp_path: Path, name: str) -> None:
     pytest.importorskip("distributed", reason="the extra 'scale' is not installed")
     part = PARTS[name]
     part.prepare(tmp_path)
@@ -38,7 +38,7 @@ def test_processes_give_the_same_bits(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
-def test_a_worker_that_is_killed_half_way_changes_nothing(tmp_path: Path, name: str) -> None:
+def test_worker_killed_half_way_changes_nothing(tmp_path: Path, name: str) -> None:
     pytest.importorskip("distributed", reason="the extra 'scale' is not installed")
     part = PARTS[name]
     part.prepare(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import ingest_victim
 import pytest
 from ingest_samples import textured, write_slices
-from killing import kill
+from killed_processes import kill
 
 SLICES = 250
 

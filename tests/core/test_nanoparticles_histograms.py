@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
+from spherovem_core.histograms import count_intensities, quantiles_of_bins
 from spherovem_core.nanoparticles import collect_statistics, slice_statistics
 from spherovem_core.nanoparticles.binning import Binning, common_binning, fit_binning, rebin
 from spherovem_core.nanoparticles.candidates import LEVEL_EDGES, SQUARE_EDGES, find_candidates
@@ -17,11 +18,9 @@ from spherovem_core.nanoparticles.contrast_drift import (
     location_and_spread,
     map_histograms,
     match_slices,
-    quantiles,
 )
 from spherovem_core.nanoparticles.slice_histograms import (
     count_by_level,
-    count_levels,
     count_tiles,
     spread_maximum,
     square_means,
@@ -31,7 +30,7 @@ from spherovem_core.parameters import NanoparticleParameters
 
 def test_level_counts_equal_bincount() -> None:
     image = np.random.default_rng(0).integers(0, 65536, (37, 41), dtype=np.uint16)
-    np.testing.assert_array_equal(count_levels(image, 65536), np.bincount(image.ravel(), minlength=65536))
+    np.testing.assert_array_equal(count_intensities(image), np.bincount(image.ravel(), minlength=65536))
 
 
 def test_square_means_equal_plain_means_also_at_the_border() -> None:
@@ -44,9 +43,9 @@ def test_square_means_equal_plain_means_also_at_the_border() -> None:
 
 def test_tile_counts_sum_to_those_of_the_slice() -> None:
     image = np.random.default_rng(0).integers(0, 256, (18, 31), dtype=np.uint8)
-    tiles = count_tiles(image, 256, 4)
+    tiles = count_tiles(image, 4)
     assert tiles.shape == (16, 256)
-    np.testing.assert_array_equal(tiles.sum(axis=0), count_levels(image, 256))
+    np.testing.assert_array_equal(tiles.sum(axis=0), count_intensities(image))
     np.testing.assert_array_equal(tiles[5], np.bincount(image[4:9, 7:15].ravel(), minlength=256))
 
 
@@ -92,8 +91,8 @@ def test_rebinning_to_common_bins_keeps_every_voxel() -> None:
 
 def test_quantiles_of_evenly_spread_bins() -> None:
     # Four equal bins reach from -0.5 to 3.5: the quantile q is 4 q - 0.5.
-    np.testing.assert_allclose(quantiles(np.full(4, 7), [0.1, 0.5, 0.85]), [-0.1, 1.5, 2.9])
-    assert quantiles(np.array([0, 5, 0, 0, 5]), [0.25])[0] == pytest.approx(1.0)
+    np.testing.assert_allclose(quantiles_of_bins(np.full(4, 7), [0.1, 0.5, 0.85]), [-0.1, 1.5, 2.9])
+    assert quantiles_of_bins(np.array([0, 5, 0, 0, 5]), [0.25])[0] == pytest.approx(1.0)
 
 
 def test_matching_recovers_known_gain_and_offset() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nanoparticle_victim
 import pytest
-from killing import kill
+from killed_processes import kill
 from nanoparticle_scenes import make_scene, store_image
 
 from spherovem_core.store import Layout, open_array

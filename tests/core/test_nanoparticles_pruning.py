@@ -5,9 +5,9 @@ import pytest
 from nanoparticle_scenes import SPACING_NM
 from scipy import ndimage
 
+from spherovem_core.gaussian_filtering import filter_repeating_border
 from spherovem_core.nanoparticles.delineation import smoothing_radii, threshold_evidence
 from spherovem_core.nanoparticles.pruning import SIDE, possible_patches, sum_patches
-from spherovem_core.nanoparticles.smoothing import smooth
 from spherovem_core.parameters import NanoparticleParameters
 
 
@@ -27,7 +27,7 @@ def test_every_patch_above_the_threshold_is_possible(sigma_nm: float, shape: tup
         image = (255 * np.minimum(random.uniform(0.5, 2) * grain / grain.max(), 1)).astype(np.uint8)
         patches = [sum_patches(plane, evidence, threshold) for plane in image]
         possible = possible_patches(patches, SPACING_NM, parameters)
-        smoothed = smooth(evidence[image], sigma, smoothing_radii(SPACING_NM, parameters))
+        smoothed = filter_repeating_border(evidence[image], sigma, smoothing_radii(SPACING_NM, parameters))
         found = np.argwhere((smoothed > threshold).any(axis=0)) // SIDE
         assert possible[found[:, 0], found[:, 1]].all()
         found_any |= len(found) > 0

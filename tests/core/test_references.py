@@ -1,4 +1,4 @@
-"""Fingerprints: the same for what gives the same result, another for all else; parameters refuse what is wrong."""
+"""Digests of stages, acquisition names, and the parameter models."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def digest(**changes: object) -> str:
     return stage_digest(**{**arguments, **changes})  # type: ignore[arg-type]
 
 
-def test_the_digest_depends_on_everything_that_changes_a_result() -> None:
+def test_digest_depends_on_everything_that_changes_a_result() -> None:
     assert digest() == digest(parameters=RegistrationParameters(model="affine"))
     others = [
         digest(stage="denoise"),
@@ -39,7 +39,7 @@ def test_canonical_json_ignores_the_order_of_keys() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "nul\x00", ".", ".."])
-def test_a_name_that_leaves_the_results_root_is_refused(name: str) -> None:
+def test_name_that_leaves_the_results_root_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         Acquisition(name=name, source=Path("/data"), results_root=Path("/results"))
 
@@ -53,7 +53,9 @@ def models() -> list[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
-def test_every_parameter_has_a_default_a_description_and_refuses_strangers(model: type[BaseModel]) -> None:
+def test_every_parameter_has_a_default_and_a_description_and_unknown_ones_are_refused(
+    model: type[BaseModel],
+) -> None:
     model()
     for name, info in model.model_fields.items():
         assert info.description, f"{model.__name__}.{name} has no description"
@@ -61,6 +63,6 @@ def test_every_parameter_has_a_default_a_description_and_refuses_strangers(model
         model.model_validate({"no_such_parameter": 1})
 
 
-def test_parameters_survive_json() -> None:
+def test_parameters_read_back_from_json_are_equal() -> None:
     pipeline = PipelineParameters()
     assert PipelineParameters.model_validate_json(pipeline.model_dump_json()) == pipeline

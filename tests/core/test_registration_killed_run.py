@@ -8,7 +8,7 @@ from pathlib import Path
 
 import killable_registration
 import pytest
-from killing import kill
+from killed_processes import kill
 from registration_scenes import make_stack, store_slices
 
 from spherovem_core.store import Layout

@@ -1,4 +1,4 @@
-"""A body's centroid in nm stays where it is when a volume is resampled to the grid of the networks and back."""
+"""Centroids in nm after resampling to the grid of the networks and back."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def centroid_nm(values: NDArray[np.float32], grid: Grid) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("side_nm", [25.0, 100.0, 130.0])
-def test_centroid_of_a_ball(side_nm: float) -> None:
-    """From 30 × 20 × 20 nm; half a voxel's slip would be 50 nm at 100 nm. Tolerance 1 nm: borders of voxels are cut."""
+def test_centroid_of_a_ball_stays_within_1_nm(side_nm: float) -> None:
+    """Voxels are 30 × 20 × 20 nm. A shift by half a voxel would be 50 nm at 100 nm; voxels cut at the border cost 1 nm."""
     source = Grid((101, 150, 160), (30.0, 20.0, 20.0), (15.0, 7.0, -4.0))
     positions = np.stack(
         np.meshgrid(

@@ -10,11 +10,10 @@ import torch
 from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import Execution
+from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     flow_grid,
-    intensities,
-    intensity_range,
     load_network,
     predict_flows,
     source_level,
@@ -95,48 +94,6 @@ def test_source_level_is_the_coarsest_one_that_is_fine_enough() -> None:
         assert source_level(levels, ObjectParameters(flow_spacing_nm=spacing)) == expected
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_intensity_range_is_the_percentile(dtype: type) -> None:
-    volume = np.random.default_rng(0).integers(3, 200, (40, 30, 20)).astype(dtype)
-    low, high = intensity_range(volume, ObjectParameters(normalise_percentiles=(5.0, 90.0)))
-    expected = np.percentile(volume, (5, 90), method="inverted_cdf")
-    assert (low, high) == tuple(expected)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int16])
-def test_intensity_range_of_other_types(dtype: type) -> None:
-    volume = (1000 * np.random.default_rng(0).normal(size=(40, 30, 20))).astype(dtype)
-    expected = np.percentile(volume, (1, 99))
-    # Within a bin of the range and the distance between neighbours in the tails.
-    assert intensity_range(volume, ObjectParameters()) == pytest.approx(tuple(expected), rel=0.01)
-    if dtype is np.float32:
-        before = intensity_range(volume, ObjectParameters())
-        holed = np.concatenate([volume, np.full_like(volume[:3], np.nan)])
-        assert intensity_range(holed, ObjectParameters()) == before
-        assert intensity_range(np.full_like(volume, np.nan), ObjectParameters()) == (0.0, 0.0)
-    assert intensity_range(np.full_like(volume, 7), ObjectParameters()) == (7.0, 7.0)
-
-
-def test_intensity_range_reads_a_bounded_number_of_voxels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = np.random.default_rng(0).integers(0, 255, (9, 31, 40)).astype(np.uint8)
-    read: list[int] = []
-
-    class Watched:
-        shape, dtype = volume.shape, volume.dtype
-
-        def __getitem__(self, region: Any) -> np.ndarray:
-            read.append(volume[region].size)
-            return volume[region]
-
-    expected = intensity_range(volume, ObjectParameters())
-    for limit in (400, 3000):
-        read.clear()
-        monkeypatch.setattr(intensities, "READ_VOXELS", limit)
-        assert intensity_range(Watched(), ObjectParameters()) == expected
-        assert max(read) <= limit
-        assert sum(read) == volume.size
-
-
 class Gradient(torch.nn.Module):
     """A network whose flows are the in-plane differences of the image and whose logit is the image."""
 
@@ -168,7 +125,7 @@ def test_flows_follow_the_axes_and_the_normalised_image() -> None:
     volume = (0.05 * z + 0.1 * y + 0.15 * x).astype(np.float32)
     flows, grid = flows_of(volume, Gradient(), ObjectParameters(flow_spacing_nm=20.0))
     inner = tuple(slice(5, n - 5) for n in grid.shape)
-    low, high = intensity_range(volume, ObjectParameters())
+    low, high = volume_percentile_range(volume, ObjectParameters().normalise_percentiles)
     # Two of the three planes add to each component, all three to the logit; float16 keeps three digits.
     for component, slope in zip(flows[:3], (0.05, 0.1, 0.15), strict=True):
         assert np.allclose(component[inner], 2 * slope * 20.0 / (high - low), rtol=0.01)

@@ -1,8 +1,8 @@
 """Shape descriptors of solids with a closed form.
 
-Where several offsets and orientations are drawn, the mean over them is held to the target and each single one to the
-target plus what voxels alone make uncertain: the voxel count of a ball of radius R voxels scatters by
-0.22 / R² (0.34 % at 8), and its area by two thirds of that.
+Where a test draws several offsets and orientations, their mean must be within the limit, and each single draw within the limit
+plus the scatter that voxels cause: the voxel count of a ball with a radius of R voxels scatters by 0.22 / R² (0.34 % at 8), and
+its area by two thirds of that.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ SPACINGS = pytest.mark.parametrize("spacing", [EQUAL, UNEQUAL], ids=["equal", "u
 
 
 def errors(make, draws=4, seed=1):
-    """Relative errors of volume, area, sphericity and mean curvature, that of the Gaussian, shape index, dimension."""
+    """Compute relative errors of several draws, that of the total Gaussian curvature over 4 pi, shape index and dimension."""
     rng, rows = np.random.default_rng(seed), []
     for _ in range(draws):
         solid = make(rng)
@@ -25,14 +25,14 @@ def errors(make, draws=4, seed=1):
         assert row.shape_note == ""
         area = row.surface_area_um2 * 1e6
         round_area = np.pi ** (1 / 3) * (6 * solid.volume) ** (2 / 3)
-        turning = row.gaussian_curvature_mean_per_um2 * row.surface_area_um2
+        total_gaussian = row.gaussian_curvature_mean_per_um2 * row.surface_area_um2
         rows.append(
             {
                 "volume": row.volume_um3 * 1e9 / solid.volume - 1,
                 "area": area / solid.area - 1,
                 "sphericity": row.sphericity / (round_area / solid.area) - 1,
                 "mean": row.mean_curvature_mean_per_um / 1e3 / (solid.total_mean_curvature / solid.area) - 1,
-                "gaussian": (turning - solid.total_gaussian_curvature) / (4 * np.pi),
+                "gaussian": (total_gaussian - solid.total_gaussian_curvature) / (4 * np.pi),
                 "index": row.shape_index_mean,
                 "dimension": row.fractal_dimension,
             }
@@ -41,6 +41,7 @@ def errors(make, draws=4, seed=1):
 
 
 def check(found, tolerance=1.0, scatter=0.0):
+    """Hold errors to the limits: their mean to `tolerance` times the limit, each to three times the scatter beyond."""
     limits = {"volume": 0.005, "area": 0.005, "sphericity": 0.005, "mean": 0.01, "gaussian": 0.02}
     for key, limit in limits.items():
         noise = scatter if key in ("volume", "area") else 0.0
@@ -51,7 +52,7 @@ def check(found, tolerance=1.0, scatter=0.0):
 
 @SPACINGS
 @pytest.mark.parametrize("radius", [4, 5.5, 8, 12, 20])
-def test_sphere(radius, spacing):
+def test_sphere_is_measured_within_the_limits(radius, spacing):
     found = errors(lambda rng: sphere(radius * max(spacing), spacing, rng), 3 if radius > 10 else 8)
     check(found, 1.0 if radius >= 8 else 3.0, 0.22 / radius**2)
     assert found["index"].min() > (0.97 if radius >= 8 else 0.91)
@@ -59,21 +60,21 @@ def test_sphere(radius, spacing):
 
 @pytest.mark.slow
 @SPACINGS
-def test_large_sphere(spacing):
+def test_large_sphere_is_measured_within_the_limits(spacing):
     found = errors(lambda rng: sphere(40 * max(spacing), spacing, rng), 1)
     check(found)
     assert found["index"].min() > 0.99
 
 
 @SPACINGS
-def test_ellipsoid(spacing):
+def test_ellipsoid_is_measured_within_the_limits(spacing):
     semi_axes = np.array([40, 25, 15]) * max(spacing) * (0.5 if spacing is UNEQUAL else 1)
     check(errors(lambda rng: ellipsoid(semi_axes, spacing, rng), 2))
 
 
 @SPACINGS
 @pytest.mark.parametrize("tube", [4, 7])
-def test_torus(tube, spacing):
+def test_torus_has_no_total_gaussian_curvature(tube, spacing):
     side = max(spacing)
     found = errors(lambda rng: torus(2 * tube * side, tube * side, spacing, rng), 3)
     check(found)
@@ -81,7 +82,7 @@ def test_torus(tube, spacing):
 
 
 @SPACINGS
-def test_capsule(spacing):
+def test_capsule_has_the_shape_index_of_its_parts(spacing):
     found = errors(lambda rng: capsule(9 * max(spacing), 20 * max(spacing), spacing, rng), 2)
     check(found, scatter=0.001)
     # A third of the area is the ball's (index 1), the rest the cylinder's (index 0.5).
@@ -92,7 +93,7 @@ def test_capsule(spacing):
 @SPACINGS
 @pytest.mark.parametrize("side", [24, 40])
 def test_cube_keeps_its_edges(side, spacing):
-    """Smoothing alone would take 7 and 4 % off the area; at 16 voxels single cubes are still 1 % off."""
+    """Smoothing alone would take 7 % and 4 % off the area; at 16 voxels single cubes are still 1 % off."""
     found = errors(lambda rng: cube(side * max(spacing), spacing, rng), 2)
     check(found, scatter=0.0005)
 
@@ -104,18 +105,18 @@ def test_cylinder_keeps_its_edges(spacing):
 
 @SPACINGS
 def test_half_ball_keeps_its_edge(spacing):
-    """Half of its bending is at the edge, half on the dome: what is put back is good to 1 % of the area."""
+    """Half of its bending is at the edge and half on the dome: the extrapolation is good to 1 % of the area."""
     found = errors(lambda rng: half_ball(24 * max(spacing), spacing, rng), 3)
     check(found, tolerance=2.0)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("cut", [-0.6, 0.0, 0.4])
-def test_sphere_cut_by_the_border(cut, axis):
-    """Its surface is the zone inside the volume; the cut face enters sphericity and truncated fraction alone.
+def test_sphere_cut_by_the_border_is_measured_inside_the_volume(cut, axis):
+    """The surface is the zone inside the volume; the cut face counts in sphericity and truncated fraction alone.
 
-    Where the surface meets the border at 90° (cut 0) the border costs nothing; at 53° and 66° the continuation beyond
-    it is good to a per cent of the area. The face counts the voxels of the first slice, half a voxel inside.
+    A surface that meets the border at 90° (cut 0) loses no accuracy; at 53° and 66° the extension beyond the border is good
+    to 1 % of the area. The face counts the voxels of the first slice, half a voxel inside.
     """
     radius = 0.8
     labels = cut_sphere(1000 * radius, 1000 * radius * cut, UNEQUAL, axis, np.random.default_rng(axis))
@@ -134,7 +135,7 @@ def test_sphere_cut_by_the_border(cut, axis):
 
 
 def cut_sphere(radius, cut, spacing, axis, rng):
-    """The part of a sphere beyond `cut` along an axis, with the volume's first face there."""
+    """Make the part of a sphere beyond `cut` along an axis, at the volume's first face."""
     axes = [
         (np.arange(-np.ceil(radius / h) - 2, np.ceil(radius / h) + 3) + rng.random()) * h for h in spacing
     ]
@@ -144,8 +145,11 @@ def cut_sphere(radius, cut, spacing, axis, rng):
 
 
 def test_rougher_surfaces_have_a_higher_dimension():
-    """Height fields whose increments grow with distance to the power h: dimension 3 - h below the length at which the
-    increments fall under it, 2 above. Over the two octaves fitted the tube method sees part of the excess."""
+    """Increments of the height fields grow with distance to the power h.
+
+    Their dimension is 3 - h below the distance that equals the increment there, and 2 above. Over the two octaves of the fit,
+    the tube method finds part of the excess.
+    """
     rng = np.random.default_rng(3)
     side = 128
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij"))

@@ -1,4 +1,4 @@
-"""Array operations on either device against the compiled loops, and against what is known of solids."""
+"""Array operations on either device against the compiled loops, and against an ellipsoid's closed form."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,8 @@ from gpu_devices import DEVICES
 from shape_solids import ellipsoid, torus
 
 from spherovem_core.shape import measure_labels
-from spherovem_core.shape.occupancy import LabelBox, fill_grid, plan_grid
-from spherovem_core.shape.on_device import sample_surface_on, signed_distance_on
+from spherovem_core.shape.device_surface import sample_surface_on, signed_distance_on
+from spherovem_core.shape.label_grid import LabelBox, fill_grid, plan_grid
 from spherovem_core.shape.signed_distance import signed_distance
 from spherovem_core.shape.surface import sample_surface, undo_smoothing
 from spherovem_core.utils.accelerator import accelerator
@@ -18,7 +18,7 @@ CASES = pytest.mark.parametrize(("cell", "smoothing"), [(20.0, 50.0), (50.0, 120
 
 
 def solid_on_grid(cell, smoothing):
-    """An ellipsoid's occupancy; cells larger than a voxel along y and x, smaller along z, or both."""
+    """Make an ellipsoid's occupancy, in cells larger than a voxel along y and x, smaller along z, or both."""
     solid = ellipsoid((700.0, 500.0, 350.0), UNEQUAL, np.random.default_rng(3))
     where = np.nonzero(solid.labels)
     low, high = (tuple(int(f(i)) for i in where) for f in (np.min, np.max))
@@ -29,7 +29,7 @@ def solid_on_grid(cell, smoothing):
 
 @pytest.mark.parametrize("device", DEVICES)
 @CASES
-def test_arrays_and_loops_find_the_same_surface(device, cell, smoothing):
+def test_array_operations_find_the_surface_of_the_loops(device, cell, smoothing):
     _, grid, occupancy = solid_on_grid(cell, smoothing)
     first = grid.centre_of_first_cell(UNEQUAL)
     with accelerator(device) as gpu:
@@ -51,7 +51,7 @@ def test_arrays_and_loops_find_the_same_surface(device, cell, smoothing):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_arrays_measure_an_ellipsoid(device):
+def test_array_operations_measure_an_ellipsoid_within_the_limits(device):
     solid, grid, occupancy = solid_on_grid(33.0, 87.5)
     with accelerator(device) as gpu:
         values = signed_distance_on(gpu, occupancy, grid, 87.5)
@@ -63,14 +63,15 @@ def test_arrays_measure_an_ellipsoid(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_volume_without_a_surface(device):
+def test_volume_without_a_surface_has_no_points(device):
     _, grid, occupancy = solid_on_grid(50.0, 120.0)
     with accelerator(device) as gpu:
         values = signed_distance_on(gpu, np.zeros_like(occupancy), grid, 120.0)
         assert len(sample_surface_on(gpu, values, grid.spacing_nm, np.zeros(3))) == 0
 
 
-def take_arrays_for_loops(monkeypatch):
+def replace_loops_by_array_operations(monkeypatch):
+    """Return a list that grows by one grid per surface found by array operations."""
     calls = []
 
     def sample(occupancy, grid, spacing, smoothing, gpu):
@@ -83,12 +84,12 @@ def take_arrays_for_loops(monkeypatch):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_table_is_the_same_on_every_device(device, monkeypatch):
-    """On the CPU the array operations are put in the place of the loops, as on a GPU."""
+def test_table_is_the_same_on_every_device(device, monkeypatch):
+    """On the CPU the test puts the array operations in the place of the loops, as on a GPU."""
     ring = torus(900.0, 400.0, UNEQUAL, np.random.default_rng(2)).labels
     labels = np.concatenate([ring, 2 * ring[: len(ring) // 2]])
     expected = measure_labels(labels, UNEQUAL)
-    calls = take_arrays_for_loops(monkeypatch) if device == "cpu" else [None] * 4
+    calls = replace_loops_by_array_operations(monkeypatch) if device == "cpu" else [None] * 4
     found = measure_labels(labels, UNEQUAL, device=device)
     assert len(calls) == 4
     pd.testing.assert_frame_equal(found, expected, rtol=2e-3, atol=1e-6)

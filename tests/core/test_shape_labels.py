@@ -1,5 +1,6 @@
-"""The table as a whole: properties, agreement of its parts, real labels, and what happens to bad ones."""
+"""The shape table: invariances, agreement with other programs, real labels, labels that cannot be measured."""
 
+import doctest
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -7,12 +8,15 @@ import pandas as pd
 import pytest
 import trimesh
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 from shape_solids import ellipsoid, torus
 from skimage.measure import regionprops
 
 from spherovem_core.errors import DeadlineError, ParameterError
 from spherovem_core.parameters import ShapeParameters
-from spherovem_core.shape import measure_labels
+from spherovem_core.shape import measure, measure_labels
 
 UNEQUAL = (50.0, 10.0, 10.0)
 # fmt: off
@@ -25,17 +29,17 @@ DESIGN = [
     "fractal_r2", "inertia_1_um2", "inertia_2_um2", "inertia_3_um2", "truncated_fraction", "shape_note",
 ]
 # fmt: on
-PLACE = ("label", "bbox", "centroid")
+POSITION = ("label", "bbox", "centroid")
 
 
-def without_place(frame):
-    """What does not depend on where a label lies and how it is called."""
-    columns = [c for c in frame.columns if not c.startswith(PLACE) and c != "shape_note"]
+def without_position(frame):
+    """Drop the columns that depend on a label's position or number."""
+    columns = [c for c in frame.columns if not c.startswith(POSITION) and c != "shape_note"]
     return frame[columns].reset_index(drop=True)
 
 
 def scene(seed=0):
-    """Blobs of all sizes from one voxel up, some at the border."""
+    """Make balls of all sizes from one voxel up, some cut by the border."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((24, 70, 80), np.uint32)
     z, y, x = np.ogrid[:24, :70, :80]
@@ -76,7 +80,7 @@ def test_voxel_measures_equal_scikit_image(table):
 def test_origin_moves_centroids_only(table):
     moved = measure_labels(scene(), UNEQUAL, origin_nm=(1000.0, 2000.0, 3000.0))
     pd.testing.assert_series_equal(moved.centroid_y_um, table.centroid_y_um + 2)
-    pd.testing.assert_frame_equal(without_place(moved), without_place(table))
+    pd.testing.assert_frame_equal(without_position(moved), without_position(table))
 
 
 def test_permuting_labels_permutes_rows(table):
@@ -85,13 +89,13 @@ def test_permuting_labels_permutes_rows(table):
     names[1:] = np.random.default_rng(1).permutation(names[1:]) + 4_000_000_000
     renamed = measure_labels(names[labels] * (labels > 0), UNEQUAL)
     order = np.argsort(names[table.label])
-    pd.testing.assert_frame_equal(without_place(renamed), without_place(table.iloc[order]))
+    pd.testing.assert_frame_equal(without_position(renamed), without_position(table.iloc[order]))
 
 
 def test_scaling_the_spacing_scales_lengths(table):
     scaled = measure_labels(scene(), (150.0, 30.0, 30.0))
     powers = {"um3": 3, "um2": 2, "um": 1, "per_um": -1, "per_um2": -2}
-    for column in without_place(table).columns:
+    for column in without_position(table).columns:
         unit = next((u for u in ("per_um2", "per_um", "um3", "um2", "um") if column.endswith("_" + u)), None)
         expected = table[column] * 3.0 ** powers.get(unit, 0)
         # float32 distances round differently: a crossing may move by 1e-6 cells.
@@ -100,10 +104,10 @@ def test_scaling_the_spacing_scales_lengths(table):
 
 @pytest.mark.parametrize("axes", [(2, 1), (0, 2)])
 @pytest.mark.parametrize(("spacing", "close"), [((10.0, 10.0, 10.0), 1e-4), (UNEQUAL, 0.01)])
-def test_turning_by_90_degrees_changes_nothing(axes, spacing, close):
-    """Where voxels are gathered in cells, the cells begin at another voxel; the tube's lattice always does."""
+def test_rotation_by_90_degrees_changes_nothing(axes, spacing, close):
+    """A rotated grid may gather other voxels in its cells, and the tube's lattice always begins at another point."""
     labels = np.pad(scene(), 2)
-    upright = without_place(measure_labels(labels, spacing))
+    upright = without_position(measure_labels(labels, spacing))
     spacing = np.array(spacing)
     spacing[list(axes)] = spacing[list(axes)[::-1]]
     turned = measure_labels(np.ascontiguousarray(np.rot90(labels, axes=axes)), tuple(spacing))
@@ -126,24 +130,24 @@ def test_executors_change_nothing(table, pool, tmp_path):
 
 
 def test_large_labels_are_measured_on_a_coarser_grid(monkeypatch):
-    """What a label that fills the volume gets, tried with a small limit."""
+    """A small limit stands for a label that fills a large volume."""
     solid = ellipsoid((900.0, 700.0, 500.0), UNEQUAL, np.random.default_rng(0))
     fine = measure_labels(solid.labels, UNEQUAL).iloc[0]
-    monkeypatch.setattr("spherovem_core.shape.scales.MAX_CELLS", 6000)
-    monkeypatch.setattr("spherovem_core.shape.occupancy.SLAB_BYTES", 1 << 16)
+    monkeypatch.setattr("spherovem_core.shape.smoothing_scales.MAX_CELLS", 6000)
+    monkeypatch.setattr("spherovem_core.shape.label_grid.SLAB_BYTES", 1 << 16)
     coarse = measure_labels(solid.labels, UNEQUAL).iloc[0]
     assert "times coarser" in coarse.shape_note
     assert coarse.surface_area_um2 == pytest.approx(fine.surface_area_um2, rel=0.01)
     assert coarse.mean_curvature_mean_per_um == pytest.approx(fine.mean_curvature_mean_per_um, rel=0.01)
 
 
-def test_slabs_fill_the_grid_alike(table, monkeypatch):
-    monkeypatch.setattr("spherovem_core.shape.occupancy.SLAB_BYTES", 1)
+def test_thickness_of_slabs_changes_nothing(table, monkeypatch):
+    monkeypatch.setattr("spherovem_core.shape.label_grid.SLAB_BYTES", 1)
     pd.testing.assert_frame_equal(measure_labels(scene(), UNEQUAL), table)
 
 
 def test_mesh_agrees_with_the_table(tmp_path):
-    """Areas, dihedral angles and angle defects of triangles know nothing of derivatives or of the quadrature."""
+    """Areas, dihedral angles and angle defects of triangles are independent of the derivatives and the quadrature."""
     solid = torus(900.0, 400.0, (50.0, 50.0, 50.0), np.random.default_rng(2))
     parameters = ShapeParameters(write_meshes=True)
     row = measure_labels(
@@ -158,9 +162,9 @@ def test_mesh_agrees_with_the_table(tmp_path):
         mesh.center_mass, [row.centroid_x_um, row.centroid_y_um, row.centroid_z_um], atol=0.005
     )
     edges = mesh.vertices[mesh.face_adjacency_edges]
-    turns = mesh.face_adjacency_angles * np.where(mesh.face_adjacency_convex, 0.5, -0.5)
-    bending = (np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1) * turns).sum()
-    assert bending / mesh.area == pytest.approx(row.mean_curvature_mean_per_um, rel=0.02)
+    angles = mesh.face_adjacency_angles * np.where(mesh.face_adjacency_convex, 0.5, -0.5)
+    total_mean = (np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1) * angles).sum()
+    assert total_mean / mesh.area == pytest.approx(row.mean_curvature_mean_per_um, rel=0.02)
     values = mesh.metadata["_ply_raw"]["vertex"]["data"]
     weight = np.zeros(len(mesh.vertices))
     np.add.at(weight, mesh.faces.ravel(), np.repeat(mesh.area_faces / 3, 3))
@@ -181,7 +185,7 @@ def test_mesh_is_open_where_the_border_cuts(tmp_path):
     assert mesh.vertices[:, 2].min() > -0.026
 
 
-def test_small_and_thin_labels_say_why(table):
+def test_note_gives_the_reason_for_small_and_thin_labels(table):
     small = table[table.voxel_count < 64]
     assert len(small) > 0
     assert (small.shape_note == "fewer than 64 voxels").all()
@@ -195,13 +199,13 @@ def test_small_and_thin_labels_say_why(table):
     assert found.sphericity.isna().all()
 
 
-def test_volume_without_labels():
+def test_volume_without_labels_gives_an_empty_table():
     found = measure_labels(np.zeros((5, 6, 7), np.uint32), UNEQUAL)
     assert len(found) == 0
     assert set(DESIGN) <= set(found.columns)
 
 
-def test_one_label_that_fills_the_volume():
+def test_label_that_fills_the_volume_has_no_surface_inside():
     row = measure_labels(np.ones((6, 30, 30), np.uint32), UNEQUAL).iloc[0]
     assert row.truncated_fraction == 1 or np.isnan(row.truncated_fraction)
     assert row.volume_um3 == pytest.approx(0.027)
@@ -217,23 +221,58 @@ def test_bad_parameters_are_refused():
         measure_labels(labels, UNEQUAL, ShapeParameters(write_meshes=True))
 
 
-def test_one_failing_label_spoils_no_other(table, monkeypatch):
-    from spherovem_core.shape import measure
-
+def fail_at_label(monkeypatch, label, error):
+    """Make the measurement of one label's surface raise an error."""
     describe = measure.describe_surface
 
-    def fail(labels, box, *rest):
-        if box.label == 6:
-            raise np.linalg.LinAlgError("singular")
+    def describe_or_fail(labels, box, *rest):
+        if box.label == label:
+            raise error
         return describe(labels, box, *rest)
 
-    monkeypatch.setattr(measure, "describe_surface", fail)
+    monkeypatch.setattr(measure, "describe_surface", describe_or_fail)
+
+
+def test_label_that_arithmetic_fails_on_spoils_no_other(table, monkeypatch):
+    fail_at_label(monkeypatch, 6, ZeroDivisionError("float division by zero"))
     found = measure_labels(scene(), UNEQUAL)
-    assert found.shape_note[found.label == 6].item() == "LinAlgError: singular"
+    assert found.shape_note[found.label == 6].item() == "ZeroDivisionError: float division by zero"
+    assert found.surface_area_um2[found.label == 6].isna().all()
     pd.testing.assert_frame_equal(found[found.label != 6], table[table.label != 6])
 
 
-def test_progress_may_stop_between_labels():
+@pytest.mark.parametrize("error", [TypeError, ValueError, IndexError, AttributeError, MemoryError])
+def test_programming_error_in_a_measurement_stops_the_run(monkeypatch, error):
+    fail_at_label(monkeypatch, 6, error("wrong"))
+    with pytest.raises(error, match="wrong"):
+        measure_labels(scene(), UNEQUAL)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_any_label_is_measured_without_an_error(seed):
+    """Noise, boxes, sheets, lines and blobs of any size and spacing, many of them cut by the border."""
+    rng = np.random.default_rng(seed)
+    shape, spacing = rng.integers(1, 28, 3), tuple(rng.choice([1.0, 5.0, 10.0, 50.0, 120.0], 3))
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape), rng.uniform(0, 3, 3))
+    labels = ndimage.label(noise > rng.uniform(-1, 1) * noise.std())[0].astype(np.uint32)
+    labels[tuple(slice(int(rng.integers(0, n)), None) for n in shape)] = labels.max() + 1
+    found = measure_labels(labels, spacing, ShapeParameters(min_voxels=1))
+    assert not found.shape_note.str.contains("Error").any()
+    measured = found[found.shape_note == ""]
+    assert (measured.surface_area_um2 > 0).all()
+    assert np.isfinite(measured[["sphericity", "mean_curvature_mean_per_um", "shape_index_mean"]]).all(
+        axis=None
+    )
+
+
+def test_example_of_the_documentation_runs():
+    outcome = doctest.testmod(measure)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
+
+
+def test_error_of_progress_stops_between_labels():
     def stop(done, total):
         raise DeadlineError(f"{done} of {total}")
 
@@ -242,8 +281,8 @@ def test_progress_may_stop_between_labels():
 
 
 @pytest.mark.slow
-def test_neurites(shared_data, tmp_path):
-    """Total Gaussian curvature of closed bodies against the Euler number of their surfaces, which trimesh counts."""
+def test_total_gaussian_curvature_of_neurites_gives_their_euler_number(shared_data, tmp_path):
+    """trimesh counts the Euler number of each closed body's surface."""
     labels = np.load(shared_data / "fibsem_drosophila" / "bodies.npz")["labels"].astype(np.uint32)
     spacing = (10.0, 10.0, 10.0)
     found = measure_labels(labels, spacing, ShapeParameters(write_meshes=True), mesh_folder=tmp_path)
@@ -259,7 +298,7 @@ def test_neurites(shared_data, tmp_path):
     for row in closed.itertuples():
         mesh = trimesh.load(tmp_path / f"{row.label:06d}.ply", process=False)
         assert mesh.is_watertight
-        turning = row.gaussian_curvature_mean_per_um2 * row.surface_area_um2 / (2 * np.pi)
-        differences.append(abs(turning - mesh.euler_number))
+        total_gaussian = row.gaussian_curvature_mean_per_um2 * row.surface_area_um2
+        differences.append(abs(total_gaussian / (2 * np.pi) - mesh.euler_number))
     assert np.median(differences) < 0.05
     assert np.quantile(differences, 0.9) < 0.12

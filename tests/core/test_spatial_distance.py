@@ -11,7 +11,7 @@ from spatial_scenes import SPACING, brute_force_distance, random_tissue
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import take_census
+from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.spatial import distance_to_nucleus, write_distance_map
 from spherovem_core.spatial.distance import distance_on
 from spherovem_core.utils.accelerator import accelerator
@@ -34,7 +34,7 @@ def test_library_transform_in_the_box_of_a_cell_equals_brute_force(device: str) 
     """Test the path that a GPU takes, on both devices."""
     cells, nuclei = random_tissue((9, 24, 30), 5)
     expected = brute_force_distance(nuclei, cells, SPACING)
-    boxes, found = take_census(cells), np.full(cells.shape, np.nan, np.float32)
+    boxes, found = collect_label_statistics(cells), np.full(cells.shape, np.nan, np.float32)
     with accelerator(device) as gpu:
         for row, label in enumerate(boxes.labels.tolist()):
             region = boxes.region(row)

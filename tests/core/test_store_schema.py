@@ -6,7 +6,7 @@ import pytest
 from schema_checks import PARQUET_TYPES, differences
 
 from spherovem_core.shape import measure_labels
-from spherovem_core.shape.measure import COLUMNS as SHAPE_COLUMNS
+from spherovem_core.shape.descriptor_table import COLUMNS as SHAPE_COLUMNS
 from spherovem_core.store.columns import CELL_COLUMNS, NUCLEUS_COLUMNS
 from spherovem_core.store.schema import ARRAYS, FILES, TABLES
 

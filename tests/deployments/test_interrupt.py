@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_scene import PHANTOM, TINY
+from tiny_pipeline import PHANTOM, TINY
 
 from deployments.command_line.commands import load_commands
 from deployments.command_line.interruption import resume_hint

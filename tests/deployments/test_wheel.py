@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL
-from tiny_scene import PHANTOM, TINY
+from tiny_pipeline import PHANTOM, TINY
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("deployments", "flows", "spherovem_core", "tasks")

@@ -2,7 +2,7 @@
 
 import pytest
 from tiny_acquisition import Finished
-from tiny_scene import PHANTOM, TINY
+from tiny_pipeline import PHANTOM, TINY
 
 from deployments.command_line.demo_run import run_demo
 from deployments.run_parameters import build_parameters

@@ -8,7 +8,7 @@ from typing import Any
 import prefect.settings
 import torch
 from prefect import flow
-from tiny_scene import TINY
+from tiny_pipeline import TINY
 
 from deployments.run_parameters import build_parameters
 from flows.pipeline import run_pipeline

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_acquisition import States, run
-from tiny_scene import PHANTOM, TINY
+from tiny_pipeline import PHANTOM, TINY
 
 from deployments.command_line.main import main
 from flows import forecast

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_engine import run_flow
 from tiny_acquisition import States
-from tiny_scene import TINY
+from tiny_pipeline import TINY
 
 from flows import pipeline
 from flows.process_acquisition import process_acquisition

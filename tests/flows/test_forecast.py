@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tiny_acquisition import STEPS, Finished, States, run
-from tiny_scene import TINY
+from tiny_pipeline import TINY
 
 from deployments.run_parameters import build_parameters
 from flows import forecast

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import pipeline_victim
 import pytest
-from killing import kill
+from killed_processes import kill
 from pipeline_victim import notes
 from prefect.settings import PREFECT_API_URL
 from tiny_acquisition import ARRAYS, STEPS
-from tiny_scene import PHANTOM
+from tiny_pipeline import PHANTOM
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import Acquisition

@@ -11,7 +11,7 @@ import pytest
 from ome_zarr_checks import problems
 from schema_checks import differences
 from tiny_acquisition import ARRAYS, STEPS, Finished, States, run
-from tiny_scene import TINY
+from tiny_pipeline import TINY
 
 from deployments.command_line.main import main
 from deployments.run_parameters import build_parameters

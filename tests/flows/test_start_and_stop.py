@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_acquisition import States, run
-from tiny_scene import TINY
+from tiny_pipeline import TINY
 
 from deployments.run_parameters import build_parameters
 from flows.process_acquisition import process_acquisition

@@ -1,22 +1,12 @@
-"""Surface meshes of labels as PLY, OBJ or STL."""
+"""Surface meshes of the labels of a finished run."""
 
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import Progress
 from spherovem_core.parameters import ShapeParameters
-from spherovem_core.shape import measure_labels
+from spherovem_core.shape import MeshFormat, measure_labels
 from spherovem_core.store import StoredArray
-
-MeshFormat = Literal["ply", "obj", "stl"]
-MESH_FORMATS: tuple[MeshFormat, ...] = get_args(MeshFormat)
-_PLY_NUMBERS = "<f4"
-_STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
 def write_meshes(
@@ -36,6 +26,8 @@ def write_meshes(
     ----------
     labels
         Cells or nuclei.
+    folder
+        Takes the files; it is made if it is not there.
     kind
         ``ply`` carries curvatures at the vertices, ``obj`` and ``stl`` do not.
     parameters
@@ -54,61 +46,7 @@ def write_meshes(
         origin_nm=labels.origin_nm,
         executor=executor,
         mesh_folder=folder,
+        mesh_format=kind,
         progress=progress,
     )
-    written = sorted(folder.glob("*.ply"))
-    if kind != "ply":
-        for path in written:
-            vertices, faces = read_ply(path)
-            write = write_obj if kind == "obj" else write_stl
-            write(path.with_suffix(f".{kind}"), vertices, faces)
-            path.unlink()
-    return len(written)
-
-
-def read_ply(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Read a mesh that `spherovem_core.shape` wrote.
-
-    Returns
-    -------
-    vertices : (N, 3) ndarray of float32
-        x, y, z in µm.
-    faces : (M, 3) ndarray of int32
-
-    Raises
-    ------
-    IncompleteArtifactError
-        If it is no such mesh, or cut short.
-    """
-    content = path.read_bytes()
-    head, end, body = content.partition(b"end_header\n")
-    lines = head.decode("ascii", "replace").splitlines()
-    counts = {parts[1]: int(parts[2]) for parts in map(str.split, lines) if parts[:1] == ["element"]}
-    properties = sum(line.startswith("property float") for line in lines)
-    face = np.dtype([("count", "u1"), ("vertices", "<i4", 3)])
-    vertex_bytes = 4 * properties * counts.get("vertex", 0)
-    if not end or len(body) != vertex_bytes + face.itemsize * counts.get("face", 0):
-        raise IncompleteArtifactError(f"{path} is no whole mesh of this project; export it again")
-    vertices = np.frombuffer(body[:vertex_bytes], _PLY_NUMBERS).reshape(-1, properties)[:, :3]
-    faces = np.frombuffer(body[vertex_bytes:], face)["vertices"]
-    return vertices.astype(np.float32), faces.astype(np.int32)
-
-
-def write_obj(path: Path, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> None:
-    """Write a mesh as Wavefront OBJ."""
-    with path.open("w", encoding="ascii") as file:
-        file.write("# lengths in um\n")
-        np.savetxt(file, vertices, fmt="v %.7g %.7g %.7g")
-        np.savetxt(file, faces + 1, fmt="f %d %d %d")
-
-
-def write_stl(path: Path, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> None:
-    """Write a mesh as binary STL, with the normals of its triangles."""
-    facets = np.zeros(len(faces), _STL_FACET)
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    facets["normal"] = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-    facets["corners"] = corners
-    header = b"binary STL, lengths in um".ljust(80)
-    path.write_bytes(header + np.uint32(len(facets)).astype("<u4").tobytes() + facets.tobytes())
+    return sum(1 for _ in folder.glob(f"*.{kind}"))

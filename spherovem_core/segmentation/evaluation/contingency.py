@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region, block_grid, map_blocks
 from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
+from spherovem_core.label_runs import find_label_runs
 
 BLOCK_VOXELS = 2**22
 """Voxels read at once: 16 MiB of uint32 labels of each volume."""
@@ -157,11 +158,7 @@ def _runs(
 ) -> pd.DataFrame:
     """Find the runs along x in which neither label changes, with their place in the volume."""
     _, height, width = truth.shape
-    starts = np.ones(truth.shape, bool)
-    np.not_equal(truth[..., 1:], truth[..., :-1], out=starts[..., 1:])
-    starts[..., 1:] |= predicted[..., 1:] != predicted[..., :-1]
-    place = np.flatnonzero(starts)
-    length = np.diff(place, append=truth.size)
+    place, length = find_label_runs(truth, predicted)
     line, x = np.divmod(place, width)
     z, y = np.divmod(line, height)
     z, y, x = z + corner[0], y + corner[1], x + corner[2]

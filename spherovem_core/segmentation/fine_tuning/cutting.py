@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
+from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.parameters import ObjectParameters, SliceCuttingParameters
 from spherovem_core.segmentation.fine_tuning.slice_files import PLANES, SliceOrigin
 from spherovem_core.segmentation.grid import Grid, flow_grid
-from spherovem_core.segmentation.intensities import intensity_range
 from spherovem_core.segmentation.resample import resample
 
 AXES = "zyx"
@@ -43,7 +43,7 @@ def cut_slices(
         flow_spacing_nm=parameters.flow_spacing_nm, normalise_percentiles=parameters.normalise_percentiles
     )
     grid = flow_grid(source_grid.shape, source_grid.spacing_nm, chosen, source_grid.origin_nm)
-    black, white = intensity_range(source, chosen)
+    black, white = volume_percentile_range(source, chosen.normalise_percentiles)
     scale, offset = _byte_scale(black, white)
     for plane in PLANES:
         axis = next(n for n, name in enumerate(AXES) if name not in plane)

@@ -1,4 +1,4 @@
-"""Runs of equal labels along x, which describe a label volume with about a thirtieth of the entries."""
+"""Runs of equal labels along x: the same information as a label volume, in a thirtieth of the entries."""
 
 from typing import Any
 
@@ -8,23 +8,32 @@ from numpy.typing import NDArray
 
 
 def find_label_runs(
-    volume: NDArray[np.unsignedinteger], other: NDArray[np.unsignedinteger] | None = None
+    volume: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the runs of voxels along the last axis in which neither volume changes.
+    """Find the runs along the last axis in which neither volume changes.
+
+    Runs on the CPU (numba).
 
     Parameters
     ----------
     volume, other : (Z, Y, X) ndarrays of one shape
+        Labels, of any integer type each.
 
     Returns
     -------
     start, length : (R,) ndarrays of int64
-        Flat index of the first voxel of each run, and its number of voxels. Runs end at the end of a row.
+        Flat index of each run's first voxel, and its number of voxels. Runs end at the end of a row.
     """
-    rows = np.ascontiguousarray(volume).reshape(-1, volume.shape[-1])
-    others = rows if other is None else np.ascontiguousarray(other).reshape(rows.shape)
+    rows = _rows(volume)
+    others = rows if other is None else _rows(other)
     start = _starts(rows, others)
     return start, np.diff(start, append=rows.size)
+
+
+def _rows(volume: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    # Labels of TIFF files may be in the other byte order, which numba does not take.
+    native = np.ascontiguousarray(volume, volume.dtype.newbyteorder("="))
+    return native.reshape(int(np.prod(volume.shape[:-1])), volume.shape[-1])
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""Kill a process of ours at a moment of our choice."""
+"""Processes that a test kills at a chosen moment."""
 
 import inspect
 import multiprocessing
@@ -14,11 +14,14 @@ import pytest
 def kill(
     target: Callable[..., None], *arguments: Any, reached: Callable[[], bool], seconds: float = 0.0
 ) -> None:
-    """Start ``target(*arguments, begun)`` and kill it so many seconds after it has reached a place."""
+    """Start ``target(*arguments, begun)`` and kill it `seconds` after `reached` holds.
+
+    The target sets the event `begun` when its imports are done.
+    """
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([target.__module__])
     with pytest.MonkeyPatch.context() as patched:
-        # The fork server of Python 3.11 imports by the environment's path, not by ours.
+        # The fork server of Python 3.11 imports by the environment's path, not by that of pytest.
         folders = {Path(__file__).parent, Path(inspect.getfile(target)).parent}
         path = [*map(str, sorted(folders)), *filter(None, [os.environ.get("PYTHONPATH")])]
         patched.setenv("PYTHONPATH", os.pathsep.join(path))

@@ -1,9 +1,8 @@
-"""Signed distance and surface of a label as whole-array operations: what runs on a GPU.
+"""Signed distance and surface of a label by whole-array operations, for a GPU.
 
-The compiled loops of `spherovem_core.shape.signed_distance` and `spherovem_core.shape.surface` do the same several times as
-fast on a CPU, point for point and in the same order; a test holds the two together. The share of each cell that a label
-takes, its continuation beyond the border and the tube of its fractal dimension have no counterpart here and run on the
-CPU.
+The compiled loops of `spherovem_core.shape.signed_distance` and `spherovem_core.shape.surface` give the same points in the
+same order, and are several times as fast on a CPU; a test compares the two. Common formulas for both would change the last bits
+of the loops. Grid, extension beyond the border and fractal dimension of a label have no counterpart here and run on the CPU.
 """
 
 from typing import Any
@@ -11,29 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.shape.occupancy import Grid
-from spherovem_core.shape.signed_distance import gaussian_weights, quantile_table, smoothing_widths
+from spherovem_core.gaussian_filtering import filter_between_zeros_on
+from spherovem_core.shape.label_grid import LabelGrid
+from spherovem_core.shape.signed_distance import quantile_table, smoothing_weights
 from spherovem_core.shape.surface import Surface
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.utils.accelerator import Accelerator
 
-# Places of zz, yy, xx, zy, zx, yx in a symmetric matrix.
+# Rows of zz, yy, xx, zy, zx, yx as a symmetric matrix.
 HESSIAN = ((0, 3, 4), (3, 1, 5), (4, 5, 2))
 SMALLEST_SLOPE = 1e-6
 
 
 def signed_distance_on(
-    gpu: Accelerator, occupancy: NDArray[np.float32], grid: Grid, smoothing_nm: float
+    gpu: Accelerator, occupancy: NDArray[np.float32], grid: LabelGrid, smoothing_nm: float
 ) -> Any:
-    """Signed distance in nm to the half level of a smoothed occupancy, as an array of the device.
+    """Compute the signed distance in nm to the half level of a smoothed occupancy, as an array of the device.
 
-    Parameters and values are those of `spherovem_core.shape.signed_distance.signed_distance`; the occupancy is left as it is.
+    Parameters and result are those of `spherovem_core.shape.signed_distance.signed_distance`, but the occupancy keeps its values.
     """
-    values = gpu.to_device(occupancy)
-    for axis, width in enumerate(smoothing_widths(grid, smoothing_nm)):
-        half = gaussian_weights(width)
-        weights = gpu.to_device(np.concatenate([half[:0:-1], half]))
-        values = gpu.ndi.correlate1d(values, weights, axis=axis, mode="constant", cval=0.0)
+    values = filter_between_zeros_on(gpu, gpu.to_device(occupancy), smoothing_weights(grid, smoothing_nm))
     table = gpu.to_device((smoothing_nm * quantile_table()).astype(np.float32))
     place = gpu.xp.clip(values, 0, np.float32(0.99999)) * np.float32(len(table) - 1)
     below = place.astype(np.int32)
@@ -45,7 +41,7 @@ def sample_surface_on(
 ) -> Surface:
     """Sample the zero level of a signed distance that lies on the device; the surface comes back to the host.
 
-    Parameters and values are those of `spherovem_core.shape.surface.sample_surface`.
+    Parameters and result are those of `spherovem_core.shape.surface.sample_surface`.
     """
     xp = gpu.xp
     spacing = np.asarray(spacing_nm, np.float32)
@@ -59,7 +55,7 @@ def sample_surface_on(
 
     here, there = flat[element], flat[beyond]
     step = here / (here - there)
-    # Linear interpolation of a bent profile crosses zero too far inside by up to h²/8 times its bend.
+    # Linear interpolation of a curved profile crosses zero too far inside, by h²/8 times its second derivative.
     bend = start[3 + axis, rows] + step * (end[3 + axis, rows] - start[3 + axis, rows])
     step = step + step * (1 - step) / 2 * bend * side**2 / (there - here)
     value = start + step * (end - start)
@@ -82,9 +78,9 @@ def sample_surface_on(
 
 
 def _find_crossings(xp: Any, distance: Any) -> tuple[Any, Any]:
-    """Grid lines that the surface crosses: flat index of the element where each begins, and its axis.
+    """Find the grid lines that the surface crosses: flat index of the element where each begins, and its axis.
 
-    In the order of the elements, and of the axes at one element; the outermost two cells are not looked at.
+    They are in the order of the elements, then of the axes. The outermost two cells are left out.
     """
     inside = xp.signbit(distance)
     core = tuple(slice(2, size - 3) for size in distance.shape)
@@ -98,9 +94,9 @@ def _find_crossings(xp: Any, distance: Any) -> tuple[Any, Any]:
 
 
 def _derivatives(xp: Any, f: Any, i: Any, strides: NDArray[Any], spacing: NDArray[np.float32]) -> Any:
-    """Gradient (z, y, x), Hessian (zz, yy, xx, zy, zx, yx) and the gradient's error terms at elements i, one a row.
+    """Compute gradient (z, y, x), Hessian (zz, yy, xx, zy, zx, yx) and the gradient's error terms at elements i, in rows.
 
-    Central differences of second order; a third of the last three added to the gradient makes it one of fourth order.
+    They are central differences of second order. A third of the last three, added to the gradient, gives it fourth order.
     """
     rates = np.float32(1) / spacing
     half = np.float32(0.5) * rates
@@ -119,7 +115,7 @@ def _derivatives(xp: Any, f: Any, i: Any, strides: NDArray[Any], spacing: NDArra
 
 
 def _curvatures(xp: Any, value: Any) -> tuple[Any, Any]:
-    """Mean and Gaussian curvature from gradient and Hessian (Goldman 2005)."""
+    """Compute mean and Gaussian curvature from gradient and Hessian (Goldman 2005)."""
     length = xp.maximum(xp.sqrt((value[:3] ** 2).sum(axis=0)), SMALLEST_SLOPE)
     a, b, c = value[:3] / length
     zz, yy, xx, zy, zx, yx = value[3:9]

@@ -1,4 +1,4 @@
-"""One label as occupancy on a grid that suits the smoothing: unequal voxels become nearly equal ones."""
+"""One label on a grid that suits the smoothing: the fraction of each cell that it fills, in nearly equal cells."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from spherovem_core.spacing import SpacingNm
 
 T = TypeVar("T")
 
-# Cells beyond the bounding box: the surface's second derivatives reach two cells past its crossings.
+# Cells around the bounding box: the second derivatives of the surface reach two cells past its crossings.
 RIM = 3
 SLAB_BYTES = 128 << 20
 MAX_SPLIT = 3
@@ -22,7 +22,7 @@ MAX_SPLIT_CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class LabelBox:
-    """Where one label lies in its volume."""
+    """Bounding box of one label in its volume, in voxels; `high` is exclusive."""
 
     label: int
     low: tuple[int, int, int]
@@ -31,27 +31,27 @@ class LabelBox:
 
     @property
     def cut_low(self) -> tuple[bool, ...]:
-        """Whether the label touches the volume's first plane along each axis."""
+        """True for each axis along which the label touches the volume's first plane."""
         return tuple(low == 0 for low in self.low)
 
     @property
     def cut_high(self) -> tuple[bool, ...]:
-        """Whether the label touches the volume's last plane along each axis."""
+        """True for each axis along which the label touches the volume's last plane."""
         return tuple(high == size for high, size in zip(self.high, self.volume_shape, strict=True))
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A grid of cells, each of `factors` voxels, that covers a label and a rim around it.
+class LabelGrid:
+    """A grid of cells that covers a label and a rim around it.
 
     Attributes
     ----------
     factors
-        Voxels a cell along z, y, x.
+        Voxels per cell along z, y, x.
     splits
-        Cells a voxel; where it is more than 1 the factor is 1.
+        Cells per voxel; where this is more than 1, the factor is 1.
     start
-        Voxel index at which the first cell begins; negative where the rim leaves the volume.
+        Voxel index at which the first cell begins; negative where the rim lies beyond the volume.
     shape
         Cells along z, y, x.
     spacing_nm
@@ -65,33 +65,32 @@ class Grid:
     spacing_nm: SpacingNm
 
     def centre_of_first_cell(self, spacing_nm: SpacingNm) -> NDArray[np.float64]:
-        """Position of cell (0, 0, 0) in nm, where voxel (0, 0, 0) is the origin."""
+        """Return the position of cell (0, 0, 0) in nm relative to voxel (0, 0, 0)."""
         corner = (np.array(self.start) - 0.5) * np.array(spacing_nm)
         position: NDArray[np.float64] = corner + 0.5 * np.array(self.spacing_nm)
         return position
 
     def span(self, box: LabelBox, axis: int) -> tuple[int, int]:
-        """First cell of the label's bounding box along an axis, and the first after it."""
+        """Return the first cell of the label's bounding box along an axis, and the first cell after it."""
         factor, split, start = self.factors[axis], self.splits[axis], self.start[axis]
         return (box.low[axis] - start) * split // factor, -((start - box.high[axis]) * split // factor)
 
     @property
     def averaging_variance(self) -> NDArray[np.float64]:
-        """Variance, in cells, by which cells that average voxels, or share one, have already smoothed the label."""
+        """Variance in cells of the smoothing that cells cause by averaging voxels or by splitting one."""
         variance: NDArray[np.float64] = (1 - 1 / np.array(self.factors) ** 2) / 12
         return variance + (np.array(self.splits) ** 2 - 1) / 12
 
 
-def plan_grid(box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, reach_nm: float) -> Grid:
-    """Choose the grid for a label.
+def plan_grid(box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, reach_nm: float) -> LabelGrid:
+    """Choose the grid of a label.
 
     Parameters
     ----------
     cell_nm
-        Cell side not to exceed; voxels are split into that as long as the grid stays below a few million cells.
+        Largest cell side. Larger voxels are split as long as the grid stays below 4 million cells.
     reach_nm
-        How far the smoothing reaches: where the volume's border cuts the label, the grid goes on this far
-        beyond.
+        Reach of the smoothing: where the volume's border cuts the label, the grid extends this far beyond the border.
     """
     factors = _triple([max(1, int(cell_nm / side + 1e-6)) for side in spacing_nm])
     splits = _triple([min(MAX_SPLIT, math.ceil(side / cell_nm - 1e-6)) for side in spacing_nm])
@@ -106,21 +105,21 @@ def plan_grid(box: LabelBox, spacing_nm: SpacingNm, cell_nm: float, reach_nm: fl
         beyond = math.ceil(reach_nm / (factor * spacing_nm[axis])) + RIM
         before, after = beyond if cut_low[axis] else RIM, beyond if cut_high[axis] else RIM
         cells = before + -(-extents[axis] // factor) + after
-        # A border of the volume must fall between two cells: begin at the one that cuts the label.
+        # The border of the volume that cuts the label must fall between two cells, so the grid begins there.
         at_end = cut_high[axis] and not cut_low[axis]
         start.append(box.high[axis] + (after - cells) * factor if at_end else box.low[axis] - before * factor)
         shape.append(cells * splits[axis])
     sides = [f * side / n for f, side, n in zip(factors, spacing_nm, splits, strict=True)]
-    return Grid(factors, splits, _triple(start), _triple(shape), _triple(sides))
+    return LabelGrid(factors, splits, _triple(start), _triple(shape), _triple(sides))
 
 
-def fill_grid(labels: ArrayLike, box: LabelBox, grid: Grid) -> NDArray[np.float32]:
-    """Share of each cell that the label takes, read slab by slab; runs on the CPU.
+def fill_grid(labels: ArrayLike, box: LabelBox, grid: LabelGrid) -> NDArray[np.float32]:
+    """Measure the fraction of each cell that the label fills, slab by slab; runs on the CPU.
 
     Returns
     -------
     ndarray of float32
-        0 to 1; 0 beyond its bounding box.
+        0 to 1; 0 outside the label's bounding box.
     """
     whole = [cells // split for cells, split in zip(grid.shape, grid.splits, strict=True)]
     occupancy = np.zeros(whole, np.float32)
@@ -141,8 +140,8 @@ def fill_grid(labels: ArrayLike, box: LabelBox, grid: Grid) -> NDArray[np.float3
     return occupancy
 
 
-def _source_indices(box: LabelBox, grid: Grid, axis: int, cells: int) -> NDArray[np.int64]:
-    """Row of the bounding box for each voxel row of the grid; -1 where there is none."""
+def _source_indices(box: LabelBox, grid: LabelGrid, axis: int, cells: int) -> NDArray[np.int64]:
+    """Find the row of the bounding box for each voxel row of the grid; -1 where there is none."""
     low, high = box.low[axis], box.high[axis]
     voxel = grid.start[axis] + np.arange(cells * grid.factors[axis])
     source: NDArray[np.int64] = np.where((voxel >= low) & (voxel < high), voxel - low, -1)
@@ -161,7 +160,7 @@ def _add_slab(
     occupancy: Any,
     scale: Any,
 ) -> None:
-    """Add a slab's share; `straight` is the place along x from which voxels lie in the grid as in the slab."""
+    """Add the label's voxels of a slab; from position `straight` along x on, voxels follow each other as in the slab."""
     fz, fy, fx = factors
     depth, height, width = occupancy.shape
     first = -(-straight // fx)

@@ -1,4 +1,4 @@
-"""Parameters and phantom of a whole pipeline that takes well under a minute."""
+"""Parameters and phantom of a whole pipeline that runs in well under a minute."""
 
 from typing import Any
 
