@@ -9,6 +9,7 @@ from prefect import task
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.output import build_report, summarise
+from spherovem_core.output.chapters import CHAPTERS
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.report import ReportInputs
@@ -61,9 +62,9 @@ def _write_output(
         "packages": package_versions(),
     }
     inputs = _report_inputs(run.layout, acquisition.name, parameters, tables)
-    write_text(run.layout.report, build_report(inputs, provenance))
+    write_text(run.layout.report, build_report(inputs, provenance, CHAPTERS))
     run.write_document("provenance.json", provenance)
-    show_markdown(run.artifact_key, summarise(inputs), "Results")
+    show_markdown(run.artifact_key, summarise(inputs, CHAPTERS), "Results")
 
 
 def _final_tables(run: StageRun, artifacts: Mapping[str, ArtifactRef]) -> dict[str, pd.DataFrame]:
@@ -103,7 +104,7 @@ def rewrite_report(folder: Path) -> Path:
     parameters = PipelineParameters.model_validate(provenance["parameters"])
     tables = {name: read_table(layout, table_path(name)) for name in TABLES}
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
-    write_text(layout.report, build_report(inputs, provenance))
+    write_text(layout.report, build_report(inputs, provenance, CHAPTERS))
     return layout.report
 
 

@@ -13,7 +13,7 @@ from deployments.command_line.arguments import BadArgumentsError, Command, Worke
 from spherovem_core.execution import ExecutionSettings, Progress, open_executor
 
 if TYPE_CHECKING:
-    from spherovem_core.output.export import ExportTarget, MeshFormat
+    from spherovem_core.export import ExportTarget, MeshFormat
     from spherovem_core.parameters import ShapeParameters
     from spherovem_core.store import Layout
 
@@ -87,7 +87,7 @@ class Export(Command):
             )
         if not self.acquisition.is_dir():
             raise BadArgumentsError(f"{self.acquisition} is no folder; name an acquisition's results folder")
-        from spherovem_core.output.export import ExportTarget
+        from spherovem_core.export import ExportTarget
         from spherovem_core.store import Layout
 
         layout = Layout(self.acquisition.absolute())
@@ -121,7 +121,7 @@ def table_items(layout: "Layout") -> Iterator[Item]:
         If one is not there.
     """
     from spherovem_core.errors import IncompleteArtifactError
-    from spherovem_core.output.export import write_units
+    from spherovem_core.export import write_units
     from spherovem_core.store import table_digest
     from spherovem_core.store.schema import TABLES
 
@@ -143,7 +143,7 @@ def table_items(layout: "Layout") -> Iterator[Item]:
 
 
 def _csv_writer(parquet: Path) -> Callable[[Path, Executor, Progress], str]:
-    from spherovem_core.output.export import write_csv
+    from spherovem_core.export import write_csv
 
     def write(out: Path, executor: Executor, progress: Progress) -> str:
         return f"{write_csv(parquet, out)} rows"
@@ -166,7 +166,7 @@ def label_items(layout: "Layout", objects: Sequence[Objects], level: int) -> Ite
 
 
 def _label_writer(layout: "Layout", kind: Objects, level: int) -> Callable[[Path, Executor, Progress], str]:
-    from spherovem_core.output.export import write_label_tiff
+    from spherovem_core.export import write_label_tiff
     from spherovem_core.store import open_array
     from spherovem_core.store.layout import REGISTERED
 
@@ -209,7 +209,7 @@ def mesh_items(layout: "Layout", objects: Sequence[Objects], mesh_format: "MeshF
 def _mesh_writer(
     layout: "Layout", kind: Objects, mesh_format: "MeshFormat", parameters: "ShapeParameters"
 ) -> Callable[[Path, Executor, Progress], str]:
-    from spherovem_core.output.export import write_meshes
+    from spherovem_core.export import write_meshes
     from spherovem_core.store import open_array
     from spherovem_core.store.layout import REGISTERED
 

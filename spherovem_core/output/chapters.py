@@ -1,4 +1,4 @@
-"""The chapters of a report, in the order of the stages."""
+"""Chapters of the report, in the order of the stages."""
 
 from spherovem_core.denoising.chapter import denoising_section, denoising_warnings
 from spherovem_core.ingest.chapter import acquisition_section, acquisition_warnings
@@ -18,5 +18,5 @@ CHAPTERS = (
     Chapter("Cells and nuclei", segmentation_section, segmentation_warnings),
     Chapter("Nanoparticles", nanoparticles_section, nanoparticles_warnings),
     Chapter("Shape", shape_section),
-    Chapter("Space", space_section),
+    Chapter("Spatial relations", space_section),
 )

@@ -1,8 +1,9 @@
-"""How it was computed: versions, device, time and memory a stage, and the parameters."""
+"""Section on how the results were computed: versions, device, time and memory per step, and parameters."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from spherovem_core.parameters import PipelineParameters
@@ -10,15 +11,15 @@ from spherovem_core.report.figures import PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
 
 WRITES_REPORT = "write_output"
-"""The stage that makes this page: what that takes cannot stand in it."""
+"""Step that builds this page. The page cannot contain the time that building it takes."""
 
 
 def history_section(provenance: Mapping[str, Any], parameters: PipelineParameters) -> Section:
-    """Tell how the results came about, from the provenance document."""
+    """Show how the results were computed, from the provenance document."""
     entries = sorted(provenance["stages"], key=lambda entry: str(entry["finished"]))
-    stages = pd.DataFrame(
+    steps = pd.DataFrame(
         {
-            "stage": _name(entry),
+            "step": _step_name(entry),
             "version": entry["version"],
             "device": entry["device"],
             "host": entry.get("host", ""),
@@ -32,11 +33,9 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     versions = pd.DataFrame({"package": list(packages), "version": list(packages.values())})
     chosen = parameter_table(parameters)
     changed = chosen[chosen["changed"] != ""].drop(columns="changed")
-    marked = frozenset(range(len(chosen))) & frozenset(
-        (chosen["changed"] != "").to_numpy().nonzero()[0].tolist()
-    )
+    marked = frozenset(np.flatnonzero(chosen["changed"] != "").tolist())
     tables = [
-        Table("Stages", stages),
+        Table("Steps", steps),
         Table("Parameters that differ from the defaults", changed) if len(changed) else None,
         Table("All parameters", chosen, marked, folded=True),
         Table("Packages", versions, folded=True),
@@ -45,54 +44,54 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
         ("Source", str(provenance.get("source", "unknown"))),
         ("Software", f"spherovem {packages.get('spherovem', 'of unknown version')}"),
         ("Devices", ", ".join(sorted({str(entry["device"]) for entry in entries})) or "unknown"),
-        ("Time of all stages", duration(float(stages["seconds"].sum()) if len(stages) else 0.0)),
+        ("Computing time", duration(float(steps["seconds"].sum()) if len(steps) else 0.0)),
         ("Parameters that differ from the defaults", str(len(changed))),
     ]
-    pictures = [_cost(stages)] if len(stages) else []
+    pictures = [_cost(steps)] if len(steps) else []
     return Section(
         "history", "How it was computed", facts, pictures, [table for table in tables if table is not None]
     )
 
 
 def parameter_table(parameters: PipelineParameters) -> pd.DataFrame:
-    """Every parameter with its value and its default; `changed` says where the two differ."""
+    """List every parameter with its value and its default; `changed` marks the rows where the two differ."""
     defaults = PipelineParameters().model_dump(mode="json")
     rows = []
     for stage, values in parameters.model_dump(mode="json").items():
         for name, value in values.items():
             usual = defaults[stage][name]
-            rows.append((f"{stage}.{name}", _said(value), _said(usual), "changed" if value != usual else ""))
+            rows.append((f"{stage}.{name}", _format_setting(value), _format_setting(usual), "changed" if value != usual else ""))
     return pd.DataFrame(rows, columns=["parameter", "value", "default", "changed"])
 
 
 def duration(seconds: float) -> str:
-    """Write a time for a reader."""
+    """Format a time for a reader."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def _step_name(entry: Mapping[str, Any]) -> str:
     kind = entry.get("parameters", {}).get("kind")
     if entry["stage"] == WRITES_REPORT:
         return f"{WRITES_REPORT} (tables)"
     return f"{entry['stage']} {kind}" if isinstance(kind, str) else str(entry["stage"])
 
 
-def _said(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     if value is None:
         return "–"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _cost(stages: pd.DataFrame) -> Picture:
+def _cost(steps: pd.DataFrame) -> Picture:
     return Picture(
         [
-            _bars(stages["stage"].tolist(), stages["seconds"].tolist(), "seconds", "Time"),
-            _bars(stages["stage"].tolist(), stages["peak memory (MB)"].tolist(), "MB", "Peak memory"),
+            _bars(steps["step"].tolist(), steps["seconds"].tolist(), "seconds", "Time"),
+            _bars(steps["step"].tolist(), steps["peak memory (MB)"].tolist(), "MB", "Peak memory"),
         ],
-        "What each stage took; the memory is that of the whole process with its workers.",
+        "Time and peak memory of each step. Memory is that of the whole process with its workers.",
     )
 
 

@@ -33,7 +33,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Slices held by longer links only", _numbers(slices, _flags(slices, "bridged"))),
     ]
     pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
-    return Section("register", "Registration", facts, pictures, (), registration_warnings(inputs))
+    return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from results_scenes import SHAPE, SPACING, cells, write_results
 
 from spherovem_core.errors import IncompleteArtifactError, OutputExistsError
-from spherovem_core.output.export import (
+from spherovem_core.export import (
     MESH_FORMATS,
     ExportTarget,
     MeshFormat,
@@ -25,7 +25,7 @@ from spherovem_core.output.export import (
     write_meshes,
     write_units,
 )
-from spherovem_core.output.export.meshes import read_ply
+from spherovem_core.export.meshes import read_ply
 from spherovem_core.parameters import ShapeParameters
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.columns import Column
@@ -51,7 +51,7 @@ def test_csv_holds_the_same_values(results: Layout, tmp_path: Path) -> None:
 
 
 def test_csv_of_many_rows_has_one_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spherovem_core.output.export.tables.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("spherovem_core.export.tables.ROWS_AT_A_TIME", 7)
     frame = pd.DataFrame({"label": np.arange(30), "volume_um3": np.random.default_rng(0).random(30)})
     frame.to_parquet(tmp_path / "t.parquet")
     assert write_csv(tmp_path / "t.parquet", tmp_path / "t.csv") == 30
