@@ -1,4 +1,4 @@
-"""Results in formats of other programs: CSV tables, OME-TIFF labels, surface meshes."""
+"""Export of results to formats of other programs: CSV tables, OME-TIFF labels, surface meshes."""
 
 from spherovem_core.export.labels import write_label_tiff
 from spherovem_core.export.meshes import MESH_FORMATS, MeshFormat, write_meshes

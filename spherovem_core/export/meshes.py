@@ -22,24 +22,24 @@ _STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attri
 def write_meshes(
     labels: StoredArray,
     folder: Path,
-    kind: MeshFormat,
+    mesh_format: MeshFormat,
     parameters: ShapeParameters,
     *,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write the surface of every label, named by its number, in µm with axes x, y, z.
+    """Write the surface of every label to a file named by its number, in µm with axes x, y, z.
 
-    The surfaces are those that the shape stage measures; a label that is too small or too thin for it has none.
+    The surfaces are those that the shape stage measures. A label that is too small or too thin for it has no file.
 
     Parameters
     ----------
     labels
         Cells or nuclei.
-    kind
-        ``ply`` carries curvatures at the vertices, ``obj`` and ``stl`` do not.
+    mesh_format
+        Format. Only ``ply`` holds the curvatures at the vertices.
     parameters
-        Those of the shape stage: its smoothing, and its smallest label.
+        Parameters of the shape stage, such as smoothing and the smallest label.
 
     Returns
     -------
@@ -57,28 +57,29 @@ def write_meshes(
         progress=progress,
     )
     written = sorted(folder.glob("*.ply"))
-    if kind != "ply":
+    if mesh_format != "ply":
         for path in written:
             vertices, faces = read_ply(path)
-            write = write_obj if kind == "obj" else write_stl
-            write(path.with_suffix(f".{kind}"), vertices, faces)
+            write = write_obj if mesh_format == "obj" else write_stl
+            write(path.with_suffix(f".{mesh_format}"), vertices, faces)
             path.unlink()
     return len(written)
 
 
 def read_ply(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Read a mesh that `spherovem_core.shape` wrote.
+    """Read a mesh written by `spherovem_core.shape`.
 
     Returns
     -------
     vertices : (N, 3) ndarray of float32
-        x, y, z in µm.
+        Positions x, y, z in µm.
     faces : (M, 3) ndarray of int32
+        Indices of the vertices of each triangle.
 
     Raises
     ------
     IncompleteArtifactError
-        If it is no such mesh, or cut short.
+        If the file is truncated, or is no such mesh.
     """
     content = path.read_bytes()
     head, end, body = content.partition(b"end_header\n")
@@ -88,7 +89,7 @@ def read_ply(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     face = np.dtype([("count", "u1"), ("vertices", "<i4", 3)])
     vertex_bytes = 4 * properties * counts.get("vertex", 0)
     if not end or len(body) != vertex_bytes + face.itemsize * counts.get("face", 0):
-        raise IncompleteArtifactError(f"{path} is no whole mesh of this project; export it again")
+        raise IncompleteArtifactError(f"{path} is not a complete mesh of spherovem; export it again")
     vertices = np.frombuffer(body[:vertex_bytes], _PLY_NUMBERS).reshape(-1, properties)[:, :3]
     faces = np.frombuffer(body[vertex_bytes:], face)["vertices"]
     return vertices.astype(np.float32), faces.astype(np.int32)

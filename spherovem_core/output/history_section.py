@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.report.figures import PALETTE, Margins, finish, new_panel
+from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
 
 WRITES_REPORT = "write_output"
@@ -44,7 +44,7 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
         ("Source", str(provenance.get("source", "unknown"))),
         ("Software", f"spherovem {packages.get('spherovem', 'of unknown version')}"),
         ("Devices", ", ".join(sorted({str(entry["device"]) for entry in entries})) or "unknown"),
-        ("Computing time", duration(float(steps["seconds"].sum()) if len(steps) else 0.0)),
+        ("Computing time", format_duration(float(steps["seconds"].sum()) if len(steps) else 0.0)),
         ("Parameters that differ from the defaults", str(len(changed))),
     ]
     pictures = [_cost(steps)] if len(steps) else []
@@ -60,11 +60,18 @@ def parameter_table(parameters: PipelineParameters) -> pd.DataFrame:
     for stage, values in parameters.model_dump(mode="json").items():
         for name, value in values.items():
             usual = defaults[stage][name]
-            rows.append((f"{stage}.{name}", _format_setting(value), _format_setting(usual), "changed" if value != usual else ""))
+            rows.append(
+                (
+                    f"{stage}.{name}",
+                    _format_parameter(value),
+                    _format_parameter(usual),
+                    "changed" if value != usual else "",
+                )
+            )
     return pd.DataFrame(rows, columns=["parameter", "value", "default", "changed"])
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a time for a reader."""
     if seconds < 120:
         return f"{seconds:.0f} s"
@@ -79,7 +86,7 @@ def _step_name(entry: Mapping[str, Any]) -> str:
     return f"{entry['stage']} {kind}" if isinstance(kind, str) else str(entry["stage"])
 
 
-def _format_setting(value: Any) -> str:
+def _format_parameter(value: Any) -> str:
     if value is None:
         return "–"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -103,7 +110,7 @@ def _bars(names: list[str], values: list[float], label: str, title: str) -> Pane
         [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values],
         padding=3,
         fontsize=8,
-        color="#123456",
+        color=INK,
     )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from spherovem_core.output.history_section import duration, history_section
+from spherovem_core.output.history_section import format_duration, history_section
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Page, render
@@ -63,7 +63,7 @@ def _build(inputs: ReportInputs, provenance: Mapping[str, Any], chapters: Sequen
         ("Cells", str(len(inputs.tables["cells"]))),
         ("Nuclei", str(len(inputs.tables["nuclei"]))),
         ("Nanoparticles", str(len(inputs.tables["nanoparticles"]))),
-        ("Computing time", duration(seconds)),
+        ("Computing time", format_duration(seconds)),
         ("Results", str(inputs.layout.folder)),
     ]
     return render(Page(inputs.name, summary, sections))

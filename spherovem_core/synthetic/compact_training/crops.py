@@ -36,8 +36,7 @@ def draw_batches(
     weights /= weights.sum()
     while True:
         pairs = [
-            draw_crop(sections[n], size, generator)
-            for n in generator.choice(len(sections), batch, p=weights)
+            draw_crop(sections[n], size, generator) for n in generator.choice(len(sections), batch, p=weights)
         ]
         images = torch.zeros((batch, 3, size, size))
         images[:, 0] = torch.from_numpy(np.stack([image for image, _ in pairs]))
