@@ -45,7 +45,7 @@ class ExportTarget:
         if there and not self.replace:
             more = f" and {len(there) - 3} more" if len(there) > 3 else ""
             raise OutputExistsError(
-                f"{self.folder} already holds {', '.join(there[:3])}{more}; give --force to replace them, or another --out"
+                f"{self.folder} already holds {', '.join(there[:3])}{more}; give --force to replace, or another --out"
             )
 
     @contextmanager
@@ -75,7 +75,7 @@ class ExportTarget:
                 raise
             raise StoreNotWritableError(
                 f"the export cannot be written to {self.folder} ({error.strerror}); the files in it are complete: free disk "
-                "space or choose another --out, and repeat the export with --force"
+                "space or choose another --out, and repeat it with --force"
             ) from error
 
     def _lock(self, file: object) -> None:

@@ -1,4 +1,4 @@
-"""A small results folder as a finished run leaves it, written through the store in a second and without any stage."""
+"""A small results folder like that of a finished run, written through the store in a second and without any stage."""
 
 import atexit
 import shutil
@@ -52,7 +52,7 @@ def image() -> NDArray[np.uint8]:
 
 
 def cells() -> NDArray[np.uint32]:
-    """Two balls, 1 and 70001: a label that 16 bits do not hold."""
+    """Make two balls, labelled 1 and 70001, which 16 bits do not hold."""
     labels = np.zeros(SHAPE, np.uint32)
     z, y, x = np.indices(SHAPE)
     for label, (row, column) in ((1, (45, 45)), (70_001, (110, 90))):
@@ -77,7 +77,7 @@ def nanoparticles() -> NDArray[np.uint32]:
 
 
 def contents() -> dict[str, tuple[Content, NDArray[Any]]]:
-    """Content and values of every array, by its group."""
+    """Make content and values of every array, by its group."""
     field = np.zeros((4, *SHAPE), np.float16)
     return {
         RAW: ("image", image()),
@@ -99,7 +99,7 @@ def digest(title: str) -> str:
 
 @cache
 def finished() -> Path:
-    """A finished folder to copy from, written once a process."""
+    """Write a finished folder to copy from, once per process."""
     folder = Path(tempfile.mkdtemp(prefix="spherovem-scene-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     values = contents()
@@ -110,7 +110,7 @@ def finished() -> Path:
 
 
 def write_results(folder: Path, *, until: str = "write_output") -> Layout:
-    """Write what the stages down to one of them leave."""
+    """Write the outputs of all steps up to the given one."""
     layout, source = Layout(folder), Layout(finished())
     layout.ensure_writable()
     for stage in stage_outputs():
@@ -122,7 +122,7 @@ def write_results(folder: Path, *, until: str = "write_output") -> Layout:
 
 
 def copy_output(source: Layout, target: Layout, path: str) -> None:
-    """Copy a file, or an image with its levels and the groups above it, but not the labels below it."""
+    """Copy a file, or an image with its levels and the groups above it, without the labels below it."""
     if not path.endswith("/0"):
         target.path(path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source.path(path), target.path(path))
@@ -168,15 +168,15 @@ def array_writer(
     )
 
 
-def write_blocks(writer: ArrayWriter, values: NDArray[Any], share: float = 1.0) -> None:
-    """Write the first blocks, one file each."""
+def write_blocks(writer: ArrayWriter, values: NDArray[Any], fraction: float = 1.0) -> None:
+    """Write the first fraction of the blocks, one file each."""
     blocks = block_grid(writer.spec.shape, writer.spec.shards)
-    for block in blocks[: round(share * len(blocks))]:
+    for block in blocks[: round(fraction * len(blocks))]:
         writer.write(block, values[block.core])
 
 
 def table(name: str) -> pd.DataFrame:
-    """Rows such as the stages write, with a text, a flag, a missing number and units in the names."""
+    """Make rows like those of the stages, with a text, a flag, a missing number and units in the names."""
     if name.endswith("slices"):
         return pd.DataFrame(
             {
