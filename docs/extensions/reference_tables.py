@@ -1,10 +1,11 @@
-"""Directives whose content comes from the code: parameters, settings, arrays, columns, commands, licences."""
+"""Directives that generate Markdown from the code: parameters, settings, arrays, columns, commands, licences."""
 
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from importlib import metadata
+from operator import attrgetter
 from typing import Any
 from unittest import mock
 
@@ -30,39 +31,47 @@ class Generated(SphinxDirective):
     has_content = False
 
     def run(self) -> list[nodes.Node]:
-        """Parse what `markdown` gives."""
+        """Parse the lines of `markdown`."""
         parent = nodes.container()
         lines = StringList(list(self.markdown()), source=self.get_source_info()[0])
         self.state.nested_parse(lines, self.content_offset, parent)
         return parent.children
 
     def markdown(self) -> Iterable[str]:
-        """Lines of Markdown."""
+        """Write the lines of Markdown."""
         raise NotImplementedError
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table."""
+    """Write a Markdown table."""
     yield "| " + " | ".join(header) + " |"
     yield "|" + " --- |" * len(header)
     for row in rows:
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
 
-def model_table(model: type[BaseModel], defaults: BaseModel) -> Iterator[str]:
-    """Every field of a parameter model: name, default, bounds or choices, description."""
+def model_tables(model: type[BaseModel], defaults: BaseModel) -> Iterator[str]:
+    """Write every field of a parameter model: name, default, bounds or choices, description.
+
+    Expert fields, marked as such in the JSON schema, follow in a folded table of their own.
+    """
     schema = model.model_json_schema(mode="serialization")
-    properties: dict[str, Any] = schema["properties"]
     definitions = schema.get("$defs", {})
-    rows = [
-        (f"`{name}`", as_default(getattr(defaults, name)), bounds(field, definitions), field["description"])
-        for name, field in properties.items()
-    ]
-    return table(("parameter", "default", "may be", "what it does"), rows)
+    rows: dict[bool, list[Sequence[str]]] = {False: [], True: []}
+    for name, field in schema["properties"].items():
+        description = model.model_fields[name].description or ""
+        row = (f"`{name}`", as_default(getattr(defaults, name)), bounds(field, definitions), description)
+        rows[bool(field.get("expert"))].append(row)
+    header = ("parameter", "default", "may be", "what it does")
+    yield from table(header, rows[False])
+    if rows[True]:
+        yield from ("", "<details><summary>Expert parameters</summary>", "")
+        yield from table(header, rows[True])
+        yield from ("", "</details>")
 
 
 def as_default(value: Any) -> str:
-    """A default as one would write it in YAML."""
+    """Format a default as in YAML."""
     if value is None or value == "" or value == () or value == {}:
         return "–"
     if isinstance(value, bool):
@@ -73,12 +82,12 @@ def as_default(value: Any) -> str:
 
 
 def as_number(value: float) -> str:
-    """A number without exponent; thousands are set apart."""
+    """Format a number without exponent, with thin spaces between thousands."""
     return f"{int(value):,}".replace(",", "\u202f") if value == int(value) else f"{value:g}"
 
 
 def bounds(field: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Choices, or limits, of a field of a JSON schema."""
+    """Format the choices or limits of a field of a JSON schema."""
     if "$ref" in field:
         field = {**definitions[field["$ref"].rpartition("/")[2]], **field}
     if "enum" in field:
@@ -103,28 +112,27 @@ def bounds(field: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 class Parameters(Generated):
-    """Parameters of one stage, by its name in `PipelineParameters`, or of any other model by its own name."""
+    """Parameters of a group, by its path such as ``segmentation.cells``, or of another model by its own name."""
 
     required_arguments = 1
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Write a table, and one for experts."""
         from spherovem_core import parameters
 
-        name = self.arguments[0]
-        pipeline = parameters.PipelineParameters()
-        if name in parameters.PipelineParameters.model_fields:
-            defaults = getattr(pipeline, name)
-            return model_table(type(defaults), defaults)
-        model = getattr(parameters, name)
-        return model_table(model, model())
+        path = self.arguments[0]
+        if path.partition(".")[0] in parameters.PipelineParameters.model_fields:
+            defaults = attrgetter(path)(parameters.PipelineParameters())
+        else:
+            defaults = getattr(parameters, path)()
+        return model_tables(type(defaults), defaults)
 
 
 class SettingsTable(Generated):
-    """Settings of a machine, with the variable that sets each."""
+    """Settings of a machine, with their environment variables."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Write one table."""
         from deployments.settings import Settings
 
         prefix = Settings.model_config["env_prefix"]
@@ -140,10 +148,10 @@ class SettingsTable(Generated):
 
 
 class Arrays(Generated):
-    """Every array of the volume."""
+    """Arrays of the volume."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Write one table."""
         from spherovem_core.store.schema import ARRAYS
 
         rows = [
@@ -159,7 +167,7 @@ class Columns(Generated):
     required_arguments = 1
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Write one table."""
         from spherovem_core.store.schema import TABLES
 
         (described,) = [entry for entry in TABLES if entry.path == self.arguments[0]]
@@ -170,27 +178,27 @@ class Columns(Generated):
 
 
 class Files(Generated):
-    """Every other file of a results folder."""
+    """Other files of a results folder."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Write one table."""
         from spherovem_core.store.schema import FILES
 
         return table(("file", "what it holds"), [(f"`{file.path}`", file.meaning) for file in FILES])
 
 
 class CommandHelp(Generated):
-    """What the program, or one command of it, answers to ``--help``."""
+    """Help of the program or of one command."""
 
     optional_arguments = 1
 
     def markdown(self) -> Iterator[str]:
-        """A block of text."""
+        """Write a block of text."""
         return fenced(help_text(*self.arguments))
 
 
 def help_text(*command: str) -> str:
-    """What the command line prints in a terminal of 80 columns."""
+    """Capture the help that the command line prints in a terminal of 80 columns."""
     from deployments.command_line.main import main
 
     shown = io.StringIO()
@@ -202,7 +210,7 @@ def help_text(*command: str) -> str:
 
 
 def add_command_sections(app: Sphinx, page: str, source: list[str]) -> None:
-    """Give each command a section of the page about the command line: directives cannot make sections."""
+    """Add a section per command to the page on the command line. Directives cannot make sections."""
     if page != "command-line":
         return
     from deployments.command_line.main import Spherovem
@@ -213,15 +221,15 @@ def add_command_sections(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def fenced(text: str) -> Iterator[str]:
-    """A block of plain text."""
+    """Write a block of plain text."""
     yield from ("```text", *text.splitlines(), "```")
 
 
 class LandingOutcomes(Generated):
-    """What the watcher does with what lies in a landing folder, from its own docstring."""
+    """Decisions of the watcher about a landing folder, from its docstring."""
 
     def markdown(self) -> Iterator[str]:
-        """The docstring's table."""
+        """Write the table of the docstring."""
         import deployments.landing
 
         lines = (deployments.landing.__doc__ or "").splitlines()
@@ -241,10 +249,10 @@ class LandingOutcomes(Generated):
 
 
 class Licences(Generated):
-    """Licences of the packages that spherovem itself asks for."""
+    """Licences of the direct dependencies of spherovem."""
 
     def markdown(self) -> Iterator[str]:
-        """One table."""
+        """Write one table."""
         rows = []
         for line in metadata.requires("spherovem") or []:
             requirement = Requirement(line)
@@ -254,7 +262,7 @@ class Licences(Generated):
 
 
 def licence_of(package: str) -> str:
-    """Licence as the installed package states it, in a few words."""
+    """Return the licence that the installed package states, in a few words."""
     own = metadata.metadata(package)
     classifiers = [
         c.rpartition(" :: ")[2] for c in own.get_all("Classifier") or [] if c.startswith("License")
