@@ -63,7 +63,7 @@ def join_tables(
     >>> list(tables["slices"].columns)
     ['z', 'missing', 'residual_std', 'shift_y_px']
     """
-    objects = {
+    objects: dict[str, pd.DataFrame] = {
         kind: shape[kind].merge(spatial[kind], on="label", how="left", validate="one_to_one")
         for kind in OBJECT_KINDS
     }

@@ -76,7 +76,7 @@ def test_every_dependency_has_a_compatible_licence() -> None:
 
 
 def is_strict(stated: str) -> bool:
-    """Whether a licence leaves nothing but the GPL or AGPL to choose."""
+    """Return whether a licence offers no choice but the GPL or AGPL."""
     return bool(STRICT.search(stated)) and not re.search(r"\bOR\b", stated)
 
 
