@@ -218,7 +218,9 @@ def test_an_error_leaves_no_file(tmp_path: Path) -> None:
 def test_existing_files_are_replaced_only_on_request(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
         (tmp_path / name).touch()
-    with pytest.raises(OutputExistsError, match=r"already holds a.csv, b.csv, c.csv and 1 more; give --force"):
+    with pytest.raises(
+        OutputExistsError, match=r"already holds a.csv, b.csv, c.csv and 1 more; give --force"
+    ):
         ExportTarget(tmp_path).check(["a.csv", "b.csv", "c.csv", "d.csv", "e.csv"])
     ExportTarget(tmp_path).check(["e.csv"])
     ExportTarget(tmp_path, replace=True).check(["a.csv"])
