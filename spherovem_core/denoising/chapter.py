@@ -40,7 +40,7 @@ def denoising_section(inputs: ReportInputs) -> Section:
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
     pictures = [*_compare(inputs, survey), _over_all(inputs, found)]
-    return Section("denoising", "Denoising", facts, pictures, (), denoising_warnings(inputs))
+    return Section("denoise", "Denoising", facts, pictures, (), denoising_warnings(inputs))
 
 
 def denoising_warnings(inputs: ReportInputs) -> list[str]:

@@ -46,7 +46,7 @@ def space_section(inputs: ReportInputs) -> Section:
         facts.append(("Mean distance of particle volume", _means(profile)))
         tables.append(Table("Particle volume by distance to the nucleus", _listed(profile), folded=True))
     pictures += [_by_cell(inputs), *_map(inputs), _overview(inputs)]
-    return Section("spatial", "Spatial relations", facts, pictures, tables)
+    return Section("space", "Space", facts, pictures, tables)
 
 
 def _means(profile: pd.DataFrame) -> str:

@@ -1,8 +1,8 @@
-"""Synthetic data with known truth, and what needs them.
+"""Synthetic data with known truth, for comparison with results and for training.
 
 - `phantom`: acquisitions of spheroids with exact labels, volumes and distances.
 - `slice_pairs`: pairs of textured slices with a known motion.
-- `comparison`: measurements of a run on a phantom beside the phantom's truth.
-- `misplacement`: registered stacks beside the true motion of their slices.
+- `comparison`: measurements of a run on a phantom, compared with its truth.
+- `misplacement`: registered slices, compared with their true motion.
 - `compact_training`: training of the compact networks that ship with the project.
 """

@@ -16,7 +16,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import measure_intensities
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, posterior
 from spherovem_core.output import build_report
-from spherovem_core.output.chapters import CHAPTERS
+from spherovem_core.output.chapters import CHAPTERS as CHAPTERS
 from spherovem_core.parameters import (
     NanoparticleParameters,
     PipelineParameters,

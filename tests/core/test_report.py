@@ -9,10 +9,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from report_scenes import Scene, finished, provenance, shared
+from report_scenes import CHAPTERS, Scene, finished, provenance, shared
 
 from spherovem_core.output import build_report
-from spherovem_core.output.chapters import CHAPTERS
 from spherovem_core.report import Chapter, ReportInputs
 from spherovem_core.report.figures import INK, PALETTE, SOFT
 from spherovem_core.report.page import Section

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from report_scenes import Scene, finished, shared
+from report_scenes import CHAPTERS, Scene, finished, shared
 
 from spherovem_core.output import summarise
-from spherovem_core.output.chapters import CHAPTERS
 
 
 def test_warnings_come_first_then_counts_then_links(tmp_path_factory: pytest.TempPathFactory) -> None:
