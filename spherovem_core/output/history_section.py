@@ -1,10 +1,11 @@
 """Section on how the results were computed: versions, device, time and memory per step, and parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
@@ -31,7 +32,7 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     )
     packages = provenance["packages"]
     versions = pd.DataFrame({"package": list(packages), "version": list(packages.values())})
-    chosen = parameter_table(parameters)
+    chosen = parameter_table(parameters, PipelineParameters())
     changed = chosen[chosen["changed"] != ""].drop(columns="changed")
     marked = frozenset(np.flatnonzero(chosen["changed"] != "").tolist())
     tables = [
@@ -53,22 +54,30 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     )
 
 
-def parameter_table(parameters: PipelineParameters) -> pd.DataFrame:
-    """List every parameter with its value and its default; `changed` marks the rows where the two differ."""
-    defaults = PipelineParameters().model_dump(mode="json")
-    rows = []
-    for stage, values in parameters.model_dump(mode="json").items():
-        for name, value in values.items():
-            usual = defaults[stage][name]
-            rows.append(
-                (
-                    f"{stage}.{name}",
-                    _format_parameter(value),
-                    _format_parameter(usual),
-                    "changed" if value != usual else "",
-                )
-            )
+def parameter_table(parameters: BaseModel, defaults: BaseModel) -> pd.DataFrame:
+    """List every parameter by its path, with its value and default; `changed` marks the rows where the two differ."""
+    usual = dict(_flatten(defaults))
+    rows = [
+        (
+            path,
+            _format_parameter(value),
+            _format_parameter(usual[path]),
+            "changed" if value != usual[path] else "",
+        )
+        for path, value in _flatten(parameters)
+    ]
     return pd.DataFrame(rows, columns=["parameter", "value", "default", "changed"])
+
+
+def _flatten(parameters: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every parameter, those of nested groups included."""
+    values = parameters.model_dump(mode="json")
+    for name in type(parameters).model_fields:
+        value = getattr(parameters, name)
+        if isinstance(value, BaseModel):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", values[name]
 
 
 def format_duration(seconds: float) -> str:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 from report_scenes import provenance
 
-from spherovem_core.output.history_section import format_duration, history_section
+from spherovem_core.output.history_section import format_duration, history_section, parameter_table
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.charts import bin_edges, distribution, lines, scatter
 from spherovem_core.report.page import Page, Picture, Section, Table, format_value, render
@@ -34,17 +35,32 @@ def test_numbers_are_formatted_for_a_reader() -> None:
 
 
 def test_parameters_that_differ_from_the_defaults_are_marked() -> None:
-    parameters = PipelineParameters.model_validate(
-        {"cells": {"flow_spacing_nm": 70.0, "min_diameter_um": 2.0}}
-    )
+    parameters = PipelineParameters.model_validate({"denoising": {"epochs": 7}})
     tables = {table.title: table for table in history_section(provenance(), parameters).tables}
     changed = tables["Parameters that differ from the defaults"].frame
-    # Of cells, 2 µm is the default, though it is not that of the model.
-    assert changed["parameter"].tolist() == ["cells.flow_spacing_nm"]
-    row = changed.set_index("parameter").loc["cells.flow_spacing_nm"]
-    assert (row["value"], row["default"]) == ("70.0", "100.0")
+    assert changed.to_dict("list") == {"parameter": ["denoising.epochs"], "value": ["7"], "default": ["30"]}
     everything = tables["All parameters"]
     assert set(everything.frame["parameter"].iloc[sorted(everything.marked)]) == set(changed["parameter"])
+
+
+class Cells(BaseModel):
+    min_diameter_um: float = 1.0
+    percentiles: tuple[float, float] = (1.0, 99.0)
+
+
+class Groups(BaseModel):
+    cells: Cells = Cells(min_diameter_um=2.0)
+    model: str | None = None
+
+
+def test_parameters_of_nested_groups_are_compared_with_the_defaults_of_their_group() -> None:
+    # The default of the group is 2 µm, that of its model 1 µm.
+    table = parameter_table(Groups(cells=Cells(min_diameter_um=1.0)), Groups())
+    assert table.to_numpy().tolist() == [
+        ["cells.min_diameter_um", "1.0", "2.0", "changed"],
+        ["cells.percentiles", "1.0, 99.0", "1.0, 99.0", ""],
+        ["model", "–", "–", ""],
+    ]
 
 
 def test_charts_of_no_values_and_of_constants_are_drawn() -> None:
