@@ -11,8 +11,8 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
 
-WRITES_REPORT = "write_output"
-"""Step that builds this page. The page cannot contain the time that building it takes."""
+WRITE_REPORT = ("output", "write output")
+"""Names of the step that builds this page. The page cannot contain the time that building it takes."""
 
 
 def history_section(provenance: Mapping[str, Any], parameters: PipelineParameters) -> Section:
@@ -89,10 +89,11 @@ def format_duration(seconds: float) -> str:
 
 
 def _step_name(entry: Mapping[str, Any]) -> str:
+    name = str(entry.get("step", entry["stage"])).replace("_", " ")
+    if name in WRITE_REPORT:
+        return f"{name} (tables)"
     kind = entry.get("parameters", {}).get("kind")
-    if entry["stage"] == WRITES_REPORT:
-        return f"{WRITES_REPORT} (tables)"
-    return f"{entry['stage']} {kind}" if isinstance(kind, str) else str(entry["stage"])
+    return f"{name} {kind}" if isinstance(kind, str) and "step" not in entry else name
 
 
 def _format_parameter(value: Any) -> str:

@@ -107,7 +107,7 @@ def test_each_chapter_shows_the_quality_of_its_stage(report: str) -> None:
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
         "spatial": ("by chance", "in 3D", "Clustering"),
-        "history": ("predict_flows cells", "cuda:0", "61.5", "1900", "numpy"),
+        "history": ("predict flows cells", "cuda:0", "61.5", "1900", "numpy"),
     }
     assert set(expected) | {"slices"} == set(found)
     for anchor, texts in expected.items():
