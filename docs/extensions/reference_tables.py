@@ -170,7 +170,10 @@ class Columns(Generated):
         """Write one table."""
         from spherovem_core.store.schema import TABLES
 
-        (described,) = [entry for entry in TABLES if entry.path == self.arguments[0]]
+        known = {entry.path: entry for entry in TABLES}
+        if self.arguments[0] not in known:
+            raise self.error(f"{self.arguments[0]} is not a table; choose one of {', '.join(known)}")
+        described = known[self.arguments[0]]
         yield f"`{described.path}`: one row for each {described.row.removeprefix('a ')}."
         yield ""
         rows = [(f"`{c.name}`", c.unit or "–", c.type, c.meaning) for c in described.columns]
