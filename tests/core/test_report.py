@@ -101,7 +101,7 @@ def test_each_chapter_shows_the_quality_of_its_stage(report: str) -> None:
             "Shift",
             "Rotation",
             "rows 4 to 124",
-            "have in common",
+            "Common field of view",
         ),
         "segmentation": ("xy at z", "xz at y", "yz at x", "Cells, cells", "cut by the border"),
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
