@@ -1,4 +1,4 @@
-"""Quick cases whose answer is known in closed form or by construction, stage by stage."""
+"""Quick cases with an answer known in closed form or by construction, stage by stage."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ EQUAL, UNEQUAL = (10.0, 10.0, 10.0), (50.0, 10.0, 10.0)
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of one case: what was measured, and the largest (or, for a score, the least) that is accepted."""
+    """One figure of one case, with its limit: the largest accepted value, or for a score the smallest."""
 
     case: str
     figure: str
@@ -38,13 +38,13 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether it is within what is accepted; NaN is not."""
+        """Whether the figure is within its limit; NaN is not."""
         return self.measured >= self.accepted if self.score else self.measured <= self.accepted
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """Cases of one stage; `method` says how they are made and what is compared."""
+class StageCases:
+    """Cases of one stage; `method` describes how they are made and what is compared."""
 
     name: str
     method: str
@@ -52,7 +52,7 @@ class Chapter:
 
 
 def registration_rows(pairs: int = 8) -> Iterator[Row]:
-    """Pairs of textures moved by known affine maps."""
+    """Register pairs of textures moved by known affine maps."""
     for case, accepted in (
         (Case("512 x 512, shift up to 20 px", (512, 512), 20), 0.05),
         (Case("512 x 512, shift up to 60 px", (512, 512), 60), 0.05),
@@ -68,7 +68,7 @@ def registration_rows(pairs: int = 8) -> Iterator[Row]:
 
 
 def segmentation_rows() -> Iterator[Row]:
-    """Packed cells found again from the flows that an ideal network would give."""
+    """Make masks of packed cells from the flows of an ideal network."""
     for shape, count in (((24, 120, 120), 40), ((40, 96, 96), 60)):
         labels = packed_cells(shape, count, seed=5)
         found = masks_from_flows(ideal(labels), EVERYTHING, UNEQUAL)
@@ -81,7 +81,7 @@ def segmentation_rows() -> Iterator[Row]:
 
 
 def nanoparticle_rows() -> Iterator[Row]:
-    """Phantoms of seeds that took no part in the method's development."""
+    """Segment phantoms from seeds that were not used in development."""
     for fraction, seed in ((0.0, 9200), (0.002, 9201), (0.02, 9202)):
         phantom = make_phantom(
             shape=(40, 320, 320), seed=seed, nanoparticle_volume_fraction=fraction, **STILL
@@ -112,7 +112,7 @@ SOLIDS: tuple[tuple[str, float, Callable[[float, tuple[float, ...], np.random.Ge
 
 
 def shape_rows(draws: int = 4) -> Iterator[Row]:
-    """Solids at random places and orientations; sizes in voxels of the largest side."""
+    """Measure solids at random positions and orientations; sizes are in units of the longest side of a voxel."""
     for title, factor, make in SOLIDS:
         for spacing in (EQUAL, UNEQUAL):
             rng = np.random.default_rng(7)
@@ -145,8 +145,8 @@ def _shape_errors(solid: Solid) -> dict[str, float]:
     }
 
 
-def space_rows() -> Iterator[Row]:
-    """Distances known in closed form or found by comparing every voxel with every other; a lattice of points."""
+def spatial_rows() -> Iterator[Row]:
+    """Measure distances known in closed form or from all pairs of voxels, and the clustering of a lattice."""
     cells = np.ones((24, 20, 20), np.uint32)
     nuclei = np.zeros_like(cells)
     nuclei[:4] = 1
@@ -176,35 +176,39 @@ def space_rows() -> Iterator[Row]:
 
 
 def _largest(difference: np.ndarray) -> float:
-    """Largest absolute difference in nm, of µm."""
+    """Find the largest absolute difference in nm, from differences in µm."""
     return 1000 * float(np.nanmax(np.abs(difference)))
 
 
-CHAPTERS = (
-    Chapter(
+STAGES = (
+    StageCases(
         "registration",
-        "EM-like textures, the second slice turned by up to 1°, stretched by up to 1 % and shifted, with noise (standard "
-        "deviation 20), contrast, brightness and shading changed; error is the root mean square over the slice.",
+        "Pairs of EM-like textures. The second slice is turned by up to 1°, stretched by up to 1 % and shifted, and differs in "
+        "contrast, brightness and shading. Both have noise of standard deviation 20. The error is the root mean square over the "
+        "slice.",
         registration_rows,
     ),
-    Chapter(
+    StageCases(
         "segmentation",
-        "Packed cells, touching in part, and the flows that an ideal network would give: what is lost between flows and labels.",
+        "Packed cells, some of them touching, and the flows of an ideal network. The figures show what is lost between flows "
+        "and labels.",
         segmentation_rows,
     ),
-    Chapter(
+    StageCases(
         "nanoparticles",
-        "Phantoms of 40 x 320 x 320 voxels of 120 x 40 x 40 nm, of seeds that took no part in development; default parameters.",
+        "Phantoms of 40 x 320 x 320 voxels of 120 x 40 x 40 nm, from seeds that were not used in development, with default "
+        "parameters.",
         nanoparticle_rows,
     ),
-    Chapter(
+    StageCases(
         "shape",
-        "Solids at random places and orientations; sizes in voxels of the largest side, errors averaged over four draws.",
+        "Solids at random positions and orientations. Sizes are in units of the longest side of a voxel, errors are averaged "
+        "over four draws.",
         shape_rows,
     ),
-    Chapter(
-        "space",
-        "Distances to the nucleus and clustering where the answer is known.",
-        space_rows,
+    StageCases(
+        "spatial",
+        "Distances to the nucleus, and clustering, in cases with a known answer.",
+        spatial_rows,
     ),
 )

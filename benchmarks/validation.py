@@ -1,9 +1,9 @@
-"""Accuracy on quick cases with known answers, written as the tables of the documentation.
+"""Write the accuracy tables of the documentation from quick cases with known answers.
 
     python benchmarks/validation.py [--out docs/validation] [--only shape] [--demo results/demo]
 
-Ends with exit code 1 if a figure is beyond what is accepted. With `--demo`, the comparison with the truth that a demo left
-in its tables becomes a table too. Long runs have scripts of their own; `docs/validation.md` names them.
+The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo with its truth becomes a table as
+well. Longer runs have scripts of their own, which `docs/validation.md` names.
 """
 
 import argparse
@@ -13,30 +13,30 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from _validation_cases import CHAPTERS, Chapter, Row
+from _validation_cases import STAGES, Row, StageCases
 
 DOCS = Path(__file__).parents[1] / "docs" / "validation"
 
 
-def chapter_page(chapter: Chapter, rows: Sequence[Row]) -> str:
-    """A Markdown fragment: how the cases are made, and a line a case with every figure."""
+def stage_page(stage: StageCases, rows: Sequence[Row]) -> str:
+    """Write a Markdown fragment: how the cases are made, and a table of every figure of every case."""
     figures = list(dict.fromkeys(row.figure for row in rows))
-    lines = [chapter.method, ""]
+    lines = [stage.method, ""]
     if len(figures) > 1 and all(len(list(group)) == len(figures) for _, group in by_case(rows)):
         lines += wide_table(rows, figures)
     else:
         lines += long_table(rows)
-    lines += ["", f"`python benchmarks/validation.py --only {chapter.name}`"]
+    lines += ["", f"`python benchmarks/validation.py --only {stage.name}`"]
     return "\n".join(lines) + "\n"
 
 
 def by_case(rows: Sequence[Row]) -> Iterator[tuple[str, Iterator[Row]]]:
-    """Rows of each case."""
+    """Group rows by case."""
     return groupby(rows, key=lambda row: row.case)
 
 
 def wide_table(rows: Sequence[Row], figures: Sequence[str]) -> Iterator[str]:
-    """One line a case, one column a figure, what is accepted in brackets."""
+    """Write one line per case and one column per figure, with its limit in brackets."""
     yield "| case | " + " | ".join(figures) + " |"
     yield "|" + " --- |" * (1 + len(figures))
     for case, group in by_case(rows):
@@ -44,7 +44,7 @@ def wide_table(rows: Sequence[Row], figures: Sequence[str]) -> Iterator[str]:
 
 
 def long_table(rows: Sequence[Row]) -> Iterator[str]:
-    """One line a figure."""
+    """Write one line per figure."""
     yield "| case | figure | measured (accepted) |"
     yield "| --- | --- | --- |"
     for row in rows:
@@ -52,13 +52,13 @@ def long_table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def shown(row: Row) -> str:
-    """What was measured, and what is accepted in brackets."""
+    """Format a figure, with its limit in brackets."""
     sign = "≥" if row.score else "≤"
     return f"{row.form.format(row.measured)} ({sign} {row.accepted:g})"
 
 
 def demo_page(folder: Path) -> str:
-    """The demo's comparison with its truth as a Markdown fragment."""
+    """Write the comparison of a demo with its truth as a Markdown fragment."""
     from deployments.command_line.comparison_table import format_comparison
 
     figures = json.loads((folder / "tables" / "comparison.json").read_text())
@@ -67,30 +67,31 @@ def demo_page(folder: Path) -> str:
 
 
 def write(out: Path, name: str, text: str) -> None:
-    """Write a fragment."""
+    """Write a fragment to a file."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text)
     print(f"{out / name}.md", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = STAGES) -> int:
+    """Parse the command line, measure and write the tables; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=DOCS)
-    parser.add_argument("--only", choices=[chapter.name for chapter in CHAPTERS], action="append")
+    parser.add_argument("--only", choices=[stage.name for stage in stages], action="append")
     parser.add_argument("--demo", type=Path, help="results folder of a demo")
     options = parser.parse_args(arguments)
     beyond: list[Row] = []
-    for chapter in CHAPTERS:
-        if options.only is None or chapter.name in options.only:
-            rows = list(chapter.rows())
+    for stage in stages:
+        if options.only is None or stage.name in options.only:
+            rows = list(stage.rows())
             beyond += [row for row in rows if not row.good]
-            write(options.out, chapter.name, chapter_page(chapter, rows))
+            write(options.out, stage.name, stage_page(stage, rows))
     if options.demo is not None:
         write(options.out, "demo", demo_page(options.demo))
     for row in beyond:
-        print(f"beyond what is accepted: {row.case}, {row.figure}: {shown(row)}")
+        print(f"exceeds its limit: {row.case}, {row.figure}: {shown(row)}")
     return 1 if beyond else 0
 
 

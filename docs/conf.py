@@ -1,4 +1,4 @@
-"""Sphinx: pages in Markdown, tables generated from the code that they describe, nothing fetched from a network."""
+"""Configuration of Sphinx: Markdown pages, tables generated from the code, and no network."""
 
 import sys
 from importlib.metadata import version as version_of

@@ -18,7 +18,7 @@ from deployments.command_line.arguments import (
 from spherovem_core.execution import ExecutionSettings, Progress, open_executor
 
 if TYPE_CHECKING:
-    from spherovem_core.output.export import ExportTarget, MeshFormat
+    from spherovem_core.export import ExportTarget, MeshFormat
     from spherovem_core.parameters import ShapeParameters
     from spherovem_core.store import Layout
 
@@ -91,7 +91,7 @@ class Export(Command):
                 "nothing to export: give --tables, --labels or --meshes, or several of them"
             )
         folder = checked_results_folder(self.acquisition)
-        from spherovem_core.output.export import ExportTarget
+        from spherovem_core.export import ExportTarget
         from spherovem_core.store import Layout
 
         layout = Layout(folder)
@@ -125,7 +125,7 @@ def table_items(layout: "Layout") -> Iterator[ExportItem]:
         If a table does not exist.
     """
     from spherovem_core.errors import IncompleteArtifactError
-    from spherovem_core.output.export import write_units
+    from spherovem_core.export import write_units
     from spherovem_core.schema import tables
     from spherovem_core.store import table_digest
 
@@ -147,7 +147,7 @@ def table_items(layout: "Layout") -> Iterator[ExportItem]:
 
 
 def _csv_writer(parquet: Path) -> Callable[[Path, Executor, Progress], str]:
-    from spherovem_core.output.export import write_csv
+    from spherovem_core.export import write_csv
 
     def write(out: Path, executor: Executor, progress: Progress) -> str:
         return f"{write_csv(parquet, out)} rows"
@@ -170,7 +170,7 @@ def label_items(layout: "Layout", kinds: Sequence[Kind], level: int) -> Iterator
 
 
 def _label_writer(layout: "Layout", kind: Kind, level: int) -> Callable[[Path, Executor, Progress], str]:
-    from spherovem_core.output.export import write_label_tiff
+    from spherovem_core.export import write_label_tiff
     from spherovem_core.store import open_array
     from spherovem_core.store.layout import REGISTERED
 
@@ -213,7 +213,7 @@ def mesh_items(layout: "Layout", kinds: Sequence[Kind], mesh_format: "MeshFormat
 def _mesh_writer(
     layout: "Layout", kind: Kind, mesh_format: "MeshFormat", parameters: "ShapeParameters"
 ) -> Callable[[Path, Executor, Progress], str]:
-    from spherovem_core.output.export import write_meshes
+    from spherovem_core.export import write_meshes
     from spherovem_core.store import open_array
     from spherovem_core.store.layout import REGISTERED
 

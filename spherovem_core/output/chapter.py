@@ -1,4 +1,4 @@
-"""Slices of the registered image to scroll through, with the outlines of what was found."""
+"""Chapter with slices of the registered image to scroll through, and the outlines of all labels."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ COLOUR_NAMES = "cells yellow, nuclei blue, nanoparticles red"
 
 
 def slices_section(inputs: ReportInputs) -> Section:
-    """Take slices evenly over the stack, each with its outlines."""
+    """Draw slices spread evenly over the stack, each with the outlines of its labels."""
     side = min(SIDE_PX, inputs.image_px)
     image = fitting_level(inputs.open_level, REGISTERED, side, across=0)
     groups: dict[str, str] = {kind: labels_group(kind) for kind in OBJECT_KINDS}
@@ -34,7 +34,7 @@ def slices_section(inputs: ReportInputs) -> Section:
     width = max(columns, LEAST_WIDTH_PX)
     height = max(1, round(width * (bottom - top) / (right - left)))
     fine = (round(LABEL_PIXELS * height), round(LABEL_PIXELS * width))
-    # One plane of each kind in memory at a time.
+    # A generator: memory holds one plane of each kind at a time.
     planes = zip(*(cuts_along_z(stored, positions) for stored in labels.values()), strict=True)
     overlays = [
         outlined(

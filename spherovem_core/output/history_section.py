@@ -1,24 +1,26 @@
-"""How it was computed: versions, device, time and memory a stage, and the parameters."""
+"""Section on how the results were computed: versions, device, time and memory per step, and parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.report.figures import PALETTE, Margins, finish, new_panel
+from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
 
-WRITES_REPORT = "write_output"
-"""The stage that makes this page: what that takes cannot stand in it."""
+WRITE_REPORT = ("output", "write output")
+"""Names of the step that builds this page. The page cannot contain the time that building it takes."""
 
 
 def history_section(provenance: Mapping[str, Any], parameters: PipelineParameters) -> Section:
-    """Tell how the results came about, from the provenance document."""
+    """Show how the results were computed, from the provenance document."""
     entries = sorted(provenance["stages"], key=lambda entry: str(entry["finished"]))
-    stages = pd.DataFrame(
+    steps = pd.DataFrame(
         {
-            "stage": _name(entry),
+            "step": _step_name(entry),
             "version": entry["version"],
             "device": entry["device"],
             "host": entry.get("host", ""),
@@ -30,13 +32,11 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     )
     packages = provenance["packages"]
     versions = pd.DataFrame({"package": list(packages), "version": list(packages.values())})
-    chosen = parameter_table(parameters)
+    chosen = parameter_table(parameters, PipelineParameters())
     changed = chosen[chosen["changed"] != ""].drop(columns="changed")
-    marked = frozenset(range(len(chosen))) & frozenset(
-        (chosen["changed"] != "").to_numpy().nonzero()[0].tolist()
-    )
+    marked = frozenset(np.flatnonzero(chosen["changed"] != "").tolist())
     tables = [
-        Table("Stages", stages),
+        Table("Steps", steps),
         Table("Parameters that differ from the defaults", changed) if len(changed) else None,
         Table("All parameters", chosen, marked, folded=True),
         Table("Packages", versions, folded=True),
@@ -45,54 +45,70 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
         ("Source", str(provenance.get("source", "unknown"))),
         ("Software", f"spherovem {packages.get('spherovem', 'of unknown version')}"),
         ("Devices", ", ".join(sorted({str(entry["device"]) for entry in entries})) or "unknown"),
-        ("Time of all stages", duration(float(stages["seconds"].sum()) if len(stages) else 0.0)),
+        ("Computing time", format_duration(float(steps["seconds"].sum()) if len(steps) else 0.0)),
         ("Parameters that differ from the defaults", str(len(changed))),
     ]
-    pictures = [_cost(stages)] if len(stages) else []
+    pictures = [_cost(steps)] if len(steps) else []
     return Section(
         "history", "How it was computed", facts, pictures, [table for table in tables if table is not None]
     )
 
 
-def parameter_table(parameters: PipelineParameters) -> pd.DataFrame:
-    """Every parameter with its value and its default; `changed` says where the two differ."""
-    defaults = PipelineParameters().model_dump(mode="json")
-    rows = []
-    for stage, values in parameters.model_dump(mode="json").items():
-        for name, value in values.items():
-            usual = defaults[stage][name]
-            rows.append((f"{stage}.{name}", _said(value), _said(usual), "changed" if value != usual else ""))
+def parameter_table(parameters: BaseModel, defaults: BaseModel) -> pd.DataFrame:
+    """List every parameter by its path, with its value and default; `changed` marks the rows where the two differ."""
+    usual = dict(_flatten(defaults))
+    rows = [
+        (
+            path,
+            _format_parameter(value),
+            _format_parameter(usual[path]),
+            "changed" if value != usual[path] else "",
+        )
+        for path, value in _flatten(parameters)
+    ]
     return pd.DataFrame(rows, columns=["parameter", "value", "default", "changed"])
 
 
-def duration(seconds: float) -> str:
-    """Write a time for a reader."""
+def _flatten(parameters: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every parameter, those of nested groups included."""
+    values = parameters.model_dump(mode="json")
+    for name in type(parameters).model_fields:
+        value = getattr(parameters, name)
+        if isinstance(value, BaseModel):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", values[name]
+
+
+def format_duration(seconds: float) -> str:
+    """Format a time for a reader."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def _step_name(entry: Mapping[str, Any]) -> str:
+    name = str(entry.get("step", entry["stage"])).replace("_", " ")
+    if name in WRITE_REPORT:
+        return f"{name} (tables)"
     kind = entry.get("parameters", {}).get("kind")
-    if entry["stage"] == WRITES_REPORT:
-        return f"{WRITES_REPORT} (tables)"
-    return f"{entry['stage']} {kind}" if isinstance(kind, str) else str(entry["stage"])
+    return f"{name} {kind}" if isinstance(kind, str) and "step" not in entry else name
 
 
-def _said(value: Any) -> str:
+def _format_parameter(value: Any) -> str:
     if value is None:
         return "–"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _cost(stages: pd.DataFrame) -> Picture:
+def _cost(steps: pd.DataFrame) -> Picture:
     return Picture(
         [
-            _bars(stages["stage"].tolist(), stages["seconds"].tolist(), "seconds", "Time"),
-            _bars(stages["stage"].tolist(), stages["peak memory (MB)"].tolist(), "MB", "Peak memory"),
+            _bars(steps["step"].tolist(), steps["seconds"].tolist(), "seconds", "Time"),
+            _bars(steps["step"].tolist(), steps["peak memory (MB)"].tolist(), "MB", "Peak memory"),
         ],
-        "What each stage took; the memory is that of the whole process with its workers.",
+        "Time and peak memory of each step. Memory is that of the whole process with its workers.",
     )
 
 
@@ -104,7 +120,7 @@ def _bars(names: list[str], values: list[float], label: str, title: str) -> Pane
         [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values],
         padding=3,
         fontsize=8,
-        color="#123456",
+        color=INK,
     )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()

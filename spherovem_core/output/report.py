@@ -1,12 +1,12 @@
-"""The report of one acquisition, from its results folder."""
+"""Report of one acquisition as a single HTML page."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from spherovem_core.output.chapters import CHAPTERS
-from spherovem_core.output.history_section import duration, history_section
+from spherovem_core.output.history_section import format_duration, history_section
+from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Page, render
 from spherovem_core.spacing import NM_PER_UM
@@ -15,39 +15,41 @@ from spherovem_core.store.layout import RAW
 LARGEST_BYTES = 15_000_000
 LEAST_IMAGE_PX = 200
 
-logger = logging.getLogger("spherovem_core.report")
+logger = logging.getLogger(__name__)
 
 
-def build_report(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
-    """Make the report's HTML.
+def build_report(inputs: ReportInputs, provenance: Mapping[str, Any], chapters: Sequence[Chapter]) -> str:
+    """Build the HTML of the report.
 
     Parameters
     ----------
     inputs
-        Tables, models and the volume; all its arrays must be complete.
+        Tables, models and the volume, whose arrays must all be complete.
     provenance
-        The provenance document: `stages` (history entries) and `packages`.
+        Document with ``stages`` (history entries) and ``packages``.
+    chapters
+        Chapters in the order of the page. A section on the history follows them.
 
     Returns
     -------
     str
-        One self-contained HTML document of less than 15 MB: where images would make it larger, they are made smaller.
+        One self-contained HTML document of at most 15 MB. Images are made smaller where they would exceed it.
 
     Raises
     ------
     IncompleteArtifactError
         If an array is not complete.
     """
-    text = _build(inputs, provenance)
+    text = _build(inputs, provenance, chapters)
     while len(text.encode()) > LARGEST_BYTES and inputs.image_px > LEAST_IMAGE_PX:
         inputs = replace(inputs, image_px=max(LEAST_IMAGE_PX, round(0.7 * inputs.image_px)))
-        logger.info("the report is larger than 15 MB: made again with images of %d pixels", inputs.image_px)
-        text = _build(inputs, provenance)
+        logger.info("the report exceeds 15 MB; building it again with images of %d pixels", inputs.image_px)
+        text = _build(inputs, provenance, chapters)
     return text
 
 
-def _build(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
-    sections = [chapter.draw(inputs) for chapter in CHAPTERS]
+def _build(inputs: ReportInputs, provenance: Mapping[str, Any], chapters: Sequence[Chapter]) -> str:
+    sections = [chapter.draw(inputs) for chapter in chapters]
     sections.append(history_section(provenance, inputs.parameters))
     seconds = sum(entry["seconds"] for entry in provenance["stages"])
     raw = inputs.open_level(RAW)
@@ -61,7 +63,7 @@ def _build(inputs: ReportInputs, provenance: Mapping[str, Any]) -> str:
         ("Cells", str(len(inputs.tables["cells"]))),
         ("Nuclei", str(len(inputs.tables["nuclei"]))),
         ("Nanoparticles", str(len(inputs.tables["nanoparticles"]))),
-        ("Time of all stages", duration(seconds)),
+        ("Computing time", format_duration(seconds)),
         ("Results", str(inputs.layout.folder)),
     ]
     return render(Page(inputs.name, summary, sections))

@@ -1,10 +1,11 @@
-"""The report in short, as Markdown: warnings first, counts, and where everything lies."""
+"""Summary of the results in Markdown: warnings, counts, and links to the files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spherovem_core.output.chapters import CHAPTERS
+from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store.layout import table_path
 
@@ -12,25 +13,27 @@ COUNTED = ("cells", "nuclei", "nanoparticles")
 WRITTEN = (*COUNTED, "slices")
 
 
-def summarise(inputs: ReportInputs) -> str:
-    """Tell in a few lines of Markdown what came out and whether to trust it; draws nothing.
+def summarise(inputs: ReportInputs, chapters: Sequence[Chapter]) -> str:
+    """Summarise the results in a few lines of Markdown, warnings first, without drawing anything.
 
     Parameters
     ----------
     inputs
-        As for `build_report`.
+        Tables, models and the volume, as for `build_report`.
+    chapters
+        Chapters whose warnings are listed.
 
     Returns
     -------
     str
-        Warnings by stage, counts of cells, nuclei and nanoparticles, and links to report, volume and tables.
+        Warnings by chapter, counts of cells, nuclei and nanoparticles, and links to report, volume and tables.
 
     Raises
     ------
     IncompleteArtifactError
         If an array is not complete.
     """
-    warnings = [f"- **{chapter.title}**: {text}" for chapter in CHAPTERS for text in chapter.warn(inputs)]
+    warnings = [f"- **{chapter.title}**: {text}" for chapter in chapters for text in chapter.warn(inputs)]
     parts = [f"## {inputs.name}", "\n".join(["### Warnings", "", *(warnings or ["none"])]), _counts(inputs)]
     return "\n\n".join([*parts, _links(inputs)]) + "\n"
 

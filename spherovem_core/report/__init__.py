@@ -1,4 +1,4 @@
-"""What the chapters of a report are made of: inputs, sections, charts and pictures."""
+"""Building blocks of report chapters: inputs, sections, charts and pictures."""
 
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs

@@ -1,4 +1,4 @@
-"""A chapter of the report: what one stage shows, and what it warns of."""
+"""One stage's chapter of the report: its section and its warnings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Chapter:
     Attributes
     ----------
     title
-        As the section's.
+        Title of the section.
     draw
-        Makes the section, pictures included.
+        Builds the section, pictures included.
     warn
-        Finds what the user must know before trusting the stage; reads no image.
+        Lists the warnings that the user must read before trusting the stage. Reads no image.
     """
 
     title: str

@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 3.5, 2.5
 WIDE = 7.2
 BINS = 30
 MOST_MARKERS = 3000
-"""More points are drawn as pixels."""
+"""Charts with more points are drawn as pixels."""
 
 
 def distribution(
@@ -26,7 +26,7 @@ def distribution(
     log_x: bool = False,
     colours: Sequence[str] = PALETTE,
 ) -> Panel:
-    """Draw a histogram, the groups upon each other; what is not finite is left out."""
+    """Draw a stacked histogram of the groups, without values that are not finite."""
     axes = new_panel(WIDTH, HEIGHT, title, legend=len(groups) > 1)
     axes.set(xlabel=label, ylabel=count_label)
     finite = {name: _finite(values) for name, values in groups.items()}
@@ -53,7 +53,7 @@ def distribution(
 
 
 def bin_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float64]:
-    """Edges between the extremes, fewer where there are few values; whole numbers stand in the middle of a bin."""
+    """Choose the edges of a histogram: fewer for few values, and whole numbers in the middle of a bin."""
     low, high = float(values.min()), float(values.max())
     if (values == np.rint(values)).all():
         step = max(1, -(-int(high - low + 1) // bins))
@@ -74,7 +74,7 @@ def lines(
     width: float = WIDTH,
     level: float | None = None,
 ) -> Panel:
-    """Draw curves over `x`; `marked` positions get a thin upright line each, `level` a level one to compare with."""
+    """Draw curves over `x`, with a vertical line at each `marked` position and a horizontal one at `level`."""
     legend = len(curves) > 1 or len(marked) > 0
     axes = new_panel(width, HEIGHT if width == WIDTH else 2.2, title, legend=legend)
     axes.set(xlabel=x_label, ylabel=y_label)
@@ -86,7 +86,7 @@ def lines(
         axes.axhline(level, color=SOFT, linewidth=1, linestyle="--")
     for (name, values), colour in zip(curves.items(), PALETTE, strict=False):
         known = np.asarray(values, dtype=float)
-        # A value between two unknown ones makes no line.
+        # A single value draws no line.
         mark = "o" if np.isfinite(known).sum() == 1 else ""
         axes.plot(x, known, color=colour, label=name, linewidth=1.3, marker=mark, markersize=3)
     if legend:
@@ -99,7 +99,7 @@ def lines(
 def scatter(
     groups: Mapping[str, tuple[Any, Any]], x_label: str, y_label: str, title: str = "", log_x: bool = False
 ) -> Panel:
-    """Draw points, one colour a group."""
+    """Draw points in one colour per group."""
     axes = new_panel(WIDTH, 2.9, title, legend=len(groups) > 1)
     axes.set(xlabel=x_label, ylabel=y_label)
     drawn = 0
@@ -120,7 +120,7 @@ def scatter(
 
 
 def set_log_x(axes: Axes) -> None:
-    """Scale the x axis by logarithms, with plain numbers at 1, 2 and 5 of each decade."""
+    """Make the x axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))

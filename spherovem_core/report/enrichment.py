@@ -1,26 +1,26 @@
-"""Particle volume by distance to the nucleus, against what the same cells would give by chance."""
+"""Enrichment of particle volume by distance to the nucleus, against an even spread in the same cells."""
 
 import numpy as np
 import pandas as pd
 
 
 def radial_profile(radial: pd.DataFrame) -> pd.DataFrame:
-    """Pool the cells' radial distributions, each weighted by the particles it holds.
+    """Pool the radial distributions of all cells and compare them with an even spread.
 
-    By chance the particle volume of a cell is spread as its cytoplasm is: each bin expects its share of it. Summed over
-    cells that is what to compare with, whatever the cells' sizes and loads.
+    The expectation spreads the particle volume of each cell evenly over that cell's own cytoplasm: a bin gets the
+    fraction of the volume that it has of the cytoplasm. Its sum over the cells accounts for their sizes and loads.
 
     Parameters
     ----------
     radial
-        From `spherovem_core.spatial.radial_distribution`.
+        Table from `spherovem_core.spatial.radial_distribution`.
 
     Returns
     -------
     DataFrame
-        One row a distance bin in the cytoplasm, rising: ``distance_low_um``, ``distance_high_um``; ``found`` and
-        ``by_chance``, shares of the particle volume that sum to 1, and ``ratio`` of the two, NaN where none is expected.
-        Empty with no particle in the cytoplasm of a cell with a nucleus.
+        One row per distance bin in the cytoplasm, in rising order: ``distance_low_um``, ``distance_high_um``; ``found``
+        and ``by_chance``, measured and expected fractions of the particle volume, which sum to 1; ``ratio`` of the two,
+        the enrichment, NaN where nothing is expected. Empty if no particle lies in the cytoplasm of a cell with a nucleus.
     """
     table = radial[radial["distance_high_um"] > 0]
     by_cell = table.groupby("cell")[["cell_volume_um3", "nanoparticle_volume_um3"]].transform("sum")

@@ -1,6 +1,6 @@
-"""Figures as SVG in the page: drawn by matplotlib's object interface, coloured by the page, light or dark.
+"""Figures as SVG within the page, drawn by matplotlib's object interface.
 
-What is text in a figure stays text in the page; whatever matplotlib draws in `INK` takes the page's text colour.
+Text stays text. Everything drawn in `INK` takes the text colour of the page, light or dark.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import matplotlib
@@ -20,17 +20,17 @@ from matplotlib.figure import Figure
 from spherovem_core.report.page import Panel
 
 INK = "#123456"
-"""Stands for the page's text colour."""
+"""Placeholder for the text colour of the page."""
 
 SOFT = "#7d8694"
 PALETTE = ("#2f86c6", "#d1495b", "#b07a1e", "#2a9d74", "#9a6fc4")
 OUTLINE_COLOURS = {"cells": "#ffb000", "nuclei": "#35c2ff", "nanoparticles": "#ff4d6d"}
-"""Each is told apart from white and from the dark page's ground."""
+"""Each has enough contrast with the ground of the light and of the dark page."""
 
 POINTS_PER_INCH, PIXELS_PER_INCH = 72, 96
 LEGEND_INCHES = 0.2
-LEAST_SHARE = 0.78
-"""Shrunk further than this, text in a panel could not be read."""
+LEAST_SCALE = 0.78
+"""Text in a panel that shrinks further is too small to read."""
 TITLE = "title"
 SVG = "http://www.w3.org/2000/svg"
 LINK = "http://www.w3.org/1999/xlink"
@@ -39,6 +39,7 @@ RENDERING: dict[Any, Any] = {
     "svg.hashsalt": "spherovem",
     "image.composite_image": False,
 }
+NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Layer:
     uri
         Data URI.
     sharp
-        Whether its pixels are shown as squares where it is enlarged.
+        True to show its pixels as squares where it is enlarged.
     """
 
     uri: str
@@ -70,7 +71,7 @@ class Layer:
 def new_panel(
     width: float, height: float, title: str = "", margins: Margins = Margins(), legend: bool = False
 ) -> Axes:
-    """Start a panel; sizes in inches, margins included. With `legend` there is a row for it under the title."""
+    """Start a panel of a size in inches, margins included. `legend` reserves a row for it under the title."""
     if legend:
         margins = replace(margins, top=margins.top + LEGEND_INCHES)
     figure = Figure(figsize=(width, height))
@@ -92,7 +93,7 @@ def new_panel(
 
 
 def add_legend(axes: Axes) -> None:
-    """Name what is drawn, where anything is, in the row above the axes."""
+    """Add a legend in the row above the axes, if anything has a name."""
     names = axes.get_legend_handles_labels()[1]
     if names:
         axes.legend(
@@ -110,7 +111,7 @@ def add_legend(axes: Axes) -> None:
 
 
 def say_nothing_to_show(axes: Axes, reason: str) -> None:
-    """Write in an empty panel why it is empty."""
+    """Write into an empty panel why it is empty."""
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=SOFT)
     axes.set(xticks=[], yticks=[])
 
@@ -121,12 +122,11 @@ def finish(axes: Axes, name: str = "", layers: Sequence[Layer] = ()) -> Panel:
     Parameters
     ----------
     name
-        What a screen reader says; the panel's title and axes by default.
+        Text for screen readers; by default title and axis labels.
     layers
-        Images that fill the axes, the last one above.
+        Images that fill the axes, the last one on top.
     """
-    figure = axes.figure
-    assert isinstance(figure, Figure)
+    figure = cast(Figure, axes.figure)
     buffer = io.StringIO()
     with matplotlib.rc_context(RENDERING):
         figure.savefig(buffer, format="svg", transparent=True, dpi=150, metadata=NO_METADATA)
@@ -141,10 +141,7 @@ def finish(axes: Axes, name: str = "", layers: Sequence[Layer] = ()) -> Panel:
         f"{images}{_content(buffer.getvalue())}</svg>"
     )
     wanted = round(width * PIXELS_PER_INCH / POINTS_PER_INCH)
-    return Panel(Markup(markup), wanted, round(LEAST_SHARE * wanted))
-
-
-NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    return Panel(Markup(markup), wanted, round(LEAST_SCALE * wanted))
 
 
 def _image(layer: Layer, place: tuple[float, float, float, float]) -> str:
@@ -157,7 +154,7 @@ def _image(layer: Layer, place: tuple[float, float, float, float]) -> str:
 
 
 def _content(svg: str) -> str:
-    """What matplotlib drew, with no styles, names or colours that would reach beyond the figure."""
+    """Extract the drawing of matplotlib, without styles, names or colours that would affect the rest of the page."""
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
@@ -183,6 +180,6 @@ def _content(svg: str) -> str:
 
 
 def _page_style(style: str) -> str:
-    """The page's colour for ink, and its font for text in matplotlib's own."""
+    """Replace ink by the text colour of the page, and the font of matplotlib by the font of the page."""
     style = style.replace(INK, "currentColor")
     return re.sub(r"font: ([\d.]+px) [^;]*sans-serif", r"font-size: \1", style)

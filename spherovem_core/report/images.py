@@ -1,4 +1,4 @@
-"""Planes of the volume to scale, with what is drawn over them."""
+"""Panels that show planes of the volume to scale, with overlays."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,12 +16,12 @@ WIDTH = 3.4
 LARGE = 5.35
 FRAME = "#ffb000"
 LABEL_PIXELS = 1.5
-"""Pixels of an outline's grid for each pixel of the page."""
+"""Pixels of the outline grid per pixel of the page."""
 MARGINS = Margins(left=0.56, right=0.1, top=0.28, bottom=0.42)
 THUMBNAIL = 1.68
 THUMBNAIL_MARGINS = Margins(left=0.03, right=0.03, top=0.26, bottom=0.03)
 FLATTEST, TALLEST = 0.22, 1.6
-"""Bounds of height over width: a thinner or taller plane is stretched."""
+"""Bounds of height over width. A plane outside them is stretched or pressed."""
 
 
 def plane(
@@ -38,11 +38,11 @@ def plane(
     Parameters
     ----------
     labels
-        Label planes of the same place, and the colour of their outlines.
+        Label planes at the same position, with the colour of their outlines.
     sharp
-        Whether voxels are shown as squares.
+        True to show voxels as squares.
     frame_um
-        Left, right, bottom and top of a rectangle drawn over the plane.
+        Left, right, bottom and top of a rectangle to draw over the plane.
     """
     layers = [Layer(grey(view.values, limits), sharp)]
     if labels:
@@ -53,7 +53,7 @@ def plane(
 
 
 def thumbnail(view: View, limits: tuple[float, float], title: str) -> Panel:
-    """Show a plane small, in grey, without axes."""
+    """Show a small plane in grey, without axes."""
     across = THUMBNAIL - THUMBNAIL_MARGINS.left - THUMBNAIL_MARGINS.right
     up = THUMBNAIL_MARGINS.top + THUMBNAIL_MARGINS.bottom
     axes = new_panel(THUMBNAIL, across * _shown(view) + up, title, THUMBNAIL_MARGINS)
@@ -65,7 +65,7 @@ def thumbnail(view: View, limits: tuple[float, float], title: str) -> Panel:
 def map_plane(
     view: View, limits: tuple[float, float], colours: str, label: str, title: str = "", width: float = WIDTH
 ) -> Panel:
-    """Show a plane of a quantity in colours, with their scale; NaN is left open."""
+    """Show a plane of a quantity in colours, with its scale; NaN is transparent."""
     layers = [Layer(coloured(view.values, limits, colours), sharp=True)]
     return _framed(
         view, layers, title or view.title, width, f"{label}: {limits[0]:.3g} (dark) to {limits[1]:.3g}"
@@ -107,15 +107,15 @@ def _framed(
 
 
 def _shown(view: View) -> float:
-    """Height over width of a plane as it is shown."""
+    """Compute height over width of a plane as shown."""
     left, right, bottom, top = view.extent_um
     return float(np.clip((bottom - top) / (right - left), FLATTEST, TALLEST))
 
 
 def sample_labels(labels: View, image: View, shape: tuple[int, int]) -> NDArray[Any]:
-    """Take the label at the centre of each pixel of a grid of that shape laid over the image.
+    """Sample labels at the pixel centres of a grid of the given shape over the image.
 
-    Outlines drawn on it have one width everywhere, whatever the voxels of the labels and of the image.
+    Outlines on this grid have the same width everywhere, whatever the voxel sizes of labels and image.
     """
     left, right, bottom, top = image.extent_um
     own_left, own_right, own_bottom, own_top = labels.extent_um

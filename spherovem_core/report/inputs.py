@@ -1,4 +1,4 @@
-"""What the report is made from: final tables, models and the volume's arrays."""
+"""Inputs of a report: final tables, models and the arrays of the volume."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.store import Layout, StoredArray, open_array
 
 OpenLevel = Callable[..., StoredArray]
-"""Opens a level, the finest by default, of a group: `spherovem_core.store.open_array` for one acquisition."""
+"""`spherovem_core.store.open_array` for one acquisition: opens a level of a group, by default the finest."""
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything a section may use.
+    """Data that a section may use.
 
     Attributes
     ----------
     tables
-        Final tables by name: cells, nuclei, nanoparticles, slices; where they were measured radial and ripley, the
-        distributions that the stage of spatial relations leaves.
+        Final tables by name: cells, nuclei, nanoparticles and slices. Where the spatial stage measured them, also its
+        distributions radial and ripley.
     mixture
-        The intensity mixture as stored in ``models/mixture.json``.
+        Intensity mixture from ``models/mixture.json``.
     image_px
-        Longest side of a picture's image in pixels.
+        Longest side in pixels of an image in a picture.
     """
 
     name: str
@@ -38,5 +38,5 @@ class ReportInputs:
 
     @cached_property
     def open_level(self) -> OpenLevel:
-        """Opens each level once: that counts the files of an array, of which there may be very many."""
+        """Function that opens each level only once: opening counts the files of an array, and there may be many."""
         return lru_cache(maxsize=None)(partial(open_array, self.layout))

@@ -1,4 +1,4 @@
-"""Which objects are unlike the others."""
+"""Ranking of objects by how much they differ from the others."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ DESCRIPTORS = {
 }
 AS_LOGARITHM = {"volume_um3"}
 FEWEST = 4
-"""With fewer objects none can be told from the others."""
+"""Least number of objects to rank: fewer have no meaningful spread."""
 
 
 def rank_unusual(table: pd.DataFrame) -> pd.DataFrame:
@@ -24,13 +24,13 @@ def rank_unusual(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        Of cells or nuclei; best of whole ones, for the shape of those that the volume's border cuts is that of the cut.
+        Table of cells or nuclei. Leave out those that the border of the volume cuts: the cut changes their shape.
 
     Returns
     -------
     DataFrame
-        ``label``; ``distance``, the largest over the descriptors; ``descriptor``, the one it is of; ``above``, whether it is
-        larger than the median. The most unusual first; empty with fewer than four objects.
+        ``label``; ``distance``, the largest over all descriptors; ``descriptor`` with that distance; ``above``, true if its
+        value exceeds the median. The most unusual object comes first. Empty with fewer than four objects.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Pieces of a report page, and the page itself: one HTML file that needs no network and no JavaScript."""
+"""Parts of a report page, and its rendering as one HTML file that needs no network and no JavaScript."""
 
 import html
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ TEMPLATES = ("report.html.j2", "report.css", "report.js")
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing: an SVG that takes the page's text colour, its images within it.
+    """One drawing: an SVG in the page's text colour, with its images inside.
 
     Attributes
     ----------
     width_px
-        Width on a page that has room for it.
+        Preferred width.
     least_px
-        Width below which it is scrolled sideways instead of shrunk.
+        Width below which the panel scrolls sideways instead of shrinking.
     """
 
     markup: Markup
@@ -32,27 +32,27 @@ class Panel:
 
 @dataclass(frozen=True)
 class Picture:
-    """Panels, or columns of them, that stand beside each other where there is room, with one caption."""
+    """Panels, or columns of panels, next to each other where there is room, with one caption."""
 
     panels: Sequence[Panel | Sequence[Panel]]
     caption: str
 
     @property
     def columns(self) -> list[Sequence[Panel]]:
-        """What stands beside each other: panels, or several upon each other."""
+        """Columns of panels, each with one panel or several above each other."""
         return [(panel,) if isinstance(panel, Panel) else panel for panel in self.panels]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers to be read and copied.
+    """A table that the reader can copy.
 
     Attributes
     ----------
     marked
-        Numbers of the rows that stand out.
+        Numbers of the highlighted rows.
     folded
-        Whether the table is shown on demand only.
+        True if the table opens only on demand.
     """
 
     title: str
@@ -68,13 +68,13 @@ class Slices:
     Attributes
     ----------
     images
-        Data URIs, one a slice.
+        Data URI per slice.
     outlines
-        Data URIs of what is drawn over them, one a slice.
+        Data URI of the overlay per slice.
     titles
-        What is said of each slice.
+        Title per slice.
     width_px
-        Width on a page that has room for it.
+        Preferred width.
     """
 
     images: Sequence[str]
@@ -86,12 +86,12 @@ class Slices:
 
     @property
     def middle(self) -> int:
-        """Slice that is shown first, and the only one without JavaScript."""
+        """Index of the slice shown first, and the only one without JavaScript."""
         return len(self.images) // 2
 
     @property
     def frames(self) -> list[dict[str, str]]:
-        """What the script needs of each slice."""
+        """Image, outlines and title of each slice, for the script."""
         return [
             {"image": image, "outlines": outlines, "title": title}
             for image, outlines, title in zip(self.images, self.outlines, self.titles, strict=True)
@@ -100,16 +100,16 @@ class Slices:
 
 @dataclass(frozen=True)
 class Section:
-    """One stage's part of the report.
+    """Part of the page for one stage.
 
     Attributes
     ----------
     anchor
-        Fragment of the section's address.
+        Fragment of the section's address: the name of the stage.
     facts
-        Name and value, shown first.
+        Pairs of name and value, shown first.
     warnings
-        What the user must know before trusting the stage; repeated at the top of the page.
+        Warnings that the user must read before trusting the stage. The top of the page repeats them.
     """
 
     anchor: str
@@ -136,7 +136,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Turn a page into HTML; every text is escaped."""
+    """Render a page as HTML, with every text escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -147,7 +147,7 @@ def render(page: Page) -> str:
 
 
 def rows_html(table: Table) -> Markup:
-    """Head and rows of a table, numbers to four significant digits."""
+    """Render head and rows of a table, with numbers to four significant digits."""
     head = "".join(_heading(name, table.frame[name]) for name in table.frame.columns)
     rows = []
     for number, row in enumerate(table.frame.itertuples(index=False)):
@@ -168,7 +168,7 @@ def _cell(value: Any) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Write a value for a reader: floats to four significant digits, NaN and None as a dash."""
+    """Format a value for a reader: floats to four significant digits, NaN and None as a dash."""
     if value is None or value is pd.NA:
         return "–"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Arrays as small images within the page: WebP data URIs."""
+"""Arrays encoded as WebP data URIs."""
 
 import base64
 import io
@@ -13,24 +13,24 @@ QUALITY = 80
 
 
 def grey(values: NDArray[Any], limits: tuple[float, float]) -> str:
-    """Show intensities in grey, the limits as black and white; compressed with a loss that is not seen."""
+    """Encode intensities in grey, from black to white between the limits, with a loss that the eye does not see."""
     return _encode(Image.fromarray(_to_byte(values, limits)), quality=QUALITY, method=4)
 
 
 def coloured(values: NDArray[Any], limits: tuple[float, float], colours: str) -> str:
-    """Show values in one of matplotlib's colour maps; NaN is transparent."""
+    """Encode values in a colour map of matplotlib; NaN is transparent."""
     picture = matplotlib.colormaps[colours](_to_byte(values, limits), bytes=True)
     picture[..., 3] = np.where(np.isnan(values), 0, 255)
     return _encode(Image.fromarray(picture), lossless=True, method=2)
 
 
 def outlined(layers: list[tuple[NDArray[Any], str]]) -> str:
-    """Draw the borders of labels two pixels wide, one colour a layer, on transparent ground.
+    """Encode the borders of labels, two pixels wide and in one colour per layer, on a transparent ground.
 
     Parameters
     ----------
     layers
-        Labels (Y, X), all of one shape, and a colour such as ``#edae49``; later ones lie above.
+        Pairs of labels (Y, X), all of one shape, and a colour such as ``#edae49``. Later layers lie on top.
     """
     overlay = np.zeros((*layers[0][0].shape, 4), np.uint8)
     for labels, colour in layers:
@@ -39,12 +39,12 @@ def outlined(layers: list[tuple[NDArray[Any], str]]) -> str:
 
 
 def from_rgba(picture: NDArray[np.uint8]) -> str:
-    """Show (Y, X, 4) colours with opacity as they are."""
+    """Encode (Y, X, 4) colours with opacity without loss."""
     return _encode(Image.fromarray(picture), lossless=True, method=2)
 
 
 def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels on either side of a border between labels, or between a label and the ground."""
+    """Mark the pixels on both sides of a border between two labels, or between a label and background."""
     edge = np.zeros(labels.shape, dtype=bool)
     down, across = labels[:-1] != labels[1:], labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= down

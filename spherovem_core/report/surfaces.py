@@ -1,4 +1,4 @@
-"""Surfaces of labels as small shaded pictures."""
+"""Shaded pictures of label surfaces."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ Triangles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Body:
-    """Triangles (N, 3, 3) in µm, corners as x, y, z with z upwards, their colour and opacity."""
+    """Triangles (N, 3, 3) in µm, with corners as x, y, z and z upwards, their colour and opacity."""
 
     triangles: Triangles
     colour: str
@@ -43,7 +43,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture as a data URI, and its size in pixels."""
+    """A picture as a data URI, with its size in pixels."""
 
     uri: str
     width: int
@@ -53,24 +53,24 @@ class Drawing:
 def surface_of(
     labels: NDArray[Any], spacing_um: NDArray[np.float64], origin_um: NDArray[np.float64]
 ) -> Triangles:
-    """Triangulate the surface of what is not 0, smoothed by about a voxel and closed at the array's border."""
+    """Triangulate the surface of all labels, smoothed by about a voxel and closed at the border of the array."""
     inside = np.pad(labels != 0, 2).astype(np.float32)
     soft = ndimage.gaussian_filter(inside, np.maximum(0.9 * spacing_um.min() / spacing_um, 0.8))
     if soft.max() <= 0.5:
         return np.empty((0, 3, 3))
     vertices, faces, _, _ = marching_cubes(soft, 0.5, spacing=tuple(spacing_um))
     corners = vertices + origin_um - 2 * spacing_um
-    # Two axes change places and one its sign: the triangles are turned to face outwards again.
+    # Swapping two axes and flipping one turns the triangles inside out; reversing their corners undoes it.
     return np.asarray(corners[:, ::-1][faces[:, ::-1]] * (1, 1, -1))
 
 
 def label_surface(open_level: OpenLevel, group: str, label: int, box: Mapping[str, int]) -> Triangles:
-    """Triangulate one label, read at a level at which its bounding box is at most `BOX_VOXELS` wide.
+    """Triangulate one label at a level where its bounding box has at most `BOX_VOXELS` voxels per side.
 
     Parameters
     ----------
     box
-        ``bbox_z0`` to ``bbox_x1`` at the finest level.
+        Bounding box at the finest level, ``bbox_z0`` to ``bbox_x1``.
     """
     low, high = (np.array([box[f"bbox_{axis}{end}"] for axis in "zyx"]) for end in "01")
     finest = open_level(group)
@@ -90,7 +90,7 @@ def volume_surface(stored: StoredArray) -> Triangles:
 
 
 def balls(centres_um: NDArray[np.float64], radii_um: NDArray[np.float64]) -> Triangles:
-    """Octahedra at centres (N, 3) given as z, y, x: small balls for the eye."""
+    """Make octahedra, which look like small balls, at centres (N, 3) given as z, y, x."""
     faces = np.array(
         [np.diag(signs)[:: int(np.prod(signs))] for signs in itertools.product((1, -1), repeat=3)], float
     )
@@ -101,17 +101,17 @@ def balls(centres_um: NDArray[np.float64], radii_um: NDArray[np.float64]) -> Tri
 
 
 def draw(bodies: Sequence[Body], side_px: int, frame_um: tuple[Any, Any] | None = None) -> Drawing:
-    """Draw bodies to scale, seen from above at a slant, on transparent ground.
+    """Draw bodies to scale, seen obliquely from above, on a transparent ground.
 
     Parameters
     ----------
     frame_um
-        Lower and upper corner (z, y, x) of a box drawn around them; by default they fill the picture.
+        Lower and upper corner (z, y, x) of a box to draw around them. Without it they fill the picture.
 
     Returns
     -------
     Drawing
-        Without the empty margins.
+        Picture without empty margins.
     """
     figure = Figure(figsize=(side_px / 100, side_px / 100), dpi=100 * SUPERSAMPLING)
     axes: Any = figure.add_axes((0, 0, 1, 1), projection="3d")
@@ -146,7 +146,7 @@ def _place(stored: StoredArray, start: NDArray[Any]) -> tuple[NDArray[np.float64
 
 
 def _frame(triangles: Triangles, frame_um: tuple[Any, Any] | None) -> NDArray[np.float64]:
-    """Lowest and highest x, y, z as drawn, (2, 3)."""
+    """Find the lowest and highest x, y, z as drawn, (2, 3)."""
     if frame_um is not None:
         ends = np.array(frame_um, float)[:, ::-1] * (1, 1, -1)
         return np.sort(ends, axis=0)
@@ -157,7 +157,7 @@ def _frame(triangles: Triangles, frame_um: tuple[Any, Any] | None) -> NDArray[np
 
 
 def _edges(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The twelve edges of a box, (12, 2, 3)."""
+    """List the twelve edges of a box, (12, 2, 3)."""
     low, high = corners
     edges = []
     for axis in range(3):

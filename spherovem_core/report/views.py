@@ -1,4 +1,4 @@
-"""Planes of a multiscale image, read at a resolution that fits a page; no read is larger than what is shown."""
+"""Planes of a multiscale image, read only at the resolution and extent that the page shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ AXES = "zyx"
 
 Extent = tuple[float, float, float, float]
 Bounds = Mapping[int, tuple[float, float]]
-"""Lowest and highest position in µm, by axis: 0 z, 1 y, 2 x."""
+"""Lowest and highest position in µm by axis (0 z, 1 y, 2 x)."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class View:
     ----------
     values : (rows, columns) ndarray
     extent_um
-        left, right, bottom, top of the plane for matplotlib, rows downwards.
+        Left, right, bottom and top of the plane for matplotlib, with rows downwards.
     plane
         ``xy``, ``xz`` or ``yz``.
     position_um
-        Where the plane lies on the third axis.
+        Position of the plane on the third axis.
     """
 
     values: NDArray[Any]
@@ -42,7 +42,7 @@ class View:
 
     @property
     def title(self) -> str:
-        """Plane and place."""
+        """Plane and position as a title."""
         third = next(axis for axis in AXES if axis not in self.plane)
         return f"{self.plane} at {third} = {self.position_um:.2f} µm"
 
@@ -52,7 +52,7 @@ def fitting_level(
 ) -> StoredArray:
     """Open the finest level of a group whose longest side does not exceed `longest_px`, else the coarsest.
 
-    `across` is an axis that does not count: that across which a plane is to be cut.
+    The axis `across`, along which a plane is to be cut, does not count.
     """
     stored = open_level(group)
     for level in range(len(stored.details["level_factors"])):
@@ -70,7 +70,7 @@ def cut(
     Parameters
     ----------
     bounds_um
-        Part of the plane that is read, by axis; all of it by default.
+        Part of the plane to read, by axis; by default all of it.
     """
     spacing, origin = _grid(stored)
     index = nearest_index(stored, axis, position_um)
@@ -90,7 +90,7 @@ def cut(
 
 
 def cuts_along_z(stored: StoredArray, positions_um: Sequence[float]) -> Iterator[View]:
-    """Read planes across z, rising; those of one layer of chunks, which are decoded together, in one read."""
+    """Read planes across z in rising order, those of one layer of chunks in one read: they are decoded together."""
     spacing, origin = _grid(stored)
     left, top = origin[2] - spacing[2] / 2, origin[1] - spacing[1] / 2
     extent = (
@@ -110,7 +110,7 @@ def cuts_along_z(stored: StoredArray, positions_um: Sequence[float]) -> Iterator
 
 
 def nearest_index(stored: StoredArray, axis: int, position_um: float | None = None) -> int:
-    """Index of the voxels nearest to a position, by default the middle one."""
+    """Find the index of the voxels nearest to a position, by default the middle one."""
     extent = stored.shape[axis]
     if position_um is None:
         return extent // 2
@@ -121,7 +121,7 @@ def nearest_index(stored: StoredArray, axis: int, position_um: float | None = No
 def window_around(
     stored: StoredArray, centre_um: Mapping[int, float], side_px: int
 ) -> dict[int, tuple[float, float]]:
-    """Bounds of a window of up to `side_px` voxels along each of the axes, moved to lie within the volume."""
+    """Compute the bounds of a window of up to `side_px` voxels per axis, moved to lie within the volume."""
     spacing, origin = _grid(stored)
     bounds = {}
     for axis, centre in centre_um.items():

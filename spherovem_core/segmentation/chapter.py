@@ -31,7 +31,7 @@ def segmentation_section(inputs: ReportInputs) -> Section:
         ),
     ]
     tables = [Table("Counts", counts)]
-    return Section("segment", "Cells and nuclei", facts, pictures, tables, segmentation_warnings(inputs))
+    return Section("segmentation", "Cells and nuclei", facts, pictures, tables, segmentation_warnings(inputs))
 
 
 def segmentation_warnings(inputs: ReportInputs) -> list[str]:

@@ -10,7 +10,7 @@ from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
 from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
-from spherovem_core.store.layout import Layout, ObjectKind
+from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -64,22 +64,20 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
 
 
 def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
-    """Join the tables of the steps: shape and spatial by label, acquisition, denoising and registration by slice."""
-    spatial_tables: Mapping[ObjectKind, TableOutput] = {"cells": spatial.CELLS, "nuclei": spatial.NUCLEI}
-    objects: dict[str, pd.DataFrame] = {
-        kind: run.table(shape.SHAPE[kind]).merge(
-            run.table(table), on="label", how="left", validate="one_to_one"
-        )
-        for kind, table in spatial_tables.items()
-    }
-    slices = run.table(ingest.SLICES)
-    return {
-        **objects,
-        "nanoparticles": run.table(spatial.NANOPARTICLES),
-        "slices": slices.merge(run.table(denoising.RESIDUALS), on="z", how="left").merge(
-            run.table(registration.MOTION), on="z", how="left"
-        ),
-    }
+    """Join the tables of the steps before."""
+    from spherovem_core.output import join_tables
+
+    return join_tables(
+        shape={kind: run.table(table) for kind, table in shape.SHAPE.items()},
+        spatial={
+            "cells": run.table(spatial.CELLS),
+            "nuclei": run.table(spatial.NUCLEI),
+            "nanoparticles": run.table(spatial.NANOPARTICLES),
+        },
+        ingest=run.table(ingest.SLICES),
+        denoising=run.table(denoising.RESIDUALS),
+        registration=run.table(registration.MOTION),
+    )
 
 
 def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:

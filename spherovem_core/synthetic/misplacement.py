@@ -1,4 +1,4 @@
-"""How far a stack's maps are from the true ones."""
+"""Misplacement of registered slices against their true motion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,24 +13,23 @@ from spherovem_core.registration.drift import slow_trend
 
 @dataclass(frozen=True)
 class Misplacement:
-    """How far slices lie from where they belong, in pixels, over all pixels of a slice.
+    """Root mean square distances in pixels between the estimated and the true place of slices.
 
-    Every figure is taken after the one affine map common to all slices has been removed, which no registration of
-    slices to each other can know.
+    The affine map common to all slices is removed first: no registration of slices to each other can know it.
 
     Attributes
     ----------
     step_px
-        Median over neighbouring slices of the root mean square by which one is misplaced against the
-        other: the error of the step from slice to slice.
+        Error of the step from slice to slice: the median, over neighbouring slices, of the distance by which one is
+        misplaced against the other.
     jitter_px
-        Root mean square over the slices of the misplacement of each against the mean of its neighbours:
-        what looks ragged in a section across the slices.
+        Misplacement of each slice against the mean of its neighbours, over all slices. It makes a section across the
+        slices look ragged.
     drift_px
-        Root mean square of the slow trend of the misplacement (`trend_slices` long). Tissue that leans cannot be
-        told from a stage that drifts, so pairs alone do not bound it.
+        Slow trend of the misplacement (`trend_slices` long). Pairs of slices do not tell leaning tissue from a drifting
+        stage, so they do not bound it.
     total_px
-        Root mean square of the whole misplacement, drift included.
+        Whole misplacement, drift included.
     """
 
     step_px: float
@@ -42,23 +41,23 @@ class Misplacement:
 def measure_misplacement(
     transforms: Matrix, truth: Matrix, shape: Sequence[int], trend_slices: float = 20.0
 ) -> Misplacement:
-    """Compare maps with the true ones.
+    """Compare estimated maps with the true ones.
 
     Parameters
     ----------
     transforms : (n, 2, 3) ndarray
-        Reference to slice coordinates, as estimated.
+        Estimated maps of reference to slice coordinates.
     truth : (n, 2, 3) ndarray
-        Ideal to slice coordinates.
+        True maps of ideal to slice coordinates.
     shape : (Y, X)
-        A slice.
+        Shape of a slice.
     trend_slices
-        Changes slower than this are drift.
+        Number of slices over which a change counts as drift.
 
     Raises
     ------
     ShapeMismatchError
-        If there are not as many true maps as estimated ones, or fewer than three.
+        If the two stacks differ in length, or hold fewer than three maps.
     """
     errors = misplacements(transforms, truth)
     steps = rms_displacement(np.diff(errors, axis=0), shape)
@@ -73,16 +72,21 @@ def measure_misplacement(
 
 
 def registration_residual(transforms: Matrix, truth: Matrix, shape: Sequence[int]) -> float:
-    """Error in pixels of the step from slice to slice: `Misplacement.step_px`, and the arguments are the same."""
+    """Return `Misplacement.step_px` for the same arguments as `measure_misplacement`."""
     return measure_misplacement(transforms, truth, shape).step_px
 
 
 def misplacements(transforms: Matrix, truth: Matrix) -> Matrix:
-    """Displacement of each slice's content in the ideal frame, less the affine map common to all slices.
+    """Compute the displacement of each slice's content in the ideal frame, less the map common to all slices.
 
-    A voxel of slice z shows what lies at ``truth[z]⁻¹ transforms[z]`` of its coordinates. Were the
-    registration perfect, that would be one map for all slices; the mean over the slices is the
-    least squares estimate of it, as they all sample the same pixels.
+    A voxel of slice z shows the tissue at ``truth[z]⁻¹ transforms[z]`` of its coordinates. After a perfect registration
+    that would be one map for all slices. The mean over the slices is its least squares estimate, since all slices sample
+    the same pixels.
+
+    Returns
+    -------
+    (n, 2, 3) ndarray
+        Affine maps of displacements in pixels.
     """
     if transforms.shape != truth.shape or len(truth) < 3:
         raise ShapeMismatchError(

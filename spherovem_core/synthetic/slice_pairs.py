@@ -1,4 +1,4 @@
-"""Pairs of EM-like slices with an exactly known motion, to judge a registration by."""
+"""Pairs of EM-like slices with an exactly known motion, for the accuracy of registration."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.affine import Matrix, invert
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """What sets the second slice of a pair apart from the first, besides its motion.
+    """Differences between the second slice of a pair and the first, besides its motion.
 
     Attributes
     ----------
     change
-        Share, 0 to 1, of the tissue that is new.
+        Fraction of the tissue that is new, 0 to 1.
     noise
-        Standard deviation of the read noise of both slices, in grey values of 0 to 255.
+        Standard deviation of the read noise of both slices, in grey values (0 to 255).
     gain, offset
         Contrast and brightness of the second slice.
     shading
-        Brightness of the second slice's right edge above that of its left, in grey values.
+        Difference in brightness between the right and the left edge of the second slice, in grey values.
     """
 
     change: float = 0.1
@@ -33,17 +33,17 @@ class Appearance:
 
 
 class TextureScene:
-    """An EM-like texture, band-limited so that its splines can be sampled anywhere without visible error.
+    """An EM-like texture that can be sampled at any position.
 
-    Dark membranes run along the zero lines of smooth noise, round organelles are its peaks, and granules
-    fill the rest. The texture is periodic, so it has no edge.
+    Dark membranes run along the zero lines of smooth noise, round organelles are its peaks, and granules fill the rest.
+    The texture is band-limited, so that its splines show no visible error, and periodic, so that it has no edge.
 
     Parameters
     ----------
     shape : (Y, X)
-        Its period in pixels.
+        Period of the texture in pixels.
     seed
-        Of its random fields.
+        Seed of its random fields.
     """
 
     def __init__(self, shape: tuple[int, int], seed: int) -> None:
@@ -69,7 +69,7 @@ class TextureScene:
         return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
     def _noise(self, scale_px: float) -> NDArray[np.float32]:
-        """Gaussian random field of unit variance, smooth over `scale_px`."""
+        """Draw a Gaussian random field of unit variance, smooth over `scale_px`."""
         white = self._rng.standard_normal(self.shape, dtype=np.float32)
         spectrum = ndimage.fourier_gaussian(fft.rfft2(white), scale_px, n=self.shape[1])
         field = fft.irfft2(spectrum, self.shape).astype(np.float32)
@@ -94,10 +94,12 @@ def texture_pair(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Acquire two slices of a scene such that ``motion`` maps pixels of the first to those of the second.
 
-    The second slice's pixel q must show what the first shows at p with ``motion @ (p, 1) == q``.
-    """
-    from spherovem_core.registration.affine import invert
+    The second slice shows at pixel q the tissue of the first at pixel p, where ``motion @ (p, 1) == q``.
 
+    Returns
+    -------
+    fixed, moving : (Y, X) ndarray of uint8
+    """
     plain = Appearance(noise=appearance.noise)
     identity = np.eye(2, 3)
     fixed = scene.sample(identity, shape, plain, 2 * seed)

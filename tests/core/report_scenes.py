@@ -1,4 +1,4 @@
-"""Finished acquisitions for the report's tests: arrays from a phantom's truth, tables measured on them."""
+"""Finished acquisitions for the tests of the report: arrays from the truth of a phantom, and tables measured on them."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import measure_intensities
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, posterior
 from spherovem_core.output import build_report
+from spherovem_core.registry import PIPELINE
+from spherovem_core.steps.output import report_chapters
 from spherovem_core.parameters import (
     NanoparticleParameters,
     PipelineParameters,
@@ -53,6 +55,7 @@ from spherovem_core.store.layout import (
 )
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
+CHAPTERS = report_chapters(PIPELINE.chapters())
 SPACING_NM = (120.0, 40.0, 40.0)
 CROP = (4, 3, 124, 117)
 CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
@@ -62,7 +65,7 @@ BAD_SLICE = {"missing": 3, "blank": 7, "outlier": 11}
 
 @lru_cache(maxsize=2)
 def phantom(particles: bool = True) -> Phantom:
-    """Small, with whole cells in it."""
+    """Make a small phantom with whole cells."""
     return make_phantom(
         shape=(24, 128, 120),
         spacing_nm=SPACING_NM,
@@ -74,12 +77,12 @@ def phantom(particles: bool = True) -> Phantom:
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to report on.
+    """Contents of an acquisition to report on.
 
     Attributes
     ----------
     flags
-        Flag of each bad slice, by its name: the number of the slice, or several.
+        Number of the bad slice, or of several, by the name of the flag.
     """
 
     particles: bool = True
@@ -89,7 +92,7 @@ class Scene:
 
 
 def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> ReportInputs:
-    """Write the arrays of an acquisition and measure its tables, as the stages do."""
+    """Write the arrays of an acquisition and measure its tables like the stages."""
     layout, parameters = Layout(folder), PipelineParameters()
     source = phantom(scene.particles)
     y0, x0, y1, x1 = CROP
@@ -116,7 +119,7 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
 
 
 def shared(factory: pytest.TempPathFactory) -> tuple[ReportInputs, str]:
-    """One finished acquisition with its report for all tests of a run that change neither; small, with coarse levels."""
+    """Make one small acquisition with coarse levels and its report, for all tests that change neither."""
     return _shared(factory.getbasetemp())
 
 
@@ -125,14 +128,14 @@ def _shared(folder: Path) -> tuple[ReportInputs, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pyramid, "SMALLEST_LEVEL", 16)
         inputs = finished(folder / "finished-acquisition")
-    return inputs, build_report(inputs, provenance())
+    return inputs, build_report(inputs, provenance(), CHAPTERS)
 
 
 def provenance() -> dict[str, Any]:
-    """History of two stages."""
+    """Make a provenance document with two steps."""
     entries = [
-        history_entry("ingest", 1, {"parameters": {}}, ["a"], "cpu", 3.25, 210_000_000),
-        history_entry("predict_flows", 1, {"kind": "cells"}, ["b"], "cuda:0", 61.5, 1_900_000_000),
+        history_entry("ingest", "ingest", 1, {}, {"source": "a"}, [], "cpu", 3.25, 210_000_000),
+        history_entry("segmentation", "flows_cells", 1, {}, {}, ["b"], "cuda:0", 61.5, 1_900_000_000),
     ]
     return {
         "source": "/landing/spheroid",
@@ -177,7 +180,7 @@ def _measure(
     cells, nuclei, particles = labels.values()
     parameters = SpatialParameters()
     parents = assign_parent_cells(nuclei, cells)
-    # With so many voxels asked for, no surface is measured.
+    # Particles have no surface to measure: no label reaches this many voxels.
     table = measure_labels(particles, SPACING_NM, ShapeParameters(min_voxels=100_000))[PARTICLE_COLUMNS]
     table = measure_particles(particles, table, cells, nuclei, distance, parameters)
     held = measure_cells(cells, parents, table, SPACING_NM)

@@ -1,4 +1,4 @@
-"""A small results folder as a finished run leaves it, written through the store in a second and without any stage."""
+"""A small results folder like that of a finished run, written through the store in a second and without any stage."""
 
 import atexit
 import shutil
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.registry import PIPELINE
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,
@@ -27,24 +28,10 @@ from spherovem_core.store import (
     write_text,
 )
 from spherovem_core.store.layout import DENOISED, DISTANCE, NANOPARTICLES, POSTERIOR, RAW, REGISTERED
-from spherovem_core.store.states import StageOutputs, stage_outputs
+from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Step, TableOutput
 
 SHAPE = (12, 160, 140)
 SPACING = (50.0, 10.0, 10.0)
-INPUTS = {
-    "ingest": (),
-    "denoise": ("ingest",),
-    "register": ("denoise", "ingest"),
-    "predict_flows cells": ("register",),
-    "predict_flows nuclei": ("register",),
-    "segment_masks cells": ("predict_flows cells", "register"),
-    "segment_masks nuclei": ("predict_flows nuclei", "register"),
-    "segment_nanoparticles": ("register", "ingest"),
-    "measure_shape cells": ("segment_masks cells",),
-    "measure_shape nuclei": ("segment_masks nuclei",),
-    "measure_space": ("segment_masks cells", "segment_masks nuclei", "segment_nanoparticles"),
-    "write_output": ("measure_shape cells", "measure_shape nuclei", "measure_space"),
-}
 
 
 def image() -> NDArray[np.uint8]:
@@ -52,7 +39,7 @@ def image() -> NDArray[np.uint8]:
 
 
 def cells() -> NDArray[np.uint32]:
-    """Two balls, 1 and 70001: a label that 16 bits do not hold."""
+    """Make two balls, labelled 1 and 70001, which 16 bits do not hold."""
     labels = np.zeros(SHAPE, np.uint32)
     z, y, x = np.indices(SHAPE)
     for label, (row, column) in ((1, (45, 45)), (70_001, (110, 90))):
@@ -77,7 +64,7 @@ def nanoparticles() -> NDArray[np.uint32]:
 
 
 def contents() -> dict[str, tuple[Content, NDArray[Any]]]:
-    """Content and values of every array, by its group."""
+    """Make content and values of every array, by its group."""
     field = np.zeros((4, *SHAPE), np.float16)
     return {
         RAW: ("image", image()),
@@ -93,41 +80,41 @@ def contents() -> dict[str, tuple[Content, NDArray[Any]]]:
     }
 
 
-def digest(title: str) -> str:
-    return f"digest of {title}"
+def digest(name: str) -> str:
+    """Return the digest of a step in this scene."""
+    return f"digest of {name}"
 
 
 @cache
 def finished() -> Path:
-    """A finished folder to copy from, written once a process."""
+    """Write a finished folder to copy from, once per process."""
     folder = Path(tempfile.mkdtemp(prefix="spherovem-scene-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     values = contents()
-    for stage in stage_outputs():
-        for path in stage.outputs:
-            write_output(Layout(folder), stage, path, values)
+    for step in PIPELINE.steps:
+        for output in step.outputs:
+            write_output(Layout(folder), step, output, values)
     return folder
 
 
-def write_results(folder: Path, *, until: str = "write_output") -> Layout:
-    """Write what the stages down to one of them leave."""
+def write_results(folder: Path, *, until: str = "output") -> Layout:
+    """Write the outputs of all steps up to the one of that name."""
     layout, source = Layout(folder), Layout(finished())
     layout.ensure_writable()
-    for stage in stage_outputs():
-        for path in stage.outputs:
-            copy_output(source, layout, path)
-        if stage.title == until:
-            return layout
-    raise ValueError(until)
+    last = PIPELINE.steps.index(PIPELINE.step(until))
+    for step in PIPELINE.steps[: last + 1]:
+        for output in step.outputs:
+            copy_output(source, layout, output)
+    return layout
 
 
-def copy_output(source: Layout, target: Layout, path: str) -> None:
-    """Copy a file, or an image with its levels and the groups above it, but not the labels below it."""
-    if not path.endswith("/0"):
-        target.path(path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source.path(path), target.path(path))
+def copy_output(source: Layout, target: Layout, output: Output) -> None:
+    """Copy a file, or an image with its levels and the groups above it, without the labels below it."""
+    if not isinstance(output, ArrayOutput):
+        target.path(output.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source.path(output.path), target.path(output.path))
         return
-    group = Path(path).parent
+    group = Path(output.path).parent
     for level in source.path(str(group)).iterdir():
         if level.name.isdigit():
             shutil.copytree(level, target.path(str(group)) / level.name)
@@ -136,26 +123,27 @@ def copy_output(source: Layout, target: Layout, path: str) -> None:
 
 
 def write_output(
-    layout: Layout, stage: StageOutputs, path: str, values: dict[str, tuple[Content, NDArray[Any]]]
+    layout: Layout, step: Step[Any], output: Output, values: dict[str, tuple[Content, NDArray[Any]]]
 ) -> None:
-    history = history_of(stage)
-    if path.endswith("/0"):
-        group = path.removeprefix("volume.zarr/").removesuffix("/0")
-        writer = array_writer(layout, group, *values[group], digest(stage.title))
-        write_blocks(writer, values[group][1])
+    """Write one output of a step."""
+    history = history_of(step)
+    if isinstance(output, ArrayOutput):
+        writer = array_writer(layout, output.group, *values[output.group], digest(step.name))
+        write_blocks(writer, values[output.group][1])
         finish_multiscale(writer, Execution(), history, spacing_origin="acquisition.json")
-    elif path.endswith(".parquet"):
-        write_table(layout, path, table(Path(path).stem), digest(stage.title), history)
-    elif path.endswith(".json"):
-        document = {"fingerprint": digest(stage.title), "history": history}
-        write_json(layout.path(path), document)
+    elif isinstance(output, TableOutput):
+        write_table(layout, output.path, table(output.name), digest(step.name), history)
+    elif isinstance(output, DocumentOutput):
+        document = {"fingerprint": digest(step.name), "history": history}
+        write_json(layout.path(output.path), document)
     else:
-        write_text(layout.path(path), "<html></html>")
+        write_text(layout.path(output.path), "<html></html>")
 
 
-def history_of(stage: StageOutputs) -> list[dict[str, Any]]:
-    inputs = [digest(title) for title in INPUTS[stage.title]]
-    return [history_entry(stage.name, 1, {"value": 1}, inputs, "cpu", 1.5, 10**8)]
+def history_of(step: Step[Any]) -> list[dict[str, Any]]:
+    """Make the history entry of a step, with the digests of the steps before it."""
+    inputs = [digest(producer.name) for producer in PIPELINE.producers(step)]
+    return [history_entry(step.stage, step.name, 1, {"value": 1}, {}, inputs, "cpu", 1.5, 10**8)]
 
 
 def array_writer(
@@ -168,15 +156,15 @@ def array_writer(
     )
 
 
-def write_blocks(writer: ArrayWriter, values: NDArray[Any], share: float = 1.0) -> None:
-    """Write the first blocks, one file each."""
+def write_blocks(writer: ArrayWriter, values: NDArray[Any], fraction: float = 1.0) -> None:
+    """Write the first fraction of the blocks, one file each."""
     blocks = block_grid(writer.spec.shape, writer.spec.shards)
-    for block in blocks[: round(share * len(blocks))]:
+    for block in blocks[: round(fraction * len(blocks))]:
         writer.write(block, values[block.core])
 
 
 def table(name: str) -> pd.DataFrame:
-    """Rows such as the stages write, with a text, a flag, a missing number and units in the names."""
+    """Make rows like those of the stages, with a text, a flag, a missing number and units in the names."""
     if name.endswith("slices"):
         return pd.DataFrame(
             {

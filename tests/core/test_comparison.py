@@ -1,4 +1,4 @@
-"""Comparison with the truth: frames, overlaps, and figures whose answer is known."""
+"""Comparison with the truth: frames, overlaps, and figures with a known answer."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ def phantom() -> Phantom:
 
 
 def perfect(phantom: Phantom) -> Measured:
-    """The outcome of a run that made no error: registered frame and ideal frame are one."""
+    """Make the results of a run without error, whose registered frame is the ideal frame."""
     parents = {"parent_cell": phantom.nanoparticle_parents, "distance_to_nucleus_um": np.nan}
     return Measured(
         transforms=phantom.transforms,
@@ -48,9 +48,9 @@ def shift(y: float, x: float) -> NDArray[np.float64]:
     return np.array([[1.0, 0.0, y], [0.0, 1.0, x]])
 
 
-def test_a_run_without_error_has_no_error(phantom: Phantom) -> None:
+def test_a_perfect_run_has_no_error(phantom: Phantom) -> None:
     figures = compare_with_truth(phantom, perfect(phantom))
-    # The residual interpolates the corners of a pixel grid: rounding alone is left.
+    # Only rounding is left.
     assert figures["registration_residual_px"] == pytest.approx(0, abs=1e-6)
     for name in ("cells_f1", "nuclei_f1", "nanoparticles_dice", "parent_cell_right", "nucleus_cell_right"):
         assert figures[name] == 1
@@ -59,7 +59,7 @@ def test_a_run_without_error_has_no_error(phantom: Phantom) -> None:
     assert figures["cells_count_true"] <= len(phantom.cell_volumes_um3)
 
 
-def test_errors_are_counted_as_what_they_are(phantom: Phantom) -> None:
+def test_every_kind_of_error_lowers_its_own_figure(phantom: Phantom) -> None:
     measured = perfect(phantom)
     sizes = np.bincount(phantom.cells.ravel())
     largest = int(sizes[1:].argmax()) + 1
@@ -109,10 +109,10 @@ def test_maps_undo_jitter_and_crop() -> None:
     np.testing.assert_allclose(registered_to_ideal(measured, truth), np.stack([shift(10.5, 20)] * 2))
 
 
-def test_truth_is_sampled_at_voxel_centres_of_a_coarser_grid() -> None:
+def test_truth_is_sampled_at_the_voxel_centres_of_a_coarser_grid() -> None:
     labels = np.zeros((2, 12, 12), np.uint32)
     labels[:, 4:8, 6:10] = 7
-    # Voxels of 2 x 2 pixels: their centres lie half a pixel beyond the first.
+    # The centre of a voxel of 2 x 2 pixels lies half a pixel beyond its first pixel.
     grid = LabelImage(np.zeros((2, 6, 6), np.uint32), (120, 80, 80), (0, 20, 20))
     sampled = sample_truth(labels, np.stack([shift(0.2, 0.2)] * 2), grid, SPACING)
     expected = np.zeros((2, 6, 6), np.uint32)
@@ -120,7 +120,7 @@ def test_truth_is_sampled_at_voxel_centres_of_a_coarser_grid() -> None:
     np.testing.assert_array_equal(sampled, expected)
 
 
-def test_sampling_beyond_the_ideal_frame_is_background() -> None:
+def test_samples_outside_the_ideal_frame_are_background() -> None:
     labels = np.ones((1, 4, 4), np.uint32)
     grid = LabelImage(np.zeros((1, 4, 4), np.uint32), SPACING, (0, 0, 0))
     sampled = sample_truth(labels, np.stack([shift(-2, 3)]), grid, SPACING)
@@ -128,7 +128,7 @@ def test_sampling_beyond_the_ideal_frame_is_background() -> None:
     assert sampled.sum() == 2
 
 
-def test_volume_of_what_the_crop_left() -> None:
+def test_the_crop_reduces_the_true_volume() -> None:
     ideal = np.zeros((2, 8, 8), np.uint32)
     ideal[:, :4, :] = 1
     ideal[:, 4:, :] = 2
@@ -138,7 +138,7 @@ def test_volume_of_what_the_crop_left() -> None:
     np.testing.assert_allclose(volumes, [5.0, 20.0])
 
 
-def test_overlaps_and_best_partner() -> None:
+def test_the_best_partner_overlaps_most() -> None:
     first = np.array([1, 1, 1, 2, 2, 3, 0], np.uint32)
     second = np.array([9, 9, 4, 5, 3, 0, 1], np.uint32)
     overlaps = count_overlaps(first, second)

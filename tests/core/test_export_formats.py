@@ -1,4 +1,4 @@
-"""Results in formats of other programs."""
+"""Export of results to formats of other programs."""
 
 import struct
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from results_scenes import SHAPE, SPACING, cells, write_results
 
 from spherovem_core.errors import OutputExistsError
-from spherovem_core.output.export import (
+from spherovem_core.export import (
     MESH_FORMATS,
     ExportTarget,
     MeshFormat,
@@ -36,7 +36,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return write_results(tmp_path_factory.mktemp("results") / "spheroid 7")
 
 
-def test_csv_holds_the_same_values(results: Layout, tmp_path: Path) -> None:
+def test_csv_holds_the_values_of_the_table(results: Layout, tmp_path: Path) -> None:
     parquet, path = results.path("tables/cells.parquet"), tmp_path / "cells.csv"
     assert write_csv(parquet, path) == 2
     written = pd.read_csv(path, keep_default_na=False, na_values={"volume_um3": [""]})
@@ -50,7 +50,7 @@ def test_csv_holds_the_same_values(results: Layout, tmp_path: Path) -> None:
 
 
 def test_csv_of_many_rows_has_one_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spherovem_core.output.export.tables.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("spherovem_core.export.tables.ROWS_AT_A_TIME", 7)
     frame = pd.DataFrame({"label": np.arange(30), "volume_um3": np.random.default_rng(0).random(30)})
     frame.to_parquet(tmp_path / "t.parquet")
     assert write_csv(tmp_path / "t.parquet", tmp_path / "t.csv") == 30
@@ -65,7 +65,7 @@ def results_empty(folder: Path) -> Path:
     return path
 
 
-def test_units_and_meanings_of_every_column(results: Layout, tmp_path: Path) -> None:
+def test_every_column_has_its_unit_and_meaning(results: Layout, tmp_path: Path) -> None:
     columns = {"cells": (Column("volume_um3", "float64", "Voxels times the volume of one."),)}
     write_units({"cells": results.path("tables/cells.parquet")}, columns, tmp_path / "units.csv")
     written = pd.read_csv(tmp_path / "units.csv", keep_default_na=False).set_index("column")
@@ -75,7 +75,7 @@ def test_units_and_meanings_of_every_column(results: Layout, tmp_path: Path) -> 
     assert written.loc["label", "unit"] == ""
 
 
-def test_labels_as_ome_tiff(results: Layout, tmp_path: Path) -> None:
+def test_ome_tiff_holds_labels_and_voxel_size(results: Layout, tmp_path: Path) -> None:
     stored = open_array(results, "registered/labels/cells")
     path = tmp_path / "cells.ome.tif"
     write_label_tiff(stored, stored.array.chunks, SPACING, path, name="cells of µ")
@@ -94,7 +94,7 @@ def test_labels_as_ome_tiff(results: Layout, tmp_path: Path) -> None:
 
 
 class Watched:
-    """An array that notes what is read of it."""
+    """An array that counts its reads."""
 
     def __init__(self, values: NDArray[Any]) -> None:
         self.values = values
@@ -121,7 +121,7 @@ class Watched:
     st.tuples(st.integers(1, 5), st.integers(1, 20), st.integers(1, 20)),
     st.sampled_from([">u4", "<u4"]),
 )
-def test_any_shape_comes_back_and_is_read_once(
+def test_labels_of_any_shape_are_read_once_and_written_whole(
     tmp_path_factory: pytest.TempPathFactory,
     shape: tuple[int, int, int],
     chunk: tuple[int, int, int],
@@ -154,11 +154,11 @@ def load(path: Path) -> trimesh.Trimesh:
 
 
 @pytest.mark.parametrize("kind", MESH_FORMATS)
-def test_a_ball_as_a_mesh(surfaces: dict[MeshFormat, Path], kind: MeshFormat) -> None:
+def test_mesh_of_a_ball_has_its_volume_and_place(surfaces: dict[MeshFormat, Path], kind: MeshFormat) -> None:
     assert sorted(path.name for path in surfaces[kind].iterdir()) == [f"000001.{kind}", f"070001.{kind}"]
     mesh = load(surfaces[kind] / f"000001.{kind}")
     assert mesh.is_watertight
-    # A ball of 0.27 µm, of which slices of 50 nm leave a coarse picture.
+    # Slices of 50 nm sample a ball of radius 0.27 µm only coarsely.
     assert mesh.volume == pytest.approx(4 / 3 * np.pi * 0.27**3, rel=0.08)
     centre = mesh.bounds.mean(axis=0)
     np.testing.assert_allclose(centre, [0.45, 0.45, 0.275], atol=0.01)
@@ -184,7 +184,7 @@ def test_every_format_names_its_units(surfaces: dict[MeshFormat, Path]) -> None:
         assert b"lengths in um" in (folder / f"000001.{kind}").read_bytes()[:1000]
 
 
-def test_files_and_folders_appear_whole(tmp_path: Path) -> None:
+def test_files_and_folders_appear_only_when_complete(tmp_path: Path) -> None:
     target = ExportTarget(tmp_path / "out")
     with target.open():
         with target.writing("tables/a.csv") as path:
@@ -199,7 +199,7 @@ def test_files_and_folders_appear_whole(tmp_path: Path) -> None:
     ]
 
 
-def test_an_error_leaves_nothing_of_its_file(tmp_path: Path) -> None:
+def test_an_error_leaves_no_file(tmp_path: Path) -> None:
     target = ExportTarget(tmp_path / "out")
 
     def broken() -> Iterator[None]:
@@ -213,16 +213,18 @@ def test_an_error_leaves_nothing_of_its_file(tmp_path: Path) -> None:
     assert list(target.folder.rglob("*")) == []
 
 
-def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+def test_existing_files_are_replaced_only_on_request(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
         (tmp_path / name).touch()
-    with pytest.raises(OutputExistsError, match=r"a.csv, b.csv, c.csv and 1 more already; give --force"):
+    with pytest.raises(
+        OutputExistsError, match=r"already holds a.csv, b.csv, c.csv and 1 more; give --force"
+    ):
         ExportTarget(tmp_path).check(["a.csv", "b.csv", "c.csv", "d.csv", "e.csv"])
     ExportTarget(tmp_path).check(["e.csv"])
     ExportTarget(tmp_path, replace=True).check(["a.csv"])
 
 
-def test_replacing_a_folder_leaves_no_old_file_in_it(tmp_path: Path) -> None:
+def test_a_replaced_folder_keeps_no_old_file(tmp_path: Path) -> None:
     (tmp_path / "meshes/cells").mkdir(parents=True)
     (tmp_path / "meshes/cells/9.ply").touch()
     target = ExportTarget(tmp_path, replace=True)
@@ -232,7 +234,7 @@ def test_replacing_a_folder_leaves_no_old_file_in_it(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "meshes/cells").iterdir()] == ["1.ply"]
 
 
-def test_two_exports_into_one_folder(tmp_path: Path) -> None:
+def test_a_second_export_into_a_folder_is_refused(tmp_path: Path) -> None:
     with (
         ExportTarget(tmp_path).open(),
         pytest.raises(OutputExistsError, match="another export is writing"),

@@ -1,4 +1,4 @@
-"""The phantom: its bytes, its labels, and that its truth is true."""
+"""The phantom: the same bytes for a seed, sound labels, and a truth that the images show."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,7 +21,7 @@ SILENT = {"read_noise": 0.0, "shot_noise": 0.0}
 
 @pytest.fixture(scope="module")
 def phantom() -> Phantom:
-    """About 100 cells of 2 µm in voxels of unequal sides."""
+    """Make about 100 cells of 2 µm in voxels of unequal sides."""
     return make_phantom(shape=(48, 160, 144), spacing_nm=(110.0, 40.0, 40.0), cell_diameter_um=2.2, seed=11)
 
 
@@ -29,7 +29,7 @@ def _same(one: Phantom, other: Phantom) -> bool:
     return all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Phantom)[2:])
 
 
-def test_same_bytes_for_any_executor_and_worker_count() -> None:
+def test_executor_and_worker_count_change_no_byte() -> None:
     plain = make_phantom(seed=5, **SMALL)
     for workers in (1, 3):
         with ThreadPoolExecutor(workers) as executor:
@@ -39,7 +39,7 @@ def test_same_bytes_for_any_executor_and_worker_count() -> None:
     assert not np.array_equal(plain.image, make_phantom(seed=6, **SMALL).image)
 
 
-def test_parameters_and_overrides_say_the_same() -> None:
+def test_parameters_and_overrides_give_the_same_phantom() -> None:
     parameters = PhantomParameters(seed=5, **SMALL)
     assert _same(make_phantom(parameters), make_phantom(seed=5, **SMALL))
     assert make_phantom(parameters, seed=6).parameters.seed == 6
@@ -76,7 +76,7 @@ def test_each_cell_and_nucleus_is_one_piece(phantom: Phantom) -> None:
         size = np.bincount(pieces.ravel())
         owner = np.zeros(size.size, int)
         owner[pieces.ravel()] = labels.ravel()
-        # The border may cut a bent cell in two; more than a few voxels of it would be an orphan.
+        # The border may cut a bent cell in two; only a few voxels may be apart.
         strays = [n for label in range(1, labels.max() + 1) for n in np.sort(size[owner == label])[:-1]]
         assert sum(strays) < 1e-4 * labels.size
 
@@ -90,8 +90,8 @@ def test_nuclei_lie_strictly_inside_their_cells_and_apart(phantom: Phantom) -> N
         assert np.array_equal(most, labels[inside])
 
 
-def test_cells_have_no_one_or_two_nuclei_in_the_shares_asked_for(phantom: Phantom) -> None:
-    # Among cells whose middle is inside, so that the border hides no nucleus.
+def test_cells_have_none_one_or_two_nuclei(phantom: Phantom) -> None:
+    # Only whole cells count: the border may hide a nucleus of the others.
     whole = np.setdiff1d(np.arange(1, phantom.cells.max() + 1), _on_border(phantom.cells))
     numbers = np.bincount(phantom.nucleus_parents, minlength=phantom.cells.max() + 1)[whole]
     assert whole.size >= 10
@@ -101,7 +101,7 @@ def test_cells_have_no_one_or_two_nuclei_in_the_shares_asked_for(phantom: Phanto
     assert {0, 1, 2} <= set(counts.tolist())
 
 
-def test_shares_of_nuclei_at_their_limits() -> None:
+def test_all_cells_can_have_no_nucleus_or_two() -> None:
     none = make_phantom(anucleate_share=1.0, binucleate_share=0.0, **SMALL)
     assert none.nuclei.max() == 0
     assert none.nucleus_parents.size == 0
@@ -130,13 +130,13 @@ def test_volumes_agree_with_voxel_counts(phantom: Phantom) -> None:
     assert np.all(phantom.cell_volumes_um3 > 0)
 
 
-def test_cells_have_the_size_asked_for() -> None:
+def test_cells_have_the_given_size() -> None:
     made = make_phantom(shape=(56, 96, 96), spacing_nm=(90.0, 50.0, 50.0), cell_diameter_um=1.2,
                         nanoparticle_volume_fraction=0.0, extracellular_share=0.0, **STILL)  # fmt: skip
     whole = np.setdiff1d(np.arange(1, made.cells.max() + 1), _on_border(made.cells))
     diameters = (6 / np.pi * made.cell_volumes_um3[whole - 1]) ** (1 / 3)
     assert whole.size > 40
-    # Whole cells are the smaller ones, as large ones meet the border more often.
+    # Whole cells are smaller than average: large ones meet the border more often.
     assert diameters.mean() == pytest.approx(1.2, rel=0.12)
     assert diameters.std() / diameters.mean() == pytest.approx(0.12, abs=0.04)
 
@@ -152,7 +152,7 @@ def test_shapes_are_isotropic_in_micrometres(phantom: Phantom) -> None:
     np.testing.assert_allclose(mean / mean.mean(), 1, atol=0.12)
 
 
-def test_nanoparticles_are_what_a_segmentation_can_tell_apart(phantom: Phantom) -> None:
+def test_nanoparticles_are_connected_components_outside_nuclei(phantom: Phantom) -> None:
     some = phantom.nanoparticles > 0
     again = cc3d.connected_components(some, connectivity=26)
     assert again.max() == phantom.nanoparticles.max()
@@ -161,31 +161,31 @@ def test_nanoparticles_are_what_a_segmentation_can_tell_apart(phantom: Phantom) 
     assert not np.any(phantom.nuclei[some])
 
 
-def test_parents_of_nanoparticles(phantom: Phantom) -> None:
+def test_parents_of_nanoparticles_are_the_cells_around_them(phantom: Phantom) -> None:
     some = phantom.nanoparticles > 0
     assert np.array_equal(phantom.nanoparticle_parents[phantom.nanoparticles[some] - 1], phantom.cells[some])
 
 
-def test_few_nanoparticles_lie_outside_cells() -> None:
+def test_the_given_fraction_of_nanoparticles_lies_outside_cells() -> None:
     made = make_phantom(shape=(40, 160, 160), cell_diameter_um=3.0, nanoparticle_diameter_nm=200.0,
                         extracellular_width_nm=900.0, extracellular_share=0.5,
                         nanoparticle_extracellular_share=0.3, nanoparticle_volume_fraction=0.01)  # fmt: skip
-    share = made.nanoparticle_volumes_um3[made.nanoparticle_parents == 0].sum()
-    assert share / made.nanoparticle_volumes_um3.sum() == pytest.approx(0.3, abs=0.1)
+    outside = made.nanoparticle_volumes_um3[made.nanoparticle_parents == 0].sum()
+    assert outside / made.nanoparticle_volumes_um3.sum() == pytest.approx(0.3, abs=0.1)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.0005, 0.03])
-def test_nanoparticles_fill_the_volume_asked_for(fraction: float) -> None:
+def test_nanoparticles_fill_the_given_fraction_of_the_volume(fraction: float) -> None:
     made = make_phantom(shape=(48, 128, 128), cell_diameter_um=3.0, nanoparticle_diameter_nm=160.0,
                         nanoparticle_volume_fraction=fraction)  # fmt: skip
     box = np.prod(np.multiply(made.spacing_nm, made.parameters.shape)) * 1e-9
     single = np.pi / 6 * 0.16**3
-    # What is centred inside reaches the target; the border cuts and adds parts of balls.
+    # Balls centred inside reach the target; the border cuts off and adds parts of balls.
     assert made.nanoparticle_volumes_um3.sum() == pytest.approx(fraction * box, rel=0.1, abs=3 * single)
     assert (made.nanoparticles.max() == 0) == (fraction == 0)
 
 
-def test_nanoparticles_stand_out(phantom: Phantom) -> None:
+def test_nanoparticles_are_brighter_than_the_tissue(phantom: Phantom) -> None:
     still = make_phantom(phantom.parameters, shape=(16, 256, 256), **STILL, **EVEN)
     truth = still.nanoparticles > 0
     found = still.image > 178
@@ -211,7 +211,7 @@ def test_transforms_undo_the_misplacement() -> None:
         assert all(edge.std() > 3 for edge in edges)
 
 
-def test_misplacement_has_the_size_asked_for() -> None:
+def test_misplacement_has_the_given_size() -> None:
     made = make_phantom(shape=(200, 16, 16), jitter_shift_px=2.0, drift_shift_px=0.0,
                         nanoparticle_volume_fraction=0.0, cell_diameter_um=20.0)  # fmt: skip
     middle = made.transforms @ [7.5, 7.5, 1] - 7.5
@@ -219,7 +219,7 @@ def test_misplacement_has_the_size_asked_for() -> None:
 
 
 def test_consecutive_slices_resemble_each_other() -> None:
-    # Registration compares neighbours: what they share must outweigh what changes, over a few slices.
+    # Registration compares neighbours: over a few slices, they must have more in common than they differ in.
     made = make_phantom(shape=(12, 256, 256), nanoparticle_volume_fraction=0.0)
     clean = made.clean.reshape(12, -1).astype(float)
     likeness = np.corrcoef(clean)
@@ -227,14 +227,14 @@ def test_consecutive_slices_resemble_each_other() -> None:
     assert np.diag(likeness, 1).mean() > np.diag(likeness, 3).mean() > 0.2
 
 
-def test_drift_is_the_gain_and_offset_of_each_slice() -> None:
+def test_each_slice_has_its_own_gain_and_offset() -> None:
     made = make_phantom(shape=(40, 48, 48), cell_diameter_um=2.0, gain_drift=0.1, offset_drift=6.0,
                         shading=0.0, **STILL, **SILENT)  # fmt: skip
     for z in range(40):
         slope, level = np.polyfit(made.clean[z].ravel(), made.image[z].ravel(), 1)
         assert slope == pytest.approx(made.gains[z], abs=0.01)
         assert level == pytest.approx(made.offsets[z], abs=1.5)
-    # Half of the variance is slow, so that 40 slices hold some 20 independent values.
+    # Half of the variance is slow, so that 40 slices hold about 20 independent values.
     assert made.gains.std() == pytest.approx(0.1, rel=0.5)
     assert made.offsets.std() == pytest.approx(6, rel=0.5)
 
@@ -249,7 +249,7 @@ def test_noise_is_read_noise_plus_shot_noise() -> None:
         assert residual[level].std() == pytest.approx(expected, rel=0.06)
 
 
-def test_depth_of_one_slice_and_no_nanoparticle() -> None:
+def test_a_phantom_may_have_one_slice_and_no_nanoparticle() -> None:
     made = make_phantom(shape=(1, 64, 80), spacing_nm=(50.0, 20.0, 10.0), nanoparticle_volume_fraction=0.0)
     assert made.image.shape == (1, 64, 80)
     assert made.nanoparticles.max() == 0

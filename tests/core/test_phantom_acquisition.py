@@ -1,4 +1,4 @@
-"""The phantom on disk: slices as a microscope writes them, faults, and the truth apart from them."""
+"""The phantom on disk: slices as a microscope writes them, faults, and a separate file of truth."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def phantom() -> Phantom:
                         nanoparticle_diameter_nm=80.0, membrane_width_nm=20.0)  # fmt: skip
 
 
-def test_one_single_page_tiff_a_slice(phantom: Phantom, tmp_path: Path) -> None:
+def test_every_slice_is_a_single_page_tiff(phantom: Phantom, tmp_path: Path) -> None:
     folder = write_acquisition(phantom, tmp_path / "spheroid_7")
     assert sorted(p.name for p in folder.glob("*.tif")) == [f"slice_{z:04d}.tif" for z in range(6)]
     for z, path in enumerate(sorted(folder.glob("*.tif"))):
@@ -39,20 +39,20 @@ def test_one_single_page_tiff_a_slice(phantom: Phantom, tmp_path: Path) -> None:
     assert description["instrument"]
 
 
-def test_same_phantom_same_files(phantom: Phantom, tmp_path: Path) -> None:
+def test_the_same_phantom_writes_the_same_bytes(phantom: Phantom, tmp_path: Path) -> None:
     folders = [write_acquisition(phantom, tmp_path / part, name="a") for part in ("one", "two")]
     for path in folders[0].iterdir():
         assert path.read_bytes() == (folders[1] / path.name).read_bytes()
 
 
-def test_sixteen_bits_and_compression(phantom: Phantom, tmp_path: Path) -> None:
+def test_slices_can_be_compressed_and_have_16_bits(phantom: Phantom, tmp_path: Path) -> None:
     folder = write_acquisition(phantom, tmp_path / "a", dtype="uint16", compression="zlib")
     image = tifffile.imread(folder / "slice_0002.tif")
     assert image.dtype == np.uint16
     assert np.array_equal(image, phantom.image[2].astype(int) * 257)
 
 
-def test_faults_as_they_lie_on_disk(phantom: Phantom, tmp_path: Path) -> None:
+def test_faults_are_written_as_named(phantom: Phantom, tmp_path: Path) -> None:
     faults = Faults(missing=(1,), blank=(2,), saturated=(3,), truncated=(4,))
     folder = write_acquisition(phantom, tmp_path / "a", faults=faults)
     assert [p.name for p in sorted(folder.glob("*.tif"))] == [f"slice_000{z}.tif" for z in (0, 2, 3, 4, 5)]
@@ -61,7 +61,7 @@ def test_faults_as_they_lie_on_disk(phantom: Phantom, tmp_path: Path) -> None:
     assert np.all(tifffile.imread(folder / "slice_0003.tif") == 255)
     whole = (folder / "slice_0005.tif").stat().st_size
     assert (folder / "slice_0004.tif").stat().st_size == whole // 2
-    # What every reader must notice: tifffile gives no full slice and raises nothing of its own accord.
+    # tifffile may return a part of the slice without an error; every reader must notice.
     try:
         shape = tifffile.imread(folder / "slice_0004.tif").shape
     except (ValueError, tifffile.TiffFileError, IndexError):
@@ -70,18 +70,20 @@ def test_faults_as_they_lie_on_disk(phantom: Phantom, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "blank", "saturated", "truncated"])
-def test_a_fault_in_no_slice_is_an_error(phantom: Phantom, tmp_path: Path, kind: str) -> None:
+def test_a_fault_in_a_slice_that_does_not_exist_is_an_error(
+    phantom: Phantom, tmp_path: Path, kind: str
+) -> None:
     with pytest.raises(ParameterError, match=rf"{kind} names slices \[6\].*0 to 5"):
         write_acquisition(phantom, tmp_path / "a", faults=Faults(**{kind: (6,)}))
     assert not (tmp_path / "a").exists()
 
 
-def test_another_type_is_an_error(phantom: Phantom, tmp_path: Path) -> None:
+def test_a_type_other_than_uint8_and_uint16_is_an_error(phantom: Phantom, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="uint8 or uint16"):
         write_acquisition(phantom, tmp_path / "a", dtype="float32")  # type: ignore[arg-type]
 
 
-def test_truth_comes_back_as_it_was(phantom: Phantom, tmp_path: Path) -> None:
+def test_truth_is_read_as_written(phantom: Phantom, tmp_path: Path) -> None:
     again = read_truth(write_truth(phantom, tmp_path / "truth" / "a.npz"))
     assert again.parameters == phantom.parameters
     assert again.spacing_nm == phantom.spacing_nm

@@ -1,4 +1,4 @@
-"""The pieces the phantom's truth rests on: noise fields, the packing, the balls."""
+"""Parts of the phantom: noise fields, packed cells, balls."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ from spherovem_core.synthetic.phantom.scene import build_scene
 FIELD = SmoothNoise((3, 1), 0.3, (-1.0, -2.0, -0.5), (5.0, 6.0, 7.0))
 
 
-def test_noise_is_standardised() -> None:
+def test_noise_has_mean_0_and_variance_1() -> None:
     values = FIELD.on_grid(np.linspace(-1, 5, 60), np.linspace(-2, 6, 90), np.linspace(-0.5, 7, 80))
     # 6 × 8 × 7.5 µm hold about 3000 independent values.
     assert values.mean() == pytest.approx(0, abs=0.08)
     assert values.std() == pytest.approx(1, abs=0.05)
 
 
-def test_noise_is_the_same_on_a_grid_at_points_and_slice_by_slice() -> None:
+def test_noise_is_equal_on_a_grid_at_points_and_slice_by_slice() -> None:
     z, y, x = np.linspace(-1, 5, 7), np.linspace(-2, 6, 9), np.linspace(-0.5, 7, 5)
     whole = FIELD.on_grid(z, y, x)
     points = np.stack(np.meshgrid(z, y, x, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -34,7 +34,7 @@ def test_noise_is_smooth() -> None:
     assert np.abs(np.diff(fine)).max() < 0.02  # 1 nm of 300 nm
 
 
-def test_blocks_lose_no_cell() -> None:
+def test_blocks_find_the_same_cells_as_all_pairs() -> None:
     parameters = PhantomParameters(cell_diameter_um=3.0, cell_elongation=0.2, cell_diameter_cv=0.2)
     cells = pack_cells(parameters, np.array([0.0, 0.0, 0.0]), np.array([8.0, 9.0, 10.0]))
     points = np.random.default_rng(1).uniform((0, 0, 0), (8, 9, 10), (4000, 3)).astype(np.float32)
@@ -55,7 +55,7 @@ def test_blocks_lose_no_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("centre", "share"),
+    ("centre", "fraction"),
     [
         ((2.0, 2.0, 2.0), 1.0),
         ((0.0, 2.0, 2.0), 0.5),
@@ -66,13 +66,13 @@ def test_blocks_lose_no_cell() -> None:
         ((-1.0, 2.0, 2.0), 0.0),
     ],
 )
-def test_volume_of_a_ball_in_a_box(centre: tuple[float, float, float], share: float) -> None:
+def test_volume_of_a_ball_in_a_box(centre: tuple[float, float, float], fraction: float) -> None:
     ball = Nanoparticles(np.array([centre]), np.array([0.5]), np.zeros(1), np.zeros(1, int), np.zeros(1, int))
     volume = volumes_inside(ball, np.zeros(3), np.full(3, 4.0))
-    assert volume[0] == pytest.approx(share * np.pi / 6, abs=1e-3 * np.pi / 6)
+    assert volume[0] == pytest.approx(fraction * np.pi / 6, abs=1e-3 * np.pi / 6)
 
 
-def test_balls_are_disjoint_and_keep_off_membranes() -> None:
+def test_balls_are_disjoint_and_cross_no_membrane() -> None:
     scene = build_scene(
         PhantomParameters(shape=(40, 128, 128), cell_diameter_um=3.0, nanoparticle_diameter_nm=200.0,
                           nanoparticle_volume_fraction=0.02)
@@ -81,7 +81,7 @@ def test_balls_are_disjoint_and_keep_off_membranes() -> None:
     apart = np.linalg.norm(balls.centres_um[:, None] - balls.centres_um, axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert np.all(apart >= balls.radii_um[:, None] + balls.radii_um - 1e-9)
-    # Nearly all touch another, as in an endosome: the surfaces lie within a tenth of a radius.
+    # As in an endosome, most touch another: their surfaces lie within a tenth of a radius.
     gaps = (apart - balls.radii_um[:, None] - balls.radii_um).min(axis=1)
     assert np.mean(gaps < 0.02) > 0.7
     generator = np.random.default_rng(0)

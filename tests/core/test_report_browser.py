@@ -1,4 +1,4 @@
-"""The report as a user sees it, in a headless Chromium."""
+"""The report in a headless Chromium, as a user sees it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ PICTURES = """
 })()
 """
 
-# What sticks out of the page to the right, but for what can be scrolled within its own frame.
+# Elements that stick out of the page to the right. Frames that scroll are allowed.
 OVERFLOW = """
 document.documentElement.scrollWidth > innerWidth ? document.documentElement.scrollWidth :
 [...document.querySelectorAll("main, h1, p, dl, nav, figure, figcaption, .table, .warnings")]
@@ -48,7 +48,7 @@ OVERLAPS = """
 })
 """
 
-# Texts whose contrast with the ground under them is below the 4.5 that WCAG 2.1 asks of small text.
+# Texts with a contrast to their ground below 4.5, which WCAG 2.1 asks of small text.
 FAINT = """
 (() => {
   const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -78,7 +78,7 @@ FAINT = """
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Address of a report."""
+    """Write a report and return its address."""
     path = tmp_path_factory.mktemp("seen") / "report.html"
     path.write_text(shared(tmp_path_factory)[1], encoding="utf-8")
     return path.as_uri()
@@ -92,7 +92,7 @@ def page(report: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page
         yield found
 
 
-def test_every_picture_is_there_and_nothing_went_wrong(page: Page) -> None:
+def test_every_image_loads_without_errors(page: Page) -> None:
     found = page.evaluate(PICTURES)
     assert found["broken"] == found["undecoded"] == 0
     assert found["images"] == 2
@@ -109,13 +109,13 @@ def test_nothing_sticks_out_of_the_page(page: Page, width: int) -> None:
     assert page.evaluate("document.querySelector('nav').getBoundingClientRect().width") > 0.8 * width
 
 
-def test_no_label_of_a_figure_lies_on_another(page: Page) -> None:
+def test_labels_of_figures_do_not_overlap(page: Page) -> None:
     page.resize(WIDTHS[0], 900)
     assert page.evaluate(OVERLAPS) == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_text_can_be_read(page: Page, scheme: str) -> None:
+def test_every_text_has_enough_contrast(page: Page, scheme: str) -> None:
     page.set_scheme(scheme)
     page.evaluate("document.querySelectorAll('details').forEach((element) => { element.open = true; })")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -123,7 +123,7 @@ def test_every_text_can_be_read(page: Page, scheme: str) -> None:
     assert page.evaluate(FAINT) == []
 
 
-def test_slices_are_scrolled_by_slider_and_keys(page: Page) -> None:
+def test_slider_and_keys_scroll_through_the_slices(page: Page) -> None:
     page.evaluate(
         "window.figure = document.querySelector('figure.slices'); figure.querySelector('.stage').focus()"
     )
@@ -147,7 +147,7 @@ def test_slices_are_scrolled_by_slider_and_keys(page: Page) -> None:
     assert page.errors == []
 
 
-def test_a_table_is_copied_with_tabs(page: Page) -> None:
+def test_a_table_is_copied_separated_by_tabs(page: Page) -> None:
     page.evaluate(
         "document.addEventListener('copy', () => { window.copied = document.activeElement.value; })"
     )
@@ -159,11 +159,11 @@ def test_a_table_is_copied_with_tabs(page: Page) -> None:
     for kind in ("mousePressed", "mouseReleased"):
         page.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
     lines = page.wait_for("window.copied").splitlines()
-    assert lines[0].split("\t")[:3] == ["stage", "version", "device"]
+    assert lines[0].split("\t")[:3] == ["step", "version", "device"]
     assert lines[1].split("\t")[:3] == ["ingest", "1", "cpu"]
 
 
-def test_the_page_can_reach_nothing_else(page: Page) -> None:
+def test_the_page_cannot_reach_the_network(page: Page) -> None:
     refused = page.evaluate(
         "new Promise((resolve) => { document.addEventListener('securitypolicyviolation', (event) => "
         "resolve(event.violatedDirective)); fetch('http://127.0.0.1:9/').catch(() => 0); })"
@@ -172,7 +172,7 @@ def test_the_page_can_reach_nothing_else(page: Page) -> None:
     page.errors.clear()
 
 
-def test_the_page_is_whole_without_scripts(page: Page, report: str) -> None:
+def test_the_page_is_complete_without_scripts(page: Page, report: str) -> None:
     page.set_scripts(enabled=False)
     try:
         page.open(report)
@@ -188,7 +188,7 @@ def test_the_page_is_whole_without_scripts(page: Page, report: str) -> None:
         page.set_scripts(enabled=True)
 
 
-def test_no_process_of_the_browser_is_left(tmp_path: Path) -> None:
+def test_the_browser_leaves_no_process(tmp_path: Path) -> None:
     def running() -> int:
         found = psutil.process_iter(["cmdline"])
         return sum(any(str(tmp_path) in word for word in process.info["cmdline"] or []) for process in found)

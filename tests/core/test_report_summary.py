@@ -1,16 +1,16 @@
-"""The report in short."""
+"""Summary of the results in Markdown."""
 
 from pathlib import Path
 
 import pytest
-from report_scenes import Scene, finished, shared
+from report_scenes import CHAPTERS, Scene, finished, shared
 
 from spherovem_core.output import summarise
 
 
-def test_warnings_stand_first_then_counts_then_links(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_warnings_come_first_then_counts_then_links(tmp_path_factory: pytest.TempPathFactory) -> None:
     inputs, _ = shared(tmp_path_factory)
-    text = summarise(inputs)
+    text = summarise(inputs, CHAPTERS)
     assert "- **Acquisition**: 2 of 24 slices were missing or unusable" in text
     assert "- **Registration**: slices not aligned with confidence to the one before: 9" in text
     assert f"| cells | {len(inputs.tables['cells'])} |" in text
@@ -19,8 +19,10 @@ def test_warnings_stand_first_then_counts_then_links(tmp_path_factory: pytest.Te
     assert not inputs.layout.report.exists()
 
 
-def test_what_is_missing_altogether_is_said(tmp_path: Path) -> None:
-    text = summarise(finished(tmp_path, Scene(particles=False, cells=False, nuclei=False, flags={})))
+def test_missing_labels_are_warned_of(tmp_path: Path) -> None:
+    text = summarise(
+        finished(tmp_path, Scene(particles=False, cells=False, nuclei=False, flags={})), CHAPTERS
+    )
     assert "no cells were found" in text
     assert "no nuclei were found" in text
     assert "no nanoparticles were labelled" in text

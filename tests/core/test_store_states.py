@@ -75,7 +75,7 @@ def test_a_partial_array_shows_the_share_of_its_ledger(tmp_path: Path) -> None:
     values = contents()["denoised"]
     writer = array_writer(layout, "denoised", *values, digest("denoise"))
     assert written_share(layout.volume / "denoised/0") == 0
-    write_blocks(writer, values[1], share=0.25)
+    write_blocks(writer, values[1], fraction=0.25)
     assert written_share(layout.volume / "denoised/0") == 0.25
     state = acquisition_state(layout.folder)
     assert (state.state, state.stage, state.share, state.stages_complete) == ("partial", "denoise", 0.25, 1)
@@ -86,7 +86,7 @@ def test_a_partial_array_shows_the_share_of_its_ledger(tmp_path: Path) -> None:
 def test_a_torn_line_of_a_ledger_does_not_count(tmp_path: Path) -> None:
     layout = write_results(tmp_path / "a", until="ingest")
     values = contents()["denoised"]
-    write_blocks(array_writer(layout, "denoised", *values, "d"), values[1], share=0.5)
+    write_blocks(array_writer(layout, "denoised", *values, "d"), values[1], fraction=0.5)
     ledger = layout.volume / "denoised/0/.ledger"
     whole = ledger.read_bytes()
     ledger.write_bytes(whole[:-9])

@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).parents[2]
 HALF_WAY = """
 import sys, time, imagecodecs
 from types import SimpleNamespace
-from spherovem_core.output.export import labels
+from spherovem_core.export import labels
 calls = []
 def encode(*arguments, **options):
     calls.append(1)
@@ -136,7 +136,7 @@ def test_a_full_disk_is_one_clear_error(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("spherovem_core.output.export.labels.imagecodecs.deflate_encode", full)
+    monkeypatch.setattr("spherovem_core.export.labels.imagecodecs.deflate_encode", full)
     assert export(results, tmp_path / "out", "--tables", "--labels", "--workers", "1") == 1
     error = capsys.readouterr().err
     assert "No space left on device" in error

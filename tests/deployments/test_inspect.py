@@ -136,7 +136,7 @@ def test_unfinished_and_damaged_arrays_are_recognised(
 ) -> None:
     layout = write_results(tmp_path / "a", until="ingest")
     content, values = contents()["denoised"]
-    write_blocks(array_writer(layout, "denoised", content, values, "d"), values, share=0.5)
+    write_blocks(array_writer(layout, "denoised", content, values, "d"), values, fraction=0.5)
     (layout.volume / "raw/0/c/3/0/0").unlink()
     arrays = {array["group"]: array for array in as_json(capsys, layout.folder)["arrays"]}
     assert (arrays["denoised"]["state"], arrays["denoised"]["share"]) == ("partial", 0.5)

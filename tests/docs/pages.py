@@ -1,4 +1,4 @@
-"""The commands and snippets that the documentation shows."""
+"""Commands and snippets in the documentation."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Blocks of these languages, in the order of the pages."""
+    """Find the blocks of these languages, in the order of the pages."""
     return [
         block for page in PAGES if page.is_file() for block in _blocks(page) if block.language in languages
     ]
@@ -45,7 +45,7 @@ def _blocks(page: Path) -> Iterator[Block]:
 
 
 def script(block: Block) -> str:
-    """What a shell would be given: of a console's lines, those after the prompt."""
+    """Extract the text for a shell; of a console session, the lines after the prompt."""
     if block.language != "console":
         return block.text
     lines = block.text.splitlines()
@@ -53,7 +53,7 @@ def script(block: Block) -> str:
 
 
 def commands(block: Block) -> list[list[str]]:
-    """Every simple command as its words, comments and assignments in front of it left out."""
+    """Split a block into simple commands, each a list of words, without comments and leading assignments."""
     found = []
     text = re.sub(
         r"\\\n\s*", " ", re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", script(block), flags=re.MULTILINE | re.DOTALL)

@@ -1,8 +1,9 @@
-"""Every command that the documentation shows exists, with every option; every snippet of parameters is taken."""
+"""Commands and parameter snippets in the documentation: every command, option and parameter exists."""
 
 import contextlib
 import io
 import json
+import operator
 import re
 import shutil
 import subprocess
@@ -13,7 +14,6 @@ from cyclopts import CycloptsError
 from pages import PAGES, ROOT, SHELLS, Block, blocks, commands, script
 from prefect.cli._app import _app
 from prefect.flows import load_flow_from_entrypoint
-from pydantic import ValidationError
 
 from deployments.command_line.commands import load_commands
 from deployments.command_line.main import build_program, keep_commas, main
@@ -21,14 +21,14 @@ from deployments.run_parameters import build_parameters
 from spherovem_core.ingest.description import read_description
 from spherovem_core.parameters import PipelineParameters
 
-# Programs of the operating system, or of others, which no test runs.
+# Programs of the operating system and of others. No test runs them.
 OUTSIDE = {
     "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "export", "git", "install", "journalctl",
     "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "squeue", "srun", "ssh", "sudo", "systemctl",
     "systemd-analyze", "touch", "useradd", "usermod",
 }  # fmt: skip
 PLACEHOLDER = re.compile(r"^[A-Z][A-Z0-9_]*$")
-# Files of this checkout that a command names: under one of these, and with no placeholder in their name.
+# Folders of this checkout. A command that names a file in them, without a placeholder, must name an existing one.
 OWN_FOLDERS = ("deployments/", "benchmarks/", "tests/", "docs/", "flows/")
 
 SHELL_BLOCKS = blocks(*SHELLS)
@@ -36,7 +36,7 @@ COMMANDS = [(block, words) for block in SHELL_BLOCKS for words in commands(block
 
 
 def program(words: list[str]) -> str:
-    """Name of the program, whatever environment it is called from."""
+    """Return the name of the program without its folder."""
     return words[0].rpartition("/")[2]
 
 
@@ -48,14 +48,14 @@ def named(case: object) -> str | None:
     return " ".join(case) if isinstance(case, list) else str(case)
 
 
-def test_there_are_commands_to_check() -> None:
+def test_pages_show_commands() -> None:
     assert {block.page for block in SHELL_BLOCKS} >= {"README.md", "docs/first-acquisition.md"}
     assert len(of("spherovem")) > 10
     assert all(page.is_file() for page in PAGES)
 
 
 @pytest.mark.parametrize("block", SHELL_BLOCKS, ids=str)
-def test_a_block_is_sound_shell(block: Block) -> None:
+def test_every_block_is_valid_shell(block: Block) -> None:
     checked = subprocess.run(["bash", "-n"], input=script(block), text=True, capture_output=True)
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -68,7 +68,7 @@ def test_every_program_is_known() -> None:
 
 
 @pytest.mark.parametrize(("block", "words"), of("spherovem"), ids=named)
-def test_a_command_of_ours_is_understood(block: Block, words: list[str]) -> None:
+def test_every_command_of_spherovem_parses(block: Block, words: list[str]) -> None:
     if "--help" in words:
         with contextlib.redirect_stdout(io.StringIO()) as shown:
             assert main(words[1:]) == 0
@@ -79,7 +79,7 @@ def test_a_command_of_ours_is_understood(block: Block, words: list[str]) -> None
 
 
 def number_for(word: str) -> str:
-    """A placeholder that stands for a number is one."""
+    """Replace a placeholder that stands for a number."""
     return "1" if word in ("N", "Z", "Y", "X") else word
 
 
@@ -91,12 +91,12 @@ def test_a_wrong_option_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(("block", "words"), of("prefect"), ids=named)
-def test_a_command_of_prefect_is_understood(block: Block, words: list[str]) -> None:
+def test_every_command_of_prefect_parses(block: Block, words: list[str]) -> None:
     _app.parse_args(words[1:], exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize("words", [["worker", "start", "--no-such-option"], ["no-such-command"]])
-def test_a_wrong_command_of_prefect_is_noticed(words: list[str]) -> None:
+def test_an_unknown_command_of_prefect_is_an_error(words: list[str]) -> None:
     with pytest.raises(CycloptsError):
         _app.parse_args(words, exit_on_error=False, print_error=False)
 
@@ -104,7 +104,7 @@ def test_a_wrong_command_of_prefect_is_noticed(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("block", "words"), [case for case in of("prefect") if case[1][1:3] == ["deployment", "run"]], ids=named
 )
-def test_a_deployment_that_is_run_takes_its_parameters(block: Block, words: list[str]) -> None:
+def test_every_deployment_accepts_its_parameters(block: Block, words: list[str]) -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     flow_name, name = words[3].split("/")
     (deployment,) = [found for found in deployments if found["name"] == name]
@@ -115,13 +115,13 @@ def test_a_deployment_that_is_run_takes_its_parameters(block: Block, words: list
 
 
 @pytest.mark.parametrize(("block", "words"), of("make"), ids=named)
-def test_a_target_is_there(block: Block, words: list[str]) -> None:
+def test_every_make_target_exists(block: Block, words: list[str]) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert [word for word in words[1:] if "=" not in word and word not in targets] == []
 
 
 @pytest.mark.parametrize(("block", "words"), of("python"), ids=named)
-def test_a_script_has_the_options_that_it_is_given(block: Block, words: list[str]) -> None:
+def test_every_script_has_its_options(block: Block, words: list[str]) -> None:
     if words[1] == "-m":
         assert shutil.which(words[2]) or words[2] in ("pytest", "venv", "pip")
         named_files = [word for word in words[3:] if word.endswith(".py")]
@@ -131,7 +131,7 @@ def test_a_script_has_the_options_that_it_is_given(block: Block, words: list[str
     assert [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in source] == []
 
 
-def test_files_of_the_checkout_that_commands_name_are_there() -> None:
+def test_every_file_in_a_command_exists() -> None:
     absent = [
         f"{block}: {word}"
         for block, words in COMMANDS
@@ -145,16 +145,16 @@ def test_files_of_the_checkout_that_commands_name_are_there() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_a_file_of_parameters_is_taken(block: Block) -> None:
+def test_every_file_of_parameters_is_valid(block: Block) -> None:
     content = yaml.safe_load(block.text)
     if set(content) <= set(PipelineParameters.model_fields):
         build_parameters([content])
     else:
-        assert content, "another YAML file: sound at least"
+        assert content, "another YAML file, which must at least parse"
 
 
 @pytest.mark.parametrize("block", [b for b in blocks("json") if "spacing_nm" in b.text], ids=str)
-def test_a_description_of_an_acquisition_is_taken(block: Block, tmp_path) -> None:
+def test_every_description_of_an_acquisition_is_valid(block: Block, tmp_path) -> None:
     (tmp_path / "acquisition.json").write_text(block.text)
     description = read_description(tmp_path)
     assert description.problems == ()
@@ -162,17 +162,25 @@ def test_a_description_of_an_acquisition_is_taken(block: Block, tmp_path) -> Non
     assert description.voxel_size.z_nm == json.loads(block.text)["spacing_nm"][0]
 
 
-def test_the_parameters_that_pages_turn_to_exist() -> None:
+def test_every_parameter_in_the_table_of_symptoms_exists() -> None:
     text = (ROOT / "docs" / "choosing-parameters.md").read_text()
-    rows = re.findall(r"^\| .* \| ([a-z, ]+) \| (.*) \|$", text, re.MULTILINE)
-    fields = PipelineParameters.model_fields
-    turned = [
-        (stage, name)
-        for stages, cell in rows
-        for stage in stages.split(", ")
-        if stage in fields
-        for name in re.findall(r"`([a-z_]+)(?::[^`]*)?`", cell)
+    table = text.partition("| what you see |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| .* \| ([a-z., ]+) \| (.*) \|$", table, re.MULTILINE)
+    assert len(rows) == 13
+    named = [
+        f"{group}.{name}"
+        for groups, cell in rows
+        for group in groups.split(", ")
+        for name in re.findall(r"`([a-z0-9_]+)(?::[^`]*)?`", cell)
     ]
-    assert len(turned) > 15
-    models = {stage: type(getattr(PipelineParameters(), stage)) for stage in fields}
-    assert [(stage, name) for stage, name in turned if name not in models[stage].model_fields] == []
+    assert len(named) > 15
+    assert [path for path in named if not is_parameter(path)] == []
+
+
+def is_parameter(path: str) -> bool:
+    """Return whether a path such as ``registration.drift`` leads to a parameter."""
+    try:
+        operator.attrgetter(path)(PipelineParameters())
+    except AttributeError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Licence, citation and changelog fit the package, and no dependency's licence is of a kind that forbids ours."""
+"""Licence, citation and changelog: they fit the package, and no dependency has a licence that conflicts with ours."""
 
 import datetime
 import re
@@ -21,8 +21,8 @@ FREE = re.compile(
     r"Zlib|0BSD|CC0|HPND|NVIDIA|Other/Proprietary"
 )
 STRICT = re.compile(r"(?<!Lesser )(?<!L)(?<!Lesser)(AGPL|GPL|General Public License)")
-# Said nowhere in the installed metadata, read in the packages' repositories.
-SAID_ELSEWHERE = {
+# The installed metadata of these packages name no licence; these come from their repositories.
+KNOWN_LICENCES = {
     "bioimageio-core": "MIT",
     "bioimageio-spec": "MIT",
     "cuda-toolkit": "NVIDIA",
@@ -31,7 +31,7 @@ SAID_ELSEWHERE = {
 
 
 def needed_packages() -> set[str]:
-    """Installed packages that spherovem needs without any extra, those that they need included."""
+    """Find the installed packages that spherovem needs without extras, directly or indirectly."""
     found: set[str] = set()
     waiting = ["spherovem"]
     while waiting:
@@ -50,7 +50,7 @@ def needed_packages() -> set[str]:
 
 
 def stated_licences(package: str) -> Iterator[str]:
-    """Licences that a package may be used under; the first line of a whole text names it."""
+    """List the licences of a package; the first line of a full text names it."""
     own = metadata.metadata(package)
     expression = own.get("License-Expression")
     if expression:
@@ -60,11 +60,11 @@ def stated_licences(package: str) -> Iterator[str]:
     yield from classifiers
     if not classifiers:
         yield from [line for line in (own.get("License") or "").splitlines() if line.strip()][:1]
-    if package in SAID_ELSEWHERE:
-        yield SAID_ELSEWHERE[package]
+    if package in KNOWN_LICENCES:
+        yield KNOWN_LICENCES[package]
 
 
-def test_every_package_that_is_needed_may_be_used_from_a_permissive_licence() -> None:
+def test_every_dependency_has_a_compatible_licence() -> None:
     packages = needed_packages()
     assert {"torch", "cellpose", "edt", "prefect", "numpy"} <= packages
     refused = {
@@ -76,7 +76,7 @@ def test_every_package_that_is_needed_may_be_used_from_a_permissive_licence() ->
 
 
 def is_strict(stated: str) -> bool:
-    """Whether a licence leaves nothing but the GPL or AGPL to choose."""
+    """Return whether a licence offers no choice but the GPL or AGPL."""
     return bool(STRICT.search(stated)) and not re.search(r"\bOR\b", stated)
 
 
@@ -92,18 +92,18 @@ def is_strict(stated: str) -> bool:
         ("BSD-3-Clause", False),
     ],
 )
-def test_strict_licences_are_told_from_others(stated: str, strict: bool) -> None:
+def test_strict_licences_are_recognised(stated: str, strict: bool) -> None:
     assert is_strict(stated) is strict
 
 
-def test_licence_of_package_file_and_citation_are_one() -> None:
+def test_package_file_and_citation_name_the_same_licence() -> None:
     assert PROJECT["license"] == CITATION["license"] == "BSD-3-Clause"
     assert PROJECT["license-files"] == ["LICENSE"]
     assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License\n")
 
 
-def test_the_citation_has_what_the_format_asks_for() -> None:
-    # Fields and their forms of the Citation File Format 1.2.0.
+def test_the_citation_has_the_fields_of_its_format() -> None:
+    # Citation File Format 1.2.0.
     assert CITATION["cff-version"] == "1.2.0"
     assert CITATION["type"] == "software"
     assert {"message", "title", "authors"} <= set(CITATION)
@@ -119,7 +119,7 @@ def test_the_citation_has_what_the_format_asks_for() -> None:
         assert 1900 < reference["year"] <= datetime.datetime.now().year
 
 
-def test_the_changelog_tells_of_this_version() -> None:
+def test_the_changelog_starts_with_this_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == PROJECT["version"]
     assert headings == sorted(headings, reverse=True)

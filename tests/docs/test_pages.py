@@ -1,16 +1,19 @@
-"""The pages build with no warning, need no network, and tell what the code tells."""
+"""Built pages: no warning, no network, and the same parameters, columns and commands as the code."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pages import ROOT
+from pydantic import BaseModel
 
 from deployments.command_line.commands import COMMANDS
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.store.schema import ARRAYS, TABLES
+from spherovem_core.stages import STAGE_NAMES
+from spherovem_core.schema import arrays, tables
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "html"
 
 
-def test_nothing_is_fetched_from_a_network(built: Path) -> None:
+def test_pages_load_nothing_from_a_network(built: Path) -> None:
     fetched = re.compile(
         r"<(?:script|img|iframe|source)[^>]*\bsrc=\"(?:https?:)?//[^\"]*\"|"
         r"<link[^>]*rel=\"(?:stylesheet|preload|preconnect|icon)\"[^>]*href=\"(?:https?:)?//[^\"]*\"|"
@@ -44,16 +47,27 @@ def test_nothing_is_fetched_from_a_network(built: Path) -> None:
     assert {f"{file.name}: {found}" for file in files for found in fetched.findall(file.read_text())} == set()
 
 
-@pytest.mark.parametrize("name", PipelineParameters.model_fields)
-def test_every_parameter_is_on_a_stage_page(built: Path, name: str) -> None:
+def leaves(model: BaseModel) -> Iterator[str]:
+    """Yield the names of all parameters, those of nested groups included."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value)
+        else:
+            yield name
+
+
+@pytest.mark.parametrize("group", PipelineParameters.model_fields)
+def test_every_parameter_is_on_a_stage_page(built: Path, group: str) -> None:
     pages = " ".join(page.read_text() for page in (built / "stages").glob("*.html"))
-    model = type(getattr(PipelineParameters(), name))
-    assert [field for field in model.model_fields if f">{field}</span>" not in pages] == []
+    names = list(leaves(getattr(PipelineParameters(), group)))
+    assert names
+    assert [name for name in names if f">{name}</span>" not in pages] == []
 
 
 def test_every_array_and_column_is_in_the_reference(built: Path) -> None:
     page = (built / "results.html").read_text()
-    names = [array.group for array in ARRAYS] + [column.name for table in TABLES for column in table.columns]
+    names = [array.group for array in arrays()] + [column.name for table in tables() for column in table.columns]
     assert [name for name in names if f">{name}</span>" not in page] == []
 
 
@@ -62,9 +76,9 @@ def test_every_command_has_its_section(built: Path) -> None:
     assert sections == list(COMMANDS)
 
 
-def test_every_stage_page_has_its_parts() -> None:
+def test_every_stage_page_has_all_sections() -> None:
     pages = sorted((ROOT / "docs" / "stages").glob("*.md"))
-    assert len(pages) == 8
+    assert [page.stem for page in pages] == sorted(STAGE_NAMES)
     for page in pages:
         headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
         assert headings[:2] == ["What it does", "Parameters"], page.name
@@ -72,14 +86,22 @@ def test_every_stage_page_has_its_parts() -> None:
         assert headings[3] == "When it fails", page.name
         cited = set(re.findall(r"\[(\d)(?:, (\d))?\]", page.read_text()))
         if page.name != "output.md":
-            assert cited, f"{page.name}: cites nothing"
+            assert cited, f"{page.name} cites nothing"
             assert headings[-1] == "References", page.name
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_stages_are_listed_by_their_names_in_order(page: str) -> None:
+    rows = re.findall(
+        r"^\|.*?\[(\w+)\]\((?:docs/)?stages/(\w+)\.md\)", (ROOT / page).read_text(), re.MULTILINE
+    )
+    assert rows == [(name, name) for name in STAGE_NAMES]
 
 
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", ROOT / "deployments" / "README.md"], ids=lambda page: page.parent.name
 )
-def test_links_lead_to_files_of_the_checkout(page: Path) -> None:
+def test_links_lead_to_existing_files(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
     assert targets or page.parent != ROOT

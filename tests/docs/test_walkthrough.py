@@ -1,4 +1,4 @@
-"""The commands of README and documentation, run in their order on a tiny phantom, and the snippets on its results."""
+"""Commands of README and documentation, run in order on a tiny phantom, and snippets run on its results."""
 
 import os
 import re
@@ -30,14 +30,13 @@ TINY = {
         "network_channels": 8,
         "batch_size": 8,
     },
-    "cells": {"flow_spacing_nm": 160.0},
-    "nuclei": {"flow_spacing_nm": 160.0},
+    "segmentation": {"cells": {"flow_spacing_nm": 160.0}, "nuclei": {"flow_spacing_nm": 160.0}},
 }
 NOT_RUN = {
-    "demo": "minutes long; the flow's own tests run it on a tiny phantom",
-    "watch": "runs until it is stopped; has tests of its own with a real server",
-    "view": "serves until it is stopped; has tests of its own",
-    "setup": "needs a server; has tests of its own with a real one",
+    "demo": "takes minutes; the tests of the flow run it on a tiny phantom",
+    "watch": "runs until stopped; has its own tests with a real server",
+    "view": "serves until stopped; has its own tests",
+    "setup": "needs a server; has its own tests with a real one",
 }
 PAGES_IN_ORDER = (
     "docs/first-acquisition.md",
@@ -51,7 +50,7 @@ PAGES_IN_ORDER = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an acquisition, a parameters file, two label files, and an environment that keeps runs small."""
+    """Make a folder with an acquisition, a parameters file that keeps runs small, and two label files."""
     folder = tmp_path_factory.mktemp("walk")
     write_phantom(
         folder / "spheroid-7",
@@ -69,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def substituted(word: str, place: Path) -> str:
-    """The word with its placeholders filled in."""
+    """Fill in a placeholder."""
     values = {
         "SOURCE": place / "spheroid-7",
         "DIR/NAME": place / "results" / "spheroid-7",
@@ -78,7 +77,7 @@ def substituted(word: str, place: Path) -> str:
         "FILE.yaml": place / "tiny.yaml",
         "PREDICTED": place / "predicted.npy",
         "TRUTH": place / "truth.npy",
-        # The phantom's voxels.
+        # Voxel size and region of the phantom.
         "50": "120",
         "10": "40",
         "100:132": "2:10",
@@ -88,7 +87,7 @@ def substituted(word: str, place: Path) -> str:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Small runs on one core, with a Prefect of their own."""
+    """Make an environment for small runs on one core with their own Prefect."""
     own = {
         "PREFECT_HOME": place / "prefect",
         "SPHEROVEM_PARAMETERS": place / "tiny.yaml",
@@ -101,7 +100,7 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def label_slices(place: Path) -> None:
-    """What a person does between cutting and training."""
+    """Label slices, as a person does between cutting and training."""
     for path in (place / "slices").glob("*.tif"):
         image = ndimage.gaussian_filter(tifffile.imread(path).astype(float), 2)
         labels, _ = ndimage.label(image > np.median(image))
@@ -111,7 +110,7 @@ def label_slices(place: Path) -> None:
 
 
 AFTERWARDS: dict[str, Callable[[Path], None]] = {"cut-slices": label_slices}
-# Trainings of minutes become trainings of seconds; what is tested is that the command as it stands is taken and runs.
+# Extra options that shorten training from minutes to seconds.
 SHORTER = {"finetune": ["--epochs", "1"], "cut-slices": ["--side-px", "128"]}
 
 
@@ -124,11 +123,11 @@ def our_commands() -> list[tuple[Block, list[str]]]:
         for words in commands(block)
         if words[0].rpartition("/")[2] == "spherovem" and words[1] not in NOT_RUN
     ]
-    # Cellpose-SAM's weights are not at hand: the same command with them is only parsed.
+    # The weights of Cellpose-SAM are not available here, so that command is only parsed.
     return [(block, words) for block, words in found if words[1] != "finetune" or "phantom-compact" in words]
 
 
-def test_the_commands_run_one_after_another(place: Path) -> None:
+def test_commands_run_one_after_another(place: Path) -> None:
     spherovem = Path(sys.executable).with_name("spherovem")
     walked = our_commands()
     assert {"process", "inspect", "cut-slices", "finetune", "evaluate"} <= {words[1] for _, words in walked}
@@ -146,9 +145,9 @@ def test_the_commands_run_one_after_another(place: Path) -> None:
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
-def test_a_snippet_runs_on_the_results(block: Block, place: Path) -> None:
+def test_python_snippets_run_on_the_results(block: Block, place: Path) -> None:
     results = place / "results" / "spheroid-7"
-    assert results.is_dir(), "the commands have run before"
+    assert results.is_dir(), "the test of the commands must run before"
     code = re.sub(r"\bRESULTS\b", str(results), block.text)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=ROOT, text=True, capture_output=True
@@ -159,7 +158,7 @@ def test_a_snippet_runs_on_the_results(block: Block, place: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
 @pytest.mark.parametrize("block", blocks("r"), ids=str)
-def test_a_snippet_of_r_runs_on_the_results(block: Block, place: Path) -> None:
+def test_r_snippets_run_on_the_results(block: Block, place: Path) -> None:
     code = re.sub(r"\bRESULTS\b", str(place / "results" / "spheroid-7"), block.text)
     done = subprocess.run(["Rscript", "-e", code], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""How the measurements on a phantom compare with its truth."""
+"""Comparison of the measurements on a phantom with its truth."""
 
 from spherovem_core.synthetic.comparison.compare import compare_with_truth
 from spherovem_core.synthetic.comparison.measured import LabelImage, Measured, read_measured

@@ -1,4 +1,4 @@
-"""The figures that tell how well a run on a phantom measured it."""
+"""Accuracy figures of a run on a phantom."""
 
 from typing import Any
 
@@ -22,15 +22,17 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
     Returns
     -------
     dict
-        ``registration_residual_px`` (from slice to slice), ``registration_jitter_px`` and ``registration_drift_px``, as
-        `spherovem_core.registration.Misplacement` defines them; for cells and nuclei ``_count_true``,
-        ``_count_measured``, ``_precision``, ``_recall`` and ``_f1`` at an intersection over union of 0.5, and
-        ``_volume_error_median`` (relative, of the matched ones); ``nanoparticles_dice``,
-        ``nanoparticles_count_true`` and ``…_measured``; ``parent_cell_right``: the share, among particles that overlap
-        a true one, of those whose parent is the cell (or none) that the true particle is in, where a measured cell
-        stands for the true cell it overlaps most; ``nucleus_cell_right``: the same for nuclei;
-        ``distance_error_median_um``: median difference of the mean distance to the nucleus where both have one.
-        NaN where there is nothing to compare.
+        Figures by name, NaN where there is nothing to compare:
+
+        - ``registration_residual_px`` (slice to slice), ``registration_jitter_px`` and ``registration_drift_px``, defined
+          by `spherovem_core.synthetic.misplacement.Misplacement`;
+        - for cells and nuclei ``_count_true``, ``_count_measured``, ``_precision``, ``_recall`` and ``_f1`` at an
+          intersection over union of 0.5, and ``_volume_error_median`` (relative, of matched objects);
+        - ``nanoparticles_dice``, ``nanoparticles_count_true`` and ``nanoparticles_count_measured``;
+        - ``parent_cell_right``: among particles that overlap a true one, the fraction with the right parent cell (or
+          rightly none). A measured cell stands for the true cell that it overlaps most;
+        - ``nucleus_cell_right``: the same for nuclei;
+        - ``distance_error_median_um``: median difference of the mean distance to the nucleus, where both have one.
     """
     maps = registered_to_ideal(measured, truth.transforms)
     cells = _sampled(truth.cells, maps, measured.cells, truth)
@@ -63,7 +65,7 @@ def _objects(
     measured: Measured,
     truth: Phantom,
 ) -> dict[str, float]:
-    """Detection and volume of cells or nuclei; what is too small to be asked for counts neither way."""
+    """Compare detection and volume of cells or nuclei; objects below the smallest diameter are ignored."""
     image: LabelImage = getattr(measured, kind)
     smallest = np.pi / 6 * measured.min_diameter_um[kind] ** 3 / voxel_volume_um3(image.spacing_nm)
     min_voxels = int(np.ceil(smallest))
@@ -125,7 +127,7 @@ def _relations(
 
 
 def _true_distances(truth: Phantom) -> NDArray[np.float64]:
-    """Mean distance to the nucleus over each true particle's voxels in µm, at index label - 1."""
+    """Average the distance to the nucleus in µm over the voxels of each true particle, at index label - 1."""
     voxels = truth.nanoparticles > 0
     labels = truth.nanoparticles[voxels]
     distance = distance_to_nucleus(truth.nuclei, truth.cells, truth.spacing_nm)[voxels]

@@ -1,4 +1,4 @@
-"""Between the registered frame, in which everything is measured, and the phantom's ideal frame."""
+"""Maps between the registered frame of the measurements and the ideal frame of a phantom."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from spherovem_core.synthetic.comparison.measured import LabelImage, Measured
 
 
 def registered_to_ideal(measured: Measured, truth_transforms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Per slice the map from registered to ideal pixel coordinates.
+    """Compute the map from registered to ideal pixel coordinates for each slice.
 
-    Registered coordinates, moved by the crop, go through the estimated transform to the acquired slice and back
-    through the inverse of the true one. Were the registration perfect, all slices would have one map: that between
-    the reference slice's frame and the ideal one.
+    Registered coordinates are moved by the crop, then go through the estimated transform to the acquired slice and back
+    through the inverse of the true one. After a perfect registration all slices have one map: the one between the frame
+    of the reference slice and the ideal frame.
 
     Returns
     -------
@@ -37,10 +37,10 @@ def _square(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
 def sample_truth(
     labels: NDArray[np.uint32], maps: NDArray[np.float64], grid: LabelImage, spacing_nm: SpacingNm
 ) -> NDArray[np.uint32]:
-    """Look the ideal frame's labels up at the voxel centres of a measured label image.
+    """Sample the labels of the ideal frame at the voxel centres of a measured label image.
 
-    Each slice goes through its own map, so that a residual misplacement of a slice, which has a figure of its own, is
-    not counted a second time as an error of the segmentation.
+    Each slice goes through its own map. The residual misplacement of a slice has a figure of its own and does not count
+    a second time as an error of the segmentation.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def sample_truth(
     maps : (Z, 2, 3) ndarray
         From `registered_to_ideal`.
     grid
-        Its labels give the shape alone.
+        Grid to sample on; of its labels only the shape is used.
     spacing_nm
-        Of the acquisition, and so of the registered image's finest level.
+        Voxel size of the acquisition, and of the finest level of the registered image.
 
     Returns
     -------
@@ -83,21 +83,22 @@ def volumes_in_frame(
     grid_spacing_nm: SpacingNm,
     spacing_nm: SpacingNm,
 ) -> NDArray[np.float64]:
-    """True volumes of what lies inside the registered frame.
+    """Compute the true volumes inside the registered frame.
 
-    The crop cuts objects off; of one that lost more than 2 % of its voxels the same share of its analytic volume counts.
+    The crop cuts objects off. Where an object lost more than 2 % of its voxels, its analytic volume is reduced by the
+    same fraction.
 
     Returns
     -------
     (n,) ndarray
-        µm³, at index label - 1.
+        Volumes in µm³ at index label - 1.
     """
     count = len(analytic_um3)
     area = float(np.abs(np.linalg.det(maps[:, :, :2])).mean())
     whole = np.bincount(ideal.ravel(), minlength=count + 1)[1:] * _volume(spacing_nm)
     left = np.bincount(sampled.ravel(), minlength=count + 1)[1:] * _volume(grid_spacing_nm) * area
-    share = np.divide(left, whole, out=np.zeros(count), where=whole > 0)
-    return np.asarray(analytic_um3 * np.where(share > 0.98, 1.0, share))
+    fraction = np.divide(left, whole, out=np.zeros(count), where=whole > 0)
+    return np.asarray(analytic_um3 * np.where(fraction > 0.98, 1.0, fraction))
 
 
 def _volume(spacing_nm: Sequence[float]) -> float:

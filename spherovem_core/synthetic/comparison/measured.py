@@ -1,4 +1,4 @@
-"""What was measured, as far as it is compared with the truth."""
+"""Measurements of a run on a phantom, as far as the comparison needs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, labels_group,
 
 @dataclass(frozen=True)
 class LabelImage:
-    """Labels with the grid they lie on.
+    """Labels and their grid.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class LabelImage:
     spacing_nm
         Voxel size.
     origin_nm
-        Position of the first voxel's centre; the registered image's is 0, 0, 0.
+        Position of the first voxel's centre. The first voxel of the registered image has 0, 0, 0.
     """
 
     labels: NDArray[np.uint32]
@@ -34,7 +34,7 @@ class LabelImage:
 
 @dataclass(frozen=True)
 class Measured:
-    """The outcome of a run on a phantom.
+    """Transforms, labels and tables of a run on a phantom.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Measured:
     tables
         cells, nuclei and nanoparticles.
     min_diameter_um
-        Of cells and nuclei: what is smaller was not to be segmented.
+        Smallest diameter that was to be segmented, by kind (cells, nuclei).
     """
 
     transforms: NDArray[np.float64]
@@ -58,7 +58,7 @@ class Measured:
 
 
 def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
-    """Read the outcome of a finished run; label volumes are loaded whole, which a phantom's size allows.
+    """Read the results of a finished run. Labels are loaded whole, which the size of a phantom allows.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which labels of two volumes lie on one another."""
+"""Overlaps of the labels of two volumes."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 
 
 def count_overlaps(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> pd.DataFrame:
-    """Count the voxels that each pair of labels shares.
+    """Count the voxels that each pair of labels has in common.
 
     Returns
     -------
     DataFrame
-        Columns ``first``, ``second``, ``voxels``; background left out.
+        Columns ``first``, ``second``, ``voxels``, without the background.
     """
     both = (first > 0) & (second > 0)
     width = np.uint64(int(second.max(initial=0)) + 1)
@@ -20,6 +20,6 @@ def count_overlaps(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> pd.
 
 
 def best_partner(overlaps: pd.DataFrame) -> "pd.Series[int]":
-    """For each first label the second label that it shares most voxels with; the smallest of equals."""
+    """Find the second label that overlaps each first label most; of equals the smallest."""
     ordered = overlaps.sort_values(["first", "voxels", "second"], ascending=[True, False, True])
     return ordered.drop_duplicates("first").set_index("first")["second"].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Synthetic spheroid acquisitions with exact truth."""
+"""Phantoms: synthetic acquisitions of spheroids with exact truth."""
 
 from spherovem_core.synthetic.phantom.acquisition import Faults, write_acquisition
 from spherovem_core.synthetic.phantom.generate import Phantom, make_phantom

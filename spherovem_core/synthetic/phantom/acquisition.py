@@ -1,4 +1,4 @@
-"""Write a phantom to disk as a microscope would: a TIFF a slice, and acquisition.json beside them."""
+"""Phantoms on disk, like an acquisition of a microscope: one TIFF per slice, and acquisition.json."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PATTERN = "slice_{:04d}.tif"
 
 
 class Faults(BaseModel):
-    """What goes wrong in an acquisition, by slice number."""
+    """Faults of an acquisition by slice number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     missing: tuple[int, ...] = Field(default=(), description="Slices whose file is not written.")
-    blank: tuple[int, ...] = Field(default=(), description="Slices that hold nothing but zeros.")
-    saturated: tuple[int, ...] = Field(default=(), description="Slices that are white all over.")
-    truncated: tuple[int, ...] = Field(default=(), description="Slices whose file ends half-way.")
+    blank: tuple[int, ...] = Field(default=(), description="Slices that hold only zeros.")
+    saturated: tuple[int, ...] = Field(default=(), description="Slices that are white everywhere.")
+    truncated: tuple[int, ...] = Field(default=(), description="Slices whose file is cut in half.")
 
 
 def write_acquisition(
@@ -43,25 +43,25 @@ def write_acquisition(
     ----------
     phantom : Phantom
     folder : Path
-        The acquisition's folder; made where it is absent. Slices are `slice_0000.tif` and on.
+        Folder of the acquisition; created if absent. Slices are named `slice_0000.tif` and so on.
     faults : Faults, optional
-        What goes wrong; nothing by default.
+        Faults; by default none.
     compression : str, optional
-        A compression that tifffile knows, such as ``zlib``.
+        Compression known to tifffile, such as ``zlib``.
     dtype : {"uint8", "uint16"}
-        Type on disk; uint16 spreads the 8-bit grey values over 16 bits (times 257).
+        Type on disk. uint16 spreads the 8-bit grey values over 16 bits (times 257).
     name : str, optional
-        Name of the acquisition; the folder's by default.
+        Name of the acquisition; by default that of the folder.
 
     Returns
     -------
     Path
-        The folder. `acquisition.json` is written last, as a microscope does when it is done.
+        The folder. `acquisition.json` is written last, like the sentinel file of a microscope.
 
     Raises
     ------
     ParameterError
-        If a fault names a slice that the phantom does not have, or dtype is another.
+        If a fault names a slice that the phantom does not have, or `dtype` is neither of the two.
     """
     faults = faults or Faults()
     _check(phantom, faults, dtype)
@@ -116,8 +116,8 @@ def _faulty(
 
 
 def _write_slice(path: Path, plane: NDArray[np.uint8] | NDArray[np.uint16], compression: str | None) -> None:
-    # No date and no software tag: the same phantom gives the same bytes. Microscopes write screen
-    # resolution tags, so none here that ingest could mistake for a voxel size.
+    # Without date and software tag the same phantom gives the same bytes. Without a resolution tag ingest finds no
+    # second voxel size.
     tifffile.imwrite(
         path, plane, photometric="minisblack", compression=compression, metadata=None, software=False
     )

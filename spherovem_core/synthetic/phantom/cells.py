@@ -1,4 +1,4 @@
-"""Packed cells: an anisotropic power diagram of evened-out random seeds, in wavy coordinates."""
+"""Packed cells: an anisotropic power diagram of evenly spread random seeds, in wavy coordinates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 
 from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 
-# In cell diameters: level sets hold up to this far from a cell's surface and are constant beyond; side of
-# the blocks; length over which edges are rounded.
+# In cell diameters: distance from a surface up to which level sets are exact (they are constant beyond), side of the
+# blocks, and length over which edges are rounded.
 _REACH = 0.15
 _BLOCK = 1 / 8
 _ROUNDING = 0.02
@@ -21,20 +21,20 @@ _NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class CellPacking:
-    """Cells of a tissue: cell i owns the points where its f_i(p) = (p - s_i)ᵀ A_i (p - s_i) - r_i² is least.
+    """Cells of a tissue. Cell i owns the points where f_i(p) = (p - s_i)ᵀ A_i (p - s_i) - r_i² is least.
 
     Attributes
     ----------
     seeds_um : (S, 3) float64
-        The cells' seeds s.
+        Seeds s of the cells.
     metrics : (S, 3, 3) float64
-        Symmetric matrices A of determinant 1: how the cells are stretched.
+        Symmetric matrices A of determinant 1, which stretch the cells.
     radii_um : (S,) float64
-        Power radii r: a larger one pushes the neighbours away.
+        Power radii r. A larger one pushes the neighbours away.
     rounding_um : float
-        Length over which the edges where three cells meet are rounded off.
+        Length over which the edges between three cells are rounded.
     block_lower_um, block_um, block_counts, block_start, block_seeds
-        Regular blocks, each with the few cells that matter in it (compressed rows).
+        Regular blocks, each with the few cells that matter in it, in compressed rows.
     """
 
     seeds_um: NDArray[np.float64]
@@ -53,9 +53,9 @@ class CellPacking:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Find the cell of each point and the distance to that cell's surface.
 
-        The distance is first order, f-difference over gradient, as in an anisotropic diagram the
-        surface is a quadric; at edges a smooth minimum over the neighbours rounds it, so that it
-        turns negative where three cells meet. It is capped at `reach_um`.
+        The distance is of first order, the difference in f over its gradient, since surfaces of an anisotropic diagram
+        are quadrics. A smooth minimum over the neighbours rounds the edges, so that it turns negative where three cells
+        meet. It is capped at `reach_um`.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class CellPacking:
         cell : ndarray of int32
             Index of the cell.
         depth_um : ndarray of float32
-            Distance to its surface in µm, negative in the rounded-off edges.
+            Distance to its surface in µm, negative in the rounded edges.
         """
         cell = np.empty(z_um.shape, np.int32)
         depth = np.empty(z_um.shape, np.float32)
@@ -83,14 +83,14 @@ class CellPacking:
 def pack_cells(
     parameters: PhantomParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
 ) -> CellPacking:
-    """Pack cells into a box, with others around it so that those in the box have all their neighbours."""
+    """Pack cells into a box, and around it, so that those in the box have all their neighbours."""
     generator = np.random.default_rng((parameters.seed, 0xCE11))
     diameter = parameters.cell_diameter_um
     seeds = _even_seeds(generator, lower_um - 0.6 * diameter, upper_um + 0.6 * diameter, diameter)
-    # Measured: diameters of whole cells vary by 0.08, 0.12 and 0.18 where 0, 0.12 and 0.2 is asked for.
+    # Measured: diameters of whole cells vary by 0.08, 0.12 and 0.18 for parameters of 0, 0.12 and 0.2.
     radii = np.clip(1 + parameters.cell_diameter_cv * generator.standard_normal(len(seeds)), 0.4, 1.6)
     metrics = _stretch(generator, len(seeds), parameters.cell_elongation)
-    # Nanoparticles are placed by their distance from the surface.
+    # Nanoparticles need exact distances near the surface.
     reach = _REACH * diameter
     block_um = _BLOCK * diameter
     counts = np.maximum(np.ceil((upper_um - lower_um) / block_um).astype(np.int64), 1)
@@ -109,7 +109,7 @@ def _even_seeds(
     upper: NDArray[np.float64],
     diameter: float,
 ) -> NDArray[np.float64]:
-    """Random points of the cells' density, evened out by a few steps of Lloyd's algorithm."""
+    """Draw random points with the density of the cells, and spread them evenly by five steps of Lloyd's algorithm."""
     count = max(round(np.prod(upper - lower) / (np.pi / 6 * diameter**3)), 4)
     seeds = generator.uniform(lower, upper, (count, 3))
     for _ in range(5):
@@ -122,7 +122,7 @@ def _even_seeds(
 
 
 def _stretch(generator: np.random.Generator, count: int, spread: float) -> NDArray[np.float64]:
-    """Random symmetric matrices of determinant 1, shape (count, 3, 3)."""
+    """Draw random symmetric matrices of determinant 1, shape (count, 3, 3)."""
     axes = np.linalg.qr(generator.standard_normal((count, 3, 3)))[0]
     logs = np.clip(spread * generator.standard_normal((count, 3)), -2 * spread, 2 * spread)
     scales = np.exp(2 * (logs - logs.mean(axis=1, keepdims=True)))
@@ -138,7 +138,7 @@ def _block_members(
     counts: NDArray[np.int64],
     reach_um: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """For each block, the seeds that own points in it or whose cells come within reach of them."""
+    """Find for each block the seeds that own points in it, or whose cells come within reach of them."""
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in counts), indexing="ij"), axis=-1)
     centres = lower + (grid.reshape(-1, 3) + 0.5) * block_um
     nearest = np.sort(cKDTree(seeds).query(centres, k=min(_NEIGHBOURS, len(seeds)))[1], axis=1)
@@ -180,7 +180,7 @@ def _locate(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _power(pz, py, px, s, seeds, metrics, slope, k):  # type: ignore[no-untyped-def]
-    """Quadratic form of the offset from seed s; row k of `slope` receives half its gradient."""
+    """Evaluate the quadratic form of the offset from seed s; row k of `slope` receives half its gradient."""
     z, y, x = pz - seeds[s, 0], py - seeds[s, 1], px - seeds[s, 2]
     slope[k, 0] = metrics[s, 0, 0] * z + metrics[s, 0, 1] * y + metrics[s, 0, 2] * x
     slope[k, 1] = metrics[s, 1, 0] * z + metrics[s, 1, 1] * y + metrics[s, 1, 2] * x
@@ -190,7 +190,7 @@ def _power(pz, py, px, s, seeds, metrics, slope, k):  # type: ignore[no-untyped-
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _depth(value, slope, best, rounding, reach):  # type: ignore[no-untyped-def]
-    """Smooth minimum (log-sum-exp, updated as the minimum falls) of the distances to the neighbours."""
+    """Take the smooth minimum (log-sum-exp, updated as the minimum falls) of the distances to the neighbours."""
     nearest = reach
     crowd = 0.0
     for k in range(value.size):

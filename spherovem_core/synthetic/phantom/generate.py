@@ -1,4 +1,4 @@
-"""Make a phantom: the acquisition and its exact truth."""
+"""Phantoms: an acquisition with its exact truth."""
 
 from __future__ import annotations
 
@@ -20,42 +20,41 @@ from spherovem_core.synthetic.phantom.scene import RenderedSlice, Scene, build_s
 
 _T = TypeVar("_T")
 
-# Most points along a mean cell diameter on which cell and nucleus volumes are counted.
+# Largest number of grid points per mean cell diameter when the volumes of cells and nuclei are counted.
 _POINTS = 72
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """A synthetic acquisition and what is true about it.
+    """A synthetic acquisition with its truth.
 
-    The *ideal frame* is the volume as a perfectly aligned microscope would have sampled it. Labels
-    are contiguous from 1, 0 is none. A voxel belongs to the object that its centre lies in.
+    The *ideal frame* is the volume as a perfectly aligned microscope samples it. Labels are contiguous from 1; 0 is
+    background. A voxel belongs to the object that contains its centre.
 
     Attributes
     ----------
     parameters : PhantomParameters
     spacing_nm : (dz, dy, dx)
     image : (Z, Y, X) ndarray of uint8
-        The slices as acquired: misplaced, drifting, noisy.
+        Slices as acquired, with misplacement, drift and noise.
     clean : (Z, Y, X) ndarray of uint8
-        The ideal frame, blurred by the detector but without misplacement, drift and noise.
+        The ideal frame with the blur of the detector, without misplacement, drift and noise.
     cells, nuclei : (Z, Y, X) ndarray of uint32
-        Instance labels in the ideal frame. A cell includes its nuclei and nanoparticles; cells
-        touch wherever no cleft lies between them.
+        Instance labels in the ideal frame. A cell includes its nuclei and nanoparticles. Cells touch wherever no cleft
+        lies between them.
     nanoparticles : (Z, Y, X) ndarray of uint32
-        Labels in the ideal frame of what a segmentation can tell apart: the 26-connected
-        components of the voxels in nanoparticles. Single nanoparticles in a cluster that touch on
-        the voxel grid share a label.
+        Labels in the ideal frame: the 26-connected components of the voxels in nanoparticles. Nanoparticles that touch on
+        the voxel grid have one label, since no segmentation can separate them.
     nucleus_parents, nanoparticle_parents : 1-D ndarray of uint32
-        Cell label of each nucleus and nanoparticle, at index label - 1; 0 is outside cells.
+        Cell label of each nucleus and nanoparticle at index label - 1; 0 means outside cells.
     transforms : (Z, 2, 3) ndarray of float64
-        Per slice the map of ideal pixel coordinates (y, x, 1) to those of the acquired slice.
+        Map of ideal pixel coordinates (y, x, 1) to those of the acquired slice, one per slice.
     gains, offsets : (Z,) ndarray of float64
         Contrast and brightness of each acquired slice: gain * ideal + offset.
     cell_volumes_um3, nucleus_volumes_um3, nanoparticle_volumes_um3 : 1-D ndarray of float64
-        Volume inside the imaged box at index label - 1, independent of the voxel grid: of cells
-        and nuclei by counting the points of a cubic grid, as many as voxels but at most 72 along
-        a mean cell diameter; of nanoparticles the sum of their balls.
+        Volume inside the imaged box at index label - 1, independent of the voxel grid. For cells and nuclei it is counted
+        on a cubic grid with about as many points as voxels, but at most 72 per mean cell diameter. For nanoparticles it
+        is the sum of their balls.
     """
 
     parameters: PhantomParameters
@@ -83,12 +82,12 @@ def make_phantom(
     Parameters
     ----------
     parameters : PhantomParameters, optional
-        What it looks like; the defaults without it.
+        Parameters of tissue and microscope; by default `PhantomParameters()`.
     executor : concurrent.futures.Executor, optional
-        Renders slices in parallel. The result is the same, byte for byte, with any executor and
-        any number of workers: each slice has its own random generator.
+        Executor that renders slices in parallel. Each slice has its own random generator, so that the result is the same,
+        byte for byte, with any executor and any number of workers.
     **overrides
-        Single fields of the parameters, such as ``shape=(32, 128, 128), seed=3``.
+        Fields of the parameters, such as ``shape=(32, 128, 128), seed=3``.
 
     Returns
     -------
@@ -149,7 +148,7 @@ def _stack(scene: Scene, rendered: Iterable[RenderedSlice]) -> RenderedSlice:
 
 
 def _renumber(owners: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Contiguous labels in the order of the numbers, and the number (from 0) that each label had."""
+    """Make labels contiguous, in the order of their numbers, and return the number (from 0) of each label."""
     numbers = fastremap.unique(owners)
     numbers = numbers[numbers > 0].astype(np.int64)
     lookup = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
@@ -160,7 +159,7 @@ def _renumber(owners: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[n
 def _tissue_volumes(
     scene: Scene, executor: Executor | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Volume in µm³ inside the imaged box of each cell and nucleus of the tissue, by counting points."""
+    """Count points to measure the volume in µm³ of each cell and nucleus inside the imaged box."""
     step = np.array(spacing_um(scene.parameters.spacing_nm))
     extent = step * scene.parameters.shape
     side = max(scene.parameters.cell_diameter_um / _POINTS, float(np.prod(step)) ** (1 / 3))
@@ -175,7 +174,7 @@ def _tissue_volumes(
 def _volumes_of(
     labels: NDArray[np.uint32], counted_um3: NDArray[np.float64], voxel_um3: float
 ) -> NDArray[np.float64]:
-    """Take the counted volume, but the voxels' own of slivers that the counting grid all but missed."""
+    """Take the counted volume, or that of the voxels for slivers that the counting grid nearly missed."""
     voxels = np.bincount(labels.ravel(), minlength=counted_um3.size + 1)[1:] * voxel_um3
     return np.where(counted_um3 > 0.5 * voxels, counted_um3, voxels)
 
@@ -194,7 +193,7 @@ def _count_points(
 def _components(
     scene: Scene, owners: NDArray[np.uint32], label_of_cell: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float64]]:
-    """Connected components of the nanoparticles, their parent cells and their volumes in µm³."""
+    """Label the connected components of nanoparticles; return labels, parent cells and volumes in µm³."""
     labels = cc3d.connected_components(owners > 0, connectivity=26, out_dtype=np.uint32)
     seen = owners > 0
     balls, first = np.unique(owners[seen], return_index=True)

@@ -1,4 +1,4 @@
-"""What the microscope does to each slice: misplacement, blur, drift of contrast and brightness, noise."""
+"""Errors that the microscope adds to each slice: misplacement, blur, drift of contrast and brightness, noise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SLOW_SLICES = 12.0
 
 @dataclass(frozen=True)
 class Imaging:
-    """How each slice is taken.
+    """Placement, contrast and brightness of each slice.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Imaging:
     shading: NDArray[np.float64]
 
     def margin(self, shape: tuple[int, int]) -> int:
-        """Pixels around the ideal frame that slices of this shape can see."""
+        """Count the pixels around the ideal frame that slices of this shape can see."""
         corners = np.array([[y, x] for y in (0, shape[0] - 1) for x in (0, shape[1] - 1)], float)
         seen = np.stack([invert_affine(t) @ np.c_[corners, np.ones(4)].T for t in self.transforms])
         size = np.array(shape)[:, None] - 1
@@ -49,9 +49,9 @@ class Imaging:
         margin: int,
         parameters: PhantomParameters,
     ) -> NDArray[np.uint8]:
-        """Take slice z of a blurred scene that has `margin` more pixels on every side than the slice.
+        """Acquire slice z of a blurred scene that has `margin` more pixels on every side than the slice.
 
-        The scene is sampled by cubic splines at the slice's own pixel positions.
+        Cubic splines sample the scene at the pixel positions of the slice.
         """
         shape = parameters.shape[1:]
         inverse = invert_affine(self.transforms[z])
@@ -104,7 +104,7 @@ def plan_imaging(parameters: PhantomParameters) -> Imaging:
 def _about_centre(
     shift: NDArray[np.float64], angle: float, stretch: NDArray[np.float64], *, shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Affine map that turns and stretches about the centre of the slice, then shifts."""
+    """Compose the affine map that turns and stretches about the centre of the slice, then shifts."""
     cos, sin = np.cos(angle), np.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]]) @ (np.eye(2) + stretch)
     centre = (np.array(shape) - 1) / 2
@@ -112,7 +112,7 @@ def _about_centre(
 
 
 def _slow(generator: np.random.Generator, count: int, channels: int) -> NDArray[np.float64]:
-    """Smooth random series of unit variance, shape (count, channels)."""
+    """Draw smooth random series of unit variance, shape (count, channels)."""
     pad = int(4 * _SLOW_SLICES)
     white = generator.standard_normal((count + 2 * pad, channels))
     series = ndimage.gaussian_filter1d(white, _SLOW_SLICES, axis=0, mode="nearest")[pad : pad + count]
@@ -120,5 +120,5 @@ def _slow(generator: np.random.Generator, count: int, channels: int) -> NDArray[
 
 
 def _mixed(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Series of unit variance, half of it slow and half of it anew in each slice."""
+    """Draw a series of unit variance, half of it slow and half of it independent in each slice."""
     return np.asarray((_slow(generator, count, 1)[:, 0] + generator.standard_normal(count)) / np.sqrt(2))

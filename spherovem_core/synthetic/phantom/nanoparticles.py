@@ -1,4 +1,4 @@
-"""Nanoparticles: balls that touch in clusters, each cluster in an endosome of a cell or in a cleft."""
+"""Nanoparticles: clusters of touching balls, in an endosome of a cell or in a cleft."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy.spatial import cKDTree
 from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 from spherovem_core.synthetic.phantom.tissue import Tissue
 
-# A ball fits where it does so with its radius longer by this factor, in these directions: level sets are
-# distances to first order only, so that the depth of its centre alone does not tell.
+# A ball fits if it does so with a radius larger by this factor, in these directions. Level sets are distances to first
+# order only, so the depth of its centre alone does not decide.
 _SAFETY = 1.1
 _DIRECTIONS = np.array([d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)], float) - 1
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
@@ -32,7 +32,7 @@ class Nanoparticles:
     clusters : (N,) int64
         Cluster of each ball, from 0.
     cells : (N,) int64
-        Index of the cell each ball lies in, -1 outside cells.
+        Index of the cell of each ball, -1 outside cells.
     """
 
     centres_um: NDArray[np.float64]
@@ -45,7 +45,7 @@ class Nanoparticles:
         return len(self.radii_um)
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Nanoparticles:
-        """Some of the balls."""
+        """Select balls."""
         return Nanoparticles(
             self.centres_um[rows],
             self.radii_um[rows],
@@ -63,22 +63,21 @@ def place_nanoparticles(
     target_um3: float,
     imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Nanoparticles:
-    """Fill a box with clusters until the balls centred in the imaged volume have the target volume.
+    """Fill a box with clusters until the balls centred in the imaged volume reach the target volume.
 
-    Those outside cells go first. Either kind falls short of its share where the tissue has no room:
-    no cleft wide enough for a ball, or hardly any cytoplasm. No ball lies in a nucleus, crosses a
-    membrane or overlaps another.
+    Clusters outside cells are placed first. Both kinds may stay below their target where the tissue lacks room: no cleft
+    wide enough for a ball, or hardly any cytoplasm. No ball lies in a nucleus, crosses a membrane or overlaps another.
     """
     placed = _empty()
-    share = parameters.nanoparticle_extracellular_share
-    stages = ((True, share * target_um3, _ROUNDS_OUTSIDE), (False, target_um3, _ROUNDS_INSIDE))
-    for outside, goal, rounds in stages:
+    fraction = parameters.nanoparticle_extracellular_share
+    goals = ((True, fraction * target_um3, _ROUNDS_OUTSIDE), (False, target_um3, _ROUNDS_INSIDE))
+    for outside, goal, rounds in goals:
         for round_number in range(rounds):
             missing = goal - float(_centred_in(placed, imaged).sum())
             if missing <= 0:
                 break
             generator = np.random.default_rng((parameters.seed, 0xA0, int(outside), round_number))
-            # Few random places are in a cleft: try many more of them.
+            # Few random places lie in a cleft, so try 30 times as many of them.
             tried = missing * (60 if outside else 2)
             grown = _grow_clusters(parameters, generator, lower_um, upper_um, tried)
             fitting = _fit(grown, tissue, outside=outside)
@@ -100,7 +99,7 @@ def _grow_clusters(
     upper: NDArray[np.float64],
     volume: float,
 ) -> Nanoparticles:
-    """Clusters at random places, of about the volume asked for."""
+    """Grow clusters at random places, of about the given volume together."""
     mean = parameters.nanoparticle_cluster_size
     ball = np.pi / 6 * (parameters.nanoparticle_diameter_nm / 1000) ** 3
     count = min(int(np.ceil(volume / (ball * mean))) + 8, 20_000)
@@ -118,7 +117,7 @@ def _grow_clusters(
 
 @njit(cache=True, error_model="numpy")
 def _aggregate(clusters, radii, random, offsets):  # type: ignore[no-untyped-def]
-    """Let each ball touch an earlier one of its cluster, at the best of some tries: near the first ball."""
+    """Let each ball touch an earlier one of its cluster, at the try nearest to the first ball."""
     first = 0
     for n in range(1, clusters.size):
         if clusters[n] != clusters[first]:
@@ -145,12 +144,12 @@ def _aggregate(clusters, radii, random, offsets):  # type: ignore[no-untyped-def
             if free:
                 shortest = away
                 spot = candidate
-        # No room near the others: put it where it is dropped as overlapping.
+        # Without room it stays at the first ball, where it is dropped as overlapping.
         offsets[n] = spot
 
 
 def _fit(grown: Nanoparticles, tissue: Tissue, *, outside: bool) -> Nanoparticles:
-    """Balls that lie whole in the cytoplasm of their cluster's cell, or whole outside all cells."""
+    """Keep the balls that lie fully in the cytoplasm of their cluster's cell, or fully outside all cells."""
     if len(grown) == 0:
         return grown
     located = tissue.locate_points(grown.centres_um)
@@ -172,7 +171,7 @@ def _fit(grown: Nanoparticles, tissue: Tissue, *, outside: bool) -> Nanoparticle
 
 
 def _disjoint(placed: Nanoparticles, added: Nanoparticles) -> Nanoparticles:
-    """Both together, without the added balls that overlap one before them."""
+    """Append the added balls that overlap none before them."""
     offset = placed.clusters.max(initial=-1) + 1
     both = Nanoparticles(
         np.concatenate([placed.centres_um, added.centres_um]),
@@ -196,7 +195,7 @@ def _disjoint(placed: Nanoparticles, added: Nanoparticles) -> Nanoparticles:
 def _centred_in(
     particles: Nanoparticles, box: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Volume of each ball whose centre lies in the box, 0 for the others."""
+    """Compute the volume of each ball centred in the box, 0 for the others."""
     inside = np.all((particles.centres_um > box[0]) & (particles.centres_um < box[1]), axis=1)
     return np.where(inside, 4 / 3 * np.pi * particles.radii_um**3, 0.0)
 
@@ -204,10 +203,10 @@ def _centred_in(
 def volumes_inside(
     particles: Nanoparticles, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Volume in µm³ of the part of each ball inside a box.
+    """Compute the volume in µm³ of the part of each ball inside a box.
 
-    Exact for balls that the box does not cut; for the others by midpoint quadrature over
-    400 × 400 chords, within 1e-3 of the ball.
+    It is exact for balls that the box does not cut. For the others it comes from midpoint quadrature over 400 × 400
+    chords, within 1e-3 of the volume of the ball.
     """
     volumes = 4 / 3 * np.pi * particles.radii_um**3
     reach = np.minimum(particles.centres_um - lower_um, upper_um - particles.centres_um).min(axis=1)

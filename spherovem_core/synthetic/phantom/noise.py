@@ -1,4 +1,4 @@
-"""Smooth random fields, evaluated anywhere without ever being stored whole."""
+"""Smooth random fields that can be evaluated at any position and are never stored whole."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# Mean over phase of the sum of squared cubic B-spline weights: the variance along one axis.
+# Mean over phase of the sum of squared cubic B-spline weights, which is the variance along one axis.
 _AXIS_VARIANCE = 151 / 315
-# Two lattices of incommensurate steps are added, as blobs of a single one look square.
+# Two lattices of incommensurate steps are added, since blobs of a single lattice look square.
 _LATTICES = (1.0, 1.31)
 
 
 @dataclass(frozen=True)
 class SmoothNoise:
-    """A stationary random field: cubic B-splines weighted with white noise on a lattice.
+    """A stationary random field of cubic B-splines weighted with white noise on a lattice.
 
-    The field is twice differentiable, of mean 0 and of unit variance (within 8 %, as the variance
-    of a spline varies with the phase in its lattice), and is correlated over about 1.5 lattice
-    steps. Each lattice plane has its own generator, so that any slice can be evaluated alone and
-    always has the same values.
+    The field is twice differentiable and correlated over about 1.5 lattice steps. Its mean is 0 and its variance 1, within
+    8 %: the variance of a spline depends on the phase in its lattice. Each lattice plane has its own generator, so that a
+    slice that is evaluated alone has the same values.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ class SmoothNoise:
         return out
 
     def _planes(self, lattice: int, first: int, stop: int) -> NDArray[np.float32]:
-        """Planes first to stop - 1 of one lattice, of coefficients that give the sum unit variance."""
+        """Draw planes first to stop - 1 of one lattice, scaled so that the sum over lattices has unit variance."""
         step = _LATTICES[lattice] * self.step_um
         extent = np.subtract(self.upper_um, self.lower_um)
         rows, columns = (int(length / step) + 5 for length in extent[1:])
@@ -79,7 +78,7 @@ class SmoothNoise:
 
 
 def _weights(steps: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """First lattice index and the four cubic B-spline weights of each coordinate."""
+    """Compute the first lattice index and the four cubic B-spline weights of each coordinate."""
     index = np.floor(steps).astype(np.int64)
     t = steps - index
     weights = np.stack(

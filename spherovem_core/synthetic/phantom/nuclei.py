@@ -1,4 +1,4 @@
-"""Nuclei: deformed ellipsoids that follow the shape of their cell and stay strictly inside it."""
+"""Nuclei: deformed ellipsoids that follow the shape of their cell and lie strictly inside it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 # Cytoplasm between a nucleus and its cell's membrane, and between two nuclei, in cell diameters.
 CLEARANCE = 0.06
 _BLEND = 0.04
-# Radius of each of two nuclei over that of one alone; fewest sample points in a cell that gets a nucleus.
+# Radius of each of two nuclei relative to a single one, and fewest sample points of a cell with a nucleus.
 _TWIN = 0.76
 _FEWEST_POINTS = 20
 
 
 @dataclass(frozen=True)
 class Nuclei:
-    """Nuclei of a packing, those of cell i in rows start[i] to start[i + 1] - 1.
+    """Nuclei of a packing. Those of cell i are in rows start[i] to start[i + 1] - 1.
 
     Attributes
     ----------
     start : (S + 1,) int64
     centres_um : (K, 3) float64
     metrics : (K, 3, 3) float64
-        A nucleus, before its surface is deformed, is where (p - c)ᵀ B (p - c) < 1.
+        Matrices B: before its surface is deformed, a nucleus holds the points with (p - c)ᵀ B (p - c) < 1.
     clearance_um, blend_um : float
-        Least depth below the cell's surface, and length over which the two surfaces blend.
+        Least depth below the surface of the cell, and length over which the two surfaces blend.
     """
 
     start: NDArray[np.int64]
@@ -40,7 +40,7 @@ class Nuclei:
 
     @classmethod
     def none(cls, cell_count: int) -> Nuclei:
-        """No nucleus in any of the cells."""
+        """Make the nuclei of cells that have none."""
         return cls(np.zeros(cell_count + 1, np.int64), np.empty((0, 3)), np.empty((0, 3, 3)), 0.0, 1.0)
 
     @property
@@ -57,12 +57,12 @@ class Nuclei:
         cell_depth_um: NDArray[np.float32],
         bulge_um: NDArray[np.float32],
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Find the nucleus nearest to each point in its cell and how deep inside it the point lies.
+        """Find the nearest nucleus of each point in its cell, and the depth of the point in it.
 
         Returns
         -------
         nucleus : ndarray of int32
-            Index of the nucleus, -1 in cells without one.
+            Index of the nucleus, -1 in cells without nucleus.
         depth_um : ndarray of float32
             First-order distance to its surface in µm, negative outside.
         """
@@ -87,26 +87,25 @@ def place_nuclei(
     cell_count: int,
     visible: NDArray[np.bool_],
 ) -> Nuclei:
-    """Give each cell its nuclei, from a sample of the tissue on a regular grid.
+    """Place the nuclei of each cell, from a sample of the tissue on a regular grid.
 
     Parameters
     ----------
     points_um : (N, 3) ndarray
-        The grid's points, each standing for `point_volume_um3`.
+        Points of the grid, each of which stands for `point_volume_um3`.
     cell, depth_um : (N,) ndarray
         Cell of each point and the distance to the cell's surface.
     cell_count : int
         Number of cells.
     visible : (N,) ndarray of bool
-        Points in the imaged volume. The shares of cells with 0 and 2 nuclei hold among the cells
-        there.
+        True for points in the imaged volume. The fractions of cells with 0 and 2 nuclei hold among the cells there.
     """
     generator = np.random.default_rng((parameters.seed, 0x0C1E05))
     inside = depth_um > 0
     seen = np.bincount(cell[inside & visible], minlength=cell_count)
     numbers = _nucleus_numbers(generator, parameters, seen)
     jitter = generator.standard_normal((cell_count, 3))
-    shares = parameters.nucleus_fraction * np.clip(
+    fractions = parameters.nucleus_fraction * np.clip(
         1 + parameters.nucleus_fraction_cv * generator.standard_normal(cell_count), 0.6, 1.3
     )
     ranked = np.flatnonzero(inside)[np.argsort(cell[inside], kind="stable")]
@@ -117,7 +116,7 @@ def place_nuclei(
             numbers[index] = 0
         if numbers[index] == 0:
             continue
-        radius = shares[index] / 2 * (6 / np.pi * rows.size * point_volume_um3) ** (1 / 3)
+        radius = fractions[index] / 2 * (6 / np.pi * rows.size * point_volume_um3) ** (1 / 3)
         made = _nuclei_in(points_um[rows], depth_um[rows], radius, jitter[index], int(numbers[index]))
         centres.append(made[0])
         metrics.append(made[1])
@@ -137,7 +136,7 @@ def _nuclei_in(
     jitter: NDArray[np.float64],
     number: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centres and metrics of the one or two nuclei of a cell, given as a cloud of points."""
+    """Place one or two nuclei in a cell, given as a cloud of points; return centres and metrics."""
     middle, axes, stretch = _form(points, depth)
     middle = middle + 0.06 * radius * jitter
     if number == 2:
@@ -151,7 +150,7 @@ def _nuclei_in(
 def _nucleus_numbers(
     generator: np.random.Generator, parameters: PhantomParameters, seen: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Number of nuclei of each cell; the shares hold for the well visible cells as nearly as whole numbers can."""
+    """Draw the number of nuclei of each cell. The fractions hold, up to rounding, among the most visible cells."""
     numbers = np.ones(seen.size, np.int64)
     ranked = np.argsort(-seen, kind="stable")
     for group in np.array_split(ranked, max(1, seen.size // 40)):
@@ -166,7 +165,7 @@ def _nucleus_numbers(
 def _form(
     points: NDArray[np.float64], depth: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Centre (of its deep parts), principal axes (columns, longest last) and relative axis lengths of a cell."""
+    """Find the centre of the deep parts of a cell, its principal axes (columns, longest last) and their relative lengths."""
     weights = np.square(depth.astype(np.float64))
     centre = weights @ points / weights.sum()
     values, axes = np.linalg.eigh(np.cov(points.T) + 1e-6 * np.eye(3))
@@ -200,7 +199,7 @@ def _locate(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _ellipsoid_depth(z, y, x, metric):  # type: ignore[no-untyped-def]
-    """First-order distance to the surface of an ellipsoid, positive inside."""
+    """Compute the first-order distance to the surface of an ellipsoid, positive inside."""
     gz = metric[0, 0] * z + metric[0, 1] * y + metric[0, 2] * x
     gy = metric[1, 0] * z + metric[1, 1] * y + metric[1, 2] * x
     gx = metric[2, 0] * z + metric[2, 1] * y + metric[2, 2] * x

@@ -1,4 +1,4 @@
-"""The whole scene of a phantom, and its rendering slice by slice."""
+"""Scene of a phantom, rendered slice by slice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDOSOME_ROOM_UM = 0.05
 
 
 class RenderedSlice(NamedTuple):
-    """One slice: as acquired, and in the ideal frame its clean image and who owns each voxel (0: none)."""
+    """One slice as acquired, and in the ideal frame its clean image and the owner of each voxel (0: none)."""
 
     image: NDArray[np.uint8]
     clean: NDArray[np.uint8]
@@ -33,7 +33,7 @@ class RenderedSlice(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a slice is rendered from: small, so that it travels to any worker."""
+    """Geometry and textures of a phantom, small enough to send to workers."""
 
     parameters: PhantomParameters
     imaging: Imaging
@@ -43,7 +43,7 @@ class Scene:
     particles: Nanoparticles
 
     def render(self, z: int) -> RenderedSlice:
-        """Render slice z: the same bytes in whichever process, and after whichever other slice."""
+        """Render slice z, to the same bytes in any process and any order of slices."""
         axes = self._axes(z)
         located = self.tissue.locate_grid(*axes)
         image = self.stain.paint(located, *axes)[0]
@@ -79,13 +79,13 @@ class Scene:
         depth = np.full(image.shape, -np.inf, np.float32)
         _union_depth(depth, axes, inside.centres_um, inside.radii_um + _ENDOSOME_ROOM_UM)
         pixel = np.float32(np.sqrt((axes[1][1] - axes[1][0]) * (axes[2][1] - axes[2][0])))
-        for edge, grey, share in ((0.0, _ENDOSOME_RIM, 0.7), (0.03, _ENDOSOME, 0.8)):
+        for edge, grey, opacity in ((0.0, _ENDOSOME_RIM, 0.7), (0.03, _ENDOSOME, 0.8)):
             covered = np.clip((depth - np.float32(edge)) / pixel + np.float32(0.5), 0, 1)
-            image += np.float32(share) * covered * (np.float32(grey) - image)
+            image += np.float32(opacity) * covered * (np.float32(grey) - image)
 
 
 def build_scene(parameters: PhantomParameters) -> Scene:
-    """Draw everything random about a phantom except what is drawn slice by slice."""
+    """Build the scene, which holds everything random except the noise of each slice."""
     imaging = plan_imaging(parameters)
     margin = imaging.margin(parameters.shape[1:])
     step = np.array(spacing_um(parameters.spacing_nm))
@@ -109,15 +109,15 @@ def _draw_balls(image, owner, axes, centres, radii, greys, numbers):  # type: ig
         for j in range(first_y, stop_y):
             for i in range(first_x, stop_x):
                 depth = radii[n] - _distance(zs[0], ys[j], xs[i], centres[n])
-                share = min(max(depth / pixel + 0.5, 0.0), 1.0)
-                image[j, i] += share * (greys[n] - image[j, i])
+                covered = min(max(depth / pixel + 0.5, 0.0), 1.0)
+                image[j, i] += covered * (greys[n] - image[j, i])
                 if depth > 0:
                     owner[j, i] = numbers[n] + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _union_depth(depth, axes, centres, radii):  # type: ignore[no-untyped-def]
-    """Raise `depth` to how deep each pixel lies inside the union of balls; -inf far from them."""
+    """Raise `depth` to the depth of each pixel inside the union of balls; far from them it stays -inf."""
     zs, ys, xs = axes
     pixel = np.sqrt((ys[1] - ys[0]) * (xs[1] - xs[0]))
     for n in range(radii.size):

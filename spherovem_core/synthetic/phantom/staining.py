@@ -1,4 +1,4 @@
-"""The tissue as an electron image: grey values of membranes, cytoplasm, organelles and chromatin."""
+"""Stain of the tissue: grey values of membranes, cytoplasm, organelles and chromatin."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Stain:
         y_um: NDArray[np.float64],
         x_um: NDArray[np.float64],
     ) -> Image:
-        """Grey values at the points of a regular grid, without nanoparticles.
+        """Paint the grey values at the points of a regular grid, without nanoparticles.
 
-        Edges are a pixel wide, which samples the sharp scene as a detector with square pixels does.
+        Edges are a pixel wide, as a detector with square pixels samples a sharp scene.
         """
         noise = {name: field.on_grid(z_um, y_um, x_um) for name, field in self.fields.items()}
         pixel = np.float32(np.sqrt((y_um[1] - y_um[0]) * (x_um[1] - x_um[0])))
@@ -94,47 +94,47 @@ def make_stain(
 
 
 def _coverage(depth_um: Image, pixel_um: np.float32) -> Image:
-    """Share of a pixel that lies inside a surface, from the depth of its centre."""
+    """Estimate the fraction of a pixel inside a surface from the depth of its centre."""
     return np.asarray(np.clip(depth_um / pixel_um + np.float32(0.5), 0, 1))
 
 
-def _blend(under: Image, over: Image | np.float32, share: Image) -> Image:
-    return under + share * (over - under)
+def _blend(under: Image, over: Image | np.float32, coverage: Image) -> Image:
+    return under + coverage * (over - under)
 
 
 def _organelle(
     image: Image, depth_um: Image, room_um: Image, lumen: Image | float, rim: float, pixel_um: np.float32
 ) -> Image:
-    """Draw bodies with a thin dark rim where they have room between nucleus and cell membrane."""
+    """Draw bodies with a thin rim where they have room between nucleus and cell membrane."""
     depth = np.minimum(depth_um, room_um)
     image = _blend(image, np.float32(rim), _coverage(depth, pixel_um))
     return _blend(image, np.asarray(lumen, np.float32), _coverage(depth - np.float32(0.035), pixel_um))
 
 
 def _blob(field: Image, threshold: float, step_um: float) -> Image:
-    """Depth in µm, to first order, inside the blobs where a field exceeds a threshold."""
+    """Compute the depth in µm, to first order, inside the blobs where a field exceeds a threshold."""
     return (field - np.float32(threshold)) * np.float32(step_um / 1.6)
 
 
 def _tubes(noise: dict[str, Image]) -> Image:
-    """Depth inside winding tubes of varying width: around the lines where two fields both vanish."""
+    """Compute the depth inside winding tubes of varying width, around the lines where two fields vanish."""
     away = np.hypot(noise["mitochondria_a"], noise["mitochondria_b"])
     width = np.clip(0.3 + 0.45 * noise["mitochondria_width"], -0.1, 0.5)
     return np.asarray((width - away) * np.float32(0.62 / 1.2))
 
 
 def _reticulum(noise: dict[str, Image], pixel_um: np.float32) -> Image:
-    """Coverage by stacks of thin sheets: level sets of one field, in the patches another one chooses."""
+    """Compute the coverage by stacks of thin sheets: level sets of one field, in patches chosen by another."""
     phase = noise["reticulum"] * np.float32(2.6)
     sheet = np.abs(phase - np.round(phase)) * np.float32(0.7 / 2.6 / 1.2)
     patch = np.clip(2 * noise["reticulum_patch"] - 0.6, 0, 1)
-    # Around the field's extremes the sheets would close to shells.
+    # Around extremes of the field the sheets close to shells.
     patch *= np.clip(3 - 2.5 * np.abs(noise["reticulum"]), 0, 1)
     return np.asarray(_coverage(np.float32(0.02) - sheet, pixel_um) * patch)
 
 
 def _nucleus(depth_um: Image, noise: dict[str, Image]) -> Image:
-    """Chromatin: light, with dark blotches that crowd under the envelope, and compact dark nucleoli."""
+    """Paint light chromatin with dark blotches, dense under the envelope, and compact dark nucleoli."""
     near_envelope = np.exp(-np.abs(depth_um) / np.float32(0.12))
     dense = np.clip(1.6 * (noise["chromatin"] + 1.5 * near_envelope - 0.75), 0, 1)
     image = _blend(

@@ -1,4 +1,4 @@
-"""The tissue as geometry: which cell and nucleus each point of space lies in, and how deep."""
+"""Geometry of the tissue: the cell and nucleus of each point in space, and its depth in them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from spherovem_core.synthetic.phantom.noise import SmoothNoise
 from spherovem_core.synthetic.phantom.nuclei import Nuclei, place_nuclei
 from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 
-# Cells reach at most about this many mean diameters out of the imaged volume.
+# Margin around the imaged volume in mean cell diameters: cells reach at most about this far out of it.
 _SURROUNDINGS = 1.1
 # Lattice step and amplitude, in cell diameters, of the waves that deform cells and the bulges of nuclei.
-# The steepest wave must stay well below slope 1, where the coordinates would fold.
+# The steepest wave must stay well below slope 1, where the coordinates fold.
 _WAVES = ((0.55, 0.07), (0.17, 0.011))
 _BULGES = ((0.4, 0.03), (0.16, 0.012))
 _CLEFT_STEP = 0.35
@@ -27,10 +27,10 @@ _CLEFT_RAMP = 0.8
 
 
 class Located(NamedTuple):
-    """What lies at each point: indices of cell and nucleus (-1: that cell has none) and depths in µm.
+    """Cell and nucleus of each point (index, -1 for a cell without nucleus) and the depths in µm.
 
-    A point is in its cell where `cell_depth_um` is positive, in its nucleus where
-    `nucleus_depth_um` is; elsewhere the index names the nearest.
+    A point lies in its cell where `cell_depth_um` is positive, and in its nucleus where `nucleus_depth_um` is. Elsewhere
+    the index is that of the nearest.
     """
 
     cell: NDArray[np.int32]
@@ -41,7 +41,7 @@ class Located(NamedTuple):
 
 @dataclass(frozen=True)
 class Tissue:
-    """Cells and nuclei as level sets of physical coordinates (µm; voxel (0, 0, 0) is centred at 0)."""
+    """Cells and nuclei as level sets of physical coordinates in µm; voxel (0, 0, 0) is centred at 0."""
 
     cells: CellPacking
     nuclei: Nuclei
@@ -54,12 +54,12 @@ class Tissue:
     def locate_grid(
         self, z_um: NDArray[np.float64], y_um: NDArray[np.float64], x_um: NDArray[np.float64]
     ) -> Located:
-        """Locate the points of a regular grid; arrays of shape (len(z), len(y), len(x))."""
+        """Locate the points of a regular grid, in arrays of shape (len(z), len(y), len(x))."""
         points = [np.ascontiguousarray(a, np.float32) for a in np.meshgrid(z_um, y_um, x_um, indexing="ij")]
         return self._locate(points, lambda field: field.on_grid(z_um, y_um, x_um))
 
     def locate_points(self, points_um: NDArray[np.float64]) -> Located:
-        """Locate scattered points (N, 3); arrays of shape (N,)."""
+        """Locate scattered points (N, 3), in arrays of shape (N,)."""
         points = [np.ascontiguousarray(a, np.float32) for a in points_um.T]
         return self._locate(points, lambda field: field.at_points(points_um))
 
@@ -85,7 +85,7 @@ class Tissue:
 def grow_tissue(
     parameters: PhantomParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
 ) -> Tissue:
-    """Make the cells and nuclei that fill a box, and those around it that they touch."""
+    """Make the cells and nuclei that fill a box, and the neighbours that they touch."""
     diameter = parameters.cell_diameter_um
     low, high = lower_um - _SURROUNDINGS * diameter, upper_um + _SURROUNDINGS * diameter
 
@@ -115,7 +115,7 @@ def _nuclei_of(
     surroundings: tuple[NDArray[np.float64], NDArray[np.float64]],
     imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Nuclei:
-    """Place the nuclei after looking at the whole cells on a coarse grid."""
+    """Place nuclei in the cells, whose extent is sampled on a coarse grid."""
     step = parameters.cell_diameter_um / 18
     axes = [np.arange(low + step / 2, high, step) for low, high in zip(*surroundings, strict=True)]
     located = bare.locate_grid(*axes)

@@ -1,4 +1,4 @@
-"""Keep a phantom's truth in one file, to compare measurements with later."""
+"""Files that hold the truth of a phantom."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ARRAYS = tuple(f.name for f in fields(Phantom) if f.name not in ("parameters", 
 
 
 def write_truth(phantom: Phantom, path: Path) -> Path:
-    """Write a phantom, images and truth, to one compressed npz file outside the landing folder."""
+    """Write images and truth of a phantom to one compressed npz file, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {name: getattr(phantom, name) for name in _ARRAYS}
     with path.open("wb") as file:
@@ -25,7 +25,7 @@ def write_truth(phantom: Phantom, path: Path) -> Path:
 
 
 def read_truth(path: Path) -> Phantom:
-    """Read what `write_truth` wrote.
+    """Read a phantom written by `write_truth`.
 
     Raises
     ------
@@ -34,13 +34,13 @@ def read_truth(path: Path) -> Phantom:
     """
     if not zipfile.is_zipfile(path):
         raise IncompleteArtifactError(
-            f"{path}: absent, or not a whole npz file; write it again with write_truth"
+            f"{path} is absent or not a complete npz file; write it again with write_truth"
         )
     with np.load(path, allow_pickle=False) as file:
         absent = [name for name in ("parameters", *_ARRAYS) if name not in file.files]
         if absent:
             raise IncompleteArtifactError(
-                f"{path}: no {', '.join(absent)} in it, so it is not a phantom's truth; write it with write_truth"
+                f"{path} is not the truth of a phantom: it lacks {', '.join(absent)}; write it with write_truth"
             )
         parameters = PhantomParameters.model_validate_json(str(file["parameters"]))
         arrays = {name: file[name] for name in _ARRAYS}

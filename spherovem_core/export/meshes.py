@@ -12,15 +12,15 @@ from spherovem_core.store import StoredArray
 def write_meshes(
     labels: StoredArray,
     folder: Path,
-    kind: MeshFormat,
+    mesh_format: MeshFormat,
     parameters: ShapeParameters,
     *,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write the surface of every label, named by its number, in µm with axes x, y, z.
+    """Write the surface of every label to a file named by its number, in µm with axes x, y, z.
 
-    The surfaces are those that the shape stage measures; a label that is too small or too thin for it has none.
+    The surfaces are those that the shape stage measures. A label that is too small or too thin for it has no file.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def write_meshes(
         Cells or nuclei.
     folder
         Takes the files; it is made if it is not there.
-    kind
-        ``ply`` carries curvatures at the vertices, ``obj`` and ``stl`` do not.
+    mesh_format
+        Format. Only ``ply`` holds the curvatures at the vertices.
     parameters
-        Those of the shape stage: its smoothing, and its smallest label.
+        Parameters of the shape stage, such as smoothing and the smallest label.
 
     Returns
     -------

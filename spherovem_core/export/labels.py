@@ -1,4 +1,4 @@
-"""Labels as OME-TIFF: one page a slice, written in bounded memory."""
+"""Labels as OME-TIFF, one page per slice, in bounded memory."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -15,9 +15,10 @@ from spherovem_core.execution import Progress
 from spherovem_core.spacing import SpacingNm
 
 LEVEL = 1
-"""Cells of the demo: 83-fold at 520 MB/s by libdeflate at level 1, 106-fold at 130 MB/s by zlib at level 6."""
+"""Deflate level. Cells of the demo shrink 83-fold at 520 MB/s at level 1, 106-fold at 130 MB/s by zlib at level 6."""
 
 CLASSIC_BYTES = 2**31
+"""Above this size a BigTIFF is written."""
 
 
 def write_label_tiff(
@@ -32,23 +33,23 @@ def write_label_tiff(
 ) -> None:
     """Write labels as OME-TIFF with their voxel size, compressed by deflate.
 
-    A slab as deep as the chunks is read a row of chunks at a time, so that each chunk is decoded once; kept are its strips,
-    compressed: labels compress a hundredfold and more.
+    A slab as deep as the chunks is read in rows of chunks, so that each chunk is decoded once. Memory holds the
+    compressed strips of one slab; labels compress a hundredfold and more.
 
     Parameters
     ----------
     labels : (Z, Y, X) array-like of uint32
-        Keep their type: a program that knows 16 bits alone would confuse labels.
+        Labels; they keep their type, since 16 bits may not hold them.
     chunk
-        Extents of what is decoded at once.
+        Shape of a chunk, which is decoded at once.
     spacing_nm : (dz, dy, dx)
         Voxel size in nm.
     name
         Name of the image.
     executor
-        Maps the rows of chunks.
+        Executor that compresses the rows of chunks.
     progress
-        Called with (done, total) slices.
+        Function to call with (done, total) slices.
     """
     depth, height, width = labels.shape
     slabs = [range(start, min(depth, start + chunk[0])) for start in range(0, depth, chunk[0])]
@@ -78,8 +79,8 @@ def write_label_tiff(
 
 
 def _pack(place: tuple[slice, slice], labels: ArrayLike) -> list[bytes]:
-    """Read a row of chunks and compress the strip that it holds of each slice."""
+    """Read a row of chunks and compress its strip of each slice."""
     values: NDArray[Any] = np.ascontiguousarray(labels[(*place, slice(None))])
-    # Any: imagecodecs takes arrays, its stubs say bytes.
+    # Any: imagecodecs takes arrays, but its stubs say bytes.
     little: Any = values.astype(values.dtype.newbyteorder("<"), copy=False)
     return [bytes(imagecodecs.deflate_encode(strip, level=LEVEL)) for strip in little]

@@ -1,4 +1,4 @@
-"""Training sections for the compact network, cut from phantoms in the three planes that `run_3D` feeds."""
+"""Training sections cut from phantoms in the three planes that `cellpose.core.run_3D` feeds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +14,19 @@ from spherovem_core.segmentation.resample import resample
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 FIRST_TRAINING_SEED = 10_000
-"""Phantoms of lower seeds are for tests and the demo; the networks never see them in training."""
+"""Phantoms of lower seeds are for tests and the demo. The networks never see them in training."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section to learn from.
+    """One section with its targets.
 
     Attributes
     ----------
     image : (Y, X) ndarray of float16
         Intensities, 0 and 1 at the volume's 1st and 99th percentile.
     targets : (6, Y, X) ndarray of float16
-        For cells, then for nuclei: unit flow (dy, dx) and whether a pixel is in an object.
+        For cells, then for nuclei: unit flow (dy, dx), and 1 inside an object.
     """
 
     image: NDArray[np.float16]
@@ -36,19 +36,24 @@ class Section:
 def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
     """Make the training sections of one phantom.
 
-    Voxel size, cell size, noise, contrast drift and misalignment are drawn from the seed: from denoised and
-    well registered to as acquired and half a pixel off, at flow spacings of 85 to 150 nm.
+    The seed decides voxel size, cell size, noise, contrast drift and misalignment. They range from denoised and well
+    registered to raw and half a pixel off, at flow spacings of 85 to 150 nm.
 
     Parameters
     ----------
     seed
-        Of the phantom and of everything drawn here.
+        Seed of the phantom and of everything drawn here.
     stride
-        Every how many-th section of each plane is taken; neighbours hardly differ.
+        Distance between the sections taken of each plane; neighbours hardly differ.
+
+    Raises
+    ------
+    ValueError
+        If the seed is below `FIRST_TRAINING_SEED`.
     """
     if seed < FIRST_TRAINING_SEED:
         raise ValueError(
-            f"seed {seed} may be used by a test or demo; train on {FIRST_TRAINING_SEED} and above"
+            f"seed {seed} is reserved for tests and the demo; train on {FIRST_TRAINING_SEED} and above"
         )
     generator = np.random.default_rng(seed)
     phantom = make_phantom(
@@ -58,7 +63,7 @@ def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
         cell_diameter_um=float(generator.uniform(4.6, 6.4)),
     )
     parameters = ObjectParameters(flow_spacing_nm=float(generator.uniform(85, 150)))
-    image, cells, nuclei = _reduced(phantom, degraded(phantom, generator), parameters)
+    image, cells, nuclei = _reduced(phantom, degrade(phantom, generator), parameters)
     volumes = [(cells, nuclei, image)] + [
         tuple(np.moveaxis(v, axis, 0) for v in (cells, nuclei, image)) for axis in (1, 2)
     ]
@@ -69,8 +74,8 @@ def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
     ]
 
 
-def degraded(phantom: Phantom, generator: np.random.Generator) -> NDArray[np.float32]:
-    """What a pipeline makes of the phantom: residual jitter and drift, more or less noise and blur."""
+def degrade(phantom: Phantom, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Add what the pipeline leaves of the microscope's errors: jitter, drift, noise and blur."""
     quality = generator.uniform(0, 1)
     noise = generator.uniform(0, 9) if quality < 0.7 else generator.uniform(0, 2)
     blur, jitter = generator.uniform(0, 1.0), generator.uniform(0, 0.5)
@@ -89,7 +94,7 @@ def degraded(phantom: Phantom, generator: np.random.Generator) -> NDArray[np.flo
 def _reduced(
     phantom: Phantom, image: NDArray[np.float32], parameters: ObjectParameters
 ) -> tuple[NDArray[Any], ...]:
-    """Image and labels on the grid of the flows."""
+    """Bring image and labels to the grid of the flows."""
     source = Grid(phantom.parameters.shape, phantom.spacing_nm)
     grid = flow_grid(source.shape, source.spacing_nm, parameters)
     reduced = resample(image, source, grid)

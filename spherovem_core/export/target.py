@@ -1,4 +1,4 @@
-"""Where an export goes: a file or folder appears in it whole or not at all, and none is replaced unasked."""
+"""Target folder of an export, in which files appear only when they are complete."""
 
 import errno
 import fcntl
@@ -17,15 +17,15 @@ DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 class ExportTarget:
     """A folder for exported files.
 
-    Files are written in a hidden folder inside it and moved into place when they are whole. What a killed export left in
-    the hidden folder goes when the next one begins.
+    Files are written to a hidden folder inside it and moved into place when they are complete. The next export deletes
+    what a killed one left in the hidden folder.
 
     Parameters
     ----------
     folder
-        Made where it is not there.
+        Folder; created if absent.
     replace
-        Whether what is there already may be replaced.
+        True to replace existing files.
     """
 
     def __init__(self, folder: Path, *, replace: bool = False) -> None:
@@ -34,30 +34,30 @@ class ExportTarget:
         self._unfinished = folder / UNFINISHED
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse to begin where something would be replaced unasked.
+        """Check that the export replaces no file, unless `replace` is set.
 
         Raises
         ------
         OutputExistsError
-            Naming what is there.
+            If files exist; the message names them.
         """
         there = [name for name in names if (self.folder / name).exists()]
         if there and not self.replace:
             more = f" and {len(there) - 3} more" if len(there) > 3 else ""
             raise OutputExistsError(
-                f"{self.folder} holds {', '.join(there[:3])}{more} already; give --force to replace, or another --out"
+                f"{self.folder} already holds {', '.join(there[:3])}{more}; give --force to replace, or another --out"
             )
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Hold the folder for as long as the export takes.
+        """Lock the folder during the export.
 
         Raises
         ------
         OutputExistsError
-            If another export is writing into it.
+            If another export is writing to it.
         StoreNotWritableError
-            If the disk is full or refuses to be written.
+            If the disk is full or not writable.
         """
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class ExportTarget:
             if error.errno not in DISK_REFUSES:
                 raise
             raise StoreNotWritableError(
-                f"the export cannot be written to {self.folder} ({error.strerror}); what is there is whole: free disk "
+                f"the export cannot be written to {self.folder} ({error.strerror}); the files in it are complete: free disk "
                 "space or choose another --out, and repeat it with --force"
             ) from error
 
@@ -83,12 +83,12 @@ class ExportTarget:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
         except BlockingIOError as error:
             raise OutputExistsError(
-                f"another export is writing into {self.folder}; wait for it, or choose another --out"
+                f"another export is writing to {self.folder}; wait for it, or choose another --out"
             ) from error
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """A path to write a file or folder to, which is then moved to its name; on an error nothing appears."""
+        """Yield a path for a file or folder, and move it to its name afterwards; on an error nothing appears."""
         fresh = self._unfinished / Path(name).name
         _remove(fresh)
         yield fresh

@@ -1,4 +1,4 @@
-"""What the report works out by itself: particles against chance, unusual cells, surfaces."""
+"""Pictures of label surfaces."""
 
 import base64
 import io
@@ -6,82 +6,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.report.enrichment import radial_profile
-from spherovem_core.report.outliers import DESCRIPTORS, rank_unusual
 from spherovem_core.report.surfaces import Body, Triangles, balls, draw, label_surface, surface_of
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, cube_shards, finish_multiscale, open_array
 from spherovem_core.store.layout import labels_group
 
 SPACING_NM = (50.0, 10.0, 20.0)
-
-
-def radial(*rows: tuple[int, float, float, float, float]) -> pd.DataFrame:
-    columns = ["cell", "distance_low_um", "distance_high_um", "cell_volume_um3", "nanoparticle_volume_um3"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def test_particles_spread_as_the_cytoplasm_of_their_own_cell_are_as_by_chance() -> None:
-    # Cell 1 is small and full, cell 2 large and nearly empty, each evenly; pooled without weights they would seem to gather.
-    table = radial(
-        (1, 0, 0, 5, 0),
-        (1, 0, 1, 6, 3),
-        (1, 1, 2, 2, 1),
-        (2, 0, 1, 10, 0.1),
-        (2, 1, 2, 30, 0.3),
-        (2, 2, 3, 60, 0.6),
-    )
-    profile = radial_profile(table)
-    assert profile["distance_high_um"].tolist() == [1, 2, 3]
-    assert profile["ratio"].tolist() == pytest.approx([1, 1, 1])
-    assert profile["found"].sum() == pytest.approx(1)
-    assert profile["found"].iloc[0] == pytest.approx(3.1 / 5)
-
-
-def test_particles_that_gather_at_the_nucleus_show_above_one_there() -> None:
-    profile = radial_profile(radial((1, 0, 1, 1, 3), (1, 1, 2, 3, 1)))
-    assert profile["by_chance"].tolist() == pytest.approx([0.25, 0.75])
-    assert profile["ratio"].tolist() == pytest.approx([3, 1 / 3])
-
-
-def test_particles_within_the_nucleus_alone_give_no_profile() -> None:
-    assert radial_profile(radial((1, 0, 0, 5, 1), (1, 0, 1, 6, 0))).empty
-    assert radial_profile(radial()).empty
-
-
-def cells(**changes: object) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame({name: rng.normal(10, 1, 30) for name in DESCRIPTORS})
-    return table.assign(label=np.arange(100, 130), **changes)
-
-
-def test_the_most_unusual_stands_first_with_what_is_unusual() -> None:
-    table = cells()
-    table.loc[7, "sphericity"] = 1.0
-    table.loc[12, "volume_um3"] = 40.0
-    table.loc[20, "curvedness_mean_per_um"] = np.nan
-    ranked = rank_unusual(table)
-    assert len(ranked) == 30
-    assert ranked.loc[0, ["label", "descriptor", "above"]].tolist() == [112, "volume_um3", True]
-    assert ranked.loc[1, ["label", "descriptor", "above"]].tolist() == [107, "sphericity", False]
-    centred = table["sphericity"] - table["sphericity"].median()
-    assert ranked.loc[1, "distance"] == pytest.approx(-centred[7] / (1.4826 * centred.abs().median()))
-    assert ranked["distance"].is_monotonic_decreasing
-
-
-def test_what_cannot_be_judged_is_left_out() -> None:
-    table = cells(sphericity=0.8)
-    table.loc[:2, list(DESCRIPTORS)] = np.nan
-    ranked = rank_unusual(table)
-    assert len(ranked) == 27
-    assert "sphericity" not in set(ranked["descriptor"])
-    assert rank_unusual(table.head(6)).empty
-    assert rank_unusual(table.head(0)).empty
 
 
 def volume(triangles: Triangles) -> float:
@@ -96,11 +30,11 @@ def ellipsoid(shape: tuple[int, int, int], radii: tuple[float, float, float]) ->
     return sum(p**2 for p in places) < 1
 
 
-def test_a_surface_has_its_size_and_place_and_faces_outwards() -> None:
+def test_a_surface_has_the_right_size_and_place_and_faces_outwards() -> None:
     spacing = np.array(SPACING_NM) / 1000
     labels = ellipsoid((24, 90, 60), (8.0, 36.0, 20.0)).astype(np.uint32)
     triangles = surface_of(labels, spacing, np.array([1.0, 2.0, 3.0]))
-    # Smoothed by a voxel and cut into facets, which together cost less than 5 %.
+    # Smoothing by a voxel and facets together cost less than 5 % of the volume.
     assert volume(triangles) == pytest.approx(4 / 3 * np.pi * 0.4 * 0.36 * 0.4, rel=0.05)
     low, high = triangles.reshape(-1, 3).min(axis=0), triangles.reshape(-1, 3).max(axis=0)
     centre = np.array([3 + 29.5 * 0.02, 2 + 44.5 * 0.01, -(1 + 11.5 * 0.05)])
@@ -115,7 +49,7 @@ def test_balls_face_outwards() -> None:
     assert volume(triangles - np.array([3, 2, -1])) == pytest.approx(4 / 3 * 0.5**3)
 
 
-def test_one_label_is_read_at_a_level_that_suits_its_size(tmp_path: Path) -> None:
+def test_a_label_is_read_at_a_level_that_fits_its_size(tmp_path: Path) -> None:
     shape = (20, 200, 260)
     labels = np.full(shape, 2, np.uint32)
     body = ellipsoid((16, 120, 160), (7.5, 58.0, 78.0))
@@ -134,12 +68,12 @@ def test_one_label_is_read_at_a_level_that_suits_its_size(tmp_path: Path) -> Non
     assert 500 < len(triangles) < 12_000
     ends = triangles.reshape(-1, 3).min(axis=0), triangles.reshape(-1, 3).max(axis=0)
     low, high = (np.array([box[f"bbox_{axis}{end}"] for axis in "zyx"]) * SPACING_NM / 1000 for end in (0, 1))
-    # To within a voxel of that level, which is 100 x 80 x 80 nm.
+    # Within a voxel of that level, which is 100 x 80 x 80 nm.
     np.testing.assert_allclose(ends[0], [low[2], low[1], -high[0]], atol=0.1)
     np.testing.assert_allclose(ends[1], [high[2], high[1], -low[0]], atol=0.1)
 
 
-def test_a_drawing_has_no_empty_margin_and_is_seen_on_any_ground() -> None:
+def test_a_drawing_has_no_empty_margin_and_a_transparent_ground() -> None:
     labels = ellipsoid((12, 40, 40), (5.0, 18.0, 18.0))
     drawing = draw([Body(surface_of(labels, np.ones(3), np.zeros(3)), "#e3b45a")], 120)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(drawing.uri.partition(",")[2]))))
@@ -154,5 +88,5 @@ def test_a_drawing_has_no_empty_margin_and_is_seen_on_any_ground() -> None:
     assert np.nanmean(grey[:half]) > np.nanmean(grey[half:]) + 10
 
 
-def test_nothing_can_be_drawn() -> None:
+def test_a_drawing_of_nothing_is_an_image() -> None:
     assert draw([], 60).uri.startswith("data:image/webp")

@@ -1,4 +1,4 @@
-"""Tables as CSV, and what their columns mean."""
+"""Tables as CSV, with the units and meanings of their columns."""
 
 import csv
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ UNIT_COLUMNS = ("table", "column", "type", "unit", "meaning")
 
 
 def write_csv(parquet: Path, path: Path) -> int:
-    """Write a Parquet table as CSV, a hundred thousand rows at a time.
+    """Write a Parquet table as CSV, `ROWS_AT_A_TIME` rows at a time.
 
-    Columns keep their names, which end in their unit. What is missing is empty; numbers have as many digits as it takes to
-    read the same value back.
+    Columns keep their names, which end in their unit. Missing values are empty. Numbers have as many digits as it takes
+    to read the same value back.
 
     Returns
     -------
@@ -34,14 +34,14 @@ def write_csv(parquet: Path, path: Path) -> int:
 
 
 def write_units(tables: Mapping[str, Path], columns: Mapping[str, tuple[Column, ...]], path: Path) -> None:
-    """Write a CSV with one row a column: its table, type, unit and meaning.
+    """Write a CSV with one row per column: its table, type, unit and meaning.
 
     Parameters
     ----------
     tables
         Parquet file of each table.
     columns
-        What is known of the columns of each.
+        Descriptions of the columns of each table.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,0 +1,106 @@
+"""Planes of a volume on the page: level, position, extent and outlines."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_scenes import shared
+
+from spherovem_core.blocks import slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.report import ReportInputs
+from spherovem_core.report.images import plane, sample_labels
+from spherovem_core.report.pixels import outlines
+from spherovem_core.report.views import View, cut, cuts_along_z, fitting_level, window_around
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Layout,
+    finish_multiscale,
+    open_array,
+    slice_shards,
+)
+
+SPACING = (50.0, 10.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    return shared(tmp_path_factory)[0]
+
+
+def test_outlines_run_along_both_sides_of_a_border() -> None:
+    labels = np.array([[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1]])
+    assert outlines(labels).tolist() == [[False, True, True, False, False]] * 3
+    assert not outlines(np.ones((3, 3))).any()
+
+
+def test_labels_of_a_coarser_grid_are_sampled_at_their_place() -> None:
+    image = View(np.zeros((4, 8)), (0.0, 8.0, 4.0, 0.0), "xy", 0.0)
+    labels = View(np.array([[1, 2], [3, 4]]), (0.0, 8.0, 4.0, 0.0), "xy", 0.0)
+    found = sample_labels(labels, image, (4, 8))
+    assert found.tolist() == [[1] * 4 + [2] * 4] * 2 + [[3] * 4 + [4] * 4] * 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "word"), [(1, 300, "stretched"), (300, 1, "pressed"), (100, 120, "")]
+)
+def test_a_plane_that_is_not_to_scale_says_so(rows: int, columns: int, word: str) -> None:
+    view = View(np.zeros((rows, columns), np.uint8), (0.0, columns, rows, 0.0), "xz", 0.0)
+    markup = plane(view, (0, 1)).markup
+    assert [name for name in ("stretched", "pressed") if name in markup] == [word] * bool(word)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Layout:
+    """An image whose value is its slice number, rising to the right within a slice."""
+    shape = (8, 64, 300)
+    chunks, shards = slice_shards(shape)
+    layout = Layout(tmp_path / "a")
+    spec = ArraySpec("raw", "image", shape, np.dtype(np.uint8), chunks, shards, SPACING)
+    writer = ArrayWriter(layout, spec, "d")
+    for block in slab_grid(shape, 1):
+        writer.write(block, np.full((1, 64, 300), 10 * block.index[0], np.uint8))
+    finish_multiscale(writer, Execution())
+    return layout
+
+
+def test_planes_are_cut_at_a_position_with_their_extent(stored: Layout) -> None:
+    view = cut(fitting_level(partial(open_array, stored), "raw", 1000), 0, position_um=0.15)
+    assert (view.values == 30).all()
+    assert view.extent_um == pytest.approx((-0.005, 2.995, 0.635, -0.005))
+    along = cut(fitting_level(partial(open_array, stored), "raw", 1000), 1)
+    assert along.plane == "xz"
+    assert along.values[:, 0].tolist() == [0, 10, 20, 30, 40, 50, 60, 70]
+    assert along.extent_um[2:] == pytest.approx((0.375, -0.025))
+
+
+def test_part_of_a_plane_is_read_within_its_bounds(stored: Layout) -> None:
+    level = fitting_level(partial(open_array, stored), "raw", 1000)
+    part = cut(level, 1, None, {0: (0.1, 0.25), 2: (1.0, 1.99)})
+    assert part.values[:, 0].tolist() == [20, 30, 40, 50]
+    assert part.extent_um == pytest.approx((0.995, 1.995, 0.275, 0.075))
+    # A window near the border is moved inwards, one larger than the volume is cut to it.
+    assert window_around(level, {1: 0.6, 2: 0.0}, 40) == {
+        1: pytest.approx((0.24, 0.63)),
+        2: pytest.approx((0.0, 0.39)),
+    }
+    assert window_around(level, {0: 0.2}, 40) == {0: pytest.approx((0.0, 0.35))}
+
+
+def test_planes_read_by_layers_of_chunks_equal_those_read_one_by_one(inputs: ReportInputs) -> None:
+    labels = fitting_level(inputs.open_level, "registered/labels/cells", 60)
+    positions = [0.1, 0.4, 1.0, 2.5]
+    for view, position in zip(cuts_along_z(labels, positions), positions, strict=True):
+        single = cut(labels, 0, position)
+        np.testing.assert_array_equal(view.values, single.values)
+        assert view.extent_um == pytest.approx(single.extent_um)
+        assert view.position_um == pytest.approx(single.position_um)
+
+
+def test_the_finest_level_that_fits_is_opened(stored: Layout) -> None:
+    assert fitting_level(partial(open_array, stored), "raw", 300).shape == (8, 64, 300)
+    assert fitting_level(partial(open_array, stored), "raw", 200).shape == (8, 32, 150)
+    assert fitting_level(partial(open_array, stored), "raw", 200, across=2).shape == (8, 64, 300)
+    assert fitting_level(partial(open_array, stored), "raw", 5).shape[2] <= 75
