@@ -46,7 +46,7 @@ def write_meshes(
         origin_nm=labels.origin_nm,
         executor=executor,
         mesh_folder=folder,
-        mesh_format=kind,
+        mesh_format=mesh_format,
         progress=progress,
     )
-    return sum(1 for _ in folder.glob(f"*.{kind}"))
+    return sum(1 for _ in folder.glob(f"*.{mesh_format}"))

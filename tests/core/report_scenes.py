@@ -16,14 +16,13 @@ from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import measure_intensities
 from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, posterior
 from spherovem_core.output import build_report
-from spherovem_core.registry import PIPELINE
-from spherovem_core.steps.output import report_chapters
 from spherovem_core.parameters import (
     NanoparticleParameters,
     PipelineParameters,
     ShapeParameters,
     SpatialParameters,
 )
+from spherovem_core.registry import PIPELINE
 from spherovem_core.report import ReportInputs
 from spherovem_core.shape import measure_labels
 from spherovem_core.spatial import (
@@ -34,6 +33,7 @@ from spherovem_core.spatial import (
     radial_distribution,
     ripley,
 )
+from spherovem_core.steps.output import report_chapters
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from deployments.command_line.commands import COMMANDS
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.stages import STAGE_NAMES
 from spherovem_core.schema import arrays, tables
+from spherovem_core.stages import STAGE_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ def test_every_parameter_is_on_a_stage_page(built: Path, group: str) -> None:
 
 def test_every_array_and_column_is_in_the_reference(built: Path) -> None:
     page = (built / "results.html").read_text()
-    names = [array.group for array in arrays()] + [column.name for table in tables() for column in table.columns]
+    names = [array.group for array in arrays()] + [
+        column.name for table in tables() for column in table.columns
+    ]
     assert [name for name in names if f">{name}</span>" not in page] == []
 
 

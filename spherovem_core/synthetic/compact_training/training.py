@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spherovem_core.segmentation.compact import CompactNetwork
+from spherovem_core.segmentation.compact_network import CompactNetwork
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.synthetic.compact_training.crops import draw_batches
 from spherovem_core.synthetic.compact_training.sections import Section
