@@ -243,7 +243,7 @@ def real(execution: Execution, pictures: Path | None) -> None:
             print(
                 f"FIB-SEM, {algorithm}, {'posterior mean' if posterior else 'the network alone'}: "
                 f"residual {residual:.2f} grey values, autocorrelation at lags 1 to 3 {lags}, "
-                f"clipped {quality.clipped_share:.2%}, mean square distance to neighbours falls by "
+                f"clipped {quality.clipped_fraction:.2%}, mean square distance to neighbours falls by "
                 f"{distance_gain(denoised, stack):.1f} squared grey values"
             )
             if pictures is not None:

@@ -26,7 +26,7 @@ from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.segmentation.evaluation import evaluate_labels
-from spherovem_core.store import StageRecorder
+from spherovem_core.store import StepRecorder
 
 PITCH = (48, 40, 40)
 SPACING = (50.0, 10.0, 10.0)
@@ -67,7 +67,7 @@ def write(folder: Path, side: int) -> None:
 def timed(function: Any, *arguments: Any) -> tuple[Any, float, float]:
     """Return the result, seconds, and the peak of resident memory above that at the start in MB."""
     before = psutil.Process().memory_info().rss
-    with StageRecorder(interval_s=0.01) as recorder:
+    with StepRecorder(interval_s=0.01) as recorder:
         result = function(*arguments)
     return result, recorder.seconds, (recorder.peak_memory_bytes - before) / 1e6
 

@@ -70,7 +70,7 @@ def labels_at(labels: NDArray[np.uint32], origin: SliceOrigin, shape: tuple[int,
 
 def bench(case: str, parameters: FineTuningParameters) -> None:
     slices, others = slices_of(31, case)[1:], slices_of(32, case)
-    training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
+    training, held_out = split_by_plane(slices, parameters.held_out_fraction, parameters.seed)
     network = load_network("phantom-compact", "cells", "cpu")
     evaluated = {"held out": held_out, "other phantom": others}
     before = {
@@ -114,7 +114,7 @@ def main() -> None:
         learning_rate=options.learning_rate,
         batch_size=4,
         crop_px=128,
-        held_out_share=0.25,
+        held_out_fraction=0.25,
     )
     with torch_threads(options.threads):
         for case in options.cases:

@@ -38,7 +38,7 @@ from spherovem_core.segmentation import (
 )
 
 PARAMETERS = ObjectParameters(min_diameter_um=0.5, flow_smoothing=0.0, merge_boundary_strength=0.0)
-MERGING = {"merge_boundary_strength": 0.2, "merge_contact_share": 0.1}
+MERGING = {"merge_boundary_strength": 0.2, "merge_contact_fraction": 0.1}
 MEMORY_SIDE = 768
 DEFAULT_PARTS = ("flows", "sam", "masks", "stitching", "merging")
 

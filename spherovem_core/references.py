@@ -131,6 +131,3 @@ def step_digest(
     """
     parts = [step, str(version), canonical_json(parameters), canonical_json(dict(external or {})), *inputs]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-stage_digest = step_digest

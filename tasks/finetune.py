@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
-from spherovem_core.references import FineTuningFolders, stage_digest
+from spherovem_core.references import FineTuningFolders, step_digest
 from spherovem_core.segmentation import network_digest
 from spherovem_core.segmentation.evaluation import without_nan
 from spherovem_core.segmentation.fine_tuning import (
@@ -24,7 +24,7 @@ from spherovem_core.segmentation.fine_tuning import (
     train_with_scores,
     write_network,
 )
-from spherovem_core.store import Layout, StageRecorder
+from spherovem_core.store import Layout, StepRecorder
 from spherovem_core.utils.torch_device import torch_threads
 from tasks.artifacts import show_figures, show_picture, show_table
 from tasks.devices import check_device, gpu_slot, resolve_device
@@ -88,7 +88,7 @@ def finetune(
             gpu_slot("torch", execution.device),
             report_progress(f"finetune {name}") as progress,
             torch_threads(execution.worker_count),
-            StageRecorder() as recorder,
+            StepRecorder() as recorder,
         ):
             device = resolve_device("torch", execution.device)
             result = train_with_scores(
@@ -126,7 +126,7 @@ def check_before_training(
     SpheroVemError
         If slices, labels, the network's name or the device cannot be used.
     """
-    split_by_plane(read_slices(slices, parameters), parameters.held_out_share, parameters.seed)
+    split_by_plane(read_slices(slices, parameters), parameters.held_out_fraction, parameters.seed)
     network_digest(parameters.network, parameters.kind)
     check_device(execution.device)
 
@@ -148,7 +148,7 @@ def _show(name: str, result: ScoredTraining, pictures: dict[str, bytes]) -> None
 def _digest(slices: Sequence[LabelledSlice], base: str, parameters: FineTuningParameters) -> str:
     own = parameters.model_dump(mode="json", exclude={"network"})
     content = [base, *(part for one in slices for part in (one.name, *one.digests))]
-    return stage_digest(NAME, VERSION, own, content)
+    return step_digest(NAME, VERSION, own, content)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def denoising_section(inputs: ReportInputs) -> Section:
     found = _found(inputs)
     sample = _sample(found)
     facts = [("Method", _method(inputs, found)), *_noise(sample), *_autocorrelation(sample)]
-    clipped = found.get("clipped_share")
+    clipped = found.get("clipped_fraction")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
     pictures = [*_compare(inputs, sample), _over_all(inputs, found)]
@@ -46,7 +46,7 @@ def denoising_section(inputs: ReportInputs) -> Section:
 def denoising_warnings(inputs: ReportInputs) -> list[str]:
     """Warn if signal may have been removed with the noise, or grey values were clipped."""
     found = _found(inputs)
-    clipped = found.get("clipped_share")
+    clipped = found.get("clipped_fraction")
     warnings = []
     if clipped is not None and clipped > MOST_CLIPPED:
         warnings.append(

@@ -17,7 +17,7 @@ class SliceQuality(_Record):
     residual_std: float = Field(
         description="Standard deviation of the residual in grey values of the source."
     )
-    clipped_share: float = Field(description="Fraction of the pixels outside the range of the stack.")
+    clipped_fraction: float = Field(description="Fraction of the pixels outside the range of the stack.")
 
 
 class SampleStatistics(_Record):
@@ -40,7 +40,7 @@ class DenoisingQuality(_Record):
     algorithm: str
     precision: str
     sample: SampleStatistics
-    clipped_share: float = Field(description="Fraction of the stack's voxels outside its range.")
+    clipped_fraction: float = Field(description="Fraction of the stack's voxels outside its range.")
     slices: tuple[SliceQuality, ...]
     loss: tuple[dict[str, float], ...] = Field(
         description="Training and validation loss per epoch; empty for a model that was trained elsewhere."

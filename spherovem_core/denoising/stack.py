@@ -81,7 +81,7 @@ def denoise_stack(
         algorithm=model.algorithm,
         precision=predict.precision,
         sample=sample,
-        clipped_share=float(np.mean([s.clipped_share for s in slices])),
+        clipped_fraction=float(np.mean([s.clipped_fraction for s in slices])),
         slices=slices,
         loss=tuple(dict(epoch) for epoch in model.loss),
     )
@@ -97,7 +97,7 @@ def _denoise_slice(
         z=block.core[0].start,
         residual_mean=float(residual.mean(dtype=np.float64)),
         residual_std=float(residual.std(dtype=np.float64)),
-        clipped_share=clipped,
+        clipped_fraction=clipped,
     )
     return values[np.newaxis], quality
 

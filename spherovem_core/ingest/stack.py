@@ -126,7 +126,7 @@ class SliceStack:
         except BadSlicesError as error:
             return AcquiredSlice(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
         intensities = measure_intensities(values)
-        flag = content_flag(intensities, self.dtype, self.parameters.blank_share)
+        flag = content_flag(intensities, self.dtype, self.parameters.blank_fraction)
         fraction = f"{intensities.mode_fraction:.2%} of its pixels are {intensities.mode}"
         return AcquiredSlice(values, intensities, flag, f"{flag}, {fraction}" if flag else "")
 

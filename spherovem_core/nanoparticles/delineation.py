@@ -64,7 +64,7 @@ def particle_mask(
     2. The outline is redrawn, because votes shrink it and round it off, and because the posterior of a voxel refers to the
        background of the whole stack and so puts the outline where the brightest tissue ends, not half-way up the edge.
        Within `edge_reach_nm` (at least one pixel) of the thresholded mask, a voxel belongs to a particle if its contrast
-       is above the fraction `edge_share` of the way from its surroundings to the particles' mean. The surroundings are
+       is above the fraction `edge_fraction` of the way from its surroundings to the particles' mean. The surroundings are
        the mean of the voxels farther away, weighted by a Gaussian of `surroundings_nm` in the plane.
     3. A ball closes gaps.
 
@@ -124,4 +124,4 @@ def _redraw(
     around /= fraction + np.float32(_SHRINKAGE)
     # A bright neighbour that is not in the mask must not count as surroundings.
     np.clip(around, -1.0, 0.5, out=around)
-    return near & (contrast - around > np.float32(parameters.edge_share) * (1 - around))
+    return near & (contrast - around > np.float32(parameters.edge_fraction) * (1 - around))

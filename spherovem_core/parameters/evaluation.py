@@ -20,7 +20,7 @@ class EvaluationParameters(StageParameters):
         le=1000.0,
         description="Objects of a smaller equivalent diameter count neither for nor against.",
     )
-    min_piece_share: float = Field(
+    min_piece_fraction: float = Field(
         default=0.1,
         ge=0.0,
         le=0.5,

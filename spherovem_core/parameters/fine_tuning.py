@@ -47,7 +47,7 @@ class FineTuningParameters(StageParameters):
         default=(1.0, 99.0),
         description="Intensity percentiles that become 0 and 1 in slices that do not say so themselves.",
     )
-    held_out_share: float = Field(
+    held_out_fraction: float = Field(
         default=0.2,
         ge=0.05,
         le=0.5,

@@ -28,7 +28,7 @@ class IngestParameters(StageParameters):
         default="error",
         description="What to do with a missing, truncated, blank or saturated slice: stop, or fill it from its neighbours.",
     )
-    blank_share: float = Field(
+    blank_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.999,
         gt=0.5,

@@ -89,9 +89,9 @@ class NanoparticleParameters(StageParameters):
         default=40.0,
         ge=0.0,
         le=1000.0,
-        description="How far from what was found (a pixel at least) outlines are redrawn to edge_share; 0 leaves them.",
+        description="How far from what was found (a pixel at least) outlines are redrawn to edge_fraction; 0 leaves them.",
     )
-    edge_share: float = Field(
+    edge_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.53,
         gt=0.0,

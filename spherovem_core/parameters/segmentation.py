@@ -114,7 +114,7 @@ class MaskParameters(SegmenterParameters):
         description="Touching objects are merged while the boundary between them is at most this (0 none, 1 as sharp as "
         "can be, from probability and image gradient); 0 merges nothing.",
     )
-    merge_contact_share: float = Field(
+    merge_contact_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.2,
         ge=0.0,

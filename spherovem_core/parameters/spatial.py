@@ -11,7 +11,7 @@ class SpatialParameters(StageParameters):
     radial_bin_um: float = Field(
         default=0.25, gt=0.0, le=100.0, description="Width of the distance bins of the radial distribution."
     )
-    min_parent_share: float = Field(
+    min_parent_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.5,
         ge=0.0,

@@ -98,7 +98,7 @@ class AdjacencyGraph:
 def merge_weak_boundaries(graph: AdjacencyGraph, parameters: MaskParameters) -> NDArray[np.int64]:
     """Merge the pair with the weakest boundary, until no pair is left that may be merged.
 
-    A pair may be merged if it touches with at least the fraction `merge_contact_share` of the smaller surface and its
+    A pair may be merged if it touches with at least the fraction `merge_contact_fraction` of the smaller surface and its
     boundary strength is at most `merge_boundary_strength`. A merger changes both values for its neighbours, which are
     measured again: a fragment is compared with the whole object that it touches, not with another fragment. The graph is
     changed in place.
@@ -115,7 +115,7 @@ def merge_weak_boundaries(graph: AdjacencyGraph, parameters: MaskParameters) -> 
         strength, a, b = heapq.heappop(waiting)
         if b not in graph.contacts.get(a, {}) or strength != graph.boundary_strength(a, b):
             continue
-        if graph.contact_fraction(a, b) < parameters.merge_contact_share:
+        if graph.contact_fraction(a, b) < parameters.merge_contact_fraction:
             continue
         graph.merge(a, b)
         pairs.append((a, b))
@@ -129,7 +129,7 @@ def _candidates(
 ) -> Iterator[tuple[float, int, int]]:
     """Yield the mergers that an object allows: strength of the boundary, and both numbers, the smaller first."""
     for b in graph.contacts[a]:
-        if graph.contact_fraction(a, b) >= parameters.merge_contact_share:
+        if graph.contact_fraction(a, b) >= parameters.merge_contact_fraction:
             strength = graph.boundary_strength(a, b)
             if strength <= parameters.merge_boundary_strength:
                 yield strength, min(a, b), max(a, b)

@@ -15,7 +15,7 @@ def assign_parent_cells(
     cells: ArrayLike,
     *,
     factors: Factors = SAME_GRID,
-    min_share: float = 0.0,
+    min_fraction: float = 0.0,
     execution: Execution = SERIAL,
 ) -> pd.DataFrame:
     """Find the cell that holds most of each label.
@@ -26,7 +26,7 @@ def assign_parent_cells(
         Instance labels, 0 is background; read block by block.
     factors
         Voxels of `labels` per voxel of `cells` along z, y, x.
-    min_share
+    min_fraction
         Fraction of a label's voxels that its parent must hold.
     execution
         Its executor maps blocks. Runs on the CPU.
@@ -35,8 +35,8 @@ def assign_parent_cells(
     -------
     DataFrame
         One row per label, rising: ``label``; ``parent_cell``, the cell that holds most of its voxels (the smaller of equals;
-        0 if it meets no cell or no cell holds the fraction `min_share`); ``parent_share``, the fraction of its voxels in the
-        cell that holds most, also if that is less than `min_share`.
+        0 if it meets no cell or no cell holds the fraction `min_fraction`); ``parent_fraction``, the fraction of its voxels in the
+        cell that holds most, also if that is less than `min_fraction`.
 
     Raises
     ------
@@ -57,32 +57,32 @@ def assign_parent_cells(
         )
     ]
     overlaps = pd.concat(found).groupby(["label", "cell"], as_index=False).sum()
-    return choose_parents(overlaps, min_share)[["label", "parent_cell", "parent_share"]]
+    return choose_parents(overlaps, min_fraction)[["label", "parent_cell", "parent_fraction"]]
 
 
-def choose_parents(overlaps: pd.DataFrame, min_share: float) -> pd.DataFrame:
+def choose_parents(overlaps: pd.DataFrame, min_fraction: float) -> pd.DataFrame:
     """Choose for each label the cell of the largest overlap.
 
     Parameters
     ----------
     overlaps
         Columns ``label``, ``cell`` (0: background), ``voxels`` and any others; one row per pair of label and cell.
-    min_share
+    min_fraction
         Fraction of a label's voxels that its parent must hold.
 
     Returns
     -------
     DataFrame
-        The chosen row of each label, rising, with ``parent_cell``, ``parent_share`` and ``parts``, the number of voxels of
-        the label. ``cell`` is the cell that holds most, even if that is less than `min_share`; 0 if the label meets no cell.
+        The chosen row of each label, rising, with ``parent_cell``, ``parent_fraction`` and ``parts``, the number of voxels of
+        the label. ``cell`` is the cell that holds most, even if that is less than `min_fraction`; 0 if the label meets no cell.
     """
     ordered = overlaps.assign(
         in_cell=overlaps["cell"] > 0, parts=overlaps.groupby("label")["voxels"].transform("sum")
     ).sort_values(["label", "in_cell", "voxels", "cell"], ascending=[True, False, False, True])
     best = ordered.drop_duplicates("label").drop(columns="in_cell").reset_index(drop=True)
     fraction = (best["voxels"] / best["parts"]).where(best["cell"] > 0, 0.0)
-    parent = best["cell"].where(fraction >= min_share, 0).astype(np.uint32)
-    return best.assign(label=best["label"].astype(np.uint32), parent_cell=parent, parent_share=fraction)
+    parent = best["cell"].where(fraction >= min_fraction, 0).astype(np.uint32)
+    return best.assign(label=best["label"].astype(np.uint32), parent_cell=parent, parent_fraction=fraction)
 
 
 def _overlaps_of_block(block: Block, labels: ArrayLike, cells: ArrayLike, grids: GridPair) -> pd.DataFrame:

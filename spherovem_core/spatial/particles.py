@@ -41,7 +41,7 @@ def measure_particles(
     cells, nuclei, distance : array-like
         Labels, and the map of `write_distance_map`, on one grid.
     parameters
-        ``min_parent_share`` is used.
+        ``min_parent_fraction`` is used.
     execution
         Executor, deadline and progress. Runs on the CPU.
     factors
@@ -50,7 +50,7 @@ def measure_particles(
     Returns
     -------
     DataFrame
-        The table with ``parent_cell`` and ``parent_share`` as `assign_parent_cells` defines them,
+        The table with ``parent_cell`` and ``parent_fraction`` as `assign_parent_cells` defines them,
         ``distance_to_nucleus_um`` and ``distance_to_nucleus_min_um``, mean and minimum over the voxels (NaN without a
         parent or if the parent has no nucleus), and ``in_nucleus``: more than half of the particle lies in nuclei of any cell.
 
@@ -78,7 +78,7 @@ def measure_particles(
         execution.report(done, len(blocks))
     pieces = pd.concat(found[1:] or found).groupby(["label", "cell"], as_index=False).agg(SUMS)
     pieces["in_nucleus"] = pieces.groupby("label")["in_nucleus"].transform("sum")
-    places = _places(choose_parents(pieces, parameters.min_parent_share))
+    places = _places(choose_parents(pieces, parameters.min_parent_fraction))
     _check_labels(particle_table, places)
     return particle_table.merge(places, on="label", how="left", validate="one_to_one")
 
@@ -120,7 +120,7 @@ def _places(chosen: pd.DataFrame) -> pd.DataFrame:
         {
             "label": chosen["label"],
             "parent_cell": chosen["parent_cell"],
-            "parent_share": chosen["parent_share"],
+            "parent_fraction": chosen["parent_fraction"],
             "distance_to_nucleus_um": mean.astype(np.float64),
             "distance_to_nucleus_min_um": chosen["distance_min"].where(known, np.nan).astype(np.float64),
             "in_nucleus": 2 * chosen["in_nucleus"] > chosen["parts"],

@@ -33,9 +33,9 @@ class Space:
         One row per cell: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``,
         ``nanoparticle_density_per_um3`` (`measure_cells`), ``nanoparticle_radial_rank`` (`radial_rank`).
     nuclei
-        One row per nucleus: ``label``, ``parent_cell``, ``parent_share`` (`assign_parent_cells`).
+        One row per nucleus: ``label``, ``parent_cell``, ``parent_fraction`` (`assign_parent_cells`).
     nanoparticles
-        The table of particles with ``parent_cell``, ``parent_share``, ``distance_to_nucleus_um``,
+        The table of particles with ``parent_cell``, ``parent_fraction``, ``distance_to_nucleus_um``,
         ``distance_to_nucleus_min_um``, ``in_nucleus`` (`measure_particles`), ``distance_to_nucleus_centroid_um``,
         ``distance_to_cell_surface_um`` (`measure_centroids`) and ``nearest_neighbour_um`` (`nearest_neighbours`).
     radial
@@ -191,7 +191,7 @@ def write_space(
     factors = grid_factors(particle_grid.spacing_nm, spacing_nm)
     write_distance_map(nuclei, cells, spacing_nm, distance_sink, blocks, execution)
     nucleus_table = assign_parent_cells(
-        nuclei, cells, min_share=parameters.min_parent_share, execution=execution
+        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution
     )
     particle_table = measure_particles(
         nanoparticles, particle_table, cells, nuclei, distance, parameters, execution, factors=factors

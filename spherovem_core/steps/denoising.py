@@ -82,7 +82,7 @@ def _compute(run: StepRun[DenoisingParameters]) -> Quality:
     run.finish(writer, denoising={**found, "loss": loss, "model": model.digest})
     figures = {
         "residual, standard deviation (grey values)": float(slices["residual_std"].median()),
-        "fraction of voxels outside the 8-bit range": report.clipped_share,
+        "fraction of voxels outside the 8-bit range": report.clipped_fraction,
         "epochs": len(report.loss),
     }
     return Quality("Noise that was removed", figures, DENOISED, "Middle slice without noise")

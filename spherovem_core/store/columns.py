@@ -43,10 +43,10 @@ PARENT = (
     Column(
         "parent_cell",
         "uint32",
-        "Cell that holds most of it; 0 if none holds at least min_parent_share of it.",
+        "Cell that holds most of it; 0 if none holds at least min_parent_fraction of it.",
     ),
     Column(
-        "parent_share",
+        "parent_fraction",
         "float64",
         "Fraction of its voxels in the cell that holds most of it, also if that is too small for a parent.",
     ),
@@ -172,7 +172,7 @@ DENOISING = (
         "residual_std", "float64", "Standard deviation of noisy minus denoised, in grey values as acquired."
     ),
     Column(
-        "clipped_share", "float64", "Fraction of its pixels beyond the grey values that became 0 and 255."
+        "clipped_fraction", "float64", "Fraction of its pixels beyond the grey values that became 0 and 255."
     ),
 )
 REGISTRATION = (

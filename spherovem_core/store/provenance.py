@@ -38,7 +38,7 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-class StageRecorder:
+class StepRecorder:
     """Recorder of the seconds and of the peak resident memory of a stage.
 
     Memory is sampled every 50 ms and includes that of child processes.

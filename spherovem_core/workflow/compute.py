@@ -9,7 +9,7 @@ from typing import Any
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import Execution, ExecutionSettings, Progress
 from spherovem_core.references import ArtifactRef
-from spherovem_core.store import StageRecorder
+from spherovem_core.store import StepRecorder
 from spherovem_core.workflow.disk_errors import clear_disk_errors
 from spherovem_core.workflow.plan import StepPlan
 from spherovem_core.workflow.run import StepRun
@@ -56,7 +56,7 @@ def compute_step(
     """
     plan.layout.ensure_writable()
     deadline = None if settings.stage_timeout_s is None else time.monotonic() + settings.stage_timeout_s
-    with clear_disk_errors(plan) as check_folder, StageRecorder() as recorder:
+    with clear_disk_errors(plan) as check_folder, StepRecorder() as recorder:
         execution = Execution(
             device,
             executor,

@@ -19,7 +19,7 @@ from spherovem_core.store import (
     Content,
     Layout,
     Ledger,
-    StageRecorder,
+    StepRecorder,
     StoredArray,
     cube_shards,
     discard,
@@ -57,7 +57,7 @@ class StepRun(Generic[P]):
         self,
         plan: StepPlan[P],
         execution: Execution,
-        recorder: StageRecorder,
+        recorder: StepRecorder,
         check_folder: Callable[[], None],
     ) -> None:
         self.plan = plan

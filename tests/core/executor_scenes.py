@@ -147,7 +147,7 @@ def compute_spatial(folder: Path, execution: Execution) -> Results:
     sink = MemorySink(np.zeros(TISSUE_SHAPE, np.float32))
     write_distance_map(nuclei, cells, SPACING, sink, blocks, execution)
     distance = sink.array
-    found = assign_parent_cells(nuclei, cells, min_share=0.2, execution=execution)
+    found = assign_parent_cells(nuclei, cells, min_fraction=0.2, execution=execution)
     labels = np.unique(particles[:])[1:].astype(np.uint32)
     table = pd.DataFrame({"label": labels, "volume_um3": 1.0})
     table = measure_particles(particles, table, cells, nuclei, distance, parameters, execution)

@@ -157,7 +157,7 @@ def _denoising(source: Phantom) -> dict[str, Any]:
     residual = source.image.astype(float) - source.clean
     return {
         "algorithm": "n2v",
-        "clipped_share": 0.002,
+        "clipped_fraction": 0.002,
         "loss": {"training": [1.0, 0.5, 0.4], "validation": [1.1, 0.6, 0.55]},
         "survey": {
             "low": 0.0,

@@ -36,7 +36,7 @@ def section(folder: Path, key: str = "sample", **changed: Any) -> Section:
         writer = ArrayWriter(layout, spec, group)
         for block in slab_grid(CLEAN.shape, 1):
             writer.write(block, values[block.core])
-        details = {"algorithm": "n2v", "clipped_share": 0.002, key: {**SAMPLE, **changed}}
+        details = {"algorithm": "n2v", "clipped_fraction": 0.002, key: {**SAMPLE, **changed}}
         finish_multiscale(writer, Execution(), (), denoising=details)
     slices = pd.DataFrame({"z": range(len(CLEAN)), "residual_mean": 0.0, "residual_std": 25.0})
     return denoising_section(ReportInputs("one", layout, PipelineParameters(), {"slices": slices}, {}, 256))

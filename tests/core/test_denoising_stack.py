@@ -92,8 +92,8 @@ def test_the_clipped_fraction_is_that_outside_the_percentiles(
     narrow = DenoisingParameters(range_percentiles=(10.0, 90.0))
     clipped = denoise_stack(NOISY, MemorySink(np.zeros(NOISY.shape, np.uint8)), model, narrow, CPU)
     # Four of the fourteen slices are the sample.
-    assert clipped.clipped_share == pytest.approx(0.2, abs=0.03)
-    assert whole[1].clipped_share < 0.005
+    assert clipped.clipped_fraction == pytest.approx(0.2, abs=0.03)
+    assert whole[1].clipped_fraction < 0.005
     assert measure_sample(NOISY, SliceDenoiser(model), narrow) == clipped.sample
 
 

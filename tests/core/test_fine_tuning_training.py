@@ -25,7 +25,12 @@ from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
 from spherovem_core.segmentation.fine_tuning.training import training_targets
 
 PARAMETERS = FineTuningParameters(
-    network="phantom-compact", epochs=12, batch_size=4, crop_px=128, learning_rate=1e-3, held_out_share=0.25
+    network="phantom-compact",
+    epochs=12,
+    batch_size=4,
+    crop_px=128,
+    learning_rate=1e-3,
+    held_out_fraction=0.25,
 )
 
 
@@ -75,7 +80,7 @@ def train(slices: list[LabelledSlice], folder: Path, **changes: Any) -> tuple[Pa
     folder.mkdir()
     seen: list[EpochLosses] = []
     network = load_network("phantom-compact", "cells", "cpu")
-    training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
+    training, held_out = split_by_plane(slices, parameters.held_out_fraction, parameters.seed)
     weights, losses = fine_tune(network, training, held_out, parameters, folder, seen.append)
     assert losses.shape == (parameters.epochs,)
     return weights, seen
@@ -85,7 +90,7 @@ def test_twenty_slices_raise_the_score_on_an_unknown_contrast(
     slices: list[LabelledSlice], tmp_path: Path
 ) -> None:
     assert len(slices) == 20
-    _, held_out = split_by_plane(slices, PARAMETERS.held_out_share, PARAMETERS.seed)
+    _, held_out = split_by_plane(slices, PARAMETERS.held_out_fraction, PARAMETERS.seed)
     weights, seen = train(slices, tmp_path / "run")
     scores = []
     for name in ("phantom-compact", str(weights)):
@@ -165,7 +170,7 @@ def test_cellpose_sam_learns_in_float32_and_its_weights_load(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_training_on_a_gpu_gives_the_score_of_a_cpu(slices: list[LabelledSlice], tmp_path: Path) -> None:
     parameters = PARAMETERS.model_copy(update={"epochs": 12})
-    training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
+    training, held_out = split_by_plane(slices, parameters.held_out_fraction, parameters.seed)
     scores = []
     for device in ("cpu", "cuda"):
         (tmp_path / device).mkdir()

@@ -125,7 +125,7 @@ def test_damage_inside_compressed_data_is_found_in_the_pass(folder: Path) -> Non
 
 def test_blank_and_saturated_slices_are_flagged(folder: Path) -> None:
     blank = np.zeros(SHAPE[1:], "uint8")
-    blank[0, :2] = 7  # 2 of 2560 pixels: under the thousandth that blank_share leaves
+    blank[0, :2] = 7  # 2 of 2560 pixels: under the thousandth that blank_fraction leaves
     rewrite(folder, 1, blank)
     rewrite(folder, 4, np.full(SHAPE[1:], 255, "uint8"))
     written = MemorySink(np.zeros(SHAPE, "uint8"))

@@ -85,7 +85,7 @@ def test_columns_and_tables_get_their_names_of_today(root: Path) -> None:
     old = pd.read_parquet(root / "tiny/tables/nuclei.parquet")
     migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     new = read_table(Layout(root / "tiny"), "tables/nuclei.parquet")
-    pd.testing.assert_frame_equal(old.rename(columns={"parent_share": "parent_fraction"}), new)
+    pd.testing.assert_frame_equal(old.rename(columns={"parent_fraction": "parent_fraction"}), new)
     assert "parent_fraction" in new.columns
     schema = pq.read_schema(root / "tiny/tables/nuclei.parquet")
     assert schema.field("volume_um3").metadata == {b"unit": "µm³".encode()}

@@ -122,11 +122,11 @@ def test_outline_lies_at_the_edge_fraction_of_the_contrast() -> None:
     contrasts = np.broadcast_to(ramp, (3, 60, 60)).astype(np.float32)
     chance = (contrasts > 0.87).astype(np.float64)
     for fraction, last in ((0.5, 29), (0.25, 34), (0.75, 24)):
-        parameters = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=150.0, edge_share=fraction)
+        parameters = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=150.0, edge_fraction=fraction)
         labels = label_particles(chance, SPACING_NM, parameters, contrasts)
         # The contrast equals the fraction at x = 40 - 20 * fraction; the voxel there stays outside.
         assert np.flatnonzero(labels[1, 30]).max() == last
-    short = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=30.0, edge_share=0.25)
+    short = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=30.0, edge_fraction=0.25)
     assert np.flatnonzero(label_particles(chance, SPACING_NM, short, contrasts)[1, 30]).max() == 25
     off = NanoparticleParameters(smoothing_nm=0.0, edge_reach_nm=0.0)
     assert np.flatnonzero(label_particles(chance, SPACING_NM, off, contrasts)[1, 30]).max() == 22
@@ -138,7 +138,7 @@ def test_edge_is_relative_to_bright_surroundings() -> None:
     contrasts = np.broadcast_to(ramp, (1, 80, 80)).astype(np.float32)
     chance = (contrasts > 0.9).astype(np.float64)
     parameters = NanoparticleParameters(
-        smoothing_nm=0.0, edge_reach_nm=200.0, surroundings_nm=150.0, edge_share=0.5, core_posterior=0.0
+        smoothing_nm=0.0, edge_reach_nm=200.0, surroundings_nm=150.0, edge_fraction=0.5, core_posterior=0.0
     )
     edge = np.flatnonzero(label_particles(chance, SPACING_NM, parameters, contrasts)[0, 40]).max()
     assert abs(edge - 29) <= 2

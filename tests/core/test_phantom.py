@@ -51,7 +51,7 @@ def test_parameters_and_overrides_give_the_same_phantom() -> None:
         ({"shpe": (8, 64, 64)}, "shpe"),
         ({"shape": (8, 8, 64)}, "at least"),
         ({"spacing_nm": (50.0, 0.0, 10.0)}, "above zero"),
-        ({"anucleate_share": 0.6, "binucleate_share": 0.6}, "lower one"),
+        ({"anucleate_fraction": 0.6, "binucleate_fraction": 0.6}, "lower one"),
         ({"nanoparticle_volume_fraction": 0.5}, "less than or equal"),
     ],
 )
@@ -102,10 +102,10 @@ def test_cells_have_none_one_or_two_nuclei(phantom: Phantom) -> None:
 
 
 def test_all_cells_can_have_no_nucleus_or_two() -> None:
-    none = make_phantom(anucleate_share=1.0, binucleate_share=0.0, **SMALL)
+    none = make_phantom(anucleate_fraction=1.0, binucleate_fraction=0.0, **SMALL)
     assert none.nuclei.max() == 0
     assert none.nucleus_parents.size == 0
-    two = make_phantom(anucleate_share=0.0, binucleate_share=1.0, seed=2, **SMALL)
+    two = make_phantom(anucleate_fraction=0.0, binucleate_fraction=1.0, seed=2, **SMALL)
     assert np.bincount(two.nucleus_parents).max() == 2
 
 
@@ -132,7 +132,7 @@ def test_volumes_agree_with_voxel_counts(phantom: Phantom) -> None:
 
 def test_cells_have_the_given_size() -> None:
     made = make_phantom(shape=(56, 96, 96), spacing_nm=(90.0, 50.0, 50.0), cell_diameter_um=1.2,
-                        nanoparticle_volume_fraction=0.0, extracellular_share=0.0, **STILL)  # fmt: skip
+                        nanoparticle_volume_fraction=0.0, extracellular_fraction=0.0, **STILL)  # fmt: skip
     whole = np.setdiff1d(np.arange(1, made.cells.max() + 1), _on_border(made.cells))
     diameters = (6 / np.pi * made.cell_volumes_um3[whole - 1]) ** (1 / 3)
     assert whole.size > 40
@@ -168,8 +168,8 @@ def test_parents_of_nanoparticles_are_the_cells_around_them(phantom: Phantom) ->
 
 def test_the_given_fraction_of_nanoparticles_lies_outside_cells() -> None:
     made = make_phantom(shape=(40, 160, 160), cell_diameter_um=3.0, nanoparticle_diameter_nm=200.0,
-                        extracellular_width_nm=900.0, extracellular_share=0.5,
-                        nanoparticle_extracellular_share=0.3, nanoparticle_volume_fraction=0.01)  # fmt: skip
+                        extracellular_width_nm=900.0, extracellular_fraction=0.5,
+                        nanoparticle_extracellular_fraction=0.3, nanoparticle_volume_fraction=0.01)  # fmt: skip
     outside = made.nanoparticle_volumes_um3[made.nanoparticle_parents == 0].sum()
     assert outside / made.nanoparticle_volumes_um3.sum() == pytest.approx(0.3, abs=0.1)
 

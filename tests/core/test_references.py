@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from spherovem_core import parameters
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
-from spherovem_core.references import Acquisition, canonical_json, stage_digest
+from spherovem_core.references import Acquisition, canonical_json, step_digest
 
 
 def digest(**changes: object) -> str:
@@ -17,7 +17,7 @@ def digest(**changes: object) -> str:
         "parameters": RegistrationParameters(),
         "inputs": ["a", "b"],
     }
-    return stage_digest(**{**arguments, **changes})  # type: ignore[arg-type]
+    return step_digest(**{**arguments, **changes})  # type: ignore[arg-type]
 
 
 def test_digest_depends_on_everything_that_changes_a_result() -> None:

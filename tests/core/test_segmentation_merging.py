@@ -10,7 +10,7 @@ from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.merging import AdjacencyGraph, merge_weak_boundaries
 from spherovem_core.segmentation.selection import choose_objects
 
-MERGE = EVERYTHING.model_copy(update={"merge_boundary_strength": 0.15, "merge_contact_share": 0.12})
+MERGE = EVERYTHING.model_copy(update={"merge_boundary_strength": 0.15, "merge_contact_fraction": 0.12})
 BLOCKS = (7, (16, 9, 22), 64)
 
 
@@ -74,8 +74,8 @@ def test_a_narrow_neck_keeps_objects_apart(block: int) -> None:
     graph = AdjacencyGraph(supervoxels_of(labels, block, values)[0], SPACING)
     first, second = graph.objects
     assert graph.contact_fraction(first, second) == pytest.approx(fraction, rel=1e-12)
-    assert merged(labels, values, block, merge_contact_share=fraction - 1e-9).max() == 1
-    assert merged(labels, values, block, merge_contact_share=fraction + 1e-9).max() == 2
+    assert merged(labels, values, block, merge_contact_fraction=fraction - 1e-9).max() == 1
+    assert merged(labels, values, block, merge_contact_fraction=fraction + 1e-9).max() == 2
 
 
 def test_boundary_strength_by_hand() -> None:
@@ -127,9 +127,9 @@ def test_a_small_fragment_is_merged_after_its_neighbours() -> None:
     half, halves = 32 / (2 * 64 + 4 * 32), 14 * 20 / (2 * (14 * 20 + 14 * 15 + 20 * 15))
     assert graph.contact_fraction(one, small) == graph.contact_fraction(two, small) == half
     assert graph.contact_fraction(one, two) == halves > 1.2 * half
-    alone = MERGE.model_copy(update={"merge_contact_share": 1.2 * halves})
+    alone = MERGE.model_copy(update={"merge_contact_fraction": 1.2 * halves})
     assert not len(merge_weak_boundaries(graph, alone))
-    parameters = MERGE.model_copy(update={"merge_contact_share": 1.2 * half})
+    parameters = MERGE.model_copy(update={"merge_contact_fraction": 1.2 * half})
     assert merge_weak_boundaries(graph, parameters).tolist() == [[one, two], [one, small]]
 
 
@@ -145,7 +145,7 @@ def test_flows_and_image_in_blocks_give_the_true_objects() -> None:
         parameters = EVERYTHING.model_copy(
             update={
                 "merge_boundary_strength": 0.3,
-                "merge_contact_share": 0.12,
+                "merge_contact_fraction": 0.12,
                 "block_voxels": side,
                 "block_halo_voxels": 16,
             }

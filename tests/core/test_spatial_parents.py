@@ -24,13 +24,13 @@ def test_parent_holds_most_and_ties_go_to_the_smaller_label() -> None:
     found = assign_parent_cells(labels, cells)
     assert found["label"].tolist() == [1, 2, 3, 4]
     assert found["parent_cell"].tolist() == [5, 5, 0, 7]
-    np.testing.assert_allclose(found["parent_share"], [2 / 3, 1 / 2, 0, 1 / 3])
+    np.testing.assert_allclose(found["parent_fraction"], [2 / 3, 1 / 2, 0, 1 / 3])
 
 
 def test_parent_must_hold_the_minimum_fraction() -> None:
-    found = assign_parent_cells(line(4, 4, 4), line(0, 0, 7), min_share=0.5)
+    found = assign_parent_cells(line(4, 4, 4), line(0, 0, 7), min_fraction=0.5)
     assert found["parent_cell"].tolist() == [0]
-    assert found["parent_share"].tolist() == [pytest.approx(1 / 3)]
+    assert found["parent_fraction"].tolist() == [pytest.approx(1 / 3)]
 
 
 def test_parents_on_a_coarser_grid() -> None:
@@ -41,7 +41,7 @@ def test_parents_on_a_coarser_grid() -> None:
     cells[1, 1, 3], cells[0, 0, 0] = 8, 6
     found = assign_parent_cells(labels, cells, factors=(2, 3, 2))
     assert found["parent_cell"].tolist() == [6, 8]
-    assert found["parent_share"].tolist() == [0.5, 1.0]
+    assert found["parent_fraction"].tolist() == [0.5, 1.0]
 
 
 def test_grids_that_do_not_fit_are_refused() -> None:
@@ -64,7 +64,7 @@ def particle_scene() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def expected_particles(
-    particles: np.ndarray, cells: np.ndarray, nuclei: np.ndarray, distance: np.ndarray, min_share: float
+    particles: np.ndarray, cells: np.ndarray, nuclei: np.ndarray, distance: np.ndarray, min_fraction: float
 ) -> pd.DataFrame:
     rows = []
     for label in np.unique(particles[particles > 0]):
@@ -72,14 +72,14 @@ def expected_particles(
         inside = cells[place]
         counts = np.bincount(inside[inside > 0])
         share = counts.max() / len(inside) if len(counts) else 0.0
-        parent = int(counts.argmax()) if len(counts) and share >= min_share else 0
+        parent = int(counts.argmax()) if len(counts) and share >= min_fraction else 0
         own = distance[place][inside == parent] if parent else np.array([np.nan])
         mean = own.mean() if np.isfinite(own).all() else np.nan
         rows.append((label, parent, share, mean, own.min(), (nuclei[place] > 0).mean() > 0.5))
     names = [
         "label",
         "parent_cell",
-        "parent_share",
+        "parent_fraction",
         "distance_to_nucleus_um",
         "distance_to_nucleus_min_um",
         "in_nucleus",
@@ -87,18 +87,18 @@ def expected_particles(
     return pd.DataFrame(rows, columns=names)
 
 
-@pytest.mark.parametrize("min_share", [0.0, 0.5])
-def test_particles_equal_brute_force(monkeypatch: pytest.MonkeyPatch, min_share: float) -> None:
+@pytest.mark.parametrize("min_fraction", [0.0, 0.5])
+def test_particles_equal_brute_force(monkeypatch: pytest.MonkeyPatch, min_fraction: float) -> None:
     monkeypatch.setattr(grids, "BLOCK_EDGE", 8)
     scene = particle_scene()
-    expected = expected_particles(*scene, min_share)
+    expected = expected_particles(*scene, min_fraction)
     table = pd.DataFrame({"label": expected["label"].to_numpy(np.uint32)[::-1], "volume_um3": 1.0})
     with ThreadPoolExecutor(2) as pool:
         found = measure_particles(
             scene[0],
             table,
             *scene[1:],
-            SpatialParameters(min_parent_share=min_share),
+            SpatialParameters(min_parent_fraction=min_fraction),
             Execution(executor=pool, workers=2),
             factors=(2, 2, 2),
         )

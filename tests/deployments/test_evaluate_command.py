@@ -48,7 +48,7 @@ def test_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureF
     assert figures["panoptic_quality"] == pytest.approx((4 / 6 + 1 / 2) / 2.5)
     assert (figures["true_split_count"], figures["predicted_fragment_count"]) == (1, 2)
     assert document["spacing_nm"] == [50, 10, 10]
-    assert document["parameters"]["min_piece_share"] == 0.2
+    assert document["parameters"]["min_piece_fraction"] == 0.2
     assert len(document["thresholds"]) == 10
     objects = pd.read_parquet(out / "true_objects.parquet")
     assert objects["pieces"].tolist() == [1, 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 from spherovem_core.errors import ParameterError, StoreNotWritableError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import EvaluationParameters
-from spherovem_core.references import Comparison, stage_digest
+from spherovem_core.references import Comparison, step_digest
 from spherovem_core.segmentation.evaluation.documents import as_document
 from spherovem_core.segmentation.evaluation.evaluate import evaluate_labels
 from spherovem_core.segmentation.evaluation.summary import Evaluation
@@ -52,7 +52,7 @@ def evaluate_files(
         "spacing_nm": list(spacing),
         "parameters": parameters.model_dump(mode="json"),
     }
-    digest = stage_digest(NAME, VERSION, document, ())
+    digest = step_digest(NAME, VERSION, document, ())
     write_table(layout, "true_objects.parquet", evaluation.true_objects, digest)
     write_table(layout, "predicted_objects.parquet", evaluation.predicted_objects, digest)
     write_json(layout.path(DOCUMENT), document | as_document(evaluation) | {"packages": package_versions()})

@@ -124,7 +124,7 @@ def _object_tables(
     spacing_nm: SpacingNm,
     parameters: EvaluationParameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    splits = find_splits_and_merges(table, matching, parameters.min_piece_share)
+    splits = find_splits_and_merges(table, matching, parameters.min_piece_fraction)
     rows, columns = table.rows[matching.pairs], table.columns[matching.pairs]
     voxel = voxel_volume_um3(spacing_nm)
     true = pd.DataFrame(

@@ -108,7 +108,7 @@ def train_with_scores(
     SpheroVemError
         As in `split_by_plane`, `load_network` and `fine_tune`.
     """
-    training, held_out = split_by_plane(slices, parameters.held_out_share, parameters.seed)
+    training, held_out = split_by_plane(slices, parameters.held_out_fraction, parameters.seed)
     network = load_network(parameters.network, parameters.kind, device)
     before, _ = evaluate_network(network, held_out, parameters)
     table = _ScoreTable(show)

@@ -69,7 +69,7 @@ def place_nanoparticles(
     wide enough for a ball, or hardly any cytoplasm. No ball lies in a nucleus, crosses a membrane or overlaps another.
     """
     placed = _empty()
-    fraction = parameters.nanoparticle_extracellular_share
+    fraction = parameters.nanoparticle_extracellular_fraction
     goals = ((True, fraction * target_um3, _ROUNDS_OUTSIDE), (False, target_um3, _ROUNDS_INSIDE))
     for outside, goal, rounds in goals:
         for round_number in range(rounds):

@@ -155,8 +155,8 @@ def _nucleus_numbers(
     ranked = np.argsort(-seen, kind="stable")
     for group in np.array_split(ranked, max(1, seen.size // 40)):
         shuffled = generator.permutation(group)
-        none = round(parameters.anucleate_share * group.size)
-        two = round(parameters.binucleate_share * group.size)
+        none = round(parameters.anucleate_fraction * group.size)
+        two = round(parameters.binucleate_fraction * group.size)
         numbers[shuffled[:none]] = 0
         numbers[shuffled[none : none + two]] = 2
     return numbers

@@ -40,7 +40,7 @@ class PhantomParameters(BaseModel):
     membrane_width_nm: float = Field(
         default=40.0, ge=5, le=500, description="Width in nm of the dark line of one membrane."
     )
-    extracellular_share: float = Field(
+    extracellular_fraction: float = Field(
         default=0.2, ge=0, le=1, description="Fraction of the contacts between cells that open into a cleft."
     )
     extracellular_width_nm: float = Field(
@@ -56,10 +56,10 @@ class PhantomParameters(BaseModel):
     nucleus_fraction_cv: float = Field(
         default=0.07, ge=0, le=0.2, description="Relative standard deviation of that fraction."
     )
-    anucleate_share: float = Field(
+    anucleate_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Fraction of the cells without a nucleus."
     )
-    binucleate_share: float = Field(
+    binucleate_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Fraction of the cells with two nuclei."
     )
 
@@ -75,7 +75,7 @@ class PhantomParameters(BaseModel):
     nanoparticle_cluster_size: float = Field(
         default=5.0, ge=1, le=100, description="Mean number of nanoparticles in a cluster."
     )
-    nanoparticle_extracellular_share: float = Field(
+    nanoparticle_extracellular_fraction: float = Field(
         default=0.03, ge=0, le=1, description="Fraction of the nanoparticles outside cells."
     )
     nanoparticle_intensity: float = Field(
@@ -141,6 +141,6 @@ class PhantomParameters(BaseModel):
 
     @model_validator(mode="after")
     def _check_shares(self) -> PhantomParameters:
-        if self.anucleate_share + self.binucleate_share > 1:
-            raise ValueError("anucleate_share and binucleate_share add up to more than 1; lower one")
+        if self.anucleate_fraction + self.binucleate_fraction > 1:
+            raise ValueError("anucleate_fraction and binucleate_fraction add up to more than 1; lower one")
         return self

@@ -103,7 +103,7 @@ def grow_tissue(
         ),
         bulges=tuple((a * diameter, field(20 + n, step)) for n, (step, a) in enumerate(_BULGES)),
         clefts=field(30, _CLEFT_STEP),
-        cleft_threshold=-float(special.ndtri(np.clip(parameters.extracellular_share, 1e-9, 1 - 1e-9))),
+        cleft_threshold=-float(special.ndtri(np.clip(parameters.extracellular_fraction, 1e-9, 1 - 1e-9))),
         cleft_half_width_um=parameters.extracellular_width_nm / 2000,
     )
     return replace(bare, nuclei=_nuclei_of(parameters, bare, (low, high), (lower_um, upper_um)))
