@@ -1,17 +1,25 @@
 """History entries of format 1, and the digests that their steps have today."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from spherovem_core.migration.renames import rename_groups, rename_parameters, step_name
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.references import step_digest
+from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.workflow import Pipeline, Step
 
 Entry = Mapping[str, Any]
 PARTS = ("packages", "device", "seconds", "peak_memory_bytes", "host", "finished")
+
+
+def digest_of_format_1(entry: Entry) -> str:
+    """Compute the digest that format 1 gave a result, from its history entry."""
+    parameters = {name: canonical_json(value) for name, value in entry["parameters"].items()}
+    parts = [entry["stage"], str(entry["version"]), canonical_json(parameters), *entry["inputs"]]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @dataclass
@@ -32,8 +40,8 @@ class Digests:
     new: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
-    def learn(self, old_digest: str, entry: Entry) -> str:
-        """Note today's digest of an output, by its own history entry; its inputs must be known already."""
+    def learn(self, entry: Entry) -> None:
+        """Note today's digest of a step's result, by its history entry; those of its inputs must be known already."""
         converted = self.convert(entry)
         digest = step_digest(
             converted["step"],
@@ -42,8 +50,7 @@ class Digests:
             converted["inputs"],
             converted["external"],
         )
-        self.new[old_digest] = digest
-        return digest
+        self.new[digest_of_format_1(entry)] = digest
 
     def convert(self, entry: Entry) -> dict[str, Any]:
         """Return a history entry as this version writes it."""

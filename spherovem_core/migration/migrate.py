@@ -141,17 +141,14 @@ def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests
     """Work out today's digest of everything that is complete, and note it before anything is changed."""
     digests, model = Digests(pipeline), None
     for step in pipeline.steps:
-        marker = _old_marker(layout, step.main_output)
-        if marker is None or not marker.get("history"):
-            continue
-        entry = marker["history"][-1]
-        if step_name(entry["stage"], entry["parameters"]) != step.name:
-            continue
-        if step.name == "ingest":
-            digests.sources = _source_digests(layout, entry, source)
-        digests.learn(marker["fingerprint"], entry)
-        if step.name == "denoising":
-            model = _model_names(entry, digests)
+        marker = _old_marker(layout, step.main_output) or {}
+        for entry in marker.get("history", ()):
+            name = step_name(entry["stage"], entry["parameters"])
+            if name == "ingest" and not digests.sources:
+                digests.sources = _source_digests(layout, entry, source)
+            digests.learn(entry)
+            if name == step.name == "denoising":
+                model = _model_names(entry, digests)
     journal = {
         "digests": digests.new,
         "sources": digests.sources,

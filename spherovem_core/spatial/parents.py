@@ -35,8 +35,8 @@ def assign_parent_cells(
     -------
     DataFrame
         One row per label, rising: ``label``; ``parent_cell``, the cell that holds most of its voxels (the smaller of equals;
-        0 if it meets no cell or no cell holds the fraction `min_fraction`); ``parent_fraction``, the fraction of its voxels in the
-        cell that holds most, also if that is less than `min_fraction`.
+        0 if it meets no cell or no cell holds the fraction `min_fraction`); ``parent_fraction``, the fraction of its voxels in
+        the cell that holds most, also if that is less than `min_fraction`.
 
     Raises
     ------

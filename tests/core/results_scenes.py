@@ -27,6 +27,7 @@ from spherovem_core.store import (
     write_table,
     write_text,
 )
+from spherovem_core.store.format import mark_format
 from spherovem_core.store.layout import DENOISED, DISTANCE, NANOPARTICLES, POSTERIOR, RAW, REGISTERED
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Step, TableOutput
 
@@ -101,6 +102,7 @@ def write_results(folder: Path, *, until: str = "output") -> Layout:
     """Write the outputs of all steps up to the one of that name."""
     layout, source = Layout(folder), Layout(finished())
     layout.ensure_writable()
+    mark_format(layout)
     last = PIPELINE.steps.index(PIPELINE.step(until))
     for step in PIPELINE.steps[: last + 1]:
         for output in step.outputs:

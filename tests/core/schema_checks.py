@@ -1,4 +1,4 @@
-"""Differences between a results folder and `spherovem_core.store.schema`."""
+"""Differences between a results folder and `spherovem_core.schema`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import zarr
 
+from spherovem_core.schema import arrays, files, tables
 from spherovem_core.store.columns import Column
-from spherovem_core.store.schema import ARRAYS, FILES, TABLES, ArrayDescription, TableDescription
+from spherovem_core.workflow import ArrayOutput, TableOutput
 
 PARQUET_TYPES = {"double": "float64", "large_string": "string"}
 
@@ -20,14 +21,14 @@ def differences(folder: Path) -> list[str]:
 def _arrays(folder: Path) -> Iterator[str]:
     volume = folder / "volume.zarr"
     written = {path.parents[1].relative_to(volume).as_posix() for path in volume.rglob("0/zarr.json")}
-    described = {array.group: array for array in ARRAYS}
+    described = {array.group: array for array in arrays()}
     for name in sorted(written ^ set(described)):
         yield f"array {name}: {'not described' if name in written else 'not written'}"
     for name in sorted(written & set(described)):
         yield from _array(volume / name, described[name])
 
 
-def _array(group: Path, described: ArrayDescription) -> Iterator[str]:
+def _array(group: Path, described: ArrayOutput) -> Iterator[str]:
     array = zarr.open_array(group / "0", mode="r")
     if array.dtype.name not in described.types:
         yield f"array {described.group}: {array.dtype.name}, described as {described.types}"
@@ -38,7 +39,7 @@ def _array(group: Path, described: ArrayDescription) -> Iterator[str]:
 
 def _tables(folder: Path) -> Iterator[str]:
     written = {path.relative_to(folder).as_posix() for path in (folder / "tables").glob("*.parquet")}
-    described = {table.path: table for table in TABLES}
+    described = {table.path: table for table in tables()}
     for path in sorted(written - set(described)):
         yield f"table {path}: not described"
     for path, table in described.items():
@@ -48,7 +49,7 @@ def _tables(folder: Path) -> Iterator[str]:
             yield f"table {path}: not written"
 
 
-def _table(file: Path, described: TableDescription) -> Iterator[str]:
+def _table(file: Path, described: TableOutput) -> Iterator[str]:
     columns: dict[str, Column] = {column.name: column for column in described.columns}
     fields = {field.name: field for field in pq.read_schema(file)}
     for name in sorted(set(fields) ^ set(columns)):
@@ -65,7 +66,7 @@ def _table(file: Path, described: TableDescription) -> Iterator[str]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    patterns = {path.rstrip("/") for entry in FILES for path in entry.path.split(", ")}
+    patterns = {path.rstrip("/") for entry in files() for path in entry.path.split(", ")}
     known = {path for pattern in patterns for path in folder.glob(pattern)}
     for path in sorted(folder.iterdir()):
         inside = [path, *(path.iterdir() if path.name == "models" else ())]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spherovem_core.parameters import ObjectParameters, PipelineParameters
+from spherovem_core.parameters import ObjectParameters, PipelineParameters, SegmentationParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import RunRequest
@@ -17,6 +17,7 @@ REFERENCE = ArtifactRef(
 DONE = dict.fromkeys((step.name for step in PIPELINE.steps), REFERENCE)
 ACQUISITION = Acquisition(name="one", source=Path("/landing/one"), results_root=Path("/results"))
 OTHER: dict[str, Any] = {
+    "segmenter": "other",
     "network": "other",
     "flow_spacing_nm": 90.0,
     "mask_spacing_nm": 90.0,
@@ -37,8 +38,8 @@ OTHER: dict[str, Any] = {
     "expansion_um": 0.5,
     "min_diameter_um": 3.0,
 }
-FOR_FLOWS = {"flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"}
-FOR_MASKS = set(OTHER) - FOR_FLOWS - {"network"}
+FOR_FLOWS = {"segmenter", "flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"}
+FOR_MASKS = set(OTHER) - FOR_FLOWS - {"network"} | {"segmenter"}
 
 
 def digest(step: str, parameters: PipelineParameters, external: Mapping[str, str] | None = None) -> str:
@@ -50,7 +51,7 @@ def for_nuclei(**values: Any) -> PipelineParameters:
     nuclei = ObjectParameters(**values)
     cells = {"mask_spacing_nm": nuclei.mask_spacing_nm}
     return PipelineParameters(
-        segmentation=ObjectParameters.model_validate({"cells": cells, "nuclei": nuclei})
+        segmentation=SegmentationParameters.model_validate({"cells": cells, "nuclei": nuclei})
     )
 
 

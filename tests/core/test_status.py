@@ -1,4 +1,4 @@
-"""How far an acquisition is, told from its folder."""
+"""Progress of an acquisition, read from its results folder."""
 
 import fcntl
 import json
@@ -12,13 +12,9 @@ import pytest
 from results_scenes import SHAPE, array_writer, contents, digest, table, write_blocks, write_results
 
 from spherovem_core.errors import ParameterError
+from spherovem_core.status import acquisition_state, acquisition_states, is_results_folder
 from spherovem_core.store import Layout, Ledger, noting_failure, write_table
-from spherovem_core.store.states import (
-    acquisition_state,
-    acquisition_states,
-    is_results_folder,
-    written_share,
-)
+from spherovem_core.store.markers import written_fraction
 
 HOLDER = """
 import fcntl, pathlib, sys
@@ -55,32 +51,36 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def states(layout: Layout) -> dict[str, str]:
-    return {stage.title: stage.state for stage in acquisition_state(layout.folder).stages}
+    return {step.title: step.state for step in acquisition_state(layout.folder).steps}
 
 
-def test_a_finished_acquisition(layout: Layout) -> None:
+def test_a_finished_acquisition_is_complete(layout: Layout) -> None:
     state = acquisition_state(layout.folder)
     assert state.state == "complete"
-    assert state.stages_complete == len(state.stages) == 12
-    assert (state.stage, state.share, state.error) == (None, None, None)
-    assert {stage.seconds for stage in state.stages} == {1.5}
-    assert (
-        state.last == max(stage.finished[:19] for stage in state.stages if stage.finished) + state.last[19:]
-    )
+    assert state.stages_complete == len(state.stages) == 8
+    assert len(state.steps) == 12
+    assert (state.step, state.fraction, state.error) == (None, None, None)
+    assert {stage.seconds for stage in state.steps} == {1.5}
+    assert state.last == max(stage.finished[:19] for stage in state.steps if stage.finished) + state.last[19:]
     json.dumps(state.document(), allow_nan=False)
 
 
-def test_a_partial_array_shows_the_share_of_its_ledger(tmp_path: Path) -> None:
+def test_a_partial_array_shows_the_fraction_of_its_ledger(tmp_path: Path) -> None:
     layout = write_results(tmp_path / "a", until="ingest")
     values = contents()["denoised"]
-    writer = array_writer(layout, "denoised", *values, digest("denoise"))
-    assert written_share(layout.volume / "denoised/0") == 0
+    writer = array_writer(layout, "denoised", *values, digest("denoising"))
+    assert written_fraction(layout.volume / "denoised/0") == 0
     write_blocks(writer, values[1], fraction=0.25)
-    assert written_share(layout.volume / "denoised/0") == 0.25
+    assert written_fraction(layout.volume / "denoised/0") == 0.25
     state = acquisition_state(layout.folder)
-    assert (state.state, state.stage, state.share, state.stages_complete) == ("partial", "denoise", 0.25, 1)
-    assert written_share(layout.volume / "raw/0") is None
-    assert written_share(layout.volume / "nowhere/0") is None
+    assert (state.state, state.step, state.fraction, state.stages_complete) == (
+        "partial",
+        "denoising",
+        0.25,
+        1,
+    )
+    assert written_fraction(layout.volume / "raw/0") is None
+    assert written_fraction(layout.volume / "nowhere/0") is None
 
 
 def test_a_torn_line_of_a_ledger_does_not_count(tmp_path: Path) -> None:
@@ -90,59 +90,59 @@ def test_a_torn_line_of_a_ledger_does_not_count(tmp_path: Path) -> None:
     ledger = layout.volume / "denoised/0/.ledger"
     whole = ledger.read_bytes()
     ledger.write_bytes(whole[:-9])
-    assert written_share(layout.volume / "denoised/0") == pytest.approx(0.5 - 1 / SHAPE[0])
+    assert written_fraction(layout.volume / "denoised/0") == pytest.approx(0.5 - 1 / SHAPE[0])
     assert ledger.read_bytes() == whole[:-9]
 
 
-def test_a_provisional_array_counts_as_half_of_its_stage(tmp_path: Path) -> None:
-    layout = write_results(tmp_path / "a", until="predict_flows nuclei")
+def test_a_provisional_array_counts_as_half_of_its_step(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="flows_nuclei")
     content, values = contents()["registered/labels/cells"]
     provisional = Layout(layout.provisional("labels-cells"))
     writer = array_writer(provisional, "labels-cells", content, values, "d")
     write_blocks(writer, values)
     state = acquisition_state(layout.folder)
-    assert (state.stage, state.share) == ("segment_masks cells", 0.5)
+    assert (state.step, state.fraction) == ("masks cells", 0.5)
 
 
-def test_a_ledger_alone_makes_a_stage_partial(tmp_path: Path) -> None:
-    layout = write_results(tmp_path / "a", until="denoise")
+def test_a_ledger_alone_makes_a_step_partial(tmp_path: Path) -> None:
+    layout = write_results(tmp_path / "a", until="denoising")
     Ledger(layout.ledger("registration"), "d")["0-1"] = 1
     state = acquisition_state(layout.folder)
-    assert (state.state, state.stage, state.share) == ("partial", "register", None)
+    assert (state.state, state.step, state.fraction) == ("partial", "registration", None)
 
 
 def test_one_output_of_several_is_partial(layout: Layout) -> None:
     layout.path("tables/stages/registration.parquet").unlink()
-    assert states(layout)["register"] == "partial"
+    assert states(layout)["registration"] == "partial"
     assert acquisition_state(layout.folder).state == "partial"
 
 
-def test_what_was_computed_from_something_replaced_is_outdated(layout: Layout) -> None:
+def test_steps_after_a_replaced_output_are_outdated(layout: Layout) -> None:
     values = contents()["denoised"]
     writer = array_writer(layout, "denoised", *values, "another digest")
     write_blocks(writer, values[1])
     writer.commit([])
-    assert states(layout)["denoise"] == "partial"
+    assert states(layout)["denoising"] == "partial"
     write_table(layout, "tables/stages/denoising.parquet", table("slices"), "another digest")
     found = states(layout)
-    assert (found["ingest"], found["denoise"]) == ("complete", "complete")
-    later = [state for title, state in found.items() if title not in ("ingest", "denoise")]
+    assert (found["ingest"], found["denoising"]) == ("complete", "complete")
+    later = [state for title, state in found.items() if title not in ("ingest", "denoising")]
     assert set(later) == {"outdated"}
-    assert acquisition_state(layout.folder).stage == "register"
+    assert acquisition_state(layout.folder).step == "registration"
 
 
 def test_a_held_lock_means_running(tmp_path: Path) -> None:
-    layout = write_results(tmp_path / "a", until="segment_masks cells")
-    locks = layout.locks / "acquisition.lock", layout.locks / "segment_masks-0123abcd.lock"
+    layout = write_results(tmp_path / "a", until="masks_cells")
+    locks = layout.locks / "acquisition.lock", layout.locks / "masks_nuclei-0123abcd.lock"
     with held_by_another_process(*locks):
         state = acquisition_state(layout.folder)
-        assert (state.state, state.stage) == ("running", "segment_masks nuclei")
-        assert [stage.title for stage in state.stages if stage.running] == ["segment_masks nuclei"]
+        assert (state.state, state.step) == ("running", "masks nuclei")
+        assert [stage.title for stage in state.steps if stage.running] == ["masks nuclei"]
     assert locks[0].exists()
     assert acquisition_state(layout.folder).state == "partial"
 
 
-def test_asking_leaves_a_lock_to_others(layout: Layout) -> None:
+def test_reading_a_state_takes_no_lock(layout: Layout) -> None:
     lock = layout.locks / "acquisition.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
@@ -153,13 +153,13 @@ def test_asking_leaves_a_lock_to_others(layout: Layout) -> None:
 
 
 def test_a_failure_is_noted_and_forgotten(tmp_path: Path) -> None:
-    layout = write_results(tmp_path / "a", until="predict_flows cells")
-    with pytest.raises(ParameterError), noting_failure(layout, "predict_flows nuclei"):
+    layout = write_results(tmp_path / "a", until="flows_cells")
+    with pytest.raises(ParameterError), noting_failure(layout, "flows nuclei"):
         raise ParameterError("flow_spacing_nm is 0; give a positive number")
     state = acquisition_state(layout.folder)
-    assert (state.state, state.stage) == ("failed", "predict_flows nuclei")
+    assert (state.state, state.step) == ("failed", "flows nuclei")
     assert state.error == "flow_spacing_nm is 0; give a positive number"
-    with noting_failure(layout, "predict_flows nuclei"):
+    with noting_failure(layout, "flows nuclei"):
         pass
     assert acquisition_state(layout.folder).state == "partial"
     with pytest.raises(ZeroDivisionError), noting_failure(layout, "x"):
@@ -176,7 +176,7 @@ def test_a_rejected_acquisition_says_why(tmp_path: Path) -> None:
     assert state.error == "slice_3.tif: truncated; no voxel size"
 
 
-def test_what_is_no_results_folder_is_left_out(tmp_path: Path) -> None:
+def test_other_folders_are_left_out(tmp_path: Path) -> None:
     write_results(tmp_path / "b", until="ingest")
     Layout(tmp_path / "a").ensure_writable()
     (tmp_path / "acquisitions" / "slices").mkdir(parents=True)
@@ -197,7 +197,7 @@ def test_a_damaged_marker_is_absent(tmp_path: Path, damage: str) -> None:
     assert states(layout)["ingest"] == "absent"
 
 
-def test_nothing_is_written(layout: Layout) -> None:
+def test_reading_a_state_writes_nothing(layout: Layout) -> None:
     before = {path: path.stat().st_mtime_ns for path in layout.folder.rglob("*")}
     acquisition_state(layout.folder)
     assert {path: path.stat().st_mtime_ns for path in layout.folder.rglob("*")} == before
