@@ -14,8 +14,10 @@ TINY: dict[str, Any] = {
         "network_channels": 8,
         "batch_size": 8,
     },
-    "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
-    "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
+    "segmentation": {
+        "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
+        "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
+    },
 }
 PHANTOM = PhantomParameters(
     shape=(20, 160, 150),
