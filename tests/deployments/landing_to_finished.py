@@ -1,4 +1,4 @@
-"""From a folder that a microscope fills to tables, without a hand: watcher, deployment, worker."""
+"""Scene from a landing folder to finished tables: watcher, deployment, worker."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ NAME = "spheroid 7 (été)"
 
 
 def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500.0) -> None:
-    """A phantom copied slowly into a watched folder is processed once, by a worker, through the deployment."""
+    """Copy a phantom slowly into a landing folder; expect one run by a worker, through the deployment, to the tables."""
     landing, results_root = folder / "landing", folder / "results"
     (folder / "quick.yaml").write_text(yaml.safe_dump(QUICK))
     write_acquisition(make_phantom(PHANTOM), folder / "acquired")
@@ -58,7 +58,7 @@ def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500
         wait_until(lambda: "watching " in process.output, 120.0, lambda: process.output)
         copy_slowly(folder / "acquired", landing / NAME, seconds=12.0)
         wait_until(lambda: len(landed_runs()) == 1, 120.0, lambda: process.output)
-        (landing / NAME / "slice_0000.tif").touch()  # as a tool does that sets times at the end
+        (landing / NAME / "slice_0000.tif").touch()  # as a copy tool does that sets times at the end
         wait_until(
             lambda: _is_over(landed_runs()[0]), timeout_s, lambda: f"{landed_runs()}\n{process.output}"
         )
@@ -75,7 +75,7 @@ def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500
 
 
 def landed_runs() -> list[FlowRun]:
-    """Runs of the deployment on-landing."""
+    """List the runs of the deployment on-landing."""
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(
             deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["on-landing"]))
