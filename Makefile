@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: env demo test test-all lint docs benchmark clean
+.PHONY: env demo test test-environments test-all lint docs benchmark clean
 
 env: $(STAMP)
 
@@ -26,8 +26,16 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/spherovem demo --results-root "$(RESULTS_ROOT)"
 
+# Two processes, each with servers of its own. A file's tests stay in one process, since they share its fixtures.
+PARALLEL ?= -n 2 --dist loadfile
+
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not environment" $(PARALLEL)
+
+# Tests with Chromium, PostgreSQL and Python environments of their own. They skip where one of these is absent; with CI=true
+# or REQUIRE_ENVIRONMENTS=1 they fail.
+test-environments: $(STAMP)
+	$(BIN)/python -m pytest -m environment
 
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest

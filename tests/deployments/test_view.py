@@ -261,7 +261,7 @@ def test_neuroglancer_state_and_link(results: Layout) -> None:
     assert not set(fragment) & set(' "<>{}|\\^`#')
 
 
-@pytest.mark.slow
+@pytest.mark.environment
 def test_neuroglancer_takes_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
     """What its Python package does not know of a state it refuses or drops."""
     state = viewer_state(volume_layers(results), BASE)
