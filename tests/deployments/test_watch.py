@@ -108,6 +108,21 @@ def test_a_single_scan_fails_if_something_is_left_undone(
     assert "handed over 1" in capsys.readouterr().out
 
 
+def test_the_command_shows_the_log_of_a_rejection(
+    tmp_path: Path,
+    server: RecordingAnnouncer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_truncated(tmp_path / "landing" / "a")
+    command = ["watch", "--once", "--landing-folders", "landing", "--results-root", "results"]
+    assert main([*command, "--settle-seconds", "0.1"]) == 0
+    time.sleep(0.1)
+    assert main([*command, "--settle-seconds", "0.1"]) == 0
+    assert "rejected: a: slice_0001.tif: truncated" in capsys.readouterr().out
+
+
 def test_the_pause_ends_when_an_acquisition_is_ready() -> None:
     assert watcher.pause_s(ScanResult(), 60.0) == 60.0
     assert watcher.pause_s(ScanResult(unconfirmed=1), 60.0) == watcher.MAX_RETRY_PAUSE_S
