@@ -30,11 +30,10 @@ def console() -> Iterator[None]:
     Without a terminal lines tell the progress, so that the log of a run can be read later. Warnings of libraries, which
     no operator can act on, are not shown.
     """
-    loggers = [logging.getLogger(package) for package in ("spherovem_core", "tasks", "flows", "deployments")]
-    handler, levels = _StandardOutput(), [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    logger = logging.getLogger("spherovem_core")
+    handler, level = _StandardOutput(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings(), ExitStack() as shown:
             warnings.simplefilter("ignore")
@@ -43,9 +42,8 @@ def console() -> Iterator[None]:
                 handler.addFilter(_is_no_progress)
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def is_terminal() -> bool:
