@@ -29,7 +29,7 @@ MIN_PAUSE_S = 1.0
 MAX_RETRY_PAUSE_S = 10.0
 # Pause before the kernel is asked again for events of folders that it could not watch.
 WATCH_AGAIN_S = 60.0
-# Pause before the next look for landing folders, if there is none yet.
+# Pause before landing folders are searched again, if none exists yet.
 NO_FOLDER_PAUSE_S = 5.0
 
 

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
+from landing_runs import landed_runs
 from landing_scenes import landing_settings, write_acquisition
 from landing_servers import set_up
-from landing_to_finished import landed_runs
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.deployments import run_deployment

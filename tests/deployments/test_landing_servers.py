@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from landing_runs import process_landed_phantom
 from landing_scenes import write_acquisition, write_truncated
 from landing_servers import copy_slowly, rejected_names, watcher
-from landing_to_finished import land_and_finish
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
@@ -35,7 +35,7 @@ WITHOUT_LATE_RUNS = {"PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false"}
 @pytest.mark.timeout(2400)
 def test_a_landed_acquisition_is_processed_to_its_tables(tmp_path: Path) -> None:
     with running_server(tmp_path / "home") as server:
-        land_and_finish(server, tmp_path)
+        process_landed_phantom(server, tmp_path)
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ def rules(tmp_path: Path) -> LandingRules:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> RecordingAnnouncer:
     """Replace the watcher's announcer by one that records its calls."""
-    told = RecordingAnnouncer()
-    monkeypatch.setattr(watcher, "PrefectAnnouncer", lambda rules: told)
-    return told
+    announcer = RecordingAnnouncer()
+    monkeypatch.setattr(watcher, "PrefectAnnouncer", lambda rules: announcer)
+    return announcer
 
 
 @pytest.fixture

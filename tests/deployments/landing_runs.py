@@ -1,4 +1,4 @@
-"""Scene from a landing folder to finished tables: watcher, deployment, worker."""
+"""Runs of a landed phantom: from the landing folder to the tables, through watcher, deployment and worker."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ QUICK: dict[str, Any] = {
 NAME = "spheroid 7 (été)"
 
 
-def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500.0) -> None:
+def process_landed_phantom(server: PrefectServer, folder: Path, timeout_s: float = 1500.0) -> None:
     """Copy a phantom slowly into a landing folder; expect one run by a worker, through the deployment, to the tables."""
     landing, results_root = folder / "landing", folder / "results"
     (folder / "quick.yaml").write_text(yaml.safe_dump(QUICK))
