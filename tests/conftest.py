@@ -1,5 +1,9 @@
 """Fixtures of all tests."""
 
+import atexit
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +18,10 @@ from deployments.environment import prepare_environment
 # The first example compiles a numba kernel, so examples have no deadline.
 settings.register_profile("spherovem", deadline=None)
 settings.load_profile("spherovem")
+
+# Each process of parallel tests has its own Prefect home: servers started by tests would lock a shared database.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spherovem-prefect-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
 # Prefect sets up logging when it is imported, and test modules import it before any fixture runs.
 prepare_environment()
