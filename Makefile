@@ -36,7 +36,7 @@ test: $(STAMP) lint
 # Tests that need Chromium, PostgreSQL or a separate Python environment. Without it they skip; with CI=true or
 # REQUIRE_ENVIRONMENTS=1 they fail.
 test-environments: $(STAMP)
-	$(BIN)/python -m pytest -m environment
+	$(BIN)/python -m pytest -m environment $(PARALLEL)
 
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest
