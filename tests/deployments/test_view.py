@@ -262,8 +262,8 @@ def test_neuroglancer_state_and_link(results: Layout) -> None:
 
 
 @pytest.mark.environment
-def test_neuroglancer_takes_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
-    """What its Python package does not know of a state it refuses or drops."""
+def test_neuroglancer_accepts_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
+    """Its Python package refuses or drops the parts of a state that it does not know."""
     state = viewer_state(volume_layers(results), BASE)
     python = make_environment(tmp_path / "neuroglancer", "neuroglancer")
     script = (
