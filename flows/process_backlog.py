@@ -143,7 +143,8 @@ def dask_cluster(scheduler: str, local_workers: int) -> Any:
         cluster_kwargs={
             "n_workers": local_workers,
             "threads_per_worker": 1,
-            "dashboard_address": None,
+            # None would mean port 8787 on every interface.
+            "dashboard_address": "127.0.0.1:0",
             "memory_limit": 0,
         }
     )
