@@ -1,4 +1,4 @@
-# Everything here sets itself up in .venv; a stamp keeps a second call from doing it again.
+# Every target makes the environment .venv first; a stamp file marks it as complete.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,12 +7,12 @@ RESULTS_ROOT ?= results
 
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
-# Stages set the threads they want; idle ones that spin cost more than they give.
+# Stages set their threads; idle threads that spin cost more time than they save.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: env demo test test-all lint docs benchmark clean
+.PHONY: env demo test test-environments test-all lint docs benchmark clean
 
 env: $(STAMP)
 
@@ -26,8 +26,17 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/spherovem demo --results-root "$(RESULTS_ROOT)"
 
+# Two processes, each with its own servers. The tests of one file stay together, since they share fixtures. PARALLEL= runs them
+# one after another, PARALLEL="-n 8 --dist loadfile" in eight processes.
+PARALLEL ?= -n 2 --dist loadfile
+
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not environment" $(PARALLEL)
+
+# Tests that need Chromium, PostgreSQL or a separate Python environment. Without it they skip; with CI=true or
+# REQUIRE_ENVIRONMENTS=1 they fail.
+test-environments: $(STAMP)
+	$(BIN)/python -m pytest -m environment $(PARALLEL)
 
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest

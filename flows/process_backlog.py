@@ -1,4 +1,4 @@
-"""Many acquisitions at once, spread over the workers of a Dask cluster."""
+"""Flow process-backlog: many acquisitions in parallel on the workers of a Dask cluster."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ Address = Annotated[
     str,
     Field(
         pattern=r"^([a-z]+://.+)?$",
-        description="Address of a Dask scheduler, such as tcp://head:8786; left empty, workers are started on this machine.",
+        description="Address of a Dask scheduler, such as tcp://head:8786; if empty, workers start on this machine.",
     ),
 ]
 WorkerCount = Annotated[
@@ -26,13 +26,13 @@ WorkerCount = Annotated[
     Field(
         ge=1,
         le=1024,
-        description="Workers to start where no scheduler is given: acquisitions processed at once.",
+        description="Workers to start if no scheduler is given: acquisitions processed in parallel.",
     ),
 ]
 
 
 class BacklogError(SpheroVemError, RuntimeError):
-    """Some acquisitions of a backlog could not be processed."""
+    """Failure of some acquisitions of a backlog."""
 
 
 @flow(name="process-backlog")
@@ -45,29 +45,28 @@ def process_backlog(
     scheduler: Address = "",
     local_workers: WorkerCount = 1,
 ) -> list[str]:
-    """Process a list of acquisitions, as many at a time as the Dask cluster has threads.
+    """Process a list of acquisitions, as many in parallel as the Dask cluster has threads.
 
-    One that fails does not stop the others. What is finished is not computed again, so that the flow may be run once
-    more over the same list after the cause of a failure is removed. An acquisition whose Dask worker dies is taken up by
-    another one and goes on where it stopped. Workers of a cluster on other machines need this package, the folders
-    under the same paths, and PREFECT_API_URL.
+    A failed acquisition does not stop the others. Finished stages are not computed again: after the cause of a failure is
+    removed, run the flow again on the same list. If a Dask worker dies, another one continues its acquisition where it
+    stopped. Workers on other machines need this package, the same paths of the folders, and PREFECT_API_URL.
 
     Parameters
     ----------
     acquisitions
-        What is processed; each needs a name of its own in its results root.
+        Acquisitions to process; each needs a different results folder.
     parameters
-        What changes the results.
+        Parameters of all acquisitions.
     execution
-        How the stages of each run; give it the cores of one acquisition's share.
+        Execution settings of each acquisition; give it the cores of one Dask thread.
     start_at
-        First stage; those before must be complete on disk.
+        First stage; earlier stages must be complete on disk.
     stop_after
         Last stage.
     scheduler
-        The cluster.
+        Address of the cluster.
     local_workers
-        Size of the cluster where none is given.
+        Number of workers on this machine if there is no scheduler.
 
     Returns
     -------
@@ -77,10 +76,10 @@ def process_backlog(
     Raises
     ------
     BacklogError
-        When all have ended and some failed, with what each failed of; or before anything is started, when two
-        acquisitions would share a results folder.
+        If some acquisitions failed, raised when all have ended, with the message of each; or before anything starts, if two
+        acquisitions have the same results folder.
     """
-    refuse_shared_folders(acquisitions)
+    refuse_shared_results_folders(acquisitions)
     cluster: Any = spread.with_options(task_runner=dask_cluster(scheduler, local_workers))
     states = cluster(acquisitions, parameters, execution, start_at, stop_after)
     failed = {
@@ -90,9 +89,9 @@ def process_backlog(
     }
     get_run_logger().info("%d of %d acquisitions are processed", len(states) - len(failed), len(states))
     if failed:
-        told = "; ".join(f"{name}: {message}" for name, message in failed.items())
+        messages = "; ".join(f"{name}: {message}" for name, message in failed.items())
         raise BacklogError(
-            f"{len(failed)} of {len(states)} acquisitions failed; run the list again when it is mended: {told}"
+            f"{len(failed)} of {len(states)} acquisitions failed; remove the cause and run the list again: {messages}"
         )
     return [str(acquisition.folder) for acquisition in acquisitions]
 
@@ -105,9 +104,9 @@ def spread(
     start_at: StageName,
     stop_after: StageName,
 ) -> list[Any]:
-    """Submit every acquisition to the flow's task runner and wait; their final states, none of them raised.
+    """Submit every acquisition to the flow's task runner, wait, and return the final states without raising.
 
-    The flow is sent to the workers with its annotations, of which `State` cannot be pickled.
+    The return type is not `State`: the flow is sent to the workers with its annotations, and `State` cannot be pickled.
     """
     futures: list[PrefectFuture[str]] = [
         process_one.submit(acquisition, parameters, execution, start_at, stop_after)
@@ -126,7 +125,7 @@ def process_one(
     start_at: StageName,
     stop_after: StageName,
 ) -> str:
-    """Run the parent flow on one acquisition, wherever this task has been sent; gives its results folder."""
+    """Run the parent flow on one acquisition and return its results folder."""
     from flows.process_acquisition import process_acquisition
 
     process_acquisition(acquisition, parameters, execution, start_at, stop_after)
@@ -134,37 +133,38 @@ def process_one(
 
 
 def dask_cluster(scheduler: str, local_workers: int) -> Any:
-    """A task runner on a cluster that is there, or on processes of this machine that end with the flow."""
+    """Make a task runner on a cluster, or on processes of this machine that end with the flow."""
     from prefect_dask import DaskTaskRunner
 
     if scheduler:
         return DaskTaskRunner(address=scheduler)
-    # One thread a worker: an acquisition has a process, and its memory, to itself.
+    # One thread per worker: an acquisition has a process and its memory to itself.
     return DaskTaskRunner(
         cluster_kwargs={
             "n_workers": local_workers,
             "threads_per_worker": 1,
-            "dashboard_address": None,
+            # None would mean port 8787 on every interface.
+            "dashboard_address": "127.0.0.1:0",
             "memory_limit": 0,
         }
     )
 
 
-def refuse_shared_folders(acquisitions: list[Acquisition]) -> None:
-    """Refuse a list in which two acquisitions have one results folder, where the second would replace the first.
+def refuse_shared_results_folders(acquisitions: list[Acquisition]) -> None:
+    """Refuse two acquisitions with the same results folder, where the second would replace the first.
 
     Raises
     ------
     BacklogError
-        If there are any.
+        If two acquisitions share a results folder.
     """
     seen: dict[Path, Acquisition] = {}
     for acquisition in acquisitions:
         other = seen.setdefault(acquisition.folder, acquisition)
         if other is not acquisition:
             raise BacklogError(
-                f"{other.source} and {acquisition.source} are both named {acquisition.name}, so that they would share the "
-                f"results folder {acquisition.folder}; give each a name of its own"
+                f"{other.source} and {acquisition.source} are both named {acquisition.name} and would share the "
+                f"results folder {acquisition.folder}; give them different names"
             )
 
 

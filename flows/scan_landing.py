@@ -1,4 +1,4 @@
-"""Look at the landing folders once, as a backup for a watcher that is down."""
+"""Flow scan-landing: one scan of the landing folders, as a backup of the watcher."""
 
 import os
 import subprocess
@@ -9,15 +9,15 @@ from prefect import flow, get_run_logger
 
 @flow(name="scan-landing")
 def scan_landing() -> None:
-    """Do what `spherovem watch` does at one of its looks, with the settings of the machine it runs on.
+    """Scan the landing folders once, as `spherovem watch` does, with the settings of this machine.
 
-    Beside a watcher that is at work it does nothing: one process at a time serves a results root. It is that very
-    command, in a process of its own, because the watcher starts flows and no flow knows it.
+    While a watcher runs this does nothing: one process at a time serves a results root. The flow runs the command in a
+    process of its own, because flows may not import the watcher.
 
     Raises
     ------
     RuntimeError
-        If the look left something undone, with what the command said.
+        If the scan left something undone, with the command's message.
     """
     from prefect.settings import get_current_settings
 

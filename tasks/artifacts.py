@@ -1,56 +1,58 @@
-"""What a stage shows of itself in the Prefect UI; none of it can make a run fail."""
+"""Artifacts in the Prefect UI; a server that refuses them fails no run."""
 
 import base64
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-logger = logging.getLogger("spherovem_core.artifacts")
+logger = logging.getLogger(__name__)
 
 
-def attempt(publish: Callable[..., Any], *arguments: Any) -> None:
-    """Publish something within a task run; outside of one do nothing, and let an error pass with a note."""
+def publish(create: Callable[..., Any], *arguments: Any) -> None:
+    """Publish an artifact within a run; outside a run do nothing. Log an error of the server and go on."""
+    import httpx
     from prefect.context import FlowRunContext, TaskRunContext
+    from prefect.exceptions import PrefectException
 
     if TaskRunContext.get() is None and FlowRunContext.get() is None:
         return
     try:
-        publish(*arguments)
-    except Exception as error:
+        create(*arguments)
+    except (httpx.HTTPError, PrefectException, OSError, RuntimeError) as error:
         logger.debug("could not publish to the Prefect server: %s", error)
 
 
 def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
-    """Show rows of figures as a table artifact."""
+    """Show rows as a table artifact."""
     from prefect.artifacts import create_table_artifact
 
-    attempt(lambda: create_table_artifact([dict(row) for row in rows], _slug(key), description))
+    publish(lambda: create_table_artifact([dict(row) for row in rows], _slug(key), description))
 
 
 def show_figures(key: str, figures: Mapping[str, Any], description: str) -> None:
-    """Show named figures as a table artifact of two columns."""
+    """Show named values as a table artifact of two columns."""
     show_table(
         key, [{"figure": name, "value": _rounded(value)} for name, value in figures.items()], description
     )
 
 
 def show_markdown(key: str, text: str, description: str) -> None:
-    """Show a text."""
+    """Show a markdown text."""
     from prefect.artifacts import create_markdown_artifact
 
-    attempt(lambda: create_markdown_artifact(text, _slug(key), description))
+    publish(lambda: create_markdown_artifact(text, _slug(key), description))
 
 
 def show_picture(key: str, png: bytes, description: str) -> None:
-    """Show a PNG picture, carried within the artifact itself."""
+    """Show a PNG picture, which the artifact holds as a data URI."""
     from prefect.artifacts import create_image_artifact
 
     uri = "data:image/png;base64," + base64.b64encode(png).decode()
-    attempt(lambda: create_image_artifact(image_url=uri, key=_slug(key), description=description))
+    publish(lambda: create_image_artifact(image_url=uri, key=_slug(key), description=description))
 
 
 def _slug(key: str) -> str:
-    """Artifact keys may hold lower-case letters, digits and dashes alone."""
+    """Reduce a key to what Prefect allows: lower-case letters, digits and dashes."""
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in key.lower()).split())
 
 

@@ -1,8 +1,9 @@
-"""Locks that the kernel frees when their holder dies, for Prefect's serializable isolation."""
+"""File locks that the kernel frees when their holder dies, for Prefect's serializable isolation."""
 
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import platform
 import threading
@@ -12,23 +13,23 @@ from pathlib import Path
 from typing import IO
 
 from prefect.locking.protocol import LockManager
-from prefect.logging import get_logger
 
-logger = get_logger("spherovem.locks")
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
-SAY_AFTER_S = 5.0
+LOG_AFTER_S = 5.0
+"""Seconds of waiting after which the log names the holder."""
 
 _changed = threading.Condition()
 _held: dict[Path, tuple[str, IO[str] | None]] = {}
 
 
 class FileLocks(LockManager):
-    """One lock a key, as a file in `folder` that its holder locks with ``fcntl.lockf``.
+    """One lock per key, as a file in `folder` that its holder locks with ``fcntl.lockf``.
 
-    The kernel drops such a lock when its process ends, however it ends, and a forked child does not inherit
-    it. Between threads of one process it does not exclude, so a table of this process's locks does that.
-    The files stay when the locks are released: removing them would let two holders lock two files of one name.
+    The kernel frees such a lock when its process ends, in whatever way, and a forked child does not inherit it. It does not
+    exclude threads of one process from each other; a table of this process's locks does that. Files stay after the
+    release: if they were removed, two holders could lock two files of one name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +42,7 @@ class FileLocks(LockManager):
         acquire_timeout: float | None = None,
         hold_timeout: float | None = None,
     ) -> bool:
-        """Wait at most `acquire_timeout` seconds (None: for ever) for the lock; True once it is held.
+        """Acquire the lock, waiting at most `acquire_timeout` seconds (None: without limit); return whether it is held.
 
         `hold_timeout` is not supported: a lock lasts until it is released or its process ends.
         """
@@ -64,7 +65,7 @@ class FileLocks(LockManager):
             _drop(path)
             return False
         with suppress(OSError):
-            _sign(file, holder)
+            _write_holder(file, holder)
         with _changed:
             _held[path] = holder, file
         return True
@@ -76,11 +77,11 @@ class FileLocks(LockManager):
         acquire_timeout: float | None = None,
         hold_timeout: float | None = None,
     ) -> bool:
-        """`acquire_lock` in a thread."""
+        """Acquire the lock in a thread."""
         return await asyncio.to_thread(self.acquire_lock, key, holder, acquire_timeout, hold_timeout)
 
     def release_lock(self, key: str, holder: str) -> None:
-        """Free the lock.
+        """Release the lock.
 
         Raises
         ------
@@ -92,17 +93,17 @@ class FileLocks(LockManager):
         _drop(self._path(key))
 
     def is_locked(self, key: str) -> bool:
-        """Whether anyone, in any process, holds the lock."""
+        """Return whether any thread or process holds the lock."""
         return not self.wait_for_lock(key, timeout=0.0)
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
-        """Whether `holder` holds the lock."""
+        """Return whether `holder` holds the lock."""
         with _changed:
             owner, file = _held.get(self._path(key), (None, None))
         return owner == holder and file is not None
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Wait until nobody holds the lock; False after `timeout` seconds."""
+        """Wait until nobody holds the lock; return False after `timeout` seconds."""
         probe = f"probe of thread {threading.get_ident()}"
         if not self.acquire_lock(key, probe, acquire_timeout=timeout):
             return False
@@ -110,7 +111,7 @@ class FileLocks(LockManager):
         return True
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """`wait_for_lock` in a thread."""
+        """Wait for the lock in a thread."""
         return await asyncio.to_thread(self.wait_for_lock, key, timeout)
 
     def _path(self, key: str) -> Path:
@@ -118,7 +119,7 @@ class FileLocks(LockManager):
 
 
 def _reserve(path: Path, holder: str, deadline: float | None) -> bool:
-    """Become the one thread of this process that may lock the file."""
+    """Reserve the file for one thread of this process; return False past the deadline."""
     with _changed:
         free = _changed.wait_for(
             lambda: path not in _held, None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -137,10 +138,10 @@ def _drop(path: Path) -> None:
 
 
 def _lock_file(path: Path, deadline: float | None) -> IO[str] | None:
-    """Open and lock the file; None past the deadline."""
+    """Open and lock the file; return None past the deadline."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
-    say_at = time.monotonic() + SAY_AFTER_S
+    log_at = time.monotonic() + LOG_AFTER_S
     while True:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,20 +154,20 @@ def _lock_file(path: Path, deadline: float | None) -> IO[str] | None:
         if deadline is not None and now >= deadline:
             file.close()
             return None
-        if now >= say_at:
-            say_at = float("inf")
-            logger.info("waiting for another run that is computing %s (%s)", path.stem, _signature(path))
+        if now >= log_at:
+            log_at = float("inf")
+            logger.info("waiting for another run that computes %s (%s)", path.stem, _read_holder(path))
         time.sleep(POLL_S)
 
 
-def _sign(file: IO[str], holder: str) -> None:
-    """Write who holds the lock, for a person who looks at the file."""
+def _write_holder(file: IO[str], holder: str) -> None:
+    """Write the holder into the file, for a person who reads it."""
     file.truncate(0)
     json.dump({"host": platform.node(), "process": os.getpid(), "holder": holder}, file)
     file.flush()
 
 
-def _signature(path: Path) -> str:
+def _read_holder(path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError:
@@ -174,7 +175,7 @@ def _signature(path: Path) -> str:
 
 
 def _forget_after_fork() -> None:
-    """A forked child holds none of its parent's locks."""
+    """Clear the table in a forked child, which holds none of its parent's locks."""
     global _changed
     _changed = threading.Condition()
     _held.clear()

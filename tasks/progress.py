@@ -1,4 +1,4 @@
-"""Progress of a long stage: an artifact in the Prefect UI, lines in the log, bars on a terminal; off the computing threads."""
+"""Progress of a long step: an artifact in the Prefect UI, lines in the log, bars on a terminal."""
 
 import contextvars
 import logging
@@ -11,26 +11,26 @@ from uuid import UUID
 
 from spherovem_core.execution import Progress
 from spherovem_core.utils.progress_rate import ProgressRate, describe_progress
-from tasks.artifacts import attempt
+from tasks.artifacts import publish
 
-logger = logging.getLogger("spherovem_core.stages")
+logger = logging.getLogger(__name__)
 
 UPDATE_S = 3.0
 LOG_S = 30.0
-OF_PROGRESS = {"progress": True}
-"""Marks log records that repeat what a bar shows."""
+PROGRESS_RECORD = {"progress": True}
+"""Mark of log records that a progress bar makes redundant."""
 
 Latest = Callable[[], tuple[int, int] | None]
 
 
 class ProgressDisplay(Protocol):
-    """Shows running stages; asks for their latest figures when it draws."""
+    """Display of running steps, which asks for their latest counts when it draws."""
 
     def begin(self, title: str, latest: Latest) -> None:
-        """Show a stage; `latest` gives what is done and the total, None before the first block."""
+        """Show a step; `latest` returns the blocks done and their total, None before the first block."""
 
     def end(self, title: str) -> None:
-        """Show it no more."""
+        """Remove a step."""
 
 
 _displays: list[ProgressDisplay] = []
@@ -38,7 +38,7 @@ _displays: list[ProgressDisplay] = []
 
 @contextmanager
 def shown_on(display: ProgressDisplay) -> Iterator[None]:
-    """Show the stages of this process on a display for as long as the context lasts."""
+    """Show the steps of this process on a display while the context lasts."""
     _displays.append(display)
     try:
         yield
@@ -48,10 +48,10 @@ def shown_on(display: ProgressDisplay) -> Iterator[None]:
 
 @contextmanager
 def report_progress(title: str, update_s: float = UPDATE_S) -> Iterator[Progress]:
-    """Publish what the stage reports every few seconds, until the context is left.
+    """Publish the progress of a step every `update_s` seconds until the context ends.
 
-    The stage's call only notes two numbers; a thread of its own talks to the server, so a slow
-    server slows no block and a dead one fails no run. A stage shorter than `update_s` publishes nothing.
+    The step's call only stores two numbers. A separate thread talks to the server, so a slow server delays no block and a
+    dead one fails no run. A step shorter than `update_s` publishes nothing.
     """
     state = _Progress(title)
     stop = threading.Event()
@@ -100,8 +100,8 @@ class _Progress:
         self._pace.note(done, total, time.monotonic())
         if time.monotonic() - self._logged >= LOG_S:
             self._logged = time.monotonic()
-            logger.info("%s: %s", self._title, describe_progress(self._pace), extra=OF_PROGRESS)
-        attempt(self._send, 100.0 * done / max(total, 1))
+            logger.info("%s: %s", self._title, describe_progress(self._pace), extra=PROGRESS_RECORD)
+        publish(self._send, 100.0 * done / max(total, 1))
 
     def _send(self, percent: float) -> None:
         from prefect import artifacts

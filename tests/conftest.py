@@ -1,5 +1,9 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
+import atexit
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +15,15 @@ from hypothesis import settings
 
 from deployments.environment import prepare_environment
 
-# The first example pays for compiling a numba kernel; no test judges by time.
+# The first example compiles a numba kernel, so examples have no deadline.
 settings.register_profile("spherovem", deadline=None)
 settings.load_profile("spherovem")
 
-# Prefect sets its logging up when it is imported, and some test module imports it before any fixture runs.
+# Each process of parallel tests has its own Prefect home: servers started by tests would lock a shared database.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spherovem-prefect-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+
+# Prefect sets up logging when it is imported, and test modules import it before any fixture runs.
 prepare_environment()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -23,7 +31,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real data; the test is skipped where it is absent."""
+    """Return the folder of real data; skip the test if it is absent."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA}")
     return SHARED_DATA
@@ -31,7 +39,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Prefect server with an empty database for all tests that need it; it takes seconds to start."""
+    """Start one Prefect server with an empty database for all tests of this process; the start takes seconds."""
     from prefect import settings as prefect
     from prefect.testing.utilities import prefect_test_harness
 
@@ -50,7 +58,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def task_states(prefect_server: None) -> Callable[[Any, int], dict[str, str]]:
-    """Names and states of a flow run's task runs, once the server has recorded the last of them."""
+    """Return a function that reads names and states of a flow run's task runs, once the server has recorded them all."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 

@@ -85,7 +85,10 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
     wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
     if command.notify is not None:
         block = find_block(client, command.notify)
-        wanted += [automations.tell_of_failed_runs(block), automations.tell_of_rejected_acquisitions(block)]
+        wanted += [
+            automations.notify_of_failed_runs(block),
+            automations.notify_of_rejected_acquisitions(block),
+        ]
     changes = [
         ensure_work_pool(client, settings.gpu_pool, "Workers with a GPU, one run each."),
         ensure_work_pool(client, settings.cpu_pool, "Workers that need no GPU."),

@@ -70,7 +70,7 @@ class Watch(Command):
         """Scan the landing folders once, or until the watcher is stopped."""
         from deployments.landing.retries import request_retry
         from deployments.landing.rules import LandingRules
-        from deployments.landing.watcher import look_once, watch
+        from deployments.landing.watcher import scan_once, watch
 
         with reading_arguments():
             settings = self.chosen_settings()
@@ -81,7 +81,7 @@ class Watch(Command):
                     return
             rules = LandingRules.from_settings(settings)
         if self.once:
-            look_once(rules)
+            scan_once(rules)
         else:
             watch(rules, settings.scan_interval_seconds)
 

@@ -1,29 +1,29 @@
-"""What the server is told, and what may come of it."""
+"""Interface to the server: start a run, report a rejection, and the errors of both."""
 
 from pathlib import Path
 from typing import Protocol
 
-from deployments.landing.records import Landed, Rejection
+from deployments.landing.records import LandedAcquisition, Rejection
 from spherovem_core.errors import SpheroVemError
 
 
 class ServerUnavailableError(SpheroVemError, ConnectionError):
-    """The Prefect server does not answer; the next look tries again."""
+    """No answer from the Prefect server; the next scan tries again."""
 
 
 class NoDeploymentError(SpheroVemError, LookupError):
-    """The server has no such deployment; the next look tries again."""
+    """No such deployment on the server; the next scan tries again."""
 
 
 class HandOverError(SpheroVemError, RuntimeError):
-    """The server answers but does not take what it is given; the next look tries again."""
+    """A request that the server refuses; the next scan tries again."""
 
 
 class Announcer(Protocol):
-    """Tells the server."""
+    """A server that starts runs and keeps reports of rejections."""
 
-    def landed(self, landed: Landed, landing: Path) -> str:
-        """Start a run for an acquisition, once however often it is called; gives the number of the run."""
+    def start_run(self, acquisition: LandedAcquisition, landing: Path) -> str:
+        """Start one run per acquisition and attempt, however often it is called; return the flow run's id."""
 
-    def rejected(self, rejection: Rejection) -> bool:
-        """Report an acquisition, once however often it is called; whether the server has it for good."""
+    def report_rejection(self, rejection: Rejection) -> bool:
+        """Report a rejection once, however often it is called; return whether the server has stored it."""

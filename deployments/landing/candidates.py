@@ -1,4 +1,4 @@
-"""Which entries of a landing folder may be acquisitions."""
+"""Entries of a landing folder that may be acquisitions."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Candidate:
     path
         The entry: a folder, or a TIFF file.
     name
-        Name of its results folder: the folder's, or the file's without its suffix.
+        Name of its results folder: the folder's name, or the file's without its suffix.
     """
 
     landing: Path
@@ -33,20 +33,21 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """Its place, as text that any document can hold."""
-        return as_text(self.path)
+        """Its path as text that any document can hold."""
+        return printable_path(self.path)
 
-    def acquisition(self, results_root: Path) -> Acquisition:
-        """What the flow is told.
+    def to_acquisition(self, results_root: Path) -> Acquisition:
+        """Describe the acquisition as the flow takes it.
 
         Raises
         ------
         ValueError
-            If no results folder can have this name.
+            If the name cannot be that of a results folder.
         """
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in self.name):
             raise ValueError(
-                f"the name {as_text(Path(self.name))!r} holds control characters or bytes that are no UTF-8: rename it"
+                f"the name {printable_path(Path(self.name))!r} holds control characters or bytes that are not UTF-8: "
+                "rename it"
             )
         try:
             return Acquisition(name=self.name, source=self.path, results_root=results_root)
@@ -55,7 +56,7 @@ class Candidate:
 
 
 def find_candidates(landing: Path) -> list[Candidate]:
-    """List folders and TIFF files, hidden ones and thumbnails left out, in the order of their names.
+    """List folders and TIFF files by name, without hidden ones and thumbnails.
 
     Raises
     ------
@@ -77,13 +78,13 @@ def find_candidates(landing: Path) -> list[Candidate]:
     return sorted(found, key=lambda candidate: candidate.path.name)
 
 
-def as_text(path: Path) -> str:
-    """Write a path such that bytes of it that are no UTF-8 stay visible."""
+def printable_path(path: Path) -> str:
+    """Write a path as text in which bytes that are not UTF-8 stay visible."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def folder_name(name: str, place: str) -> str:
-    """Make a name that any file system takes and that no other place shares."""
+def unique_folder_name(name: str, place: str) -> str:
+    """Return a folder name that every file system accepts and that no other place has."""
     plain = re.sub(r"[^\w .+-]", "_", name)[:120]
     return f"{plain}@{sha256(place.encode()).hexdigest()[:12]}"
 

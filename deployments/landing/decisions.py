@@ -1,31 +1,31 @@
-"""From how an acquisition looks to what is to be done about it, remembered at each step."""
+"""Decisions about one acquisition: is it ready, is it valid, and what follows; each step updates its record."""
 
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deployments.landing.candidates import Candidate, folder_name
-from deployments.landing.file_state import Survey, take_survey
-from deployments.landing.records import Landed, Record, Records, Rejection
+from deployments.landing.candidates import Candidate, unique_folder_name
+from deployments.landing.file_state import FileState, read_file_state
+from deployments.landing.records import LandedAcquisition, Record, Records, Rejection
 from deployments.landing.rejections import clear_rejection
 from deployments.landing.rules import LandingRules
-from deployments.landing.verdicts import Broken, Copy, Sound, Unchanged, Verdict, judge
+from deployments.landing.verdicts import Copy, Invalid, Valid, Verdict, check_acquisition
 
-logger = logging.getLogger("spherovem_core.landing")
+logger = logging.getLogger(__name__)
 
 
 class Decider:
-    """Waits for acquisitions to be ready and judges those that are.
+    """Decisions by the rules of one watcher.
 
     Parameters
     ----------
     rules
-        What it goes by.
+        Rules of the watcher.
     records
-        Brought up to date at each step, so that a kill at any moment repeats at most that step.
+        Records of the acquisitions; a step is recorded when it is done, so a kill repeats at most one step.
     clock
-        Seconds since 1970; they are compared with those of earlier processes.
+        Returns seconds since 1970, which are compared with those of earlier processes.
     """
 
     def __init__(self, rules: LandingRules, records: Records, clock: Callable[[], float]) -> None:
@@ -33,75 +33,73 @@ class Decider:
         self._records = records
         self._clock = clock
 
-    def observe(self, candidate: Candidate, survey: Survey) -> Record:
-        """Note how the files look, and since when."""
+    def observe(self, candidate: Candidate, state: FileState) -> Record:
+        """Record the state of the files, and the time since when it is so."""
         record = self._records.find(candidate.key) or Record(source=candidate.key, name=candidate.name)
         now = self._clock()
-        if record.signature != survey.signature:
-            record = record.changed(signature=survey.signature, since=now, troubled_since=None)
+        if record.signature != state.signature:
+            record = record.changed(signature=state.signature, since=now, troubled_since=None)
         elif record.since > now:
             record = record.changed(since=now)  # the clock was set back
         return self._records.keep(record)
 
-    def ready_at(self, record: Record, survey: Survey) -> float | None:
-        """When the acquisition is ready if nothing changes; None: not before something does."""
-        marked = survey.sentinel is not None and survey.sentinel != record.spent_sentinel
-        if survey.is_empty and not marked:
+    def ready_at(self, record: Record, state: FileState) -> float | None:
+        """Return the time at which an unchanged acquisition is ready; None if it needs a change first."""
+        marked = state.sentinel is not None and state.sentinel != record.spent_sentinel
+        if state.is_empty and not marked:
             return None
         seconds = self._rules.settling_seconds(marked=marked or record.again)
         return None if seconds is None else record.since + seconds
 
-    def decide(self, candidate: Candidate, survey: Survey, record: Record) -> Record:
-        """Judge an acquisition that is ready.
+    def decide(self, candidate: Candidate, state: FileState, record: Record) -> Record:
+        """Check an acquisition that is ready, and record the outcome.
 
         Raises
         ------
         ParameterError
             If the parameters of its landing folder are wrong.
         OSError
-            If its files cannot be read, for as long as that may pass.
+            If its files cannot be read, until that has lasted for `settle_seconds`.
         """
         try:
-            verdict = judge(candidate, survey, record, self._records, self._rules)
+            verdict = check_acquisition(candidate, state, record, self._records, self._rules)
         except FileNotFoundError:
-            return record  # removed this moment: the next look sees it
+            return record  # removed during the check: the next scan sees it
         except OSError as error:
-            verdict = self._trouble(candidate, record, error)
-        if take_survey(candidate, self._rules.sentinel).signature != survey.signature:
-            return record  # changed meanwhile: the next look sees it
+            verdict = self._reject_unreadable(candidate, record, error)
+        if read_file_state(candidate, self._rules.sentinel).signature != state.signature:
+            return record  # changed during the check: the next scan sees it
         record = record.changed(
-            judged=survey.signature, spent_sentinel=survey.sentinel, troubled_since=None, again=False
+            judged=state.signature, spent_sentinel=state.sentinel, troubled_since=None, again=False
         )
-        return self._follow(candidate, record, verdict)
+        return self._apply(candidate, record, verdict)
 
-    def _trouble(self, candidate: Candidate, record: Record, error: OSError) -> Broken:
-        """Give up on files that could not be read for as long as an acquisition has to be still; before that, raise."""
+    def _reject_unreadable(self, candidate: Candidate, record: Record, error: OSError) -> Invalid:
+        """Reject files that were unreadable for `settle_seconds`; before that, raise the error again."""
         now = self._clock()
         since = now if record.troubled_since is None else record.troubled_since
         if now < since + self._rules.settle_seconds:
             self._records.keep(record.changed(troubled_since=since))
             raise error
-        return Broken("unreadable", f"{candidate.path.name} cannot be read ({error.strerror or error})")
+        return Invalid("unreadable", f"{candidate.path.name} cannot be read ({error.strerror or error})")
 
-    def _follow(self, candidate: Candidate, record: Record, verdict: Verdict) -> Record:
-        if isinstance(verdict, Broken):
+    def _apply(self, candidate: Candidate, record: Record, verdict: Verdict) -> Record:
+        if isinstance(verdict, Invalid):
             return self._reject(candidate, record, verdict)
         if isinstance(verdict, Copy):
             record = self._take_over(record, verdict.original)
-        elif isinstance(verdict, Sound):
+        elif isinstance(verdict, Valid):
             attempt, attempts = record.next_attempt(verdict.fingerprint)
-            landed = Landed(
+            landed = LandedAcquisition(
                 name=record.name, source=record.source, fingerprint=verdict.fingerprint, attempt=attempt
             )
             record = record.changed(fingerprint=verdict.fingerprint, attempts=attempts, due=landed)
-        else:
-            assert isinstance(verdict, Unchanged)
         if record.rejected_in:
             clear_rejection(Path(record.rejected_in), record.source)
         return self._records.keep(record.changed(reported="", rejected_in=""))
 
     def _take_over(self, record: Record, original: Record) -> Record:
-        """Leave a copy alone; an acquisition that was moved takes its history along."""
+        """Ignore a copy; give a moved acquisition the history of its old place."""
         if Path(original.source).exists():
             logger.info("%s is a copy of %s: not processed again", record.source, original.source)
             return record
@@ -112,37 +110,38 @@ class Decider:
             fingerprint=original.fingerprint, attempts=original.attempts, flow_run=original.flow_run, due=due
         )
 
-    def _reject(self, candidate: Candidate, record: Record, broken: Broken) -> Record:
-        if record.reported == broken.identity:
+    def _reject(self, candidate: Candidate, record: Record, verdict: Invalid) -> Record:
+        if record.reported == verdict.identity:
             return self._records.keep(record)
-        attempt, attempts = record.next_attempt(broken.identity)
+        attempt, attempts = record.next_attempt(verdict.identity)
         rejection = Rejection(
             name=candidate.key.rpartition("/")[2],
             source=candidate.key,
-            fingerprint=broken.identity,
+            fingerprint=verdict.identity,
             attempt=attempt,
-            folder=str(self._rejection_folder(record, broken)),
-            error=broken.error,
-            message=broken.message,
+            folder=str(self._rejection_folder(record, verdict)),
+            error=verdict.error,
+            message=verdict.message,
             rejected_at=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds"),
         )
         record = record.changed(
-            attempts=attempts, reported=broken.identity, report=rejection, rejected_in=rejection.folder
+            attempts=attempts, reported=verdict.identity, report=rejection, rejected_in=rejection.folder
         )
         if record.due is not None:
-            # What was sound is gone before it was handed over; should it come back, it is a new attempt.
+            # The valid content went before its run was started; if it comes back, it is a new attempt.
             record = record.changed(due=None, fingerprint="")
         self._records.keep(record)
-        logger.error("rejected: %s (details in %s)", broken.message, rejection.folder)
+        logger.error("rejected: %s (details in %s)", verdict.message, rejection.folder)
         return record
 
-    def _rejection_folder(self, record: Record, broken: Broken) -> Path:
-        """Results folder of the rejected; a folder that belongs to another acquisition is not touched."""
+    def _rejection_folder(self, record: Record, verdict: Invalid) -> Path:
+        """Return the results folder for ``REJECTED.json``; another acquisition's folder is not touched."""
         taken = any(
             other.name == record.name
             and other.source != record.source
             and (other.fingerprint or other.reported)
             for other in self._records
         )
-        own = not taken and broken.error != "name"
-        return self._rules.results_root / (record.name if own else folder_name(record.name, record.source))
+        own = not taken and verdict.error != "name"
+        name = record.name if own else unique_folder_name(record.name, record.source)
+        return self._rules.results_root / name

@@ -1,4 +1,4 @@
-"""What an acquisition's files look like from outside: names, sizes, times, permissions."""
+"""State of an acquisition's files: names, sizes, times, permissions; no file is opened."""
 
 import os
 import re
@@ -8,34 +8,34 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from deployments.landing.candidates import Candidate, as_text
+from deployments.landing.candidates import Candidate, printable_path
 from spherovem_core.ingest.readers import reader_for
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.references import canonical_json
 
-# Files so deep change the outcome of nothing, and a folder may hold a million of them.
+# Deeper files change no outcome, and a folder may hold a million of them.
 MAX_DEPTH = 3
 PROVISIONAL_SUFFIXES = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".!sync")
-# rsync writes .NAME.XXXXXX and renames it when it is whole.
+# rsync writes .NAME.XXXXXX and renames it when the copy is complete.
 RSYNC = re.compile(r"\.(?P<name>.+)\.\w{6}")
 
 FileEntry = tuple[str, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Survey:
-    """One look at an acquisition.
+class FileState:
+    """State of all files of an acquisition at one scan.
 
     Attributes
     ----------
     signature
-        Changes whenever a file comes, goes, grows, is written or gets other permissions; the sentinel does not count.
+        Changes whenever a file is added, removed, resized, written or gets other permissions; the sentinel does not count.
     is_empty
-        Whether there is nothing: no file and no problem.
+        Whether there is no file and no problem.
     sentinel
-        Time and number of the sentinel file; None where there is none.
+        Modification time and inode of the sentinel file; None if there is none.
     problems
-        What stands in the way of reading it, each with what to do.
+        Reasons why files cannot be read, each with the remedy.
     """
 
     signature: str
@@ -44,82 +44,82 @@ class Survey:
     problems: tuple[str, ...]
 
 
-def take_survey(candidate: Candidate, sentinel_name: str) -> Survey:
-    """Look at every file of a candidate without opening any."""
-    seen = _Seen(candidate.landing)
+def read_file_state(candidate: Candidate, sentinel_name: str) -> FileState:
+    """Read the state of every file of a candidate."""
+    listing = _Listing(candidate.landing)
     sentinel: tuple[int, int] | None = None
-    if candidate.path.is_symlink() and not stays_inside(candidate.path, candidate.landing):
-        seen.problems.append(_link_problem(candidate.path.name))
+    if candidate.path.is_symlink() and not is_inside(candidate.path, candidate.landing):
+        listing.problems.append(_link_problem(candidate.path.name))
     elif _is_directory(candidate.path):
-        sentinel = _identity(candidate.path / sentinel_name)
-        seen.look_into(candidate.path, apart_from=sentinel_name)
-        seen.problems += _unfinished_copies([entry[0] for entry in seen.entries])
+        sentinel = _file_identity(candidate.path / sentinel_name)
+        listing.add_folder(candidate.path, apart_from=sentinel_name)
+        listing.problems += _abandoned_copies([entry[0] for entry in listing.entries])
     else:
-        sentinel = _identity(candidate.path.with_name(f"{candidate.path.name}.{sentinel_name}"))
+        sentinel = _file_identity(candidate.path.with_name(f"{candidate.path.name}.{sentinel_name}"))
         for path in (candidate.path, description_path(candidate.path)):
-            seen.look_at(path.name, path)
-    entries, problems = sorted(seen.entries), sorted(seen.problems)
+            listing.add_file(path.name, path)
+    entries, problems = sorted(listing.entries), sorted(listing.problems)
     signature = sha256(canonical_json([entries, problems]).encode()).hexdigest()
-    return Survey(signature, not entries and not problems, sentinel, tuple(problems))
+    return FileState(signature, not entries and not problems, sentinel, tuple(problems))
 
 
-class _Seen:
-    """Files and problems found so far."""
+class _Listing:
+    """Files and problems of one candidate."""
 
     def __init__(self, landing: Path) -> None:
         self.entries: list[FileEntry] = []
         self.problems: list[str] = []
         self._landing = landing
 
-    def look_into(self, folder: Path, apart_from: str = "", inside: str = "", depth: int = 0) -> None:
-        """Look at every file and link of a folder and its subfolders, without following links to folders."""
+    def add_folder(self, folder: Path, apart_from: str = "", inside: str = "", depth: int = 0) -> None:
+        """Add every file and link of a folder and its subfolders; follow no links to folders."""
         try:
             with os.scandir(folder) as found:
                 files = list(found)
         except FileNotFoundError:
             return
         except OSError as error:
-            self._unreadable(folder.name, error)
+            self._add_unreadable(folder.name, error)
             return
         for file in files:
             name = inside + file.name
             if not file.is_dir(follow_symlinks=False):
                 if name != apart_from:
-                    self.look_at(name, file)
+                    self.add_file(name, file)
             elif depth < MAX_DEPTH:
-                self.look_into(Path(file.path), apart_from, f"{name}/", depth + 1)
+                self.add_folder(Path(file.path), apart_from, f"{name}/", depth + 1)
 
-    def look_at(self, name: str, file: "os.DirEntry[str] | Path") -> None:
-        """Look at one file; a link to a file counts as the file it leads to."""
+    def add_file(self, name: str, file: "os.DirEntry[str] | Path") -> None:
+        """Add one file; a link to a file counts as its target."""
         try:
             state = file.stat(follow_symlinks=False)
             if stat.S_ISLNK(state.st_mode):
-                if not stays_inside(Path(file), self._landing):
-                    if matters(name):
+                if not is_inside(Path(file), self._landing):
+                    if is_part_of_acquisition(name):
                         self.problems.append(_link_problem(name))
                     return
                 state = file.stat()
         except FileNotFoundError:
             return
         except OSError as error:
-            self._unreadable(name, error)
+            self._add_unreadable(name, error)
             return
         if stat.S_ISREG(state.st_mode):
             self.entries.append(
                 (_text(name), state.st_size, state.st_mtime_ns, state.st_mode, state.st_uid, state.st_gid)
             )
 
-    def _unreadable(self, name: str, error: OSError) -> None:
+    def _add_unreadable(self, name: str, error: OSError) -> None:
         self.problems.append(f"{_text(name)} cannot be read ({error.strerror}); give read permission")
 
 
-def matters(name: str) -> bool:
-    """Whether a file is part of what is processed, by its name."""
+def is_part_of_acquisition(name: str) -> bool:
+    """Return whether a file of this name is a slice or the description."""
     return reader_for(Path(name)) is not None or Path(name).name == DESCRIPTION
 
 
-def stays_inside(path: Path, landing: Path) -> bool:
-    """Whether a link leads to something below the landing folder."""
+def is_inside(path: Path, landing: Path) -> bool:
+    """Return whether a link leads to something below the landing folder."""
     try:
         target, root = path.resolve(strict=True), landing.resolve(strict=True)
     except (OSError, RuntimeError):
@@ -127,8 +127,8 @@ def stays_inside(path: Path, landing: Path) -> bool:
     return target != root and target.is_relative_to(root)
 
 
-def _unfinished_copies(names: list[str]) -> Iterator[str]:
-    """Files that a copy tool would have renamed had it come to the end."""
+def _abandoned_copies(names: list[str]) -> Iterator[str]:
+    """Describe files with a provisional name, which a copy tool renames at the end of the copy."""
     there = {name for name in names if "/" not in name}
     for name in sorted(there):
         rsync = RSYNC.fullmatch(name)
@@ -138,10 +138,10 @@ def _unfinished_copies(names: list[str]) -> Iterator[str]:
             else next((name.removesuffix(end) for end in PROVISIONAL_SUFFIXES if name.endswith(end)), None)
         )
         if final is not None and reader_for(Path(final)) is not None and final not in there:
-            yield f"{name} is the beginning of {final}: its copy did not end; copy it again"
+            yield f"{name} is an incomplete copy of {final}: copy it again"
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _file_identity(path: Path) -> tuple[int, int] | None:
     try:
         state = path.lstat()
     except OSError:
@@ -164,4 +164,4 @@ def _link_problem(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    return name if name.isascii() else as_text(Path(name))
+    return name if name.isascii() else printable_path(Path(name))

@@ -1,4 +1,4 @@
-"""Whether an acquisition that landed again is the same one: a fingerprint of its content, whatever the times of its files."""
+"""Fingerprint of an acquisition's content, to recognise one that landed before."""
 
 import hashlib
 from pathlib import Path
@@ -7,16 +7,16 @@ from spherovem_core.ingest.source_digest import manifest_digest
 
 END_BYTES = 64 * 1024
 SAMPLE_BYTES = 4 * 1024
-# Any run of changed bytes as long as this is seen for certain.
+# A changed run of at least this many bytes is always seen.
 SAMPLE_EVERY = 4 * 1024 * 1024
 
 
 def content_fingerprint(source: Path) -> str:
-    """Fingerprint an acquisition by what is in its files.
+    """Fingerprint an acquisition by samples of its files.
 
-    Of each slice file and of ``acquisition.json`` enter the name, the size, the first and last 64 KiB and 4 KiB in every
-    4 MiB between. Unlike the fingerprint under which stages are cached, it leaves the files' times out: a copy made
-    twice is one acquisition. A smaller change of the same size in the middle of a large file is not seen.
+    The samples of each slice file and of ``acquisition.json`` are its name, its size, the first and last 64 KiB, and 4 KiB
+    in every 4 MiB between. Times of files do not count: a copy is the same acquisition. A change of less than 4 MiB in the
+    middle of a file that keeps its size can stay unseen.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def content_fingerprint(source: Path) -> str:
     OSError
         If a file cannot be read.
     """
-    return manifest_digest(source, _sampled)
+    return manifest_digest(source, _sample_file)
 
 
-def _sampled(path: Path) -> list[str | int]:
+def _sample_file(path: Path) -> list[str | int]:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         size = file.seek(0, 2)

@@ -1,23 +1,26 @@
-"""Saying a thing once, however often it is found."""
+"""Log that repeats no message about the same subject."""
 
 import logging
 
-logger = logging.getLogger("spherovem_core.landing")
+logger = logging.getLogger(__name__)
 
 
-class Saying:
-    """Logs what is new about a subject."""
+class MessageLog:
+    """Last error logged per subject.
+
+    Scans repeat every few seconds: without this a server that is down would fill the log.
+    """
 
     def __init__(self) -> None:
-        self._said: dict[str, str] = {}
+        self._last: dict[str, str] = {}
 
-    def say(self, subject: str, text: str) -> None:
-        """Log an error, unless this is what was said of the subject last."""
-        if self._said.get(subject) != text:
-            self._said[subject] = text
+    def log_error(self, subject: str, text: str) -> None:
+        """Log an error, unless it is the last one logged about this subject."""
+        if self._last.get(subject) != text:
+            self._last[subject] = text
             logger.error("%s", text)
 
-    def settled(self, subject: str, text: str = "") -> None:
-        """What was said of the subject is over; `text` is logged if anything was said."""
-        if self._said.pop(subject, None) is not None and text:
+    def log_resolved(self, subject: str, text: str = "") -> None:
+        """Forget the error about a subject; log `text` if there was one."""
+        if self._last.pop(subject, None) is not None and text:
             logger.info("%s", text)

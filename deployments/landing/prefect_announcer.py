@@ -1,4 +1,4 @@
-"""Telling a Prefect server: runs of a deployment, and events."""
+"""Announcer on a Prefect server: runs of a deployment, and events."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
 from deployments.landing.announcements import HandOverError, NoDeploymentError, ServerUnavailableError
-from deployments.landing.records import Landed, Rejection
+from deployments.landing.records import LandedAcquisition, Rejection
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import ParameterError
 
@@ -27,26 +27,26 @@ EVENT_IDS = uuid5(NAMESPACE_URL, "https://spherovem/events")
 
 
 class PrefectAnnouncer:
-    """Tells the server that ``PREFECT_API_URL`` names.
+    """Announcer on the server that ``PREFECT_API_URL`` names.
 
-    A run is made under an idempotency key and an event under a number that follows from its content, so that telling
-    the same thing again, after a crash on either side, changes nothing.
+    A run has an idempotency key, and an event has an id that is a digest of its content. Repeating a call after a crash of
+    either side therefore changes nothing.
 
     Raises
     ------
     ParameterError
-        If there is no server to tell: one that this process starts itself would end with it, and no worker asks it.
+        If ``PREFECT_API_URL`` is not set. A server started by this process would end with it, and no worker asks it.
     """
 
     def __init__(self, rules: LandingRules) -> None:
         if not PREFECT_API_URL.value():
             raise ParameterError(
-                "no Prefect server: set PREFECT_API_URL to the one that the workers ask, such as "
+                "no Prefect server: set PREFECT_API_URL to the server of the workers, such as "
                 "http://127.0.0.1:4200/api (prefect config set, or in the environment)"
             )
         self._rules = rules
         self._closing = ExitStack()
-        # Making a client costs a tenth of a second and more.
+        # A new client costs 0.1 s and more.
         self._client: SyncPrefectClient = self._closing.enter_context(get_client(sync_client=True))
 
     def __enter__(self) -> Self:
@@ -55,37 +55,37 @@ class PrefectAnnouncer:
     def __exit__(self, *raised: object) -> None:
         self._closing.close()
 
-    def landed(self, landed: Landed, landing: Path) -> str:
-        """Start a run and emit ``spherovem.acquisition.landed``; gives the number of the run."""
-        parameters = self._rules.flow_parameters(landed.name, landed.source, landing)
-        with _explaining(self._rules.deployment):
-            # Outside any flow the run stands for itself; from within scan-landing it must not hang on that run either.
+    def start_run(self, acquisition: LandedAcquisition, landing: Path) -> str:
+        """Start a run and emit ``spherovem.acquisition.landed``; return the flow run's id."""
+        parameters = self._rules.flow_parameters(acquisition.name, acquisition.source, landing)
+        with _translated_errors(self._rules.deployment):
+            # Not a subflow: called from within scan-landing, the run must not depend on that one.
             run: Any = run_deployment(
                 self._rules.deployment,
                 parameters=parameters,
-                flow_run_name=landed.name,
-                idempotency_key=landed.key,
+                flow_run_name=acquisition.name,
+                idempotency_key=acquisition.key,
                 tags=["landed"],
                 timeout=0,
                 as_subflow=False,
             )
-            payload = landed.model_dump() | {
+            payload = acquisition.model_dump() | {
                 "results_root": str(self._rules.results_root),
-                "idempotency_key": landed.key,
+                "idempotency_key": acquisition.key,
                 "flow_run": str(run.id),
                 "flow_parameters": parameters,
             }
-            _emit(self._client, LANDED, landed.name, landed.key, payload)
+            _emit(self._client, LANDED, acquisition.name, acquisition.key, payload)
         return str(run.id)
 
-    def rejected(self, rejection: Rejection) -> bool:
-        """Emit ``spherovem.acquisition.rejected`` unless the server has it; whether it had.
+    def report_rejection(self, rejection: Rejection) -> bool:
+        """Emit ``spherovem.acquisition.rejected`` unless the server has stored it; return whether it had.
 
-        The server keeps events in memory for some seconds before it writes them. Only an event that can be read back
-        outlives the server.
+        The server keeps events in memory for some seconds before it stores them. Only an event that can be read back
+        survives a kill of the server.
         """
-        with _explaining(self._rules.deployment):
-            if _has(self._client, _event_id(REJECTED, rejection.key)):
+        with _translated_errors(self._rules.deployment):
+            if _is_stored(self._client, _event_id(REJECTED, rejection.key)):
                 return True
             _emit(self._client, REJECTED, rejection.name, rejection.key, rejection.model_dump())
             return False
@@ -106,11 +106,11 @@ def _emit(client: SyncPrefectClient, event: str, name: str, key: str, payload: d
     client.request("POST", "/events", json=[document.model_dump(mode="json")])
 
 
-def _has(client: SyncPrefectClient, number: UUID) -> bool:
+def _is_stored(client: SyncPrefectClient, event_id: UUID) -> bool:
     now = datetime.now(UTC)
     # The clocks of the two machines may differ.
     when = EventOccurredFilter(since=now - timedelta(days=30), until=now + timedelta(days=1))  # type: ignore[arg-type]
-    page = client.read_events(EventFilter(id=EventIDFilter(id=[number]), occurred=when), limit=1)
+    page = client.read_events(EventFilter(id=EventIDFilter(id=[event_id]), occurred=when), limit=1)
     return page.total > 0
 
 
@@ -119,14 +119,14 @@ def _event_id(event: str, key: str) -> UUID:
 
 
 @contextmanager
-def _explaining(deployment: str) -> Iterator[None]:
-    """Turn what a client raises into what an operator can act on."""
+def _translated_errors(deployment: str) -> Iterator[None]:
+    """Turn errors of the client into errors that name the remedy."""
     try:
         yield
     except ObjectNotFound as error:
         raise NoDeploymentError(
-            f"the server {PREFECT_API_URL.value()} has no deployment {deployment}: run spherovem setup and "
-            "prefect deploy --all, or set SPHEROVEM_DEPLOYMENT"
+            f"the server {PREFECT_API_URL.value()} has no deployment {deployment}: run spherovem setup, "
+            "or set SPHEROVEM_DEPLOYMENT"
         ) from error
     except PrefectHTTPStatusError as error:
         code = error.response.status_code

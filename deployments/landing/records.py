@@ -1,7 +1,7 @@
-"""What is remembered of each acquisition that landed: one small file each, written whole or not at all.
+"""Records of the acquisitions that landed: one small JSON file each, written whole or not at all.
 
-Only the holder of the landing lock writes them. Whoever loses them loses nothing that matters: each acquisition is then
-judged anew and handed over under the key it had before, for which the server makes no second run.
+Only the holder of the watcher's lock writes them. Lost records do no harm: each acquisition is checked again and gets the
+idempotency key that it had before, for which the server makes no second run.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deployments.landing.candidates import folder_name
+from deployments.landing.candidates import unique_folder_name
 from spherovem_core.store import read_json, write_json
 
 STATE_FOLDER = ".landing"
@@ -26,22 +26,22 @@ class _Message(BaseModel):
     attempt: int
 
 
-class Landed(_Message):
-    """An acquisition that is ready and sound."""
+class LandedAcquisition(_Message):
+    """A landed acquisition that is ready and valid."""
 
     @property
     def key(self) -> str:
-        """The server makes one run for it, however often it is asked."""
+        """Idempotency key: the server makes one run for it."""
         return f"{self.name}:{self.fingerprint}:{self.attempt}"
 
 
 class Rejection(_Message):
-    """An acquisition that cannot be processed.
+    """A landed acquisition that cannot be processed.
 
     Attributes
     ----------
     folder
-        Results folder that gets the ``REJECTED.json``: the acquisition's, unless that belongs to another one.
+        Folder of the ``REJECTED.json``: the acquisition's results folder, unless another acquisition has that.
     """
 
     folder: str
@@ -51,39 +51,39 @@ class Rejection(_Message):
 
     @property
     def key(self) -> str:
-        """The same for each report of one rejection."""
+        """Identity of the rejection, the same in every report of it."""
         return f"{self.source}:{self.fingerprint}:{self.attempt}"
 
 
 class Record(BaseModel):
-    """What is known of one acquisition.
+    """State of one acquisition as the watcher knows it.
 
     Attributes
     ----------
     signature, since
-        How its files looked at the last look, and since when (seconds since 1970).
+        State of its files at the last scan, and the time since when it is so (seconds since 1970).
     judged
-        Signature under which it was judged last; judged again when the files look otherwise.
+        Signature at the last check; the acquisition is checked again when its signature differs.
     spent_sentinel
-        The sentinel that called for the last judgement; it does not call again.
+        Sentinel that caused the last check; it causes no second one.
     fingerprint
-        Content that was last found sound.
+        Content that was last found valid.
     attempts
-        How often each content was found sound or rejected.
+        Number of checks per content, valid or rejected.
     reported
-        Content and reason of the last rejection; not reported again.
+        Identity of the last rejection; it is not reported again.
     due
-        Sound acquisition that was not handed over yet.
+        Valid acquisition whose run is not started yet.
     report
-        Rejection that the server does not have for good yet.
+        Rejection that the server has not stored yet.
     rejected_in
-        Folder of its ``REJECTED.json``; empty when there is none.
+        Folder of its ``REJECTED.json``; empty if there is none.
     troubled_since
-        Since when its files cannot be read for a reason that may pass; None when they can.
+        Time since when its files cannot be read for a reason that may pass; None if they can.
     again
-        Whether an operator wants it judged anew, and processed anew if it is sound.
+        Whether an operator requests another check and, if valid, another run.
     flow_run
-        Number of the run that was started last.
+        Id of the last flow run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,7 +97,7 @@ class Record(BaseModel):
     fingerprint: str = ""
     attempts: dict[str, int] = {}
     reported: str = ""
-    due: Landed | None = None
+    due: LandedAcquisition | None = None
     report: Rejection | None = None
     rejected_in: str = ""
     troubled_since: float | None = None
@@ -105,11 +105,11 @@ class Record(BaseModel):
     flow_run: str = ""
 
     def changed(self, **values: Any) -> "Record":
-        """Copy it with other values."""
+        """Copy the record with other values."""
         return self.model_copy(update=values)
 
     def next_attempt(self, fingerprint: str) -> tuple[int, dict[str, int]]:
-        """Number of the next attempt at this content, and the attempts that include it."""
+        """Count one more attempt at this content: its number, and all attempts including it."""
         attempt = self.attempts.get(fingerprint, 0) + 1
         return attempt, {**self.attempts, fingerprint: attempt}
 
@@ -125,11 +125,11 @@ class Records:
         return iter(list(self._records.values()))
 
     def find(self, source: str) -> Record | None:
-        """Record of the acquisition at this place."""
+        """Return the record of the acquisition at this place."""
         return self._records.get(source)
 
     def keep(self, record: Record) -> Record:
-        """Write a record unless it is on disk already."""
+        """Write a record, unless it is on disk already."""
         if self._records.get(record.source) != record:
             write_json(self._path(record), record.model_dump(mode="json"))
             self._records[record.source] = record
@@ -140,16 +140,16 @@ class Records:
         self._path(record).unlink(missing_ok=True)
         self._records.pop(record.source, None)
 
-    def sweep(self) -> None:
-        """Remove what a kill left half-written; for the holder of the landing lock alone."""
+    def remove_partial_files(self) -> None:
+        """Remove half-written files of a killed watcher; only the holder of the watcher's lock may call this."""
         for path in self._folder.glob(".*"):
             path.unlink(missing_ok=True)
 
     def _path(self, record: Record) -> Path:
-        return self._folder / f"{folder_name(record.name, record.source)}.json"
+        return self._folder / f"{unique_folder_name(record.name, record.source)}.json"
 
     def _read(self) -> Iterator[Record]:
         for path in sorted(self._folder.glob("*.json")):
-            # One that is damaged, or of another version, counts as none: the acquisition is judged anew.
+            # A record that is damaged or of another version does not count: the acquisition is checked again.
             with suppress(ValidationError):
                 yield Record.model_validate(read_json(path))

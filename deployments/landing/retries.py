@@ -1,4 +1,4 @@
-"""An operator's wish to try an acquisition again, left for the watcher to find."""
+"""Requests of an operator to process an acquisition again, as files that the watcher reads."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from spherovem_core.store import read_json, write_json
 
 
 def request_retry(results_root: Path, name: str) -> None:
-    """Ask for an acquisition to be judged anew and, if it is sound, processed under a new attempt.
+    """Request that an acquisition is checked again and, if valid, processed as a new attempt.
 
     Raises
     ------
@@ -28,8 +28,8 @@ def request_retry(results_root: Path, name: str) -> None:
     write_json(_folder(results_root) / f"{uuid4().hex}.json", {"name": name})
 
 
-def take_requests(results_root: Path) -> Iterable[tuple[str, Path]]:
-    """Give each wish: the name, and the file to remove once it is fulfilled."""
+def pending_retries(results_root: Path) -> Iterable[tuple[str, Path]]:
+    """List the requests: the acquisition's name, and the file to remove when the request is met."""
     for path in sorted(_folder(results_root).glob("*.json")):
         document = read_json(path) or {}
         yield str(document.get("name", "")), path

@@ -1,4 +1,4 @@
-"""What the watcher goes by, settled before it starts."""
+"""Rules of the watcher, checked before it starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,30 +12,30 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.overrides import Overrides
 from spherovem_core.parameters import PipelineParameters
 
-# A sentinel that a copy tool brings before the last slice must not start half an acquisition.
+# A copy tool may bring the sentinel before the last slice: without a pause a run would start on half an acquisition.
 SENTINEL_SETTLE_S = 5.0
 
 
 @dataclass(frozen=True)
 class LandingRules:
-    """Where acquisitions land, when they are ready and how they are processed.
+    """Landing folders, and when and how acquisitions in them are processed.
 
     Attributes
     ----------
     results_root, folders
-        Absolute paths.
+        Results root and landing folders, as absolute paths.
     settle_seconds
-        Stillness that makes an acquisition ready.
+        Time without a change after which an acquisition is ready.
     sentinel, sentinel_only
-        Name of the file that makes it ready at once; whether nothing else does.
+        Name of the file that marks an acquisition as complete; whether only that file makes it ready.
     deployment
-        What processes it.
+        Deployment that processes it, as FLOW/DEPLOYMENT.
     parameter_files
-        Files of parameters of each landing folder, the later over the earlier.
+        Parameter files of each landing folder; a later file overrides an earlier one.
     network
-        Network that segments, under the parameter files.
+        Segmentation network; the parameter files override it.
     execution
-        How its stages run.
+        Execution settings of the runs.
     """
 
     results_root: Path
@@ -50,7 +50,7 @@ class LandingRules:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "LandingRules":
-        """Take them from the settings.
+        """Take the rules from the settings.
 
         Raises
         ------
@@ -84,25 +84,25 @@ class LandingRules:
         return rules
 
     def parameters(self, landing: Path) -> PipelineParameters:
-        """Parameters of what lands in a folder, as its files say now.
+        """Read the parameters for acquisitions in a landing folder.
 
         Raises
         ------
         ParameterError
-            If one of the files cannot be read or holds something wrong.
+            If a parameter file cannot be read or holds a wrong parameter.
         """
         overrides: list[Overrides] = [with_network(self.network)]
         overrides += [read_overrides(path) for path in self.parameter_files[landing]]
         return build_parameters(overrides)
 
     def settling_seconds(self, *, marked: bool) -> float | None:
-        """For how long the files must not have changed, with a sentinel or without; None when that is no reason."""
+        """Return how long files must stay unchanged, with a new sentinel or without; None if only a sentinel helps."""
         if marked:
             return min(self.settle_seconds, SENTINEL_SETTLE_S)
         return None if self.sentinel_only else self.settle_seconds
 
     def flow_parameters(self, name: str, source: str, landing: Path) -> dict[str, Any]:
-        """Parameters of the flow that processes an acquisition, as JSON."""
+        """Return the flow's parameters for an acquisition, as JSON."""
         return {
             "acquisition": {"name": name, "source": source, "results_root": str(self.results_root)},
             "parameters": self.parameters(landing).model_dump(mode="json"),

@@ -1,5 +1,6 @@
-"""One look at the landing folders, and what follows from it."""
+"""Scan of the landing folders, and the actions that follow from it."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,162 +10,167 @@ from pathlib import Path
 from deployments.landing.announcements import Announcer, NoDeploymentError, ServerUnavailableError
 from deployments.landing.candidates import Candidate, find_candidates
 from deployments.landing.decisions import Decider
-from deployments.landing.file_state import take_survey
-from deployments.landing.message_log import Saying, logger
-from deployments.landing.records import Record, Records
+from deployments.landing.file_state import read_file_state
+from deployments.landing.message_log import MessageLog
+from deployments.landing.records import LandedAcquisition, Record, Records, Rejection
 from deployments.landing.rejections import write_rejection
-from deployments.landing.retries import take_requests
+from deployments.landing.retries import pending_retries
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import SpheroVemError
 
+logger = logging.getLogger(__name__)
+
 SERVER, DEPLOYMENT = "server", "deployment"
+"""Subjects of the message log that are not acquisitions."""
 
 
 @dataclass
-class Look:
-    """What one look came to.
+class ScanResult:
+    """Outcome of one scan.
 
     Attributes
     ----------
     handed_over, rejected
-        Names.
+        Names of acquisitions whose run was started, and of those whose rejection the server has stored.
     waiting
-        Acquisitions that are not ready.
-    owed
-        What could not be done, by name.
-    server_is_down, handing_over_fails
-        Why nothing more is asked of the server, or no run; empty when it works.
+        Number of acquisitions that are not ready.
+    failed
+        Reason per name for what could not be done; the next scan tries again.
+    server_error, deployment_error
+        Reason to ask nothing more of the server, or to start no more runs; empty if it works.
     unconfirmed
-        Rejections of which it is not sure yet that the server keeps them.
+        Number of rejections sent to the server and not stored yet.
     next_at
-        When the first of those that wait will be ready if nothing changes; None when there is none.
+        Time at which the first waiting acquisition is ready if nothing changes; None if none is waiting for a time.
     """
 
     handed_over: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     waiting: int = 0
-    owed: dict[str, str] = field(default_factory=dict)
-    server_is_down: str = ""
-    handing_over_fails: str = ""
+    failed: dict[str, str] = field(default_factory=dict)
+    server_error: str = ""
+    deployment_error: str = ""
     unconfirmed: int = 0
     next_at: float | None = None
 
-    def wait_until(self, moment: float | None) -> None:
-        """Note that an acquisition is not ready, and when it will be."""
+    def add_waiting(self, ready_at: float | None) -> None:
+        """Count an acquisition that is not ready, and note when it will be."""
         self.waiting += 1
-        if moment is not None:
-            self.next_at = moment if self.next_at is None else min(self.next_at, moment)
+        if ready_at is not None:
+            self.next_at = ready_at if self.next_at is None else min(self.next_at, ready_at)
 
 
 class Scanner:
-    """Looks at the landing folders; one look after another continues what the last one began."""
+    """Scanner of the landing folders; each scan continues from the records of the last one."""
 
     def __init__(
         self, rules: LandingRules, announcer: Announcer, clock: Callable[[], float] = time.time
     ) -> None:
         self.records = Records(rules.results_root)
-        self.records.sweep()
+        self.records.remove_partial_files()
         self._rules = rules
         self._announcer = announcer
         self._clock = clock
         self._decider = Decider(rules, self.records, clock)
-        self._saying = Saying()
+        self._messages = MessageLog()
 
-    def look(self, stopped: Callable[[], bool] = lambda: False) -> Look:
-        """Look once at every landing folder; `stopped` is asked before each acquisition."""
-        look = Look()
-        self._take_requests()
+    def scan(self, stopped: Callable[[], bool] = lambda: False) -> ScanResult:
+        """Scan every landing folder once; end early when `stopped`, asked before each acquisition, returns true."""
+        result = ScanResult()
+        self._apply_retries()
         for landing in self._rules.folders:
-            for candidate in self._find(landing):
+            for candidate in self._find_candidates(landing):
                 if stopped():
-                    return look
-                with self._guarding(candidate.key, candidate.name, look):
-                    self._attend(candidate, look)
+                    return result
+                with self._recording_errors(candidate.key, candidate.name, result):
+                    self._process(candidate, result)
         for record in self.records:
             if record.report is not None and not stopped():
-                with self._guarding(record.source, record.name, look):
-                    self._report(record, look)
-        if not look.server_is_down:
-            self._saying.settled(SERVER, "the Prefect server answers again")
-        return look
+                with self._recording_errors(record.source, record.name, result):
+                    self._report(record, record.report, result)
+        if not result.server_error:
+            self._messages.log_resolved(SERVER, "the Prefect server answers again")
+        return result
 
-    def _find(self, landing: Path) -> list[Candidate]:
+    def _find_candidates(self, landing: Path) -> list[Candidate]:
         try:
             candidates = find_candidates(landing)
         except OSError as error:
-            text = f"the landing folder {landing} cannot be read ({error.strerror}); it is looked at again"
-            self._saying.say(str(landing), text)
+            text = (
+                f"the landing folder {landing} cannot be read ({error.strerror}); the next scan tries again"
+            )
+            self._messages.log_error(str(landing), text)
             return []
-        self._saying.settled(str(landing), f"the landing folder {landing} can be read again")
+        self._messages.log_resolved(str(landing), f"the landing folder {landing} can be read again")
         self._forget_removed(landing, {candidate.key for candidate in candidates})
         return candidates
 
-    def _attend(self, candidate: Candidate, look: Look) -> None:
-        survey = take_survey(candidate, self._rules.sentinel)
-        record = self._decider.observe(candidate, survey)
+    def _process(self, candidate: Candidate, result: ScanResult) -> None:
+        state = read_file_state(candidate, self._rules.sentinel)
+        record = self._decider.observe(candidate, state)
         if record.judged != record.signature or record.again:
-            ready_at = self._decider.ready_at(record, survey)
+            ready_at = self._decider.ready_at(record, state)
             if ready_at is None or ready_at > self._clock():
-                look.wait_until(ready_at)
+                result.add_waiting(ready_at)
                 return
-            record = self._decider.decide(candidate, survey, record)
+            record = self._decider.decide(candidate, state, record)
         if record.judged == record.signature and record.due is not None:
-            self._hand_over(candidate, record, look)
-        self._saying.settled(candidate.key)
+            self._hand_over(candidate, record, record.due, result)
+        self._messages.log_resolved(candidate.key)
 
-    def _hand_over(self, candidate: Candidate, record: Record, look: Look) -> None:
-        landed = record.due
-        assert landed is not None
-        if look.handing_over_fails:
-            look.owed[record.name] = look.handing_over_fails
+    def _hand_over(
+        self, candidate: Candidate, record: Record, due: LandedAcquisition, result: ScanResult
+    ) -> None:
+        if result.deployment_error:
+            result.failed[record.name] = result.deployment_error
             return
-        flow_run = self._announcer.landed(landed, candidate.landing)
+        flow_run = self._announcer.start_run(due, candidate.landing)
         self.records.keep(record.changed(due=None, flow_run=flow_run))
-        look.handed_over.append(record.name)
-        self._saying.settled(DEPLOYMENT)
-        logger.info("%s: handed over, attempt %d, flow run %s", record.name, landed.attempt, flow_run)
+        result.handed_over.append(record.name)
+        self._messages.log_resolved(DEPLOYMENT)
+        logger.info("%s: handed over, attempt %d, flow run %s", record.name, due.attempt, flow_run)
 
-    def _report(self, record: Record, look: Look) -> None:
-        rejection = record.report
-        assert rejection is not None
+    def _report(self, record: Record, rejection: Rejection, result: ScanResult) -> None:
         if record.reported == rejection.fingerprint:
             write_rejection(rejection)
-        if look.server_is_down:
-            look.owed[record.name] = look.server_is_down
+        if result.server_error:
+            result.failed[record.name] = result.server_error
             return
-        if self._announcer.rejected(rejection):
+        if self._announcer.report_rejection(rejection):
             self.records.keep(record.changed(report=None))
-            look.rejected.append(record.name)
+            result.rejected.append(record.name)
         else:
-            look.unconfirmed += 1
+            result.unconfirmed += 1
 
     @contextmanager
-    def _guarding(self, key: str, name: str, look: Look) -> Iterator[None]:
-        """What goes wrong with one acquisition does not keep others waiting, and is said once."""
+    def _recording_errors(self, key: str, name: str, result: ScanResult) -> Iterator[None]:
+        """Record and log an error of one acquisition, so that the others go on."""
         try:
             yield
         except ServerUnavailableError as error:
-            look.owed[name] = look.server_is_down = look.handing_over_fails = str(error)
-            self._saying.say(SERVER, f"{error}; what has landed is handed over when it answers")
+            result.failed[name] = result.server_error = result.deployment_error = str(error)
+            self._messages.log_error(SERVER, f"{error}; landed acquisitions are handed over when it answers")
         except NoDeploymentError as error:
-            look.owed[name] = look.handing_over_fails = str(error)
-            self._saying.say(DEPLOYMENT, f"{error}; what has landed is handed over when it is there")
+            result.failed[name] = result.deployment_error = str(error)
+            self._messages.log_error(
+                DEPLOYMENT, f"{error}; landed acquisitions are handed over when it is there"
+            )
         except (SpheroVemError, OSError) as error:
-            look.owed[name] = str(error)
-            self._saying.say(key, f"{name}: {error}; tried again at the next look")
+            result.failed[name] = str(error)
+            self._messages.log_error(key, f"{name}: {error}; the next scan tries again")
 
-    def _forget_removed(self, landing: Path, there: set[str]) -> None:
-        """Forget what was removed before anything came of it; of the others the record stays."""
+    def _forget_removed(self, landing: Path, present: set[str]) -> None:
+        """Forget acquisitions that were removed before their first check; keep the records of others."""
         for record in self.records:
-            if Path(record.source).parent == landing and record.source not in there:
-                self._saying.settled(record.source)
+            if Path(record.source).parent == landing and record.source not in present:
+                self._messages.log_resolved(record.source)
                 if not record.attempts:
                     self.records.forget(record)
 
-    def _take_requests(self) -> None:
-        for name, request in take_requests(self._rules.results_root):
+    def _apply_retries(self) -> None:
+        for name, request in pending_retries(self._rules.results_root):
             for record in self.records:
                 if record.name == name:
                     self.records.keep(record.changed(again=True, reported=""))
-                    logger.info("%s: judged anew on demand", name)
+                    logger.info("%s: checked again on request", name)
             request.unlink(missing_ok=True)

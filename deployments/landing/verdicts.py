@@ -1,4 +1,4 @@
-"""What becomes of an acquisition that is ready."""
+"""Check of an acquisition that is ready, and its verdicts."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate
-from deployments.landing.file_state import Survey
+from deployments.landing.file_state import FileState
 from deployments.landing.fingerprints import content_fingerprint
 from deployments.landing.records import Record, Records
 from deployments.landing.rules import LandingRules
@@ -16,27 +16,27 @@ from spherovem_core.references import canonical_json
 
 
 @dataclass(frozen=True)
-class Sound:
-    """It can be processed."""
+class Valid:
+    """Verdict: it can be processed."""
 
     fingerprint: str
 
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Its content is that which was found sound before."""
+    """Verdict: its content is the one that was found valid before."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """It is a copy of an acquisition of the same name that lies elsewhere, or lay there."""
+    """Verdict: it has the name and the content of an acquisition that is, or was, at another place."""
 
     original: Record
 
 
 @dataclass(frozen=True)
-class Broken:
-    """It cannot be processed.
+class Invalid:
+    """Verdict: it cannot be processed.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Broken:
     message
         What was found, what was expected, what to do.
     content
-        Fingerprint of the content, empty where there is none.
+        Fingerprint of the content; empty if there is none.
     """
 
     error: str
@@ -54,17 +54,17 @@ class Broken:
 
     @property
     def identity(self) -> str:
-        """The same for the same content with the same problem."""
+        """Digest of content and problem: the same problem with the same content is reported once."""
         return sha256(canonical_json([self.content, self.message]).encode()).hexdigest()
 
 
-Verdict = Sound | Unchanged | Copy | Broken
+Verdict = Valid | Unchanged | Copy | Invalid
 
 
-def judge(
-    candidate: Candidate, survey: Survey, record: Record, records: Records, rules: LandingRules
+def check_acquisition(
+    candidate: Candidate, state: FileState, record: Record, records: Records, rules: LandingRules
 ) -> Verdict:
-    """Check an acquisition as far as that is cheap: the directories of its files, never its pixels.
+    """Check an acquisition without reading pixels: names, TIFF directories, spacing.
 
     Raises
     ------
@@ -75,39 +75,39 @@ def judge(
     """
     parameters = rules.parameters(candidate.landing)
     try:
-        candidate.acquisition(rules.results_root)
+        candidate.to_acquisition(rules.results_root)
     except ValueError as error:
-        return Broken("name", str(error))
-    if survey.problems:
-        return Broken("unreadable", f"{candidate.path.name}: {'; '.join(survey.problems)}")
+        return Invalid("name", str(error))
+    if state.problems:
+        return Invalid("unreadable", f"{candidate.path.name}: {'; '.join(state.problems)}")
     fingerprint = ""
     try:
         fingerprint = content_fingerprint(candidate.path)
         if record.fingerprint == fingerprint and not record.again:
             return Unchanged()
-        owner = name_owner(candidate, records, rules.results_root)
+        owner = find_name_owner(candidate, records, rules.results_root)
         if owner is not None:
-            return _second_of_a_name(candidate, fingerprint, owner)
+            return _compare_with_owner(candidate, fingerprint, owner)
         stack = open_stack(candidate.path, parameters.ingest, name_all=False)
     except SpheroVemError as error:
-        return Broken(type(error).__name__, str(error), fingerprint)
+        return Invalid(type(error).__name__, str(error), fingerprint)
     except PermissionError as error:
         name = Path(str(error.filename or candidate.path)).name
-        return Broken(
+        return Invalid(
             "unreadable", f"{name} cannot be read ({error.strerror}); give read permission", fingerprint
         )
     if stack.shape[0] == 1:
-        # Slices that are copied into the landing folder itself would each become an acquisition.
-        return Broken(
+        # Slices copied into the landing folder itself would each become an acquisition.
+        return Invalid(
             "BadSlicesError",
             f"{candidate.path.name}: a single slice; expected a folder of slices, or a file of several, in the landing folder",
             fingerprint,
         )
-    return Sound(fingerprint)
+    return Valid(fingerprint)
 
 
-def name_owner(candidate: Candidate, records: Records, results_root: Path) -> Record | None:
-    """Give the acquisition at another place whose results lie, or will lie, in the folder of this name."""
+def find_name_owner(candidate: Candidate, records: Records, results_root: Path) -> Record | None:
+    """Return the record of the acquisition at another place that uses the results folder of this name."""
     for record in records:
         namesake = record.name == candidate.name and record.source != candidate.key
         if namesake and record.fingerprint and _is_in_use(record, results_root):
@@ -119,13 +119,13 @@ def _is_in_use(record: Record, results_root: Path) -> bool:
     return os.path.lexists(record.source) or os.path.lexists(results_root / record.name)
 
 
-def _second_of_a_name(candidate: Candidate, fingerprint: str, owner: Record) -> Copy | Broken:
+def _compare_with_owner(candidate: Candidate, fingerprint: str, owner: Record) -> Copy | Invalid:
     if owner.fingerprint == fingerprint:
         return Copy(owner)
     gone = "" if os.path.lexists(owner.source) else ", which is no longer there but has results"
-    return Broken(
+    return Invalid(
         "name",
-        f"the name {candidate.name} is that of {owner.source}{gone}; two acquisitions cannot share a results folder: "
+        f"{owner.source} has the name {candidate.name} already{gone}; two acquisitions cannot share a results folder: "
         "rename this one",
         fingerprint,
     )

@@ -1,4 +1,4 @@
-"""The watcher's process: one at a time, woken by file events, ended by a signal."""
+"""Watcher process: one per results root, woken by file events, ended by a signal."""
 
 import logging
 import signal
@@ -14,32 +14,35 @@ import watchfiles
 from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.records import STATE_FOLDER
 from deployments.landing.rules import LandingRules
-from deployments.landing.scanner import Look, Scanner
-from deployments.server.recovery import Mender
+from deployments.landing.scanner import Scanner, ScanResult
+from deployments.server.recovery import CrashRecovery
 from spherovem_core.errors import SpheroVemError, StoreNotWritableError
 from tasks.locks import FileLocks
 
-logger = logging.getLogger("spherovem_core.landing")
+logger = logging.getLogger(__name__)
 
-# A backup scan may hold the lock for a moment when the watcher starts.
-WAIT_FOR_LOCK_S = 20.0
-# File events come by the thousand while slices are written.
-SHORTEST_PAUSE_S = 1.0
-LONGEST_DEBT_S = 10.0
-# How long the kernel's watch on a folder that cannot be watched is left alone.
+# A scheduled scan may hold the lock for a moment when the watcher starts.
+LOCK_TIMEOUT_S = 20.0
+# While slices are written, file events come by the thousand.
+MIN_PAUSE_S = 1.0
+# Longest pause before something that failed is tried again.
+MAX_RETRY_PAUSE_S = 10.0
+# Pause before the kernel is asked again for events of folders that it could not watch.
 WATCH_AGAIN_S = 60.0
+# Pause before landing folders are searched again, if none exists yet.
+NO_FOLDER_PAUSE_S = 5.0
 
 
 class OtherWatcherError(SpheroVemError, RuntimeError):
-    """Another watcher serves this results root."""
+    """Another watcher holds the lock of this results root."""
 
 
-class UndoneError(SpheroVemError, RuntimeError):
-    """A single look left something undone."""
+class IncompleteScanError(SpheroVemError, RuntimeError):
+    """A single scan that could not do everything."""
 
 
 def watch(rules: LandingRules, interval_s: float) -> None:
-    """Look again whenever files change, something is due, or `interval_s` is over; until SIGTERM or Ctrl-C.
+    """Scan when files change, when an acquisition is ready, and every `interval_s`; until SIGTERM or Ctrl-C.
 
     Raises
     ------
@@ -48,61 +51,63 @@ def watch(rules: LandingRules, interval_s: float) -> None:
     StoreNotWritableError
         If the results root cannot be written.
     ParameterError
-        If there is no server to tell.
+        If ``PREFECT_API_URL`` is not set.
     """
-    with PrefectAnnouncer(rules) as announcer, only_watcher(rules.results_root, WAIT_FOR_LOCK_S) as alone:
-        if not alone:
+    with PrefectAnnouncer(rules) as announcer, watcher_lock(rules.results_root, LOCK_TIMEOUT_S) as held:
+        if not held:
             raise OtherWatcherError(
                 f"another watcher serves {rules.results_root} ({lock_path(rules.results_root)} names it); "
                 "end it, or choose another results root"
             )
-        scanner, mender = Scanner(rules, announcer), Mender()
+        scanner, recovery = Scanner(rules, announcer), CrashRecovery()
         logger.info("watching %s; results go to %s", ", ".join(map(str, rules.folders)), rules.results_root)
-        with ending_on_signals() as (ended, wake), waking_on_changes(rules.folders, wake, ended):
-            while not ended.is_set():
-                look = scanner.look(ended.is_set)
-                mender.tend()
-                ended.wait(SHORTEST_PAUSE_S)
-                wake.wait(pause_s(look, interval_s))
+        with stopping_on_signals() as (stopped, wake), waking_on_changes(rules.folders, wake, stopped):
+            while not stopped.is_set():
+                result = scanner.scan(stopped.is_set)
+                recovery.run_if_due()
+                stopped.wait(MIN_PAUSE_S)
+                wake.wait(pause_s(result, interval_s))
                 wake.clear()
-        logger.info("the watcher has ended; what waits is taken up when it starts again")
+        logger.info("the watcher has ended; the next one continues where it stopped")
 
 
-def look_once(rules: LandingRules) -> None:
-    """Look once, unless a watcher is at work; safe beside one.
+def scan_once(rules: LandingRules) -> None:
+    """Scan once, unless a watcher holds the lock.
 
     Raises
     ------
-    UndoneError
+    IncompleteScanError
         If something could not be done.
     """
-    with PrefectAnnouncer(rules) as announcer, only_watcher(rules.results_root, 0.0) as alone:
-        if not alone:
+    with PrefectAnnouncer(rules) as announcer, watcher_lock(rules.results_root, 0.0) as held:
+        if not held:
             print(f"a watcher serves {rules.results_root}: nothing to do")
             return
-        look = Scanner(rules, announcer).look()
-        Mender().tend()
-    print(f"handed over {len(look.handed_over)}, rejected {len(look.rejected)}, not ready {look.waiting}")
-    if look.owed:
-        raise UndoneError(
-            f"{len(look.owed)} not done, the next look tries again: "
-            + "; ".join(f"{name}: {reason}" for name, reason in sorted(look.owed.items()))
+        result = Scanner(rules, announcer).scan()
+        CrashRecovery().run_if_due()
+    print(
+        f"handed over {len(result.handed_over)}, rejected {len(result.rejected)}, not ready {result.waiting}"
+    )
+    if result.failed:
+        raise IncompleteScanError(
+            f"{len(result.failed)} not done, the next scan tries again: "
+            + "; ".join(f"{name}: {reason}" for name, reason in sorted(result.failed.items()))
         )
 
 
-def pause_s(look: Look, interval_s: float) -> float:
-    """Seconds until the next look if no file changes."""
+def pause_s(result: ScanResult, interval_s: float) -> float:
+    """Return the seconds until the next scan if no file changes."""
     pause = interval_s
-    if look.owed or look.unconfirmed:
-        pause = min(pause, LONGEST_DEBT_S)
-    if look.next_at is not None:
-        pause = min(pause, look.next_at - time.time())
+    if result.failed or result.unconfirmed:
+        pause = min(pause, MAX_RETRY_PAUSE_S)
+    if result.next_at is not None:
+        pause = min(pause, result.next_at - time.time())
     return max(0.0, pause)
 
 
 @contextmanager
-def only_watcher(results_root: Path, timeout_s: float) -> Iterator[bool]:
-    """Hold the lock of the results root, which the kernel frees however this process ends; False: another has it."""
+def watcher_lock(results_root: Path, timeout_s: float) -> Iterator[bool]:
+    """Hold the lock of the results root, which the kernel frees when this process ends; yield False if it is taken."""
     path, holder = lock_path(results_root), f"watcher {uuid4().hex}"
     locks = FileLocks(path.parent)
     try:
@@ -120,24 +125,24 @@ def only_watcher(results_root: Path, timeout_s: float) -> Iterator[bool]:
 
 
 def lock_path(results_root: Path) -> Path:
-    """The lock's file; it says who holds it."""
+    """Return the path of the lock's file, which names its holder."""
     return results_root / STATE_FOLDER / "watcher.lock"
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Let SIGTERM and Ctrl-C end the loop between two acquisitions; a second signal ends it at once."""
-    ended, wake = threading.Event(), threading.Event()
+def stopping_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Set both events, stopped and wake, on SIGTERM or Ctrl-C; a second signal ends the process at once."""
+    stopped, wake = threading.Event(), threading.Event()
 
-    def end(number: int, frame: object) -> None:
-        if ended.is_set():
+    def stop(number: int, frame: object) -> None:
+        if stopped.is_set():
             raise KeyboardInterrupt
-        ended.set()
+        stopped.set()
         wake.set()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield ended, wake
+        yield stopped, wake
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -145,36 +150,34 @@ def ending_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
 
 @contextmanager
 def waking_on_changes(
-    folders: Sequence[Path], wake: threading.Event, ended: threading.Event
+    folders: Sequence[Path], wake: threading.Event, stopped: threading.Event
 ) -> Iterator[None]:
-    """Set `wake` when a file changes; where the kernel cannot tell, the interval alone decides."""
-    thread = threading.Thread(target=_wake_on_changes, args=(folders, wake, ended), daemon=True)
+    """Set `wake` when a file changes; without file events of the kernel only the interval counts."""
+    thread = threading.Thread(target=_wake_on_changes, args=(folders, wake, stopped), daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
+        stopped.set()
         thread.join(5.0)
 
 
-def _wake_on_changes(folders: Sequence[Path], wake: threading.Event, ended: threading.Event) -> None:
-    while not ended.is_set():
-        there = [folder for folder in folders if folder.is_dir()]
+def _wake_on_changes(folders: Sequence[Path], wake: threading.Event, stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        present = [folder for folder in folders if folder.is_dir()]
         try:
-            if there:
+            if present:
                 for _ in watchfiles.watch(
-                    *there,
+                    *present,
                     watch_filter=None,
-                    stop_event=ended,
+                    stop_event=stopped,
                     rust_timeout=1000,
                     raise_interrupt=False,
                     ignore_permission_denied=True,
                 ):
                     wake.set()
-                    if any(folder.is_dir() for folder in folders if folder not in there):
+                    if any(folder.is_dir() for folder in folders if folder not in present):
                         break
-        except Exception as error:  # no inotify, too few watches, a folder that went away
-            logger.info(
-                "file events are not to be had (%s); the landing folders are looked at on time", error
-            )
-        ended.wait(WATCH_AGAIN_S if there else 5.0)
+        except (OSError, RuntimeError) as error:  # no inotify, too few watches, a folder that went away
+            logger.info("no file events (%s); the landing folders are scanned at the set interval", error)
+        stopped.wait(WATCH_AGAIN_S if present else NO_FOLDER_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Automations of the Prefect server: what it does by itself when a run falls silent or fails."""
+"""Automations of the Prefect server for runs without heartbeat, failed runs and rejected acquisitions."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -9,10 +9,11 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 TAG = "spherovem"
-"""Tag of all deployments of prefect.yaml, which their runs inherit."""
+"""Tag of all deployments in prefect.yaml; their runs inherit it."""
 
 HEARTBEAT_TIMEOUT_S = 90.0
 
+# The server knows automations by name: another name here would leave the old one at work beside the new one.
 SILENT_RUNS = "spherovem: end runs that have fallen silent"
 FAILED_RUNS = "spherovem: tell of failed runs"
 REJECTED_ACQUISITIONS = "spherovem: tell of rejected acquisitions"
@@ -29,50 +30,51 @@ _REJECTED_BODY = "{{ event.payload.source }}:\n{{ event.payload.message }}"
 
 
 def end_silent_runs(timeout_s: float = HEARTBEAT_TIMEOUT_S) -> AutomationCore:
-    """Call a run crashed whose process and worker died together, so that nobody else would.
+    """Mark a run as crashed when its process and its worker died together.
 
     Parameters
     ----------
     timeout_s
-        A run of which no heartbeat was heard for so many seconds counts as dead. Deployed runs send one every
-        30 s; the server looks every few seconds.
+        Seconds without a heartbeat after which a run counts as dead. Deployed runs send one every 30 s; the server checks
+        every few seconds.
     """
     return AutomationCore(
         name=SILENT_RUNS,
         description=(
-            "A run whose process died together with its worker stays Running, since nobody is left to say otherwise. "
-            f"It becomes Crashed when no heartbeat came for {timeout_s:g} s; retry it, and it goes on where it stopped."
+            "A run whose process died together with its worker stays Running, since nothing is left that reports it. "
+            f"This automation marks it as Crashed after {timeout_s:g} s without a heartbeat. The watcher restarts it, and it "
+            "continues where it stopped."
         ),
-        trigger=_unless(
+        trigger=_on_absence(
             after="prefect.flow-run.heartbeat",
             expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
             within_s=timeout_s,
         ),
         actions=[
             _crash(
-                f"No heartbeat for {timeout_s:g} s: the process and its worker are gone, or cut off from the server."
+                f"No heartbeat for {timeout_s:g} s: the process and its worker have died or lost the connection to the server."
             )
         ],
     )
 
 
-def tell_of_failed_runs(block_document_id: UUID) -> AutomationCore:
-    """Send a message for every deployed run that fails, crashes or runs out of time."""
+def notify_of_failed_runs(block_document_id: UUID) -> AutomationCore:
+    """Send a message for every deployed run that fails, crashes or times out."""
     return AutomationCore(
         name=FAILED_RUNS,
-        description="Sends a message for every run that ends as Failed, Crashed or TimedOut.",
-        trigger=_whenever(
+        description="Send a message for every run that ends as Failed, Crashed or TimedOut.",
+        trigger=_on_each(
             {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
         ),
         actions=[_message(block_document_id, _SUBJECT, _BODY)],
     )
 
 
-def tell_of_rejected_acquisitions(block_document_id: UUID) -> AutomationCore:
+def notify_of_rejected_acquisitions(block_document_id: UUID) -> AutomationCore:
     """Send a message for every acquisition that the watcher rejects."""
     return AutomationCore(
         name=REJECTED_ACQUISITIONS,
-        description="Sends a message for every acquisition that cannot be processed as it landed.",
+        description="Send a message for every acquisition that the watcher rejects.",
         trigger=EventTrigger(
             expect={"spherovem.acquisition.rejected"},
             match=ResourceSpecification({"prefect.resource.id": "spherovem.acquisition.*"}),
@@ -85,8 +87,8 @@ def tell_of_rejected_acquisitions(block_document_id: UUID) -> AutomationCore:
     )
 
 
-def _whenever(events: set[str]) -> EventTrigger:
-    """Fires for each of these events of a tagged run."""
+def _on_each(events: set[str]) -> EventTrigger:
+    """Trigger on each of these events of a tagged run."""
     return EventTrigger(
         expect=events,
         match=RUNS,
@@ -102,8 +104,8 @@ def _message(block_document_id: UUID, subject: str, body: str) -> ActionTypes:
     return SendNotification(block_document_id=block_document_id, subject=subject, body=body)
 
 
-def _unless(after: str, expect: set[str], within_s: float) -> EventTrigger:
-    """Fires for each tagged run that had the event `after` and then none of `expect` in time."""
+def _on_absence(after: str, expect: set[str], within_s: float) -> EventTrigger:
+    """Trigger on each tagged run that had the event `after` and then none of `expect` within the time."""
     return EventTrigger(
         after={after},
         expect=expect,

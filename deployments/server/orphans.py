@@ -1,7 +1,7 @@
-"""Ends what a killed command leaves behind: the Prefect server that it started, and its worker processes.
+"""Guard that ends the processes of a killed command: the Prefect server that it started, and its worker processes.
 
-Run as a script it is the guard: a process of its own session that waits until the command is gone, however it ended,
-and then ends every process that carries the command's mark in its environment. It imports the standard library only.
+As a script this module is the guard, a process in its own session. It waits until the command has ended, in whatever way,
+and then ends every process that has the command's mark in its environment. It imports the standard library only.
 """
 
 import os
@@ -21,9 +21,9 @@ _guard: "subprocess.Popen[bytes] | None" = None
 
 
 def leave_no_orphans() -> None:
-    """Mark the processes that this one starts from now on, and start the guard that ends them after it.
+    """Mark the processes that this process starts from now on, and start the guard that ends them.
 
-    Without ``/proc`` (other systems than Linux) nothing is marked, and a killed command's server stays.
+    Without ``/proc`` (not on Linux) nothing is marked, and the server of a killed command stays.
     """
     global _guard
     if _guard is not None or not PROCESSES.is_dir():
@@ -31,7 +31,7 @@ def leave_no_orphans() -> None:
     mark = uuid.uuid4().hex
     _guard = subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, mark],
-        stdin=subprocess.PIPE,  # open as long as this process lives
+        stdin=subprocess.PIPE,  # stays open as long as this process lives
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -48,14 +48,14 @@ def guard(mark: str) -> None:
 
 
 def marked_processes(mark: str) -> list[int]:
-    """Processes that were started with the mark in their environment and have not ended."""
+    """List the processes that have the mark in their environment and have not ended."""
     entry = f"{MARK}={mark}".encode()
     found = []
     for folder in PROCESSES.iterdir():
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():
             continue
         try:
-            # A process that has ended and waits for its parent has an empty environment.
+            # A zombie process has an empty environment.
             if entry in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except OSError:

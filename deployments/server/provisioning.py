@@ -1,4 +1,4 @@
-"""Work pools, limits and automations of a Prefect server: made where they are missing, left alone where they are right."""
+"""Work pools, limits and automations of a Prefect server: make what is missing, keep what is right."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,16 +17,16 @@ Outcome = Literal["made", "changed", "unchanged"]
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one thing on the server.
+    """Outcome of the set-up for one object on the server.
 
     Attributes
     ----------
     kind, name
-        What it is.
+        Kind of object, such as a work pool, and its name.
     outcome
         Whether it was made, changed, or right already.
     note
-        What an operator should know of it.
+        Remark for the operator.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Change:
 
 
 def ensure_work_pool(client: SyncPrefectClient, name: str, description: str) -> Change:
-    """Make a work pool of processes; a pool of that name is kept whatever its type, limit and variables are."""
+    """Make a process work pool; keep an existing pool of that name, whatever its type, limit and variables."""
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
@@ -52,9 +52,9 @@ def ensure_limit(client: SyncPrefectClient, name: str, slots: int, *, exactly: b
     Parameters
     ----------
     slots
-        How many may hold it at once.
+        Number of holders at the same time.
     exactly
-        Give a limit that exists this many slots too; otherwise it is kept as it is.
+        Change an existing limit to this number of slots; otherwise keep it.
     """
     try:
         found = client.read_global_concurrency_limit_by_name(name)
@@ -73,7 +73,7 @@ def ensure_limit(client: SyncPrefectClient, name: str, slots: int, *, exactly: b
 
 
 def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Change:
-    """Make an automation, or give one of that name the wanted trigger and action; one that was paused stays so."""
+    """Make an automation, or update the one of that name; a paused one stays paused."""
     found = client.read_automations_by_name(wanted.name)
     if not found:
         client.create_automation(wanted)
@@ -81,19 +81,19 @@ def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Chan
     present = found[0]
     note = "" if present.enabled else "it is paused"
     wanted = wanted.model_copy(update={"enabled": present.enabled})
-    if _substance(present) == _substance(wanted):
+    if _comparable(present) == _comparable(wanted):
         return Change("automation", wanted.name, "unchanged", note)
-    # A client sends the fields that were set: all of them, so that nothing of the old automation remains.
+    # The client sends only fields that were set; set all of them, so that nothing of the old automation remains.
     complete = AutomationCore.model_validate(wanted.model_dump(mode="json", exclude={"owner_resource"}))
     client.update_automation(present.id, complete)
     return Change("automation", wanted.name, "changed", note)
 
 
-def _substance(automation: AutomationCore) -> dict[str, object]:
-    """What an automation says, without what the server adds; sets in a fixed order."""
+def _comparable(automation: AutomationCore) -> dict[str, object]:
+    """Return the content of an automation without what the server adds, with sets in a fixed order."""
     known = AutomationCore.model_validate(automation.model_dump(mode="json", exclude={"id"}))
-    said = known.model_dump(mode="json", include={"name", "description", "enabled", "trigger", "actions"})
-    return {name: _ordered(value) for name, value in said.items()}
+    content = known.model_dump(mode="json", include={"name", "description", "enabled", "trigger", "actions"})
+    return {name: _ordered(value) for name, value in content.items()}
 
 
 def _ordered(value: object) -> object:

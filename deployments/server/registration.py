@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml, registered with a Prefect server."""
+"""Registration of the deployments of prefect.yaml on a Prefect server."""
 
 import hashlib
 import subprocess
@@ -27,19 +27,19 @@ PREFECT_FILE = Path(str(files("deployments.server") / "prefect.yaml"))
 
 
 class RegistrationFailedError(SpheroVemError, RuntimeError):
-    """The server did not take a deployment."""
+    """Failure of ``prefect deploy``."""
 
 
 def ensure_deployments(client: SyncPrefectClient, file: Path, pools: Mapping[str, str]) -> list[Change]:
-    """Register the deployments of a file that the server does not know, or knows otherwise.
+    """Register the deployments of a file that are missing on the server or differ from it.
 
-    A deployment's version is a digest of what the file says of it and of its flow's parameters: one whose version is
-    the same is left alone, with all that an operator changed of it in the UI.
+    The version of a deployment is a digest of its part of the file and of its flow's parameters. A deployment with the same
+    version is kept, with everything that an operator changed in the UI.
 
     Parameters
     ----------
     pools
-        Work pool to use for each one that the file names.
+        Work pool on this server for each work pool that the file names.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def read_prefect_file(file: Path) -> dict[str, Any]:
     Raises
     ------
     ParameterError
-        If it is not there or holds no deployments.
+        If it cannot be read or holds no deployments.
     """
     try:
         content = yaml.safe_load(file.read_text())
@@ -97,7 +97,7 @@ def read_prefect_file(file: Path) -> dict[str, Any]:
         ) from error
     except yaml.YAMLError as error:
         raise ParameterError(
-            f"the deployments file {file} is no YAML: {' '.join(str(error).split())}"
+            f"the deployments file {file} is not valid YAML: {' '.join(str(error).split())}"
         ) from error
     if not isinstance(content, dict) or not content.get("deployments"):
         raise ParameterError(f"the deployments file {file} holds no deployments; expected a prefect.yaml")
@@ -117,7 +117,7 @@ def _digest(*parts: Any) -> str:
 
 
 def _deploy(content: Mapping[str, Any]) -> None:
-    """Let Prefect's own command register them, from a folder that holds nothing else."""
+    """Register deployments with ``prefect deploy``, in a folder that holds nothing else."""
     with tempfile.TemporaryDirectory(prefix="spherovem-setup-") as folder:
         (Path(folder) / "prefect.yaml").write_text(yaml.safe_dump(dict(content), sort_keys=False))
         done = subprocess.run(

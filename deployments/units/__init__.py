@@ -1,1 +1,1 @@
-"""Service units for systemd and SLURM."""
+"""Service units for systemd, and scripts for SLURM."""

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through the DevTools protocol; for tests of what a user sees in a browser."""
+"""Headless Chromium, driven through the DevTools protocol, for tests of pages."""
 
 import base64
 import json
@@ -6,17 +6,18 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from foreign_environments import unavailable
 from websockets.sync.client import ClientConnection, connect
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# The sandbox needs rights that a container's root has not; without a GPU nothing waits for one.
+# The sandbox needs rights that root in a container lacks; without --disable-gpu the start waits for a GPU.
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -33,16 +34,16 @@ ANSWER_S = 60.0
 
 
 class PageError(AssertionError):
-    """A command was refused, or a script on the page failed."""
+    """Refusal of a command, or failure of a script on the page."""
 
 
 class Page:
-    """One tab.
+    """One tab of the browser.
 
     Attributes
     ----------
     errors
-        Uncaught exceptions, and errors on the console, in the order in which they were met.
+        Uncaught exceptions and errors on the console, in order.
     """
 
     def __init__(self, connection: ClientConnection, session: str) -> None:
@@ -53,7 +54,7 @@ class Page:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Give a command of the protocol and wait for its answer; events met on the way are noted."""
+        """Send a command of the protocol and wait for its answer; record events that arrive meanwhile."""
         self._count += 1
         command = {
             "id": self._count,
@@ -70,7 +71,7 @@ class Page:
                 return dict(message["result"])
 
     def open(self, address: str) -> None:
-        """Load a page and wait until all that belongs to it is there."""
+        """Load a page and wait until it is complete."""
         before = self._loads
         found = self.send("Page.navigate", url=address)
         if found.get("errorText"):
@@ -79,7 +80,7 @@ class Page:
             self._receive(ANSWER_S)
 
     def evaluate(self, expression: str) -> Any:
-        """Evaluate JavaScript, waiting for a promise, and return its value."""
+        """Evaluate JavaScript, await a promise, and return the value."""
         found = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in found:
             raise PageError(f"{expression}: {found['exceptionDetails']}")
@@ -115,7 +116,7 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def set_scripts(self, *, enabled: bool) -> None:
-        """Let the page run scripts or not, from the next loading on."""
+        """Allow or forbid scripts from the next load on."""
         self.send("Emulation.setScriptExecutionDisabled", value=not enabled)
 
     def screenshot(self, path: Path, *, whole: bool = False) -> Path:
@@ -140,15 +141,17 @@ class Page:
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[Page]:
-    """Start a browser with an empty profile in `folder` and end it again; skip the test where there is none."""
+    """Run a browser with an empty profile in `folder`, and yield its first tab."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        pytest.skip(f"none of {', '.join(PROGRAMS)} is installed: apt-get install chromium")
+        unavailable(f"none of {', '.join(PROGRAMS)} is installed: apt-get install chromium")
     profile = folder / "chromium"
     log = (folder / "chromium.log").open("w")
     command: list[str] = [program, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
-    # Chromium leaves its sockets in the folder for temporary files.
-    environment = {**os.environ, "TMPDIR": str(folder)}
+    # Chromium puts a socket into its folder for temporary files. The path of a socket has at most 107 characters, which
+    # pytest's folders exceed when tests run in parallel.
+    temporary = Path(tempfile.mkdtemp(prefix="chromium-", dir="/tmp"))
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
         port, path = _wait_for_port(process, profile / "DevToolsActivePort", folder / "chromium.log")
@@ -157,10 +160,11 @@ def chromium(folder: Path) -> Iterator[Page]:
     finally:
         _end(process)
         log.close()
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End the browser, then what is left of its session, so that nothing writes to its folder any longer."""
+    """End the browser and every process of its session, so that nothing writes to its folder afterwards."""
     process.terminate()
     try:
         process.wait(10)
@@ -193,6 +197,6 @@ def _attach(connection: ClientConnection) -> str:
             if message.get("id") == number:
                 return dict(message["result"])
 
-    # Commands of the tab count from 1 on.
+    # Negative numbers: commands of the tab count from 1.
     target = ask(-1, "Target.createTarget", {"url": "about:blank"})["targetId"]
     return str(ask(-2, "Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"])

@@ -9,7 +9,8 @@ LOOPBACK: dict[str, Any] = {
     "threads_per_worker": 1,
     "protocol": "tcp",
     "host": "127.0.0.1",
-    "dashboard_address": None,
+    # Port 0 takes a free one: None would mean 8787, which a cluster of a parallel test may have.
+    "dashboard_address": "127.0.0.1:0",
 }
 
 

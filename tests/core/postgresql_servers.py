@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the distribution's packages, on loopback and in a temporary folder."""
+"""PostgreSQL server of the distribution's packages, on loopback and in a temporary folder."""
 
 import os
 import pwd
@@ -10,25 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from foreign_environments import unavailable
 from prefect_servers import free_port
 
 ACCOUNTS = ("postgres", "nobody")
-"""As whom it runs where the tests run as root, which it refuses."""
+"""Accounts to run it as when the tests run as root, which PostgreSQL refuses."""
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """A database for Prefect, as the URL that its server takes; gone afterwards.
-
-    Installs PostgreSQL where it is absent and the tests run as root; skips the test where that fails.
-    """
+    """Run a server with a database for Prefect; yield the URL that Prefect's server takes."""
     if binaries() is None:
-        install()
-    if binaries() is None:
-        pytest.skip("no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql")
+        unavailable("no PostgreSQL in /usr/lib/postgresql: apt-get install postgresql")
     account = server_account()
-    folder = Path(tempfile.mkdtemp(prefix="spherovem-postgresql-"))
+    # The folder holds a socket, whose path has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir="/tmp"))
     if account is not None:
         shutil.chown(folder, account)
     data, port = folder / "data", free_port()
@@ -58,34 +54,20 @@ def postgresql() -> Iterator[str]:
 
 
 def binaries() -> Path | None:
-    """Folder of the newest version's programs."""
+    """Find the folder with the programs of the newest version."""
     found = Path("/usr/lib/postgresql").glob("*/bin")
     return max(found, key=lambda path: float(path.parent.name), default=None)
 
 
 def program(name: str) -> Path:
-    """One of PostgreSQL's programs."""
+    """Return the path of one of PostgreSQL's programs."""
     folder = binaries()
     assert folder is not None
     return folder / name
 
 
-def install() -> None:
-    """Install the distribution's package, without the cluster that it would make and start."""
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    options = ["-o", "Dpkg::Options::=--force-confold", "-y", "-qq", "--no-install-recommends"]
-    no_cluster = Path("/etc/postgresql-common/createcluster.conf")
-    if not no_cluster.exists():
-        no_cluster.parent.mkdir(parents=True, exist_ok=True)
-        no_cluster.write_text("create_main_cluster = false\n")
-    for arguments in (["update", "-qq"], ["install", *options, "postgresql"]):
-        subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, check=False)
-
-
 def server_account() -> str | None:
-    """Account to run the server as; None for the one of the tests."""
+    """Return the account to run the server as; None for that of the tests."""
     if os.geteuid() != 0:
         return None
     known = {account.pw_name for account in pwd.getpwall()}
@@ -93,13 +75,13 @@ def server_account() -> str | None:
 
 
 def run(name: str, *arguments: str, **options: object) -> None:
-    """Run one of PostgreSQL's programs to its end; a failure shows its output."""
+    """Run one of PostgreSQL's programs; a failure shows its output."""
     done = subprocess.run([program(name), *arguments], capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", at: list[str], log: Path) -> None:
-    """Wait until the server takes connections."""
+    """Wait until the server accepts connections."""
     deadline = time.monotonic() + 60
     while subprocess.run([program("pg_isready"), "-q", *at], check=False).returncode != 0:
         assert server.poll() is None, log.read_text(errors="replace")

@@ -1,7 +1,9 @@
-"""Real Prefect servers and workers on loopback, each with a home of its own, ended by process id."""
+"""Prefect servers and workers as processes on loopback, each with its own home, ended by process id."""
 
 import atexit
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -47,11 +49,15 @@ SERVER_ONLY = {
 }
 
 
+FIRST_PORT = 10_000
+PORTS_PER_WORKER = 1000
+# A random start keeps apart two pytest processes on one machine.
+_port_numbers = itertools.count(random.SystemRandom().randrange(PORTS_PER_WORKER))
 _empty_database: list[Path] = []
 
 
 class Process:
-    """A process in a session of its own, its output in a file."""
+    """Process in its own session, with its output in a file."""
 
     def __init__(
         self, arguments: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path
@@ -89,12 +95,12 @@ class Process:
             )
 
     def wait(self, timeout_s: float) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end and return the exit code."""
         assert self._process is not None, "not started yet"
         return self._process.wait(timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """End it in order, and by force what is left of it after `timeout_s`."""
+        """End it by SIGTERM; after `timeout_s` kill what is left."""
         if self.running:
             os.kill(self.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -102,12 +108,12 @@ class Process:
         self.kill_session()
 
     def kill(self) -> None:
-        """Kill the process alone, as a crash or the kernel would; its children live on."""
+        """Kill only the process, as a crash or the kernel would; its children live on."""
         os.kill(self.pid, signal.SIGKILL)
         self.wait(30)
 
     def kill_session(self) -> None:
-        """Kill whatever is left: the process and all that it started, flow runs included."""
+        """Kill the process and everything that it started, flow runs included."""
         if self._process is None:
             return
         for process in self.family():
@@ -116,9 +122,9 @@ class Process:
         self._process.wait(30)
 
     def family(self) -> list[psutil.Process]:
-        """The process and its descendants that still run, whoever their parent is by now.
+        """List the process and its descendants that still run, whatever their parent is now.
 
-        Flow runs have sessions of their own, so that descendants are told by a variable that they inherit.
+        Flow runs have their own sessions, so an inherited environment variable identifies descendants.
         """
         found = []
         for process in psutil.process_iter():
@@ -129,7 +135,7 @@ class Process:
 
 
 class PrefectServer(Process):
-    """A Prefect server that may be killed and started again on its port and database."""
+    """Prefect server that may be killed and started again on its port and database."""
 
     def __init__(
         self,
@@ -175,7 +181,7 @@ class PrefectServer(Process):
             keep_empty_database(self._database)
 
     def healthy(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
         try:
             with urlopen(f"{self.url}/health", timeout=2) as answer:
                 return answer.status == 200
@@ -183,7 +189,7 @@ class PrefectServer(Process):
             return False
 
     def client_environment(self, **settings: str) -> dict[str, str]:
-        """Environment of a process that talks to this server: a worker, the watcher, the prefect command."""
+        """Return the environment of a client process: a worker, the watcher, the prefect command."""
         home = self.home / "client"
         home.mkdir(exist_ok=True)
         return {
@@ -203,7 +209,7 @@ class PrefectServer(Process):
         )
 
     def worker(self, pool: str, name: str, limit: int | None = None, **settings: str) -> Process:
-        """A process worker, not yet started, for a pool that exists."""
+        """Prepare a process worker for an existing pool without starting it."""
         arguments = [PREFECT, "worker", "start", "--pool", pool, "--name", name]
         if limit is not None:
             arguments += ["--limit", str(limit)]
@@ -215,7 +221,7 @@ class PrefectServer(Process):
 def run_command(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; a failure shows its output."""
+    """Run a command; a failure shows its output."""
     done = subprocess.run(
         arguments, env=dict(environment), cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
@@ -225,7 +231,7 @@ def run_command(
 
 @contextmanager
 def running_server(home: Path, **options: Any) -> Iterator[PrefectServer]:
-    """A server that answers, and is gone afterwards; options are those of `PrefectServer`."""
+    """Run a server; options are those of `PrefectServer`."""
     server = PrefectServer(home, **options)
     try:
         server.start()
@@ -238,7 +244,7 @@ def running_server(home: Path, **options: Any) -> Iterator[PrefectServer]:
 def running_worker(
     server: PrefectServer, pool: str, name: str = "worker", limit: int | None = None, **settings: str
 ) -> Iterator[Process]:
-    """A process worker for a pool, made where it does not exist; gone afterwards with all that it started."""
+    """Run a process worker for a pool, which is made if it does not exist; end it with all that it started."""
     server.command("work-pool", "create", pool, "--type", "process", "--overwrite")
     worker = server.worker(pool, name, limit, **settings)
     try:
@@ -250,7 +256,7 @@ def running_worker(
 
 @contextmanager
 def connected(server: PrefectServer) -> Iterator[None]:
-    """Let clients in this process talk to the server."""
+    """Direct clients of this process to the server."""
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     home = server.home / "client"
@@ -260,13 +266,13 @@ def connected(server: PrefectServer) -> Iterator[None]:
 
 
 def use_empty_database(path: Path) -> None:
-    """Copy the database that an earlier server has made its tables in; that takes 12 s of processor time."""
+    """Copy the database with the tables of an earlier server; making them takes 12 s of processor time."""
     if _empty_database and not path.exists():
         shutil.copyfile(_empty_database[0], path)
 
 
 def keep_empty_database(path: Path) -> None:
-    """Keep a copy of the database of the first server that has just started, for the ones after it."""
+    """Keep a copy of the database of the first server for later ones."""
     if _empty_database:
         return
     folder = Path(tempfile.mkdtemp(prefix="spherovem-prefect-"))
@@ -281,15 +287,29 @@ def keep_empty_database(path: Path) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback device that nobody listens on."""
+    """Return a port of the loopback device that is free and that no other caller gets.
+
+    Between the choice and the server's bind another process could take the port. So each pytest-xdist worker has a range
+    of its own, below the ports that the kernel gives to outgoing connections (from 32768), and takes every port once.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + PORTS_PER_WORKER * (worker % 20)
+    ports = (first + number % PORTS_PER_WORKER for number in _port_numbers)
+    return next(filter(_is_free, ports))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what it says to Prefect or spherovem."""
-    # A server imports for 8 s with bytecode and for 13 s without: the first one that is started writes it.
+    """Return this process's environment without the variables of Prefect and spherovem."""
+    # A server imports for 8 s with bytecode and for 13 s without: the first one writes it.
     return {
         name: value
         for name, value in os.environ.items()

@@ -8,6 +8,8 @@ import pytest
 from chromium import Page, chromium
 from report_scenes import shared
 
+pytestmark = pytest.mark.environment
+
 SCHEMES = ("light", "dark")
 WIDTHS = (1100, 400)
 

@@ -74,7 +74,7 @@ def napari_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_environment(tmp_path_factory.mktemp("napari"), "napari-ome-zarr")
 
 
-@pytest.mark.slow
+@pytest.mark.environment
 def test_napari_shows_image_labels_and_voxel_sizes(tmp_path: Path, napari_python: Path) -> None:
     layout = Layout(tmp_path / "acquisition")
     image, labels = write_volume(layout)

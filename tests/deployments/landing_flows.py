@@ -1,4 +1,4 @@
-"""A flow with the signature of the pipeline that writes down that it ran."""
+"""Flow with the signature of the pipeline that only records its run."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from spherovem_core.references import Acquisition
 
 @flow(name="note-acquisition", flow_run_name="{acquisition.name}")
 def note_acquisition(acquisition: Acquisition, parameters: dict[str, Any], execution: dict[str, Any]) -> None:
-    """Add a line to the results folder: which files were there."""
+    """Append a line with the names of the source files to the file ``runs`` of the results folder."""
     acquisition.folder.mkdir(parents=True, exist_ok=True)
     files = sorted(path.name for path in acquisition.source.iterdir())
     with (acquisition.folder / "runs").open("a") as runs:

@@ -1,4 +1,4 @@
-"""A landing folder, a clock that stands still, and a server that only writes down what it is told."""
+"""Landing folders with a clock that the test sets, and an announcer that only records its calls."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from typing import Any
 from ingest_samples import SPACING_NM, textured, truncate, write_slices
 
 from deployments.landing.announcements import HandOverError, NoDeploymentError, ServerUnavailableError
-from deployments.landing.records import Landed, Rejection
+from deployments.landing.records import LandedAcquisition, Rejection
 from deployments.landing.rules import LandingRules
-from deployments.landing.scanner import Look, Scanner
+from deployments.landing.scanner import Scanner, ScanResult
 from deployments.settings import Settings
 
 SETTLE_S = 100.0
@@ -18,19 +18,19 @@ SMALL = (3, 12, 16)
 
 
 def write_acquisition(folder: Path, seed: int = 0) -> Path:
-    """Three small slices and their description."""
+    """Write three small slices and their description."""
     write_slices(folder, textured(SMALL, seed=seed))
     (folder / "acquisition.json").write_text(json.dumps({"spacing_nm": SPACING_NM}))
     return folder
 
 
 def write_truncated(folder: Path) -> None:
-    """An acquisition with a slice that is cut off."""
+    """Write an acquisition with a truncated slice."""
     truncate(write_acquisition(folder) / "slice_0001.tif")
 
 
 def landing_settings(folder: Path, **changed: object) -> Settings:
-    """Settings of a watcher that does not wait for long."""
+    """Return settings of a watcher with a short settle time."""
     (folder / "landing").mkdir(exist_ok=True)
     chosen = {
         "landing_folders": (folder / "landing",),
@@ -43,29 +43,29 @@ def landing_settings(folder: Path, **changed: object) -> Settings:
 
 
 @dataclass
-class WrittenDown:
-    """Stands for the server: keeps what it is told under its key, as the server does."""
+class RecordingAnnouncer:
+    """Announcer that keeps runs and reports by their key, as the server does."""
 
-    runs: dict[str, Landed] = field(default_factory=dict)
+    runs: dict[str, LandedAcquisition] = field(default_factory=dict)
     reports: dict[str, Rejection] = field(default_factory=dict)
     is_down: bool = False
     refuses: str = ""
     has_no_deployment: bool = False
 
-    def __enter__(self) -> "WrittenDown":
+    def __enter__(self) -> "RecordingAnnouncer":
         return self
 
     def __exit__(self, *raised: object) -> None:
         pass
 
-    def landed(self, landed: Landed, landing: Path) -> str:
+    def start_run(self, acquisition: LandedAcquisition, landing: Path) -> str:
         self._answer()
         if self.has_no_deployment:
             raise NoDeploymentError("the server has no deployment")
-        self.runs.setdefault(landed.key, landed)
-        return f"run {list(self.runs).index(landed.key)}"
+        self.runs.setdefault(acquisition.key, acquisition)
+        return f"run {list(self.runs).index(acquisition.key)}"
 
-    def rejected(self, rejection: Rejection) -> bool:
+    def report_rejection(self, rejection: Rejection) -> bool:
         self._answer()
         known = rejection.key in self.reports
         self.reports.setdefault(rejection.key, rejection)
@@ -87,7 +87,7 @@ class WrittenDown:
 
 
 class Scene:
-    """Landing folders and a results root, looked at with a clock that the test sets."""
+    """Landing folders and a results root, scanned with a clock that the test sets."""
 
     def __init__(self, folder: Path, *landings: str, **settings: object) -> None:
         self.results_root = folder / "results"
@@ -96,7 +96,7 @@ class Scene:
         for landing in self.landings:
             landing.mkdir()
         self.now = 1_000_000.0
-        self.server = WrittenDown()
+        self.server = RecordingAnnouncer()
         chosen = {
             "landing_folders": tuple(self.landings),
             "results_root": self.results_root,
@@ -104,29 +104,29 @@ class Scene:
             **settings,
         }
         self.rules = LandingRules.from_settings(Settings.model_validate(chosen))
-        self.start_again()
+        self.restart()
 
     @property
     def landing(self) -> Path:
         return self.landings[0]
 
-    def start_again(self) -> None:
-        """A new watcher, which knows what is on disk and nothing else."""
+    def restart(self) -> None:
+        """Replace the scanner by a new one, which knows only what is on disk."""
         self.scanner = Scanner(self.rules, self.server, lambda: self.now)
 
-    def look(self, after_s: float = 0.0) -> Look:
-        """Let time pass, then look."""
+    def scan(self, after_s: float = 0.0) -> ScanResult:
+        """Let time pass, then scan."""
         self.now += after_s
-        return self.scanner.look()
+        return self.scanner.scan()
 
-    def settle(self) -> Look:
-        """Look, wait until whatever is still is ready, look again, and once more for what is confirmed late."""
-        self.look()
-        look = self.look(SETTLE_S)
-        self.look()
-        return look
+    def settle(self) -> ScanResult:
+        """Scan, let the settle time pass, scan again, and once more to confirm reports; return the second result."""
+        self.scan()
+        result = self.scan(SETTLE_S)
+        self.scan()
+        return result
 
     def rejected(self, name: str) -> dict[str, Any]:
-        """Content of the REJECTED.json in a results folder."""
+        """Read the REJECTED.json of a results folder."""
         document: dict[str, Any] = json.loads((self.results_root / name / "REJECTED.json").read_text())
         return document

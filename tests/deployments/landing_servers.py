@@ -1,4 +1,4 @@
-"""Watchers and workers of a real server, and acquisitions that land slowly."""
+"""Watchers of a real server, and slow copies into a landing folder."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ SPHEROVEM = [sys.executable, "-m", "deployments.command_line"]
 def watcher(
     server: PrefectServer, landing: Path, results_root: Path, log: Path, **settings: object
 ) -> Process:
-    """A watcher, not yet started."""
+    """Prepare a watcher process without starting it."""
     landing.mkdir(parents=True, exist_ok=True)
     chosen = {
         "landing_folders": landing,
@@ -30,7 +30,7 @@ def watcher(
 
 @contextmanager
 def watching(process: Process) -> Iterator[Process]:
-    """The watcher at work; ended in order afterwards."""
+    """Run a watcher process; end it with SIGTERM afterwards and expect exit code 0."""
     process.start()
     try:
         yield process
@@ -40,12 +40,12 @@ def watching(process: Process) -> Iterator[Process]:
 
 
 def set_up(server: PrefectServer) -> None:
-    """Pools, limits, automations and deployments, as an operator makes them."""
+    """Run ``spherovem setup`` as an operator does: pools, limits, automations, deployments."""
     run_command([*SPHEROVEM, "setup", "--gpus", "1"], server.client_environment(), server.home)
 
 
 def copy_slowly(source: Path, target: Path, seconds: float) -> None:
-    """Copy a folder file by file, each of them in two halves."""
+    """Copy a folder file by file, each in two halves, over the given time."""
     target.mkdir(parents=True, exist_ok=True)
     files = sorted(source.iterdir())
     pause = seconds / (2 * len(files))
@@ -59,5 +59,5 @@ def copy_slowly(source: Path, target: Path, seconds: float) -> None:
 
 
 def rejected_names(results_root: Path) -> list[str]:
-    """Acquisitions that have a REJECTED.json, by name."""
+    """List the names of acquisitions that have a REJECTED.json."""
     return sorted(path.parent.name for path in results_root.glob("*/REJECTED.json"))

@@ -1,4 +1,4 @@
-"""Automations on a real server: dead runs are ended, so that the watcher starts them again; living ones are left alone."""
+"""Automations on a server: a run without heartbeat becomes Crashed, and messages are sent."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ from deployments.command_line.setup import Setup, prepare_server
 from deployments.settings import Settings
 
 TIMEOUT_S = 45.0
-"""Heartbeats come every 30 s, which is the least that Prefect allows."""
+"""Heartbeats come every 30 s, the shortest interval that Prefect allows."""
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +38,13 @@ def client(server: PrefectServer) -> Iterator[SyncPrefectClient]:
 
 
 def states(client: SyncPrefectClient, run: UUID) -> list[str]:
-    """Names of the states that a run has gone through."""
+    """List the names of the states of a run in order."""
     response = client.request("GET", "/flow_run_states/", params={"flow_run_id": str(run)})
     return [state["name"] for state in sorted(response.json(), key=lambda state: str(state["timestamp"]))]
 
 
 @pytest.mark.slow
-def test_a_run_that_died_with_its_worker_crashes_and_goes_on(
+def test_a_run_killed_with_its_worker_crashes_and_is_completed_by_the_next_worker(
     server: PrefectServer, client: SyncPrefectClient, tmp_path: Path
 ) -> None:
     with running_worker(server, "cpu", name="living"):
@@ -78,7 +78,7 @@ def test_a_run_that_died_with_its_worker_crashes_and_goes_on(
 
 
 class Messages(BaseHTTPRequestHandler):
-    """Takes messages as a chat's webhook would."""
+    """Receiver of messages, as the webhook of a chat."""
 
     received: ClassVar[list[dict[str, str]]] = []
 
@@ -92,7 +92,7 @@ class Messages(BaseHTTPRequestHandler):
 
 
 @pytest.mark.slow
-def test_a_message_is_sent_of_a_failed_run_and_of_a_rejected_acquisition(
+def test_a_failed_run_and_a_rejected_acquisition_send_a_message(
     server: PrefectServer, client: SyncPrefectClient
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Messages) as chat:

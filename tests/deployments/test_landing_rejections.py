@@ -1,4 +1,4 @@
-"""What cannot be processed is reported once, with its reasons, and taken up when it is repaired."""
+"""Rejections: reported once with their reasons, and processed when repaired."""
 
 import logging
 import os
@@ -44,12 +44,12 @@ def one_slice(folder: Path) -> None:
     (folder / "slice_0001.tif").unlink()
 
 
-def copy_given_up(folder: Path) -> None:
+def abandoned_copy(folder: Path) -> None:
     write_acquisition(folder)
     (folder / ".slice_0003.tif.x1Y2z3").write_bytes(b"II*")
 
 
-def upload_given_up(folder: Path) -> None:
+def abandoned_upload(folder: Path) -> None:
     write_acquisition(folder)
     (folder / "slice_0003.tif.filepart").write_bytes(b"II*")
 
@@ -77,8 +77,8 @@ BROKEN = {
     missing: "missing: 1",
     no_spacing: "no voxel size",
     one_slice: "a single slice",
-    copy_given_up: "slice_0003.tif: its copy did not end",
-    upload_given_up: "slice_0003.tif: its copy did not end",
+    abandoned_copy: "incomplete copy of slice_0003.tif",
+    abandoned_upload: "incomplete copy of slice_0003.tif",
     slice_from_outside: "slice_0001.tif is a symbolic link that leads out",
     folder_from_outside: "a is a symbolic link that leads out",
     loop: "a is a symbolic link that leads out",
@@ -86,15 +86,15 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("make", BROKEN)
-def test_broken_is_reported_once_and_taken_up_when_repaired(
+def test_an_invalid_acquisition_is_reported_once_and_processed_when_repaired(
     make: Any, scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "spherovem_core.landing")
+    caplog.set_level(logging.INFO, "deployments.landing")
     folder = scene.landing / "a"
     make(folder)
     for _ in range(3):
         scene.settle()
-        scene.start_again()
+        scene.restart()
     (message,) = scene.server.messages
     assert BROKEN[make] in message
     assert sum("rejected: " in record.message for record in caplog.records) == 1
@@ -117,7 +117,7 @@ def test_broken_is_reported_once_and_taken_up_when_repaired(
     assert len(scene.server.reports) == 2
 
 
-def test_reasons_are_listed_one_by_one(scene: Scene) -> None:
+def test_rejection_lists_each_reason(scene: Scene) -> None:
     folder = write_acquisition(scene.landing / "a")
     truncate(folder / "slice_0001.tif")
     (folder / "acquisition.json").unlink()
@@ -127,7 +127,7 @@ def test_reasons_are_listed_one_by_one(scene: Scene) -> None:
     assert reasons[0].startswith("slice_0001.tif: truncated")
 
 
-def test_broken_in_the_same_way_is_not_reported_again(scene: Scene) -> None:
+def test_the_same_problem_with_the_same_content_is_not_reported_again(scene: Scene) -> None:
     folder = scene.landing / "a"
     write_truncated(folder)
     scene.settle()
@@ -141,7 +141,7 @@ def test_broken_in_the_same_way_is_not_reported_again(scene: Scene) -> None:
     assert len(scene.server.reports) == 2
 
 
-def test_results_of_earlier_content_stay_beside_the_rejection(scene: Scene) -> None:
+def test_earlier_results_stay_beside_the_rejection(scene: Scene) -> None:
     folder = write_acquisition(scene.landing / "a")
     scene.settle()
     (scene.results_root / "a" / "tables").mkdir(parents=True)
@@ -153,19 +153,21 @@ def test_results_of_earlier_content_stay_beside_the_rejection(scene: Scene) -> N
     scene.settle()
     assert not (scene.results_root / "a" / "REJECTED.json").exists()
     assert (scene.results_root / "a" / "tables").exists()
-    assert len(scene.server.runs) == 1, "the content is what was processed already"
+    assert len(scene.server.runs) == 1, "the repaired content was processed before"
 
 
-def test_an_empty_folder_waits_in_silence(scene: Scene) -> None:
+def test_an_empty_folder_waits_unreported(scene: Scene) -> None:
     (scene.landing / "a" / "deeper").mkdir(parents=True)
     scene.settle()
-    assert scene.look(100 * SETTLE_S).waiting == 1
+    assert scene.scan(100 * SETTLE_S).waiting == 1
     assert scene.server.reports == {}
     write_acquisition(scene.landing / "a")
     assert scene.settle().handed_over == ["a"]
 
 
-def test_unreadable_files_and_folders(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_files_and_folders_are_rejected_until_they_can_be_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_acquisition(scene.landing / "file")
     write_acquisition(scene.landing / "folder")
     refuse_to_read(monkeypatch, folder / "slice_0001.tif", scene.landing / "folder")
@@ -182,7 +184,7 @@ def test_unreadable_files_and_folders(scene: Scene, monkeypatch: pytest.MonkeyPa
 
 
 def refuse_to_read(monkeypatch: pytest.MonkeyPatch, *places: Path) -> None:
-    """Root may read everything, so the refusal is made where the files are opened."""
+    """Make opening of these places fail; permissions would not stop root."""
     scandir, opened = os.scandir, Path.open
 
     def refusing_scandir(path: Any) -> Any:
@@ -199,7 +201,9 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, *places: Path) -> None:
     monkeypatch.setattr(Path, "open", refusing_open)
 
 
-def test_trouble_that_may_pass_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_error_is_rejected_only_after_the_settle_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_acquisition(scene.landing / "a")
     write_acquisition(scene.landing / "b")
 
@@ -208,13 +212,13 @@ def test_trouble_that_may_pass_is_waited_for(scene: Scene, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr("deployments.landing.verdicts.content_fingerprint", fails)
-        scene.look()
-        assert set(scene.look(SETTLE_S).owed) == {"a", "b"}
+        scene.scan()
+        assert set(scene.scan(SETTLE_S).failed) == {"a", "b"}
     shutil.rmtree(scene.landing / "b")
-    assert scene.look(1).handed_over == ["a"]
+    assert scene.scan(1).handed_over == ["a"]
     write_acquisition(scene.landing / "c")
     monkeypatch.setattr("deployments.landing.verdicts.content_fingerprint", fails)
-    scene.look()
+    scene.scan()
     for _ in range(4):
-        scene.look(SETTLE_S)
+        scene.scan(SETTLE_S)
     assert scene.server.messages == ["c cannot be read (Input/output error)"]

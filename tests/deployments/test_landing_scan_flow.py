@@ -1,12 +1,12 @@
-"""The scheduled backup of the watcher: one look, with the settings of the machine it runs on."""
+"""Flow scan-landing: one scan with the settings of its machine, as a backup of the watcher."""
 
 import time
 from pathlib import Path
 
 import pytest
+from landing_runs import landed_runs
 from landing_scenes import landing_settings, write_acquisition
 from landing_servers import set_up
-from landing_to_finished import landed_runs
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.deployments import run_deployment
@@ -14,7 +14,7 @@ from prefect_servers import connected, running_server, running_worker
 from trivial_deployments import wait_for_state, wait_until
 
 from deployments.landing.rules import LandingRules
-from deployments.landing.watcher import only_watcher
+from deployments.landing.watcher import watcher_lock
 from flows.scan_landing import scan_landing
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LandingRules:
-    """Rules of a watcher, and the same as settings of this machine."""
+    """Set the settings of this machine by variables, and return the rules that follow from them."""
     settings = landing_settings(tmp_path, deployment="process-acquisition/test-of-the-scan")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPHEROVEM_LANDING_FOLDERS", str(settings.landing_folders[0]))
@@ -33,15 +33,15 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LandingRules:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_it_hands_over_what_is_ready_and_leaves_a_watcher_alone(rules: LandingRules) -> None:
+def test_a_scan_hands_over_once_and_does_nothing_beside_a_watcher(rules: LandingRules) -> None:
     from flows.process_acquisition import process_acquisition
 
     process_acquisition.to_deployment("test-of-the-scan").apply()
     name = "landed without a watcher"
     write_acquisition(rules.folders[0] / name)
     (rules.folders[0] / name / rules.sentinel).touch()
-    with only_watcher(rules.results_root, 0.0) as alone:
-        assert alone
+    with watcher_lock(rules.results_root, 0.0) as held:
+        assert held
         scan_landing()
     assert count_runs(name) == 0
     scan_landing()
@@ -51,7 +51,9 @@ def test_it_hands_over_what_is_ready_and_leaves_a_watcher_alone(rules: LandingRu
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_what_is_left_undone_fails_the_run(rules: LandingRules, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_that_cannot_hand_over_fails_its_run(
+    rules: LandingRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SPHEROVEM_DEPLOYMENT", "process-acquisition/absent")
     write_acquisition(rules.folders[0] / "a")
     (rules.folders[0] / "a" / rules.sentinel).touch()
@@ -61,7 +63,7 @@ def test_what_is_left_undone_fails_the_run(rules: LandingRules, monkeypatch: pyt
         scan_landing()
 
 
-def test_it_is_scheduled_and_a_worker_runs_it(tmp_path: Path) -> None:
+def test_the_scan_is_scheduled_and_a_worker_runs_it(tmp_path: Path) -> None:
     settings = landing_settings(tmp_path)
     variables = {
         "SPHEROVEM_LANDING_FOLDERS": str(settings.landing_folders[0]),
@@ -88,7 +90,7 @@ def test_it_is_scheduled_and_a_worker_runs_it(tmp_path: Path) -> None:
 
 
 def count_runs(name: str) -> int:
-    """Runs that were started for an acquisition."""
+    """Count the runs that were started for an acquisition."""
     wanted = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     with get_client(sync_client=True) as client:
         return len(client.read_flow_runs(flow_run_filter=wanted))

@@ -1,4 +1,4 @@
-"""Real server, real worker, real watcher: what lands is processed once, whatever is killed meanwhile."""
+"""Watcher, server and worker as processes: each acquisition is processed once, although processes are killed."""
 
 import json
 import random
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from landing_runs import process_landed_phantom
 from landing_scenes import write_acquisition, write_truncated
 from landing_servers import copy_slowly, rejected_names, watcher
-from landing_to_finished import land_and_finish
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
@@ -26,21 +26,21 @@ ACQUISITIONS = 200
 LANDING_S = 60.0
 WATCHER_KILLS = 5
 FOLDER = str(Path(__file__).parent)
-# A hundred runs wait here for two workers. Each of them would be marked as late, again and again where SQLite is busy,
-# which costs more than the runs themselves.
+# A hundred runs wait here for two workers. The server would mark each of them as late, repeatedly while SQLite is busy, which
+# costs more than the runs.
 WITHOUT_LATE_RUNS = {"PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false"}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_landing_to_finished(tmp_path: Path) -> None:
+def test_a_landed_acquisition_is_processed_to_its_tables(tmp_path: Path) -> None:
     with running_server(tmp_path / "home") as server:
-        land_and_finish(server, tmp_path)
+        process_landed_phantom(server, tmp_path)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One acquisition of the storm."""
+    """Plan of one acquisition: what is copied, when and how slowly."""
 
     name: str
     source: Path
@@ -52,11 +52,10 @@ class Planned:
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_a_storm_of_acquisitions_and_kills(tmp_path: Path) -> None:
-    """Good ones are processed exactly once, broken ones reported once, none is lost.
+def test_200_acquisitions_are_processed_or_rejected_once_while_processes_are_killed(tmp_path: Path) -> None:
+    """Kill watcher and server while acquisitions land: valid ones run exactly once, broken ones are reported once.
 
-    The worker begins when the last kill is over, so that no run is cut off: that runs survive their worker and the
-    server is tested elsewhere.
+    The worker starts after the last kill, so that no run is interrupted: interrupted runs have their own tests.
     """
     chance = random.Random(0)
     landing, results_root = tmp_path / "landing", tmp_path / "results"
@@ -106,7 +105,7 @@ def test_a_storm_of_acquisitions_and_kills(tmp_path: Path) -> None:
                     3600.0,
                     lambda: str(Counter(run.state_name for run in runs(client))),
                 )
-                time.sleep(15)  # whatever would come twice has come by then
+                time.sleep(15)  # a second run or report would be there by then
                 states = Counter((run.name, run.state_name) for run in runs(client))
                 reported = Counter(event.payload["name"] for event in reports(client))
         finally:
@@ -124,7 +123,7 @@ def test_a_storm_of_acquisitions_and_kills(tmp_path: Path) -> None:
 
 
 def plan_one(folder: Path, number: int, chance: random.Random) -> Planned:
-    """Every second is broken, every fifth is copied slowly, every seventh lands twice."""
+    """Plan an acquisition: every second is broken, every fifth copied slowly, every seventh copied twice."""
     name = f"acquisition {number:03d}"
     source = folder / name
     is_good = number % 2 == 0
@@ -138,7 +137,7 @@ def plan_one(folder: Path, number: int, chance: random.Random) -> Planned:
     return Planned(name, source, at_s, seconds, again_at_s, is_good)
 
 
-def a_slice_is_missing(folder: Path) -> None:
+def a_missing_slice(folder: Path) -> None:
     (write_acquisition(folder) / "slice_0001.tif").unlink()
 
 
@@ -151,21 +150,21 @@ def no_tiff_at_all(folder: Path) -> None:
     (folder / "notes.txt").write_text("tomorrow")
 
 
-def the_copy_was_given_up(folder: Path) -> None:
+def an_abandoned_copy(folder: Path) -> None:
     (write_acquisition(folder) / ".slice_0003.tif.Ab1Cd2").write_bytes(b"II*")
 
 
 BREAKING: tuple[Callable[[Path], None], ...] = (
     write_truncated,
-    a_slice_is_missing,
+    a_missing_slice,
     no_voxel_size,
     no_tiff_at_all,
-    the_copy_was_given_up,
+    an_abandoned_copy,
 )
 
 
 def land(plans: list[Planned], landing: Path) -> None:
-    """Copy each acquisition when it is due, some slowly and so beside one another, some a second time."""
+    """Copy each acquisition at its time, some slowly and in parallel, some a second time."""
     began = time.monotonic()
     copies: list[tuple[float, Planned, bool]] = [(plan.at_s, plan, False) for plan in plans]
     copies += [(plan.again_at_s, plan, True) for plan in plans if plan.again_at_s is not None]
@@ -206,7 +205,7 @@ def deploy(client: SyncPrefectClient) -> None:
 
 
 def wait_patiently(reached: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str]) -> None:
-    """Wait without keeping the server busy with questions."""
+    """Wait with long pauses between requests to the server."""
     deadline = time.monotonic() + timeout_s
     while not reached():
         assert time.monotonic() < deadline, otherwise()

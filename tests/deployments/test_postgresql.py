@@ -1,4 +1,4 @@
-"""The Prefect server on PostgreSQL: an acquisition lands, a worker processes it once, a restart forgets nothing."""
+"""Prefect server on PostgreSQL: an acquisition is processed once, and a restarted server keeps its data."""
 
 import os
 from pathlib import Path
@@ -31,8 +31,8 @@ def deploy(client: SyncPrefectClient) -> str:
     return "note-acquisition/on-landing"
 
 
-@pytest.mark.slow
-def test_landing_on_postgresql(tmp_path: Path) -> None:
+@pytest.mark.environment
+def test_an_acquisition_is_processed_once_with_postgresql_behind_the_server(tmp_path: Path) -> None:
     landing, results = tmp_path / "landing", tmp_path / "results"
     source = write_acquisition(tmp_path / "made" / "spheroid")
     with (

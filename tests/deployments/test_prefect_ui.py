@@ -1,4 +1,4 @@
-"""What an operator sees in the Prefect UI: the form of an ad-hoc run, and the artifacts and log of a run."""
+"""Prefect UI in a browser: the form of an ad-hoc run, and the artifacts and log of a run."""
 
 import json
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from flows.process_acquisition import process_acquisition
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
+
+pytestmark = pytest.mark.environment
 
 TEXT = "document.body.innerText"
 
@@ -35,8 +37,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.slow
-def test_the_form_of_an_ad_hoc_run_says_what_each_parameter_is(
+def test_the_form_of_an_ad_hoc_run_describes_each_parameter(
     server: PrefectServer, page: Page, tmp_path: Path
 ) -> None:
     with get_client(sync_client=True) as client:
@@ -64,12 +65,12 @@ def test_the_form_of_an_ad_hoc_run_says_what_each_parameter_is(
 
 
 def failures(page: Page) -> list[str]:
-    """Errors on the page, except for icons that Prefect's UI asks for and does not have."""
+    """List the errors on the page, without icons that Prefect's UI asks for and does not have."""
     return [error for error in page.errors if "/ico/" not in error and "favicon" not in error]
 
 
 def value_under(page: Page, label: str) -> str:
-    """What stands in the first input below a label."""
+    """Return the value of the first input below a label."""
     return str(
         page.evaluate(
             f"""(() => {{
@@ -81,7 +82,6 @@ def value_under(page: Page, label: str) -> str:
     )
 
 
-@pytest.mark.slow
 def test_a_run_shows_its_artifacts_and_its_log(server: PrefectServer, page: Page, tmp_path: Path) -> None:
     run = process_small_acquisition(tmp_path)
     with get_client(sync_client=True) as client:
@@ -98,20 +98,20 @@ def test_a_run_shows_its_artifacts_and_its_log(server: PrefectServer, page: Page
     page.screenshot(tmp_path / "log.png", whole=True)
 
     page.open(f"{server.address}/artifacts/artifact/{artifacts['spheroid-ingest'].id}")
-    page.wait_for(f"{TEXT}.includes('What the microscope wrote')", 60)
+    page.wait_for(f"{TEXT}.includes('Slices as acquired')", 60)
     page.wait_for("document.querySelectorAll('table tr').length > 3", 30)
     page.screenshot(tmp_path / "table.png", whole=True)
     assert failures(page) == []
 
 
 def process_small_acquisition(folder: Path) -> UUID:
-    """Run the first stage on a small acquisition; the run's identifier."""
+    """Run the first stage on a small acquisition; return the flow run's id."""
     source = write_slices(folder / "landing" / "spheroid", textured((6, 64, 96)))
     (source / "acquisition.json").write_text(json.dumps({"spacing_nm": SPACING_NM}))
     compact = {"network": "phantom-compact"}
     process_acquisition(
         Acquisition(name="spheroid", source=source, results_root=folder / "results"),
-        PipelineParameters.model_validate({"cells": compact, "nuclei": compact}),
+        PipelineParameters.model_validate({"segmentation": {"cells": compact, "nuclei": compact}}),
         ExecutionSettings(device="cpu", workers=1),
         stop_after="ingest",
     )

@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml, registered with a server and run by a worker."""
+"""Deployments of prefect.yaml on a server, and one of them run by a worker."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def run_prefect(folder: Path, *arguments: str) -> None:
-    """The prefect command of this environment, with the server of the tests."""
+    """Run the prefect command of this environment against the server of the tests."""
     environment = {
         **os.environ,
         "PREFECT_API_URL": str(prefect.settings.PREFECT_API_URL.value()),
@@ -41,7 +41,7 @@ def run_prefect(folder: Path, *arguments: str) -> None:
 
 
 def deploy(client: SyncPrefectClient, folder: Path) -> dict[str, Any]:
-    """Deploy from a folder that holds nothing but prefect.yaml, and give what the server then knows."""
+    """Deploy from a folder that holds only prefect.yaml; return the deployments on the server."""
     (folder / "prefect.yaml").write_text((PROJECT / "prefect.yaml").read_text())
     run_prefect(folder, "deploy", "--all")
     return {name: client.read_deployment_by_name(name) for name in ENTRYPOINTS}
@@ -56,7 +56,9 @@ def client(prefect_server: None) -> Any:
 
 
 @pytest.mark.slow
-def test_deployments_know_no_path_and_may_be_repeated(client: SyncPrefectClient, tmp_path: Path) -> None:
+def test_deployments_hold_no_path_and_deploying_twice_keeps_their_ids(
+    client: SyncPrefectClient, tmp_path: Path
+) -> None:
     (tmp_path / "a folder").mkdir()
     first = deploy(client, tmp_path / "a folder")
     again = deploy(client, tmp_path)
@@ -75,11 +77,11 @@ def test_deployments_know_no_path_and_may_be_repeated(client: SyncPrefectClient,
     (schedule,) = again["scan-landing/scan-landing"].schedules
     assert schedule.active
     (trigger,) = client.read_automations_by_name("spherovem-landed-event")
-    assert not trigger.enabled, "the event trigger would start every acquisition twice"
+    assert not trigger.enabled, "the event trigger would start a second run of every acquisition"
 
 
 @pytest.mark.slow
-def test_a_worker_fine_tunes_a_network(client: SyncPrefectClient, tmp_path: Path) -> None:
+def test_a_worker_runs_the_fine_tuning_deployment(client: SyncPrefectClient, tmp_path: Path) -> None:
     deploy(client, tmp_path)
     write_labelled_slices(tmp_path / "slices", per_plane=3, side_px=96)
     run = run_deployment(

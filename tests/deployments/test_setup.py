@@ -1,4 +1,4 @@
-"""``spherovem setup``: makes what is missing, once, and leaves alone what is right."""
+"""``spherovem setup``: it makes what is missing and keeps what is right."""
 
 import sys
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_second_setup_changes_nothing(client: SyncPrefectClient) -> None:
 
 
 def everything(client: SyncPrefectClient) -> dict[str, list[dict[str, Any]]]:
-    """All that the server knows of pools, limits, automations and deployments, with the times of their last change."""
+    """Read all pools, limits, automations and deployments of the server, with the times of their last change."""
     pools = client.read_work_pools()
     return {
         "pools": [pool.model_dump(mode="json", exclude={"status"}) for pool in pools],
@@ -61,7 +61,7 @@ def everything(client: SyncPrefectClient) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_an_operators_pool_is_kept(client: SyncPrefectClient) -> None:
+def test_an_existing_work_pool_is_kept(client: SyncPrefectClient) -> None:
     assert ensure_work_pool(client, "own pool", "").outcome == "made"
     client.update_work_pool("own pool", WorkPoolUpdate(concurrency_limit=3, description="ours"))
     assert ensure_work_pool(client, "own pool", "another description").outcome == "unchanged"
@@ -69,7 +69,7 @@ def test_an_operators_pool_is_kept(client: SyncPrefectClient) -> None:
     assert (pool.concurrency_limit, pool.description) == (3, "ours")
 
 
-def test_a_limit_changes_only_where_its_number_is_given(client: SyncPrefectClient) -> None:
+def test_a_limit_changes_only_if_its_number_is_given(client: SyncPrefectClient) -> None:
     assert ensure_limit(client, "gpu:somewhere", 1, exactly=False).outcome == "made"
     client.update_global_concurrency_limit("gpu:somewhere", GlobalConcurrencyLimitUpdate(limit=4))
     kept = ensure_limit(client, "gpu:somewhere", 1, exactly=False)
@@ -78,7 +78,7 @@ def test_a_limit_changes_only_where_its_number_is_given(client: SyncPrefectClien
     assert client.read_global_concurrency_limit_by_name("gpu:somewhere").limit == 2
 
 
-def test_an_automation_is_brought_up_to_date_and_stays_paused(client: SyncPrefectClient) -> None:
+def test_an_automation_is_updated_and_stays_paused(client: SyncPrefectClient) -> None:
     first = automations.end_silent_runs(90.0).model_copy(update={"name": "ours"})
     assert ensure_automation(client, first).outcome == "made"
     made = client.read_automations_by_name("ours")[0]
@@ -93,7 +93,7 @@ def test_an_automation_is_brought_up_to_date_and_stays_paused(client: SyncPrefec
     assert ensure_automation(client, longer).outcome == "unchanged"
 
 
-def test_a_block_that_is_not_there_is_named_before_anything_is_made(client: SyncPrefectClient) -> None:
+def test_a_missing_notification_block_is_refused_before_anything_is_made(client: SyncPrefectClient) -> None:
     command = Setup(deployments=False, notify="slack-webhook/nowhere")
     before = everything(client)
     with pytest.raises(
@@ -103,7 +103,7 @@ def test_a_block_that_is_not_there_is_named_before_anything_is_made(client: Sync
     assert everything(client) == before
 
 
-def test_without_a_server_it_says_what_to_set(
+def test_without_a_server_the_message_names_the_setting(
     prefect_server: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
@@ -123,7 +123,7 @@ def test_a_file_without_deployments_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_twice_on_a_server_of_its_own(tmp_path: Path) -> None:
+def test_the_command_registers_deployments_once_and_the_event_trigger_starts_a_run(tmp_path: Path) -> None:
     with running_server(tmp_path / "home") as server, connected(server):
         first = setup(server, SPHEROVEM_GPU_POOL="our gpus")
         assert "unchanged" not in first
@@ -166,7 +166,7 @@ def test_the_command_twice_on_a_server_of_its_own(tmp_path: Path) -> None:
 
 
 def started(client: SyncPrefectClient) -> list[FlowRun]:
-    """Flow runs but for those that the server schedules by itself."""
+    """List the flow runs without those that the server scheduled."""
     return [run for run in client.read_flow_runs() if not run.auto_scheduled]
 
 

@@ -1,4 +1,4 @@
-"""The servers that other tests start: they keep what they knew over a kill, and leave nothing behind."""
+"""Servers that other tests start: they keep their data over a kill and leave no process."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from prefect_servers import connected, running_server, running_worker
 
 
 @pytest.mark.slow
-def test_a_killed_server_comes_back_with_what_it_knew(tmp_path: Path) -> None:
+def test_a_killed_server_keeps_its_data_and_leaves_no_process(tmp_path: Path) -> None:
     with running_server(tmp_path / "home") as server:
         first = server.pid
         with running_worker(server, "pool") as worker:

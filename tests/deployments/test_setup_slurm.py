@@ -1,4 +1,4 @@
-"""The SLURM scripts, as far as they can be tried without SLURM."""
+"""SLURM scripts, as far as they run without SLURM."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from deployments.server.provisioning import ensure_work_pool
 SLURM = Path(__file__).parents[2] / "deployments" / "units" / "slurm"
 
 
-def test_the_options_become_a_job_script() -> None:
+def test_the_options_are_in_the_job_script() -> None:
     program = (
         "import runpy, warnings; warnings.simplefilter('ignore');"
         f"script = runpy.run_path({str(SLURM / 'dask_cluster.py')!r});"
@@ -34,7 +34,7 @@ def test_the_options_become_a_job_script() -> None:
     assert "tcp://head:1" in done.stdout
 
 
-def test_the_worker_script_wants_a_server() -> None:
+def test_the_worker_script_asks_for_the_address_of_the_server() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(
         ["bash", str(SLURM / "worker.sbatch")], env=environment, capture_output=True, text=True, check=False
@@ -44,7 +44,7 @@ def test_the_worker_script_wants_a_server() -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_in_an_allocation_ends_with_it(tmp_path: Path) -> None:
+def test_a_worker_ends_with_its_allocation(tmp_path: Path) -> None:
     with (
         running_server(tmp_path / "home") as server,
         connected(server),

@@ -1,4 +1,4 @@
-"""Service units and their settings: sound to systemd, and nothing in them that does not exist."""
+"""Service units and their settings: valid for systemd, with programs, options and settings that exist."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ UNITS = sorted((DEPLOYMENTS / "systemd").glob("*.service"))
 INSTALLED = "/opt/spherovem/.venv/bin/"
 
 
-def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze on this machine")
     environment = Path(sys.executable).parent
@@ -30,7 +30,7 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     assert (done.returncode, ours) == (0, [])
 
 
-def test_a_damaged_unit_would_be_noticed(tmp_path: Path) -> None:
+def test_systemd_refuses_a_damaged_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze on this machine")
     unit = tmp_path / "spherovem-watcher.service"
@@ -45,7 +45,7 @@ def test_a_damaged_unit_would_be_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_every_service_starts_a_program_of_the_environment(unit: Path) -> None:
+def test_every_service_starts_a_program_with_options_that_exist(unit: Path) -> None:
     (command,) = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
     program, *words = command.split()
     assert program.startswith(INSTALLED)
@@ -59,10 +59,10 @@ def test_every_service_starts_a_program_of_the_environment(unit: Path) -> None:
     assert absent == []
 
 
-def test_the_settings_file_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_file_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DEPLOYMENTS / "systemd" / "spherovem.env").read_text()
     variables = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", text, re.MULTILINE))
-    assert "SPHEROVEM_NETWORK" in variables, "those that are commented out are looked at too"
+    assert "SPHEROVEM_NETWORK" in variables, "variables in comments were not read"
     for name, value in variables.items():
         if name.startswith("SPHEROVEM_"):
             monkeypatch.setenv(name, value)
@@ -79,7 +79,7 @@ def test_the_settings_file_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=lambda file: file.name,
 )
-def test_every_setting_of_prefect_exists(file: Path) -> None:
+def test_every_prefect_setting_exists(file: Path) -> None:
     assert not hasattr(prefect.settings, "PREFECT_SERVER_NO_SUCH_SETTING")
     names = set(re.findall(r"\bPREFECT_[A-Z_]+[A-Z]", file.read_text()))
     assert {name for name in names if not hasattr(prefect.settings, name)} == set()

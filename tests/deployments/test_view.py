@@ -263,7 +263,7 @@ def test_the_link_carries_the_state_of_all_known_types(results: Layout) -> None:
     assert not set(fragment) & set(' "<>{}|\\^`#')
 
 
-@pytest.mark.slow
+@pytest.mark.environment
 def test_neuroglancer_accepts_every_part_of_the_state(results: Layout, tmp_path: Path) -> None:
     """Its Python package refuses or drops the parts of a state that it does not know."""
     state = viewer_state(volume_layers(results), BASE)

@@ -1,4 +1,4 @@
-"""The watcher's process: one at a time, woken by what lands, ended by a signal."""
+"""Watcher process: one per results root, woken by file events, ended by a signal."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from landing_scenes import WrittenDown, landing_settings, write_acquisition, write_truncated
+from landing_scenes import RecordingAnnouncer, landing_settings, write_acquisition, write_truncated
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.command_line.main import main
-from deployments.landing import watching
+from deployments.landing import watcher
 from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.rules import LandingRules
-from deployments.landing.scanner import Look
+from deployments.landing.scanner import ScanResult
 from spherovem_core.errors import ParameterError
 
 
@@ -26,16 +26,16 @@ def rules(tmp_path: Path) -> LandingRules:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> WrittenDown:
-    """What stands for the server in the watcher's process."""
-    told = WrittenDown()
-    monkeypatch.setattr(watching, "PrefectAnnouncer", lambda rules: told)
-    return told
+def server(monkeypatch: pytest.MonkeyPatch) -> RecordingAnnouncer:
+    """Replace the watcher's announcer by one that records its calls."""
+    announcer = RecordingAnnouncer()
+    monkeypatch.setattr(watcher, "PrefectAnnouncer", lambda rules: announcer)
+    return announcer
 
 
 @pytest.fixture
 def ending_when() -> Iterator[Callable[[Callable[[], bool]], None]]:
-    """Send this process SIGTERM once something is the case, or after a minute."""
+    """Return a function that sends this process SIGTERM when its condition holds, or after a minute."""
     threads: list[threading.Thread] = []
 
     def ending(happened: Callable[[], bool]) -> None:
@@ -53,8 +53,8 @@ def ending_when() -> Iterator[Callable[[Callable[[], bool]], None]]:
         thread.join()
 
 
-def test_what_lands_while_it_watches_is_handed_over_and_a_signal_ends_it(
-    rules: LandingRules, server: WrittenDown, ending_when: Any
+def test_file_events_wake_the_watcher_and_sigterm_ends_it(
+    rules: LandingRules, server: RecordingAnnouncer, ending_when: Any
 ) -> None:
     landing = rules.folders[0]
     write_acquisition(landing / "early")
@@ -67,54 +67,71 @@ def test_what_lands_while_it_watches_is_handed_over_and_a_signal_ends_it(
 
     before = signal.getsignal(signal.SIGTERM)
     ending_when(landed)
-    # Long before the interval is over the files' events wake it.
-    watching.watch(rules, interval_s=600.0)
+    # The interval is far longer than the test: only file events can wake the watcher.
+    watcher.watch(rules, interval_s=600.0)
     assert server.run_names == ["early", "late"]
     assert len(server.reports) == 1
     assert signal.getsignal(signal.SIGTERM) is before
-    with watching.only_watcher(rules.results_root, 0.0) as alone:
-        assert alone, "the lock is free again"
+    with watcher.watcher_lock(rules.results_root, 0.0) as held:
+        assert held, "the watcher kept its lock"
 
 
-def test_one_watcher_serves_a_results_root(
+def test_a_second_watcher_of_a_results_root_is_refused(
     rules: LandingRules,
-    server: WrittenDown,
+    server: RecordingAnnouncer,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(watching, "WAIT_FOR_LOCK_S", 0.0)
+    monkeypatch.setattr(watcher, "LOCK_TIMEOUT_S", 0.0)
     write_acquisition(rules.folders[0] / "a")
-    with watching.only_watcher(rules.results_root, 0.0) as alone:
-        assert alone
-        with pytest.raises(watching.OtherWatcherError, match="another watcher serves"):
-            watching.watch(rules, 1.0)
-        watching.look_once(rules)
+    with watcher.watcher_lock(rules.results_root, 0.0) as held:
+        assert held
+        with pytest.raises(watcher.OtherWatcherError, match="another watcher serves"):
+            watcher.watch(rules, 1.0)
+        watcher.scan_once(rules)
     assert "a watcher serves" in capsys.readouterr().out
     assert server.runs == {}
 
 
-def test_a_single_look(rules: LandingRules, server: WrittenDown, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_scan_fails_if_something_is_left_undone(
+    rules: LandingRules, server: RecordingAnnouncer, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_acquisition(rules.folders[0] / "a")
-    watching.look_once(rules)
+    watcher.scan_once(rules)
     assert "handed over 0, rejected 0, not ready 1" in capsys.readouterr().out
     time.sleep(0.5)
     server.is_down = True
-    with pytest.raises(watching.UndoneError, match="a: the server does not answer"):
-        watching.look_once(rules)
+    with pytest.raises(watcher.IncompleteScanError, match="a: the server does not answer"):
+        watcher.scan_once(rules)
     server.is_down = False
-    watching.look_once(rules)
+    watcher.scan_once(rules)
     assert "handed over 1" in capsys.readouterr().out
 
 
-def test_the_pause_ends_when_something_is_due() -> None:
-    assert watching.pause_s(Look(), 60.0) == 60.0
-    assert watching.pause_s(Look(unconfirmed=1), 60.0) == watching.LONGEST_DEBT_S
-    assert watching.pause_s(Look(next_at=time.time() - 5), 60.0) == 0.0
-    assert 20.0 < watching.pause_s(Look(next_at=time.time() + 25), 60.0) <= 25.0
+def test_the_command_shows_the_log_of_a_rejection(
+    tmp_path: Path,
+    server: RecordingAnnouncer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_truncated(tmp_path / "landing" / "a")
+    command = ["watch", "--once", "--landing-folders", "landing", "--results-root", "results"]
+    assert main([*command, "--settle-seconds", "0.1"]) == 0
+    time.sleep(0.1)
+    assert main([*command, "--settle-seconds", "0.1"]) == 0
+    assert "rejected: a: slice_0001.tif: truncated" in capsys.readouterr().out
+
+
+def test_the_pause_ends_when_an_acquisition_is_ready() -> None:
+    assert watcher.pause_s(ScanResult(), 60.0) == 60.0
+    assert watcher.pause_s(ScanResult(unconfirmed=1), 60.0) == watcher.MAX_RETRY_PAUSE_S
+    assert watcher.pause_s(ScanResult(next_at=time.time() - 5), 60.0) == 0.0
+    assert 20.0 < watcher.pause_s(ScanResult(next_at=time.time() + 25), 60.0) <= 25.0
 
 
 @pytest.mark.parametrize(
-    ("variables", "arguments", "said"),
+    ("variables", "arguments", "message"),
     [
         ({}, [], "no landing folder: give --landing-folders"),
         ({"LANDING_FOLDERS": "landing"}, [], "no results root"),
@@ -133,10 +150,10 @@ def test_the_pause_ends_when_something_is_due() -> None:
         ({"SETTLE_SECOND": "3"}, [], "did you mean settle_seconds?"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_watched(
+def test_wrong_settings_are_refused_before_the_first_scan(
     variables: dict[str, str],
     arguments: list[str],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -146,12 +163,12 @@ def test_what_is_wrong_is_said_before_anything_is_watched(
         monkeypatch.setenv(f"SPHEROVEM_{name}", value)
     assert main(["watch", *arguments]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
 
-def test_without_a_server_nothing_is_watched(rules: LandingRules) -> None:
+def test_the_watcher_needs_the_address_of_a_server(rules: LandingRules) -> None:
     with (
         temporary_settings({PREFECT_API_URL: None}),
         pytest.raises(ParameterError, match="set PREFECT_API_URL"),

@@ -1,4 +1,4 @@
-"""What the watcher tells a Prefect server, and how it takes the answers."""
+"""Runs and events that the watcher sends to a Prefect server, and its errors."""
 
 import time
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from prefect_servers import free_port
 
 from deployments.landing.announcements import NoDeploymentError, ServerUnavailableError
 from deployments.landing.prefect_announcer import PrefectAnnouncer
-from deployments.landing.records import Landed, Rejection
+from deployments.landing.records import LandedAcquisition, Rejection
 from deployments.landing.rules import LandingRules
 
-LANDED = Landed(name='über "x" 1', source="/data/a", fingerprint="f", attempt=1)
+LANDED = LandedAcquisition(name='über "x" 1', source="/data/a", fingerprint="f", attempt=1)
 BROKEN = Rejection(
     name="b",
     source="/data/b",
@@ -42,7 +42,7 @@ def announcer(prefect_server: None, tmp_path: Path) -> Iterator[PrefectAnnouncer
 
 
 def events_of(resource: str, count: int) -> list[Any]:
-    """Events about a resource, once there are enough."""
+    """Wait until the server has `count` events about a resource, and return them."""
     wanted = EventFilter(resource=EventResourceFilter(id=[resource]))
     with get_client(sync_client=True) as client:
         for _ in range(150):
@@ -53,11 +53,11 @@ def events_of(resource: str, count: int) -> list[Any]:
     raise AssertionError(f"the server has no {count} events about {resource}")
 
 
-def test_a_run_is_started_once(announcer: PrefectAnnouncer, tmp_path: Path) -> None:
-    number = announcer.landed(LANDED, tmp_path / "landing")
-    assert announcer.landed(LANDED, tmp_path / "landing") == number
+def test_a_run_is_started_once_per_attempt(announcer: PrefectAnnouncer, tmp_path: Path) -> None:
+    number = announcer.start_run(LANDED, tmp_path / "landing")
+    assert announcer.start_run(LANDED, tmp_path / "landing") == number
     again = LANDED.model_copy(update={"attempt": 2})
-    assert announcer.landed(again, tmp_path / "landing") != number
+    assert announcer.start_run(again, tmp_path / "landing") != number
     keys = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[LANDED.key, again.key]))
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=keys)
@@ -68,7 +68,7 @@ def test_a_run_is_started_once(announcer: PrefectAnnouncer, tmp_path: Path) -> N
         "source": "/data/a",
         "results_root": str(tmp_path / "results"),
     }
-    assert parameters["parameters"]["cells"]["network"] == "phantom-compact"
+    assert parameters["parameters"]["segmentation"]["cells"]["network"] == "phantom-compact"
     first, _ = sorted(
         events_of("spherovem.acquisition.%C3%BCber%20%22x%22%201", 2),
         key=lambda event: event.payload["attempt"],
@@ -78,10 +78,10 @@ def test_a_run_is_started_once(announcer: PrefectAnnouncer, tmp_path: Path) -> N
     assert first.payload["flow_parameters"] == parameters
 
 
-def test_a_rejection_is_reported_until_the_server_has_it(announcer: PrefectAnnouncer) -> None:
-    assert not announcer.rejected(BROKEN)
+def test_a_rejection_is_reported_until_the_server_has_stored_it(announcer: PrefectAnnouncer) -> None:
+    assert not announcer.report_rejection(BROKEN)
     deadline = time.monotonic() + 60
-    while not announcer.rejected(BROKEN):
+    while not announcer.report_rejection(BROKEN):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     (event,) = events_of("spherovem.acquisition.b", 1)
@@ -89,20 +89,20 @@ def test_a_rejection_is_reported_until_the_server_has_it(announcer: PrefectAnnou
     assert event.payload["message"] == BROKEN.message
 
 
-def test_a_deployment_that_is_not_there(prefect_server: None, tmp_path: Path) -> None:
+def test_a_missing_deployment_names_the_remedy(prefect_server: None, tmp_path: Path) -> None:
     rules = LandingRules.from_settings(landing_settings(tmp_path, deployment="process-acquisition/absent"))
     expected = "no deployment process-acquisition/absent: run spherovem setup"
     with PrefectAnnouncer(rules) as announcer, pytest.raises(NoDeploymentError, match=expected):
-        announcer.landed(LANDED, tmp_path / "landing")
+        announcer.start_run(LANDED, tmp_path / "landing")
 
 
-def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     rules = LandingRules.from_settings(landing_settings(tmp_path))
     with (
         temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
         PrefectAnnouncer(rules) as announcer,
     ):
         with pytest.raises(ServerUnavailableError, match="does not answer"):
-            announcer.landed(LANDED, tmp_path / "landing")
+            announcer.start_run(LANDED, tmp_path / "landing")
         with pytest.raises(ServerUnavailableError, match="does not answer"):
-            announcer.rejected(BROKEN)
+            announcer.report_rejection(BROKEN)

@@ -1,4 +1,4 @@
-"""A deployment of the trivial flow, and what its runs come to."""
+"""Deployment of the trivial flow, and waiting for states of its runs."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -16,7 +16,7 @@ NAME = "write-steps/trivial"
 
 
 def deploy_trivial_flow(client: SyncPrefectClient, pool: str, tags: Sequence[str] = ("spherovem",)) -> str:
-    """Deploy it as prefect.yaml deploys the pipeline: by its module; gives the deployment's name."""
+    """Deploy the flow by its module, as prefect.yaml deploys the pipeline; return the deployment's name."""
     client.create_deployment(
         flow_id=client.create_flow(write_steps),
         name="trivial",
@@ -32,7 +32,7 @@ def deploy_trivial_flow(client: SyncPrefectClient, pool: str, tags: Sequence[str
 def wait_for_state(
     client: SyncPrefectClient, run: UUID, states: Collection[str], timeout_s: float = 180.0
 ) -> FlowRun:
-    """The flow run once it is in one of these states."""
+    """Wait until a flow run is in one of these states, and return it."""
     found: list[FlowRun] = []
 
     def reached() -> bool:
@@ -44,7 +44,7 @@ def wait_for_state(
 
 
 def wait_until(reached: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str]) -> None:
-    """Wait for something to become true; after that time it is an error."""
+    """Wait until `reached` returns true; fail with the text of `otherwise` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not reached():
         assert time.monotonic() < deadline, otherwise()
@@ -52,7 +52,7 @@ def wait_until(reached: Callable[[], bool], timeout_s: float, otherwise: Callabl
 
 
 def send_event(client: SyncPrefectClient, name: str, resource: str, payload: dict[str, Any]) -> None:
-    """Send an event to the server of this client; Prefect's own sender stays with the first server it met."""
+    """Send an event to the server of this client; Prefect's own sender keeps to the first server it used."""
     event = Event(
         event=name, resource=Resource({"prefect.resource.id": resource}), payload=payload, id=uuid4()
     )

@@ -1,4 +1,4 @@
-"""Flows that stand in for the pipeline where only what starts, ends and restarts runs is tested."""
+"""Flow that replaces the pipeline in tests of how runs start, end and restart."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ from prefect import flow
 
 @flow(name="write-steps")
 def write_steps(folder: Path, steps: int = 3, seconds: float = 0.0) -> int:
-    """Write one file a step, those alone that are missing; gives how many this run wrote."""
+    """Write one file per step unless it exists; return how many this run wrote."""
     folder.mkdir(parents=True, exist_ok=True)
     written = 0
     for step in range(steps):

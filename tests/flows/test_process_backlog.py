@@ -92,6 +92,8 @@ def test_two_acquisitions_of_one_name_are_refused_before_anything_starts(tmp_pat
         Acquisition(name="same", source=tmp_path / side, results_root=tmp_path / "results")
         for side in ("left", "right")
     ]
-    with pytest.raises(BacklogError, match=r"left and .*right are both named same.*give each a name"):
+    with pytest.raises(
+        BacklogError, match=r"left and .*right are both named same.*give them different names"
+    ):
         process_backlog(twins)
     assert not (tmp_path / "results").exists()

@@ -1,4 +1,4 @@
-"""Locks exclude threads and processes, and die with their holder."""
+"""File locks: one holder among threads and processes, freed when the holder dies."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def hold_elsewhere(folder: Path, how: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_holder_waits_until_release(locks: FileLocks) -> None:
+def test_a_second_holder_waits_for_the_release(locks: FileLocks) -> None:
     order: list[str] = []
     assert locks.acquire_lock("key", "first")
 
@@ -90,7 +90,7 @@ def test_many_threads_never_hold_one_lock_together(locks: FileLocks) -> None:
     assert most == 1
 
 
-def test_acquire_is_reentrant_for_its_holder_and_bounded_for_others(locks: FileLocks) -> None:
+def test_acquiring_is_reentrant_for_the_holder_and_ends_at_the_timeout_for_others(locks: FileLocks) -> None:
     assert locks.acquire_lock("key", "me")
     assert locks.acquire_lock("key", "me")
     assert not locks.acquire_lock("key", "you", acquire_timeout=0)
@@ -117,7 +117,7 @@ def test_hold_timeout_is_refused(locks: FileLocks) -> None:
         locks.acquire_lock("key", "me", hold_timeout=1)
 
 
-def test_a_lock_of_another_process_dies_with_it(locks: FileLocks) -> None:
+def test_a_lock_is_freed_when_its_process_is_killed(locks: FileLocks) -> None:
     process = hold_elsewhere(locks.folder, "alone")
     assert locks.is_locked("key")
     assert not locks.wait_for_lock("key", timeout=0.3)
@@ -127,7 +127,7 @@ def test_a_lock_of_another_process_dies_with_it(locks: FileLocks) -> None:
     locks.release_lock("key", "me")
 
 
-def test_a_forked_child_does_not_keep_its_dead_parents_lock(locks: FileLocks) -> None:
+def test_a_forked_child_does_not_keep_the_lock_of_its_killed_parent(locks: FileLocks) -> None:
     process = hold_elsewhere(locks.folder, "fork")
     process.kill()
     process.wait()
@@ -139,7 +139,7 @@ def test_a_forked_child_does_not_keep_its_dead_parents_lock(locks: FileLocks) ->
     locks.release_lock("key", "me")
 
 
-def test_probing_leaves_the_lock_with_its_holder(locks: FileLocks) -> None:
+def test_is_locked_leaves_the_lock_with_its_holder(locks: FileLocks) -> None:
     locks.acquire_lock("key", "me")
     assert locks.is_locked("key")
     answer = subprocess.run(

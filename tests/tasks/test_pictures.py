@@ -1,4 +1,4 @@
-"""Pictures of results: scaled, in colours, and of bounded size."""
+"""Pictures of results: grey values, label colours, size limit."""
 
 import imagecodecs
 import numpy as np
@@ -11,7 +11,7 @@ from tasks import pictures
 from tasks.pictures import LARGEST_SIDE, coloured, grey, show_middle_slice, thin
 
 
-def test_grey_values_span_the_range() -> None:
+def test_grey_values_span_0_to_255() -> None:
     values = np.linspace(100, 60000, 200 * 100).reshape(200, 100).astype(np.uint16)
     shown = grey(values)
     assert shown.dtype == np.uint8
@@ -20,7 +20,7 @@ def test_grey_values_span_the_range() -> None:
     assert (grey(np.full((8, 8), 7, np.uint8)) == 0).all()
 
 
-def test_labels_have_their_own_colours_and_background_is_black() -> None:
+def test_labels_get_distinct_colours_and_background_is_black() -> None:
     labels = np.arange(400, dtype=np.uint32).reshape(20, 20)
     colours = coloured(labels).reshape(-1, 3)
     assert (colours[0] == 0).all()
@@ -28,12 +28,14 @@ def test_labels_have_their_own_colours_and_background_is_black() -> None:
     assert len(np.unique(colours[1:], axis=0)) > 380
 
 
-def test_large_slices_are_thinned() -> None:
+def test_no_side_is_longer_than_the_limit() -> None:
     assert thin(np.zeros((LARGEST_SIDE, 9))).shape == (LARGEST_SIDE, 9)
     assert max(thin(np.zeros((LARGEST_SIDE + 1, 9))).shape) <= LARGEST_SIDE
 
 
-def test_the_middle_slice_is_shown(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_middle_slice_is_shown_and_a_missing_array_is_left_out(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shape = (5, 40, 30)
     values = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     writer = ArrayWriter(

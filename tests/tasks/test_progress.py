@@ -1,4 +1,4 @@
-"""Progress and quality artifacts: shown in the UI, and never in a stage's way."""
+"""Progress and other artifacts in the UI: published in a run, and never a reason for a stage to fail."""
 
 import time
 from typing import Any
@@ -26,7 +26,7 @@ def in_a_task(body: Any) -> None:
     run()
 
 
-def test_progress_goes_to_one_artifact_and_ends_where_the_stage_ended(
+def test_progress_updates_one_artifact_up_to_100_percent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent: list[tuple[str, float]] = []
@@ -83,14 +83,14 @@ def test_a_server_that_refuses_artifacts_fails_no_stage(monkeypatch: pytest.Monk
     in_a_task(body)
 
 
-def test_outside_a_run_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_published_outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         prefect_artifacts, "create_table_artifact", lambda *_: pytest.fail("published outside a run")
     )
     artifacts.show_figures("key", {"a": 1.0}, "figures")
 
 
-def test_figures_reach_the_server_under_a_key_it_accepts() -> None:
+def test_figures_are_stored_under_a_key_that_prefect_accepts() -> None:
     in_a_task(lambda: artifacts.show_figures("Sphäroid 3: ingest", {"slices": 64, "mean": 1 / 3}, "figures"))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(

@@ -1,10 +1,10 @@
-"""A Dask cluster of SLURM jobs, for the blocks of one large acquisition or for a backlog of many.
+"""Dask cluster of SLURM jobs, for the blocks of one large acquisition or for a backlog of many acquisitions.
 
     pip install dask-jobqueue
     python deployments/units/slurm/dask_cluster.py --jobs 8 --cores 8 --memory 32GB --walltime 12:00:00
 
-It prints the scheduler's address and keeps the cluster until it is interrupted. The address is what the setting
-SPHEROVEM_EXECUTOR takes (blocks of one acquisition), and the parameter `scheduler` of the flow process-backlog.
+It prints the scheduler's address and keeps the cluster until it is interrupted. Pass the address as the setting
+SPHEROVEM_EXECUTOR (blocks of one acquisition) or as the parameter `scheduler` of the flow process-backlog.
 """
 
 import argparse
@@ -20,17 +20,17 @@ WORKER_ENVIRONMENT = (
 
 
 def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options of the command line."""
-    parser = argparse.ArgumentParser(description="Start a Dask cluster of SLURM jobs and keep it.")
+    """Read the options of the command line."""
+    parser = argparse.ArgumentParser(description="Run a Dask cluster of SLURM jobs until interrupted.")
     parser.add_argument("--jobs", type=int, default=4, help="jobs to submit (default: %(default)s)")
-    parser.add_argument("--cores", type=int, default=8, help="cores a job (default: %(default)s)")
+    parser.add_argument("--cores", type=int, default=8, help="cores per job (default: %(default)s)")
     parser.add_argument(
         "--processes",
         type=int,
         default=1,
-        help="Dask workers a job; its cores are shared (default: %(default)s)",
+        help="Dask workers per job, which share its cores (default: %(default)s)",
     )
-    parser.add_argument("--memory", default="32GB", help="memory a job (default: %(default)s)")
+    parser.add_argument("--memory", default="32GB", help="memory per job (default: %(default)s)")
     parser.add_argument("--walltime", default="12:00:00", help="time limit of a job (default: %(default)s)")
     parser.add_argument("--queue", default=None, help="partition")
     parser.add_argument("--account", default=None, help="account that is charged")
@@ -39,7 +39,7 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of `dask_jobqueue.SLURMCluster`."""
+    """Return the arguments of `dask_jobqueue.SLURMCluster`."""
     chosen = {
         "cores": arguments.cores,
         "processes": arguments.processes,

@@ -1,4 +1,4 @@
-"""From a folder that a microscope fills to tables, without a hand: watcher, deployment, worker."""
+"""Runs of a landed phantom: from the landing folder to the tables, through watcher, deployment and worker."""
 
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,16 @@ QUICK: dict[str, Any] = {
         "network_channels": 8,
         "batch_size": 8,
     },
-    "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
-    "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
+    "segmentation": {
+        "cells": {"network": "phantom-compact", "flow_spacing_nm": 160.0, "min_diameter_um": 1.0},
+        "nuclei": {"network": "phantom-compact", "flow_spacing_nm": 160.0},
+    },
 }
 NAME = "spheroid 7 (été)"
 
 
-def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500.0) -> None:
-    """A phantom copied slowly into a watched folder is processed once, by a worker, through the deployment."""
+def process_landed_phantom(server: PrefectServer, folder: Path, timeout_s: float = 1500.0) -> None:
+    """Copy a phantom slowly into a landing folder; expect one run by a worker, through the deployment, to the tables."""
     landing, results_root = folder / "landing", folder / "results"
     (folder / "quick.yaml").write_text(yaml.safe_dump(QUICK))
     write_acquisition(make_phantom(PHANTOM), folder / "acquired")
@@ -58,7 +60,7 @@ def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500
         wait_until(lambda: "watching " in process.output, 120.0, lambda: process.output)
         copy_slowly(folder / "acquired", landing / NAME, seconds=12.0)
         wait_until(lambda: len(landed_runs()) == 1, 120.0, lambda: process.output)
-        (landing / NAME / "slice_0000.tif").touch()  # as a tool does that sets times at the end
+        (landing / NAME / "slice_0000.tif").touch()  # as a copy tool does that sets times at the end
         wait_until(
             lambda: _is_over(landed_runs()[0]), timeout_s, lambda: f"{landed_runs()}\n{process.output}"
         )
@@ -75,7 +77,7 @@ def land_and_finish(server: PrefectServer, folder: Path, timeout_s: float = 1500
 
 
 def landed_runs() -> list[FlowRun]:
-    """Runs of the deployment on-landing."""
+    """List the runs of the deployment on-landing."""
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(
             deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["on-landing"]))

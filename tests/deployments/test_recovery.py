@@ -1,4 +1,4 @@
-"""Crashed runs are started again, within reason."""
+"""Recovery of crashed runs: restarted up to five times, and no other runs."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -10,19 +10,19 @@ from prefect.states import Completed, Crashed, Failed, Pending, Running
 from trivial_deployments import deploy_trivial_flow
 
 from deployments.server.provisioning import ensure_work_pool
-from deployments.server.recovery import MOST_STARTS, mend_runs
+from deployments.server.recovery import MAX_STARTS, mark_stuck_runs, restart_crashed_runs
 
 
 @pytest.fixture
 def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
-        ensure_work_pool(client, "mending", "")
+        ensure_work_pool(client, "recovery", "")
         yield client
 
 
 def run_in(client: SyncPrefectClient, *states: State[object], tag: str = "spherovem") -> UUID:
-    """A run of a deployment that has gone through these states."""
-    deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "mending", tags=[tag]))
+    """Make a run of a deployment and set these states in order; return its id."""
+    deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "recovery", tags=[tag]))
     run = client.create_flow_run_from_deployment(deployment.id, parameters={"folder": "/nowhere"})
     for state in states:
         client.set_flow_run_state(run.id, state, force=True)
@@ -33,7 +33,7 @@ def now(client: SyncPrefectClient, run: UUID) -> FlowRun:
     return client.read_flow_run(run)
 
 
-def test_a_crashed_run_is_started_again_and_no_other(client: SyncPrefectClient) -> None:
+def test_only_crashed_runs_of_this_project_are_restarted(client: SyncPrefectClient) -> None:
     crashed = run_in(client, Pending(), Running(), Crashed(message="killed"))
     others = {
         "Failed": run_in(client, Pending(), Running(), Failed(message="bad slice")),
@@ -42,30 +42,31 @@ def test_a_crashed_run_is_started_again_and_no_other(client: SyncPrefectClient) 
         "Pending": run_in(client, Pending()),
         "Crashed": run_in(client, Pending(), Running(), Crashed(), tag="somebody else's"),
     }
-    assert [run.id for run in mend_runs(client)] == [crashed]
+    assert [run.id for run in restart_crashed_runs(client)] == [crashed]
     state = now(client, crashed).state
     assert state is not None
-    assert (state.name, state.message) == ("AwaitingRetry", "Crashed, and started again; crash 1 of 5.")
+    assert (state.name, state.message) == ("AwaitingRetry", "Crashed and restarted; crash 1 of 5.")
     assert {name: now(client, run).state_name for name, run in others.items()} == {
         name: name for name in others
     }
-    assert mend_runs(client) == []
+    assert restart_crashed_runs(client) == []
 
 
-def test_a_run_that_crashes_again_and_again_is_given_up(client: SyncPrefectClient) -> None:
+def test_a_run_is_restarted_until_its_fifth_crash(client: SyncPrefectClient) -> None:
     run = run_in(client)
     starts = 0
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         for state in (Pending(), Running(), Crashed(message="killed")):
             client.set_flow_run_state(run, state, force=True)
-        starts += run in [mended.id for mended in mend_runs(client)]
-    assert starts == MOST_STARTS - 1
+        starts += run in [restarted.id for restarted in restart_crashed_runs(client)]
+    assert starts == MAX_STARTS - 1
     assert now(client, run).state_name == "Crashed"
 
 
-def test_a_run_that_a_worker_took_and_never_began_is_started_again(client: SyncPrefectClient) -> None:
+def test_a_run_that_a_worker_took_and_never_began_is_restarted(client: SyncPrefectClient) -> None:
     run = run_in(client, Pending(name="Submitting"))
-    assert run not in [mended.id for mended in mend_runs(client)]
+    assert run not in [marked.id for marked in mark_stuck_runs(client)]
     assert now(client, run).state_name == "Submitting"
-    assert run in [mended.id for mended in mend_runs(client, start_timeout_s=0.0)]
+    assert run in [marked.id for marked in mark_stuck_runs(client, start_timeout_s=0.0)]
+    assert run in [restarted.id for restarted in restart_crashed_runs(client)]
     assert now(client, run).state_name == "AwaitingRetry"
