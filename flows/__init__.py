@@ -1,7 +1,8 @@
-"""Prefect flows: what runs from beginning to end."""
+"""Prefect flows: each runs from beginning to end."""
 
 import logging
 
-# Prefect shows in a run's log what this logger lets through: left without a level, that would be warnings alone.
-if logging.getLogger("spherovem_core").level == logging.NOTSET:
-    logging.getLogger("spherovem_core").setLevel(logging.INFO)
+# Prefect shows in a run's log what these loggers let through: left without a level, that would be warnings alone.
+for _name in ("spherovem_core", "tasks", "flows", "deployments"):
+    if logging.getLogger(_name).level == logging.NOTSET:
+        logging.getLogger(_name).setLevel(logging.INFO)
