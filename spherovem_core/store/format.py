@@ -1,11 +1,13 @@
 """Version of the layout of a results folder, kept in its ``format.json``."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from spherovem_core.errors import FormatError
 from spherovem_core.store.layout import Layout
-from spherovem_core.store.tables import read_json, write_json
+from spherovem_core.store.markers import array_marker
+from spherovem_core.store.tables import read_json, table_marker, write_json
 
 FORMAT = 2
 """Version that this program reads and writes.
@@ -13,10 +15,12 @@ FORMAT = 2
 1 (spherovem 0.1 before the stages had one name each) has no ``format.json``.
 """
 FILE = "format.json"
+ARRAYS = ("*/0", "flows/*/0", "registered/labels/*/0")
+"""Patterns of the arrays of a volume."""
 
 
 def stored_format(folder: Path) -> int | None:
-    """Return the version of a results folder; None where it holds no results yet.
+    """Return the version of a results folder; None where it holds no finished results yet.
 
     Raises
     ------
@@ -25,7 +29,7 @@ def stored_format(folder: Path) -> int | None:
     """
     layout = Layout(folder)
     if not layout.path(FILE).exists():
-        return 1 if layout.volume.exists() or layout.tables.exists() else None
+        return 1 if any(map(_is_of_format_1, _markers(layout))) else None
     document: dict[str, Any] | None = read_json(layout.path(FILE))
     version = None if document is None else document.get("format")
     if not isinstance(version, int):
@@ -56,6 +60,20 @@ def check_format(folder: Path) -> None:
         f"{folder} holds results of format {version}, and this version of spherovem reads format {FORMAT}; "
         f"run 'spherovem migrate {folder}' once: it keeps what is complete"
     )
+
+
+def _markers(layout: Layout) -> Iterator[Mapping[str, Any]]:
+    """Yield the markers of the finished outputs in a folder."""
+    for pattern in ARRAYS:
+        yield from (array_marker(place) or {} for place in layout.volume.glob(pattern))
+    yield from (table_marker(place) or {} for place in layout.tables.rglob("*.parquet"))
+    yield read_json(layout.provenance) or {}
+
+
+def _is_of_format_1(marker: Mapping[str, Any]) -> bool:
+    """Return whether an output was written before history entries named their step."""
+    history = marker.get("history") or [{"step": ""}]
+    return "step" not in history[-1]
 
 
 def mark_format(layout: Layout) -> None:

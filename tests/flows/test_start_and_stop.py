@@ -62,7 +62,7 @@ def test_a_run_that_starts_late_takes_what_is_there(
         ]
     )
     before = open_array(Layout(copy.folder), "denoised").digest
-    with caplog.at_level(logging.WARNING, "spherovem_core"):
+    with caplog.at_level(logging.WARNING, "flows"):
         computed = run(away, later, task_states, 2, start_at="shape", stop_after="shape")
     assert computed == {"shape cells", "shape nuclei"}
     assert "denoising: taken as it is" in caplog.text
