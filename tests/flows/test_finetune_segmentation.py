@@ -209,14 +209,14 @@ def test_slices_cut_from_an_acquisition_can_be_labelled_and_learnt_from(
     out = tmp_path / "slices"
     command = ["cut-slices", str(folder), str(out), "--slices-per-plane", "2", "--side-px", "64"]
     assert main(command) == 0
-    assert "6 written, 0 were there" in capsys.readouterr().out
+    assert "6 written, 0 existed" in capsys.readouterr().out
     names = sorted(path.name for path in out.glob("*.tif"))
     assert [name.split("-")[1] for name in names] == ["xy", "xy", "xz", "xz", "yz", "yz"]
     kept = out / names[0]
     changed = kept.stat().st_mtime_ns
     (out / names[1]).unlink()
     assert main(command) == 0
-    assert "1 written, 5 were there" in capsys.readouterr().out
+    assert "1 written, 5 existed" in capsys.readouterr().out
     assert sorted(path.name for path in out.glob("*.tif")) == names
     assert kept.stat().st_mtime_ns == changed
     grid = Grid(phantom.image.shape, phantom.spacing_nm)
