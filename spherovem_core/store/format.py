@@ -28,6 +28,8 @@ def stored_format(folder: Path) -> int | None:
         If its ``format.json`` cannot be read.
     """
     layout = Layout(folder)
+    if not folder.is_dir():
+        return None
     if not layout.path(FILE).exists():
         return 1 if any(map(_is_of_format_1, _markers(layout))) else None
     document: dict[str, Any] | None = read_json(layout.path(FILE))

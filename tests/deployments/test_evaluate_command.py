@@ -38,7 +38,7 @@ def test_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureF
     code, printed, _ = run(
         capsys,
         *(tmp_path / "found.tif", f"{tmp_path}/truth.npz:cells", "--out", out),
-        *("--spacing-nm", 50, 10, 10, "--min-piece-share", 0.2),
+        *("--spacing-nm", 50, 10, 10, "--min-piece-fraction", 0.2),
     )
     assert code == 0
     document = json.loads((out / "evaluation.json").read_text())

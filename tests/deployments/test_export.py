@@ -122,7 +122,7 @@ def test_bad_arguments_write_nothing(
 def test_missing_results_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
 ) -> None:
-    results = write_results(tmp_path / "a", until="denoise")
+    results = write_results(tmp_path / "a", until="denoising")
     assert export(results, tmp_path / "out", option) == 1
     error = capsys.readouterr().err
     assert message in error

@@ -111,7 +111,7 @@ def test_a_results_folder_is_described_with_arrays_and_tables(
     assert registered["levels"][1]["spacing_nm"] == [50, 20, 20]
     assert registered["levels"][0]["chunks"] == [1, 160, 140]
     assert "zstd" in registered["levels"][0]["codecs"]
-    assert registered["history"][-1]["stage"] == "register"
+    assert registered["history"][-1]["stage"] == "registration"
     assert registered["details"]["spacing_origin"] == "acquisition.json"
     tables = {each["path"]: each for each in found["tables"]}
     assert tables["tables/slices.parquet"]["rows"] == SHAPE[0]
@@ -154,7 +154,7 @@ def test_a_table_is_described_with_units(
     columns = {column["name"]: column for column in found["columns"]}
     assert columns["volume_um3"] == {"name": "volume_um3", "type": "double", "unit": "µm³"}
     assert columns["label"]["unit"] == ""
-    assert found["fingerprint"] == "digest of write_output"
+    assert found["fingerprint"] == "digest of output"
     foreign = tmp_path / "foreign.parquet"
     pd.DataFrame({"a": [1]}).to_parquet(foreign)
     assert as_json(capsys, foreign)["fingerprint"] is None

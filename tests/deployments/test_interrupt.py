@@ -18,7 +18,7 @@ from deployments.command_line.main import main
 from deployments.command_line.process import Process
 from deployments.run_parameters import network_parameter
 from spherovem_core.stages import STAGE_NAMES
-from spherovem_core.store.states import acquisition_state, is_results_folder
+from spherovem_core.status import acquisition_state, is_results_folder
 from spherovem_core.synthetic.phantom import make_phantom, write_acquisition
 
 CHECKOUT = Path(__file__).parents[2]

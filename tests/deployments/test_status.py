@@ -20,9 +20,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one finished, one unfinished, one failed and one rejected acquisition, and a folder of slices."""
     root = tmp_path_factory.mktemp("root") / "results"
     write_results(root / "finished one")
-    write_results(root / "half", until="register")
+    write_results(root / "half", until="registration")
     failed = write_results(root / "failed", until="ingest")
-    with pytest.raises(ParameterError), noting_failure(failed, "denoise"):
+    with pytest.raises(ParameterError), noting_failure(failed, "denoising"):
         raise ParameterError("epochs is 0; give a positive number\nand more")
     rejected = Layout(root / "rejected")
     rejected.folder.mkdir()
@@ -50,12 +50,12 @@ def test_acquisitions_are_listed_with_state_and_error(root: Path, capsys: pytest
     assert "and more" not in lines[0]
     assert "12/12" in lines[1]
     assert "3/12" in lines[2]
-    assert "predict_flows cells" in lines[2]
+    assert "flows cells" in lines[2]
     assert "no voxel size" in lines[3]
     assert lines[-1] == "1 complete, 1 failed, 1 partial, 1 rejected"
 
 
-def test_json_holds_every_acquisition_and_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_every_acquisition_and_step(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root), "--json"]) == 0
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["acquisitions"]}
     assert {name: each["state"] for name, each in found.items()} == {
@@ -65,19 +65,19 @@ def test_json_holds_every_acquisition_and_stage(root: Path, capsys: pytest.Captu
         "rejected": "rejected",
     }
     assert found["half"]["stages_complete"] == 3
-    assert found["failed"]["stage"] == "denoise"
+    assert found["failed"]["step"] == "denoising"
     assert found["failed"]["error"].endswith("and more")
-    assert [stage["title"] for stage in found["half"]["stages"]][:3] == ["ingest", "denoise", "register"]
+    assert [step["title"] for step in found["half"]["steps"]][:3] == ["ingest", "denoising", "registration"]
     assert Path(found["half"]["folder"]) == root / "half"
 
 
-def test_one_acquisition_is_shown_stage_by_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_acquisition_is_shown_step_by_step(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root / "failed")]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("failed: failed\n")
-    assert "error in denoise: epochs is 0" in shown
+    assert "error in denoising: epochs is 0" in shown
     lines = [line.split() for line in shown.splitlines()]
-    assert ["denoise", "absent"] in lines
+    assert ["denoising", "absent"] in lines
     assert next(line for line in lines if line[:1] == ["ingest"])[1] == "complete"
 
 

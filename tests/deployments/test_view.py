@@ -205,7 +205,7 @@ def test_layers_show_the_latest_image_and_the_labels(results: Layout) -> None:
 
 
 def test_an_unfinished_acquisition_shows_its_complete_images(tmp_path: Path) -> None:
-    layout = write_results(tmp_path / "a", until="denoise")
+    layout = write_results(tmp_path / "a", until="denoising")
     assert [(layer.name, layer.visible) for layer in volume_layers(layout)] == [
         ("denoised", True),
         ("raw", False),

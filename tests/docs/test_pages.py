@@ -83,7 +83,7 @@ def test_every_stage_page_has_all_sections() -> None:
     assert [page.stem for page in pages] == sorted(STAGE_NAMES)
     for page in pages:
         headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
-        assert headings[:2] == ["What it does", "Parameters"], page.name
+        assert headings[:2] == ["Method", "Parameters"], page.name
         assert headings[2] in ("How to read its QC", "How to read it"), page.name
         assert headings[3] == "When it fails", page.name
         cited = set(re.findall(r"\[(\d)(?:, (\d))?\]", page.read_text()))
