@@ -41,9 +41,7 @@ KINDS = {"cells": 2.0, "nuclei": 1.0}
 def segment(
     phantom: Phantom, kind: Any, threads: int, **changes: Any
 ) -> tuple[NDArray[np.uint32], LabelMatch]:
-    parameters = ObjectParameters(
-        **{"flow_spacing_nm": 120.0, "min_diameter_um": KINDS[kind], **changes}
-    )
+    parameters = ObjectParameters(**{"flow_spacing_nm": 120.0, "min_diameter_um": KINDS[kind], **changes})
     execution = Execution(workers=threads)
     network = load_network("phantom-compact", kind, "cpu")
     grid = flow_grid(phantom.image.shape, phantom.spacing_nm, parameters)
