@@ -131,8 +131,8 @@ def bench_masks(sides: list[int], threads: int, cellpose_side: int) -> None:
 def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dict[str, float]:
     """Make the masks of a lattice in blocks, in this process."""
     grid = Grid((side,) * 3, SPACING)
-    blocks = {"block_voxels": block, "block_halo_voxels": block // 4}
-    parameters = PARAMETERS.model_copy(update={**blocks, **(MERGING if merge else {})})
+    parameters = PARAMETERS.model_copy(update=MERGING if merge else {})
+    execution = Execution(workers=threads, block_voxels=block, block_halo_voxels=block // 4)
     masks_from_flows(
         LatticeFlows(64).whole(), parameters, SPACING, LatticeImage(64)[(slice(0, 64),) * 3], threads
     )
@@ -143,7 +143,7 @@ def stitch(side: int, block: int, threads: int, split: bool, merge: bool) -> dic
             ZarrSink(Path(folder, "provisional"), side),
             ZarrSink(Path(folder, "labels"), side),
             parameters,
-            Execution(workers=threads),
+            execution,
         )
     peak = peak_mib() * 1024**2 / 1e9
     return {"seconds": seconds, "objects": count, "peak_gb": peak}

@@ -49,6 +49,19 @@ class Settings(BaseSettings):
     stage_timeout_s: float | None = Field(
         default=None, gt=0.0, description="Time limit of a stage in seconds. Left empty, none."
     )
+    block_voxels: int = Field(
+        default=256,
+        ge=128,
+        le=2048,
+        multiple_of=128,
+        description="Side of the blocks in which flows and masks are computed; larger ones need more memory.",
+    )
+    block_halo_voxels: int = Field(
+        default=64,
+        ge=16,
+        le=512,
+        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
+    )
     landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
         description="Folders in which acquisitions land, as FOLDER:FOLDER or as a JSON list of absolute paths.",
@@ -163,6 +176,8 @@ class Settings(BaseSettings):
             "executor": self.executor,
             "workers": self.workers,
             "stage_timeout_s": self.stage_timeout_s,
+            "block_voxels": self.block_voxels,
+            "block_halo_voxels": self.block_halo_voxels,
         }
         return ExecutionSettings.model_validate(
             own | {name: value for name, value in overrides.items() if value is not None}

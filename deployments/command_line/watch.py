@@ -43,6 +43,8 @@ class Watch(Command):
         "executor",
         "workers",
         "stage_timeout_s",
+        "block_voxels",
+        "block_halo_voxels",
     )
 
     landing_folders: CliVariadicArg[list[Path]] = Field(

@@ -23,7 +23,6 @@ def segment_volume(
     kind: ObjectKind,
     parameters: ObjectParameters | None = None,
     *,
-    segmenter: str = "cellpose",
     execution: Execution | None = None,
 ) -> NDArray[np.uint32]:
     """Segment the cells or the nuclei of a volume.
@@ -40,11 +39,9 @@ def segment_volume(
     kind
         ``cells`` or ``nuclei``.
     parameters
-        Parameters of this kind; by default those of the pipeline.
-    segmenter
-        Name in `SEGMENTERS`.
+        Parameters of this kind, with the name of the segmenter in `SEGMENTERS`; by default those of the pipeline.
     execution
-        Device, workers and progress; by default one worker, on a GPU if there is one.
+        Device, workers, blocks and progress; by default one worker, on a GPU if there is one.
 
     Returns
     -------
@@ -76,14 +73,14 @@ def segment_volume(
     check_spacing(spacing_nm)
     if parameters is None:
         parameters = CellParameters() if kind == "cells" else ObjectParameters()
-    chosen, execution = segmenter_named(segmenter), execution or Execution()
+    segmenter, execution = segmenter_named(parameters.segmenter), execution or Execution()
     image = PlacedVolume(volume, spacing_nm)
     grid = flow_grid(volume.shape, spacing_nm, parameters)
-    field = np.zeros((len(chosen.channels), *grid.shape), np.float16)
-    chosen.predict(kind, image, grid, MemorySink(field), parameters, execution)
+    field = np.zeros((len(segmenter.channels), *grid.shape), np.float16)
+    segmenter.predict(kind, image, grid, MemorySink(field), parameters, execution)
     labels, provisional = (np.zeros(volume.shape, np.uint32) for _ in range(2))
     placed = PlacedVolume(field, grid.spacing_nm, grid.origin_nm)
-    chosen.label(placed, image, MemorySink(provisional), MemorySink(labels), parameters, execution)
+    segmenter.label(placed, image, MemorySink(provisional), MemorySink(labels), parameters, execution)
     return labels
 
 

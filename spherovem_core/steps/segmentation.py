@@ -122,10 +122,11 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     level = nearest_level(pyramid_factors(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
     image = run.open(REGISTERED, level)
     place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": run.execution.block_voxels}
+    ledger = run.ledger_of_blocks(LABELS[kind])
     labels = run.writer(LABELS[kind], image.shape, "uint32", image.spacing_nm, **place)
     provisional = run.provisional(image.shape, "uint32", image.spacing_nm, **place)
     count = segmenter_named(run.parameters.segmenter).label(
-        run.open(FLOWS[kind]), image, provisional, labels, run.parameters, run.execution, run.ledger()
+        run.open(FLOWS[kind]), image, provisional, labels, run.parameters, run.execution, ledger
     )
     run.finish(labels, count=count)
     figures = {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}

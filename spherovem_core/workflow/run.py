@@ -140,6 +140,18 @@ class StepRun(Generic[P]):
         """Open the ledger of finished pieces that are no blocks of an array, such as slice pairs."""
         return Ledger(self.layout.ledger(self.plan.step.ledger), self.plan.digest)
 
+    def ledger_of_blocks(self, output: ArrayOutput) -> Ledger:
+        """Open the ledger of a step whose blocks depend on each other, before the writer of its output.
+
+        The digest does not count the sizes of blocks, which are settings. Work that was begun in other blocks cannot be
+        continued: its ledger and its unfinished output are discarded.
+        """
+        sizes = f"blocks of {self.execution.block_voxels}, halo of {self.execution.block_halo_voxels}"
+        ledger = Ledger(self.layout.ledger(self.plan.step.ledger), f"{self.plan.digest}, {sizes}")
+        if not ledger:
+            discard(self.layout, self.layout.path(output.path).parent)
+        return ledger
+
     def finish(self, writer: ArrayWriter, **details: Any) -> ArtifactRef:
         """Build the pyramid of a fully written array and complete it."""
         self._check_folder()

@@ -1,7 +1,7 @@
 """Each part of the pipeline that maps blocks, on a small scene on disk, for any executor."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,8 @@ def compute_masks(folder: Path, execution: Execution) -> Results:
     grid = Grid(MASK_SHAPE, (20.0, 20.0, 20.0))
     parameters = ObjectParameters(
         min_diameter_um=0.1, flow_error_threshold=1.0, merge_boundary_strength=0.05, expansion_um=0.04
-    ).model_copy(update={"block_voxels": 32, "block_halo_voxels": 16})
+    )
+    execution = replace(execution, block_voxels=32, block_halo_voxels=16)
     labels, scratch = (MemorySink(np.zeros(MASK_SHAPE, np.uint32)) for _ in range(2))
     inputs = MaskInputs(open_array(Layout(folder), "flows"), grid, grid)
     count = segment_masks(inputs, scratch, labels, parameters, execution)

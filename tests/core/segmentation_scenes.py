@@ -18,11 +18,6 @@ SPACING = (50.0, 10.0, 10.0)
 EVERYTHING = ObjectParameters(min_diameter_um=0.0, flow_smoothing=0.0, merge_boundary_strength=0.0)
 
 
-def in_blocks(parameters: ObjectParameters, side: int, halo: int = 64) -> ObjectParameters:
-    """Return the parameters with blocks of that side and halo, which may be smaller than a user may ask for."""
-    return parameters.model_copy(update={"block_voxels": side, "block_halo_voxels": halo})
-
-
 def packed_cells(shape: tuple[int, int, int], count: int, seed: int = 0, gap: float = 0.8) -> np.ndarray:
     """Make Voronoi cells of random points, with gaps between them."""
     generator = np.random.default_rng(seed)
@@ -48,7 +43,7 @@ def segment(
     target: Grid,
     parameters: ObjectParameters,
     image: np.ndarray | None = None,
-    workers: int = 1,
+    execution: Execution | None = None,
 ) -> tuple[np.ndarray, int]:
     """Make labels by `segment_masks` on arrays in memory, and return them and their number."""
     labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
@@ -57,7 +52,7 @@ def segment(
         MemorySink(scratch),
         MemorySink(labels),
         parameters,
-        Execution(workers=workers),
+        execution or Execution(),
     )
     return labels, count
 

@@ -23,7 +23,8 @@ PARAMETERS = ObjectParameters(
     flow_error_threshold=1.0,
     merge_boundary_strength=0.05,
     expansion_um=0.04,
-).model_copy(update={"block_voxels": 32, "block_halo_voxels": 16})
+)
+SMALL_BLOCKS = Execution(block_voxels=32, block_halo_voxels=16)
 
 # Loads the compiled kernels, so that a killed process has spent its time on blocks.
 segment(
@@ -31,6 +32,7 @@ segment(
     Grid((24, 24, 40), (20.0, 20.0, 20.0)),
     Grid((24, 24, 40), (20.0, 20.0, 20.0)),
     PARAMETERS,
+    execution=SMALL_BLOCKS,
 )
 
 
@@ -66,5 +68,5 @@ def make_masks(flows: Path, results: Path, begun: Event | None = None) -> None:
     if begun is not None:
         begun.set()
     ledger = SlowLedger(results / "statistics.jsonl", "digest")
-    count = segment_masks(inputs, provisional, labels, PARAMETERS, Execution(), ledger)
+    count = segment_masks(inputs, provisional, labels, PARAMETERS, SMALL_BLOCKS, ledger)
     (results / "count.json").write_text(json.dumps(count))

@@ -8,18 +8,20 @@ import pytest
 import torch
 from fine_tuning_scenes import write_labelled_slices
 
-from spherovem_core.errors import ParameterError
+from spherovem_core.errors import DeadlineError, ParameterError
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.segmentation import load_network, match_labels, network_digest
 from spherovem_core.segmentation.fine_tuning import (
     EpochLosses,
     LabelledSlice,
+    ScoredTraining,
     evaluate_network,
     fine_tune,
     overlay,
     read_slices,
     segment_section,
     split_by_plane,
+    train_with_scores,
 )
 from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
 from spherovem_core.segmentation.fine_tuning.training import training_targets
@@ -132,6 +134,23 @@ def test_an_exception_of_the_watcher_ends_the_training(slices: list[LabelledSlic
     with pytest.raises(KeyboardInterrupt):
         fine_tune(network, training, held_out, PARAMETERS, tmp_path, stop)
     assert not list(tmp_path.glob("models/*"))
+
+
+def test_a_training_ends_at_its_time_limit(slices: list[LabelledSlice], tmp_path: Path) -> None:
+    parameters = PARAMETERS.model_copy(update={"epochs": 2})
+    reported: list[tuple[int, int]] = []
+
+    def start(**limit: float | None) -> ScoredTraining:
+        return train_with_scores(
+            slices[:6], parameters, "cpu", tmp_path, len, lambda *epochs: reported.append(epochs), **limit
+        )
+
+    with pytest.raises(DeadlineError, match=r"after 1 of 2 epochs.*raise stage_timeout_s"):
+        start(timeout_s=1e-9)
+    assert reported == [(1, 2)]
+    assert not list(tmp_path.iterdir())
+    for limit in ({}, {"timeout_s": None}, {"timeout_s": 1000.0}):
+        assert len(start(**limit).losses) == 2
 
 
 def test_crops_that_cellpose_sam_cannot_use_are_refused(slices: list[LabelledSlice], tmp_path: Path) -> None:

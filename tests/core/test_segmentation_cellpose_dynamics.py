@@ -23,11 +23,10 @@ GPU = pytest.param(
 def labels_of(flows: np.ndarray, dynamics: str, device: str, block: int = 512) -> np.ndarray:
     grid = Grid(flows.shape[1:], (50.0, 20.0, 20.0))
     labels, scratch = (np.zeros(grid.shape, np.uint32) for _ in range(2))
-    parameters = EVERYTHING.model_copy(
-        update={"mask_dynamics": dynamics, "block_voxels": block, "block_halo_voxels": 16}
-    )
+    parameters = EVERYTHING.model_copy(update={"mask_dynamics": dynamics})
+    execution = Execution(device, block_voxels=block, block_halo_voxels=16)
     segment_masks(
-        MaskInputs(flows, grid, grid), MemorySink(scratch), MemorySink(labels), parameters, Execution(device)
+        MaskInputs(flows, grid, grid), MemorySink(scratch), MemorySink(labels), parameters, execution
     )
     return labels
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 from segmentation_scenes import EVERYTHING, SPACING, ideal, segment
 
+from spherovem_core.execution import Execution
 from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
 from spherovem_core.segmentation.grid import Grid
 
@@ -42,12 +43,13 @@ def test_foreground_without_flow_goes_to_the_object_beside_it(block: int) -> Non
     around = ndimage.grey_dilation(labels, size=7)
     flows[3] = np.where(around > 0, 4.0, -4.0)
     grid = Grid(labels.shape, (20.0, 20.0, 20.0))
-    base = EVERYTHING.model_copy(update={"block_voxels": block, "block_halo_voxels": 24})
-    plain, count = segment(flows, grid, grid, base)
+    execution = Execution(block_voxels=block, block_halo_voxels=24)
+    plain, count = segment(flows, grid, grid, EVERYTHING, execution=execution)
     assert count == 2
     assert np.array_equal(plain, labels)
     for reach_um, steps in ((0.02, 1), (0.06, 3)):
-        grown, count = segment(flows, grid, grid, base.model_copy(update={"expansion_um": reach_um}))
+        parameters = EVERYTHING.model_copy(update={"expansion_um": reach_um})
+        grown, count = segment(flows, grid, grid, parameters, execution=execution)
         assert count == 2
         near = ndimage.distance_transform_edt(labels == 0) <= steps
         assert np.array_equal(grown > 0, (labels > 0) | (near & (around > 0)))

@@ -1,5 +1,6 @@
 """Grids, resampling, intensities, and flows of networks with a known answer."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,10 +113,12 @@ class Gradient(torch.nn.Module):
         return torch.stack([dy, dx, image], dim=1), torch.zeros((len(x), 256))
 
 
-def flows_of(volume: np.ndarray, network: Any, parameters: ObjectParameters) -> tuple[np.ndarray, Grid]:
+def flows_of(
+    volume: np.ndarray, network: Any, parameters: ObjectParameters, execution: Execution | None = None
+) -> tuple[np.ndarray, Grid]:
     grid = flow_grid(volume.shape, SPACING, parameters)
     out = np.zeros((4, *grid.shape), np.float16)
-    predict_flows(volume, SPACING, grid, network, MemorySink(out), parameters, Execution())
+    predict_flows(volume, SPACING, grid, network, MemorySink(out), parameters, execution or Execution())
     return out, grid
 
 
@@ -136,9 +139,10 @@ def test_flows_follow_the_axes_and_the_normalised_image() -> None:
 
 def test_flows_in_blocks_equal_those_of_a_whole_run() -> None:
     volume = np.random.default_rng(0).integers(0, 255, (28, 140, 150)).astype(np.uint8)
-    base = ObjectParameters(flow_spacing_nm=10.0, block_halo_voxels=16)
-    whole, grid = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 256}))
-    blocked_flows, _ = flows_of(volume, Gradient(), base.model_copy(update={"block_voxels": 128}))
+    parameters = ObjectParameters(flow_spacing_nm=10.0)
+    in_one, in_eight = (Execution(block_voxels=side, block_halo_voxels=16) for side in (256, 128))
+    whole, grid = flows_of(volume, Gradient(), parameters, in_one)
+    blocked_flows, _ = flows_of(volume, Gradient(), parameters, in_eight)
     assert grid.shape == (140, 140, 150)
     # A network that sees one pixel around gives the same within and at borders of blocks, up to float16.
     assert np.allclose(whole, blocked_flows, atol=2e-3)
@@ -147,13 +151,12 @@ def test_flows_in_blocks_equal_those_of_a_whole_run() -> None:
 def test_finished_blocks_are_not_computed_again() -> None:
     volume = np.zeros((28, 140, 20), np.uint8)
     volume[::2] = 200
-    parameters = ObjectParameters(
-        flow_spacing_nm=10.0, block_voxels=128, block_halo_voxels=16, min_tile_contrast=0.0
-    )
+    parameters = ObjectParameters(flow_spacing_nm=10.0, min_tile_contrast=0.0)
+    execution = Execution(block_voxels=128, block_halo_voxels=16)
     grid = flow_grid(volume.shape, SPACING, parameters)
     out = np.zeros((4, *grid.shape), np.float16)
     sink, network = MemorySink(out), Gradient()
-    stopped = Execution(deadline=0.0)
+    stopped = replace(execution, deadline=0.0)
 
     class AfterTwo(MemorySink):
         def write(self, block: Block, values: np.ndarray) -> None:
@@ -172,14 +175,15 @@ def test_finished_blocks_are_not_computed_again() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_flows(volume, SPACING, grid, network, sink, parameters, Execution(progress=stop_after_two))
+        predict_flows(
+            volume, SPACING, grid, network, sink, parameters, replace(execution, progress=stop_after_two)
+        )
     assert len(sink.pending([])) == 0
     before, half = out.copy(), network.tiles
-    predict_flows(
-        volume, SPACING, grid, network, sink, parameters, Execution(progress=lambda *n: seen.append(n))
-    )
+    watched = replace(execution, progress=lambda *n: seen.append(n))
+    predict_flows(volume, SPACING, grid, network, sink, parameters, watched)
     whole = np.zeros_like(out)
-    predict_flows(volume, SPACING, grid, Gradient(), MemorySink(whole), parameters, Execution())
+    predict_flows(volume, SPACING, grid, Gradient(), MemorySink(whole), parameters, execution)
     assert np.array_equal(out, whole)
     assert np.array_equal(out[before != 0], before[before != 0])
     assert network.tiles < 2 * half

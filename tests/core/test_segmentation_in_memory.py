@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from segmentation_scenes import EVERYTHING, SPACING, ideal, in_blocks, packed_cells, segment
+from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segment
 
 from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
@@ -20,9 +20,8 @@ from spherovem_core.segmentation import (
 from spherovem_core.store import ArraySpec, ArrayWriter, Content, Layout, Ledger, cube_shards, open_array
 from spherovem_core.synthetic.phantom import make_phantom
 
-COARSE = in_blocks(
-    CellParameters(network="phantom-compact", flow_spacing_nm=120.0, min_diameter_um=0.5), 64, 32
-)
+COARSE = CellParameters(network="phantom-compact", flow_spacing_nm=120.0, min_diameter_um=0.5)
+SMALL_BLOCKS = Execution("cpu", block_voxels=64, block_halo_voxels=32)
 
 
 def writer(
@@ -42,15 +41,15 @@ def test_a_volume_in_memory_gets_the_labels_of_blocks_on_disk(tmp_path: Path) ->
     image, segmenter = open_array(Layout(tmp_path), "image"), segmenter_named("cellpose")
     coarse = flow_grid(grid.shape, grid.spacing_nm, COARSE)
     fields = writer(tmp_path, "field", "field", (4, *coarse.shape), "float16", coarse)
-    segmenter.predict("cells", image, coarse, fields, COARSE, Execution("cpu"))
+    segmenter.predict("cells", image, coarse, fields, COARSE, SMALL_BLOCKS)
     fields.commit()
     provisional, labels = (
         writer(tmp_path, name, "label", grid.shape, "uint32", grid) for name in ("scratch", "labels")
     )
     ledger = Ledger(tmp_path / "ledger.jsonl", "digest")
     field = open_array(Layout(tmp_path), "field")
-    count = segmenter.label(field, image, provisional, labels, COARSE, Execution("cpu"), ledger)
-    found = segment_volume(phantom.clean, phantom.spacing_nm, "cells", COARSE, execution=Execution("cpu"))
+    count = segmenter.label(field, image, provisional, labels, COARSE, SMALL_BLOCKS, ledger)
+    found = segment_volume(phantom.clean, phantom.spacing_nm, "cells", COARSE, execution=SMALL_BLOCKS)
     assert count == found.max() >= 3
     assert np.array_equal(found, labels.array[:])
 
@@ -58,7 +57,7 @@ def test_a_volume_in_memory_gets_the_labels_of_blocks_on_disk(tmp_path: Path) ->
 def test_masks_in_memory_equal_those_of_the_blocked_function() -> None:
     cells = packed_cells((40, 48, 56), 20)
     flows, grid = ideal(cells), Grid(cells.shape, SPACING)
-    expected, count = segment(flows, grid, grid, in_blocks(EVERYTHING, 64))
+    expected, count = segment(flows, grid, grid, EVERYTHING, execution=Execution(block_voxels=64))
     assert np.array_equal(masks_from_flows(flows, EVERYTHING, SPACING), expected)
     assert count > 10
 
@@ -68,7 +67,11 @@ def test_masks_in_memory_equal_those_of_the_blocked_function() -> None:
     [
         ({"volume": np.zeros((2, 3))}, ShapeMismatchError, r"shape \(2, 3\); expected \(Z, Y, X\)"),
         ({"spacing_nm": (50.0, 0.0, 10.0)}, ParameterError, "three positive sizes in nm"),
-        ({"segmenter": "stardust"}, ParameterError, "'stardust' is unknown; choose one of cellpose"),
+        (
+            {"parameters": CellParameters(segmenter="stardust")},
+            ParameterError,
+            "'stardust' is unknown; choose one of cellpose",
+        ),
     ],
 )
 def test_bad_input_is_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

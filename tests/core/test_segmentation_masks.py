@@ -10,6 +10,7 @@ from cellpose import dynamics
 from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segment
 
 from spherovem_core.errors import ShapeMismatchError
+from spherovem_core.execution import Execution
 from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import MaskInputs, flow_error, masks_from_flows, match_labels
 from spherovem_core.segmentation import dynamics as dynamics_module
@@ -164,10 +165,9 @@ def test_volume_flows_agree_with_those_of_cellpose(cells: np.ndarray) -> None:
 def blocked(
     flows: np.ndarray, grid: Grid, target: Grid, block_voxels: int, workers: int = 1
 ) -> tuple[np.ndarray, int]:
-    parameters = ObjectParameters(
-        min_diameter_um=0.0, merge_boundary_strength=0.0, block_voxels=block_voxels, block_halo_voxels=24
-    )
-    return segment(flows, grid, target, parameters, workers=workers)
+    parameters = ObjectParameters(min_diameter_um=0.0, merge_boundary_strength=0.0)
+    execution = Execution(workers=workers, block_voxels=block_voxels, block_halo_voxels=24)
+    return segment(flows, grid, target, parameters, execution=execution)
 
 
 def test_blocks_give_the_labelling_of_a_whole_run() -> None:
@@ -197,9 +197,8 @@ def test_empty_blocks_are_not_computed(cells: np.ndarray, monkeypatch: pytest.Mo
     resin = np.zeros((cells.shape[0], cells.shape[1], 200), np.uint32)
     resin[:, :, :64] = cells
     grid = Grid(resin.shape, (20.0, 20.0, 20.0))
-    parameters = EVERYTHING.model_copy(
-        update={"block_voxels": 64, "block_halo_voxels": 16, "merge_boundary_strength": 0.01}
-    )
+    parameters = EVERYTHING.model_copy(update={"merge_boundary_strength": 0.01})
+    in_blocks = Execution(block_voxels=64, block_halo_voxels=16)
     whole, count = segment(ideal(resin), grid, grid, EVERYTHING)
     upsampled = MaskInputs.upsampled_flows
     places = []
@@ -209,7 +208,7 @@ def test_empty_blocks_are_not_computed(cells: np.ndarray, monkeypatch: pytest.Mo
         return upsampled(self, region, chosen)
 
     monkeypatch.setattr(MaskInputs, "upsampled_flows", watched)
-    labels, blocked_count = segment(ideal(resin), grid, grid, parameters)
+    labels, blocked_count = segment(ideal(resin), grid, grid, parameters, execution=in_blocks)
     # The first of four blocks holds cells, the second has some in its halo.
     assert sorted(places) == [0, 48]
     assert blocked_count == count
@@ -220,30 +219,28 @@ def test_labels_do_not_depend_on_the_number_of_threads(cells: np.ndarray) -> Non
     grid = Grid(cells.shape, (20.0, 20.0, 20.0))
     noisy = ideal(cells)
     noisy[:3] += np.random.default_rng(0).normal(0, 3, noisy[:3].shape).astype(np.float32)
-    parameters = EVERYTHING.model_copy(
-        update={
-            "merge_boundary_strength": 0.1,
-            "expansion_um": 0.04,
-            "block_voxels": 32,
-            "block_halo_voxels": 16,
-        }
-    )
+    parameters = EVERYTHING.model_copy(update={"merge_boundary_strength": 0.1, "expansion_um": 0.04})
     image = np.random.default_rng(1).integers(0, 255, cells.shape).astype(np.uint8)
-    first, count = segment(noisy, grid, grid, parameters, image, workers=1)
-    assert count > 20
-    for workers in (1, 2):
-        assert np.array_equal(segment(noisy, grid, grid, parameters, image, workers=workers)[0], first)
+    labels, counts = [], []
+    # One worker twice, since its labels must not depend on chance either.
+    for workers in (1, 1, 2):
+        execution = Execution(workers=workers, block_voxels=32, block_halo_voxels=16)
+        found, count = segment(noisy, grid, grid, parameters, image, execution)
+        labels.append(found)
+        counts.append(count)
+    assert counts[0] > 20
+    assert np.array_equal(labels[1], labels[0])
+    assert np.array_equal(labels[2], labels[0])
 
 
 def test_min_diameter_applies_to_objects_across_blocks() -> None:
     labels = np.zeros((40, 40, 256), np.uint32)
     labels[8:32, 8:32, 116:134] = 1
     grid = Grid(labels.shape, (10.0, 10.0, 10.0))
-    parameters = ObjectParameters(
-        min_diameter_um=0.24, flow_smoothing=0.0, block_voxels=128, block_halo_voxels=24
-    )
+    parameters = ObjectParameters(min_diameter_um=0.24, flow_smoothing=0.0)
+    execution = Execution(block_voxels=128, block_halo_voxels=24)
     # 24 x 24 x 18 voxels are a ball of 27 voxels in diameter; the part in either block is below 24.
-    out, count = segment(ideal(labels), grid, grid, parameters)
+    out, count = segment(ideal(labels), grid, grid, parameters, execution=execution)
     assert count == 1
     assert (out == labels).mean() > 0.999
 
@@ -263,12 +260,11 @@ def test_flow_error_threshold_applies_to_stitched_objects() -> None:
     z, y, x = np.indices((30, 30, 34)) - np.array([6, 6, 12])[:, None, None, None]
     flows[:3, :, :, :34] = -5 * np.stack([z, y, x]) / np.maximum(np.sqrt(z**2 + y**2 + x**2), 1)
     target = Grid((30, 60, 180), (20.0, 10.0, 10.0), (0.0, -5.0, -5.0))
+    execution = Execution(block_voxels=128, block_halo_voxels=32)
     counts = []
     for threshold in (0.0, 0.4):
-        parameters = ObjectParameters(
-            min_diameter_um=0.0, block_voxels=128, block_halo_voxels=32, flow_error_threshold=threshold
-        )
-        labels, count = segment(flows, grid, target, parameters)
+        parameters = ObjectParameters(min_diameter_um=0.0, flow_error_threshold=threshold)
+        labels, count = segment(flows, grid, target, parameters, execution=execution)
         counts.append(count)
     assert counts == [2, 1]
     assert labels[15, 30, 40] == 0
@@ -283,13 +279,12 @@ def test_ideal_flows_of_real_neurites_give_whole_bodies_from_blocks(shared_data:
         )
     flows = ideal(bodies).astype(np.float16)
     grid = Grid(bodies.shape, (10.0, 10.0, 10.0))
+    parameters = EVERYTHING.model_copy(update={"min_diameter_um": 0.1})
     results = []
     # Blocks below the smallest allowed size, so that 8 of them fit; neurites are far longer than any block.
     for block, halo in ((1024, 16), (80, 64)):
-        parameters = EVERYTHING.model_copy(
-            update={"min_diameter_um": 0.1, "block_voxels": block, "block_halo_voxels": halo}
-        )
-        labels, _ = segment(flows, grid, grid, parameters)
+        execution = Execution(block_voxels=block, block_halo_voxels=halo)
+        labels, _ = segment(flows, grid, grid, parameters, execution=execution)
         results.append(match_labels(bodies, labels, min_voxels=500).f1)
     whole, blocks = results
     assert whole > 0.95

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from segmentation_scenes import EVERYTHING, SPACING, ideal, segment, supervoxels_of
 
+from spherovem_core.execution import Execution
 from spherovem_core.segmentation import MaskInputs, match_labels
 from spherovem_core.segmentation.flow_error import volume_flows
 from spherovem_core.segmentation.grid import Grid
@@ -140,27 +141,19 @@ def test_flows_and_image_in_blocks_give_the_true_objects() -> None:
     image = np.full(truth.shape, 128, np.uint8)
     image[border] = 60
     image = np.clip(image + np.random.default_rng(0).normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+    parameters = MERGE.model_copy(update={"merge_boundary_strength": 0.3})
     results = []
     for side in (128, 40):
-        parameters = EVERYTHING.model_copy(
-            update={
-                "merge_boundary_strength": 0.3,
-                "merge_contact_fraction": 0.12,
-                "block_voxels": side,
-                "block_halo_voxels": 16,
-            }
-        )
-        labels, count = segment(flows, grid, grid, parameters, image)
+        execution = Execution(block_voxels=side, block_halo_voxels=16)
+        labels, count = segment(flows, grid, grid, parameters, image, execution)
         assert count == truth.max()
         assert match_labels(truth, labels, iou=0.95).f1 == 1.0
         results.append(labels)
-        plain, plain_count = segment(
-            flows, grid, grid, parameters.model_copy(update={"merge_boundary_strength": 0.0}), image
-        )
+        plain, plain_count = segment(flows, grid, grid, EVERYTHING, image, execution)
         assert plain_count == plain.max() == fragments.max()
     assert (results[0] == results[1]).mean() > 0.995
     # Without the image nothing shows the borders: the probability is the same everywhere.
-    assert segment(flows, grid, grid, parameters)[1] == 1
+    assert segment(flows, grid, grid, parameters, execution=execution)[1] == 1
 
 
 def test_cells_with_gaps_are_not_merged() -> None:

@@ -112,13 +112,12 @@ def test_ideal_flows_in_eighteen_blocks_give_the_labels_of_one(kind: Literal["ce
         )
     ]
     flows = ideal(truth[np.ix_(*nearest)]).astype(np.float16)
+    # The logit of ideal flows is the same everywhere and does not separate cells.
+    parameters = ObjectParameters(min_diameter_um=0.5, merge_boundary_strength=0.0)
     results = []
     for block in (320, 60):
-        # The logit of ideal flows is the same everywhere and does not separate cells.
-        parameters = ObjectParameters(min_diameter_um=0.5, merge_boundary_strength=0.0).model_copy(
-            update={"block_voxels": block, "block_halo_voxels": 40}
-        )
-        labels, count = through_blocks(flows, grid, target, parameters)
+        execution = Execution(block_voxels=block, block_halo_voxels=40)
+        labels, count = through_blocks(flows, grid, target, parameters, execution=execution)
         assert count == labels.max()
         results.append(labels)
     whole, blocks = results
@@ -133,14 +132,14 @@ def test_ideal_flows_in_eighteen_blocks_give_the_labels_of_one(kind: Literal["ce
 def test_flows_in_blocks_agree_with_those_of_the_whole() -> None:
     phantom = make_phantom(shape=(24, 160, 320), spacing_nm=(120.0, 50.0, 50.0), seed=305)
     image = as_registered(phantom, 1)
-    base = ObjectParameters(flow_spacing_nm=100.0)
-    grid = flow_grid(image.shape, phantom.spacing_nm, base)
+    parameters = ObjectParameters(flow_spacing_nm=100.0)
+    grid = flow_grid(image.shape, phantom.spacing_nm, parameters)
     network = load_network("phantom-compact", "cells", "cpu")
     results, masks = [], []
     for block in (256, 128):
         flows = np.zeros((4, *grid.shape), np.float16)
-        parameters = base.model_copy(update={"block_voxels": block})
-        predict_flows(image, phantom.spacing_nm, grid, network, MemorySink(flows), parameters, Execution())
+        execution = Execution(block_voxels=block)
+        predict_flows(image, phantom.spacing_nm, grid, network, MemorySink(flows), parameters, execution)
         results.append(flows.astype(np.float32))
         masks.append(masks_from_flows(flows, parameters, grid.spacing_nm))
     assert grid.shape[2] > 128

@@ -100,7 +100,8 @@ def test_resin_around_cells_is_not_computed_and_has_no_objects() -> None:
     resin = np.clip(generator.normal(180, 6, (30, 128, 380)), 0, 255).astype(np.uint8)
     image = resin.copy()
     image[:, :, :128] = phantom.clean
-    parameters = ObjectParameters(flow_spacing_nm=120.0, block_voxels=128, min_diameter_um=2.0)
+    parameters = ObjectParameters(flow_spacing_nm=120.0, min_diameter_um=2.0)
+    execution = Execution(block_voxels=128)
     grid = flow_grid(image.shape, phantom.spacing_nm, parameters)
     results, tiles = [], []
     for least in (0.0, 0.05):
@@ -109,7 +110,7 @@ def test_resin_around_cells_is_not_computed_and_has_no_objects() -> None:
         network.register_forward_hook(lambda _, inputs, __, seen=seen: seen.append(len(inputs[0])))
         flows = np.zeros((4, *grid.shape), np.float16)
         chosen = parameters.model_copy(update={"min_tile_contrast": least})
-        predict_flows(image, phantom.spacing_nm, grid, network, MemorySink(flows), chosen, Execution())
+        predict_flows(image, phantom.spacing_nm, grid, network, MemorySink(flows), chosen, execution)
         results.append(masks_from_flows(flows, chosen, grid.spacing_nm))
         tiles.append(sum(seen))
     assert tiles[1] < 0.8 * tiles[0]

@@ -1,17 +1,16 @@
 """The contract of a segmenter: every member of `SEGMENTERS` passes these tests by being registered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from segmentation_scenes import in_blocks
 from threshold_segmenter import ThresholdSegmenter
 
 from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeadlineError, ParameterError
-from spherovem_core.execution import Execution
+from spherovem_core.execution import Execution, Progress
 from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     SEGMENTERS,
@@ -30,9 +29,8 @@ ORIGIN = (30.0, -20.0, 70.0)
 SMALLEST = 500
 """Voxels of the objects that are compared."""
 
-ON_CPU = Execution("cpu")
-ONE_BLOCK = in_blocks(PARAMETERS, 512)
-SMALL_BLOCKS = in_blocks(PARAMETERS, 64, halo=40)
+ONE_BLOCK = Execution("cpu", block_voxels=512)
+SMALL_BLOCKS = Execution("cpu", block_voxels=64, block_halo_voxels=40)
 
 
 @pytest.fixture(params=[*SEGMENTERS, "threshold"])
@@ -75,36 +73,41 @@ class Run:
 
     segmenter: Segmenter
     image: PlacedVolume
-    parameters: ObjectParameters
+    execution: Execution
     ledger: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.image.shape
-        self.grid = flow_grid(shape, self.image.spacing_nm, self.parameters, self.image.origin_nm)
+        self.grid = flow_grid(shape, self.image.spacing_nm, PARAMETERS, self.image.origin_nm)
         channels = len(self.segmenter.channels)
         self.field = CountingSink(np.zeros((channels, *self.grid.shape), np.float16))
         self.provisional, self.labels = (CountingSink(np.zeros(shape, np.uint32)) for _ in range(2))
 
-    def predict(self, execution: Execution = ON_CPU) -> np.ndarray:
-        self.segmenter.predict("cells", self.image, self.grid, self.field, self.parameters, execution)
+    def predict(self, **changes: Any) -> np.ndarray:
+        execution = replace(self.execution, **changes)
+        self.segmenter.predict("cells", self.image, self.grid, self.field, PARAMETERS, execution)
         return self.field.array
 
-    def label(self, execution: Execution = ON_CPU) -> np.ndarray:
+    def label(self, **changes: Any) -> np.ndarray:
+        execution = replace(self.execution, **changes)
         placed = PlacedVolume(self.field.array, self.grid.spacing_nm, self.grid.origin_nm)
         self.count = self.segmenter.label(
-            placed, self.image, self.provisional, self.labels, self.parameters, execution, self.ledger
+            placed, self.image, self.provisional, self.labels, PARAMETERS, execution, self.ledger
         )
         return self.labels.array
+
+
+StartRun = Callable[[Execution], Run]
 
 
 @pytest.fixture
 def predicted(
     segmenter: Segmenter, image: PlacedVolume, fields: dict[tuple[str, int], np.ndarray]
-) -> Callable[[ObjectParameters], Run]:
+) -> StartRun:
     """Make runs whose first phase is done."""
 
-    def start(parameters: ObjectParameters) -> Run:
-        run, key = Run(segmenter, image, parameters), (segmenter.name, parameters.block_voxels)
+    def start(execution: Execution) -> Run:
+        run, key = Run(segmenter, image, execution), (segmenter.name, execution.block_voxels)
         if key not in fields:
             fields[key] = run.predict()
         run.field.array[:] = fields[key]
@@ -118,28 +121,26 @@ def large(labels: np.ndarray) -> int:
     return int((np.bincount(labels.ravel())[1:] >= SMALLEST).sum())
 
 
-def test_labels_are_dense_from_1(predicted: Callable[[ObjectParameters], Run]) -> None:
+def test_labels_are_dense_from_1(predicted: StartRun) -> None:
     run = predicted(SMALL_BLOCKS)
     labels = run.label()
     assert np.unique(labels).tolist() == list(range(run.count + 1))
     assert large(labels) >= 3
 
 
-def test_the_last_channel_is_the_foreground_logit(predicted: Callable[[ObjectParameters], Run]) -> None:
+def test_the_last_channel_is_the_foreground_logit(predicted: StartRun) -> None:
     run = predicted(ONE_BLOCK)
     foreground = (run.field.array[-1] > PARAMETERS.probability_threshold).mean()
     assert (run.label() > 0).mean() == pytest.approx(foreground, abs=0.1)
 
 
-def test_blocks_give_the_objects_of_a_whole_run(predicted: Callable[[ObjectParameters], Run]) -> None:
+def test_blocks_give_the_objects_of_a_whole_run(predicted: StartRun) -> None:
     whole, blocked = (predicted(chosen).label() for chosen in (ONE_BLOCK, SMALL_BLOCKS))
     # A network sees less around a small block than in the whole: phantom-compact gives 1.0 up to an IoU of 0.7.
     assert match_labels(whole, blocked, iou=0.7, min_voxels=SMALLEST).f1 == 1.0
 
 
-def test_labels_of_one_field_do_not_depend_on_blocks(
-    predicted: Callable[[ObjectParameters], Run],
-) -> None:
+def test_labels_of_one_field_do_not_depend_on_blocks(predicted: StartRun) -> None:
     whole, blocked = predicted(ONE_BLOCK), predicted(SMALL_BLOCKS)
     blocked.field.array[:] = whole.field.array
     assert (whole.label() == blocked.label()).mean() > 0.99
@@ -172,41 +173,39 @@ def test_objects_do_not_depend_on_the_voxel_size(segmenter: Segmenter, image: Pl
 def test_the_deadline_stops_it_between_blocks(segmenter: Segmenter, image: PlacedVolume, phase: str) -> None:
     run = Run(segmenter, image, SMALL_BLOCKS)
     with pytest.raises(DeadlineError, match="finished ones are kept"):
-        getattr(run, phase)(Execution("cpu", deadline=0.0))
+        getattr(run, phase)(deadline=0.0)
 
 
 class StopError(Exception):
     """An interruption after some blocks."""
 
 
-def stopping_after(blocks: int) -> Execution:
+def stopping_after(blocks: int) -> Progress:
     def progress(done: int, total: int) -> None:
         if done == blocks:
             raise StopError
 
-    return Execution("cpu", progress=progress)
+    return progress
 
 
 def test_the_field_continues_from_its_finished_blocks(
-    segmenter: Segmenter, image: PlacedVolume, predicted: Callable[[ObjectParameters], Run]
+    segmenter: Segmenter, image: PlacedVolume, predicted: StartRun
 ) -> None:
     run = Run(segmenter, image, SMALL_BLOCKS)
     with pytest.raises(StopError):
-        run.predict(stopping_after(1))
+        run.predict(progress=stopping_after(1))
     # Computed a second time, and equal to the last bit.
     assert np.array_equal(run.predict(), predicted(SMALL_BLOCKS).field.array)
     assert len(run.field.written) == len(set(run.field.written)) == 2
 
 
 @pytest.mark.parametrize("blocks", [3, 10])
-def test_labels_continue_from_their_finished_blocks(
-    predicted: Callable[[ObjectParameters], Run], blocks: int
-) -> None:
+def test_labels_continue_from_their_finished_blocks(predicted: StartRun, blocks: int) -> None:
     """Both passes take six blocks."""
     whole, stopped = predicted(SMALL_BLOCKS), predicted(SMALL_BLOCKS)
     expected = whole.label()
     with pytest.raises(StopError):
-        stopped.label(stopping_after(blocks))
+        stopped.label(progress=stopping_after(blocks))
     assert np.array_equal(stopped.label(), expected)
     assert stopped.count == whole.count
     for sink in (stopped.provisional, stopped.labels):
@@ -217,7 +216,8 @@ def test_segment_volume_equals_the_blocked_path(segmenter: Segmenter, image: Pla
     part = PlacedVolume(image.array[:, :60, :60], SPACING)
     run = Run(segmenter, part, SMALL_BLOCKS)
     run.predict()
-    labels = segment_volume(part.array, SPACING, "cells", SMALL_BLOCKS, segmenter=segmenter.name)
+    parameters = PARAMETERS.model_copy(update={"segmenter": segmenter.name})
+    labels = segment_volume(part.array, SPACING, "cells", parameters, execution=SMALL_BLOCKS)
     assert labels.dtype == np.uint32
     assert np.array_equal(labels, run.label())
 

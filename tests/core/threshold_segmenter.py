@@ -8,7 +8,7 @@ import numpy as np
 
 from spherovem_core.blocks import BlockSink, block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import ObjectParameters
+from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.segmenter import ReadableSink
@@ -24,13 +24,13 @@ class ThresholdSegmenter:
     name = "threshold"
     channels = ("logit",)
 
-    def weights_digest(self, kind: ObjectKind, parameters: ObjectParameters) -> str:
+    def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
         return "threshold"
 
-    def check_weights(self, kind: ObjectKind, parameters: ObjectParameters) -> None:
+    def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
         pass
 
-    def labels_on_gpu(self, parameters: ObjectParameters) -> bool:
+    def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         return False
 
     def predict(
@@ -39,10 +39,10 @@ class ThresholdSegmenter:
         source: PlacedArray,
         grid: Grid,
         sink: BlockSink,
-        parameters: ObjectParameters,
+        parameters: FlowParameters,
         execution: Execution,
     ) -> None:
-        blocks = block_grid((1, *grid.shape), (1, *(parameters.block_voxels,) * 3))
+        blocks = block_grid((1, *grid.shape), (1, *(execution.block_voxels,) * 3))
         for done, block in enumerate(sink.pending(blocks)):
             execution.report(done, len(blocks))
             image = resample(source, grid_of(source), grid, block.core[1:])
@@ -54,12 +54,12 @@ class ThresholdSegmenter:
         image: PlacedArray,
         provisional: ReadableSink,
         sink: BlockSink,
-        parameters: ObjectParameters,
+        parameters: MaskParameters,
         execution: Execution,
         ledger: MutableMapping[str, Any] | None = None,
     ) -> int:
         """Upsample the logit block by block; connected components are found in the whole volume at once."""
-        blocks = block_grid(image.shape, (parameters.block_voxels,) * 3)
+        blocks = block_grid(image.shape, (execution.block_voxels,) * 3)
         for done, block in enumerate(provisional.pending(blocks)):
             execution.report(done, 2 * len(blocks))
             logit = resample(field[0], grid_of(field), grid_of(image), block.core)

@@ -74,7 +74,7 @@ def test_json_holds_every_acquisition_and_step(root: Path, capsys: pytest.Captur
 def test_one_acquisition_is_shown_step_by_step(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(root / "failed")]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("failed: failed\n")
+    assert shown.startswith("failed: failed, 1 of 8 stages\n")
     assert "error in denoising: epochs is 0" in shown
     lines = [line.split() for line in shown.splitlines()]
     assert ["denoising", "absent"] in lines

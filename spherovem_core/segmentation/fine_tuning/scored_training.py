@@ -82,7 +82,7 @@ def train_with_scores(
     scratch: Path,
     show: Callable[[list[Row]], None],
     progress: Progress,
-    timeout_s: float = 0.0,
+    timeout_s: float | None = None,
 ) -> ScoredTraining:
     """Evaluate the starting weights, train, and evaluate the new weights, loaded like any network.
 
@@ -99,7 +99,7 @@ def train_with_scores(
     progress
         Called with (finished, all) epochs.
     timeout_s
-        Time limit of the training in seconds; 0 is no limit.
+        Time limit of the training in seconds; None is no limit.
 
     Raises
     ------
@@ -113,13 +113,13 @@ def train_with_scores(
     before, _ = evaluate_network(network, held_out, parameters)
     table = _ScoreTable(show)
     table.add(0, None, None, before)
-    began = time.monotonic()
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
 
     def watch(losses: EpochLosses) -> None:
         progress(losses.epoch, parameters.epochs)
         scores, _ = evaluate_network(network, held_out, parameters, boundary_error=False)
         table.add(losses.epoch, losses.training, losses.held_out, scores)
-        if timeout_s and time.monotonic() - began > timeout_s and losses.epoch < parameters.epochs:
+        if deadline is not None and losses.epoch < parameters.epochs and time.monotonic() > deadline:
             raise DeadlineError(
                 f"training passed its time limit after {losses.epoch} of {parameters.epochs} epochs; a training cannot "
                 "be continued: raise stage_timeout_s or lower epochs"
