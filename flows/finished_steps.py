@@ -10,7 +10,6 @@ from spherovem_core.stages import StageName
 from spherovem_core.store import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, Step
 from spherovem_core.workflow.artifacts import artifact_history, find_newest
-from spherovem_core.workflow.step import nothing_external
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +53,13 @@ def _check_descent(
 ) -> None:
     """Refuse an output that was made from other inputs than lie there now; warn of one made with other parameters.
 
-    A digest that counts the source or a network cannot be compared, since a run that starts later does not look at them.
+    A run that starts later does not look at the source or at networks: they are taken to be those of the output.
     """
-    plan, found = pipeline.plan(step, request, {}, taken), taken[step.name]
-    history = artifact_history(layout, step.main_output)
-    if tuple(history[-1]["inputs"]) != plan.input_digests:
+    entry, found = artifact_history(layout, step.main_output)[-1], taken[step.name]
+    plan = pipeline.plan(step, request, entry["external"], taken)
+    if tuple(entry["inputs"]) != plan.input_digests:
         raise IncompleteArtifactError(
             f"{found.location} was made from other inputs than those that lie beside it now; start at {step.stage}"
         )
-    if step.external is nothing_external and plan.digest != found.digest:
+    if plan.digest != found.digest:
         logger.warning("%s: taken as it is, though this run's parameters would make another one", step.title)

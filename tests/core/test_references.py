@@ -1,4 +1,4 @@
-"""Digests of stages, acquisition names, and the parameter models."""
+"""Digests of steps, acquisition names, and the parameter models."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from spherovem_core.references import Acquisition, canonical_json, step_digest
 
 def digest(**changes: object) -> str:
     arguments = {
-        "stage": "register",
+        "step": "registration",
         "version": 1,
         "parameters": RegistrationParameters(),
         "inputs": ["a", "b"],
@@ -23,13 +23,14 @@ def digest(**changes: object) -> str:
 def test_digest_depends_on_everything_that_changes_a_result() -> None:
     assert digest() == digest(parameters=RegistrationParameters(model="affine"))
     others = [
-        digest(stage="denoise"),
+        digest(step="denoising"),
         digest(version=2),
         digest(parameters=RegistrationParameters(model="rigid")),
         digest(inputs=["b", "a"]),
         digest(inputs=["ab"]),
+        digest(external={"source": "c"}),
     ]
-    assert len({digest(), *others}) == 6
+    assert len({digest(), *others}) == 7
 
 
 def test_canonical_json_ignores_the_order_of_keys() -> None:
