@@ -39,7 +39,7 @@ def test_acquisitions_are_listed_with_state_and_error(root: Path, capsys: pytest
         "STATE",
         "STAGES",
         "AT",
-        "STAGE",
+        "STEP",
         "DONE",
         "LAST",
         "CHANGE",
@@ -48,8 +48,8 @@ def test_acquisitions_are_listed_with_state_and_error(root: Path, capsys: pytest
     assert [line.split()[0] for line in lines[:4]] == ["failed", "finished", "half", "rejected"]
     assert "epochs is 0; give a positive number" in lines[0]
     assert "and more" not in lines[0]
-    assert "12/12" in lines[1]
-    assert "3/12" in lines[2]
+    assert "8/8" in lines[1]
+    assert "3/8" in lines[2]
     assert "flows cells" in lines[2]
     assert "no voxel size" in lines[3]
     assert lines[-1] == "1 complete, 1 failed, 1 partial, 1 rejected"
@@ -77,8 +77,8 @@ def test_one_acquisition_is_shown_step_by_step(root: Path, capsys: pytest.Captur
     assert shown.startswith("failed: failed, 1 of 8 stages\n")
     assert "error in denoising: epochs is 0" in shown
     lines = [line.split() for line in shown.splitlines()]
-    assert ["denoising", "absent"] in lines
-    assert next(line for line in lines if line[:1] == ["ingest"])[1] == "complete"
+    assert ["denoising", "denoising", "absent"] in lines
+    assert next(line for line in lines if line[:1] == ["ingest"])[2] == "complete"
 
 
 def test_the_results_root_may_come_from_the_settings(
