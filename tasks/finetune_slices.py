@@ -7,6 +7,7 @@ from spherovem_core.parameters import FlowParameters, SliceCuttingParameters
 from spherovem_core.segmentation import grid_of, source_level
 from spherovem_core.segmentation.fine_tuning import cut_slices, write_slice
 from spherovem_core.store import Layout, open_array
+from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import REGISTERED
 from spherovem_core.store.ome import level_spacing
 from spherovem_core.store.pyramid import pyramid_factors
@@ -28,7 +29,10 @@ def cut_slices_of(acquisition: Path, out: Path, parameters: SliceCuttingParamete
     ------
     IncompleteArtifactError
         If the acquisition has no complete registered image.
+    FormatError
+        If another version wrote its results.
     """
+    check_format(acquisition)
     layout = Layout(acquisition.absolute())
     finest = open_array(layout, REGISTERED)
     spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]

@@ -79,7 +79,12 @@ def checked_results_folder(folder: Path) -> Path:
     ------
     BadArgumentsError
         If there is no such folder.
+    FormatError
+        If another version wrote it.
     """
+    from spherovem_core.store.format import check_format
+
     if not folder.is_dir():
         raise BadArgumentsError(f"{folder} is not a folder; name the results folder of an acquisition")
+    check_format(folder)
     return folder.absolute()

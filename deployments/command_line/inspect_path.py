@@ -120,9 +120,11 @@ def inspect_results(path: Path) -> tuple[Document, str]:
     """Describe a results folder."""
     from spherovem_core.status import acquisition_state
     from spherovem_core.store import Layout
+    from spherovem_core.store.format import check_format
     from spherovem_core.store.inventory import volume_inventory
     from spherovem_core.store.table_inventory import tables_inventory
 
+    check_format(path)
     layout = Layout(path.absolute())
     state = acquisition_state(layout.folder)
     arrays = volume_inventory(layout.volume) if (layout.volume / "zarr.json").is_file() else []

@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spherovem_core.errors import IncompleteArtifactError
+from pydantic import ValidationError
+
+from spherovem_core.errors import FormatError, IncompleteArtifactError
+from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
 from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
+from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import (
     Cost,
@@ -94,18 +98,27 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
     ------
     IncompleteArtifactError
         If the folder holds no finished acquisition.
+    FormatError
+        If another version wrote it.
     """
     from spherovem_core.output import build_report
     from spherovem_core.store import read_json, read_table, write_text
 
     layout = Layout(folder.absolute())
+    check_format(layout.folder)
     provenance = read_json(layout.provenance)
     if provenance is None or "parameters" not in provenance:
         raise IncompleteArtifactError(
             f"{folder} holds no finished acquisition: there is no sound provenance.json in it; "
             "process the acquisition first, or name its results folder"
         )
-    parameters = PipelineParameters.model_validate(provenance["parameters"])
+    try:
+        parameters = PipelineParameters.model_validate(provenance["parameters"])
+    except ValidationError as error:
+        raise FormatError(
+            f"{layout.provenance} holds parameters that this version does not know ({explain(error, PipelineParameters)}); "
+            "report with the version that wrote them, or process the acquisition again"
+        ) from error
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
     write_text(layout.report, build_report(inputs, provenance, report_chapters(chapters)))
