@@ -73,7 +73,7 @@ def test_migrated_results_are_reported_and_need_no_run(
 
 
 def test_a_source_that_moved_is_asked_for(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["migrate", str(old)]) == 1
+    assert main(["migrate", str(old), "--source", str(old.parent / "absent")]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "--source" in error
