@@ -1,5 +1,6 @@
 """A process that runs the whole pipeline and may be killed; imported once by a fork server."""
 
+import time
 from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -17,6 +18,9 @@ from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import Pipeline, Quality, Step
 from spherovem_core.workflow.run import StepRun
+
+SHORTEST_S = 0.3
+"""Least duration of a step, so that a kill that is aimed at it comes while it runs."""
 
 
 def process(acquisition: Acquisition, server: str, journal: Path, begun: Event) -> None:
@@ -54,6 +58,7 @@ def noting(step: Step[Any], journal: Path) -> Step[Any]:
 
         run.execution = replace(run.execution, progress=note_progress)
         quality = step.compute(run)
+        time.sleep(SHORTEST_S)
         note(journal, "end", step.title)
         return quality
 
