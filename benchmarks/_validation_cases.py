@@ -38,7 +38,7 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether the figure is within its limit; NaN is not."""
+        """True if the figure is within its limit; False for NaN."""
         return self.measured >= self.accepted if self.score else self.measured <= self.accepted
 
 

@@ -40,7 +40,7 @@ def announce(
     forecast = foresee(pipeline, request, steps, external, taken, execution, resolve_device)
     name = request.acquisition.name
     logger.info("%s: %s", name, forecast)
-    show_markdown(f"forecast {name}", forecast.markdown(), "What the run will need")
+    show_markdown(f"forecast {name}", forecast.markdown(), "Disk, memory and time that the run needs")
     check_disk(request.acquisition.folder, forecast)
     return forecast
 
@@ -51,7 +51,7 @@ def check_disk(folder: Path, forecast: Forecast) -> None:
     Raises
     ------
     StoreNotWritableError
-        With what is needed, what is free and what takes most.
+        Names the needed and the free space, and the largest outputs.
     """
     free = shutil.disk_usage(folder).free
     if forecast.needed_bytes <= free:

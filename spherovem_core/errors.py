@@ -1,6 +1,6 @@
 """Errors of spherovem; each is also the builtin error that a caller would expect.
 
-A message tells what was found, what was expected and what to do. A retry repairs none of them.
+A message says what was found, what was expected and what to do. A retry solves none of them.
 """
 
 
@@ -69,7 +69,7 @@ class DeviceError(SpheroVemError, RuntimeError):
 
 
 class DeadlineError(SpheroVemError, TimeoutError):
-    """A stage ran past its deadline and stopped between two blocks."""
+    """A step passed its deadline and stopped between two blocks."""
 
 
 class FormatError(SpheroVemError, ValueError):

@@ -16,7 +16,7 @@ NOT_OF_STEPS = (
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
     FileOutput(
         ".spherovem/",
-        "Ledgers, locks, records and provisional arrays: what the next run needs to go on after a kill.",
+        "Ledgers, locks, records and provisional arrays, from which the next run continues after a kill.",
     ),
 )
 

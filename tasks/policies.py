@@ -45,7 +45,7 @@ class DiskIsTruth(CachePolicy):
     ) -> str | None:
         """Return ``<step>-<digest>``; None, which switches caching off, where a record cannot be forgotten."""
         if self.plan_of is None:
-            raise TypeError("the policy needs to know the plan of the step it caches")
+            raise TypeError("the cache policy got no plan of a step; make the task with step_policy")
         plan = self.plan_of(inputs)
         record = record_path(task_ctx.result_store, plan.key)
         if record is None:
@@ -84,7 +84,7 @@ def step_policy(name: str, version: int, plan_of: PlanOf) -> dict[str, Any]:
 
 
 def retry_policy() -> dict[str, Any]:
-    """Return the arguments of ``@task`` that say when a failed one is tried again."""
+    """Return the arguments of ``@task`` that set the retries of a failed task."""
     return {
         "retries": RETRIES,
         "retry_delay_seconds": exponential_backoff(backoff_factor=5),
@@ -117,7 +117,7 @@ def acquisition_locks(acquisition: Acquisition) -> FileLocks:
 
 
 def may_pass_next_time(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a failed step is worth another try: a fault of disk or memory is, bad input is not."""
+    """Return whether a retry of a failed step may succeed: after a fault of disk or memory, not after bad input."""
     error = state.data
     if isinstance(error, SpheroVemError) or not isinstance(error, Exception):
         return False

@@ -77,7 +77,7 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         return inspect_results(path)
     if path.is_dir() and any(is_results_folder(child) for child in path.iterdir() if child.is_dir()):
         raise BadArgumentsError(
-            f"{path} is a results root; see all of it with: spherovem status {path}, or name one of its acquisitions"
+            f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
     return inspect_source(path, pixels=pixels)
 

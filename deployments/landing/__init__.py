@@ -1,7 +1,7 @@
 """Detection of acquisitions in the landing folders: wait, check, then start a run or reject.
 
 Every decision comes from a scan of the landing folders, never from a file event, so nothing is lost while the watcher is
-down. Each acquisition has a record on disk (`records`). What the watcher finds and what it does:
+down. Each acquisition has a record on disk (`records`). Findings of the watcher, and its actions:
 
 =====================================  =====================================================================================
 in the landing folder                  outcome

@@ -120,7 +120,7 @@ def foresee(
     settings: ExecutionSettings,
     resolve_device: ResolveDevice,
 ) -> Forecast:
-    """Work out what the steps that are not complete on disk will need.
+    """Estimate the disk, memory and time of the steps that are not complete on disk.
 
     Parameters
     ----------

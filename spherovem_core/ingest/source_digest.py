@@ -1,4 +1,4 @@
-"""The digest of an acquisition's files: by their content, whatever their times and their folder."""
+"""The digest of an acquisition's files: of their content, independent of times and folder."""
 
 import hashlib
 from collections.abc import Callable, MutableMapping

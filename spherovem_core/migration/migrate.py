@@ -37,8 +37,8 @@ class Migrated:
     dropped
         Titles of the steps that the next run computes again.
     source_found
-        Whether the acquired files are the ones that were ingested. Where they are not, a run from the source computes all steps
-        again, and a run that starts at a later stage goes on.
+        True if the acquired files are the ones that were ingested. Otherwise, a run from the source computes all steps
+        again, and a run that starts at a later stage continues.
     """
 
     folder: Path

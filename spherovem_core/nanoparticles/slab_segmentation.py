@@ -28,7 +28,7 @@ from spherovem_core.nanoparticles.volume_components import VolumeComponents, mer
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A slab takes about 12 bytes per voxel with the copies made for writing. Only one slab is in memory, whatever the number of
+# A slab takes about 12 bytes per voxel with the copies made for writing. Only one slab is in memory, independent of the number of
 # workers.
 _SLAB_VOXELS = 36_000_000
 _MAX_SLAB_DEPTH = 64

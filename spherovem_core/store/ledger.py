@@ -1,4 +1,4 @@
-"""Ledgers of finished work, from which a killed stage continues."""
+"""Ledgers of finished work, from which a killed step continues."""
 
 import json
 import threading

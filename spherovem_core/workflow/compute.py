@@ -1,4 +1,4 @@
-"""Computation of a planned step: ask the disk, compute, commit, check."""
+"""Computation of a planned step: check the disk, compute, commit, check the outputs."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Faults of the results folder while a step runs: one clear error each."""
+"""Disk errors of the results folder while a step runs, turned into clear errors."""
 
 import errno
 import os
@@ -39,8 +39,8 @@ def clear_disk_errors(plan: StepPlan[Any]) -> Iterator[Callable[[], None]]:
             raise _removed(plan) from error
         if isinstance(error, OSError) and error.errno in DISK_REFUSES:
             raise StoreNotWritableError(
-                f"{plan.step.title} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
-                "kept: free or add disk space and run the acquisition again to go on from there"
+                f"{plan.step.title} could no longer write to {plan.folder} ({error.strerror}); finished blocks are "
+                "kept: free or add disk space and run the acquisition again to continue from there"
             ) from error
         raise
     else:

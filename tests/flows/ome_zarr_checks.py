@@ -1,4 +1,4 @@
-"""What no published validator notices in an OME-Zarr volume, beside what one does."""
+"""Checks of an OME-Zarr volume: a published validator, and checks that it lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path

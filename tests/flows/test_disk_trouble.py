@@ -97,7 +97,7 @@ def test_a_full_disk(
         monkeypatch.setattr(forecast, "check_disk", lambda folder, needed: None)
         code, error = ingest(own, capsys, tmp_path)
         assert code == 1
-        assert "could not go on writing" in error
+        assert "could no longer write" in error
         assert "No space left on device" in error
         assert error.count("\n") == 1
         holds_nothing_complete(own)

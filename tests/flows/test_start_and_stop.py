@@ -79,7 +79,7 @@ def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineP
         match=r"needs volume.zarr/flows/nuclei/0, volume.zarr/registered/labels/nanoparticles/0.*start at segmentation",
     ):
         process_acquisition(copy, parameters, ALONE, start_at="shape")
-    with pytest.raises(IncompleteArtifactError, match="is not there, so that there is nothing to go on from"):
+    with pytest.raises(IncompleteArtifactError, match="does not exist, so no earlier stage is complete"):
         process_acquisition(copy.model_copy(update={"name": "absent"}), parameters, ALONE, start_at="shape")
     assert not (copy.results_root / "absent").exists()
 
@@ -91,7 +91,7 @@ def test_what_was_made_from_something_else_is_not_mixed(
     rigid = build_parameters([TINY, {"registration": {"model": "rigid"}}])
     process_acquisition(copy, rigid, ALONE, stop_after="registration")
     with pytest.raises(
-        IncompleteArtifactError, match=r"flows/cells/0 was made from other inputs.*start at segmentation"
+        IncompleteArtifactError, match=r"flows/cells/0 was made from inputs that have been replaced.*start at segmentation"
     ):
         process_acquisition(copy, rigid, ALONE, start_at="shape", stop_after="shape")
 
