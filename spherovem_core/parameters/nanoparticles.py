@@ -36,7 +36,7 @@ class NanoparticleParameters(StageParameters):
         default=0.5,
         gt=0.0,
         le=1.0,
-        description="Nothing is labelled if more than this fraction of the nanoparticles' intensities overlaps with the background.",
+        description="Nothing is labelled if a larger fraction of the nanoparticles' intensities overlaps with the background.",
     )
     prior_strength: float = Field(
         json_schema_extra=EXPERT,

@@ -136,7 +136,7 @@ def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", range(0, 30, 3))
-def test_a_killed_migration_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
+def test_a_killed_migration_continues(root: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     """Every file is replaced by one rename; the process may end before any of them."""
     replaced = 0
     rename = Path.replace

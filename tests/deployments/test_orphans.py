@@ -71,7 +71,7 @@ def test_children_of_a_killed_command_end(
     assert is_running(before)
 
 
-def test_children_of_a_living_command_go_on(command: tuple[subprocess.Popen[str], list[int]]) -> None:
+def test_children_of_a_living_command_keep_running(command: tuple[subprocess.Popen[str], list[int]]) -> None:
     process, children = command
     time.sleep(1)
     assert process.poll() is None

@@ -50,7 +50,7 @@ def test_a_bar_shows_title_count_rate_and_time_left(screen: Screen, bars: Progre
     assert max(map(len, drawn.replace("\r", "\n").splitlines())) < 120
 
 
-def test_a_finished_stage_leaves_nothing_behind(screen: Screen, bars: ProgressBars) -> None:
+def test_the_bar_of_a_finished_step_disappears(screen: Screen, bars: ProgressBars) -> None:
     before = set(threading.enumerate())
     with shown_on(bars):
         for title in ("first", "second"):
@@ -69,7 +69,7 @@ def test_a_finished_stage_leaves_nothing_behind(screen: Screen, bars: ProgressBa
     assert drawn.count("\x1b[?25h") == drawn.count("\x1b[?25l") == 2
 
 
-def test_bars_disappear_when_a_stage_fails(screen: Screen, bars: ProgressBars) -> None:
+def test_bars_disappear_when_a_step_fails(screen: Screen, bars: ProgressBars) -> None:
     with pytest.raises(KeyboardInterrupt), shown_on(bars), report_progress("stage"):
         raise KeyboardInterrupt
     assert "\x1b[?25h" in screen.getvalue()
@@ -78,7 +78,7 @@ def test_bars_disappear_when_a_stage_fails(screen: Screen, bars: ProgressBars) -
     assert "unseen" not in screen.getvalue()
 
 
-def test_many_stages_at_once_do_not_block_the_drawing(screen: Screen, bars: ProgressBars) -> None:
+def test_many_steps_at_once_do_not_block_the_drawing(screen: Screen, bars: ProgressBars) -> None:
     """Drawing and the end of a stage take two locks in opposite order."""
 
     def work(number: int) -> None:

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import killable_pipeline
 import numpy as np
 import pandas as pd
-import pipeline_victim
 import pytest
+from killable_pipeline import notes
 from killed_processes import kill
-from pipeline_victim import notes
 from prefect.settings import PREFECT_API_URL
 from tiny_acquisition import ARRAYS, STEPS
 from tiny_pipeline import PHANTOM
@@ -121,7 +121,7 @@ def start(acquisition: Acquisition, journal: Path) -> Any:
     processes = multiprocessing.get_context("forkserver")
     begun = processes.Event()
     arguments = (acquisition, PREFECT_API_URL.value(), journal, begun)
-    process = processes.Process(target=pipeline_victim.process, args=arguments)
+    process = processes.Process(target=killable_pipeline.process, args=arguments)
     process.start()
     assert begun.wait(300)
     return process
@@ -150,7 +150,7 @@ def test_kills_in_every_step_lose_nothing(alone: Acquisition, tmp_path: Path) ->
     with reader.reading():
         for title in STEPS:
             kill(
-                pipeline_victim.process,
+                killable_pipeline.process,
                 ours,
                 PREFECT_API_URL.value(),
                 journal,

@@ -43,7 +43,7 @@ def test_a_run_stops_after_its_stage(
     assert not layout.report.exists()
 
 
-def test_a_run_that_starts_late_takes_what_is_there(
+def test_a_late_run_takes_earlier_outputs_from_disk(
     copy: Acquisition,
     task_states: States,
     tmp_path: Path,
@@ -69,7 +69,7 @@ def test_a_run_that_starts_late_takes_what_is_there(
     assert open_array(Layout(copy.folder), "denoised").digest == before
 
 
-def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineParameters) -> None:
+def test_a_late_run_names_missing_outputs(copy: Acquisition, parameters: PipelineParameters) -> None:
     layout = Layout(copy.folder)
     (layout.volume / "flows/nuclei/0/zarr.json").unlink()
     table = layout.tables / "stages" / "nanoparticles.parquet"
@@ -85,13 +85,12 @@ def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineP
 
 
 @pytest.mark.slow
-def test_what_was_made_from_something_else_is_not_mixed(
-    copy: Acquisition, parameters: PipelineParameters
-) -> None:
+def test_an_output_with_replaced_inputs_is_refused(copy: Acquisition, parameters: PipelineParameters) -> None:
     rigid = build_parameters([TINY, {"registration": {"model": "rigid"}}])
     process_acquisition(copy, rigid, ALONE, stop_after="registration")
     with pytest.raises(
-        IncompleteArtifactError, match=r"flows/cells/0 was made from inputs that have been replaced.*start at segmentation"
+        IncompleteArtifactError,
+        match=r"flows/cells/0 was made from inputs that have been replaced.*start at segmentation",
     ):
         process_acquisition(copy, rigid, ALONE, start_at="shape", stop_after="shape")
 

@@ -22,7 +22,7 @@ def test_no_slot_is_taken_without_a_gpu(
         pass
 
 
-def test_two_stages_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_steps_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "runs_on_gpu", lambda library, device: True)
     monkeypatch.setattr(devices, "gpu_limit_name", lambda: "gpu:test-host")
     inside: list[int] = []

@@ -54,7 +54,7 @@ def test_progress_updates_one_artifact_up_to_100_percent(
     assert len(sent) < 15
 
 
-def test_a_short_stage_publishes_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_step_publishes_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         prefect_artifacts, "create_progress_artifact", lambda **_: pytest.fail("published for a short stage")
     )
@@ -66,7 +66,7 @@ def test_a_short_stage_publishes_no_progress(monkeypatch: pytest.MonkeyPatch) ->
     in_a_task(body)
 
 
-def test_a_server_that_refuses_artifacts_fails_no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_refuses_artifacts_fails_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise ConnectionError("no server")
 

@@ -79,7 +79,7 @@ def ends_well(acquisition: Acquisition, parameters: PipelineParameters, task_sta
     np.testing.assert_array_equal(open_array(Layout(acquisition.folder), "raw")[:], acquired)
 
 
-def test_a_full_disk(
+def test_a_full_disk_ends_the_run_in_one_clear_error(
     own: Acquisition,
     parameters: PipelineParameters,
     task_states: States,
@@ -105,7 +105,7 @@ def test_a_full_disk(
         ends_well(own, parameters, task_states)
 
 
-def test_a_read_only_folder(
+def test_a_read_only_folder_is_refused_in_one_clear_error(
     own: Acquisition,
     parameters: PipelineParameters,
     task_states: States,
@@ -124,7 +124,7 @@ def test_a_read_only_folder(
     ends_well(own, parameters, task_states)
 
 
-def test_a_folder_that_is_removed_in_mid_run(
+def test_a_folder_removed_during_the_run_ends_it_in_one_clear_error(
     own: Acquisition,
     parameters: PipelineParameters,
     task_states: States,
