@@ -31,7 +31,7 @@ PlanOf = Callable[[Mapping[str, Any]], StepPlan[Any]]
 
 
 @dataclass
-class DiskIsTruth(CachePolicy):
+class DiskCachePolicy(CachePolicy):
     """Caches a step under its digest; a record whose outputs are not complete on disk is forgotten."""
 
     plan_of: PlanOf | None = None
@@ -78,7 +78,7 @@ def step_policy(name: str, version: int, plan_of: PlanOf) -> dict[str, Any]:
         "persist_result": True,
         "result_serializer": "json",
         "cache_result_in_memory": False,
-        "cache_policy": DiskIsTruth(plan_of=plan_of),
+        "cache_policy": DiskCachePolicy(plan_of=plan_of),
         **retry_policy(),
     }
 
@@ -89,11 +89,11 @@ def retry_policy() -> dict[str, Any]:
         "retries": RETRIES,
         "retry_delay_seconds": exponential_backoff(backoff_factor=5),
         "retry_jitter_factor": 0.5,
-        "retry_condition_fn": may_pass_next_time,
+        "retry_condition_fn": is_transient,
     }
 
 
-def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
+def with_local_records(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
     """Keep a step's records and locks beside the acquisition's results.
 
     Records hold absolute paths, so they go to a folder named by the place: results that were moved or copied
@@ -101,7 +101,7 @@ def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
     """
     records = _scratch(acquisition) / "records"
     place = hashlib.sha256(str(acquisition.folder.absolute()).encode()).hexdigest()[:16]
-    if not isinstance(task.cache_policy, DiskIsTruth):
+    if not isinstance(task.cache_policy, DiskCachePolicy):
         raise TypeError(f"task {task.name} has no policy of a step")
     return task.with_options(
         result_storage=records / place,
@@ -116,7 +116,7 @@ def acquisition_locks(acquisition: Acquisition) -> FileLocks:
     return FileLocks(_scratch(acquisition) / "locks")
 
 
-def may_pass_next_time(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Return whether a retry of a failed step may succeed: after a fault of disk or memory, not after bad input."""
     error = state.data
     if isinstance(error, SpheroVemError) or not isinstance(error, Exception):

@@ -79,8 +79,8 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
         If the notification block or the deployments file does not exist.
     """
     from deployments.server import automations
+    from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments
     from deployments.server.provisioning import ensure_automation, ensure_work_pool
-    from deployments.server.registration import PREFECT_FILE, ensure_deployments
 
     wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
     if command.notify is not None:

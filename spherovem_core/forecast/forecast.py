@@ -111,7 +111,7 @@ class Forecast:
         return "\n".join(lines)
 
 
-def foresee(
+def forecast_steps(
     pipeline: Pipeline,
     request: RunRequest,
     steps: Sequence[Step[Any]],

@@ -146,7 +146,7 @@ def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests
             name = step_name(entry["stage"], entry["parameters"])
             if name == "ingest" and not digests.sources:
                 digests.sources = _source_digests(layout, entry, source)
-            digests.learn(entry)
+            digests.add(entry)
             if name == step.name == "denoising":
                 model = _model_names(entry, digests)
     journal = {

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from spherovem_core.report.data_uris import coloured, grey, outlined
 from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins, finish, new_panel
 from spherovem_core.report.page import Panel
-from spherovem_core.report.pixels import coloured, grey, outlined
 from spherovem_core.report.views import Extent, View
 
 WIDTH = 3.4

@@ -69,7 +69,7 @@ def cupy_gpu(parameters: Any) -> GpuLibrary | None:
     return "cupy"
 
 
-def nothing_external(request: RunRequest) -> Mapping[str, str]:
+def no_external_digests(request: RunRequest) -> Mapping[str, str]:
     """Return no digests: the step reads the outputs of other steps alone."""
     return {}
 
@@ -124,7 +124,7 @@ class Step(Generic[P]):
     cost: Cost
     inputs: tuple[Output, ...] = ()
     kind: ObjectKind | None = None
-    external: Callable[[RunRequest], Mapping[str, str]] = nothing_external
+    external: Callable[[RunRequest], Mapping[str, str]] = no_external_digests
     check: Callable[[RunRequest, Mapping[str, str]], None] | None = None
     external_parameters: frozenset[str] = frozenset()
     gpu_library: Callable[[P], GpuLibrary | None] = no_gpu

@@ -13,7 +13,7 @@ from prefect.deployments import run_deployment
 from prefect_servers import connected, run_command, running_server
 from trivial_deployments import wait_for_state
 
-from deployments.server.registration import PREFECT_FILE
+from deployments.server.deployment_registration import PREFECT_FILE
 
 SPHEROVEM = str(Path(sys.executable).with_name("spherovem"))
 PACKAGES = ("deployments", "flows", "tasks", "spherovem_core")

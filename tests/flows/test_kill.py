@@ -94,7 +94,7 @@ def compare(killed: Layout, alone: Layout) -> None:
     assert killed.report.exists()
 
 
-def has_come_to(journal: Path, title: str, share: float) -> bool:
+def has_reached(journal: Path, title: str, share: float) -> bool:
     """Return whether a step is so far; one that reports no progress is wherever it has begun."""
     silent = title == "output"
     return any(
@@ -154,7 +154,7 @@ def test_kills_in_every_step_lose_nothing(alone: Acquisition, tmp_path: Path) ->
                 ours,
                 PREFECT_API_URL.value(),
                 journal,
-                reached=partial(has_come_to, journal, title, chance.uniform(0.0, 0.9)),
+                reached=partial(has_reached, journal, title, chance.uniform(0.0, 0.9)),
                 seconds=chance.uniform(0.0, 0.2),
             )
             reader.look()

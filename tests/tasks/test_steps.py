@@ -30,7 +30,7 @@ from spherovem_core.workflow import ArrayOutput, Cost, Pipeline, Quality, Step, 
 from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
-from tasks.policies import bound
+from tasks.policies import with_local_records
 from tasks.steps import arguments_of, step_task
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -102,9 +102,11 @@ def plan_of(
 @flow(name="two-steps")
 def two_steps(acquisition: Acquisition, one: Add = ONE, two: Add = ONE) -> tuple[str, ArtifactRef]:
     settings = ExecutionSettings()
-    first = bound(step_task("first", PIPELINE), acquisition).with_options(retry_delay_seconds=0.01)
+    first = with_local_records(step_task("first", PIPELINE), acquisition).with_options(
+        retry_delay_seconds=0.01
+    )
     raw = first(**arguments_of(plan_of(FIRST, acquisition, one), settings))
-    second = bound(step_task("second", PIPELINE), acquisition)
+    second = with_local_records(step_task("second", PIPELINE), acquisition)
     done = second(**arguments_of(plan_of(SECOND, acquisition, two, first=raw), settings))
     context = FlowRunContext.get()
     assert context is not None
