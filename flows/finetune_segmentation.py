@@ -26,7 +26,7 @@ def finetune_segmentation(
         Slices cut by ``spherovem cut-slices`` and labelled, or any others of the pixel size that the network will
         see; and where ``weights.pt`` goes, which is a network for the segmentation by its path.
     parameters
-        What changes the result.
+        Parameters of the training; they change the result.
     execution
         Device and threads; changes no result on one CPU thread.
 

@@ -28,7 +28,7 @@ def show_forecast(
     taken: Mapping[str, ArtifactRef],
     execution: ExecutionSettings,
 ) -> Forecast:
-    """Log and show what the run will need.
+    """Log and show the disk, memory and time that the run needs.
 
     Raises
     ------

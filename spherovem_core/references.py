@@ -122,7 +122,7 @@ def step_digest(
     inputs
         Digests of the steps that it reads from, in order.
     external
-        Digests of what the step reads outside the results folder, by name.
+        Digests of the inputs of the step outside the results folder, by name.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Contents of a results folder: every array, table and file with its meaning, from the outputs that the steps declare.
 
-The documentation's reference is made from it, and a test compares it with what a run wrote.
+The documentation's reference is made from it, and a test compares it with the output of a run.
 """
 
 from spherovem_core.registry import PIPELINE

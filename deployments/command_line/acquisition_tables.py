@@ -52,7 +52,7 @@ def steps_table(state: "AcquisitionState") -> str:
 
 
 def format_percent(fraction: float | None) -> str:
-    """Format a fraction, rounded down: 100 % is for what is complete."""
+    """Format a fraction, rounded down: only complete work has 100 %."""
     return "" if fraction is None else f"{min(99, int(100 * fraction))} %"
 
 

@@ -63,7 +63,7 @@ class Setup(Command):
     )
 
     def cli_cmd(self) -> None:
-        """Prepare the server, and list what was made, changed or left unchanged."""
+        """Prepare the server, and list all objects that were made, changed or left unchanged."""
         with reading_arguments():
             settings = read_settings()
             with connected_server() as client:
@@ -71,7 +71,7 @@ class Setup(Command):
 
 
 def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settings) -> list["Change"]:
-    """Make what is missing on the server, and return the outcome for each thing.
+    """Make the missing objects on the server, and return the outcome for each object.
 
     Raises
     ------

@@ -14,7 +14,7 @@ half-copied, copy abandoned            rejected: truncated or missing slices, or
                                        processed when the copy is completed
 removed while waiting                  forgotten
 removed later                          nothing; the record stays, so the same content is not processed again
-landed again, same content             nothing, whatever the times of its files
+landed again, same content             nothing, also with other times of files
 landed again, other content            processed again into the same results folder; the run replaces what changed
 renamed                                a new acquisition with its own results
 same name, other place, same content   nothing: a copy; if the first is gone, it was moved

@@ -152,7 +152,7 @@ class StageTable(Generated):
 
 
 class StepTable(Generated):
-    """Table of the steps of the registry, with what each reads and writes."""
+    """Table of the steps of the registry, with their inputs and outputs."""
 
     def markdown(self) -> Iterator[str]:
         """Return the table."""
@@ -247,7 +247,7 @@ class CommandHelp(Generated):
 
 
 def help_text(*command: str) -> str:
-    """Return what the command line prints in a terminal of 80 columns."""
+    """Return the output of the command line in a terminal of 80 columns."""
     from deployments.command_line.main import main
 
     shown = io.StringIO()
@@ -274,7 +274,7 @@ def fenced(text: str) -> Iterator[str]:
 
 
 class LandingOutcomes(Generated):
-    """Table of what the watcher does with the content of a landing folder, from its docstring."""
+    """Table of the actions of the watcher on the content of a landing folder, from its docstring."""
 
     def markdown(self) -> Iterator[str]:
         """Turn the table of the docstring into Markdown."""

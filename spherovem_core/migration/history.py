@@ -67,7 +67,7 @@ class Digests:
         }
 
     def _external(self, given: Mapping[str, Any]) -> dict[str, str]:
-        """Return the digests of what a step read outside the results folder."""
+        """Return the digests of the inputs of a step outside the results folder."""
         external = {}
         if "source_digest" in given:
             old = given["source_digest"]

@@ -23,7 +23,7 @@ from spherovem_core.store.tables import read_json, table_marker, write_json
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, TableOutput
 
 JOURNAL = "migration.json"
-"""Digests of a migration that has begun; what is rewritten already cannot tell its old digest any more."""
+"""Digests of a migration that has begun; a rewritten output no longer holds its old digest."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def migrate(
 
     Markers, tables and documents get the names and digests of this version; no array is read or written. Partial arrays and
     ledgers are dropped. A folder of today's format is left as it is. The acquired files are read once: format 1 knew them by
-    their times, today's digest speaks of their content.
+    their times, today's digest depends on their content.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class NanoparticleParameters(StageParameters):
         default=5.0,
         ge=1.5,
         le=1000.0,
-        description="Candidates must outnumber what the tissue's tail explains by this factor, else the stack holds none.",
+        description="Candidates must outnumber those that the tissue's tail explains by this factor, else the stack holds none.",
     )
     background_halo_nm: float = Field(
         json_schema_extra=EXPERT,
@@ -89,7 +89,7 @@ class NanoparticleParameters(StageParameters):
         default=40.0,
         ge=0.0,
         le=1000.0,
-        description="How far from what was found (a pixel at least) outlines are redrawn to edge_fraction; 0 leaves them.",
+        description="Largest distance (a pixel at least) over which outlines move to edge_fraction; 0 leaves them unchanged.",
     )
     edge_fraction: float = Field(
         json_schema_extra=EXPERT,

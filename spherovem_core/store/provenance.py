@@ -103,7 +103,7 @@ def history_entry(
     Parameters
     ----------
     external
-        Digests of what it read outside the results folder.
+        Digests of its inputs outside the results folder.
     inputs
         Digests of the steps that it read from.
     seconds

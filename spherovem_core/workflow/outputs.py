@@ -51,7 +51,7 @@ class TableOutput:
     columns
         Columns that users may rely on; empty for a table that only other steps read.
     published
-        Whether it is a final table, ``tables/NAME.parquet``, or one for other steps, ``tables/stages/NAME.parquet``.
+        True for a final table, ``tables/NAME.parquet``; False for a table for other steps, ``tables/stages/NAME.parquet``.
     """
 
     name: str

@@ -24,7 +24,7 @@ class StepPlan(Generic[P]):
     pipeline
         Pipeline that the step is part of.
     external
-        Digests of what it reads outside the results folder.
+        Digests of its inputs outside the results folder.
     inputs
         Main output of each step that it reads from, by the step's name.
     """

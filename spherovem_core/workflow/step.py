@@ -99,7 +99,7 @@ class Step(Generic[P]):
     kind
         Kind of object that it processes, if there is one step per kind.
     external
-        Digests of what it reads outside the results folder, such as the acquired files. Runs before the first step, so that it
+        Digests of its inputs outside the results folder, such as the acquired files. Runs before the first step, so that it
         finds a bad source early; raises an error for the first problem that would stop the step.
     check
         Check that runs before the first step, after the results folder is made, for problems that a digest does not show.
@@ -110,7 +110,7 @@ class Step(Generic[P]):
     provisional, ledger
         Names of an array and of a ledger that exist only while it runs; `spherovem_core.status` reads progress from them.
     reads_everything
-        Whether it reads the outputs of all steps before it.
+        True if it reads the outputs of all steps before it.
     chapter
         Makes its chapter of the report.
     """

@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def unfinished(root: Path) -> list[str]:
-    """Titles of the steps that a run with the parameters of the results would compute."""
+    """List the titles of the steps that a run with the parameters of the results would compute."""
     provenance = json.loads((root / "tiny/provenance.json").read_text())
     acquisition = Acquisition(name="tiny", source=root / "acquisitions/tiny", results_root=root)
     request = RunRequest(acquisition, PipelineParameters.model_validate(provenance["parameters"]))

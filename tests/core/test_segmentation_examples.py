@@ -1,4 +1,4 @@
-"""Examples in the docstrings of the segmentation run and give what they show."""
+"""Examples in the docstrings of the segmentation run and give the output that they show."""
 
 import doctest
 from types import ModuleType

@@ -54,7 +54,7 @@ def fields() -> dict[tuple[str, int], np.ndarray]:
 
 
 class CountingSink(MemorySink):
-    """Notes the key of each block that is written."""
+    """Sink that records the key of each written block."""
 
     def __init__(self, array: np.ndarray) -> None:
         super().__init__(array)

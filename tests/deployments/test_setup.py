@@ -1,4 +1,4 @@
-"""``spherovem setup``: it makes what is missing and keeps what is right."""
+"""``spherovem setup``: it makes missing objects and keeps correct ones."""
 
 import sys
 from pathlib import Path

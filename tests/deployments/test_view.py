@@ -64,7 +64,7 @@ def inside(server: FileServer, path: str) -> str:
 
 
 def test_a_chunk_can_be_read_through_its_shard(server: FileServer) -> None:
-    """Reads as a viewer does: metadata, the index at the end of a shard, the bytes of one chunk."""
+    """Read as a viewer does: metadata, the index at the end of a shard, the bytes of one chunk."""
     folder = "registered/labels/cells/0"
     status, headers, content = ask(server, inside(server, f"{folder}/zarr.json"))
     assert (status, headers["Content-Type"]) == (200, "application/json")

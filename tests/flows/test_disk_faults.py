@@ -55,7 +55,7 @@ def own(source: Path, tmp_path: Path) -> Acquisition:
 
 
 def ingest(acquisition: Acquisition, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> tuple[int, str]:
-    """The first stage by the command line: exit code and what it wrote to standard error."""
+    """Run the first stage by the command line; return its exit code and its standard error."""
     file = tmp_path / "tiny.yaml"
     file.write_text(json.dumps(TINY))
     arguments = ["process", acquisition.source, "--results-root", acquisition.results_root]
@@ -93,7 +93,7 @@ def test_a_full_disk_ends_the_run_in_one_clear_error(
         code, error = ingest(own, capsys, tmp_path)
         assert code == 1
         assert "0.00 GB are free; free or add disk space" in error
-        # It fills up while the run goes on.
+        # It fills up during the run.
         monkeypatch.setattr(forecast, "check_disk", lambda folder, needed: None)
         code, error = ingest(own, capsys, tmp_path)
         assert code == 1

@@ -1,4 +1,4 @@
-"""Fine-tuning from the command line to weights that load: what is written, shown, kept and refused."""
+"""Fine-tuning from the command line to weights that load: files, artifacts, repeated runs and refused input."""
 
 import json
 import os

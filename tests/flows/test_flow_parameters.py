@@ -1,4 +1,4 @@
-"""Parameters that come to the flow in part: by a call, or by a deployment's run."""
+"""Partial parameters of the flow: from a call, or from a deployment's run."""
 
 import shutil
 from collections.abc import Callable

@@ -31,7 +31,7 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def forecast_of_all_steps(acquisition: Acquisition, parameters: PipelineParameters) -> Forecast:
-    """Foresee a run of all steps."""
+    """Forecast a run of all steps."""
     request = RunRequest(acquisition, parameters)
     external = check_before_start(request, PIPELINE.steps, "cpu")
     return forecast_steps(PIPELINE, request, PIPELINE.steps, external, {}, ALONE, resolve_device)
@@ -79,7 +79,7 @@ def plain_forecast(name: str, volume: SourceVolume, parameters: PipelineParamete
 
 
 def plain_bytes(layout: Layout, group: str) -> int:
-    """Bytes of all levels before compression."""
+    """Sum the bytes of all levels before compression."""
     levels = len(open_array(layout, group).details["level_factors"])
     return sum(open_array(layout, group, level).array.nbytes for level in range(levels))
 
@@ -148,7 +148,7 @@ def test_every_step_shows_its_quality(demo: Finished) -> None:
 
 
 def read_artifacts(keys: list[str]) -> dict[str, str]:
-    """Data of the artifacts with these keys that there are."""
+    """Return the data of those artifacts with these keys that exist."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 

@@ -33,7 +33,7 @@ TABLES = ("cells", "nuclei", "nanoparticles", "slices")
 
 
 def arrays_of(layout: Layout) -> dict[str, np.ndarray]:
-    """Every array that can be opened, with all its levels."""
+    """Open every array that can be opened, with all its levels."""
     found = {}
     for group in ARRAYS:
         try:
@@ -46,14 +46,14 @@ def arrays_of(layout: Layout) -> dict[str, np.ndarray]:
 
 
 def chunks_of(layout: Layout) -> dict[str, bytes]:
-    """Every file of an array's data; metadata hold seconds and memory, which differ."""
+    """Read every file of an array's data; metadata hold seconds and memory, which differ."""
     files = (path for path in layout.volume.glob("**/c/**/*") if path.is_file())
     return {str(path.relative_to(layout.volume)): path.read_bytes() for path in files}
 
 
 @dataclass
 class Reader:
-    """Reads what can be read all the while, and remembers what should not have been there."""
+    """Reader that opens all artifacts during the runs, and records those that should not be complete."""
 
     layout: Layout
     truth: dict[str, np.ndarray]
@@ -83,7 +83,7 @@ class Reader:
 
 
 def compare(killed: Layout, alone: Layout) -> None:
-    """Arrays byte by byte, tables value by value."""
+    """Compare arrays byte by byte and tables value by value."""
     ours, theirs = chunks_of(killed), chunks_of(alone)
     assert set(ours) == set(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
@@ -95,7 +95,7 @@ def compare(killed: Layout, alone: Layout) -> None:
 
 
 def has_reached(journal: Path, title: str, share: float) -> bool:
-    """Return whether a step is so far; one that reports no progress is wherever it has begun."""
+    """Return whether a step has reached this fraction; one without progress has done so when it has begun."""
     silent = title == "output"
     return any(
         name == title

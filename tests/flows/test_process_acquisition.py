@@ -1,4 +1,4 @@
-"""The parent flow on a tiny phantom: what is computed, what is taken from the cache, what is written."""
+"""The parent flow on a tiny phantom: computed steps, cached steps, written files."""
 
 import json
 import shutil

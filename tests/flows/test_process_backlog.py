@@ -79,7 +79,7 @@ def kill_when_begun(process: int, results: Path) -> None:
 
 
 def raw_written(folder: Path) -> dict[str, int]:
-    """Files of the raw array and when they were written."""
+    """Return the files of the raw array with the times at which they were written."""
     files = (folder / "volume.zarr" / "raw").rglob("*")
     times = {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files if file.is_file()}
     assert times, f"no raw image in {folder}"
