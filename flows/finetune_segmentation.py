@@ -15,7 +15,7 @@ def finetune_segmentation(
     parameters: FineTuningParameters = FineTuningParameters(),
     execution: ExecutionSettings = ExecutionSettings(),
 ) -> dict[str, Any]:
-    """Train a network further on labelled slices and judge it by those it did not learn from.
+    """Train a network further on labelled slices and evaluate it on held-out slices.
 
     Weights that are there already from the same slices, network and parameters are not trained again. A training
     that was killed starts again from the beginning.

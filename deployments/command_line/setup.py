@@ -165,7 +165,7 @@ def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
 def format_changes(changes: "Iterable[Change]") -> str:
     """List the changes, one per line."""
     rows = [
-        [change.kind, change.name, f"{change.outcome}{f' ({change.note})' if change.note else ''}"]
+        [change.object_type, change.name, f"{change.outcome}{f' ({change.note})' if change.note else ''}"]
         for change in changes
     ]
     return text_table(["", "NAME", "OUTCOME"], rows)

@@ -21,15 +21,15 @@ class Change:
 
     Attributes
     ----------
-    kind, name
-        Kind of object, such as a work pool, and its name.
+    object_type, name
+        Type of the object, such as ``work pool``, and its name.
     outcome
         Made, changed, or unchanged.
     note
         Remark for the operator.
     """
 
-    kind: str
+    object_type: str
     name: str
     outcome: Outcome
     note: str = ""

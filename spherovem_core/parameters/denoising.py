@@ -27,7 +27,11 @@ class DenoisingParameters(StageParameters):
         description="Slices, spread over the stack, from which training patches are drawn.",
     )
     validation_slices: int = Field(
-        json_schema_extra=EXPERT, default=8, ge=1, le=512, description="Other slices that judge the training."
+        json_schema_extra=EXPERT,
+        default=8,
+        ge=1,
+        le=512,
+        description="Further slices, on which the validation loss is measured.",
     )
     patch_size: int = Field(
         json_schema_extra=EXPERT,

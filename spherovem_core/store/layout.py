@@ -67,7 +67,7 @@ class Layout:
 
     @property
     def mixture(self) -> Path:
-        """The intensity mixture of the nanoparticle stage."""
+        """The intensity mixture of the stage nanoparticles."""
         return self.models / "mixture.json"
 
     @property
