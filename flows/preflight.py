@@ -15,7 +15,7 @@ from spherovem_core.workflow import RunRequest, Step
 from tasks.devices import check_device
 
 External = Mapping[str, Mapping[str, str]]
-"""Digests of what each step reads outside the results folder, by the step's name."""
+"""Digests of the inputs of each step outside the results folder, by the name of the step."""
 
 
 def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: str) -> External:

@@ -51,12 +51,12 @@ class StepState:
     finished: str | None = None
     seconds: float | None = None
     running: bool = False
-    fingerprints: frozenset[str] = field(default=frozenset(), repr=False)
+    digests: frozenset[str] = field(default=frozenset(), repr=False)
     inputs: frozenset[str] = field(default=frozenset(), repr=False)
 
     def document(self) -> dict[str, Any]:
         """Return the state for users, as JSON."""
-        return {name: value for name, value in asdict(self).items() if name not in ("fingerprints", "inputs")}
+        return {name: value for name, value in asdict(self).items() if name not in ("digests", "inputs")}
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def acquisition_state(folder: Path, pipeline: Pipeline = PIPELINE) -> Acquisitio
 def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     markers = [_marker(layout, output) for output in step.outputs]
     complete = [marker for marker in markers if marker is not None and marker.get("complete", True)]
-    fingerprints = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
-    if len(complete) == len(step.outputs) and len(fingerprints) == 1:
+    digests = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
+    if len(complete) == len(step.outputs) and len(digests) == 1:
         history = complete[0].get("history") or [{}]
         return StepState(
             step.name,
@@ -166,7 +166,7 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
             "complete",
             finished=history[-1].get("finished"),
             seconds=history[-1].get("seconds"),
-            fingerprints=fingerprints,
+            digests=digests,
             inputs=frozenset(history[-1].get("inputs", ())),
         )
     fraction = _written_fraction(layout, step)
@@ -212,7 +212,7 @@ def _mark_outdated(steps: Sequence[StepState]) -> list[StepState]:
         if step.state == "complete" and not step.inputs <= current:
             step = replace(step, state="outdated")
         else:
-            current |= step.fingerprints
+            current |= step.digests
         marked.append(step)
     return marked
 

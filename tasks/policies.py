@@ -27,7 +27,7 @@ RETRIES = 3
 NO_USE_RETRYING = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 PlanOf = Callable[[Mapping[str, Any]], StepPlan[Any]]
-"""Makes the plan of a step from the arguments of its task."""
+"""Function that makes the plan of a step from the arguments of its task."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from spherovem_core.store import Layout
 from spherovem_core.workflow.plan import StepPlan
 
 DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors of a disk that another try does not mend."""
+"""Errors of a disk that a retry does not solve."""
 
 
 @contextmanager
