@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StageCases:
-    """Cases of one stage; `method` describes how they are made and what is compared."""
+    """Cases of one stage; `method` describes their making and the comparison."""
 
     name: str
     method: str

@@ -1,6 +1,6 @@
 """Errors of spherovem; each is also the builtin error that a caller would expect.
 
-A message says what was found, what was expected and what to do. A retry solves none of them.
+A message names the finding, the expectation and the remedy. A retry solves none of these errors.
 """
 
 

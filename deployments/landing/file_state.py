@@ -159,7 +159,7 @@ def _is_directory(path: Path) -> bool:
 def _link_problem(name: str) -> str:
     return (
         f"{_text(name)} is a symbolic link that leads out of the landing folder and is not followed; "
-        "copy what it points to"
+        "copy its target instead"
     )
 
 

@@ -52,7 +52,7 @@ def clear_disk_errors(plan: StepPlan[Any]) -> Iterator[Callable[[], None]]:
 def _removed(plan: StepPlan[Any]) -> StoreNotWritableError:
     return StoreNotWritableError(
         f"the results folder {plan.folder} was removed or replaced while {plan.step.title} ran; "
-        "leave it where it is and run the acquisition again; it computes what is missing"
+        "leave it where it is and run the acquisition again; it computes the missing steps"
     )
 
 

@@ -16,7 +16,7 @@ from tasks.progress import report_progress, shown_on
 
 
 class Screen(io.StringIO):
-    """A terminal that keeps what was drawn."""
+    """Terminal that keeps all drawn text."""
 
     def waits_for(self, text: str) -> None:
         for _ in range(400):

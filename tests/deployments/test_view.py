@@ -305,7 +305,7 @@ def test_the_command_serves_until_it_is_interrupted(results: Layout) -> None:
 
 
 class FakeNapari:
-    """A stand-in for napari that keeps what it is asked to show."""
+    """Stand-in for napari that keeps the layers added to it."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[str, list[Any], dict[str, Any]]] = []
