@@ -68,7 +68,7 @@ class Score:
 
     @property
     def dice(self) -> float:
-        """Dice coefficient; 1 if the phantom has no particles and none was found."""
+        """Compute the Dice coefficient; 1 if the phantom has no particles and none was found."""
         total = self.marked + self.true
         return 2 * self.hit / total if total else 1.0
 

@@ -38,13 +38,13 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether the figure is within its limit; NaN is not."""
+        """True if the figure is within its limit; False for NaN."""
         return self.measured >= self.accepted if self.score else self.measured <= self.accepted
 
 
 @dataclass(frozen=True)
 class StageCases:
-    """Cases of one stage; `method` describes how they are made and what is compared."""
+    """Cases of one stage; `method` describes their making and the comparison."""
 
     name: str
     method: str

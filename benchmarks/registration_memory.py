@@ -112,7 +112,7 @@ def record_bytes() -> float:
 
 
 def measure_alone(*arguments: str) -> dict[str, float]:
-    """Run this script with these arguments in a separate process and return what it printed."""
+    """Run this script with these arguments in a separate process and return its output."""
     ran = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
     measured: dict[str, float] = json.loads(ran.stdout)
     return measured

@@ -28,6 +28,6 @@ DEFAULTS = {
 
 
 def prepare_environment() -> None:
-    """Set what the operator has not set. Call it before Prefect, NumPy or torch is imported."""
+    """Set the variables that the operator has not set. Call it before Prefect, NumPy or torch is imported."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""Parameters of a run that a deployment started: its own, over the deployment's, over the daily setting."""
+"""Parameters of a run of a deployment: its own override those of the deployment, which override the defaults."""
 
 from collections.abc import Mapping
 

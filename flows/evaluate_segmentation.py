@@ -18,9 +18,9 @@ def evaluate_segmentation(
     Parameters
     ----------
     comparison
-        What is compared and where the scores go.
+        The two segmentations, and the folder for the scores.
     parameters
-        When objects match and which count.
+        Conditions under which objects match, and which of them count.
     execution
         Its workers are threads that read; changes no result.
 

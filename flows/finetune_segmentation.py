@@ -15,7 +15,7 @@ def finetune_segmentation(
     parameters: FineTuningParameters = FineTuningParameters(),
     execution: ExecutionSettings = ExecutionSettings(),
 ) -> dict[str, Any]:
-    """Train a network further on labelled slices and judge it by those it did not learn from.
+    """Train a network further on labelled slices and evaluate it on held-out slices.
 
     Weights that are there already from the same slices, network and parameters are not trained again. A training
     that was killed starts again from the beginning.
@@ -26,7 +26,7 @@ def finetune_segmentation(
         Slices cut by ``spherovem cut-slices`` and labelled, or any others of the pixel size that the network will
         see; and where ``weights.pt`` goes, which is a network for the segmentation by its path.
     parameters
-        What changes the result.
+        Parameters of the training; they change the result.
     execution
         Device and threads; changes no result on one CPU thread.
 

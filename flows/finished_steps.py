@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def take_finished(
     pipeline: Pipeline, steps: Sequence[Step[Any]], request: RunRequest, start_at: StageName
 ) -> dict[str, ArtifactRef]:
-    """Take the outputs of earlier steps as they lie on disk, whatever parameters they were made with.
+    """Take the outputs of earlier steps as they lie on disk, also if they were made with other parameters.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def _check_descent(
     taken: dict[str, ArtifactRef],
     layout: Layout,
 ) -> None:
-    """Refuse an output that was made from other inputs than lie there now; warn of one made with other parameters.
+    """Refuse an output whose inputs have been replaced since; warn of one made with other parameters.
 
     A run that starts later does not look at the source or at networks: they are taken to be those of the output.
     """
@@ -59,7 +59,10 @@ def _check_descent(
     plan = pipeline.plan(step, request, entry["external"], taken)
     if tuple(entry["inputs"]) != plan.input_digests:
         raise IncompleteArtifactError(
-            f"{found.location} was made from other inputs than those that lie beside it now; start at {step.stage}"
+            f"{found.location} was made from inputs that have been replaced since; start at {step.stage}"
         )
     if plan.digest != found.digest:
-        logger.warning("%s: taken as it is, though this run's parameters would make another one", step.title)
+        logger.warning(
+            "%s: taken as it is, although it was made with other parameters than those of this run",
+            step.title,
+        )

@@ -9,7 +9,7 @@ from typing import Any
 from flows.preflight import External
 from spherovem_core.errors import StoreNotWritableError
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.forecast import Forecast, foresee
+from spherovem_core.forecast import Forecast, forecast_steps
 from spherovem_core.references import ArtifactRef
 from spherovem_core.workflow import Pipeline, RunRequest, Step
 from tasks.artifacts import show_markdown
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 GB = 1e9
 
 
-def announce(
+def show_forecast(
     pipeline: Pipeline,
     request: RunRequest,
     steps: Sequence[Step[Any]],
@@ -28,7 +28,7 @@ def announce(
     taken: Mapping[str, ArtifactRef],
     execution: ExecutionSettings,
 ) -> Forecast:
-    """Log and show what the run will need.
+    """Log and show the disk, memory and time that the run needs.
 
     Raises
     ------
@@ -37,10 +37,10 @@ def announce(
     SpheroVemError
         If the acquisition cannot be opened.
     """
-    forecast = foresee(pipeline, request, steps, external, taken, execution, resolve_device)
+    forecast = forecast_steps(pipeline, request, steps, external, taken, execution, resolve_device)
     name = request.acquisition.name
     logger.info("%s: %s", name, forecast)
-    show_markdown(f"forecast {name}", forecast.markdown(), "What the run will need")
+    show_markdown(f"forecast {name}", forecast.markdown(), "Disk, memory and time that the run needs")
     check_disk(request.acquisition.folder, forecast)
     return forecast
 
@@ -51,7 +51,7 @@ def check_disk(folder: Path, forecast: Forecast) -> None:
     Raises
     ------
     StoreNotWritableError
-        With what is needed, what is free and what takes most.
+        Names the needed and the free space, and the largest outputs.
     """
     free = shutil.disk_usage(folder).free
     if forecast.needed_bytes <= free:

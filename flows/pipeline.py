@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from flows.finished_steps import take_finished
-from flows.forecast import announce
+from flows.forecast import show_forecast
 from flows.preflight import check_before_start
 from flows.summary import StepRecord, show_summary
 from spherovem_core.execution import ExecutionSettings
@@ -17,7 +17,7 @@ from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
 from spherovem_core.store.format import check_format
 from spherovem_core.workflow import Pipeline, RunRequest
-from tasks.policies import acquisition_locks, bound
+from tasks.policies import acquisition_locks, with_local_records
 from tasks.steps import arguments_of, step_task
 
 
@@ -45,12 +45,12 @@ def run_pipeline(
     external = check_before_start(request, steps, execution.device)
     with one_run_at_a_time(request.acquisition):
         done = take_finished(pipeline, earlier, request, start_at)
-        announce(pipeline, request, steps, external, done, execution)
+        show_forecast(pipeline, request, steps, external, done, execution)
         records = [StepRecord(step.title, "on disk", 0.0, done[step.name].path) for step in earlier]
         for step in steps:
             plan = pipeline.plan(step, request, external[step.name], done)
             finished, start = plan.find() is not None, time.monotonic()
-            task = bound(step_task(step.name, pipeline), request.acquisition)
+            task = with_local_records(step_task(step.name, pipeline), request.acquisition)
             done[step.name] = task(**arguments_of(plan, execution))
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))

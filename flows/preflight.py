@@ -15,11 +15,11 @@ from spherovem_core.workflow import RunRequest, Step
 from tasks.devices import check_device
 
 External = Mapping[str, Mapping[str, str]]
-"""Digests of what each step reads outside the results folder, by the step's name."""
+"""Digests of the inputs of each step outside the results folder, by the name of the step."""
 
 
 def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: str) -> External:
-    """Look at source, networks, device and results folder, in this order, so that a bad source makes no folder.
+    """Check source, networks, device and results folder, in this order, so that a bad source makes no folder.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
     """
     if steps[0].stage != FIRST_STAGE and not request.acquisition.folder.is_dir():
         raise IncompleteArtifactError(
-            f"{request.acquisition.folder} is not there, so that there is nothing to go on from; start at {FIRST_STAGE}"
+            f"{request.acquisition.folder} does not exist, so no earlier stage is complete; start at {FIRST_STAGE}"
         )
     external = {step.name: step.external(request) for step in steps}
     check_device(device)

@@ -20,13 +20,13 @@ def process_acquisition(
 ) -> dict[str, ArtifactRef]:
     """Turn one acquisition into arrays, tables and a report.
 
-    Finished stages come from the cache, a half-done one goes on where it stopped. A second run of the same
+    Finished stages come from the cache, an unfinished one continues where it stopped. A second run of the same
     acquisition waits for the first.
 
     Parameters
     ----------
     acquisition
-        Where the microscope wrote it and where the results go.
+        Name, source and place of the results.
     parameters
         Parameters of the eight stages; they change the results.
     execution
@@ -47,7 +47,7 @@ def process_acquisition(
     Raises
     ------
     SpheroVemError
-        The first thing that would stop the run later, before anything is computed; or what stopped a stage.
+        If something would stop the run later, before anything is computed; or if a step fails.
     """
     # Imported here so that a deployment which only looks at the flow's signature does not wait for the stages' imports.
     from flows.defaults import merge_with_deployment

@@ -80,7 +80,7 @@ def process_backlog(
         acquisitions have the same results folder.
     """
     refuse_shared_results_folders(acquisitions)
-    cluster: Any = spread.with_options(task_runner=dask_cluster(scheduler, local_workers))
+    cluster: Any = submit_all.with_options(task_runner=dask_cluster(scheduler, local_workers))
     states = cluster(acquisitions, parameters, execution, start_at, stop_after)
     failed = {
         acquisition.name: _message(state)
@@ -97,7 +97,7 @@ def process_backlog(
 
 
 @flow(name="spread-backlog")
-def spread(
+def submit_all(
     acquisitions: list[Acquisition],
     parameters: PipelineParameters,
     execution: ExecutionSettings,

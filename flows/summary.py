@@ -35,7 +35,7 @@ class StepRecord:
 
 def show_summary(folder: Path, records: Sequence[StepRecord]) -> None:
     """Show the summary of a run as a markdown artifact."""
-    show_markdown(f"summary {folder.name}", summary(folder, records), "What the run did")
+    show_markdown(f"summary {folder.name}", summary(folder, records), "Steps of the run")
 
 
 def summary(folder: Path, records: Sequence[StepRecord]) -> str:

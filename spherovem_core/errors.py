@@ -1,6 +1,6 @@
 """Errors of spherovem; each is also the builtin error that a caller would expect.
 
-A message tells what was found, what was expected and what to do. A retry repairs none of them.
+A message names the finding, the expectation and the remedy. A retry solves none of these errors.
 """
 
 
@@ -69,7 +69,7 @@ class DeviceError(SpheroVemError, RuntimeError):
 
 
 class DeadlineError(SpheroVemError, TimeoutError):
-    """A stage ran past its deadline and stopped between two blocks."""
+    """A step passed its deadline and stopped between two blocks."""
 
 
 class FormatError(SpheroVemError, ValueError):

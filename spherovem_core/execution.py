@@ -24,11 +24,11 @@ class ExecutionSettings(BaseModel):
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="Where arrays are computed: auto takes a GPU where one is usable; cuda without one is an error.",
+        description="Device that computes arrays: auto takes a GPU where one is usable; cuda without one is an error.",
     )
     executor: Literal["threads", "processes"] | str = Field(
         default="threads",
-        description="How blocks run in parallel: threads, processes, or the address of a Dask scheduler.",
+        description="Executor of blocks in parallel: threads, processes, or the address of a Dask scheduler.",
     )
     workers: int | None = Field(
         default=None, ge=1, le=1024, description="Workers per stage. Left empty, every core."
@@ -93,8 +93,8 @@ class Execution:
             self.progress(done, total)
         if self.deadline is not None and done < total and time.monotonic() > self.deadline:
             raise DeadlineError(
-                f"the stage was past its time limit after {done} of {total} blocks; the finished ones are kept: "
-                "raise stage_timeout_s and run it again to go on from there"
+                f"the step passed its time limit after {done} of {total} blocks; the finished ones are kept: "
+                "raise stage_timeout_s and run it again to continue from there"
             )
 
 

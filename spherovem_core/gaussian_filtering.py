@@ -38,7 +38,7 @@ def filter_repeating_border(
 ) -> NDArray[np.float32]:
     """Filter a volume, repeating its outermost voxels beyond the border.
 
-    The result at a voxel is the same to the last bit in whatever block it is computed. Runs on the CPU (numba).
+    The result at a voxel is the same to the last bit in any block. Runs on the CPU (numba).
 
     Parameters
     ----------

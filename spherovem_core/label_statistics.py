@@ -19,7 +19,7 @@ CENTROID_COLUMNS = ("centroid_z_um", "centroid_y_um", "centroid_x_um")
 LOW, HIGH, COUNT, FIRST, SECOND, FACES, CUTS, WIDTH = 0, 3, 6, 7, 10, 16, 19, 22
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
-# Label arrays are stored in cubes of up to 128 voxels a side; a block reads whole ones.
+# Label arrays are stored in cubes of up to 128 voxels per side; a block reads whole ones.
 BLOCK_EDGE = 256
 
 

@@ -1,4 +1,4 @@
-"""References between steps and their digests: what one step hands to the next, never an array."""
+"""References to results with their digests: steps exchange references, never arrays."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from spherovem_core.spacing import SpacingNm
 
 
 class Acquisition(BaseModel):
-    """One acquisition: where the microscope wrote it and where its results go."""
+    """One acquisition: its name, its source and the place of its results."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ class Acquisition(BaseModel):
 
 
 class FineTuningFolders(BaseModel):
-    """Labelled slices, and where the network that learns from them goes."""
+    """Labelled slices, and the folder for the network that is trained on them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,7 +52,7 @@ class FineTuningFolders(BaseModel):
 
 
 class Comparison(BaseModel):
-    """A segmentation, its truth, and where the scores go."""
+    """A segmentation, its truth, and the folder for the scores."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,7 +63,7 @@ class Comparison(BaseModel):
     truth: str = Field(min_length=1, description="True labels of the same shape.")
     out: Path = Field(description="Folder for evaluation.json and the tables of objects.")
     spacing_nm: SpacingNm | None = Field(
-        default=None, description="Voxel size z, y, x in nm; left empty, what the files say."
+        default=None, description="Voxel size z, y, x in nm; left empty, that of the files."
     )
 
 
@@ -85,7 +85,7 @@ class ArtifactRef(BaseModel):
 
     @property
     def location(self) -> Path:
-        """Where the artifact lies on disk."""
+        """Path of the artifact on disk."""
         return Path(self.store) / self.path
 
 
@@ -122,7 +122,7 @@ def step_digest(
     inputs
         Digests of the steps that it reads from, in order.
     external
-        Digests of what the step reads outside the results folder, by name.
+        Digests of the inputs of the step outside the results folder, by name.
 
     Returns
     -------

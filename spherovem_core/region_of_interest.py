@@ -17,15 +17,21 @@ class RegionOfInterest(BaseModel):
 
     z_start: int = Field(default=0, ge=0, description="First slice, counted from 0; missing ones count.")
     z_stop: int | None = Field(
-        default=None, gt=0, description="Slice after the last one. Left empty, the end of the stack."
+        default=None,
+        gt=0,
+        description="Slice after the last one of the region. Left empty, the end of the stack.",
     )
     y_start: int = Field(default=0, ge=0, description="First row, counted from 0.")
     y_stop: int | None = Field(
-        default=None, gt=0, description="Row after the last one. Left empty, the end of the slice."
+        default=None,
+        gt=0,
+        description="Row after the last one of the region. Left empty, the end of the slice.",
     )
     x_start: int = Field(default=0, ge=0, description="First column, counted from 0.")
     x_stop: int | None = Field(
-        default=None, gt=0, description="Column after the last one. Left empty, the end of the row."
+        default=None,
+        gt=0,
+        description="Column after the last one of the region. Left empty, the end of the row.",
     )
 
     @model_validator(mode="after")

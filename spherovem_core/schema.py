@@ -1,6 +1,6 @@
 """Contents of a results folder: every array, table and file with its meaning, from the outputs that the steps declare.
 
-The documentation's reference is made from it, and a test compares it with what a run wrote.
+The documentation's reference is made from it, and a test compares it with the output of a run.
 """
 
 from spherovem_core.registry import PIPELINE
@@ -16,7 +16,7 @@ NOT_OF_STEPS = (
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
     FileOutput(
         ".spherovem/",
-        "Ledgers, locks, records and provisional arrays: what the next run needs to go on after a kill.",
+        "Ledgers, locks, records and provisional arrays, from which the next run continues after a kill.",
     ),
 )
 

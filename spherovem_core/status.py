@@ -38,9 +38,9 @@ class StepState:
     fraction
         Part of its arrays that is written, 0 to 1; None where it has no unfinished array.
     finished, seconds
-        When it was finished (ISO 8601) and how long that run of it took; None where it is not.
+        Time when it was finished (ISO 8601) and its duration; None if it is not finished.
     running
-        Whether a process is computing it now.
+        True while a process computes it.
     """
 
     name: str
@@ -51,12 +51,12 @@ class StepState:
     finished: str | None = None
     seconds: float | None = None
     running: bool = False
-    fingerprints: frozenset[str] = field(default=frozenset(), repr=False)
+    digests: frozenset[str] = field(default=frozenset(), repr=False)
     inputs: frozenset[str] = field(default=frozenset(), repr=False)
 
     def document(self) -> dict[str, Any]:
-        """Return what a person wants to know of it, as JSON."""
-        return {name: value for name, value in asdict(self).items() if name not in ("fingerprints", "inputs")}
+        """Return the state for users, as JSON."""
+        return {name: value for name, value in asdict(self).items() if name not in ("digests", "inputs")}
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class AcquisitionState:
     fraction
         Of that step, as in `StepState`.
     last
-        When anything was last finished or written (ISO 8601, local time with its offset from UTC).
+        Time when anything was last finished or written (ISO 8601, local time with its offset from UTC).
     error
-        Why it failed or was rejected, or why its results cannot be read.
+        Reason of the failure or rejection, or the reason why the results cannot be read.
     """
 
     name: str
@@ -99,7 +99,7 @@ class AcquisitionState:
         return len(self.stages) - len(open_stages)
 
     def document(self) -> dict[str, Any]:
-        """Return all of it as JSON."""
+        """Return the whole state as JSON."""
         return {
             "name": self.name,
             "folder": str(self.folder),
@@ -129,7 +129,7 @@ def acquisition_states(root: Path, pipeline: Pipeline = PIPELINE) -> Iterator[Ac
 def acquisition_state(folder: Path, pipeline: Pipeline = PIPELINE) -> AcquisitionState:
     """Read how far one acquisition is.
 
-    Markers are believed: whether a complete array has lost a file since is not checked.
+    Only markers are read: a complete array that has lost a file since still counts as complete.
     """
     layout = Layout(folder)
     steps = _mark_outdated([_step_state(layout, step) for step in pipeline.steps])
@@ -156,8 +156,8 @@ def acquisition_state(folder: Path, pipeline: Pipeline = PIPELINE) -> Acquisitio
 def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     markers = [_marker(layout, output) for output in step.outputs]
     complete = [marker for marker in markers if marker is not None and marker.get("complete", True)]
-    fingerprints = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
-    if len(complete) == len(step.outputs) and len(fingerprints) == 1:
+    digests = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
+    if len(complete) == len(step.outputs) and len(digests) == 1:
         history = complete[0].get("history") or [{}]
         return StepState(
             step.name,
@@ -166,7 +166,7 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
             "complete",
             finished=history[-1].get("finished"),
             seconds=history[-1].get("seconds"),
-            fingerprints=fingerprints,
+            digests=digests,
             inputs=frozenset(history[-1].get("inputs", ())),
         )
     fraction = _written_fraction(layout, step)
@@ -212,7 +212,7 @@ def _mark_outdated(steps: Sequence[StepState]) -> list[StepState]:
         if step.state == "complete" and not step.inputs <= current:
             step = replace(step, state="outdated")
         else:
-            current |= step.fingerprints
+            current |= step.digests
         marked.append(step)
     return marked
 

@@ -27,7 +27,7 @@ _held: dict[Path, tuple[str, IO[str] | None]] = {}
 class FileLocks(LockManager):
     """One lock per key, as a file in `folder` that its holder locks with ``fcntl.lockf``.
 
-    The kernel frees such a lock when its process ends, in whatever way, and a forked child does not inherit it. It does not
+    The kernel frees such a lock when its process ends, also by a kill, and a forked child does not inherit it. It does not
     exclude threads of one process from each other; a table of this process's locks does that. Files stay after the
     release: if they were removed, two holders could lock two files of one name.
     """

@@ -27,11 +27,11 @@ RETRIES = 3
 NO_USE_RETRYING = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 PlanOf = Callable[[Mapping[str, Any]], StepPlan[Any]]
-"""Makes the plan of a step from the arguments of its task."""
+"""Function that makes the plan of a step from the arguments of its task."""
 
 
 @dataclass
-class DiskIsTruth(CachePolicy):
+class DiskCachePolicy(CachePolicy):
     """Caches a step under its digest; a record whose outputs are not complete on disk is forgotten."""
 
     plan_of: PlanOf | None = None
@@ -45,7 +45,7 @@ class DiskIsTruth(CachePolicy):
     ) -> str | None:
         """Return ``<step>-<digest>``; None, which switches caching off, where a record cannot be forgotten."""
         if self.plan_of is None:
-            raise TypeError("the policy needs to know the plan of the step it caches")
+            raise TypeError("the cache policy got no plan of a step; make the task with step_policy")
         plan = self.plan_of(inputs)
         record = record_path(task_ctx.result_store, plan.key)
         if record is None:
@@ -78,22 +78,22 @@ def step_policy(name: str, version: int, plan_of: PlanOf) -> dict[str, Any]:
         "persist_result": True,
         "result_serializer": "json",
         "cache_result_in_memory": False,
-        "cache_policy": DiskIsTruth(plan_of=plan_of),
+        "cache_policy": DiskCachePolicy(plan_of=plan_of),
         **retry_policy(),
     }
 
 
 def retry_policy() -> dict[str, Any]:
-    """Return the arguments of ``@task`` that say when a failed one is tried again."""
+    """Return the arguments of ``@task`` that set the retries of a failed task."""
     return {
         "retries": RETRIES,
         "retry_delay_seconds": exponential_backoff(backoff_factor=5),
         "retry_jitter_factor": 0.5,
-        "retry_condition_fn": may_pass_next_time,
+        "retry_condition_fn": is_transient,
     }
 
 
-def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
+def with_local_records(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
     """Keep a step's records and locks beside the acquisition's results.
 
     Records hold absolute paths, so they go to a folder named by the place: results that were moved or copied
@@ -101,7 +101,7 @@ def bound(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]:
     """
     records = _scratch(acquisition) / "records"
     place = hashlib.sha256(str(acquisition.folder.absolute()).encode()).hexdigest()[:16]
-    if not isinstance(task.cache_policy, DiskIsTruth):
+    if not isinstance(task.cache_policy, DiskCachePolicy):
         raise TypeError(f"task {task.name} has no policy of a step")
     return task.with_options(
         result_storage=records / place,
@@ -116,8 +116,8 @@ def acquisition_locks(acquisition: Acquisition) -> FileLocks:
     return FileLocks(_scratch(acquisition) / "locks")
 
 
-def may_pass_next_time(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a failed step is worth another try: a fault of disk or memory is, bad input is not."""
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Return whether a retry of a failed step may succeed: after a fault of disk or memory, not after bad input."""
     error = state.data
     if isinstance(error, SpheroVemError) or not isinstance(error, Exception):
         return False

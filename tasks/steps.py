@@ -29,7 +29,7 @@ def step_task(name: str, pipeline: Pipeline = PIPELINE) -> StepTask:
     """Make the Prefect task of a step.
 
     Its arguments are those of a `StepPlan`: acquisition, own parameters, references to the steps that it reads from, digests of
-    what it reads outside the results folder, region of interest; and the settings, which change no result.
+    its inputs outside the results folder, region of interest; and the settings, which change no result.
     """
     step = pipeline.step(name)
 

@@ -20,8 +20,8 @@ def acquisitions_table(states: "Sequence[AcquisitionState]") -> str:
             state.state,
             f"{state.stages_complete}/{len(state.stages)}",
             state.step or "",
-            percent(state.fraction),
-            to_the_minute(state.last),
+            format_percent(state.fraction),
+            format_minute(state.last),
             first_line(state.error),
         ]
         for state in states
@@ -39,9 +39,9 @@ def steps_table(state: "AcquisitionState") -> str:
             step.stage,
             step.title,
             "running" if step.running else step.state,
-            percent(step.fraction),
+            format_percent(step.fraction),
             "" if step.seconds is None else readable_seconds(step.seconds),
-            to_the_minute(step.finished),
+            format_minute(step.finished),
         ]
         for step in state.steps
     ]
@@ -51,12 +51,12 @@ def steps_table(state: "AcquisitionState") -> str:
     return f"{state.name}: {state.state}, {state.stages_complete} of {len(state.stages)} stages\n\n{table}{error}"
 
 
-def percent(fraction: float | None) -> str:
-    """Format a fraction, rounded down: 100 % is for what is complete."""
+def format_percent(fraction: float | None) -> str:
+    """Format a fraction, rounded down: only complete work has 100 %."""
     return "" if fraction is None else f"{min(99, int(100 * fraction))} %"
 
 
-def to_the_minute(text: str | None) -> str:
+def format_minute(text: str | None) -> str:
     """Format a time in ISO 8601 to the minute, in the local zone."""
     return "" if text is None else datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
 

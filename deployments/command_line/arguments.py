@@ -26,7 +26,7 @@ class Command(BaseModel):
     examples
         Command lines and their purpose, shown by the command's help.
     resumable
-        Whether the same command continues where an interrupted one stopped.
+        True if the same command continues where an interrupted one stopped.
     settings
         Fields of `deployments.settings.Settings` that it reads beside its options, shown as variables.
     """

@@ -1,4 +1,4 @@
-"""Table of the demo: what was measured, against the truth of the phantom."""
+"""Table of the demo: measurements beside the truth of the phantom."""
 
 from collections.abc import Mapping
 

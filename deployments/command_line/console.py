@@ -66,5 +66,5 @@ def _bars() -> AbstractContextManager[None]:
 
 
 def _is_no_progress(record: logging.LogRecord) -> bool:
-    """Leave out the lines that repeat what a bar shows."""
+    """Leave out the lines that repeat the figures of a bar."""
     return not getattr(record, "progress", False)

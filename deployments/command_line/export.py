@@ -34,7 +34,7 @@ class ExportItem:
     name
         Its path in the export.
     write
-        Function that writes it to a path, and returns a few words on what it wrote.
+        Function that writes it to a path, and returns a short description of the output.
     """
 
     name: str

@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 class InspectPath(Command):
-    """Show what is in a source, a results folder, a volume or a table.
+    """Show the content of a source, a results folder, a volume or a table.
 
     For a source: files, shape, type, voxel size and its origin, gaps and faults. For results: every array with its
     levels, files, size on disk and state, every table, and the history. Values are read only with --pixels.
@@ -77,7 +77,7 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         return inspect_results(path)
     if path.is_dir() and any(is_results_folder(child) for child in path.iterdir() if child.is_dir()):
         raise BadArgumentsError(
-            f"{path} is a results root; see all of it with: spherovem status {path}, or name one of its acquisitions"
+            f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
     return inspect_source(path, pixels=pixels)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.command_line.acquisition_tables import percent, to_the_minute
+from deployments.command_line.acquisition_tables import format_minute, format_percent
 from deployments.command_line.text_tables import readable_bytes, text_table
 from spherovem_core.utils.progress_rate import readable_seconds
 
@@ -23,8 +23,11 @@ def source_text(document: Mapping[str, Any]) -> str:
     facts = [
         ("files", f"{document['files']} TIFF, {readable_bytes(document['bytes'])}"),
         ("slices", "{} to {}".format(*document["slice_numbers"])),
-        ("shape", f"{sides(document['shape'])} voxels (z y x), {document['dtype']}"),
-        ("voxel size", "not found" if document["spacing_nm"] is None else spacing(document["spacing_nm"])),
+        ("shape", f"{format_extents(document['shape'])} voxels (z y x), {document['dtype']}"),
+        (
+            "voxel size",
+            "not found" if document["spacing_nm"] is None else format_spacing(document["spacing_nm"]),
+        ),
         ("found in", document["spacing_origin"] or "-"),
     ]
     if document["spacing_nm"] is not None:
@@ -50,12 +53,12 @@ def arrays_table(arrays: "Sequence[ArrayInventory]") -> str:
     rows = [
         [
             array.group,
-            sides(array.levels[0].shape),
+            format_extents(array.levels[0].shape),
             array.levels[0].dtype,
             _numbers(array.levels[0].spacing_nm),
             str(len(array.levels)),
             readable_bytes(array.bytes_on_disk),
-            f"{array.state} {percent(array.share)}".rstrip(),
+            f"{array.state} {format_percent(array.share)}".rstrip(),
         ]
         for array in arrays
     ]
@@ -79,10 +82,10 @@ def array_text(array: "ArrayInventory") -> str:
     rows = [
         [
             level.path,
-            sides(level.shape),
+            format_extents(level.shape),
             _numbers(level.spacing_nm),
-            sides(level.chunks),
-            sides(level.shards),
+            format_extents(level.chunks),
+            format_extents(level.shards),
             str(level.files),
             str(level.missing_files),
             readable_bytes(level.bytes_on_disk),
@@ -92,10 +95,10 @@ def array_text(array: "ArrayInventory") -> str:
     titles = ["LEVEL", "SHAPE", "VOXEL (NM)", "CHUNK", "FILE HOLDS", "FILES", "MISSING", "ON DISK"]
     facts = [
         f"array {array.group}",
-        f"{first.dtype}, {', '.join(first.codecs)}; {array.state} {percent(array.share)}".rstrip(),
+        f"{first.dtype}, {', '.join(first.codecs)}; {array.state} {format_percent(array.share)}".rstrip(),
     ]
     details = [
-        f"{name}: {short(value)}" for name, value in array.details.items() if name not in DETAILS_OF_A_LEVEL
+        f"{name}: {shorten(value)}" for name, value in array.details.items() if name not in DETAILS_OF_A_LEVEL
     ]
     parts = ["\n".join(facts), text_table(titles, rows, right=(5, 6, 7)), "\n".join(details)]
     return "\n\n".join([*(part for part in parts if part), *history_tables(array.history)])
@@ -117,7 +120,7 @@ def history_tables(history: Sequence[Any]) -> Iterator[str]:
             entry["device"],
             readable_seconds(entry["seconds"]),
             readable_bytes(entry["peak_memory_bytes"]),
-            to_the_minute(entry["finished"]),
+            format_minute(entry["finished"]),
         ]
         for entry in history
     ]
@@ -126,17 +129,17 @@ def history_tables(history: Sequence[Any]) -> Iterator[str]:
         yield text_table(titles, rows, right=(3, 4))
 
 
-def sides(shape: Sequence[int]) -> str:
+def format_extents(shape: Sequence[int]) -> str:
     """Format extents, such as ``12 x 80 x 70``."""
     return " x ".join(map(str, shape))
 
 
-def spacing(spacing_nm: Sequence[float]) -> str:
+def format_spacing(spacing_nm: Sequence[float]) -> str:
     """Format a voxel size with unit and axes."""
     return f"{_numbers(spacing_nm)} nm (z y x)"
 
 
-def short(value: Any) -> str:
+def shorten(value: Any) -> str:
     """Format a value, cut to what fits a line."""
     text = json.dumps(value) if isinstance(value, dict | list) else str(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

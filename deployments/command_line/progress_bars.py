@@ -1,4 +1,4 @@
-"""Progress bars of running stages on a terminal."""
+"""Progress bars of running steps on a terminal."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ BAR_COLUMNS = 20
 
 
 class PaceColumn(ProgressColumn):
-    """Rate and time left of a stage's present phase, such as ``3.1/s, 2 min 48 s left``."""
+    """Rate and time left of a step's present phase, such as ``3.1/s, 2 min 48 s left``."""
 
     def __init__(self, paces: Mapping[TaskID, ProgressRate]) -> None:
         self._paces = paces
@@ -31,7 +31,7 @@ class PaceColumn(ProgressColumn):
 
 
 class ProgressBars:
-    """One bar per running stage, removed when the stage is done; the log then says how long it took.
+    """One bar per running step, removed when the step is done; the log then says how long it took.
 
     Lines that are printed to standard output meanwhile appear above the bars.
     """
@@ -53,7 +53,7 @@ class ProgressBars:
         self._bars.before_drawing = self._take_latest_figures
 
     def begin(self, title: str, latest: Latest) -> None:
-        """Show a bar for a stage; it moves to and fro until the total is known."""
+        """Show a bar for a step; it moves to and fro until the total is known."""
         task = self._bars.add_task(title, total=None)
         with self._lock:
             self._tasks[title], self._paces[task] = task, ProgressRate()
@@ -61,7 +61,7 @@ class ProgressBars:
         self._bars.start()
 
     def end(self, title: str) -> None:
-        """Remove the bar of a stage."""
+        """Remove the bar of a step."""
         with self._lock:
             task = self._tasks.pop(title)
             del self._running[task]

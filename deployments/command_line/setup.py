@@ -63,7 +63,7 @@ class Setup(Command):
     )
 
     def cli_cmd(self) -> None:
-        """Prepare the server, and list what was made, changed or left unchanged."""
+        """Prepare the server, and list all objects that were made, changed or left unchanged."""
         with reading_arguments():
             settings = read_settings()
             with connected_server() as client:
@@ -71,7 +71,7 @@ class Setup(Command):
 
 
 def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settings) -> list["Change"]:
-    """Make what is missing on the server, and return the outcome for each thing.
+    """Make the missing objects on the server, and return the outcome for each object.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
         If the notification block or the deployments file does not exist.
     """
     from deployments.server import automations
+    from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments
     from deployments.server.provisioning import ensure_automation, ensure_work_pool
-    from deployments.server.registration import PREFECT_FILE, ensure_deployments
 
     wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
     if command.notify is not None:
@@ -165,7 +165,7 @@ def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
 def format_changes(changes: "Iterable[Change]") -> str:
     """List the changes, one per line."""
     rows = [
-        [change.kind, change.name, f"{change.outcome}{f' ({change.note})' if change.note else ''}"]
+        [change.object_type, change.name, f"{change.outcome}{f' ({change.note})' if change.note else ''}"]
         for change in changes
     ]
     return text_table(["", "NAME", "OUTCOME"], rows)

@@ -1,7 +1,7 @@
 """Detection of acquisitions in the landing folders: wait, check, then start a run or reject.
 
 Every decision comes from a scan of the landing folders, never from a file event, so nothing is lost while the watcher is
-down. Each acquisition has a record on disk (`records`). What the watcher finds and what it does:
+down. Each acquisition has a record on disk (`records`). Findings of the watcher, and its actions:
 
 =====================================  =====================================================================================
 in the landing folder                  outcome
@@ -14,7 +14,7 @@ half-copied, copy abandoned            rejected: truncated or missing slices, or
                                        processed when the copy is completed
 removed while waiting                  forgotten
 removed later                          nothing; the record stays, so the same content is not processed again
-landed again, same content             nothing, whatever the times of its files
+landed again, same content             nothing, also with other times of files
 landed again, other content            processed again into the same results folder; the run replaces what changed
 renamed                                a new acquisition with its own results
 same name, other place, same content   nothing: a copy; if the first is gone, it was moved

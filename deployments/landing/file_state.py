@@ -31,7 +31,7 @@ class FileState:
     signature
         Changes whenever a file is added, removed, resized, written or gets other permissions; the sentinel does not count.
     is_empty
-        Whether there is no file and no problem.
+        True if there is no file and no problem.
     sentinel
         Modification time and inode of the sentinel file; None if there is none.
     problems
@@ -159,7 +159,7 @@ def _is_directory(path: Path) -> bool:
 def _link_problem(name: str) -> str:
     return (
         f"{_text(name)} is a symbolic link that leads out of the landing folder and is not followed; "
-        "copy what it points to"
+        "copy its target instead"
     )
 
 

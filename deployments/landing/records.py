@@ -81,7 +81,7 @@ class Record(BaseModel):
     troubled_since
         Time since when its files cannot be read for a reason that may pass; None if they can.
     again
-        Whether an operator requests another check and, if valid, another run.
+        True if an operator requests another check and, if valid, another run.
     flow_run
         Id of the last flow run.
     """

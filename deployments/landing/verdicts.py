@@ -43,7 +43,7 @@ class Invalid:
     error
         Kind of error.
     message
-        What was found, what was expected, what to do.
+        Message with the finding, the expectation and the remedy.
     content
         Fingerprint of the content; empty if there is none.
     """

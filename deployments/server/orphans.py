@@ -1,6 +1,6 @@
 """Guard that ends the processes of a killed command: the Prefect server that it started, and its worker processes.
 
-As a script this module is the guard, a process in its own session. It waits until the command has ended, in whatever way,
+As a script this module is the guard, a process in its own session. It waits until the command has ended or was killed,
 and then ends every process that has the command's mark in its environment. It imports the standard library only.
 """
 

@@ -1,4 +1,4 @@
-"""Work pools, limits and automations of a Prefect server: make what is missing, keep what is right."""
+"""Work pools, limits and automations of a Prefect server; missing ones are made, correct ones are kept."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,22 +21,22 @@ class Change:
 
     Attributes
     ----------
-    kind, name
-        Kind of object, such as a work pool, and its name.
+    object_type, name
+        Type of the object, such as ``work pool``, and its name.
     outcome
-        Whether it was made, changed, or right already.
+        Made, changed, or unchanged.
     note
         Remark for the operator.
     """
 
-    kind: str
+    object_type: str
     name: str
     outcome: Outcome
     note: str = ""
 
 
 def ensure_work_pool(client: SyncPrefectClient, name: str, description: str) -> Change:
-    """Make a process work pool; keep an existing pool of that name, whatever its type, limit and variables."""
+    """Make a process work pool; keep an existing pool of that name with its type, limit and variables."""
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
@@ -90,7 +90,7 @@ def ensure_automation(client: SyncPrefectClient, wanted: AutomationCore) -> Chan
 
 
 def _comparable(automation: AutomationCore) -> dict[str, object]:
-    """Return the content of an automation without what the server adds, with sets in a fixed order."""
+    """Return the content of an automation without the additions of the server, with sets in a fixed order."""
     known = AutomationCore.model_validate(automation.model_dump(mode="json", exclude={"id"}))
     content = known.model_dump(mode="json", include={"name", "description", "enabled", "trigger", "actions"})
     return {name: _ordered(value) for name, value in content.items()}

@@ -44,7 +44,7 @@ class Layer:
     value_range
         Values shown as black and white; None for labels.
     visible
-        Whether it is shown at first.
+        True if it is shown at first.
     """
 
     name: str

@@ -65,7 +65,7 @@ def model_tables(defaults: BaseModel) -> Iterator[str]:
             default = as_default(getattr(defaults, name))
             row = (f"`{name}`", default, bounds(field, definitions), field["description"])
             (expert if field.get("expert") else everyday).append(row)
-    header = ("parameter", "default", "may be", "what it does")
+    header = ("parameter", "default", "values", "meaning")
     if everyday:
         yield from (*table(header, everyday), "")
     if expert:
@@ -148,11 +148,11 @@ class StageTable(Generated):
             (str(number), stage_link(self.env.found_docs, name), summary)
             for number, (name, summary) in enumerate(STAGE_SUMMARIES.items(), start=1)
         ]
-        return table(("", "stage", "what it does"), rows)
+        return table(("", "stage", "purpose"), rows)
 
 
 class StepTable(Generated):
-    """Table of the steps of the registry, with what each reads and writes."""
+    """Table of the steps of the registry, with their inputs and outputs."""
 
     def markdown(self) -> Iterator[str]:
         """Return the table."""
@@ -193,7 +193,7 @@ class SettingsTable(Generated):
             )
             for name, field in Settings.model_fields.items()
         ]
-        return table(("variable", "default", "what it does"), rows)
+        return table(("variable", "default", "meaning"), rows)
 
 
 class Arrays(Generated):
@@ -207,7 +207,7 @@ class Arrays(Generated):
             (f"`{array.group}`", array.axes, " or ".join(array.types), array.unit or "–", array.meaning)
             for array in arrays()
         ]
-        return table(("group", "axes", "type", "unit", "what it holds"), rows)
+        return table(("group", "axes", "type", "unit", "content"), rows)
 
 
 class Columns(Generated):
@@ -223,7 +223,7 @@ class Columns(Generated):
         yield f"`{described.path}`: one row for each {described.row.removeprefix('a ')}."
         yield ""
         rows = [(f"`{c.name}`", c.unit or "–", c.type, c.meaning) for c in described.columns]
-        yield from table(("column", "unit", "type", "what it holds"), rows)
+        yield from table(("column", "unit", "type", "content"), rows)
 
 
 class Files(Generated):
@@ -233,7 +233,7 @@ class Files(Generated):
         """Return the table."""
         from spherovem_core.schema import files
 
-        return table(("file", "what it holds"), [(f"`{file.path}`", file.meaning) for file in files()])
+        return table(("file", "content"), [(f"`{file.path}`", file.meaning) for file in files()])
 
 
 class CommandHelp(Generated):
@@ -247,7 +247,7 @@ class CommandHelp(Generated):
 
 
 def help_text(*command: str) -> str:
-    """Return what the command line prints in a terminal of 80 columns."""
+    """Return the output of the command line in a terminal of 80 columns."""
     from deployments.command_line.main import main
 
     shown = io.StringIO()
@@ -274,7 +274,7 @@ def fenced(text: str) -> Iterator[str]:
 
 
 class LandingOutcomes(Generated):
-    """Table of what the watcher does with the content of a landing folder, from its docstring."""
+    """Table of the actions of the watcher on the content of a landing folder, from its docstring."""
 
     def markdown(self) -> Iterator[str]:
         """Turn the table of the docstring into Markdown."""

@@ -18,7 +18,7 @@ class ExportTarget:
     """A folder for exported files.
 
     Files are written to a hidden folder inside it and moved into place when they are complete. The next export deletes
-    what a killed one left in the hidden folder.
+    the leftovers of a killed one in the hidden folder.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Forecast:
     rows
         One per step, in their order.
     present_bytes
-        On disk already of what the steps will replace or go on with.
+        Bytes already on disk that the steps will replace or continue.
     memory_bytes
         Peak of the process; a network of its own size on a GPU is not counted.
     rates
@@ -91,7 +91,7 @@ class Forecast:
         return [row.title for row in self.rows if row.seconds is None]
 
     def __str__(self) -> str:
-        """One line for the log."""
+        """Format the forecast in one line for the log."""
         if not self.rows:
             return "everything is complete on disk"
         time = _duration(self.seconds) + (f" and {', '.join(self.unmeasured)}" if self.unmeasured else "")
@@ -111,7 +111,7 @@ class Forecast:
         return "\n".join(lines)
 
 
-def foresee(
+def forecast_steps(
     pipeline: Pipeline,
     request: RunRequest,
     steps: Sequence[Step[Any]],
@@ -120,7 +120,7 @@ def foresee(
     settings: ExecutionSettings,
     resolve_device: ResolveDevice,
 ) -> Forecast:
-    """Work out what the steps that are not complete on disk will need.
+    """Estimate the disk, memory and time of the steps that are not complete on disk.
 
     Parameters
     ----------

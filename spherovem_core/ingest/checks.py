@@ -16,12 +16,12 @@ from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
-from spherovem_core.ingest.voxel_size import VoxelSize, combine, differs, spacing_of, what_is_missing
+from spherovem_core.ingest.voxel_size import VoxelSize, combine, describe_missing_axes, differs, spacing_of
 
 Kind = tuple[tuple[int, int], np.dtype[Any]]
 
 
-def slice_kind(file: SliceFile, databars: Mapping[Path, int]) -> Kind:
+def shape_and_type(file: SliceFile, databars: Mapping[Path, int]) -> Kind:
     """Return the shape with the databar cut off, and the type in native byte order.
 
     Raises
@@ -38,17 +38,19 @@ def slice_kind(file: SliceFile, databars: Mapping[Path, int]) -> Kind:
     return (rows, columns), file.dtype.newbyteorder("=")
 
 
-def usual_kind(files: Sequence[SliceFile | None], databars: Mapping[Path, int]) -> Kind:
+def usual_shape_and_type(files: Sequence[SliceFile | None], databars: Mapping[Path, int]) -> Kind:
     """Find the shape and type of most slices; of two equally frequent ones, those of the first slice."""
-    kinds = [slice_kind(file, databars) for file in files if file is not None and not file.fault]
+    kinds = [shape_and_type(file, databars) for file in files if file is not None and not file.fault]
     return Counter(kinds).most_common(1)[0][0] if kinds else ((0, 0), np.dtype(np.uint8))
 
 
-def misfits(
+def shape_problems(
     files: Sequence[SliceFile | None], databars: Mapping[Path, int], usual: Kind
 ) -> Iterator[Problem]:
     """Report slices of another shape or type than most."""
-    readable = [(file, slice_kind(file, databars)) for file in files if file is not None and not file.fault]
+    readable = [
+        (file, shape_and_type(file, databars)) for file in files if file is not None and not file.fault
+    ]
     (rows, columns), dtype = usual
     others = f"the other {sum(kind == usual for _, kind in readable)} slices"
     for file, (shape, own_dtype) in readable:
@@ -61,7 +63,7 @@ def misfits(
         yield Problem(f"{found}; export all slices alike", file.name)
 
 
-def absent_slices(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
+def missing_slice_problems(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
     """Report slices that are missing or truncated, and runs of them that are too long to be filled."""
     missing = [n for n, file in zip(ordered.numbers, ordered.files, strict=True) if file is None]
     if missing:
@@ -80,7 +82,7 @@ def absent_slices(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
             )
 
 
-def count_problems(ordered: OrderedSlices, description: Description) -> Iterator[Problem]:
+def slice_count_problems(ordered: OrderedSlices, description: Description) -> Iterator[Problem]:
     """Report another number of slices than ``acquisition.json`` states: some are missing at an end of the stack."""
     found, stated = len(ordered.files), description.slice_count
     if stated is not None and found != stated:
@@ -95,7 +97,7 @@ def spacing_problems(
 ) -> Iterator[Problem]:
     """Report an incomplete voxel spacing."""
     if spacing_of(size) is None:
-        missing = what_is_missing(size)
+        missing = describe_missing_axes(size)
         pixel = reports[0].untrusted_pixel
         if size.yx_nm is None and pixel is not None and pixel.yx_nm and not trust_resolution_tags:
             missing += (
@@ -105,7 +107,7 @@ def spacing_problems(
         yield Problem(missing, about="spacing")
 
 
-def changing_voxel_size(reports: Sequence[FileReport]) -> Iterator[Problem]:
+def voxel_size_problems(reports: Sequence[FileReport]) -> Iterator[Problem]:
     """Report files whose metadata give another voxel size than those of the first one."""
     sizes = [(report.path.name, combine(report.voxel_sizes)) for report in reports]
     known = [(name, size) for name, size in sizes if size.has_values]

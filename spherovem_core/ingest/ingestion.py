@@ -43,7 +43,7 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
     """Copy a stack into an array, and check the pixels of each slice on the way.
 
     Each worker reads, decodes, counts and writes whole slices, so that all of it overlaps and only a few slices are in
-    memory. A resumed run writes only what is not yet written; the table is computed from the source again.
+    memory. A resumed run writes only the missing slices; the table is computed from the source again.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def open_stack(
     parameters
         Parameters of the stage.
     name_all
-        Read all slices if one is already bad. Without it, the error names what the headers tell, and no acquisition takes
+        Read all slices if one is already bad. Without it, the error names the problems in the headers, and no acquisition takes
         longer than that, however large it is.
     region
         Region to open. Slices outside of it may be bad, and nothing outside of it is read.

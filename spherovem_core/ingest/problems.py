@@ -19,7 +19,7 @@ class Problem:
     Attributes
     ----------
     found
-        What was found, what was expected, what to do.
+        Message with the finding, the expectation and the remedy.
     file
         Name of the file it concerns; empty if it concerns the acquisition.
     fillable

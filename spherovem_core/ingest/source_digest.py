@@ -1,4 +1,4 @@
-"""The digest of an acquisition's files: by their content, whatever their times and their folder."""
+"""The digest of an acquisition's files: of their content, independent of times and folder."""
 
 import hashlib
 from collections.abc import Callable, MutableMapping
@@ -41,7 +41,7 @@ def source_digest(source: Path, known: MutableMapping[str, Any] | None = None) -
 
     def entry(path: Path) -> list[str | int]:
         state = path.stat()
-        # The time of the last change tells even of an edit after which the modification time was set back.
+        # The time of the last change also shows an edit after which the modification time was set back.
         seen = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "ctime_ns": state.st_ctime_ns}
         earlier = files.get(path.name, {})
         if any(earlier.get(key) != value for key, value in seen.items()):

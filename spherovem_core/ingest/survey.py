@@ -109,7 +109,7 @@ def survey_stack(
     size = combine(_voxel_sizes(reports, description, parameters))
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
     stack = _stack(source, files.reader, ordered, databars, size, parameters, metadata)
-    stated = list(checks.count_problems(ordered, description))
+    stated = list(checks.slice_count_problems(ordered, description))
     if not region.is_whole:
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
@@ -133,7 +133,7 @@ def _stack(
     parameters: IngestParameters,
     metadata: Mapping[str, object],
 ) -> SliceStack:
-    shape, dtype = checks.usual_kind(ordered.files, databars)
+    shape, dtype = checks.usual_shape_and_type(ordered.files, databars)
     return SliceStack(
         source=source,
         reader=reader,
@@ -197,10 +197,10 @@ def _slice_problems(
     unaccepted = [problem for report in reports for problem in report.problems]
     # A slice of an unaccepted type also differs from the others; one problem per slice is enough.
     named = {problem.file for problem in unaccepted}
-    usual = checks.usual_kind(ordered.files, databars)
-    misfits = [p for p in checks.misfits(ordered.files, databars, usual) if p.file not in named]
-    absent = checks.absent_slices(ordered, parameters.max_filled_slices)
-    return [*unaccepted, *ordered.problems, *misfits, *absent]
+    usual = checks.usual_shape_and_type(ordered.files, databars)
+    shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
+    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices)
+    return [*unaccepted, *ordered.problems, *shape_problems, *absent]
 
 
 def _spacing_problems(
@@ -212,4 +212,4 @@ def _spacing_problems(
         return list(description.problems)
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *([] if stated else checks.changing_voxel_size(reports))]
+    return [*missing, *([] if stated else checks.voxel_size_problems(reports))]

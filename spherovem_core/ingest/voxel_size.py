@@ -57,7 +57,7 @@ def spacing_of(size: VoxelSize) -> SpacingNm | None:
     return float(size.z_nm), float(y), float(x)
 
 
-def what_is_missing(size: VoxelSize) -> str:
+def describe_missing_axes(size: VoxelSize) -> str:
     """Write which axis of an incomplete voxel size is missing, and what to do."""
     if size.yx_nm is not None:
         y, x = size.yx_nm

@@ -1,4 +1,4 @@
-"""Migration of results that an older version wrote: what is complete is kept, under the names and digests of this version."""
+"""Migration of results of an older version: complete results are kept, under the names and digests of this version."""
 
 from spherovem_core.migration.migrate import Migrated, migrate
 

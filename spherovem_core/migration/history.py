@@ -40,7 +40,7 @@ class Digests:
     new: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
-    def learn(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
         """Note today's digest of a step's result, by its history entry; those of its inputs must be known already."""
         converted = self.convert(entry)
         digest = step_digest(
@@ -67,7 +67,7 @@ class Digests:
         }
 
     def _external(self, given: Mapping[str, Any]) -> dict[str, str]:
-        """Return the digests of what a step read outside the results folder."""
+        """Return the digests of the inputs of a step outside the results folder."""
         external = {}
         if "source_digest" in given:
             old = given["source_digest"]

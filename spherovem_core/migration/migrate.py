@@ -23,7 +23,7 @@ from spherovem_core.store.tables import read_json, table_marker, write_json
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, TableOutput
 
 JOURNAL = "migration.json"
-"""Digests of a migration that has begun; what is rewritten already cannot tell its old digest any more."""
+"""Digests of a migration that has begun; a rewritten output no longer holds its old digest."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Migrated:
     dropped
         Titles of the steps that the next run computes again.
     source_found
-        Whether the acquired files are the ones that were ingested. Where they are not, a run from the source computes all steps
-        again, and a run that starts at a later stage goes on.
+        True if the acquired files are the ones that were ingested. Otherwise, a run from the source computes all steps
+        again, and a run that starts at a later stage continues.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ def migrate(
 
     Markers, tables and documents get the names and digests of this version; no array is read or written. Partial arrays and
     ledgers are dropped. A folder of today's format is left as it is. The acquired files are read once: format 1 knew them by
-    their times, today's digest speaks of their content.
+    their times, today's digest depends on their content.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests
             name = step_name(entry["stage"], entry["parameters"])
             if name == "ingest" and not digests.sources:
                 digests.sources = _source_digests(layout, entry, source)
-            digests.learn(entry)
+            digests.add(entry)
             if name == step.name == "denoising":
                 model = _model_names(entry, digests)
     journal = {

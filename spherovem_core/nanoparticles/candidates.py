@@ -48,7 +48,7 @@ class CandidateLevel:
 
 
 def find_candidates(counts: NDArray[np.floating | np.integer], min_excess: float) -> CandidateLevel:
-    """Find the brightness above which squares outnumber what the background's tail explains.
+    """Find the brightness above which squares outnumber those that the background's tail explains.
 
     The mean intensity of tissue in a square has a tail that falls at least as fast as an exponential: its density is
     log-concave (noise is nearly Gaussian, and a smooth spread of stains adds to it). The counts in two adjacent intervals

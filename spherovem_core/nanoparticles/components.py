@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spherovem_core.label_statistics import merge_boxes
 
-# float16 posteriors are multiples of 2 ** -24: their sums in this unit are exact whatever the order.
+# float16 posteriors are multiples of 2 ** -24: their sums in this unit are exact in any order.
 POSTERIOR_UNIT = 2.0**-24
 
 FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY, CORE = range(8)

@@ -1,6 +1,6 @@
 """Threshold of the evidence at a coarser spacing: one decision for each box of voxels.
 
-The decision is the same in whatever block it is computed. The numba kernel releases the GIL; it has no GPU counterpart.
+The decision is the same in any block. The numba kernel releases the GIL; it has no GPU counterpart.
 """
 
 import numpy as np

@@ -76,7 +76,7 @@ def fit_mixture(
     binning
         Bins of the histograms. Without it, bin k is intensity k.
     variances : (Z, 2) ndarray, optional
-        How much slices differ because of the tissue that they show (`match_slices`). Without it, all difference is drift.
+        Differences between slices because of the tissue that they show (`match_slices`). Without it, all difference is drift.
 
     Returns
     -------

@@ -28,7 +28,7 @@ from spherovem_core.nanoparticles.volume_components import VolumeComponents, mer
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A slab takes about 12 bytes per voxel with the copies made for writing. Only one slab is in memory, whatever the number of
+# A slab takes about 12 bytes per voxel with the copies made for writing. Only one slab is in memory, independent of the number of
 # workers.
 _SLAB_VOXELS = 36_000_000
 _MAX_SLAB_DEPTH = 64
@@ -44,7 +44,7 @@ class ReadableSink(BlockSink, Protocol):
 
 
 def slab_depth(shape: Sequence[int]) -> int:
-    """Choose the slices per slab, so that a few slabs fit in memory whatever the size of a slice."""
+    """Choose the slices per slab, so that a few slabs fit in memory at any size of a slice."""
     return int(np.clip(_SLAB_VOXELS // (shape[1] * shape[2]), 1, _MAX_SLAB_DEPTH))
 
 
@@ -65,7 +65,7 @@ def segment_particles(
     Slabs are processed in order, with a halo that makes the mask equal to that of the whole volume. Slices in two slabs are
     read once. The executor maps the columns of a slab. The components of a slab are labelled, measured and merged with those
     of the next slab (union-find over the two slices that touch). All sums are of integers (float16 posteriors are multiples
-    of 2 ** -24): labels and table have the same bits whatever the depth of the slabs and the number of workers.
+    of 2 ** -24): labels and table have the same bits for any depth of the slabs and any number of workers.
 
     Blocks that are already written are read back, not computed. A killed run therefore continues, with the same result as a
     run that was not killed.

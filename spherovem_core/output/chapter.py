@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from spherovem_core.report.data_uris import grey, outlined
 from spherovem_core.report.figures import OUTLINE_COLOURS
 from spherovem_core.report.images import LABEL_PIXELS, sample_labels
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Section, Slices
-from spherovem_core.report.pixels import grey, outlined
 from spherovem_core.report.views import contrast_limits, cuts_along_z, fitting_level
 from spherovem_core.store.layout import NANOPARTICLES, OBJECT_KINDS, REGISTERED, labels_group
 

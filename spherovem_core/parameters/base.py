@@ -9,7 +9,7 @@ from spherovem_core.parameters.forms import describe_form
 PositiveNm = Annotated[float, Field(gt=0.0, le=1e6)]
 
 EXPERT: dict[str, JsonValue] = {"expert": True}
-"""Marks a field that few users touch: forms and documentation show it after the others."""
+"""Mark of a field that few users change: forms and documentation show it after the others."""
 
 
 class StageParameters(BaseModel):

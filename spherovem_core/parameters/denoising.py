@@ -27,7 +27,11 @@ class DenoisingParameters(StageParameters):
         description="Slices, spread over the stack, from which training patches are drawn.",
     )
     validation_slices: int = Field(
-        json_schema_extra=EXPERT, default=8, ge=1, le=512, description="Other slices that judge the training."
+        json_schema_extra=EXPERT,
+        default=8,
+        ge=1,
+        le=512,
+        description="Further slices, on which the validation loss is measured.",
     )
     patch_size: int = Field(
         json_schema_extra=EXPERT,
@@ -45,7 +49,7 @@ class DenoisingParameters(StageParameters):
         default=8.0,
         ge=0.05,
         le=10.0,
-        description="Share of a patch's pixels that are hidden from the network and predicted, in percent.",
+        description="Percentage of a patch's pixels that are hidden from the network and predicted.",
     )
     scan_lines: Literal["horizontal", "vertical"] = Field(
         default="horizontal", description="Direction of the scan lines; structn2v only."
@@ -57,7 +61,9 @@ class DenoisingParameters(StageParameters):
         le=15,
         description="Pixels along a scan line, an odd number, that are hidden with the middle one; structn2v only.",
     )
-    epochs: int = Field(default=30, ge=1, le=1000, description="Passes over the training patches at most.")
+    epochs: int = Field(
+        default=30, ge=1, le=1000, description="Largest number of passes over the training patches."
+    )
     patience: int = Field(
         json_schema_extra=EXPERT,
         default=8,
@@ -66,7 +72,7 @@ class DenoisingParameters(StageParameters):
         description="Stop after this many epochs without a better validation loss.",
     )
     batch_size: int = Field(
-        json_schema_extra=EXPERT, default=32, ge=1, le=1024, description="Patches a training step."
+        json_schema_extra=EXPERT, default=32, ge=1, le=1024, description="Patches per training step."
     )
     network_depth: int = Field(
         json_schema_extra=EXPERT, default=2, ge=1, le=4, description="Levels of the U-Net."

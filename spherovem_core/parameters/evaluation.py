@@ -24,7 +24,7 @@ class EvaluationParameters(StageParameters):
         default=0.1,
         ge=0.0,
         le=0.5,
-        description="An object is split by a piece, or merged as a part, that makes up at least this share of the whole.",
+        description="An object is split by a piece, or merged as a part, that makes up at least this fraction of the whole.",
     )
     boundary_error: bool = Field(
         default=True,

@@ -27,13 +27,15 @@ class SliceCuttingParameters(StageParameters):
         default=(1.0, 99.0),
         description="Intensity percentiles of the volume that the network will see as 0 and 1, kept with each slice.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of where slices are cut.")
+    seed: int = Field(default=0, ge=0, description="Seed of the positions at which slices are cut.")
 
 
 class FineTuningParameters(StageParameters):
     """Training of a segmentation network on labelled slices."""
 
-    kind: Literal["cells", "nuclei"] = Field(default="cells", description="What the slices' labels show.")
+    kind: Literal["cells", "nuclei"] = Field(
+        default="cells", description="Kind of objects that the labels of the slices show."
+    )
     network: str = Field(
         default="cpsam_v2",
         min_length=1,
@@ -45,13 +47,13 @@ class FineTuningParameters(StageParameters):
     )
     normalise_percentiles: tuple[float, float] = Field(
         default=(1.0, 99.0),
-        description="Intensity percentiles that become 0 and 1 in slices that do not say so themselves.",
+        description="Intensity percentiles that become 0 and 1 in slices whose file does not give them.",
     )
     held_out_fraction: float = Field(
         default=0.2,
         ge=0.05,
         le=0.5,
-        description="Share of each plane's slices that judge the network and that it does not learn from.",
+        description="Fraction of each plane's slices that are kept for evaluation and not used for training.",
     )
     epochs: int = Field(default=100, ge=1, le=5000, description="Passes over the training slices.")
     batch_size: int = Field(default=1, ge=1, le=256, description="Crops in one training step.")
@@ -60,13 +62,13 @@ class FineTuningParameters(StageParameters):
         ge=64,
         le=1024,
         multiple_of=16,
-        description="Side of the crops that are trained on; Cellpose-SAM takes 256 alone.",
+        description="Side of the crops used for training in pixels; Cellpose-SAM needs 256.",
     )
     scale_range: float = Field(
         default=0.5,
         ge=0.0,
         le=1.5,
-        description="Crops are shrunk or enlarged at random by up to half of this share.",
+        description="Crops are shrunk or enlarged at random by up to half of this fraction.",
     )
     learning_rate: float = Field(
         default=1e-5, gt=0.0, le=0.1, description="Step size of the optimiser; 1e-5 suits Cellpose-SAM."

@@ -16,7 +16,7 @@ def describe_form(schema: dict[str, Any]) -> None:
     """Order the fields of a model's JSON schema and add bounds to their descriptions.
 
     For the ``json_schema_extra`` of pydantic. The Prefect UI makes a form of the schema. It shows fields in their order, refuses
-    a number out of bounds and shows nobody what the bounds are.
+    a number out of bounds and does not show the bounds.
     """
     properties = schema.get("properties", {})
     for field in properties.values():

@@ -8,7 +8,7 @@ from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
 
 
 class IngestParameters(StageParameters):
-    """How the acquired slices are read."""
+    """Reading of the acquired slices."""
 
     spacing_nm: tuple[PositiveNm, PositiveNm, PositiveNm] | None = Field(
         default=None,
@@ -26,14 +26,14 @@ class IngestParameters(StageParameters):
     )
     on_bad_slice: Literal["error", "interpolate"] = Field(
         default="error",
-        description="What to do with a missing, truncated, blank or saturated slice: stop, or fill it from its neighbours.",
+        description="Treatment of a missing, truncated, blank or saturated slice: stop the run, or fill it from its neighbours.",
     )
     blank_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.999,
         gt=0.5,
         le=1.0,
-        description="A slice with at least this share of voxels of one value counts as blank or saturated.",
+        description="A slice with at least this fraction of voxels of one value counts as blank or saturated.",
     )
     max_filled_slices: int = Field(
         json_schema_extra=EXPERT,
@@ -47,5 +47,5 @@ class IngestParameters(StageParameters):
         default=1,
         ge=1,
         le=1_000_000,
-        description="By how much the number in the slices' names rises from one slice to the next.",
+        description="Difference between the numbers in the names of consecutive slices.",
     )

@@ -11,7 +11,7 @@ class NanoparticleParameters(StageParameters):
     """Segmentation of nanoparticles from the intensity histogram."""
 
     polarity: Literal["bright", "dark"] = Field(
-        default="bright", description="Whether nanoparticles are brighter or darker than the specimen."
+        default="bright", description="Contrast of nanoparticles: brighter or darker than the specimen."
     )
     candidate_size_nm: PositiveNm = Field(
         default=60.0,
@@ -22,7 +22,7 @@ class NanoparticleParameters(StageParameters):
         default=5.0,
         ge=1.5,
         le=1000.0,
-        description="Candidates must outnumber what the tissue's tail explains by this factor, else the stack holds none.",
+        description="Candidates must outnumber those that the tissue's tail explains by this factor, else the stack holds none.",
     )
     background_halo_nm: float = Field(
         json_schema_extra=EXPERT,
@@ -36,7 +36,7 @@ class NanoparticleParameters(StageParameters):
         default=0.5,
         gt=0.0,
         le=1.0,
-        description="Nothing is labelled if more than this share of the nanoparticles' intensities lies under the background's.",
+        description="Nothing is labelled if a larger fraction of the nanoparticles' intensities overlaps with the background.",
     )
     prior_strength: float = Field(
         json_schema_extra=EXPERT,
@@ -46,7 +46,7 @@ class NanoparticleParameters(StageParameters):
         description="Weight, in voxels, of the stack's mean fraction in each slice's estimate.",
     )
     max_iterations: int = Field(
-        json_schema_extra=EXPERT, default=500, ge=1, le=10000, description="EM iterations at most."
+        json_schema_extra=EXPERT, default=500, ge=1, le=10000, description="Largest number of EM iterations."
     )
     tolerance: float = Field(
         json_schema_extra=EXPERT,
@@ -89,14 +89,14 @@ class NanoparticleParameters(StageParameters):
         default=40.0,
         ge=0.0,
         le=1000.0,
-        description="How far from what was found (a pixel at least) outlines are redrawn to edge_fraction; 0 leaves them.",
+        description="Largest distance (a pixel at least) over which outlines move to edge_fraction; 0 leaves them unchanged.",
     )
     edge_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.53,
         gt=0.0,
         lt=1.0,
-        description="Share of the contrast between particle and surroundings at which a particle ends.",
+        description="Fraction of the contrast between particle and surroundings at which a particle ends.",
     )
     surroundings_nm: PositiveNm = Field(
         json_schema_extra=EXPERT,

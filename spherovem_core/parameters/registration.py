@@ -11,7 +11,7 @@ class RegistrationParameters(StageParameters):
     """Alignment of consecutive slices."""
 
     model: Literal["translation", "rigid", "similarity", "affine"] = Field(
-        default="affine", description="Motion between two slices that is corrected."
+        default="affine", description="Model of the motion between two slices."
     )
     levels: int = Field(
         json_schema_extra=EXPERT,
@@ -25,7 +25,7 @@ class RegistrationParameters(StageParameters):
         default=40,
         ge=1,
         le=500,
-        description="Optimiser steps a resolution at most.",
+        description="Largest number of optimiser steps per resolution.",
     )
     tolerance_px: float = Field(
         json_schema_extra=EXPERT,
@@ -39,7 +39,7 @@ class RegistrationParameters(StageParameters):
         default=0.5,
         gt=0.0,
         le=0.9,
-        description="Largest shift between two slices, as share of the slice's side.",
+        description="Largest shift between two slices, as a fraction of the slice's side.",
     )
     min_similarity: float = Field(
         json_schema_extra=EXPERT,
@@ -60,7 +60,7 @@ class RegistrationParameters(StageParameters):
         default=0.15,
         ge=0.05,
         le=1.0,
-        description="A pair that overlaps by a smaller share of the slice is not trusted.",
+        description="A pair that overlaps by a smaller fraction of the slice is not trusted.",
     )
     usual_strain: float = Field(
         json_schema_extra=EXPERT,
@@ -74,7 +74,7 @@ class RegistrationParameters(StageParameters):
         default=0.1,
         gt=0.0,
         le=1.0,
-        description="A pair whose motion stretches or shrinks by a larger share is not trusted.",
+        description="A pair whose motion stretches or shrinks by a larger fraction is not trusted.",
     )
     max_uncertainty_px: float = Field(
         json_schema_extra=EXPERT,
@@ -91,7 +91,7 @@ class RegistrationParameters(StageParameters):
     drift: Literal["chain", "links", "detrend"] = Field(
         default="detrend",
         description=(
-            "How positions follow from pairs: chain composes neighbours; links solves neighbours and longer links "
+            "Computation of positions from pairs: chain composes neighbours; links solves neighbours and longer links "
             "together; detrend does that too, but leaves slow drift as acquired, so that leaning tissue keeps its lean."
         ),
     )

@@ -23,7 +23,7 @@ class SegmenterParameters(StageParameters):
 
 
 class FlowParameters(SegmenterParameters):
-    """How the network sees the volume."""
+    """Input of the network, and its tiles."""
 
     network: str = Field(
         default="cpsam_v2",
@@ -38,7 +38,7 @@ class FlowParameters(SegmenterParameters):
         default=(1.0, 99.0),
         description="Intensity percentiles of the volume that become 0 and 1.",
     )
-    # A block's planes of 384 take 4 tiles at 0.1 and 9 from 0.15 on, whose flows differ from those of one tile a plane
+    # A block's planes of 384 take 4 tiles at 0.1 and 9 from 0.15 on, whose flows differ from those of one tile per plane
     # by 0.21 instead of 0.25 of 4.7 (python benchmarks/segmentation.py --parts overlap).
     tile_overlap: float = Field(
         json_schema_extra=EXPERT, default=0.1, ge=0.05, le=0.5, description="Overlap of the network's tiles."
@@ -56,7 +56,7 @@ class FlowParameters(SegmenterParameters):
 
 
 class MaskParameters(SegmenterParameters):
-    """How flows become objects."""
+    """Conversion of flows into objects."""
 
     mask_spacing_nm: PositiveNm = Field(
         default=50.0,
@@ -79,7 +79,7 @@ class MaskParameters(SegmenterParameters):
     mask_dynamics: Literal["compiled", "cellpose"] = Field(
         json_schema_extra=EXPERT,
         default="compiled",
-        description="What follows the flows: compiled code on the CPU, or cellpose's own, which uses a GPU where one is.",
+        description="Code that follows the flows: compiled code on the CPU, or cellpose's own, which uses a GPU where one is.",
     )
     flow_smoothing: float = Field(
         json_schema_extra=EXPERT,
@@ -91,7 +91,7 @@ class MaskParameters(SegmenterParameters):
     curl_free: bool = Field(
         json_schema_extra=EXPERT,
         default=False,
-        description="Take out of the flows what turns in circles, which helps with nuclei that have holes.",
+        description="Remove the rotational part of the flows, which helps with nuclei that have holes.",
     )
     probability_filter: Literal["none", "median", "guided"] = Field(
         json_schema_extra=EXPERT,
@@ -103,7 +103,7 @@ class MaskParameters(SegmenterParameters):
         default=2,
         ge=1,
         le=8,
-        description="Radius of that filter in voxels of the flow resolution.",
+        description="Radius of the probability filter in voxels of the flow resolution.",
     )
     # On phantoms 1401 contacts of two cells had 0.30 and more, those within a cell 0.39 and less, half of them 0.12; at 0.2
     # to 0.35 F1 of cells rose by up to 0.007 and nothing was merged that should not be.
@@ -119,7 +119,7 @@ class MaskParameters(SegmenterParameters):
         default=0.2,
         ge=0.0,
         le=1.0,
-        description="Only objects that touch with at least this share of the smaller one's surface are merged.",
+        description="Only objects that touch with at least this fraction of the smaller one's surface are merged.",
     )
     fill_holes: bool = Field(
         json_schema_extra=EXPERT,
@@ -134,7 +134,7 @@ class MaskParameters(SegmenterParameters):
         default=1.0,
         ge=0.0,
         le=1.0,
-        description="Objects with more than this share of their surface on the volume's border are dropped; 1 keeps all.",
+        description="Objects with more than this fraction of their surface on the volume's border are dropped; 1 keeps all.",
     )
     expansion_um: float = Field(
         json_schema_extra=EXPERT,

@@ -6,7 +6,7 @@ from spherovem_core.parameters.base import EXPERT, StageParameters
 
 
 class SpatialParameters(StageParameters):
-    """Where nuclei and nanoparticles lie."""
+    """Positions of nuclei and nanoparticles in cells."""
 
     radial_bin_um: float = Field(
         default=0.25, gt=0.0, le=100.0, description="Width of the distance bins of the radial distribution."
@@ -16,8 +16,8 @@ class SpatialParameters(StageParameters):
         default=0.5,
         ge=0.0,
         le=1.0,
-        description="Share of a particle or nucleus that must lie in a cell for the cell to be its parent; "
-        "0.5 asks for the larger part of it.",
+        description="Fraction of a particle or nucleus that must lie in a cell for the cell to be its parent; "
+        "0.5 requires at least half of it.",
     )
     ripley_max_um: float | None = Field(
         json_schema_extra=EXPERT,

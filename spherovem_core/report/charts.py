@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel, say_nothing_to_show
+from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel, show_empty_reason
 from spherovem_core.report.page import Panel
 
 WIDTH, HEIGHT = 3.5, 2.5
@@ -32,7 +32,7 @@ def distribution(
     finite = {name: _finite(values) for name, values in groups.items()}
     everything = np.concatenate(list(finite.values())) if finite else np.empty(0)
     if not everything.size:
-        say_nothing_to_show(axes, "nothing to show")
+        show_empty_reason(axes, "nothing to show")
         return finish(axes)
     log_x = log_x and everything.min() > 0
     edges = np.exp(bin_edges(np.log(everything))) if log_x else bin_edges(everything)
@@ -92,7 +92,7 @@ def lines(
     if legend:
         add_legend(axes)
     if not any(np.isfinite(np.asarray(values, dtype=float)).any() for values in curves.values()):
-        say_nothing_to_show(axes, "not known")
+        show_empty_reason(axes, "not known")
     return finish(axes)
 
 
@@ -111,7 +111,7 @@ def scatter(
                 x, y, s=3 if many else 12, color=colour, label=name, linewidths=0, alpha=0.9, rasterized=many
             )
     if not drawn:
-        say_nothing_to_show(axes, "nothing to show")
+        show_empty_reason(axes, "nothing to show")
     elif log_x:
         set_log_x(axes)
     if len(groups) > 1:

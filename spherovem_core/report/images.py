@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from spherovem_core.report.data_uris import coloured, grey, outlined
 from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins, finish, new_panel
 from spherovem_core.report.page import Panel
-from spherovem_core.report.pixels import coloured, grey, outlined
 from spherovem_core.report.views import Extent, View
 
 WIDTH = 3.4
@@ -115,7 +115,7 @@ def _shown(view: View) -> float:
 def sample_labels(labels: View, image: View, shape: tuple[int, int]) -> NDArray[Any]:
     """Sample labels at the pixel centres of a grid of the given shape over the image.
 
-    Outlines on this grid have the same width everywhere, whatever the voxel sizes of labels and image.
+    Outlines on this grid have the same width everywhere, at any voxel sizes of labels and image.
     """
     left, right, bottom, top = image.extent_um
     own_left, own_right, own_bottom, own_top = labels.extent_um

@@ -158,13 +158,13 @@ def rows_html(table: Table) -> Markup:
 
 
 def _heading(name: str, values: "pd.Series[Any]") -> str:
-    kind = ' class="text"' if len(values) and all(isinstance(value, str) for value in values) else ""
-    return f'<th scope="col"{kind}>{html.escape(name)}</th>'
+    css_class = ' class="text"' if len(values) and all(isinstance(value, str) for value in values) else ""
+    return f'<th scope="col"{css_class}>{html.escape(name)}</th>'
 
 
 def _cell(value: Any) -> str:
-    kind = ' class="text"' if isinstance(value, str) else ""
-    return f"<td{kind}>{html.escape(format_value(value))}</td>"
+    css_class = ' class="text"' if isinstance(value, str) else ""
+    return f"<td{css_class}>{html.escape(format_value(value))}</td>"
 
 
 def format_value(value: Any) -> str:

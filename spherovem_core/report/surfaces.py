@@ -18,9 +18,9 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import marching_cubes
 
+from spherovem_core.report.data_uris import from_rgba
 from spherovem_core.report.figures import SOFT
 from spherovem_core.report.inputs import OpenLevel
-from spherovem_core.report.pixels import from_rgba
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import StoredArray
 

@@ -137,7 +137,7 @@ def window_around(
 
 
 def contrast_limits(values: Sequence[NDArray[Any]]) -> tuple[float, float]:
-    """Intensities at the 0.5 and 99.8 percentile, for one grey scale over several pictures."""
+    """Find the intensities at the 0.5 and 99.8 percentile, for one grey scale over several pictures."""
     sample = np.concatenate([v.ravel() for v in values]).astype(np.float32)
     low, high = percentile_range(sample, (0.5, 99.8))
     return low, max(high, low + 1)

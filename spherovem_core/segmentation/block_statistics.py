@@ -24,7 +24,7 @@ class BlockStatistics:
     Attributes
     ----------
     background : (N,) ndarray of bool
-        Whether a supervoxel is background; else it belongs to an object.
+        True for a supervoxel of background, False for one of an object.
     counts, firsts : (N,) ndarray of int64
         Number of voxels, and the flat index in the volume of the first one.
     boxes : (N, 6) ndarray of int64

@@ -42,7 +42,7 @@ def number_supervoxels(
     measured : (2, z + 1, y + 1, x + 1) ndarray of float32, optional
         See `measure_block`.
     fill_holes
-        Whether background enclosed by one supervoxel becomes part of it.
+        True if background enclosed by one supervoxel becomes part of it.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def expand_labels(
     labels : (Z, Y, X) ndarray of uint32
         Objects, 0 is background.
     foreground : (Z, Y, X) ndarray of bool
-        Where objects may grow.
+        Voxels into which objects may grow.
     reach_nm
         Farthest distance.
     spacing_nm

@@ -203,9 +203,11 @@ def _compact(state: dict[str, Any], path: Path) -> Any:
 
 def _cellpose(state: dict[str, Any], path: Path) -> Any:
     if "W2" not in state:
-        kind = "Cellpose 3" if any(k.startswith(("downsample.", "upsample.")) for k in state) else "unknown"
+        architecture = (
+            "Cellpose 3" if any(k.startswith(("downsample.", "upsample.")) for k in state) else "unknown"
+        )
         raise NetworkError(
-            f"network weights {path} are of {kind} architecture; expected Cellpose 4 (Cellpose-SAM) or {COMPACT}: "
+            f"network weights {path} are of {architecture} architecture; expected Cellpose 4 (Cellpose-SAM) or {COMPACT}: "
             "fine-tune again with Cellpose 4, its older models cannot be converted"
         )
     if "encoder.cls_token" in state:

@@ -44,7 +44,7 @@ class Supervoxels:
     roots : (N,) ndarray of int64
         Root of each supervoxel.
     is_object : (N,) ndarray of bool
-        Whether each root is an object; background and dropped objects are not.
+        True for each root that is an object; False for background and dropped objects.
     """
 
     def __init__(self, blocks: Sequence[BlockStatistics]) -> None:

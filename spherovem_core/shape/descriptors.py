@@ -55,7 +55,7 @@ class SmoothedSurface:
     everywhere
         All N points, also those beyond the volume's border, moved to where they were before the smoothing.
     inside : (N,) ndarray of bool
-        Whether each point lies in the volume.
+        True for each point that lies in the volume.
     """
 
     grid: LabelGrid

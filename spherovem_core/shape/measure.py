@@ -34,7 +34,7 @@ class MeshTarget:
     """Folder and format of mesh files, and the position of voxel (0, 0, 0) in them."""
 
     folder: Path
-    kind: MeshFormat
+    mesh_format: MeshFormat
     origin_nm: tuple[float, float, float]
 
 
@@ -205,5 +205,5 @@ def _measure_one(
             found, surface = SurfaceDescriptors(note=f"{type(error).__name__}: {error}"), None
         if meshes is not None and surface is not None:
             mesh = build_mesh(surface, spacing_nm, meshes.origin_nm)
-            write_mesh(meshes.folder / f"{label.box.label:06d}.{meshes.kind}", mesh)
+            write_mesh(meshes.folder / f"{label.box.label:06d}.{meshes.mesh_format}", mesh)
     return surface_measures(label, found, volume)

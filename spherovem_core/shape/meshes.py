@@ -70,26 +70,26 @@ def write_mesh(path: Path, mesh: "Trimesh") -> None:
     A binary PLY (float32) carries the curvatures; OBJ and binary STL carry the surface alone. Each names its units in a comment
     or in its header.
     """
-    kind = path.suffix.removeprefix(".")
+    mesh_format = path.suffix.removeprefix(".")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(_encode(mesh, kind))
+        unfinished.write_bytes(_encode(mesh, mesh_format))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def _encode(mesh: "Trimesh", kind: str) -> bytes:
+def _encode(mesh: "Trimesh", mesh_format: str) -> bytes:
     from trimesh.exchange.obj import export_obj
     from trimesh.exchange.ply import export_ply
     from trimesh.exchange.stl import export_stl
 
-    if kind == "ply":
+    if mesh_format == "ply":
         comment = b"comment lengths in um, curvatures in 1/um and 1/um2\n"
         content = bytes(export_ply(mesh, vertex_normal=False))
         return content.replace(b"end_header\n", comment + b"end_header\n", 1)
-    if kind == "stl":
+    if mesh_format == "stl":
         return b"binary STL, lengths in um".ljust(80) + bytes(export_stl(mesh))[80:]
     text = export_obj(mesh, include_normals=False, include_color=False, header="lengths in um")
     return str(text).encode("ascii")

@@ -10,9 +10,9 @@ from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import Grid
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
+from spherovem_core.spatial.positions import Space, measure_space, write_space
 from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
-from spherovem_core.spatial.space import Space, measure_space, write_space
 
 __all__ = [
     "Grid",

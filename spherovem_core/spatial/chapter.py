@@ -14,7 +14,7 @@ from spherovem_core.report.figures import (
     add_legend,
     finish,
     new_panel,
-    say_nothing_to_show,
+    show_empty_reason,
 )
 from spherovem_core.report.images import map_plane
 from spherovem_core.report.inputs import ReportInputs
@@ -75,7 +75,7 @@ def _enrichment(profile: pd.DataFrame | None) -> Picture:
             else "no particle in the\ncytoplasm of a cell with a nucleus"
         )
         for each in (axes, ratios):
-            say_nothing_to_show(each, reason)
+            show_empty_reason(each, reason)
     else:
         edges = [*profile["distance_low_um"], profile["distance_high_um"].iloc[-1]]
         axes.stairs(profile["by_chance"], edges, fill=True, color=SOFT, alpha=0.5, label="by chance")

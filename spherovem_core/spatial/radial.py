@@ -36,7 +36,7 @@ def radial_distribution(
     """Measure the enrichment of particle volume in bins of the distance to the nucleus.
 
     Much of a cell is near its nucleus, so that particles spread by chance are often near it too. Enrichment allows for this.
-    Every voxel counts for the cell that it lies in, whatever the parent of its particle. Runs on the CPU.
+    Every voxel counts for the cell that it lies in, also if its particle has another parent. Runs on the CPU.
 
     Parameters
     ----------

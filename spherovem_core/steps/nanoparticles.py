@@ -1,4 +1,4 @@
-"""Stage 5, nanoparticles: told from the specimen by the histogram of intensities."""
+"""Stage 5, nanoparticles: separated from the specimen by the histogram of intensities."""
 
 import json
 import math
@@ -41,7 +41,7 @@ POSTERIOR = ArrayOutput(
 )
 PARTICLES = TableOutput("nanoparticles", "a nanoparticle")
 MIXTURE = DocumentOutput(
-    "models/mixture.json", "The mixture of intensities by which nanoparticles are told from the specimen."
+    "models/mixture.json", "The mixture of intensities that separates nanoparticles from the specimen."
 )
 
 LABELS_FRACTION = 0.001

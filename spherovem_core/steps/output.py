@@ -109,7 +109,7 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
     provenance = read_json(layout.provenance)
     if provenance is None or "parameters" not in provenance:
         raise IncompleteArtifactError(
-            f"{folder} holds no finished acquisition: there is no sound provenance.json in it; "
+            f"{folder} holds no finished acquisition: it has no readable provenance.json; "
             "process the acquisition first, or name its results folder"
         )
     try:

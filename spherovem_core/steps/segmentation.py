@@ -76,7 +76,7 @@ def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
 
 
 def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -> None:
-    """Load a network once before hours of other work; one that could be loaded is remembered."""
+    """Load a network once before hours of other work, and remember it as loadable."""
     from spherovem_core.segmentation import segmenter_named
 
     parameters = request.parameters.segmentation.of(kind)

@@ -121,7 +121,7 @@ class ArrayWriter:
         Parameters
         ----------
         history
-            Entries of the stages that led to this array, the newest last.
+            Entries of the steps that led to this array, the newest last.
         details
             JSON values to keep with the array, such as transforms or the crop.
 

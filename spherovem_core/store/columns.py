@@ -79,7 +79,7 @@ SHAPE = (
     Column(
         "curvedness_mean_per_um",
         "float64",
-        "Curvedness, averaged: strength of the bend, whatever its shape.",
+        "Curvedness, averaged: strength of the bend, independent of its shape.",
     ),
     Column("curvedness_std_per_um", "float64", "Standard deviation of it over the surface."),
     Column(

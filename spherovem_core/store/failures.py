@@ -1,4 +1,4 @@
-"""Notes in the results folder: why the last run failed, why the watcher rejected the acquisition."""
+"""Notes in the results folder: the failure of the last run, and the rejection by the watcher."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Failure:
     Attributes
     ----------
     stage
-        Title of the step, such as ``segment_masks cells``.
+        Title of the step, such as ``masks cells``.
     error
         The message, with the type of the error if it is not one of spherovem's.
     time
@@ -58,7 +58,7 @@ def read_failure(layout: Layout) -> Failure | None:
 
 
 def read_rejection(layout: Layout) -> str | None:
-    """Read why the watcher rejected the acquisition; return None if it did not."""
+    """Read the reason why the watcher rejected the acquisition; return None if it did not."""
     document = read_json(layout.rejection)
     if document is None:
         return "rejected, but its note cannot be read" if layout.rejection.exists() else None

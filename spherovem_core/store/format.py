@@ -60,7 +60,7 @@ def check_format(folder: Path) -> None:
         )
     raise FormatError(
         f"{folder} holds results of format {version}, and this version of spherovem reads format {FORMAT}; "
-        f"run 'spherovem migrate {folder}' once: it keeps what is complete"
+        f"run 'spherovem migrate {folder}' once: it keeps complete results"
     )
 
 

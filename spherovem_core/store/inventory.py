@@ -30,7 +30,7 @@ class Level:
     codecs
         Codecs of the chunks, innermost last.
     files, missing_files
-        Numbers of the files that hold values and of those that are absent: a reader finds the fill value instead.
+        Number of files that exist, and of files that are absent: a reader gets the fill value in their place.
     """
 
     path: str
@@ -58,7 +58,7 @@ class ArrayInventory:
     share
         Fraction of a partial array that is written, 0 to 1; None for others.
     details
-        Further values that the stage kept with it, such as the source of the voxel size or the number of labels.
+        Further values that the step kept with it, such as the source of the voxel size or the number of labels.
     """
 
     group: str
@@ -100,7 +100,7 @@ def volume_inventory(folder: Path) -> list[ArrayInventory]:
         sorted(_arrays_below(folder), key=_level_order), lambda p: p.parent
     ):
         levels = list(places)
-        # A stage describes its group last; until then, the levels of a group are known by their marker.
+        # A step describes its group last; until then, the levels of a group are known by their marker.
         if multiscale_of(_attributes(group)) or all(map(_marker, levels)):
             found.append(_describe(root, group, levels))
         else:

@@ -40,7 +40,7 @@ def table_path(name: str) -> str:
 
 
 def stage_table_path(name: str) -> str:
-    """Return the path of a table that one stage writes for another."""
+    """Return the path of a table that one step writes for another."""
     return f"tables/stages/{name}.parquet"
 
 
@@ -67,7 +67,7 @@ class Layout:
 
     @property
     def mixture(self) -> Path:
-        """The intensity mixture of the nanoparticle stage."""
+        """The intensity mixture of the stage nanoparticles."""
         return self.models / "mixture.json"
 
     @property
@@ -101,16 +101,16 @@ class Layout:
         return self.scratch / "locks"
 
     def ledger(self, name: str) -> Path:
-        """Return the path of a ledger of finished pieces that are no blocks of an array."""
+        """Return the path of a ledger of finished pieces of work other than blocks of an array."""
         return self.scratch / "ledgers" / f"{name}.jsonl"
 
     def provisional(self, name: str) -> Path:
-        """Return the results folder of an array that only one stage reads."""
+        """Return the results folder of an array that only one step reads."""
         return self.scratch / "provisional" / name
 
     @property
     def failure(self) -> Path:
-        """Note of why the last run failed; removed once its stage has passed."""
+        """Note of the reason why the last run failed; removed when the failed step succeeds."""
         return self.scratch / "failure.json"
 
     @property
@@ -120,7 +120,7 @@ class Layout:
 
     @property
     def rejection(self) -> Path:
-        """Note of why the watcher does not process the acquisition."""
+        """Note of the reason why the watcher does not process the acquisition."""
         return self.folder / "REJECTED.json"
 
     def path(self, relative: str) -> Path:

@@ -1,4 +1,4 @@
-"""Ledgers of finished work, from which a killed stage continues."""
+"""Ledgers of finished work, from which a killed step continues."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Read the entries of a ledger, whatever its digest, without changing the file; empty if there is none."""
+    """Read the entries of a ledger of any digest without changing the file; empty if there is none."""
     return {key: value for line in _read_whole_lines(path)[1:] for key, value in line.items()}
 
 

@@ -1,4 +1,4 @@
-"""The history of an artifact: stage, inputs, parameters, packages, device, time and memory."""
+"""The history of an artifact: step, inputs, parameters, packages, device, time and memory."""
 
 import platform
 import threading
@@ -39,7 +39,7 @@ def package_versions() -> dict[str, str]:
 
 
 class StepRecorder:
-    """Recorder of the seconds and of the peak resident memory of a stage.
+    """Recorder of the seconds and of the peak resident memory of a step.
 
     Memory is sampled every 50 ms and includes that of child processes.
     """
@@ -66,7 +66,7 @@ class StepRecorder:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the stage began."""
+        """Seconds since the step began."""
         return time.perf_counter() - self._start
 
     def _sample(self) -> None:
@@ -103,7 +103,7 @@ def history_entry(
     Parameters
     ----------
     external
-        Digests of what it read outside the results folder.
+        Digests of its inputs outside the results folder.
     inputs
         Digests of the steps that it read from.
     seconds

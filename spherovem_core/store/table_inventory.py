@@ -31,7 +31,7 @@ class TableInventory:
     path
         Path in the results folder, or as given.
     fingerprint
-        None if no stage of spherovem wrote it.
+        None if no step of spherovem wrote it.
     """
 
     path: str

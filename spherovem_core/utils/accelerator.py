@@ -62,7 +62,7 @@ class Accelerator:
         return np.asarray(array.get() if self.on_gpu else array)
 
     def free_memory(self) -> None:
-        """Free the unused blocks of the memory pools, at the end of a stage."""
+        """Free the unused blocks of the memory pools, at the end of a step."""
         if self.on_gpu:
             self.xp.get_default_memory_pool().free_all_blocks()
             self.xp.get_default_pinned_memory_pool().free_all_blocks()
@@ -70,7 +70,7 @@ class Accelerator:
 
 @contextmanager
 def accelerator(device: str = "auto") -> Iterator[Accelerator]:
-    """Provide the namespaces of a device during a stage, and free its memory pools afterwards.
+    """Provide the namespaces of a device during a step, and free its memory pools afterwards.
 
     Parameters
     ----------

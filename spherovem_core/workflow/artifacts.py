@@ -1,4 +1,4 @@
-"""Finished outputs on disk: found by their digest, whatever their sort."""
+"""Finished outputs on disk: arrays, tables, documents and files, found by their digest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Computation of a planned step: ask the disk, compute, commit, check."""
+"""Computation of a planned step: check the disk, compute, commit, check the outputs."""
 
 import logging
 import time
@@ -30,7 +30,7 @@ def compute_step(
     Parameters
     ----------
     plan
-        What to compute; `plan.find()` says whether it is there already.
+        Plan of the step; `plan.find()` returns its result if it is complete on disk.
     settings
         Workers, time limit and blocks.
     executor
@@ -50,7 +50,7 @@ def compute_step(
     Raises
     ------
     StoreNotWritableError
-        If the disk is full or refuses to be written, or the results folder was removed meanwhile.
+        If the disk is full or refuses to be written, or the results folder was removed during the step.
     IncompleteArtifactError
         If the step left one of its outputs out.
     """

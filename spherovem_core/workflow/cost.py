@@ -1,4 +1,4 @@
-"""Cost of a step, told from shapes and parameters before it runs: disk, memory and work."""
+"""Cost of a step, estimated from shapes and parameters before it runs: disk, memory and work."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ class OutputSize:
     def compressed(
         cls, plain_bytes: int, fraction: float, *, more: int = 0, passing: int = 0
     ) -> "OutputSize":
-        """Return the size of an array that compresses to a fraction, with `more` bytes beside it."""
+        """Return the size of an array that compresses to a fraction, and `more` bytes in addition."""
         return cls(plain_bytes + more, round(plain_bytes * fraction) + more, passing)
 
 
@@ -64,12 +64,12 @@ Memory = Callable[[SourceVolume, PipelineParameters, ExecutionSettings], int]
 
 
 def no_size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
-    """Return the size of a step that writes next to nothing."""
+    """Return the size of a step that writes only small files."""
     return OutputSize(0, 0)
 
 
 def image_work(volume: SourceVolume, parameters: PipelineParameters) -> float:
-    """Return the millions of voxels of the full image, for a step that goes over it once."""
+    """Return the millions of voxels of the full image, for a step that reads it once."""
     return volume.voxels / MILLION
 
 
@@ -99,7 +99,7 @@ class Cost:
     memory
         Bytes that it needs beside the libraries of the process.
     variant
-        Name of what its speed depends on beside the device, such as a network.
+        Name of the variant that decides its speed on a device, such as a network.
     seconds
         Seconds per unit of work on two cores, by variant, measured on the demo; other variants are unknown.
     """
@@ -119,7 +119,7 @@ def pyramid_voxels(shape: tuple[int, int, int], spacing_nm: SpacingNm) -> int:
 def mask_grid(volume: SourceVolume, parameters: PipelineParameters) -> tuple[tuple[int, int, int], SpacingNm]:
     """Return shape and voxel size of the pyramid level on which cells and nuclei are labelled.
 
-    The registered image is taken to be as large as the raw one, since the crop is not known before.
+    The registered image is assumed to be as large as the raw one, because the crop is not known yet.
     """
     factors = level_factors(volume.shape, volume.spacing_nm)
     wanted = parameters.segmentation.cells.mask_spacing_nm

@@ -1,4 +1,4 @@
-"""Faults of the results folder while a step runs: one clear error each."""
+"""Disk errors of the results folder while a step runs, turned into clear errors."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from spherovem_core.store import Layout
 from spherovem_core.workflow.plan import StepPlan
 
 DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors of a disk that another try does not mend."""
+"""Errors of a disk that a retry does not solve."""
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def clear_disk_errors(plan: StepPlan[Any]) -> Iterator[Callable[[], None]]:
             raise _removed(plan) from error
         if isinstance(error, OSError) and error.errno in DISK_REFUSES:
             raise StoreNotWritableError(
-                f"{plan.step.title} could not go on writing to {plan.folder} ({error.strerror}); finished blocks are "
-                "kept: free or add disk space and run the acquisition again to go on from there"
+                f"{plan.step.title} could no longer write to {plan.folder} ({error.strerror}); finished blocks are "
+                "kept: free or add disk space and run the acquisition again to continue from there"
             ) from error
         raise
     else:
@@ -52,7 +52,7 @@ def clear_disk_errors(plan: StepPlan[Any]) -> Iterator[Callable[[], None]]:
 def _removed(plan: StepPlan[Any]) -> StoreNotWritableError:
     return StoreNotWritableError(
         f"the results folder {plan.folder} was removed or replaced while {plan.step.title} ran; "
-        "leave it where it is and run the acquisition again; it computes what is missing"
+        "leave it where it is and run the acquisition again; it computes the missing steps"
     )
 
 

@@ -47,11 +47,11 @@ class TableOutput:
     name
         Name of its file.
     row
-        What a row is, such as "a cell".
+        Meaning of a row, such as "a cell".
     columns
-        Columns that users may rely on; empty for a table that one step leaves for another.
+        Columns that users may rely on; empty for a table that only other steps read.
     published
-        Whether it is a final table, ``tables/NAME.parquet``, or one for other steps, ``tables/stages/NAME.parquet``.
+        True for a final table, ``tables/NAME.parquet``; False for a table for other steps, ``tables/stages/NAME.parquet``.
     """
 
     name: str

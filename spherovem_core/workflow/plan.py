@@ -1,4 +1,4 @@
-"""Plan of a step: digest and places of its outputs, known before it runs."""
+"""Plan of a step: digest and paths of its outputs, known before it runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class StepPlan(Generic[P]):
     pipeline
         Pipeline that the step is part of.
     external
-        Digests of what it reads outside the results folder.
+        Digests of its inputs outside the results folder.
     inputs
         Main output of each step that it reads from, by the step's name.
     """
@@ -44,12 +44,12 @@ class StepPlan(Generic[P]):
 
     @property
     def layout(self) -> Layout:
-        """Places in the results folder."""
+        """Paths in the results folder."""
         return Layout(self.folder)
 
     @property
     def own_parameters(self) -> dict[str, Any]:
-        """Parameters that change the result, as JSON; without those that `external` speaks for."""
+        """Parameters that change the result, as JSON; those that `external` covers are left out."""
         return self.parameters.model_dump(mode="json", exclude=set(self.step.external_parameters))
 
     @property
@@ -71,7 +71,7 @@ class StepPlan(Generic[P]):
 
     @property
     def expected(self) -> ArtifactRef:
-        """Reference to the main output before it is computed: place and digest alone are known."""
+        """Reference to the main output before it is computed: only its path and digest are known."""
         return ArtifactRef(
             store=str(self.folder),
             path=self.step.main_output.path,

@@ -1,4 +1,4 @@
-"""One execution of a step: opens its inputs, starts and commits its outputs, keeps the history."""
+"""One execution of a step: its inputs, its outputs and their history."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import gcd
@@ -41,12 +41,12 @@ LARGEST_CUBE = 128
 
 
 class StepRun(Generic[P]):
-    """What the computation of a step works with.
+    """Inputs, outputs and settings of a step while it is computed.
 
     Attributes
     ----------
     plan
-        Digest and places.
+        Digest and paths.
     execution
         Device, workers, deadline and progress.
     parameters
@@ -74,7 +74,7 @@ class StepRun(Generic[P]):
 
     @property
     def layout(self) -> Layout:
-        """Places in the results folder."""
+        """Paths in the results folder."""
         return self.plan.layout
 
     @property
@@ -137,7 +137,7 @@ class StepRun(Generic[P]):
             discard(self.layout, folder)
 
     def ledger(self) -> Ledger:
-        """Open the ledger of finished pieces that are no blocks of an array, such as slice pairs."""
+        """Open the ledger of finished pieces of work other than blocks of an array, such as slice pairs."""
         return Ledger(self.layout.ledger(self.plan.step.ledger), self.plan.digest)
 
     def ledger_of_blocks(self, output: ArrayOutput) -> Ledger:

@@ -1,4 +1,4 @@
-"""Declaration of a step: one cached part of a stage, with all that others need to know of it."""
+"""Declaration of a step, one cached part of a stage."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Quality:
-    """Quality of a step's result, as people see it in the Prefect UI.
+    """Quality of a step's result, as shown in the Prefect UI.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def cupy_gpu(parameters: Any) -> GpuLibrary | None:
     return "cupy"
 
 
-def nothing_external(request: RunRequest) -> Mapping[str, str]:
+def no_external_digests(request: RunRequest) -> Mapping[str, str]:
     """Return no digests: the step reads the outputs of other steps alone."""
     return {}
 
@@ -81,13 +81,13 @@ class Step(Generic[P]):
     Attributes
     ----------
     name
-        Its name in digests, records, histories and the log; that of the stage where the stage has one step.
+        Name in digests, records, histories and the log. A single step of a stage has the name of the stage.
     stage
         Stage that it belongs to.
     version
         Raised whenever its result would change.
     parameters
-        Picks the part of the pipeline's parameters that changes its result.
+        Selects the part of the pipeline's parameters that changes its result.
     inputs
         Outputs of other steps that it reads. Ignored with `reads_everything`.
     outputs
@@ -97,20 +97,20 @@ class Step(Generic[P]):
     cost
         Disk, memory and work, for the forecast.
     kind
-        Kind of object that it is about, where there is one step per kind.
+        Kind of object that it processes, if there is one step per kind.
     external
-        Digests of what it reads outside the results folder, such as the acquired files. Runs before the first step, so that it
-        finds a bad source early; raises the first thing that would stop the step.
+        Digests of its inputs outside the results folder, such as the acquired files. Runs before the first step, so that it
+        finds a bad source early; raises an error for the first problem that would stop the step.
     check
-        Tries before the first step what cannot be told from a digest. Runs after the results folder was made.
+        Check that runs before the first step, after the results folder is made, for problems that a digest does not show.
     external_parameters
-        Names of parameters that `external` speaks for: a path counts by the content behind it.
+        Names of parameters that `external` covers: the content of a file counts, not its path.
     gpu_library
         Library that it computes with on a GPU, by its parameters; None for a step that stays on the CPU.
     provisional, ledger
         Names of an array and of a ledger that exist only while it runs; `spherovem_core.status` reads progress from them.
     reads_everything
-        Whether it reads the outputs of all steps before it.
+        True if it reads the outputs of all steps before it.
     chapter
         Makes its chapter of the report.
     """
@@ -124,7 +124,7 @@ class Step(Generic[P]):
     cost: Cost
     inputs: tuple[Output, ...] = ()
     kind: ObjectKind | None = None
-    external: Callable[[RunRequest], Mapping[str, str]] = nothing_external
+    external: Callable[[RunRequest], Mapping[str, str]] = no_external_digests
     check: Callable[[RunRequest, Mapping[str, str]], None] | None = None
     external_parameters: frozenset[str] = frozenset()
     gpu_library: Callable[[P], GpuLibrary | None] = no_gpu

@@ -100,7 +100,7 @@ class Process:
         return self._process.wait(timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """End it by SIGTERM; after `timeout_s` kill what is left."""
+        """End it by SIGTERM; after `timeout_s` kill the remaining processes."""
         if self.running:
             os.kill(self.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -122,7 +122,7 @@ class Process:
         self._process.wait(30)
 
     def family(self) -> list[psutil.Process]:
-        """List the process and its descendants that still run, whatever their parent is now.
+        """List the process and its descendants that still run, also those with another parent now.
 
         Flow runs have their own sessions, so an inherited environment variable identifies descendants.
         """

@@ -63,7 +63,7 @@ from pathlib import Path
 from results_scenes import write_results
 
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.forecast import foresee
+from spherovem_core.forecast import forecast_steps
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
@@ -81,7 +81,7 @@ request = RunRequest(acquisition, PipelineParameters())
 done = {}
 for step in PIPELINE.steps:
     done[step.name] = find_newest(layout, step.outputs)
-forecast = foresee(
+forecast = forecast_steps(
     PIPELINE,
     request,
     PIPELINE.of_stages(["nanoparticles"]),

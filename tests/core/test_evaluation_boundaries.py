@@ -28,7 +28,7 @@ def ball(radius_nm: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("axis", "grid"), [(0, Z), (1, Y), (2, X)])
-def test_distance_of_a_slab_with_one_moved_face(axis: int, grid: np.ndarray) -> None:
+def test_distance_of_a_slab_with_one_moved_face_is_exact(axis: int, grid: np.ndarray) -> None:
     # The slab reaches through the volume, so it has two faces; one of them is off by 4 voxels.
     truth, found = solid((grid >= 6) & (grid < 12)), solid((grid >= 6) & (grid < 16))
     mean, p95 = distances(truth, found)
@@ -57,7 +57,7 @@ def test_faces_are_weighted_by_area() -> None:
 
 
 @pytest.mark.parametrize(("small", "large"), [(100.0, 150.0), (110.0, 180.0)])
-def test_distance_of_concentric_balls(small: float, large: float) -> None:
+def test_distance_of_concentric_balls_is_the_difference_of_their_radii(small: float, large: float) -> None:
     # The grid resolves a single place to half the longest voxel side, 25 nm; the mean is better.
     mean, p95 = distances(ball(small), ball(large))
     assert mean == pytest.approx(large - small, abs=10)

@@ -88,7 +88,7 @@ def test_variation_of_information_equals_that_of_scikit_image(seed: int) -> None
     )
 
 
-def test_variation_of_information_of_halves_and_quarters() -> None:
+def test_variation_of_information_of_halves_and_quarters_is_exact() -> None:
     # Half of all voxels are cut in four equal pieces: 2 bits each; the other half is whole.
     split = count_overlaps(line((1, 8), (2, 8)), line((1, 2), (2, 2), (3, 2), (4, 2), (5, 8)))
     assert variation_of_information(split) == pytest.approx((1.0, 0.0))
@@ -102,7 +102,7 @@ def test_variation_of_information_of_halves_and_quarters() -> None:
     assert np.isnan(variation_of_information(empty, objects_only=True)).all()
 
 
-def test_panoptic_quality_by_hand() -> None:
+def test_panoptic_quality_equals_the_value_by_hand() -> None:
     # IoU 6/10 and 8/10; one true object missed, two invented.
     truth = line((1, 8), (0, 4), (2, 8), (0, 4), (3, 5), (0, 9))
     found = line((0, 2), (1, 8), (0, 2), (2, 10), (0, 7), (4, 3), (0, 3), (5, 3))
@@ -116,7 +116,7 @@ def test_panoptic_quality_by_hand() -> None:
     assert figures["median_volume_error"] == pytest.approx((0.0 + 0.25) / 2)
 
 
-def test_split_merged_missed_and_invented_objects_by_hand() -> None:
+def test_split_merged_missed_and_invented_objects_are_counted() -> None:
     truth = line((1, 20), (0, 2), (2, 10), (3, 10), (0, 2), (4, 10), (0, 10), (5, 10), (0, 2), (6, 30))
     found = line(
         *((1, 10), (2, 10), (0, 2), (3, 20), (0, 2), (0, 10), (4, 8), (0, 2)),

@@ -155,7 +155,7 @@ def test_one_error_names_all_problems(folder: Path) -> None:
     assert "no voxel size" in text
 
 
-def test_no_slice_is_decoded_without_name_all(folder: Path) -> None:
+def test_without_name_all_no_slice_is_decoded(folder: Path) -> None:
     truncate(folder / "slice_0001.tif")
     rewrite(folder, 4, np.zeros(SHAPE[1:], np.uint8))
     with pytest.raises(BadSlicesError, match=r"slice_0004\.tif: blank"):

@@ -4,7 +4,7 @@ import multiprocessing
 import random
 from pathlib import Path
 
-import ingest_victim
+import killable_ingest
 import pytest
 from ingest_samples import textured, write_slices
 from killed_processes import kill
@@ -31,7 +31,7 @@ def test_twenty_kills_change_no_byte(tmp_path: Path) -> None:
     for _ in range(20):
         enough = written_slices(results) + chance.randint(0, 6)
         kill(
-            ingest_victim.ingest,
+            killable_ingest.ingest,
             source,
             results,
             reached=lambda enough=enough: written_slices(results) >= enough,
@@ -41,5 +41,5 @@ def test_twenty_kills_change_no_byte(tmp_path: Path) -> None:
     assert 0 < written[10] < written[19] < SLICES
     assert written == sorted(written)
     for name in ("killed", "undisturbed"):
-        ingest_victim.ingest(source, tmp_path / name, multiprocessing.Event())
+        killable_ingest.ingest(source, tmp_path / name, multiprocessing.Event())
     assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")

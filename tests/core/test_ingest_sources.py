@@ -81,7 +81,7 @@ def test_thumbnail_pages_are_skipped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_all(open_stack(path, GIVEN)), textured()[:2])
 
 
-def test_inverted_greyscale_is_read_as_it_looks(tmp_path: Path) -> None:
+def test_inverted_greyscale_is_complemented(tmp_path: Path) -> None:
     write_slices(tmp_path, textured(), photometric="miniswhite")
     np.testing.assert_array_equal(read_all(open_stack(tmp_path, GIVEN)), 255 - textured())
 

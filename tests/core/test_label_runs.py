@@ -22,7 +22,7 @@ def test_runs_end_where_either_volume_changes(dtypes: tuple[str, str]) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
-def test_runs_of_one_volume_do_not_go_on_in_the_next_row() -> None:
+def test_runs_of_one_volume_end_at_the_end_of_a_row() -> None:
     start, length = find_label_runs(np.ones((2, 3, 4), np.uint32))
     assert start.tolist() == [0, 4, 8, 12, 16, 20]
     assert length.tolist() == [4] * 6

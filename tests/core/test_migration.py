@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def unfinished(root: Path) -> list[str]:
-    """Titles of the steps that a run with the parameters of the results would compute."""
+    """List the titles of the steps that a run with the parameters of the results would compute."""
     provenance = json.loads((root / "tiny/provenance.json").read_text())
     acquisition = Acquisition(name="tiny", source=root / "acquisitions/tiny", results_root=root)
     request = RunRequest(acquisition, PipelineParameters.model_validate(provenance["parameters"]))
@@ -136,7 +136,7 @@ def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", range(0, 30, 3))
-def test_a_killed_migration_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
+def test_a_killed_migration_continues(root: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     """Every file is replaced by one rename; the process may end before any of them."""
     replaced = 0
     rename = Path.replace

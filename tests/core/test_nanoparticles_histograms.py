@@ -89,7 +89,7 @@ def test_rebinning_to_common_bins_keeps_every_voxel() -> None:
     np.testing.assert_allclose(before, after, atol=8)
 
 
-def test_quantiles_of_evenly_spread_bins() -> None:
+def test_quantiles_of_evenly_spread_bins_are_exact() -> None:
     # Four equal bins reach from -0.5 to 3.5: the quantile q is 4 q - 0.5.
     np.testing.assert_allclose(quantiles_of_bins(np.full(4, 7), [0.1, 0.5, 0.85]), [-0.1, 1.5, 2.9])
     assert quantiles_of_bins(np.array([0, 5, 0, 0, 5]), [0.25])[0] == pytest.approx(1.0)

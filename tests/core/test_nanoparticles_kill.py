@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-import nanoparticle_victim
+import killable_nanoparticles
 import pytest
 from killed_processes import kill
 from nanoparticle_scenes import make_scene, store_image
@@ -22,7 +22,9 @@ class Results:
 
     def slabs(self) -> int:
         """Count the slices of slab labels on disk."""
-        return self._files(nanoparticle_victim.scratch(Layout(self.folder)), nanoparticle_victim.SLAB_LABELS)
+        return self._files(
+            killable_nanoparticles.scratch(Layout(self.folder)), killable_nanoparticles.SLAB_LABELS
+        )
 
     def blocks(self) -> int:
         """Count the blocks of final labels on disk."""
@@ -39,7 +41,7 @@ class Results:
 def compare_with_uninterrupted(source: Path, killed: Results, uninterrupted: Results) -> None:
     """Complete the killed run, and compare it with an uninterrupted one."""
     for results in (killed, uninterrupted):
-        nanoparticle_victim.segment(source, results.folder, multiprocessing.Event())
+        killable_nanoparticles.segment(source, results.folder, multiprocessing.Event())
     assert open_array(Layout(uninterrupted.folder), NANOPARTICLES)[:].max() > 10
     assert killed.contents() == uninterrupted.contents()
 
@@ -47,9 +49,9 @@ def compare_with_uninterrupted(source: Path, killed: Results, uninterrupted: Res
 def test_run_killed_during_slabs_and_during_labels_writes_the_same_bytes(tmp_path: Path) -> None:
     source, killed = tmp_path / "source", Results(tmp_path / "killed")
     store_image(source, make_scene((16, 128, 128), fraction=0.05).image)
-    kill(nanoparticle_victim.segment, source, killed.folder, reached=lambda: killed.slabs() >= 5)
+    kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.slabs() >= 5)
     assert 5 <= killed.slabs() < 16
-    kill(nanoparticle_victim.segment, source, killed.folder, reached=lambda: killed.blocks() >= 3)
+    kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.blocks() >= 3)
     assert 3 <= killed.blocks() < 8
     compare_with_uninterrupted(source, killed, Results(tmp_path / "uninterrupted"))
 
@@ -64,7 +66,7 @@ def test_run_killed_twenty_times_writes_the_same_bytes(tmp_path: Path) -> None:
         for target in targets:
             enough = target + randomness.randint(0, 3)
             kill(
-                nanoparticle_victim.segment,
+                killable_nanoparticles.segment,
                 source,
                 killed.folder,
                 reached=lambda c=count, n=enough: c() >= n,

@@ -66,7 +66,9 @@ def test_blocks_find_the_same_cells_as_all_pairs() -> None:
         ((-1.0, 2.0, 2.0), 0.0),
     ],
 )
-def test_volume_of_a_ball_in_a_box(centre: tuple[float, float, float], fraction: float) -> None:
+def test_volume_of_a_ball_in_a_box_equals_the_closed_form(
+    centre: tuple[float, float, float], fraction: float
+) -> None:
     ball = Nanoparticles(np.array([centre]), np.array([0.5]), np.zeros(1), np.zeros(1, int), np.zeros(1, int))
     volume = volumes_inside(ball, np.zeros(3), np.full(3, 4.0))
     assert volume[0] == pytest.approx(fraction * np.pi / 6, abs=1e-3 * np.pi / 6)

@@ -1,4 +1,4 @@
-"""Rate and remaining time of work, from records of what is done."""
+"""Rate and remaining time of work, from records of finished work."""
 
 import pytest
 from hypothesis import given

@@ -270,7 +270,7 @@ def test_a_record_survives_json_bit_by_bit(scene: TextureScene) -> None:
     assert again.to_record() == result.to_record()
 
 
-def test_inverse_and_composition_of_maps() -> None:
+def test_inverse_and_composition_of_maps_are_exact() -> None:
     a, b = motion((3.0, -2.0), 20.0), motion((-5.0, 1.0), -7.0, (0.1, 0.2))
     point = np.array([17.0, 42.0, 1.0])
     expected = a @ np.append(b @ point, 1.0)

@@ -108,7 +108,7 @@ def test_aligned_slices_are_alike_up_to_the_border_of_the_crop() -> None:
 
 
 class RecordingSink(MemorySink):
-    """Sink that records what is written."""
+    """Sink that records the written blocks."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         super().__init__(array)

@@ -60,7 +60,7 @@ def test_colours_contrast_with_the_light_and_the_dark_page(report: str) -> None:
 
 
 def contrast(first: str, second: str) -> float:
-    """Contrast ratio of WCAG 2.1."""
+    """Compute the contrast ratio of WCAG 2.1."""
 
     def luminance(colour: str) -> float:
         parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])

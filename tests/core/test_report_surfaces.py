@@ -19,7 +19,7 @@ SPACING_NM = (50.0, 10.0, 20.0)
 
 
 def volume(triangles: Triangles) -> float:
-    """Enclosed volume, positive where the triangles face outwards."""
+    """Compute the enclosed volume, positive where the triangles face outwards."""
     return float(np.einsum("ni,ni->n", triangles[:, 0], np.cross(triangles[:, 1], triangles[:, 2])).sum() / 6)
 
 

@@ -10,8 +10,8 @@ from report_scenes import shared
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.report import ReportInputs
+from spherovem_core.report.data_uris import outlines
 from spherovem_core.report.images import plane, sample_labels
-from spherovem_core.report.pixels import outlines
 from spherovem_core.report.views import View, cut, cuts_along_z, fitting_level, window_around
 from spherovem_core.store import (
     ArraySpec,

@@ -201,7 +201,9 @@ def test_batch_size_takes_a_quarter_of_free_memory(
 
 
 @pytest.mark.parametrize(("free", "expected"), [(1e9, 1), (24e9, 5), (80e9, 16), (1000e9, 64)])
-def test_batch_size_on_a_gpu(free: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_size_follows_the_free_memory_of_a_gpu(
+    free: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free), int(free)))
     assert batch_size(torch.device("cuda", 0)) == expected
 

@@ -11,7 +11,7 @@ def line(*runs: tuple[int, int]) -> np.ndarray:
     return np.concatenate([np.full(length, label, np.uint32) for label, length in runs])[None, None]
 
 
-def test_one_right_one_missed_one_invented() -> None:
+def test_found_missed_and_invented_objects_are_counted() -> None:
     truth = line((0, 2), (5, 8), (0, 2), (9, 4), (0, 4))
     found = line((0, 4), (1, 8), (0, 4), (2, 4))
     result = match_labels(truth, found)

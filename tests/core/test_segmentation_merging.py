@@ -79,7 +79,7 @@ def test_a_narrow_neck_keeps_objects_apart(block: int) -> None:
     assert merged(labels, values, block, merge_contact_fraction=fraction + 1e-9).max() == 2
 
 
-def test_boundary_strength_by_hand() -> None:
+def test_boundary_strength_equals_the_value_by_hand() -> None:
     labels = np.ones((10, 10, 20), np.uint32)
     labels[:, :, 10:] = 2
     values = np.stack([np.full(labels.shape, 0.8), np.full(labels.shape, 5.0)])

@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import killable_masks
 import numpy as np
 import pytest
-import slow_masks
 from segmentation_scenes import ideal, packed_cells
 
 
@@ -23,11 +23,11 @@ def test_masks_killed_five_times_equal_those_of_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kill at random moments of both passes."""
-    cells = packed_cells(slow_masks.GRID.shape, 24, seed=4)
+    cells = packed_cells(killable_masks.GRID.shape, 24, seed=4)
     np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
     (tmp_path / "whole").mkdir()
     start = time.monotonic()
-    slow_masks.make_masks(tmp_path / "flows.npy", tmp_path / "whole")
+    killable_masks.make_masks(tmp_path / "flows.npy", tmp_path / "whole")
     length = time.monotonic() - start
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     # Compiled threads do not survive a fork.
@@ -39,7 +39,7 @@ def test_masks_killed_five_times_equal_those_of_one_run(
     for _ in range(5):
         begun = processes.Event()
         process = processes.Process(
-            target=slow_masks.make_masks, args=(tmp_path / "flows.npy", results, begun)
+            target=killable_masks.make_masks, args=(tmp_path / "flows.npy", results, begun)
         )
         process.start()
         assert begun.wait(60)
@@ -48,7 +48,7 @@ def test_masks_killed_five_times_equal_those_of_one_run(
         process.join()
         killed += process.exitcode == -9
     assert killed >= 2
-    slow_masks.make_masks(tmp_path / "flows.npy", results)
+    killable_masks.make_masks(tmp_path / "flows.npy", results)
     counts = [json.loads((folder / "count.json").read_text()) for folder in (results, tmp_path / "whole")]
     assert counts[0] == counts[1] > 10
     assert files_of(results) == files_of(tmp_path / "whole")
@@ -60,23 +60,23 @@ def test_masks_killed_five_times_equal_those_of_one_run(
 
 
 def test_a_lost_block_is_computed_again(tmp_path: Path) -> None:
-    cells = packed_cells(slow_masks.GRID.shape, 24, seed=4)
+    cells = packed_cells(killable_masks.GRID.shape, 24, seed=4)
     np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
-    slow_masks.make_masks(tmp_path / "flows.npy", tmp_path)
+    killable_masks.make_masks(tmp_path / "flows.npy", tmp_path)
     before = files_of(tmp_path)
     next(path for path in (tmp_path / "provisional").rglob("c/1/1/1") if path.is_file()).unlink()
     next(path for path in (tmp_path / "labels").rglob("c/0/1/2") if path.is_file()).unlink()
-    slow_masks.make_masks(tmp_path / "flows.npy", tmp_path)
+    killable_masks.make_masks(tmp_path / "flows.npy", tmp_path)
     assert files_of(tmp_path) == before
 
 
 def test_lost_statistics_of_a_block_are_measured_again(tmp_path: Path) -> None:
-    cells = packed_cells(slow_masks.GRID.shape, 24, seed=4)
+    cells = packed_cells(killable_masks.GRID.shape, 24, seed=4)
     np.save(tmp_path / "flows.npy", ideal(cells).astype(np.float16))
-    slow_masks.make_masks(tmp_path / "flows.npy", tmp_path)
+    killable_masks.make_masks(tmp_path / "flows.npy", tmp_path)
     before = files_of(tmp_path)
     lines = (tmp_path / "statistics.jsonl").read_text().splitlines(keepends=True)
     # A kill between a block and its statistics, which also cut the line before.
     (tmp_path / "statistics.jsonl").write_text("".join(lines[:7]) + lines[7][:40])
-    slow_masks.make_masks(tmp_path / "flows.npy", tmp_path)
+    killable_masks.make_masks(tmp_path / "flows.npy", tmp_path)
     assert files_of(tmp_path) == before

@@ -139,7 +139,7 @@ def test_masks_continue_from_their_finished_blocks(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("finished", [3, 5])
-def test_masks_begin_again_in_blocks_of_another_size(tmp_path: Path, finished: int) -> None:
+def test_another_block_size_starts_the_masks_from_the_beginning(tmp_path: Path, finished: int) -> None:
     """Blocks of 128 and of 256 share the last one along x, but not the numbers of its supervoxels."""
     stopped, whole = (make_scene(tmp_path / name, (40, 120, 280)) for name in ("stopped", "whole"))
     larger = SETTINGS.model_copy(update={"block_voxels": 256})

@@ -39,7 +39,7 @@ def chosen(labels: np.ndarray, block: int | tuple[int, int, int], **changes: obj
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_statistics_of_two_boxes_by_hand(block: int) -> None:
+def test_statistics_of_two_boxes_are_exact(block: int) -> None:
     supervoxels, numbers = supervoxels_of(two_boxes(), block)
     first, second = (int(supervoxels.roots[numbers[place]]) for place in ((0, 0, 0), (0, 0, 6)))
     assert supervoxels.objects().tolist() == [first, second]

@@ -54,7 +54,7 @@ def fields() -> dict[tuple[str, int], np.ndarray]:
 
 
 class CountingSink(MemorySink):
-    """Notes the key of each block that is written."""
+    """Sink that records the key of each written block."""
 
     def __init__(self, array: np.ndarray) -> None:
         super().__init__(array)
@@ -170,7 +170,9 @@ def test_objects_do_not_depend_on_the_voxel_size(segmenter: Segmenter, image: Pl
 
 
 @pytest.mark.parametrize("phase", ["predict", "label"])
-def test_the_deadline_stops_it_between_blocks(segmenter: Segmenter, image: PlacedVolume, phase: str) -> None:
+def test_the_deadline_stops_the_segmenter_between_blocks(
+    segmenter: Segmenter, image: PlacedVolume, phase: str
+) -> None:
     run = Run(segmenter, image, SMALL_BLOCKS)
     with pytest.raises(DeadlineError, match="finished ones are kept"):
         getattr(run, phase)(deadline=0.0)
@@ -222,7 +224,7 @@ def test_segment_volume_equals_the_blocked_path(segmenter: Segmenter, image: Pla
     assert np.array_equal(labels, run.label())
 
 
-def test_it_is_registered_under_its_name(segmenter: Segmenter) -> None:
+def test_the_segmenter_is_registered_under_its_name(segmenter: Segmenter) -> None:
     assert segmenter_named(segmenter.name) is segmenter
     assert segmenter.weights_digest("cells", PARAMETERS)
     segmenter.check_weights("cells", PARAMETERS)

@@ -58,7 +58,7 @@ def test_distance_in_a_large_cell_equals_edt() -> None:
     assert np.isnan(found[cells == 0]).all()
 
 
-def test_distance_along_each_axis() -> None:
+def test_distance_along_each_axis_is_in_its_spacing() -> None:
     cells = np.full((5, 7, 9), 4, np.uint32)
     nuclei = np.zeros_like(cells)
     nuclei[1, 2, 3] = 1

@@ -15,7 +15,15 @@ from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles import find_particles
 from spherovem_core.parameters import SpatialParameters
-from spherovem_core.spatial import Grid, distance_to_nucleus, grids, measure_space, radial, space, write_space
+from spherovem_core.spatial import (
+    Grid,
+    distance_to_nucleus,
+    grids,
+    measure_space,
+    positions,
+    radial,
+    write_space,
+)
 from spherovem_core.spatial.grids import grid_factors
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout
@@ -106,6 +114,6 @@ def test_voxel_sizes_must_be_whole_multiples() -> None:
 
 
 def test_example_of_the_documentation_runs() -> None:
-    result = doctest.testmod(space)
+    result = doctest.testmod(positions)
     assert result.attempted > 0
     assert result.failed == 0

@@ -33,7 +33,7 @@ def test_parent_must_hold_the_minimum_fraction() -> None:
     assert found["parent_fraction"].tolist() == [pytest.approx(1 / 3)]
 
 
-def test_parents_on_a_coarser_grid() -> None:
+def test_parents_are_found_on_a_coarser_grid() -> None:
     labels = np.zeros((5, 6, 7), np.uint32)
     labels[4, 5, 6] = 3
     labels[0:2, 0:3, 0:4] = 2

@@ -25,7 +25,7 @@ FRAME = pd.DataFrame(
     }
 )
 UNITS = {"bbox_z0": "voxel", "volume_um3": "µm³", "mean_curvature_mean_per_um": "1/µm"}
-HISTORY = [{"stage": "measure_shape", "seconds": 1.0}]
+HISTORY = [{"stage": "shape", "step": "shape_cells", "seconds": 1.0}]
 
 
 @pytest.fixture(scope="module")

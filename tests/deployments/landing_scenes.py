@@ -111,7 +111,7 @@ class Scene:
         return self.landings[0]
 
     def restart(self) -> None:
-        """Replace the scanner by a new one, which knows only what is on disk."""
+        """Replace the scanner by a new one, which knows only the records on disk."""
         self.scanner = Scanner(self.rules, self.server, lambda: self.now)
 
     def scan(self, after_s: float = 0.0) -> ScanResult:

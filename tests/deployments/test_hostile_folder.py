@@ -13,7 +13,7 @@ from prefect.deployments import run_deployment
 from prefect_servers import connected, run_command, running_server
 from trivial_deployments import wait_for_state
 
-from deployments.server.registration import PREFECT_FILE
+from deployments.server.deployment_registration import PREFECT_FILE
 
 SPHEROVEM = str(Path(sys.executable).with_name("spherovem"))
 PACKAGES = ("deployments", "flows", "tasks", "spherovem_core")
@@ -44,7 +44,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     )
 
 
-def test_the_decoys_are_imported_without_protection(hostile: Path) -> None:
+def test_the_foreign_packages_are_imported_without_protection(hostile: Path) -> None:
     done = run(hostile, sys.executable, "-m", "deployments.command_line", "--version")
     assert "decoy" in done.stderr
 
@@ -54,17 +54,17 @@ def test_the_decoys_are_imported_without_protection(hostile: Path) -> None:
     [[SPHEROVEM], [sys.executable, "-P", "-m", "deployments.command_line"]],
     ids=["script", "module"],
 )
-def test_a_command_runs_ours(hostile: Path, command: list[str]) -> None:
+def test_a_command_imports_our_packages(hostile: Path, command: list[str]) -> None:
     done = run(hostile, *command, "status", str(hostile))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"no acquisitions in {hostile}\n", "")
 
 
-def test_children_of_a_command_import_ours(hostile: Path) -> None:
+def test_children_of_a_command_import_our_packages(hostile: Path) -> None:
     done = run(hostile, sys.executable, "-P", "-c", START_A_CHILD)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_processes_of_every_deployment_import_ours(hostile: Path) -> None:
+def test_processes_of_every_deployment_import_our_packages(hostile: Path) -> None:
     deployments = yaml.safe_load(PREFECT_FILE.read_text())["deployments"]
     jobs = {each["entrypoint"]: each["work_pool"]["job_variables"]["env"] for each in deployments}
     assert len(jobs) == 4
@@ -75,7 +75,7 @@ def test_processes_of_every_deployment_import_ours(hostile: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_was_started_there_runs_ours(hostile: Path, tmp_path: Path) -> None:
+def test_a_worker_started_in_that_folder_imports_our_packages(hostile: Path, tmp_path: Path) -> None:
     landing = tmp_path / "landing"
     landing.mkdir()
     with running_server(tmp_path / "server") as server:

@@ -176,7 +176,7 @@ def test_a_volume_of_another_program_is_described(tmp_path: Path, capsys: pytest
     [
         ("nowhere", 2, "does not exist; name a source"),
         ("empty", 1, "expected slices ending in .tif"),
-        ("root", 2, "is a results root; see all of it with: spherovem status"),
+        ("root", 2, "is a results root; list it with 'spherovem status"),
         ("broken.parquet", 1, "is no whole Parquet file"),
         ("broken.zarr", 1, "is no zarr group or array of version 3"),
     ],

@@ -40,7 +40,7 @@ def test_a_landed_acquisition_is_processed_to_its_tables(tmp_path: Path) -> None
 
 @dataclass(frozen=True)
 class Planned:
-    """Plan of one acquisition: what is copied, when and how slowly."""
+    """Plan of one acquisition: its content, and the time and speed of its copy."""
 
     name: str
     source: Path

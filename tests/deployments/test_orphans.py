@@ -71,7 +71,7 @@ def test_children_of_a_killed_command_end(
     assert is_running(before)
 
 
-def test_children_of_a_living_command_go_on(command: tuple[subprocess.Popen[str], list[int]]) -> None:
+def test_children_of_a_living_command_keep_running(command: tuple[subprocess.Popen[str], list[int]]) -> None:
     process, children = command
     time.sleep(1)
     assert process.poll() is None
@@ -80,7 +80,7 @@ def test_children_of_a_living_command_go_on(command: tuple[subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_the_embedded_server_of_a_killed_run_ends(tmp_path: Path) -> None:
-    """Kills the real command as soon as its server runs."""
+    """Kill the real command as soon as its server runs."""
     dropped = (MARK, "PREFECT_API_URL")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment["PREFECT_HOME"] = str(tmp_path / "prefect")

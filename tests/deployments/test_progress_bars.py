@@ -1,4 +1,4 @@
-"""A running stage is shown as a bar on a terminal and as log lines elsewhere."""
+"""A running step is shown as a bar on a terminal and as log lines elsewhere."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ from tasks.progress import report_progress, shown_on
 
 
 class Screen(io.StringIO):
-    """A terminal that keeps what was drawn."""
+    """Terminal that keeps all drawn text."""
 
     def waits_for(self, text: str) -> None:
         for _ in range(400):
@@ -50,7 +50,7 @@ def test_a_bar_shows_title_count_rate_and_time_left(screen: Screen, bars: Progre
     assert max(map(len, drawn.replace("\r", "\n").splitlines())) < 120
 
 
-def test_a_finished_stage_leaves_nothing_behind(screen: Screen, bars: ProgressBars) -> None:
+def test_the_bar_of_a_finished_step_disappears(screen: Screen, bars: ProgressBars) -> None:
     before = set(threading.enumerate())
     with shown_on(bars):
         for title in ("first", "second"):
@@ -69,8 +69,8 @@ def test_a_finished_stage_leaves_nothing_behind(screen: Screen, bars: ProgressBa
     assert drawn.count("\x1b[?25h") == drawn.count("\x1b[?25l") == 2
 
 
-def test_bars_disappear_when_a_stage_fails(screen: Screen, bars: ProgressBars) -> None:
-    with pytest.raises(KeyboardInterrupt), shown_on(bars), report_progress("stage"):
+def test_bars_disappear_when_a_step_fails(screen: Screen, bars: ProgressBars) -> None:
+    with pytest.raises(KeyboardInterrupt), shown_on(bars), report_progress("step"):
         raise KeyboardInterrupt
     assert "\x1b[?25h" in screen.getvalue()
     with report_progress("unseen"):
@@ -78,12 +78,12 @@ def test_bars_disappear_when_a_stage_fails(screen: Screen, bars: ProgressBars) -
     assert "unseen" not in screen.getvalue()
 
 
-def test_many_stages_at_once_do_not_block_the_drawing(screen: Screen, bars: ProgressBars) -> None:
-    """Drawing and the end of a stage take two locks in opposite order."""
+def test_many_steps_at_once_do_not_block_the_drawing(screen: Screen, bars: ProgressBars) -> None:
+    """Drawing and the end of a step take two locks in opposite order."""
 
     def work(number: int) -> None:
         for turn in range(20):
-            with report_progress(f"stage {number}.{turn}") as note:
+            with report_progress(f"step {number}.{turn}") as note:
                 note(turn, 20)
 
     with shown_on(bars):
@@ -95,9 +95,9 @@ def test_many_stages_at_once_do_not_block_the_drawing(screen: Screen, bars: Prog
         assert not any(thread.is_alive() for thread in threads)
 
 
-def run_a_stage(finished: Callable[[], bool]) -> None:
-    """Run a stage until the expected text has been written."""
-    with report_progress("stage", update_s=0.01) as note:
+def run_a_step(finished: Callable[[], bool]) -> None:
+    """Run a step until the expected text has been written."""
+    with report_progress("step", update_s=0.01) as note:
         for done in range(1, 1000):
             note(done, 1000)
             time.sleep(0.01)
@@ -116,9 +116,9 @@ def test_without_a_terminal_log_lines_give_rate_and_time_left(
         return " left\n" in "".join(shown)
 
     with console():
-        run_a_stage(finished)
+        run_a_step(finished)
     text = "".join(shown)
-    assert "stage: " in text
+    assert "step: " in text
     assert " of 1000, " in text
     assert "/s, " in text
     assert "\x1b" not in text
@@ -132,7 +132,7 @@ def test_on_a_terminal_bars_replace_those_lines(screen: Screen, monkeypatch: pyt
         lambda: Console(file=screen, force_terminal=True, width=80),
     )
     with console():
-        run_a_stage(lambda: " left" in screen.getvalue())
+        run_a_step(lambda: " left" in screen.getvalue())
     assert " of 1000" not in screen.getvalue()
     assert "/1000" in screen.getvalue()
 

@@ -1,4 +1,4 @@
-"""``spherovem setup``: it makes what is missing and keeps what is right."""
+"""``spherovem setup``: it makes missing objects and keeps correct ones."""
 
 import sys
 from pathlib import Path
@@ -15,8 +15,8 @@ from trivial_deployments import send_event, wait_until
 from deployments.command_line.main import main
 from deployments.command_line.setup import Setup, prepare_server
 from deployments.server import automations
+from deployments.server.deployment_registration import read_prefect_file
 from deployments.server.provisioning import ensure_automation, ensure_limit, ensure_work_pool
-from deployments.server.registration import read_prefect_file
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError
 

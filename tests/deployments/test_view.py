@@ -64,7 +64,7 @@ def inside(server: FileServer, path: str) -> str:
 
 
 def test_a_chunk_can_be_read_through_its_shard(server: FileServer) -> None:
-    """Reads as a viewer does: metadata, the index at the end of a shard, the bytes of one chunk."""
+    """Read as a viewer does: metadata, the index at the end of a shard, the bytes of one chunk."""
     folder = "registered/labels/cells/0"
     status, headers, content = ask(server, inside(server, f"{folder}/zarr.json"))
     assert (status, headers["Content-Type"]) == (200, "application/json")
@@ -305,7 +305,7 @@ def test_the_command_serves_until_it_is_interrupted(results: Layout) -> None:
 
 
 class FakeNapari:
-    """A stand-in for napari that keeps what it is asked to show."""
+    """Stand-in for napari that keeps the layers added to it."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[str, list[Any], dict[str, Any]]] = []

@@ -65,7 +65,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
-    """Run a command outside the checkout, and return what it prints."""
+    """Run a command outside the checkout, and return its output."""
     inherited = {
         name: value
         for name, value in os.environ.items()

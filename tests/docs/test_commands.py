@@ -164,7 +164,7 @@ def test_every_description_of_an_acquisition_is_valid(block: Block, tmp_path) ->
 
 def test_every_parameter_in_the_table_of_symptoms_exists() -> None:
     text = (ROOT / "docs" / "choosing-parameters.md").read_text()
-    table = text.partition("| what you see |")[2].partition("\n\n")[0]
+    table = text.partition("| problem |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| .* \| ([a-z., ]+) \| (.*) \|$", table, re.MULTILINE)
     assert len(rows) == 13
     named = [

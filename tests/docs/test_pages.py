@@ -84,7 +84,7 @@ def test_every_stage_page_has_all_sections() -> None:
     for page in pages:
         headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
         assert headings[:2] == ["Method", "Parameters"], page.name
-        assert headings[2] in ("How to read its QC", "How to read it"), page.name
+        assert headings[2] == "Quality control", page.name
         assert headings[3] == "When it fails", page.name
         cited = set(re.findall(r"\[(\d)(?:, (\d))?\]", page.read_text()))
         if page.name != "output.md":

@@ -1,4 +1,4 @@
-"""What no published validator notices in an OME-Zarr volume, beside what one does."""
+"""Checks of an OME-Zarr volume: a published validator, and checks that it lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from spherovem_core.store.reading import missing_shards
 
 
 def problems(volume: Path) -> list[str]:
-    """Everything wrong with the multiscale groups of a volume, in words."""
+    """List the faults of the multiscale groups of a volume, in words."""
     return [f"{name}: {problem}" for name, group in _images(volume) for problem in _problems(group)]
 
 

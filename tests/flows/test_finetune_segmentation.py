@@ -1,4 +1,4 @@
-"""Fine-tuning from the command line to weights that load: what is written, shown, kept and refused."""
+"""Fine-tuning from the command line to weights that load: files, artifacts, repeated runs and refused input."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def test_weights_are_a_network_by_their_path(trained: Path) -> None:
         assert not torch.allclose(tuned(tile)[0], shipped(tile)[0], atol=0.1)
 
 
-def test_the_manifest_says_what_the_weights_came_from(trained: Path, slices: Path) -> None:
+def test_the_manifest_names_the_origin_of_the_weights(trained: Path, slices: Path) -> None:
     from spherovem_core.utils.digests import file_digest
 
     manifest = manifest_of(trained)
@@ -115,7 +115,7 @@ def test_losses_and_scores_reach_the_server_while_it_trains(trained: Path) -> No
     assert rows == [1, 2, 3, 3]
 
 
-def test_the_same_again_trains_nothing(trained: Path, slices: Path) -> None:
+def test_an_unchanged_request_trains_nothing(trained: Path, slices: Path) -> None:
     before = manifest_of(trained)
     again = finetune_segmentation(
         FineTuningFolders(slices=slices, out=trained), FineTuningParameters(**QUICK), ONE_THREAD

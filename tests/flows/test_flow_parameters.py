@@ -1,4 +1,4 @@
-"""Parameters that come to the flow in part: by a call, or by a deployment's run."""
+"""Partial parameters of the flow: from a call, or from a deployment's run."""
 
 import shutil
 from collections.abc import Callable
@@ -26,7 +26,7 @@ RIGID: dict[str, Any] = {"registration": {"model": "rigid"}}
 
 @pytest.fixture
 def received(monkeypatch: pytest.MonkeyPatch) -> list[PipelineParameters]:
-    """What the pipeline is started with; it does not run."""
+    """Record the arguments of the pipeline, which does not run."""
     seen: list[PipelineParameters] = []
 
     def note(acquisition: Acquisition, parameters: PipelineParameters, *rest: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from flows.preflight import check_before_start
 from flows.process_acquisition import process_acquisition
 from spherovem_core.errors import StoreNotWritableError
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.forecast import Forecast, foresee
+from spherovem_core.forecast import Forecast, forecast_steps
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
@@ -30,26 +30,26 @@ ALONE = ExecutionSettings(device="cpu", workers=1)
 Usage = namedtuple("Usage", "total used free")
 
 
-def foreseen(acquisition: Acquisition, parameters: PipelineParameters) -> Forecast:
-    """Foresee a run of all steps."""
+def forecast_of_all_steps(acquisition: Acquisition, parameters: PipelineParameters) -> Forecast:
+    """Forecast a run of all steps."""
     request = RunRequest(acquisition, parameters)
     external = check_before_start(request, PIPELINE.steps, "cpu")
-    return foresee(PIPELINE, request, PIPELINE.steps, external, {}, ALONE, resolve_device)
+    return forecast_steps(PIPELINE, request, PIPELINE.steps, external, {}, ALONE, resolve_device)
 
 
 def test_only_unfinished_steps_are_foreseen(
     finished: Acquisition, parameters: PipelineParameters, tmp_path: Path
 ) -> None:
-    assert foreseen(finished, parameters).rows == ()
+    assert forecast_of_all_steps(finished, parameters).rows == ()
     copy = finished.model_copy(update={"results_root": tmp_path})
     shutil.copytree(finished.folder, copy.folder)
     layout = Layout(copy.folder)
     layout.report.unlink()
     shutil.rmtree(layout.volume / "flows" / "cells")
-    found = foreseen(copy, parameters)
+    found = forecast_of_all_steps(copy, parameters)
     assert [row.title for row in found.rows] == ["flows cells", "output"]
     threshold = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.7}}])
-    later = foreseen(copy, threshold)
+    later = forecast_of_all_steps(copy, threshold)
     titles = ["flows cells", "nanoparticles", "spatial", "output"]
     assert [row.title for row in later.rows] == titles
     # The old posterior makes room for the new one.
@@ -79,7 +79,7 @@ def plain_forecast(name: str, volume: SourceVolume, parameters: PipelineParamete
 
 
 def plain_bytes(layout: Layout, group: str) -> int:
-    """Bytes of all levels before compression."""
+    """Sum the bytes of all levels before compression."""
     levels = len(open_array(layout, group).details["level_factors"])
     return sum(open_array(layout, group, level).array.nbytes for level in range(levels))
 
@@ -148,7 +148,7 @@ def test_every_step_shows_its_quality(demo: Finished) -> None:
 
 
 def read_artifacts(keys: list[str]) -> dict[str, str]:
-    """Data of the artifacts with these keys that there are."""
+    """Return the data of those artifacts with these keys that exist."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import killable_pipeline
 import numpy as np
 import pandas as pd
-import pipeline_victim
 import pytest
+from killable_pipeline import notes
 from killed_processes import kill
-from pipeline_victim import notes
 from prefect.settings import PREFECT_API_URL
 from tiny_acquisition import ARRAYS, STEPS
 from tiny_pipeline import PHANTOM
@@ -33,7 +33,7 @@ TABLES = ("cells", "nuclei", "nanoparticles", "slices")
 
 
 def arrays_of(layout: Layout) -> dict[str, np.ndarray]:
-    """Every array that can be opened, with all its levels."""
+    """Open every array that can be opened, with all its levels."""
     found = {}
     for group in ARRAYS:
         try:
@@ -46,14 +46,14 @@ def arrays_of(layout: Layout) -> dict[str, np.ndarray]:
 
 
 def chunks_of(layout: Layout) -> dict[str, bytes]:
-    """Every file of an array's data; metadata hold seconds and memory, which differ."""
+    """Read every file of an array's data; metadata hold seconds and memory, which differ."""
     files = (path for path in layout.volume.glob("**/c/**/*") if path.is_file())
     return {str(path.relative_to(layout.volume)): path.read_bytes() for path in files}
 
 
 @dataclass
 class Reader:
-    """Reads what can be read all the while, and remembers what should not have been there."""
+    """Reader that opens all artifacts during the runs, and records those that should not be complete."""
 
     layout: Layout
     truth: dict[str, np.ndarray]
@@ -83,7 +83,7 @@ class Reader:
 
 
 def compare(killed: Layout, alone: Layout) -> None:
-    """Arrays byte by byte, tables value by value."""
+    """Compare arrays byte by byte and tables value by value."""
     ours, theirs = chunks_of(killed), chunks_of(alone)
     assert set(ours) == set(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
@@ -94,8 +94,8 @@ def compare(killed: Layout, alone: Layout) -> None:
     assert killed.report.exists()
 
 
-def has_come_to(journal: Path, title: str, share: float) -> bool:
-    """Return whether a step is so far; one that reports no progress is wherever it has begun."""
+def has_reached(journal: Path, title: str, share: float) -> bool:
+    """Return whether a step has reached this fraction; one without progress has done so when it has begun."""
     silent = title == "output"
     return any(
         name == title
@@ -121,7 +121,7 @@ def start(acquisition: Acquisition, journal: Path) -> Any:
     processes = multiprocessing.get_context("forkserver")
     begun = processes.Event()
     arguments = (acquisition, PREFECT_API_URL.value(), journal, begun)
-    process = processes.Process(target=pipeline_victim.process, args=arguments)
+    process = processes.Process(target=killable_pipeline.process, args=arguments)
     process.start()
     assert begun.wait(300)
     return process
@@ -150,11 +150,11 @@ def test_kills_in_every_step_lose_nothing(alone: Acquisition, tmp_path: Path) ->
     with reader.reading():
         for title in STEPS:
             kill(
-                pipeline_victim.process,
+                killable_pipeline.process,
                 ours,
                 PREFECT_API_URL.value(),
                 journal,
-                reached=partial(has_come_to, journal, title, chance.uniform(0.0, 0.9)),
+                reached=partial(has_reached, journal, title, chance.uniform(0.0, 0.9)),
                 seconds=chance.uniform(0.0, 0.2),
             )
             reader.look()

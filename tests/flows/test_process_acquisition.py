@@ -1,4 +1,4 @@
-"""The parent flow on a tiny phantom: what is computed, what is taken from the cache, what is written."""
+"""The parent flow on a tiny phantom: computed steps, cached steps, written files."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -
     assert provenance["parameters"]["denoising"]["epochs"] == 3
 
 
-def test_the_schema_describes_what_is_written(finished: Acquisition) -> None:
+def test_the_schema_describes_every_output(finished: Acquisition) -> None:
     assert differences(finished.folder) == []
 
 
@@ -179,7 +179,7 @@ def test_a_deleted_output_is_computed_again(
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_compute_each_stage_once(
+def test_two_runs_at_once_compute_each_step_once(
     finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
 ) -> None:
     copy = finished.model_copy(update={"results_root": tmp_path})

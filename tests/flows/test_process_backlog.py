@@ -50,7 +50,7 @@ def test_one_broken_acquisition_does_not_stop_the_others(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_what_a_dead_worker_was_at_is_taken_up_by_another(tmp_path: Path) -> None:
+def test_another_worker_continues_the_work_of_a_dead_one(tmp_path: Path) -> None:
     acquisitions = [landed(tmp_path, name, seed) for seed, name in enumerate(("one", "two", "three", "four"))]
     with LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
@@ -79,7 +79,7 @@ def kill_when_begun(process: int, results: Path) -> None:
 
 
 def raw_written(folder: Path) -> dict[str, int]:
-    """Files of the raw array and when they were written."""
+    """Return the files of the raw array with the times at which they were written."""
     files = (folder / "volume.zarr" / "raw").rglob("*")
     times = {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files if file.is_file()}
     assert times, f"no raw image in {folder}"

@@ -43,7 +43,7 @@ def test_a_run_stops_after_its_stage(
     assert not layout.report.exists()
 
 
-def test_a_run_that_starts_late_takes_what_is_there(
+def test_a_late_run_takes_earlier_outputs_from_disk(
     copy: Acquisition,
     task_states: States,
     tmp_path: Path,
@@ -69,7 +69,7 @@ def test_a_run_that_starts_late_takes_what_is_there(
     assert open_array(Layout(copy.folder), "denoised").digest == before
 
 
-def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineParameters) -> None:
+def test_a_late_run_names_missing_outputs(copy: Acquisition, parameters: PipelineParameters) -> None:
     layout = Layout(copy.folder)
     (layout.volume / "flows/nuclei/0/zarr.json").unlink()
     table = layout.tables / "stages" / "nanoparticles.parquet"
@@ -79,19 +79,18 @@ def test_what_a_late_run_lacks_is_named(copy: Acquisition, parameters: PipelineP
         match=r"needs volume.zarr/flows/nuclei/0, volume.zarr/registered/labels/nanoparticles/0.*start at segmentation",
     ):
         process_acquisition(copy, parameters, ALONE, start_at="shape")
-    with pytest.raises(IncompleteArtifactError, match="is not there, so that there is nothing to go on from"):
+    with pytest.raises(IncompleteArtifactError, match="does not exist, so no earlier stage is complete"):
         process_acquisition(copy.model_copy(update={"name": "absent"}), parameters, ALONE, start_at="shape")
     assert not (copy.results_root / "absent").exists()
 
 
 @pytest.mark.slow
-def test_what_was_made_from_something_else_is_not_mixed(
-    copy: Acquisition, parameters: PipelineParameters
-) -> None:
+def test_an_output_with_replaced_inputs_is_refused(copy: Acquisition, parameters: PipelineParameters) -> None:
     rigid = build_parameters([TINY, {"registration": {"model": "rigid"}}])
     process_acquisition(copy, rigid, ALONE, stop_after="registration")
     with pytest.raises(
-        IncompleteArtifactError, match=r"flows/cells/0 was made from other inputs.*start at segmentation"
+        IncompleteArtifactError,
+        match=r"flows/cells/0 was made from inputs that have been replaced.*start at segmentation",
     ):
         process_acquisition(copy, rigid, ALONE, start_at="shape", stop_after="shape")
 

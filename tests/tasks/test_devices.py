@@ -1,4 +1,4 @@
-"""The GPU's slot: taken where a stage computes on a GPU, one at a time, and made where it does not exist."""
+"""The GPU's slot: taken where a step computes on a GPU, one at a time, and made where it does not exist."""
 
 import threading
 import time
@@ -22,14 +22,14 @@ def test_no_slot_is_taken_without_a_gpu(
         pass
 
 
-def test_two_stages_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_steps_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "runs_on_gpu", lambda library, device: True)
     monkeypatch.setattr(devices, "gpu_limit_name", lambda: "gpu:test-host")
     inside: list[int] = []
     most: list[int] = []
 
     @task
-    def stage(number: int) -> None:
+    def step(number: int) -> None:
         with devices.gpu_slot("torch", "cuda"):
             inside.append(number)
             most.append(len(inside))
@@ -38,7 +38,7 @@ def test_two_stages_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
 
     @flow
     def run(number: int) -> None:
-        stage(number)
+        step(number)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
     for thread in threads:

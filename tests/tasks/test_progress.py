@@ -1,4 +1,4 @@
-"""Progress and other artifacts in the UI: published in a run, and never a reason for a stage to fail."""
+"""Progress and other artifacts in the UI: published in a run, and never a reason for a step to fail."""
 
 import time
 from typing import Any
@@ -42,7 +42,7 @@ def test_progress_updates_one_artifact_up_to_100_percent(
     )
 
     def body() -> None:
-        with progress.report_progress("stage", update_s=0.05) as note:
+        with progress.report_progress("step", update_s=0.05) as note:
             for done in range(1, 41):
                 note(done, 40)
                 time.sleep(0.01)
@@ -54,19 +54,19 @@ def test_progress_updates_one_artifact_up_to_100_percent(
     assert len(sent) < 15
 
 
-def test_a_short_stage_publishes_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_step_publishes_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        prefect_artifacts, "create_progress_artifact", lambda **_: pytest.fail("published for a short stage")
+        prefect_artifacts, "create_progress_artifact", lambda **_: pytest.fail("published for a short step")
     )
 
     def body() -> None:
-        with progress.report_progress("stage", update_s=60) as note:
+        with progress.report_progress("step", update_s=60) as note:
             note(1, 1)
 
     in_a_task(body)
 
 
-def test_a_server_that_refuses_artifacts_fails_no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_refuses_artifacts_fails_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise ConnectionError("no server")
 
@@ -74,7 +74,7 @@ def test_a_server_that_refuses_artifacts_fails_no_stage(monkeypatch: pytest.Monk
         monkeypatch.setattr(prefect_artifacts, name, refuse)
 
     def body() -> None:
-        with progress.report_progress("stage", update_s=0.01) as note:
+        with progress.report_progress("step", update_s=0.01) as note:
             note(1, 2)
             time.sleep(0.1)
         artifacts.show_figures("key", {"a": 1.0}, "figures")

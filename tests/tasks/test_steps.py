@@ -30,7 +30,7 @@ from spherovem_core.workflow import ArrayOutput, Cost, Pipeline, Quality, Step, 
 from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
-from tasks.policies import bound
+from tasks.policies import with_local_records
 from tasks.steps import arguments_of, step_task
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -102,9 +102,11 @@ def plan_of(
 @flow(name="two-steps")
 def two_steps(acquisition: Acquisition, one: Add = ONE, two: Add = ONE) -> tuple[str, ArtifactRef]:
     settings = ExecutionSettings()
-    first = bound(step_task("first", PIPELINE), acquisition).with_options(retry_delay_seconds=0.01)
+    first = with_local_records(step_task("first", PIPELINE), acquisition).with_options(
+        retry_delay_seconds=0.01
+    )
     raw = first(**arguments_of(plan_of(FIRST, acquisition, one), settings))
-    second = bound(step_task("second", PIPELINE), acquisition)
+    second = with_local_records(step_task("second", PIPELINE), acquisition)
     done = second(**arguments_of(plan_of(SECOND, acquisition, two, first=raw), settings))
     context = FlowRunContext.get()
     assert context is not None
@@ -207,7 +209,7 @@ def test_history_names_every_step_that_led_to_an_array(acquisition: Acquisition)
     json.dumps(entries)
 
 
-def test_history_counts_a_run_once_whatever_it_wrote(acquisition: Acquisition) -> None:
+def test_history_lists_a_step_with_several_outputs_once(acquisition: Acquisition) -> None:
     _, done = two_steps(acquisition)
     raw = plan_of(FIRST, acquisition).find()
     assert raw is not None
@@ -236,9 +238,7 @@ def device_out_of_memory() -> Exception:
 
 
 @pytest.mark.parametrize("make", [lambda: OSError(5, "I/O error"), MemoryError, device_out_of_memory])
-def test_a_fault_that_may_pass_is_tried_again(
-    acquisition: Acquisition, make: Callable[[], Exception]
-) -> None:
+def test_a_transient_fault_is_retried(acquisition: Acquisition, make: Callable[[], Exception]) -> None:
     faults.append(make())
     two_steps(acquisition)
     assert computed == ["first", "first", "second"]
@@ -253,7 +253,7 @@ def test_a_fault_that_may_pass_is_tried_again(
         (OSError(28, "No space left on device"), StoreNotWritableError),
     ],
 )
-def test_a_fault_that_stays_is_tried_once(
+def test_a_permanent_fault_is_not_retried(
     acquisition: Acquisition, error: Exception, raised: type[Exception]
 ) -> None:
     faults.append(error)
@@ -262,13 +262,13 @@ def test_a_fault_that_stays_is_tried_once(
     assert computed == ["first"]
 
 
-def test_a_full_disk_says_what_to_do(acquisition: Acquisition) -> None:
+def test_a_full_disk_error_names_the_remedy(acquisition: Acquisition) -> None:
     faults.append(OSError(28, "No space left on device"))
     with pytest.raises(StoreNotWritableError, match=r"No space left.*free or add disk space"):
         two_steps(acquisition)
 
 
-def test_a_step_past_its_deadline_goes_on_from_its_ledger(acquisition: Acquisition) -> None:
+def test_a_step_past_its_deadline_continues_from_its_ledger(acquisition: Acquisition) -> None:
     plan = plan_of(FIRST, acquisition)
     with pytest.raises(DeadlineError, match="after 1 of 4 blocks"):
         compute_step(plan, ExecutionSettings(stage_timeout_s=1e-9))

@@ -44,7 +44,7 @@ def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
 
 
 def databar_rows(tif: TiffFile) -> int:
-    """Count the rows of the databar below the image by FEI/Thermo metadata; return 0 if they tell of none."""
+    """Count the rows of the databar below the image by FEI/Thermo metadata; return 0 if they name none."""
     if not tif.is_fei:
         return 0
     image_rows = (tif.fei_metadata or {}).get("Image", {}).get("ResolutionY")

@@ -72,7 +72,7 @@ class Contingency:
 
     @property
     def on_objects(self) -> NDArray[np.bool_]:
-        """Whether each pair has no background."""
+        """True for each pair without background."""
         return (self.true.labels[self.rows] > 0) & (self.predicted.labels[self.columns] > 0)
 
 

@@ -19,7 +19,7 @@ class Matching:
     pairs : (N,) ndarray of intp
         Indices of the matched pairs in the table, in the order of the true labels.
     true_counts, predicted_counts : ndarray of bool
-        Whether each true and predicted label of the table counts; a pair counts if its true object does.
+        True for each true and predicted label of the table that counts; a pair counts if its true object does.
     """
 
     pairs: NDArray[np.intp]

@@ -18,11 +18,11 @@ class SplitsAndMerges:
     pieces : (N,) ndarray of int64
         Number of predicted objects that are pieces of a true object; from 2 on it was split.
     merged : (N,) ndarray of bool
-        Whether a true object was merged with another.
+        True for a true object that was merged with another.
     parts : (M,) ndarray of int64
         Number of true objects that are parts of a predicted one; from 2 on it merges them.
     fragment : (M,) ndarray of bool
-        Whether a predicted object is a piece of a split one.
+        True for a predicted object that is a piece of a split one.
     """
 
     pieces: NDArray[np.int64]

@@ -75,7 +75,7 @@ def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
 
 
 def degrade(phantom: Phantom, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Add what the pipeline leaves of the microscope's errors: jitter, drift, noise and blur."""
+    """Add the errors of the microscope that remain after the pipeline: jitter, drift, noise and blur."""
     quality = generator.uniform(0, 1)
     noise = generator.uniform(0, 9) if quality < 0.7 else generator.uniform(0, 2)
     blur, jitter = generator.uniform(0, 1.0), generator.uniform(0, 0.5)

@@ -10,8 +10,8 @@ from spherovem_core.segmentation import match_labels
 from spherovem_core.spacing import voxel_volume_um3
 from spherovem_core.spatial import distance_to_nucleus
 from spherovem_core.synthetic.comparison.frames import registered_to_ideal, sample_truth, volumes_in_frame
-from spherovem_core.synthetic.comparison.measured import LabelImage, Measured
 from spherovem_core.synthetic.comparison.overlaps import best_partner, count_overlaps
+from spherovem_core.synthetic.comparison.run_results import LabelImage, Measured
 from spherovem_core.synthetic.misplacement import measure_misplacement
 from spherovem_core.synthetic.phantom import Phantom
 

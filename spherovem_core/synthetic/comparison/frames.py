@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.synthetic.comparison.measured import LabelImage, Measured
+from spherovem_core.synthetic.comparison.run_results import LabelImage, Measured
 
 
 def registered_to_ideal(measured: Measured, truth_transforms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ PREFECT_FILE = Path(str(files("deployments.server") / "prefect.yaml"))
 """In a checkout a link to the file at its root; in a wheel a copy."""
 
 
-class RegistrationFailedError(SpheroVemError, RuntimeError):
+class DeployFailedError(SpheroVemError, RuntimeError):
     """Failure of ``prefect deploy``."""
 
 
@@ -45,7 +45,7 @@ def ensure_deployments(client: SyncPrefectClient, file: Path, pools: Mapping[str
     ------
     ParameterError
         If the file cannot be read.
-    RegistrationFailedError
+    DeployFailedError
         If ``prefect deploy`` fails.
     """
     content = read_prefect_file(file)
@@ -129,4 +129,4 @@ def _deploy(content: Mapping[str, Any]) -> None:
         )
     if done.returncode:
         lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise RegistrationFailedError(f"prefect deploy failed: {' '.join(lines[-5:])}")
+        raise DeployFailedError(f"prefect deploy failed: {' '.join(lines[-5:])}")

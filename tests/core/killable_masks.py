@@ -1,4 +1,4 @@
-"""Masks made slowly by a process that tests kill; the process imports this module."""
+"""Process that makes masks slowly and can be killed."""
 
 import json
 import time
@@ -37,7 +37,7 @@ segment(
 
 
 class SlowWriter(ArrayWriter):
-    """Waits after each block, so that a kill finds a half-finished array, and records each block."""
+    """Writer that waits after each block, so that a kill finds a half-finished array, and records each block."""
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
         with (self.layout.folder / "written.txt").open("a") as file:
@@ -47,7 +47,7 @@ class SlowWriter(ArrayWriter):
 
 
 class SlowLedger(Ledger):
-    """Waits between a block and its statistics."""
+    """Ledger that waits between a block and its statistics."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         time.sleep(0.01)

@@ -55,7 +55,7 @@ def own(source: Path, tmp_path: Path) -> Acquisition:
 
 
 def ingest(acquisition: Acquisition, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> tuple[int, str]:
-    """The first stage by the command line: exit code and what it wrote to standard error."""
+    """Run the first stage by the command line; return its exit code and its standard error."""
     file = tmp_path / "tiny.yaml"
     file.write_text(json.dumps(TINY))
     arguments = ["process", acquisition.source, "--results-root", acquisition.results_root]
@@ -79,7 +79,7 @@ def ends_well(acquisition: Acquisition, parameters: PipelineParameters, task_sta
     np.testing.assert_array_equal(open_array(Layout(acquisition.folder), "raw")[:], acquired)
 
 
-def test_a_full_disk(
+def test_a_full_disk_ends_the_run_in_one_clear_error(
     own: Acquisition,
     parameters: PipelineParameters,
     task_states: States,
@@ -93,11 +93,11 @@ def test_a_full_disk(
         code, error = ingest(own, capsys, tmp_path)
         assert code == 1
         assert "0.00 GB are free; free or add disk space" in error
-        # It fills up while the run goes on.
+        # It fills up during the run.
         monkeypatch.setattr(forecast, "check_disk", lambda folder, needed: None)
         code, error = ingest(own, capsys, tmp_path)
         assert code == 1
-        assert "could not go on writing" in error
+        assert "could no longer write" in error
         assert "No space left on device" in error
         assert error.count("\n") == 1
         holds_nothing_complete(own)
@@ -105,7 +105,7 @@ def test_a_full_disk(
         ends_well(own, parameters, task_states)
 
 
-def test_a_read_only_folder(
+def test_a_read_only_folder_is_refused_in_one_clear_error(
     own: Acquisition,
     parameters: PipelineParameters,
     task_states: States,
@@ -124,7 +124,7 @@ def test_a_read_only_folder(
     ends_well(own, parameters, task_states)
 
 
-def test_a_folder_that_is_removed_in_mid_run(
+def test_a_folder_removed_during_the_run_ends_it_in_one_clear_error(
     own: Acquisition,
     parameters: PipelineParameters,
     task_states: States,

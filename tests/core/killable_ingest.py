@@ -1,4 +1,4 @@
-"""A process that ingests an acquisition slowly, to be killed; imported once by a fork server."""
+"""Process that ingests an acquisition slowly and can be killed; a fork server imports it once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A process that runs the whole pipeline and may be killed; imported once by a fork server."""
+"""Process that runs the whole pipeline and can be killed; a fork server imports it once."""
 
 import time
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Process that segments nanoparticles and may be killed; a fork server imports it once."""
+"""Process that segments nanoparticles and can be killed; a fork server imports it once."""
 
 import json
 import time
