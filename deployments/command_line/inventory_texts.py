@@ -58,7 +58,7 @@ def arrays_table(arrays: "Sequence[ArrayInventory]") -> str:
             _numbers(array.levels[0].spacing_nm),
             str(len(array.levels)),
             readable_bytes(array.bytes_on_disk),
-            f"{array.state} {format_percent(array.share)}".rstrip(),
+            f"{array.state} {format_percent(array.fraction)}".rstrip(),
         ]
         for array in arrays
     ]
@@ -95,7 +95,7 @@ def array_text(array: "ArrayInventory") -> str:
     titles = ["LEVEL", "SHAPE", "VOXEL (NM)", "CHUNK", "FILE HOLDS", "FILES", "MISSING", "ON DISK"]
     facts = [
         f"array {array.group}",
-        f"{first.dtype}, {', '.join(first.codecs)}; {array.state} {format_percent(array.share)}".rstrip(),
+        f"{first.dtype}, {', '.join(first.codecs)}; {array.state} {format_percent(array.fraction)}".rstrip(),
     ]
     details = [
         f"{name}: {shorten(value)}" for name, value in array.details.items() if name not in DETAILS_OF_A_LEVEL

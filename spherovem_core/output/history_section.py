@@ -11,8 +11,8 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
 
-WRITE_REPORT = ("output", "write output")
-"""Names of the step that builds this page. The page cannot contain the time that building it takes."""
+WRITES_REPORT = "output"
+"""Step that builds this page. The page cannot contain the time that building it takes."""
 
 
 def history_section(provenance: Mapping[str, Any], parameters: PipelineParameters) -> Section:
@@ -89,11 +89,8 @@ def format_duration(seconds: float) -> str:
 
 
 def _step_name(entry: Mapping[str, Any]) -> str:
-    name = str(entry.get("step", entry["stage"])).replace("_", " ")
-    if name in WRITE_REPORT:
-        return f"{name} (tables)"
-    kind = entry.get("parameters", {}).get("kind")
-    return f"{name} {kind}" if isinstance(kind, str) and "step" not in entry else name
+    name = str(entry["step"]).replace("_", " ")
+    return f"{name} (tables)" if entry["step"] == WRITES_REPORT else name
 
 
 def _format_parameter(value: Any) -> str:

@@ -55,7 +55,7 @@ class ArrayInventory:
         Path inside the volume.
     state
         ``complete``, ``partial``, ``damaged`` (files of a complete array are gone), or ``foreign`` (not written by spherovem).
-    share
+    fraction
         Fraction of a partial array that is written, 0 to 1; None for others.
     details
         Further values that the step kept with it, such as the source of the voxel size or the number of labels.
@@ -63,7 +63,7 @@ class ArrayInventory:
 
     group: str
     state: str
-    share: float | None
+    fraction: float | None
     fingerprint: str | None
     levels: tuple[Level, ...]
     details: Mapping[str, Any] = field(default_factory=dict)

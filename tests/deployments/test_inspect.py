@@ -139,7 +139,7 @@ def test_unfinished_and_damaged_arrays_are_recognised(
     write_blocks(array_writer(layout, "denoised", content, values, "d"), values, fraction=0.5)
     (layout.volume / "raw/0/c/3/0/0").unlink()
     arrays = {array["group"]: array for array in as_json(capsys, layout.folder)["arrays"]}
-    assert (arrays["denoised"]["state"], arrays["denoised"]["share"]) == ("partial", 0.5)
+    assert (arrays["denoised"]["state"], arrays["denoised"]["fraction"]) == ("partial", 0.5)
     assert arrays["denoised"]["levels"][0]["missing_files"] == SHAPE[0] // 2
     assert (arrays["raw"]["state"], arrays["raw"]["levels"][0]["missing_files"]) == ("damaged", 1)
     text = inspect(capsys, layout.folder)
