@@ -32,7 +32,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         else:
             message = item["msg"].removeprefix("Value error, ")
             text = f"{message[0].lower()}{message[1:]}"
-            problems.append(f"{where}: {text}, got {item['input']!r}" if where else text)
+            # The input of a group that does not fit together is all of its parameters.
+            found = "" if isinstance(item["input"], Mapping | BaseModel) else f", got {item['input']!r}"
+            problems.append(f"{where}: {text}{found}" if where else text)
     return "; ".join(problems)
 
 

@@ -44,8 +44,8 @@ class Migrate(Command):
 
     def cli_cmd(self) -> None:
         """Migrate the folders one after another."""
-        from spherovem_core.migration import migrate
-        from spherovem_core.status import is_results_folder
+        from spherovem_core.errors import SpheroVemError
+        from spherovem_core.migration import holds_results
 
         for folder in self.folders:
             if not folder.is_dir():
@@ -54,19 +54,34 @@ class Migrate(Command):
             raise BadArgumentsError(
                 "--source names the files of one acquisition; migrate one folder at a time"
             )
+        failures: list[str] = []
         for folder in self.folders:
-            if not is_results_folder(folder):
-                print(f"{folder}: no results, left as it is")
-                continue
-            done = migrate(
-                folder,
-                source=self.source,
-                trust_source=self.trust_source,
-                without_source=self.without_source,
-            )
-            if done is None:
-                print(f"{folder}: of the present format already")
-                continue
-            print(f"{folder}: kept {len(done.kept)} steps")
-            if done.dropped:
-                print(f"  the next run computes: {', '.join(done.dropped)}")
+            try:
+                print(
+                    self.migrate_one(folder)
+                    if holds_results(folder)
+                    else f"{folder}: no results, left as it is"
+                )
+            except SpheroVemError as error:
+                failures.append(str(error))
+        if failures:
+            raise SpheroVemError("\n".join(failures))
+
+    def migrate_one(self, folder: Path) -> str:
+        """Migrate one folder, and return what became of it."""
+        from spherovem_core.migration import migrate
+
+        done = migrate(
+            folder,
+            source=self.source,
+            trust_source=self.trust_source,
+            without_source=self.without_source,
+        )
+        if done is None:
+            return f"{folder}: of the present format already"
+        lines = [f"{folder}: kept {len(done.kept)} steps"]
+        if done.dropped:
+            lines.append(f"  the next run computes: {', '.join(done.dropped)}")
+        if not done.source_found:
+            lines.append("  without the acquired files: a run from the source computes all steps again")
+        return "\n".join(lines)

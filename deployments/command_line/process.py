@@ -121,7 +121,10 @@ class Process(Command):
         if results_root is None:
             raise ParameterError("no results root: give --results-root DIR or set SPHEROVEM_RESULTS_ROOT")
         source = self.source.absolute()
-        name = self.name or (source.stem if source.suffix.lower() in (".tif", ".tiff") else source.name)
+        from spherovem_core.ingest.readers import reader_for
+
+        is_file = not source.is_dir() and reader_for(source) is not None
+        name = self.name or (source.stem if is_file else source.name)
         try:
             return Acquisition(name=name, source=source, results_root=results_root.absolute())
         except ValidationError as error:

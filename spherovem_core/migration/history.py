@@ -9,6 +9,7 @@ from spherovem_core.migration.renames import rename_groups, rename_parameters, s
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.steps.segmentation import FLOW_BLOCK_HALO_VOXELS, FLOW_BLOCK_VOXELS
 from spherovem_core.workflow import Pipeline, Step
 
 Entry = Mapping[str, Any]
@@ -78,6 +79,11 @@ class Digests:
         if "region" in given:
             stops = {name: value or None for name, value in given["region"].items() if name.endswith("stop")}
             external["region"] = RegionOfInterest.model_validate({**given["region"], **stops}).suffix
+        values = given["parameters"]
+        blocks = values.get("block_voxels"), values.get("block_halo_voxels")
+        if "flow_spacing_nm" in values and blocks != (FLOW_BLOCK_VOXELS, FLOW_BLOCK_HALO_VOXELS):
+            # Flows of other blocks are other flows.
+            external["blocks"] = f"{blocks[0]}, halo {blocks[1]}"
         return external
 
 

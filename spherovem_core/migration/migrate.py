@@ -84,7 +84,7 @@ def migrate(
         If a run holds the folder, or it cannot be written.
     """
     layout = Layout(folder.absolute())
-    version = stored_format(layout.folder)
+    version = _format_to_migrate(layout)
     if version is None:
         raise FormatError(f"{folder} holds no results; name an acquisition's results folder")
     if version == FORMAT:
@@ -104,6 +104,17 @@ def migrate(
     mark_format(layout)
     layout.scratch.joinpath(JOURNAL).unlink(missing_ok=True)
     return _result(layout, pipeline, digests)
+
+
+def holds_results(folder: Path) -> bool:
+    """Return whether a folder holds finished results, of whatever format, or a migration that was killed."""
+    return _format_to_migrate(Layout(folder.absolute())) is not None
+
+
+def _format_to_migrate(layout: Layout) -> int | None:
+    """Return the format; a migration that was killed after the last rewritten file left no sign of format 1 but its journal."""
+    version = stored_format(layout.folder)
+    return 1 if version is None and layout.scratch.joinpath(JOURNAL).exists() else version
 
 
 def _outputs(pipeline: Pipeline) -> Iterator[Output]:
@@ -208,8 +219,9 @@ def _rewrite(layout: Layout, output: Output, digests: Digests) -> None:
                 if level.name.isdigit() and not rewrite_array(level, digests):
                     shutil.rmtree(level)
         case TableOutput():
-            if layout.path(_old_path(output)).exists():
-                rewrite_table(layout, _old_path(output), digests)
+            place = layout.path(_old_path(output))
+            if place.is_file() and not rewrite_table(layout, _old_path(output), digests):
+                place.unlink()
         case DocumentOutput():
             rewrite_document(layout.path(output.path), digests)
         case _:

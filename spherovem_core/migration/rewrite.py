@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spherovem_core.migration.history import Digests
@@ -26,13 +27,16 @@ def rewrite_array(place: Path, digests: Digests) -> bool:
     return True
 
 
-def rewrite_table(layout: Layout, path: str, digests: Digests) -> None:
-    """Rewrite the marker of a table, rename its columns, and move it to its place of today."""
+def rewrite_table(layout: Layout, path: str, digests: Digests) -> bool:
+    """Rewrite the marker of a table, rename its columns, move it to its place of today; return whether it is kept."""
     place = layout.path(path)
-    table = pq.read_table(place)
+    try:
+        table = pq.read_table(place)
+    except (OSError, pa.ArrowInvalid):
+        return False
     metadata = dict(table.schema.metadata or {})
-    marker = json.loads(metadata[b"spherovem"])
-    if marker["fingerprint"] in digests.new:
+    marker = json.loads(metadata.get(b"spherovem", b"{}"))
+    if marker.get("fingerprint") in digests.new:
         metadata[b"spherovem"] = json.dumps(_converted(marker, digests)).encode()
         for old, new in COLUMNS.items():
             metadata = {
@@ -44,6 +48,7 @@ def rewrite_table(layout: Layout, path: str, digests: Digests) -> None:
         write_atomically(place, lambda fresh: pq.write_table(renamed, fresh, compression="zstd"))
     if path in TABLES:
         place.replace(layout.path(TABLES[path]))
+    return True
 
 
 def rewrite_document(place: Path, digests: Digests) -> None:

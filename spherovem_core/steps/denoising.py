@@ -65,6 +65,15 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     return {"model": file_digest(Path(model))}
 
 
+def _check(request: RunRequest, external: Mapping[str, str]) -> None:
+    """Load the model that the user gave once before the acquisition is read."""
+    from spherovem_core.denoising.trained_model import load_model
+
+    model = request.parameters.denoising.model
+    if model is not None:
+        load_model(model, "cpu")
+
+
 def _compute(run: StepRun[DenoisingParameters]) -> Quality:
     import pandas as pd
 
@@ -125,6 +134,7 @@ DENOISING = Step(
     compute=_compute,
     cost=Cost(_work, _size, seconds={"": 7.0}),
     external=_external,
+    check=_check,
     external_parameters=frozenset({"model"}),
     gpu_library=torch_gpu,
     ledger="denoising",

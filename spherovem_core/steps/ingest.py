@@ -58,12 +58,33 @@ def _remember_files(request: RunRequest, external: Mapping[str, str]) -> None:
     _external(request)
 
 
+def _check_unchanged(run: StepRun[IngestParameters]) -> None:
+    """Refuse files that were changed after the run had looked at them; what was read of them is discarded.
+
+    Raises
+    ------
+    BadSlicesError
+        If the files are not those that the digest speaks of.
+    """
+    from spherovem_core.errors import BadSlicesError
+    from spherovem_core.ingest import source_digest
+    from spherovem_core.store import discard, read_json
+
+    source = run.plan.acquisition.source
+    if source_digest(source, read_json(run.layout.source_files) or {}) != run.plan.external["source"]:
+        discard(run.layout, run.layout.path(RAW.path).parent)
+        raise BadSlicesError(
+            f"{source} was changed while it was read; run the acquisition again when nothing writes to it"
+        )
+
+
 def _compute(run: StepRun[IngestParameters]) -> Quality:
     from spherovem_core.ingest import ingest_stack, open_stack
 
     stack = open_stack(run.plan.acquisition.source, run.parameters, region=run.region)
     writer = run.writer(RAW, stack.shape, stack.dtype, stack.spacing_nm, by_slice=True)
     slices = ingest_stack(stack, writer, run.execution)
+    _check_unchanged(run)
     run.write_table(SLICES, slices)
     run.finish(writer, spacing_origin=stack.spacing_origin, source=dict(stack.metadata))
     figures = {
