@@ -37,7 +37,7 @@ def take_finished(
         names = ", ".join(step.main_output.path for step in missing)
         raise IncompleteArtifactError(
             f"{layout.folder}: a run that starts at {start_at} needs {names}, not there or unfinished; "
-            f"start at {missing[0].stage}, or from the beginning"
+            f"start at {missing[0].stage}"
         )
     for step in steps:
         _check_descent(pipeline, step, request, taken, layout)

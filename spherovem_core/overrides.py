@@ -38,10 +38,30 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(problems)
 
 
+RENAMED: Mapping[str, str] = {
+    "cells": "segmentation.cells",
+    "nuclei": "segmentation.nuclei",
+    "space": "spatial",
+    "denoise": "denoising",
+    "register": "registration",
+    "blank_share": "blank_fraction",
+    "merge_contact_share": "merge_contact_fraction",
+    "edge_share": "edge_fraction",
+    "min_parent_share": "min_parent_fraction",
+    "held_out_share": "held_out_fraction",
+    "min_piece_share": "min_piece_fraction",
+    "block_voxels": "the setting SPHEROVEM_BLOCK_VOXELS",
+    "block_halo_voxels": "the setting SPHEROVEM_BLOCK_HALO_VOXELS",
+}
+"""Names of version 0.1 and the names that replaced them."""
+
+
 def _suggestion(location: Sequence[int | str], model: type[BaseModel]) -> str:
     parent: Any = model
     for part in location[:-1]:
         parent = parent.model_fields[part].annotation
+    if str(location[-1]) in RENAMED:
+        return f" (since version 0.2 {RENAMED[str(location[-1])]})"
     names = list(parent.model_fields)
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(names)})"

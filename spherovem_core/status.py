@@ -21,6 +21,9 @@ from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipelin
 State = Literal["absent", "partial", "outdated", "complete"]
 OverallState = Literal["absent", "partial", "failed", "rejected", "running", "complete"]
 
+UNREADABLE = "format"
+"""Stands for a failed step where results of another format cannot be read."""
+
 FOLDERS_AT_ONCE = 8
 """On network storage reading many small files is latency, not work."""
 
@@ -141,6 +144,8 @@ def acquisition_state(folder: Path, pipeline: Pipeline = PIPELINE) -> Acquisitio
     current = next(
         (step for step in steps if step.running or step.title == failed), next(iter(unfinished), None)
     )
+    if failed == UNREADABLE:
+        current = None
     return AcquisitionState(
         folder.name,
         folder,
@@ -238,7 +243,7 @@ def _overall(
     try:
         check_format(layout.folder)
     except FormatError as error:
-        return "failed", str(error), None
+        return "failed", str(error), UNREADABLE
     if all(step.state == "complete" for step in steps):
         return "complete", None, None
     if failure is not None:

@@ -25,6 +25,7 @@ from deployments.command_line.help import help_for
 from deployments.command_line.interruption import ending_in_order, resume_hint
 from deployments.environment import prepare_environment
 from spherovem_core.errors import SpheroVemError
+from spherovem_core.overrides import RENAMED
 
 SUCCESS, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 
@@ -115,7 +116,10 @@ def _run(given: Sequence[str]) -> int:
     except SpheroVemError as error:
         return _fail(str(error), FAILED)
     except Exception as error:  # the last resort: one message, not a traceback
-        return _fail(f"{type(error).__name__}: {error}; the traceback is in the run's log", FAILED)
+        return _fail(
+            f"{type(error).__name__}: {error}; this is an error in spherovem, please report it with the command",
+            FAILED,
+        )
     return SUCCESS
 
 
@@ -147,7 +151,9 @@ def _explain_arguments(error: ValidationError) -> str:
     problems = []
     for item in error.errors(include_url=False, include_context=False):
         words = [str(part).replace("_", "-") for part in item["loc"][1:] if not isinstance(part, int)]
+        meant = RENAMED.get(str(item["input"])) if item["type"] == "literal_error" else None
         problems.append(
             f"--{'.'.join(words)}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+            + (f" (since version 0.2 {meant})" if meant else "")
         )
     return "; ".join(problems)

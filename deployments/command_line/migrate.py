@@ -54,6 +54,8 @@ class Migrate(Command):
             raise BadArgumentsError(
                 "--source names the files of one acquisition; migrate one folder at a time"
             )
+        if self.source is not None and not self.source.exists():
+            raise BadArgumentsError(f"--source {self.source} does not exist; name the acquired files")
         failures: list[str] = []
         for folder in self.folders:
             try:

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from spherovem_core.migration.renames import rename_groups, rename_parameters, step_name
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.registry import PIPELINE
 from spherovem_core.steps.segmentation import FLOW_BLOCK_HALO_VOXELS, FLOW_BLOCK_VOXELS
 from spherovem_core.workflow import Pipeline, Step
 
@@ -21,6 +24,16 @@ def digest_of_format_1(entry: Entry) -> str:
     parameters = {name: canonical_json(value) for name, value in entry["parameters"].items()}
     parts = [entry["stage"], str(entry["version"]), canonical_json(parameters), *entry["inputs"]]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def is_known(entry: Any) -> bool:
+    """Return whether a history entry is one of format 1 whose parameters are valid today; a damaged one is not."""
+    try:
+        name = step_name(entry["stage"], entry["parameters"])
+        _own_parameters(PIPELINE.step(name), entry["parameters"]["parameters"])
+        return all(isinstance(digest, str) for digest in entry["inputs"]) and "version" in entry
+    except (KeyError, TypeError, AttributeError, ValidationError):
+        return False
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 
 from spherovem_core.denoising import NOT_TRAINED
 from spherovem_core.errors import FormatError, StoreNotWritableError
-from spherovem_core.migration.history import Digests, Entry
+from spherovem_core.migration.history import Digests, Entry, is_known
 from spherovem_core.migration.renames import TABLES, step_name
 from spherovem_core.migration.rewrite import rewrite_array, rewrite_document, rewrite_table
 from spherovem_core.migration.source import digest_today
@@ -18,7 +18,7 @@ from spherovem_core.registry import PIPELINE
 from spherovem_core.steps.denoising import TRAINING_VERSION
 from spherovem_core.store.format import FORMAT, check_format, mark_format, stored_format
 from spherovem_core.store.layout import Layout
-from spherovem_core.store.markers import array_marker, lock_is_held
+from spherovem_core.store.markers import array_marker, holding_lock
 from spherovem_core.store.tables import read_json, table_marker, write_json
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, TableOutput
 
@@ -91,11 +91,15 @@ def migrate(
         return None
     if version > FORMAT:
         check_format(layout.folder)
-    if lock_is_held(layout.locks / "acquisition.lock"):
-        raise StoreNotWritableError(f"{folder} is being processed; migrate it when the run has ended")
     layout.ensure_writable()
-    journal = _read_journal(layout, pipeline)
-    digests, model = journal or _begin(layout, pipeline, _Source(source, trust_source, without_source))
+    with holding_lock(layout.locks / "acquisition.lock") as held:
+        if not held:
+            raise StoreNotWritableError(f"{folder} is being processed; migrate it when the run has ended")
+        return _migrate(layout, pipeline, _Source(source, trust_source, without_source))
+
+
+def _migrate(layout: Layout, pipeline: Pipeline, source: "_Source") -> Migrated:
+    digests, model = _read_journal(layout, pipeline) or _begin(layout, pipeline, source)
     for output in _outputs(pipeline):
         _rewrite(layout, output, digests)
     if model is not None:
@@ -154,6 +158,8 @@ def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests
     for step in pipeline.steps:
         marker = _old_marker(layout, step.main_output) or {}
         for entry in marker.get("history", ()):
+            if not is_known(entry):
+                continue
             name = step_name(entry["stage"], entry["parameters"])
             if name == "ingest" and not digests.sources:
                 digests.sources = _source_digests(layout, entry, source)
@@ -171,7 +177,7 @@ def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests
 
 def _read_journal(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[str, str] | None] | None:
     journal = read_json(layout.scratch / JOURNAL)
-    if journal is None:
+    if journal is None or not {"digests", "sources", "model"} <= journal.keys():
         return None
     model = journal["model"]
     return Digests(pipeline, dict(journal["digests"]), dict(journal["sources"])), None if model is None else (

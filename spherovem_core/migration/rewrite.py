@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spherovem_core.migration.history import Digests
+from spherovem_core.migration.history import Digests, is_known
 from spherovem_core.migration.renames import ARTIFACTS, COLUMNS, TABLES, rename_groups
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.reading import ATTRIBUTE
@@ -21,7 +21,7 @@ def rewrite_array(place: Path, digests: Digests) -> bool:
     marker = (node or {}).get("attributes", {}).get(ATTRIBUTE)
     if node is None or not isinstance(marker, dict) or not marker.get("complete"):
         return False
-    if marker["fingerprint"] in digests.new:
+    if is_migratable(marker, digests):
         marker |= _converted(marker, digests)
         write_json(place / "zarr.json", node)
     return True
@@ -36,7 +36,7 @@ def rewrite_table(layout: Layout, path: str, digests: Digests) -> bool:
         return False
     metadata = dict(table.schema.metadata or {})
     marker = json.loads(metadata.get(b"spherovem", b"{}"))
-    if marker.get("fingerprint") in digests.new:
+    if is_migratable(marker, digests):
         metadata[b"spherovem"] = json.dumps(_converted(marker, digests)).encode()
         for old, new in COLUMNS.items():
             metadata = {
@@ -54,12 +54,14 @@ def rewrite_table(layout: Layout, path: str, digests: Digests) -> bool:
 def rewrite_document(place: Path, digests: Digests) -> None:
     """Rewrite a JSON document: its digest, history, and in the provenance stages, artifacts and parameters."""
     document = read_json(place)
-    if document is None or document.get("fingerprint") not in digests.new:
+    if document is None or not is_migratable(document, digests):
         return
     document |= _converted(document, digests)
     if "artifacts" in document:
         document["parameters"] = rename_groups(document["parameters"])
-        document["stages"] = [digests.convert(entry) for entry in document["stages"]]
+        document["stages"] = [
+            digests.convert(entry) for entry in document.get("stages", []) if is_known(entry)
+        ]
         document["artifacts"] = {
             ARTIFACTS.get(name, name): {
                 **reference,
@@ -71,8 +73,14 @@ def rewrite_document(place: Path, digests: Digests) -> None:
     write_json(place, document)
 
 
+def is_migratable(marker: Mapping[str, Any], digests: Digests) -> bool:
+    """Return whether today's digest of an output is known, and the entry of its own step, where it has one, is sound."""
+    history = marker.get("history")
+    return marker.get("fingerprint") in digests.new and (not history or is_known(history[-1]))
+
+
 def _converted(marker: Mapping[str, Any], digests: Digests) -> dict[str, Any]:
     return {
         "fingerprint": digests.new[marker["fingerprint"]],
-        "history": [digests.convert(entry) for entry in marker.get("history", [])],
+        "history": [digests.convert(entry) for entry in marker.get("history", []) if is_known(entry)],
     }

@@ -1,6 +1,7 @@
 """Stage 8, output: the final tables, the report and the provenance, written last."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ from spherovem_core.workflow.run import StepRun
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spherovem_core.workflow import Pipeline
+
 PROVENANCE = DocumentOutput(
     "provenance.json",
     "Parameters, versions, device, seconds and peak memory of every step; written last.",
@@ -52,16 +55,19 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     tables = _final_tables(run)
     for output in TABLES:
         run.write_table(output, tables[output.name])
+    history = run.history
+    used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
     provenance = {
         "acquisition": run.plan.acquisition.name,
         "source": str(run.plan.acquisition.source),
-        "parameters": run.plan.own_parameters,
+        "parameters": used,
         "artifacts": {name: reference.model_dump(mode="json") for name, reference in run.plan.inputs.items()},
-        "stages": run.history,
+        "stages": history,
         "packages": package_versions(),
     }
     chapters = report_chapters(run.plan.pipeline.chapters())
-    inputs = _report_inputs(run.layout, run.plan.acquisition.name, run.parameters, tables)
+    parameters = PipelineParameters.model_validate(used)
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables)
     write_text(run.layout.path(REPORT.path), build_report(inputs, provenance, chapters))
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters))
@@ -82,6 +88,24 @@ def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]
         denoising=run.table(denoising.RESIDUALS),
         registration=run.table(registration.MOTION),
     )
+
+
+def used_parameters(
+    given: Mapping[str, Any], history: Sequence[Mapping[str, Any]], pipeline: "Pipeline"
+) -> dict[str, Any]:
+    """Return the parameters of a run with those that each step really used.
+
+    A run that starts at a later stage takes earlier results as they are, whatever parameters it was given for them.
+    """
+    used: dict[str, Any] = deepcopy(dict(given))
+    for entry in history:
+        if entry["step"] not in pipeline or entry["step"] == OUTPUT.name:
+            continue
+        kind = pipeline.step(entry["step"]).kind
+        group = used[entry["stage"]]
+        group = group.get(kind, group)
+        group.update({name: value for name, value in entry["parameters"].items() if name in group})
+    return used
 
 
 def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
@@ -130,7 +154,11 @@ def _report_inputs(
 ) -> ReportInputs:
     from spherovem_core.store import read_json, read_table, table_digest
 
-    mixture: Mapping[str, Any] = read_json(layout.path(nanoparticles.MIXTURE.path)) or {}
+    mixture = read_json(layout.path(nanoparticles.MIXTURE.path))
+    if mixture is None:
+        raise IncompleteArtifactError(
+            f"{layout.path(nanoparticles.MIXTURE.path)} is missing or damaged; run the acquisition again to compute it"
+        )
     distributions = {
         label: read_table(layout, output.path)
         for label, output in (("radial", spatial.RADIAL), ("ripley", spatial.RIPLEY))

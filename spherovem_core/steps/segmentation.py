@@ -63,8 +63,10 @@ BLOCK_BYTES = 130
 voxels are worked on by two threads."""
 
 
-def _network(kind: ObjectKind, parameters: PipelineParameters) -> str:
-    return parameters.segmentation.of(kind).network
+def _cost_variant(kind: ObjectKind, parameters: PipelineParameters) -> str:
+    """Return the network's name, on which the speed depends; of another segmenter than cellpose its own name too."""
+    own = parameters.segmentation.of(kind)
+    return own.network if own.segmenter == "cellpose" else f"{own.segmenter} {own.network}"
 
 
 def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
@@ -81,7 +83,8 @@ def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -
 
     parameters = request.parameters.segmentation.of(kind)
     scratch = Layout(request.acquisition.folder).scratch
-    known = scratch / "networks" / f"{kind}-{external['network'].replace(':', '-')}"
+    digest = "".join(c if c.isalnum() else "-" for c in external["network"])
+    known = scratch / "networks" / f"{parameters.segmenter}-{kind}-{digest}"
     if known.exists():
         return
     segmenter_named(parameters.segmenter).check_weights(kind, parameters)
@@ -194,7 +197,7 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
         cost=Cost(
             lambda volume, parameters: math.prod(_grid_shape(kind, volume, parameters)) / MILLION,
             lambda volume, parameters: _flows_size(kind, volume, parameters),
-            variant=lambda parameters: _network(kind, parameters),
+            variant=lambda parameters: _cost_variant(kind, parameters),
             seconds={"phantom-compact": FLOWS_SECONDS[kind]},
         ),
         kind=kind,

@@ -34,7 +34,7 @@ def stored_format(folder: Path) -> int | None:
         return 1 if any(map(_is_of_format_1, _markers(layout))) else None
     document: dict[str, Any] | None = read_json(layout.path(FILE))
     version = None if document is None else document.get("format")
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise FormatError(
             f'{layout.path(FILE)} cannot be read; expected {{"format": {FORMAT}}}: copy it from another results folder '
             "that the same version wrote"

@@ -3,7 +3,8 @@
 import fcntl
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,24 @@ def lock_is_held(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (BlockingIOError, PermissionError):
         return True
     return False
+
+
+@contextmanager
+def holding_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock file until the context is left, or yield False where another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            yield False
+            return
+        yield True
 
 
 def _voxels(block: str) -> int:

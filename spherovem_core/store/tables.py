@@ -124,7 +124,7 @@ def table_marker(path: Path) -> dict[str, Any] | None:
     """Read ``fingerprint`` and ``history`` from a table's metadata; return None if there is no readable table."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowInvalid):
         return None
     text = metadata.get(b"spherovem")
     return None if text is None else json.loads(text)
@@ -160,6 +160,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON document; return None if there is no readable one."""
     try:
         value = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
     return value if isinstance(value, dict) else None

@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from spherovem_core.errors import FormatError
+from spherovem_core.errors import FormatError, StoreNotWritableError
 from spherovem_core.forecast import steps_to_compute
 from spherovem_core.migration import migrate
 from spherovem_core.migration import migrate as migrate_again
@@ -180,3 +183,56 @@ def test_results_without_the_raw_image_are_kept(root: Path) -> None:
     assert done is not None
     assert done.dropped == ("ingest",)
     assert unfinished(root) == ["ingest"]
+
+
+def spoil_table(folder: Path) -> None:
+    path = folder / "tables/stages/shape-cells.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def spoil_entry(folder: Path) -> None:
+    path = folder / "volume.zarr/flows/cells/0/zarr.json"
+    node = json.loads(path.read_text())
+    node["attributes"]["spherovem"]["history"][-1] = {"stage": "unheard of"}
+    path.write_text(json.dumps(node))
+
+
+def spoil_journal(folder: Path) -> None:
+    (folder / ".spherovem/migration.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "dropped"),
+    [(spoil_table, {"shape cells"}), (spoil_entry, {"flows cells"}), (spoil_journal, set())],
+)
+def test_damage_costs_its_own_step_alone(
+    root: Path, spoil: Callable[[Path], None], dropped: set[str]
+) -> None:
+    spoil(root / "tiny")
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert done is not None
+    assert set(done.dropped) == dropped
+    assert set(unfinished(root)) == dropped
+
+
+def test_a_migration_that_died_at_its_end_is_finished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["spherovem_core.migration.migrate"], "mark_format", lambda layout: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert migrate(root / "tiny") is not None
+    assert unfinished(root) == []
+
+
+def test_a_folder_that_a_run_holds_is_refused(root: Path) -> None:
+    lock = root / "tiny/.spherovem/locks/acquisition.lock"
+    holder = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(StoreNotWritableError, match="is being processed"):
+            migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+        process.communicate("\n")
+    assert stored_format(root / "tiny") == 1

@@ -73,7 +73,12 @@ def test_migrated_results_are_reported_and_need_no_run(
 
 
 def test_a_source_that_moved_is_asked_for(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["migrate", str(old), "--source", str(old.parent / "absent")]) == 1
+    assert main(["migrate", str(old), "--source", str(old.parent / "absent")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    provenance = json.loads((old / "provenance.json").read_text())
+    provenance["source"] = str(old.parent / "absent")
+    (old / "provenance.json").write_text(json.dumps(provenance))
+    assert main(["migrate", str(old)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "--source" in error

@@ -1,10 +1,12 @@
 """Digests of steps: which parameter recomputes which step."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from spherovem_core.parameters import ObjectParameters, PipelineParameters, SegmentationParameters
 from spherovem_core.references import Acquisition, ArtifactRef
@@ -89,3 +91,83 @@ def test_a_denoising_model_counts_by_its_content_not_its_path() -> None:
 
     assert with_model("/a.ckpt", "x") == with_model("/b.ckpt", "x")
     assert with_model("/a.ckpt", "x") != with_model("/a.ckpt", "y")
+
+
+def leaves(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every parameter."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def other_values(value: Any) -> list[Any]:
+    """Return values of which at least one is valid and differs from a default."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1, value + 8, value + 0.01, value * 0.9 + 1e-3, value - 0.01]
+    if isinstance(value, str):
+        words = "n2v2 rigid none median cellpose linear vertical first chain dark interpolate other"
+        return list(words.split())
+    if value is None:
+        return [1.0, 2, "other", (50.0, 10.0, 10.0)]
+    return [tuple(each * 0.9 for each in value), (1, 2)]
+
+
+def changed(path: tuple[str, ...]) -> PipelineParameters:
+    """Return parameters that differ in one value; of masks, whose grid is shared, in both kinds."""
+    paths = (
+        {path, tuple({"cells": "nuclei", "nuclei": "cells"}.get(name, name) for name in path)}
+        if "mask" in path[-1]
+        else {path}
+    )
+    for value in other_values(value_at(PipelineParameters(), path)):
+        document = PipelineParameters().model_dump()
+        for each in paths:
+            group = document
+            for name in each[:-1]:
+                group = group[name]
+            group[each[-1]] = value
+        with contextlib.suppress(ValidationError):
+            parameters = PipelineParameters.model_validate(document)
+            if parameters != PipelineParameters():
+                return parameters
+    raise AssertionError(f"no other value for {path}")
+
+
+def value_at(model: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        model = getattr(model, name)
+    return model
+
+
+def all_digests(parameters: PipelineParameters) -> dict[str, str]:
+    """Digests of all steps, each from those before."""
+    request, done = RunRequest(ACQUISITION, parameters), {}
+    digests = {}
+    for step in PIPELINE.steps:
+        plan = PIPELINE.plan(step, request, {}, done)
+        done[step.name], digests[step.name] = plan.expected, plan.digest
+    return digests
+
+
+EXTERNAL = {
+    ("denoising", "model"),
+    ("segmentation", "cells", "network"),
+    ("segmentation", "nuclei", "network"),
+}
+
+
+@pytest.mark.parametrize("path", list(leaves(PipelineParameters())), ids=".".join)
+def test_every_parameter_counts_in_its_stage_and_later_and_nowhere_before(path: tuple[str, ...]) -> None:
+    before, after = all_digests(PipelineParameters()), all_digests(changed(path))
+    differing = [name for name in before if before[name] != after[name]]
+    assert differing[-1] == "output"
+    if path in EXTERNAL:
+        # The digest of the file counts, not its path; the output states the path.
+        assert differing == ["output"]
+    else:
+        assert PIPELINE.step(differing[0]).stage == path[0]
