@@ -29,7 +29,7 @@ from spherovem_core.status import acquisition_state
 from spherovem_core.steps.output import rewrite_report
 from spherovem_core.store import Layout, read_table
 from spherovem_core.store.format import FORMAT, check_format, stored_format
-from spherovem_core.workflow import RunRequest
+from spherovem_core.workflow import RunRequest, plan_step
 from spherovem_core.workflow.compute import compute_step
 
 FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
@@ -151,9 +151,9 @@ def test_the_model_of_a_run_that_was_killed_in_prediction_is_not_trained_again(
     acquisition = Acquisition(name="tiny", source=root / "acquisitions/tiny", results_root=root)
     request = RunRequest(acquisition, PipelineParameters.model_validate({"denoising": training}))
     ingest, denoising = PIPELINE.step("ingest"), PIPELINE.step("denoising")
-    raw = PIPELINE.plan(ingest, request, ingest.external(request), {}).find()
+    raw = plan_step(PIPELINE, ingest, request, ingest.external(request), {}).find()
     assert raw is not None
-    compute_step(PIPELINE.plan(denoising, request, {}, {"ingest": raw}), ExecutionSettings())
+    compute_step(plan_step(PIPELINE, denoising, request, {}, {"ingest": raw}), ExecutionSettings())
 
 
 def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:
