@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 class InspectPath(Command):
-    """Show the content of a source, results folder, volume or table.
+    """Show the content of a source, results, volume or table.
 
     For a source: files, shape, type, voxel size and its origin, gaps and faults. For results: every array with its
     levels, files, size on disk and state, every table, and the history. Values are read only with --pixels.
