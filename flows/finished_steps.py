@@ -8,7 +8,7 @@ from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.stages import StageName
 from spherovem_core.store import Layout
-from spherovem_core.workflow import Pipeline, RunRequest, Step
+from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
 from spherovem_core.workflow.artifacts import artifact_history, find_newest
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def _check_descent(
     A run that starts later does not look at the source or at networks: they are taken to be those of the output.
     """
     entry, found = artifact_history(layout, step.main_output)[-1], taken[step.name]
-    plan = pipeline.plan(step, request, entry["external"], taken)
+    plan = plan_step(pipeline, step, request, entry["external"], taken)
     if tuple(entry["inputs"]) != plan.input_digests:
         raise IncompleteArtifactError(
             f"{found.location} was made from inputs that have been replaced since; start at {step.stage}"

@@ -16,7 +16,7 @@ from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acqu
 from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
 from spherovem_core.store.format import check_format
-from spherovem_core.workflow import Pipeline, RunRequest
+from spherovem_core.workflow import Pipeline, RunRequest, plan_step
 from tasks.policies import acquisition_locks, with_local_records
 from tasks.steps import arguments_of, step_task
 
@@ -48,7 +48,7 @@ def run_pipeline(
         show_forecast(pipeline, request, steps, external, done, execution)
         records = [StepRecord(step.title, "on disk", 0.0, done[step.name].path) for step in earlier]
         for step in steps:
-            plan = pipeline.plan(step, request, external[step.name], done)
+            plan = plan_step(pipeline, step, request, external[step.name], done)
             finished, start = plan.find() is not None, time.monotonic()
             task = with_local_records(step_task(step.name, pipeline), request.acquisition)
             done[step.name] = task(**arguments_of(plan, execution))

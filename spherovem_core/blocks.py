@@ -135,6 +135,14 @@ class BlockSink(Protocol):
         """Write the block's core."""
 
 
+class ReadableSink(BlockSink, Protocol):
+    """A block sink whose written blocks can be read back."""
+
+    @property
+    def array(self) -> ArrayLike:
+        """Array that holds the blocks written so far."""
+
+
 class MemorySink:
     """Block sink on a NumPy array, for use without a store."""
 

@@ -22,7 +22,9 @@ class Acquisition(BaseModel):
         max_length=200,
         pattern=r"^[^/\\\x00]+$",
     )
-    source: Path = Field(description="Folder of TIFF slices, or one multi-page TIFF, as acquired.")
+    source: Path = Field(
+        description="Folder of slices in one file each, or one file of several slices, as acquired."
+    )
     results_root: Path = Field(description="Folder that holds one results folder per acquisition.")
 
     @field_validator("name")

@@ -40,7 +40,7 @@ class InspectPath(Command):
     )
 
     path: CliPositionalArg[Path] = Field(
-        description="Folder of TIFF slices, multi-page TIFF, results folder, zarr group or array, or Parquet table."
+        description="Folder of slices, file of several slices, results folder, zarr group or array, or Parquet table."
     )
     pixels: CliToggleFlag[bool] = Field(
         default=False, description="Read every slice of a source, to find blank, saturated and damaged ones."

@@ -21,7 +21,7 @@ def source_text(document: Mapping[str, Any]) -> str:
     """List the facts of a source, given as a JSON document."""
     metadata = document["metadata"]
     facts = [
-        ("files", f"{document['files']} TIFF, {readable_bytes(document['bytes'])}"),
+        ("files", f"{document['files']}, {readable_bytes(document['bytes'])}"),
         ("slices", "{} to {}".format(*document["slice_numbers"])),
         ("shape", f"{format_extents(document['shape'])} voxels (z y x), {document['dtype']}"),
         (

@@ -30,7 +30,7 @@ class Process(Command):
         ("spherovem process slices/ --results-root results/", "with the daily setting"),
         (
             "spherovem process stack.tif --results-root results/ --spacing-nm 50 10 10",
-            "a multi-page TIFF without voxel size in its metadata",
+            "one file of several slices, without voxel size in its metadata",
         ),
         (
             "spherovem process slices/ --results-root results/ --set registration.model=rigid",
@@ -39,7 +39,9 @@ class Process(Command):
     )
     resumable: ClassVar[bool] = True
 
-    source: CliPositionalArg[Path] = Field(description="Folder of TIFF slices, or one multi-page TIFF.")
+    source: CliPositionalArg[Path] = Field(
+        description="Folder of slices in one file each, or one file of several slices."
+    )
     results_root: Path | None = Field(
         default=None,
         description="Folder that holds one results folder per acquisition.",
@@ -117,12 +119,12 @@ class Process(Command):
         ParameterError
             If no results root is given or the name cannot be used.
         """
+        from spherovem_core.ingest.readers import reader_for
+
         results_root = self.results_root or settings.results_root
         if results_root is None:
             raise ParameterError("no results root: give --results-root DIR or set SPHEROVEM_RESULTS_ROOT")
         source = self.source.absolute()
-        from spherovem_core.ingest.readers import reader_for
-
         is_file = not source.is_dir() and reader_for(source) is not None
         name = self.name or (source.stem if is_file else source.name)
         try:

@@ -6,7 +6,7 @@ down. Each acquisition has a record on disk (`records`). Findings of the watcher
 =====================================  =====================================================================================
 in the landing folder                  outcome
 =====================================  =====================================================================================
-folder of TIFF slices, TIFF file       waits until it is ready, is checked, then processed once for each content
+folder of slices, file of slices       waits until it is ready, is checked, then processed once for each content
 sentinel file present                  ready when nothing changed for 5 s; one sentinel counts once
 no sentinel                            ready when sizes, times and permissions did not change for ``settle_seconds``
 half-copied, still growing             waits: every change restarts the waiting time
@@ -23,7 +23,7 @@ folder without files                   waits, unreported
 folder without slices                  rejected when it would be ready
 slices in subfolders only              rejected; the message names a subfolder
 unreadable folder or file              rejected; checked again when permissions change
-damaged or unsuitable slices, spacing  rejected with every problem that the TIFF directories show
+damaged or unsuitable slices, spacing  rejected with every problem that the headers of the files show
 a single slice                         rejected: a landing folder holds folders of slices, not slices
 link to outside the landing folder     rejected, not followed; links to inside are followed
 name unusable for a results folder     rejected (backslash, control characters, undecodable bytes, over 200 characters)

@@ -22,7 +22,7 @@ class Candidate:
     landing
         The landing folder.
     path
-        The entry: a folder, or a TIFF file.
+        The entry: a folder, or a file of slices.
     name
         Name of its results folder: the folder's name, or the file's without its suffix.
     """
@@ -56,7 +56,7 @@ class Candidate:
 
 
 def find_candidates(landing: Path) -> list[Candidate]:
-    """List folders and TIFF files by name, without hidden ones and thumbnails.
+    """List folders and files of slices by name, without hidden ones and thumbnails.
 
     Raises
     ------

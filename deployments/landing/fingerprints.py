@@ -21,7 +21,7 @@ def content_fingerprint(source: Path) -> str:
     Parameters
     ----------
     source
-        A folder of TIFF files, or one TIFF file.
+        A folder of slice files, or one file of several slices.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def content_fingerprint(source: Path) -> str:
     Raises
     ------
     NoSlicesError
-        If there is no TIFF file.
+        If there is no slice file.
     OSError
         If a file cannot be read.
     """

@@ -64,7 +64,7 @@ Verdict = Valid | Unchanged | Copy | Invalid
 def check_acquisition(
     candidate: Candidate, state: FileState, record: Record, records: Records, rules: LandingRules
 ) -> Verdict:
-    """Check an acquisition without reading pixels: names, TIFF directories, spacing.
+    """Check an acquisition without reading pixels: names, headers of files, spacing.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from spherovem_core.workflow import (
     SourceVolume,
     Step,
     StepPlan,
+    plan_step,
 )
 
 GB = 1e9
@@ -165,7 +166,7 @@ def steps_to_compute(
     """Plan the steps whose outputs are not complete on disk; digests are known before anything is computed."""
     done, todo = dict(taken), []
     for step in steps:
-        plan = pipeline.plan(step, request, external[step.name], done)
+        plan = plan_step(pipeline, step, request, external[step.name], done)
         found = plan.find()
         if found is None:
             todo.append(plan)
@@ -183,7 +184,7 @@ def _source_volume(
     from spherovem_core.ingest import open_stack
 
     first = pipeline.steps[0]
-    raw = taken.get(first.name) or pipeline.plan(first, request, external[first.name], {}).find()
+    raw = taken.get(first.name) or plan_step(pipeline, first, request, external[first.name], {}).find()
     if raw is None:
         stack = open_stack(request.acquisition.source, request.parameters.ingest, region=request.region)
         return SourceVolume(stack.shape, stack.dtype.itemsize, stack.spacing_nm)

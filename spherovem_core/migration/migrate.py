@@ -1,21 +1,18 @@
 """Migration of one results folder from format 1, killed at any instant without loss and continued by the next call."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spherovem_core.denoising import NOT_TRAINED
 from spherovem_core.errors import FormatError, StoreNotWritableError
 from spherovem_core.migration.history import Digests, Entry, is_known
+from spherovem_core.migration.model_names import new_model_names, rename_models
 from spherovem_core.migration.renames import TABLES, step_name
 from spherovem_core.migration.rewrite import rewrite_array, rewrite_document, rewrite_table
 from spherovem_core.migration.source import digest_today
-from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.registry import PIPELINE
-from spherovem_core.steps.denoising import TRAINING_VERSION
 from spherovem_core.store.format import FORMAT, check_format, mark_format, stored_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.markers import array_marker, holding_lock
@@ -99,11 +96,10 @@ def migrate(
 
 
 def _migrate(layout: Layout, pipeline: Pipeline, source: "_Source") -> Migrated:
-    digests, model = _read_journal(layout, pipeline) or _begin(layout, pipeline, source)
+    digests, models = _read_journal(layout, pipeline) or _begin(layout, pipeline, source)
     for output in _outputs(pipeline):
         _rewrite(layout, output, digests)
-    if model is not None:
-        _rename_model(layout, *model)
+    rename_models(layout, models)
     _drop_leftovers(layout)
     mark_format(layout)
     layout.scratch.joinpath(JOURNAL).unlink(missing_ok=True)
@@ -152,9 +148,9 @@ class _Source:
     dispensable: bool
 
 
-def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests, tuple[str, str] | None]:
+def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests, dict[str, str]]:
     """Work out today's digest of everything that is complete, and note it before anything is changed."""
-    digests, model = Digests(pipeline), None
+    digests = Digests(pipeline)
     for step in pipeline.steps:
         marker = _old_marker(layout, step.main_output) or {}
         for entry in marker.get("history", ()):
@@ -164,26 +160,17 @@ def _begin(layout: Layout, pipeline: Pipeline, source: _Source) -> tuple[Digests
             if name == "ingest" and not digests.sources:
                 digests.sources = _source_digests(layout, entry, source)
             digests.add(entry)
-            if name == step.name == "denoising":
-                model = _model_names(entry, digests)
-    journal = {
-        "digests": digests.new,
-        "sources": digests.sources,
-        "model": None if model is None else list(model),
-    }
+    models = new_model_names(layout, digests)
+    journal = {"digests": digests.new, "sources": digests.sources, "models": models}
     write_json(layout.scratch / JOURNAL, journal)
-    return digests, model
+    return digests, models
 
 
-def _read_journal(layout: Layout, pipeline: Pipeline) -> tuple[Digests, tuple[str, str] | None] | None:
+def _read_journal(layout: Layout, pipeline: Pipeline) -> tuple[Digests, dict[str, str]] | None:
     journal = read_json(layout.scratch / JOURNAL)
-    if journal is None or not {"digests", "sources", "model"} <= journal.keys():
+    if journal is None or not {"digests", "sources", "models"} <= journal.keys():
         return None
-    model = journal["model"]
-    return Digests(pipeline, dict(journal["digests"]), dict(journal["sources"])), None if model is None else (
-        model[0],
-        model[1],
-    )
+    return Digests(pipeline, dict(journal["digests"]), dict(journal["sources"])), dict(journal["models"])
 
 
 def _source_digests(layout: Layout, entry: Entry, source: _Source) -> dict[str, str]:
@@ -203,18 +190,6 @@ def _source_digests(layout: Layout, entry: Entry, source: _Source) -> dict[str, 
     )
 
 
-def _model_names(entry: Entry, digests: Digests) -> tuple[str, str]:
-    """Return the folder of the denoising model that was trained, as format 1 and as this version name it."""
-    trained = {
-        name: value for name, value in entry["parameters"]["parameters"].items() if name not in NOT_TRAINED
-    }
-    raw = entry["inputs"][0]
-    parts = ["n2v", str(TRAINING_VERSION), canonical_json(trained), raw]
-    old = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    new = step_digest("n2v", TRAINING_VERSION, trained, [digests.new.get(raw, raw)])
-    return f"n2v-{old[:16]}", f"n2v-{new[:16]}"
-
-
 def _rewrite(layout: Layout, output: Output, digests: Digests) -> None:
     match output:
         case ArrayOutput():
@@ -232,11 +207,6 @@ def _rewrite(layout: Layout, output: Output, digests: Digests) -> None:
             rewrite_document(layout.path(output.path), digests)
         case _:
             return
-
-
-def _rename_model(layout: Layout, old: str, new: str) -> None:
-    if (layout.models / old).exists() and not (layout.models / new).exists():
-        (layout.models / old).rename(layout.models / new)
 
 
 def _drop_leftovers(layout: Layout) -> None:

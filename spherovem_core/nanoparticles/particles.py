@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, BlockSink, MemorySink
+from spherovem_core.blocks import ArrayLike, BlockSink, MemorySink, ReadableSink
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.fitting import fit_statistics
 from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.slab_segmentation import LABEL_BLOCK, ReadableSink, segment_particles
+from spherovem_core.nanoparticles.slab_segmentation import LABEL_BLOCK, segment_particles
 from spherovem_core.nanoparticles.slice_statistics import collect_statistics
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm

@@ -1,13 +1,13 @@
 """Segmentation slab by slab: the second pass over a volume, which writes posterior and labels."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, slab_grid
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, ReadableSink, block_grid, slab_grid
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.delineation import mask_halo
@@ -33,14 +33,6 @@ from spherovem_core.spacing import SpacingNm
 _SLAB_VOXELS = 36_000_000
 _MAX_SLAB_DEPTH = 64
 LABEL_BLOCK = (128, 512, 512)
-
-
-class ReadableSink(BlockSink, Protocol):
-    """Block sink whose written blocks can be read back."""
-
-    @property
-    def array(self) -> ArrayLike:
-        """Array that holds the blocks written so far."""
 
 
 def slab_depth(shape: Sequence[int]) -> int:

@@ -3,14 +3,13 @@
 from collections.abc import MutableMapping
 from typing import Any
 
-from spherovem_core.blocks import BlockSink
+from spherovem_core.blocks import BlockSink, ReadableSink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.networks import load_network, network_digest
-from spherovem_core.segmentation.segmenter import ReadableSink
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.store.layout import ObjectKind
 

@@ -3,17 +3,11 @@
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
-from spherovem_core.blocks import BlockSink
+from spherovem_core.blocks import BlockSink, ReadableSink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.grid import Grid, PlacedArray
 from spherovem_core.store.layout import ObjectKind
-
-
-class ReadableSink(BlockSink, Protocol):
-    """A block sink whose array can be read back."""
-
-    array: Any
 
 
 class Segmenter(Protocol):

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, BlockSink, block_grid, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, ReadableSink, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.block_statistics import BlockStatistics
@@ -18,7 +18,6 @@ from spherovem_core.segmentation.cellpose_dynamics import follow_flows_with_cell
 from spherovem_core.segmentation.dynamics import follow_flows
 from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
 from spherovem_core.segmentation.mask_inputs import MaskInputs
-from spherovem_core.segmentation.segmenter import ReadableSink
 from spherovem_core.segmentation.selection import choose_objects
 from spherovem_core.segmentation.supervoxels import Supervoxels
 

@@ -1,4 +1,4 @@
-"""Grids over one volume: their voxel size and origin, and pairs of which one is coarser by whole factors."""
+"""Grids over one volume: their placement, and pairs of which one is coarser by whole factors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SERIAL = Execution()
 
 
 @dataclass(frozen=True)
-class Grid:
+class Placement:
     """Voxel size and origin of a volume.
 
     Attributes

@@ -15,7 +15,7 @@ from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.spatial.cell_counts import measure_cells
 from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance_map import write_distance_map
-from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Grid, grid_factors
+from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Placement, grid_factors
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
@@ -129,8 +129,8 @@ def measure_space(
         nuclei,
         nanoparticles,
         particle_table,
-        Grid(spacing_nm, (oz, oy, ox)),
-        Grid(particle_spacing),
+        Placement(spacing_nm, (oz, oy, ox)),
+        Placement(particle_spacing),
         MemorySink(distance),
         distance,
         block_grid(cells.shape, (BLOCK_EDGE,) * 3),
@@ -144,8 +144,8 @@ def write_space(
     nuclei: ArrayLike,
     nanoparticles: ArrayLike,
     particle_table: pd.DataFrame,
-    cell_grid: Grid,
-    particle_grid: Grid,
+    cell_placement: Placement,
+    particle_placement: Placement,
     distance_sink: BlockSink,
     distance: ArrayLike,
     blocks: Sequence[Block],
@@ -163,7 +163,7 @@ def write_space(
         Instance labels, 0 is background; read block by block.
     particle_table
         One row per particle with ``label``, ``volume_um3`` and ``centroid_z_um`` to ``centroid_x_um``.
-    cell_grid, particle_grid
+    cell_placement, particle_placement
         Voxel size and origin of `cells` and `nuclei`, and of `nanoparticles`.
     distance_sink, distance
         Takes the blocks of the distance map (float32 µm), and the array to read them back from.
@@ -187,8 +187,8 @@ def write_space(
     DeadlineError
         If the stage ran past its time limit; finished blocks are kept.
     """
-    spacing_nm, origin_nm = cell_grid.spacing_nm, cell_grid.origin_nm
-    factors = grid_factors(particle_grid.spacing_nm, spacing_nm)
+    spacing_nm, origin_nm = cell_placement.spacing_nm, cell_placement.origin_nm
+    factors = grid_factors(particle_placement.spacing_nm, spacing_nm)
     write_distance_map(nuclei, cells, spacing_nm, distance_sink, blocks, execution)
     nucleus_table = assign_parent_cells(
         nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution
@@ -212,17 +212,20 @@ def write_space(
         nucleus_table,
         particle_table.assign(nearest_neighbour_um=nearest_neighbours(points)),
         radial,
-        _measure_clustering(points, particle_grid, nanoparticles.shape, parameters),
+        _measure_clustering(points, particle_placement, nanoparticles.shape, parameters),
         distance,
     )
 
 
 def _measure_clustering(
-    points_um: NDArray[np.float64], grid: Grid, shape: tuple[int, ...], parameters: SpatialParameters
+    points_um: NDArray[np.float64],
+    placement: Placement,
+    shape: tuple[int, ...],
+    parameters: SpatialParameters,
 ) -> pd.DataFrame:
     """Compute Ripley's K and L of the particles in the imaged box, from the first voxel's face to the last one's."""
-    side = np.array(grid.spacing_nm) / NM_PER_UM
-    low = np.array(grid.origin_nm) / NM_PER_UM - side / 2
+    side = np.array(placement.spacing_nm) / NM_PER_UM
+    low = np.array(placement.origin_nm) / NM_PER_UM - side / 2
     high = low + side * shape
     radii = default_radii(low, high, parameters.ripley_max_um, parameters.ripley_steps)
     return ripley(points_um, low, high, radii)

@@ -47,7 +47,7 @@ STORED_FRACTION = 0.2
 
 def _compute(run: StepRun[SpatialParameters]) -> Quality:
     from spherovem_core.blocks import block_grid
-    from spherovem_core.spatial import Grid, write_space
+    from spherovem_core.spatial import Placement, write_space
 
     cells, nuclei, particles = (
         run.open(LABELS["cells"]),
@@ -60,8 +60,8 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         nuclei,
         particles,
         run.table(PARTICLES),
-        Grid(cells.spacing_nm, cells.origin_nm),
-        Grid(particles.spacing_nm, particles.origin_nm),
+        Placement(cells.spacing_nm, cells.origin_nm),
+        Placement(particles.spacing_nm, particles.origin_nm),
         writer,
         writer.stored,
         block_grid(cells.shape, writer.spec.shards),

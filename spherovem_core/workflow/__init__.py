@@ -3,7 +3,7 @@
 from spherovem_core.workflow.cost import Cost, OutputSize, SourceVolume
 from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, FileOutput, Output, TableOutput
 from spherovem_core.workflow.pipeline import Pipeline
-from spherovem_core.workflow.plan import StepPlan
+from spherovem_core.workflow.plan import StepPlan, plan_step
 from spherovem_core.workflow.step import GpuLibrary, Quality, RunRequest, Step, cupy_gpu, torch_gpu
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "StepPlan",
     "TableOutput",
     "cupy_gpu",
+    "plan_step",
     "torch_gpu",
 ]

@@ -1,20 +1,16 @@
-"""A sequence of steps: order, producers of outputs, and plans."""
+"""A sequence of steps: order and producers of outputs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spherovem_core.references import ArtifactRef
 from spherovem_core.stages import STAGE_NAMES, StageName
 from spherovem_core.workflow.outputs import Output
-from spherovem_core.workflow.plan import StepPlan
-from spherovem_core.workflow.step import RunRequest, Step
+from spherovem_core.workflow.step import Step
 
 if TYPE_CHECKING:
     from spherovem_core.report import Chapter
 
 AnyStep = Step[Any]
-Done = Mapping[str, ArtifactRef]
-"""Main output of each finished step, by the step's name."""
 
 
 class Pipeline:
@@ -74,21 +70,6 @@ class Pipeline:
     def producer(self, output: Output) -> AnyStep:
         """Return the step that writes an output."""
         return self._producers[output.path]
-
-    def plan(
-        self, step: AnyStep, request: RunRequest, external: Mapping[str, str], done: Done
-    ) -> StepPlan[Any]:
-        """Plan a step: its digest and places, from the finished steps before it."""
-        inputs = {each.name: done[each.name] for each in self.producers(step)}
-        return StepPlan(
-            self,
-            step,
-            request.acquisition,
-            request.region,
-            step.parameters(request.parameters),
-            external,
-            inputs,
-        )
 
     def chapters(self) -> list["Chapter"]:
         """Make the chapters of the report, in the order of the steps."""

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 from spherovem_core.references import Acquisition, ArtifactRef, step_digest
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.store.layout import Layout
-from spherovem_core.workflow.step import P, Step
-
-if TYPE_CHECKING:
-    from spherovem_core.workflow.pipeline import Pipeline
+from spherovem_core.workflow.pipeline import Pipeline
+from spherovem_core.workflow.step import P, RunRequest, Step
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class StepPlan(Generic[P]):
         Main output of each step that it reads from, by the step's name.
     """
 
-    pipeline: "Pipeline"
+    pipeline: Pipeline
     step: Step[P]
     acquisition: Acquisition
     region: RegionOfInterest
@@ -87,3 +85,24 @@ class StepPlan(Generic[P]):
 
         found = [find_artifact(self.layout, output, self.digest) for output in self.step.outputs]
         return None if None in found else found[0]
+
+
+def plan_step(
+    pipeline: Pipeline,
+    step: Step[P],
+    request: RunRequest,
+    external: Mapping[str, str],
+    done: Mapping[str, ArtifactRef],
+) -> StepPlan[P]:
+    """Plan a step of a pipeline.
+
+    Parameters
+    ----------
+    external
+        Digests of its inputs outside the results folder.
+    done
+        Main output of each finished step, by the step's name.
+    """
+    inputs = {each.name: done[each.name] for each in pipeline.producers(step)}
+    parameters = step.parameters(request.parameters)
+    return StepPlan(pipeline, step, request.acquisition, request.region, parameters, external, inputs)

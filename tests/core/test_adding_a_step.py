@@ -68,7 +68,7 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.status import acquisition_state
-from spherovem_core.workflow import RunRequest
+from spherovem_core.workflow import RunRequest, plan_step
 from spherovem_core.workflow.artifacts import find_newest
 from spherovem_core.workflow.compute import compute_step
 from reference_tables import step_rows
@@ -94,7 +94,7 @@ before = {step.name: step.state for step in acquisition_state(folder).steps}
 if "brightness" in PIPELINE:
     layout.path("tables/stages/brightness.parquet").unlink(missing_ok=True)
     before = {step.name: step.state for step in acquisition_state(folder).steps}
-    plan = PIPELINE.plan(PIPELINE.step("brightness"), request, {}, done)
+    plan = plan_step(PIPELINE, PIPELINE.step("brightness"), request, {}, done)
     compute_step(plan, ExecutionSettings())
 print(
     json.dumps(

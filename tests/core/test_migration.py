@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
+from spherovem_core.denoising import models
 from spherovem_core.errors import FormatError, StoreNotWritableError
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.forecast import steps_to_compute
 from spherovem_core.migration import migrate
 from spherovem_core.migration import migrate as migrate_again
@@ -27,7 +29,8 @@ from spherovem_core.status import acquisition_state
 from spherovem_core.steps.output import rewrite_report
 from spherovem_core.store import Layout, read_table
 from spherovem_core.store.format import FORMAT, check_format, stored_format
-from spherovem_core.workflow import RunRequest
+from spherovem_core.workflow import RunRequest, plan_step
+from spherovem_core.workflow.compute import compute_step
 
 FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
 TITLES = tuple(step.title for step in PIPELINE.steps)
@@ -118,13 +121,39 @@ def test_a_source_with_other_times_is_not_taken_for_the_old_one_unasked(root: Pa
     assert unfinished(root) == list(TITLES)
 
 
-def test_a_model_that_was_trained_is_found_again(root: Path) -> None:
-    (model,) = (root / "tiny/models").glob("n2v-*")
-    weights = (model / "n2v.ckpt").read_bytes()
-    migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
-    (renamed,) = (root / "tiny/models").glob("n2v-*")
-    assert renamed.name != model.name
-    assert (renamed / "n2v.ckpt").read_bytes() == weights
+def undo_all_but_ingest(folder: Path) -> None:
+    """Leave what a run had written that was killed in its first prediction."""
+    for group in (folder / "volume.zarr").iterdir():
+        if group.is_dir() and group.name != "raw":
+            shutil.rmtree(group)
+    for path in (folder / "tables").rglob("*"):
+        if path.is_file() and path != folder / "tables/stages/slices.parquet":
+            path.unlink()
+    for name in ("provenance.json", "report.html", "models/mixture.json"):
+        (folder / name).unlink()
+
+
+def test_the_model_of_a_run_that_was_killed_in_prediction_is_not_trained_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record,) = (root / "tiny/models").glob("n2v-*/loss.json")
+    training = json.loads(record.read_text())["settings"]["parameters"]
+    undo_all_but_ingest(root / "tiny")
+    damaged = root / "tiny/models/n2v-damaged"
+    damaged.mkdir()
+    (damaged / "loss.json").write_text('{"settings": []}')
+    done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    assert done is not None
+    assert done.kept == ("ingest",)
+    assert damaged.exists()
+
+    monkeypatch.setattr(models, "train_network", lambda *_: pytest.fail("trained again"))
+    acquisition = Acquisition(name="tiny", source=root / "acquisitions/tiny", results_root=root)
+    request = RunRequest(acquisition, PipelineParameters.model_validate({"denoising": training}))
+    ingest, denoising = PIPELINE.step("ingest"), PIPELINE.step("denoising")
+    raw = plan_step(PIPELINE, ingest, request, ingest.external(request), {}).find()
+    assert raw is not None
+    compute_step(plan_step(PIPELINE, denoising, request, {}, {"ingest": raw}), ExecutionSettings())
 
 
 def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:

@@ -21,7 +21,7 @@ from spherovem_core.segmentation import Grid, flow_grid
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.steps.segmentation import FLOWS, LABELS
 from spherovem_core.store import ArrayWriter, Layout, finish_multiscale, open_array
-from spherovem_core.workflow import ArrayOutput, RunRequest, StepPlan
+from spherovem_core.workflow import ArrayOutput, RunRequest, StepPlan, plan_step
 from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.run import array_spec
 
@@ -82,7 +82,7 @@ def make_scene(folder: Path, shape: tuple[int, int, int]) -> Scene:
     nuclei = ObjectParameters(mask_spacing_nm=PARAMETERS.mask_spacing_nm)
     parameters = PipelineParameters(segmentation=SegmentationParameters(cells=PARAMETERS, nuclei=nuclei))
     step = PIPELINE.producer(LABELS["cells"])
-    return Scene(PIPELINE.plan(step, RunRequest(acquisition, parameters), {}, done), flows, image)
+    return Scene(plan_step(PIPELINE, step, RunRequest(acquisition, parameters), {}, done), flows, image)
 
 
 @pytest.fixture

@@ -1,17 +1,19 @@
 """Array operations on either device against the compiled loops, and against an ellipsoid's closed form."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from gpu_devices import DEVICES
 from shape_solids import ellipsoid, torus
 
-from spherovem_core.shape import measure_labels
+from spherovem_core.shape import descriptors, measure_labels
 from spherovem_core.shape.device_surface import sample_surface_on, signed_distance_on
 from spherovem_core.shape.label_grid import LabelBox, fill_grid, plan_grid
 from spherovem_core.shape.signed_distance import signed_distance
 from spherovem_core.shape.surface import sample_surface, undo_smoothing
-from spherovem_core.utils.accelerator import accelerator
+from spherovem_core.utils.accelerator import accelerator, select_accelerator
 
 UNEQUAL = (50.0, 10.0, 10.0)
 CASES = pytest.mark.parametrize(("cell", "smoothing"), [(20.0, 50.0), (50.0, 120.0), (10.0, 50.0)])
@@ -71,15 +73,16 @@ def test_volume_without_a_surface_has_no_points(device):
 
 
 def replace_loops_by_array_operations(monkeypatch):
-    """Return a list that grows by one grid per surface found by array operations."""
+    """Return a list that grows by one array per surface found by array operations."""
     calls = []
+    cpu = select_accelerator("cpu")
 
-    def sample(occupancy, grid, spacing, smoothing, gpu):
-        calls.append(grid)
-        values = signed_distance_on(gpu, occupancy, grid, smoothing)
-        return values, sample_surface_on(gpu, values, grid.spacing_nm, grid.centre_of_first_cell(spacing))
+    def sample(distance, spacing, first):
+        calls.append(distance)
+        return sample_surface_on(cpu, distance, spacing, first)
 
-    monkeypatch.setattr("spherovem_core.shape.descriptors._sample", sample)
+    monkeypatch.setattr(descriptors, "signed_distance", partial(signed_distance_on, cpu))
+    monkeypatch.setattr(descriptors, "sample_surface", sample)
     return calls
 
 

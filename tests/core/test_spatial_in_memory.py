@@ -16,7 +16,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles import find_particles
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial import (
-    Grid,
+    Placement,
     distance_to_nucleus,
     grids,
     measure_space,
@@ -59,8 +59,8 @@ def test_volumes_in_memory_give_the_same_results_as_blocks_on_disk(
             nuclei,
             particles,
             measure_geometry(particles, FINE),
-            Grid(SPACING, (12.5, 2.5, 2.5)),
-            Grid(FINE),
+            Placement(SPACING, (12.5, 2.5, 2.5)),
+            Placement(FINE),
             writer,
             writer.stored,
             block_grid(cells.shape, (8, 8, 8)),

@@ -6,12 +6,11 @@ from typing import Any
 import cc3d
 import numpy as np
 
-from spherovem_core.blocks import BlockSink, block_grid
+from spherovem_core.blocks import BlockSink, ReadableSink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.resample import resample
-from spherovem_core.segmentation.segmenter import ReadableSink
 from spherovem_core.store.layout import ObjectKind
 
 THRESHOLD = 150

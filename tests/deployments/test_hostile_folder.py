@@ -17,13 +17,20 @@ from deployments.server.deployment_registration import PREFECT_FILE
 
 SPHEROVEM = str(Path(sys.executable).with_name("spherovem"))
 PACKAGES = ("deployments", "flows", "tasks", "spherovem_core")
-LOAD = (
-    "import sys; from prefect.flows import load_flow_from_entrypoint as load; print(load(sys.argv[1]).name)"
-)
-START_A_CHILD = (
-    "import subprocess, sys; from deployments.environment import prepare_environment; prepare_environment();"
-    "subprocess.run([sys.executable, '-c', 'import deployments, flows, tasks'], check=True)"
-)
+START_A_CHILD = """
+import subprocess, sys
+from deployments.environment import prepare_environment
+prepare_environment()
+subprocess.run([sys.executable, "-c", "import deployments, flows, tasks"], check=True)
+"""
+SCAN = """
+from deployments.environment import prepare_environment
+prepare_environment()
+from prefect.logging import disable_run_logger
+from flows.scan_landing import scan_landing
+with disable_run_logger():
+    scan_landing.fn()
+"""
 
 
 @pytest.fixture
@@ -49,19 +56,15 @@ def test_the_foreign_packages_are_imported_without_protection(hostile: Path) -> 
     assert "decoy" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    [[SPHEROVEM], [sys.executable, "-P", "-m", "deployments.command_line"]],
-    ids=["script", "module"],
-)
-def test_a_command_imports_our_packages(hostile: Path, command: list[str]) -> None:
-    done = run(hostile, *command, "status", str(hostile))
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"no acquisitions in {hostile}\n", "")
-
-
+# -P protects the first process alone, as the folder of a console script does; its children have only its environment.
 def test_children_of_a_command_import_our_packages(hostile: Path) -> None:
     done = run(hostile, sys.executable, "-P", "-c", START_A_CHILD)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_of_a_scan_is_ours(hostile: Path) -> None:
+    done = run(hostile, sys.executable, "-P", "-c", SCAN, SPHEROVEM_LANDING_FOLDERS="[]")
+    assert done.stderr.splitlines()[-1].startswith("RuntimeError: spherovem: no landing folder:"), done.stderr
 
 
 def test_processes_of_every_deployment_import_our_packages(hostile: Path) -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 
 from spherovem_core.workflow import GpuLibrary
 from tasks import devices
@@ -17,9 +18,11 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def test_no_slot_is_taken_without_a_gpu(
     library: GpuLibrary | None, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "_ensure_limit", lambda name: pytest.fail("asked the server for a limit"))
+    monkeypatch.setattr(devices, "gpu_limit_name", lambda: "gpu:not-made")
     with devices.gpu_slot(library, device):
         pass
+    with get_client(sync_client=True) as client, pytest.raises(ObjectNotFound):
+        client.read_global_concurrency_limit_by_name("gpu:not-made")
 
 
 def test_two_steps_do_not_share_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

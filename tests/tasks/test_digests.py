@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from spherovem_core.parameters import ObjectParameters, PipelineParameters, SegmentationParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.registry import PIPELINE
-from spherovem_core.workflow import RunRequest
+from spherovem_core.workflow import RunRequest, plan_step
 
 REFERENCE = ArtifactRef(
     store="/results/one", path="a", shape=(1,), dtype="uint8", spacing_nm=(50, 10, 10), digest="d"
@@ -46,7 +46,7 @@ FOR_MASKS = set(OTHER) - FOR_FLOWS - {"network"} | {"segmenter"}
 
 def digest(step: str, parameters: PipelineParameters, external: Mapping[str, str] | None = None) -> str:
     request = RunRequest(ACQUISITION, parameters)
-    return PIPELINE.plan(PIPELINE.step(step), request, external or {}, DONE).digest
+    return plan_step(PIPELINE, PIPELINE.step(step), request, external or {}, DONE).digest
 
 
 def for_nuclei(**values: Any) -> PipelineParameters:
@@ -149,7 +149,7 @@ def all_digests(parameters: PipelineParameters) -> dict[str, str]:
     request, done = RunRequest(ACQUISITION, parameters), {}
     digests = {}
     for step in PIPELINE.steps:
-        plan = PIPELINE.plan(step, request, {}, done)
+        plan = plan_step(PIPELINE, step, request, {}, done)
         done[step.name], digests[step.name] = plan.expected, plan.digest
     return digests
 
