@@ -75,8 +75,8 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 def is_running(folder: Path, title: str) -> bool:
     """Return whether a process is computing a stage."""
-    stages = acquisition_state(folder).stages if is_results_folder(folder) else ()
-    return any(stage.running and stage.title == title for stage in stages)
+    steps = acquisition_state(folder).steps if is_results_folder(folder) else ()
+    return any(step.running and step.title == title for step in steps)
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_an_interrupted_run_continues(tmp_path: Path, number: signal.Signals) ->
     assert "Traceback" not in out + error
     assert shlex.split(error.splitlines()[-1]) == ["spherovem", *given]
     before = acquisition_state(folder)
-    assert (before.state, before.stage) == ("partial", SECOND)
+    assert (before.state, before.step) == ("partial", SECOND)
     ingested = (folder / "volume.zarr/raw/0/zarr.json").stat().st_mtime_ns
 
     again = subprocess.run(
@@ -134,4 +134,4 @@ def test_an_interrupted_run_continues(tmp_path: Path, number: signal.Signals) ->
     assert "ingest: complete on disk" in again.stdout or "ingest: done" not in again.stdout
     assert (folder / "volume.zarr/raw/0/zarr.json").stat().st_mtime_ns == ingested
     after = acquisition_state(folder)
-    assert (after.state, after.stage, after.stages_complete) == ("partial", THIRD, 2)
+    assert (after.state, after.step, after.stages_complete) == ("partial", THIRD, 2)

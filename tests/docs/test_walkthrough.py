@@ -1,5 +1,6 @@
 """Commands of README and documentation, run in order on a tiny phantom, and snippets run on its results."""
 
+import ast
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,7 +146,24 @@ def test_commands_run_one_after_another(place: Path) -> None:
     assert {"tables/cells.csv", "tables/units.csv", "labels/cells.ome.tif"} <= exported
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=str)
+ON_RESULTS = [block for block in blocks("python") if "RESULTS" in block.text]
+ON_ARRAYS = [block for block in blocks("python") if "RESULTS" not in block.text]
+
+
+@pytest.mark.parametrize("block", ON_ARRAYS, ids=str)
+def test_snippets_on_arrays_compile_and_import(block: Block) -> None:
+    """The arrays are the reader's own; the functions run with examples of theirs in the quick tests."""
+    tree = ast.parse(block.text)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(imports, type_ignores=[]), str(block), "exec"), names)
+    bound = {alias.asname or alias.name for node in imports for alias in node.names}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert bound <= used
+
+
+@pytest.mark.parametrize("block", ON_RESULTS, ids=str)
 def test_python_snippets_run_on_the_results(block: Block, place: Path) -> None:
     results = place / "results" / "spheroid-7"
     assert results.is_dir(), "the test of the commands must run before"
