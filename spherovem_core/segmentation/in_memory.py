@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import CellParameters, ObjectParameters
+from spherovem_core.parameters import ObjectParameters, SegmentationParameters
 from spherovem_core.segmentation.grid import Grid, PlacedVolume, check_spacing, flow_grid
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.segmenters import segmenter_named
@@ -21,7 +21,7 @@ def segment_volume(
     volume: NDArray[Any],
     spacing_nm: SpacingNm,
     kind: ObjectKind,
-    parameters: ObjectParameters | None = None,
+    parameters: ObjectParameters | SegmentationParameters | None = None,
     *,
     execution: Execution | None = None,
 ) -> NDArray[np.uint32]:
@@ -39,7 +39,7 @@ def segment_volume(
     kind
         ``cells`` or ``nuclei``.
     parameters
-        Parameters of this kind, with the name of the segmenter in `SEGMENTERS`; by default those of the pipeline.
+        Parameters of this kind, or of the stage, of which those of the kind are taken; by default those of the pipeline.
     execution
         Device, workers, blocks and progress; by default one worker, on a GPU if there is one.
 
@@ -59,7 +59,7 @@ def segment_volume(
 
     Examples
     --------
-    >>> from spherovem_core.parameters import CellParameters
+    >>> from spherovem_core.parameters import ObjectParameters, SegmentationParameters
     >>> from spherovem_core.segmentation import segment_volume
     >>> from spherovem_core.synthetic.phantom import make_phantom
     >>> phantom = make_phantom(shape=(20, 96, 96), spacing_nm=(120.0, 80.0, 80.0), seed=1)
@@ -71,8 +71,8 @@ def segment_volume(
     if volume.ndim != 3:
         raise ShapeMismatchError(f"the volume has shape {volume.shape}; expected (Z, Y, X)")
     check_spacing(spacing_nm)
-    if parameters is None:
-        parameters = CellParameters() if kind == "cells" else ObjectParameters()
+    if parameters is None or isinstance(parameters, SegmentationParameters):
+        parameters = (parameters or SegmentationParameters()).of(kind)
     segmenter, execution = segmenter_named(parameters.segmenter), execution or Execution()
     image = PlacedVolume(volume, spacing_nm)
     grid = flow_grid(volume.shape, spacing_nm, parameters)
@@ -121,7 +121,7 @@ def masks_from_flows(
     A ball of 4 voxels, with flows to its centre:
 
     >>> import numpy as np
-    >>> from spherovem_core.parameters import ObjectParameters
+    >>> from spherovem_core.parameters import ObjectParameters, SegmentationParameters
     >>> from spherovem_core.segmentation import masks_from_flows
     >>> away = np.indices((13, 13, 13)) - 6.0
     >>> radius = np.linalg.norm(away, axis=0)

@@ -9,7 +9,7 @@ from segmentation_scenes import EVERYTHING, SPACING, ideal, packed_cells, segmen
 
 from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import CellParameters
+from spherovem_core.parameters import CellParameters, SegmentationParameters
 from spherovem_core.segmentation import (
     Grid,
     flow_grid,
@@ -78,3 +78,11 @@ def test_bad_input_is_refused(arguments: dict[str, Any], error: type[Exception],
     good: dict[str, Any] = {"volume": np.zeros((4, 5, 6), np.uint8), "spacing_nm": SPACING, "kind": "cells"}
     with pytest.raises(error, match=message):
         segment_volume(**good | arguments)
+
+
+def test_parameters_of_the_stage_stand_for_those_of_the_kind() -> None:
+    phantom = make_phantom(shape=(16, 80, 120), spacing_nm=(120.0, 60.0, 60.0), seed=3)
+    stage = SegmentationParameters(cells=COARSE)
+    found = segment_volume(phantom.clean, phantom.spacing_nm, "cells", stage)
+    assert found.max() >= 2
+    assert np.array_equal(found, segment_volume(phantom.clean, phantom.spacing_nm, "cells", COARSE))
