@@ -59,7 +59,7 @@ def segment_volume(
 
     Examples
     --------
-    >>> from spherovem_core.parameters import ObjectParameters, SegmentationParameters
+    >>> from spherovem_core.parameters import CellParameters
     >>> from spherovem_core.segmentation import segment_volume
     >>> from spherovem_core.synthetic.phantom import make_phantom
     >>> phantom = make_phantom(shape=(20, 96, 96), spacing_nm=(120.0, 80.0, 80.0), seed=1)
@@ -121,7 +121,7 @@ def masks_from_flows(
     A ball of 4 voxels, with flows to its centre:
 
     >>> import numpy as np
-    >>> from spherovem_core.parameters import ObjectParameters, SegmentationParameters
+    >>> from spherovem_core.parameters import CellParameters
     >>> from spherovem_core.segmentation import masks_from_flows
     >>> away = np.indices((13, 13, 13)) - 6.0
     >>> radius = np.linalg.norm(away, axis=0)
