@@ -121,7 +121,7 @@ def masks_from_flows(
     A ball of 4 voxels, with flows to its centre:
 
     >>> import numpy as np
-    >>> from spherovem_core.parameters import CellParameters
+    >>> from spherovem_core.parameters import ObjectParameters
     >>> from spherovem_core.segmentation import masks_from_flows
     >>> away = np.indices((13, 13, 13)) - 6.0
     >>> radius = np.linalg.norm(away, axis=0)
