@@ -38,18 +38,23 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(problems)
 
 
-RENAMED: Mapping[str, str] = {
-    "cells": "segmentation.cells",
-    "nuclei": "segmentation.nuclei",
-    "space": "spatial",
-    "denoise": "denoising",
-    "register": "registration",
+RENAMED_PARAMETERS: Mapping[str, str] = {
     "blank_share": "blank_fraction",
     "merge_contact_share": "merge_contact_fraction",
     "edge_share": "edge_fraction",
     "min_parent_share": "min_parent_fraction",
     "held_out_share": "held_out_fraction",
     "min_piece_share": "min_piece_fraction",
+}
+"""Parameters of version 0.1 whose name alone changed."""
+
+RENAMED: Mapping[str, str] = {
+    **RENAMED_PARAMETERS,
+    "cells": "segmentation.cells",
+    "nuclei": "segmentation.nuclei",
+    "space": "spatial",
+    "denoise": "denoising",
+    "register": "registration",
     "block_voxels": "the setting SPHEROVEM_BLOCK_VOXELS",
     "block_halo_voxels": "the setting SPHEROVEM_BLOCK_HALO_VOXELS",
 }

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from spherovem_core.overrides import RENAMED_PARAMETERS
+
 STEPS: Mapping[str, str] = {
     "ingest": "ingest",
     "denoise": "denoising",
@@ -23,12 +25,6 @@ ARTIFACTS: Mapping[str, str] = {
 }
 """Keys of ``artifacts`` in ``provenance.json`` that changed."""
 
-PARAMETERS: Mapping[str, str] = {
-    "blank_share": "blank_fraction",
-    "merge_contact_share": "merge_contact_fraction",
-    "edge_share": "edge_fraction",
-    "min_parent_share": "min_parent_fraction",
-}
 DROPPED = frozenset({"block_voxels", "block_halo_voxels"})
 """Parameters that became settings, since they change no result."""
 AUTOMATIC_WHEN_ZERO = frozenset({"smoothing_nm", "ripley_max_um"})
@@ -48,7 +44,9 @@ def step_name(stage: str, parameters: Mapping[str, Any]) -> str:
 
 def rename_parameters(values: Mapping[str, Any], stage: str) -> dict[str, Any]:
     """Return the parameters of one group under today's names."""
-    renamed = {PARAMETERS.get(name, name): value for name, value in values.items() if name not in DROPPED}
+    renamed = {
+        RENAMED_PARAMETERS.get(name, name): value for name, value in values.items() if name not in DROPPED
+    }
     if stage in ("shape", "spatial"):
         for name in AUTOMATIC_WHEN_ZERO & set(renamed):
             renamed[name] = renamed[name] or None
