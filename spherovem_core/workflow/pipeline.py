@@ -30,9 +30,9 @@ class Pipeline:
     def __init__(self, steps: Sequence[AnyStep]) -> None:
         self.steps = tuple(steps)
         self._producers: dict[str, AnyStep] = {}
-        names: set[str] = set()
+        self._by_name: dict[str, AnyStep] = {}
         for step in self.steps:
-            if step.name in names:
+            if step.name in self._by_name:
                 raise ValueError(f"two steps are named {step.name}; give each a name of its own")
             for wanted in step.inputs:
                 if wanted.path not in self._producers:
@@ -45,17 +45,19 @@ class Pipeline:
                         f"{output.path} is written by {self._producers[output.path].name} and {step.name}"
                     )
                 self._producers[output.path] = step
-            names.add(step.name)
+            self._by_name[step.name] = step
         stages = [STAGE_NAMES.index(step.stage) for step in self.steps]
         if stages != sorted(stages):
             raise ValueError(f"steps are out of order; the order of stages is {', '.join(STAGE_NAMES)}")
 
     def step(self, name: str) -> AnyStep:
         """Return the step of a name; raises KeyError for another."""
-        return next(step for step in self.steps if step.name == name) if name in self else self._unknown(name)
+        if name not in self._by_name:
+            raise KeyError(f"no step is named {name}; known: {', '.join(self._by_name)}")
+        return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:
-        return any(step.name == name for step in self.steps)
+        return name in self._by_name
 
     def of_stages(self, stages: Collection[StageName]) -> tuple[AnyStep, ...]:
         """Return the steps of some stages, in order."""
@@ -74,6 +76,3 @@ class Pipeline:
     def chapters(self) -> list["Chapter"]:
         """Make the chapters of the report, in the order of the steps."""
         return [step.chapter() for step in self.steps if step.chapter is not None]
-
-    def _unknown(self, name: str) -> AnyStep:
-        raise KeyError(f"no step is named {name}; known: {', '.join(step.name for step in self.steps)}")
