@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spherovem_core.parameters import IngestParameters, PipelineParameters
+from spherovem_core.references import Acquisition
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW as RAW_GROUP
@@ -36,26 +37,31 @@ def filled_slices(run: StepRun[Any]) -> list[int]:
     return slices.loc[slices[list(FILLED_FLAGS)].any(axis=1), "z"].tolist()
 
 
+def _digest_files(acquisition: Acquisition) -> tuple[str, dict[str, Any]]:
+    """Return the digest of the acquired files and those of each file, known from an earlier run or taken now."""
+    from spherovem_core.ingest import source_digest
+    from spherovem_core.store import read_json
+
+    known = read_json(Layout(acquisition.folder).source_files) or {}
+    return source_digest(acquisition.source, known), known
+
+
 def _external(request: RunRequest) -> Mapping[str, str]:
     """Return the digest of the acquired files, and the region where there is one.
 
     Files whose size and times are those of an earlier run are not read again.
     """
-    from spherovem_core.ingest import source_digest
-    from spherovem_core.store import read_json, write_json
-
-    layout = Layout(request.acquisition.folder)
-    known = read_json(layout.source_files) or {}
-    source = {"source": source_digest(request.acquisition.source, known)}
-    # A source that is refused later makes no folder.
-    if layout.scratch.is_dir():
-        write_json(layout.source_files, known)
+    digest, _ = _digest_files(request.acquisition)
+    source = {"source": digest}
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
 
 def _remember_files(request: RunRequest, external: Mapping[str, str]) -> None:
     """Keep the digests of the files in the results folder, which exists by now."""
-    _external(request)
+    from spherovem_core.store import write_json
+
+    _, known = _digest_files(request.acquisition)
+    write_json(Layout(request.acquisition.folder).source_files, known)
 
 
 def _check_unchanged(run: StepRun[IngestParameters]) -> None:
@@ -67,14 +73,13 @@ def _check_unchanged(run: StepRun[IngestParameters]) -> None:
         If the files are not those that the digest speaks of.
     """
     from spherovem_core.errors import BadSlicesError
-    from spherovem_core.ingest import source_digest
-    from spherovem_core.store import discard, read_json
+    from spherovem_core.store import discard
 
-    source = run.plan.acquisition.source
-    if source_digest(source, read_json(run.layout.source_files) or {}) != run.plan.external["source"]:
+    digest, _ = _digest_files(run.plan.acquisition)
+    if digest != run.plan.external["source"]:
         discard(run.layout, run.layout.path(RAW.path).parent)
         raise BadSlicesError(
-            f"{source} was changed while it was read; run the acquisition again when nothing writes to it"
+            f"{run.plan.acquisition.source} was changed while it was read; run the acquisition again when nothing writes to it"
         )
 
 
