@@ -33,7 +33,7 @@ START_TIMEOUT_S = 600.0
 """Longest time in Pending, from when a worker takes a run to its first sign of life."""
 
 MAX_AGE = timedelta(days=7)
-"""Runs that crashed longer ago stay as they are."""
+"""Longest time since a crash after which a run is still restarted."""
 
 PAUSE_S = 30.0
 RUNS_PER_PASS = 200
