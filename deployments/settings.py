@@ -15,7 +15,7 @@ from pydantic_settings import (
 
 from deployments.settings_sources import SpherovemToml, refuse_unknown_variables
 from spherovem_core.errors import ParameterError
-from spherovem_core.execution import ExecutionSettings
+from spherovem_core.execution import BlockHaloVoxels, BlockVoxels, ExecutionSettings
 from spherovem_core.overrides import explain
 
 
@@ -49,20 +49,8 @@ class Settings(BaseSettings):
     stage_timeout_s: float | None = Field(
         default=None, gt=0.0, description="Time limit of a stage in seconds. Left empty, none."
     )
-    block_voxels: int = Field(
-        default=256,
-        ge=128,
-        le=2048,
-        multiple_of=128,
-        description="Side of the blocks in which masks are computed; larger ones need more memory. Labels differ by "
-        "single voxels at most (1 of 15 million in the demo).",
-    )
-    block_halo_voxels: int = Field(
-        default=64,
-        ge=16,
-        le=512,
-        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
-    )
+    block_voxels: BlockVoxels = 256
+    block_halo_voxels: BlockHaloVoxels = 64
     landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
         description="Folders in which acquisitions land, as FOLDER:FOLDER or as a JSON list of absolute paths.",

@@ -7,13 +7,33 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spherovem_core.errors import DeadlineError, ParameterError
 
 Progress = Callable[[int, int], None]
+
+
+BlockVoxels = Annotated[
+    int,
+    Field(
+        ge=128,
+        le=2048,
+        multiple_of=128,
+        description="Side of the blocks in which masks are computed; larger ones need more memory. Labels differ by "
+        "single voxels at most (1 of 15 million in the demo).",
+    ),
+]
+BlockHaloVoxels = Annotated[
+    int,
+    Field(
+        ge=16,
+        le=512,
+        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
+    ),
+]
 
 
 class ExecutionSettings(BaseModel):
@@ -38,20 +58,8 @@ class ExecutionSettings(BaseModel):
         gt=0.0,
         description="A stage stops between two blocks after this many seconds. Left empty, there is no limit.",
     )
-    block_voxels: int = Field(
-        default=256,
-        ge=128,
-        le=2048,
-        multiple_of=128,
-        description="Side of the blocks in which masks are computed; larger ones need more memory. Labels differ by "
-        "single voxels at most (1 of 15 million in the demo).",
-    )
-    block_halo_voxels: int = Field(
-        default=64,
-        ge=16,
-        le=512,
-        description="Voxels that a block sees beyond its border; best as large as the radius of an object.",
-    )
+    block_voxels: BlockVoxels = 256
+    block_halo_voxels: BlockHaloVoxels = 64
 
     @property
     def worker_count(self) -> int:
