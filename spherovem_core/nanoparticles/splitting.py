@@ -1,17 +1,18 @@
-"""Split of touching particles by a watershed on the distance to their surface."""
+"""Split of touching particles: between the balls that explain their image, or at the necks of their mask."""
 
 import edt
+import fastremap
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label as label_regions
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+from spherovem_core.nanoparticles.component_fit import MAX_BOX_VOXELS, ComponentFit, fit_component
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A component with more voxels in its bounding box stays whole: its distance map would not fit in memory.
-MAX_BOX_VOXELS = 32_000_000
+__all__ = ["MAX_BOX_VOXELS", "split_component", "split_particles"]
 
 
 def split_component(
@@ -44,3 +45,49 @@ def split_component(
         return mask.astype(np.uint32)
     pieces = watershed(-distance, seeds, connectivity=np.ones((3, 3, 3)), mask=padded)
     return np.asarray(pieces[inner], np.uint32)
+
+
+def split_particles(
+    mask: NDArray[np.bool_],
+    intensity: NDArray[np.float32] | None,
+    spacing_nm: SpacingNm,
+    diameter_nm: tuple[float, float] | None = None,
+    blur_nm: float | None = None,
+) -> tuple[NDArray[np.uint32], ComponentFit]:
+    """Split a component between the particles that explain its image.
+
+    Parameters
+    ----------
+    mask, intensity, spacing_nm, diameter_nm, blur_nm
+        As in `spherovem_core.nanoparticles.component_fit.fit_component`.
+
+    Returns
+    -------
+    pieces : (Z, Y, X) ndarray of uint32
+        Pieces, each of them connected, numbered from 1 in the order of their first voxels; 0 outside the component.
+    fit
+        Particles of the component, and a note if it was too large to be fitted and stayed whole.
+    """
+    fit = fit_component(mask, intensity, spacing_nm, diameter_nm, blur_nm)
+    pieces = mask.astype(np.uint32) if len(fit) < 2 else _cut(mask, fit, spacing_nm)
+    return pieces, fit
+
+
+def _cut(mask: NDArray[np.bool_], fit: ComponentFit, spacing_nm: SpacingNm) -> NDArray[np.uint32]:
+    """Give each voxel to the ball that it lies deepest in, or nearest to: the squared distance less the squared radius."""
+    places = np.argwhere(mask)
+    points = places * np.array(spacing_nm)
+    depth = np.full(mask.shape, np.inf)
+    seeds = np.zeros(mask.shape, np.int32)
+    least = np.full(len(points), np.inf)
+    for number, (centre, diameter) in enumerate(zip(fit.centres_nm, fit.diameters_nm, strict=True), start=1):
+        power = ((points - centre) ** 2).sum(axis=1) - (0.5 * diameter) ** 2
+        np.minimum(least, power, out=least)
+        free = seeds[tuple(places.T)] == 0
+        # Two balls in one slice of a thick stack can have the same nearest voxel: the second one takes the next.
+        nearest = places[free][np.argmin(power[free])]
+        seeds[tuple(nearest)] = number
+    depth[tuple(places.T)] = least
+    pieces = watershed(depth, seeds, connectivity=np.ones((3, 3, 3)), mask=mask)
+    numbered, _ = fastremap.renumber(np.ascontiguousarray(pieces, np.uint32), preserve_zero=True)
+    return np.asarray(numbered, np.uint32)
