@@ -1,7 +1,7 @@
 """Particles of one component: how many balls, or one ellipsoid, explain its image."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import edt
 import numpy as np
@@ -36,6 +36,7 @@ _MAX_ELONGATION, _LONGEST = 1.9, 2.5
 # Balls that are not there are not fitted: radii lie between these fractions of that of the largest ball inside the mask.
 _RADIUS_RANGE = (0.4, 1.15)
 _SMALLEST_PX, _MASK_ERROR_PX = 1.4, 0.75
+_SMALLER = (0.75, 0.55)
 # Tolerance of known diameters. Two balls of 1.14 times the diameter have the volume of three.
 _DIAMETER_TOLERANCE = 0.05
 # Where the known diameters differ by less than this factor, a ball that is not there has no room: little is asked of another.
@@ -120,6 +121,8 @@ def fit_component(
     narrow = diameter_nm is not None and radii[1] < _NARROW * radii[0]
     scene, origin = _scene(mask, intensity, spacing_nm, radii, blur_nm, narrow)
     fit = _choose(scene)
+    if diameter_nm is None and len(fit.balls) == 1 and _look_ahead(scene, fit) == _LOOK_FAR:
+        fit = _choose_smaller(scene, fit)
     if len(fit.balls) > 1 and _is_ellipsoid(scene, fit, diameter_nm):
         return single
     return ComponentFit(fit.balls[:, :3] + origin, 2 * fit.balls[:, 3]) if len(fit.balls) > 1 else single
@@ -190,6 +193,16 @@ def _choose(scene: BallScene) -> BallFit:
     if len(best.balls) > _ALL_MOVE:
         best = fit_balls(scene, best.balls, best.brightness, best.noise)
     return best
+
+
+def _choose_smaller(scene: BallScene, one: BallFit) -> BallFit:
+    """Try smaller balls, where one ball explains little: in a dense clump, the largest ball inside the mask is no particle."""
+    for fraction in _SMALLER:
+        radii = scene.radii[0], max(scene.radii[0], fraction * scene.radii[1])
+        fit = _choose(replace(scene, radii=radii))
+        if len(fit.balls) > 1 and _explains_better(scene, fit, one.error, 1):
+            return fit
+    return one
 
 
 def _look_ahead(scene: BallScene, fit: BallFit) -> int:
