@@ -1,8 +1,7 @@
 """Connected components: measured in each slab, and merged exactly across slabs."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -12,21 +11,20 @@ from scipy.sparse.csgraph import connected_components
 
 from spherovem_core.label_statistics import merge_boxes
 
-# float16 posteriors are multiples of 2 ** -24: their sums in this unit are exact in any order.
-POSTERIOR_UNIT = 2.0**-24
-
-FIRST, VOXELS, SUM_Z, SUM_Y, SUM_X, POSTERIOR, INTENSITY, CORE = range(8)
+FIRST, VOXELS, SEEDS = range(3)
+# Labels of a slab carry this bit where a voxel is bright enough to start a body.
+SEED_BIT = np.uint32(1 << 31)
+LABEL_BITS = np.uint32(SEED_BIT - 1)
 
 
 @dataclass(frozen=True)
 class ComponentMeasures:
-    """Sums over the voxels of each component, all of them exact integers, and bounding boxes.
+    """First voxel, size and bounding box of each component.
 
     Attributes
     ----------
-    sums : (N, 8) ndarray of int64
-        Smallest index of a voxel in C order of the volume; voxel count; sums of z, y, x; of the posterior in units of
-        `POSTERIOR_UNIT`; of the intensity; number of voxels that can be a particle's core.
+    sums : (N, 3) ndarray of int64
+        Smallest index of a voxel in C order of the volume; voxel count; number of voxels that can start a body.
     boxes : (N, 6) ndarray of int64
         z0, y0, x0, z1, y1, x1, half-open.
     """
@@ -45,33 +43,16 @@ class ComponentMeasures:
 def concatenate_measures(parts: list[ComponentMeasures]) -> ComponentMeasures:
     """Concatenate the measures of several sets of components."""
     return ComponentMeasures(
-        np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 8), np.int64),
+        np.concatenate([part.sums for part in parts]) if parts else np.empty((0, 3), np.int64),
         np.concatenate([part.boxes for part in parts]) if parts else np.empty((0, 6), np.int64),
     )
 
 
-class MeasuredSlice(NamedTuple):
-    """A slice of the image with the tables that turn its intensities into sums.
-
-    Attributes
-    ----------
-    image : (Y, X) ndarray
-    units : (levels,) ndarray
-        `posterior_units` of each intensity.
-    core : (levels,) ndarray of bool
-        True for intensities that can be a particle's core.
-    """
-
-    image: NDArray[Any]
-    units: NDArray[np.int64]
-    core: NDArray[np.bool_]
-
-
 @njit(cache=True, nogil=True)
-def _measure(labels, image, units, core, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+def _measure(labels, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
     for j in range(labels.shape[0]):
         for i in range(labels.shape[1]):
-            label = labels[j, i]
+            label = labels[j, i] & 0x7FFFFFFF
             if label == 0:
                 continue
             y, x = j + origin_y, i + origin_x
@@ -80,45 +61,30 @@ def _measure(labels, image, units, core, z, origin_y, origin_x, height, width, s
                 row[0] = (z * height + y) * width + x
                 box[0], box[1], box[2], box[3], box[4], box[5] = z, y, x, z + 1, y + 1, x + 1
             row[1] += 1
-            row[2] += z
-            row[3] += y
-            row[4] += x
-            row[5] += units[image[j, i]]
-            row[6] += image[j, i]
-            row[7] += core[image[j, i]]
+            row[2] += labels[j, i] >> 31
             box[1], box[2] = min(box[1], y), min(box[2], x)
             box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
 
 
-def posterior_units(posterior: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Convert posteriors, rounded to float16 as they are stored, to units of `POSTERIOR_UNIT`."""
-    return np.asarray(np.rint(posterior.astype(np.float16).astype(np.float64) / POSTERIOR_UNIT), np.int64)
-
-
 def measure_components(
-    labels: NDArray[np.uint32],
-    slices: Iterable[MeasuredSlice],
-    origin: tuple[int, int, int],
-    shape: tuple[int, ...],
+    labels: NDArray[np.uint32], origin: tuple[int, int, int], shape: tuple[int, ...]
 ) -> ComponentMeasures:
     """Measure the components of a block, numbered from 1.
 
     Parameters
     ----------
-    labels : (Z, Y, X) ndarray
-        Labels of the block.
-    slices
-        The Z slices of the image in the block.
+    labels : (Z, Y, X) ndarray of uint32
+        Labels of the block, with `SEED_BIT`.
     origin
         First voxel of the block in the volume.
     shape
         Shape of the volume.
     """
-    count = int(labels.max(initial=0))
-    sums, boxes = np.zeros((count, 8), np.int64), np.zeros((count, 6), np.int64)
+    count = int((labels & LABEL_BITS).max(initial=0))
+    sums, boxes = np.zeros((count, 3), np.int64), np.zeros((count, 6), np.int64)
     z, y, x = origin
-    for k, (plane, entry) in enumerate(zip(labels, slices, strict=True)):
-        _measure(plane, *entry, z + k, y, x, shape[1], shape[2], sums, boxes)
+    for k, plane in enumerate(labels):
+        _measure(plane, z + k, y, x, shape[1], shape[2], sums, boxes)
     return ComponentMeasures(sums, boxes)
 
 
@@ -133,7 +99,7 @@ class LabelledVoxels:
 def labelled_voxels(labels: NDArray[Any]) -> LabelledVoxels:
     """List the labelled voxels of a slice (Y, X)."""
     places = np.flatnonzero(labels)
-    return LabelledVoxels(places, labels.ravel()[places].astype(np.int64))
+    return LabelledVoxels(places, (labels.ravel()[places] & LABEL_BITS).astype(np.int64))
 
 
 def touching_pairs(
@@ -177,7 +143,7 @@ def merge_components(
         return np.empty(0, np.int64), measures
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     number, group = connected_components(graph, directed=False)
-    sums = np.zeros((number, 8), np.int64)
+    sums = np.zeros((number, 3), np.int64)
     np.add.at(sums, group, measures.sums)
     sums[:, FIRST] = np.iinfo(np.int64).max
     np.minimum.at(sums[:, FIRST], group, measures.sums[:, FIRST])

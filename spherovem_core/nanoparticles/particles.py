@@ -7,14 +7,44 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, BlockSink, MemorySink, ReadableSink
+from spherovem_core.blocks import ArrayLike, BlockSink, MemorySink, ReadableSink, block_grid, slab_grid
+from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles.fitting import fit_statistics
+from spherovem_core.nanoparticles.candidate_slabs import label_slabs
+from spherovem_core.nanoparticles.classification import Classified, classify
+from spherovem_core.nanoparticles.detection import plan_detection
 from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.slab_segmentation import LABEL_BLOCK, segment_particles
+from spherovem_core.nanoparticles.objects import CropReader, find_objects
 from spherovem_core.nanoparticles.slice_statistics import collect_statistics
+from spherovem_core.nanoparticles.volume_components import merge_slabs
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
+
+# A slab takes about 12 bytes per voxel with the copies made for writing. Only one slab is in memory, independent of the number of
+# workers.
+_SLAB_VOXELS = 36_000_000
+_MAX_SLAB_DEPTH = 64
+LABEL_BLOCK = (128, 512, 512)
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleTables:
+    """Tables of a volume, and its mixture.
+
+    Attributes
+    ----------
+    particles, others
+        One row per nanoparticle, and per other object that stands out; see `spherovem_core.nanoparticles.table`.
+    agglomerates
+        One row per agglomerate of touching particles; see `spherovem_core.nanoparticles.agglomerates`.
+    mixture
+        Populations, limits of the acquisition, and warnings.
+    """
+
+    particles: pd.DataFrame
+    others: pd.DataFrame
+    agglomerates: pd.DataFrame
+    mixture: Mixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +54,20 @@ class Particles:
     Attributes
     ----------
     labels : (Z, Y, X) ndarray of uint32
-        0 is background; particles are numbered from 1 in the order of their first voxels.
+        0 is background; particles are numbered from 1 in the order of their first voxels. Other objects have no label.
     posterior : (Z, Y, X) ndarray of float16
-        Probability that a voxel is nanoparticle, before smoothing.
-    table
-        One row per particle; see `spherovem_core.nanoparticles.table.particle_table`.
+        Probability that a voxel is nanoparticle.
+    table, others, agglomerates
+        See `ParticleTables`.
     mixture
-        Fitted mixture of background and nanoparticles.
+        Populations, limits of the acquisition, and warnings.
     """
 
     labels: NDArray[np.uint32]
     posterior: NDArray[np.float16]
     table: pd.DataFrame
+    others: pd.DataFrame
+    agglomerates: pd.DataFrame
     mixture: Mixture
 
 
@@ -62,42 +94,40 @@ def find_particles(
     execution
         Executor, deadline and progress; by default one thread. Runs on the CPU.
     bad_slices
-        Slices filled from their neighbours; they are not counted for the mixture.
+        Slices filled from their neighbours; they are not counted for the levels.
 
     Returns
     -------
     Particles
-        Labels, posterior, table and mixture. If the stack holds no nanoparticles, ``mixture.detected`` is False,
-        ``mixture.reason`` says why, and labels and posterior are 0 everywhere.
+        If the stack holds no nanoparticles, ``mixture.detected`` is False, ``mixture.reason`` says why, and labels and posterior
+        are 0 everywhere.
 
     Raises
     ------
     ParameterError
         If the image is neither uint8 nor uint16, or every slice is bad or holds one intensity only.
-    MixtureError
-        If no background voxel is left, or the fit collapsed.
 
     Examples
     --------
-    Noisy tissue with one bright block of 3 x 20 x 20 voxels:
+    Noisy tissue with one bright ball of 200 nm:
 
     >>> import numpy as np
     >>> from spherovem_core.nanoparticles import find_particles
     >>> random = np.random.default_rng(0)
-    >>> volume = random.normal(120, 10, (12, 128, 128))
-    >>> volume[5:8, 40:60, 70:90] += 100
-    >>> found = find_particles(np.clip(volume, 0, 255).astype(np.uint8), spacing_nm=(50, 10, 10))
-    >>> found.mixture.detected
-    True
-    >>> found.table[["label", "voxel_count", "volume_um3"]].round(3).to_dict("records")
-    [{'label': 1, 'voxel_count': 1200, 'volume_um3': 0.006}]
-    >>> bool((found.labels[5:8, 40:60, 70:90] == 1).all())
+    >>> volume = random.normal(120, 10, (24, 128, 128))
+    >>> z, y, x = np.ogrid[:24, :128, :128]
+    >>> ball = (20 * (z - 12)) ** 2 + (10 * (y - 60)) ** 2 + (10 * (x - 70)) ** 2 < 100**2
+    >>> volume[ball] += 100
+    >>> found = find_particles(np.clip(volume, 0, 255).astype(np.uint8), spacing_nm=(20, 10, 10))
+    >>> found.table[["label", "population", "kind"]].to_dict("records")
+    [{'label': 1, 'population': 1, 'kind': 'nanoparticle'}]
+    >>> bool(abs(1e3 * found.table["equivalent_diameter_um"][0] - 200) < 5)
     True
     """
     posterior = MemorySink(np.zeros(volume.shape, np.float16))
     slab_labels = MemorySink(np.zeros(volume.shape, np.uint32))
     labels = MemorySink(np.zeros(volume.shape, np.uint32))
-    table, mixture = write_particles(
+    tables = write_particles(
         volume,
         spacing_nm,
         parameters or NanoparticleParameters(),
@@ -107,7 +137,9 @@ def find_particles(
         execution,
         bad_slices=bad_slices,
     )
-    return Particles(labels.array, posterior.array, table, mixture)
+    return Particles(
+        labels.array, posterior.array, tables.particles, tables.others, tables.agglomerates, tables.mixture
+    )
 
 
 def write_particles(
@@ -122,55 +154,88 @@ def write_particles(
     bad_slices: Sequence[int] = (),
     depth: int | None = None,
     label_block: tuple[int, int, int] = LABEL_BLOCK,
-) -> tuple[pd.DataFrame, Mixture]:
+) -> ParticleTables:
     """Find the nanoparticles of a volume that does not fit in memory.
 
-    The first pass collects statistics (`collect_statistics`), to which the mixture is fitted (`fit_statistics`). The second
-    pass writes posterior and labels slab by slab (`segment_particles`). A killed run continues from the blocks in the sinks.
+    1. The first pass over the slices measures drift, noise and the texture of the tissue, from which the contrast of candidates follows
+       (`collect_statistics`).
+    2. The second pass labels the candidates slab by slab (`label_slabs`).
+    3. Every candidate is cut out of the image half-way between its own level and that of its surroundings, and measured
+       (`find_objects`).
+    4. Objects are told apart: clumps are split, particles sorted into populations, other objects set aside (`classify`).
+    5. Labels and posterior are painted block by block.
+
+    A killed run continues from the blocks in the sinks. Memory holds a slab, and the voxels of the objects.
 
     Parameters
     ----------
     source : (Z, Y, X) array-like of uint8 or uint16
-        Registered image; read slice by slice.
+        Registered image; read slice by slice, and in crops around the candidates.
     spacing_nm : (dz, dy, dx)
         Voxel size in nm.
     parameters
         Parameters of the stage.
     posterior_sink, slab_label_sink, label_sink
-        Take the posterior (float16), the labels of each slab (uint32, not needed afterwards) and the final labels (uint32).
+        Take the posterior (float16, in slabs), the candidates of each slab (uint32, not needed afterwards) and the final labels (uint32).
     execution
         Executor, deadline and progress; by default one thread. Runs on the CPU.
     bad_slices
-        Slices filled from their neighbours; they are not counted for the mixture.
-    depth, label_block
-        Slices per slab and block shape of the labels; see `segment_particles`.
+        Slices filled from their neighbours; they are not counted for the levels.
+    depth
+        Slices per slab; by default chosen from the size of a slice. A killed run continues only with the same depth.
+    label_block
+        Block shape of the labels, aligned with the shards of `label_sink`.
 
     Returns
     -------
-    table, mixture
-        One row per particle (`spherovem_core.nanoparticles.table.particle_table`), and the fitted mixture.
+    ParticleTables
 
     Raises
     ------
     ParameterError
-        If the image is neither uint8 nor uint16, or every slice is bad or holds one intensity only.
-    MixtureError
-        If no background voxel is left, or the fit collapsed.
+        If the image is neither uint8 nor uint16, has not three axes, or every slice is bad or holds one intensity only.
     DeadlineError
         If the stage ran past its time limit; finished blocks are kept.
     """
-    statistics = collect_statistics(source, spacing_nm, parameters, execution, bad_slices)
-    mixture = fit_statistics(statistics, parameters)
-    table = segment_particles(
-        source,
-        spacing_nm,
-        mixture,
-        posterior_sink,
-        slab_label_sink,
-        label_sink,
-        parameters,
-        execution,
-        depth,
-        label_block,
-    )
-    return table, mixture
+    if len(source.shape) != 3:
+        raise ParameterError(f"the image has shape {source.shape}, expected (Z, Y, X)")
+    execution = execution or Execution()
+    spacing = (float(spacing_nm[0]), float(spacing_nm[1]), float(spacing_nm[2]))
+    statistics = collect_statistics(source, spacing, parameters, execution, bad_slices)
+    detection = plan_detection(statistics, source.dtype, spacing, parameters)
+    slabs = slab_grid(source.shape, depth or slab_depth(source.shape), detection.reach[0])
+    label_blocks = block_grid(source.shape, label_block)
+    total = 2 * len(slabs) + len(label_blocks)
+    summaries = label_slabs(slabs, source, detection, slab_label_sink, execution, total)
+    components = merge_slabs(slabs, summaries, source.shape)
+    reader = CropReader(source, detection, spacing)
+    objects = find_objects(components, slab_label_sink.array, reader, execution)
+    found = classify(objects, reader, parameters, execution)
+    _paint(found, slabs, label_blocks, posterior_sink, label_sink, execution)
+    return ParticleTables(found.particles, found.others, found.agglomerates, found.mixture)
+
+
+def slab_depth(shape: Sequence[int]) -> int:
+    """Choose the slices per slab, so that a few slabs fit in memory at any size of a slice."""
+    return int(np.clip(_SLAB_VOXELS // (shape[1] * shape[2]), 1, _MAX_SLAB_DEPTH))
+
+
+def _paint(
+    found: Classified,
+    slabs: Sequence,
+    label_blocks: Sequence,
+    posterior_sink: BlockSink,
+    label_sink: BlockSink,
+    execution: Execution,
+) -> None:
+    """Paint the blocks that are not yet written."""
+    total = 2 * len(slabs) + len(label_blocks)
+    done = len(slabs)
+    for slab in posterior_sink.pending(slabs):
+        posterior_sink.write(slab, found.painted.posterior_in(slab))
+        done += 1
+        execution.report(done, total)
+    for block in label_sink.pending(label_blocks):
+        label_sink.write(block, found.painted.labels_in(block))
+        done += 1
+        execution.report(min(done, total), total)

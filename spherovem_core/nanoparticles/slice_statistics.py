@@ -1,39 +1,83 @@
-"""Statistics of the slices, collected in a first pass over a volume: the data that the mixture is fitted to."""
+"""Statistics of the slices, collected in a first pass over a volume: contrast drift, noise, and the heights of local maxima."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, map_blocks, slab_grid
+from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles.binning import Binning, common_binning, level_count, rebin
-from spherovem_core.nanoparticles.candidates import (
-    LEVEL_EDGES,
-    SQUARE_EDGES,
-    CandidateLevel,
-    find_candidates,
+from spherovem_core.histograms import quantiles_of_bins
+from spherovem_core.nanoparticles.binning import (
+    Binning,
+    common_binning,
+    fit_binning,
+    level_count,
+    orient,
+    rebin,
 )
-from spherovem_core.nanoparticles.contrast_drift import map_histograms, match_slices
-from spherovem_core.nanoparticles.slice_counts import SliceCounts, count_slices, halo_slices
+from spherovem_core.nanoparticles.candidate_level import candidate_level
+from spherovem_core.nanoparticles.contrast_drift import jackknife_variance, map_histograms, match_slices
+from spherovem_core.nanoparticles.local_contrast import (
+    ContrastFilters,
+    contrast_filters,
+    intensity_unit,
+    measure_contrast,
+    to_intensity,
+)
+from spherovem_core.nanoparticles.slice_histograms import count_tiles
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# One worker counts a slab of at most 64 slices. Its ends are read twice, for the halo, so that a slab is not shorter than 8
-# slices or four halos.
-SLAB_SLICES = 64
-_FEWEST_SLICES = 8
+# A slice is blank if one intensity makes up more than this fraction of it.
+_UNIFORM_FRACTION = 0.999
+_TILES_ACROSS = 4
+_ANCHORS = (0.16, 0.84)
+# Heights of maxima are counted in bins of this fraction of the spread of a slice's intensities.
+_HEIGHT_STEP = 1 / 16
+_HEIGHT_BINS = 2048
+# Maxima are counted in this many slices at most: their tail is known well enough.
+_SAMPLED_SLICES = 48
+_PEAK_PX = 5
+# One candidate that is texture in this many voxels costs little, and lets faint particles be candidates. The shape of small ones tells less:
+# fewer of them may be texture.
+_VOXELS_PER_CANDIDATE, _VOXELS_PER_SMALL_CANDIDATE = 3e4, 2e5
+
+
+class SliceCounts(NamedTuple):
+    """Counts of one slice.
+
+    Attributes
+    ----------
+    binning, histogram
+        Bins, and number of voxels per bin.
+    variance : (2,) ndarray
+        Variance of location (bins squared) and spread that comes from the tissue; see `jackknife_variance`.
+    spread
+        Half the distance between the 16 % and the 84 % quantile, in grey values.
+    noise
+        Standard deviation of the noise in grey values; NaN in a slice that is not sampled.
+    heights : (openings, bins) ndarray
+        Number of local maxima by their contrast, in `_HEIGHT_STEP` of the spread; zero in a slice that is not sampled.
+    """
+
+    binning: Binning
+    histogram: NDArray[np.uint32]
+    variance: NDArray[np.float64]
+    spread: float
+    noise: float
+    heights: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class SliceStatistics:
-    """Counts of all slices, to which the mixture is fitted.
+    """Counts of all slices; rows of bad slices and of slices of one intensity are zero.
 
-    Intensities are those of the image, complemented where nanoparticles are dark. All arrays have one row per slice; it is
-    zero for bad slices and slices of one intensity.
+    Intensities are those of the image, complemented where nanoparticles are dark.
 
     Attributes
     ----------
@@ -41,57 +85,59 @@ class SliceStatistics:
         Bins of the histograms.
     histograms : (Z, bins) ndarray of uint32
         Number of voxels of each slice.
-    by_level : (Z, levels, bins) ndarray of uint32
-        The same by the level of the brightest square within the background halo (`LEVEL_EDGES`).
-    squares : (Z, grades) ndarray of uint32
-        Histogram of square means (`SQUARE_EDGES`).
-    units : (Z, 2) ndarray of float64
-        Origin and unit of the slice's levels and grades, in bins.
     variances : (Z, 2) ndarray of float64
-        Variance of location (bins squared) and spread of a slice that comes from the tissue it shows.
-    min_excess
-        See `find_candidates`.
+        See `SliceCounts.variance`.
+    spreads, noises : (Z,) ndarray of float64
+        See `SliceCounts`.
+    heights : (Z, openings, bins) ndarray of int64
+        See `SliceCounts.heights`.
+    voxels
+        Number of voxels of the volume.
+    false_candidates
+        See `NanoparticleParameters`.
     """
 
     binning: Binning
     histograms: NDArray[np.uint32]
-    by_level: NDArray[np.uint32]
-    squares: NDArray[np.uint32]
-    units: NDArray[np.float64]
     variances: NDArray[np.float64]
-    min_excess: float
+    spreads: NDArray[np.float64]
+    noises: NDArray[np.float64]
+    heights: NDArray[np.int64]
+    voxels: int
+    false_candidates: float
 
     @cached_property
-    def candidates(self) -> CandidateLevel:
-        """Square mean from which squares are candidates, in units of the stack's contrast."""
-        gains, offsets = self._unit_maps.T
-        # Map from a slice's grades to the stack's; both have their first edge at SQUARE_EDGES[0].
-        step, first = SQUARE_EDGES[1] - SQUARE_EDGES[0], SQUARE_EDGES[0]
-        shifts = (offsets + (gains - 1) * first) / step + (gains - 1) / 2
-        pooled = map_histograms(self.squares, np.stack([gains, shifts], axis=1), 0, self.squares.shape[1])
-        return find_candidates(pooled.sum(axis=0), self.min_excess)
-
-    @cached_property
-    def background_histograms(self) -> NDArray[np.uint32]:
-        """Number of voxels (Z, bins) away from candidates; all voxels if the stack has no candidates."""
-        gains, offsets = self._unit_maps.T
-        # The level that holds the candidates' contrast, in each slice's own units.
-        contrast = self.candidates.contrast if self.candidates.found else 2 * LEVEL_EDGES[-1]
-        level = np.searchsorted(LEVEL_EDGES, (contrast - offsets) / gains, side="right")
-        level += not self.candidates.found
-        return np.stack(
-            [rows[:n].sum(axis=0, dtype=np.uint32) for rows, n in zip(self.by_level, level, strict=True)]
-        )
-
-    @cached_property
-    def _unit_maps(self) -> NDArray[np.float64]:
-        """Gain and offset (Z, 2) from a slice's units of contrast to the stack's."""
+    def maps(self) -> NDArray[np.float64]:
+        """Gain and offset (Z, 2): gain * v + offset is on the scale of the stack, in grey values."""
         gains, offsets = match_slices(self.histograms, self.variances).T
-        counted = self.histograms.sum(axis=1) > 0
-        units = np.where(counted[:, None], self.units, np.median(self.units[counted], axis=0))
-        centres, contrasts = gains * units[:, 0] + offsets, gains * units[:, 1]
-        centre, contrast = np.median(centres[counted]), np.median(contrasts[counted])
-        return np.stack([contrasts / contrast, (centres - centre) / contrast], axis=1)
+        zero = self.binning.offset + 0.5 * (self.binning.width - 1)
+        return np.stack([gains, offsets * self.binning.width + zero * (1 - gains)], axis=1)
+
+    @property
+    def noise(self) -> float:
+        """Median over the slices of the standard deviation of the noise, in grey values of the stack."""
+        sampled = np.isfinite(self.noises)
+        return float(np.median(self.noises[sampled] * self.maps[sampled, 0]))
+
+    @property
+    def spread(self) -> float:
+        """Median spread of the slices' intensities, in grey values of the stack."""
+        counted = self.spreads > 0
+        return float(np.median(self.spreads[counted] * self.maps[counted, 0]))
+
+    def candidate_contrasts(self) -> tuple[float, ...]:
+        """Choose the contrast in grey values, for each opening, from which maxima are candidates."""
+        sampled = self.heights.sum(axis=(1, 2)) > 0
+        units = self.spreads[sampled] * self.maps[sampled, 0] / self.spread
+        maps = np.stack([units, np.zeros_like(units)], axis=1)
+        part = sampled.sum() / len(self.heights)
+        step = _HEIGHT_STEP * self.spread
+        rows = [
+            map_histograms(h, maps, 0, _HEIGHT_BINS).sum(axis=0) for h in self.heights[sampled].swapaxes(0, 1)
+        ]
+        per = [_VOXELS_PER_SMALL_CANDIDATE] * (len(rows) - 1) + [_VOXELS_PER_CANDIDATE]
+        allowed = [part * max(self.false_candidates, self.voxels / voxels) for voxels in per]
+        return tuple(candidate_level(row, few) * step for row, few in zip(rows, allowed, strict=True))
 
 
 def collect_statistics(
@@ -101,15 +147,12 @@ def collect_statistics(
     execution: Execution | None = None,
     bad_slices: Sequence[int] = (),
 ) -> SliceStatistics:
-    """Count the intensities of every slice, and of the voxels far from candidates.
-
-    The candidates are chosen after the pass, from the whole stack. Voxels are therefore counted by the brightest square
-    near them, so that the background for any candidate level is a sum of counts.
+    """Count the intensities of every slice, and the local maxima of some.
 
     Parameters
     ----------
     source : (Z, Y, X) array-like of uint8 or uint16
-        Read slice by slice; a worker holds as many slices as the halo is deep.
+        Read slice by slice.
     spacing_nm
         Voxel size (dz, dy, dx).
     bad_slices
@@ -124,41 +167,90 @@ def collect_statistics(
     """
     execution = execution or Execution()
     level_count(source.dtype)
-    halo = halo_slices(spacing_nm, parameters)
-    blocks = slab_grid(source.shape, _slab_depth(source.shape[0], halo, execution.workers), halo)
-    counts: list[SliceCounts | None] = []
-    slabs = map_blocks(
-        count_slices, blocks, source, spacing_nm, parameters, frozenset(bad_slices),
-        executor=execution.executor, ahead=max(1, execution.workers),
+    filters = contrast_filters(spacing_nm, parameters)
+    usable = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
+    step = max(1, -(-len(usable) // _SAMPLED_SLICES))
+    sampled = frozenset(usable[step // 2 :: step])
+    counts: list[SliceCounts | None] = [None] * source.shape[0]
+    results = map_blocks(
+        _count_slice, usable, source, filters, parameters, sampled,
+        executor=execution.executor, ahead=2 * max(1, execution.workers),
     )  # fmt: skip
-    for done, (_, found) in enumerate(slabs, start=1):
-        counts += found
-        execution.report(done, len(blocks))
-    return _gather(counts, parameters)
+    for done, (z, found) in enumerate(results, start=1):
+        counts[z] = found
+        execution.report(done, len(usable))
+    return _gather(counts, int(np.prod(source.shape)), parameters)
 
 
-def _slab_depth(slices: int, halo: int, workers: int) -> int:
-    """Choose the slices per slab so that all workers get the same number of slabs."""
-    slabs = workers * -(-slices // (SLAB_SLICES * workers))
-    return max(-(-slices // slabs), 4 * halo, _FEWEST_SLICES)
+def _count_slice(
+    z: int,
+    source: ArrayLike,
+    filters: ContrastFilters,
+    parameters: NanoparticleParameters,
+    sampled: frozenset[int],
+) -> SliceCounts | None:
+    image = np.ascontiguousarray(source[z])
+    oriented = orient(image, parameters.polarity)
+    tiles = count_tiles(oriented, _TILES_ACROSS)
+    counts = tiles.sum(axis=0)
+    if counts.max() > _UNIFORM_FRACTION * image.size:
+        return None
+    binning = fit_binning(counts)
+    index = binning.index_table(counts.size)
+    binned = np.stack([np.bincount(index, tile, binning.count) for tile in tiles]).astype(np.int64)
+    low, high = quantiles_of_bins(counts, _ANCHORS)
+    spread = max(float(high - low) / 2, 0.5)
+    noise, heights = np.nan, np.zeros((len(filters.openings), _HEIGHT_BINS), np.int64)
+    if z in sampled:
+        noise = _noise_sd(oriented)
+        heights = _count_heights(image, filters, parameters, spread)
+    return SliceCounts(
+        binning, binned.sum(axis=0).astype(np.uint32), jackknife_variance(binned), spread, noise, heights
+    )
 
 
-def _gather(counts: Sequence[SliceCounts | None], parameters: NanoparticleParameters) -> SliceStatistics:
+def _count_heights(
+    image: NDArray[Any], filters: ContrastFilters, parameters: NanoparticleParameters, spread: float
+) -> NDArray[np.int64]:
+    """Count the local maxima of the contrast by their height, for each opening."""
+    import cv2
+
+    rows = []
+    for contrast in measure_contrast(to_intensity(image, parameters.polarity), filters).contrasts:
+        maxima = cv2.dilate(contrast, np.ones((_PEAK_PX, _PEAK_PX), np.uint8))
+        heights = contrast[(contrast == maxima) & (contrast > 0)]
+        bins = heights / (intensity_unit(image.dtype) * spread * _HEIGHT_STEP)
+        rows.append(np.bincount(np.minimum(bins.astype(np.int64), _HEIGHT_BINS - 1), minlength=_HEIGHT_BINS))
+    return np.stack(rows)
+
+
+def _noise_sd(image: NDArray[Any]) -> float:
+    """Estimate the noise from the differences across the diagonals of 2 x 2 pixels, in which slopes cancel."""
+    values = image.astype(np.float32)
+    twist = values[1:, 1:] - values[1:, :-1] - values[:-1, 1:] + values[:-1, :-1]
+    return float(np.median(np.abs(twist)) / 0.6745 / 2)
+
+
+def _gather(
+    counts: Sequence[SliceCounts | None], voxels: int, parameters: NanoparticleParameters
+) -> SliceStatistics:
     rows = [(z, entry) for z, entry in enumerate(counts) if entry is not None]
-    if not rows:
+    if not rows or not any(np.isfinite(entry.noise) for _, entry in rows):
         raise ParameterError(
-            f"none of the {len(counts)} slices can be used for the nanoparticle mixture: all are marked bad or hold "
+            f"none of the {len(counts)} slices can be used to find nanoparticles: all are marked bad or hold "
             "one intensity only; check the acquisition"
         )
     binning = common_binning([entry.binning for _, entry in rows])
     histograms = np.zeros((len(counts), binning.count), np.uint32)
-    by_level = np.zeros((len(counts), len(LEVEL_EDGES) + 1, binning.count), np.uint32)
-    squares = np.zeros((len(counts), len(SQUARE_EDGES) - 1), np.uint32)
-    units, variances = np.ones((len(counts), 2)), np.zeros((len(counts), 2))
+    variances, spreads = np.zeros((len(counts), 2)), np.zeros(len(counts))
+    noises, heights = (
+        np.full(len(counts), np.nan),
+        np.zeros((len(counts), *rows[0][1].heights.shape), np.int64),
+    )
     for z, entry in rows:
         histograms[z] = rebin(entry.histogram, entry.binning, binning)
-        by_level[z] = rebin(entry.by_level, entry.binning, binning)
-        squares[z] = entry.squares
-        units[z] = (entry.centre - binning.centres[0]) / binning.width, entry.contrast / binning.width
         variances[z] = entry.variance / (binning.width**2, 1.0)
-    return SliceStatistics(binning, histograms, by_level, squares, units, variances, parameters.min_excess)
+        spreads[z], noises[z], heights[z] = entry.spread, entry.noise, entry.heights
+    return SliceStatistics(
+        binning, histograms, variances, spreads, noises, heights, voxels, parameters.false_candidates
+    )

@@ -1,5 +1,6 @@
-"""Table of nanoparticles."""
+"""Tables of the nanoparticles, and of the other objects that stand out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,24 +8,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.label_statistics import BOX_COLUMNS
-from spherovem_core.nanoparticles.components import (
-    INTENSITY,
-    POSTERIOR,
-    POSTERIOR_UNIT,
-    SUM_Z,
-    VOXELS,
-    ComponentMeasures,
-)
-from spherovem_core.spacing import SpacingNm, spacing_um, voxel_volume_um3
+from spherovem_core.spacing import SpacingNm, spacing_um
+
+_NM3_PER_UM3 = 1e9
 
 
-def particle_table(measures: ComponentMeasures, spacing_nm: SpacingNm) -> pd.DataFrame:
+def particle_table(
+    voxels: Sequence[NDArray[np.int32]],
+    objects: pd.DataFrame,
+    volume_nm3: NDArray[np.float64],
+    confidence: NDArray[np.float64],
+    population: NDArray[np.int64],
+    agglomerate: NDArray[np.int64],
+    spacing_nm: SpacingNm,
+) -> pd.DataFrame:
     """Build the table of particles, with one row per particle, label 1 first.
 
     Parameters
     ----------
-    measures
-        Measures of the particles in the order of their labels.
+    voxels
+        Voxels (M, 3) of each particle.
+    objects
+        Measures of the particles, in the order of their labels.
+    volume_nm3, confidence, population, agglomerate : (N,) ndarray
+        Volume, probability, population and agglomerate of each.
     spacing_nm
         Voxel size (dz, dy, dx).
 
@@ -32,22 +39,58 @@ def particle_table(measures: ComponentMeasures, spacing_nm: SpacingNm) -> pd.Dat
     -------
     DataFrame
         ``label``; ``bbox_z0`` to ``bbox_x1`` (voxels, half-open); ``centroid_z_um`` to ``centroid_x_um`` (mean voxel
-        index times spacing); ``voxel_count``; ``volume_um3``; ``equivalent_diameter_um`` (of the ball of the same volume);
-        ``mean_posterior``; ``mean_intensity`` (of the image as stored).
+        index times spacing); ``voxel_count``; ``volume_um3`` (from the signal, without the rounding to whole voxels);
+        ``equivalent_diameter_um`` (of the ball of this volume); ``mean_intensity`` and ``contrast`` (grey values of the stack,
+        complemented for dark particles); ``kind``; ``population``; ``confidence``; ``agglomerate``.
     """
-    voxels = measures.sums[:, VOXELS]
-    columns: dict[str, NDArray[Any]] = {"label": np.arange(1, len(measures) + 1, dtype=np.uint32)}
-    columns |= dict(zip(BOX_COLUMNS, measures.boxes.T, strict=True))
-    for n, (axis, step) in enumerate(zip("zyx", spacing_um(spacing_nm), strict=True)):
-        columns[f"centroid_{axis}_um"] = measures.sums[:, SUM_Z + n] / voxels * step
-    volume = voxels * voxel_volume_um3(spacing_nm)
+    boxes = np.array([[*v.min(axis=0), *(v.max(axis=0) + 1)] for v in voxels], np.int64).reshape(-1, 6)
+    centroids = np.array([v.mean(axis=0) for v in voxels]).reshape(-1, 3) * spacing_um(spacing_nm)
+    columns: dict[str, Any] = {"label": np.arange(1, len(voxels) + 1, dtype=np.uint32)}
+    columns |= dict(zip(BOX_COLUMNS, boxes.T, strict=True))
+    columns |= {f"centroid_{axis}_um": column for axis, column in zip("zyx", centroids.T, strict=True)}
+    columns |= {"voxel_count": np.array([len(v) for v in voxels], np.int64)}
+    columns |= _size_columns(objects, volume_nm3)
     return pd.DataFrame(
         columns
         | {
-            "voxel_count": voxels,
-            "volume_um3": volume,
-            "equivalent_diameter_um": np.cbrt(6 / np.pi * volume),
-            "mean_posterior": measures.sums[:, POSTERIOR] / voxels * POSTERIOR_UNIT,
-            "mean_intensity": measures.sums[:, INTENSITY] / voxels,
+            "kind": np.full(len(voxels), "nanoparticle", object),
+            "population": population.astype(np.int64),
+            "confidence": confidence.astype(np.float64),
+            "agglomerate": agglomerate.astype(np.int64),
         }
     )
+
+
+def other_table(
+    objects: pd.DataFrame,
+    volume_nm3: NDArray[np.float64],
+    confidence: NDArray[np.float64],
+    reason: NDArray[np.object_],
+    spacing_nm: SpacingNm,
+) -> pd.DataFrame:
+    """Build the table of other objects: as `particle_table`, with the ``reason`` why each is no nanoparticle."""
+    boxes = np.array(objects.box.tolist(), np.int64).reshape(-1, 6)
+    centroids = np.array(objects.centroid.tolist(), np.float64).reshape(-1, 3) * spacing_um(spacing_nm)
+    columns: dict[str, Any] = {"label": np.arange(1, len(objects) + 1, dtype=np.uint32)}
+    columns |= dict(zip(BOX_COLUMNS, boxes.T, strict=True))
+    columns |= {f"centroid_{axis}_um": column for axis, column in zip("zyx", centroids.T, strict=True)}
+    columns |= {"voxel_count": objects.voxels.to_numpy(np.int64)}
+    columns |= _size_columns(objects, volume_nm3)
+    return pd.DataFrame(
+        columns
+        | {
+            "kind": np.full(len(objects), "other", object),
+            "reason": reason.astype(object),
+            "confidence": confidence.astype(np.float64),
+        }
+    )
+
+
+def _size_columns(objects: pd.DataFrame, volume_nm3: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    volume = volume_nm3 / _NM3_PER_UM3
+    return {
+        "volume_um3": volume,
+        "equivalent_diameter_um": np.cbrt(6 / np.pi * volume),
+        "mean_intensity": objects.level.to_numpy(np.float64),
+        "contrast": (objects.level - objects.surroundings).to_numpy(np.float64),
+    }

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, Region
 from spherovem_core.nanoparticles.components import (
-    VOXELS,
+    LABEL_BITS,
+    SEED_BIT,
     ComponentMeasures,
     concatenate_measures,
     merge_components,
     touching_pairs,
 )
 from spherovem_core.nanoparticles.intensity_tables import look_up
-from spherovem_core.nanoparticles.slabs import SlabSummary
+from spherovem_core.nanoparticles.slab_summary import SlabSummary
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class VolumeComponents:
         Parameters
         ----------
         slab_labels : (Z, Y, X) array-like of uint32
-            Labels of the slabs.
+            Labels of the slabs, with `SEED_BIT`.
         region
             Region to read.
         values : (components,) ndarray
@@ -62,7 +63,7 @@ class VolumeComponents:
         ndarray of uint32
             0 where there is no component.
         """
-        out = np.asarray(slab_labels[region], np.uint32).copy()
+        out = np.asarray(slab_labels[region], np.uint32) & LABEL_BITS
         z = np.arange(region[0].start, region[0].stop)
         slab = np.searchsorted(self._slab_stops, z, side="right")
         for number in np.unique(slab):
@@ -70,6 +71,26 @@ class VolumeComponents:
             table = np.concatenate([np.zeros(1, np.uint32), values[owner]])
             in_slab = slice(*(np.flatnonzero(slab == number)[[0, -1]] + (0, 1)))
             look_up(out[in_slab], table, out[in_slab])
+        return out
+
+    @cached_property
+    def _pieces(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Slab components in the order of their component, and where each component's begin."""
+        order = np.argsort(self.owner, kind="stable")
+        return order, np.searchsorted(self.owner[order], np.arange(len(self.measures) + 1))
+
+    def seeds(self, slab_labels: ArrayLike, number: int) -> NDArray[np.bool_]:
+        """Mark the voxels of a component's bounding box that can start a body."""
+        box = self.measures.boxes[number]
+        region = tuple(slice(int(a), int(b)) for a, b in zip(box[:3], box[3:], strict=True))
+        labels = np.asarray(slab_labels[region], np.uint32)
+        order, bounds = self._pieces
+        out = np.zeros(labels.shape, np.bool_)
+        for piece in order[bounds[number] : bounds[number + 1]]:
+            slab = int(np.searchsorted(self.starts, piece, side="right")) - 1
+            extent = self.slabs[slab].core[0]
+            here = slice(max(extent.start - region[0].start, 0), max(extent.stop - region[0].start, 0))
+            out[here] |= labels[here] == np.uint32(piece - self.starts[slab] + 1) | SEED_BIT
         return out
 
 
@@ -87,8 +108,3 @@ def merge_slabs(
         concatenate_measures([summary.measures for summary in summaries]), np.concatenate(pairs)
     )
     return VolumeComponents(slabs, starts, owner, measures)
-
-
-def large_enough(measures: ComponentMeasures, voxel_nm3: float, min_volume_nm3: float) -> NDArray[np.bool_]:
-    """Mark the components that have at least the minimum volume."""
-    return measures.sums[:, VOXELS] >= min_volume_nm3 / voxel_nm3

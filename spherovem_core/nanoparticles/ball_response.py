@@ -1,0 +1,148 @@
+"""Response of the measures to balls of known size: what blur and the thickness of a slice make of a particle."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
+from spherovem_core.nanoparticles.piece_measures import measure_pieces
+from spherovem_core.spacing import SpacingNm
+
+# Places of the centre within a voxel at which each ball is rendered: a low-discrepancy sequence (Roberts 2018).
+_PLACES = 6
+_GENERALISED_GOLDEN = np.array([0.8191725134, 0.6710436067, 0.5497004779])
+_FINE = 3
+_RATIO = 1.3
+_CONTRAST = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class BallResponse:
+    """Mean measures of balls, by their diameter.
+
+    Attributes
+    ----------
+    diameters_nm : (N,) ndarray
+    contrast : (N,) ndarray
+        Measured contrast relative to the true one.
+    peak : (N, places) ndarray
+        Largest smoothed intensity relative to the true contrast, at each place.
+    fill, edge_nm : (N,) ndarray
+        See `PieceMeasures`.
+    """
+
+    diameters_nm: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    peak: NDArray[np.float64]
+    fill: NDArray[np.float64]
+    edge_nm: NDArray[np.float64]
+
+    def contrast_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Interpolate the relative contrast of balls."""
+        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.contrast)
+
+    def fill_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Interpolate the fill of balls."""
+        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.fill)
+
+
+@lru_cache(maxsize=32)
+def ball_response(
+    spacing_nm: SpacingNm,
+    depth_nm: float,
+    blur_nm: float,
+    smoothing_nm: tuple[float, float],
+    largest_nm: float,
+) -> BallResponse:
+    """Measure rendered balls by the functions that measure particles.
+
+    Parameters
+    ----------
+    spacing_nm
+        Voxel size.
+    depth_nm
+        Depth from which the signal of a slice comes.
+    blur_nm
+        Standard deviation of the blur in the plane, that of the smoothing left out.
+    smoothing_nm
+        Standard deviations of the smoothing along y and x.
+    largest_nm
+        Diameter of the largest ball.
+    """
+    pixel = float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
+    count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
+    diameters = pixel * _RATIO ** np.arange(count)
+    rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
+    contrast, fill, edge, peak = (np.array(column) for column in zip(*rows, strict=True))
+    return BallResponse(diameters, np.maximum.accumulate(contrast), peak, fill, edge)
+
+
+def _measure_ball(
+    diameter_nm: float,
+    spacing_nm: SpacingNm,
+    depth_nm: float,
+    blur_nm: float,
+    smoothing_nm: tuple[float, float],
+) -> tuple[float, float, float, list[float]]:
+    """Return mean contrast, fill and edge width of a ball, and its peak at each place."""
+    around = body_surroundings(spacing_nm)
+    measured, peaks = [], []
+    for place in range(_PLACES):
+        offset = (0.5 + (place + 1) * _GENERALISED_GOLDEN) % 1 - 0.5
+        sharp, soft = render_ball(diameter_nm, offset, spacing_nm, depth_nm, blur_nm, smoothing_nm)
+        peaks.append(float(soft.max()) / _CONTRAST)
+        level = soft.max() * 0.3
+        bodies = find_bodies(soft, soft > level, np.ones((3, 2), bool), 0.0, around)
+        if not bodies:
+            continue
+        body = bodies[0]
+        piece = measure_pieces(sharp, soft, body, [body.voxels], (1, 1, 1), (999, 9999, 9999), spacing_nm)[0]
+        measured.append((body.contrast / _CONTRAST, min(piece.fill, 1.2), piece.edge_nm))
+    contrast, fill, edge = np.median(measured, axis=0) if measured else (0.0, 1.0, 0.0)
+    return float(contrast), float(fill), float(edge), peaks
+
+
+def render_ball(
+    diameter_nm: float,
+    offset: NDArray[np.float64],
+    spacing_nm: SpacingNm,
+    depth_nm: float,
+    blur_nm: float,
+    smoothing_nm: tuple[float, float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Render a ball of contrast 100 on 0, as acquired and smoothed.
+
+    Parameters
+    ----------
+    offset : (3,) ndarray
+        Place of the centre relative to that of the middle voxel, in voxels.
+
+    Returns
+    -------
+    acquired, smoothed : (Z, Y, X) ndarray of float32
+        The chords along z are exact; the plane is sampled `_FINE` times a pixel.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    radius = diameter_nm / 2
+    reach = [int(np.ceil((radius + 3 * blur_nm + 160) / step)) + 1 for step in spacing_nm]
+    axes = [
+        (np.arange(-n * _FINE - _FINE // 2, n * _FINE + _FINE // 2 + 1) / _FINE - o) * step
+        for n, step, o in zip(reach[1:], spacing_nm[1:], offset[1:], strict=True)
+    ]
+    half = np.sqrt(np.maximum(radius**2 - axes[0][:, None] ** 2 - axes[1] ** 2, 0))
+    centres = (np.arange(-reach[0], reach[0] + 1) - offset[0]) * spacing_nm[0]
+    depth = max(depth_nm, 1e-3 * spacing_nm[0])
+    chords = [
+        np.maximum(np.minimum(half, c + depth / 2) - np.maximum(-half, c - depth / 2), 0) / depth
+        for c in centres
+    ]
+    fine = np.stack(chords) * _CONTRAST
+    shape = (len(centres), 2 * reach[1] + 1, _FINE, 2 * reach[2] + 1, _FINE)
+    pixels = fine.reshape(shape).mean(axis=(2, 4))
+    blur = [0.0, *(blur_nm / step for step in spacing_nm[1:])]
+    acquired = gaussian_filter(pixels, blur) if blur_nm > 0 else pixels
+    smoothing = [0.0, *(s / step for s, step in zip(smoothing_nm, spacing_nm[1:], strict=True))]
+    return acquired.astype(np.float32), gaussian_filter(acquired, smoothing).astype(np.float32)

@@ -1,0 +1,219 @@
+"""Bodies: bright islands of a crop, each cut out half-way between its own level and its own surroundings."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.nanoparticles.growth import (
+    FREE,
+    INSIDE,
+    RIM,
+    SHELL,
+    TAKEN,
+    grow,
+    offsets_within,
+    read,
+    release,
+    surround,
+)
+from spherovem_core.spacing import SpacingNm
+
+_ROUNDS = 4
+_SETTLED = 0.03
+_SHELL_NM = 120.0
+_FEWEST_SHELL = 8
+# Quantile of a body's inner voxels that stands for its level: outer slices are filled in part only.
+_LEVEL_QUANTILE = 0.7
+# Levels tried, as fractions of the contrast; the higher ones only where a body leaks.
+_FRACTIONS = (0.5, 0.6, 0.7)
+_STRONG = 2.3
+_COMPACT_FILL, _COMPACT_LATERAL, _FEW_VOXELS = 0.75, 1.6, 12
+
+
+class Surroundings(NamedTuple):
+    """Offsets (N, 3) of the voxels around a body: the rim that blur brightens, and the shell beyond it."""
+
+    rim: NDArray[np.int32]
+    shell: NDArray[np.int32]
+    plane: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A bright island.
+
+    Attributes
+    ----------
+    voxels : (N, 3) ndarray of int32
+        Its voxels in the crop.
+    level, surroundings
+        Intensity inside, and around it.
+    isolated
+        False if it reaches the border of the crop inside the volume, or nothing darker surrounds it.
+    """
+
+    voxels: NDArray[np.int32]
+    level: float
+    surroundings: float
+    isolated: bool
+
+    @property
+    def contrast(self) -> float:
+        """Height of the level above the surroundings."""
+        return self.level - self.surroundings
+
+
+def body_surroundings(spacing_nm: SpacingNm) -> Surroundings:
+    """List the offsets of rim and shell for a voxel size."""
+    pixel = min(spacing_nm[1:])
+    return Surroundings(
+        offsets_within(1.5, 1), offsets_within(max(3.0, _SHELL_NM / pixel), 1), offsets_within(1.5, 0)
+    )
+
+
+def find_bodies(
+    smooth: NDArray[np.float32],
+    candidates: NDArray[np.bool_],
+    inside_volume: NDArray[np.bool_],
+    min_contrast: float,
+    around: Surroundings,
+) -> list[Body]:
+    """Find the bodies among the candidate voxels of a crop, the brightest first.
+
+    A body is what joins its brightest voxel above the level half-way between its inside and its surroundings. Both levels
+    follow from the body itself, so that a dim particle beside a bright one has its own outline.
+
+    Parameters
+    ----------
+    smooth : (Z, Y, X) ndarray of float32
+        Smoothed intensities of the crop.
+    candidates : (Z, Y, X) ndarray of bool
+        Voxels in which bodies are sought.
+    inside_volume : (3, 2) ndarray of bool
+        True for the faces of the crop that lie inside the volume.
+    min_contrast
+        Islands less high than this are no bodies.
+    around
+        From `body_surroundings`.
+    """
+    marks = np.zeros(smooth.shape, np.uint8)
+    buffers = np.empty((2, smooth.size, 3), np.int32)
+    places = np.argwhere(candidates).astype(np.int32)
+    heights = smooth[candidates]
+    order = np.argsort(-heights, kind="stable")
+    outside = smooth[~candidates]
+    start = float(np.quantile(outside if outside.size else smooth, 0.5))
+    bodies = []
+    for n in order:
+        seed, height = places[n], float(heights[n])
+        if height - start < 0.5 * min_contrast:
+            break
+        if marks[seed[0], seed[1], seed[2]] != FREE:
+            continue
+        body, rim = _best_body(smooth, seed, start, min_contrast, marks, buffers, around, inside_volume)
+        release(marks, body.voxels, len(body.voxels), TAKEN)
+        release(marks, rim, len(rim), TAKEN)
+        if body.contrast >= min_contrast:
+            bodies.append(body)
+    return bodies
+
+
+def _best_body(
+    smooth: NDArray[np.float32],
+    seed: NDArray[np.int32],
+    start: float,
+    min_contrast: float,
+    marks: NDArray[np.uint8],
+    buffers: NDArray[np.int32],
+    around: Surroundings,
+    inside_volume: NDArray[np.bool_],
+) -> tuple[Body, NDArray[np.int32]]:
+    """Grow the body of a seed; where it leaks into bright texture, from a higher level.
+
+    Half the contrast of a faint particle is within reach of the texture around it.
+    """
+    first = _grow_body(smooth, seed, start, _FRACTIONS[0], marks, buffers, around, inside_volume)
+    if first[0].isolated and (first[0].contrast > _STRONG * min_contrast or _compact(first[0])):
+        return first
+    for fraction in _FRACTIONS[1:]:
+        body, rim = _grow_body(smooth, seed, start, fraction, marks, buffers, around, inside_volume)
+        if body.isolated and _compact(body):
+            return body, rim
+    return first
+
+
+def _compact(body: Body) -> bool:
+    """Return whether a body fills the ellipsoid with its moments, and is not long in the plane."""
+    if len(body.voxels) < _FEW_VOXELS:
+        return True
+    away = body.voxels - body.voxels.mean(axis=0)
+    moments = away.T @ away / len(away) + np.eye(3) / 12
+    plane = np.linalg.eigvalsh(moments[1:, 1:])
+    ellipsoid = 4 / 3 * np.pi * np.sqrt(np.linalg.det(5 * moments))
+    return bool(len(away) > _COMPACT_FILL * ellipsoid and plane[1] < _COMPACT_LATERAL**2 * plane[0])
+
+
+def _grow_body(
+    smooth: NDArray[np.float32],
+    seed: NDArray[np.int32],
+    start: float,
+    fraction: float,
+    marks: NDArray[np.uint8],
+    buffers: NDArray[np.int32],
+    around: Surroundings,
+    inside_volume: NDArray[np.bool_],
+) -> tuple[Body, NDArray[np.int32]]:
+    """Grow the body of a seed until its levels settle; returns it with its rim."""
+    region, others = buffers
+    level, surroundings = float(smooth[tuple(seed)]), start
+    for _ in range(_ROUNDS):
+        half = surroundings + fraction * (level - surroundings)
+        count, _ = grow(smooth, half, seed, marks, region)
+        voxels = region[:count].copy()
+        isolated = not _leaves(voxels, smooth.shape, inside_volume)
+        rim_count = surround(marks, region, count, around.rim, RIM, others)
+        rim = others[:rim_count].copy()
+        shell_count = surround(marks, region, count, around.shell, SHELL, others)
+        values = read(smooth, others, shell_count)
+        release(marks, others, shell_count, FREE)
+        release(marks, rim, rim_count, FREE)
+        inner = _inner_level(smooth, voxels, marks, around.plane)
+        release(marks, voxels, count, FREE)
+        values = values[values < half]
+        if len(values) < _FEWEST_SHELL:
+            isolated = isolated and shell_count < _FEWEST_SHELL
+            break
+        around_it = float(np.median(values))
+        settled = abs(inner + around_it - level - surroundings) / 2 < _SETTLED * max(inner - around_it, 1e-6)
+        level, surroundings = inner, around_it
+        if settled or not isolated:
+            break
+    return Body(voxels, level, surroundings, isolated), rim
+
+
+def _inner_level(
+    smooth: NDArray[np.float32],
+    voxels: NDArray[np.int32],
+    marks: NDArray[np.uint8],
+    plane: NDArray[np.int32],
+) -> float:
+    """Estimate the level inside a body from the voxels whose neighbours in the plane belong to it, else from its brightest."""
+    z, y, x = voxels.T
+    height, width = smooth.shape[1:]
+    inner = np.ones(len(voxels), bool)
+    for _, dy, dx in plane:
+        j, i = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
+        inner &= marks[z, j, i] == INSIDE
+    values = smooth[z, y, x]
+    if inner.sum() >= 3:
+        return float(np.quantile(values[inner], _LEVEL_QUANTILE))
+    return float(np.quantile(values, 0.9))
+
+
+def _leaves(voxels: NDArray[np.int32], shape: tuple[int, ...], inside_volume: NDArray[np.bool_]) -> bool:
+    """Return whether a body reaches a face of the crop that lies inside the volume."""
+    first = voxels.min(axis=0) == 0
+    last = voxels.max(axis=0) == np.array(shape) - 1
+    return bool((first & inside_volume[:, 0]).any() or (last & inside_volume[:, 1]).any())

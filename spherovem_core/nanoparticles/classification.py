@@ -1,0 +1,219 @@
+"""Classification of the objects of a stack: clumps, particles and their populations, and other objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.execution import Execution
+from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur, measure_blur
+from spherovem_core.nanoparticles.agglomerates import agglomerate_table, number_agglomerates
+from spherovem_core.nanoparticles.ball_response import BallResponse, ball_response
+from spherovem_core.nanoparticles.clumps import SplitObjects, split_clumps
+from spherovem_core.nanoparticles.detection_limit import detection_limit
+from spherovem_core.nanoparticles.judgement import judge
+from spherovem_core.nanoparticles.local_contrast import largest_diameter
+from spherovem_core.nanoparticles.mixture import Mixture
+from spherovem_core.nanoparticles.objects import CropReader, FoundObject, object_table
+from spherovem_core.nanoparticles.painting import PaintedParticles, choose_voxels
+from spherovem_core.nanoparticles.plausibility import find_warnings
+from spherovem_core.nanoparticles.populations import Population, describe_populations, find_populations
+from spherovem_core.nanoparticles.single_size import SingleSize
+from spherovem_core.nanoparticles.sizes import Sizes, measure_sizes
+from spherovem_core.nanoparticles.table import other_table, particle_table
+from spherovem_core.parameters import NanoparticleParameters
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """Objects of a stack, told apart.
+
+    Attributes
+    ----------
+    particles, others, agglomerates
+        Their tables.
+    mixture
+        Populations, limits and warnings.
+    painted
+        Voxels of the particles.
+    """
+
+    particles: pd.DataFrame
+    others: pd.DataFrame
+    agglomerates: pd.DataFrame
+    mixture: Mixture
+    painted: PaintedParticles
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Objects with sizes, populations (0 for other objects), confidence and the reason why they are no particles."""
+
+    table: pd.DataFrame
+    sizes: Sizes
+    population: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    reason: NDArray[np.object_]
+
+
+def classify(
+    objects: Sequence[FoundObject],
+    reader: CropReader,
+    parameters: NanoparticleParameters,
+    execution: Execution,
+) -> Classified:
+    """Split clumps, judge the objects, sort the particles into populations, and choose their voxels.
+
+    Parameters
+    ----------
+    objects
+        Objects of the stack, in the order of their components.
+    reader
+        Reader of the image.
+    parameters
+        Parameters of the stage.
+    execution
+        Executor of the fits of clumps.
+    """
+    blur = measure_blur(object_table(objects), reader.spacing_nm, _smoothing(reader))
+    response = ball_response(
+        reader.spacing_nm,
+        blur.depth_nm,
+        round(blur.sigma_nm, 1),
+        _smoothing(reader),
+        largest_diameter(parameters),
+    )
+    split = SplitObjects(list(objects), SingleSize(None, np.nan, 0.0, 0), parameters.expected_diameter_nm)
+    if parameters.split_touching and objects:
+        split = split_clumps(objects, reader, response, blur.sigma_nm, parameters, execution)
+    judged = _judge(split.objects, reader, response, blur, parameters)
+    chosen = np.flatnonzero(judged.reason == "")
+    counts = np.rint(judged.sizes.volume_nm3[chosen] / np.prod(reader.spacing_nm)).astype(np.int64)
+    painted = choose_voxels(
+        [split.objects[n] for n in chosen], counts, judged.confidence[chosen], reader.source.shape
+    )
+    return _tables(judged, chosen[painted.order], painted, split, reader, response, blur, parameters)
+
+
+def _smoothing(reader: CropReader) -> tuple[float, float]:
+    sigma, spacing = reader.detection.filters.sigma, reader.spacing_nm
+    return sigma[0] * spacing[1], sigma[1] * spacing[2]
+
+
+def _pixel(reader: CropReader) -> float:
+    return float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2]))
+
+
+def _judge(
+    objects: Sequence[FoundObject],
+    reader: CropReader,
+    response: BallResponse,
+    blur: AcquisitionBlur,
+    parameters: NanoparticleParameters,
+) -> _Judged:
+    table = object_table(objects)
+    sizes = measure_sizes(table, response)
+    least = reader.detection.min_contrast_of(table.section_nm.to_numpy() / _pixel(reader))
+    judgement = judge(table, sizes.diameter_nm, least, response, blur, reader.spacing_nm, parameters)
+    reason = judgement.reason.copy()
+    kept = np.flatnonzero(reason == "")
+    population = np.zeros(len(table), np.int64)
+    if len(kept):
+        level = (table.surroundings.to_numpy() + sizes.contrast)[kept]
+        population[kept] = find_populations(
+            level, sizes.contrast[kept], sizes.diameter_nm[kept], sizes.sure[kept]
+        )
+        sizes = measure_sizes(table, response, population)
+    reason[kept[sizes.volume_nm3[kept] < parameters.min_volume_nm3]] = "below min_volume_nm3"
+    return _Judged(table, sizes, population, judgement.confidence, reason)
+
+
+def _tables(
+    judged: _Judged,
+    kept: NDArray[np.int64],
+    painted: PaintedParticles,
+    split: SplitObjects,
+    reader: CropReader,
+    response: BallResponse,
+    blur: AcquisitionBlur,
+    parameters: NanoparticleParameters,
+) -> Classified:
+    table, sizes = judged.table, judged.sizes
+    rest = np.setdiff1d(np.arange(len(table)), kept)
+    agglomerate = number_agglomerates(table.body.to_numpy()[kept])
+    particles = particle_table(
+        painted.voxels,
+        table.iloc[kept],
+        sizes.volume_nm3[kept],
+        judged.confidence[kept],
+        judged.population[kept],
+        agglomerate,
+        reader.spacing_nm,
+    )
+    others = other_table(
+        table.iloc[rest],
+        sizes.volume_nm3[rest],
+        judged.confidence[rest],
+        judged.reason[rest],
+        reader.spacing_nm,
+    )
+    level = table.surroundings.to_numpy() + sizes.contrast
+    populations = describe_populations(
+        judged.population[kept], sizes.contrast[kept], level[kept], sizes.diameter_nm[kept]
+    )
+    fraction = float(particles.voxel_count.sum() / np.prod(reader.source.shape))
+    unsplit = split.single.reason if parameters.split_touching and split.diameter_nm is None else ""
+    warnings = find_warnings(particles, others, populations, blur, unsplit, fraction, parameters)
+    mixture = _mixture(
+        particles, others, populations, fraction, warnings, split, reader, response, blur, parameters
+    )
+    return Classified(particles, others, agglomerate_table(particles, agglomerate), mixture, painted)
+
+
+def _mixture(
+    particles: pd.DataFrame,
+    others: pd.DataFrame,
+    populations: list[Population],
+    fraction: float,
+    warnings: list[str],
+    split: SplitObjects,
+    reader: CropReader,
+    response: BallResponse,
+    blur: AcquisitionBlur,
+    parameters: NanoparticleParameters,
+) -> Mixture:
+    detection = reader.detection
+    reasons = {str(k): int(v) for k, v in others.reason.value_counts().sort_index().items()}
+    faintest = min((p.contrast for p in populations), default=None)
+    limit = None if faintest is None else detection_limit(faintest, response, detection, _pixel(reader))
+    return Mixture(
+        polarity=parameters.polarity,
+        dtype=detection.dtype,
+        detected=bool(len(particles)),
+        reason=_reason(len(particles), reasons, detection.min_contrast),
+        populations=populations,
+        others=reasons,
+        fraction=fraction,
+        noise=detection.noise,
+        min_contrast=float(detection.min_contrast),
+        blur_nm=blur.sigma_nm,
+        depth_nm=blur.depth_nm,
+        blur_objects=blur.objects,
+        expected_diameter_nm=split.diameter_nm,
+        detection_limit_nm=limit,
+        warnings=warnings,
+        maps=[(float(gain), float(offset)) for gain, offset in detection.maps],
+    )
+
+
+def _reason(count: int, others: dict[str, int], min_contrast: float) -> str:
+    rest = ", ".join(f"{number} {reason}" for reason, number in others.items())
+    if count:
+        return f"{count} compact objects stand out from the tissue" + (
+            f"; other objects: {rest}" if rest else ""
+        )
+    if rest:
+        return f"no object that stands out is a nanoparticle: {rest}"
+    return f"nothing stands out from the tissue by {min_contrast:.0f} grey values or more"

@@ -1,0 +1,184 @@
+"""Clumps: bodies of several touching particles, split into them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.nanoparticles.ball_images import draw_balls
+from spherovem_core.nanoparticles.ball_response import BallResponse
+from spherovem_core.nanoparticles.bodies import Body
+from spherovem_core.nanoparticles.component_fit import ComponentFit
+from spherovem_core.nanoparticles.local_contrast import largest_diameter
+from spherovem_core.nanoparticles.objects import CropReader, FoundObject, measured_pieces, object_table
+from spherovem_core.nanoparticles.single_size import SingleSize, evident_diameter
+from spherovem_core.nanoparticles.sizes import measure_sizes
+from spherovem_core.nanoparticles.splitting import split_particles
+from spherovem_core.parameters import NanoparticleParameters
+from spherovem_core.spacing import SpacingNm
+
+# A body as compact as a ball is one particle: its fill relative to a ball's, and its axes.
+_COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
+# ... unless it has more than this many times the diameter of a single particle (the volume of 1.6).
+_MUCH_LARGER = 1.17
+# Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise: it is 0.001 to 0.008 in clumps, and
+# 0.03 to 0.1 in patches of chromatin.
+_UNEXPLAINED = 0.018
+_FAINT = 0.85
+_FEWEST_VOXELS = 16
+# Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
+_MOST_PARTICLES, _LARGEST_TRIAL = 60, 2.0
+# Clumps that are split without a known size: enough to show one.
+_MOST_TRIALS = 24
+
+
+@dataclass(frozen=True, eq=False)
+class SplitObjects:
+    """Objects after the split of clumps.
+
+    Attributes
+    ----------
+    objects
+        The objects.
+    single
+        Size of a single particle, as far as it is evident.
+    diameter_nm
+        Diameters by which the clumps were split; None where they are neither given nor evident.
+    """
+
+    objects: list[FoundObject]
+    single: SingleSize
+    diameter_nm: tuple[float, float] | None
+
+
+def split_clumps(
+    objects: Sequence[FoundObject],
+    reader: CropReader,
+    response: BallResponse,
+    blur_nm: float,
+    parameters: NanoparticleParameters,
+    execution: Execution,
+) -> SplitObjects:
+    """Split the bodies that are clumps of particles.
+
+    Clumps are split where the size of a particle is known: it is expected, or it is the usual size of the objects that look
+    single, or that of the particles into which some clumps fall when any size is allowed. Otherwise nothing is split: a patch of chromatin
+    can be cut into balls, but into balls of many sizes.
+    """
+    table = object_table(objects)
+    diameters = measure_sizes(table, response).diameter_nm
+    solid, whole = _is_solid(table, reader), _looks_whole(table, diameters, response)
+    single = evident_diameter(diameters[solid & whole])
+    known = parameters.expected_diameter_nm or single.diameter_nm
+    if known is None:
+        trial = _may_be_clump(table, diameters, solid & ~whole, _LARGEST_TRIAL * largest_diameter(parameters))
+        pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur_nm, execution)
+        found = object_table([part for parts in pieces.values() for part in parts])
+        sizes = measure_sizes(found, response).diameter_nm if len(found) else np.zeros(0)
+        single = evident_diameter(np.concatenate([diameters[solid & whole], sizes[: len(found)]]))
+        known = single.diameter_nm
+    if known is None:
+        return SplitObjects(list(objects), single, None)
+    several = solid & np.where(
+        diameters > _MUCH_LARGER * known[1], True, ~whole & (diameters > 1.1 * known[0])
+    )
+    clumps = _may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
+    pieces = _split(objects, clumps, known, reader, blur_nm, execution)
+    return SplitObjects(_merge(objects, pieces), single, known)
+
+
+def _is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
+    """Mark the isolated objects with the contrast of candidates."""
+    pixel = float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2]))
+    contrast = (table.level - table.surroundings).to_numpy()
+    least = reader.detection.min_contrast_of(table.section_nm.to_numpy() / pixel)
+    return np.asarray((contrast >= _FAINT * least) & table.isolated.to_numpy())
+
+
+def _looks_whole(
+    table: pd.DataFrame, diameters: NDArray[np.float64], response: BallResponse
+) -> NDArray[np.bool_]:
+    """Mark the objects that are as compact as a ball."""
+    return np.asarray(
+        (table.fill > _COMPACT_FILL * response.fill_of(diameters))
+        & (table.lateral < _COMPACT_LATERAL)
+        & (table.axial < _COMPACT_AXIAL)
+    )
+
+
+def _may_be_clump(
+    table: pd.DataFrame, diameters: NDArray[np.float64], chosen: NDArray[np.bool_], largest_nm: float
+) -> NDArray[np.int64]:
+    """List the chosen objects that are large enough to show necks, span more than a slice, and are not too large to be fitted."""
+    slices = np.array([box[3] - box[0] for box in table.box], np.int64)
+    return np.flatnonzero(
+        chosen & (table.voxels.to_numpy() >= _FEWEST_VOXELS) & (diameters < largest_nm) & (slices > 1)
+    )
+
+
+def _split(
+    objects: Sequence[FoundObject],
+    numbers: NDArray[np.int64],
+    known: tuple[float, float] | None,
+    reader: CropReader,
+    blur_nm: float,
+    execution: Execution,
+) -> dict[int, list[FoundObject]]:
+    """Split some objects; returns the pieces of those that are several particles."""
+    chosen = [(int(n), objects[n]) for n in numbers]
+    results = map_blocks(
+        _split_one, chosen, known, reader, blur_nm,
+        executor=execution.executor, ahead=4 * max(1, execution.workers),
+    )  # fmt: skip
+    return {number: pieces for (number, _), pieces in results if pieces}
+
+
+def _split_one(
+    item: tuple[int, FoundObject], known: tuple[float, float] | None, reader: CropReader, blur_nm: float
+) -> list[FoundObject]:
+    number, entry = item
+    crop = reader.read(np.array(entry.measures.box, np.int64))
+    own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
+    body = Body(own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated)
+    low = np.maximum(own.min(axis=0) - 1, 0)
+    high = np.minimum(own.max(axis=0) + 2, crop.smooth.shape)
+    region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    mask = np.zeros(high - low, np.bool_)
+    mask[tuple((own - low).T)] = True
+    image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
+    pieces, fit = split_particles(mask, image, reader.spacing_nm, known, max(blur_nm, 1.0))
+    if len(fit) < 2 or not _explains(
+        fit, mask, image, reader.spacing_nm, blur_nm, reader.detection.noise / max(body.contrast, 1e-6)
+    ):
+        return []
+    parts = [
+        np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
+        for n in range(1, int(pieces.max()) + 1)
+    ]
+    return measured_pieces(body, parts, crop, reader, entry.body)
+
+
+def _explains(
+    fit: ComponentFit,
+    mask: NDArray[np.bool_],
+    image: NDArray[np.float32],
+    spacing_nm: SpacingNm,
+    blur_nm: float,
+    noise: float,
+) -> bool:
+    """Return whether the fitted balls explain the image of a body: patches of chromatin can be cut into balls, but not drawn by them."""
+    from scipy.ndimage import binary_dilation
+
+    balls = np.column_stack([fit.centres_nm, fit.diameters_nm / 2])
+    drawn = draw_balls(balls, mask.shape, np.asarray(spacing_nm), blur_nm)
+    near = binary_dilation(mask, iterations=1)
+    residual = float(((drawn - image)[near] ** 2).mean())
+    return residual < _UNEXPLAINED + noise**2
+
+
+def _merge(objects: Sequence[FoundObject], pieces: dict[int, list[FoundObject]]) -> list[FoundObject]:
+    return [part for n, entry in enumerate(objects) for part in pieces.get(n, [entry])]

@@ -1,0 +1,45 @@
+"""Detection limit: the smallest particle that an acquisition shows."""
+
+import numpy as np
+
+from spherovem_core.nanoparticles.ball_response import BallResponse
+from spherovem_core.nanoparticles.detection import Detection
+
+_FOUND = 0.9
+
+
+def detection_limit(
+    contrast: float, response: BallResponse, detection: Detection, pixel_nm: float
+) -> float | None:
+    """Compute the diameter in nm from which particles are found with a probability of 90 %.
+
+    A ball of each size is rendered at several places of the grid, with the blur and the slice depth of the acquisition. It is found
+    where its peak, with the noise of the smoothed image, is a candidate.
+
+    Parameters
+    ----------
+    contrast
+        Height of the particles above their surroundings, in grey values.
+    response
+        Peaks of balls.
+    detection
+        Candidate levels and noise.
+    pixel_nm
+        Pixel size.
+
+    Returns
+    -------
+    float or None
+        None if no particle of this contrast is found for certain.
+    """
+    from scipy.special import ndtr
+
+    sigma = float(np.sqrt(np.prod(detection.filters.sigma)))
+    # A Gaussian of this width leaves this part of white noise.
+    noise = max(detection.noise / (2 * np.sqrt(np.pi) * max(sigma, 0.3)), 1e-3)
+    least = detection.min_contrast_of(response.diameters_nm / pixel_nm)
+    found = ndtr((contrast * response.peak - least[:, None]) / noise).mean(axis=1)
+    found = np.maximum.accumulate(found)
+    if found[-1] < _FOUND:
+        return None
+    return float(np.exp(np.interp(_FOUND, found, np.log(response.diameters_nm))))

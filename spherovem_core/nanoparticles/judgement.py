@@ -1,0 +1,222 @@
+"""Judgement of objects: which are nanoparticles, and how certain that is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur
+from spherovem_core.nanoparticles.ball_response import BallResponse
+from spherovem_core.nanoparticles.local_contrast import largest_diameter
+from spherovem_core.parameters import NanoparticleParameters
+from spherovem_core.spacing import SpacingNm
+
+# Limits for the shape of one particle. A ball has 1 in each; noise widens the range of small ones.
+_LATERAL, _LATERAL_SMALL = 1.8, 2.4
+_AXIAL = (0.4, 1.9)
+_FILL = 0.72
+_EDGE = 1.7
+_EXPECTED_MARGIN = 1.2
+# A tissue maximum may just pass the level for candidates; its body is lower.
+_FAINT = 0.85
+# Bandwidths, in natural logarithms of diameter and contrast, of particles and of other objects.
+_PARTICLE_WIDTH = (0.12, 0.12)
+_OTHER_WIDTH = (0.8, 0.25)
+# Density of particles that is known beforehand, in objects: a lone object stands for itself where nothing is like it.
+_BEFOREHAND = 0.5
+# Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
+# logarithm of the relative width of the edge; and the width in
+# pixels below which it grows.
+_SHAPE_SD, _SHAPE_PX = (0.25, 0.35, 0.12, 0.3), 7.0
+# Roundness that half of the irregular objects reach.
+_USUAL_ROUNDNESS, _CUT_ROUNDNESS = 0.3, 0.3
+_OF_STREAK, _OF_DROPLET, _OF_IRREGULAR = 0.3, 0.5, 5.0
+_STREAK_AXIAL, _DROPLET_LATERAL, _DROPLET_FILL = 0.35, 1.35, 0.8
+# Faults of things that are a class of their own in the image, some of whose members look round.
+_CLASS_FAULTS = (
+    "joins something larger",
+    "too large",
+    "irregular",
+    "soft edge",
+    "column",
+    "elongated",
+    "flat",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Judgement of N objects.
+
+    Attributes
+    ----------
+    diameter_nm : (N,) ndarray
+        Diameter of the ball with the volume of the object.
+    confidence : (N,) ndarray
+        Probability that it is a nanoparticle.
+    reason
+        Why it is none; empty for a nanoparticle.
+    """
+
+    diameter_nm: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    reason: NDArray[np.object_]
+
+
+def judge(
+    objects: pd.DataFrame,
+    diameter_nm: NDArray[np.float64],
+    min_contrast: NDArray[np.float64],
+    response: BallResponse,
+    blur: AcquisitionBlur,
+    spacing_nm: SpacingNm,
+    parameters: NanoparticleParameters,
+) -> Judgement:
+    """Judge objects by their own shape, and by the company they keep.
+
+    An object is no particle if it joins something larger, or has the wrong size, shape, sharpness or contrast. Some objects of a
+    class that is no particle still pass: of twenty patches of chromatin a few are round. The confidence is therefore one less a local
+    false discovery rate (Efron 2004): the density of other objects of like contrast and size, times the fraction of such
+    objects that looks round, over the density of objects that pass.
+
+    Parameters
+    ----------
+    objects
+        One row per object with the columns of `PieceMeasures`.
+    diameter_nm : (N,) ndarray
+        Diameters.
+    min_contrast : (N,) ndarray
+        Contrast of the faintest candidates of the width of each object.
+    response, blur
+        Measures of balls, and blur of the acquisition.
+    spacing_nm, parameters
+        Voxel size and parameters of the stage.
+    """
+    reason = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters)
+    passed = reason == ""
+    confidence = np.zeros(len(objects))
+    if passed.any():
+        confidence[passed] = _confidence(
+            objects, diameter_nm, passed, reason, min_contrast, response, blur.edge_nm, _pixel(spacing_nm)
+        )
+    doubtful = passed & (confidence < parameters.min_confidence)
+    reason[doubtful] = "like other objects"
+    return Judgement(diameter_nm, confidence, reason)
+
+
+def object_faults(
+    objects: pd.DataFrame,
+    diameter_nm: NDArray[np.float64],
+    min_contrast: NDArray[np.float64],
+    response: BallResponse,
+    blur: AcquisitionBlur,
+    spacing_nm: SpacingNm,
+    parameters: NanoparticleParameters,
+) -> NDArray[np.object_]:
+    """Name the first fault of each object's own measures; empty where there is none."""
+    pixel = _pixel(spacing_nm)
+    section = objects.section_nm.to_numpy()
+    whole = ~objects.cut.to_numpy()
+    deep = section >= 2 * spacing_nm[0]
+    low, high = 0.0, largest_diameter(parameters)
+    if parameters.expected_diameter_nm:
+        low = parameters.expected_diameter_nm[0] / _EXPECTED_MARGIN
+    contrast = (objects.level - objects.surroundings).to_numpy()
+    small = section < 4 * pixel
+    lateral, axial = objects.lateral.to_numpy(), objects.axial.to_numpy()
+    faults = {
+        "joins something larger": ~objects.isolated.to_numpy(),
+        "faint": contrast < _FAINT * min_contrast,
+        "too large": np.maximum(diameter_nm, np.where(deep, section, 0)) > high,
+        "too small": whole & (diameter_nm < low),
+        "elongated": lateral > np.where(small | ~whole, _LATERAL_SMALL, _LATERAL),
+        "flat": whole & deep & (axial < _AXIAL[0]),
+        "column": whole & deep & (axial > _AXIAL[1]),
+        "irregular": whole & deep & (objects.fill.to_numpy() < _FILL * response.fill_of(diameter_nm)),
+        "soft edge": ~small & (objects.edge_nm.to_numpy() > _EDGE * blur.edge_nm),
+    }
+    return np.select(list(faults.values()), list(faults), default="").astype(object)
+
+
+def _confidence(
+    objects: pd.DataFrame,
+    diameter_nm: NDArray[np.float64],
+    passed: NDArray[np.bool_],
+    reason: NDArray[np.object_],
+    min_contrast: NDArray[np.float64],
+    response: BallResponse,
+    edge_nm: float,
+    pixel_nm: float,
+) -> NDArray[np.float64]:
+    """Estimate one less the local false discovery rate of the objects that pass."""
+    contrast = (objects.level - objects.surroundings).to_numpy()
+    place = np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
+    alike = np.isin(reason, _CLASS_FAULTS) & (contrast >= _FAINT * min_contrast)
+    weights = _round_relatives(objects[alike])
+    # An object says nothing on the density at its own place.
+    own = 1 / (2 * np.pi * np.prod(_PARTICLE_WIDTH))
+    beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))
+    particles = np.maximum(_density(place[passed], place[passed], _PARTICLE_WIDTH) - own, 0) + beforehand
+    particles *= (
+        _roundness(objects[passed], response.fill_of(diameter_nm[passed]), edge_nm, pixel_nm)
+        / _USUAL_ROUNDNESS
+    )
+    others = _density(place[passed], place[alike], _OTHER_WIDTH, weights)
+    return np.asarray(particles / (particles + others))
+
+
+def _roundness(
+    objects: pd.DataFrame, fill: NDArray[np.float64], edge_nm: float, pixel_nm: float
+) -> NDArray[np.float64]:
+    """Compare the shape of objects with that of balls, on a scale up to 1; objects that the border cuts have the usual one."""
+    section = objects.section_nm.to_numpy()
+    # Noise and the grid blur the shape of small objects.
+    width = np.maximum(1.0, _SHAPE_PX * pixel_nm / np.maximum(section, pixel_nm))
+    away = np.stack(
+        [
+            (objects.lateral.to_numpy() - 1.0) / _SHAPE_SD[0],
+            np.log(np.maximum(objects.axial.to_numpy(), 0.2)) / _SHAPE_SD[1],
+            np.minimum(objects.fill.to_numpy() / fill - 1, 0) / _SHAPE_SD[2],
+            np.log(np.maximum(objects.edge_nm.to_numpy() / edge_nm, 1.0)) / _SHAPE_SD[3],
+        ]
+    )
+    round_ones = np.exp(-0.5 * ((away / width) ** 2).sum(axis=0))
+    return np.where(objects.cut.to_numpy(), _CUT_ROUNDNESS, np.maximum(round_ones, 0.01))
+
+
+def _pixel(spacing_nm: SpacingNm) -> float:
+    return float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
+
+
+def _round_relatives(others: pd.DataFrame) -> NDArray[np.float64]:
+    """Estimate how many objects of the same class look like particles for each object that does not.
+
+    Irregular bodies have many small, round fragments. Streaks lie in one slice and have hardly any relatives that span several;
+    large round bodies (droplets) have few small ones.
+    """
+    streak = (others.axial < _STREAK_AXIAL).to_numpy()
+    droplet = ((others.lateral < _DROPLET_LATERAL) & (others.fill > _DROPLET_FILL)).to_numpy()
+    return np.where(streak, _OF_STREAK, np.where(droplet, _OF_DROPLET, _OF_IRREGULAR))
+
+
+def _density(
+    at: NDArray[np.float64],
+    of: NDArray[np.float64],
+    widths: tuple[float, float],
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Estimate the density of points (N, 2) at places (M, 2) with a Gaussian kernel; weighted counts, not probabilities."""
+    if not len(of):
+        return np.zeros(len(at))
+    # Points are binned, so that the cost does not grow with the square of their number.
+    bins = [np.floor(column / (0.25 * w)).astype(np.int64) for column, w in zip(of.T, widths, strict=True)]
+    keys, place = np.unique(np.stack(bins, axis=1), axis=0, return_inverse=True)
+    counts = np.bincount(place.ravel(), weights, len(keys))
+    centres = (keys + 0.5) * (0.25 * np.asarray(widths))
+    out = np.empty(len(at))
+    norm = 2 * np.pi * widths[0] * widths[1]
+    for start in range(0, len(at), 4096):
+        away = (at[start : start + 4096, None, :] - centres[None]) / np.asarray(widths)
+        out[start : start + 4096] = np.exp(-0.5 * (away**2).sum(axis=2)) @ counts / norm
+    return out

@@ -1,0 +1,176 @@
+"""Objects of a volume: the bodies of all candidate components, found and measured in crops of the image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, map_blocks
+from spherovem_core.execution import Execution
+from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroundings, find_bodies
+from spherovem_core.nanoparticles.components import SEEDS
+from spherovem_core.nanoparticles.detection import Detection
+from spherovem_core.nanoparticles.local_contrast import smooth_slice, to_intensity
+from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_pieces, territories
+from spherovem_core.nanoparticles.streaks import without_streaks
+from spherovem_core.nanoparticles.volume_components import VolumeComponents
+from spherovem_core.spacing import SpacingNm
+
+# A component with more voxels in its crop is not analysed: it is no particle and no clump that fits in memory.
+MAX_CROP_VOXELS = 16_000_000
+_CANDIDATE_FRACTION = 0.7
+_COMPONENTS_PER_TASK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """An object: a body, or a piece of one.
+
+    Attributes
+    ----------
+    measures
+        Its measures.
+    voxels : (N, 3) ndarray of int32
+        Voxels of the volume within its territory, the brightest first.
+    height : (N,) ndarray of float32
+        Smoothed contrast of these voxels relative to the object's.
+    inside : (N,) ndarray of bool
+        Voxels within the half-way outline.
+    body
+        Number of its body, unique in the volume.
+    """
+
+    measures: PieceMeasures
+    voxels: NDArray[np.int32]
+    height: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+    body: int
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A crop of the volume on the scale of the stack."""
+
+    origin: tuple[int, int, int]
+    intensity: NDArray[np.float32]
+    smooth: NDArray[np.float32]
+    inside_volume: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class CropReader:
+    """Reader of crops, in grey values on the scale of the stack, with bright particles."""
+
+    source: ArrayLike
+    detection: Detection
+    spacing_nm: SpacingNm
+
+    def read(self, box: NDArray[np.int64]) -> Crop:
+        """Read a box with a margin of the largest particle's radius and its surroundings."""
+        shape = self.source.shape
+        margin = [n + extra for n, extra in zip(self.detection.reach, (2, 4, 4), strict=True)]
+        low = [max(0, int(a) - m) for a, m in zip(box[:3], margin, strict=True)]
+        high = [min(n, int(b) + m) for b, m, n in zip(box[3:], margin, shape, strict=True)]
+        images = np.asarray(self.source[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+        planes = [
+            to_intensity(image, self.detection.polarity, *self.detection.maps[z])
+            for z, image in enumerate(images, start=low[0])
+        ]
+        scale = np.float32(1 / self.detection.unit)
+        smooth = [smooth_slice(plane, self.detection.filters) for plane in planes]
+        faces = np.array([[a > 0, b < n] for a, b, n in zip(low, high, shape, strict=True)])
+        return Crop(
+            (low[0], low[1], low[2]),
+            np.stack(planes).astype(np.float32) * scale,
+            np.stack(smooth).astype(np.float32) * scale,
+            faces,
+        )
+
+
+def find_objects(
+    components: VolumeComponents,
+    slab_labels: ArrayLike,
+    reader: CropReader,
+    execution: Execution,
+) -> list[FoundObject]:
+    """Find and measure the bodies of all components that hold a seed, in the order of the components."""
+    seeded = np.flatnonzero(components.measures.sums[:, SEEDS] > 0)
+    tasks = [
+        seeded[start : start + _COMPONENTS_PER_TASK] for start in range(0, len(seeded), _COMPONENTS_PER_TASK)
+    ]
+    around = body_surroundings(reader.spacing_nm)
+    found: list[FoundObject] = []
+    results = map_blocks(
+        _objects_of, tasks, components, slab_labels, reader, around,
+        executor=execution.executor, ahead=2 * max(1, execution.workers),
+    )  # fmt: skip
+    for done, (_, objects) in enumerate(results):
+        for entry in objects:
+            found.append(replace(entry, body=len(found)))
+        execution.report(done, len(tasks))
+    return found
+
+
+def _objects_of(
+    numbers: NDArray[np.int64],
+    components: VolumeComponents,
+    slab_labels: ArrayLike,
+    reader: CropReader,
+    around: Surroundings,
+) -> list[FoundObject]:
+    out: list[FoundObject] = []
+    for number in numbers:
+        box = components.measures.boxes[number]
+        if np.prod(box[3:] - box[:3]) > MAX_CROP_VOXELS:
+            continue
+        crop = reader.read(box)
+        seeds = np.zeros(crop.smooth.shape, np.bool_)
+        low = box[:3] - crop.origin
+        here = tuple(slice(int(a), int(a + n)) for a, n in zip(low, box[3:] - box[:3], strict=True))
+        seeds[here] = components.seeds(slab_labels, int(number))
+        bodies = find_bodies(
+            crop.smooth,
+            seeds,
+            crop.inside_volume,
+            _CANDIDATE_FRACTION * reader.detection.min_contrast,
+            around,
+        )
+        for body in bodies:
+            for part in without_streaks(body, crop.smooth.shape):
+                out += measured_pieces(part, [part.voxels], crop, reader)
+    return out
+
+
+def measured_pieces(
+    body: Body, pieces: Sequence[NDArray[np.int32]], crop: Crop, reader: CropReader, number: int = 0
+) -> list[FoundObject]:
+    """Measure the pieces of a body and list the voxels of their territories."""
+    shape = tuple(reader.source.shape)
+    measures = measure_pieces(
+        crop.intensity, crop.smooth, body, pieces, crop.origin, shape, reader.spacing_nm
+    )
+    labels, low = territories(crop.smooth.shape, body, pieces)
+    out = []
+    for piece, (entry, own) in enumerate(zip(measures, pieces, strict=True), start=1):
+        within = np.zeros(labels.shape, np.bool_)
+        within[tuple((own - low).T)] = True
+        territory = labels == piece
+        voxels = np.argwhere(territory).astype(np.int32) + low.astype(np.int32)
+        height = (crop.smooth[tuple(voxels.T)] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
+        order = np.argsort(-height, kind="stable")
+        order = order[height[order] > 0]
+        places = voxels[order] + np.array(crop.origin, np.int32)
+        out.append(FoundObject(entry, places, height[order], within[territory][order], number))
+    return out
+
+
+def object_table(objects: Sequence[FoundObject]) -> pd.DataFrame:
+    """Collect the measures of objects in a table, with the columns of `PieceMeasures`."""
+    rows: list[Any] = [entry.measures for entry in objects]
+    table = pd.DataFrame(rows, columns=list(PieceMeasures._fields))
+    table = table.astype({"isolated": bool, "cut": bool})
+    table["body"] = np.array([entry.body for entry in objects], np.int64)
+    return table

@@ -1,0 +1,130 @@
+"""Labels and posterior of the particles, painted block by block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import Block
+from spherovem_core.nanoparticles.objects import FoundObject
+
+# Spread of the relative height of a voxel that a particle fills by half.
+_EDGE_SPREAD = 0.12
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedParticles:
+    """Voxels of the particles, label 1 first.
+
+    Attributes
+    ----------
+    order : (N,) ndarray
+        Number of each particle in the list it was chosen from.
+    voxels
+        Voxels (M, 3) of each particle.
+    territory, posterior
+        Voxels around each particle that may belong to it, and the probability that they do.
+    """
+
+    order: NDArray[np.int64]
+    voxels: list[NDArray[np.int32]]
+    territory: list[NDArray[np.int32]]
+    posterior: list[NDArray[np.float16]]
+
+    def __post_init__(self) -> None:
+        boxes = [[*v.min(axis=0), *(v.max(axis=0) + 1)] for v in self.territory]
+        object.__setattr__(self, "_boxes", np.array(boxes, np.int64).reshape(-1, 6))
+
+    def labels_in(self, block: Block) -> NDArray[np.uint32]:
+        """Paint the labels of a block's core."""
+        out = np.zeros([s.stop - s.start for s in block.core], np.uint32)
+        for n in self._touching(block):
+            inside = _inside(self.voxels[n], block)
+            out[tuple(inside.T)] = n + 1
+        return out
+
+    def posterior_in(self, block: Block) -> NDArray[np.float16]:
+        """Paint the posterior of a block's core."""
+        out = np.zeros([s.stop - s.start for s in block.core], np.float16)
+        for n in self._touching(block):
+            starts, stops = _bounds(block)
+            here = ((self.territory[n] >= starts) & (self.territory[n] < stops)).all(axis=1)
+            places = tuple((self.territory[n][here] - starts).T)
+            out[places] = np.maximum(out[places], self.posterior[n][here])
+        return out
+
+    def _touching(self, block: Block) -> NDArray[np.int64]:
+        boxes: NDArray[np.int64] = self._boxes  # type: ignore[attr-defined]
+        starts, stops = _bounds(block)
+        return np.flatnonzero(((boxes[:, :3] < stops) & (boxes[:, 3:] > starts)).all(axis=1))
+
+
+def _bounds(block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.array([s.start for s in block.core]), np.array([s.stop for s in block.core])
+
+
+def _inside(voxels: NDArray[np.int32], block: Block) -> NDArray[np.int32]:
+    starts, stops = _bounds(block)
+    return np.asarray(voxels[((voxels >= starts) & (voxels < stops)).all(axis=1)] - starts, np.int32)
+
+
+def choose_voxels(
+    particles: Sequence[FoundObject],
+    voxel_counts: NDArray[np.int64],
+    confidence: NDArray[np.float64],
+    shape: Sequence[int],
+) -> PaintedParticles:
+    """Choose the voxels of each particle: the brightest of its territory, as many as its volume holds.
+
+    A voxel that two particles want goes to the one that it is brighter in.
+
+    Parameters
+    ----------
+    particles
+        The N particles.
+    voxel_counts, confidence : (N,) ndarray
+        Number of voxels that each one's volume holds, and its probability.
+    shape
+        Shape of the volume.
+    """
+    wanted = [
+        entry.voxels[: max(1, min(int(count), len(entry.voxels)))]
+        for entry, count in zip(particles, voxel_counts, strict=True)
+    ]
+    wanted = _settle_claims(wanted, [entry.height for entry in particles], shape)
+    first = [int(np.ravel_multi_index(tuple(v.T), tuple(shape)).min()) if len(v) else -1 for v in wanted]
+    order = np.array([n for n in np.argsort(first, kind="stable") if first[n] >= 0], np.int64)
+    return PaintedParticles(
+        order,
+        [wanted[n] for n in order],
+        [particles[n].voxels for n in order],
+        [_voxel_posterior(particles[n].height, float(confidence[n])) for n in order],
+    )
+
+
+def _settle_claims(
+    wanted: list[NDArray[np.int32]], heights: list[NDArray[np.float32]], shape: Sequence[int]
+) -> list[NDArray[np.int32]]:
+    """Give each voxel to one particle."""
+    if not wanted:
+        return wanted
+    places = [np.ravel_multi_index(tuple(v.T), tuple(shape)) for v in wanted]
+    flat = np.concatenate(places)
+    owner = np.repeat(np.arange(len(wanted)), [len(p) for p in places])
+    height = np.concatenate([h[: len(p)] for h, p in zip(heights, places, strict=True)])
+    order = np.lexsort((owner, -height, flat))
+    lost = np.zeros(len(flat), np.bool_)
+    again = flat[order][1:] == flat[order][:-1]
+    lost[order[1:][again]] = True
+    if not lost.any():
+        return wanted
+    bounds = np.cumsum([0, *(len(p) for p in places)])
+    return [v[~lost[a:b]] for v, a, b in zip(wanted, bounds[:-1], bounds[1:], strict=True)]
+
+
+def _voxel_posterior(height: NDArray[np.float32], confidence: float) -> NDArray[np.float16]:
+    """Compute the probability that a particle fills a voxel by half or more."""
+    from scipy.special import ndtr
+
+    return np.asarray(confidence * ndtr((height - 0.5) / _EDGE_SPREAD), np.float16)
