@@ -1,0 +1,77 @@
+"""Structure of the image at 0.1 to 1 µm, measured from tiles without the noise."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spherovem_core.nanoparticles.specimen.tiles import EVEN, ODD
+from spherovem_core.spacing import SpacingNm
+
+SMOOTHING_NM = 80.0
+WINDOW_NM = 500.0
+"""Standard deviations of the Gaussians that define the structure's scales, and of the window in which its variance is taken.
+
+With windows of 350 nm the flattest tissue had 0.18 of the median, with 500 nm 0.25, with 700 nm 0.32 (phantom with cells of 14 µm); wider
+windows see less of narrow resin.
+"""
+TISSUE_FRACTION = 0.25
+_ROUNDS = 20
+
+Floats = NDArray[np.float32]
+
+
+def fill_gaps(tiles: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Fill slices of tiles without any usable slice from the nearest good ones; returns a copy and the mask of bad slices."""
+    bad = np.isnan(tiles[:, EVEN]).all(axis=(1, 2))
+    if bad.all() or not bad.any():
+        return np.nan_to_num(tiles), bad
+    good = np.flatnonzero(~bad)
+    nearest = good[np.abs(good[:, None] - np.arange(len(tiles))).argmin(axis=0)]
+    return tiles[nearest], bad
+
+
+def structure_map(tiles: Floats, spacing_nm: SpacingNm) -> Floats:
+    """Measure the variance of the grey values at 0.1 to 1 µm around each tile, without the noise.
+
+    The covariance of alternate rows is that of the structure alone: the noise of a scanning microscope is independent from row to
+    row, also where it is correlated along the row. Structure is measured in each slice, since slices differ in brightness, and
+    averaged over the window in three dimensions.
+
+    Parameters
+    ----------
+    tiles : (Z, 3, Y, X) ndarray of float32
+        As `collect_tiles` writes them, without gaps.
+    spacing_nm
+        Size of a tile.
+
+    Returns
+    -------
+    (Z, Y, X) ndarray of float32
+        In squared grey values; noise can make it slightly negative.
+    """
+    plane = np.array(spacing_nm[1:])
+    product = np.empty((tiles.shape[0], *tiles.shape[2:]), np.float32)
+    for z, tile in enumerate(tiles):
+        parts = [_band(tile[rows], plane) for rows in (EVEN, ODD)]
+        product[z] = parts[0] * parts[1]
+    return _smooth(product, WINDOW_NM / np.array(spacing_nm))
+
+
+def tissue_structure(structure: Floats) -> float:
+    """Find the median structure of tissue: of the tiles with more than a quarter of it.
+
+    Resin may fill up to two thirds of the volume.
+    """
+    typical = float(np.quantile(structure, 0.75))
+    for _ in range(_ROUNDS):
+        typical = float(np.median(structure[structure > TISSUE_FRACTION * typical]))
+    return typical
+
+
+def _band(image: Floats, plane_nm: NDArray[np.float64]) -> Floats:
+    fine = _smooth(image, SMOOTHING_NM / plane_nm)
+    return fine - _smooth(fine, WINDOW_NM / plane_nm)
+
+
+def _smooth(image: Floats, sigma: NDArray[np.float64]) -> Floats:
+    return np.asarray(ndimage.gaussian_filter(image, sigma, mode="reflect", truncate=3.0), np.float32)
