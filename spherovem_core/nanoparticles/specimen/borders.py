@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spherovem_core.nanoparticles.specimen.structure import average
 from spherovem_core.nanoparticles.specimen.tiles import EVEN, ODD
 from spherovem_core.spacing import SpacingNm
 
@@ -16,15 +17,20 @@ COUPLING = 0.6
 """Weight of each of the six neighbours against the evidence of a tile's own grey value."""
 STRONGEST = 4.0
 """Largest evidence of one tile, as a logarithm of odds."""
+NARROW_NM = 200.0
 SEED_RADIUS_NM = 300.0
-LEAST_GROWTH = 0.002
+CLEAR_CONTRAST = 2.5
+"""Where the grey values of resin and tissue differ by more of their spreads, resin is found also far from cores."""
+LEAST_GROWTH = 0.005
 _PASSES, _ROUNDS = 6, 12
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def grow_regions(tiles: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask) -> Mask:
+def grow_regions(
+    tiles: Floats, products: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask
+) -> Mask:
     """Grow cores of resin to where the grey values become those of tissue.
 
     Each tile within reach is compared with the distributions of grey values in cores and in tissue, both relative to the resin
@@ -33,6 +39,8 @@ def grow_regions(tiles: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask
     Parameters
     ----------
     tiles : (Z, 3, Y, X) ndarray of float32
+    products : (Z, Y, X) ndarray of float32
+        Products of structure (`structure_products`).
     spacing_nm
         Size of a tile.
     cores : (Z, Y, X) ndarray of bool
@@ -45,25 +53,42 @@ def grow_regions(tiles: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask
     (Z, Y, X) ndarray of bool
         Resin: the cores and what was grown.
     """
-    away = ndimage.distance_transform_edt(~cores, sampling=spacing_nm) > REACH_NM
-    tissue = tissue & away if (tissue & away).any() else tissue
-    grown = cores
+    near = _near(cores, spacing_nm)
+    samples = tissue & ~near if (tissue & ~near).any() else tissue & ~cores
+    if not samples.any():
+        return cores
+    grown = seeds = cores
+    flatness = _flatness(products, spacing_nm)
     for _ in range(_PASSES):
-        before = np.count_nonzero(grown)
-        grown = _grow(tiles, spacing_nm, grown, tissue)
-        if np.count_nonzero(grown) < (1 + LEAST_GROWTH) * before:
+        greys = _relative_greys(tiles, spacing_nm, seeds)
+        evidence, free = _evidence(greys, seeds, samples), np.ones_like(cores)
+        doubt = 1 - _grey_contrast(greys, seeds, samples) / CLEAR_CONTRAST
+        if doubt > 0:
+            free = _near(seeds, spacing_nm)
+            evidence += doubt * _evidence(flatness, cores, samples)
+        before, grown = grown, _vote(evidence, cores, free & ~cores)
+        if np.count_nonzero(grown ^ before) < LEAST_GROWTH * np.count_nonzero(grown):
             break
-        grown = cores | _wide_parts(grown, spacing_nm)
+        seeds = cores | _wide_parts(grown, spacing_nm)
     return grown
 
 
-def _grow(tiles: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask) -> Mask:
-    distance = ndimage.distance_transform_edt(~cores, sampling=spacing_nm)
-    band = (distance <= REACH_NM) & ~cores
-    if not band.any() or not (tissue & ~cores).any():
-        return cores
-    relative = _relative_greys(tiles, spacing_nm, cores)
-    return _vote(_evidence(relative, cores, tissue & ~cores), cores, band)
+def _flatness(products: Floats, spacing_nm: SpacingNm) -> Floats:
+    """Measure the least structure within `NARROW_NM`: resin is flat on one side at least up to its border."""
+    reach = [1 + 2 * round(NARROW_NM / step) for step in spacing_nm]
+    least = ndimage.minimum_filter(average(products, spacing_nm, NARROW_NM), reach, mode="nearest")
+    return np.sqrt(np.maximum(least, 0))
+
+
+def _near(region: Mask, spacing_nm: SpacingNm) -> Mask:
+    return np.asarray(ndimage.distance_transform_edt(~region, sampling=spacing_nm) <= REACH_NM)
+
+
+def _grey_contrast(greys: Floats, resin: Mask, tissue: Mask) -> float:
+    """Measure how far the greys of resin and tissue lie apart, in spreads; by medians, since resin not yet found is among the tissue."""
+    centre = float(np.median(greys[tissue]))
+    spread = 1.4826 * float(np.median(np.abs(greys[tissue] - centre))) + float(np.std(greys[resin]))
+    return abs(centre - float(np.median(greys[resin]))) / max(spread, 1e-3)
 
 
 def _wide_parts(region: Mask, spacing_nm: SpacingNm) -> Mask:
@@ -89,18 +114,19 @@ def _relative_greys(tiles: Floats, spacing_nm: SpacingNm, cores: Mask) -> Floats
     return greys
 
 
-def _evidence(greys: Floats, cores: Mask, tissue: Mask) -> Floats:
-    """Compute the logarithm of the odds of resin against tissue from the grey value of each tile."""
-    inside, outside = greys[cores], greys[tissue]
-    width = max(4 * float(np.std(outside)), 8 * float(np.std(inside)), 1e-3)
-    edges = np.linspace(-width, width, BINS + 1)
+def _evidence(measure: Floats, resin: Mask, tissue: Mask) -> Floats:
+    """Compute the logarithm of the odds of resin against tissue from a measure of each tile."""
+    inside, outside = measure[resin], measure[tissue]
+    low, high = (np.quantile(np.concatenate([inside, outside]), q) for q in (0.001, 0.999))
+    low, high = min(low, float(inside.min())), max(high, float(inside.max()), low + 1e-3)
+    edges = np.linspace(low, high, BINS + 1)
     densities = []
     for values in (inside, outside):
-        counts = np.histogram(np.clip(values, -width, width), edges)[0].astype(float)
+        counts = np.histogram(np.clip(values, low, high), edges)[0].astype(float)
         counts = ndimage.gaussian_filter1d(counts, 1.0, mode="nearest")
         densities.append((counts + 0.5) / (counts.sum() + 0.5 * BINS))
     odds = np.clip(np.log(densities[0] / densities[1]), -STRONGEST, STRONGEST)
-    grade = np.clip((greys + width) * (BINS / (2 * width)), 0, BINS - 1).astype(np.intp)
+    grade = np.clip((measure - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)
     return np.asarray(odds[grade], np.float32)
 
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from spherovem_core.nanoparticles.specimen.borders import grow_regions
 from spherovem_core.nanoparticles.specimen.codes import LUMEN, OUTSIDE, SPECIMEN
-from spherovem_core.nanoparticles.specimen.structure import structure_map, tissue_structure
+from spherovem_core.nanoparticles.specimen.structure import average, structure_products, tissue_structure
 from spherovem_core.parameters.specimen import SpecimenParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -45,13 +45,14 @@ def find_regions(
     spacing_nm
         Size of a tile.
     """
-    structure = structure_map(tiles, spacing_nm)
+    products = structure_products(tiles, spacing_nm)
+    structure = average(products, spacing_nm)
     typical = tissue_structure(structure)
     codes = np.full(structure.shape, SPECIMEN, np.uint8)
     cores = structure < parameters.max_resin_structure * typical
     if typical <= 0 or not cores.any():
         return codes, Evidence(typical, float("nan"))
-    resin = grow_regions(tiles, spacing_nm, cores, structure > TISSUE_STRUCTURE * typical)
+    resin = grow_regions(tiles, products, spacing_nm, cores, structure > TISSUE_STRUCTURE * typical)
     resin = fill_islands(resin, spacing_nm, parameters.min_resin_width_nm)
     labels, _ = ndimage.label(resin)
     for label, box in enumerate(ndimage.find_objects(labels), start=1):

@@ -30,12 +30,12 @@ def fill_gaps(tiles: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return tiles[nearest], bad
 
 
-def structure_map(tiles: Floats, spacing_nm: SpacingNm) -> Floats:
-    """Measure the variance of the grey values at 0.1 to 1 µm around each tile, without the noise.
+def structure_products(tiles: Floats, spacing_nm: SpacingNm) -> Floats:
+    """Multiply the structure of the even rows of each tile with that of the odd rows.
 
-    The covariance of alternate rows is that of the structure alone: the noise of a scanning microscope is independent from row to
-    row, also where it is correlated along the row. Structure is measured in each slice, since slices differ in brightness, and
-    averaged over the window in three dimensions.
+    Averaged over a window (`average`) the product is the variance of the structure, without the noise: the noise of a scanning
+    microscope is independent from row to row, also where it is correlated along the row. Structure is what is left between
+    Gaussians of 80 and 500 nm, in each slice, since slices differ in brightness.
 
     Parameters
     ----------
@@ -47,14 +47,18 @@ def structure_map(tiles: Floats, spacing_nm: SpacingNm) -> Floats:
     Returns
     -------
     (Z, Y, X) ndarray of float32
-        In squared grey values; noise can make it slightly negative.
+        In squared grey values.
     """
     plane = np.array(spacing_nm[1:])
-    product = np.empty((tiles.shape[0], *tiles.shape[2:]), np.float32)
+    products = np.empty((tiles.shape[0], *tiles.shape[2:]), np.float32)
     for z, tile in enumerate(tiles):
-        parts = [_band(tile[rows], plane) for rows in (EVEN, ODD)]
-        product[z] = parts[0] * parts[1]
-    return _smooth(product, WINDOW_NM / np.array(spacing_nm))
+        products[z] = _band(tile[EVEN], plane) * _band(tile[ODD], plane)
+    return products
+
+
+def average(products: Floats, spacing_nm: SpacingNm, window_nm: float = WINDOW_NM) -> Floats:
+    """Average over a Gaussian window; noise can make the result slightly negative."""
+    return _smooth(products, window_nm / np.array(spacing_nm))
 
 
 def tissue_structure(structure: Floats) -> float:
