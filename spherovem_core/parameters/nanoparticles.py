@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.base import EXPERT, PositiveNm
+from spherovem_core.parameters.specimen import SpecimenParameters
 
 
-class NanoparticleParameters(StageParameters):
-    """Segmentation of nanoparticles from the intensity histogram."""
+class NanoparticleParameters(SpecimenParameters):
+    """Specimen mask, and segmentation of nanoparticles from the intensity histogram."""
 
     polarity: Literal["bright", "dark"] = Field(
         default="bright", description="Contrast of nanoparticles: brighter or darker than the specimen."

@@ -38,3 +38,8 @@ class SpecimenParameters(StageParameters):
         default=700.0,
         description="Shortest charging streak: a line along a row, at most three pixels high.",
     )
+
+
+def specimen_part(parameters: SpecimenParameters) -> SpecimenParameters:
+    """Take the parameters of the specimen mask out of those of the stage."""
+    return SpecimenParameters(**{name: getattr(parameters, name) for name in SpecimenParameters.model_fields})

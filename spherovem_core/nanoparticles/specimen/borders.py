@@ -28,9 +28,7 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def grow_regions(
-    tiles: Floats, products: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask
-) -> Mask:
+def grow_regions(tiles: Floats, products: Floats, spacing_nm: SpacingNm, cores: Mask, tissue: Mask) -> Mask:
     """Grow cores of resin to where the grey values become those of tissue.
 
     Each tile within reach is compared with the distributions of grey values in cores and in tissue, both relative to the resin
@@ -132,7 +130,10 @@ def _evidence(measure: Floats, resin: Mask, tissue: Mask) -> Floats:
 
 def _vote(evidence: Floats, cores: Mask, band: Mask) -> Mask:
     """Let neighbours vote; beliefs run from -1 (tissue) to 1 (resin)."""
-    box = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in ndimage.find_objects((band | cores).astype(np.uint8))[0])
+    box = tuple(
+        slice(max(0, s.start - 1), s.stop + 1)
+        for s in ndimage.find_objects((band | cores).astype(np.uint8))[0]
+    )
     odds, core, free = evidence[box], cores[box], band[box]
     belief = np.where(core, np.float32(1), np.where(free, np.tanh(odds / 2), np.float32(-1)))
     for _ in range(_ROUNDS):

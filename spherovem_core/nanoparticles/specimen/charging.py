@@ -14,7 +14,9 @@ Without streaks the excess over 0.7 µm reached 1.1 to 1.8 of it in six images, 
 """
 
 
-def find_streaks(tiles: NDArray[np.float32], spacing_nm: SpacingNm, contrast: float, least_length_nm: float) -> NDArray[np.bool_]:
+def find_streaks(
+    tiles: NDArray[np.float32], spacing_nm: SpacingNm, contrast: float, least_length_nm: float
+) -> NDArray[np.bool_]:
     """Find tiles that a charging streak crosses.
 
     A streak is brighter than the rows three above and below, over `least_length_nm` along the row without a gap. Particles and

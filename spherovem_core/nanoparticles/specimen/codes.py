@@ -48,7 +48,7 @@ class Specimen:
             Voxel indices z, y, x in the image.
         """
         z, y, x = (np.asarray(positions) // self.factors).T
-        return np.asarray(self.codes[:], np.uint8)[z, y, x]
+        return np.asarray(np.asarray(self.codes[:])[z, y, x], np.uint8)
 
     def region(self, region: Region) -> NDArray[np.uint8]:
         """Look up the codes of a region of the image, one per voxel of the image.
@@ -65,8 +65,8 @@ def codes_of_region(codes: ArrayLike, factors: tuple[int, int, int], region: Reg
     """Repeat the codes of a mask for every voxel of a region of the image; reads only the tiles of the region."""
     indices = [np.arange(s.start, s.stop) // f for s, f in zip(region, factors, strict=True)]
     box = tuple(slice(int(i[0]), int(i[-1]) + 1) for i in indices)
-    tiles = np.asarray(codes[box], np.uint8)
-    return tiles[np.ix_(*(i - i[0] for i in indices))]
+    tiles: NDArray[np.uint8] = np.asarray(codes[box], np.uint8)
+    return np.asarray(tiles[np.ix_(*(i - i[0] for i in indices))])
 
 
 def code_fractions(codes: NDArray[np.uint8]) -> dict[str, float]:

@@ -71,8 +71,7 @@ def find_specimen(
     """
     parameters = parameters or SpecimenParameters()
     grid = tile_grid(volume.shape, spacing_nm, parameters.specimen_spacing_nm)
-    depth, height, width = grid.shape
-    tiles = MemorySink(np.zeros((depth, FEATURES, height, width), np.float32))
+    tiles = MemorySink(np.zeros(grid.planes, np.float32))
     codes, _ = write_specimen(volume, grid, parameters, tiles, execution, bad_slices=bad_slices)
     return Specimen(codes, grid.spacing_nm, grid.factors, code_fractions(codes))
 
@@ -97,7 +96,7 @@ def write_specimen(
     grid
         Tiles (`tile_grid`).
     tile_sink
-        Takes the tiles, float32 (Z, 3, Y, X); not needed afterwards.
+        Takes the features of the tiles, float32 (3 Z, Y, X); not needed afterwards.
 
     Returns
     -------
@@ -118,7 +117,7 @@ def write_specimen(
     if not parameters.find_resin:
         return np.full(grid.shape, SPECIMEN, np.uint8), Evidence(float("nan"), float("nan"))
     collect_tiles(source, grid, tile_sink, execution, bad_slices)
-    tiles, bad = fill_gaps(np.asarray(tile_sink.array[:]))
+    tiles, bad = fill_gaps(np.asarray(tile_sink.array[:]).reshape(-1, FEATURES, *grid.shape[1:]))
     codes, evidence = find_regions(tiles, grid.spacing_nm, parameters)
     contrast = max(evidence.tissue, 0.0) ** 0.5
     streaks = find_streaks(tiles, grid.spacing_nm, contrast, parameters.min_streak_length_nm)

@@ -39,6 +39,12 @@ class TileGrid:
     factors: tuple[int, int, int]
     spacing_nm: SpacingNm
 
+    @property
+    def planes(self) -> tuple[int, int, int]:
+        """Shape of the tiles' features, as planes: `FEATURES` for each layer of tiles."""
+        depth, height, width = self.shape
+        return FEATURES * depth, height, width
+
 
 def tile_grid(shape: Sequence[int], spacing_nm: SpacingNm, wanted_nm: float) -> TileGrid:
     """Choose tiles of about `wanted_nm` per side, doubled until there are at most `MOST_TILES`.
@@ -70,14 +76,13 @@ def collect_tiles(
     source : (Z, Y, X) array-like of uint8 or uint16
         Read slice by slice; a worker holds one slice.
     sink
-        Takes float32 (Z, 3, Y, X) tiles: mean of the even rows, mean of the odd rows, and the excess of the brightest line. NaN where
-        all slices of a tile are bad or hold one intensity only.
+        Takes float32 planes (3 Z, Y, X), three per layer of tiles: mean of the even rows, mean of the odd rows, and the
+        excess of the brightest line. NaN where all slices of a layer are bad or hold one intensity only.
     bad_slices
         Slices filled from their neighbours; they are left out.
     """
     execution = execution or Execution()
-    depth, height, width = grid.shape
-    slabs = slab_grid((depth, FEATURES, height, width), max(1, SLAB_SLICES // grid.factors[0]))
+    slabs = slab_grid(grid.planes, FEATURES * max(1, SLAB_SLICES // grid.factors[0]))
     blocks = sink.pending(slabs)
     done = len(slabs) - len(blocks)
     results = map_blocks(
@@ -92,7 +97,7 @@ def collect_tiles(
 def _slab(block: Block, source: ArrayLike, grid: TileGrid, bad_slices: frozenset[int]) -> NDArray[np.float32]:
     _, height, width = grid.shape
     deep, high, wide = grid.factors
-    first, last = block.core[0].start, block.core[0].stop
+    first, last = block.core[0].start // FEATURES, block.core[0].stop // FEATURES
     tiles = np.full((last - first, FEATURES, height, width), np.nan, np.float32)
     for t in range(first, last):
         sums = np.zeros((FEATURES, height, width), np.float32)
@@ -106,10 +111,10 @@ def _slab(block: Block, source: ArrayLike, grid: TileGrid, bad_slices: frozenset
         if used:
             sums[:LINE] /= used
             tiles[t - first] = sums
-    return tiles
+    return tiles.reshape(-1, height, width)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _add_slice(image, high, wide, sums):  # type: ignore[no-untyped-def]
     """Add the means of a slice's tiles to `sums`, and raise the excess of lines to that of the slice."""
     rows, columns = image.shape
