@@ -83,7 +83,10 @@ def _near(region: Mask, spacing_nm: SpacingNm) -> Mask:
 
 
 def _grey_contrast(greys: Floats, resin: Mask, tissue: Mask) -> float:
-    """Measure how far the greys of resin and tissue lie apart, in spreads; by medians, since resin not yet found is among the tissue."""
+    """Measure how far the grey values of resin and tissue lie apart, in spreads.
+
+    Medians are taken, because resin that is not yet found is among the tissue.
+    """
     centre = float(np.median(greys[tissue]))
     spread = 1.4826 * float(np.median(np.abs(greys[tissue] - centre))) + float(np.std(greys[resin]))
     return abs(centre - float(np.median(greys[resin]))) / max(spread, 1e-3)
