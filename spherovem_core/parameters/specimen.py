@@ -27,11 +27,14 @@ class SpecimenParameters(StageParameters):
         description="Resin has at most this fraction of the tissue's structure: the variance at 0.1 to 1 µm, without noise.",
     )
     min_resin_width_nm: PositiveNm = Field(
+        json_schema_extra=EXPERT,
         default=1500.0,
         description="Narrower resin is taken as specimen; resin that the image's border cuts counts twice its width.",
     )
     min_lumen_width_nm: PositiveNm = Field(
-        default=2500.0, description="Narrower resin that tissue encloses is taken as specimen."
+        json_schema_extra=EXPERT,
+        default=2500.0,
+        description="Narrower resin that tissue encloses is taken as specimen.",
     )
     min_streak_length_nm: PositiveNm = Field(
         json_schema_extra=EXPERT,

@@ -1,5 +1,7 @@
 """Specimen mask, the first step of stage 5: which part of the volume is tissue."""
 
+import math
+
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters, SpecimenParameters
@@ -18,7 +20,7 @@ from spherovem_core.workflow import (
     SourceVolume,
     Step,
 )
-from spherovem_core.workflow.cost import image_work, pyramid_voxels
+from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
 
 SPECIMEN = ArrayOutput(
@@ -34,6 +36,8 @@ SUMMARY = DocumentOutput(
 )
 
 STORED_FRACTION = 0.05
+MOST_TILES = 2**24
+"""The mask is coarser in volumes of more tiles (`tile_grid`)."""
 TILE_BYTES, SLICE_BYTES = 60, 4
 """Bytes per tile of the mask while it is computed, and per voxel of a slice."""
 
@@ -69,21 +73,19 @@ def _compute(run: StepRun[SpecimenParameters]) -> Quality:
 
 
 def _tile_count(volume: SourceVolume, parameters: PipelineParameters) -> int:
-    from spherovem_core.nanoparticles.specimen.tiles import tile_grid
-
-    grid = tile_grid(volume.shape, volume.spacing_nm, parameters.nanoparticles.specimen_spacing_nm)
-    return pyramid_voxels(grid.shape, grid.spacing_nm)
+    """Count the tiles of a volume, were they not limited in number."""
+    wanted = parameters.nanoparticles.specimen_spacing_nm
+    return round(volume.voxels * math.prod(min(1.0, step / wanted) for step in volume.spacing_nm))
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
     tiles = _tile_count(volume, parameters)
-    return OutputSize.compressed(tiles, STORED_FRACTION, passing=12 * tiles)
+    return OutputSize.compressed(tiles, STORED_FRACTION, passing=12 * min(tiles, MOST_TILES))
 
 
 def _memory(volume: SourceVolume, parameters: PipelineParameters, settings: ExecutionSettings) -> int:
-    _, height, width = volume.shape
-    workers = settings.worker_count
-    return TILE_BYTES * _tile_count(volume, parameters) + SLICE_BYTES * workers * height * width
+    tiles = min(_tile_count(volume, parameters), MOST_TILES)
+    return TILE_BYTES * tiles + SLICE_BYTES * settings.worker_count * math.prod(volume.shape[1:])
 
 
 def _chapter() -> Chapter:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.nanoparticles.specimen.codes import CHARGING, LUMEN, OUTSIDE, code_fractions
 from spherovem_core.report.images import LARGE, plane
 from spherovem_core.report.inputs import ReportInputs
@@ -16,14 +17,16 @@ MOST_CHARGING = 0.05
 
 
 def specimen_section(inputs: ReportInputs) -> Section:
-    """Show which part of the volume is specimen."""
+    """Show which part of the volume is specimen; results of older versions have no mask."""
     fractions = _fractions(inputs)
+    if not fractions:
+        return Section("specimen", "Specimen", [("Specimen mask", "not computed")], [], [], [])
     facts = [(name.capitalize(), f"{100 * fraction:.3g} %") for name, fraction in fractions.items()]
     stored = inputs.open_level(SPECIMEN)
     image = cut(fitting_level(inputs.open_level, REGISTERED, inputs.image_px, 0), 0)
     codes = cut(stored, 0, image.position_um)
     overlays = [(_only(codes, code), colour) for code, colour in COLOURS.items()]
-    panel = plane(image, contrast_limits([image.values]), overlays, width=LARGE)
+    panel = plane(image, contrast_limits([image.values]), overlays, title="specimen mask", width=LARGE)
     caption = (
         "The middle slice with the outlines of resin or empty frame (red), lumina (blue) and charging (yellow). "
         "Places without structure at 0.1 to 1 µm are resin; where nothing is that flat, all is specimen."
@@ -34,7 +37,9 @@ def specimen_section(inputs: ReportInputs) -> Section:
 def specimen_warnings(inputs: ReportInputs) -> list[str]:
     """List masks that leave little specimen, or much charging."""
     fractions = _fractions(inputs)
-    warnings = []
+    warnings: list[str] = []
+    if not fractions:
+        return warnings
     if fractions["specimen"] < LEAST_SPECIMEN:
         warnings.append(
             f"only {100 * fractions['specimen']:.0f} % of the volume is specimen: check the mask in this chapter, and set "
@@ -46,7 +51,11 @@ def specimen_warnings(inputs: ReportInputs) -> list[str]:
 
 
 def _fractions(inputs: ReportInputs) -> dict[str, float]:
-    return code_fractions(np.asarray(inputs.open_level(SPECIMEN)[:]))
+    try:
+        stored = inputs.open_level(SPECIMEN)
+    except IncompleteArtifactError:
+        return {}
+    return code_fractions(np.asarray(stored[:]))
 
 
 def _only(view: View, code: int) -> View:
