@@ -8,7 +8,12 @@ from scipy import ndimage
 
 from spherovem_core.nanoparticles.specimen.borders import grow_regions
 from spherovem_core.nanoparticles.specimen.codes import LUMEN, OUTSIDE, SPECIMEN
-from spherovem_core.nanoparticles.specimen.structure import average, structure_products, tissue_structure
+from spherovem_core.nanoparticles.specimen.structure import (
+    MOST_SAMPLES,
+    average,
+    structure_products,
+    tissue_structure,
+)
 from spherovem_core.nanoparticles.specimen.tiles import EVEN, ODD
 from spherovem_core.parameters.specimen import SpecimenParameters
 from spherovem_core.spacing import SpacingNm
@@ -86,8 +91,10 @@ def find_distinct(
         return np.zeros_like(tissue)
     structure = average(products, spacing_nm, DISTINCT_WINDOW_NM)
     greys = average((tiles[:, EVEN] + tiles[:, ODD]) / 2, spacing_nm, DISTINCT_WINDOW_NM)
-    centre = float(np.median(greys[tissue]))
-    spread = 1.4826 * float(np.median(np.abs(greys[tissue] - centre)))
+    sample = greys[tissue]
+    sample = sample[:: 1 + sample.size // MOST_SAMPLES]
+    centre = float(np.median(sample))
+    spread = 1.4826 * float(np.median(np.abs(sample - centre)))
     away = np.abs(greys - centre) > DISTINCT_SPREADS * spread
     return np.asarray(away & (structure < DISTINCT_STRUCTURE * typical))
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from spherovem_core.gaussian_filtering import filter_repeating_border
 from spherovem_core.nanoparticles.specimen.tiles import EVEN, ODD
 from spherovem_core.spacing import SpacingNm
 
@@ -15,6 +15,7 @@ The flattest tissue of a phantom with cells of 14 µm had 0.18 of the median wit
 700 nm; wider windows see less of narrow resin.
 """
 TISSUE_FRACTION = 0.25
+MOST_SAMPLES = 100_000
 _ROUNDS = 20
 
 Floats = NDArray[np.float32]
@@ -49,11 +50,8 @@ def structure_products(tiles: Floats, spacing_nm: SpacingNm) -> Floats:
     (Z, Y, X) ndarray of float32
         In squared grey values.
     """
-    plane = np.array(spacing_nm[1:])
-    products = np.empty((tiles.shape[0], *tiles.shape[2:]), np.float32)
-    for z, tile in enumerate(tiles):
-        products[z] = _band(tile[EVEN], plane) * _band(tile[ODD], plane)
-    return products
+    plane = np.array((np.inf, *spacing_nm[1:]))
+    return _band(tiles[:, EVEN], plane) * _band(tiles[:, ODD], plane)
 
 
 def average(products: Floats, spacing_nm: SpacingNm, window_nm: float = WINDOW_NM) -> Floats:
@@ -66,16 +64,20 @@ def tissue_structure(structure: Floats) -> float:
 
     Resin may fill up to two thirds of the volume.
     """
-    typical = float(np.quantile(structure, 0.75))
+    sample = structure.ravel()[:: 1 + structure.size // MOST_SAMPLES]
+    typical = float(np.quantile(sample, 0.75))
     for _ in range(_ROUNDS):
-        typical = float(np.median(structure[structure > TISSUE_FRACTION * typical]))
+        before, typical = typical, float(np.median(sample[sample > TISSUE_FRACTION * typical]))
+        if typical == before:
+            break
     return typical
 
 
-def _band(image: Floats, plane_nm: NDArray[np.float64]) -> Floats:
-    fine = _smooth(image, SMOOTHING_NM / plane_nm)
-    return fine - _smooth(fine, WINDOW_NM / plane_nm)
+def _band(image: Floats, sides_nm: NDArray[np.float64]) -> Floats:
+    fine = _smooth(image, SMOOTHING_NM / sides_nm)
+    return fine - _smooth(fine, WINDOW_NM / sides_nm)
 
 
 def _smooth(image: Floats, sigma: NDArray[np.float64]) -> Floats:
-    return np.asarray(ndimage.gaussian_filter(image, sigma, mode="reflect", truncate=3.0), np.float32)
+    radius = [int(3 * s + 0.5) for s in sigma]
+    return filter_repeating_border(np.ascontiguousarray(image), sigma.tolist(), radius)
