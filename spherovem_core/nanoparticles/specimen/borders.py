@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.nanoparticles.specimen.structure import average
+from spherovem_core.gaussian_filtering import filter_repeating_border
+from spherovem_core.nanoparticles.specimen.structure import MOST_SAMPLES, average
 from spherovem_core.nanoparticles.specimen.tiles import EVEN, ODD
 from spherovem_core.spacing import SpacingNm
 
@@ -18,7 +19,7 @@ COUPLING = 0.6
 STRONGEST = 4.0
 """Largest evidence of one tile, as a logarithm of odds."""
 NARROW_NM = 200.0
-SEED_RADIUS_NM = 300.0
+SEED_DEPTH_NM = 250.0
 CLEAR_CONTRAST = 2.5
 """Where the grey values of resin and tissue differ by more of their spreads, resin is found also far from cores."""
 LEAST_GROWTH = 0.005
@@ -79,7 +80,9 @@ def _flatness(products: Floats, spacing_nm: SpacingNm) -> Floats:
 
 
 def _near(region: Mask, spacing_nm: SpacingNm) -> Mask:
-    return np.asarray(ndimage.distance_transform_edt(~region, sampling=spacing_nm) <= REACH_NM)
+    """Widen a region by a box of `REACH_NM` on each side."""
+    sides = [1 + 2 * round(REACH_NM / step) for step in spacing_nm]
+    return np.asarray(ndimage.maximum_filter(region, sides, mode="nearest"))
 
 
 def _grey_contrast(greys: Floats, resin: Mask, tissue: Mask) -> float:
@@ -87,37 +90,41 @@ def _grey_contrast(greys: Floats, resin: Mask, tissue: Mask) -> float:
 
     Medians are taken, because resin that is not yet found is among the tissue.
     """
-    centre = float(np.median(greys[tissue]))
-    spread = 1.4826 * float(np.median(np.abs(greys[tissue] - centre))) + float(np.std(greys[resin]))
-    return abs(centre - float(np.median(greys[resin]))) / max(spread, 1e-3)
+    inside, outside = _sample(greys, resin), _sample(greys, tissue)
+    centre = float(np.median(outside))
+    spread = 1.4826 * float(np.median(np.abs(outside - centre))) + float(np.std(inside))
+    return abs(centre - float(np.median(inside))) / max(spread, 1e-3)
+
+
+def _sample(measure: Floats, places: Mask) -> Floats:
+    values = measure[places]
+    return values[:: 1 + values.size // MOST_SAMPLES]
 
 
 def _wide_parts(region: Mask, spacing_nm: SpacingNm) -> Mask:
-    """Keep the parts of a region where a disc of `SEED_RADIUS_NM` fits, slice by slice: thin leaks into tissue do not grow on."""
-    edge = [(0, 0), (1, 1), (1, 1)]
-    depth = ndimage.distance_transform_edt(np.pad(region, edge, mode="edge"), sampling=(1e6, *spacing_nm[1:]))
-    return np.asarray(depth[:, 1:-1, 1:-1] > SEED_RADIUS_NM)
+    """Keep what is deeper in a region than `SEED_DEPTH_NM`, slice by slice: thin leaks into tissue do not grow on."""
+    sides = [1, *(1 + 2 * round(SEED_DEPTH_NM / step) for step in spacing_nm[1:])]
+    return np.asarray(ndimage.minimum_filter(region, sides, mode="nearest"))
 
 
 def _relative_greys(tiles: Floats, spacing_nm: SpacingNm, cores: Mask) -> Floats:
     """Subtract the local grey value of resin, of the same slice."""
-    sigma = LOCAL_NM / np.array(spacing_nm[1:])
-    greys = np.empty(cores.shape, np.float32)
     known = np.flatnonzero(cores.any(axis=(1, 2)))
-    for z, tile in enumerate(tiles):
-        mean = (tile[EVEN] + tile[ODD]) / 2
-        # A slice without a core takes the place of the core from the nearest slice that has one.
-        core = cores[known[np.abs(known - z).argmin()]]
-        weight = ndimage.gaussian_filter(core.astype(np.float32), sigma, mode="nearest", truncate=3.0)
-        total = ndimage.gaussian_filter(np.where(core, mean, 0), sigma, mode="nearest", truncate=3.0)
-        overall = np.float32(mean[core].mean())
-        greys[z] = mean - (total + 1e-3 * overall) / (weight + 1e-3)
-    return greys
+    # A slice without a core takes the place of the core from the nearest slice that has one.
+    places = cores[known[np.abs(known[:, None] - np.arange(len(cores))).argmin(axis=0)]]
+    means = (tiles[:, EVEN] + tiles[:, ODD]) / 2
+    own = [float(mean[place].mean()) for mean, place in zip(means, places, strict=True)]
+    means -= np.array(own, np.float32)[:, None, None]
+    sigma = [0.0, *(LOCAL_NM / step for step in spacing_nm[1:])]
+    radius = [int(3 * s + 0.5) for s in sigma]
+    weight = filter_repeating_border(places.astype(np.float32), sigma, radius)
+    total = filter_repeating_border(np.where(places, means, np.float32(0)), sigma, radius)
+    return np.asarray(means - total / (weight + np.float32(1e-3)), np.float32)
 
 
 def _evidence(measure: Floats, resin: Mask, tissue: Mask) -> Floats:
     """Compute the logarithm of the odds of resin against tissue from a measure of each tile."""
-    inside, outside = measure[resin], measure[tissue]
+    inside, outside = _sample(measure, resin), _sample(measure, tissue)
     low, high = (np.quantile(np.concatenate([inside, outside]), q) for q in (0.001, 0.999))
     low, high = min(low, float(inside.min())), max(high, float(inside.max()), low + 1e-3)
     edges = np.linspace(low, high, BINS + 1)
