@@ -79,5 +79,8 @@ def _band(image: Floats, sides_nm: NDArray[np.float64]) -> Floats:
 
 
 def _smooth(image: Floats, sigma: NDArray[np.float64]) -> Floats:
+    """Filter with mirrored borders: repeating the outermost tiles would repeat their noise."""
     radius = [int(3 * s + 0.5) for s in sigma]
-    return filter_repeating_border(np.ascontiguousarray(image), sigma.tolist(), radius)
+    padded = np.pad(image, [(r, r) for r in radius], mode="symmetric")
+    filtered = filter_repeating_border(padded, sigma.tolist(), radius)
+    return filtered[tuple(slice(r, r + n) for r, n in zip(radius, image.shape, strict=True))]
