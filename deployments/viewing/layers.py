@@ -16,6 +16,7 @@ from spherovem_core.store.layout import (
     POSTERIOR,
     RAW,
     REGISTERED,
+    SPECIMEN,
     labels_group,
 )
 
@@ -66,7 +67,9 @@ class Layer:
 
 
 def volume_layers(layout: Layout) -> list[Layer]:
-    """List every complete image, label array and field of (z, y, x); the most processed image and the labels are visible.
+    """List every complete image, label array and field of (z, y, x).
+
+    The most processed image and the labels of objects are visible.
 
     Raises
     ------
@@ -75,13 +78,13 @@ def volume_layers(layout: Layout) -> list[Layer]:
     """
     wanted: list[tuple[str, LayerType]] = [(group, "image") for group in IMAGES]
     wanted += [(labels_group(kind), "labels") for kind in OBJECT_KINDS]
-    wanted += [(NANOPARTICLES, "labels"), *((group, "field") for group in FIELDS)]
+    wanted += [(NANOPARTICLES, "labels"), (SPECIMEN, "labels"), *((group, "field") for group in FIELDS)]
     layers: list[Layer] = []
     for group, layer_type in wanted:
         levels = complete_levels(layout, group)
         if levels:
             shown = None if layer_type == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
-            visible = layer_type == "labels" or (layer_type == "image" and not layers)
+            visible = (layer_type == "labels" and group != SPECIMEN) or (layer_type == "image" and not layers)
             layers.append(Layer(group.rpartition("/")[2], group, layer_type, levels, shown, visible))
     if not any(layer.type == "image" for layer in layers):
         raise IncompleteArtifactError(

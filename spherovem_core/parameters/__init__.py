@@ -21,6 +21,7 @@ from spherovem_core.parameters.segmentation import (
 )
 from spherovem_core.parameters.shape import ShapeParameters
 from spherovem_core.parameters.spatial import SpatialParameters
+from spherovem_core.parameters.specimen import SpecimenParameters
 
 __all__ = [
     "CellParameters",
@@ -39,5 +40,6 @@ __all__ = [
     "ShapeParameters",
     "SliceCuttingParameters",
     "SpatialParameters",
+    "SpecimenParameters",
     "StageParameters",
 ]

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.base import EXPERT, PositiveNm
+from spherovem_core.parameters.specimen import SpecimenParameters
 
 
 def _empty_is_none(value: Any) -> Any:
@@ -15,8 +16,8 @@ def _empty_is_none(value: Any) -> Any:
 DiameterRange = Annotated[tuple[PositiveNm, PositiveNm] | None, BeforeValidator(_empty_is_none)]
 
 
-class NanoparticleParameters(StageParameters):
-    """Detection, delineation and judgement of nanoparticles."""
+class NanoparticleParameters(SpecimenParameters):
+    """Specimen mask; detection, delineation and judgement of nanoparticles."""
 
     polarity: Literal["bright", "dark"] = Field(
         default="bright", description="Contrast of nanoparticles: brighter or darker than the specimen."

@@ -8,6 +8,7 @@ from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.ingest import SLICES, filled_slices
 from spherovem_core.steps.registration import REGISTERED
+from spherovem_core.steps.specimen import SPECIMEN_STEP
 from spherovem_core.store.layout import NANOPARTICLES as NANOPARTICLES_GROUP
 from spherovem_core.store.layout import POSTERIOR as POSTERIOR_GROUP
 from spherovem_core.workflow import (
@@ -114,4 +115,4 @@ NANOPARTICLES = Step(
     provisional="nanoparticles",
     chapter=_chapter,
 )
-STEPS = (NANOPARTICLES,)
+STEPS = (SPECIMEN_STEP, NANOPARTICLES)

@@ -51,6 +51,7 @@ from spherovem_core.store.layout import (
     POSTERIOR,
     RAW,
     REGISTERED,
+    SPECIMEN,
     labels_group,
 )
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
@@ -108,6 +109,7 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     _write(layout, REGISTERED, image, crop=list(CROP))
     for kind in ("cells", "nuclei"):
         _write(layout, labels_group(kind), labels[kind], content="label")
+    _write(layout, SPECIMEN, np.ones(image.shape, np.uint8), content="label")
     _write(layout, NANOPARTICLES, labels["nanoparticles"], content="label")
     distance = distance_to_nucleus(labels["nuclei"], labels["cells"], SPACING_NM)
     _write(layout, DISTANCE, distance, content="field")

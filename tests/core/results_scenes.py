@@ -28,7 +28,15 @@ from spherovem_core.store import (
     write_text,
 )
 from spherovem_core.store.format import mark_format
-from spherovem_core.store.layout import DENOISED, DISTANCE, NANOPARTICLES, POSTERIOR, RAW, REGISTERED
+from spherovem_core.store.layout import (
+    DENOISED,
+    DISTANCE,
+    NANOPARTICLES,
+    POSTERIOR,
+    RAW,
+    REGISTERED,
+    SPECIMEN,
+)
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Step, TableOutput
 
 SHAPE = (12, 160, 140)
@@ -75,6 +83,7 @@ def contents() -> dict[str, tuple[Content, NDArray[Any]]]:
         "flows/nuclei": ("field", field),
         "registered/labels/cells": ("label", cells()),
         "registered/labels/nuclei": ("label", nuclei()),
+        SPECIMEN: ("label", np.ones(SHAPE, np.uint8)),
         NANOPARTICLES: ("label", nanoparticles()),
         POSTERIOR: ("field", field[0]),
         DISTANCE: ("field", np.where(cells() > 0, 0.5, np.nan).astype(np.float32)),

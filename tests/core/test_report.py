@@ -104,6 +104,7 @@ def test_each_chapter_shows_the_quality_of_its_stage(report: str) -> None:
             "Common field of view",
         ),
         "segmentation": ("xy at z", "xz at y", "yz at x", "Cells, cells", "cut by the border"),
+        "specimen": ("Outside", "Charging", "specimen mask"),
         "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
         "spatial": ("by chance", "Enrichment", "Particles per cell", "in 3D", "Clustering"),

@@ -192,6 +192,7 @@ def test_layers_show_the_latest_image_and_the_labels(results: Layout) -> None:
         "cells",
         "nuclei",
         "nanoparticles",
+        "specimen",
         "distance_to_nucleus",
         "nanoparticle_posterior",
     ]
@@ -254,6 +255,7 @@ def test_the_link_carries_the_state_of_all_known_types(results: Layout) -> None:
         "cells",
         "nuclei",
         "nanoparticles",
+        "specimen",
         "distance_to_nucleus",
     ]
     link = viewer_link(f"{PUBLIC_CLIENT}/", state)
