@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur, measure_blur
 from spherovem_core.nanoparticles.agglomerates import agglomerate_table, number_agglomerates
+from spherovem_core.nanoparticles.ball_likeness import ball_likeness
 from spherovem_core.nanoparticles.ball_response import BallResponse, ball_response
 from spherovem_core.nanoparticles.clumps import SplitObjects, split_clumps
 from spherovem_core.nanoparticles.detection_limit import detection_limit
@@ -116,7 +117,14 @@ def _judge(
     table = object_table(objects)
     sizes = measure_sizes(table, response)
     least = reader.detection.min_contrast_of(table.section_nm.to_numpy() / _pixel(reader))
-    judgement = judge(table, sizes.diameter_nm, least, response, blur, reader.spacing_nm, parameters)
+
+    def likeness(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        chosen = [objects[n] for n in numbers]
+        return ball_likeness(chosen, sizes.diameter_nm[numbers], reader, blur.sigma_nm)
+
+    judgement = judge(
+        table, sizes.diameter_nm, least, response, blur, reader.spacing_nm, parameters, likeness
+    )
     reason = judgement.reason.copy()
     kept = np.flatnonzero(reason == "")
     population = np.zeros(len(table), np.int64)

@@ -47,6 +47,8 @@ _BRIGHTNESS, _BRIGHTNESS_NARROW = (0.75, 1.33), (0.92, 1.08)
 _BLUR_PX = 0.7
 # Images are averaged until a ball's radius is less than twice this many voxels.
 _RADIUS_VOXELS = 4.0
+# Volume of a body, relative to that of the largest particle, from which it is no single one.
+_TOO_LARGE = 1.2
 # All balls move with each new one up to this number, then only those beside it.
 _ALL_MOVE = 12
 
@@ -123,7 +125,9 @@ def fit_component(
     fit = _choose(scene)
     if diameter_nm is None and len(fit.balls) == 1 and _look_ahead(scene, fit) == _LOOK_FAR:
         fit = _choose_smaller(scene, fit)
-    if len(fit.balls) > 1 and _is_ellipsoid(scene, fit, diameter_nm):
+    # A body with the volume of more than the largest particle is none; the ellipsoid need not be fitted.
+    too_large = diameter_nm is not None and volume > _TOO_LARGE * 4 / 3 * np.pi * radii[1] ** 3
+    if len(fit.balls) > 1 and not too_large and _is_ellipsoid(scene, fit, diameter_nm):
         return single
     return ComponentFit(fit.balls[:, :3] + origin, 2 * fit.balls[:, 3]) if len(fit.balls) > 1 else single
 

@@ -1,5 +1,6 @@
 """Judgement of objects: which are nanoparticles, and how certain that is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ _BEFOREHAND = 0.5
 _SHAPE_SD, _SHAPE_PX = (0.25, 0.35, 0.12, 0.3), 7.0
 # Roundness that half of the irregular objects reach.
 _USUAL_ROUNDNESS, _CUT_ROUNDNESS = 0.3, 0.3
+# Odds beyond this, and its inverse, leave no doubt; objects of fewer pixels across do not show their shape.
+_DOUBT, _SHAPED_PX = 0.01, 4.5
 _OF_STREAK, _OF_DROPLET, _OF_IRREGULAR = 0.3, 0.5, 5.0
 _STREAK_AXIAL, _DROPLET_LATERAL, _DROPLET_FILL = 0.35, 1.35, 0.8
 # Faults of things that are a class of their own in the image, some of whose members look round.
@@ -72,6 +75,7 @@ def judge(
     blur: AcquisitionBlur,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
+    likeness: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> Judgement:
     """Judge objects by their own shape, and by the company they keep.
 
@@ -92,14 +96,17 @@ def judge(
         Measures of balls, and blur of the acquisition.
     spacing_nm, parameters
         Voxel size and parameters of the stage.
+    likeness
+        Gives the likelihood ratio of a ball for some of the objects; it reads the image, and is asked where the tables leave a doubt.
     """
     reason = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters)
     passed = reason == ""
     confidence = np.zeros(len(objects))
     if passed.any():
-        confidence[passed] = _confidence(
-            objects, diameter_nm, passed, reason, min_contrast, response, blur.edge_nm, _pixel(spacing_nm)
-        )
+        odds = _odds(objects, diameter_nm, passed, reason, min_contrast, response, blur.edge_nm, _pixel(spacing_nm))
+        asked = _in_doubt(objects, odds, passed, _pixel(spacing_nm))
+        odds[asked[passed]] *= likeness(np.flatnonzero(asked))
+        confidence[passed] = odds / (1 + odds)
     doubtful = passed & (confidence < parameters.min_confidence)
     reason[doubtful] = "like other objects"
     return Judgement(diameter_nm, confidence, reason)
@@ -117,7 +124,8 @@ def object_faults(
     """Name the first fault of each object's own measures; empty where there is none."""
     pixel = _pixel(spacing_nm)
     section = objects.section_nm.to_numpy()
-    whole = ~objects.cut.to_numpy()
+    # The cut between two particles is no outline; the fit of balls has judged the shape of pieces.
+    whole = ~objects.cut.to_numpy() & ~objects.piece.to_numpy()
     deep = section >= 2 * spacing_nm[0]
     low, high = 0.0, largest_diameter(parameters)
     if parameters.expected_diameter_nm:
@@ -134,12 +142,21 @@ def object_faults(
         "flat": whole & deep & (axial < _AXIAL[0]),
         "column": whole & deep & (axial > _AXIAL[1]),
         "irregular": whole & deep & (objects.fill.to_numpy() < _FILL * response.fill_of(diameter_nm)),
-        "soft edge": ~small & (objects.edge_nm.to_numpy() > _EDGE * blur.edge_nm),
+        "soft edge": ~small & ~objects.piece.to_numpy() & (objects.edge_nm.to_numpy() > _EDGE * blur.edge_nm),
     }
     return np.select(list(faults.values()), list(faults), default="").astype(object)
 
 
-def _confidence(
+def _in_doubt(
+    objects: pd.DataFrame, odds: NDArray[np.float64], passed: NDArray[np.bool_], pixel_nm: float
+) -> NDArray[np.bool_]:
+    """Mark the objects that pass, are large enough to show their shape, and are neither certain particles nor certain others."""
+    out = np.zeros(len(objects), np.bool_)
+    out[passed] = (odds > _DOUBT) & (odds < 1 / _DOUBT)
+    return out & (objects.section_nm.to_numpy() > _SHAPED_PX * pixel_nm) & ~objects.piece.to_numpy()
+
+
+def _odds(
     objects: pd.DataFrame,
     diameter_nm: NDArray[np.float64],
     passed: NDArray[np.bool_],
@@ -149,7 +166,7 @@ def _confidence(
     edge_nm: float,
     pixel_nm: float,
 ) -> NDArray[np.float64]:
-    """Estimate one less the local false discovery rate of the objects that pass."""
+    """Estimate the odds of the objects that pass: their density over that of other objects that look like them."""
     contrast = (objects.level - objects.surroundings).to_numpy()
     place = np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
     alike = np.isin(reason, _CLASS_FAULTS) & (contrast >= _FAINT * min_contrast)
@@ -163,7 +180,7 @@ def _confidence(
         / _USUAL_ROUNDNESS
     )
     others = _density(place[passed], place[alike], _OTHER_WIDTH, weights)
-    return np.asarray(particles / (particles + others))
+    return np.asarray(particles / np.maximum(others, 1e-9 * particles))
 
 
 def _roundness(
@@ -182,7 +199,7 @@ def _roundness(
         ]
     )
     round_ones = np.exp(-0.5 * ((away / width) ** 2).sum(axis=0))
-    return np.where(objects.cut.to_numpy(), _CUT_ROUNDNESS, np.maximum(round_ones, 0.01))
+    return np.where(objects.cut.to_numpy() | objects.piece.to_numpy(), _CUT_ROUNDNESS, np.maximum(round_ones, 0.01))
 
 
 def _pixel(spacing_nm: SpacingNm) -> float:

@@ -41,6 +41,8 @@ class FoundObject:
         Voxels within the half-way outline.
     body
         Number of its body, unique in the volume.
+    piece
+        True for one of several particles that a body was split into.
     """
 
     measures: PieceMeasures
@@ -48,6 +50,7 @@ class FoundObject:
     height: NDArray[np.float32]
     inside: NDArray[np.bool_]
     body: int
+    piece: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +171,10 @@ def measured_pieces(
 
 
 def object_table(objects: Sequence[FoundObject]) -> pd.DataFrame:
-    """Collect the measures of objects in a table, with the columns of `PieceMeasures`."""
+    """Collect the measures of objects in a table, with the columns of `PieceMeasures`, ``body`` and ``piece``."""
     rows: list[Any] = [entry.measures for entry in objects]
     table = pd.DataFrame(rows, columns=list(PieceMeasures._fields))
     table = table.astype({"isolated": bool, "cut": bool})
     table["body"] = np.array([entry.body for entry in objects], np.int64)
+    table["piece"] = np.array([entry.piece for entry in objects], np.bool_)
     return table

@@ -1,0 +1,65 @@
+"""Likeness of objects to balls: how well the image of a blurred ball fits their own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.nanoparticles.ball_images import draw_balls
+from spherovem_core.nanoparticles.objects import CropReader, FoundObject
+
+# A ball has no sharper edge than this, by the pixels themselves.
+_LEAST_BLUR_PX = 0.3
+# Factor between the image of a ball and that of an object: mean and spread for particles, and for patches of chromatin, whose soft and
+# irregular edges lie outside the ball.
+_BALL, _PATCH = (0.93, 0.07), (0.62, 0.17)
+_LIMITS = (0.02, 4.0)
+
+
+def ball_likeness(
+    objects: Sequence[FoundObject],
+    diameter_nm: NDArray[np.float64],
+    reader: CropReader,
+    blur_nm: float,
+) -> NDArray[np.float64]:
+    """Compare the images of objects with those of balls of their place and size.
+
+    Parameters
+    ----------
+    objects
+        Objects of a stack.
+    diameter_nm : (N,) ndarray
+        Their diameters.
+    reader
+        Reader of the image.
+    blur_nm
+        Standard deviation of the blur in the plane.
+
+    Returns
+    -------
+    (N,) ndarray
+        Likelihood of the fit if the object is a ball, relative to that if it is a patch without a sharp and round edge.
+    """
+    spacing = np.asarray(reader.spacing_nm)
+    sigma = max(blur_nm, _LEAST_BLUR_PX * float(np.sqrt(spacing[1] * spacing[2])))
+    out = np.ones(len(objects))
+    for n, (entry, diameter) in enumerate(zip(objects, diameter_nm, strict=True)):
+        factor = _ball_factor(entry, float(diameter), reader, sigma)
+        (ball, ball_sd), (patch, patch_sd) = _BALL, _PATCH
+        # A factor above that of a ball is no worse.
+        ball_away, patch_away = min(factor - ball, 0) / ball_sd, max(factor - patch, 0) / patch_sd
+        ratio = patch_sd / ball_sd * np.exp(0.5 * (patch_away**2 - ball_away**2))
+        out[n] = np.clip(ratio, *_LIMITS)
+    return out
+
+
+def _ball_factor(entry: FoundObject, diameter_nm: float, reader: CropReader, sigma: float) -> float:
+    """Fit level and contrast of a ball's image to the territory of an object; returns the contrast, relative to the object's."""
+    measures, spacing = entry.measures, np.asarray(reader.spacing_nm)
+    crop = reader.read(np.array(measures.box, np.int64))
+    centre = (np.array(measures.centroid) - crop.origin) * spacing
+    drawn = draw_balls(np.array([[*centre, diameter_nm / 2]]), crop.smooth.shape, spacing, sigma)
+    places = tuple((entry.voxels - np.array(crop.origin, np.int32)).T)
+    image = (crop.intensity[places] - measures.surroundings) / max(measures.level - measures.surroundings, 1e-6)
+    basis = np.column_stack([drawn[places], np.ones(len(image))])
+    return float(np.linalg.lstsq(basis, image, rcond=None)[0][0])
