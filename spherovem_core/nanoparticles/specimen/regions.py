@@ -90,7 +90,7 @@ def find_distinct(
     if not tissue.any():
         return np.zeros_like(tissue)
     structure = average(products, spacing_nm, DISTINCT_WINDOW_NM)
-    greys = average((tiles[:, EVEN] + tiles[:, ODD]) / 2, spacing_nm, DISTINCT_WINDOW_NM)
+    greys = average((tiles[:, EVEN] + tiles[:, ODD]) / np.float32(2), spacing_nm, DISTINCT_WINDOW_NM)
     sample = greys[tissue]
     sample = sample[:: 1 + sample.size // MOST_SAMPLES]
     centre = float(np.median(sample))
