@@ -14,6 +14,10 @@ Without streaks the excess over 0.7 µm reached 1.1 to 1.8 of it in six images, 
 """
 
 
+LEAST_TILES = 6
+"""A streak crosses at least so many tiles: fewer are bright by chance."""
+
+
 def find_streaks(
     tiles: NDArray[np.float32], spacing_nm: SpacingNm, contrast: float, least_length_nm: float
 ) -> NDArray[np.bool_]:
@@ -31,7 +35,7 @@ def find_streaks(
     contrast
         Standard deviation of the tissue's grey values.
     """
-    length = max(2, round(least_length_nm / spacing_nm[2]))
+    length = max(LEAST_TILES, round(least_length_nm / spacing_nm[2]))
     excess = tiles[:, LINE]
     if excess.shape[2] < length:
         return np.zeros(excess.shape, bool)

@@ -20,6 +20,8 @@ from spherovem_core.spacing import SpacingNm
 
 TISSUE_STRUCTURE = 0.3
 """Tiles with more than this fraction of the tissue's median structure are taken as samples of tissue."""
+MOST_TISSUE = 0.5
+"""Resin that takes more of the samples of tissue has no border: nothing stands out, and all is specimen."""
 DISTINCT_STRUCTURE, DISTINCT_SPREADS, DISTINCT_WINDOW_NM = 0.3, 3.0, 250.0
 """A place is also a core where a narrow window has less than this fraction of the tissue's structure, and its grey value is
 so many spreads from the tissue's median."""
@@ -64,6 +66,8 @@ def find_regions(
     if typical <= 0 or not cores.any():
         return codes, Evidence(typical, float("nan"))
     resin = grow_regions(tiles, products, spacing_nm, cores, tissue & ~cores)
+    if np.count_nonzero(resin & tissue) > MOST_TISSUE * np.count_nonzero(tissue):
+        return codes, Evidence(typical, float("nan"))
     resin = fill_islands(resin, spacing_nm, parameters.min_resin_width_nm)
     labels, _ = ndimage.label(resin)
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -90,7 +94,7 @@ def find_distinct(
     if not tissue.any():
         return np.zeros_like(tissue)
     structure = average(products, spacing_nm, DISTINCT_WINDOW_NM)
-    greys = average((tiles[:, EVEN] + tiles[:, ODD]) / 2, spacing_nm, DISTINCT_WINDOW_NM)
+    greys = average((tiles[:, EVEN] + tiles[:, ODD]) / np.float32(2), spacing_nm, DISTINCT_WINDOW_NM)
     sample = greys[tissue]
     sample = sample[:: 1 + sample.size // MOST_SAMPLES]
     centre = float(np.median(sample))
