@@ -16,6 +16,8 @@ _SHARPEST = 0.3
 # Only compact objects have an edge that is blur alone.
 _LATERAL, _FILL = 1.35, 0.65
 _ASSUMED_SIGMA_PX = 0.5
+# The edges of balls less than this many pixels wide look sharper than they are, by this factor.
+_NARROW_PX, _NARROW_EDGE = 4.5, 1.13
 
 
 class AcquisitionBlur(NamedTuple):
@@ -68,19 +70,20 @@ def measure_blur(
         sigma = _ASSUMED_SIGMA_PX * pixel
         total = float(np.hypot(sigma, smoothing))
         return AcquisitionBlur(sigma, _EDGE_OF_SIGMA * total, spacing_nm[0], 0)
-    edge = float(np.quantile(usable.edge_nm, _SHARPEST))
+    widths = usable.edge_nm * np.where(usable.section_nm < _NARROW_PX * pixel, _NARROW_EDGE, 1.0)
+    edge = float(np.quantile(widths, _SHARPEST))
     sigma = float(np.sqrt(max((edge / _EDGE_OF_SIGMA) ** 2 - smoothing**2, 0.0)))
     sharp = usable[usable.edge_nm <= 1.5 * edge]
-    return AcquisitionBlur(sigma, edge, _slice_depth(sharp, spacing_nm), len(usable))
+    return AcquisitionBlur(sigma, edge, _slice_depth(sharp, spacing_nm, float(np.hypot(sigma, smoothing))), len(usable))
 
 
-def _slice_depth(objects: pd.DataFrame, spacing_nm: SpacingNm) -> float:
+def _slice_depth(objects: pd.DataFrame, spacing_nm: SpacingNm, blur_nm: float) -> float:
     """Tell whether slices show their whole thickness or their surface: the extent along z is compared with both."""
     deep = objects[objects.section_nm.between(2.5 * spacing_nm[0], 6 * spacing_nm[0])]
     if len(deep) < _FEWEST:
         return spacing_nm[0]
-    # `axial` has the variance of a whole slice taken off: without it, surfaces look flat.
-    radius = deep.section_nm.to_numpy() / np.sqrt(20)
-    along = (deep.axial.to_numpy() * radius) ** 2
-    excess = float(np.median(along + spacing_nm[0] ** 2 / 12 - radius**2))
+    # `axial` has the variance of a whole slice taken off, and is relative to an extent in the plane that blur widens.
+    ball = deep.section_nm.to_numpy() ** 2 / 20
+    along = deep.axial.to_numpy() ** 2 * (ball + blur_nm**2) + spacing_nm[0] ** 2 / 12
+    excess = float(np.median(along - ball))
     return spacing_nm[0] if excess > spacing_nm[0] ** 2 / 24 else 0.0

@@ -29,6 +29,8 @@ class BallResponse:
         Measured contrast relative to the true one.
     peak : (N, places) ndarray
         Largest smoothed intensity relative to the true contrast, at each place.
+    outlined : (N,) ndarray
+        Volume within the half-way outline relative to the true one.
     fill, edge_nm : (N,) ndarray
         See `PieceMeasures`.
     """
@@ -36,12 +38,17 @@ class BallResponse:
     diameters_nm: NDArray[np.float64]
     contrast: NDArray[np.float64]
     peak: NDArray[np.float64]
+    outlined: NDArray[np.float64]
     fill: NDArray[np.float64]
     edge_nm: NDArray[np.float64]
 
     def contrast_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the relative contrast of balls."""
         return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.contrast)
+
+    def outlined_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Interpolate the volume of balls within their half-way outline, relative to the true one."""
+        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.outlined)
 
     def fill_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the fill of balls."""
@@ -75,8 +82,8 @@ def ball_response(
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
     rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
-    contrast, fill, edge, peak = (np.array(column) for column in zip(*rows, strict=True))
-    return BallResponse(diameters, np.maximum.accumulate(contrast), peak, fill, edge)
+    contrast, outlined, fill, edge, peak = (np.array(column) for column in zip(*rows, strict=True))
+    return BallResponse(diameters, np.maximum.accumulate(contrast), peak, outlined, fill, edge)
 
 
 def _measure_ball(
@@ -85,8 +92,8 @@ def _measure_ball(
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
-) -> tuple[float, float, float, list[float]]:
-    """Return mean contrast, fill and edge width of a ball, and its peak at each place."""
+) -> tuple[float, float, float, float, list[float]]:
+    """Return contrast, outlined volume, fill and edge width of a ball, and its peak at each place."""
     around = body_surroundings(spacing_nm)
     measured, peaks = [], []
     for place in range(_PLACES):
@@ -99,9 +106,13 @@ def _measure_ball(
             continue
         body = bodies[0]
         piece = measure_pieces(sharp, soft, body, [body.voxels], (1, 1, 1), (999, 9999, 9999), spacing_nm)[0]
-        measured.append((body.contrast / _CONTRAST, min(piece.fill, 1.2), piece.edge_nm))
-    contrast, fill, edge = np.median(measured, axis=0) if measured else (0.0, 1.0, 0.0)
-    return float(contrast), float(fill), float(edge), peaks
+        outlined = len(body.voxels) * float(np.prod(spacing_nm)) / (np.pi / 6 * diameter_nm**3)
+        measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2), piece.edge_nm))
+    if not measured:
+        return 0.0, 1.0, 1.0, 0.0, peaks
+    contrast, _, fill, edge = np.median(measured, axis=0)
+    outlined = float(np.mean([entry[1] for entry in measured]))
+    return float(contrast), outlined, float(fill), float(edge), peaks
 
 
 def render_ball(

@@ -115,7 +115,7 @@ def _judge(
     parameters: NanoparticleParameters,
 ) -> _Judged:
     table = object_table(objects)
-    sizes = measure_sizes(table, response)
+    sizes = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise)
     least = reader.detection.min_contrast_of(table.section_nm.to_numpy() / _pixel(reader))
 
     def likeness(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -133,7 +133,7 @@ def _judge(
         population[kept] = find_populations(
             level, sizes.contrast[kept], sizes.diameter_nm[kept], sizes.sure[kept]
         )
-        sizes = measure_sizes(table, response, population)
+        sizes = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise, population)
     reason[kept[sizes.volume_nm3[kept] < parameters.min_volume_nm3]] = "below min_volume_nm3"
     return _Judged(table, sizes, population, judgement.confidence, reason)
 

@@ -72,7 +72,7 @@ def split_clumps(
     can be cut into balls, but into balls of many sizes.
     """
     table = object_table(objects)
-    diameters = measure_sizes(table, response).diameter_nm
+    diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
     solid, whole = _is_solid(table, reader), _looks_whole(table, diameters, response)
     single = evident_diameter(diameters[solid & whole])
     known = parameters.expected_diameter_nm or single.diameter_nm
@@ -80,7 +80,7 @@ def split_clumps(
         trial = _may_be_clump(table, diameters, solid & ~whole, _LARGEST_TRIAL * largest_diameter(parameters))
         pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur_nm, execution)
         found = object_table([part for parts in pieces.values() for part in parts])
-        sizes = measure_sizes(found, response).diameter_nm if len(found) else np.zeros(0)
+        sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm if len(found) else np.zeros(0)
         single = evident_diameter(np.concatenate([diameters[solid & whole], sizes[: len(found)]]))
         known = single.diameter_nm
     if known is None:

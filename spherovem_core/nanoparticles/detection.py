@@ -65,6 +65,11 @@ class Detection:
         """Contrast of the faintest candidates in grey values."""
         return min(self.min_contrasts)
 
+    @property
+    def smooth_noise(self) -> float:
+        """Standard deviation of the noise of the smoothed image: what a Gaussian leaves of white noise."""
+        return float(self.noise / (2 * np.sqrt(np.pi * np.prod(self.filters.sigma))))
+
     def min_contrast_of(self, section_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the contrast that candidates of a width in pixels must have: that of the narrowest opening they fit in."""
         out = np.full(np.shape(section_px), self.min_contrasts[-1])

@@ -34,9 +34,7 @@ def detection_limit(
     """
     from scipy.special import ndtr
 
-    sigma = float(np.sqrt(np.prod(detection.filters.sigma)))
-    # A Gaussian of this width leaves this part of white noise.
-    noise = max(detection.noise / (2 * np.sqrt(np.pi) * max(sigma, 0.3)), 1e-3)
+    noise = max(detection.smooth_noise, 1e-3)
     least = detection.min_contrast_of(response.diameters_nm / pixel_nm)
     found = ndtr((contrast * response.peak - least[:, None]) / noise).mean(axis=1)
     found = np.maximum.accumulate(found)

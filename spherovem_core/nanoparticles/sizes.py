@@ -7,12 +7,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.ball_response import BallResponse
+from spherovem_core.spacing import SpacingNm
 
 _ROUNDS = 8
 # An object whose measured contrast is this fraction of the true one shows its own contrast; below the first, only its
 # population's does.
 _OWN_CONTRAST = (0.6, 0.95)
 _FEWEST = 5
+# Rise of the level of objects of ten voxels, in standard deviations of the noise.
+_NOISE_BIAS = 0.8
+# Width in pixels up to which the signal, and from which the outline gives the volume.
+_BY_OUTLINE = (4.5, 7.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +49,19 @@ def _diameter(volume: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def measure_sizes(
-    objects: pd.DataFrame, response: BallResponse, population: NDArray[np.int64] | None = None
+    objects: pd.DataFrame,
+    response: BallResponse,
+    spacing_nm: SpacingNm,
+    noise: float,
+    population: NDArray[np.int64] | None = None,
 ) -> Sizes:
-    """Measure volumes: the signal of an object over its contrast.
+    """Measure volumes: of small objects from their signal, of large ones from their outline.
 
-    Blur and thick slices spread the signal of an object, and keep its sum; they lower the contrast of a small one. Its
+    Blur and thick slices spread the signal of an object, and keep its sum: divided by its contrast, it is the volume. They also lower
+    the contrast of a small one. Its
     contrast is therefore divided by what they leave of a ball of its size, and where little is left, the contrast of the larger
-    particles of its population is taken instead.
+    particles of its population is taken instead. The signal of an object many pixels wide gathers whatever lies around it
+    (the membrane of its vesicle); the volume within its half-way outline, over that of a ball of its size, is then surer.
 
     Parameters
     ----------
@@ -58,18 +69,44 @@ def measure_sizes(
         One row per object with the columns of `PieceMeasures`.
     response
         Measures of balls at this blur and slice depth.
+    spacing_nm
+        Voxel size.
+    noise
+        Standard deviation of the noise of the smoothed image, in grey values.
     population : (N,) ndarray, optional
         Population of each object; 0 for an object that stands for itself.
     """
     measured = np.maximum((objects.level - objects.surroundings).to_numpy(np.float64), 1e-3)
     signal = np.maximum(objects.signal.to_numpy(np.float64), 1e-3)
-    contrast = measured.copy()
+    contrast, left = measured.copy(), np.ones(len(measured))
     for _ in range(_ROUNDS):
+        # The level of a small object is that of its brightest voxels, which noise brightens.
+        raised = _NOISE_BIAS * noise * (1 - _own_part(left))
         left = response.contrast_of(_diameter(signal / contrast))
-        contrast = measured / np.maximum(left, 0.1)
+        contrast = np.maximum(measured - raised, 0.5 * measured) / np.maximum(left, 0.1)
     if population is not None:
         contrast = _share_contrast(contrast, left, objects.surroundings.to_numpy(np.float64), population)
-    return Sizes(contrast, signal / contrast, left > _OWN_CONTRAST[1])
+    volume = _mix_with_outlined(signal / contrast, objects.voxels.to_numpy(np.float64), response, spacing_nm)
+    return Sizes(contrast, volume, left > _OWN_CONTRAST[1])
+
+
+def _mix_with_outlined(
+    volume: NDArray[np.float64], voxels: NDArray[np.float64], response: BallResponse, spacing_nm: SpacingNm
+) -> NDArray[np.float64]:
+    """Mix the volumes from signals with those from outlines, by the width in pixels."""
+    pixel = float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
+    within = voxels * float(np.prod(spacing_nm))
+    outlined = within.copy()
+    for _ in range(_ROUNDS):
+        outlined = within / np.clip(response.outlined_of(_diameter(outlined)), 0.5, 2.0)
+    width = np.minimum(_diameter(volume), _diameter(outlined)) / pixel
+    part = np.clip((width - _BY_OUTLINE[0]) / (_BY_OUTLINE[1] - _BY_OUTLINE[0]), 0, 1)
+    return (1 - part) * volume + part * outlined
+
+
+def _own_part(left: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far each object shows its own contrast, from 0 to 1."""
+    return np.clip((left - _OWN_CONTRAST[0]) / (_OWN_CONTRAST[1] - _OWN_CONTRAST[0]), 0, 1)
 
 
 def _share_contrast(
@@ -80,7 +117,7 @@ def _share_contrast(
 ) -> NDArray[np.float64]:
     """Pull the contrast of small objects to the level of their population."""
     out = contrast.copy()
-    own = np.clip((left - _OWN_CONTRAST[0]) / (_OWN_CONTRAST[1] - _OWN_CONTRAST[0]), 0, 1)
+    own = _own_part(left)
     for number in np.unique(population[population > 0]):
         chosen = population == number
         sure = chosen & (left > _OWN_CONTRAST[1])
