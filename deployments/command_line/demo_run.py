@@ -22,8 +22,8 @@ DEMO_PHANTOM = PhantomParameters.model_validate(
         **settings_of(DEMO_SCENES),
         "shape": (96, 480, 480),
         "spacing_nm": (120.0, 40.0, 40.0),
-        "seed": 1,
-        # Of some 120 cells, about 25 are whole.
+        "seed": 2,
+        # Of some 130 cells, 30 are whole after the crop of the registration.
         "cell_diameter_um": 4.8,
         "resin_fraction": 0.15,
         "spheroid_diameter_um": 30.0,

@@ -1,5 +1,7 @@
 """Scenes of the phantom: each shows what it says, with its exact truth, and nothing else."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import cc3d
@@ -46,6 +48,46 @@ def test_every_scene_gives_the_same_bytes_twice_and_changes_the_image(name: str,
     assert np.array_equal(one.others, other.others)
     assert one.image.shape == plain.image.shape
     assert not np.array_equal(one.image, plain.image)
+
+
+_COMBINATIONS = [
+    tuple(np.random.default_rng(n).choice([*SCENES], 7, replace=False).tolist()) for n in range(4)
+]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(tuple(SCENES), marks=pytest.mark.slow), *_COMBINATIONS],
+    ids=["all", "a", "b", "c", "d"],
+)
+def test_scenes_can_be_combined(names: tuple[str, ...]) -> None:
+    phantom = made(
+        *names, jitter_shift_px=1.0, wild_shift_px=12.0, stage_jump_px=8.0, nanoparticle_volume_fraction=0.01
+    )
+    for labels, count in (
+        (phantom.nanoparticles, len(phantom.particles)),
+        (phantom.others, len(phantom.other_objects)),
+        (phantom.cells, len(phantom.cell_states)),
+        (phantom.nuclei, len(phantom.nucleus_parents)),
+    ):
+        assert np.array_equal(np.unique(labels), np.arange(count + 1))
+    particles = phantom.nanoparticles > 0
+    assert particles.any()
+    assert not phantom.others[particles].any()
+    assert np.array_equal(phantom.agglomerates > 0, particles)
+    some = phantom.nuclei > 0
+    assert np.array_equal(phantom.nucleus_parents[phantom.nuclei[some] - 1], phantom.cells[some])
+
+
+def test_scenes_are_the_same_in_other_processes() -> None:
+    names = ("resin", "lumina", "droplets", "heterochromatin", "streaks", "halos", "curtains", "databar", "focus-drift",
+             "thickness", "dead-cells", "correlated", "sixteen-bit", "stage-jumps")  # fmt: skip
+    parameters = made(*names, shape=(3, 48, 48), stage_jump_px=5.0).parameters
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        one, other = make_phantom(parameters), make_phantom(parameters, executor=executor)
+    assert np.array_equal(one.image, other.image)
+    assert np.array_equal(one.specimen, other.specimen)
+    assert np.array_equal(one.others, other.others)
 
 
 def test_particles_have_a_label_each_and_lie_where_the_table_says(plain: Phantom) -> None:

@@ -27,8 +27,8 @@ PARTICLE_SCENES = (
     ),
     Scene(
         "at-membranes",
-        "Half of the nanoparticles lie on the membranes of cells.",
-        {"nanoparticle_membrane_fraction": 0.5},
+        "A third of the nanoparticles lie on the membranes of cells.",
+        {"nanoparticle_membrane_fraction": 0.33},
     ),
     Scene(
         "outside-cells",
