@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spherovem_core.errors import ParameterError
-from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 from spherovem_core.synthetic.phantom.scenes import (
     charging,
     droplets,
@@ -19,6 +18,10 @@ from spherovem_core.synthetic.phantom.scenes import (
     stage,
 )
 from spherovem_core.synthetic.phantom.scenes.scene import Effect, Scene
+
+if TYPE_CHECKING:
+    # PhantomParameters is made of the parameters of the scenes.
+    from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 
 SCENES: dict[str, Scene] = {
     scene.name: scene
