@@ -8,6 +8,8 @@ import pytest
 from pages import ROOT
 from pydantic import BaseModel, Field
 
+from spherovem_core.synthetic.phantom import SCENES, PhantomParameters
+
 
 @pytest.fixture
 def reference_tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -47,6 +49,14 @@ def test_a_model_without_marks_is_one_table(reference_tables: Any) -> None:
     assert first_cells(lines) == ["`size`", "`name`"]
     assert sum(line.startswith(("| ---", "| parameter")) for line in lines) == 2
     assert not [line for line in lines if "Expert" in line]
+
+
+def test_the_page_of_the_phantom_lists_every_scene_and_parameter(reference_tables: Any) -> None:
+    page = (ROOT / "docs" / "phantoms.md").read_text()
+    for directive, names in (("scene-table", SCENES), ("phantom-parameters", PhantomParameters.model_fields)):
+        assert f"{{{directive}}}" in page
+        made = reference_tables.DIRECTIVES[directive].__new__(reference_tables.DIRECTIVES[directive])
+        assert first_cells(list(made.markdown())) == [f"`{name}`" for name in names]
 
 
 def test_expert_parameters_and_groups_have_tables_of_their_own(reference_tables: Any) -> None:
