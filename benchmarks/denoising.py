@@ -33,7 +33,7 @@ from spherovem_core.denoising import (
     TrainedModel,
     denoise_stack,
     fit_noise,
-    train_n2v,
+    train_model,
 )
 from spherovem_core.denoising.library_isolation import quiet_libraries
 from spherovem_core.execution import Execution
@@ -81,7 +81,7 @@ def detector_variance(signal: Any) -> Any:
 def train(stack: ArrayLike, parameters: DenoisingParameters, execution: Execution) -> TrainedModel:
     """Train in a temporary folder and keep the model in memory."""
     with tempfile.TemporaryDirectory() as folder:
-        return train_n2v(stack, Path(folder), parameters, execution)
+        return train_model(stack, Path(folder), parameters, execution)
 
 
 def quality(execution: Execution) -> None:
@@ -131,7 +131,7 @@ def speed(execution: Execution) -> None:
     clean, noisy = noisy_phantom(1.0)
     model_folder = tempfile.TemporaryDirectory()
     with model_folder as folder:
-        model = train_n2v(noisy, Path(folder), BRIEF, execution)
+        model = train_model(noisy, Path(folder), BRIEF, execution)
         for side in (512, 1024):
             tiles = (1, side // 512, side // 512)
             stack, truth = np.tile(noisy[:2], tiles), np.tile(clean[:2], tiles)
