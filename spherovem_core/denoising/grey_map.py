@@ -77,6 +77,9 @@ class GreyMap(BaseModel):
         """Find the grey values over which the slope halves, such that `high` (side 1) or `low` (side -1) gets its level."""
         extent = self.high - self.linear_high if side > 0 else self.linear_low - self.low
         room = TOP - self.level_high if side > 0 else self.level_low
+        if extent <= 0:
+            # Nothing lies between this end and the linear part; what lies beyond is clipped.
+            return 1.0
         scales = np.geomspace(extent * 1e-6, extent * 1e6, 4001)
         reached = self.slope * scales * np.log1p(extent / scales)
         return float(np.exp(np.interp(np.log(room), np.log(reached), np.log(scales))))

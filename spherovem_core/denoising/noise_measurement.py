@@ -30,6 +30,8 @@ _BINS = 10
 # high frequencies give almost without texture.
 _SMOOTH = 0.1
 _FAIRLY_SMOOTH = 0.25
+# Relative standard error of the variance of a bin, at least: texture differs from bin to bin.
+_LEAST_SCATTER = 0.05
 _LEAST_SQUARES = 8
 # Squares with more pixels than this at a limit of the detector are left out.
 _MOST_CLIPPED = 0.02
@@ -105,7 +107,7 @@ def measure_noise(source: ArrayLike, bad_slices: Collection[int] = ()) -> Measur
     limits, clipped = _detector_limits(sample)
     levels, spectra = _usable_squares(sample, limits)
     covariance, variances, centres = _measure_bins(levels, spectra)
-    correlation = covariance / covariance[0, 0]
+    correlation = covariance / max(covariance[0, 0], 1e-12)
     along = {
         "y": [float(correlation[lag, 0]) for lag in LAGS],
         "x": [float(correlation[0, lag]) for lag in LAGS],
@@ -138,10 +140,12 @@ def fit_variance(levels: NDArray[np.float64], variances: NDArray[np.float64]) ->
         fitted = np.maximum(design @ line, floor)
         excess = variances / fitted - 1
         weights = 1 / (fitted * np.sqrt(1 + np.square(excess / np.where(excess > 0, 0.1, 0.2))))
-    # A slope within twice its standard error is chance, and would be carried on to the grey values of particles.
+    # A slope within three times its standard error is chance, and would be carried on to the grey values of particles.
     inverse = np.linalg.inv((design * weights[:, np.newaxis] ** 2).T @ design)
-    scatter = np.sum(np.square(weights * (variances - fitted))) / max(len(levels) - 2, 1)
-    if abs(line[1]) < 2 * np.sqrt(scatter * inverse[1, 1]):
+    scatter = max(
+        np.sum(np.square(weights * (variances - fitted))) / max(len(levels) - 2, 1), _LEAST_SCATTER**2
+    )
+    if abs(line[1]) < 3 * np.sqrt(scatter * inverse[1, 1]):
         line = np.array([np.sum(variances * weights**2) / np.sum(weights**2), 0.0])
     return NoiseModel(constant=float(line[0]), gain=float(line[1]), floor=floor)
 
@@ -180,7 +184,7 @@ def _measure_bins(
     """Return the autocovariance up to a factor, and variance and grey value of each bin."""
     structure, highest = structure_power(spectra), highest_power(spectra)
     shapes, fairly_smooth = [], []
-    for members in np.array_split(np.argsort(levels, kind="stable"), min(_BINS, len(levels))):
+    for members in np.array_split(np.argsort(levels, kind="stable"), int(np.clip(len(levels) // _LEAST_SQUARES, 1, _BINS))):
         ranked = members[np.argsort(structure[members], kind="stable")]
         smooth, fair = (
             ranked[: max(_LEAST_SQUARES, int(f * len(ranked)))] for f in (_SMOOTH, _FAIRLY_SMOOTH)
