@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spherovem_core.denoising.grey_map import GreyMap
+from spherovem_core.denoising.grey_map import GreyMap, linear_map
 from spherovem_core.report.inputs import ReportInputs
 
 METHODS = {
@@ -77,8 +77,7 @@ def stored_map(sample: dict[str, Any]) -> GreyMap:
     """Return the map to 8 bits; earlier versions stored its two ends only."""
     if sample.get("grey_map"):
         return GreyMap.model_validate(sample["grey_map"])
-    low, high = sample.get("low", 0.0), sample.get("high", 255.0)
-    return GreyMap(low=low, high=high, linear_low=low, linear_high=high)
+    return linear_map(sample.get("low", 0.0), sample.get("high", 255.0))
 
 
 def _noise(sample: dict[str, Any]) -> list[tuple[str, str]]:

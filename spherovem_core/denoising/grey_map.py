@@ -85,6 +85,11 @@ class GreyMap(BaseModel):
         return float(np.exp(np.interp(np.log(room), np.log(reached), np.log(scales))))
 
 
+def linear_map(low: float, high: float) -> GreyMap:
+    """Return the map that is linear from one end to the other."""
+    return GreyMap(low=low, high=high, linear_low=low, linear_high=high)
+
+
 def choose_grey_map(low: float, high: float, tissue: tuple[float, float]) -> GreyMap:
     """Choose the map of a stack.
 
@@ -99,7 +104,7 @@ def choose_grey_map(low: float, high: float, tissue: tuple[float, float]) -> Gre
     tissue
         1st and 99th percentile of the grey values.
     """
-    plain = GreyMap(low=low, high=high, linear_low=low, linear_high=high)
+    plain = linear_map(low, high)
     extent = tissue[1] - tissue[0]
     if extent <= 0 or extent * plain.slope >= FEWEST_LEVELS:
         return plain

@@ -184,7 +184,9 @@ def _measure_bins(
     """Return the autocovariance up to a factor, and variance and grey value of each bin."""
     structure, highest = structure_power(spectra), highest_power(spectra)
     shapes, fairly_smooth = [], []
-    for members in np.array_split(np.argsort(levels, kind="stable"), int(np.clip(len(levels) // _LEAST_SQUARES, 1, _BINS))):
+    for members in np.array_split(
+        np.argsort(levels, kind="stable"), int(np.clip(len(levels) // _LEAST_SQUARES, 1, _BINS))
+    ):
         ranked = members[np.argsort(structure[members], kind="stable")]
         smooth, fair = (
             ranked[: max(_LEAST_SQUARES, int(f * len(ranked)))] for f in (_SMOOTH, _FAIRLY_SMOOTH)

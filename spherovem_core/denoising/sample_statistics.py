@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.autocorrelation import autocorrelation, mean_autocorrelation
 from spherovem_core.denoising.automatic import AutomaticDenoiser, Choice, choose_method
-from spherovem_core.denoising.grey_map import choose_grey_map
+from spherovem_core.denoising.grey_map import choose_grey_map, linear_map
 from spherovem_core.denoising.intensities import subsample
 from spherovem_core.denoising.noise import NoiseModel, fit_noise
 from spherovem_core.denoising.noise_measurement import MeasuredNoise, measure_noise
@@ -73,11 +73,14 @@ def measure_sample(
         correlations.append(autocorrelation(noisy - denoised))
     sample = np.concatenate(samples)
     low, high = percentile_range(sample, parameters.range_percentiles)
+    tissue = percentile_range(sample, _TISSUE_PERCENTILES)
+    # The other algorithms give the bytes that they gave before there was `auto`.
+    grey_map = linear_map(low, high) if choice is None else choose_grey_map(low, high, tissue)
     return SampleStatistics(
         slices=tuple(chosen),
         low=low,
         high=high,
-        grey_map=choose_grey_map(low, high, percentile_range(sample, _TISSUE_PERCENTILES)),
+        grey_map=grey_map,
         noise=noise,
         measured=measured,
         choice=choice,

@@ -96,7 +96,7 @@ class DenoisingParameters(StageParameters):
         json_schema_extra=EXPERT,
         default=(0.05, 99.99),
         description="Percentiles of the denoised intensities that become 0 and 255, the same for the whole stack. The map "
-        "is linear, unless that leaves the tissue fewer than 72 levels; then values far outside the tissue are compressed.",
+        "is linear; with auto, values far outside the tissue are compressed where the tissue would get fewer than 72 levels.",
     )
     seed: int = Field(
         json_schema_extra=EXPERT,

@@ -136,7 +136,7 @@ def _chapter() -> Chapter:
 DENOISING = Step(
     name="denoising",
     stage="denoising",
-    version=3,
+    version=2,
     parameters=lambda parameters: parameters.denoising,
     inputs=(RAW, SLICES),
     outputs=(DENOISED, RESIDUALS),

@@ -1,4 +1,4 @@
-"""Contrast of small objects: given back after any denoiser that lowered it, and nothing given back where noise explains the residual."""
+"""Contrast of small objects: given back after a denoiser that lowered it, but not where noise explains the residual."""
 
 import numpy as np
 import pytest
