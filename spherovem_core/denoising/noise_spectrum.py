@@ -11,7 +11,7 @@ LONGEST_LAG = 6
 _STRIDE = 8
 INDEPENDENT = 0.08
 """Correlations below this count as none: white noise on the phantom gave up to 0.03, texture up to 0.06. Negative ones count
-as none too: the smoothest squares are chosen by their power at low frequencies, so that correlated noise is measured too low there."""
+as none too: the smoothest squares are chosen by their power at low frequencies, so correlated noise is measured too low there."""
 # Frequencies, in periods per square, at which the optics leave little signal: 5/16 to 1/2 per pixel. On the phantom (texture of
 # sd 4.5, correlated by 0.7 from pixel to pixel) the variance of noise of sd 6 is then measured to 16 %, and that of sd 15 to 1 %.
 _HIGHEST = 5
