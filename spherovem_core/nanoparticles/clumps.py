@@ -30,6 +30,8 @@ _MUCH_LARGER = 1.17
 _UNEXPLAINED = 0.018
 _FAINT = 0.85
 _FEWEST_VOXELS = 16
+# Balls are drawn with some blur, also where none was measured.
+_LEAST_BLUR_NM = 1.0
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, _LARGEST_TRIAL = 60, 2.0
 # Clumps that are split without a known size: enough to show one.
@@ -150,7 +152,8 @@ def _split_one(
     mask = np.zeros(high - low, np.bool_)
     mask[tuple((own - low).T)] = True
     image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
-    pieces, fit = split_particles(mask, image, reader.spacing_nm, known, max(blur_nm, 1.0))
+    blur_nm = max(blur_nm, _LEAST_BLUR_NM)
+    pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm)
     if len(fit) < 2 or not _explains(
         fit, mask, image, reader.spacing_nm, blur_nm, reader.detection.noise / max(body.contrast, 1e-6)
     ):
