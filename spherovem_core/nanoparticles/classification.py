@@ -19,7 +19,7 @@ from spherovem_core.nanoparticles.local_contrast import largest_diameter
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.objects import CropReader, FoundObject, object_table
 from spherovem_core.nanoparticles.painting import PaintedParticles, choose_voxels
-from spherovem_core.nanoparticles.plausibility import find_warnings
+from spherovem_core.nanoparticles.plausibility import COVERED, find_warnings
 from spherovem_core.nanoparticles.populations import Population, describe_populations, find_populations
 from spherovem_core.nanoparticles.single_size import SingleSize
 from spherovem_core.nanoparticles.sizes import Sizes, measure_sizes
@@ -150,6 +150,8 @@ def _tables(
 ) -> Classified:
     table, sizes = judged.table, judged.sizes
     rest = np.setdiff1d(np.arange(len(table)), kept)
+    # Two objects may claim the same voxels: the one that is less bright in them is left without any.
+    reason = np.where(judged.reason == "", COVERED, judged.reason)
     agglomerate = number_agglomerates(table.body.to_numpy()[kept])
     particles = particle_table(
         painted.voxels,
@@ -164,7 +166,7 @@ def _tables(
         table.iloc[rest],
         sizes.volume_nm3[rest],
         judged.confidence[rest],
-        judged.reason[rest],
+        reason[rest],
         reader.spacing_nm,
     )
     level = table.surroundings.to_numpy() + sizes.contrast

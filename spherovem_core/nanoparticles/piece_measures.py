@@ -147,6 +147,9 @@ def _measure(
     height = (smooth[territory] - body.surroundings) / max(level - body.surroundings, 1e-6)
     weights = np.clip(height, 0.0, 1.0)
     weights[height < 0.25] = 0.0
+    if not weights.any():
+        # A thin part of a larger body may lie below a quarter of that body's contrast.
+        weights[np.isin(_flat(places, territory.shape), _flat(voxels - low, territory.shape))] = 1.0
     centre = weights @ places / weights.sum()
     away = (places - centre) * steps
     moments = (away * weights[:, None]).T @ away / weights.sum()
@@ -175,6 +178,10 @@ def _measure(
         cut=bool((start == 0).any() or (stop == np.asarray(volume_shape)).any()),
         isolated=body.isolated,
     )
+
+
+def _flat(places: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    return np.asarray(np.ravel_multi_index(tuple(places.T), shape))
 
 
 def _lateral_ratio(moments: NDArray[np.float64]) -> float:

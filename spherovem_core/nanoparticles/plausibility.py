@@ -11,7 +11,9 @@ from spherovem_core.parameters import NanoparticleParameters
 _MUCH = 0.1
 _MANY_OTHERS, _FEWEST = 0.5, 5
 _NEAR_LIMIT, _MANY = 0.85, 0.1
-_NOT_SOLID = ("faint", "too small", "below min_volume_nm3")
+# Reason of an object all of whose voxels belong to another particle.
+COVERED = "within another particle"
+_NOT_SOLID = ("faint", "too small", "below min_volume_nm3", COVERED)
 
 
 def find_warnings(
