@@ -14,6 +14,8 @@ _LEAST_BLUR_PX = 0.3
 # irregular edges lie outside the ball.
 _BALL, _PATCH = (0.93, 0.07), (0.62, 0.17)
 _LIMITS = (0.02, 4.0)
+# Error of the factor for an object as faint as the faintest candidates.
+_TEXTURE = 0.12
 
 
 def ball_likeness(
@@ -46,6 +48,9 @@ def ball_likeness(
     for n, (entry, diameter) in enumerate(zip(objects, diameter_nm, strict=True)):
         factor = _ball_factor(entry, float(diameter), reader, sigma)
         (ball, ball_sd), (patch, patch_sd) = _BALL, _PATCH
+        # The texture of the tissue around a faint object disturbs its fit.
+        contrast = max(entry.measures.level - entry.measures.surroundings, 1e-6)
+        ball_sd = float(np.hypot(ball_sd, _TEXTURE * reader.detection.min_contrast / contrast))
         # A factor above that of a ball is no worse.
         ball_away, patch_away = min(factor - ball, 0) / ball_sd, max(factor - patch, 0) / patch_sd
         ratio = patch_sd / ball_sd * np.exp(0.5 * (patch_away**2 - ball_away**2))

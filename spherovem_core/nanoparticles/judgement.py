@@ -16,14 +16,14 @@ from spherovem_core.spacing import SpacingNm
 # Limits for the shape of one particle. A ball has 1 in each; noise widens the range of small ones.
 _LATERAL, _LATERAL_SMALL = 1.8, 2.4
 _AXIAL = (0.4, 1.9)
-_FILL = 0.72
+_FILL = 0.6
 _EDGE = 1.7
 _EXPECTED_MARGIN = 1.2
 # A tissue maximum may just pass the level for candidates; its body is lower.
 _FAINT = 0.85
 # Bandwidths, in natural logarithms of diameter and contrast, of particles and of other objects.
 _PARTICLE_WIDTH = (0.12, 0.12)
-_OTHER_WIDTH = (0.8, 0.25)
+_OTHER_WIDTH = (0.8, 0.15)
 # Density of particles that is known beforehand, in objects: a lone object stands for itself where nothing is like it.
 _BEFOREHAND = 0.5
 # Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
@@ -31,10 +31,10 @@ _BEFOREHAND = 0.5
 # pixels below which it grows.
 _SHAPE_SD, _SHAPE_PX = (0.25, 0.35, 0.12, 0.3), 7.0
 # Roundness that half of the irregular objects reach.
-_USUAL_ROUNDNESS, _CUT_ROUNDNESS = 0.3, 0.3
+_USUAL_ROUNDNESS, _CUT_ROUNDNESS, _LEAST_ROUNDNESS = 0.3, 0.3, 0.1
 # Odds beyond this, and its inverse, leave no doubt; objects of fewer pixels across do not show their shape.
 _DOUBT, _SHAPED_PX = 0.01, 4.5
-_OF_STREAK, _OF_DROPLET, _OF_IRREGULAR = 0.3, 0.5, 5.0
+_OF_STREAK, _OF_DROPLET, _OF_IRREGULAR = 0.3, 0.5, 4.0
 _STREAK_AXIAL, _DROPLET_LATERAL, _DROPLET_FILL = 0.35, 1.35, 0.8
 # Faults of things that are a class of their own in the image, some of whose members look round.
 _CLASS_FAULTS = (
@@ -199,7 +199,7 @@ def _roundness(
         ]
     )
     round_ones = np.exp(-0.5 * ((away / width) ** 2).sum(axis=0))
-    return np.where(objects.cut.to_numpy() | objects.piece.to_numpy(), _CUT_ROUNDNESS, np.maximum(round_ones, 0.01))
+    return np.where(objects.cut.to_numpy() | objects.piece.to_numpy(), _CUT_ROUNDNESS, np.maximum(round_ones, _LEAST_ROUNDNESS))
 
 
 def _pixel(spacing_nm: SpacingNm) -> float:
