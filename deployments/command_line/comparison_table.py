@@ -18,6 +18,7 @@ ROWS: tuple[FigureRow, ...] = (
     ("nuclei: F1 at IoU 0.5", "nuclei_f1", ""),
     ("nuclei: median volume error", "nuclei_volume_error_median", "%"),
     ("nuclei in the right cell", "nucleus_cell_right", "%"),
+    ("resin, lumina, charging: Dice of the mask", "outside_dice", ""),
     ("nanoparticles, true and measured", ("nanoparticles_count_true", "nanoparticles_count_measured"), ""),
     ("nanoparticles: precision", "nanoparticles_precision", ""),
     ("nanoparticles: recall", "nanoparticles_recall", ""),

@@ -132,6 +132,20 @@ def test_false_particles_are_counted_by_what_they_show(phantom: Phantom) -> None
     assert figures["nanoparticles_recall"] == pytest.approx((count - 1) / count)
 
 
+def test_the_specimen_mask_is_compared_on_its_own_grid(phantom: Phantom) -> None:
+    specimen = phantom.specimen.copy()
+    specimen[:, :, :40] = 0
+    truth = replace(phantom, specimen=specimen)
+    # Voxels of 2 x 2 pixels; the mask says that 30 columns are resin, of which the truth has 40.
+    codes = np.ones((24, 64, 60), np.uint32)
+    codes[:, :, :15] = 0
+    mask = LabelImage(codes, (120.0, 80.0, 80.0), (0.0, 20.0, 20.0))
+    measured = replace(perfect(phantom), transforms=np.stack([shift(0, 0)] * 24), specimen=mask)
+    truth = replace(truth, transforms=np.stack([shift(0, 0)] * 24))
+    assert compare_with_truth(truth, measured)["outside_dice"] == pytest.approx(2 * 15 / (15 + 20))
+    assert np.isnan(compare_with_truth(truth, replace(measured, specimen=None))["outside_dice"])
+
+
 def test_maps_undo_jitter_and_crop() -> None:
     truth = np.stack([shift(3, -2), shift(-1, 5)])
     estimated = np.stack([shift(3.5, -2), shift(-0.5, 5)])

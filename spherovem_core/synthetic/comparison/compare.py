@@ -34,6 +34,8 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         - ``others_as_nanoparticles``: number of measured particles that lie on another body (droplet, lysosome, chromatin);
         - ``nanoparticles_outside_specimen``: number of measured particles, overlapping no true one, that lie where the truth
           has resin or unusable pixels;
+        - ``outside_dice``: agreement of the specimen mask with the truth on what is no usable specimen; NaN without a mask or
+          where neither has any;
         - ``parent_cell_right``: among particles that overlap a true one, the fraction with the right parent cell (or
           rightly none). A measured cell stands for the true cell that it overlaps most;
         - ``nucleus_cell_right``: the same for nuclei;
@@ -55,6 +57,7 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         **_objects("nuclei", truth.nuclei, truth.nucleus_volumes_um3, nuclei, maps, measured, truth),
         **_particles(measured.nanoparticles.labels, particles),
         **_false_particles(measured.nanoparticles.labels, particles, others, specimen == 1),
+        **_outside(truth, maps, measured.specimen),
         **_relations(truth, measured, cells, nuclei, particles),
     }
 
@@ -122,6 +125,17 @@ def _false_particles(
             np.setdiff1d(np.intersect1d(false, labels[outside]), on_others)
         ),
     }
+
+
+def _outside(truth: Phantom, maps: NDArray[np.float64], mask: LabelImage | None) -> dict[str, float]:
+    """Compare the complement of the specimen mask with that of the true specimen."""
+    if mask is None:
+        return {"outside_dice": float("nan")}
+    true = _sampled(truth.specimen.astype(np.uint32) + 1, maps, mask, truth)
+    seen = true > 0
+    outside, expected = (mask.labels != 1) & seen, true == 1
+    total = int(outside.sum()) + int(expected.sum())
+    return {"outside_dice": 2 * int((outside & expected).sum()) / total if total else float("nan")}
 
 
 def _nuclei_in_their_cell(

@@ -46,6 +46,8 @@ class Measured:
         cells, nuclei and nanoparticles.
     min_diameter_um
         Smallest diameter that was to be segmented, by kind (cells, nuclei).
+    specimen
+        Mask whose code 1 is the specimen; None if there is none.
     """
 
     transforms: NDArray[np.float64]
@@ -55,6 +57,7 @@ class Measured:
     nanoparticles: LabelImage
     tables: Mapping[str, pd.DataFrame]
     min_diameter_um: Mapping[str, float]
+    specimen: LabelImage | None = None
 
 
 def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
