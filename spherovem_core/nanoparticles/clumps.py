@@ -29,13 +29,16 @@ _MUCH_LARGER = 1.17
 # is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
 _UNEXPLAINED, _LEAST_CONTRAST = 0.03, 0.9
 _FAINT = 0.85
+_FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
 # A ball has no sharper edge than this, by the pixels themselves.
 _LEAST_BLUR_PX = 0.3
+# Ratio of the sizes of particles in one clump, where no size is known.
+_CONSISTENT = 1.75
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, _LARGEST_TRIAL = 60, 2.0
 # Clumps that are split without a known size: enough to show one.
-_MOST_TRIALS = 24
+_MOST_TRIALS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,30 +70,41 @@ def split_clumps(
 ) -> SplitObjects:
     """Split the bodies that are clumps of particles.
 
-    Clumps are split where the size of a particle is known: it is expected, or it is the usual size of the objects that look
-    single, or that of the particles into which some clumps fall when any size is allowed. Otherwise nothing is split: a patch of chromatin
-    can be cut into balls, but into balls of many sizes.
+    Clumps are split by the size of a particle where it is known: it is expected, or it is the usual size of the objects that look
+    single, or that of the particles into which clumps fall when any size is allowed. Otherwise the latter are taken as they are. A body
+    whose image the balls do not draw stays whole: a patch of chromatin can be cut into balls, but not drawn by them.
     """
     table = object_table(objects)
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
     solid, whole = _is_solid(table, reader), _looks_whole(table, diameters, response)
     single = evident_diameter(diameters[solid & whole])
     known = parameters.expected_diameter_nm or single.diameter_nm
+    pieces: dict[int, list[FoundObject]] = {}
     if known is None:
         trial = _may_be_clump(table, diameters, solid & ~whole, _LARGEST_TRIAL * largest_diameter(parameters))
         pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur_nm, execution)
         found = object_table([part for parts in pieces.values() for part in parts])
-        sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm if len(found) else np.zeros(0)
-        single = evident_diameter(np.concatenate([diameters[solid & whole], sizes[: len(found)]]))
+        sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
+        single = evident_diameter(np.concatenate([diameters[solid & whole], sizes]))
         known = single.diameter_nm
     if known is None:
-        return SplitObjects(list(objects), single, None)
+        return SplitObjects(_merge(objects, pieces), single, None)
+    if parameters.expected_diameter_nm is None:
+        known = _with_all_kinds(known, diameters[solid & whole])
     several = solid & np.where(
         diameters > _MUCH_LARGER * known[1], True, ~whole & (diameters > 1.1 * known[0])
     )
     clumps = _may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
     pieces = _split(objects, clumps, known, reader, blur_nm, execution)
     return SplitObjects(_merge(objects, pieces), single, known)
+
+
+def _with_all_kinds(known: tuple[float, float], singles: NDArray[np.float64]) -> tuple[float, float]:
+    """Widen the range of the usual size to that of the objects that look single: there may be two kinds of particle."""
+    if len(singles) < _FEWEST_SINGLES:
+        return known
+    low, high = np.quantile(singles, _RANGE)
+    return min(known[0], float(low)), max(known[1], float(high))
 
 
 def _is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
@@ -154,6 +168,8 @@ def _split_one(
     mask[tuple((own - low).T)] = True
     image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
     pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm)
+    if known is None and not _is_consistent(fit, len(own)):
+        return []
     if len(fit) < 2 or not _explains(
         fit, mask, image, reader.spacing_nm, blur_nm, reader.detection.noise / max(body.contrast, 1e-6)
     ):
@@ -163,6 +179,12 @@ def _split_one(
         for n in range(1, int(pieces.max()) + 1)
     ]
     return [replace(part, piece=True) for part in measured_pieces(body, parts, crop, reader, entry.body)]
+
+
+def _is_consistent(fit: ComponentFit, voxels: int) -> bool:
+    """Return whether balls of any size are of one size, and show it: irregular bodies fall into balls of many sizes and specks."""
+    largest, smallest = float(fit.diameters_nm.max()), float(fit.diameters_nm.min())
+    return largest <= _CONSISTENT * smallest and voxels >= _FEWEST_VOXELS * len(fit)
 
 
 def _explains(

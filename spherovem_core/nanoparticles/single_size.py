@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Fewer particles show no size.
-_MIN_COUNT = 20
+_MIN_COUNT = 8
 # Standard deviation, in log diameter, of the kernel that smooths the distribution.
 _BANDWIDTH = 0.04
 # The peak ends where the density falls below this fraction of its height.
