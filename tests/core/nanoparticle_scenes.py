@@ -225,9 +225,9 @@ def score(scene: Scene, table: pd.DataFrame) -> Score:
     )
 
 
-def store_image(folder: Path, image: NDArray[np.uint8]) -> None:
+def store_image(folder: Path, image: NDArray[np.uint8], spacing_nm: SpacingNm = COARSE_NM) -> None:
     """Store an image as the registration stage does."""
-    spec = ArraySpec(REGISTERED, "image", image.shape, image.dtype, *slice_shards(image.shape), SPACING_NM)
+    spec = ArraySpec(REGISTERED, "image", image.shape, image.dtype, *slice_shards(image.shape), spacing_nm)
     writer = ArrayWriter(Layout(folder), spec, "source")
     for block in slab_grid(image.shape, 1):
         writer.write(block, image[block.core])
