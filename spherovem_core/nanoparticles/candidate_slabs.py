@@ -59,7 +59,8 @@ def label_slab(
         cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32, binary_image=True)
     )
     for plane, seeds_here in zip(labels, seeds[core], strict=True):
-        plane[seeds_here] |= SEED_BIT
+        # A seed beside a much brighter one is no candidate voxel, and has no label.
+        plane[seeds_here & (plane > 0)] |= SEED_BIT
     return labels
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from nanoparticle_scenes import SPACING_NM, make_scene, store_image
+from nanoparticle_scenes import COARSE_NM, Kind, make_scene, store_image
 from registration_scenes import make_stack, store_slices
 from segmentation_scenes import ideal, packed_cells
 from spatial_scenes import SPACING, random_tissue
 
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles import collect_statistics, fit_statistics, segment_particles
+from spherovem_core.nanoparticles import write_particles
 from spherovem_core.parameters import (
     NanoparticleParameters,
     ObjectParameters,
@@ -86,16 +86,15 @@ def compute_registration(folder: Path, execution: Execution) -> Results:
 
 
 def prepare_nanoparticles(folder: Path) -> None:
-    store_image(folder, make_scene((16, 160, 170), fraction=0.04, gain_drift=0.05).image)
+    store_image(folder, make_scene((16, 128, 130), (Kind(24, 280.0),), COARSE_NM, gain_drift=0.05).image)
 
 
 def compute_nanoparticles(folder: Path, execution: Execution) -> Results:
-    source, parameters = open_array(Layout(folder), REGISTERED), NanoparticleParameters(split_touching=True)
-    statistics = collect_statistics(source, SPACING_NM, parameters, execution)
+    source = open_array(Layout(folder), REGISTERED)
     sinks = [MemorySink(np.zeros(source.shape, kind)) for kind in (np.float16, np.uint32, np.uint32)]
-    mixture = fit_statistics(statistics, parameters)
-    table = segment_particles(source, SPACING_NM, mixture, *sinks, parameters, execution, depth=4)
-    return {"posterior": sinks[0].array, "labels": sinks[2].array, "table": table}
+    tables = write_particles(source, COARSE_NM, NanoparticleParameters(), *sinks, execution, depth=4)
+    arrays = {"posterior": sinks[0].array, "labels": sinks[2].array}
+    return arrays | {"table": tables.particles, "others": tables.others, "agglomerates": tables.agglomerates}
 
 
 MASK_SHAPE = (40, 80, 96)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nanoparticle_scenes import SPACING_NM, make_scene
+from nanoparticle_scenes import COARSE_NM, Kind, make_scene
 
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
@@ -25,14 +25,14 @@ from spherovem_core.store import (
 )
 from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED, stage_table_path
 
-PARAMETERS = NanoparticleParameters(split_touching=True, min_volume_nm3=1e5)
+PARAMETERS = NanoparticleParameters()
 SLAB_LABELS = "nanoparticles"
 DEPTH = 2
 LABEL_BLOCK = (8, 64, 64)
 
 # Compiles and loads every kernel, so that a child spends its time on slabs.
-_tiny = make_scene((4, 64, 64), fraction=0.05)
-find_particles(_tiny.image, SPACING_NM, PARAMETERS)
+_tiny = make_scene((8, 96, 96), (Kind(8, 280.0),), COARSE_NM)
+find_particles(_tiny.image, COARSE_NM, PARAMETERS)
 
 
 def scratch(layout: Layout) -> Layout:
@@ -65,11 +65,11 @@ def segment(source: Path, results: Path, begun: Event) -> None:
         posterior = writer(layout, POSTERIOR, "field", "float16", by_slice=True)
         labels = writer(layout, NANOPARTICLES, "label", "uint32", by_slice=False)
         slab_labels = writer(scratch(layout), SLAB_LABELS, "label", "uint32", by_slice=True)
-        table, mixture = write_particles(
+        tables = write_particles(
             image, image.spacing_nm, PARAMETERS, posterior, slab_labels, labels, execution,
             depth=DEPTH, label_block=LABEL_BLOCK,
         )  # fmt: skip
-        (results / "mixture.json").write_text(json.dumps(json.loads(mixture.to_json())))
-        write_table(layout, stage_table_path("nanoparticles"), table, "digest")
+        (results / "mixture.json").write_text(json.dumps(json.loads(tables.mixture.to_json())))
+        write_table(layout, stage_table_path("nanoparticles"), tables.particles, "digest")
         finish_multiscale(posterior, execution, ())
-        finish_multiscale(labels, execution, (), count=len(table))
+        finish_multiscale(labels, execution, (), count=len(tables.particles))

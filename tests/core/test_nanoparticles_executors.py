@@ -1,63 +1,50 @@
 """Executors of the nanoparticles stage: threads, processes and a Dask cluster give the same bits as one thread."""
 
-from dataclasses import fields
-
 import numpy as np
 import pandas as pd
 import pytest
+from ball_clumps import chain
 from dask_clusters import cluster
-from nanoparticle_scenes import SPACING_NM, make_scene, store_image
+from nanoparticle_scenes import COARSE_NM, Kind, make_scene, store_image
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
-from spherovem_core.nanoparticles import (
-    SliceStatistics,
-    collect_statistics,
-    fit_statistics,
-    mask_columns,
-    segment_particles,
-    slice_statistics,
-)
+from spherovem_core.nanoparticles import ParticleTables, candidate_slabs, write_particles
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import REGISTERED
-
-PARAMETERS = NanoparticleParameters(split_touching=True, evidence_spacing_nm=20.0)
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredArray:
     """Store an image on disk, as in a run: workers get the path of the array and read the regions they need."""
     folder = tmp_path_factory.mktemp("source")
-    store_image(folder, make_scene((12, 160, 170), fraction=0.04, gain_drift=0.05).image)
+    kinds = (Kind(20, 280.0), Kind(3, 280.0, clump=chain(2, (0, 0.2, 1))))
+    store_image(folder, make_scene((16, 128, 130), kinds, COARSE_NM, gain_drift=0.05).image)
     return open_array(Layout(folder), REGISTERED)
 
 
 @pytest.fixture(autouse=True)
-def _many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut a small image into several slabs of statistics and several columns per slab."""
-    monkeypatch.setattr(slice_statistics, "SLAB_SLICES", 5)
-    monkeypatch.setattr(mask_columns, "COLUMN_SIDE", 64)
+def _many_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut a small image into several columns per slab."""
+    monkeypatch.setattr(candidate_slabs, "COLUMN_SIDE", 64)
 
 
-def find(source: StoredArray, execution: Execution) -> tuple[SliceStatistics, list[MemorySink], pd.DataFrame]:
-    statistics = collect_statistics(source, SPACING_NM, PARAMETERS, execution)
-    mixture = fit_statistics(statistics, PARAMETERS)
+def find(source: StoredArray, execution: Execution) -> tuple[list[MemorySink], ParticleTables]:
     sinks = [MemorySink(np.zeros(source.shape, kind)) for kind in (np.float16, np.uint32, np.uint32)]
-    table = segment_particles(source, SPACING_NM, mixture, *sinks, PARAMETERS, execution, depth=5)
-    return statistics, sinks, table
+    return sinks, write_particles(source, COARSE_NM, NanoparticleParameters(), *sinks, execution, depth=5)
 
 
 def compare(stored: StoredArray, name: str) -> None:
-    alone, expected, table = find(stored, Execution(device="cpu"))
-    assert len(table) > 5
+    expected, tables = find(stored, Execution(device="cpu"))
+    assert tables.agglomerates.particle_count.max() > 1
     with open_executor(ExecutionSettings(executor=name, workers=2)) as executor:
-        pooled, sinks, other = find(stored, Execution(device="cpu", executor=executor, workers=2))
-    for entry in fields(SliceStatistics):
-        np.testing.assert_array_equal(getattr(alone, entry.name), getattr(pooled, entry.name))
+        sinks, other = find(stored, Execution(device="cpu", executor=executor, workers=2))
     for a, b in zip(expected, sinks, strict=True):
         np.testing.assert_array_equal(a.array, b.array)
-    pd.testing.assert_frame_equal(table, other, check_exact=True)
+    for table in ("particles", "others", "agglomerates"):
+        pd.testing.assert_frame_equal(getattr(tables, table), getattr(other, table), check_exact=True)
+    assert tables.mixture == other.mixture
 
 
 @pytest.mark.parametrize("name", ["threads", pytest.param("processes", marks=pytest.mark.slow)])

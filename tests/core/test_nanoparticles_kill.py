@@ -8,7 +8,7 @@ from pathlib import Path
 import killable_nanoparticles
 import pytest
 from killed_processes import kill
-from nanoparticle_scenes import make_scene, store_image
+from nanoparticle_scenes import COARSE_NM, Kind, make_scene, store_image
 
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import NANOPARTICLES
@@ -48,7 +48,7 @@ def compare_with_uninterrupted(source: Path, killed: Results, uninterrupted: Res
 
 def test_run_killed_during_slabs_and_during_labels_writes_the_same_bytes(tmp_path: Path) -> None:
     source, killed = tmp_path / "source", Results(tmp_path / "killed")
-    store_image(source, make_scene((16, 128, 128), fraction=0.05).image)
+    store_image(source, make_scene((16, 128, 128), (Kind(20, 280.0),), COARSE_NM).image)
     kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.slabs() >= 5)
     assert 5 <= killed.slabs() < 16
     kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.blocks() >= 3)
@@ -60,7 +60,7 @@ def test_run_killed_during_slabs_and_during_labels_writes_the_same_bytes(tmp_pat
 def test_run_killed_twenty_times_writes_the_same_bytes(tmp_path: Path) -> None:
     """Kill at random moments: about twelve times during slabs and eight during blocks of labels."""
     source, killed, randomness = tmp_path / "source", Results(tmp_path / "killed"), random.Random(0)
-    store_image(source, make_scene((60, 128, 192), fraction=0.05).image)
+    store_image(source, make_scene((60, 128, 192), (Kind(80, 280.0),), COARSE_NM).image)
     for count, targets in ((killed.slabs, range(3, 58, 5)), (killed.blocks, range(2, 42, 5))):
         written = []
         for target in targets:

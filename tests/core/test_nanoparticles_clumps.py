@@ -1,0 +1,66 @@
+"""Clumps of touching particles: each particle is counted, and each clump is an agglomerate."""
+
+import numpy as np
+import pytest
+from ball_clumps import chain, octahedron, triangle
+from nanoparticle_scenes import COARSE_NM, Kind, Scene, make_scene, score
+
+from spherovem_core.nanoparticles import Particles, find_particles
+from spherovem_core.parameters import NanoparticleParameters
+
+KINDS = (
+    Kind(20, 320.0),
+    Kind(4, 320.0, clump=chain(2, (0, 0, 1))),
+    Kind(2, 320.0, clump=triangle()),
+    Kind(2, 320.0, clump=octahedron()),
+)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make_scene((22, 176, 176), KINDS, COARSE_NM)
+
+
+@pytest.fixture(scope="module")
+def found(scene: Scene) -> Particles:
+    return find_particles(scene.image, COARSE_NM)
+
+
+def test_touching_particles_are_counted_within_5_percent(scene: Scene, found: Particles) -> None:
+    assert len(found.table) == pytest.approx(len(scene.balls), rel=0.05)
+    result = score(scene, found.table)
+    assert result.recall >= 0.95
+    assert 0.95 <= result.size_ratio <= 1.05
+
+
+def test_particles_of_a_clump_are_one_agglomerate(scene: Scene, found: Particles) -> None:
+    rows, columns = score(scene, found.table).pairs.T
+    clumps, agglomerates = scene.balls.clump.to_numpy()[rows], found.table.agglomerate.to_numpy()[columns]
+    together = clumps[:, None] == clumps
+    ours = agglomerates[:, None] == agglomerates
+    # Pairs of particles that share a clump.
+    assert (together & ours).sum() / (together | ours).sum() > 0.95
+    assert len(found.agglomerates) == pytest.approx(scene.balls.clump.nunique(), abs=2)
+
+
+def test_table_of_agglomerates_sums_up_the_table_of_particles(found: Particles) -> None:
+    by = found.table.groupby("agglomerate")
+    np.testing.assert_array_equal(found.agglomerates.label, sorted(found.table.agglomerate.unique()))
+    np.testing.assert_array_equal(found.agglomerates.particle_count, by.size())
+    np.testing.assert_allclose(found.agglomerates.volume_um3, by.volume_um3.sum())
+    six = found.agglomerates[found.agglomerates.particle_count == 6]
+    # Opposite balls of an octahedron lie the square root of 2 diameters apart.
+    np.testing.assert_allclose(six.extent_um, (1 + np.sqrt(2)) * 0.32, rtol=0.1)
+    assert len(six) >= 1
+
+
+def test_evident_size_is_reported(found: Particles) -> None:
+    low, high = found.mixture.expected_diameter_nm or (0.0, 0.0)
+    assert low < 320.0 < high < 1.5 * low
+
+
+def test_clumps_stay_whole_where_splitting_is_off(scene: Scene, found: Particles) -> None:
+    whole = find_particles(scene.image, COARSE_NM, NanoparticleParameters(split_touching=False))
+    assert len(whole.table) < len(found.table) - 8
+    assert len(whole.agglomerates) == len(whole.table)
+    assert whole.mixture.expected_diameter_nm is None
