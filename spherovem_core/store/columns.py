@@ -171,7 +171,11 @@ OTHER_OBJECT_COLUMNS = (
     *OBJECT,
     Column("kind", "string", "Always other."),
     Column("reason", "string", "Reason why it is no nanoparticle."),
-    Column("confidence", "float64", "Probability that it is a nanoparticle nevertheless."),
+    Column(
+        "confidence",
+        "float64",
+        "Probability that it is a nanoparticle, by shape and similar objects; 0 where its own shape excludes it.",
+    ),
     PLACE,
 )
 AGGLOMERATE_COLUMNS = (

@@ -34,8 +34,10 @@ from spherovem_core.workflow.compute import compute_step
 
 FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
 TITLES = tuple(step.title for step in PIPELINE.steps)
-NEW = ("specimen",)
-"""Steps that version 0.1 did not have: a run after the migration computes them."""
+NEW = ("specimen", "nanoparticles")
+"""Steps that version 0.1 did not have, or that have outputs now which it did not write."""
+AGAIN = (*NEW, "spatial", "output")
+"""Steps that a run after the migration computes: those, and the ones that read from them."""
 
 
 @pytest.fixture
@@ -84,14 +86,28 @@ def test_migration_keeps_every_complete_step(root: Path) -> None:
         True,
     )
     assert stored_format(root / "tiny") == FORMAT
-    assert unfinished(root) == list(NEW)
+    assert unfinished(root) == list(AGAIN)
     after = arrays(root / "tiny")
     assert before.keys() == after.keys()
     for path, values in before.items():
         np.testing.assert_array_equal(values, after[path])
     state = acquisition_state(root / "tiny")
-    assert (state.state, state.stages_complete, state.error) == ("complete", 8, None)
+    assert (state.state, state.stages_complete, state.error) == ("partial", 5, None)
+    states = {step.title: step.state for step in state.steps}
+    assert states["specimen"] == "absent"
+    assert {name for name, each in states.items() if each == "outdated"} == set(AGAIN) - {"specimen"}
     assert migrate(root / "tiny") is None
+
+
+def test_the_nanoparticles_of_version_0_1_are_reported_with_the_hint_to_compute_them_again(
+    root: Path,
+) -> None:
+    migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    text = rewrite_report(root / "tiny", PIPELINE.chapters()).read_text()
+    assert "an older version found the nanoparticles" in text
+    parameters = json.loads((root / "tiny/provenance.json").read_text())["parameters"]
+    assert "posterior_threshold" not in parameters["nanoparticles"]
+    assert "smoothing_nm" in parameters["nanoparticles"]
 
 
 def test_columns_and_tables_get_their_names_of_today(root: Path) -> None:
@@ -170,7 +186,7 @@ def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:
     done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert done is not None
     assert done.dropped == ("flows nuclei", *NEW)
-    assert unfinished(root) == ["flows nuclei", *NEW]
+    assert unfinished(root) == ["flows nuclei", *AGAIN]
 
 
 @pytest.mark.parametrize("stop", range(0, 30, 3))
@@ -191,7 +207,7 @@ def test_a_killed_migration_continues(root: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(KeyboardInterrupt):
             migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     migrate_again(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
-    assert unfinished(root) == list(NEW)
+    assert unfinished(root) == list(AGAIN)
 
 
 def test_a_newer_format_is_refused(root: Path) -> None:
@@ -217,7 +233,7 @@ def test_results_without_the_raw_image_are_kept(root: Path) -> None:
     done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert done is not None
     assert done.dropped == ("ingest", *NEW)
-    assert unfinished(root) == ["ingest", *NEW]
+    assert unfinished(root) == ["ingest", *AGAIN]
 
 
 def spoil_table(folder: Path) -> None:
@@ -247,7 +263,7 @@ def test_damage_costs_its_own_step_alone(
     done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert done is not None
     assert set(done.dropped) == dropped | set(NEW)
-    assert set(unfinished(root)) == dropped | set(NEW)
+    assert set(unfinished(root)) == dropped | set(AGAIN)
 
 
 def test_a_migration_that_died_at_its_end_is_finished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +272,7 @@ def test_a_migration_that_died_at_its_end_is_finished(root: Path, monkeypatch: p
         with pytest.raises(ZeroDivisionError):
             migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert migrate(root / "tiny") is not None
-    assert unfinished(root) == list(NEW)
+    assert unfinished(root) == list(AGAIN)
 
 
 def test_a_folder_that_a_run_holds_is_refused(root: Path) -> None:

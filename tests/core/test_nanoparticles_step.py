@@ -34,7 +34,7 @@ RESIN_FROM = 96
 
 def image(balls: tuple[tuple[int, int, int], ...] = BALLS) -> np.ndarray:
     """Noisy tissue with balls."""
-    values = np.random.default_rng(0).normal(110, 8, SHAPE)
+    values = np.random.default_rng(2).normal(110, 8, SHAPE)
     z, y, x = np.indices(SHAPE) * np.array(SPACING_NM).reshape(3, 1, 1, 1)
     for ball in balls:
         centre = np.array(ball) * SPACING_NM
@@ -43,7 +43,7 @@ def image(balls: tuple[tuple[int, int, int], ...] = BALLS) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def plan_of(folder: Path, values: np.ndarray, **parameters: object) -> StepPlan[NanoparticleParameters]:
+def plan_of(folder: Path, values: np.ndarray) -> StepPlan[NanoparticleParameters]:
     """Write the inputs of the step, and plan it."""
     acquisition = Acquisition(name="one", source=folder / "landing", results_root=folder)
     layout = Layout(acquisition.folder)
@@ -63,8 +63,7 @@ def plan_of(folder: Path, values: np.ndarray, **parameters: object) -> StepPlan[
         done[step] = finish_multiscale(writer, Execution(), [])
     slices = pd.DataFrame({"z": range(SHAPE[0]), **dict.fromkeys(FILLED_FLAGS, False)})
     done["ingest"] = write_table(layout, SLICES.path, slices, "digest of the slices", [])
-    own = NanoparticleParameters.model_validate(parameters)
-    request = RunRequest(acquisition, PipelineParameters(nanoparticles=own))
+    request = RunRequest(acquisition, PipelineParameters())
     return plan_step(PIPELINE, PIPELINE.step("nanoparticles"), request, {}, done)
 
 
@@ -105,7 +104,7 @@ def test_each_particle_has_its_place_and_those_at_the_border_are_warned_of(
 
 
 def test_tables_without_rows_have_their_types(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, image(()), false_candidates=1e-3)
+    plan = plan_of(tmp_path, image(()))
     compute_step(plan, SETTINGS)
     others, agglomerates = (read_table(plan.layout, table.path) for table in (OTHERS, AGGLOMERATES))
     assert list(others.columns) == [column.name for column in OTHER_OBJECT_COLUMNS]
