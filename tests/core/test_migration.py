@@ -36,7 +36,7 @@ FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
 TITLES = tuple(step.title for step in PIPELINE.steps)
 NEW = ("specimen", "nanoparticles")
 """Steps that version 0.1 did not have, or that have outputs now which it did not write."""
-AGAIN = (*NEW, "spatial", "output")
+COMPUTED = (*NEW, "spatial", "output")
 """Steps that a run after the migration computes: those, and the ones that read from them."""
 
 
@@ -86,7 +86,7 @@ def test_migration_keeps_every_complete_step(root: Path) -> None:
         True,
     )
     assert stored_format(root / "tiny") == FORMAT
-    assert unfinished(root) == list(AGAIN)
+    assert unfinished(root) == list(COMPUTED)
     after = arrays(root / "tiny")
     assert before.keys() == after.keys()
     for path, values in before.items():
@@ -95,7 +95,7 @@ def test_migration_keeps_every_complete_step(root: Path) -> None:
     assert (state.state, state.stages_complete, state.error) == ("partial", 5, None)
     states = {step.title: step.state for step in state.steps}
     assert states["specimen"] == "absent"
-    assert {name for name, each in states.items() if each == "outdated"} == set(AGAIN) - {"specimen"}
+    assert {name for name, each in states.items() if each == "outdated"} == set(COMPUTED) - {"specimen"}
     assert migrate(root / "tiny") is None
 
 
@@ -186,7 +186,7 @@ def test_an_unfinished_array_is_dropped_alone(root: Path) -> None:
     done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert done is not None
     assert done.dropped == ("flows nuclei", *NEW)
-    assert unfinished(root) == ["flows nuclei", *AGAIN]
+    assert unfinished(root) == ["flows nuclei", *COMPUTED]
 
 
 @pytest.mark.parametrize("stop", range(0, 30, 3))
@@ -207,7 +207,7 @@ def test_a_killed_migration_continues(root: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(KeyboardInterrupt):
             migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     migrate_again(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
-    assert unfinished(root) == list(AGAIN)
+    assert unfinished(root) == list(COMPUTED)
 
 
 def test_a_newer_format_is_refused(root: Path) -> None:
@@ -233,7 +233,7 @@ def test_results_without_the_raw_image_are_kept(root: Path) -> None:
     done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert done is not None
     assert done.dropped == ("ingest", *NEW)
-    assert unfinished(root) == ["ingest", *AGAIN]
+    assert unfinished(root) == ["ingest", *COMPUTED]
 
 
 def spoil_table(folder: Path) -> None:
@@ -263,7 +263,7 @@ def test_damage_costs_its_own_step_alone(
     done = migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert done is not None
     assert set(done.dropped) == dropped | set(NEW)
-    assert set(unfinished(root)) == dropped | set(AGAIN)
+    assert set(unfinished(root)) == dropped | set(COMPUTED)
 
 
 def test_a_migration_that_died_at_its_end_is_finished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_a_migration_that_died_at_its_end_is_finished(root: Path, monkeypatch: p
         with pytest.raises(ZeroDivisionError):
             migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
     assert migrate(root / "tiny") is not None
-    assert unfinished(root) == list(AGAIN)
+    assert unfinished(root) == list(COMPUTED)
 
 
 def test_a_folder_that_a_run_holds_is_refused(root: Path) -> None:
