@@ -12,6 +12,9 @@ from spherovem_core.spacing import NM_PER_UM
 MOST_REASONS = 4
 """Reasons with a colour of their own; the legend has no room for more."""
 
+LEAST_NM = 10.0
+"""Specks of noise may have a volume near 0, which would stretch a logarithmic axis."""
+
 
 def nanoparticles_section(inputs: ReportInputs) -> Section:
     """Show the populations, the other objects and the labelled particles."""
@@ -121,7 +124,7 @@ def _by_population(particles: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _place(objects: pd.DataFrame) -> tuple["pd.Series[float]", "pd.Series[float]"]:
-    return NM_PER_UM * objects["equivalent_diameter_um"], objects["contrast"]
+    return (NM_PER_UM * objects["equivalent_diameter_um"]).clip(lower=LEAST_NM), objects["contrast"]
 
 
 def _objects(particles: pd.DataFrame, others: pd.DataFrame) -> Picture:

@@ -95,8 +95,8 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     source = phantom(scene.particles)
     y0, x0, y1, x1 = CROP
     window = (slice(None), slice(y0, y1), slice(x0, x1))
-    image = source.clean[window]
-    particles = find_particles(source.image[window], SPACING_NM)
+    image = _with_some_noise(source.clean[window])
+    particles = find_particles(image, SPACING_NM)
     labels = {
         "cells": source.cells[window] * np.uint32(scene.cells),
         "nuclei": source.nuclei[window] * np.uint32(scene.nuclei),
@@ -150,6 +150,11 @@ def _write(layout: Layout, group: str, values: NDArray[Any], content: Any = "ima
     for block in block_grid(values.shape, shards):
         writer.write(block, values[block.core])
     finish_multiscale(writer, Execution(), (), **details)
+
+
+def _with_some_noise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(3).normal(0, 4, image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
 def _denoising(source: Phantom) -> dict[str, Any]:
