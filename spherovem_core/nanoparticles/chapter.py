@@ -63,7 +63,7 @@ def population_table(inputs: ReportInputs) -> pd.DataFrame:
             "contrast (grey values)": f"{entry['contrast']:.1f} ± {entry['contrast_sd']:.1f}",
             "intensity (grey values)": float(entry["intensity"]),
             "diameter (nm)": f"{entry['diameter_nm']:.0f} ± {entry['diameter_sd_nm']:.0f}",
-            "separation (standard deviations)": entry["separation"],
+            "separation (SD)": entry["separation"],
         }
         for entry in inputs.mixture["populations"]
     )
@@ -167,7 +167,7 @@ def _other_objects(others: pd.DataFrame) -> Picture:
         groups,
         "equivalent diameter (nm)",
         "contrast (grey values)",
-        "Other objects by reason",
+        "Other objects by reason" if len(groups) > 1 else f"Other objects: {named[0]}",
         log_x=True,
         width=WIDE,
     )

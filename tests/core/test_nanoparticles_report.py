@@ -51,7 +51,7 @@ def test_each_population_has_its_row_its_colour_and_its_sizes(inputs: ReportInpu
     two = replace(inputs, tables={**inputs.tables, "nanoparticles": particles}, mixture=mixture)
     table = population_table(two)
     assert table["diameter (nm)"].tolist() == ["320 ± 20", "180 ± 20"]
-    assert table["separation (standard deviations)"].tolist() == [6.0, 6.0]
+    assert table["separation (SD)"].tolist() == [6.0, 6.0]
     # Once in the legend of the scatter, once in that of the sizes.
     assert texts(two).count(">population 2<") == 2
     assert texts(inputs).count(">population 2<") == 0

@@ -143,6 +143,7 @@ def test_every_step_shows_its_quality(demo: Finished) -> None:
         "flows nuclei",
         "masks cells",
         "masks nuclei",
+        "specimen",
     ]
     assert shown["tiny-ingest-picture"].startswith("data:image/png;base64,")
 
