@@ -8,7 +8,7 @@ from spherovem_core.store import Layout
 from spherovem_core.store.layout import OBJECT_KINDS, table_path
 from tasks.artifacts import show_markdown
 
-FINAL_TABLES = (*OBJECT_KINDS, "nanoparticles", "slices")
+FINAL_TABLES = (*OBJECT_KINDS, "nanoparticles", "other_objects", "agglomerates", "slices")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def summary(folder: Path, records: Sequence[StepRecord]) -> str:
     places = [
         ("report", layout.report),
         ("provenance", layout.provenance),
-        *((f"table of {name}", layout.path(table_path(name))) for name in FINAL_TABLES),
+        *((f"table of {name.replace('_', ' ')}", layout.path(table_path(name))) for name in FINAL_TABLES),
         ("volume (OME-Zarr)", layout.volume),
     ]
     lines = [

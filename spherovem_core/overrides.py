@@ -41,7 +41,6 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 RENAMED_PARAMETERS: Mapping[str, str] = {
     "blank_share": "blank_fraction",
     "merge_contact_share": "merge_contact_fraction",
-    "edge_share": "edge_fraction",
     "min_parent_share": "min_parent_fraction",
     "held_out_share": "held_out_fraction",
     "min_piece_share": "min_piece_fraction",
@@ -60,6 +59,26 @@ RENAMED: Mapping[str, str] = {
 }
 """Names of version 0.1 and the names that replaced them."""
 
+REMOVED: Mapping[str, str] = {
+    "nanoparticles.candidate_size_nm": "the sizes of candidates follow from expected_diameter_nm and max_diameter_nm",
+    "nanoparticles.min_excess": "use false_candidates",
+    "nanoparticles.background_halo_nm": "the surroundings are measured around each object",
+    "nanoparticles.max_overlap": "objects are judged one by one; use min_confidence",
+    "nanoparticles.prior_strength": "objects are judged one by one; use min_confidence",
+    "nanoparticles.max_iterations": "no mixture is fitted to the histogram",
+    "nanoparticles.tolerance": "no mixture is fitted to the histogram",
+    "nanoparticles.evidence_spacing_nm": "the image keeps its resolution; use smoothing_nm",
+    "nanoparticles.posterior_threshold": "use min_confidence",
+    "nanoparticles.core_posterior": "use min_confidence",
+    "nanoparticles.edge_reach_nm": "outlines follow from the measured blur",
+    "nanoparticles.edge_fraction": "outlines follow from the measured blur",
+    "nanoparticles.edge_share": "outlines follow from the measured blur",
+    "nanoparticles.surroundings_nm": "the surroundings are measured around each object",
+    "nanoparticles.closing_nm": "gaps are not closed; use expected_diameter_nm",
+    "nanoparticles.split_depth_nm": "use expected_diameter_nm, by which touching particles are split",
+}
+"""Parameters that version 0.2 removed, with the reason or what to use instead."""
+
 
 def _suggestion(location: Sequence[int | str], model: type[BaseModel]) -> str:
     parent: Any = model
@@ -67,6 +86,9 @@ def _suggestion(location: Sequence[int | str], model: type[BaseModel]) -> str:
         parent = parent.model_fields[part].annotation
     if str(location[-1]) in RENAMED:
         return f" (since version 0.2 {RENAMED[str(location[-1])]})"
+    removed = REMOVED.get(".".join(map(str, location)))
+    if removed is not None:
+        return f" (removed in version 0.2: {removed})"
     names = list(parent.model_fields)
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(names)})"

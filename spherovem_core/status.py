@@ -37,7 +37,8 @@ class StepState:
     title
         The step as people name it, such as ``masks cells``.
     state
-        ``complete``; ``outdated``: complete, but computed from inputs that have been replaced since; ``partial``; ``absent``.
+        ``complete``; ``outdated``: complete, but computed by an older version of the step, or from inputs that have been
+        replaced since; ``partial``; ``absent``.
     fraction
         Part of its arrays that is written, 0 to 1; None where it has no unfinished array.
     finished, seconds
@@ -162,13 +163,15 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     markers = [_marker(layout, output) for output in step.outputs]
     complete = [marker for marker in markers if marker is not None and marker.get("complete", True)]
     digests = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
-    if len(complete) == len(step.outputs) and len(digests) == 1:
-        history = complete[0].get("history") or [{}]
+    history = (complete[0].get("history") or [{}]) if complete else [{}]
+    # An older version may have had fewer outputs.
+    older = markers[0] in complete and history[-1].get("version", step.version) < step.version
+    if len(digests) == 1 and (older or len(complete) == len(step.outputs)):
         return StepState(
             step.name,
             step.stage,
             step.title,
-            "complete",
+            "outdated" if older else "complete",
             finished=history[-1].get("finished"),
             seconds=history[-1].get("seconds"),
             digests=digests,
@@ -210,13 +213,13 @@ def _marker(layout: Layout, output: Output) -> Marker | None:
 
 
 def _mark_outdated(steps: Sequence[StepState]) -> list[StepState]:
-    """Mark complete steps as outdated when an input that they were computed from is not there any more."""
+    """Mark complete steps as outdated when an input that they were computed from is outdated or not there any more."""
     marked: list[StepState] = []
     current: frozenset[str] = frozenset()
     for step in steps:
         if step.state == "complete" and not step.inputs <= current:
             step = replace(step, state="outdated")
-        else:
+        elif step.state != "outdated":
             current |= step.digests
         marked.append(step)
     return marked

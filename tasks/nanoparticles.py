@@ -1,4 +1,4 @@
-"""Stage 5, nanoparticles: find the specimen, fit the mixture of intensities and label the particles."""
+"""Stage 5, nanoparticles: find the specimen, find and label the particles."""
 
 from tasks.steps import step_task
 

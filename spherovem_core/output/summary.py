@@ -10,7 +10,7 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store.layout import table_path
 
 COUNTED = ("cells", "nuclei", "nanoparticles")
-WRITTEN = (*COUNTED, "slices")
+WRITTEN = (*COUNTED, "other_objects", "agglomerates", "slices")
 
 
 def summarise(inputs: ReportInputs, chapters: Sequence[Chapter]) -> str:
@@ -51,7 +51,7 @@ def _counts(inputs: ReportInputs) -> str:
 def _links(inputs: ReportInputs) -> str:
     layout = inputs.layout
     lines = [_link("report", layout.report), _link("volume (OME-Zarr)", layout.volume)]
-    lines += [_link(f"table of {name}", layout.path(table_path(name))) for name in WRITTEN]
+    lines += [_link(f"table of {name.replace('_', ' ')}", layout.path(table_path(name))) for name in WRITTEN]
     return "\n".join(lines)
 
 

@@ -97,13 +97,19 @@ def lines(
 
 
 def scatter(
-    groups: Mapping[str, tuple[Any, Any]], x_label: str, y_label: str, title: str = "", log_x: bool = False
+    groups: Mapping[str, tuple[Any, Any]],
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log_x: bool = False,
+    colours: Sequence[str] = PALETTE,
+    width: float = WIDTH,
 ) -> Panel:
     """Draw points in one colour per group."""
-    axes = new_panel(WIDTH, 2.9, title, legend=len(groups) > 1)
+    axes = new_panel(width, 2.9, title, legend=len(groups) > 1)
     axes.set(xlabel=x_label, ylabel=y_label)
     drawn = 0
-    for (name, (x, y)), colour in zip(groups.items(), PALETTE, strict=False):
+    for (name, (x, y)), colour in zip(groups.items(), colours, strict=False):
         drawn += len(x)
         if len(x):
             many = len(x) > MOST_MARKERS

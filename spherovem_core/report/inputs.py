@@ -21,10 +21,10 @@ class ReportInputs:
     Attributes
     ----------
     tables
-        Final tables by name: cells, nuclei, nanoparticles and slices. Where the spatial stage measured them, also its
-        distributions radial and ripley.
+        Final tables by name: cells, nuclei, nanoparticles and slices. Where they were measured, also other_objects,
+        agglomerates, and the distributions radial and ripley.
     mixture
-        Intensity mixture from ``models/mixture.json``.
+        Populations of nanoparticles, limits and warnings, from ``models/mixture.json``.
     image_px
         Longest side in pixels of an image in a picture.
     """

@@ -1,14 +1,19 @@
-"""Stage 5, nanoparticles: separated from the specimen by the histogram of intensities."""
+"""Stage 5, nanoparticles: found as objects that stand out from the specimen."""
 
 import json
+import logging
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.spacing import SpacingNm
 from spherovem_core.steps.ingest import SLICES, filled_slices
 from spherovem_core.steps.registration import REGISTERED
-from spherovem_core.steps.specimen import SPECIMEN_STEP
+from spherovem_core.steps.specimen import SPECIMEN, SPECIMEN_STEP
+from spherovem_core.store.columns import AGGLOMERATE_COLUMNS, OTHER_OBJECT_COLUMNS
 from spherovem_core.store.layout import NANOPARTICLES as NANOPARTICLES_GROUP
 from spherovem_core.store.layout import POSTERIOR as POSTERIOR_GROUP
 from spherovem_core.workflow import (
@@ -24,6 +29,13 @@ from spherovem_core.workflow import (
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spherovem_core.nanoparticles import ParticleTables
+
+logger = logging.getLogger(__name__)
+
 LABELS = ArrayOutput(
     NANOPARTICLES_GROUP,
     "label",
@@ -38,11 +50,23 @@ POSTERIOR = ArrayOutput(
     "z y x",
     ("float16",),
     "",
-    "Probability that a voxel is nanoparticle, before any smoothing.",
+    "Probability that a voxel is nanoparticle.",
 )
 PARTICLES = TableOutput("nanoparticles", "a nanoparticle")
+OTHERS = TableOutput(
+    "other_objects",
+    "an object that stands out and is no nanoparticle",
+    OTHER_OBJECT_COLUMNS,
+    published=True,
+)
+AGGLOMERATES = TableOutput(
+    "agglomerates",
+    "an agglomerate of touching nanoparticles; one that touches no other is an agglomerate of its own",
+    AGGLOMERATE_COLUMNS,
+    published=True,
+)
 MIXTURE = DocumentOutput(
-    "models/mixture.json", "The mixture of intensities that separates nanoparticles from the specimen."
+    "models/mixture.json", "Populations of nanoparticles, other objects, detection limit and warnings."
 )
 
 LABELS_FRACTION = 0.001
@@ -61,7 +85,7 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
     posterior = run.writer(POSTERIOR, shape, "float16", spacing, by_slice=True)
     slab_labels = run.provisional(shape, "uint32", spacing, by_slice=True)
     labels = run.writer(LABELS, shape, "uint32", spacing)
-    table, mixture = write_particles(
+    found = write_particles(
         source,
         spacing,
         run.parameters,
@@ -71,20 +95,67 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
         run.execution,
         bad_slices=filled_slices(run),
     )
-    run.write_document(MIXTURE, json.loads(mixture.to_json()))
-    run.write_table(PARTICLES, table)
+    found = _placed(run, found, spacing)
+    for warning in found.mixture.warnings:
+        logger.warning("nanoparticles: %s", warning)
+    run.write_document(MIXTURE, json.loads(found.mixture.to_json()))
+    run.write_table(PARTICLES, found.particles)
+    run.write_table(OTHERS, found.others)
+    run.write_table(AGGLOMERATES, found.agglomerates)
     run.finish(posterior)
-    run.finish(labels, count=len(table))
-    figures = {
-        "particles": len(table),
-        "second population found": str(mixture.detected),
-        "why": mixture.reason,
-        "fraction of the voxels": mixture.weight,
-        "mean of background and particles": f"{mixture.background_mean:.1f}, {mixture.particle_mean:.1f}",
-        "overlap of the two": mixture.overlap,
-        "fit converged": str(mixture.converged),
+    run.finish(labels, count=len(found.particles))
+    return Quality("Nanoparticles and other objects", _figures(found))
+
+
+def _placed(
+    run: StepRun[NanoparticleParameters], found: "ParticleTables", spacing: SpacingNm
+) -> "ParticleTables":
+    """Add the places in the specimen mask to the tables, and the warning on particles at its border."""
+    from spherovem_core.nanoparticles.particle_places import border_warning, name_places
+    from spherovem_core.nanoparticles.specimen.codes import Specimen, code_fractions
+
+    stored = run.open(SPECIMEN)
+    codes = stored[:]
+    dz, dy, dx = (round(tile / step) for tile, step in zip(stored.spacing_nm, spacing, strict=True))
+    specimen = Specimen(codes, stored.spacing_nm, (dz, dy, dx), code_fractions(codes))
+    warning = border_warning(found.particles, specimen)
+    mixture = found.mixture
+    return replace(
+        found,
+        particles=_as_text(found.particles.assign(place=name_places(found.particles, specimen))),
+        others=_as_text(found.others.assign(place=name_places(found.others, specimen))),
+        mixture=replace(mixture, warnings=[*mixture.warnings, warning]) if warning else mixture,
+    )
+
+
+def _as_text(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Give columns of text their type in tables without rows too, where Parquet would have none."""
+    return table.astype({name: "str" for name in ("kind", "reason", "place") if name in table})
+
+
+def _figures(found: "ParticleTables") -> dict[str, Any]:
+    """Name the figures for the Prefect UI."""
+    mixture = found.mixture
+    populations = {
+        f"population {p.number}": f"{p.count} particles, {p.diameter_nm:.0f} ± {p.diameter_sd_nm:.0f} nm, "
+        f"contrast {p.contrast:.1f} ± {p.contrast_sd:.1f}"
+        for p in mixture.populations
     }
-    return Quality("Mixture of intensities", figures)
+    limit = mixture.detection_limit_nm
+    return {
+        "particles": len(found.particles),
+        "agglomerates of two or more": int((found.agglomerates["particle_count"] > 1).sum()),
+        "why": mixture.reason,
+        **populations,
+        "other objects": len(found.others),
+        **{f"other objects: {reason}": count for reason, count in mixture.others.items()},
+        "fraction of the volume": mixture.fraction,
+        "detection limit (nm)": "unknown" if limit is None else round(limit, 1),
+        "noise (grey values)": mixture.noise,
+        "contrast of the faintest candidates (grey values)": mixture.min_contrast,
+        "blur in the plane, depth of the signal (nm)": f"{mixture.blur_nm:.1f}, {mixture.depth_nm:.1f}",
+        **{f"warning {n}": warning for n, warning in enumerate(mixture.warnings, 1)},
+    }
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
@@ -106,10 +177,10 @@ def _chapter() -> Chapter:
 NANOPARTICLES = Step(
     name="nanoparticles",
     stage="nanoparticles",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters.nanoparticles,
-    inputs=(REGISTERED, SLICES),
-    outputs=(LABELS, POSTERIOR, PARTICLES, MIXTURE),
+    inputs=(REGISTERED, SLICES, SPECIMEN),
+    outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, AGGLOMERATES, MIXTURE),
     compute=_compute,
     cost=Cost(image_work, _size, _memory, seconds={"": 0.74}),
     provisional="nanoparticles",

@@ -159,13 +159,19 @@ def _report_inputs(
         raise IncompleteArtifactError(
             f"{layout.path(nanoparticles.MIXTURE.path)} is missing or damaged; run the acquisition again to compute it"
         )
-    distributions = {
+    further = {
+        "other_objects": nanoparticles.OTHERS,
+        "agglomerates": nanoparticles.AGGLOMERATES,
+        "radial": spatial.RADIAL,
+        "ripley": spatial.RIPLEY,
+    }
+    measured = {
         label: read_table(layout, output.path)
-        for label, output in (("radial", spatial.RADIAL), ("ripley", spatial.RIPLEY))
+        for label, output in further.items()
         if table_digest(layout, output.path) is not None
     }
     return ReportInputs(
-        name, layout, parameters, {**tables, **distributions}, mixture, parameters.output.report_image_px
+        name, layout, parameters, {**tables, **measured}, mixture, parameters.output.report_image_px
     )
 
 

@@ -63,13 +63,18 @@ def _compute(run: StepRun[SpecimenParameters]) -> Quality:
         {
             "fractions": fractions,
             "voxels_per_tile": list(grid.factors),
-            "tissue_structure": evidence.tissue,
-            "resin_structure": evidence.resin,
+            "tissue_structure": _number(evidence.tissue),
+            "resin_structure": _number(evidence.resin),
         },
     )
     run.finish(writer)
     figures = {f"{name} (fraction)": fraction for name, fraction in fractions.items()}
     return Quality("Specimen mask", figures, SPECIMEN, "Specimen mask in the middle slice")
+
+
+def _number(value: float) -> float | None:
+    """Return a value as JSON has it: None where it was not measured."""
+    return None if math.isnan(value) else value
 
 
 def _tile_count(volume: SourceVolume, parameters: PipelineParameters) -> int:

@@ -122,13 +122,32 @@ CELL_COLUMNS = (
     ),
 )
 NUCLEUS_COLUMNS = (*SHAPE, *PARENT)
-NANOPARTICLE_COLUMNS = (
-    Column("label", "uint32", "Number of the particle in the label array."),
+OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
-    *SIZE,
-    Column("mean_posterior", "float64", "Posterior, averaged over its voxels."),
-    Column("mean_intensity", "float64", "Grey value of the registered image, averaged over its voxels."),
+    Column("voxel_count", "int64", "Number of voxels."),
+    Column("volume_um3", "float64", "Volume from the signal above the surroundings, not rounded to voxels."),
+    Column("equivalent_diameter_um", "float64", "Diameter of the ball of the same volume."),
+    Column(
+        "mean_intensity",
+        "float64",
+        "Intensity in grey values on the scale of the stack; complemented for dark particles.",
+    ),
+    Column("contrast", "float64", "Intensity above that of the surroundings, in grey values."),
+)
+PLACE = Column(
+    "place",
+    "string",
+    "Part of the specimen mask that holds its centroid: specimen, lumen, outside or charging.",
+)
+NANOPARTICLE_COLUMNS = (
+    Column("label", "uint32", "Number of the particle in the label array."),
+    *OBJECT,
+    Column("kind", "string", "Always nanoparticle."),
+    Column("population", "int64", "Population of particles alike in contrast and size, the brightest is 1."),
+    Column("confidence", "float64", "Probability that it is a nanoparticle."),
+    Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
+    PLACE,
     *PARENT,
     Column(
         "distance_to_nucleus_um",
@@ -145,6 +164,32 @@ NANOPARTICLE_COLUMNS = (
     ),
     Column(
         "nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other particle."
+    ),
+)
+OTHER_OBJECT_COLUMNS = (
+    Column("label", "uint32", "Number of the object; the label array does not show it."),
+    *OBJECT,
+    Column("kind", "string", "Always other."),
+    Column("reason", "string", "Reason why it is no nanoparticle."),
+    Column(
+        "confidence",
+        "float64",
+        "Probability that it is a nanoparticle, by shape and similar objects; 0 where its own shape excludes it.",
+    ),
+    PLACE,
+)
+AGGLOMERATE_COLUMNS = (
+    Column("label", "uint32", "Number of the agglomerate; the column agglomerate of its particles."),
+    *BOUNDING_BOX,
+    *CENTROID,
+    Column("particle_count", "int64", "Number of its particles."),
+    Column("volume_um3", "float64", "Volume of all its particles."),
+    Column("equivalent_diameter_um", "float64", "Diameter of the ball of the same volume."),
+    Column("extent_um", "float64", "Largest distance between two points on its particles, taken as balls."),
+    Column(
+        "radius_of_gyration_um",
+        "float64",
+        "Root mean square distance of its volume from its centroid; 0.39 diameters for a single ball.",
     ),
 )
 FAULTS = (

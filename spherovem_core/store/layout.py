@@ -36,7 +36,7 @@ def array_path(group: str, level: int = 0) -> str:
 
 
 def table_path(name: str) -> str:
-    """Return the path of a final table (cells, nuclei, nanoparticles, slices)."""
+    """Return the path of a final table, such as cells or slices."""
     return f"tables/{name}.parquet"
 
 
@@ -68,7 +68,7 @@ class Layout:
 
     @property
     def mixture(self) -> Path:
-        """The intensity mixture of the stage nanoparticles."""
+        """The populations and limits that the stage nanoparticles found."""
         return self.models / "mixture.json"
 
     @property

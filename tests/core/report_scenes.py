@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import measure_intensities
-from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, posterior
+from spherovem_core.nanoparticles import Particles, find_particles
 from spherovem_core.output import build_report
 from spherovem_core.parameters import (
-    NanoparticleParameters,
     PipelineParameters,
-    ShapeParameters,
     SpatialParameters,
 )
 from spherovem_core.registry import PIPELINE
@@ -60,7 +58,6 @@ CHAPTERS = report_chapters(PIPELINE.chapters())
 SPACING_NM = (120.0, 40.0, 40.0)
 CROP = (4, 3, 124, 117)
 CENTROID = ["centroid_z_um", "centroid_y_um", "centroid_x_um"]
-PARTICLE_COLUMNS = ["label", *CENTROID, "voxel_count", "volume_um3", "equivalent_diameter_um"]
 BAD_SLICE = {"missing": 3, "blank": 7, "outlier": 11}
 
 
@@ -98,12 +95,13 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     source = phantom(scene.particles)
     y0, x0, y1, x1 = CROP
     window = (slice(None), slice(y0, y1), slice(x0, x1))
+    image = _with_some_noise(source.clean[window])
+    particles = find_particles(image, SPACING_NM)
     labels = {
         "cells": source.cells[window] * np.uint32(scene.cells),
         "nuclei": source.nuclei[window] * np.uint32(scene.nuclei),
-        "nanoparticles": source.nanoparticles[window],
+        "nanoparticles": particles.labels,
     }
-    image = source.clean[window]
     _write(layout, RAW, source.image, spacing_origin="acquisition.json", source={"instrument": "phantom"})
     _write(layout, DENOISED, source.clean, denoising=_denoising(source))
     _write(layout, REGISTERED, image, crop=list(CROP))
@@ -113,10 +111,9 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     _write(layout, NANOPARTICLES, labels["nanoparticles"], content="label")
     distance = distance_to_nucleus(labels["nuclei"], labels["cells"], SPACING_NM)
     _write(layout, DISTANCE, distance, content="field")
-    mixture = _mixture(image)
-    _write(layout, POSTERIOR, posterior(image, mixture, 0).astype(np.float16), content="field")
-    tables = {**_measure(labels, image, distance), "slices": _slices(source, scene)}
-    document = {**json.loads(mixture.to_json()), "history": []}
+    _write(layout, POSTERIOR, particles.posterior, content="field")
+    tables = {**_measure(labels, particles, distance), "slices": _slices(source, scene)}
+    document = {**json.loads(particles.mixture.to_json()), "history": []}
     return ReportInputs("spheroid <1>", layout, parameters, tables, document, image_px)
 
 
@@ -155,6 +152,11 @@ def _write(layout: Layout, group: str, values: NDArray[Any], content: Any = "ima
     finish_multiscale(writer, Execution(), (), **details)
 
 
+def _with_some_noise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(3).normal(0, 4, image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
 def _denoising(source: Phantom) -> dict[str, Any]:
     residual = source.image.astype(float) - source.clean
     return {
@@ -170,29 +172,24 @@ def _denoising(source: Phantom) -> dict[str, Any]:
     }
 
 
-def _mixture(image: NDArray[np.uint8]) -> Mixture:
-    parameters = NanoparticleParameters()
-    statistics = collect_statistics(image, SPACING_NM, parameters, Execution(), [])
-    return fit_statistics(statistics, parameters)
-
-
 def _measure(
-    labels: dict[str, NDArray[np.uint32]], image: NDArray[np.uint8], distance: NDArray[np.float32]
+    labels: dict[str, NDArray[np.uint32]], found: Particles, distance: NDArray[np.float32]
 ) -> dict[str, pd.DataFrame]:
     cells, nuclei, particles = labels.values()
     parameters = SpatialParameters()
     parents = assign_parent_cells(nuclei, cells)
-    # Particles have no surface to measure: no label reaches this many voxels.
-    table = measure_labels(particles, SPACING_NM, ShapeParameters(min_voxels=100_000))[PARTICLE_COLUMNS]
+    table = found.table.assign(place="specimen")
     table = measure_particles(particles, table, cells, nuclei, distance, parameters)
     held = measure_cells(cells, parents, table, SPACING_NM)
     shapes = {kind: measure_labels(labels[kind], SPACING_NM) for kind in ("cells", "nuclei")}
     low = -np.array(SPACING_NM) / 2000
-    high = low + np.array(SPACING_NM) / 1000 * image.shape
+    high = low + np.array(SPACING_NM) / 1000 * particles.shape
     return {
         "cells": shapes["cells"].merge(held, on="label", how="left"),
         "nuclei": shapes["nuclei"].merge(parents, on="label", how="left"),
         "nanoparticles": table,
+        "other_objects": found.others.assign(place="specimen"),
+        "agglomerates": found.agglomerates,
         "radial": radial_distribution(particles, cells, distance, SPACING_NM, parameters),
         "ripley": ripley(table[CENTROID].to_numpy(), low, high, np.linspace(0.1, 0.7, 7)),
     }

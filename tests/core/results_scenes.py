@@ -154,7 +154,7 @@ def write_output(
 def history_of(step: Step[Any]) -> list[dict[str, Any]]:
     """Make the history entry of a step, with the digests of the steps before it."""
     inputs = [digest(producer.name) for producer in PIPELINE.producers(step)]
-    return [history_entry(step.stage, step.name, 1, {"value": 1}, {}, inputs, "cpu", 1.5, 10**8)]
+    return [history_entry(step.stage, step.name, step.version, {"value": 1}, {}, inputs, "cpu", 1.5, 10**8)]
 
 
 def array_writer(

@@ -117,6 +117,28 @@ def test_one_output_of_several_is_partial(layout: Layout) -> None:
     assert acquisition_state(layout.folder).state == "partial"
 
 
+def test_a_step_of_an_older_version_and_those_after_it_are_outdated(layout: Layout) -> None:
+    marker = layout.volume / "registered/labels/nanoparticles/0/zarr.json"
+    node = json.loads(marker.read_text())
+    node["attributes"]["spherovem"]["history"][-1]["version"] -= 1
+    marker.write_text(json.dumps(node))
+    # The older version did not write this table.
+    layout.path("tables/other_objects.parquet").unlink()
+    found = states(layout)
+    assert [name for name, state in found.items() if state == "outdated"] == [
+        "nanoparticles",
+        "spatial",
+        "output",
+    ]
+    assert set(found.values()) == {"complete", "outdated"}
+    assert acquisition_state(layout.folder).state == "partial"
+
+
+def test_a_step_that_lost_a_table_is_unfinished(layout: Layout) -> None:
+    layout.path("tables/other_objects.parquet").unlink()
+    assert states(layout)["nanoparticles"] == "partial"
+
+
 def test_steps_after_a_replaced_output_are_outdated(layout: Layout) -> None:
     values = contents()["denoised"]
     writer = array_writer(layout, "denoised", *values, "another digest")

@@ -34,10 +34,10 @@ from spherovem_core.workflow.compute import compute_step
 
 FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
 TITLES = tuple(step.title for step in PIPELINE.steps)
-NEW = ("specimen",)
-"""Steps that version 0.1 did not have."""
-COMPUTED = (*NEW, "output")
-"""Steps that a run after the migration computes: the report shows the new steps."""
+NEW = ("specimen", "nanoparticles")
+"""Steps that version 0.1 did not have, or that have outputs now which it did not write."""
+COMPUTED = (*NEW, "spatial", "output")
+"""Steps that a run after the migration computes: those, and the ones that read from them."""
 
 
 @pytest.fixture
@@ -92,8 +92,22 @@ def test_migration_keeps_every_complete_step(root: Path) -> None:
     for path, values in before.items():
         np.testing.assert_array_equal(values, after[path])
     state = acquisition_state(root / "tiny")
-    assert (state.state, state.stages_complete, state.error) == ("partial", 7, None)
+    assert (state.state, state.stages_complete, state.error) == ("partial", 5, None)
+    states = {step.title: step.state for step in state.steps}
+    assert states["specimen"] == "absent"
+    assert {name for name, each in states.items() if each == "outdated"} == set(COMPUTED) - {"specimen"}
     assert migrate(root / "tiny") is None
+
+
+def test_the_nanoparticles_of_version_0_1_are_reported_with_the_hint_to_compute_them_again(
+    root: Path,
+) -> None:
+    migrate(root / "tiny", source=root / "acquisitions/tiny", trust_source=True)
+    text = rewrite_report(root / "tiny", PIPELINE.chapters()).read_text()
+    assert "an older version found the nanoparticles" in text
+    parameters = json.loads((root / "tiny/provenance.json").read_text())["parameters"]
+    assert "posterior_threshold" not in parameters["nanoparticles"]
+    assert "smoothing_nm" in parameters["nanoparticles"]
 
 
 def test_columns_and_tables_get_their_names_of_today(root: Path) -> None:

@@ -105,7 +105,7 @@ def test_each_chapter_shows_the_quality_of_its_stage(report: str) -> None:
         ),
         "segmentation": ("xy at z", "xz at y", "yz at x", "Cells, cells", "cut by the border"),
         "specimen": ("Outside", "Charging", "specimen mask"),
-        "nanoparticles": ("Intensities and the fitted mixture", "posterior", "outlines", "Sizes"),
+        "nanoparticles": ("Populations", "Other objects by reason", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
         "spatial": ("by chance", "Enrichment", "Particles per cell", "in 3D", "Clustering"),
         "history": ("flows cells", "cuda:0", "61.5", "1900", "numpy"),
@@ -164,9 +164,7 @@ def test_no_volume_is_read_whole(
     # Small pages make the phantom a large volume.
     for module, name, value in (
         ("denoising.chapter", "WINDOW_PX", 32),
-        ("nanoparticles.chapter", "WINDOW_PX", 32),
-        ("nanoparticles.chapter", "MOST_PIXELS", 10_000),
-        ("nanoparticles.chapter", "BAND_ROWS", 16),
+        ("nanoparticles.chapter_views", "WINDOW_PX", 32),
         ("registration.chapter", "DETAIL_PX", 24),
         ("spatial.chapter", "OVERVIEW_VOXELS", 32),
         ("report.surfaces", "BOX_VOXELS", 16),

@@ -50,8 +50,9 @@ def test_tables_labels_and_meshes_are_written(
 ) -> None:
     assert export(results, tmp_path, "--tables", "--labels", "--meshes", "--workers", "1") == 0
     names = ("cells", "nuclei", "nanoparticles")
+    tables = (*names, "other_objects", "agglomerates", "slices", "radial", "ripley")
     assert files(tmp_path) == {
-        *(f"tables/{name}.csv" for name in (*names, "slices", "radial", "ripley", "units")),
+        *(f"tables/{name}.csv" for name in (*tables, "units")),
         *(f"labels/{name}.ome.tif" for name in names),
         "meshes/cells/000001.ply",
         "meshes/cells/070001.ply",
@@ -60,7 +61,7 @@ def test_tables_labels_and_meshes_are_written(
     }
     assert (tifffile.imread(tmp_path / "labels/cells.ome.tif") == cells()).all()
     units = pd.read_csv(tmp_path / "tables/units.csv")
-    assert set(units["table"]) == {*names, "slices", "radial", "ripley"}
+    assert set(units["table"]) == set(tables)
     assert units.set_index(["table", "column"]).loc[("cells", "volume_um3"), "meaning"]
     shown = capsys.readouterr().out
     assert f"{tmp_path / 'labels/cells.ome.tif'}  (12 x 160 x 140 voxels, uint32)" in shown
@@ -164,7 +165,17 @@ def test_a_killed_export_leaves_no_half_file(results: Layout, tmp_path: Path) ->
     visible = {name for name in files(out) if not name.startswith(".")}
     assert visible == {
         f"tables/{name}.csv"
-        for name in ("cells", "nuclei", "nanoparticles", "slices", "radial", "ripley", "units")
+        for name in (
+            "cells",
+            "nuclei",
+            "nanoparticles",
+            "other_objects",
+            "agglomerates",
+            "slices",
+            "radial",
+            "ripley",
+            "units",
+        )
     }
     assert ".unfinished/cells.ome.tif" in files(out)
     assert export(results, out, "--labels", "--workers", "1") == 0

@@ -50,7 +50,7 @@ def test_the_form_of_an_ad_hoc_run_describes_each_parameter(
     for model, name in (
         ("DenoisingParameters", "epochs"),
         ("RegistrationParameters", "levels"),
-        ("NanoparticleParameters", "posterior_threshold"),
+        ("NanoparticleParameters", "min_confidence"),
         ("ShapeParameters", "min_voxels"),
     ):
         description = schema[model]["properties"][name]["description"]

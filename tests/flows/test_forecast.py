@@ -48,7 +48,7 @@ def test_only_unfinished_steps_are_foreseen(
     shutil.rmtree(layout.volume / "flows" / "cells")
     found = forecast_of_all_steps(copy, parameters)
     assert [row.title for row in found.rows] == ["flows cells", "output"]
-    threshold = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.7}}])
+    threshold = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.7}}])
     later = forecast_of_all_steps(copy, threshold)
     titles = ["flows cells", "nanoparticles", "spatial", "output"]
     assert [row.title for row in later.rows] == titles
@@ -143,6 +143,7 @@ def test_every_step_shows_its_quality(demo: Finished) -> None:
         "flows nuclei",
         "masks cells",
         "masks nuclei",
+        "specimen",
     ]
     assert shown["tiny-ingest-picture"].startswith("data:image/png;base64,")
 

@@ -33,6 +33,13 @@ def test_every_array_and_table_of_the_design_is_written(finished: Acquisition) -
         frame = pd.read_parquet(layout.path(table_path(name)))
         assert len(frame) > 0, name
         assert frame.columns[0] in ("label", "file")
+    agglomerates = pd.read_parquet(layout.path(table_path("agglomerates")))
+    particles = pd.read_parquet(layout.path(table_path("nanoparticles")))
+    assert agglomerates["particle_count"].sum() == len(particles)
+    assert set(particles["agglomerate"]) == set(agglomerates["label"])
+    others = pd.read_parquet(layout.path(table_path("other_objects")))
+    counts = json.loads(layout.mixture.read_text())["others"]
+    assert others["reason"].value_counts().to_dict() == counts
     assert "<html" in layout.report.read_text()
     provenance = json.loads(layout.provenance.read_text())
     assert {entry["step"] for entry in provenance["stages"]} == {step.replace(" ", "_") for step in STEPS}
@@ -137,10 +144,10 @@ def test_a_changed_parameter_recomputes_its_stage_and_those_after(
     copy = finished.model_copy(update={"results_root": tmp_path})
     shutil.copytree(finished.folder, copy.folder)
     process_acquisition(copy, parameters, ExecutionSettings(device="cpu"))
-    threshold = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.6}}])
+    threshold = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.6}}])
     assert run(copy, threshold, task_states) == {"nanoparticles", "spatial", "output"}
     image = build_parameters(
-        [TINY, {"nanoparticles": {"posterior_threshold": 0.6}, "output": {"report_image_px": 300}}]
+        [TINY, {"nanoparticles": {"min_confidence": 0.6}, "output": {"report_image_px": 300}}]
     )
     assert run(copy, image, task_states) == {"output"}
     masks = build_parameters([TINY, {"segmentation": {"nuclei": {"probability_threshold": 0.5}}}])
@@ -184,7 +191,7 @@ def test_two_runs_at_once_compute_each_step_once(
 ) -> None:
     copy = finished.model_copy(update={"results_root": tmp_path})
     shutil.copytree(finished.folder, copy.folder)
-    changed = build_parameters([TINY, {"nanoparticles": {"posterior_threshold": 0.4}}])
+    changed = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.4}}])
     computed: list[set[str]] = []
     threads = [
         threading.Thread(target=lambda: computed.append(run(copy, changed, task_states))) for _ in range(2)
