@@ -15,12 +15,14 @@ def split_particles(
     spacing_nm: SpacingNm,
     diameter_nm: tuple[float, float] | None = None,
     blur_nm: float | None = None,
+    *,
+    depth_nm: float | None = None,
 ) -> tuple[NDArray[np.uint32], ComponentFit]:
     """Split a component between the particles that explain its image.
 
     Parameters
     ----------
-    mask, intensity, spacing_nm, diameter_nm, blur_nm
+    mask, intensity, spacing_nm, diameter_nm, blur_nm, depth_nm
         As in `spherovem_core.nanoparticles.component_fit.fit_component`.
 
     Returns
@@ -30,7 +32,7 @@ def split_particles(
     fit
         Particles of the component, and a note if it was too large to be fitted and stayed whole.
     """
-    fit = fit_component(mask, intensity, spacing_nm, diameter_nm, blur_nm)
+    fit = fit_component(mask, intensity, spacing_nm, diameter_nm, blur_nm, depth_nm=depth_nm)
     pieces = mask.astype(np.uint32) if len(fit) < 2 else _cut(mask, fit, spacing_nm)
     return pieces, fit
 
