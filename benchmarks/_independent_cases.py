@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from _independent_images import Blobs, Place, Population, Recipe, Resin
+from _independent_images import Recipe
+from _independent_particles import Blobs, Place, Population
+from _independent_textures import Resin
 
 PLAIN = Recipe()
 NONE: tuple[Population, ...] = ()
