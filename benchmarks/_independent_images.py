@@ -22,13 +22,14 @@ from _independent_textures import (
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# 16-bit images keep the shape of the histogram: a grey value of the 8-bit image is this many units.
-WIDE_SCALE, WIDE_OFFSET = 200.0, 2000.0
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image shows, and how the microscope sees it. Grey values are those of bright particles; dark ones are mirrored."""
+    """What an image shows, and how the microscope sees it.
+
+    Grey values are those of bright particles; dark ones, and all other bodies with them, have 256 less that. `wide` makes a
+    16-bit image: a grey value of the 8-bit one becomes `wide[0]` units, and 0 becomes `wide[1]`.
+    """
 
     populations: tuple[Population, ...] = (Population(),)
     shape: tuple[int, int, int] = (24, 256, 256)
@@ -41,7 +42,7 @@ class Recipe:
     streaks: int = 0
     heterochromatin_grey: float = 0.0
     dark: bool = False
-    wide: bool = False
+    wide: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,9 @@ def draw(recipe: Recipe, seed: int) -> Drawing:
     random = np.random.default_rng([seed, 20261129])
     spacing, shape = recipe.spacing_nm, recipe.shape
     grey, nuclei = tissue(shape, spacing, random)
+    if recipe.dark:
+        # The whole image is mirrored at the end: tissue keeps its dark membranes, all that is drawn into it becomes dark.
+        grey = 256 - grey
     resin = np.zeros(shape, np.float32)
     if recipe.resin is not None:
         resin = resin_cover(recipe.resin, shape, spacing, random)
@@ -102,14 +106,14 @@ def draw(recipe: Recipe, seed: int) -> Drawing:
     table = place_particles(recipe.populations, resin > 0.5, others > 0.01, spacing, random)
     cover, labels = paint_particles(grey, table, spacing)
     table["cut"] = is_cut(table, shape, spacing)
-    table.drop(columns="grey", inplace=True)
     clean = ndimage.gaussian_filter(grey, (0, recipe.blur_px, recipe.blur_px), mode="nearest")
     add_streaks(clean, recipe.streaks, random)
     if recipe.dark:
         clean = 256 - clean
     image, clean = expose(clean, recipe, random)
     parameters = {"polarity": "dark"} if recipe.dark else {}
-    return Drawing(image, clean, table, labels, cover, others > 0.5, resin > 0.5, spacing, parameters)
+    particles = table.drop(columns="grey")
+    return Drawing(image, clean, particles, labels, cover, others > 0.5, resin > 0.5, spacing, parameters)
 
 
 def add_streaks(clean: Floats, count: int, random: np.random.Generator) -> None:
@@ -134,7 +138,8 @@ def expose(clean: Floats, recipe: Recipe, random: np.random.Generator) -> tuple[
             noise = ndimage.gaussian_filter1d(noise, 1.2, axis=2, mode="wrap")
             noise /= noise.std()
         noisy = clean + recipe.noise * noise
-    if not recipe.wide:
+    if recipe.wide is None:
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), clean
-    scaled = np.clip(np.rint(WIDE_SCALE * noisy + WIDE_OFFSET), 0, 65535).astype(np.uint16)
-    return scaled, WIDE_SCALE * clean + np.float32(WIDE_OFFSET)
+    scale, offset = recipe.wide
+    wide = np.clip(np.rint(scale * noisy + offset), 0, 65535).astype(np.uint16)
+    return wide, (scale * clean + offset).astype(np.float32)

@@ -36,8 +36,8 @@ class ParticleScore:
         Found objects over true particles; NaN without particles.
     dice
         Dice coefficient of all voxels; 1 if there are neither particles nor labels.
-    labelled
-        Labelled fraction of the volume.
+    labelled, excess
+        Labelled fraction of the volume, and fraction that is labelled although no particle is there.
     confidence, right : (found,) ndarray
         Confidence of each object, and whether it is a particle.
     """
@@ -54,6 +54,7 @@ class ParticleScore:
     count_ratio: float
     dice: float
     labelled: float
+    excess: float
     confidence: NDArray[np.float64]
     right: NDArray[np.bool_]
 
@@ -113,6 +114,7 @@ def score_particles(
         len(numbers) / len(particles) if len(particles) else float("nan"),
         2 * both / total if total else 1.0,
         float((labels > 0).mean()),
+        float(((labels > 0) & (truth == 0)).mean()),
         confidence_of(table, numbers),
         right,
     )
