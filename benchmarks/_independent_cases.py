@@ -33,17 +33,28 @@ class Limits:
 
 @dataclass(frozen=True)
 class UnkindCase:
-    """A named recipe with its limits."""
+    """A named recipe with its limits; `group` is the trait that it shows."""
 
     name: str
     recipe: Recipe
     limits: Limits = Limits()
+    group: str = ""
 
 
 def cases() -> tuple[UnkindCase, ...]:
     """List all cases, by group."""
-    groups = (plain, resin, bodies, borders, darkness, kinds, clumps, sizes, spacings)
-    return tuple(case for group in groups for case in group())
+    groups = {
+        "tissue": plain,
+        "resin": resin,
+        "other bodies, charging": bodies,
+        "borders": borders,
+        "dark particles": darkness,
+        "two kinds": kinds,
+        "clumps": clumps,
+        "thick slices": sizes,
+        "other voxels": spacings,
+    }
+    return tuple(replace(case, group=name) for name, group in groups.items() for case in group())
 
 
 def plain() -> Iterator[UnkindCase]:
