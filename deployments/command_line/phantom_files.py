@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spherovem_core.errors import ParameterError
+from spherovem_core.errors import IncompleteArtifactError, ParameterError
 from spherovem_core.overrides import explain
 from spherovem_core.synthetic.phantom import (
     Phantom,
@@ -23,10 +23,14 @@ logger = logging.getLogger(__name__)
 def ensure_phantom(source: Path, parameters: PhantomParameters) -> Phantom:
     """Return the phantom of a source folder; write it first unless it was made with the same parameters."""
     truth_path = truth_path_of(source)
-    if truth_path.exists():
-        truth = read_truth(truth_path)
-        if truth.parameters == parameters and (source / "acquisition.json").exists():
-            return truth
+    if truth_path.exists() and (source / "acquisition.json").exists():
+        try:
+            truth = read_truth(truth_path)
+        except IncompleteArtifactError as error:
+            logger.warning("%s; making the phantom again", error)
+        else:
+            if truth.parameters == parameters:
+                return truth
     logger.info("making a phantom acquisition of %s voxels", " x ".join(map(str, parameters.shape)))
     return _write(make_phantom(parameters), source)
 

@@ -52,7 +52,15 @@ def test_a_perfect_run_has_no_error(phantom: Phantom) -> None:
     figures = compare_with_truth(phantom, perfect(phantom))
     # Only rounding is left.
     assert figures["registration_residual_px"] == pytest.approx(0, abs=1e-6)
-    for name in ("cells_f1", "nuclei_f1", "nanoparticles_dice", "parent_cell_right", "nucleus_cell_right"):
+    for name in (
+        "cells_f1",
+        "nuclei_f1",
+        "nanoparticles_dice",
+        "nanoparticles_precision",
+        "nanoparticles_recall",
+        "parent_cell_right",
+        "nucleus_cell_right",
+    ):
         assert figures[name] == 1
     assert figures["cells_volume_error_median"] == pytest.approx(0, abs=1e-12)
     assert figures["nanoparticles_count_true"] == figures["nanoparticles_count_measured"]
@@ -98,6 +106,30 @@ def test_dice_counts_voxels(phantom: Phantom) -> None:
     left = len(voxels) - len(voxels[::2])
     expected = 2 * left / (left + len(voxels))
     assert compare_with_truth(phantom, measured)["nanoparticles_dice"] == pytest.approx(expected)
+
+
+def test_false_particles_are_counted_by_what_they_show(phantom: Phantom) -> None:
+    free = np.argwhere((phantom.nanoparticles == 0) & (phantom.cells > 0))[:: len(phantom.cells) * 200][:5]
+    found, others, specimen = phantom.nanoparticles.copy(), phantom.others.copy(), phantom.specimen.copy()
+    count = int(found.max())
+    for number, (z, y, x) in enumerate(free.tolist(), start=count + 1):
+        found[z, y, x] = number
+    others[tuple(free[0])] = 1
+    specimen[tuple(free[1])] = specimen[tuple(free[2])] = 0
+    lost = found == 1
+    found[lost] = 0
+    truth = replace(phantom, others=others, specimen=specimen)
+    extra = pd.DataFrame(
+        {"label": np.arange(count + 1, count + 6), "parent_cell": 0, "distance_to_nucleus_um": np.nan}
+    )
+    measured = perfect(phantom)
+    tables = {**measured.tables, "nanoparticles": pd.concat([measured.tables["nanoparticles"], extra])}
+    measured = replace(measured, nanoparticles=LabelImage(found, SPACING, (0, 0, 0)), tables=tables)
+    figures = compare_with_truth(truth, measured)
+    assert figures["others_as_nanoparticles"] == 1
+    assert figures["nanoparticles_outside_specimen"] == 2
+    assert figures["nanoparticles_precision"] == pytest.approx((count - 1) / (count + 4))
+    assert figures["nanoparticles_recall"] == pytest.approx((count - 1) / count)
 
 
 def test_maps_undo_jitter_and_crop() -> None:

@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import cc3d
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 from scipy import ndimage
@@ -26,7 +27,8 @@ def phantom() -> Phantom:
 
 
 def _same(one: Phantom, other: Phantom) -> bool:
-    return all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Phantom)[2:])
+    pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in fields(Phantom)[2:]]
+    return all(a.equals(b) if isinstance(a, pd.DataFrame) else np.array_equal(a, b) for a, b in pairs)
 
 
 def test_executor_and_worker_count_change_no_byte() -> None:
@@ -152,11 +154,14 @@ def test_shapes_are_isotropic_in_micrometres(phantom: Phantom) -> None:
     np.testing.assert_allclose(mean / mean.mean(), 1, atol=0.12)
 
 
-def test_nanoparticles_are_connected_components_outside_nuclei(phantom: Phantom) -> None:
+def test_agglomerates_are_the_connected_components_of_nanoparticles_outside_nuclei(phantom: Phantom) -> None:
     some = phantom.nanoparticles > 0
     again = cc3d.connected_components(some, connectivity=26)
-    assert again.max() == phantom.nanoparticles.max()
-    assert len(np.unique(np.stack([again[some], phantom.nanoparticles[some]]), axis=1).T) == again.max()
+    assert again.max() == phantom.agglomerates.max() < phantom.nanoparticles.max()
+    assert len(np.unique(np.stack([again[some], phantom.agglomerates[some]]), axis=1).T) == again.max()
+    assert np.array_equal(phantom.agglomerates > 0, some)
+    rows = phantom.particles["agglomerate"].to_numpy()
+    assert np.array_equal(rows[phantom.nanoparticles[some] - 1], phantom.agglomerates[some])
     assert np.mean(some) == pytest.approx(0.002, rel=0.2)
     assert not np.any(phantom.nuclei[some])
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 
@@ -21,6 +22,7 @@ from spherovem_core.synthetic.phantom import (
 @pytest.fixture(scope="module")
 def phantom() -> Phantom:
     return make_phantom(shape=(6, 48, 40), spacing_nm=(50.0, 20.0, 10.0), cell_diameter_um=1.0,
+                        scenes=("droplets",), droplet_volume_fraction=0.02, droplet_diameter_um=(0.06, 0.1),
                         nanoparticle_diameter_nm=80.0, membrane_width_nm=20.0)  # fmt: skip
 
 
@@ -88,10 +90,12 @@ def test_truth_is_read_as_written(phantom: Phantom, tmp_path: Path) -> None:
     assert again.parameters == phantom.parameters
     assert again.spacing_nm == phantom.spacing_nm
     for name in ("image", "clean", "cells", "nuclei", "nanoparticles", "nucleus_parents",
-                 "nanoparticle_parents", "transforms", "cell_volumes_um3"):  # fmt: skip
+                 "nanoparticle_parents", "transforms", "cell_volumes_um3", "agglomerates", "others", "specimen"):  # fmt: skip
         kept, made = getattr(again, name), getattr(phantom, name)
         assert kept.dtype == made.dtype
         assert np.array_equal(kept, made)
+    for name in ("particles", "other_objects"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(phantom, name))
 
 
 def test_a_file_without_truth_is_an_error(tmp_path: Path) -> None:

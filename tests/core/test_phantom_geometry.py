@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from spherovem_core.synthetic.phantom.balls import Balls, volumes_inside
 from spherovem_core.synthetic.phantom.cells import pack_cells
-from spherovem_core.synthetic.phantom.nanoparticles import Nanoparticles, volumes_inside
 from spherovem_core.synthetic.phantom.noise import SmoothNoise
 from spherovem_core.synthetic.phantom.parameters import PhantomParameters
-from spherovem_core.synthetic.phantom.scene import build_scene
+from spherovem_core.synthetic.phantom.sample import build_sample
 
 FIELD = SmoothNoise((3, 1), 0.3, (-1.0, -2.0, -0.5), (5.0, 6.0, 7.0))
 
@@ -69,17 +69,18 @@ def test_blocks_find_the_same_cells_as_all_pairs() -> None:
 def test_volume_of_a_ball_in_a_box_equals_the_closed_form(
     centre: tuple[float, float, float], fraction: float
 ) -> None:
-    ball = Nanoparticles(np.array([centre]), np.array([0.5]), np.zeros(1), np.zeros(1, int), np.zeros(1, int))
+    zero = np.zeros(1, int)
+    ball = Balls(np.array([centre]), np.array([0.5]), np.zeros(1), zero, zero, zero, zero)
     volume = volumes_inside(ball, np.zeros(3), np.full(3, 4.0))
     assert volume[0] == pytest.approx(fraction * np.pi / 6, abs=1e-3 * np.pi / 6)
 
 
 def test_balls_are_disjoint_and_cross_no_membrane() -> None:
-    scene = build_scene(
+    sample = build_sample(
         PhantomParameters(shape=(40, 128, 128), cell_diameter_um=3.0, nanoparticle_diameter_nm=200.0,
                           nanoparticle_volume_fraction=0.02)
     )  # fmt: skip
-    balls = scene.particles
+    balls = sample.particles
     apart = np.linalg.norm(balls.centres_um[:, None] - balls.centres_um, axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert np.all(apart >= balls.radii_um[:, None] + balls.radii_um - 1e-9)
@@ -90,7 +91,7 @@ def test_balls_are_disjoint_and_cross_no_membrane() -> None:
     directions = generator.standard_normal((len(balls), 20, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     surface = balls.centres_um[:, None] + directions * balls.radii_um[:, None, None]
-    located = scene.tissue.locate_points(surface.reshape(-1, 3))
+    located = sample.tissue.locate_points(surface.reshape(-1, 3))
     inside = np.repeat(balls.cells >= 0, 20)
     assert np.array_equal(located.cell[inside], np.repeat(balls.cells, 20)[inside])
     assert np.all(located.cell_depth_um[inside] > 0)
@@ -98,7 +99,7 @@ def test_balls_are_disjoint_and_cross_no_membrane() -> None:
     assert np.all(located.nucleus_depth_um < 0)
 
 
-def test_scene_is_small_enough_to_send_to_workers() -> None:
+def test_sample_is_small_enough_to_send_to_workers() -> None:
     import pickle
 
-    assert len(pickle.dumps(build_scene(PhantomParameters()))) < 5e6
+    assert len(pickle.dumps(build_sample(PhantomParameters()))) < 5e6

@@ -29,6 +29,11 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         - for cells and nuclei ``_count_true``, ``_count_measured``, ``_precision``, ``_recall`` and ``_f1`` at an
           intersection over union of 0.5, and ``_volume_error_median`` (relative, of matched objects);
         - ``nanoparticles_dice``, ``nanoparticles_count_true`` and ``nanoparticles_count_measured``;
+        - ``nanoparticles_recall``: the fraction of the true particles that a measured one overlaps, and
+          ``nanoparticles_precision``: the fraction of the measured ones that overlap a true one;
+        - ``others_as_nanoparticles``: number of measured particles that lie on another body (droplet, lysosome, chromatin);
+        - ``nanoparticles_outside_specimen``: number of measured particles, overlapping no true one, that lie where the truth
+          has resin or unusable pixels;
         - ``parent_cell_right``: among particles that overlap a true one, the fraction with the right parent cell (or
           rightly none). A measured cell stands for the true cell that it overlaps most;
         - ``nucleus_cell_right``: the same for nuclei;
@@ -38,6 +43,9 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
     cells = _sampled(truth.cells, maps, measured.cells, truth)
     nuclei = _sampled(truth.nuclei, maps, measured.nuclei, truth)
     particles = _sampled(truth.nanoparticles, maps, measured.nanoparticles, truth)
+    others = _sampled(truth.others, maps, measured.nanoparticles, truth)
+    # Codes from 1, since samples outside the ideal frame are 0.
+    specimen = _sampled(truth.specimen.astype(np.uint32) + 1, maps, measured.nanoparticles, truth)
     misplacement = measure_misplacement(measured.transforms, truth.transforms, truth.image.shape[1:])
     return {
         "registration_residual_px": misplacement.step_px,
@@ -46,6 +54,7 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         **_objects("cells", truth.cells, truth.cell_volumes_um3, cells, maps, measured, truth),
         **_objects("nuclei", truth.nuclei, truth.nucleus_volumes_um3, nuclei, maps, measured, truth),
         **_particles(measured.nanoparticles.labels, particles),
+        **_false_particles(measured.nanoparticles.labels, particles, others, specimen == 1),
         **_relations(truth, measured, cells, nuclei, particles),
     }
 
@@ -90,6 +99,28 @@ def _particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> dict[st
         "nanoparticles_count_true": len(np.unique(truth[truth > 0])),
         "nanoparticles_count_measured": len(np.unique(labels[labels > 0])),
         "nanoparticles_dice": 2 * both / total if total else float("nan"),
+    }
+
+
+def _false_particles(
+    labels: NDArray[np.uint32],
+    truth: NDArray[np.uint32],
+    others: NDArray[np.uint32],
+    outside: NDArray[np.bool_],
+) -> dict[str, float]:
+    """Count the particles that overlap a true one, and what those show that overlap none."""
+    overlaps = count_overlaps(labels, truth)
+    measured = np.unique(labels[labels > 0])
+    true = np.unique(truth[truth > 0])
+    false = np.setdiff1d(measured, overlaps["first"])
+    on_others = np.intersect1d(false, labels[others > 0])
+    return {
+        "nanoparticles_recall": overlaps["second"].nunique() / len(true) if len(true) else float("nan"),
+        "nanoparticles_precision": 1 - len(false) / len(measured) if len(measured) else float("nan"),
+        "others_as_nanoparticles": len(on_others),
+        "nanoparticles_outside_specimen": len(
+            np.setdiff1d(np.intersect1d(false, labels[outside]), on_others)
+        ),
     }
 
 

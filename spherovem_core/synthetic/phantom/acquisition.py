@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from spherovem_core.errors import ParameterError
-from spherovem_core.synthetic.phantom.generate import Phantom
+from spherovem_core.synthetic.phantom.detector import Stored
+from spherovem_core.synthetic.phantom.phantom import Phantom
 
 _PATTERN = "slice_{:04d}.tif"
 
@@ -34,7 +34,7 @@ def write_acquisition(
     *,
     faults: Faults | None = None,
     compression: str | None = None,
-    dtype: Literal["uint8", "uint16"] = "uint8",
+    dtype: Literal["uint8", "uint16"] | None = None,
     name: str | None = None,
 ) -> Path:
     """Write the acquired slices of a phantom.
@@ -48,8 +48,8 @@ def write_acquisition(
         Faults; by default none.
     compression : str, optional
         Compression known to tifffile, such as ``zlib``.
-    dtype : {"uint8", "uint16"}
-        Type on disk. uint16 spreads the 8-bit grey values over 16 bits (times 257).
+    dtype : {"uint8", "uint16"}, optional
+        Type on disk; by default that of the phantom. uint16 spreads 8-bit grey values over 16 bits (times 257).
     name : str, optional
         Name of the acquisition; by default that of the folder.
 
@@ -61,16 +61,17 @@ def write_acquisition(
     Raises
     ------
     ParameterError
-        If a fault names a slice that the phantom does not have, or `dtype` is neither of the two.
+        If a fault names a slice that the phantom does not have, or `dtype` is not a type that its images fit in.
     """
     faults = faults or Faults()
-    _check(phantom, faults, dtype)
+    stored = str(dtype or phantom.image.dtype)
+    _check(phantom, faults, stored)
     folder.mkdir(parents=True, exist_ok=True)
     for z in range(len(phantom.image)):
         if z in faults.missing:
             continue
         path = folder / _PATTERN.format(z)
-        _write_slice(path, _faulty(phantom.image[z], z, faults, dtype), compression)
+        _write_slice(path, _faulty(phantom.image[z], z, faults, stored), compression)
         if z in faults.truncated:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (folder / "acquisition.json").write_text(
@@ -82,7 +83,7 @@ def write_acquisition(
                 "slice_count": len(phantom.image),
                 "slice_pattern": "slice_*.tif",
                 "shape_px": list(phantom.image.shape[1:]),
-                "dtype": dtype,
+                "dtype": stored,
                 "seed": phantom.parameters.seed,
             },
             indent=2,
@@ -101,21 +102,22 @@ def _check(phantom: Phantom, faults: Faults, dtype: str) -> None:
                 f"faults.{kind} names slices {beyond}, but the phantom has slices 0 to {count - 1}; "
                 "name slices that exist"
             )
-    if dtype not in ("uint8", "uint16"):
-        raise ParameterError(f"dtype is {dtype!r}; expected uint8 or uint16")
+    possible = ("uint8", "uint16") if phantom.image.dtype == np.uint8 else ("uint16",)
+    if dtype not in possible:
+        raise ParameterError(
+            f"dtype is {dtype!r}, but the phantom has {phantom.image.dtype} images; give {' or '.join(possible)}"
+        )
 
 
-def _faulty(
-    plane: NDArray[np.uint8], z: int, faults: Faults, dtype: str
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _faulty(plane: Stored, z: int, faults: Faults, dtype: str) -> Stored:
     if z in faults.blank:
         plane = np.zeros_like(plane)
     if z in faults.saturated:
-        plane = np.full_like(plane, 255)
-    return plane if dtype == "uint8" else plane.astype(np.uint16) * np.uint16(257)
+        plane = np.full_like(plane, np.iinfo(plane.dtype).max)
+    return plane if str(plane.dtype) == dtype else plane.astype(np.uint16) * np.uint16(257)
 
 
-def _write_slice(path: Path, plane: NDArray[np.uint8] | NDArray[np.uint16], compression: str | None) -> None:
+def _write_slice(path: Path, plane: Stored, compression: str | None) -> None:
     # Without date and software tag the same phantom gives the same bytes. Without a resolution tag ingest finds no
     # second voxel size.
     tifffile.imwrite(

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
 
 # In cell diameters: distance from a surface up to which level sets are exact (they are constant beyond), side of the
 # blocks, and length over which edges are rounded.
@@ -81,7 +81,7 @@ class CellPacking:
 
 
 def pack_cells(
-    parameters: PhantomParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
+    parameters: TissueParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
 ) -> CellPacking:
     """Pack cells into a box, and around it, so that those in the box have all their neighbours."""
     generator = np.random.default_rng((parameters.seed, 0xCE11))

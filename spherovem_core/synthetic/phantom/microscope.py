@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+from spherovem_core.synthetic.phantom.detector import MID_GREY, Stored, expose, quantise
+from spherovem_core.synthetic.phantom.microscope_parameters import MicroscopeParameters
+from spherovem_core.synthetic.phantom.scenes.scene import Effect
 
-_MID_GREY = 128.0
 # Correlation length in slices of the slow part of every drift.
 _SLOW_SLICES = 12.0
 
@@ -44,32 +45,30 @@ class Imaging:
 
     def acquire(
         self,
-        scene: NDArray[np.float32],
+        ideal: NDArray[np.float32],
         z: int,
         margin: int,
-        parameters: PhantomParameters,
-    ) -> NDArray[np.uint8]:
-        """Acquire slice z of a blurred scene that has `margin` more pixels on every side than the slice.
+        parameters: MicroscopeParameters,
+        effects: tuple[Effect, ...],
+    ) -> Stored:
+        """Acquire slice z of a blurred image that has `margin` more pixels on every side than the slice.
 
-        Cubic splines sample the scene at the pixel positions of the slice.
+        Cubic splines sample the image at the pixel positions of the slice.
         """
         shape = parameters.shape[1:]
         inverse = invert_affine(self.transforms[z])
         image = ndimage.affine_transform(
-            scene, inverse[:, :2], inverse[:, 2] + margin, output_shape=shape, order=3, mode="nearest"
+            ideal, inverse[:, :2], inverse[:, 2] + margin, output_shape=shape, order=3, mode="nearest"
         )
         y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
         shade = 1 + self.shading[z, 0] * y[:, None] + self.shading[z, 1] * x
         signal = np.maximum(image * shade * self.gains[z] + self.offsets[z], 0).astype(np.float32)
-        generator = np.random.default_rng((parameters.seed, 0xDE7EC7, z))
-        variance = parameters.read_noise**2 + parameters.shot_noise**2 * signal / _MID_GREY
-        signal += np.sqrt(variance) * generator.standard_normal(shape, dtype=np.float32)
-        return to_uint8(signal)
-
-
-def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Round to grey values, clipped to the range of the detector."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        for effect in effects:
+            signal = effect.disturb(signal, z)
+        signal = expose(signal, parameters, np.random.default_rng((parameters.seed, 0xDE7EC7, z)))
+        for effect in effects:
+            signal = effect.overlay(signal, z)
+        return quantise(signal, parameters)
 
 
 def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,13 +77,13 @@ def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.hstack([linear, -linear @ matrix[:, 2:]])
 
 
-def blur(scene: NDArray[np.float32], parameters: PhantomParameters) -> NDArray[np.float32]:
+def blur(image: NDArray[np.float32], parameters: MicroscopeParameters) -> NDArray[np.float32]:
     """Blur a slice with the detector's Gaussian, isotropic in nm."""
     sigma = parameters.blur_nm / np.array(parameters.spacing_nm[1:])
-    return ndimage.gaussian_filter(scene, sigma, truncate=4.0)
+    return ndimage.gaussian_filter(image, sigma, truncate=4.0)
 
 
-def plan_imaging(parameters: PhantomParameters) -> Imaging:
+def plan_imaging(parameters: MicroscopeParameters, effects: tuple[Effect, ...]) -> Imaging:
     """Draw the misplacement and the drifts of all slices."""
     generator = np.random.default_rng((parameters.seed, 0x1AA6E))
     count = parameters.shape[0]
@@ -98,7 +97,11 @@ def plan_imaging(parameters: PhantomParameters) -> Imaging:
     transforms = np.stack(
         [_about_centre(*p, shape=parameters.shape[1:]) for p in zip(shifts, angles, stretch, strict=True)]
     )
-    return Imaging(transforms, gains, offsets, shading)
+    for effect in effects:
+        transforms = effect.place_slices(transforms)
+    # The detector's contrast and brightness act after the drift of the beam, about mid grey.
+    offsets = parameters.contrast * offsets + MID_GREY * (1 - parameters.contrast) + parameters.brightness
+    return Imaging(transforms, parameters.contrast * gains, offsets, shading)
 
 
 def _about_centre(

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
 
 # Cytoplasm between a nucleus and its cell's membrane, and between two nuclei, in cell diameters.
 CLEARANCE = 0.06
@@ -78,7 +78,7 @@ class Nuclei:
 
 
 def place_nuclei(
-    parameters: PhantomParameters,
+    parameters: TissueParameters,
     points_um: NDArray[np.float64],
     point_volume_um3: float,
     cell: NDArray[np.int32],
@@ -148,7 +148,7 @@ def _nuclei_in(
 
 
 def _nucleus_numbers(
-    generator: np.random.Generator, parameters: PhantomParameters, seen: NDArray[np.int64]
+    generator: np.random.Generator, parameters: TissueParameters, seen: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Draw the number of nuclei of each cell. The fractions hold, up to rounding, among the most visible cells."""
     numbers = np.ones(seen.size, np.int64)

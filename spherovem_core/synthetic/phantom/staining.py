@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.synthetic.phantom.noise import SmoothNoise
-from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 from spherovem_core.synthetic.phantom.tissue import Located
+from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
 
 Image = NDArray[np.floating[Any]]
 
@@ -42,19 +42,17 @@ class Stain:
     cell_greys: Image
     membrane_um: float
 
-    def paint(
-        self,
-        located: Located,
-        z_um: NDArray[np.float64],
-        y_um: NDArray[np.float64],
-        x_um: NDArray[np.float64],
-    ) -> Image:
-        """Paint the grey values at the points of a regular grid, without nanoparticles.
+    def textures(
+        self, z_um: NDArray[np.float64], y_um: NDArray[np.float64], x_um: NDArray[np.float64]
+    ) -> dict[str, Image]:
+        """Evaluate the random fields of the textures at the points of a regular grid."""
+        return {name: field.on_grid(z_um, y_um, x_um) for name, field in self.fields.items()}
+
+    def paint(self, located: Located, noise: dict[str, Image], pixel: np.float32) -> Image:
+        """Paint the grey values of cells and clefts, without nanoparticles and other bodies.
 
         Edges are a pixel wide, as a detector with square pixels samples a sharp scene.
         """
-        noise = {name: field.on_grid(z_um, y_um, x_um) for name, field in self.fields.items()}
-        pixel = np.float32(np.sqrt((y_um[1] - y_um[0]) * (x_um[1] - x_um[0])))
         cytoplasm = self._cytoplasm(located, noise, pixel)
         nucleus = _nucleus(located.nucleus_depth_um, noise)
         image = _blend(cytoplasm, nucleus, _coverage(located.nucleus_depth_um, pixel))
@@ -78,7 +76,7 @@ class Stain:
 
 
 def make_stain(
-    parameters: PhantomParameters,
+    parameters: TissueParameters,
     cell_count: int,
     lower_um: NDArray[np.float64],
     upper_um: NDArray[np.float64],

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy import special
 
 from spherovem_core.synthetic.phantom.cells import CellPacking, pack_cells
+from spherovem_core.synthetic.phantom.exterior import Exterior
 from spherovem_core.synthetic.phantom.noise import SmoothNoise
 from spherovem_core.synthetic.phantom.nuclei import Nuclei, place_nuclei
-from spherovem_core.synthetic.phantom.parameters import PhantomParameters
+from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
 
-# Margin around the imaged volume in mean cell diameters: cells reach at most about this far out of it.
-_SURROUNDINGS = 1.1
+SURROUNDINGS = 1.1
+"""Margin around the rendered box in mean cell diameters: cells reach at most about this far out of it."""
 # Lattice step and amplitude, in cell diameters, of the waves that deform cells and the bulges of nuclei.
 # The steepest wave must stay well below slope 1, where the coordinates fold.
 _WAVES = ((0.55, 0.07), (0.17, 0.011))
@@ -29,14 +30,16 @@ _CLEFT_RAMP = 0.8
 class Located(NamedTuple):
     """Cell and nucleus of each point (index, -1 for a cell without nucleus) and the depths in µm.
 
-    A point lies in its cell where `cell_depth_um` is positive, and in its nucleus where `nucleus_depth_um` is. Elsewhere
-    the index is that of the nearest.
+    A point lies in its cell where `cell_depth_um` is positive, in its nucleus where `nucleus_depth_um` is, and in a region
+    without tissue where `outside_um` is. Elsewhere the index is that of the nearest.
     """
 
     cell: NDArray[np.int32]
     cell_depth_um: NDArray[np.float32]
     nucleus: NDArray[np.int32]
     nucleus_depth_um: NDArray[np.float32]
+    outside_um: NDArray[np.float32]
+    region: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Tissue:
     clefts: SmoothNoise
     cleft_threshold: float
     cleft_half_width_um: float
+    exterior: Exterior
 
     def locate_grid(
         self, z_um: NDArray[np.float64], y_um: NDArray[np.float64], x_um: NDArray[np.float64]
@@ -75,19 +79,33 @@ class Tissue:
         cell, depth = self.cells.locate(wavy[0], wavy[1], wavy[2])
         opening = (evaluate(self.clefts) - np.float32(self.cleft_threshold)) / np.float32(_CLEFT_RAMP)
         depth -= np.float32(self.cleft_half_width_um) * np.clip(opening, 0, 1)
+        outside, region = self.exterior.locate(z, y, x, evaluate)
+        # Cells end at the surface of the tissue, and nuclei keep their distance from it.
+        np.minimum(depth, -outside, out=depth)
         bulge = np.zeros_like(depth)
         for amplitude, field in self.bulges:
             bulge += np.float32(amplitude) * evaluate(field)
         nucleus, nucleus_depth = self.nuclei.locate(z, y, x, cell, depth, bulge)
-        return Located(cell, depth, nucleus, nucleus_depth)
+        return Located(cell, depth, nucleus, nucleus_depth, outside, region)
+
+
+def surroundings(
+    parameters: TissueParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute the corners of the box in which the cells of a rendered box and their neighbours grow."""
+    margin = SURROUNDINGS * parameters.cell_diameter_um
+    return lower_um - margin, upper_um + margin
 
 
 def grow_tissue(
-    parameters: PhantomParameters, lower_um: NDArray[np.float64], upper_um: NDArray[np.float64]
+    parameters: TissueParameters,
+    lower_um: NDArray[np.float64],
+    upper_um: NDArray[np.float64],
+    exterior: Exterior,
 ) -> Tissue:
-    """Make the cells and nuclei that fill a box, and the neighbours that they touch."""
+    """Make the cells and nuclei that fill a box outside the exterior, and the neighbours that they touch."""
     diameter = parameters.cell_diameter_um
-    low, high = lower_um - _SURROUNDINGS * diameter, upper_um + _SURROUNDINGS * diameter
+    low, high = surroundings(parameters, lower_um, upper_um)
 
     def field(number: int, step: float) -> SmoothNoise:
         return SmoothNoise((parameters.seed, number), step * diameter, tuple(low), tuple(high))
@@ -105,19 +123,20 @@ def grow_tissue(
         clefts=field(30, _CLEFT_STEP),
         cleft_threshold=-float(special.ndtri(np.clip(parameters.extracellular_fraction, 1e-9, 1 - 1e-9))),
         cleft_half_width_um=parameters.extracellular_width_nm / 2000,
+        exterior=exterior,
     )
     return replace(bare, nuclei=_nuclei_of(parameters, bare, (low, high), (lower_um, upper_um)))
 
 
 def _nuclei_of(
-    parameters: PhantomParameters,
+    parameters: TissueParameters,
     bare: Tissue,
-    surroundings: tuple[NDArray[np.float64], NDArray[np.float64]],
+    grown: tuple[NDArray[np.float64], NDArray[np.float64]],
     imaged: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Nuclei:
     """Place nuclei in the cells, whose extent is sampled on a coarse grid."""
     step = parameters.cell_diameter_um / 18
-    axes = [np.arange(low + step / 2, high, step) for low, high in zip(*surroundings, strict=True)]
+    axes = [np.arange(low + step / 2, high, step) for low, high in zip(*grown, strict=True)]
     located = bare.locate_grid(*axes)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     return place_nuclei(
