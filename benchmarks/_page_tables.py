@@ -28,7 +28,7 @@ def group_table(results: Sequence[tuple[UnkindCase, Worst]]) -> Iterator[str]:
         asked = [result for case, result in mine if case.limits.recall == case.limits.recall and result.true]
         figures = (
             number(min((r.precision for r in some if r.precision == r.precision), default=np.nan), "{:.2f}"),
-            number(min((min(r.recalls) for r in asked), default=np.nan), "{:.2f}"),
+            number(min((r.least_recall for r in asked), default=np.nan), "{:.2f}"),
             str(max(result.false for _, result in mine)),
             number(furthest(r.size_ratio for r in some), "{:.2f}"),
             number(furthest(r.count_ratio for r in some), "{:.2f}"),
@@ -83,7 +83,9 @@ def misses(results: Sequence[tuple[str, Worst, list[str]]]) -> Iterator[str]:
 def measured(result: Worst, figure: str) -> str:
     """Format the figure that missed its limit."""
     if figure == "recall":
-        return number(min(result.recalls), "{:.2f}")
+        return number(result.least_recall, "{:.2f}")
+    if figure == "failed":
+        return f"({result.failure})"
     values = {
         "precision": (result.precision, "{:.2f}"),
         "size": (result.size_ratio, "{:.3f}"),

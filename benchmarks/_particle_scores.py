@@ -1,6 +1,6 @@
 """Scores of found particles against true ones, object by object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,8 @@ class ParticleScore:
         Labelled fraction of the volume, and fraction that is labelled although no particle is there.
     confidence, right : (found,) ndarray
         Confidence of each object, and whether it is a particle.
+    failure
+        Message of the error that ended the run; empty if it did not fail. A failed run found nothing.
     """
 
     true: int
@@ -57,6 +59,16 @@ class ParticleScore:
     excess: float
     confidence: NDArray[np.float64]
     right: NDArray[np.bool_]
+    failure: str = ""
+
+
+def score_failure(
+    particles: pd.DataFrame, truth: NDArray[np.uint32], spacing: tuple[float, float, float], failure: str
+) -> ParticleScore:
+    """Score a run that ended with an error: it found nothing."""
+    table = pd.DataFrame({"label": [], "confidence": []})
+    score = score_particles(np.zeros_like(truth), table, particles, truth, spacing)
+    return replace(score, failure=failure)
 
 
 def score_particles(

@@ -20,13 +20,14 @@ from _page_tables import (
     scene_table,
     too_far,
 )
-from _particle_scores import ParticleScore
+from _particle_scores import ParticleScore, score_failure
 from _pipeline_runs import run_stages, write_slices
 from _scene_cases import denoising_cases, independent_cases, phantom_cases
 from _scene_images import SceneCase
 from _scene_runs import score_scene
 from _unkind import Worst, beyond, score_case, worst
 
+from spherovem_core.errors import SpheroVemError
 from spherovem_core.parameters import DenoisingParameters, PipelineParameters
 
 # The network of the demo: the default one trains four minutes per scene on one core.
@@ -61,7 +62,7 @@ NOISE = (
 class Effort:
     """How much a page computes: seeds per scene, processes, and whether the networks of the demo train half as long."""
 
-    seeds: Sequence[int] = (1, 2, 3)
+    seeds: Sequence[int]
     workers: int = 2
     quick: bool = False
 
@@ -177,7 +178,11 @@ def noise_page(effort: Effort) -> ScenePage:
 
 def make_and_score(scene: SceneCase, seed: int, parameters: PipelineParameters) -> ParticleScore:
     """Make an image, run the pipeline on it and score its particles."""
-    return score_scene(scene.make(seed), parameters)
+    image = scene.make(seed)
+    try:
+        return score_scene(image, parameters)
+    except SpheroVemError as error:
+        return score_failure(image.particles, image.labels, image.spacing_nm, str(error))
 
 
 def denoise_and_score(

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
-import pandas as pd
 from _independent_cases import UnkindCase, cases
 from _independent_images import draw
-from _particle_scores import ParticleScore, reliability, score_particles
+from _particle_scores import ParticleScore, reliability, score_failure, score_particles
 
-from spherovem_core.errors import MixtureError
+from spherovem_core.errors import SpheroVemError
 from spherovem_core.nanoparticles import find_particles
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -39,21 +38,24 @@ class Worst:
     labelled: float
     excess: float
     confidence_gap: float
+    failure: str
+
+    @property
+    def least_recall(self) -> float:
+        """Recall of the kind that is found least; NaN if no kind has particles that are asked for."""
+        return _least(self.recalls)
 
 
 def score_case(case: UnkindCase, seed: int) -> ParticleScore:
-    """Draw an image, find its particles and score them; where the method gives up, it found none."""
+    """Draw an image, find its particles and score them."""
     drawing = draw(case.recipe, seed)
     parameters = NanoparticleParameters(**drawing.parameters)
+    truth = (drawing.particles, drawing.labels, drawing.spacing_nm)
     try:
         found = find_particles(drawing.image, drawing.spacing_nm, parameters)
-    except MixtureError as error:
-        print(f"{case.name}, seed {seed}: {error}", flush=True)
-        table = pd.DataFrame({"label": [], "mean_posterior": []})
-        labels = np.zeros_like(drawing.labels)
-    else:
-        labels, table = found.labels, found.table
-    return score_particles(labels, table, drawing.particles, drawing.labels, drawing.spacing_nm)
+    except SpheroVemError as error:
+        return score_failure(*truth, str(error))
+    return score_particles(found.labels, found.table, *truth)
 
 
 def worst(scores: Sequence[ParticleScore]) -> Worst:
@@ -66,13 +68,14 @@ def worst(scores: Sequence[ParticleScore]) -> Worst:
         max(score.false for score in scores),
         _least([score.precision for score in scores]),
         _least([score.recall for score in scores]),
-        tuple(_least([score.recalls[kind] for score in scores]) for kind in kinds),
+        tuple(_least([score.recalls.get(kind, float("nan")) for score in scores]) for kind in kinds),
         _furthest([score.size_ratio for score in scores], 1),
         _furthest([score.count_ratio for score in scores], 1),
         _least([score.dice for score in scores]),
         max(score.labelled for score in scores),
         max(score.excess for score in scores),
         _furthest(gaps, 0),
+        next((score.failure for score in scores if score.failure), ""),
     )
 
 
@@ -91,12 +94,14 @@ def _furthest(values: Sequence[float], wanted: float) -> float:
 def beyond(case: UnkindCase, result: Worst) -> list[str]:
     """Name the figures that miss their limits; a figure without a value misses it where particles exist."""
     limits = case.limits
-    missed = ["labelled"] if result.excess > limits.excess else []
+    missed = ["failed"] if result.failure else []
+    if result.excess > limits.excess:
+        missed.append("labelled")
     if result.true == 0:
         return missed + (["false"] if result.false > limits.false else [])
     if limits.precision == limits.precision and not result.precision >= limits.precision:
         missed.append("precision")
-    if limits.recall == limits.recall and not min(result.recalls) >= limits.recall:
+    if limits.recall == limits.recall and not result.least_recall >= limits.recall:
         missed.append("recall")
     if limits.size == limits.size and not abs(result.size_ratio - 1) <= limits.size:
         missed.append("size")
@@ -108,10 +113,11 @@ def beyond(case: UnkindCase, result: Worst) -> list[str]:
 def line(case: UnkindCase, result: Worst) -> str:
     """Format a case."""
     each = " ".join(f"{value:.2f}" for value in result.recalls) if len(result.recalls) > 1 else ""
+    failure = f": {result.failure}" if result.failure else ""
     return (
         f"{case.name:34} {result.true:5d} {result.found:6d} {result.false:5d} {result.precision:6.3f} {result.recall:6.3f} "
         f"{each:>11} {result.size_ratio:5.2f} {result.count_ratio:6.2f} {result.dice:5.2f} {result.labelled:6.1%} "
-        f"{result.confidence_gap:+6.2f}  {', '.join(beyond(case, result))}"
+        f"{result.confidence_gap:+6.2f}  {', '.join(beyond(case, result))}{failure}"
     ).replace("nan", "  -")
 
 

@@ -1,6 +1,6 @@
 """Write the accuracy tables of the documentation from cases with known answers.
 
-    python benchmarks/validation.py [--out docs/validation] [--only shape scenes] [--quick] [--seeds 1 2 3] [--workers 2]
+    python benchmarks/validation.py [--out docs/validation] [--only shape scenes] [--quick] [--seeds 101 102] [--workers 2]
     python benchmarks/validation.py --demo results/demo
 
 The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`) and
@@ -19,6 +19,8 @@ from pathlib import Path
 from _scene_pages import PAGES, Effort
 from _validation_cases import STAGES, Row, StageCases
 
+# Development used seeds below 100.
+SEEDS = (101, 102, 103)
 DOCS = Path(__file__).parents[1] / "docs" / "validation"
 
 
@@ -88,7 +90,10 @@ def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = 
         "--quick", action="store_true", help="one seed per scene, and a network that trains half as long"
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", help="seeds of each scene; by default 1 2 3, or 1 with --quick"
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="seeds of each scene; by default 101 102 103, or 101 with --quick",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that compute scenes")
     parser.add_argument("--demo", type=Path, help="results folder of a demo")
@@ -99,7 +104,7 @@ def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = 
             rows = list(stage.rows())
             beyond += [f"{row.case}, {row.figure}: {shown(row)}" for row in rows if not row.good]
             write(options.out, stage.name, stage_page(stage, rows))
-    seeds = options.seeds or ((1,) if options.quick else (1, 2, 3))
+    seeds = options.seeds or (SEEDS[:1] if options.quick else SEEDS)
     for name, make in PAGES.items():
         if name in (options.only or (PAGES if stages is STAGES else ())):
             page = make(Effort(seeds, options.workers, options.quick))

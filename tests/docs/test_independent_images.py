@@ -166,6 +166,12 @@ def test_nothing_found_where_nothing_is_scores_one_and_has_no_precision(bench: A
     assert np.isnan([none.precision, none.recall, none.size_ratio, none.count_ratio]).all()
 
 
+def test_a_failed_run_found_nothing_and_keeps_its_message(bench: Any) -> None:
+    drawing = bench.images.draw(small(bench), seed=1)
+    failed = bench.scores.score_failure(drawing.particles, drawing.labels, SPACING, "the fit collapsed")
+    assert (failed.recall, failed.found, failed.failure) == (0, 0, "the fit collapsed")
+
+
 def test_reliability_compares_confidence_with_the_fraction_that_is_right(bench: Any) -> None:
     confidence = np.repeat([0.55, 0.95], [100, 40])
     right = np.concatenate([np.arange(100) < 50, np.arange(40) < 38])
