@@ -60,7 +60,7 @@ NOISE = (
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a page computes: seeds per scene, processes, and whether the networks of the demo train half as long."""
+    """How much a page computes: seeds per scene, processes, and whether networks train an eighth as long."""
 
     seeds: Sequence[int]
     workers: int = 2
@@ -69,7 +69,7 @@ class Effort:
     @property
     def parameters(self) -> PipelineParameters:
         """Default parameters with the denoising network of the demo."""
-        network = DEMO_NETWORK | ({"patches_per_slice": 8} if self.quick else {})
+        network = DEMO_NETWORK | ({"patches_per_slice": 4, "epochs": 4} if self.quick else {})
         return PipelineParameters(denoising=DenoisingParameters(**network))
 
     def says(self) -> str:
@@ -161,9 +161,8 @@ def noise_page(effort: Effort) -> ScenePage:
         ]
         for scene, unit, futures in todo:
             rows.append((scene.name, gathered(scene.name, futures), unit != 1.0))
-    missed = tuple(
-        f"{name}: {figure}" for name, scores, wide in rows for figure in beyond_denoised(scores, wide)
-    )
+    found = [(name, beyond_denoised(scores, wide)) for name, scores, wide in rows]
+    missed = tuple(f"{name}: {', '.join(figures)}" for name, figures in found if figures)
     lines = [
         NOISE + effort.says(),
         "",

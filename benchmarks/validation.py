@@ -4,8 +4,8 @@
     python benchmarks/validation.py --demo results/demo
 
 The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`) and
-denoising (`noise`) on unkind images, and show the worst of several seeds; with `--quick`, one seed and a network that trains half
-as long. The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo with its truth becomes a
+denoising (`noise`) on unkind images, and show the worst of several seeds; with `--quick`, one seed and a network that trains an
+eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo with its truth becomes a
 table as well. Longer runs have scripts of their own, which `docs/validation.md` names.
 """
 
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = 
     parser.add_argument("--out", type=Path, default=DOCS)
     parser.add_argument("--only", choices=[*(stage.name for stage in stages), *PAGES], nargs="+")
     parser.add_argument(
-        "--quick", action="store_true", help="one seed per scene, and a network that trains half as long"
+        "--quick", action="store_true", help="one seed per scene, and a network that trains an eighth as long"
     )
     parser.add_argument(
         "--seeds",
