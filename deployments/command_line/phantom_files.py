@@ -1,18 +1,22 @@
 """Files of a phantom acquisition: its slices, and its truth beside their folder."""
 
 import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from deployments.command_line.text_tables import text_table
 from spherovem_core.errors import IncompleteArtifactError, ParameterError
 from spherovem_core.overrides import explain
 from spherovem_core.synthetic.phantom import (
+    SCENES,
     Phantom,
     PhantomParameters,
     make_phantom,
     read_truth,
+    settings_of,
     write_acquisition,
     write_truth,
 )
@@ -35,16 +39,23 @@ def ensure_phantom(source: Path, parameters: PhantomParameters) -> Phantom:
     return _write(make_phantom(parameters), source)
 
 
-def write_phantom(source: Path, **chosen: Any) -> Phantom:
+def write_phantom(source: Path, scenes: Iterable[str], chosen: Mapping[str, Any]) -> Phantom:
     """Write a phantom acquisition and its truth.
+
+    Parameters
+    ----------
+    scenes
+        Names of scenes.
+    chosen
+        Fields of `PhantomParameters`, which win over those that the scenes set.
 
     Raises
     ------
     ParameterError
-        If a field of `PhantomParameters` is out of bounds.
+        If there is no scene of a name, or a field of `PhantomParameters` is unknown or out of bounds.
     """
     try:
-        parameters = PhantomParameters.model_validate(chosen)
+        parameters = PhantomParameters.model_validate({**settings_of(scenes), **chosen})
     except ValidationError as error:
         raise ParameterError(explain(error, PhantomParameters)) from error
     return _write(make_phantom(parameters), source)
@@ -53,6 +64,15 @@ def write_phantom(source: Path, **chosen: Any) -> Phantom:
 def truth_path_of(source: Path) -> Path:
     """Return the path of a phantom's truth, beside the folder of its slices."""
     return source.with_name(f"{source.name}.truth.npz")
+
+
+def scene_table() -> str:
+    """List the scenes with what they show and the parameters they set."""
+    rows = [
+        (scene.name, scene.summary, " ".join(f"{name}={value}" for name, value in scene.sets.items()))
+        for scene in SCENES.values()
+    ]
+    return text_table(("scene", "images", "sets"), rows)
 
 
 def _write(phantom: Phantom, source: Path) -> Phantom:

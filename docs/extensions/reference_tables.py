@@ -273,6 +273,36 @@ def fenced(text: str) -> Iterator[str]:
     yield from ("```text", *text.splitlines(), "```")
 
 
+class SceneTable(Generated):
+    """Table of the scenes of a phantom."""
+
+    def markdown(self) -> Iterator[str]:
+        """Return the table."""
+        from spherovem_core.synthetic.phantom import SCENES
+
+        return table(
+            ("scene", "what the images show", "parameters it sets"),
+            [
+                (
+                    f"`{scene.name}`",
+                    scene.summary,
+                    ", ".join(f"`{name}={value}`" for name, value in scene.sets.items()),
+                )
+                for scene in SCENES.values()
+            ],
+        )
+
+
+class PhantomParameterTable(Generated):
+    """Tables of the parameters of a phantom."""
+
+    def markdown(self) -> Iterator[str]:
+        """Return the tables."""
+        from spherovem_core.synthetic.phantom import PhantomParameters
+
+        return model_tables(PhantomParameters())
+
+
 class LandingOutcomes(Generated):
     """Table of the actions of the watcher on the content of a landing folder, from its docstring."""
 
@@ -329,6 +359,8 @@ DIRECTIVES: dict[str, type[Generated]] = {
     "columns": Columns,
     "files": Files,
     "command-help": CommandHelp,
+    "scene-table": SceneTable,
+    "phantom-parameters": PhantomParameterTable,
     "landing-outcomes": LandingOutcomes,
     "licences": Licences,
 }

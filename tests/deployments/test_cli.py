@@ -7,6 +7,7 @@ import pytest
 from deployments.command_line.main import keep_commas, main
 from deployments.run_parameters import network_parameter
 from spherovem_core.stages import STAGE_NAMES
+from spherovem_core.synthetic.phantom import SCENES, read_truth
 
 EARLY, LATE = STAGE_NAMES[1], STAGE_NAMES[2]
 
@@ -149,3 +150,42 @@ def test_phantom_is_written_with_its_truth_beside_it(
     assert code == 0
     assert len(list((tmp_path / "out").glob("*.tif"))) == 4
     assert (tmp_path / "out.truth.npz").exists()
+
+
+def test_phantom_takes_scenes_and_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--shape", 4, 48, 40, "--scene", "resin,sixteen-bit", "--set", "resin_grey=190")
+    code, _ = run(capsys, "phantom", tmp_path / "out", *options)
+    assert code == 0
+    parameters = read_truth(tmp_path / "out.truth.npz").parameters
+    assert (parameters.resin_fraction, parameters.resin_grey, parameters.bits) == (0.25, 190, 16)
+    assert '"dtype": "uint16"' in (tmp_path / "out" / "acquisition.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--scene", "resinn"), "did you mean resin"),
+        (("--set", "resin_gray=190"), "did you mean resin_grey"),
+        (("--set", "resin_fraction=2"), "resin_fraction"),
+    ],
+)
+def test_phantom_refuses_unknown_scenes_and_parameters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    code, error = run(capsys, "phantom", tmp_path / "out", *options)
+    assert code == 2
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_phantom_without_a_folder_names_the_ways_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = run(capsys, "phantom")
+    assert code == 2
+    assert "--list-scenes" in error
+
+
+def test_phantom_lists_every_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["phantom", "--list-scenes"]) == 0
+    shown = capsys.readouterr().out
+    for scene in SCENES.values():
+        assert any(line.startswith(scene.name) and scene.summary in line for line in shown.splitlines())

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.spacing import spacing_um, voxel_volume_um3
+from spherovem_core.synthetic.phantom.cell_states import CellState
 from spherovem_core.synthetic.phantom.detector import stored_type
 from spherovem_core.synthetic.phantom.parameters import PhantomParameters
 from spherovem_core.synthetic.phantom.phantom import Phantom
@@ -80,6 +81,10 @@ def make_phantom(
         specimen=slices.specimen,
         particles=particles,
         other_objects=other_objects,
+        cell_states=np.array(
+            [CellState(state).name.lower() for state in sample.tissue.nuclei.states[cell_numbers]],
+            dtype="U13",
+        ),
         nucleus_parents=label_of_cell[sample.tissue.nuclei.cells[nucleus_numbers]],
         transforms=sample.imaging.transforms,
         gains=sample.imaging.gains,

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spherovem_core.synthetic.phantom.affine import about_centre, invert_affine
 from spherovem_core.synthetic.phantom.detector import MID_GREY, Stored, expose, quantise
 from spherovem_core.synthetic.phantom.microscope_parameters import MicroscopeParameters
 from spherovem_core.synthetic.phantom.scenes.scene import Effect
-
-# Correlation length in slices of the slow part of every drift.
-_SLOW_SLICES = 12.0
+from spherovem_core.synthetic.phantom.series import mixed_series, slow_series
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,6 @@ class Imaging:
         return quantise(signal, parameters)
 
 
-def invert_affine(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Invert a (2, 3) affine map of (y, x, 1)."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.hstack([linear, -linear @ matrix[:, 2:]])
-
-
 def blur(image: NDArray[np.float32], parameters: MicroscopeParameters) -> NDArray[np.float32]:
     """Blur a slice with the detector's Gaussian, isotropic in nm."""
     sigma = parameters.blur_nm / np.array(parameters.spacing_nm[1:])
@@ -88,40 +81,17 @@ def plan_imaging(parameters: MicroscopeParameters, effects: tuple[Effect, ...]) 
     generator = np.random.default_rng((parameters.seed, 0x1AA6E))
     count = parameters.shape[0]
     shifts = parameters.jitter_shift_px * generator.standard_normal((count, 2))
-    shifts += parameters.drift_shift_px * _slow(generator, count, 2)
+    shifts += parameters.drift_shift_px * slow_series(generator, count, 2)
     angles = np.deg2rad(parameters.jitter_rotation_deg) * generator.standard_normal(count)
     stretch = parameters.jitter_scale * generator.standard_normal((count, 2, 2))
-    gains = np.exp(parameters.gain_drift * _mixed(generator, count))
-    offsets = parameters.offset_drift * _mixed(generator, count)
-    shading = parameters.shading * _slow(generator, count, 2)
+    gains = np.exp(parameters.gain_drift * mixed_series(generator, count))
+    offsets = parameters.offset_drift * mixed_series(generator, count)
+    shading = parameters.shading * slow_series(generator, count, 2)
     transforms = np.stack(
-        [_about_centre(*p, shape=parameters.shape[1:]) for p in zip(shifts, angles, stretch, strict=True)]
+        [about_centre(*p, parameters.shape[1:]) for p in zip(shifts, angles, stretch, strict=True)]
     )
     for effect in effects:
         transforms = effect.place_slices(transforms)
     # The detector's contrast and brightness act after the drift of the beam, about mid grey.
     offsets = parameters.contrast * offsets + MID_GREY * (1 - parameters.contrast) + parameters.brightness
     return Imaging(transforms, parameters.contrast * gains, offsets, shading)
-
-
-def _about_centre(
-    shift: NDArray[np.float64], angle: float, stretch: NDArray[np.float64], *, shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Compose the affine map that turns and stretches about the centre of the slice, then shifts."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    linear = np.array([[cos, -sin], [sin, cos]]) @ (np.eye(2) + stretch)
-    centre = (np.array(shape) - 1) / 2
-    return np.column_stack([linear, centre - linear @ centre + shift])
-
-
-def _slow(generator: np.random.Generator, count: int, channels: int) -> NDArray[np.float64]:
-    """Draw smooth random series of unit variance, shape (count, channels)."""
-    pad = int(4 * _SLOW_SLICES)
-    white = generator.standard_normal((count + 2 * pad, channels))
-    series = ndimage.gaussian_filter1d(white, _SLOW_SLICES, axis=0, mode="nearest")[pad : pad + count]
-    return np.asarray(series * np.sqrt(2 * np.sqrt(np.pi) * _SLOW_SLICES))
-
-
-def _mixed(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Draw a series of unit variance, half of it slow and half of it independent in each slice."""
-    return np.asarray((_slow(generator, count, 1)[:, 0] + generator.standard_normal(count)) / np.sqrt(2))

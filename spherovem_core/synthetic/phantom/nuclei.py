@@ -8,13 +8,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spherovem_core.synthetic.phantom.cell_states import draw_states, nuclei_by_state
+from spherovem_core.synthetic.phantom.nucleus_forms import nuclei_in
 from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
 
 # Cytoplasm between a nucleus and its cell's membrane, and between two nuclei, in cell diameters.
 CLEARANCE = 0.06
 _BLEND = 0.04
-# Radius of each of two nuclei relative to a single one, and fewest sample points of a cell with a nucleus.
-_TWIN = 0.76
+# Fewest sample points of a cell with a nucleus.
 _FEWEST_POINTS = 20
 
 
@@ -28,6 +29,8 @@ class Nuclei:
     centres_um : (K, 3) float64
     metrics : (K, 3, 3) float64
         Matrices B: before its surface is deformed, a nucleus holds the points with (p - c)ᵀ B (p - c) < 1.
+    states : (S,) int8
+        `CellState` of each cell.
     clearance_um, blend_um : float
         Least depth below the surface of the cell, and length over which the two surfaces blend.
     """
@@ -35,13 +38,21 @@ class Nuclei:
     start: NDArray[np.int64]
     centres_um: NDArray[np.float64]
     metrics: NDArray[np.float64]
+    states: NDArray[np.int8]
     clearance_um: float
     blend_um: float
 
     @classmethod
     def none(cls, cell_count: int) -> Nuclei:
         """Make the nuclei of cells that have none."""
-        return cls(np.zeros(cell_count + 1, np.int64), np.empty((0, 3)), np.empty((0, 3, 3)), 0.0, 1.0)
+        return cls(
+            np.zeros(cell_count + 1, np.int64),
+            np.empty((0, 3)),
+            np.empty((0, 3, 3)),
+            np.zeros(cell_count, np.int8),
+            0.0,
+            1.0,
+        )
 
     @property
     def cells(self) -> NDArray[np.int64]:
@@ -103,7 +114,8 @@ def place_nuclei(
     generator = np.random.default_rng((parameters.seed, 0x0C1E05))
     inside = depth_um > 0
     seen = np.bincount(cell[inside & visible], minlength=cell_count)
-    numbers = _nucleus_numbers(generator, parameters, seen)
+    states = draw_states(parameters, seen)
+    numbers = nuclei_by_state(parameters, states, _nucleus_numbers(generator, parameters, seen))
     jitter = generator.standard_normal((cell_count, 3))
     fractions = parameters.nucleus_fraction * np.clip(
         1 + parameters.nucleus_fraction_cv * generator.standard_normal(cell_count), 0.6, 1.3
@@ -117,34 +129,18 @@ def place_nuclei(
         if numbers[index] == 0:
             continue
         radius = fractions[index] / 2 * (6 / np.pi * rows.size * point_volume_um3) ** (1 / 3)
-        made = _nuclei_in(points_um[rows], depth_um[rows], radius, jitter[index], int(numbers[index]))
+        number, state = int(numbers[index]), int(states[index])
+        made = nuclei_in(points_um[rows], depth_um[rows], radius, jitter[index], number, state)
         centres.append(made[0])
         metrics.append(made[1])
     return Nuclei(
         np.concatenate([[0], np.cumsum(numbers)]),
         np.concatenate(centres),
         np.concatenate(metrics),
+        states,
         CLEARANCE * parameters.cell_diameter_um,
         _BLEND * parameters.cell_diameter_um,
     )
-
-
-def _nuclei_in(
-    points: NDArray[np.float64],
-    depth: NDArray[np.float32],
-    radius: float,
-    jitter: NDArray[np.float64],
-    number: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Place one or two nuclei in a cell, given as a cloud of points; return centres and metrics."""
-    middle, axes, stretch = _form(points, depth)
-    middle = middle + 0.06 * radius * jitter
-    if number == 2:
-        radius *= _TWIN
-    metric = axes @ np.diag((radius * stretch) ** -2) @ axes.T
-    along = axes[:, 2] * radius * stretch[2] * 1.12
-    centres = [middle] if number == 1 else [middle - along, middle + along]
-    return np.array(centres), np.array([metric] * number)
 
 
 def _nucleus_numbers(
@@ -162,17 +158,6 @@ def _nucleus_numbers(
     return numbers
 
 
-def _form(
-    points: NDArray[np.float64], depth: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Find the centre of the deep parts of a cell, its principal axes (columns, longest last) and their relative lengths."""
-    weights = np.square(depth.astype(np.float64))
-    centre = weights @ points / weights.sum()
-    values, axes = np.linalg.eigh(np.cov(points.T) + 1e-6 * np.eye(3))
-    stretch = np.sqrt(values) ** 0.7
-    return centre, axes, stretch / np.prod(stretch) ** (1 / 3)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _locate(  # type: ignore[no-untyped-def]
     pz, py, px, cell, cell_depth, bulge, start, centres, metrics, clearance, blend, nucleus, depth
@@ -184,8 +169,10 @@ def _locate(  # type: ignore[no-untyped-def]
         for k in range(first, stop):
             z, y, x = pz[n] - centres[k, 0], py[n] - centres[k, 1], px[n] - centres[k, 2]
             inside = _ellipsoid_depth(z, y, x, metrics[k]) + bulge[n]
-            if stop - first == 2:
-                away = centres[first + stop - 1 - k] - centres[k]
+            for other in range(first, stop):
+                if other == k:
+                    continue
+                away = centres[other] - centres[k]
                 length = np.sqrt(np.sum(away**2))
                 middle = length / 2 - (z * away[0] + y * away[1] + x * away[2]) / length
                 inside = min(inside, middle - clearance / 2)

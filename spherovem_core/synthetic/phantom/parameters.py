@@ -6,8 +6,11 @@ from spherovem_core.synthetic.phantom.microscope_parameters import MicroscopePar
 from spherovem_core.synthetic.phantom.particle_parameters import ParticleParameters
 from spherovem_core.synthetic.phantom.scenes.charging import ChargingParameters
 from spherovem_core.synthetic.phantom.scenes.droplets import BodyParameters
+from spherovem_core.synthetic.phantom.scenes.frame import FrameParameters
 from spherovem_core.synthetic.phantom.scenes.heterochromatin import HeterochromatinParameters
+from spherovem_core.synthetic.phantom.scenes.optics import OpticsParameters
 from spherovem_core.synthetic.phantom.scenes.resin import ResinParameters
+from spherovem_core.synthetic.phantom.scenes.stage import StageParameters
 from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
 
 
@@ -19,6 +22,9 @@ class PhantomParameters(
     BodyParameters,
     HeterochromatinParameters,
     ChargingParameters,
+    FrameParameters,
+    OpticsParameters,
+    StageParameters,
 ):
     """Parameters of a synthetic spheroid acquisition.
 

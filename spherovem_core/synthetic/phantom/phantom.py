@@ -48,6 +48,9 @@ class Phantom:
     other_objects : DataFrame
         A row per label of `others`: ``label``, ``kind``, ``diameter_nm`` (of a ball of the same volume), ``grey``,
         ``volume_um3``, ``parent_cell`` and the centre, as for nanoparticles.
+    cell_states : (C,) ndarray of str
+        State of each cell at index label - 1: interphase, dividing, dead or multinucleate. Each plate of chromosomes of a
+        dividing cell counts as a nucleus.
     nucleus_parents : (N,) ndarray of uint32
         Cell label of each nucleus at index label - 1.
     transforms : (Z, 2, 3) ndarray of float64
@@ -74,6 +77,7 @@ class Phantom:
     specimen: NDArray[np.uint8]
     particles: pd.DataFrame
     other_objects: pd.DataFrame
+    cell_states: NDArray[np.str_]
     nucleus_parents: NDArray[np.uint32]
     transforms: NDArray[np.float64]
     gains: NDArray[np.float64]

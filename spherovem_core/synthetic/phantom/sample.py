@@ -197,21 +197,39 @@ def build_sample(parameters: PhantomParameters) -> Sample:
         occupied = join(bodies, particles)
         particles = join(particles, place_balls(kind, tissue, *space.rendered, space.imaged, occupied))
     particles = brighten_few(particles, parameters, space.imaged)
-    distances = np.full(parameters.shape[0], spacing_um(parameters.spacing_nm)[0])
+    distances = _slice_distances_um(parameters)
     return Sample(
         parameters=parameters,
         imaging=imaging,
         margin=margin,
         tissue=tissue,
-        stain=make_stain(parameters, len(tissue.cells.seeds_um), *space.rendered),
+        stain=make_stain(parameters, tissue.nuclei.states, *space.rendered),
         particles=particles,
         bodies=bodies,
         body_kinds=body_kinds,
         painters=tuple(painter for effect in effects for painter in effect.painters(space)),
         effects=effects,
-        planes_um=np.arange(parameters.shape[0]) * distances[0],
+        planes_um=_planes_um(parameters, distances),
         distances_um=distances,
     )
+
+
+def _slice_distances_um(parameters: PhantomParameters) -> NDArray[np.float64]:
+    """Draw the thickness of each slice in µm. Together they are as thick as even slices."""
+    step, count = spacing_um(parameters.spacing_nm)[0], parameters.shape[0]
+    if parameters.slice_distance_cv == 0:
+        return np.full(count, step)
+    generator = np.random.default_rng((parameters.seed, 0xD157))
+    factors = np.clip(1 + parameters.slice_distance_cv * generator.standard_normal(count), 0.3, 2)
+    return np.asarray(step * factors * count / factors.sum())
+
+
+def _planes_um(parameters: PhantomParameters, distances_um: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the position of the middle of each slice."""
+    step = spacing_um(parameters.spacing_nm)[0]
+    if parameters.slice_distance_cv == 0:
+        return np.asarray(np.arange(len(distances_um)) * step, np.float64)
+    return np.asarray(np.cumsum(distances_um) - distances_um / 2 - step / 2)
 
 
 def _space(parameters: PhantomParameters, margin: int, body_kinds: tuple[Bodies, ...]) -> Space:

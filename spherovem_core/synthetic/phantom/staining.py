@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.synthetic.phantom.cell_states import CellState
 from spherovem_core.synthetic.phantom.noise import SmoothNoise
 from spherovem_core.synthetic.phantom.tissue import Located
 from spherovem_core.synthetic.phantom.tissue_parameters import TissueParameters
@@ -23,6 +24,9 @@ NUCLEOLUS = 78.0
 MITOCHONDRION = 96.0
 VESICLE = 148.0
 LYSOSOME = 84.0
+CONDENSED = 66.0
+# Grey values added to the cytoplasm of cells by state: dividing ones are lighter, dead ones dark.
+_STATE_GREYS = np.array([0.0, 7.0, -30.0, 0.0])
 
 # Lattice steps in nm of the random fields that draw each kind of texture.
 _STEPS_NM = {
@@ -40,6 +44,7 @@ class Stain:
 
     fields: dict[str, SmoothNoise]
     cell_greys: Image
+    states: NDArray[np.int8]
     membrane_um: float
 
     def textures(
@@ -55,13 +60,25 @@ class Stain:
         """
         cytoplasm = self._cytoplasm(located, noise, pixel)
         nucleus = _nucleus(located.nucleus_depth_um, noise)
+        nucleus, envelope_opacity = self._changed_nuclei(located, noise, nucleus)
         image = _blend(cytoplasm, nucleus, _coverage(located.nucleus_depth_um, pixel))
         envelope = 0.6 * self.membrane_um - np.abs(located.nucleus_depth_um)
-        image = _blend(image, np.float32(MEMBRANE + 6), 0.9 * _coverage(envelope, pixel))
+        image = _blend(image, np.float32(MEMBRANE + 6), envelope_opacity * _coverage(envelope, pixel))
         cleft = CLEFT + 5 * noise["cloud"] + 3 * noise["grain"]
         image = _blend(cleft, image, _coverage(located.cell_depth_um, pixel))
         plasma = self.membrane_um / 2 - np.abs(located.cell_depth_um - self.membrane_um / 2)
         return _blend(image, np.float32(MEMBRANE), 0.95 * _coverage(plasma, pixel))
+
+    def _changed_nuclei(
+        self, located: Located, noise: dict[str, Image], nucleus: Image
+    ) -> tuple[Image, Image | float]:
+        """Condense the chromatin of dividing and dead cells; dividing ones have no envelope, of which the opacity is returned."""
+        if not self.states.any():
+            return nucleus, 0.9
+        state = self.states[located.cell]
+        condensed = CONDENSED + 5 * noise["chromatin_fine"] + 3 * noise["grain"]
+        changed = np.where((state == CellState.DIVIDING) | (state == CellState.DEAD), condensed, nucleus)
+        return changed, np.where(state == CellState.DIVIDING, np.float32(0), np.float32(0.9))
 
     def _cytoplasm(self, located: Located, noise: dict[str, Image], pixel: np.float32) -> Image:
         room = np.minimum(located.cell_depth_um, -located.nucleus_depth_um) - np.float32(0.09)
@@ -77,18 +94,19 @@ class Stain:
 
 def make_stain(
     parameters: TissueParameters,
-    cell_count: int,
+    states: NDArray[np.int8],
     lower_um: NDArray[np.float64],
     upper_um: NDArray[np.float64],
 ) -> Stain:
-    """Prepare the textures for a box of tissue."""
+    """Prepare the textures for a box of tissue whose cells have these states (S,)."""
     generator = np.random.default_rng((parameters.seed, 0x57A1))
     fields = {
         name: SmoothNoise((parameters.seed, 100 + n), step / 1000, tuple(lower_um), tuple(upper_um))
         for n, (name, step) in enumerate(_STEPS_NM.items())
     }
-    greys = CYTOPLASM + 6 * generator.standard_normal(cell_count)
-    return Stain(fields, greys.astype(np.float32), parameters.membrane_width_nm / 1000)
+    greys = CYTOPLASM + 6 * generator.standard_normal(states.size)
+    greys += _STATE_GREYS[states]
+    return Stain(fields, greys.astype(np.float32), states, parameters.membrane_width_nm / 1000)
 
 
 def _coverage(depth_um: Image, pixel_um: np.float32) -> Image:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from spherovem_core.synthetic.phantom.cell_states import CellState
 from spherovem_core.synthetic.phantom.cells import CellPacking, pack_cells
 from spherovem_core.synthetic.phantom.exterior import Exterior
 from spherovem_core.synthetic.phantom.noise import SmoothNoise
@@ -23,6 +24,8 @@ SURROUNDINGS = 1.1
 _WAVES = ((0.55, 0.07), (0.17, 0.011))
 _BULGES = ((0.4, 0.03), (0.16, 0.012))
 _CLEFT_STEP = 0.35
+# Width, in cell diameters, of the gap around a dead cell.
+_SHRINKAGE = 0.06
 # Standard deviations of the cleft field from where a contact opens to where it is widest.
 _CLEFT_RAMP = 0.8
 
@@ -54,6 +57,7 @@ class Tissue:
     cleft_threshold: float
     cleft_half_width_um: float
     exterior: Exterior
+    shrinkage_um: float
 
     def locate_grid(
         self, z_um: NDArray[np.float64], y_um: NDArray[np.float64], x_um: NDArray[np.float64]
@@ -82,6 +86,9 @@ class Tissue:
         outside, region = self.exterior.locate(z, y, x, evaluate)
         # Cells end at the surface of the tissue, and nuclei keep their distance from it.
         np.minimum(depth, -outside, out=depth)
+        dead = self.nuclei.states == CellState.DEAD
+        if dead.any():
+            depth -= np.float32(self.shrinkage_um) * dead[cell]
         bulge = np.zeros_like(depth)
         for amplitude, field in self.bulges:
             bulge += np.float32(amplitude) * evaluate(field)
@@ -124,6 +131,7 @@ def grow_tissue(
         cleft_threshold=-float(special.ndtri(np.clip(parameters.extracellular_fraction, 1e-9, 1 - 1e-9))),
         cleft_half_width_um=parameters.extracellular_width_nm / 2000,
         exterior=exterior,
+        shrinkage_um=_SHRINKAGE * diameter,
     )
     return replace(bare, nuclei=_nuclei_of(parameters, bare, (low, high), (lower_um, upper_um)))
 

@@ -51,8 +51,20 @@ class TissueParameters(Basics):
         default=0.1, ge=0, le=1, description="Fraction of the cells with two nuclei."
     )
 
+    multinucleate_fraction: float = Field(
+        default=0.0, ge=0, le=1, description="Fraction of the cells with three to six nuclei."
+    )
+    dividing_fraction: float = Field(
+        default=0.0, ge=0, le=1, description="Fraction of the cells that divide."
+    )
+    dead_fraction: float = Field(default=0.0, ge=0, le=1, description="Fraction of the cells that are dead.")
+
     @model_validator(mode="after")
     def _check_shares(self) -> TissueParameters:
         if self.anucleate_fraction + self.binucleate_fraction > 1:
             raise ValueError("anucleate_fraction and binucleate_fraction add up to more than 1; lower one")
+        if self.multinucleate_fraction + self.dividing_fraction + self.dead_fraction > 1:
+            raise ValueError(
+                "multinucleate_fraction, dividing_fraction and dead_fraction add up to more than 1; lower one"
+            )
         return self

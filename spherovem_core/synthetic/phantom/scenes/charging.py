@@ -48,7 +48,7 @@ SCENES = (
     Scene(
         "halos",
         "Halos of charge brighten round areas for a few slices.",
-        {"halos_per_slice": 0.5},
+        {"halos_per_slice": 2.0},
     ),
 )
 

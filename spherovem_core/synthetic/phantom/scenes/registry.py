@@ -8,7 +8,16 @@ from typing import Any
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.synthetic.phantom.parameters import PhantomParameters
-from spherovem_core.synthetic.phantom.scenes import charging, droplets, heterochromatin, resin, settings
+from spherovem_core.synthetic.phantom.scenes import (
+    charging,
+    droplets,
+    frame,
+    heterochromatin,
+    optics,
+    resin,
+    settings,
+    stage,
+)
 from spherovem_core.synthetic.phantom.scenes.scene import Effect, Scene
 
 SCENES: dict[str, Scene] = {
@@ -19,12 +28,24 @@ SCENES: dict[str, Scene] = {
         *heterochromatin.SCENES,
         *resin.SCENES,
         *charging.SCENES,
+        *frame.SCENES,
         *settings.DETECTOR_SCENES,
+        *optics.SCENES,
+        *stage.SCENES,
+        *settings.CELL_SCENES,
     )
 }
 """Scenes by name, in the order of the documentation."""
 
-_EFFECTS = (resin.Resin, droplets.RoundBodies, heterochromatin.Heterochromatin, charging.Charging)
+_EFFECTS = (
+    resin.Resin,
+    droplets.RoundBodies,
+    heterochromatin.Heterochromatin,
+    optics.Optics,
+    frame.Frame,
+    charging.Charging,
+    stage.Stage,
+)
 
 
 def settings_of(names: Iterable[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Scenes that only choose parameters of particles and detector, which have code of their own."""
+"""Scenes that only choose parameters of particles, detector and cells, which have code of their own."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ DETECTOR_SCENES = (
         {"escape_depth_nm": 60.0},
     ),
     Scene(
+        "uneven-slices",
+        "The distance between slices varies.",
+        {"slice_distance_cv": 0.25},
+    ),
+    Scene(
         "poisson",
         "The noise is that of counted electrons.",
         {"poisson_counts": 100.0, "read_noise": 0.0, "shot_noise": 0.0},
@@ -70,4 +75,23 @@ DETECTOR_SCENES = (
         "Images have 16 bits, and a few particles are far brighter than all else.",
         {"bits": 16, "rare_fraction": 0.03},
     ),
+)
+
+CELL_SCENES = (
+    Scene(
+        "dividing-cells",
+        "Some cells divide: chromosomes in one or two plates, no envelope.",
+        {"dividing_fraction": 0.25},
+    ),
+    Scene(
+        "dead-cells",
+        "Some cells are dead: dark, shrunken, with a small condensed nucleus.",
+        {"dead_fraction": 0.25},
+    ),
+    Scene(
+        "many-nuclei",
+        "Some cells have three to six nuclei.",
+        {"multinucleate_fraction": 0.3},
+    ),
+    Scene("no-nuclei", "Half of the cells have no nucleus.", {"anucleate_fraction": 0.5}),
 )
