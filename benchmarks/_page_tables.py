@@ -36,11 +36,14 @@ def group_table(results: Sequence[tuple[UnkindCase, Worst]]) -> Iterator[str]:
         yield f"| {name} | {good} of {len(mine)} | {' | '.join(figures)} |"
 
 
-def scene_table(results: Sequence[tuple[SceneCase, Worst]]) -> Iterator[str]:
-    """Write one line per scene."""
-    yield "| scene | particles | precision | recall | false | size ratio | count ratio | Dice | confidence less precision |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    for scene, result in results:
+def scene_table(results: Sequence[tuple[SceneCase, Worst]], misplaced: Sequence[float]) -> Iterator[str]:
+    """Write one line per scene; `misplaced` is the remaining misplacement from slice to slice in pixels."""
+    yield (
+        "| scene | particles | precision | recall | false | size ratio | count ratio | Dice | confidence less precision | "
+        "slice to slice (px) |"
+    )
+    yield "|" + " --- |" * 10
+    for (scene, result), step in zip(results, misplaced, strict=True):
         recalls = " / ".join(number(recall, "{:.2f}") for recall in result.recalls) or "–"
         figures = (
             str(result.true),
@@ -51,6 +54,7 @@ def scene_table(results: Sequence[tuple[SceneCase, Worst]]) -> Iterator[str]:
             number(result.count_ratio, "{:.2f}"),
             number(result.dice, "{:.2f}"),
             number(result.confidence_gap, "{:+.2f}"),
+            number(step, "{:.2f}"),
         )
         yield f"| {scene.name} | {' | '.join(figures)} |"
 

@@ -11,7 +11,7 @@ from _independent_images import draw
 from _independent_particles import is_cut
 from numpy.typing import NDArray
 
-from spherovem_core.synthetic.phantom import make_phantom
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 SCENE_SHAPE = (24, 256, 256)
 """Shape of the phantoms."""
@@ -81,7 +81,9 @@ def independent_image(case: UnkindCase, seed: int) -> SceneImage:
 def phantom_image(scenes: Sequence[str], seed: int, **overrides: Any) -> SceneImage:
     """Make a phantom with scenes."""
     phantom = make_phantom(scenes=scenes, **{"shape": SCENE_SHAPE, "seed": seed} | overrides)
-    particles = phantom.particles.rename(columns=COLUMNS)
+    # Particles that charging or the databar hides are not asked for; those in resin are seen.
+    hidden = (phantom.particles["place"] != "resin") & (visible_fraction(phantom) < 0.5)
+    particles = phantom.particles[~hidden].rename(columns=COLUMNS)
     # Slices of uneven thickness: positions are compared in slices.
     numbers = np.arange(len(phantom.image)) * phantom.spacing_nm[0]
     particles["z_nm"] = np.interp(particles["z_nm"], phantom.slice_positions_nm, numbers)
@@ -96,3 +98,12 @@ def phantom_image(scenes: Sequence[str], seed: int, **overrides: Any) -> SceneIm
         nanoparticles=dark,
         truth=phantom,
     )
+
+
+def visible_fraction(phantom: Phantom) -> NDArray[np.float64]:
+    """Compute the fraction of the voxels of each particle that the acquired slices show as specimen."""
+    owners = phantom.nanoparticles.ravel()
+    count = len(phantom.particles) + 1
+    whole = np.bincount(owners, minlength=count)[1:]
+    seen = np.bincount(owners, phantom.specimen.ravel(), minlength=count)[1:]
+    return np.asarray(seen / np.maximum(whole, 1), dtype=np.float64)

@@ -24,7 +24,7 @@ from _particle_scores import ParticleScore, score_failure
 from _pipeline_runs import run_stages, write_slices
 from _scene_cases import denoising_cases, independent_cases, phantom_cases
 from _scene_images import SceneCase
-from _scene_runs import score_scene
+from _scene_runs import run_scene
 from _unkind import Worst, beyond, score_case, worst
 
 from spherovem_core.errors import SpheroVemError
@@ -117,6 +117,7 @@ def scenes_page(effort: Effort, scenes: Iterable[SceneCase] | None = None) -> Sc
     phantoms = [*phantom_cases()] if scenes is None else list(scenes)
     chosen = [*phantoms, *(independent_cases() if scenes is None else ())]
     results: list[tuple[SceneCase, Worst]] = []
+    misplaced: list[float] = []
     scores: list[ParticleScore] = []
     with pool(effort) as executor:
         todo = [
@@ -127,13 +128,14 @@ def scenes_page(effort: Effort, scenes: Iterable[SceneCase] | None = None) -> Sc
             for scene in chosen
         ]
         for scene, futures in todo:
-            mine = gathered(scene.name, futures)
+            mine, steps = zip(*gathered(scene.name, futures), strict=True)
             scores += mine
             results.append((scene, worst(mine)))
+            misplaced.append(max(steps))
     lines = [
         SCENES.format(phantoms=len(phantoms)) + effort.says(),
         "",
-        *scene_table(results),
+        *scene_table(results, misplaced),
         "",
         *misses([(scene.name, result, beyond(scene, result)) for scene, result in results]),
         "",
@@ -175,13 +177,17 @@ def noise_page(effort: Effort) -> ScenePage:
     return ScenePage("\n".join(lines) + "\n", missed)
 
 
-def make_and_score(scene: SceneCase, seed: int, parameters: PipelineParameters) -> ParticleScore:
-    """Make an image, run the pipeline on it and score its particles."""
+def make_and_score(
+    scene: SceneCase, seed: int, parameters: PipelineParameters
+) -> tuple[ParticleScore, float]:
+    """Make an image, run the pipeline on it, score its particles and measure the misplacement from slice to slice."""
     image = scene.make(seed)
     try:
-        return score_scene(image, parameters)
+        with tempfile.TemporaryDirectory() as folder:
+            run = run_scene(image, parameters, Path(folder))
+        return run.score, run.step_px
     except SpheroVemError as error:
-        return score_failure(image.particles, image.labels, image.spacing_nm, str(error))
+        return score_failure(image.particles, image.labels, image.spacing_nm, str(error)), float("nan")
 
 
 def denoise_and_score(

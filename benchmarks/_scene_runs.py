@@ -1,6 +1,5 @@
 """Particles that the pipeline finds in an acquisition, compared with the truth in the registered frame."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,15 @@ from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.store.layout import NANOPARTICLES, REGISTERED
 from spherovem_core.synthetic.comparison import LabelImage
 from spherovem_core.synthetic.comparison.frames import sample_truth
+from spherovem_core.synthetic.misplacement import measure_misplacement
 
 
 @dataclass(frozen=True, eq=False)
 class SceneRun:
-    """Results of a run: score of the particles, and the results folder while it lasts."""
+    """Results of a run: score of its particles, misplacement from slice to slice, and the folder while it lasts."""
 
     score: ParticleScore
+    step_px: float
     layout: Layout
 
 
@@ -43,13 +44,9 @@ def run_scene(
     parameters = parameters.model_copy(update={"nanoparticles": own})
     source = write_slices(scene.image, scene.spacing_nm, folder / "acquisition")
     layout, _ = run_stages(source, folder / "results", parameters, stages, workers)
-    return SceneRun(score_run(scene, layout), layout)
-
-
-def score_scene(scene: SceneImage, parameters: PipelineParameters) -> ParticleScore:
-    """Run a scene in a temporary folder and score its particles."""
-    with tempfile.TemporaryDirectory() as folder:
-        return run_scene(scene, parameters, Path(folder)).score
+    estimated = np.array(open_array(layout, REGISTERED).details["transforms"], dtype=np.float64)
+    step = measure_misplacement(estimated, scene.transforms, scene.image.shape[1:]).step_px
+    return SceneRun(score_run(scene, layout), step, layout)
 
 
 def score_run(scene: SceneImage, layout: Layout) -> ParticleScore:
