@@ -1,13 +1,10 @@
 """Validation pages of scenes: one line per scene with the worst seed of each figure, and what is beyond its limit."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+from _cell_pages import cells_page
 from _denoised_scores import DenoisedScore, score_denoised
 from _independent_cases import UnkindCase, cases
 from _page_tables import (
@@ -23,23 +20,14 @@ from _page_tables import (
 from _particle_scores import ParticleScore, score_failure
 from _pipeline_runs import run_stages, write_slices
 from _scene_cases import denoising_cases, independent_cases, phantom_cases
+from _scene_effort import Effort, ScenePage, gathered, pool
 from _scene_images import SceneCase
 from _scene_runs import run_scene
 from _unkind import Worst, beyond, score_case, worst
 
 from spherovem_core.errors import SpheroVemError
-from spherovem_core.parameters import DenoisingParameters, PipelineParameters
+from spherovem_core.parameters import PipelineParameters
 
-# The network of the demo: the default one trains four minutes per scene on one core.
-DEMO_NETWORK: dict[str, Any] = {
-    "training_slices": 32,
-    "validation_slices": 4,
-    "patches_per_slice": 16,
-    "epochs": 8,
-    "batch_size": 8,
-    "network_channels": 16,
-    "learning_rate": 2e-3,
-}
 UNKIND = (
     "Images of a generator that shares no code with the phantom (`benchmarks/_independent_images.py`): own texture, "
     "membranes and nuclei, particles that fill voxels partly, 24 slices of 256². The nanoparticles method alone, with "
@@ -56,34 +44,6 @@ NOISE = (
     "the truth. The kept contrast is that of particles of two pixels across and more, of the worst of their sizes (120, "
     "160, 240 nm). "
 )
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much a page computes: seeds per scene, processes, and whether networks train an eighth as long."""
-
-    seeds: Sequence[int]
-    workers: int = 2
-    quick: bool = False
-
-    @property
-    def parameters(self) -> PipelineParameters:
-        """Default parameters with the denoising network of the demo."""
-        network = DEMO_NETWORK | ({"patches_per_slice": 4, "epochs": 4} if self.quick else {})
-        return PipelineParameters(denoising=DenoisingParameters(**network))
-
-    def says(self) -> str:
-        """Describe the effort in a sentence."""
-        seeds = ", ".join(map(str, self.seeds))
-        return f"Seed{'s' if len(self.seeds) > 1 else ''} {seeds}; each figure is that of its worst seed."
-
-
-@dataclass(frozen=True)
-class ScenePage:
-    """Text of a page, and what is beyond its limit on it."""
-
-    text: str
-    beyond: tuple[str, ...]
 
 
 def unkind_page(effort: Effort) -> ScenePage:
@@ -201,21 +161,10 @@ def denoise_and_score(
         return score_denoised(image, layout, unit)
 
 
-def gathered(name: str, futures: Sequence[Future[Any]]) -> list[Any]:
-    """Wait for the seeds of a scene, and say which one is done."""
-    found = [future.result() for future in futures]
-    print(f"  {name}", flush=True)
-    return found
-
-
-def pool(effort: Effort) -> ProcessPoolExecutor:
-    """Start the processes that compute scenes."""
-    return ProcessPoolExecutor(effort.workers, mp_context=get_context("spawn"))
-
-
 PAGES: dict[str, Callable[[Effort], ScenePage]] = {
     "unkind": unkind_page,
     "scenes": scenes_page,
     "noise": noise_page,
+    "cells": cells_page,
 }
-"""Pages by the name of their file, quickest first."""
+"""Pages by the name of their file."""

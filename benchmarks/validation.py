@@ -3,8 +3,8 @@
     python benchmarks/validation.py [--out docs/validation] [--only shape scenes] [--quick] [--seeds 101 102] [--workers 2]
     python benchmarks/validation.py --demo results/demo
 
-The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`) and
-denoising (`noise`) on unkind images, and show the worst of several seeds; with `--quick`, one seed and a network that trains an
+The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`),
+denoising (`noise`) and all stages (`cells`) on unkind images, and show the worst of several seeds; with `--quick`, one seed and a network that trains an
 eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo with its truth becomes a
 table as well. Longer runs have scripts of their own, which `docs/validation.md` names.
 """

@@ -14,7 +14,7 @@ from pages import ROOT
 TABLES = ROOT / "docs" / "validation"
 CELL = re.compile(r"([\d.]+|nan) \(([≤≥]) ([\d.e-]+)\)")
 STAGES = ("registration", "segmentation", "nanoparticles", "shape", "spatial")
-SCENES = ("unkind", "scenes", "noise")
+SCENES = ("unkind", "scenes", "noise", "cells")
 
 
 @pytest.fixture(scope="module")
