@@ -11,14 +11,9 @@ from _independent_particles import Population
 from _scene_images import SceneCase, independent_image, phantom_image
 
 PIPELINE_CASES = (
-    "plain",
-    "none noise 15",
     "resin 170 16 % curved",
     "resin 185 40 %",
-    "resin 210 10 % curved none",
     "droplets",
-    "droplets none",
-    "lysosomes",
     "streaks",
     "streaks none",
     "heterochromatin 215",
@@ -27,7 +22,6 @@ PIPELINE_CASES = (
     "dark 16-bit five very dark",
     "kinds 235 180",
     "clumps of 2 to 8, 320 nm",
-    "clumps of 6, 240 nm",
     "size 320 nm noise 15",
     "size 240 nm noise 6",
     "size 160 nm noise 6",
@@ -39,13 +33,11 @@ _LIMITS = {
     "clumps": Limits(count=0.05),
 }
 COMBINED = (
-    ("resin", "droplets"),
     ("resin", "no-particles"),
     ("droplets", "no-particles"),
     ("streaks", "no-particles"),
     ("thickness", "two-kinds"),
     ("thickness", "resin", "droplets"),
-    ("dark", "resin"),
 )
 """Scenes together."""
 

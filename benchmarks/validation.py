@@ -4,9 +4,9 @@
     python benchmarks/validation.py --demo results/demo
 
 The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`),
-denoising (`noise`) and all stages (`cells`) on unkind images, and show the worst of several seeds; with `--quick`, one seed and a network that trains an
-eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo with its truth becomes a
-table as well. Longer runs have scripts of their own, which `docs/validation.md` names.
+denoising (`noise`) and all stages (`cells`) on unkind images, and show the worst of several seeds; `--quick` computes
+them alone, from one seed and with a network that trains an eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo
+with its truth becomes a table as well. Longer runs have scripts of their own, which `docs/validation.md` names.
 """
 
 import argparse
@@ -87,7 +87,9 @@ def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = 
     parser.add_argument("--out", type=Path, default=DOCS)
     parser.add_argument("--only", choices=[*(stage.name for stage in stages), *PAGES], nargs="+")
     parser.add_argument(
-        "--quick", action="store_true", help="one seed per scene, and a network that trains an eighth as long"
+        "--quick",
+        action="store_true",
+        help="pages of scenes alone, with one seed and a network that trains an eighth as long",
     )
     parser.add_argument(
         "--seeds",
@@ -98,15 +100,16 @@ def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = 
     parser.add_argument("--workers", type=int, default=2, help="processes that compute scenes")
     parser.add_argument("--demo", type=Path, help="results folder of a demo")
     options = parser.parse_args(arguments)
+    names = [stage.name for stage in stages if not options.quick] + [*PAGES] * (stages is STAGES)
     beyond: list[str] = []
     for stage in stages:
-        if options.only is None or stage.name in options.only:
+        if stage.name in (options.only or names):
             rows = list(stage.rows())
             beyond += [f"{row.case}, {row.figure}: {shown(row)}" for row in rows if not row.good]
             write(options.out, stage.name, stage_page(stage, rows))
     seeds = options.seeds or (SEEDS[:1] if options.quick else SEEDS)
     for name, make in PAGES.items():
-        if name in (options.only or (PAGES if stages is STAGES else ())):
+        if name in (options.only or names):
             page = make(Effort(seeds, options.workers, options.quick))
             beyond += page.beyond
             write(options.out, name, page.text)
