@@ -4,9 +4,10 @@
     python benchmarks/validation.py --demo results/demo
 
 The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`),
-denoising (`noise`) and all stages (`cells`) on unkind images, and show the worst of several seeds; `--quick` computes
-them alone, from one seed and with a network that trains an eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo
-with its truth becomes a table as well. Longer runs have scripts of their own, which `docs/validation.md` names.
+denoising (`noise`) and all stages (`cells`) on unkind images, and show the worst of several seeds; `--quick` computes them alone,
+from one seed and with a network that trains an eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`,
+the comparison of a demo with its truth becomes a table as well. Longer runs have scripts of their own, which
+`docs/validation.md` names.
 """
 
 import argparse
