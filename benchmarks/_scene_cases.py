@@ -59,7 +59,7 @@ def independent_cases() -> Iterator[SceneCase]:
     by_name = {case.name: case for case in cases()}
     for name in PIPELINE_CASES:
         case = by_name[name]
-        yield SceneCase(name, partial(independent_image, case), case.limits)
+        yield SceneCase(f"{name} (independent)", partial(independent_image, case), case.limits)
 
 
 def denoising_cases() -> Iterator[tuple[SceneCase, float]]:
