@@ -53,6 +53,8 @@ def cases() -> tuple[UnkindCase, ...]:
         "clumps": clumps,
         "thick slices": sizes,
         "other voxels": spacings,
+        "microscope": microscopes,
+        "several traits": mixtures,
     }
     return tuple(replace(case, group=name) for name, group in groups.items() for case in group())
 
@@ -218,3 +220,50 @@ def spacings() -> Iterator[UnkindCase]:
             f"{name} resin",
             replace(scene, resin=Resin(185.0, 0.16, True), populations=(Population(40, diameter),)),
         )
+
+
+def microscopes() -> Iterator[UnkindCase]:
+    """Other noise, drift of the contrast, shading, clipping."""
+    scenes = {
+        "drift of the gain 8 %": replace(PLAIN, gain_drift=0.08),
+        "shading 20 %": replace(PLAIN, shading=0.2),
+        "clipped contrast": replace(PLAIN, contrast=1.6, noise=9.0),
+        "Poisson noise 12": replace(PLAIN, noise=12.0, noise_kind="poisson"),
+        "correlated noise 8": replace(PLAIN, noise=8.0, noise_kind="correlated"),
+    }
+    for name, scene in scenes.items():
+        yield UnkindCase(name, scene)
+        yield UnkindCase(f"{name} none", replace(scene, populations=NONE))
+
+
+def mixtures() -> Iterator[UnkindCase]:
+    """Several traits together."""
+    two = (Population(40, grey=235.0), Population(40, grey=180.0))
+    bright = Resin(185.0, 0.25, True)
+    yield UnkindCase(
+        "kinds 235 180, resin", replace(PLAIN, populations=two, resin=bright), Limits(recall=0.9)
+    )
+    yield UnkindCase(
+        "kinds 235 180, droplets, streaks",
+        replace(PLAIN, populations=two, blobs=(replace(DROPLETS, count=6),), streaks=20),
+        Limits(recall=0.9),
+    )
+    clumped = (Population(0, 280.0, clumps=(6,) * 8),)
+    scene = replace(PLAIN, populations=clumped, resin=bright, blobs=(replace(DROPLETS, count=6),))
+    yield UnkindCase("clumps of 6, resin, droplets", scene, Limits(count=0.05))
+    yield UnkindCase(
+        "clumps of 6 dark, streaks",
+        replace(PLAIN, populations=clumped, dark=True, streaks=20),
+        Limits(count=0.05),
+    )
+    yield UnkindCase(
+        "size 200 nm, resin, droplets",
+        replace(
+            PLAIN, populations=(Population(60, 200.0),), resin=bright, blobs=(replace(DROPLETS, count=6),)
+        ),
+    )
+    yield UnkindCase("drift, shading, resin", replace(PLAIN, gain_drift=0.06, shading=0.15, resin=bright))
+    yield UnkindCase(
+        "drift, shading, resin none",
+        replace(PLAIN, populations=NONE, gain_drift=0.06, shading=0.15, resin=bright),
+    )

@@ -28,7 +28,9 @@ class Recipe:
     """What an image shows, and how the microscope sees it.
 
     Grey values are those of bright particles; dark ones, and all other bodies with them, have 256 less that. `wide` makes a
-    16-bit image: a grey value of the 8-bit one becomes `wide[0]` units, and 0 becomes `wide[1]`.
+    16-bit image: a grey value of the 8-bit one becomes `wide[0]` units, and 0 becomes `wide[1]`. `gain_drift` is the standard
+    deviation of the slices' gain, `shading` the change of the gain across a slice, and `contrast` stretches the grey values
+    about those of tissue, so that the brightest are clipped.
     """
 
     populations: tuple[Population, ...] = (Population(),)
@@ -41,6 +43,9 @@ class Recipe:
     blobs: tuple[Blobs, ...] = ()
     streaks: int = 0
     heterochromatin_grey: float = 0.0
+    gain_drift: float = 0.0
+    shading: float = 0.0
+    contrast: float = 1.0
     dark: bool = False
     wide: tuple[float, float] | None = None
 
@@ -110,6 +115,7 @@ def draw(recipe: Recipe, seed: int) -> Drawing:
     add_streaks(clean, recipe.streaks, random)
     if recipe.dark:
         clean = 256 - clean
+    clean = illuminate(clean, recipe, random)
     image, clean = expose(clean, recipe, random)
     parameters = {"polarity": "dark"} if recipe.dark else {}
     particles = table.drop(columns="grey")
@@ -125,6 +131,16 @@ def add_streaks(clean: Floats, count: int, random: np.random.Generator) -> None:
         line = random.uniform(60, 120) * np.minimum(1, np.linspace(4, 0.4, length))
         part = clean[z, y : y + rows, x : x + length]
         part += line[: part.shape[1]].astype(np.float32)
+
+
+def illuminate(clean: Floats, recipe: Recipe, random: np.random.Generator) -> Floats:
+    """Apply the gain of each slice, the shading across it and the contrast of the detector."""
+    if not (recipe.gain_drift or recipe.shading or recipe.contrast != 1):
+        return clean
+    gains = 1 + recipe.gain_drift * random.standard_normal((len(clean), 1, 1))
+    x = np.linspace(-0.5, 0.5, clean.shape[2])
+    stretched = TISSUE_GREY + recipe.contrast * (clean - TISSUE_GREY)
+    return (stretched * gains * (1 + recipe.shading * x)).astype(np.float32)
 
 
 def expose(clean: Floats, recipe: Recipe, random: np.random.Generator) -> tuple[NDArray[Any], Floats]:
