@@ -1,10 +1,12 @@
 """Denoising: PSNR against tuned classical filters, speed and agreement with CAREamics, memory, a real stack.
 
-    python benchmarks/denoising.py [--parts quality speed memory real] [--threads 2] [--pictures FOLDER]
+    python benchmarks/denoising.py [--parts noise quality speed memory real] [--threads 2] [--pictures FOLDER] [--kinds KIND ...]
 
-Quality is measured on the clean image of a phantom with new noise of its detector, single and doubled. The strengths of
-the classical filters are tuned on the truth, which no real acquisition has. Peak memory is that of a separate process. A
-real stack has no truth: its slices are compared with the mean of their two neighbours, whose noise is independent.
+The part `noise` compares `auto` with Noise2Void and with the classical filters under noise of several kinds, and measures the
+contrast that particles of 3 to 6 pixels keep. The part `quality` uses the clean image of a phantom with new noise of its
+detector, single and doubled. The strengths of the classical filters are tuned on the truth, which no real acquisition has.
+Peak memory is that of a separate process. A real stack has no truth: its slices are compared with the mean of their two
+neighbours, whose noise is independent.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from _classical_denoisers import psnr, tuned
+from _noise_scenes import KINDS, kept_contrast, noisy_scene
 from _peak_memory import peak_mib
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -33,9 +36,10 @@ from spherovem_core.denoising import (
     TrainedModel,
     denoise_stack,
     fit_noise,
-    train_n2v,
+    train_model,
 )
 from spherovem_core.denoising.library_isolation import quiet_libraries
+from spherovem_core.denoising.sample_statistics import build_denoiser, measure_sample
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
@@ -43,6 +47,7 @@ from spherovem_core.utils.torch_device import torch_threads
 
 # Parameters of the demo.
 QUICK = DenoisingParameters(
+    algorithm="n2v",
     training_slices=32,
     validation_slices=4,
     patches_per_slice=16,
@@ -51,7 +56,7 @@ QUICK = DenoisingParameters(
     network_channels=16,
     learning_rate=2e-3,
 )
-BRIEF = DenoisingParameters(training_slices=16, patches_per_slice=16, epochs=2, batch_size=8)
+BRIEF = DenoisingParameters(algorithm="n2v", training_slices=16, patches_per_slice=16, epochs=2, batch_size=8)
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila" / "slices"
 JUDGED = slice(5, 64, 20)
 
@@ -81,7 +86,37 @@ def detector_variance(signal: Any) -> Any:
 def train(stack: ArrayLike, parameters: DenoisingParameters, execution: Execution) -> TrainedModel:
     """Train in a temporary folder and keep the model in memory."""
     with tempfile.TemporaryDirectory() as folder:
-        return train_n2v(stack, Path(folder), parameters, execution)
+        return train_model(stack, Path(folder), parameters, execution)
+
+
+def noise(execution: Execution, kinds: Sequence[str], algorithms: Sequence[str]) -> None:
+    """Print, for each kind of noise, the best classical filter and the algorithms with the contrast that particles keep."""
+    for kind in kinds:
+        scene, judged = noisy_scene(kind), slice(2, None, 8)
+        truth, noisy = scene.clean[judged], scene.noisy[judged].astype(np.float32)
+        best = max(tuned(noisy, truth), key=lambda result: psnr(result[1], truth))
+        print(
+            f"{kind}: noisy {psnr(noisy, truth):.2f} dB, best filter tuned on the truth ({best[0]}) {psnr(best[1], truth):.2f} dB"
+        )
+        for algorithm in algorithms:
+            parameters = QUICK.model_copy(update={"algorithm": algorithm})
+            began = time.process_time()
+            model = train(scene.noisy, parameters, execution)
+            seconds = time.process_time() - began
+            predict = SliceDenoiser(model, workers=execution.workers)
+            sample = measure_sample(scene.noisy, predict, parameters)
+            denoise = build_denoiser(predict, sample, parameters)
+            began = time.process_time()
+            image = np.stack([denoise(values) for values in scene.noisy])
+            per_slice = (time.process_time() - began) / len(image)
+            contrast = kept_contrast(image, scene)
+            kept = ", ".join(f"{d} px {area:.2f} / {peak:.2f}" for d, (area, peak) in contrast.items())
+            chosen = "" if sample.choice is None else f" ({sample.choice.method})"
+            print(
+                f"  {algorithm}{chosen}: {psnr(image[judged], truth):.2f} dB, contrast kept {kept}; "
+                f"training {seconds:.0f} s CPU, {1000 * per_slice:.0f} ms CPU per slice",
+                flush=True,
+            )
 
 
 def quality(execution: Execution) -> None:
@@ -131,7 +166,7 @@ def speed(execution: Execution) -> None:
     clean, noisy = noisy_phantom(1.0)
     model_folder = tempfile.TemporaryDirectory()
     with model_folder as folder:
-        model = train_n2v(noisy, Path(folder), BRIEF, execution)
+        model = train_model(noisy, Path(folder), BRIEF, execution)
         for side in (512, 1024):
             tiles = (1, side // 512, side // 512)
             stack, truth = np.tile(noisy[:2], tiles), np.tile(clean[:2], tiles)
@@ -272,13 +307,18 @@ def picture(noisy: NDArray[np.uint8], denoised: NDArray[np.float32], path: Path)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["quality", "speed", "memory", "real"])
+    parser.add_argument("--parts", nargs="+", default=["noise", "quality", "speed", "memory", "real"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--side", type=int, default=1024, help="side of a slice in the memory part")
     parser.add_argument("--pictures", type=Path, help="existing folder for pictures of the real stack")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), help="kinds of noise in the noise part")
+    parser.add_argument(
+        "--algorithms", nargs="+", default=["auto", "n2v"], help="algorithms in the noise part"
+    )
     settings = parser.parse_args()
     execution = Execution(device="cpu", workers=settings.threads)
     parts: dict[str, Callable[[], None]] = {
+        "noise": lambda: noise(execution, settings.kinds, settings.algorithms),
         "quality": lambda: quality(execution),
         "speed": lambda: speed(execution),
         "memory": lambda: memory(execution),

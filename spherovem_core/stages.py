@@ -14,7 +14,7 @@ LAST_STAGE: StageName = "output"
 
 STAGE_SUMMARIES: Mapping[StageName, str] = {
     "ingest": "Read and check the slices, find the voxel size, write the raw image as OME-Zarr 0.5.",
-    "denoising": "Train Noise2Void on the acquisition itself and denoise every slice.",
+    "denoising": "Measure the noise, train a network on the acquisition itself and denoise every slice.",
     "registration": "Align neighbouring slices, warp each once, crop to the common field of view.",
     "segmentation": "Segment cells and nuclei with a Cellpose network: flows, then masks.",
     "nanoparticles": "Fit the intensity histogram by a mixture, compute the posterior, label particles.",

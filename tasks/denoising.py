@@ -1,4 +1,4 @@
-"""Stage 2, denoising: train Noise2Void on the raw image and denoise every slice."""
+"""Stage 2, denoising: train a network on the raw image and denoise every slice."""
 
 from tasks.steps import step_task
 

@@ -1,8 +1,12 @@
-"""Self-supervised denoising with Noise2Void: trained with CAREamics, applied slice by slice."""
+"""Self-supervised denoising: a network trained with CAREamics on the acquisition itself, applied slice by slice."""
 
+from spherovem_core.denoising.automatic import AutomaticDenoiser, Choice, choose_method
+from spherovem_core.denoising.contrast import return_contrast
+from spherovem_core.denoising.grey_map import GreyMap, choose_grey_map
 from spherovem_core.denoising.in_memory import Denoised, denoise_volume
-from spherovem_core.denoising.models import NOT_TRAINED, obtain_model, train_n2v
+from spherovem_core.denoising.models import NOT_TRAINED, obtain_model, train_model
 from spherovem_core.denoising.noise import NoiseModel, fit_noise
+from spherovem_core.denoising.noise_measurement import MeasuredNoise, measure_noise
 from spherovem_core.denoising.posterior import PosteriorDenoiser, posterior_mean
 from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.quality import DenoisingQuality, SampleStatistics, SliceQuality
@@ -11,19 +15,27 @@ from spherovem_core.denoising.trained_model import TrainedModel, load_model
 
 __all__ = [
     "NOT_TRAINED",
+    "AutomaticDenoiser",
+    "Choice",
     "Denoised",
     "DenoisingQuality",
+    "GreyMap",
+    "MeasuredNoise",
     "NoiseModel",
     "PosteriorDenoiser",
     "SampleStatistics",
     "SliceDenoiser",
     "SliceQuality",
     "TrainedModel",
+    "choose_grey_map",
+    "choose_method",
     "denoise_stack",
     "denoise_volume",
     "fit_noise",
     "load_model",
+    "measure_noise",
     "obtain_model",
     "posterior_mean",
-    "train_n2v",
+    "return_contrast",
+    "train_model",
 ]

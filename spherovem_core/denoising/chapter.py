@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.denoising.autocorrelation import autocorrelation
+from spherovem_core.denoising.facts import denoising_facts, sample_of, stored_map
 from spherovem_core.report.charts import HEIGHT, WIDTH, lines
 from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
 from spherovem_core.report.images import plane
@@ -29,13 +30,14 @@ LONGEST_LAG = 12
 STRUCTURE_LAG = 3
 MOST_STRUCTURE = 0.1
 MOST_CLIPPED = 0.01
+MOST_CORRELATED = 0.2
 
 
 def denoising_section(inputs: ReportInputs) -> Section:
     """Show what denoising removed: structure in the residual means that signal was removed."""
     found = _found(inputs)
-    sample = _sample(found)
-    facts = [("Method", _method(inputs, found)), *_noise(sample), *_autocorrelation(sample)]
+    sample = sample_of(found)
+    facts = denoising_facts(inputs, found)
     clipped = found.get("clipped_fraction")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
@@ -52,13 +54,42 @@ def denoising_warnings(inputs: ReportInputs) -> list[str]:
         warnings.append(
             f"{100 * clipped:.2g} % of the voxels lie outside the 8-bit range; widen range_percentiles"
         )
+    sample = sample_of(found)
+    # What the noise shares over so many pixels belongs in the residual.
+    expected = sample.get("measured", {}).get("correlation", {})
     structure = max(
-        (lags[STRUCTURE_LAG - 1] for lags in _sample(found).get("autocorrelation", {}).values()), default=0.0
+        (
+            lags[STRUCTURE_LAG - 1] - abs(expected[axis][STRUCTURE_LAG - 1] if expected else 0.0)
+            for axis, lags in sample.get("autocorrelation", {}).items()
+        ),
+        default=0.0,
     )
     if structure > MOST_STRUCTURE:
         warnings.append(
             f"the residual is correlated over {STRUCTURE_LAG} pixels (correlation {structure:.2f}): signal may have been removed "
             "with the noise; look at the residual, train for more epochs or try another algorithm"
+        )
+    return warnings + _noise_warnings(sample)
+
+
+def _noise_warnings(sample: dict[str, Any]) -> list[str]:
+    """Warn if the detector clipped the signal, or correlated noise was left to an algorithm that cannot remove it."""
+    measured = sample.get("measured")
+    if measured is None:
+        return []
+    warnings = []
+    for side, name in (("low", "darkest"), ("high", "brightest")):
+        fraction = measured[f"clipped_{side}"]
+        if fraction > MOST_CLIPPED:
+            warnings.append(
+                f"{100 * fraction:.2g} % of the raw voxels have the {name} grey value of the detector: their true value is lost; "
+                "lower the detector's contrast in the next acquisition"
+            )
+    strongest = max(max(lags) for lags in measured["correlation"].values())
+    if sample.get("choice") is None and strongest > MOST_CORRELATED:
+        warnings.append(
+            f"the noise is correlated (by {strongest:.2f} from pixel to pixel), and the algorithm takes it for independent: "
+            "it stays in the image; set algorithm to auto"
         )
     return warnings
 
@@ -67,42 +98,13 @@ def _found(inputs: ReportInputs) -> dict[str, Any]:
     return dict(inputs.open_level(DENOISED).details.get("denoising", {}))
 
 
-def _sample(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the statistics of the sample of slices, which version 0.1 stored as ``survey``."""
-    return dict(found.get("sample") or found.get("survey") or {})
-
-
-def _method(inputs: ReportInputs, found: dict[str, Any]) -> str:
-    """Name the algorithm of the model that was used, which can differ from that of the parameters."""
-    weighed = " and the measured pixel" if _sample(found).get("noise") else ""
-    return f"{found.get('algorithm', inputs.parameters.denoising.algorithm)} (CAREamics){weighed}"
-
-
-def _noise(sample: dict[str, Any]) -> list[tuple[str, str]]:
-    """State the noise in the middle of the intensity range."""
-    if not sample.get("noise"):
-        return []
-    noise, middle = sample["noise"], (sample["low"] + sample["high"]) / 2
-    variance = max(noise["constant"] + noise["gain"] * middle, noise["floor"])
-    return [(f"Noise at grey value {middle:.0f}", f"{variance**0.5:.2f} (standard deviation)")]
-
-
-def _autocorrelation(sample: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (f"Autocorrelation of the residual along {axis}, 1 to 3 pixels", ", ".join(f"{v:.2f}" for v in lags))
-        for axis, lags in sample.get("autocorrelation", {}).items()
-    ]
-
-
 def _compare(inputs: ReportInputs, sample: dict[str, Any]) -> list[Picture]:
     """Show one window in full resolution of an acquired slice, where the specimen has most contrast."""
     raw, denoised = inputs.open_level(RAW), inputs.open_level(DENOISED)
     z_um = _acquired_slice(inputs) * raw.spacing_nm[0] / 1000
     window = window_around(raw, _richest_place(inputs, z_um, raw.spacing_nm[1]), WINDOW_PX)
     before, after = (cut(stored, 0, z_um, window) for stored in (raw, denoised))
-    # The 8-bit range is linear in the raw intensity.
-    low, high = sample.get("low", 0.0), sample.get("high", 255.0)
-    residual = before.values - (low + (high - low) / 255 * after.values)
+    residual = before.values - stored_map(sample).values(after.values)
     spread = float(3 * residual.std()) or 1.0
     difference = View(residual, before.extent_um, before.plane, before.position_um)
     images = [

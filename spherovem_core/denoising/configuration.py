@@ -24,6 +24,8 @@ def careamics_configuration(parameters: DenoisingParameters, mean: float, std: f
     """
     _check_patch(parameters)
     structured = parameters.algorithm == "structn2v"
+    # A rotation by 90° would turn scan lines across the mask of structN2V, and correlated noise across that which R2R adds.
+    directed = structured or parameters.algorithm == "auto"
     # CAREamics accepts only seeds above zero.
     seed = parameters.seed + 1
     factory = import_quietly("careamics.config.factories.n2v_factory")
@@ -35,8 +37,7 @@ def careamics_configuration(parameters: DenoisingParameters, mean: float, std: f
             patch_size=[parameters.patch_size] * 2,
             batch_size=parameters.batch_size,
             num_epochs=parameters.epochs,
-            # A rotation by 90° would turn the scan lines across the mask that structN2V lays along them.
-            augmentations=["x_flip", "y_flip"] if structured else None,
+            augmentations=["x_flip", "y_flip"] if directed else None,
             normalization_params={"input_means": [mean], "input_stds": [std]},
             use_n2v2=parameters.algorithm == "n2v2",
             masked_pixel_percentage=parameters.masked_percent,

@@ -24,7 +24,7 @@ class Denoised:
     Attributes
     ----------
     image : (Z, Y, X) ndarray of uint8
-        ``quality.sample.low`` of the denoised grey values is 0 and ``quality.sample.high`` is 255.
+        ``quality.sample.grey_map.values(image)`` gives the denoised grey values in units of the source.
     quality : DenoisingQuality
         Noise, residual and clipped fraction of the stack and of each slice, and the losses of the training.
     """
@@ -41,7 +41,7 @@ def denoise_volume(
     model_folder: Path | None = None,
     execution: Execution | None = None,
 ) -> Denoised:
-    """Train Noise2Void on a volume and denoise it slice by slice.
+    """Train a network on a volume and denoise it slice by slice.
 
     The result is that of the denoising stage (`obtain_model` and `denoise_stack`) on a stored volume.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from spherovem_core.blocks import ArrayLike
+from spherovem_core.denoising.noise_measurement import measure_noise
 from spherovem_core.denoising.patches import draw_patch_set
 from spherovem_core.denoising.slice_selection import read_slices, spread_slices
 from spherovem_core.denoising.trained_model import TrainedModel, load_model
@@ -46,22 +47,22 @@ def obtain_model(
         If the checkpoint is missing, damaged, of another method, or was trained on very different intensities.
     """
     if parameters.model is None:
-        return train_n2v(source, folder, parameters, execution, bad_slices)
+        return train_model(source, folder, parameters, execution, bad_slices)
     model = load_model(Path(parameters.model), execution.device)
     check_intensities(source, model, bad_slices)
     return model
 
 
-def train_n2v(
+def train_model(
     source: ArrayLike,
     folder: Path,
     parameters: DenoisingParameters,
     execution: Execution,
     bad_slices: Collection[int] = (),
 ) -> TrainedModel:
-    """Train Noise2Void on slices spread over a stack, or load the finished training from the folder.
+    """Train a network on slices spread over a stack, or load the finished training from the folder.
 
-    See `train_network` for the method.
+    See `train_network` for the methods. With `algorithm` ``auto`` the noise is measured first.
 
     Parameters
     ----------
@@ -88,13 +89,16 @@ def train_n2v(
     settings = _training_settings(source, parameters, bad_slices)
     if (loss := _finished_training(folder, settings)) is not None:
         return load_model(folder / CHECKPOINT, execution.device, loss)
-    patches = draw_patch_set(source, parameters, bad_slices)
+    patches, noise = draw_patch_set(source, parameters, bad_slices), None
+    if parameters.algorithm == "auto":
+        noise = measure_noise(source, bad_slices)
+        patches = patches.clipped(*noise.tissue)
     folder.mkdir(parents=True, exist_ok=True)
     for left_by_a_kill in folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(left_by_a_kill, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
         began = time.monotonic()
-        best, curve = train_network(patches, parameters, execution, Path(scratch))
+        best, curve = train_network(patches, parameters, execution, Path(scratch), noise)
         best.replace(folder / CHECKPOINT)
     record = {
         "settings": settings,

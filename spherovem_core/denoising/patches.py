@@ -20,6 +20,13 @@ class PatchSet:
     training: NDArray[np.generic]
     validation: NDArray[np.generic]
 
+    def clipped(self, low: float, high: float) -> "PatchSet":
+        """Return the patches, as float32, with the grey values outside a range set to its ends."""
+        training, validation = (
+            np.clip(patches.astype(np.float32), low, high) for patches in (self.training, self.validation)
+        )
+        return PatchSet(training, validation)
+
     @property
     def mean(self) -> float:
         """Mean intensity of the training patches."""

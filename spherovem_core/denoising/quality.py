@@ -2,7 +2,10 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from spherovem_core.denoising.automatic import Choice
+from spherovem_core.denoising.grey_map import GreyMap
 from spherovem_core.denoising.noise import NoiseModel
+from spherovem_core.denoising.noise_measurement import MeasuredNoise
 
 
 class _Record(BaseModel):
@@ -26,8 +29,14 @@ class SampleStatistics(_Record):
     slices: tuple[int, ...] = Field(description="Slices of the sample.")
     low: float = Field(description="Denoised grey value that becomes 0.")
     high: float = Field(description="Denoised grey value that becomes 255.")
+    grey_map: GreyMap = Field(description="Map from denoised grey values to 8 bits.")
     noise: NoiseModel | None = Field(
-        default=None, description="Variance of the noise; none where only the network's prediction is used."
+        default=None,
+        description="Variance of the noise that the denoiser used; none where only the network's prediction is used.",
+    )
+    measured: MeasuredNoise = Field(description="Noise of the raw slices.")
+    choice: Choice | None = Field(
+        default=None, description="The method that `auto` chose; none for another algorithm."
     )
     autocorrelation: dict[str, list[float]] = Field(
         description="Autocorrelation of the residual along y and x at lags of 1, 2 and 3 pixels."

@@ -48,3 +48,10 @@ def read_slices(source: ArrayLike, slices: Sequence[int]) -> Iterator[NDArray[An
     """Read slices one by one."""
     for z in slices:
         yield np.asarray(source[z])
+
+
+def read_middles(source: ArrayLike, slices: Sequence[int], side: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the number and the middle of each slice, at most `side` pixels along both axes."""
+    for z, values in zip(slices, read_slices(source, slices), strict=True):
+        rows, columns = (slice(max(0, n - side) // 2, (n + side) // 2) for n in values.shape)
+        yield z, values[rows, columns]

@@ -1,4 +1,4 @@
-"""Denoising of a whole stack, slice by slice, to uint8 with one intensity range."""
+"""Denoising of a whole stack, slice by slice, to uint8 with one map."""
 
 from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
 from spherovem_core.denoising.intensities import to_uint8
-from spherovem_core.denoising.posterior import PosteriorDenoiser
 from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.quality import DenoisingQuality, SampleStatistics, SliceQuality
-from spherovem_core.denoising.sample_statistics import measure_sample
+from spherovem_core.denoising.sample_statistics import Denoiser, build_denoiser, measure_sample
 from spherovem_core.denoising.trained_model import TrainedModel
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
@@ -31,9 +30,9 @@ def denoise_stack(
 ) -> DenoisingQuality:
     """Denoise the slices of a stack that the sink does not hold yet, and measure the quality of all slices.
 
-    The noise variance and the range of the denoised intensities are measured on a sample first and are the same for
-    every slice. So contrast does not change from slice to slice, and no float copy of the stack is written. The next
-    slice is read and the last one written while the network computes.
+    The noise, the method of `auto` and the map of the denoised intensities to 8 bits are found on a sample first and are
+    the same for every slice. So contrast does not change from slice to slice, and no float copy of the stack is written.
+    The next slice is read and the last one written while the network computes.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ def denoise_stack(
     model
         Model trained on this or a similar acquisition.
     parameters
-        Parameters of the stage; only `posterior_mean` and `range_percentiles` are used.
+        Parameters of the stage; of those of the training, only the numbers of slices and the seed are used.
     execution
         Threads, progress and deadline; the device is that of the model.
     bad_slices
@@ -67,7 +66,7 @@ def denoise_stack(
         if _SAMPLE not in ledger:
             ledger[_SAMPLE] = measure_sample(source, predict, parameters, bad_slices).model_dump(mode="json")
         sample = SampleStatistics.model_validate(ledger[_SAMPLE])
-        denoise = PosteriorDenoiser(predict, sample.noise)
+        denoise = build_denoiser(predict, sample, parameters)
         todo = [block for block in blocks if block.key in missing or _slice_key(block) not in ledger]
         for block, noisy in _read_ahead(source, todo):
             values, quality = _denoise_slice(block, noisy, denoise, sample)
@@ -78,7 +77,7 @@ def denoise_stack(
             execution.report(len(blocks) - len(missing), len(blocks))
     slices = tuple(SliceQuality.model_validate(ledger[_slice_key(block)]) for block in blocks)
     return DenoisingQuality(
-        algorithm=model.algorithm,
+        algorithm=model.algorithm if sample.choice is None else sample.choice.method,
         precision=predict.precision,
         sample=sample,
         clipped_fraction=float(np.mean([s.clipped_fraction for s in slices])),
@@ -88,10 +87,10 @@ def denoise_stack(
 
 
 def _denoise_slice(
-    block: Block, noisy: NDArray[Any], denoise: PosteriorDenoiser, sample: SampleStatistics
+    block: Block, noisy: NDArray[Any], denoise: Denoiser, sample: SampleStatistics
 ) -> tuple[NDArray[np.uint8], SliceQuality]:
     denoised = denoise(noisy)
-    values, clipped = to_uint8(denoised, sample.low, sample.high)
+    values, clipped = to_uint8(denoised, sample.grey_map)
     residual = np.subtract(noisy, denoised, out=denoised)
     quality = SliceQuality(
         z=block.core[0].start,

@@ -1,4 +1,4 @@
-"""Trained Noise2Void model, read from a CAREamics checkpoint for prediction."""
+"""Trained model, read from a CAREamics checkpoint for prediction."""
 
 import logging
 import pickle
@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 # CAREamics divides by the standard deviation plus this.
 NORMALISATION_EPSILON = 1e-6
 
+TRAINED_BY = "spherovem_trained_by"
+"""Entry of a checkpoint that was not trained by Noise2Void, although CAREamics takes it for one."""
+R2R = "r2r"
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -28,7 +32,7 @@ class TrainedModel:
     digest
         sha256 of the checkpoint file.
     algorithm
-        ``n2v``, ``n2v2``, ``structn2v`` or ``structn2v2``.
+        ``n2v``, ``n2v2``, ``structn2v``, ``structn2v2`` or ``r2r``.
     network
         The U-Net in evaluation mode on its device, batch normalisation folded into the convolutions.
     device
@@ -90,7 +94,9 @@ def load_model(
     return TrainedModel(
         path=path,
         digest=file_digest(path),
-        algorithm=("struct" if structured else "") + ("n2v2" if architecture["n2v2"] else "n2v"),
+        algorithm=checkpoint.get(
+            TRAINED_BY, ("struct" if structured else "") + ("n2v2" if architecture["n2v2"] else "n2v")
+        ),
         network=_build_network(path, architecture, checkpoint["state_dict"], resolved),
         device=resolved,
         depth=architecture["depth"],

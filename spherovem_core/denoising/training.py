@@ -1,4 +1,4 @@
-"""Training of a Noise2Void network on patches, with CAREamics."""
+"""Training of a network on patches, with CAREamics: by Noise2Void or by R2R."""
 
 import logging
 import signal
@@ -7,8 +7,11 @@ from typing import Any
 
 from spherovem_core.denoising.configuration import careamics_configuration
 from spherovem_core.denoising.library_isolation import import_quietly, quiet_libraries, seeded
+from spherovem_core.denoising.noise_measurement import MeasuredNoise
 from spherovem_core.denoising.patches import PatchSet
 from spherovem_core.denoising.precision import native_precision
+from spherovem_core.denoising.recorruption import Recorruption
+from spherovem_core.denoising.trained_model import NORMALISATION_EPSILON, R2R, TRAINED_BY
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
@@ -20,18 +23,25 @@ LossCurve = list[dict[str, float]]
 
 
 def train_network(
-    patches: PatchSet, parameters: DenoisingParameters, execution: Execution, scratch: Path
+    patches: PatchSet,
+    parameters: DenoisingParameters,
+    execution: Execution,
+    scratch: Path,
+    noise: MeasuredNoise | None = None,
 ) -> tuple[Path, LossCurve]:
-    """Train Noise2Void and write the checkpoint of the epoch with the lowest validation loss.
+    """Train a network and write the checkpoint of the epoch with the lowest validation loss.
 
     Noise2Void (Krull, Buchholz, Jug 2019) learns to predict a pixel from its surroundings alone, with the noisy pixel
     as target. Noise that is independent from pixel to pixel cannot be predicted, so it is removed; noise that
     neighbouring pixels share can be, and stays. N2V2 (Höck et al. 2022) removes checkerboard artefacts; structN2V
     (Broaddus et al. 2020) also hides the neighbours along scan lines from the network.
 
-    The masks of the validation are the same in every epoch, so that epochs differ by the network alone. On a CPU the
-    training uses one thread, because the rounding of gradients depends on the number of threads: equal seeds give equal
-    weights for any number of workers.
+    With the noise of the acquisition given, the network learns by R2R instead (see `recorrupt`): it sees the whole image, with
+    noise added, and predicts the image with other noise added.
+
+    The masks and the added noise of the validation are the same in every epoch, so that epochs differ by the network alone. On
+    a CPU the training uses one thread, because the rounding of gradients depends on the number of threads: equal seeds give
+    equal weights for any number of workers.
 
     Parameters
     ----------
@@ -43,6 +53,8 @@ def train_network(
         Device; the deadline is checked after each epoch.
     scratch
         Folder for the checkpoint, which is a file because CAREamics writes it.
+    noise
+        Noise of the acquisition, to train by R2R.
 
     Returns
     -------
@@ -74,8 +86,12 @@ def train_network(
         # Together with bfloat16 this halves the time of a step on a CPU, at the same PSNR.
         module.model.to(memory_format=torch.channels_last)
         # CAREamics draws masks on any GPU it finds, even when the training runs on the CPU.
-        module.n2v_manipulate = manipulation.N2VManipulate(
-            config.algorithm_config.n2v_config, device=str(device)
+        module.n2v_manipulate = (
+            manipulation.N2VManipulate(config.algorithm_config.n2v_config, device=str(device))
+            if noise is None
+            else Recorruption(
+                noise, patches.mean, patches.std + NORMALISATION_EPSILON, config.data_config.seed, device
+            )
         )
         keeper, trainer = _trainer(config, parameters, device, scratch, _watch(curve, parameters, execution))
         _run(
@@ -134,7 +150,7 @@ def _trainer(
 
 
 def _watch(curve: LossCurve, parameters: DenoisingParameters, execution: Execution) -> Any:
-    """Build the callback that records the losses, reports progress and fixes the masks of the validation."""
+    """Build the callback that records losses, reports progress, fixes the masks of the validation and marks checkpoints."""
     kept: list[Any] = []
 
     def start_validation(_: Any, module: Any) -> None:
@@ -155,7 +171,12 @@ def _watch(curve: LossCurve, parameters: DenoisingParameters, execution: Executi
         logger.info("epoch %(epoch)d: training loss %(training).4f, validation loss %(validation).4f", entry)
         execution.report(len(curve), parameters.epochs)
 
+    def mark(_trainer: Any, _module: Any, checkpoint: dict[str, Any]) -> None:
+        if parameters.algorithm == "auto":
+            checkpoint[TRAINED_BY] = R2R
+
     return import_quietly("lightning.pytorch.callbacks").LambdaCallback(
+        on_save_checkpoint=mark,
         on_validation_start=start_validation,
         on_validation_end=end_validation,
         on_train_epoch_end=end_epoch,

@@ -8,11 +8,13 @@ from spherovem_core.parameters.base import EXPERT, StageParameters
 
 
 class DenoisingParameters(StageParameters):
-    """Self-supervised denoising with Noise2Void."""
+    """Self-supervised denoising."""
 
-    algorithm: Literal["n2v", "n2v2", "structn2v"] = Field(
-        default="n2v",
-        description="Noise2Void, its variant N2V2, which makes no checkerboard patterns but keeps less detail, or "
+    algorithm: Literal["auto", "n2v", "n2v2", "structn2v"] = Field(
+        default="auto",
+        description="With auto, the noise of the raw slices is measured, a network learns to remove such noise, and it is used "
+        "where its estimated error is below that of a plain filter. The others take no account of the measured noise: "
+        "Noise2Void, its variant N2V2, which makes no checkerboard patterns but keeps less detail, or "
         "structN2V against noise that is correlated along scan lines.",
     )
     model: str | None = Field(
@@ -49,7 +51,7 @@ class DenoisingParameters(StageParameters):
         default=8.0,
         ge=0.05,
         le=10.0,
-        description="Percentage of a patch's pixels that are hidden from the network and predicted.",
+        description="Percentage of a patch's pixels that are hidden from the network and predicted; not with auto.",
     )
     scan_lines: Literal["horizontal", "vertical"] = Field(
         default="horizontal", description="Direction of the scan lines; structn2v only."
@@ -86,13 +88,15 @@ class DenoisingParameters(StageParameters):
     posterior_mean: bool = Field(
         json_schema_extra=EXPERT,
         default=True,
-        description="Weigh the network's prediction of a pixel, made without it, against the measured value by their "
-        "variances; off, the prediction alone counts.",
+        description="Give back what the network removed and the noise does not explain: with auto, the contrast of "
+        "small objects; otherwise by weighing the prediction of a pixel against its measured value by their variances. "
+        "Off, the prediction alone counts.",
     )
     range_percentiles: tuple[float, float] = Field(
         json_schema_extra=EXPERT,
         default=(0.05, 99.99),
-        description="Percentiles of the denoised intensities that become 0 and 255, the same for the whole stack.",
+        description="Percentiles of the denoised intensities that become 0 and 255, the same for the whole stack. The map "
+        "is linear; with auto, values far outside the tissue are compressed where the tissue would get fewer than 72 levels.",
     )
     seed: int = Field(
         json_schema_extra=EXPERT,

@@ -17,7 +17,9 @@ class PipelineParameters(StageParameters):
     """Parameters of all stages, one group per stage; the defaults are the daily setting."""
 
     ingest: IngestParameters = Field(default_factory=IngestParameters, description="Reading the acquisition.")
-    denoising: DenoisingParameters = Field(default_factory=DenoisingParameters, description="Noise2Void.")
+    denoising: DenoisingParameters = Field(
+        default_factory=DenoisingParameters, description="Self-supervised denoising."
+    )
     registration: RegistrationParameters = Field(
         default_factory=RegistrationParameters, description="Alignment of slices."
     )

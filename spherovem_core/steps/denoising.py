@@ -29,7 +29,7 @@ DENOISED = ArrayOutput(
     "z y x",
     ("uint8",),
     "grey value",
-    "Denoised slices; 0 and 255 are two percentiles of the denoised stack.",
+    "Denoised slices; 0 and 255 are two percentiles of the denoised stack, and its attributes hold the map between them.",
 )
 RESIDUALS = TableOutput("denoising", "a slice of the acquisition")
 
@@ -75,6 +75,7 @@ def _check(request: RunRequest, external: Mapping[str, str]) -> None:
 
 
 def _compute(run: StepRun[DenoisingParameters]) -> Quality:
+    import numpy as np
     import pandas as pd
 
     from spherovem_core.denoising import denoise_stack, obtain_model
@@ -89,7 +90,15 @@ def _compute(run: StepRun[DenoisingParameters]) -> Quality:
     loss = {name: [epoch[name] for epoch in report.loss] for name in ("training", "validation")}
     found = report.model_dump(mode="json", exclude={"slices", "loss"})
     run.finish(writer, denoising={**found, "loss": loss, "model": model.digest})
+    noise = report.sample.measured
+    middle = np.array([(report.sample.low + report.sample.high) / 2], np.float32)
     figures = {
+        "method": report.algorithm,
+        "measured noise, standard deviation (grey values)": float(
+            np.sqrt(noise.variance.variance(middle)[0])
+        ),
+        "correlation of the noise, 1 pixel along x": noise.correlation["x"][0],
+        "correlation of the noise, 1 pixel along y": noise.correlation["y"][0],
         "residual, standard deviation (grey values)": float(slices["residual_std"].median()),
         "fraction of voxels outside the 8-bit range": report.clipped_fraction,
         "epochs": len(report.loss),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spherovem_core.denoising.autocorrelation import autocorrelation, mean_autocorrelation
+from spherovem_core.denoising.grey_map import GreyMap
 from spherovem_core.denoising.intensities import subsample, to_uint8
 from spherovem_core.intensity_ranges import percentile_range
 
@@ -54,7 +55,7 @@ def test_autocorrelations_are_averaged_lag_by_lag() -> None:
 
 def test_the_range_becomes_0_to_255_linearly() -> None:
     values = np.array([[100.0, 110.0, 151.0]], np.float32)
-    mapped, clipped = to_uint8(values, 100.0, 151.0)
+    mapped, clipped = to_uint8(values, GreyMap(low=100, high=151, linear_low=100, linear_high=151))
     assert mapped.tolist() == [[0, 50, 255]]
     assert mapped.dtype == np.uint8
     assert clipped == 0
@@ -62,7 +63,7 @@ def test_the_range_becomes_0_to_255_linearly() -> None:
 
 def test_clipped_values_are_counted() -> None:
     values = np.array([[90.0, 100.0, 120.0, 170.0]], np.float32)
-    mapped, clipped = to_uint8(values, 100.0, 151.0)
+    mapped, clipped = to_uint8(values, GreyMap(low=100, high=151, linear_low=100, linear_high=151))
     assert mapped.tolist() == [[0, 0, 100, 255]]
     assert clipped == 0.5
 

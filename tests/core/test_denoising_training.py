@@ -12,7 +12,7 @@ import pytest
 from denoising_scenes import add_noise, psnr, smooth_stack
 
 from spherovem_core.blocks import MemorySink
-from spherovem_core.denoising import SliceDenoiser, TrainedModel, denoise_stack, load_model, train_n2v
+from spherovem_core.denoising import SliceDenoiser, TrainedModel, denoise_stack, load_model, train_model
 from spherovem_core.errors import DeadlineError, ParameterError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
@@ -37,7 +37,7 @@ GOOD = TINY.model_copy(
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, Path]:
     """A model trained well enough to be judged, and its folder."""
     folder = tmp_path_factory.mktemp("trained")
-    return train_n2v(NOISY, folder, GOOD, CPU), folder
+    return train_model(NOISY, folder, GOOD, CPU), folder
 
 
 def predict(model: TrainedModel) -> np.ndarray:
@@ -91,31 +91,31 @@ def test_a_finished_training_is_loaded_from_the_folder(trained: tuple[TrainedMod
     def never(done: int, total: int) -> None:
         raise AssertionError("trained again")
 
-    again = train_n2v(NOISY, folder, GOOD, Execution(device="cpu", progress=never))
+    again = train_model(NOISY, folder, GOOD, Execution(device="cpu", progress=never))
     assert (again.digest, again.loss) == (model.digest, model.loss)
     # Parameters that only affect what follows the network do not matter for the training.
     wide = GOOD.model_copy(update={"range_percentiles": (1.0, 99.0), "posterior_mean": False})
-    assert train_n2v(NOISY, folder, wide, Execution(device="cpu", progress=never)).digest == model.digest
+    assert train_model(NOISY, folder, wide, Execution(device="cpu", progress=never)).digest == model.digest
 
 
 def test_changed_bad_slices_or_a_damaged_checkpoint_train_again(tmp_path: Path) -> None:
     epochs: list[int] = []
     execution = Execution(device="cpu", progress=lambda done, _: epochs.append(done))
-    train_n2v(NOISY, tmp_path, TINY, execution)
+    train_model(NOISY, tmp_path, TINY, execution)
     (tmp_path / "n2v.ckpt").write_bytes(b"torn")
     (tmp_path / ".training-left-by-a-kill").mkdir()
-    train_n2v(NOISY, tmp_path, TINY, execution)
-    train_n2v(NOISY, tmp_path, TINY, execution, bad_slices=[3])
+    train_model(NOISY, tmp_path, TINY, execution)
+    train_model(NOISY, tmp_path, TINY, execution, bad_slices=[3])
     assert epochs == [1, 1, 1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["loss.json", "n2v.ckpt"]
 
 
 def test_equal_seeds_give_equal_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
-    one = predict(train_n2v(NOISY, tmp_path / "one", TINY, CPU))
+    one = predict(train_model(NOISY, tmp_path / "one", TINY, CPU))
     random.seed(99)
     np.random.seed(99)  # noqa: NPY002
-    two = predict(train_n2v(NOISY, tmp_path / "two", TINY, Execution(device="cpu", workers=2)))
-    other = predict(train_n2v(NOISY, tmp_path / "other", TINY.model_copy(update={"seed": 1}), CPU))
+    two = predict(train_model(NOISY, tmp_path / "two", TINY, Execution(device="cpu", workers=2)))
+    other = predict(train_model(NOISY, tmp_path / "other", TINY.model_copy(update={"seed": 1}), CPU))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
 
@@ -123,7 +123,7 @@ def test_equal_seeds_give_equal_bytes_for_any_number_of_workers(tmp_path: Path) 
 @pytest.mark.parametrize("algorithm", ["n2v2", "structn2v"])
 def test_variants_are_trained_and_recognised(tmp_path: Path, algorithm: Any) -> None:
     parameters = TINY.model_copy(update={"algorithm": algorithm, "scan_lines": "vertical"})
-    model = train_n2v(NOISY, tmp_path, parameters, CPU)
+    model = train_model(NOISY, tmp_path, parameters, CPU)
     assert model.algorithm == algorithm
     assert np.isfinite(SliceDenoiser(model)(NOISY[0])).all()
 
@@ -139,7 +139,7 @@ def test_a_training_changes_nothing_outside_its_folder(
     environment = dict(os.environ)
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
     threads = torch.get_num_threads()
-    thread = threading.Thread(target=train_n2v, args=(NOISY, tmp_path / "model", TINY, CPU))
+    thread = threading.Thread(target=train_model, args=(NOISY, tmp_path / "model", TINY, CPU))
     thread.start()
     thread.join()
     load_model(tmp_path / "model" / "n2v.ckpt", "cpu")
@@ -156,7 +156,7 @@ def test_a_training_changes_nothing_outside_its_folder(
 def test_a_training_past_its_deadline_leaves_no_file(tmp_path: Path) -> None:
     long = TINY.model_copy(update={"epochs": 50})
     with pytest.raises(DeadlineError, match="after 1 of 50"):
-        train_n2v(NOISY, tmp_path, long, Execution(device="cpu", deadline=0.0))
+        train_model(NOISY, tmp_path, long, Execution(device="cpu", deadline=0.0))
     assert not list(tmp_path.iterdir())
 
 
@@ -165,7 +165,7 @@ def test_a_terminated_training_exits_with_143_and_leaves_no_file(tmp_path: Path)
     try:
         execution = Execution(device="cpu", progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(SystemExit) as exit_:
-            train_n2v(NOISY, tmp_path, TINY.model_copy(update={"epochs": 50}), execution)
+            train_model(NOISY, tmp_path, TINY.model_copy(update={"epochs": 50}), execution)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert exit_.value.code == 143
@@ -174,7 +174,7 @@ def test_a_terminated_training_exits_with_143_and_leaves_no_file(tmp_path: Path)
 
 def test_early_stopping_ends_a_training_that_does_not_improve(tmp_path: Path) -> None:
     stuck = TINY.model_copy(update={"epochs": 50, "patience": 1, "learning_rate": 1e-12})
-    assert len(train_n2v(NOISY, tmp_path, stuck, CPU).loss) < 50
+    assert len(train_model(NOISY, tmp_path, stuck, CPU).loss) < 50
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_early_stopping_ends_a_training_that_does_not_improve(tmp_path: Path) ->
 )
 def test_parameters_that_do_not_fit_are_refused(tmp_path: Path, update: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        train_n2v(NOISY, tmp_path, TINY.model_copy(update=update), CPU)
+        train_model(NOISY, tmp_path, TINY.model_copy(update=update), CPU)
     assert not list(tmp_path.iterdir())
 
 
