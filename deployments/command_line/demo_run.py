@@ -13,9 +13,23 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import Acquisition
 from spherovem_core.store import Layout, write_json
 from spherovem_core.synthetic.comparison import compare_with_truth, read_measured
-from spherovem_core.synthetic.phantom import PhantomParameters
+from spherovem_core.synthetic.phantom import PhantomParameters, settings_of
 
-DEMO_PHANTOM = PhantomParameters(shape=(64, 512, 512), spacing_nm=(120.0, 40.0, 40.0), seed=1)
+DEMO_SCENES = ("resin", "spheroid", "droplets", "thickness")
+
+DEMO_PHANTOM = PhantomParameters.model_validate(
+    {
+        **settings_of(DEMO_SCENES),
+        "shape": (96, 480, 480),
+        "spacing_nm": (120.0, 40.0, 40.0),
+        "seed": 1,
+        # Of some 120 cells, about 25 are whole.
+        "cell_diameter_um": 4.8,
+        "resin_fraction": 0.15,
+        "spheroid_diameter_um": 30.0,
+    }
+)
+"""The edge of a spheroid, thick slices, and droplets that look like particles."""
 
 DEMO_OVERRIDES: dict[str, Any] = {
     "denoising": {

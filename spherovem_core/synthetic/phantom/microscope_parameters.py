@@ -25,7 +25,7 @@ class MicroscopeParameters(Basics):
         description="Depth in nm over which the signal falls by 1/e below the surface of the slice; 0: it does not fall.",
     )
     depth_samples: int = Field(
-        default=4, ge=1, le=32, description="Planes of tissue averaged over the depth of a slice."
+        default=3, ge=1, le=32, description="Planes of tissue averaged over the depth of a slice."
     )
     slice_distance_cv: float = Field(
         default=0.0,

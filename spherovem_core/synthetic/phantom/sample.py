@@ -26,6 +26,9 @@ from spherovem_core.synthetic.phantom.tissue import Located, Tissue, grow_tissue
 PAINTED = 2**31
 """Owners of the pixels of painted bodies: this number plus that of the painter."""
 
+# Planes nearer than this are the same.
+_SAME_PLANE_UM = 1e-9
+
 _ENDOSOME = CYTOPLASM + 10.0
 _ENDOSOME_RIM = MEMBRANE + 25.0
 
@@ -111,17 +114,20 @@ class Sample:
         """Paint all but the balls; return the image, a fine texture, and the owners of painted bodies in the plane."""
         if depth is None:
             return self._paint_plane(located, axes)
-        painted = (
-            self._paint_plane(located, axes)[2]
-            if self.painters
-            else np.zeros(located.cell[0].shape, np.uint32)
+        image, grain, painted = (
+            np.zeros(located.cell[0].shape, t) for t in (np.float32, np.float32, np.uint32)
         )
-        image, grain = np.zeros(painted.shape, np.float32), np.zeros(painted.shape, np.float32)
+        seen = False
         for offset, weight in zip(*depth.samples(self.parameters.depth_samples), strict=True):
-            below = (axes[0] + offset, axes[1], axes[2])
-            plane, fine, _ = self._paint_plane(self.tissue.locate_grid(*below), below)
+            central = abs(offset) < _SAME_PLANE_UM
+            below = axes if central else (axes[0] + offset, axes[1], axes[2])
+            there = located if central else self.tissue.locate_grid(*below)
+            plane, fine, bodies = self._paint_plane(there, below)
             image += np.float32(weight) * plane
             grain += np.float32(weight) * fine
+            painted, seen = (bodies, True) if central else (painted, seen)
+        if self.painters and not seen:
+            painted = self._paint_plane(located, axes)[2]
         return image, grain, painted
 
     def _paint_plane(
