@@ -9,6 +9,7 @@ from _scene_images import SceneImage
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spherovem_core.denoising.grey_map import GreyMap
 from spherovem_core.steps.denoising import DENOISED
 from spherovem_core.store import Layout, open_array
 
@@ -76,10 +77,9 @@ def score_denoised(scene: SceneImage, layout: Layout, unit: float = 1.0) -> Deno
 
 
 def in_acquired_units(stored: Any) -> NDArray[np.float32]:
-    """Undo the scaling to the stored range of intensities."""
-    sample = stored.details["denoising"]["sample"]
-    step = (sample["high"] - sample["low"]) / np.iinfo(stored.dtype).max
-    return np.asarray(sample["low"] + step * stored[:].astype(np.float32), dtype=np.float32)
+    """Undo the map from grey values to stored levels."""
+    grey_map = GreyMap.model_validate(stored.details["denoising"]["sample"]["grey_map"])
+    return grey_map.values(stored[:])
 
 
 def kept_contrast(denoised: NDArray[np.float32], clean: NDArray[np.float32], scene: SceneImage) -> float:

@@ -34,7 +34,8 @@ class StoredLevels:
 
     def __init__(self, levels: np.ndarray, low: float, high: float) -> None:
         self.dtype, self.levels = levels.dtype, levels
-        self.details = {"denoising": {"sample": {"low": low, "high": high}}}
+        grey_map = {"low": low, "high": high, "linear_low": low, "linear_high": high}
+        self.details = {"denoising": {"sample": {"grey_map": grey_map}}}
 
     def __getitem__(self, _: Any) -> np.ndarray:
         return self.levels
