@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
-# A particle counts for the recall from this many pixels across, in plane.
-LEAST_PIXELS = 4
+# A particle counts for the recall from four pixels across, in plane. Diameters of a population spread by 5 %, and its smallest
+# ones count as well.
+LEAST_PIXELS = 4 * 0.94
 # An object that shares this much with a particle (common voxels over voxels of both) is that particle, wherever its centre is.
 LEAST_OVERLAP = 0.25
 
@@ -104,7 +105,7 @@ def score_particles(
     right = np.zeros(len(numbers), bool)
     right[pairs[:, 0]] = True
     diameters = particles["diameter_nm"].to_numpy(float)
-    large = diameters >= LEAST_PIXELS * spacing[2] * 0.94
+    large = diameters >= LEAST_PIXELS * spacing[2]
     both = int(((labels > 0) & (truth > 0)).sum())
     total = int((labels > 0).sum() + (truth > 0).sum())
     return ParticleScore(

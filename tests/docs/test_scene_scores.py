@@ -80,8 +80,9 @@ def test_a_halved_contrast_is_half_kept(bench: Any) -> None:
     recipe = replace(recipe, populations=(replace(recipe.populations[0], count=5),))
     scene = bench.scene_images.independent_image(bench.cases.UnkindCase("five", recipe), seed=2)
     kept = bench.denoised_scores.kept_contrast
-    assert kept(scene.clean, scene.clean, scene) == pytest.approx(1)
-    assert kept(128 + 0.5 * (scene.clean - 128), scene.clean, scene) == pytest.approx(0.5, abs=1e-3)
+    assert kept(scene.clean, scene.clean, scene.cover, scene) == pytest.approx(1)
+    halved = 128 + 0.5 * (scene.clean - 128)
+    assert kept(halved, scene.clean, scene.cover, scene) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_stored_levels_become_grey_values_again(bench: Any) -> None:
