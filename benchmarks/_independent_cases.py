@@ -29,6 +29,7 @@ class Limits:
     size: float = 0.05
     count: float = float("nan")
     excess: float = 0.002
+    dice: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,11 @@ def clumps() -> Iterator[UnkindCase]:
         for diameter in (320.0, 240.0):
             populations = (Population(0, diameter, clumps=sizes_of_clumps + (1,) * single),)
             yield UnkindCase(f"{name}, {diameter:.0f} nm", replace(PLAIN, populations=populations), limits)
+    # Where sizes differ by a factor of two, no size tells two small balls from a large one; but all of it is particle.
+    mixed = Limits(count=float("nan"), recall=float("nan"), size=float("nan"), dice=0.85)
+    for name, sizes_of_clumps in (("single", (1,) * 60), ("clumps of 2 to 8", MIXED_CLUMPS)):
+        populations = (Population(0, 310.0, clumps=sizes_of_clumps, spread=0.33),)
+        yield UnkindCase(f"{name}, 210 to 410 nm", replace(PLAIN, populations=populations), mixed)
 
 
 def sizes() -> Iterator[UnkindCase]:

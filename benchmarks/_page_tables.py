@@ -93,6 +93,7 @@ def measured(result: Worst, figure: str) -> str:
     values = {
         "precision": (result.precision, "{:.2f}"),
         "size": (result.size_ratio, "{:.3f}"),
+        "Dice": (result.dice, "{:.2f}"),
         "count": (result.count_ratio, "{:.2f}"),
         "labelled": (100 * result.labelled, "{:.1f} %"),
         "false": (result.false, "{:.0f}"),

@@ -48,7 +48,8 @@ def phantom_cases(**overrides: Any) -> Iterator[SceneCase]:
 
     singles = [(name,) for name in SCENES]
     combined = [names for names in COMBINED if all(name in SCENES for name in names)]
-    yield SceneCase("phantom", partial(phantom_image, (), **overrides))
+    # As on the phantom before it had scenes: 0.92 after denoising and registration.
+    yield SceneCase("phantom", partial(phantom_image, (), **overrides), Limits(dice=0.88))
     for names in (*singles, *combined):
         limits = next((_LIMITS[name] for name in names if name in _LIMITS), Limits())
         yield SceneCase(" + ".join(names), partial(phantom_image, names, **overrides), limits)

@@ -105,6 +105,8 @@ def beyond(case: UnkindCase, result: Worst) -> list[str]:
         missed.append("recall")
     if limits.size == limits.size and not abs(result.size_ratio - 1) <= limits.size:
         missed.append("size")
+    if limits.dice == limits.dice and not result.dice >= limits.dice:
+        missed.append("Dice")
     if limits.count == limits.count and not abs(result.count_ratio - 1) <= limits.count:
         missed.append("count")
     return missed
