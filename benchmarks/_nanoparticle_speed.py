@@ -13,18 +13,15 @@ import numpy as np
 import zarr
 from _peak_memory import peak_mib
 
-from spherovem_core.blocks import map_blocks, slab_grid
+from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles import Mixture, collect_statistics, fit_statistics, segment_particles
-from spherovem_core.nanoparticles.intensity_tables import look_up, slice_table
-from spherovem_core.nanoparticles.slab_segmentation import slab_depth
+from spherovem_core.nanoparticles import find_particles, write_particles
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,
     Content,
     Layout,
-    StoredArray,
     cube_shards,
     open_array,
     slice_shards,
@@ -34,7 +31,7 @@ from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED, ar
 PARAMETERS = NanoparticleParameters()
 SPACING_NM = (50.0, 10.0, 10.0)
 _DIFFERENT_SLICES = 30
-# The plain read and the posterior pass take the same time for every slice: the first 60 are enough.
+# A plain read takes the same time for every slice: the first 60 are enough.
 _TIMED_SLICES = 60
 
 
@@ -74,52 +71,32 @@ def _writer(
     )
 
 
-def _posterior_of(z: int, image: StoredArray, mixture: Mixture) -> None:
-    look_up(image[z], slice_table(mixture, z).posterior.astype(np.float16))
-
-
 def measure(folder: Path, workers: int) -> dict[str, float]:
-    """Time the passes one after the other. Call it in a separate process."""
+    """Time a plain read and the whole stage, one after the other. Call it in a separate process."""
     image = open_array(Layout(folder), REGISTERED)
     shape: Any = image.shape
     plain: Any = zarr.open_array(Layout(folder).path(array_path(REGISTERED)), mode="r")
     megabytes = float(np.prod(shape[1:])) / 1e6
-    collect_statistics(image[:2], SPACING_NM, PARAMETERS)
-    look_up(np.zeros((4, 4), np.uint8), np.zeros(256, np.float16))
-    rates = {}
-
-    def timed(name: str, start: float, slices: int = shape[0]) -> None:
-        rates[name] = slices * megabytes / (time.perf_counter() - start)
-
     timed_slices = min(shape[0], _TIMED_SLICES)
     start = time.perf_counter()
     for z in range(timed_slices):
         plain[z]
-    timed("plain read", start, timed_slices)
+    rates = {"plain read": timed_slices * megabytes / (time.perf_counter() - start)}
+    # The first call compiles.
+    find_particles(image[: min(shape[0], 4), :256, :256], SPACING_NM)
+    layout = Layout(folder / "results")
+    posterior = _writer(layout, POSTERIOR, "field", "float16", shape, by_slice=True)
+    slab_labels = _writer(Layout(folder / "scratch"), "slab_labels", "label", "uint32", shape, by_slice=True)
+    labels = _writer(layout, NANOPARTICLES, "label", "uint32", shape, by_slice=False)
     with ThreadPoolExecutor(workers) as executor:
         execution = Execution(device="cpu", executor=executor, workers=workers)
         start = time.perf_counter()
-        statistics = collect_statistics(image, SPACING_NM, PARAMETERS, execution)
-        timed("histogram pass", start)
-        start = time.perf_counter()
-        mixture = fit_statistics(statistics, PARAMETERS)
-        rates["fit, seconds"] = time.perf_counter() - start
-        start = time.perf_counter()
-        todo = range(timed_slices)
-        for _ in map_blocks(_posterior_of, todo, image, mixture, executor=executor, ahead=workers):
-            pass
-        timed("posterior pass", start, timed_slices)
-        rates["peak before labels, MB"] = peak_mib()
-        layout = Layout(folder / "results")
-        sinks = (
-            _writer(layout, POSTERIOR, "field", "float16", shape, by_slice=True),
-            _writer(Layout(folder / "scratch"), "slab_labels", "label", "uint32", shape, by_slice=True),
-            _writer(layout, NANOPARTICLES, "label", "uint32", shape, by_slice=False),
-        )
-        start = time.perf_counter()
-        found = segment_particles(image, SPACING_NM, mixture, *sinks, PARAMETERS, execution)
-        timed("posterior and labels, written", start)
-    return rates | {"particles": len(found), "slab depth": slab_depth(shape), "peak, MB": peak_mib()}
+        write_particles(image, SPACING_NM, PARAMETERS, posterior, slab_labels, labels, execution)
+        rates["whole stage, written"] = shape[0] * megabytes / (time.perf_counter() - start)
+    labels.commit()
+    found = open_array(layout, NANOPARTICLES)
+    rates["particles"] = max(int(found[z].max()) for z in range(0, shape[0], 4))
+    return rates | {"peak, MB": peak_mib()}
 
 
 def speed(script: Path, sizes: list[int], side: int, workers: int) -> None:
@@ -133,6 +110,6 @@ def speed(script: Path, sizes: list[int], side: int, workers: int) -> None:
         for what, value in rates.items():
             unit = "" if what.endswith(("MB", "seconds", "particles", "depth")) else " MB/s"
             relative = (
-                f"  ({value / rates['plain read']:.0%} of a plain read)" if what.endswith("pass") else ""
+                f"  ({value / rates['plain read']:.0%} of a plain read)" if what.endswith("written") else ""
             )
             print(f"  {what:30} {value:9.1f}{unit}{relative}", flush=True)

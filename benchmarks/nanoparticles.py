@@ -1,11 +1,16 @@
-"""Nanoparticles: accuracy on phantoms and on a painted real stack, compared with simple thresholds; rates and peak memory.
+"""Nanoparticles: accuracy on phantoms, on unkind independent images and on a painted real stack, compared with simple thresholds;
+rates and peak memory.
 
-    python benchmarks/nanoparticles.py [--parts accuracy painted speed] [--phantoms 3] [--slices 30 300] [--side 4096]
+    python benchmarks/nanoparticles.py [--parts accuracy unkind painted speed] [--phantoms 3] [--slices 30 300] [--side 4096]
+    python benchmarks/nanoparticles.py --parts unkind [--cases 'resin*' droplets] [--seeds 1 2 3]
 
 Accuracy is measured without registration (phantoms without jitter) and with the default parameters. Counts of sparse particles
 say little below some hundred particles: `--phantoms 9` takes all phantoms reserved for this test, which needs several minutes
 more. The reliability diagram is that of the stored posterior of each voxel, before smoothing. Rates are for a zarr array as the
 store writes it, compared with a plain read of the same array in the same process. The peak memory is that of a separate process.
+
+`unkind` runs images of a generator that shares no code with the phantom (`_independent_images.py`): resin, droplets, charging,
+two kinds, clumps, thick slices. Each line shows the worst seed of each figure.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import tifffile
 from _nanoparticle_phantoms import accuracy
 from _nanoparticle_speed import measure, speed
 from _painted import global_mixture, otsu, paint, percentile
+from _unkind import unkind
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles import find_particles
@@ -57,8 +63,10 @@ def painted() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["accuracy", "painted", "speed"])
+    parser.add_argument("--parts", nargs="+", default=["accuracy", "unkind", "painted", "speed"])
     parser.add_argument("--phantoms", type=int, default=3, help="most phantoms per condition")
+    parser.add_argument("--cases", nargs="+", default=["*"], help="names or patterns of unkind cases")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of each unkind case")
     parser.add_argument("--slices", nargs="+", type=int, default=[30, 300])
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--workers", type=int, default=2)
@@ -69,6 +77,8 @@ def main() -> None:
         return
     if "accuracy" in arguments.parts:
         accuracy(arguments.workers, arguments.phantoms)
+    if "unkind" in arguments.parts:
+        unkind(arguments.cases, arguments.seeds, arguments.workers)
     if "painted" in arguments.parts:
         painted()
     if "speed" in arguments.parts:

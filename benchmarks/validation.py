@@ -1,9 +1,13 @@
-"""Write the accuracy tables of the documentation from quick cases with known answers.
+"""Write the accuracy tables of the documentation from cases with known answers.
 
-    python benchmarks/validation.py [--out docs/validation] [--only shape] [--demo results/demo]
+    python benchmarks/validation.py [--out docs/validation] [--only shape scenes] [--quick] [--seeds 101 102] [--workers 2]
+    python benchmarks/validation.py --demo results/demo
 
-The exit code is 1 if a figure exceeds its limit. With `--demo`, the comparison of a demo with its truth becomes a table as
-well. Longer runs have scripts of their own, which `docs/validation.md` names.
+The tables of the stages take few minutes. Those of scenes run the nanoparticles method (`unkind`), the pipeline (`scenes`),
+denoising (`noise`) and all stages (`cells`) on unkind images, and show the worst of several seeds; `--quick` computes them alone,
+from one seed and with a network that trains an eighth as long. The exit code is 1 if a figure exceeds its limit. With `--demo`,
+the comparison of a demo with its truth becomes a table as well. Longer runs have scripts of their own, which
+`docs/validation.md` names.
 """
 
 import argparse
@@ -13,8 +17,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from _scene_pages import PAGES, Effort
 from _validation_cases import STAGES, Row, StageCases
 
+# Development used seeds below 100.
+SEEDS = (101, 102, 103)
 DOCS = Path(__file__).parents[1] / "docs" / "validation"
 
 
@@ -79,19 +86,38 @@ def main(arguments: Sequence[str] | None = None, stages: Sequence[StageCases] = 
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=DOCS)
-    parser.add_argument("--only", choices=[stage.name for stage in stages], action="append")
+    parser.add_argument("--only", choices=[*(stage.name for stage in stages), *PAGES], nargs="+")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="pages of scenes alone, with one seed and a network that trains an eighth as long",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="seeds of each scene; by default 101 102 103, or 101 with --quick",
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes that compute scenes")
     parser.add_argument("--demo", type=Path, help="results folder of a demo")
     options = parser.parse_args(arguments)
-    beyond: list[Row] = []
+    names = [stage.name for stage in stages if not options.quick] + [*PAGES] * (stages is STAGES)
+    beyond: list[str] = []
     for stage in stages:
-        if options.only is None or stage.name in options.only:
+        if stage.name in (options.only or names):
             rows = list(stage.rows())
-            beyond += [row for row in rows if not row.good]
+            beyond += [f"{row.case}, {row.figure}: {shown(row)}" for row in rows if not row.good]
             write(options.out, stage.name, stage_page(stage, rows))
+    seeds = options.seeds or (SEEDS[:1] if options.quick else SEEDS)
+    for name, make in PAGES.items():
+        if name in (options.only or names):
+            page = make(Effort(seeds, options.workers, options.quick))
+            beyond += page.beyond
+            write(options.out, name, page.text)
     if options.demo is not None:
         write(options.out, "demo", demo_page(options.demo))
-    for row in beyond:
-        print(f"exceeds its limit: {row.case}, {row.figure}: {shown(row)}")
+    for line in beyond:
+        print(f"exceeds its limit: {line}")
     return 1 if beyond else 0
 
 

@@ -14,6 +14,7 @@ from pages import ROOT
 TABLES = ROOT / "docs" / "validation"
 CELL = re.compile(r"([\d.]+|nan) \(([≤≥]) ([\d.e-]+)\)")
 STAGES = ("registration", "segmentation", "nanoparticles", "shape", "spatial")
+SCENES = ("unkind", "scenes", "noise", "cells")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,19 @@ def test_every_figure_is_within_its_limit(name: str) -> None:
 def test_the_page_shows_all_tables() -> None:
     page = (ROOT / "docs" / "validation.md").read_text()
     included = re.findall(r"\{include\} validation/([a-z]+)\.md", page)
-    assert sorted(included) == sorted([*STAGES, "demo"]) == sorted(path.stem for path in TABLES.glob("*.md"))
+    assert (
+        sorted(included)
+        == sorted([*STAGES, *SCENES, "demo"])
+        == sorted(path.stem for path in TABLES.glob("*.md"))
+    )
+
+
+def test_the_page_of_scenes_shows_every_scene(validation: Any) -> None:
+    from _scene_cases import independent_cases, phantom_cases
+
+    kept = cases((TABLES / "scenes.md").read_text())
+    wanted = [scene.name for scene in (*phantom_cases(), *independent_cases())]
+    assert [name for name in wanted if name not in kept] == []
 
 
 @pytest.mark.slow
