@@ -74,7 +74,9 @@ def measure_blur(
     edge = float(np.quantile(widths, _SHARPEST))
     sigma = float(np.sqrt(max((edge / _EDGE_OF_SIGMA) ** 2 - smoothing**2, 0.0)))
     sharp = usable[usable.edge_nm <= 1.5 * edge]
-    return AcquisitionBlur(sigma, edge, _slice_depth(sharp, spacing_nm, float(np.hypot(sigma, smoothing))), len(usable))
+    return AcquisitionBlur(
+        sigma, edge, _slice_depth(sharp, spacing_nm, float(np.hypot(sigma, smoothing))), len(usable)
+    )
 
 
 def _slice_depth(objects: pd.DataFrame, spacing_nm: SpacingNm, blur_nm: float) -> float:

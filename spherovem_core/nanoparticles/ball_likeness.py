@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur
 from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.nanoparticles.objects import CropReader, FoundObject
 
@@ -22,7 +23,7 @@ def ball_likeness(
     objects: Sequence[FoundObject],
     diameter_nm: NDArray[np.float64],
     reader: CropReader,
-    blur_nm: float,
+    blur: AcquisitionBlur,
 ) -> NDArray[np.float64]:
     """Compare the images of objects with those of balls of their place and size.
 
@@ -34,8 +35,8 @@ def ball_likeness(
         Their diameters.
     reader
         Reader of the image.
-    blur_nm
-        Standard deviation of the blur in the plane.
+    blur
+        Blur and slice depth of the acquisition.
 
     Returns
     -------
@@ -43,10 +44,10 @@ def ball_likeness(
         Likelihood of the fit if the object is a ball, relative to that if it is a patch without a sharp and round edge.
     """
     spacing = np.asarray(reader.spacing_nm)
-    sigma = max(blur_nm, _LEAST_BLUR_PX * float(np.sqrt(spacing[1] * spacing[2])))
+    sigma = max(blur.sigma_nm, _LEAST_BLUR_PX * float(np.sqrt(spacing[1] * spacing[2])))
     out = np.ones(len(objects))
     for n, (entry, diameter) in enumerate(zip(objects, diameter_nm, strict=True)):
-        factor = _ball_factor(entry, float(diameter), reader, sigma)
+        factor = _ball_factor(entry, float(diameter), reader, sigma, blur.depth_nm)
         (ball, ball_sd), (patch, patch_sd) = _BALL, _PATCH
         # The texture of the tissue around a faint object disturbs its fit.
         contrast = max(entry.measures.level - entry.measures.surroundings, 1e-6)
@@ -58,13 +59,19 @@ def ball_likeness(
     return out
 
 
-def _ball_factor(entry: FoundObject, diameter_nm: float, reader: CropReader, sigma: float) -> float:
+def _ball_factor(
+    entry: FoundObject, diameter_nm: float, reader: CropReader, sigma: float, depth_nm: float
+) -> float:
     """Fit level and contrast of a ball's image to the territory of an object; returns the contrast, relative to the object's."""
     measures, spacing = entry.measures, np.asarray(reader.spacing_nm)
     crop = reader.read(np.array(measures.box, np.int64))
     centre = (np.array(measures.centroid) - crop.origin) * spacing
-    drawn = draw_balls(np.array([[*centre, diameter_nm / 2]]), crop.smooth.shape, spacing, sigma)
+    drawn = draw_balls(
+        np.array([[*centre, diameter_nm / 2]]), crop.smooth.shape, spacing, sigma, depth_nm=depth_nm
+    )
     places = tuple((entry.voxels - np.array(crop.origin, np.int32)).T)
-    image = (crop.intensity[places] - measures.surroundings) / max(measures.level - measures.surroundings, 1e-6)
+    image = (crop.intensity[places] - measures.surroundings) / max(
+        measures.level - measures.surroundings, 1e-6
+    )
     basis = np.column_stack([drawn[places], np.ones(len(image))])
     return float(np.linalg.lstsq(basis, image, rcond=None)[0][0])

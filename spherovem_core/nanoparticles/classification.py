@@ -88,7 +88,7 @@ def classify(
     )
     split = SplitObjects(list(objects), SingleSize(None, np.nan, 0.0, 0), parameters.expected_diameter_nm)
     if parameters.split_touching and objects:
-        split = split_clumps(objects, reader, response, blur.sigma_nm, parameters, execution)
+        split = split_clumps(objects, reader, response, blur, parameters, execution)
     judged = _judge(split.objects, reader, response, blur, parameters)
     chosen = np.flatnonzero(judged.reason == "")
     counts = np.rint(judged.sizes.volume_nm3[chosen] / np.prod(reader.spacing_nm)).astype(np.int64)
@@ -120,7 +120,7 @@ def _judge(
 
     def likeness(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         chosen = [objects[n] for n in numbers]
-        return ball_likeness(chosen, sizes.diameter_nm[numbers], reader, blur.sigma_nm)
+        return ball_likeness(chosen, sizes.diameter_nm[numbers], reader, blur)
 
     judgement = judge(
         table, sizes.diameter_nm, least, response, blur, reader.spacing_nm, parameters, likeness

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import map_blocks
 from spherovem_core.execution import Execution
+from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur
 from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.nanoparticles.ball_response import BallResponse
 from spherovem_core.nanoparticles.bodies import Body
@@ -64,7 +65,7 @@ def split_clumps(
     objects: Sequence[FoundObject],
     reader: CropReader,
     response: BallResponse,
-    blur_nm: float,
+    blur: AcquisitionBlur,
     parameters: NanoparticleParameters,
     execution: Execution,
 ) -> SplitObjects:
@@ -82,7 +83,7 @@ def split_clumps(
     pieces: dict[int, list[FoundObject]] = {}
     if known is None:
         trial = _may_be_clump(table, diameters, solid & ~whole, _LARGEST_TRIAL * largest_diameter(parameters))
-        pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur_nm, execution)
+        pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur, execution)
         found = object_table([part for parts in pieces.values() for part in parts])
         sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
         single = evident_diameter(np.concatenate([diameters[solid & whole], sizes]))
@@ -95,7 +96,7 @@ def split_clumps(
         diameters > _MUCH_LARGER * known[1], True, ~whole & (diameters > 1.1 * known[0])
     )
     clumps = _may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
-    pieces = _split(objects, clumps, known, reader, blur_nm, execution)
+    pieces = _split(objects, clumps, known, reader, blur, execution)
     return SplitObjects(_merge(objects, pieces), single, known)
 
 
@@ -141,23 +142,26 @@ def _split(
     numbers: NDArray[np.int64],
     known: tuple[float, float] | None,
     reader: CropReader,
-    blur_nm: float,
+    blur: AcquisitionBlur,
     execution: Execution,
 ) -> dict[int, list[FoundObject]]:
     """Split some objects; returns the pieces of those that are several particles."""
     chosen = [(int(n), objects[n]) for n in numbers]
     results = map_blocks(
-        _split_one, chosen, known, reader, blur_nm,
+        _split_one, chosen, known, reader, blur,
         executor=execution.executor, ahead=4 * max(1, execution.workers),
     )  # fmt: skip
     return {number: pieces for (number, _), pieces in results if pieces}
 
 
 def _split_one(
-    item: tuple[int, FoundObject], known: tuple[float, float] | None, reader: CropReader, blur_nm: float
+    item: tuple[int, FoundObject],
+    known: tuple[float, float] | None,
+    reader: CropReader,
+    blur: AcquisitionBlur,
 ) -> list[FoundObject]:
     _, entry = item
-    blur_nm = max(blur_nm, _LEAST_BLUR_PX * float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2])))
+    blur_nm = max(blur.sigma_nm, _LEAST_BLUR_PX * float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2])))
     crop = reader.read(np.array(entry.measures.box, np.int64))
     own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
     body = Body(own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated)
@@ -167,11 +171,17 @@ def _split_one(
     mask = np.zeros(high - low, np.bool_)
     mask[tuple((own - low).T)] = True
     image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
-    pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm)
+    pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm, depth_nm=blur.depth_nm)
     if known is None and not _is_consistent(fit, len(own)):
         return []
     if len(fit) < 2 or not _explains(
-        fit, mask, image, reader.spacing_nm, blur_nm, reader.detection.noise / max(body.contrast, 1e-6)
+        fit,
+        mask,
+        image,
+        reader.spacing_nm,
+        blur_nm,
+        blur.depth_nm,
+        reader.detection.noise / max(body.contrast, 1e-6),
     ):
         return []
     parts = [
@@ -193,13 +203,14 @@ def _explains(
     image: NDArray[np.float32],
     spacing_nm: SpacingNm,
     blur_nm: float,
+    depth_nm: float,
     noise: float,
 ) -> bool:
     """Return whether the fitted balls explain the image of a body: patches of chromatin can be cut into balls, but not drawn by them."""
     from scipy.ndimage import binary_dilation
 
     balls = np.column_stack([fit.centres_nm, fit.diameters_nm / 2])
-    drawn = draw_balls(balls, mask.shape, np.asarray(spacing_nm), blur_nm)
+    drawn = draw_balls(balls, mask.shape, np.asarray(spacing_nm), blur_nm, depth_nm=depth_nm)
     near = binary_dilation(mask, iterations=1)
     # What surrounds a clump in a vesicle is brighter on one side: level and contrast are free.
     basis = np.column_stack([drawn[near], np.ones(int(near.sum()))])

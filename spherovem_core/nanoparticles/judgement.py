@@ -103,7 +103,9 @@ def judge(
     passed = reason == ""
     confidence = np.zeros(len(objects))
     if passed.any():
-        odds = _odds(objects, diameter_nm, passed, reason, min_contrast, response, blur.edge_nm, _pixel(spacing_nm))
+        odds = _odds(
+            objects, diameter_nm, passed, reason, min_contrast, response, blur.edge_nm, _pixel(spacing_nm)
+        )
         asked = _in_doubt(objects, odds, passed, _pixel(spacing_nm))
         odds[asked[passed]] *= likeness(np.flatnonzero(asked))
         confidence[passed] = odds / (1 + odds)
@@ -199,7 +201,11 @@ def _roundness(
         ]
     )
     round_ones = np.exp(-0.5 * ((away / width) ** 2).sum(axis=0))
-    return np.where(objects.cut.to_numpy() | objects.piece.to_numpy(), _CUT_ROUNDNESS, np.maximum(round_ones, _LEAST_ROUNDNESS))
+    return np.where(
+        objects.cut.to_numpy() | objects.piece.to_numpy(),
+        _CUT_ROUNDNESS,
+        np.maximum(round_ones, _LEAST_ROUNDNESS),
+    )
 
 
 def _pixel(spacing_nm: SpacingNm) -> float:

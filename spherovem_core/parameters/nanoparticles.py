@@ -62,7 +62,5 @@ class NanoparticleParameters(SpecimenParameters):
     def _check_range(self) -> Self:
         if self.expected_diameter_nm and self.expected_diameter_nm[0] > self.expected_diameter_nm[1]:
             low, high = self.expected_diameter_nm
-            raise ValueError(
-                f"expected_diameter_nm is {low:g} to {high:g}; give the smaller diameter first"
-            )
+            raise ValueError(f"expected_diameter_nm is {low:g} to {high:g}; give the smaller diameter first")
         return self

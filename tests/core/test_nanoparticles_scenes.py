@@ -95,7 +95,9 @@ def test_wider_grey_values_find_the_same_particles() -> None:
     assert score(wide, b.table).precision >= 0.95
     sizes = [float(np.median(f.table.equivalent_diameter_um)) for f in (a, b)]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
-    assert b.mixture.populations[0].contrast == pytest.approx(150 * a.mixture.populations[0].contrast, rel=0.02)
+    assert b.mixture.populations[0].contrast == pytest.approx(
+        150 * a.mixture.populations[0].contrast, rel=0.02
+    )
 
 
 def test_drift_of_gain_and_offset_costs_no_particle() -> None:
