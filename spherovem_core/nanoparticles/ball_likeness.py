@@ -11,8 +11,8 @@ from spherovem_core.nanoparticles.objects import CropReader, FoundObject
 
 # A ball has no sharper edge than this, by the pixels themselves.
 _LEAST_BLUR_PX = 0.3
-# Factor between the image of a ball and that of an object: mean and spread for particles, and for patches of chromatin, whose soft and
-# irregular edges lie outside the ball.
+# Factor between the image of a ball and that of an object: mean and spread for particles, and for patches of chromatin,
+# whose soft and irregular edges lie outside the ball.
 _BALL, _PATCH = (0.93, 0.07), (0.62, 0.17)
 _LIMITS = (0.02, 4.0)
 # Error of the factor for an object as faint as the faintest candidates.

@@ -82,7 +82,9 @@ def ball_response(
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
     rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
-    contrast, outlined, fill, edge, peak = (np.array(column) for column in zip(*rows, strict=True))
+    contrast, outlined, fill, edge, peak = (
+        np.array(column, np.float64) for column in zip(*rows, strict=True)
+    )
     return BallResponse(diameters, np.maximum.accumulate(contrast), peak, outlined, fill, edge)
 
 

@@ -152,7 +152,7 @@ def _tables(
     rest = np.setdiff1d(np.arange(len(table)), kept)
     # Two objects may claim the same voxels: the one that is less bright in them is left without any.
     reason = np.where(judged.reason == "", COVERED, judged.reason)
-    agglomerate = number_agglomerates(table.body.to_numpy()[kept])
+    agglomerate = number_agglomerates(table.body.to_numpy()[kept]).astype(np.int64)
     particles = particle_table(
         painted.voxels,
         table.iloc[kept],

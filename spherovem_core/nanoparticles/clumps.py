@@ -26,8 +26,8 @@ from spherovem_core.spacing import SpacingNm
 _COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
 # ... unless it has more than this many times the diameter of a single particle (the volume of 1.6).
 _MUCH_LARGER = 1.17
-# Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between inside and outside
-# is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
+# Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
+# inside and outside is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
 _UNEXPLAINED, _LEAST_CONTRAST = 0.03, 0.9
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
@@ -72,8 +72,8 @@ def split_clumps(
     """Split the bodies that are clumps of particles.
 
     Clumps are split by the size of a particle where it is known: it is expected, or it is the usual size of the objects that look
-    single, or that of the particles into which clumps fall when any size is allowed. Otherwise the latter are taken as they are. A body
-    whose image the balls do not draw stays whole: a patch of chromatin can be cut into balls, but not drawn by them.
+    single, or that of the particles into which clumps fall when any size is allowed. Otherwise the latter are taken as they
+    are. A body whose image the balls do not draw stays whole: a patch of chromatin can be cut into balls, but not drawn by them.
     """
     table = object_table(objects)
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
@@ -192,7 +192,10 @@ def _split_one(
 
 
 def _is_consistent(fit: ComponentFit, voxels: int) -> bool:
-    """Return whether balls of any size are of one size, and show it: irregular bodies fall into balls of many sizes and specks."""
+    """Return whether balls of any size are of one size.
+
+    Irregular bodies fall into balls of many sizes, and into specks.
+    """
     largest, smallest = float(fit.diameters_nm.max()), float(fit.diameters_nm.min())
     return largest <= _CONSISTENT * smallest and voxels >= _FEWEST_VOXELS * len(fit)
 
@@ -206,7 +209,7 @@ def _explains(
     depth_nm: float,
     noise: float,
 ) -> bool:
-    """Return whether the fitted balls explain the image of a body: patches of chromatin can be cut into balls, but not drawn by them."""
+    """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn."""
     from scipy.ndimage import binary_dilation
 
     balls = np.column_stack([fit.centres_nm, fit.diameters_nm / 2])

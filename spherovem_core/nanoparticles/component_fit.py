@@ -109,7 +109,8 @@ def fit_component(
     blur_nm
         Standard deviation of the blur in the plane; 0.7 pixels if it is not given.
     depth_nm
-        Depth from which the signal of a slice comes; the distance of the slices if it is not given, 0 for slices that show a plane.
+        Depth from which the signal of a slice comes; the distance of the slices if it is not given, 0 for slices that show a
+        plane.
 
     Returns
     -------

@@ -13,8 +13,8 @@ def detection_limit(
 ) -> float | None:
     """Compute the diameter in nm from which particles are found with a probability of 90 %.
 
-    A ball of each size is rendered at several places of the grid, with the blur and the slice depth of the acquisition. It is found
-    where its peak, with the noise of the smoothed image, is a candidate.
+    A ball of each size is rendered at several places of the grid, with the blur and the slice depth of the acquisition. It
+    is found where its peak, with the noise of the smoothed image, is a candidate.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 FREE, TAKEN, INSIDE, RIM, SHELL = 0, 1, 2, 3, 4
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> tuple[int, bool]:
     """Collect the voxels above a level that join a seed through faces or edges.
 
@@ -50,7 +50,7 @@ def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> tuple[
     return count, False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def surround(marks: Any, region: Any, count: int, offsets: Any, mark: int, found: Any) -> int:
     """Mark the free voxels at the given offsets from a region's voxels, and collect them; returns their number."""
     depth, height, width = marks.shape
@@ -67,14 +67,14 @@ def surround(marks: Any, region: Any, count: int, offsets: Any, mark: int, found
     return number
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def release(marks: Any, voxels: Any, count: int, mark: int) -> None:
     """Set the marks of voxels."""
     for n in range(count):
         marks[voxels[n, 0], voxels[n, 1], voxels[n, 2]] = mark
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def read(image: Any, voxels: Any, count: int) -> Any:
     """Read the values of voxels."""
     out = np.empty(count, np.float32)

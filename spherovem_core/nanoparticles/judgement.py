@@ -80,9 +80,9 @@ def judge(
     """Judge objects by their own shape, and by the company they keep.
 
     An object is no particle if it joins something larger, or has the wrong size, shape, sharpness or contrast. Some objects of a
-    class that is no particle still pass: of twenty patches of chromatin a few are round. The confidence is therefore one less a local
-    false discovery rate (Efron 2004): the density of other objects of like contrast and size, times the fraction of such
-    objects that looks round, over the density of objects that pass.
+    class that is no particle still pass: of twenty patches of chromatin a few are round. The confidence is therefore one
+    less a local false discovery rate (Efron 2004): the density of other objects of like contrast and size, times the
+    fraction of such objects that looks round, over the density of objects that pass.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ def judge(
     spacing_nm, parameters
         Voxel size and parameters of the stage.
     likeness
-        Gives the likelihood ratio of a ball for some of the objects; it reads the image, and is asked where the tables leave a doubt.
+        Gives the likelihood ratio of a ball for some of the objects; it reads the image, and is asked where the tables leave
+        a doubt.
     """
     reason = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters)
     passed = reason == ""
@@ -155,7 +156,8 @@ def _in_doubt(
     """Mark the objects that pass, are large enough to show their shape, and are neither certain particles nor certain others."""
     out = np.zeros(len(objects), np.bool_)
     out[passed] = (odds > _DOUBT) & (odds < 1 / _DOUBT)
-    return out & (objects.section_nm.to_numpy() > _SHAPED_PX * pixel_nm) & ~objects.piece.to_numpy()
+    shaped = objects.section_nm.to_numpy() > _SHAPED_PX * pixel_nm
+    return np.asarray(out & shaped & ~objects.piece.to_numpy())
 
 
 def _odds(

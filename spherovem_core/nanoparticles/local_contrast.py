@@ -1,7 +1,7 @@
 """Local contrast of slices: how far each pixel lies above what surrounds it.
 
-Large bright bodies (resin, lumina, droplets wider than any particle) are their own surroundings and have no contrast. OpenCV filters
-unsigned 16-bit slices several times faster than SciPy; there is no GPU counterpart.
+Large bright bodies (resin, lumina, droplets wider than any particle) are their own surroundings and have no contrast. OpenCV
+filters unsigned 16-bit slices several times faster than SciPy; there is no GPU counterpart.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -68,21 +68,17 @@ def contrast_filters(spacing_nm: SpacingNm, parameters: NanoparticleParameters) 
     sides = spacing_nm[1:]
     sigma = [max(parameters.smoothing_nm / side, 0.6) for side in sides]
     widest = [_OPENING * largest_diameter(parameters) / side for side in sides]
-    narrowest = [_NARROWEST * value for value in sigma]
-    count = 1 + max(
-        0, round(float(np.log(max(w / n for w, n in zip(widest, narrowest, strict=True))) / np.log(_OCTAVE)))
-    )
-    openings = []
-    for n in range(count):
-        part = (count - 1 - n) / max(count - 1, 1)
-        openings.append(
-            tuple(
-                2 * int(np.ceil(w * min(n_ / w, 1.0) ** part / 2)) + 1
-                for w, n_ in zip(widest, narrowest, strict=True)
-            )
-        )
+    narrowest = [min(_NARROWEST * value, wide) for value, wide in zip(sigma, widest, strict=True)]
+    octaves = np.log(max(w / n for w, n in zip(widest, narrowest, strict=True))) / np.log(_OCTAVE)
+    # The sides grow by equal factors from the narrowest to the widest.
+    parts = np.linspace(0, 1, 1 + round(float(octaves))) if octaves >= 0.5 else np.ones(1)
+    sides_px = [
+        [2 * int(np.ceil(n * (w / n) ** part / 2)) + 1 for part in parts]
+        for n, w in zip(narrowest, widest, strict=True)
+    ]
+    openings = tuple(zip(*sides_px, strict=True))
     tile = [max(8, round(_TILE_NM / side)) for side in sides]
-    return ContrastFilters((sigma[0], sigma[1]), tuple(openings), (tile[0], tile[1]))
+    return ContrastFilters((sigma[0], sigma[1]), openings, (tile[0], tile[1]))
 
 
 def largest_diameter(parameters: NanoparticleParameters) -> float:
@@ -125,8 +121,8 @@ def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) ->
     The surroundings of a pixel are the highest of three levels: the opening by a rectangle wider than any particle
     (the white top-hat of Meyer 1979 is the height above it), the median of the tiles of 2 µm around it, and the
     median of these over the slice. The medians keep gaps between dark membranes from being islands; the third one keeps
-    scraps of tissue in a dark lumen from being particles. A narrow opening also takes off the broad texture of the tissue, from which small
-    particles then stand out by more.
+    scraps of tissue in a dark lumen from being particles. A narrow opening also takes off the broad texture of the tissue,
+    from which small particles then stand out by more.
     """
     import cv2
 

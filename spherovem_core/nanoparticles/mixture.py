@@ -41,7 +41,8 @@ class Mixture:
     expected_diameter_nm
         Diameter of a single particle by which touching ones are split; None if it is neither given nor evident.
     detection_limit_nm
-        Diameter of the smallest particle found with a probability of 90 %, at the contrast of the faintest population; None without particles.
+        Diameter of the smallest particle found with a probability of 90 %, at the contrast of the faintest population; None
+        without particles.
     warnings
         What looks wrong, and what to set.
     maps

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, BlockSink, MemorySink, ReadableSink, block_grid, slab_grid
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, ReadableSink, block_grid, slab_grid
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.candidate_slabs import label_slabs
@@ -157,7 +157,8 @@ def write_particles(
 ) -> ParticleTables:
     """Find the nanoparticles of a volume that does not fit in memory.
 
-    1. The first pass over the slices measures drift, noise and the texture of the tissue, from which the contrast of candidates follows
+    1. The first pass over the slices measures drift, noise and the texture of the tissue, from which the contrast of
+    candidates follows
        (`collect_statistics`).
     2. The second pass labels the candidates slab by slab (`label_slabs`).
     3. Every candidate is cut out of the image half-way between its own level and that of its surroundings, and measured
@@ -176,7 +177,8 @@ def write_particles(
     parameters
         Parameters of the stage.
     posterior_sink, slab_label_sink, label_sink
-        Take the posterior (float16, in slabs), the candidates of each slab (uint32, not needed afterwards) and the final labels (uint32).
+        Take the posterior (float16, in slabs), the candidates of each slab (uint32, not needed afterwards) and the final
+        labels (uint32).
     execution
         Executor, deadline and progress; by default one thread. Runs on the CPU.
     bad_slices
@@ -222,8 +224,8 @@ def slab_depth(shape: Sequence[int]) -> int:
 
 def _paint(
     found: Classified,
-    slabs: Sequence,
-    label_blocks: Sequence,
+    slabs: Sequence[Block],
+    label_blocks: Sequence[Block],
     posterior_sink: BlockSink,
     label_sink: BlockSink,
     execution: Execution,

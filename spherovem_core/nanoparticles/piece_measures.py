@@ -77,8 +77,8 @@ def territories(
     origin : (3,) ndarray
         First voxel of the box in the crop.
     """
-    low = np.maximum(body.voxels.min(axis=0) - (1, 2, 2), 0)
-    high = np.minimum(body.voxels.max(axis=0) + (2, 3, 3), shape)
+    low = np.maximum(body.voxels.min(axis=0) - np.array((1, 2, 2)), 0)
+    high = np.minimum(body.voxels.max(axis=0) + np.array((2, 3, 3)), shape)
     labels = np.zeros(tuple(high - low), np.int32)
     for number, voxels in enumerate(pieces, start=1):
         labels[tuple((voxels - low).T)] = number
@@ -204,7 +204,7 @@ def _fill(moments: NDArray[np.float64], steps: NDArray[np.float64], volume: floa
 
 
 def _edge_width(
-    height: NDArray[np.float64], places: NDArray[np.intp], z: int, steps: NDArray[np.float64]
+    height: NDArray[np.floating], places: NDArray[np.intp], z: int, steps: NDArray[np.float64]
 ) -> float:
     """Return the distance between the outlines at 25 and at 75 % of the contrast, as circles of the same area."""
     here = height[places[:, 0] == z]

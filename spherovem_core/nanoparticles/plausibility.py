@@ -91,8 +91,8 @@ def _assumed_blur(particles: pd.DataFrame, blur: AcquisitionBlur) -> str | None:
     if blur.objects or not len(particles):
         return None
     return (
-        f"too few compact objects show the blur of the image; {blur.sigma_nm:.0f} nm is assumed, and the diameters of particles less "
-        "than five pixels wide may be wrong by 5 %"
+        f"too few compact objects show the blur of the image; {blur.sigma_nm:.0f} nm is assumed, and the diameters of particles "
+        "less than five pixels wide may be wrong by 5 %"
     )
 
 

@@ -57,8 +57,9 @@ def find_populations(
     """Sort particles into populations by intensity and diameter.
 
     Mixtures of one to four Gaussians with diagonal covariance are fitted to the logarithms (scikit-learn's EM would be one
-    more dependency for two dimensions and a thousand points); the Bayesian information criterion (Schwarz 1978) chooses. Components that
-    overlap are merged, because a skewed distribution asks for several Gaussians, and not for several kinds of particle.
+    more dependency for two dimensions and a thousand points); the Bayesian information criterion (Schwarz 1978) chooses.
+    Components that overlap are merged, because a skewed distribution asks for several Gaussians, and not for several kinds
+    of particle.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def _criterion(points: NDArray[np.float64], fit: _Fit) -> float:
     logs = fit.log_parts(points)
     top = logs.max(axis=1)
     likelihood = float((top + np.log(np.exp(logs - top[:, None]).sum(axis=1))).sum())
-    return (5 * len(fit.weights) - 1) * np.log(len(points)) - 2 * likelihood
+    return float((5 * len(fit.weights) - 1) * np.log(len(points)) - 2 * likelihood)
 
 
 def _merge(points: NDArray[np.float64], fit: _Fit, everything: NDArray[np.float64]) -> NDArray[np.int64]:

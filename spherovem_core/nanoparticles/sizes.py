@@ -13,7 +13,8 @@ _ROUNDS = 8
 # An object whose measured contrast is this fraction of the true one shows its own contrast; below the first, only its
 # population's does.
 _OWN_CONTRAST = (0.6, 0.95)
-# Objects with this fraction of their contrast show which population they are of: 0.95 are left of 240 nm in voxels of 120 x 40 x 40 nm.
+# Objects with this fraction of their contrast show which population they are of: 0.95 are left of 240 nm in voxels of 120 x
+# 40 x 40 nm.
 _SURE = 0.9
 _FEWEST = 5
 # Rise of the level of objects of ten voxels, in standard deviations of the noise.
@@ -59,8 +60,8 @@ def measure_sizes(
 ) -> Sizes:
     """Measure volumes: of small objects from their signal, of large ones from their outline.
 
-    Blur and thick slices spread the signal of an object, and keep its sum: divided by its contrast, it is the volume. They also lower
-    the contrast of a small one. Its
+    Blur and thick slices spread the signal of an object, and keep its sum: divided by its contrast, it is the volume. They
+    also lower the contrast of a small one. Its
     contrast is therefore divided by what they leave of a ball of its size, and where little is left, the contrast of the larger
     particles of its population is taken instead. The signal of an object many pixels wide gathers whatever lies around it
     (the membrane of its vesicle); the volume within its half-way outline, over that of a ball of its size, is then surer.

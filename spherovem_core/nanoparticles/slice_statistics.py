@@ -43,8 +43,8 @@ _HEIGHT_BINS = 2048
 # Maxima are counted in this many slices at most: their tail is known well enough.
 _SAMPLED_SLICES = 48
 _PEAK_PX = 5
-# One candidate that is texture in this many voxels costs little, and lets faint particles be candidates. The shape of small ones tells less:
-# fewer of them may be texture.
+# One candidate that is texture in this many voxels costs little, and lets faint particles be candidates. The shape of small
+# ones tells less: fewer of them may be texture.
 _VOXELS_PER_CANDIDATE, _VOXELS_PER_SMALL_CANDIDATE = 3e4, 2e5
 
 
