@@ -61,7 +61,7 @@ RENAMED: Mapping[str, str] = {
 
 REMOVED: Mapping[str, str] = {
     "nanoparticles.candidate_size_nm": "the sizes of candidates follow from expected_diameter_nm and max_diameter_nm",
-    "nanoparticles.min_excess": "use false_candidates",
+    "nanoparticles.min_excess": "use false_candidates_per_million",
     "nanoparticles.background_halo_nm": "the surroundings are measured around each object",
     "nanoparticles.max_overlap": "objects are judged one by one; use min_confidence",
     "nanoparticles.prior_strength": "objects are judged one by one; use min_confidence",

@@ -43,9 +43,8 @@ _HEIGHT_BINS = 2048
 # Maxima are counted in this many slices at most: their tail is known well enough.
 _SAMPLED_SLICES = 48
 _PEAK_PX = 5
-# One candidate that is texture in this many voxels costs little, and lets faint particles be candidates. The shape of small
-# ones tells less: fewer of them may be texture.
-_VOXELS_PER_CANDIDATE, _VOXELS_PER_SMALL_CANDIDATE = 3e4, 2e5
+# Candidates within the narrow openings may be texture this many times less often.
+_NARROW = 6.0
 
 
 class SliceCounts(NamedTuple):
@@ -93,7 +92,7 @@ class SliceStatistics:
         See `SliceCounts.heights`.
     voxels
         Number of voxels of the volume.
-    false_candidates
+    false_candidates_per_million
         See `NanoparticleParameters`.
     """
 
@@ -104,7 +103,7 @@ class SliceStatistics:
     noises: NDArray[np.float64]
     heights: NDArray[np.int64]
     voxels: int
-    false_candidates: float
+    false_candidates_per_million: float
 
     @cached_property
     def maps(self) -> NDArray[np.float64]:
@@ -135,8 +134,9 @@ class SliceStatistics:
         rows = [
             map_histograms(h, maps, 0, _HEIGHT_BINS).sum(axis=0) for h in self.heights[sampled].swapaxes(0, 1)
         ]
-        per = [_VOXELS_PER_SMALL_CANDIDATE] * (len(rows) - 1) + [_VOXELS_PER_CANDIDATE]
-        allowed = [part * max(self.false_candidates, self.voxels / voxels) for voxels in per]
+        few = self.false_candidates_per_million * self.voxels / 1e6
+        # Their shape tells less of small candidates: fewer of them may be texture.
+        allowed = [part * max(1.0, few / _NARROW) for _ in rows[:-1]] + [part * max(1.0, few)]
         return tuple(candidate_level(row, few) * step for row, few in zip(rows, allowed, strict=True))
 
 
@@ -257,5 +257,5 @@ def _gather(
         variances[z] = entry.variance / (binning.width**2, 1.0)
         spreads[z], noises[z], heights[z] = entry.spread, entry.noise, entry.heights
     return SliceStatistics(
-        binning, histograms, variances, spreads, noises, heights, voxels, parameters.false_candidates
+        binning, histograms, variances, spreads, noises, heights, voxels, parameters.false_candidates_per_million
     )

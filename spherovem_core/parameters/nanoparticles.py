@@ -50,12 +50,12 @@ class NanoparticleParameters(SpecimenParameters):
         le=1000.0,
         description="Gaussian smoothing in the plane before candidates are sought; at least 0.6 pixels.",
     )
-    false_candidates: float = Field(
+    false_candidates_per_million: float = Field(
         json_schema_extra=EXPERT,
-        default=1.0,
+        default=33.0,
         gt=0.0,
-        le=1e6,
-        description="Number of maxima of the tissue's texture that may pass as candidates in the whole stack.",
+        le=1e5,
+        description="Maxima of the tissue's texture, per million voxels, that may pass as candidates; more finds fainter particles.",
     )
 
     @model_validator(mode="after")

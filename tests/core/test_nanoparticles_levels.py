@@ -64,7 +64,7 @@ def test_more_allowed_candidates_lower_the_level() -> None:
     scene = make_scene((16, 128, 128), (), COARSE_NM)
     few, many = (
         collect_statistics(
-            scene.image, COARSE_NM, NanoparticleParameters(false_candidates=n)
+            scene.image, COARSE_NM, NanoparticleParameters(false_candidates_per_million=n)
         ).candidate_contrasts()
         for n in (1.0, 1000.0)
     )  # fmt: skip
