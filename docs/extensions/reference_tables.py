@@ -220,7 +220,7 @@ class Columns(Generated):
         from spherovem_core.schema import tables
 
         (described,) = [entry for entry in tables() if entry.path == self.arguments[0]]
-        yield f"`{described.path}`: one row for each {described.row.removeprefix('a ')}."
+        yield f"`{described.path}`: one row for each {described.row.removeprefix('a ').removeprefix('an ')}."
         yield ""
         rows = [(f"`{c.name}`", c.unit or "–", c.type, c.meaning) for c in described.columns]
         yield from table(("column", "unit", "type", "content"), rows)

@@ -257,5 +257,12 @@ def _gather(
         variances[z] = entry.variance / (binning.width**2, 1.0)
         spreads[z], noises[z], heights[z] = entry.spread, entry.noise, entry.heights
     return SliceStatistics(
-        binning, histograms, variances, spreads, noises, heights, voxels, parameters.false_candidates_per_million
+        binning,
+        histograms,
+        variances,
+        spreads,
+        noises,
+        heights,
+        voxels,
+        parameters.false_candidates_per_million,
     )

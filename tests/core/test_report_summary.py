@@ -1,5 +1,6 @@
 """Summary of the results in Markdown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ def test_warnings_come_first_then_counts_then_links(tmp_path_factory: pytest.Tem
     assert f"[report]({inputs.layout.report.as_uri()}): `{inputs.layout.report}`" in text
     assert text.index("Warnings") < text.index("| cells |") < text.index("[report]")
     assert not inputs.layout.report.exists()
+
+
+def test_warnings_of_nanoparticles_are_among_the_warnings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    inputs, _ = shared(tmp_path_factory)
+    mixture = {**inputs.mixture, "warnings": ["much is labelled", "sizes are uncertain"]}
+    text = summarise(replace(inputs, mixture=mixture), CHAPTERS)
+    assert "- **Nanoparticles**: much is labelled\n- **Nanoparticles**: sizes are uncertain" in text
 
 
 def test_missing_labels_are_warned_of(tmp_path: Path) -> None:

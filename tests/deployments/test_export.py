@@ -115,7 +115,7 @@ def test_bad_arguments_write_nothing(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--tables", "tables/cells.parquet does not exist"),
+        ("--tables", "tables/other_objects.parquet does not exist"),
         ("--labels", "is not there"),
         ("--meshes", "is not there"),
     ],
