@@ -195,7 +195,7 @@ def _choose(scene: BallScene) -> BallFit:
     while len(fit.balls) < MAX_PARTICLES:
         fit = _with_ball(scene, fit)
         if len(best.balls) == 0 or (
-            _admissible(fit.balls)
+            _admissible(scene, fit.balls)
             and _explains_better(scene, fit, best.error + _surprise(scene, best), len(best.balls))
         ):
             best = fit
@@ -234,7 +234,7 @@ def _with_ball(scene: BallScene, fit: BallFit) -> BallFit:
     if moving is not None or len(balls) == 1:
         return moved
     spread = fit_balls(scene, spread_balls(scene, moved.balls), moved.brightness, moved.noise)
-    return min(moved, spread, key=lambda one: (not _admissible(one.balls), one.error + _surprise(scene, one)))
+    return min(moved, spread, key=lambda one: (not _admissible(scene, one.balls), one.error + _surprise(scene, one)))
 
 
 def _explains_better(scene: BallScene, fit: BallFit, error: float, count: int) -> bool:
@@ -269,10 +269,15 @@ def _ball_energy(radius: float, spacing: tuple[float, ...], sigma: float, depth:
     return float((draw_balls(centre[None], shape, step, sigma, depth_nm=depth) ** 2).sum())
 
 
-def _admissible(balls: NDArray[np.float64]) -> bool:
+def _admissible(scene: BallScene, balls: NDArray[np.float64]) -> bool:
+    """Return whether the balls hardly overlap and have their centres in the component: outside, a ball explains noise at the rim."""
     apart = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=2)
     sums = balls[:, None, 3] + balls[None, :, 3]
-    return bool((apart + 2 * sums * np.eye(len(balls)) >= _MIN_DISTANCE * sums).all())
+    if not (apart + 2 * sums * np.eye(len(balls)) >= _MIN_DISTANCE * sums).all():
+        return False
+    places = np.rint(balls[:, :3] / scene.spacing).astype(np.int64)
+    places = np.clip(places, 0, np.array(scene.inside.shape) - 1)
+    return bool(scene.inside[tuple(places.T)].all())
 
 
 def _is_ellipsoid(scene: BallScene, fit: BallFit, diameter_nm: tuple[float, float] | None) -> bool:
