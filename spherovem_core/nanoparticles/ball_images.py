@@ -162,7 +162,9 @@ def ball_derivatives(image, ball, box, root, spacing, sigma, depth, tables, out)
                     f = t - k
                     image[z, y, x] += between(profile, k, f)
                     rise = 6.0 * f * (1.0 - f) * (profile[k + 1, 0] - profile[k, 0])
-                    rise += (1.0 - f) * (1.0 - 3.0 * f) * profile[k, 1] + f * (3.0 * f - 2.0) * profile[k + 1, 1]
+                    rise += (1.0 - f) * (1.0 - 3.0 * f) * profile[k, 1] + f * (3.0 * f - 2.0) * profile[
+                        k + 1, 1
+                    ]
                     inward = -w * rise / (step * max(away, 1e-6))
                     out[v, 0] = w * (profile[k, 2] * (1.0 - f) + profile[k + 1, 2] * f)
                     out[v, 1] = inward * dy

@@ -146,7 +146,11 @@ def _add_block(matrix, m, n, slopes, boxes):  # type: ignore[no-untyped-def]
     for z in range(max(one[0], other[0]), min(one[1], other[1])):
         for y in range(max(one[2], other[2]), min(one[3], other[3])):
             v = ((z - one[0]) * (one[3] - one[2]) + y - one[2]) * (one[5] - one[4]) + x0 - one[4]
-            u = ((z - other[0]) * (other[3] - other[2]) + y - other[2]) * (other[5] - other[4]) + x0 - other[4]
+            u = (
+                ((z - other[0]) * (other[3] - other[2]) + y - other[2]) * (other[5] - other[4])
+                + x0
+                - other[4]
+            )
             for k in range(x1 - x0):
                 met = True
                 for a in range(4):

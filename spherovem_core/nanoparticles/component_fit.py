@@ -234,7 +234,9 @@ def _with_ball(scene: BallScene, fit: BallFit) -> BallFit:
     if moving is not None or len(balls) == 1:
         return moved
     spread = fit_balls(scene, spread_balls(scene, moved.balls), moved.brightness, moved.noise)
-    return min(moved, spread, key=lambda one: (not _admissible(scene, one.balls), one.error + _surprise(scene, one)))
+    return min(
+        moved, spread, key=lambda one: (not _admissible(scene, one.balls), one.error + _surprise(scene, one))
+    )
 
 
 def _explains_better(scene: BallScene, fit: BallFit, error: float, count: int) -> bool:
@@ -270,14 +272,26 @@ def _ball_energy(radius: float, spacing: tuple[float, ...], sigma: float, depth:
 
 
 def _admissible(scene: BallScene, balls: NDArray[np.float64]) -> bool:
-    """Return whether the balls hardly overlap and have their centres in the component: outside, a ball explains noise at the rim."""
+    """Return whether the balls hardly overlap and lie in the component."""
     apart = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=2)
     sums = balls[:, None, 3] + balls[None, :, 3]
-    if not (apart + 2 * sums * np.eye(len(balls)) >= _MIN_DISTANCE * sums).all():
-        return False
+    return bool((apart + 2 * sums * np.eye(len(balls)) >= _MIN_DISTANCE * sums).all()) and _lie_in(
+        scene, balls
+    )
+
+
+def _lie_in(scene: BallScene, balls: NDArray[np.float64]) -> bool:
+    """Return whether the centres lie in the component or at its rim: further out, balls explain the noise of a few voxels."""
+    looked = scene.weight > 0
     places = np.rint(balls[:, :3] / scene.spacing).astype(np.int64)
-    places = np.clip(places, 0, np.array(scene.inside.shape) - 1)
-    return bool(scene.inside[tuple(places.T)].all())
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        seen, filled = np.flatnonzero(looked.any(axis=others)), scene.inside.any(axis=others)
+        # A particle that the border of the volume cuts can have its centre beyond it.
+        low = seen[0] if filled[seen[0]] else 0
+        high = seen[-1] if filled[seen[-1]] else looked.shape[axis] - 1
+        places[:, axis] = np.clip(places[:, axis], low, high)
+    return bool(looked[tuple(places.T)].all())
 
 
 def _is_ellipsoid(scene: BallScene, fit: BallFit, diameter_nm: tuple[float, float] | None) -> bool:
