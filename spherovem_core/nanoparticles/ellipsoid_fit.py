@@ -61,7 +61,7 @@ def _axes(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return half axes (3,) from a centre and a triangular root of the covariance."""
     root = np.zeros((3, 3))
     root[np.tril_indices(3)] = parameters[3:]
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(root @ root.T), 1.0))
+    return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(root @ root.T), 1.0)))
 
 
 def _from_moments(
