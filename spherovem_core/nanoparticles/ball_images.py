@@ -194,8 +194,7 @@ def draw_balls(
     sigma
         Blur in the plane in nm: standard deviation of a Gaussian.
     depth_nm
-        Depth from which the signal of a slice comes: the distance of the slices if it is not given; 0 for slices that show a
-        plane.
+        Depth from which the signal of a slice comes; by default the distance of the slices, 0 for slices that show planes.
 
     Returns
     -------

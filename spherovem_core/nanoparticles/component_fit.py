@@ -2,15 +2,14 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from spherovem_core.nanoparticles.ball_evidence import admissible, ball_energy
 from spherovem_core.nanoparticles.ball_fitting import BallFit, BallScene, fit_balls, spread_balls
-from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.nanoparticles.ball_search import next_ball
 from spherovem_core.nanoparticles.ellipsoid_fit import fit_ellipsoid
 from spherovem_core.spacing import SpacingNm
@@ -30,8 +29,6 @@ _LOOK_AHEAD, _LOOK_FAR = 2, 6
 _UNEXPLAINED = 0.2
 # One ball that leaves less than this fraction of its squares is the particle: no other is tried.
 _EXPLAINED = 0.08
-# Centres are at least this fraction of the sum of the radii apart.
-_MIN_DISTANCE = 0.7
 # A single particle is no longer than this, or the second number where an ellipsoid leaves less residual than the balls:
 # noise lengthens an ellipsoid of 1.5 : 1 to 2.1, and two touching balls have 2.5 and more.
 _MAX_ELONGATION, _LONGEST = 1.9, 2.5
@@ -109,8 +106,7 @@ def fit_component(
     blur_nm
         Standard deviation of the blur in the plane; 0.7 pixels if it is not given.
     depth_nm
-        Depth from which the signal of a slice comes; the distance of the slices if it is not given, 0 for slices that show a
-        plane.
+        Depth from which the signal of a slice comes; by default the distance of the slices, 0 for slices that show planes.
 
     Returns
     -------
@@ -196,11 +192,11 @@ def _choose(scene: BallScene) -> BallFit:
     while len(fit.balls) < MAX_PARTICLES:
         fit = _with_ball(scene, fit)
         if len(best.balls) == 0 or (
-            _admissible(fit.balls)
+            admissible(scene, fit.balls)
             and _explains_better(scene, fit, best.error + _surprise(scene, best), len(best.balls))
         ):
             best = fit
-            if len(fit.balls) == 1 and fit.error < _EXPLAINED * _energy(scene, fit.balls[0, 3]):
+            if len(fit.balls) == 1 and fit.error < _EXPLAINED * ball_energy(scene, fit.balls[0, 3]):
                 break
         elif len(fit.balls) >= len(best.balls) + _look_ahead(scene, best):
             break
@@ -235,13 +231,15 @@ def _with_ball(scene: BallScene, fit: BallFit) -> BallFit:
     if moving is not None or len(balls) == 1:
         return moved
     spread = fit_balls(scene, spread_balls(scene, moved.balls), moved.brightness, moved.noise)
-    return min(moved, spread, key=lambda one: (not _admissible(one.balls), one.error + _surprise(scene, one)))
+    return min(
+        moved, spread, key=lambda one: (not admissible(scene, one.balls), one.error + _surprise(scene, one))
+    )
 
 
 def _explains_better(scene: BallScene, fit: BallFit, error: float, count: int) -> bool:
     """Tell if the balls beyond `count`, taken for the smallest ones, are worth it."""
     more = len(fit.balls) - count
-    energy = sum(_energy(scene, radius) for radius in np.sort(fit.balls[:, 3])[:more])
+    energy = sum(ball_energy(scene, radius) for radius in np.sort(fit.balls[:, 3])[:more])
     narrow = math.isfinite(scene.radius_prior[1])
     by_energy, by_noise = (_MIN_GAIN_NARROW, _NOISE_GAIN_NARROW) if narrow else (_MIN_GAIN, _NOISE_GAIN)
     least = max(by_energy * energy, by_noise * fit.noise * more)
@@ -252,28 +250,6 @@ def _surprise(scene: BallScene, fit: BallFit) -> float:
     """Weigh how unusual the radii are, in squared residuals."""
     usual, deviation = scene.radius_prior
     return fit.noise * float((((fit.balls[:, 3] - usual) / deviation) ** 2).sum())
-
-
-def _energy(scene: BallScene, radius: float) -> float:
-    """Sum the squares of a ball's image, which is all that the ball can explain."""
-    # The energy of a radius that differs by 1 % differs by 3 %: few radii are drawn.
-    rounded = math.exp(round(100 * math.log(radius)) / 100)
-    return _ball_energy(rounded, tuple(scene.spacing), scene.sigma, scene.depth)
-
-
-@lru_cache(maxsize=1024)
-def _ball_energy(radius: float, spacing: tuple[float, ...], sigma: float, depth: float) -> float:
-    step = np.array(spacing)
-    half = np.ceil((radius + 2.5 * sigma) / step) + 1
-    centre = np.append((half + 0.25) * step, radius)
-    shape = tuple(int(2 * n) + 2 for n in half)
-    return float((draw_balls(centre[None], shape, step, sigma, depth_nm=depth) ** 2).sum())
-
-
-def _admissible(balls: NDArray[np.float64]) -> bool:
-    apart = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=2)
-    sums = balls[:, None, 3] + balls[None, :, 3]
-    return bool((apart + 2 * sums * np.eye(len(balls)) >= _MIN_DISTANCE * sums).all())
 
 
 def _is_ellipsoid(scene: BallScene, fit: BallFit, diameter_nm: tuple[float, float] | None) -> bool:

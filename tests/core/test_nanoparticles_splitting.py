@@ -156,6 +156,51 @@ def test_drawn_ball_equals_the_supersampled_one(diameter: float) -> None:
     np.testing.assert_allclose(drawn.sum() * step.prod(), np.pi / 6 * diameter**3, rtol=0.01)
 
 
+def test_slices_without_depth_show_a_plane_of_a_ball() -> None:
+    step, sigma, radius = np.array(SPACING_NM), 20.0, 160.0
+    ball = np.array([[250.0, 403.0, 391.0, radius]])
+    plane = draw_balls(ball, (5, 21, 21), step, sigma, depth_nm=0.0)
+    # The area of each slice is that of a circle, whatever the blur.
+    heights = 120.0 * np.arange(5) - 250.0
+    areas = np.pi * np.maximum(radius**2 - heights**2, 0.0)
+    np.testing.assert_allclose(plane.sum(axis=(1, 2)) * 1600.0, areas, rtol=0.01, atol=1e-9)
+    thin = draw_balls(ball, (5, 21, 21), step, sigma, depth_nm=1.0)
+    np.testing.assert_allclose(thin, plane, atol=0.01)
+
+
+def test_balls_in_slices_that_show_planes_leave_no_residual_at_a_depth_of_0() -> None:
+    centres = np.array([[250.0, 303.0, 291.0], [330.0, 303.0, 600.0], [560.0, 320.0, 420.0]])
+    balls = np.column_stack([centres, np.full(3, 160.0)])
+    step = np.array(SPACING_NM)
+    image = draw_balls(balls, (8, 17, 23), step, 28.0, depth_nm=0.0).astype(np.float32)
+    found = {}
+    for depth in (0.0, None):
+        fit = fit_component(image > 0.5, image, SPACING_NM, (288.0, 352.0), 25.0, depth_nm=depth)
+        assert len(fit) == 3
+        drawn = draw_balls(
+            np.column_stack([fit.centres_nm, fit.diameters_nm / 2]), image.shape, step, 28.0, depth_nm=depth
+        )
+        found[depth] = float(((drawn - image)[image > 0.1] ** 2).mean())
+    assert found[0.0] < 0.1 * found[None]
+
+
+@pytest.mark.parametrize("depth", [0.0, 120.0])
+def test_ball_cut_by_the_border_of_the_volume_is_counted(depth: float) -> None:
+    # The centre of the first ball lies above the first slice.
+    balls = np.array([[-70.0, 303.0, 291.0, 160.0], [60.0, 303.0, 582.0, 160.0], [60.0, 570.0, 430.0, 160.0]])
+    image = draw_balls(balls, (4, 23, 23), np.array(SPACING_NM), 28.0, depth_nm=depth).astype(np.float32)
+    image += np.random.default_rng(0).normal(0, 0.05, image.shape).astype(np.float32)
+    labels, _ = ndimage.label(image > 0.5, np.ones((3, 3, 3)))
+    mask = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    assert len(fit_component(mask, image, SPACING_NM, (288.0, 352.0), 25.0, depth_nm=depth)) == 3
+
+
+def test_lone_ball_of_few_voxels_and_much_noise_stays_whole() -> None:
+    for seed in range(12):
+        mask, image = _component(np.zeros((1, 3)), np.full(3, 80.0), 20.0, seed)
+        assert len(fit_component(mask, image, SPACING_NM, (144.0, 176.0))) == 1
+
+
 def test_evident_size_is_that_of_most_particles() -> None:
     random = np.random.default_rng(0)
     diameters = np.concatenate([random.normal(320.0, 20.0, 200), random.uniform(100.0, 700.0, 20)])
