@@ -58,7 +58,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Comparison of found particles with the balls of a scene; balls that the border cuts count neither as found nor as missed."""
+    """Comparison of found particles with the balls of a scene; recall and size are those of balls that no border cuts."""
 
     matched: NDArray[np.bool_]
     precision: float
@@ -83,8 +83,9 @@ def make_scene(
 ) -> Scene:
     """Draw noisy tissue of two stains with balls.
 
-    `resin` is a fraction of the field along x and its grey; `droplets` are 0.8 to 1.1 µm wide, of grey 205; `streaks` are bright lines of
-    one slice; `gain_drift` is the largest relative change of a slice's gain; `wide` makes a 16-bit image, with so many units a grey value.
+    `resin` is a fraction of the field along x and its grey; `droplets` are 0.8 to 1.1 µm wide, of grey 205; `streaks`
+    are bright lines of one slice; `gain_drift` is the largest relative change of a slice's gain; `wide` makes a 16-bit
+    image, with so many units a grey value.
     """
     random = np.random.default_rng(seed)
     stain = smooth_field(random, shape, 150.0, spacing_nm)
@@ -94,7 +95,9 @@ def make_scene(
         left = resin[0] * shape[2] * spacing_nm[2]
         inside = np.arange(shape[2]) * spacing_nm[2] < left
         grey[:, :, inside] = resin[1] + 2 * smooth_field(random, shape, 40.0, spacing_nm)[:, :, inside]
-    drops = _place([Kind(droplets, 950.0, 205.0, 0.1)], shape, spacing_nm, left, random, []) if droplets else []
+    drops = (
+        _place([Kind(droplets, 950.0, 205.0, 0.1)], shape, spacing_nm, left, random, []) if droplets else []
+    )
     _paint(grey, drops, spacing_nm)
     balls = _place(kinds, shape, spacing_nm, left, random, drops)
     labels = _paint(grey, balls, spacing_nm)
@@ -175,9 +178,7 @@ def _place(
     return balls
 
 
-def _paint(
-    grey: NDArray[np.float64], balls: Sequence[_Ball], spacing_nm: SpacingNm
-) -> NDArray[np.uint32]:
+def _paint(grey: NDArray[np.float64], balls: Sequence[_Ball], spacing_nm: SpacingNm) -> NDArray[np.uint32]:
     labels = np.zeros(grey.shape, np.uint32)
     for label, (centre, diameter, value, _, _) in enumerate(balls, start=1):
         if np.any(centre + diameter / 2 < -np.array(spacing_nm) / 2):
@@ -188,16 +189,16 @@ def _paint(
     return labels
 
 
-def _table(
-    balls: Sequence[_Ball], shape: tuple[int, int, int], spacing_nm: SpacingNm
-) -> pd.DataFrame:
+def _table(balls: Sequence[_Ball], shape: tuple[int, int, int], spacing_nm: SpacingNm) -> pd.DataFrame:
     step = np.array(spacing_nm)
     centres = np.array([b[0] for b in balls]).reshape(-1, 3)
     table = pd.DataFrame(centres, columns=["z_nm", "y_nm", "x_nm"])
     table["diameter_nm"] = [b[1] for b in balls]
     table["kind"], table["clump"] = [b[3] for b in balls], [b[4] for b in balls]
     radius = table.diameter_nm.to_numpy()[:, None] / 2
-    table["cut"] = ((centres - radius < -step / 2) | (centres + radius > (np.array(shape) - 0.5) * step)).any(axis=1)
+    table["cut"] = ((centres - radius < -step / 2) | (centres + radius > (np.array(shape) - 0.5) * step)).any(
+        axis=1
+    )
     return table
 
 

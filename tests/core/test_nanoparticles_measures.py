@@ -19,11 +19,13 @@ from spherovem_core.spacing import SpacingNm
 CONTRAST = 100.0
 
 
-def ball(diameter_nm: float, spacing_nm: SpacingNm, blur_px: float, offset: float = 0.3) -> NDArray[np.float32]:
+def ball(
+    diameter_nm: float, spacing_nm: SpacingNm, blur_px: float, offset: float = 0.3
+) -> NDArray[np.float32]:
     """Draw a ball of contrast 100 on 50, somewhere within the middle voxel."""
     shape = tuple(2 * int(np.ceil((diameter_nm / 2 + 300) / step)) + 1 for step in spacing_nm)
     image = np.zeros(shape)
-    centre = (np.array(shape) // 2 + (0.2, offset, -offset)) * spacing_nm
+    centre = (np.array(shape) // 2 + np.array([0.2, offset, -offset])) * spacing_nm
     box, cover = ball_cover(shape, centre, diameter_nm, spacing_nm)
     image[box] = CONTRAST * cover
     return np.asarray(50 + ndimage.gaussian_filter(image, (0, blur_px, blur_px)), np.float32)
@@ -38,7 +40,9 @@ def measured(image: NDArray[np.float32], spacing_nm: SpacingNm) -> PieceMeasures
 
 @pytest.mark.parametrize("blur_px", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("spacing", [COARSE_NM, (50.0, 20.0, 20.0), (20.0, 20.0, 20.0)])
-def test_signal_over_contrast_is_the_volume_whatever_blur_and_slices(spacing: SpacingNm, blur_px: float) -> None:
+def test_signal_over_contrast_is_the_volume_whatever_blur_and_slices(
+    spacing: SpacingNm, blur_px: float
+) -> None:
     diameter = 8 * spacing[1]
     entry = measured(ball(diameter, spacing, blur_px), spacing)
     assert entry.surroundings == pytest.approx(50, abs=2)
@@ -54,7 +58,7 @@ def test_level_centre_and_shape_are_those_of_the_ball() -> None:
     entry = measured(image, spacing)
     assert entry.level - entry.surroundings == pytest.approx(CONTRAST, rel=0.03)
     middle = np.array(image.shape) // 2
-    np.testing.assert_allclose(entry.centroid, middle + (0.2, 0.3, -0.3), atol=0.1)
+    np.testing.assert_allclose(entry.centroid, middle + np.array([0.2, 0.3, -0.3]), atol=0.1)
     # Largest cross-section, one voxel more or less all around.
     assert entry.section_nm == pytest.approx(240.0, abs=20.0)
     assert entry.lateral == pytest.approx(1.0, abs=0.05)
@@ -62,7 +66,9 @@ def test_level_centre_and_shape_are_those_of_the_ball() -> None:
     assert entry.fill == pytest.approx(1.0, abs=0.1)
 
 
-@pytest.mark.parametrize(("stretch", "column", "value"), [((1, 1, 2), "lateral", 2.0), ((2, 1, 1), "axial", 2.0)])
+@pytest.mark.parametrize(
+    ("stretch", "column", "value"), [((1, 1, 2), "lateral", 2.0), ((2, 1, 1), "axial", 2.0)]
+)
 def test_axes_of_an_ellipsoid_are_measured(stretch: tuple[int, ...], column: str, value: float) -> None:
     z, y, x = np.meshgrid(*(np.arange(n) - n // 2 for n in (41, 41, 61)), indexing="ij")
     away = np.sqrt((z / stretch[0]) ** 2 + (y / stretch[1]) ** 2 + (x / stretch[2]) ** 2)
@@ -120,7 +126,9 @@ def test_blur_is_measured_within_10_percent(blur_px: float) -> None:
 
 def test_rendered_ball_holds_its_volume_and_contrast() -> None:
     for depth in (0.0, 120.0):
-        acquired, smoothed = render_ball(320.0, np.array([0.1, 0.2, -0.3]), COARSE_NM, depth, 30.0, (24.0, 24.0))
+        acquired, smoothed = render_ball(
+            320.0, np.array([0.1, 0.2, -0.3]), COARSE_NM, depth, 30.0, (24.0, 24.0)
+        )
         if depth:
             volume = np.pi / 6 * 320.0**3 / np.prod(COARSE_NM)
             np.testing.assert_allclose([acquired.sum(), smoothed.sum()], 100 * volume, rtol=0.01)
