@@ -58,7 +58,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Comparison of found particles with the balls of a scene; balls that the border cuts count neither as found nor as missed."""
+    """Comparison of found particles with the balls of a scene; recall and size are those of balls that no border cuts."""
 
     matched: NDArray[np.bool_]
     precision: float
@@ -83,8 +83,9 @@ def make_scene(
 ) -> Scene:
     """Draw noisy tissue of two stains with balls.
 
-    `resin` is a fraction of the field along x and its grey; `droplets` are 0.8 to 1.1 µm wide, of grey 205; `streaks` are bright lines of
-    one slice; `gain_drift` is the largest relative change of a slice's gain; `wide` makes a 16-bit image, with so many units a grey value.
+    `resin` is a fraction of the field along x and its grey; `droplets` are 0.8 to 1.1 µm wide, of grey 205; `streaks`
+    are bright lines of one slice; `gain_drift` is the largest relative change of a slice's gain; `wide` makes a 16-bit
+    image, with so many units a grey value.
     """
     random = np.random.default_rng(seed)
     stain = smooth_field(random, shape, 150.0, spacing_nm)

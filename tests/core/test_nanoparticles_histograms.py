@@ -168,7 +168,7 @@ def test_float_images_and_images_of_one_value_are_refused() -> None:
     with pytest.raises(ParameterError, match="uint8 or uint16 images, not in float32; convert"):
         find_particles(np.zeros((2, 8, 8), np.float32), COARSE_NM)  # type: ignore[arg-type]
     for value in (0, 7, 255):
-        with pytest.raises(ParameterError, match="none of the 2 slices can be used.*check the acquisition"):
+        with pytest.raises(ParameterError, match=r"none of the 2 slices can be used.*check the acquisition"):
             find_particles(np.full((2, 40, 40), value, np.uint8), COARSE_NM)
     noise = np.random.default_rng(0).integers(0, 256, (2, 40, 40), np.uint8)
     with pytest.raises(ParameterError, match="none of the 2 slices can be used"):

@@ -25,7 +25,7 @@ def ball(
     """Draw a ball of contrast 100 on 50, somewhere within the middle voxel."""
     shape = tuple(2 * int(np.ceil((diameter_nm / 2 + 300) / step)) + 1 for step in spacing_nm)
     image = np.zeros(shape)
-    centre = (np.array(shape) // 2 + (0.2, offset, -offset)) * spacing_nm
+    centre = (np.array(shape) // 2 + np.array([0.2, offset, -offset])) * spacing_nm
     box, cover = ball_cover(shape, centre, diameter_nm, spacing_nm)
     image[box] = CONTRAST * cover
     return np.asarray(50 + ndimage.gaussian_filter(image, (0, blur_px, blur_px)), np.float32)
@@ -58,7 +58,7 @@ def test_level_centre_and_shape_are_those_of_the_ball() -> None:
     entry = measured(image, spacing)
     assert entry.level - entry.surroundings == pytest.approx(CONTRAST, rel=0.03)
     middle = np.array(image.shape) // 2
-    np.testing.assert_allclose(entry.centroid, middle + (0.2, 0.3, -0.3), atol=0.1)
+    np.testing.assert_allclose(entry.centroid, middle + np.array([0.2, 0.3, -0.3]), atol=0.1)
     # Largest cross-section, one voxel more or less all around.
     assert entry.section_nm == pytest.approx(240.0, abs=20.0)
     assert entry.lateral == pytest.approx(1.0, abs=0.05)

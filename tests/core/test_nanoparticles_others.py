@@ -1,14 +1,11 @@
 """Bright things that are no particles are other objects, with the reason; what looks wrong is said in a warning."""
 
-import itertools
-
 import numpy as np
 import pytest
-from nanoparticle_scenes import COARSE_NM, Kind, Scene, ball_cover, make_scene, score
+from nanoparticle_scenes import COARSE_NM, Kind, Scene, make_scene, score
 
 from spherovem_core.nanoparticles import find_particles
 from spherovem_core.nanoparticles.plausibility import COVERED
-from spherovem_core.parameters import NanoparticleParameters
 
 SHAPE = (20, 176, 176)
 
@@ -85,33 +82,3 @@ def test_others_have_a_reason_each_and_are_counted_by_it() -> None:
     assert (found.table.kind == "nanoparticle").all()
     assert found.others.reason.value_counts().to_dict() == found.mixture.others
     assert COVERED not in found.table.columns
-
-
-def test_warning_names_the_fraction_of_a_volume_full_of_particles() -> None:
-    # Balls of 180 nm, one in each cube of 260 nm: 17 % of the volume.
-    random = np.random.default_rng(0)
-    grey = random.normal(110, 5, (26, 104, 104))
-    for corner in itertools.product((0, 13), range(0, 104, 13), range(0, 104, 13)):
-        centre = 20.0 * (np.array(corner) + random.uniform(4.5, 7.5, 3))
-        box, cover = ball_cover(grey.shape, centre, 180.0, (20.0, 20.0, 20.0))
-        grey[box] += 100 * cover
-    found = find_particles(np.clip(grey, 0, 255).astype(np.uint8), (20.0, 20.0, 20.0))
-    assert found.mixture.fraction == pytest.approx(0.17, abs=0.03)
-    warnings = [w for w in found.mixture.warnings if "more than the plausible 10%" in w]
-    assert len(warnings) == 1
-    assert f"{found.mixture.fraction:.0%}" in warnings[0]
-    assert "set expected_diameter_nm" in warnings[0]
-
-
-def test_warning_says_that_clumps_were_not_split_because_no_size_is_evident() -> None:
-    triple = [[0, 0, 0], [0, 0, 1], [0, 0.87, 0.5]]
-    scene = coarse((Kind(3, 280.0, clump=triple),), seed=0)
-    found = find_particles(scene.image, COARSE_NM)
-    assert found.mixture.expected_diameter_nm is None
-    warnings = [w for w in found.mixture.warnings if "were not split" in w]
-    assert len(warnings) == 1
-    assert "too few to show their size" in warnings[0]
-    told = NanoparticleParameters(expected_diameter_nm=(250.0, 310.0))
-    again = find_particles(scene.image, COARSE_NM, told)
-    assert len(again.table) >= 8
-    assert not any("were not split" in w for w in again.mixture.warnings)
