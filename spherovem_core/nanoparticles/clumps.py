@@ -24,8 +24,8 @@ from spherovem_core.spacing import SpacingNm
 
 # A body as compact as a ball is one particle: its fill relative to a ball's, and its axes.
 _COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
-# ... unless it has more than this many times the diameter of a single particle (the volume of 1.6).
-_MUCH_LARGER = 1.17
+# ... unless it has more than this many times the diameter of a single particle: four that touch have 1.59 times, six 1.82 times.
+_COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
 # inside and outside is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
 _UNEXPLAINED, _LEAST_CONTRAST = 0.03, 0.9
@@ -93,7 +93,7 @@ def split_clumps(
     if parameters.expected_diameter_nm is None:
         known = _with_all_kinds(known, diameters[solid & whole])
     several = solid & np.where(
-        diameters > _MUCH_LARGER * known[1], True, ~whole & (diameters > 1.1 * known[0])
+        whole, diameters > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
     )
     clumps = _may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
     pieces = _split(objects, clumps, known, reader, blur, execution)

@@ -35,6 +35,8 @@ _USUAL_ROUNDNESS, _CUT_ROUNDNESS, _LEAST_ROUNDNESS = 0.3, 0.3, 0.1
 # Odds beyond this, and its inverse, leave no doubt; objects of fewer pixels across do not show their shape.
 _DOUBT, _SHAPED_PX = 0.01, 4.5
 _OF_STREAK, _OF_DROPLET, _OF_IRREGULAR = 0.3, 0.5, 4.0
+# A maximum of the tissue's texture that is too faint has brighter relatives.
+_OF_FAINT = 1.0
 _STREAK_AXIAL, _DROPLET_LATERAL, _DROPLET_FILL = 0.35, 1.35, 0.8
 # Faults of things that are a class of their own in the image, some of whose members look round.
 _CLASS_FAULTS = (
@@ -104,8 +106,11 @@ def judge(
     passed = reason == ""
     confidence = np.zeros(len(objects))
     if passed.any():
+        known = parameters.expected_diameter_nm is not None
+        # Where the size is known, larger objects of the same contrast cast no doubt on those of that size.
+        classes = np.where(known & (reason == "too large"), "", reason)
         odds = _odds(
-            objects, diameter_nm, passed, reason, min_contrast, response, blur.edge_nm, _pixel(spacing_nm)
+            objects, diameter_nm, passed, classes, min_contrast, response, blur.edge_nm, _pixel(spacing_nm)
         )
         asked = _in_doubt(objects, odds, passed, _pixel(spacing_nm))
         odds[asked[passed]] *= likeness(np.flatnonzero(asked))
@@ -173,8 +178,9 @@ def _odds(
     """Estimate the odds of the objects that pass: their density over that of other objects that look like them."""
     contrast = (objects.level - objects.surroundings).to_numpy()
     place = np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
-    alike = np.isin(reason, _CLASS_FAULTS) & (contrast >= _FAINT * min_contrast)
-    weights = _round_relatives(objects[alike])
+    faint = reason == "faint"
+    alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= _FAINT * min_contrast))
+    weights = np.where(faint[alike], _OF_FAINT, _round_relatives(objects[alike]))
     # An object says nothing on the density at its own place.
     own = 1 / (2 * np.pi * np.prod(_PARTICLE_WIDTH))
     beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))

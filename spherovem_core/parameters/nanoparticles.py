@@ -55,7 +55,8 @@ class NanoparticleParameters(SpecimenParameters):
         default=33.0,
         gt=0.0,
         le=1e5,
-        description="Maxima of the tissue's texture, per million voxels, that may pass as candidates; more finds fainter particles.",
+        description="Maxima of the tissue's texture, per million voxels, that may pass as candidates; more finds "
+        "fainter particles.",
     )
 
     @model_validator(mode="after")

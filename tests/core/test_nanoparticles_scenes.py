@@ -151,7 +151,9 @@ def test_two_kinds_by_size_are_two_populations() -> None:
     np.testing.assert_allclose(sizes, [160.0, 320.0], rtol=0.06)
 
 
-@pytest.mark.parametrize(("expected", "kind", "reason"), [((290.0, 350.0), 0, "too small")])
+@pytest.mark.parametrize(
+    ("expected", "kind", "reason"), [((290.0, 350.0), 0, "too small"), ((150.0, 220.0), 1, "too large")]
+)
 def test_expected_diameter_leaves_the_other_sizes_out(
     expected: tuple[float, float], kind: int, reason: str
 ) -> None:
