@@ -14,7 +14,7 @@ _LEAST_BLUR_PX = 0.3
 # Factor between the image of a ball and that of an object: mean and spread for particles, and for patches of chromatin,
 # whose soft and irregular edges lie outside the ball.
 _BALL, _PATCH = (0.93, 0.07), (0.62, 0.17)
-_LIMITS = (0.02, 4.0)
+_LIMITS = (0.05, 4.0)
 # Error of the factor for an object as faint as the faintest candidates.
 _TEXTURE = 0.12
 
@@ -73,5 +73,7 @@ def _ball_factor(
     image = (crop.intensity[places] - measures.surroundings) / max(
         measures.level - measures.surroundings, 1e-6
     )
-    basis = np.column_stack([drawn[places], np.ones(len(image))])
+    # The tissue may be brighter on one side (a particle beside resin): a plane is fitted with the ball.
+    away = (entry.voxels - np.asarray(measures.centroid)) * spacing / max(diameter_nm, 1.0)
+    basis = np.column_stack([drawn[places], np.ones(len(image)), away])
     return float(np.linalg.lstsq(basis, image, rcond=None)[0][0])

@@ -13,7 +13,7 @@ from spherovem_core.nanoparticles.agglomerates import agglomerate_table, number_
 from spherovem_core.nanoparticles.ball_likeness import ball_likeness
 from spherovem_core.nanoparticles.ball_response import BallResponse, ball_response
 from spherovem_core.nanoparticles.clumps import SplitObjects, split_clumps
-from spherovem_core.nanoparticles.detection_limit import detection_limit
+from spherovem_core.nanoparticles.detection_limit import detection_limit, selection_bias
 from spherovem_core.nanoparticles.judgement import judge
 from spherovem_core.nanoparticles.local_contrast import largest_diameter
 from spherovem_core.nanoparticles.mixture import Mixture
@@ -133,7 +133,13 @@ def _judge(
         population[kept] = find_populations(
             level, sizes.contrast[kept], sizes.diameter_nm[kept], sizes.sure[kept]
         )
-        sizes = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise, population)
+
+        def selection(contrast: float, diameter_nm: float) -> float:
+            return selection_bias(contrast, diameter_nm, response, reader.detection, _pixel(reader))
+
+        sizes = measure_sizes(
+            table, response, reader.spacing_nm, reader.detection.smooth_noise, population, selection
+        )
     reason[kept[sizes.volume_nm3[kept] < parameters.min_volume_nm3]] = "below min_volume_nm3"
     return _Judged(table, sizes, population, judgement.confidence, reason)
 

@@ -1,4 +1,4 @@
-"""Detection limit: the smallest particle that an acquisition shows."""
+"""Detection limit: the smallest particle that an acquisition shows, and how those near it are selected."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from spherovem_core.nanoparticles.ball_response import BallResponse
 from spherovem_core.nanoparticles.detection import Detection
 
 _FOUND = 0.9
+_HARDLY_ANY = 1e-3
 
 
 def detection_limit(
@@ -41,3 +42,29 @@ def detection_limit(
     if found[-1] < _FOUND:
         return None
     return float(np.exp(np.interp(_FOUND, found, np.log(response.diameters_nm))))
+
+
+def selection_bias(
+    contrast: float, diameter_nm: float, response: BallResponse, detection: Detection, pixel_nm: float
+) -> float:
+    """Compute the mean peak of the balls that are found, relative to that of all balls.
+
+    Parameters
+    ----------
+    contrast
+        Height of the particles above their surroundings, in grey values.
+    diameter_nm
+        Their diameter.
+    response, detection, pixel_nm
+        As in `detection_limit`.
+    """
+    from scipy.special import ndtr
+
+    at = np.clip(np.log(max(diameter_nm, 1.0)), *np.log(response.diameters_nm[[0, -1]]))
+    peaks = np.array([np.interp(at, np.log(response.diameters_nm), column) for column in response.peak.T])
+    least = float(detection.min_contrast_of(np.array([diameter_nm / pixel_nm]))[0])
+    chance = ndtr((contrast * peaks - least) / max(detection.smooth_noise, 1e-3))
+    if chance.sum() < _HARDLY_ANY:
+        # Almost none is found: those with the highest peak.
+        return float(peaks.max() / max(peaks.mean(), 1e-6))
+    return float((chance @ peaks) / chance.sum() / max(peaks.mean(), 1e-6))

@@ -17,6 +17,8 @@ from spherovem_core.spacing import SpacingNm
 _LATERAL, _LATERAL_SMALL = 1.8, 2.4
 _AXIAL = (0.4, 1.9)
 _FILL = 0.6
+# A ball is as wide as its signal says; texture that adds to the signal of a speck makes it look larger.
+_DIFFUSE = 0.6
 _EDGE = 1.7
 _EXPECTED_MARGIN = 1.2
 # A tissue maximum may just pass the level for candidates; its body is lower.
@@ -146,6 +148,7 @@ def object_faults(
         "faint": contrast < _FAINT * min_contrast,
         "too large": np.maximum(diameter_nm, np.where(deep, section, 0)) > high,
         "too small": whole & (diameter_nm < low),
+        "diffuse": whole & (section < _DIFFUSE * diameter_nm),
         "elongated": lateral > np.where(small | ~whole, _LATERAL_SMALL, _LATERAL),
         "flat": whole & deep & (axial < _AXIAL[0]),
         "column": whole & deep & (axial > _AXIAL[1]),

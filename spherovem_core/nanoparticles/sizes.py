@@ -1,5 +1,6 @@
 """Sizes that neither blur nor the thickness of slices changes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,9 @@ _OWN_CONTRAST = (0.6, 0.95)
 # 40 x 40 nm.
 _SURE = 0.9
 _FEWEST = 5
-# Rise of the level of objects of ten voxels, in standard deviations of the noise.
-_NOISE_BIAS = 0.8
+# Rise of the level of objects of ten voxels, and of larger ones (`Body.level` is a high quantile), in standard deviations of
+# the noise.
+_NOISE_BIAS = (0.8, 0.5)
 # Width in pixels up to which the signal, and from which the outline gives the volume.
 _BY_OUTLINE = (4.5, 7.0)
 
@@ -47,6 +49,17 @@ class Sizes:
         return _diameter(self.volume_nm3)
 
 
+def _selected_excess(
+    contrast: NDArray[np.float64], signal: NDArray[np.float64], selection: Callable[[float, float], float]
+) -> float:
+    """Estimate by how much the contrast of the particles that were found exceeds that of all."""
+    found = float(np.median(contrast))
+    true = found
+    for _ in range(_ROUNDS):
+        true = found / selection(true, float(np.median(_diameter(signal / true))))
+    return found - true
+
+
 def _diameter(volume: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.cbrt(6 / np.pi * volume))
 
@@ -57,6 +70,7 @@ def measure_sizes(
     spacing_nm: SpacingNm,
     noise: float,
     population: NDArray[np.int64] | None = None,
+    selection: Callable[[float, float], float] | None = None,
 ) -> Sizes:
     """Measure volumes: of small objects from their signal, of large ones from their outline.
 
@@ -78,17 +92,22 @@ def measure_sizes(
         Standard deviation of the noise of the smoothed image, in grey values.
     population : (N,) ndarray, optional
         Population of each object; 0 for an object that stands for itself.
+    selection
+        Returns, for a contrast and a diameter, the mean contrast of the particles that are found relative to that of all: of
+        the smallest, those in the middle of a voxel are found, which look brighter.
     """
     measured = np.maximum((objects.level - objects.surroundings).to_numpy(np.float64), 1e-3)
     signal = np.maximum(objects.signal.to_numpy(np.float64), 1e-3)
     contrast, left = measured.copy(), np.ones(len(measured))
     for _ in range(_ROUNDS):
         # The level of a small object is that of its brightest voxels, which noise brightens.
-        raised = _NOISE_BIAS * noise * (1 - _own_part(left))
+        own = _own_part(left)
+        raised = noise * (_NOISE_BIAS[0] * (1 - own) + _NOISE_BIAS[1] * own)
         left = response.contrast_of(_diameter(signal / contrast))
         contrast = np.maximum(measured - raised, 0.5 * measured) / np.maximum(left, 0.1)
     if population is not None:
-        contrast = _share_contrast(contrast, left, objects.surroundings.to_numpy(np.float64), population)
+        surroundings = objects.surroundings.to_numpy(np.float64)
+        contrast = _share_contrast(contrast, signal, left, surroundings, population, selection)
     volume = _mix_with_outlined(signal / contrast, objects.voxels.to_numpy(np.float64), response, spacing_nm)
     return Sizes(contrast, volume, left > _SURE)
 
@@ -114,9 +133,11 @@ def _own_part(left: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _share_contrast(
     contrast: NDArray[np.float64],
+    signal: NDArray[np.float64],
     left: NDArray[np.float64],
     surroundings: NDArray[np.float64],
     population: NDArray[np.int64],
+    selection: Callable[[float, float], float] | None,
 ) -> NDArray[np.float64]:
     """Pull the contrast of small objects to the level of their population."""
     out = contrast.copy()
@@ -126,6 +147,8 @@ def _share_contrast(
         sure = chosen & (left > _OWN_CONTRAST[1])
         basis = sure if sure.sum() >= _FEWEST else chosen
         level = float(np.median((surroundings + contrast)[basis]))
+        if basis is chosen and selection is not None:
+            level -= _selected_excess(contrast[chosen], signal[chosen], selection)
         shared = np.maximum(level - surroundings[chosen], 1e-3)
         out[chosen] = own[chosen] * contrast[chosen] + (1 - own[chosen]) * shared
     return out

@@ -31,7 +31,7 @@ class NanoparticleParameters(SpecimenParameters):
         description="Without an expected diameter, larger bodies that are no clump of particles are not nanoparticles.",
     )
     min_confidence: float = Field(
-        default=0.5,
+        default=0.6,
         ge=0.01,
         le=0.99,
         description="Objects less likely to be nanoparticles than this count as other objects.",

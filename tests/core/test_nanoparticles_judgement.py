@@ -69,7 +69,7 @@ def test_size_follows_the_expected_diameter() -> None:
     assert fault(500.0, narrow) == "too large"
     assert fault(60.0, narrow, section_nm=60.0) == "too small"
     assert fault(700.0) == "too large"
-    assert fault(700.0, NanoparticleParameters(max_diameter_nm=900.0)) == ""
+    assert fault(700.0, NanoparticleParameters(max_diameter_nm=900.0), section_nm=680.0) == ""
 
 
 def test_object_that_the_border_cuts_may_be_small_flat_or_high() -> None:

@@ -55,10 +55,10 @@ def test_particles_of_4_pixels_are_found_at_low_noise() -> None:
 
 
 def test_particles_of_3_pixels_that_are_found_have_their_size() -> None:
-    scene = coarse((Kind(30, 120.0),), seed=1)
-    result = score(scene, find_particles(scene.image, COARSE_NM).table)
-    assert result.recall > 0.5
-    assert 0.9 <= result.size_ratio <= 1.1
+    scenes = [coarse((Kind(30, 120.0),), seed=seed) for seed in (1, 2, 3)]
+    results = [score(s, find_particles(s.image, COARSE_NM).table) for s in scenes]
+    assert min(r.recall for r in results) > 0.5
+    assert 0.9 <= float(np.median([r.size_ratio for r in results])) <= 1.1
 
 
 def test_labels_lie_on_the_balls() -> None:
