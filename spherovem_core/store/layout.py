@@ -17,7 +17,7 @@ REGISTERED = "registered"
 POSTERIOR = "nanoparticle_posterior"
 DISTANCE = "distance_to_nucleus"
 NANOPARTICLES = "registered/labels/nanoparticles"
-SPECIMEN = "registered/labels/specimen"
+SPECIMEN = "specimen"
 
 
 def labels_group(kind: ObjectKind) -> str:

@@ -213,7 +213,8 @@ def _describe(layout: Layout, writer: ArrayWriter, factors: Sequence[Factors]) -
     description = multiscale(
         spec.group.rsplit("/", 1)[-1], spec.spacing_nm, spec.origin_nm, factors, len(spec.shape) == 4
     )
-    is_label = spec.content == "label"
+    # Codes on a grid of their own (the specimen mask) are an image: OME-Zarr asks of labels that they lie on a level of theirs.
+    is_label = spec.content == "label" and "/labels/" in spec.group
     group = zarr.open_group(layout.volume / spec.group, mode="r+", zarr_format=3)
     group.update_attributes(label_metadata(description) if is_label else image_metadata(description))
     if "/labels/" in spec.group:

@@ -15,7 +15,7 @@ ARRAYS = (
     "registered",
     "registered/labels/cells",
     "registered/labels/nuclei",
-    "registered/labels/specimen",
+    "specimen",
     "registered/labels/nanoparticles",
     "flows/cells",
     "flows/nuclei",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, open_array, read_table
-from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, labels_group, table_path
+from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, SPECIMEN, labels_group, table_path
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
         cells=_labels(layout, labels_group("cells")),
         nuclei=_labels(layout, labels_group("nuclei")),
         nanoparticles=_labels(layout, NANOPARTICLES),
+        specimen=_labels(layout, SPECIMEN),
         tables={name: read_table(layout, table_path(name)) for name in ("cells", "nuclei", "nanoparticles")},
         min_diameter_um={
             "cells": parameters.segmentation.cells.min_diameter_um,
