@@ -85,8 +85,8 @@ def ball_response(
     contrast, outlined, fill, edge, peak = (
         np.array(column, np.float64) for column in zip(*rows, strict=True)
     )
-    rising = np.asarray(np.maximum.accumulate(contrast), np.float64)
-    return BallResponse(diameters, rising, peak, outlined, fill, edge)
+    rising = np.maximum.accumulate(contrast).astype(np.float64)
+    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill, edge)
 
 
 def _measure_ball(

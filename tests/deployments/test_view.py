@@ -236,7 +236,7 @@ def check_state(state: dict[str, Any], layout: Layout) -> None:
         assert scheme == "zarr"
         metadata = json.loads((layout.volume / group / "zarr.json").read_text())
         assert metadata["attributes"]["ome"]["multiscales"]
-        expected = "segmentation" if "/labels/" in group else "image"
+        expected = "segmentation" if "/labels/" in group or group == "specimen" else "image"
         assert layer["type"] == expected
         assert contents()[group][1].dtype.name in ("uint8", "uint16", "uint32", "float32")
         if expected == "image":
