@@ -59,17 +59,19 @@ def test_status_lists_old_results_with_the_remedy(old: Path, capsys: pytest.Capt
     assert "spherovem migrate" in found["error"]
 
 
-def test_migrated_results_are_reported_and_need_no_run(
+def test_migrated_results_are_reported_and_say_what_a_run_computes(
     old: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     source = str(old.parent / "acquisitions/tiny")
     assert main(["migrate", str(old), "--source", source, "--trust-source"]) == 0
-    assert "kept 12 steps" in capsys.readouterr().out
+    kept = capsys.readouterr().out
+    assert "kept 11 steps" in kept
+    assert "the next run computes: specimen, nanoparticles" in kept
     assert main(["migrate", str(old)]) == 0
     assert "of the present format already" in capsys.readouterr().out
     assert main(["report", str(old)]) == 0
     assert main(["status", str(old)]) == 0
-    assert "complete, 8 of 8 stages" in capsys.readouterr().out
+    assert "partial, 5 of 8 stages" in capsys.readouterr().out
 
 
 def test_a_source_that_moved_is_asked_for(old: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,7 +113,7 @@ def other_values(value: Any) -> list[Any]:
         words = "n2v2 rigid none median cellpose linear vertical first chain dark interpolate other"
         return list(words.split())
     if value is None:
-        return [1.0, 2, "other", (50.0, 10.0, 10.0)]
+        return [1.0, 2, "other", (50.0, 10.0, 10.0), (10.0, 50.0)]
     return [tuple(each * 0.9 for each in value), (1, 2)]
 
 
