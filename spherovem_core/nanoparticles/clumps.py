@@ -78,7 +78,8 @@ def split_clumps(
     table = object_table(objects)
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
     solid, whole = _is_solid(table, reader), _looks_whole(table, diameters, response)
-    single = evident_diameter(diameters[solid & whole])
+    singles = diameters[solid & whole & (diameters <= largest_diameter(parameters))]
+    single = evident_diameter(singles)
     known = parameters.expected_diameter_nm or single.diameter_nm
     pieces: dict[int, list[FoundObject]] = {}
     if known is None:
@@ -86,12 +87,12 @@ def split_clumps(
         pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur, execution)
         found = object_table([part for parts in pieces.values() for part in parts])
         sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
-        single = evident_diameter(np.concatenate([diameters[solid & whole], sizes]))
+        single = evident_diameter(np.concatenate([singles, sizes]))
         known = single.diameter_nm
     if known is None:
         return SplitObjects(_merge(objects, pieces), single, None)
     if parameters.expected_diameter_nm is None:
-        known = _with_all_kinds(known, diameters[solid & whole])
+        known = _with_all_kinds(known, singles)
     several = solid & np.where(
         whole, diameters > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
     )

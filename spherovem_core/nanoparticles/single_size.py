@@ -12,7 +12,7 @@ _BANDWIDTH = 0.04
 # The peak ends where the density falls below this fraction of its height.
 _FOOT = 0.1
 # A peak wider than this factor, from foot to foot, is no single size.
-_MAX_WIDTH = 1.8
+_MAX_WIDTH = 2.3
 # The peak must hold this fraction of the particles, or more than one size is there, or none.
 _MIN_FRACTION = 0.6
 

@@ -218,7 +218,7 @@ def test_evident_size_is_that_of_most_particles() -> None:
     [
         (np.full(5, 320.0), "too few"),
         (np.repeat([160.0, 320.0], 100) + np.tile([-4.0, 0.0, 4.0, 8.0], 50), "expected 60%"),
-        (np.geomspace(100.0, 500.0, 300), "factor 1.8"),
+        (np.geomspace(100.0, 500.0, 300), "factor 2.3"),
     ],
 )
 def test_no_size_is_evident_and_the_reason_is_given(diameters: NDArray[np.float64], reason: str) -> None:
