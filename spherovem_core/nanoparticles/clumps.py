@@ -34,7 +34,7 @@ _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
 # A ball has no sharper edge than this, by the pixels themselves.
 _LEAST_BLUR_PX = 0.3
-# Ratio of the sizes of particles in one clump, where no size is known.
+# Ratio of the sizes of particles in one clump, where no size is known or it spreads by more than this.
 _CONSISTENT = 1.75
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, _LARGEST_TRIAL = 60, 2.0
@@ -173,7 +173,8 @@ def _split_one(
     mask[tuple((own - low).T)] = True
     image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
     pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm, depth_nm=blur.depth_nm)
-    if known is None and not _is_consistent(fit, len(own)):
+    vague = known is None or known[1] > _CONSISTENT * known[0]
+    if vague and not _is_consistent(fit, len(own)):
         return []
     if len(fit) < 2 or not _explains(
         fit,
