@@ -17,7 +17,7 @@ STAGE_SUMMARIES: Mapping[StageName, str] = {
     "denoising": "Measure the noise, train a network on the acquisition itself and denoise every slice.",
     "registration": "Align neighbouring slices, warp each once, crop to the common field of view.",
     "segmentation": "Segment cells and nuclei with a Cellpose network: flows, then masks.",
-    "nanoparticles": "Fit the intensity histogram by a mixture, compute the posterior, label particles.",
+    "nanoparticles": "Mask the specimen, tell particles from other objects, split clumps, label particles.",
     "shape": "Measure volume, area, sphericity, curvature and fractal dimension of every cell and nucleus.",
     "spatial": "Measure the distance to the nucleus, and assign nuclei and particles to their cells.",
     "output": "Write the Parquet tables, the report and the provenance.",

@@ -28,13 +28,13 @@ _COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
 _COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
 # inside and outside is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
-_UNEXPLAINED, _LEAST_CONTRAST = 0.03, 0.9
+_UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
 # A ball has no sharper edge than this, by the pixels themselves.
 _LEAST_BLUR_PX = 0.3
-# Ratio of the sizes of particles in one clump, where no size is known.
+# Ratio of the sizes of particles in one clump, where no size is known or it spreads by more than this.
 _CONSISTENT = 1.75
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, _LARGEST_TRIAL = 60, 2.0
@@ -173,7 +173,8 @@ def _split_one(
     mask[tuple((own - low).T)] = True
     image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
     pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm, depth_nm=blur.depth_nm)
-    if known is None and not _is_consistent(fit, len(own)):
+    vague = known is None or known[1] > _CONSISTENT * known[0]
+    if vague and not _is_consistent(fit, len(own)):
         return []
     if len(fit) < 2 or not _explains(
         fit,
@@ -220,7 +221,9 @@ def _explains(
     basis = np.column_stack([drawn[near], np.ones(int(near.sum()))])
     factors = np.linalg.lstsq(basis, image[near], rcond=None)[0]
     residual = float(((basis @ factors - image[near]) ** 2).mean())
-    return residual < _UNEXPLAINED + noise**2 and factors[0] > _LEAST_CONTRAST
+    # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
+    excused = min((float(factors[0]) - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
+    return residual - noise**2 < _UNEXPLAINED * excused
 
 
 def _merge(objects: Sequence[FoundObject], pieces: dict[int, list[FoundObject]]) -> list[FoundObject]:
