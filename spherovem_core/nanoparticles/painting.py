@@ -99,7 +99,7 @@ def choose_voxels(
         order,
         [wanted[n] for n in order],
         [particles[n].voxels for n in order],
-        [_voxel_posterior(particles[n].height, float(confidence[n])) for n in order],
+        [_voxel_posterior(particles[n].height, len(wanted[n]), float(confidence[n])) for n in order],
     )
 
 
@@ -123,8 +123,12 @@ def _settle_claims(
     return [v[~lost[a:b]] for v, a, b in zip(wanted, bounds[:-1], bounds[1:], strict=True)]
 
 
-def _voxel_posterior(height: NDArray[np.float32], confidence: float) -> NDArray[np.float16]:
-    """Compute the probability that a particle fills a voxel by half or more."""
+def _voxel_posterior(height: NDArray[np.float32], count: int, confidence: float) -> NDArray[np.float16]:
+    """Compute the probability that a voxel is one of the `count` that a particle holds, given falling heights.
+
+    The outline lies where the count ends: for a small particle, whose blurred height is low, below half the contrast.
+    """
     from scipy.special import ndtr
 
-    return np.asarray(confidence * ndtr((height - 0.5) / _EDGE_SPREAD), np.float16)
+    outline = float(height[min(count, len(height)) - 1])
+    return np.asarray(confidence * ndtr((height - outline) / _EDGE_SPREAD), np.float16)

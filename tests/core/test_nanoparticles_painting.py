@@ -75,7 +75,7 @@ def test_posterior_rises_with_the_height_up_to_the_confidence() -> None:
     _, chance = paint(painted)
     here = chance[tuple(OBJECTS[0].voxels.T)].astype(float)
     assert (np.diff(here) <= 0).all()
-    assert here.max() == pytest.approx(0.9, abs=2e-3)
+    assert here.max() == pytest.approx(0.9, abs=5e-3)
     half = OBJECTS[0].height > 0.5
     assert here[half].min() > 0.45 > here[~half].max() - 0.01
 
