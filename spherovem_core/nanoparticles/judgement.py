@@ -182,7 +182,9 @@ def _odds(
     contrast = (objects.level - objects.surroundings).to_numpy()
     place = np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
     faint = reason == "faint"
-    alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= _FAINT * min_contrast))
+    # What joins something larger at a low contrast is tissue that a candidate leaked into, not a body.
+    least = np.where(reason == "joins something larger", 1.0, _FAINT) * min_contrast
+    alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= least))
     weights = np.where(faint[alike], _OF_FAINT, _round_relatives(objects[alike]))
     # An object says nothing on the density at its own place.
     own = 1 / (2 * np.pi * np.prod(_PARTICLE_WIDTH))

@@ -169,7 +169,7 @@ def test_a_changed_parameter_recomputes_its_stage_and_those_after(
         pytest.param("volume.zarr/distance_to_nucleus/0/c", {"spatial"}, marks=pytest.mark.slow),
         (
             "volume.zarr/registered/1",
-            {"registration", "masks cells", "masks nuclei", "specimen", "nanoparticles"},
+            {"registration", "masks cells", "masks nuclei", "nanoparticles"},
         ),
     ],
 )
