@@ -9,8 +9,6 @@ from spherovem_core.spacing import SpacingNm
 
 # Distance between the 25 and the 75 % points of an edge, in standard deviations of a Gaussian blur.
 _EDGE_OF_SIGMA = 1.349
-# Rows and columns of whole pixels widen an outline of this many standard deviations of a pixel.
-_PIXEL_SIGMA = 1 / np.sqrt(12)
 _FEWEST = 5
 _SHARPEST = 0.3
 # Only compact objects have an edge that is blur alone.

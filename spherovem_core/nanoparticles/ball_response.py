@@ -31,7 +31,7 @@ class BallResponse:
         Largest smoothed intensity relative to the true contrast, at each place.
     outlined : (N,) ndarray
         Volume within the half-way outline relative to the true one.
-    fill, edge_nm : (N,) ndarray
+    fill : (N,) ndarray
         See `PieceMeasures`.
     """
 
@@ -40,19 +40,23 @@ class BallResponse:
     peak: NDArray[np.float64]
     outlined: NDArray[np.float64]
     fill: NDArray[np.float64]
-    edge_nm: NDArray[np.float64]
 
     def contrast_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the relative contrast of balls."""
-        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.contrast)
+        return self._interpolate(diameter_nm, self.contrast)
 
     def outlined_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the volume of balls within their half-way outline, relative to the true one."""
-        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.outlined)
+        return self._interpolate(diameter_nm, self.outlined)
 
     def fill_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the fill of balls."""
-        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), self.fill)
+        return self._interpolate(diameter_nm, self.fill)
+
+    def _interpolate(
+        self, diameter_nm: NDArray[np.float64], measure: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), measure)
 
 
 @lru_cache(maxsize=32)
@@ -82,11 +86,9 @@ def ball_response(
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
     rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
-    contrast, outlined, fill, edge, peak = (
-        np.array(column, np.float64) for column in zip(*rows, strict=True)
-    )
+    contrast, outlined, fill, peak = (np.array(column, np.float64) for column in zip(*rows, strict=True))
     rising = np.maximum.accumulate(contrast).astype(np.float64)
-    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill, edge)
+    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill)
 
 
 def _measure_ball(
@@ -95,8 +97,8 @@ def _measure_ball(
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
-) -> tuple[float, float, float, float, list[float]]:
-    """Return contrast, outlined volume, fill and edge width of a ball, and its peak at each place."""
+) -> tuple[float, float, float, list[float]]:
+    """Return contrast, outlined volume and fill of a ball, and its peak at each place."""
     around = body_surroundings(spacing_nm)
     measured, peaks = [], []
     for place in range(_PLACES):
@@ -110,12 +112,12 @@ def _measure_ball(
         body = bodies[0]
         piece = measure_pieces(sharp, soft, body, [body.voxels], (1, 1, 1), (999, 9999, 9999), spacing_nm)[0]
         outlined = len(body.voxels) * float(np.prod(spacing_nm)) / (np.pi / 6 * diameter_nm**3)
-        measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2), piece.edge_nm))
+        measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2)))
     if not measured:
-        return 0.0, 1.0, 1.0, 0.0, peaks
-    contrast, _, fill, edge = np.median(measured, axis=0)
+        return 0.0, 1.0, 1.0, peaks
+    contrast, _, fill = np.median(measured, axis=0)
     outlined = float(np.mean([entry[1] for entry in measured]))
-    return float(contrast), outlined, float(fill), float(edge), peaks
+    return float(contrast), outlined, float(fill), peaks
 
 
 def render_ball(

@@ -172,7 +172,7 @@ def _grow_body(
     level, surroundings = float(smooth[tuple(seed)]), start
     for _ in range(_ROUNDS):
         half = surroundings + fraction * (level - surroundings)
-        count, _ = grow(smooth, half, seed, marks, region)
+        count = grow(smooth, half, seed, marks, region)
         voxels = region[:count].copy()
         isolated = not _leaves(voxels, smooth.shape, inside_volume)
         rim_count = surround(marks, region, count, around.rim, RIM, others)

@@ -52,12 +52,12 @@ class Detection:
 
     @property
     def unit(self) -> int:
-        """Units of `ContrastSlice` per grey value."""
+        """Units of the measured contrast per grey value."""
         return intensity_unit(np.dtype(self.dtype))
 
     @property
     def level(self) -> int:
-        """Contrast of candidates in units of `ContrastSlice`; 65535, the highest, is a candidate where no level is lower."""
+        """Contrast of candidates in these units; 65535, the highest, is a candidate where no level is lower."""
         return int(np.clip(np.ceil(self.min_contrasts[-1] * self.unit), 1, 65535))
 
     @property
@@ -88,7 +88,7 @@ class Detection:
             Candidates have `level` or more.
         """
         gain, offset = self.maps[z]
-        contrasts = measure_contrast(to_intensity(image, self.polarity, gain, offset), self.filters).contrasts
+        contrasts = measure_contrast(to_intensity(image, self.polarity, gain, offset), self.filters)
         out = contrasts[-1]
         for contrast, least in zip(contrasts[:-1], self.min_contrasts, strict=False):
             factor = self.min_contrasts[-1] / max(least, 1e-3)

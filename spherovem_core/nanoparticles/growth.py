@@ -10,7 +10,7 @@ FREE, TAKEN, INSIDE, RIM, SHELL = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> tuple[int, bool]:
+def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> int:
     """Collect the voxels above a level that join a seed through faces or edges.
 
     Parameters
@@ -21,13 +21,13 @@ def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> tuple[
     seed : (3,) ndarray
     marks : (Z, Y, X) ndarray of uint8
         Only free voxels are taken; those of the region become ``INSIDE``.
-    region : (limit, 3) ndarray of int32
+    region : (image.size, 3) ndarray of int32
         Takes the voxels.
 
     Returns
     -------
-    count, overflow
-        Number of voxels, and True if they do not fit in `region`.
+    int
+        Number of voxels.
     """
     depth, height, width = image.shape
     region[0, 0], region[0, 1], region[0, 2] = seed[0], seed[1], seed[2]
@@ -42,12 +42,10 @@ def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> tuple[
                     corner = abs(k - z) + abs(j - y) + abs(i - x) == 3
                     if corner or marks[k, j, i] != FREE or image[k, j, i] <= level:
                         continue
-                    if count == len(region):
-                        return count, True
                     marks[k, j, i] = INSIDE
                     region[count, 0], region[count, 1], region[count, 2] = k, j, i
                     count += 1
-    return count, False
+    return count
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -62,8 +60,6 @@ def surround(marks: Any, region: Any, count: int, offsets: Any, mark: int, found
                 marks[k, j, i] = mark
                 found[number, 0], found[number, 1], found[number, 2] = k, j, i
                 number += 1
-                if number == len(found):
-                    return number
     return number
 
 

@@ -58,15 +58,12 @@ class Judgement:
 
     Attributes
     ----------
-    diameter_nm : (N,) ndarray
-        Diameter of the ball with the volume of the object.
     confidence : (N,) ndarray
         Probability that it is a nanoparticle.
     reason
         Why it is none; empty for a nanoparticle.
     """
 
-    diameter_nm: NDArray[np.float64]
     confidence: NDArray[np.float64]
     reason: NDArray[np.object_]
 
@@ -119,7 +116,7 @@ def judge(
         confidence[passed] = odds / (1 + odds)
     doubtful = passed & (confidence < parameters.min_confidence)
     reason[doubtful] = "like other objects"
-    return Judgement(diameter_nm, confidence, reason)
+    return Judgement(confidence, reason)
 
 
 def object_faults(

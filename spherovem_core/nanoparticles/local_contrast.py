@@ -45,24 +45,6 @@ class ContrastFilters(NamedTuple):
     tile: tuple[int, int]
 
 
-class ContrastSlice(NamedTuple):
-    """A slice (Y, X) in three readings, all uint16.
-
-    Attributes
-    ----------
-    intensity
-        Intensities, bright particles, in units of `intensity_unit`.
-    smooth
-        The same, smoothed.
-    contrasts
-        Height of `smooth` above its surroundings at each size of the opening; 0 where it is not above them.
-    """
-
-    intensity: NDArray[np.uint16]
-    smooth: NDArray[np.uint16]
-    contrasts: tuple[NDArray[np.uint16], ...]
-
-
 def contrast_filters(spacing_nm: SpacingNm, parameters: NanoparticleParameters) -> ContrastFilters:
     """Choose the filters for a voxel size."""
     sides = spacing_nm[1:]
@@ -88,7 +70,7 @@ def largest_diameter(parameters: NanoparticleParameters) -> float:
 
 
 def intensity_unit(dtype: np.dtype[Any]) -> int:
-    """Return the units of `ContrastSlice.intensity` per grey value of the image."""
+    """Return the units of `to_intensity` per grey value of the image."""
     return _WIDE_8_BIT if level_count(dtype) == 256 else 1
 
 
@@ -115,7 +97,9 @@ def smooth_slice(intensity: NDArray[np.uint16], filters: ContrastFilters) -> NDA
     )
 
 
-def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) -> ContrastSlice:
+def measure_contrast(
+    intensity: NDArray[np.uint16], filters: ContrastFilters
+) -> tuple[NDArray[np.uint16], ...]:
     """Measure the local contrast of a slice.
 
     The surroundings of a pixel are the highest of three levels: the opening by a rectangle wider than any particle
@@ -123,6 +107,12 @@ def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) ->
     median of these over the slice. The medians keep gaps between dark membranes from being islands; the third one keeps
     scraps of tissue in a dark lumen from being particles. A narrow opening also takes off the broad texture of the tissue,
     from which small particles then stand out by more.
+
+    Returns
+    -------
+    tuple of (Y, X) ndarray of uint16
+        Height of the smoothed slice above its surroundings for each opening, in the units of the intensity; 0 where it is
+        not above them.
     """
     import cv2
 
@@ -135,7 +125,7 @@ def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) ->
     widest = cv2.subtract(smooth, np.maximum(openings[-1], levels))
     limit = cv2.addWeighted(widest, _BOOST, widest, 0.0, 0.0)
     narrow = [np.minimum(cv2.subtract(smooth, opened), limit) for opened in openings[:-1]]
-    return ContrastSlice(intensity, smooth, (*narrow, np.asarray(widest)))
+    return (*narrow, np.asarray(widest))
 
 
 def tile_levels(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.uint16]:

@@ -9,19 +9,12 @@ from numpy.typing import NDArray
 from spherovem_core.nanoparticles.bodies import Body
 from spherovem_core.spacing import SpacingNm
 
-# Reach of the territory in which the signal of a piece is summed: blur carries it a pixel or two beyond the half-way outline,
-# and the outermost slices of a ball are less than half full.
-_RIM_PX = 1.5
-_CENTRAL = 0.6
-
 
 class PieceMeasures(NamedTuple):
     """Measures of one piece of a body; lengths in nm, intensities in grey values.
 
     Attributes
     ----------
-    place
-        First voxel (z, y, x) in C order, in the volume.
     box
         z0, y0, x0, z1, y1, x1 in the volume, half-open.
     voxels
@@ -40,15 +33,12 @@ class PieceMeasures(NamedTuple):
         Volume relative to the ellipsoid with the same moments; 1 for an ellipsoid, less for an irregular body.
     edge_nm
         Width of the edge in the largest cross-section, from 25 to 75 % of the contrast.
-    texture
-        Standard deviation of the intensity in the middle.
     cut
         True if the border of the volume cuts it.
     isolated
         See `Body`.
     """
 
-    place: tuple[int, int, int]
     box: tuple[int, int, int, int, int, int]
     voxels: int
     centroid: tuple[float, float, float]
@@ -60,7 +50,6 @@ class PieceMeasures(NamedTuple):
     axial: float
     fill: float
     edge_nm: float
-    texture: float
     cut: bool
     isolated: bool
 
@@ -155,14 +144,8 @@ def _measure(
     moments = (away * weights[:, None]).T @ away / weights.sum()
     section = np.bincount(voxels[:, 0])
     widest = int(section.argmax())
-    first = voxels[np.lexsort(voxels.T[::-1])[0]] + origin
     start, stop = voxels.min(axis=0) + origin, voxels.max(axis=0) + 1 + np.asarray(origin)
-    middle = (np.abs(places[:, 0] - centre[0]) <= 0.5) & (
-        np.hypot(away[:, 1], away[:, 2]) < _CENTRAL * np.sqrt(section.max() * steps[1] * steps[2] / np.pi)
-    )
-    values = intensity[territory][middle]
     return PieceMeasures(
-        place=(int(first[0]), int(first[1]), int(first[2])),
         box=(*map(int, start), *map(int, stop)),  # type: ignore[arg-type]
         voxels=len(voxels),
         centroid=tuple(float(c) for c in centre + low + origin),  # type: ignore[arg-type]
@@ -174,7 +157,6 @@ def _measure(
         axial=_axial_ratio(moments, steps),
         fill=_fill(moments, steps, float(weights.sum() * steps.prod())),
         edge_nm=_edge_width(height, places, widest - int(low[0]), steps),
-        texture=float(values.std()) if len(values) > 4 else 0.0,
         cut=bool((start == 0).any() or (stop == np.asarray(volume_shape)).any()),
         isolated=body.isolated,
     )

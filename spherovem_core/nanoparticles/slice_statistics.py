@@ -215,7 +215,7 @@ def _count_heights(
     import cv2
 
     rows = []
-    for contrast in measure_contrast(to_intensity(image, parameters.polarity), filters).contrasts:
+    for contrast in measure_contrast(to_intensity(image, parameters.polarity), filters):
         maxima = cv2.dilate(contrast, np.ones((_PEAK_PX, _PEAK_PX), np.uint8))
         heights = contrast[(contrast == maxima) & (contrast > 0)]
         bins = heights / (intensity_unit(image.dtype) * spread * _HEIGHT_STEP)

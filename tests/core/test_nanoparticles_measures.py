@@ -92,7 +92,7 @@ def test_thin_part_of_a_bright_body_is_measured() -> None:
 
 def _contrast(image: NDArray[np.uint8], parameters: NanoparticleParameters) -> NDArray[np.float64]:
     filters = contrast_filters(COARSE_NM, parameters)
-    return np.max(measure_contrast(to_intensity(image, "bright"), filters).contrasts, axis=0) / 128
+    return np.max(measure_contrast(to_intensity(image, "bright"), filters), axis=0) / 128
 
 
 def test_local_contrast_of_a_disc_wider_than_any_particle_is_0() -> None:

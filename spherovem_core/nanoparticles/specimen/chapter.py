@@ -11,7 +11,6 @@ from spherovem_core.report.views import View, contrast_limits, cut, fitting_leve
 from spherovem_core.store.layout import REGISTERED, SPECIMEN
 
 COLOURS = {OUTSIDE: "#ff6a4d", LUMEN: "#35c2ff", CHARGING: "#ffe14d"}
-NAMES = {OUTSIDE: "outside", LUMEN: "lumen", CHARGING: "charging"}
 LEAST_SPECIMEN = 0.2
 MOST_CHARGING = 0.05
 
