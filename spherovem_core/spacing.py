@@ -1,5 +1,7 @@
 """Voxel spacing: always (dz, dy, dx) in nm."""
 
+import math
+
 SpacingNm = tuple[float, float, float]
 
 NM_PER_UM = 1000.0
@@ -15,3 +17,8 @@ def voxel_volume_um3(spacing_nm: SpacingNm) -> float:
     """Compute the volume of one voxel in µm³."""
     dz, dy, dx = spacing_um(spacing_nm)
     return dz * dy * dx
+
+
+def pixel_nm(spacing_nm: SpacingNm) -> float:
+    """Compute the side in nm of the square with the area of a pixel."""
+    return math.sqrt(spacing_nm[1] * spacing_nm[2])

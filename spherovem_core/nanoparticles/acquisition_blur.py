@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.spacing import SpacingNm, pixel_nm
 
 # Distance between the 25 and the 75 % points of an edge, in standard deviations of a Gaussian blur.
 _EDGE_OF_SIGMA = 1.349
@@ -13,7 +13,7 @@ _FEWEST = 5
 _SHARPEST = 0.3
 # Only compact objects have an edge that is blur alone.
 _LATERAL, _FILL = 1.35, 0.65
-_ASSUMED_SIGMA_PX = 0.5
+_ASSUMED_SIGMA_PX, _LEAST_DRAWN_PX = 0.5, 0.3
 # The edges of balls less than this many pixels wide look sharper than they are, by this factor.
 _NARROW_PX, _NARROW_EDGE = 4.5, 1.13
 
@@ -38,6 +38,10 @@ class AcquisitionBlur(NamedTuple):
     depth_nm: float
     objects: int
 
+    def drawn_nm(self, spacing_nm: SpacingNm) -> float:
+        """Return the blur with which balls are drawn: also the sharpest edge is spread over pixels."""
+        return max(self.sigma_nm, _LEAST_DRAWN_PX * pixel_nm(spacing_nm))
+
 
 def measure_blur(
     objects: pd.DataFrame, spacing_nm: SpacingNm, smoothing_nm: tuple[float, float]
@@ -54,7 +58,7 @@ def measure_blur(
     spacing_nm, smoothing_nm
         Voxel size, and standard deviations of this stage's smoothing along y and x.
     """
-    pixel = float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
+    pixel = pixel_nm(spacing_nm)
     smoothing = float(np.sqrt(smoothing_nm[0] * smoothing_nm[1]))
     usable = objects[
         objects.isolated

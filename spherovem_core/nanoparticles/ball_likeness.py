@@ -9,8 +9,6 @@ from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur
 from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.nanoparticles.objects import CropReader, FoundObject
 
-# A ball has no sharper edge than this, by the pixels themselves.
-_LEAST_BLUR_PX = 0.3
 # Factor between the image of a ball and that of an object: mean and spread for particles, and for patches of chromatin,
 # whose soft and irregular edges lie outside the ball.
 _BALL, _PATCH = (0.93, 0.07), (0.62, 0.17)
@@ -43,8 +41,7 @@ def ball_likeness(
     (N,) ndarray
         Likelihood of the fit if the object is a ball, relative to that if it is a patch without a sharp and round edge.
     """
-    spacing = np.asarray(reader.spacing_nm)
-    sigma = max(blur.sigma_nm, _LEAST_BLUR_PX * float(np.sqrt(spacing[1] * spacing[2])))
+    sigma = blur.drawn_nm(reader.spacing_nm)
     out = np.ones(len(objects))
     for n, (entry, diameter) in enumerate(zip(objects, diameter_nm, strict=True)):
         factor = _ball_factor(entry, float(diameter), reader, sigma, blur.depth_nm)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
 from spherovem_core.nanoparticles.piece_measures import measure_pieces
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.spacing import SpacingNm, pixel_nm
 
 # Places of the centre within a voxel at which each ball is rendered: a low-discrepancy sequence (Roberts 2018).
 _PLACES = 6
@@ -82,7 +82,7 @@ def ball_response(
     largest_nm
         Diameter of the largest ball.
     """
-    pixel = float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
+    pixel = pixel_nm(spacing_nm)
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
     rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]

@@ -103,10 +103,6 @@ def _smoothing(reader: CropReader) -> tuple[float, float]:
     return sigma[0] * spacing[1], sigma[1] * spacing[2]
 
 
-def _pixel(reader: CropReader) -> float:
-    return float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2]))
-
-
 def _judge(
     objects: Sequence[FoundObject],
     reader: CropReader,
@@ -116,7 +112,7 @@ def _judge(
 ) -> _Judged:
     table = object_table(objects)
     sizes = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise)
-    least = reader.detection.min_contrast_of(table.section_nm.to_numpy() / _pixel(reader))
+    least = reader.min_contrast_of(table)
 
     def likeness(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         chosen = [objects[n] for n in numbers]
@@ -135,7 +131,7 @@ def _judge(
         )
 
         def selection(contrast: float, diameter_nm: float) -> float:
-            return selection_bias(contrast, diameter_nm, response, reader.detection, _pixel(reader))
+            return selection_bias(contrast, diameter_nm, response, reader.detection, reader.pixel_nm)
 
         sizes = measure_sizes(
             table, response, reader.spacing_nm, reader.detection.smooth_noise, population, selection
@@ -203,7 +199,7 @@ def _mixture(
     detection = reader.detection
     reasons = {str(k): int(v) for k, v in others.reason.value_counts().sort_index().items()}
     faintest = min((p.contrast for p in populations), default=None)
-    limit = None if faintest is None else detection_limit(faintest, response, detection, _pixel(reader))
+    limit = None if faintest is None else detection_limit(faintest, response, detection, reader.pixel_nm)
     return Mixture(
         polarity=parameters.polarity,
         dtype=detection.dtype,

@@ -16,6 +16,7 @@ from spherovem_core.nanoparticles.bodies import Body
 from spherovem_core.nanoparticles.component_fit import ComponentFit
 from spherovem_core.nanoparticles.local_contrast import largest_diameter
 from spherovem_core.nanoparticles.objects import CropReader, FoundObject, measured_pieces, object_table
+from spherovem_core.nanoparticles.piece_measures import contrast_of
 from spherovem_core.nanoparticles.single_size import SingleSize, evident_diameter
 from spherovem_core.nanoparticles.sizes import measure_sizes
 from spherovem_core.nanoparticles.splitting import split_particles
@@ -32,8 +33,6 @@ _UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
-# A ball has no sharper edge than this, by the pixels themselves.
-_LEAST_BLUR_PX = 0.3
 # Ratio of the sizes of particles in one clump, where no size is known or it spreads by more than this.
 _CONSISTENT = 1.75
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
@@ -111,10 +110,8 @@ def _with_all_kinds(known: tuple[float, float], singles: NDArray[np.float64]) ->
 
 def _is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
     """Mark the isolated objects with the contrast of candidates."""
-    pixel = float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2]))
-    contrast = (table.level - table.surroundings).to_numpy()
-    least = reader.detection.min_contrast_of(table.section_nm.to_numpy() / pixel)
-    return np.asarray((contrast >= _FAINT * least) & table.isolated.to_numpy())
+    bright = contrast_of(table) >= _FAINT * reader.min_contrast_of(table)
+    return np.asarray(bright & table.isolated.to_numpy())
 
 
 def _looks_whole(
@@ -162,7 +159,7 @@ def _split_one(
     blur: AcquisitionBlur,
 ) -> list[FoundObject]:
     _, entry = item
-    blur_nm = max(blur.sigma_nm, _LEAST_BLUR_PX * float(np.sqrt(reader.spacing_nm[1] * reader.spacing_nm[2])))
+    blur_nm = blur.drawn_nm(reader.spacing_nm)
     crop = reader.read(np.array(entry.measures.box, np.int64))
     own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
     body = Body(own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated)

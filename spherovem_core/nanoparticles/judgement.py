@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur
 from spherovem_core.nanoparticles.ball_response import BallResponse
 from spherovem_core.nanoparticles.local_contrast import largest_diameter
+from spherovem_core.nanoparticles.piece_measures import contrast_of
 from spherovem_core.parameters import NanoparticleParameters
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.spacing import SpacingNm, pixel_nm
 
 # Limits for the shape of one particle. A ball has 1 in each; noise widens the range of small ones.
 _LATERAL, _LATERAL_SMALL = 1.8, 2.4
@@ -108,10 +109,9 @@ def judge(
         known = parameters.expected_diameter_nm is not None
         # Where the size is known, larger objects of the same contrast cast no doubt on those of that size.
         classes = np.where(known & (reason == "too large"), "", reason)
-        odds = _odds(
-            objects, diameter_nm, passed, classes, min_contrast, response, blur.edge_nm, _pixel(spacing_nm)
-        )
-        asked = _in_doubt(objects, odds, passed, _pixel(spacing_nm))
+        pixel = pixel_nm(spacing_nm)
+        odds = _odds(objects, diameter_nm, passed, classes, min_contrast, response, blur.edge_nm, pixel)
+        asked = _in_doubt(objects, odds, passed, pixel)
         odds[asked[passed]] *= likeness(np.flatnonzero(asked))
         confidence[passed] = odds / (1 + odds)
     doubtful = passed & (confidence < parameters.min_confidence)
@@ -129,7 +129,7 @@ def object_faults(
     parameters: NanoparticleParameters,
 ) -> NDArray[np.object_]:
     """Name the first fault of each object's own measures; empty where there is none."""
-    pixel = _pixel(spacing_nm)
+    pixel = pixel_nm(spacing_nm)
     section = objects.section_nm.to_numpy()
     # The cut between two particles is no outline; the fit of balls has judged the shape of pieces.
     whole = ~objects.cut.to_numpy() & ~objects.piece.to_numpy()
@@ -137,7 +137,7 @@ def object_faults(
     low, high = 0.0, largest_diameter(parameters)
     if parameters.expected_diameter_nm:
         low = parameters.expected_diameter_nm[0] / _EXPECTED_MARGIN
-    contrast = (objects.level - objects.surroundings).to_numpy()
+    contrast = contrast_of(objects)
     small = section < 4 * pixel
     lateral, axial = objects.lateral.to_numpy(), objects.axial.to_numpy()
     faults = {
@@ -156,12 +156,12 @@ def object_faults(
 
 
 def _in_doubt(
-    objects: pd.DataFrame, odds: NDArray[np.float64], passed: NDArray[np.bool_], pixel_nm: float
+    objects: pd.DataFrame, odds: NDArray[np.float64], passed: NDArray[np.bool_], pixel: float
 ) -> NDArray[np.bool_]:
     """Mark the objects that pass, are large enough to show their shape, and are neither certain particles nor certain others."""
     out = np.zeros(len(objects), np.bool_)
     out[passed] = (odds > _DOUBT) & (odds < 1 / _DOUBT)
-    shaped = objects.section_nm.to_numpy() > _SHAPED_PX * pixel_nm
+    shaped = objects.section_nm.to_numpy() > _SHAPED_PX * pixel
     return np.asarray(out & shaped & ~objects.piece.to_numpy())
 
 
@@ -173,10 +173,10 @@ def _odds(
     min_contrast: NDArray[np.float64],
     response: BallResponse,
     edge_nm: float,
-    pixel_nm: float,
+    pixel: float,
 ) -> NDArray[np.float64]:
     """Estimate the odds of the objects that pass: their density over that of other objects that look like them."""
-    contrast = (objects.level - objects.surroundings).to_numpy()
+    contrast = contrast_of(objects)
     place = np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
     faint = reason == "faint"
     # What joins something larger at a low contrast is tissue that a candidate leaked into, not a body.
@@ -188,20 +188,19 @@ def _odds(
     beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))
     particles = np.maximum(_density(place[passed], place[passed], _PARTICLE_WIDTH) - own, 0) + beforehand
     particles *= (
-        _roundness(objects[passed], response.fill_of(diameter_nm[passed]), edge_nm, pixel_nm)
-        / _USUAL_ROUNDNESS
+        _roundness(objects[passed], response.fill_of(diameter_nm[passed]), edge_nm, pixel) / _USUAL_ROUNDNESS
     )
     others = _density(place[passed], place[alike], _OTHER_WIDTH, weights)
     return np.asarray(particles / np.maximum(others, 1e-9 * particles))
 
 
 def _roundness(
-    objects: pd.DataFrame, fill: NDArray[np.float64], edge_nm: float, pixel_nm: float
+    objects: pd.DataFrame, fill: NDArray[np.float64], edge_nm: float, pixel: float
 ) -> NDArray[np.float64]:
     """Compare the shape of objects with that of balls, on a scale up to 1; objects that the border cuts have the usual one."""
     section = objects.section_nm.to_numpy()
     # Noise and the grid blur the shape of small objects.
-    width = np.maximum(1.0, _SHAPE_PX * pixel_nm / np.maximum(section, pixel_nm))
+    width = np.maximum(1.0, _SHAPE_PX * pixel / np.maximum(section, pixel))
     away = np.stack(
         [
             (objects.lateral.to_numpy() - 1.0) / _SHAPE_SD[0],
@@ -216,10 +215,6 @@ def _roundness(
         _CUT_ROUNDNESS,
         np.maximum(round_ones, _LEAST_ROUNDNESS),
     )
-
-
-def _pixel(spacing_nm: SpacingNm) -> float:
-    return float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
 
 
 def _round_relatives(others: pd.DataFrame) -> NDArray[np.float64]:

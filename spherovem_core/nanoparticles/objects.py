@@ -17,7 +17,7 @@ from spherovem_core.nanoparticles.local_contrast import smooth_slice, to_intensi
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_pieces, territories
 from spherovem_core.nanoparticles.streaks import without_streaks
 from spherovem_core.nanoparticles.volume_components import VolumeComponents
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.spacing import SpacingNm, pixel_nm
 
 # A component with more voxels in its crop is not analysed: it is no particle and no clump that fits in memory.
 MAX_CROP_VOXELS = 16_000_000
@@ -70,6 +70,15 @@ class CropReader:
     source: ArrayLike
     detection: Detection
     spacing_nm: SpacingNm
+
+    @property
+    def pixel_nm(self) -> float:
+        """Side of a pixel."""
+        return pixel_nm(self.spacing_nm)
+
+    def min_contrast_of(self, objects: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the contrast that candidates of the width of each object must have."""
+        return self.detection.min_contrast_of(objects.section_nm.to_numpy() / self.pixel_nm)
 
     def read(self, box: NDArray[np.int64]) -> Crop:
         """Read a box with a margin of the largest particle's radius and its surroundings."""

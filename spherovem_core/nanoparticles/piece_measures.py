@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.bodies import Body
@@ -52,6 +53,11 @@ class PieceMeasures(NamedTuple):
     edge_nm: float
     cut: bool
     isolated: bool
+
+
+def contrast_of(objects: pd.DataFrame) -> NDArray[np.float64]:
+    """Compute the height of objects above their surroundings, from a table with the columns of `PieceMeasures`."""
+    return (objects.level - objects.surroundings).to_numpy(np.float64)
 
 
 def territories(

@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.ball_response import BallResponse
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.nanoparticles.piece_measures import contrast_of
+from spherovem_core.spacing import SpacingNm, pixel_nm
 
 _ROUNDS = 8
 # An object whose measured contrast is this fraction of the true one shows its own contrast; below the first, only its
@@ -96,7 +97,7 @@ def measure_sizes(
         Returns, for a contrast and a diameter, the mean contrast of the particles that are found relative to that of all: of
         the smallest, those in the middle of a voxel are found, which look brighter.
     """
-    measured = np.maximum((objects.level - objects.surroundings).to_numpy(np.float64), 1e-3)
+    measured = np.maximum(contrast_of(objects), 1e-3)
     signal = np.maximum(objects.signal.to_numpy(np.float64), 1e-3)
     contrast, left = measured.copy(), np.ones(len(measured))
     for _ in range(_ROUNDS):
@@ -116,12 +117,11 @@ def _mix_with_outlined(
     volume: NDArray[np.float64], voxels: NDArray[np.float64], response: BallResponse, spacing_nm: SpacingNm
 ) -> NDArray[np.float64]:
     """Mix the volumes from signals with those from outlines, by the width in pixels."""
-    pixel = float(np.sqrt(spacing_nm[1] * spacing_nm[2]))
     within = voxels * float(np.prod(spacing_nm))
     outlined = within.copy()
     for _ in range(_ROUNDS):
         outlined = within / np.clip(response.outlined_of(_diameter(outlined)), 0.5, 2.0)
-    width = np.minimum(_diameter(volume), _diameter(outlined)) / pixel
+    width = np.minimum(_diameter(volume), _diameter(outlined)) / pixel_nm(spacing_nm)
     part = np.clip((width - _BY_OUTLINE[0]) / (_BY_OUTLINE[1] - _BY_OUTLINE[0]), 0, 1)
     return (1 - part) * volume + part * outlined
 

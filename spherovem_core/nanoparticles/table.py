@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.label_statistics import BOX_COLUMNS
+from spherovem_core.nanoparticles.piece_measures import contrast_of
 from spherovem_core.spacing import SpacingNm, spacing_um
 
 _NM3_PER_UM3 = 1e9
@@ -92,5 +93,5 @@ def _size_columns(objects: pd.DataFrame, volume_nm3: NDArray[np.float64]) -> dic
         "volume_um3": volume,
         "equivalent_diameter_um": np.cbrt(6 / np.pi * volume),
         "mean_intensity": objects.level.to_numpy(np.float64),
-        "contrast": (objects.level - objects.surroundings).to_numpy(np.float64),
+        "contrast": contrast_of(objects),
     }

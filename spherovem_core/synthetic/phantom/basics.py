@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from spherovem_core.spacing import NM_PER_UM, pixel_nm
 
 
 class Basics(BaseModel):
@@ -22,7 +23,7 @@ class Basics(BaseModel):
     @property
     def pixel_um(self) -> float:
         """Side in µm of a square pixel of the same area."""
-        return float(np.sqrt(self.spacing_nm[1] * self.spacing_nm[2])) / 1000
+        return pixel_nm(self.spacing_nm) / NM_PER_UM
 
     @field_validator("shape")
     @classmethod
