@@ -14,7 +14,7 @@ from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroun
 from spherovem_core.nanoparticles.components import SEEDS
 from spherovem_core.nanoparticles.detection import Detection
 from spherovem_core.nanoparticles.local_contrast import smooth_slice, to_intensity
-from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_pieces, territories
+from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_territories, territories
 from spherovem_core.nanoparticles.streaks import without_streaks
 from spherovem_core.nanoparticles.volume_components import VolumeComponents
 from spherovem_core.spacing import SpacingNm, pixel_nm
@@ -161,10 +161,10 @@ def measured_pieces(
 ) -> list[FoundObject]:
     """Measure the pieces of a body and list the voxels of their territories."""
     shape = tuple(reader.source.shape)
-    measures = measure_pieces(
-        crop.intensity, crop.smooth, body, pieces, crop.origin, shape, reader.spacing_nm
+    labels, low = grounds = territories(crop.smooth.shape, body, pieces)
+    measures = measure_territories(
+        crop.intensity, crop.smooth, body, pieces, grounds, crop.origin, shape, reader.spacing_nm
     )
-    labels, low = territories(crop.smooth.shape, body, pieces)
     out = []
     for piece, (entry, own) in enumerate(zip(measures, pieces, strict=True), start=1):
         within = np.zeros(labels.shape, np.bool_)

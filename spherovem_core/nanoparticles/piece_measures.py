@@ -115,7 +115,22 @@ def measure_pieces(
     volume_shape, spacing_nm
         Shape and voxel size of the volume.
     """
-    labels, low = territories(intensity.shape, body, pieces)
+    grounds = territories(intensity.shape, body, pieces)
+    return measure_territories(intensity, smooth, body, pieces, grounds, origin, volume_shape, spacing_nm)
+
+
+def measure_territories(
+    intensity: NDArray[np.float32],
+    smooth: NDArray[np.float32],
+    body: Body,
+    pieces: Sequence[NDArray[np.int32]],
+    grounds: tuple[NDArray[np.int32], NDArray[np.intp]],
+    origin: tuple[int, int, int],
+    volume_shape: tuple[int, ...],
+    spacing_nm: SpacingNm,
+) -> list[PieceMeasures]:
+    """Measure the pieces of a body, given their `territories`; see `measure_pieces`."""
+    labels, low = grounds
     region = tuple(slice(a, a + n) for a, n in zip(low, labels.shape, strict=True))
     inside, soft = intensity[region], smooth[region]
     return [
