@@ -56,10 +56,10 @@ def find_populations(
 ) -> NDArray[np.int64]:
     """Sort particles into populations by intensity and diameter.
 
-    Mixtures of one to four Gaussians with diagonal covariance are fitted to the logarithms (scikit-learn's EM would be one
-    more dependency for two dimensions and a thousand points); the Bayesian information criterion (Schwarz 1978) chooses.
-    Components that overlap are merged, because a skewed distribution asks for several Gaussians, and not for several kinds
-    of particle.
+    Mixtures of one to four Gaussians with diagonal covariance are fitted to the intensity and the logarithm of the diameter
+    (scikit-learn's EM would be one more dependency for two dimensions and a thousand points); the Bayesian information
+    criterion (Schwarz 1978) chooses. Components that overlap are merged, because a skewed distribution asks for several
+    Gaussians, and not for several kinds of particle.
 
     Parameters
     ----------
@@ -95,10 +95,14 @@ class _Fit:
     spreads: NDArray[np.float64]
 
     def log_parts(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-density of each component, weighted; (N, components)."""
+        """Compute the weighted log-density of each component; (N, components)."""
         away = (points[:, None] - self.means) / self.spreads
         norm = np.log(self.weights) - np.log(2 * np.pi * self.spreads.prod(axis=1))
         return np.asarray(norm - 0.5 * (away**2).sum(axis=2))
+
+    def distance(self, a: int, b: int) -> float:
+        """Compute the distance of two components; see `_distance`."""
+        return _distance(self.means, self.spreads, a, b)
 
 
 def _fit(points: NDArray[np.float64], count: int, axis: int) -> _Fit:
@@ -135,7 +139,7 @@ def _merge(points: NDArray[np.float64], fit: _Fit, everything: NDArray[np.float6
     """Merge components that overlap or are too small, and number the rest by intensity; returns the group of everything."""
     group = np.arange(len(fit.weights))
     for a, b in itertools.combinations(range(len(group)), 2):
-        if _distance(fit, a, b) < _APART:
+        if fit.distance(a, b) < _APART:
             group[group == group[b]] = group[a]
     component = fit.log_parts(points).argmax(axis=1)
     least = max(_FEWEST, _SMALLEST * len(points))
@@ -148,7 +152,7 @@ def _merge(points: NDArray[np.float64], fit: _Fit, everything: NDArray[np.float6
         smallest = int(small[counts[small].argmin()])
         others = [n for n in range(len(group)) if group[n] != smallest]
         members = np.flatnonzero(group == smallest)
-        group[members] = group[min(others, key=lambda n: min(_distance(fit, int(m), n) for m in members))]
+        group[members] = group[min(others, key=lambda n: min(fit.distance(int(m), n) for m in members))]
     levels = {
         int(g): float(np.average(fit.means[group == g, 0], weights=fit.weights[group == g])) for g in present
     }
@@ -165,10 +169,10 @@ def _coordinates(
     return np.stack([level / max(unit, 1e-3), np.log(np.maximum(diameter_nm, 1.0))], axis=1)
 
 
-def _distance(fit: _Fit, a: int, b: int) -> float:
-    """Distance of two components in standard deviations, along the axis that parts them best."""
-    spread = np.sqrt((fit.spreads[a] ** 2 + fit.spreads[b] ** 2) / 2)
-    return float((np.abs(fit.means[a] - fit.means[b]) / spread).max())
+def _distance(means: NDArray[np.float64], spreads: NDArray[np.float64], a: int, b: int) -> float:
+    """Compute the distance of two groups in standard deviations, along the axis that parts them best."""
+    spread = np.sqrt((spreads[a] ** 2 + spreads[b] ** 2) / 2)
+    return float((np.abs(means[a] - means[b]) / spread).max())
 
 
 def describe_populations(
@@ -182,13 +186,9 @@ def describe_populations(
         return []
     numbers = [int(n) for n in np.unique(population)]
     points = _coordinates(intensity, diameter_nm, float(np.median(contrast)))
-    centres = {n: points[population == n].mean(axis=0) for n in numbers}
-    spreads = {n: np.maximum(points[population == n].std(axis=0), _MIN_SPREAD) for n in numbers}
-
-    def apart(n: int, m: int) -> float:
-        spread = np.sqrt((spreads[n] ** 2 + spreads[m] ** 2) / 2)
-        return float((np.abs(centres[n] - centres[m]) / spread).max())
-
+    means = np.stack([points[population == n].mean(axis=0) for n in numbers])
+    spreads = np.stack([np.maximum(points[population == n].std(axis=0), _MIN_SPREAD) for n in numbers])
+    others = range(len(numbers))
     return [
         Population(
             n,
@@ -199,9 +199,9 @@ def describe_populations(
             float(intensity[chosen].mean()),
             float(diameter_nm[chosen].mean()),
             float(diameter_nm[chosen].std()),
-            min((apart(n, m) for m in numbers if m != n), default=None),
+            min((_distance(means, spreads, row, m) for m in others if m != row), default=None),
         )
-        for n in numbers
+        for row, n in enumerate(numbers)
     ]
 
 
