@@ -42,6 +42,33 @@ class Surroundings(NamedTuple):
     plane: NDArray[np.int32]
 
 
+class _Ground(NamedTuple):
+    """Crop in which bodies grow, and the arrays that their growth works on.
+
+    Attributes
+    ----------
+    smooth : (Z, Y, X) ndarray of float32
+        Smoothed intensities.
+    start
+        Level of the surroundings to begin with.
+    marks : (Z, Y, X) ndarray of uint8
+        What each voxel belongs to.
+    buffers : (2, voxels, 3) ndarray of int32
+        Room for the voxels of a body and for those around it.
+    around
+        Offsets of rim and shell.
+    inside_volume : (3, 2) ndarray of bool
+        True for the faces of the crop that lie inside the volume.
+    """
+
+    smooth: NDArray[np.float32]
+    start: float
+    marks: NDArray[np.uint8]
+    buffers: NDArray[np.int32]
+    around: Surroundings
+    inside_volume: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, eq=False)
 class Body:
     """A bright island.
@@ -100,13 +127,13 @@ def find_bodies(
     around
         From `body_surroundings`.
     """
-    marks = np.zeros(smooth.shape, np.uint8)
-    buffers = np.empty((2, smooth.size, 3), np.int32)
     places = np.argwhere(candidates).astype(np.int32)
     heights = smooth[candidates]
     order = np.argsort(-heights, kind="stable")
     outside = smooth[~candidates]
     start = float(np.median(outside if outside.size else smooth))
+    marks = np.zeros(smooth.shape, np.uint8)
+    ground = _Ground(smooth, start, marks, np.empty((2, smooth.size, 3), np.int32), around, inside_volume)
     bodies = []
     for n in order:
         seed, height = places[n], float(heights[n])
@@ -114,7 +141,7 @@ def find_bodies(
             break
         if marks[seed[0], seed[1], seed[2]] != FREE:
             continue
-        body, rim = _best_body(smooth, seed, start, min_contrast, marks, buffers, around, inside_volume)
+        body, rim = _best_body(seed, min_contrast, ground)
         release(marks, body.voxels, len(body.voxels), TAKEN)
         release(marks, rim, len(rim), TAKEN)
         if body.contrast >= min_contrast:
@@ -123,24 +150,17 @@ def find_bodies(
 
 
 def _best_body(
-    smooth: NDArray[np.float32],
-    seed: NDArray[np.int32],
-    start: float,
-    min_contrast: float,
-    marks: NDArray[np.uint8],
-    buffers: NDArray[np.int32],
-    around: Surroundings,
-    inside_volume: NDArray[np.bool_],
+    seed: NDArray[np.int32], min_contrast: float, ground: _Ground
 ) -> tuple[Body, NDArray[np.int32]]:
     """Grow the body of a seed; where it leaks into bright texture, from a higher level.
 
     Half the contrast of a faint particle is within reach of the texture around it.
     """
-    first = _grow_body(smooth, seed, start, _FRACTIONS[0], marks, buffers, around, inside_volume)
+    first = _grow_body(seed, _FRACTIONS[0], ground)
     if first[0].isolated and (first[0].contrast > _STRONG * min_contrast or _compact(first[0])):
         return first
     for fraction in _FRACTIONS[1:]:
-        body, rim = _grow_body(smooth, seed, start, fraction, marks, buffers, around, inside_volume)
+        body, rim = _grow_body(seed, fraction, ground)
         if body.isolated and _compact(body):
             return body, rim
     return first
@@ -157,24 +177,16 @@ def _compact(body: Body) -> bool:
     return bool(len(away) > _COMPACT_FILL * ellipsoid and plane[1] < _COMPACT_LATERAL**2 * plane[0])
 
 
-def _grow_body(
-    smooth: NDArray[np.float32],
-    seed: NDArray[np.int32],
-    start: float,
-    fraction: float,
-    marks: NDArray[np.uint8],
-    buffers: NDArray[np.int32],
-    around: Surroundings,
-    inside_volume: NDArray[np.bool_],
-) -> tuple[Body, NDArray[np.int32]]:
+def _grow_body(seed: NDArray[np.int32], fraction: float, ground: _Ground) -> tuple[Body, NDArray[np.int32]]:
     """Grow the body of a seed until its levels settle; returns it with its rim."""
-    region, others = buffers
-    level, surroundings = float(smooth[tuple(seed)]), start
+    smooth, marks, around = ground.smooth, ground.marks, ground.around
+    region, others = ground.buffers
+    level, surroundings = float(smooth[tuple(seed)]), ground.start
     for _ in range(_ROUNDS):
         half = surroundings + fraction * (level - surroundings)
         count = grow(smooth, half, seed, marks, region)
         voxels = region[:count].copy()
-        isolated = not _leaves(voxels, smooth.shape, inside_volume)
+        isolated = not _leaves(voxels, smooth.shape, ground.inside_volume)
         rim_count = surround(marks, region, count, around.rim, RIM, others)
         rim = others[:rim_count].copy()
         shell_count = surround(marks, region, count, around.shell, SHELL, others)
