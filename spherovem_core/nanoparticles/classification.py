@@ -78,7 +78,8 @@ def classify(
     execution
         Executor of the fits of clumps.
     """
-    blur = measure_blur(object_table(objects), reader.spacing_nm, _smoothing(reader))
+    table = object_table(objects)
+    blur = measure_blur(table, reader.spacing_nm, _smoothing(reader))
     response = ball_response(
         reader.spacing_nm,
         blur.depth_nm,
@@ -88,7 +89,7 @@ def classify(
     )
     split = SplitObjects(list(objects), SingleSize(None, np.nan, 0.0, 0), parameters.expected_diameter_nm)
     if parameters.split_touching and objects:
-        split = split_clumps(objects, reader, response, blur, parameters, execution)
+        split = split_clumps(objects, table, reader, response, blur, parameters, execution)
     judged = _judge(split.objects, reader, response, blur, parameters)
     chosen = np.flatnonzero(judged.reason == "")
     counts = np.rint(judged.sizes.volume_nm3[chosen] / np.prod(reader.spacing_nm)).astype(np.int64)

@@ -62,6 +62,7 @@ class SplitObjects:
 
 def split_clumps(
     objects: Sequence[FoundObject],
+    table: pd.DataFrame,
     reader: CropReader,
     response: BallResponse,
     blur: AcquisitionBlur,
@@ -74,7 +75,6 @@ def split_clumps(
     single, or that of the particles into which clumps fall when any size is allowed. Otherwise the latter are taken as they
     are. A body whose image the balls do not draw stays whole: a patch of chromatin can be cut into balls, but not drawn by them.
     """
-    table = object_table(objects)
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
     solid, whole = _is_solid(table, reader), _looks_whole(table, diameters, response)
     singles = diameters[solid & whole & (diameters <= largest_diameter(parameters))]
