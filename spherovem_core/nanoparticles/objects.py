@@ -179,6 +179,11 @@ def measured_pieces(
     return out
 
 
+def boxes_of(voxels: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    """Compute the bounding boxes (N, 6) of lists of voxels: z0, y0, x0, z1, y1, x1, half-open."""
+    return np.array([[*v.min(axis=0), *(v.max(axis=0) + 1)] for v in voxels], np.int64).reshape(-1, 6)
+
+
 def object_table(objects: Sequence[FoundObject]) -> pd.DataFrame:
     """Collect the measures of objects in a table, with the columns of `PieceMeasures`, ``body`` and ``piece``."""
     rows: list[Any] = [entry.measures for entry in objects]

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Block
-from spherovem_core.nanoparticles.objects import FoundObject
+from spherovem_core.nanoparticles.objects import FoundObject, boxes_of
 
 # Spread of the relative height of a voxel that a particle fills by half.
 _EDGE_SPREAD = 0.12
@@ -32,41 +33,45 @@ class PaintedParticles:
     territory: list[NDArray[np.int32]]
     posterior: list[NDArray[np.float16]]
 
-    def __post_init__(self) -> None:
-        boxes = [[*v.min(axis=0), *(v.max(axis=0) + 1)] for v in self.territory]
-        object.__setattr__(self, "_boxes", np.array(boxes, np.int64).reshape(-1, 6))
+    @cached_property
+    def _boxes(self) -> NDArray[np.int64]:
+        return boxes_of(self.territory)
 
     def labels_in(self, block: Block) -> NDArray[np.uint32]:
         """Paint the labels of a block's core."""
         out = np.zeros([s.stop - s.start for s in block.core], np.uint32)
         for n in self._touching(block):
-            inside = _inside(self.voxels[n], block)
-            out[tuple(inside.T)] = n + 1
+            voxels = self.voxels[n]
+            out[_places(voxels[_within(voxels, block)], block)] = n + 1
         return out
 
     def posterior_in(self, block: Block) -> NDArray[np.float16]:
         """Paint the posterior of a block's core."""
         out = np.zeros([s.stop - s.start for s in block.core], np.float16)
         for n in self._touching(block):
-            starts, stops = _bounds(block)
-            here = ((self.territory[n] >= starts) & (self.territory[n] < stops)).all(axis=1)
-            places = tuple((self.territory[n][here] - starts).T)
+            here = _within(self.territory[n], block)
+            places = _places(self.territory[n][here], block)
             out[places] = np.maximum(out[places], self.posterior[n][here])
         return out
 
     def _touching(self, block: Block) -> NDArray[np.int64]:
-        boxes: NDArray[np.int64] = self._boxes  # type: ignore[attr-defined]
         starts, stops = _bounds(block)
-        return np.flatnonzero(((boxes[:, :3] < stops) & (boxes[:, 3:] > starts)).all(axis=1))
+        return np.flatnonzero(((self._boxes[:, :3] < stops) & (self._boxes[:, 3:] > starts)).all(axis=1))
 
 
 def _bounds(block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.array([s.start for s in block.core]), np.array([s.stop for s in block.core])
 
 
-def _inside(voxels: NDArray[np.int32], block: Block) -> NDArray[np.int32]:
+def _within(voxels: NDArray[np.int32], block: Block) -> NDArray[np.bool_]:
+    """Mark the voxels of the volume that lie in a block's core."""
     starts, stops = _bounds(block)
-    return np.asarray(voxels[((voxels >= starts) & (voxels < stops)).all(axis=1)] - starts, np.int32)
+    return np.asarray(((voxels >= starts) & (voxels < stops)).all(axis=1))
+
+
+def _places(voxels: NDArray[np.int32], block: Block) -> tuple[NDArray[np.int64], ...]:
+    """Turn voxels of the volume into indices of a block's core."""
+    return tuple((voxels - _bounds(block)[0]).T)
 
 
 def choose_voxels(

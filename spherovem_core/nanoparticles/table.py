@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.label_statistics import BOX_COLUMNS
+from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS
+from spherovem_core.nanoparticles.objects import boxes_of
 from spherovem_core.nanoparticles.piece_measures import contrast_of
 from spherovem_core.spacing import SpacingNm, spacing_um
 
@@ -44,11 +45,8 @@ def particle_table(
         ``equivalent_diameter_um`` (of the ball of this volume); ``mean_intensity`` and ``contrast`` (grey values of the stack,
         complemented for dark particles); ``kind``; ``population``; ``confidence``; ``agglomerate``.
     """
-    boxes = np.array([[*v.min(axis=0), *(v.max(axis=0) + 1)] for v in voxels], np.int64).reshape(-1, 6)
-    centroids = np.array([v.mean(axis=0) for v in voxels]).reshape(-1, 3) * spacing_um(spacing_nm)
-    columns: dict[str, Any] = {"label": np.arange(1, len(voxels) + 1, dtype=np.uint32)}
-    columns |= dict(zip(BOX_COLUMNS, boxes.T, strict=True))
-    columns |= {f"centroid_{axis}_um": column for axis, column in zip("zyx", centroids.T, strict=True)}
+    centroids = np.array([v.mean(axis=0) for v in voxels]).reshape(-1, 3)
+    columns = _place_columns(boxes_of(voxels), centroids, spacing_nm)
     columns |= {"voxel_count": np.array([len(v) for v in voxels], np.int64)}
     columns |= _size_columns(objects, volume_nm3)
     return pd.DataFrame(
@@ -71,10 +69,8 @@ def other_table(
 ) -> pd.DataFrame:
     """Build the table of other objects: as `particle_table`, with the ``reason`` why each is no nanoparticle."""
     boxes = np.array(objects.box.tolist(), np.int64).reshape(-1, 6)
-    centroids = np.array(objects.centroid.tolist(), np.float64).reshape(-1, 3) * spacing_um(spacing_nm)
-    columns: dict[str, Any] = {"label": np.arange(1, len(objects) + 1, dtype=np.uint32)}
-    columns |= dict(zip(BOX_COLUMNS, boxes.T, strict=True))
-    columns |= {f"centroid_{axis}_um": column for axis, column in zip("zyx", centroids.T, strict=True)}
+    centroids = np.array(objects.centroid.tolist(), np.float64).reshape(-1, 3)
+    columns = _place_columns(boxes, centroids, spacing_nm)
     columns |= {"voxel_count": objects.voxels.to_numpy(np.int64)}
     columns |= _size_columns(objects, volume_nm3)
     return pd.DataFrame(
@@ -85,6 +81,15 @@ def other_table(
             "confidence": confidence.astype(np.float64),
         }
     )
+
+
+def _place_columns(
+    boxes: NDArray[np.int64], centroids: NDArray[np.float64], spacing_nm: SpacingNm
+) -> dict[str, Any]:
+    """Number the objects, and give their boxes and their centroids (N, 3), in voxels, their columns."""
+    columns: dict[str, Any] = {"label": np.arange(1, len(boxes) + 1, dtype=np.uint32)}
+    columns |= dict(zip(BOX_COLUMNS, boxes.T, strict=True))
+    return columns | dict(zip(CENTROID_COLUMNS, (centroids * spacing_um(spacing_nm)).T, strict=True))
 
 
 def _size_columns(objects: pd.DataFrame, volume_nm3: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
