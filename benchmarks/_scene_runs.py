@@ -19,7 +19,7 @@ from spherovem_core.steps.nanoparticles import PARTICLES
 from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.store.layout import NANOPARTICLES, REGISTERED
 from spherovem_core.synthetic.comparison import LabelImage
-from spherovem_core.synthetic.comparison.frames import sample_truth
+from spherovem_core.synthetic.comparison.frames import maps_to_ideal, sample_truth, to_square
 from spherovem_core.synthetic.misplacement import measure_misplacement
 
 
@@ -66,10 +66,8 @@ def score_run(scene: SceneImage, layout: Layout) -> ParticleScore:
 
 def registered_to_ideal(details: Any, true: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map registered pixel coordinates (y, x, 1) to ideal ones, per slice (Z, 2, 3)."""
-    estimated = _square(np.array(details["transforms"], dtype=np.float64))
-    crop = np.eye(3)
-    crop[:2, 2] = details["crop"][:2]
-    return (np.linalg.inv(_square(true)) @ estimated @ crop)[:, :2]
+    estimated = np.array(details["transforms"], dtype=np.float64)
+    return maps_to_ideal(estimated, details["crop"][:2], true)
 
 
 def registered_particles(
@@ -82,7 +80,7 @@ def registered_particles(
     if particles.empty:
         return particles
     slices = np.clip(np.rint(particles["z_nm"] / spacing_nm[0]).astype(int), 0, len(maps) - 1)
-    inverse = np.linalg.inv(_square(maps))[slices]
+    inverse = np.linalg.inv(to_square(maps))[slices]
     ideal = np.stack(
         [particles["y_nm"] / spacing_nm[1], particles["x_nm"] / spacing_nm[2], np.ones(len(particles))], 1
     )
@@ -92,10 +90,3 @@ def registered_particles(
     inside = [(v > -0.5) & (v < n - 0.5) for v, n in zip((z, y, x), shape, strict=True)]
     moved = moved[np.logical_and.reduce(inside)]
     return moved.assign(cut=is_cut(moved, shape, spacing_nm))
-
-
-def _square(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    square = np.zeros((len(matrices), 3, 3))
-    square[:, :2] = matrices
-    square[:, 2, 2] = 1
-    return square

@@ -21,13 +21,20 @@ def registered_to_ideal(measured: Measured, truth_transforms: NDArray[np.float64
     (Z, 2, 3) ndarray of float64
         For coordinates (y, x, 1).
     """
+    return maps_to_ideal(measured.transforms, measured.crop_origin_px, truth_transforms)
+
+
+def maps_to_ideal(
+    estimated: NDArray[np.float64], crop_origin_px: Sequence[float], true: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Compute the maps of `registered_to_ideal` from estimated and true transforms (Z, 2, 3) and the corner of the crop."""
     crop = np.eye(3)
-    crop[:2, 2] = measured.crop_origin_px
-    maps = np.linalg.inv(_square(truth_transforms)) @ _square(measured.transforms) @ crop
-    return maps[:, :2]
+    crop[:2, 2] = crop_origin_px
+    return (np.linalg.inv(to_square(true)) @ to_square(estimated) @ crop)[:, :2]
 
 
-def _square(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_square(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Append the row (0, 0, 1) to affine maps (Z, 2, 3), so that they can be inverted and composed."""
     square = np.zeros((len(matrices), 3, 3))
     square[:, :2] = matrices
     square[:, 2, 2] = 1
