@@ -18,7 +18,7 @@ MIXED_CLUMPS = (2, 3, 4, 5, 6, 7, 8) * 2 + (8, 5)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a result must reach; NaN where nothing is asked.
+    """Limits of a result; NaN where nothing is asked.
 
     `excess` is the fraction of the volume that may be labelled although no particle is there.
     """

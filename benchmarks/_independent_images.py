@@ -25,7 +25,7 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image shows, and how the microscope sees it.
+    """Content of an image, and the microscope that sees it.
 
     Grey values are those of bright particles; dark ones, and all other bodies with them, have 256 less that. `wide` makes a
     16-bit image: a grey value of the 8-bit one becomes `wide[0]` units, and 0 becomes `wide[1]`. `gain_drift` is the standard

@@ -1,4 +1,4 @@
-"""How much a page of scenes computes, and what a page is."""
+"""Effort and text of a page of scenes."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,7 +13,7 @@ from spherovem_core.parameters import PipelineParameters
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a page computes: seeds per scene, processes, and whether networks train an eighth as long."""
+    """Effort of a page: seeds per scene, processes, and whether networks train an eighth as long."""
 
     seeds: Sequence[int]
     workers: int = 2

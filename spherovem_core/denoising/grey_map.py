@@ -35,7 +35,7 @@ class GreyMap(BaseModel):
 
     @property
     def linear(self) -> bool:
-        """Whether the whole map is linear."""
+        """True if the whole map is linear."""
         return (self.linear_low, self.linear_high) == (self.low, self.high)
 
     @property

@@ -62,7 +62,7 @@ class MeasuredNoise(BaseModel):
 
     @property
     def independent(self) -> bool:
-        """Whether the noise is independent from pixel to pixel."""
+        """True if the noise is independent from pixel to pixel."""
         return not any(v for lags in self.correlation.values() for v in lags)
 
     @property

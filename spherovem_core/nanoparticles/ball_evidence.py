@@ -1,4 +1,4 @@
-"""What speaks for balls: how much one can explain, and whether they can be particles of the component."""
+"""Evidence for balls: the squares that one can explain, and whether they can be particles of the component."""
 
 import math
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What the frame, the optics and the stage of the phantom's microscope do."""
+"""Effects of the frame, the optics and the stage of the phantom's microscope."""
 
 from typing import Any
 

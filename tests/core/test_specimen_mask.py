@@ -47,7 +47,7 @@ def test_tissue_alone_is_all_specimen(noise: float) -> None:
     [(125, 0, 6), (125, 2, 25), (150, 3, 6), (170, 3, 15), (210, 0, 0), (70, 3, 6), (0, 0, 0)],
 )
 def test_resin_of_any_grey_is_outside(grey: float, texture: float, noise: float) -> None:
-    """Where grey values do not tell, the border is that of the structure, which is known to some 150 nm of 3 µm."""
+    """Compare the border with the truth where grey values do not tell: structure gives it to some 150 nm of 3 µm."""
     made = scene(BEYOND, grey, texture, noise)
     assert 0.2 < BEYOND.mean() < 0.45
     assert overlap(codes(made.image) == OUTSIDE, made.resin) > (0.9 if grey == 125 else 0.95)

@@ -23,7 +23,7 @@ NARROW_NM = 250.0
 """Width of the window in which structure near the border is measured, and of the search for the flattest place near a tile."""
 SEED_DEPTH_NM = 380.0
 CLEAR_CONTRAST = 2.0
-"""Where the grey values of resin and tissue differ by more of their spreads, they alone decide, also far from cores."""
+"""Difference between the grey values of resin and tissue, in spreads, from which they alone decide, also far from cores."""
 LEAST_GROWTH = 0.005
 _PASSES, _ROUNDS = 6, 12
 

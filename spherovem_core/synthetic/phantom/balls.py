@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 
 class Place(IntEnum):
-    """Where a ball lies."""
+    """Part of the tissue that a ball lies in."""
 
     CYTOPLASM = 0
     CLEFT = 1

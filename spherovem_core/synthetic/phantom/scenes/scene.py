@@ -1,4 +1,4 @@
-"""What a scene is: a named choice of parameters, and an effect that they control."""
+"""Scenes: named choices of parameters, and the effects that they control."""
 
 from __future__ import annotations
 
