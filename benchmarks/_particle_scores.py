@@ -90,7 +90,7 @@ def score_particles(
     labels : (Z, Y, X) ndarray of uint32
         Found particles; 0 is background.
     table
-        Measures of the found particles with ``label``, and ``confidence`` or ``mean_posterior``.
+        Measures of the found particles with ``label`` and ``confidence``.
     particles
         True particles, as in `_independent_images.Drawing`.
     truth : (Z, Y, X) ndarray of uint32
@@ -188,9 +188,8 @@ def size_ratio(
 
 
 def confidence_of(table: pd.DataFrame, numbers: NDArray[np.uint32]) -> NDArray[np.float64]:
-    """Read the confidence of each object, or its mean posterior where the table has none."""
-    column = "confidence" if "confidence" in table else "mean_posterior"
-    return table.set_index("label")[column].reindex(numbers).to_numpy(float)
+    """Read the confidence of each object."""
+    return table.set_index("label")["confidence"].reindex(numbers).to_numpy(float)
 
 
 def reliability(
