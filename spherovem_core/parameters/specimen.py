@@ -4,6 +4,9 @@ from pydantic import Field
 
 from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
 
+MOST_TILES = 2**24
+"""Voxels of the largest specimen mask: all that follows the pass over the image works on them in memory."""
+
 
 class SpecimenParameters(StageParameters):
     """Search for resin, lumina and charging."""

@@ -5,7 +5,7 @@ import math
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters, SpecimenParameters
-from spherovem_core.parameters.specimen import specimen_part
+from spherovem_core.parameters.specimen import MOST_TILES, specimen_part
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.ingest import SLICES, filled_slices
 from spherovem_core.steps.registration import REGISTERED
@@ -36,8 +36,6 @@ SUMMARY = DocumentOutput(
 )
 
 STORED_FRACTION = 0.05
-MOST_TILES = 2**24
-"""The mask is coarser in volumes of more tiles (`tile_grid`)."""
 TILE_BYTES, SLICE_BYTES = 60, 4
 """Bytes per tile of the mask while it is computed, and per voxel of a slice."""
 

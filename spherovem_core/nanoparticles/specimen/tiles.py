@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, map_blocks, slab_grid
 from spherovem_core.execution import Execution
+from spherovem_core.parameters.specimen import MOST_TILES
 from spherovem_core.spacing import SpacingNm
 
 EVEN, ODD, LINE = range(3)
 FEATURES = 3
-MOST_TILES = 2**24
-"""Tiles of the largest mask. All that follows the pass works on the tiles in memory, with 40 bytes per tile."""
 SLAB_SLICES = 8
 LINE_ROWS, SIDE_ROWS = 3, 9
 """A charging streak is lower than `LINE_ROWS` rows, and brighter than all rows from there to `SIDE_ROWS` above and below."""
