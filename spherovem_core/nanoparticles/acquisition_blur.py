@@ -1,21 +1,24 @@
-"""Blur and slice depth of an acquisition, measured from the edges and the extents of its objects."""
+"""Blur and slice depth of an acquisition, measured from the images and the extents of its objects."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from spherovem_core.nanoparticles.blur_fit import fit_blur
+from spherovem_core.nanoparticles.objects import CropReader, FoundObject
 from spherovem_core.spacing import SpacingNm, pixel_nm
 
 # Distance between the 25 and the 75 % points of an edge, in standard deviations of a Gaussian blur.
 _EDGE_OF_SIGMA = 1.349
 _FEWEST = 5
-_SHARPEST = 0.3
+# Objects whose edge is wider than this many times that of a ball do not show the depth of the slices.
+_SHARP = 1.5
 # Only compact objects have an edge that is blur alone.
 _LATERAL, _FILL = 1.35, 0.65
 _ASSUMED_SIGMA_PX, _LEAST_DRAWN_PX = 0.5, 0.3
-# The edges of balls less than this many pixels wide look sharper than they are, by this factor.
-_NARROW_PX, _NARROW_EDGE = 4.5, 1.13
 
 
 class AcquisitionBlur(NamedTuple):
@@ -44,9 +47,13 @@ class AcquisitionBlur(NamedTuple):
 
 
 def measure_blur(
-    objects: pd.DataFrame, spacing_nm: SpacingNm, smoothing_nm: tuple[float, float]
+    objects: Sequence[FoundObject],
+    table: pd.DataFrame,
+    reader: CropReader,
+    smoothing_nm: tuple[float, float],
+    largest_nm: float,
 ) -> AcquisitionBlur:
-    """Measure the blur from the sharpest of the isolated objects, and the depth of slices from their extent along z.
+    """Measure the blur from compact, isolated objects, and the depth of slices from their extent along z.
 
     The outline of a ball at a quarter and at three quarters of the contrast lie 1.35 standard deviations of the blur apart. Balls
     that are averaged over the thickness of a slice extend further along z than in the plane, by the variance of that thickness.
@@ -54,31 +61,36 @@ def measure_blur(
     Parameters
     ----------
     objects
+        Objects of the stack.
+    table
         One row per object with the columns of `PieceMeasures`.
-    spacing_nm, smoothing_nm
-        Voxel size, and standard deviations of this stage's smoothing along y and x.
+    reader
+        Reader of the image.
+    smoothing_nm
+        Standard deviations of this stage's smoothing along y and x.
+    largest_nm
+        Largest diameter of a particle.
     """
-    pixel = pixel_nm(spacing_nm)
+    pixel = reader.pixel_nm
     smoothing = float(np.sqrt(smoothing_nm[0] * smoothing_nm[1]))
-    usable = objects[
-        objects.isolated
-        & ~objects.cut
-        & (objects.section_nm > 3 * pixel)
-        & (objects.lateral < _LATERAL)
-        & (objects.fill > _FILL)
-        & (objects.edge_nm > 0)
-    ]
-    if len(usable) < _FEWEST:
-        sigma = _ASSUMED_SIGMA_PX * pixel
-        total = float(np.hypot(sigma, smoothing))
-        return AcquisitionBlur(sigma, _EDGE_OF_SIGMA * total, spacing_nm[0], 0)
-    widths = usable.edge_nm * np.where(usable.section_nm < _NARROW_PX * pixel, _NARROW_EDGE, 1.0)
-    edge = float(np.quantile(widths, _SHARPEST))
-    sigma = float(np.sqrt(max((edge / _EDGE_OF_SIGMA) ** 2 - smoothing**2, 0.0)))
-    sharp = usable[usable.edge_nm <= 1.5 * edge]
-    return AcquisitionBlur(
-        sigma, edge, _slice_depth(sharp, spacing_nm, float(np.hypot(sigma, smoothing))), len(usable)
+    usable: NDArray[np.intp] = np.flatnonzero(
+        table.isolated
+        & ~table.cut
+        & (table.section_nm > 3 * pixel)
+        & (table.section_nm < largest_nm)
+        & (table.lateral < _LATERAL)
+        & (table.fill > _FILL)
+        & (table.edge_nm > 0)
     )
+    fitted = fit_blur([objects[int(n)] for n in usable], reader)
+    sigma = fitted.sigma_nm if fitted.objects else _ASSUMED_SIGMA_PX * pixel
+    total = float(np.hypot(sigma, smoothing))
+    edge = _EDGE_OF_SIGMA * total
+    if not fitted.objects:
+        return AcquisitionBlur(sigma, edge, reader.spacing_nm[0], 0)
+    sharp = table.iloc[usable]
+    sharp = sharp[sharp.edge_nm <= _SHARP * edge]
+    return AcquisitionBlur(sigma, edge, _slice_depth(sharp, reader.spacing_nm, total), len(usable))
 
 
 def _slice_depth(objects: pd.DataFrame, spacing_nm: SpacingNm, blur_nm: float) -> float:

@@ -79,7 +79,7 @@ def classify(
         Executor of the fits of clumps.
     """
     table = object_table(objects)
-    blur = measure_blur(table, reader.spacing_nm, _smoothing(reader))
+    blur = measure_blur(objects, table, reader, _smoothing(reader), largest_diameter(parameters))
     response = ball_response(
         reader.spacing_nm,
         blur.depth_nm,

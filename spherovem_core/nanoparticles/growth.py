@@ -50,12 +50,29 @@ def grow(image: Any, level: float, seed: Any, marks: Any, region: Any) -> int:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def surround(marks: Any, region: Any, count: int, offsets: Any, mark: int, found: Any) -> int:
-    """Mark the free voxels at the given offsets from a region's voxels, and collect them; returns their number."""
+    """Mark the free voxels at the given offsets from a region's voxels, and collect them; returns their number.
+
+    The voxels of the region are marked ``INSIDE``. A voxel with all its neighbours inside reaches nothing that none of them does,
+    as the offsets hold with each one all those that lie nearer along an axis.
+    """
     depth, height, width = marks.shape
     number = 0
     for n in range(count):
+        z, y, x = region[n, 0], region[n, 1], region[n, 2]
+        if (
+            0 < z < depth - 1
+            and 0 < y < height - 1
+            and 0 < x < width - 1
+            and marks[z - 1, y, x] == INSIDE
+            and marks[z + 1, y, x] == INSIDE
+            and marks[z, y - 1, x] == INSIDE
+            and marks[z, y + 1, x] == INSIDE
+            and marks[z, y, x - 1] == INSIDE
+            and marks[z, y, x + 1] == INSIDE
+        ):
+            continue
         for m in range(len(offsets)):
-            k, j, i = region[n, 0] + offsets[m, 0], region[n, 1] + offsets[m, 1], region[n, 2] + offsets[m, 2]
+            k, j, i = z + offsets[m, 0], y + offsets[m, 1], x + offsets[m, 2]
             if 0 <= k < depth and 0 <= j < height and 0 <= i < width and marks[k, j, i] == FREE:
                 marks[k, j, i] = mark
                 found[number, 0], found[number, 1], found[number, 2] = k, j, i
