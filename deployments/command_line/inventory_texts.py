@@ -40,12 +40,20 @@ def source_text(document: Mapping[str, Any]) -> str:
             f"{metadata['container']}, {compression} compression, {metadata['bits']} bits",
         ),
         ("metadata", metadata["metadata"]),
-        ("databar", f"{metadata['databar_rows']} rows" if metadata["databar_rows"] else "none"),
+        ("databar", _databar(metadata)),
     ]
     faults = [f"  - {fault}" for fault in document["faults"]]
     facts.append(("faults", str(len(faults)) if faults else "none"))
     lines = [f"source {document['path']}", "", *(f"{name:<12}{value}" for name, value in facts), *faults]
     return "\n".join(lines)
+
+
+def _databar(metadata: Mapping[str, Any]) -> str:
+    """Say how many rows are cut off as the databar, and whether the pixels or the metadata tell."""
+    if not metadata["databar_rows"]:
+        return "none"
+    found = ", found in the pixels" if metadata.get("databar_origin") == "pixels" else ""
+    return f"{metadata['databar_rows']} rows{found}"
 
 
 def arrays_table(arrays: "Sequence[ArrayInventory]") -> str:

@@ -1,9 +1,11 @@
 """The ingest stage: slices as acquired become one checked image with its voxel spacing."""
 
+from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.in_memory import AcquiredStack, read_stack
 from spherovem_core.ingest.ingestion import ingest_stack
 from spherovem_core.ingest.opening import open_stack
 from spherovem_core.ingest.source_digest import source_digest
+from spherovem_core.ingest.source_files import find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.survey import AcquisitionReport, survey_stack
 
@@ -11,9 +13,11 @@ __all__ = [
     "AcquiredStack",
     "AcquisitionReport",
     "SliceStack",
+    "find_source_files",
     "ingest_stack",
     "open_stack",
     "read_stack",
     "source_digest",
     "survey_stack",
+    "unstated_databar",
 ]

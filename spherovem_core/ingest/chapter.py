@@ -32,6 +32,7 @@ def acquisition_section(inputs: ReportInputs) -> Section:
         ("Voxel size (z, y, x)", " × ".join(f"{s:g}" for s in raw.spacing_nm) + " nm"),
         ("Volume (z, y, x)", " × ".join(f"{s:.4g}" for s in size_um) + " µm"),
         ("Voxel size taken from", str(raw.details.get("spacing_origin", "unknown"))),
+        ("Databar", _databar(raw.details.get("source", {}))),
         ("Slices with a flag", f"{len(flagged)} of {depth}"),
     ]
     flags = [flag for flag in FLAGS if flag in slices]
@@ -46,6 +47,14 @@ def acquisition_section(inputs: ReportInputs) -> Section:
     tables += _metadata(raw.details.get("source", {}))
     pictures = [_views(inputs), _intensity(slices, flagged), *_thumbnails(inputs, flagged, flags)]
     return Section("ingest", "Acquisition", facts, pictures, tables, acquisition_warnings(inputs))
+
+
+def _databar(source: dict[str, Any]) -> str:
+    rows = source.get("databar_rows", 0)
+    found = (
+        "; they are lettering and the same in all slices" if source.get("databar_origin") == "pixels" else ""
+    )
+    return f"the lowest {rows} rows of each slice, cut off{found}" if rows else "none"
 
 
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:

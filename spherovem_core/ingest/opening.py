@@ -21,9 +21,10 @@ def open_stack(
     """Find the slices of an acquisition, check each of them, and refuse an acquisition with problems.
 
     The header of every file is read: it must hold one greyscale uint8 or uint16 image of the common shape whose pixels are
-    in the file, and no slice number may be missing or occur twice. No pixel is decoded as long as there is no problem: blank and
-    saturated slices and damage inside compressed data are found in the one pass of `ingest_stack`. If a slice is
-    already known to be bad, all slices are read here, so that the error names everything.
+    in the file, and no slice number may be missing or occur twice. Of the pixels, only the lower rows of four slices are read
+    as long as there is no problem, to find a databar: blank and saturated slices and damage inside compressed data are found in
+    the one pass of `ingest_stack`. If a slice is already known to be bad, all slices are read here, so that the error names
+    everything.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def open_stack(
         Read all slices if one is already bad. Without it, the error names the problems in the headers, and no acquisition takes
         longer than that, however large it is.
     region
-        Region to open. Slices outside of it may be bad, and nothing outside of it is read.
+        Region to open. Slices outside of it may be bad; of their pixels, none but those that may show a databar are read.
 
     Raises
     ------

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spherovem_core.ingest import checks
+from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
@@ -42,8 +43,8 @@ def survey_stack(
 ) -> AcquisitionReport:
     """Find the slices of an acquisition and check each of them by the header of its file.
 
-    Problems are collected, not raised, and no pixel is read: an acquisition of any size is surveyed in the time that
-    opening its files takes.
+    Problems are collected, not raised, and of the pixels only the lower rows of four slices are read, for a databar: an
+    acquisition of any size is surveyed in the time that opening its files takes.
 
     Parameters
     ----------
@@ -105,9 +106,12 @@ def survey_stack(
         reports = [_with_untrusted_pixel(report) for report in reports]
     description = read_description(source)
     ordered = order_slices(reports, parameters.slice_number_step)
-    databars = {report.path: _databar(report, parameters) for report in reports}
+    found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)
+    databars = {report.path: _databar(report, parameters) or found for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
+    if found:
+        metadata["databar_origin"] = "pixels"
     stack = _stack(source, files.reader, ordered, databars, size, parameters, metadata)
     stated = list(checks.slice_count_problems(ordered, description))
     if not region.is_whole:

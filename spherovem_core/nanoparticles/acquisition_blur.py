@@ -34,12 +34,15 @@ class AcquisitionBlur(NamedTuple):
         Depth from which the signal of a slice comes.
     objects
         Number of objects it was measured on; 0 if it was assumed.
+    depth_objects
+        Number of objects the depth was measured on; 0 if it was assumed to be the distance of the slices.
     """
 
     sigma_nm: float
     edge_nm: float
     depth_nm: float
     objects: int
+    depth_objects: int = 0
 
     def drawn_nm(self, spacing_nm: SpacingNm) -> float:
         """Return the blur with which balls are drawn: also the sharpest edge is spread over pixels."""
@@ -90,16 +93,25 @@ def measure_blur(
         return AcquisitionBlur(sigma, edge, reader.spacing_nm[0], 0)
     sharp = table.iloc[usable]
     sharp = sharp[sharp.edge_nm <= _SHARP * edge]
-    return AcquisitionBlur(sigma, edge, _slice_depth(sharp, reader.spacing_nm, total), len(usable))
+    depth, deep = _slice_depth(sharp, reader.spacing_nm, total)
+    return AcquisitionBlur(sigma, edge, depth, len(usable), deep)
 
 
-def _slice_depth(objects: pd.DataFrame, spacing_nm: SpacingNm, blur_nm: float) -> float:
-    """Tell whether slices show their whole thickness or their surface: the extent along z is compared with both."""
+def _slice_depth(objects: pd.DataFrame, spacing_nm: SpacingNm, blur_nm: float) -> tuple[float, int]:
+    """Tell whether slices show their whole thickness or their surface: the extent along z is compared with both.
+
+    Returns
+    -------
+    depth : float
+        Depth in nm; the distance of the slices where too few objects tell.
+    objects : int
+        Number of objects that told; 0 if too few do.
+    """
     deep = objects[objects.section_nm.between(2.5 * spacing_nm[0], 6 * spacing_nm[0])]
     if len(deep) < _FEWEST:
-        return spacing_nm[0]
+        return spacing_nm[0], 0
     # `axial` has the variance of a whole slice taken off, and is relative to an extent in the plane that blur widens.
     ball = deep.section_nm.to_numpy() ** 2 / 20
     along = deep.axial.to_numpy() ** 2 * (ball + blur_nm**2) + spacing_nm[0] ** 2 / 12
     excess = float(np.median(along - ball))
-    return spacing_nm[0] if excess > spacing_nm[0] ** 2 / 24 else 0.0
+    return (spacing_nm[0] if excess > spacing_nm[0] ** 2 / 24 else 0.0), len(deep)

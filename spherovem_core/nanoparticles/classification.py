@@ -12,6 +12,7 @@ from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur, measu
 from spherovem_core.nanoparticles.agglomerates import agglomerate_table, number_agglomerates
 from spherovem_core.nanoparticles.ball_likeness import ball_likeness
 from spherovem_core.nanoparticles.ball_response import BallResponse, ball_response
+from spherovem_core.nanoparticles.clump_depth import with_depth_of_clumps
 from spherovem_core.nanoparticles.clumps import SplitObjects, split_clumps
 from spherovem_core.nanoparticles.detection_limit import detection_limit, selection_bias
 from spherovem_core.nanoparticles.judgement import judge
@@ -80,6 +81,7 @@ def classify(
     """
     table = object_table(objects)
     blur = measure_blur(objects, table, reader, _smoothing(reader), largest_diameter(parameters))
+    blur = with_depth_of_clumps(blur, objects, table, reader, parameters, execution)
     response = ball_response(
         reader.spacing_nm,
         blur.depth_nm,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from spherovem_core.nanoparticles.ball_response import BallResponse
 from spherovem_core.nanoparticles.bodies import Body
 from spherovem_core.nanoparticles.component_fit import ComponentFit
 from spherovem_core.nanoparticles.local_contrast import largest_diameter
-from spherovem_core.nanoparticles.objects import CropReader, FoundObject, measured_pieces, object_table
+from spherovem_core.nanoparticles.objects import Crop, CropReader, FoundObject, measured_pieces, object_table
 from spherovem_core.nanoparticles.piece_measures import contrast_of
 from spherovem_core.nanoparticles.single_size import SingleSize, evident_diameter
 from spherovem_core.nanoparticles.sizes import measure_sizes
@@ -29,14 +30,14 @@ _COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
 _COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
 # inside and outside is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
-_UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
+UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
 # Ratio of the sizes of particles in one clump, where no size is known or it spreads by more than this.
 _CONSISTENT = 1.75
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
-_MOST_PARTICLES, _LARGEST_TRIAL = 60, 2.0
+_MOST_PARTICLES, LARGEST_TRIAL = 60, 2.0
 # Clumps that are split without a known size: enough to show one.
 _MOST_TRIALS = 200
 
@@ -60,6 +61,28 @@ class SplitObjects:
     diameter_nm: tuple[float, float] | None
 
 
+class ClumpImage(NamedTuple):
+    """Image of a body in its box with a rim of one voxel.
+
+    Attributes
+    ----------
+    crop, body
+        Crop that holds the body, and the body in it.
+    low : (3,) ndarray
+        First voxel of the box in the crop.
+    mask : (Z, Y, X) ndarray of bool
+        Voxels of the body.
+    image : (Z, Y, X) ndarray of float32
+        Intensities on the scale 0 = surroundings, 1 = inside.
+    """
+
+    crop: Crop
+    body: Body
+    low: NDArray[np.integer]
+    mask: NDArray[np.bool_]
+    image: NDArray[np.float32]
+
+
 def split_clumps(
     objects: Sequence[FoundObject],
     table: pd.DataFrame,
@@ -76,13 +99,13 @@ def split_clumps(
     are. A body whose image the balls do not draw stays whole: a patch of chromatin can be cut into balls, but not drawn by them.
     """
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
-    solid, whole = _is_solid(table, reader), _looks_whole(table, diameters, response)
+    solid, whole = is_solid(table, reader), _looks_whole(table, diameters, response)
     singles = diameters[solid & whole & (diameters <= largest_diameter(parameters))]
     single = evident_diameter(singles)
     known = parameters.expected_diameter_nm or single.diameter_nm
     pieces: dict[int, list[FoundObject]] = {}
     if known is None:
-        trial = _may_be_clump(table, diameters, solid & ~whole, _LARGEST_TRIAL * largest_diameter(parameters))
+        trial = may_be_clump(table, diameters, solid & ~whole, LARGEST_TRIAL * largest_diameter(parameters))
         pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur, execution)
         found = object_table([part for parts in pieces.values() for part in parts])
         sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
@@ -95,7 +118,7 @@ def split_clumps(
     several = solid & np.where(
         whole, diameters > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
     )
-    clumps = _may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
+    clumps = may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
     pieces = _split(objects, clumps, known, reader, blur, execution)
     return SplitObjects(_merge(objects, pieces), single, known)
 
@@ -108,7 +131,7 @@ def _with_all_kinds(known: tuple[float, float], singles: NDArray[np.float64]) ->
     return min(known[0], float(low)), max(known[1], float(high))
 
 
-def _is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
+def is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
     """Mark the isolated objects with the contrast of candidates."""
     bright = contrast_of(table) >= _FAINT * reader.min_contrast_of(table)
     return np.asarray(bright & table.isolated.to_numpy())
@@ -125,7 +148,7 @@ def _looks_whole(
     )
 
 
-def _may_be_clump(
+def may_be_clump(
     table: pd.DataFrame, diameters: NDArray[np.float64], chosen: NDArray[np.bool_], largest_nm: float
 ) -> NDArray[np.int64]:
     """List the chosen objects that are large enough to show necks, span more than a slice, and are not too large to be fitted."""
@@ -160,18 +183,10 @@ def _split_one(
 ) -> list[FoundObject]:
     _, entry = item
     blur_nm = blur.drawn_nm(reader.spacing_nm)
-    crop = reader.read(np.array(entry.measures.box, np.int64))
-    own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
-    body = Body(own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated)
-    low = np.maximum(own.min(axis=0) - 1, 0)
-    high = np.minimum(own.max(axis=0) + 2, crop.smooth.shape)
-    region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    mask = np.zeros(high - low, np.bool_)
-    mask[tuple((own - low).T)] = True
-    image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
+    crop, body, low, mask, image = read_clump(entry, reader)
     pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm, depth_nm=blur.depth_nm)
     vague = known is None or known[1] > _CONSISTENT * known[0]
-    if vague and not _is_consistent(fit, len(own)):
+    if vague and not _is_consistent(fit, len(body.voxels)):
         return []
     if len(fit) < 2 or not _explains(
         fit,
@@ -188,6 +203,20 @@ def _split_one(
         for n in range(1, int(pieces.max()) + 1)
     ]
     return [replace(part, piece=True) for part in measured_pieces(body, parts, crop, reader, entry.body)]
+
+
+def read_clump(entry: FoundObject, reader: CropReader) -> ClumpImage:
+    """Read the image of a body in its box."""
+    crop = reader.read(np.array(entry.measures.box, np.int64))
+    own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
+    body = Body(own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated)
+    low = np.maximum(own.min(axis=0) - 1, 0)
+    high = np.minimum(own.max(axis=0) + 2, crop.smooth.shape)
+    region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    mask = np.zeros(high - low, np.bool_)
+    mask[tuple((own - low).T)] = True
+    image = (crop.intensity[region] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
+    return ClumpImage(crop, body, low, mask, image)
 
 
 def _is_consistent(fit: ComponentFit, voxels: int) -> bool:
@@ -209,6 +238,21 @@ def _explains(
     noise: float,
 ) -> bool:
     """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn."""
+    residual, contrast = unexplained(fit, mask, image, spacing_nm, blur_nm, depth_nm)
+    # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
+    excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
+    return residual - noise**2 < UNEXPLAINED * excused
+
+
+def unexplained(
+    fit: ComponentFit,
+    mask: NDArray[np.bool_],
+    image: NDArray[np.float32],
+    spacing_nm: SpacingNm,
+    blur_nm: float,
+    depth_nm: float,
+) -> tuple[float, float]:
+    """Draw fitted balls; returns the mean squared residual around the body and the contrast of the balls, both relative to it."""
     from scipy.ndimage import binary_dilation
 
     balls = np.column_stack([fit.centres_nm, fit.diameters_nm / 2])
@@ -217,10 +261,7 @@ def _explains(
     # What surrounds a clump in a vesicle is brighter on one side: level and contrast are free.
     basis = np.column_stack([drawn[near], np.ones(int(near.sum()))])
     factors = np.linalg.lstsq(basis, image[near], rcond=None)[0]
-    residual = float(((basis @ factors - image[near]) ** 2).mean())
-    # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
-    excused = min((float(factors[0]) - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
-    return residual - noise**2 < _UNEXPLAINED * excused
+    return float(((basis @ factors - image[near]) ** 2).mean()), float(factors[0])
 
 
 def _merge(objects: Sequence[FoundObject], pieces: dict[int, list[FoundObject]]) -> list[FoundObject]:

@@ -22,7 +22,8 @@ class IngestParameters(StageParameters):
     databar_rows: int | None = Field(
         default=None,
         ge=0,
-        description="Rows of the instrument's databar to cut off at the bottom. Left empty, the metadata decides.",
+        description="Rows of the instrument's databar to cut off at the bottom; 0 keeps it. Left empty, the metadata decide, "
+        "then the lettering that is the same in all slices.",
     )
     on_bad_slice: Literal["error", "interpolate"] = Field(
         default="error",

@@ -47,12 +47,17 @@ def _digest_files(acquisition: Acquisition) -> tuple[str, dict[str, Any]]:
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
-    """Return the digest of the acquired files, and the region where there is one.
+    """Return the digest of the acquired files, and the region and the databar that only the pixels show, where there are any.
 
-    Files whose size and times are those of an earlier run are not read again.
+    Files whose size and times are those of an earlier run are not read again, but for the lower rows of four of them.
     """
+    from spherovem_core.ingest import find_source_files, unstated_databar
+
     digest, _ = _digest_files(request.acquisition)
     source = {"source": digest}
+    # Not the version of the step: results of acquisitions without such a databar stay as they are.
+    if rows := unstated_databar(find_source_files(request.acquisition.source), request.parameters.ingest):
+        source["databar"] = f"{rows} rows"
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
 

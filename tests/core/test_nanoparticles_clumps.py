@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from ball_clumps import chain, octahedron, triangle
-from nanoparticle_scenes import COARSE_NM, Kind, Scene, make_scene, score
+from ball_clumps import chain, octahedron, triangle, turned
+from nanoparticle_scenes import COARSE_NM, Kind, Scene, make_scene, score, smooth_field
 
 from spherovem_core.nanoparticles import Particles, find_particles
+from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.parameters import NanoparticleParameters
 
 KINDS = (
@@ -64,3 +65,22 @@ def test_clumps_stay_whole_where_splitting_is_off(scene: Scene, found: Particles
     assert len(whole.table) < len(found.table) - 8
     assert len(whole.agglomerates) == len(whole.table)
     assert whole.mixture.expected_diameter_nm is None
+
+
+@pytest.mark.parametrize("depth_nm", [0.0, 120.0], ids=["planes", "whole slices"])
+def test_clumps_show_the_depth_of_slices_where_no_particle_lies_apart(depth_nm: float) -> None:
+    random = np.random.default_rng(3)
+    shape, step = (24, 160, 160), np.array(COARSE_NM)
+    places = np.stack(
+        np.meshgrid([900.0, 2000.0], [1500.0, 3200.0, 4900.0], [1500.0, 3200.0, 4900.0], indexing="ij"), 3
+    )
+    clumps = [
+        320.0 * turned(triangle() if n % 2 else chain(4, (0, 0, 1)), random) + place
+        for n, place in enumerate(places.reshape(-1, 3)[::2])
+    ]
+    balls = np.column_stack([np.concatenate(clumps), np.full(sum(map(len, clumps)), 160.0)])
+    image = 120 + 90 * np.minimum(draw_balls(balls, shape, step, 24.0, depth_nm=depth_nm), 1)
+    image += 6 * smooth_field(random, shape, 60.0, COARSE_NM) + 4 * random.standard_normal(shape)
+    found = find_particles(np.clip(np.rint(image), 0, 255).astype(np.uint8), COARSE_NM)
+    assert found.mixture.depth_nm == depth_nm
+    assert len(found.table) == len(balls)
