@@ -22,6 +22,7 @@ from spherovem_core.nanoparticles.binning import (
 )
 from spherovem_core.nanoparticles.candidate_level import candidate_level
 from spherovem_core.nanoparticles.contrast_drift import jackknife_variance, map_histograms, match_slices
+from spherovem_core.nanoparticles.contrast_heights import count_maxima
 from spherovem_core.nanoparticles.local_contrast import (
     ContrastFilters,
     contrast_filters,
@@ -214,13 +215,9 @@ def _count_heights(
     """Count the local maxima of the contrast by their height, for each opening."""
     import cv2
 
-    rows = []
-    for contrast in measure_contrast(to_intensity(image, parameters.polarity), filters):
-        maxima = cv2.dilate(contrast, np.ones((_PEAK_PX, _PEAK_PX), np.uint8))
-        heights = contrast[(contrast == maxima) & (contrast > 0)]
-        bins = heights / (intensity_unit(image.dtype) * spread * _HEIGHT_STEP)
-        rows.append(np.bincount(np.minimum(bins.astype(np.int64), _HEIGHT_BINS - 1), minlength=_HEIGHT_BINS))
-    return np.stack(rows)
+    step, box = intensity_unit(image.dtype) * spread * _HEIGHT_STEP, np.ones((_PEAK_PX, _PEAK_PX), np.uint8)
+    contrasts = measure_contrast(to_intensity(image, parameters.polarity), filters)
+    return np.stack([count_maxima(part, cv2.dilate(part, box), step, _HEIGHT_BINS) for part in contrasts])
 
 
 def _spread_within(tiles: NDArray[np.integer]) -> float:

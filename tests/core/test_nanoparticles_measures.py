@@ -8,7 +8,7 @@ from nanoparticle_scenes import COARSE_NM, Kind, ball_cover, make_scene
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.nanoparticles import find_particles
+from spherovem_core.nanoparticles import find_particles, local_contrast
 from spherovem_core.nanoparticles.ball_response import ball_response, render_ball
 from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
 from spherovem_core.nanoparticles.local_contrast import contrast_filters, measure_contrast, to_intensity
@@ -104,6 +104,17 @@ def test_local_contrast_of_a_disc_wider_than_any_particle_is_0() -> None:
         image = np.where(away < diameter / 2, 210, 120).astype(np.uint8)
         inside = _contrast(image, parameters)[away < 1.5]
         np.testing.assert_allclose(inside, expected, atol=2.0)
+
+
+def test_local_contrast_does_not_depend_on_the_parts_in_which_it_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 131), np.uint8)
+    filters = contrast_filters(COARSE_NM, NanoparticleParameters())
+    whole = measure_contrast(to_intensity(image, "bright"), filters)
+    assert len(whole) > 1
+    monkeypatch.setattr(local_contrast, "_PART", 32)
+    np.testing.assert_array_equal(measure_contrast(to_intensity(image, "bright"), filters), whole)
 
 
 def test_local_contrast_of_a_flat_slice_is_0() -> None:
