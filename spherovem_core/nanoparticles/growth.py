@@ -168,7 +168,7 @@ def _darker_level(image: Any, voxels: Any, first: int, last: int, half: float) -
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _inner_level(image: Any, region: Any, count: int, marks: Any) -> float:
+def _inner_level(image: Any, region: Any, count: int, marks: Any) -> Any:
     """Estimate the level inside a body from the voxels whose neighbours in the plane belong to it, else from its brightest."""
     height, width = image.shape[1:]
     values, inner = np.empty(count, np.float32), 0
@@ -189,7 +189,7 @@ def _inner_level(image: Any, region: Any, count: int, marks: Any) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _quantile(values: Any, part: float) -> float:
+def _quantile(values: Any, part: float) -> Any:
     """Return a value that a part of the values do not exceed."""
     place = int(part * (len(values) - 1) + 0.5)
     return float(np.partition(values, place)[place])
