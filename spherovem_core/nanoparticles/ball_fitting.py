@@ -1,12 +1,14 @@
 """Fit of balls to the image of a component: one after the other where they explain most, then together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spherovem_core.nanoparticles.ball_images import disc_tables, draw_balls
+from spherovem_core.nanoparticles.ball_images import draw_balls
+from spherovem_core.nanoparticles.ball_profiles import disc_tables
 from spherovem_core.nanoparticles.ball_solver import refine_balls
 
 _STEPS = 16
@@ -53,12 +55,24 @@ class BallScene:
         """Draw balls as the scene shows them."""
         return draw_balls(balls, self.image.shape, self.spacing, self.sigma, depth_nm=self.depth)
 
-    def residual(self, drawn: NDArray[np.float64]) -> tuple[float, float]:
-        """Compute the sum of squared residuals of a drawn image, and the brightness that makes it smallest."""
-        square = float((self.weight * drawn * drawn).sum())
-        brightness = float((self.weight * drawn * self.image).sum()) / max(square, 1e-12)
-        brightness = float(np.clip(brightness, *self.brightness))
-        return float((self.weight * (self.image / brightness - drawn) ** 2).sum()), brightness
+    @cached_property
+    def looked(self) -> NDArray[np.int64]:
+        """First and last column, half-open, of the voxels of each row that have a weight (Z, Y, 2)."""
+        some = self.weight > 0
+        first = np.where(some.any(axis=2), some.argmax(axis=2), 0)
+        last = np.where(some.any(axis=2), some.shape[2] - some[:, :, ::-1].argmax(axis=2), 0)
+        return np.stack([first, last], axis=-1)
+
+    @cached_property
+    def total_weight(self) -> float:
+        """Sum of the weights."""
+        return float(self.weight.sum())
+
+    @cached_property
+    def mass(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Places (N, 3) in nm of the voxels that have a weight, and the part of each that is filled."""
+        places = np.argwhere(self.weight > 0)
+        return places * self.spacing, np.clip(self.image[tuple(places.T)], 0, 1)
 
 
 @dataclass(frozen=True)
@@ -111,11 +125,11 @@ def fit_balls(
     moving = np.arange(len(balls)) if moving is None else moving
     optics = (scene.spacing, scene.sigma, scene.depth, disc_tables())
     prior = (scene.radius_prior[0], noise / scene.radius_prior[1] ** 2)
-    root = np.sqrt(scene.weight)
-    for _ in range(2):
-        refine_balls(balls, moving, scene.image / brightness, root, optics, scene.radii, prior, _STEPS)
-        error, brightness = scene.residual(scene.draw(balls))
-    return BallFit(balls, error, brightness, error / max(float(scene.weight.sum()), 1.0))
+    bright = np.array([brightness, *scene.brightness])
+    error, brightness = refine_balls(
+        balls, moving, scene.image, scene.weight, scene.looked, bright, optics, scene.radii, prior, _STEPS
+    )
+    return BallFit(balls, error, brightness, error / max(scene.total_weight, 1.0))
 
 
 def spread_balls(scene: BallScene, balls: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -123,9 +137,8 @@ def spread_balls(scene: BallScene, balls: NDArray[np.float64]) -> NDArray[np.flo
 
     From there, a fit finds balls that the slices hide and that balls too large had explained before.
     """
-    places = np.argwhere(scene.weight > 0)
-    mass = np.clip(scene.image[tuple(places.T)], 0, 1)
-    centres = _means(places * scene.spacing, mass, balls[:, :3].copy(), _MEANS)
+    places, mass = scene.mass
+    centres = _means(places, mass, balls[:, :3].copy(), _MEANS)
     volume = mass.sum() * scene.spacing.prod() / len(balls)
     radius = np.clip(np.cbrt(3 / (4 * np.pi) * volume), *scene.radii)
     return np.column_stack([centres, np.full(len(balls), radius)])

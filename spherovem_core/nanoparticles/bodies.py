@@ -6,28 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.nanoparticles.growth import (
-    FREE,
-    INSIDE,
-    RIM,
-    SHELL,
-    TAKEN,
-    grow,
-    offsets_within,
-    read,
-    release,
-    surround,
-)
+from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, release, rows_within
 from spherovem_core.spacing import SpacingNm
 
-_ROUNDS = 4
-_SETTLED = 0.03
 _SHELL_NM = 120.0
-_FEWEST_SHELL = 8
-# Quantile of a body's inner voxels that stands for its level: outer slices are filled in part only.
-_LEVEL_QUANTILE = 0.7
-# ... and of the voxels of a body too small to have inner ones.
-_BRIGHTEST = 0.9
 # Levels tried, as fractions of the contrast; the higher ones only where a body leaks.
 _FRACTIONS = (0.5, 0.6, 0.7)
 _STRONG = 2.3
@@ -35,11 +17,10 @@ _COMPACT_FILL, _COMPACT_LATERAL, _FEW_VOXELS = 0.75, 1.6, 12
 
 
 class Surroundings(NamedTuple):
-    """Offsets (N, 3) of the voxels around a body: the rim that blur brightens, and the shell beyond it."""
+    """Rows around each voxel of a body (`rows_within`): the rim that blur brightens, and the shell beyond it."""
 
     rim: NDArray[np.int32]
     shell: NDArray[np.int32]
-    plane: NDArray[np.int32]
 
 
 class _Ground(NamedTuple):
@@ -56,7 +37,7 @@ class _Ground(NamedTuple):
     buffers : (2, voxels, 3) ndarray of int32
         Room for the voxels of a body and for those around it.
     around
-        Offsets of rim and shell.
+        Rows of rim and shell.
     inside_volume : (3, 2) ndarray of bool
         True for the faces of the crop that lie inside the volume.
     """
@@ -95,11 +76,9 @@ class Body:
 
 
 def body_surroundings(spacing_nm: SpacingNm) -> Surroundings:
-    """List the offsets of rim and shell for a voxel size."""
+    """List the rows of rim and shell for a voxel size."""
     pixel = min(spacing_nm[1:])
-    return Surroundings(
-        offsets_within(1.5, 1), offsets_within(max(3.0, _SHELL_NM / pixel), 1), offsets_within(1.5, 0)
-    )
+    return Surroundings(rows_within(1.5, 1), rows_within(max(3.0, _SHELL_NM / pixel), 1))
 
 
 def find_bodies(
@@ -179,61 +158,16 @@ def _compact(body: Body) -> bool:
 
 def _grow_body(seed: NDArray[np.int32], fraction: float, ground: _Ground) -> tuple[Body, NDArray[np.int32]]:
     """Grow the body of a seed until its levels settle; returns it with its rim."""
-    smooth, marks, around = ground.smooth, ground.marks, ground.around
     region, others = ground.buffers
-    level, surroundings = float(smooth[tuple(seed)]), ground.start
-    for _ in range(_ROUNDS):
-        half = surroundings + fraction * (level - surroundings)
-        count = grow(smooth, half, seed, marks, region)
-        voxels = region[:count].copy()
-        isolated = not _leaves(voxels, smooth.shape, ground.inside_volume)
-        rim_count = surround(marks, region, count, around.rim, RIM, others)
-        rim = others[:rim_count].copy()
-        shell_count = surround(marks, region, count, around.shell, SHELL, others)
-        values = read(smooth, others, shell_count)
-        release(marks, others, shell_count, FREE)
-        release(marks, rim, rim_count, FREE)
-        inner = _inner_level(smooth, voxels, marks, around.plane)
-        release(marks, voxels, count, FREE)
-        values = values[values < half]
-        if len(values) < _FEWEST_SHELL:
-            isolated = isolated and shell_count < _FEWEST_SHELL
-            break
-        around_it = float(np.median(values))
-        settled = abs(inner + around_it - level - surroundings) / 2 < _SETTLED * max(inner - around_it, 1e-6)
-        level, surroundings = inner, around_it
-        if settled or not isolated:
-            break
-    return Body(voxels, level, surroundings, isolated), rim
-
-
-def _inner_level(
-    smooth: NDArray[np.float32],
-    voxels: NDArray[np.int32],
-    marks: NDArray[np.uint8],
-    plane: NDArray[np.int32],
-) -> float:
-    """Estimate the level inside a body from the voxels whose neighbours in the plane belong to it, else from its brightest."""
-    z, y, x = voxels.T
-    height, width = smooth.shape[1:]
-    inner = np.ones(len(voxels), bool)
-    for _, dy, dx in plane:
-        j, i = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
-        inner &= marks[z, j, i] == INSIDE
-    values = smooth[z, y, x]
-    if inner.sum() >= 3:
-        return _quantile(values[inner], _LEVEL_QUANTILE)
-    return _quantile(values, _BRIGHTEST)
-
-
-def _quantile(values: NDArray[np.float32], part: float) -> float:
-    """Return a value that a part of the values do not exceed; `numpy.quantile` takes ten times as long for a few values."""
-    place = int(part * (len(values) - 1) + 0.5)
-    return float(np.partition(values, place)[place])
-
-
-def _leaves(voxels: NDArray[np.int32], shape: tuple[int, ...], inside_volume: NDArray[np.bool_]) -> bool:
-    """Return whether a body reaches a face of the crop that lies inside the volume."""
-    first = voxels.min(axis=0) == 0
-    last = voxels.max(axis=0) == np.array(shape) - 1
-    return bool((first & inside_volume[:, 0]).any() or (last & inside_volume[:, 1]).any())
+    count, rim_count, level, surroundings, isolated = grow_body(
+        ground.smooth,
+        seed,
+        fraction,
+        ground.start,
+        ground.marks,
+        region,
+        others,
+        *ground.around,
+        ground.inside_volume,
+    )
+    return Body(region[:count].copy(), level, surroundings, isolated), others[:rim_count].copy()

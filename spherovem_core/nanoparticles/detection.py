@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.nanoparticles.contrast_heights import highest
 from spherovem_core.nanoparticles.local_contrast import (
     ContrastFilters,
     contrast_filters,
@@ -89,11 +90,8 @@ class Detection:
         """
         gain, offset = self.maps[z]
         contrasts = measure_contrast(to_intensity(image, self.polarity, gain, offset), self.filters)
-        out = contrasts[-1]
-        for contrast, least in zip(contrasts[:-1], self.min_contrasts, strict=False):
-            factor = self.min_contrasts[-1] / max(least, 1e-3)
-            out = np.maximum(out, np.minimum(contrast * np.float32(factor), 65535).astype(np.uint16))
-        return out
+        factors = [self.min_contrasts[-1] / max(least, 1e-3) for least in self.min_contrasts[:-1]]
+        return np.asarray(highest(contrasts, np.array([*factors, 1.0], np.float32)))
 
 
 def plan_detection(

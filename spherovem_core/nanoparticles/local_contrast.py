@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import block_grid
 from spherovem_core.nanoparticles.binning import level_count
+from spherovem_core.nanoparticles.contrast_heights import heights_above
 from spherovem_core.nanoparticles.intensity_tables import look_up
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -25,6 +27,8 @@ _TILE_NM = 2000.0
 _TILE_PIXELS = 16
 # A slice of 8 bits is widened by this factor, so that filters round to a fraction of a grey value.
 _WIDE_8_BIT = 128
+# Side in pixels of the parts of a slice that are opened one after the other: they fit in a core's cache.
+_PART = 512
 
 
 class ContrastFilters(NamedTuple):
@@ -97,9 +101,7 @@ def smooth_slice(intensity: NDArray[np.uint16], filters: ContrastFilters) -> NDA
     )
 
 
-def measure_contrast(
-    intensity: NDArray[np.uint16], filters: ContrastFilters
-) -> tuple[NDArray[np.uint16], ...]:
+def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.uint16]:
     """Measure the local contrast of a slice.
 
     The surroundings of a pixel are the highest of three levels: the opening by a rectangle wider than any particle
@@ -110,26 +112,41 @@ def measure_contrast(
 
     Returns
     -------
-    tuple of (Y, X) ndarray of uint16
+    (openings, Y, X) ndarray of uint16
         Height of the smoothed slice above its surroundings for each opening, in the units of the intensity; 0 where it is
         not above them.
     """
     import cv2
 
     smooth = smooth_slice(intensity, filters)
+    height, width = smooth.shape
     levels = tile_levels(smooth, filters)
-    openings = [
-        cv2.morphologyEx(smooth, cv2.MORPH_OPEN, np.ones(sides, np.uint8), borderType=cv2.BORDER_REPLICATE)
-        for sides in filters.openings
-    ]
-    widest = cv2.subtract(smooth, np.maximum(openings[-1], levels))
-    limit = cv2.addWeighted(widest, _BOOST, widest, 0.0, 0.0)
-    narrow = [np.minimum(cv2.subtract(smooth, opened), limit) for opened in openings[:-1]]
-    return (*narrow, np.asarray(widest))
+    levels = np.asarray(cv2.resize(levels, (width, len(levels)), interpolation=cv2.INTER_LINEAR), np.float32)
+    out = np.empty((len(filters.openings), height, width), np.uint16)
+    # An opening looks its side less one far.
+    halo = [max(sides[axis] for sides in filters.openings) - 1 for axis in (0, 1)]
+    for block in block_grid(smooth.shape, (_PART, _PART), halo):
+        rows, columns = block.core
+        opened = _openings(smooth[block.outer], filters)[:, *block.inner]
+        part = out[:, rows, columns]
+        heights_above(
+            smooth[block.core], opened, levels[:, columns], rows.start, height, np.float32(_BOOST), part
+        )
+    return out
 
 
-def tile_levels(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.uint16]:
-    """Interpolate the medians of the tiles of a slice, none below the median over the slice."""
+def _openings(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.uint16]:
+    import cv2
+
+    out = np.empty((len(filters.openings), *smooth.shape), np.uint16)
+    for opened, sides in zip(out, filters.openings, strict=True):
+        box = np.ones(sides, np.uint8)
+        cv2.morphologyEx(smooth, cv2.MORPH_OPEN, box, dst=opened, borderType=cv2.BORDER_REPLICATE)
+    return out
+
+
+def tile_levels(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.float32]:
+    """Measure the medians of the tiles of a slice (down, across), none below the median over the slice."""
     import cv2
 
     height, width = smooth.shape
@@ -139,7 +156,4 @@ def tile_levels(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray
     small = cv2.resize(smooth, (across * columns, down * rows), interpolation=cv2.INTER_AREA)
     tiles = small.reshape(down, rows, across, columns).swapaxes(1, 2).reshape(down, across, -1)
     levels = np.median(tiles, axis=2).astype(np.float32)
-    levels = np.maximum(levels, np.median(levels))
-    return np.asarray(
-        cv2.resize(levels, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint16), np.uint16
-    )
+    return np.asarray(np.maximum(levels, np.median(levels)), np.float32)

@@ -12,9 +12,9 @@ from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroundings, find_bodies
 from spherovem_core.nanoparticles.components import SEEDS
+from spherovem_core.nanoparticles.crop_intensities import crop_intensities
 from spherovem_core.nanoparticles.detection import Detection
-from spherovem_core.nanoparticles.local_contrast import smooth_slice, to_intensity
-from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_territories, territories
+from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_survey, survey, territories
 from spherovem_core.nanoparticles.streaks import without_streaks
 from spherovem_core.nanoparticles.volume_components import VolumeComponents
 from spherovem_core.spacing import SpacingNm, pixel_nm
@@ -87,19 +87,10 @@ class CropReader:
         low = [max(0, int(a) - m) for a, m in zip(box[:3], margin, strict=True)]
         high = [min(n, int(b) + m) for b, m, n in zip(box[3:], margin, shape, strict=True)]
         images = np.asarray(self.source[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
-        planes = [
-            to_intensity(image, self.detection.polarity, *self.detection.maps[z])
-            for z, image in enumerate(images, start=low[0])
-        ]
-        scale = np.float32(1 / self.detection.unit)
-        smooth = [smooth_slice(plane, self.detection.filters) for plane in planes]
+        maps = self.detection.maps[low[0] : high[0]]
+        intensity, smooth = crop_intensities(images, maps, self.detection.polarity, self.detection.filters)
         faces = np.array([[a > 0, b < n] for a, b, n in zip(low, high, shape, strict=True)])
-        return Crop(
-            (low[0], low[1], low[2]),
-            np.stack(planes).astype(np.float32) * scale,
-            np.stack(smooth).astype(np.float32) * scale,
-            faces,
-        )
+        return Crop((low[0], low[1], low[2]), intensity, smooth, faces)
 
 
 def find_objects(
@@ -160,22 +151,15 @@ def measured_pieces(
     body: Body, pieces: Sequence[NDArray[np.int32]], crop: Crop, reader: CropReader, number: int = 0
 ) -> list[FoundObject]:
     """Measure the pieces of a body and list the voxels of their territories."""
-    shape = tuple(reader.source.shape)
-    labels, low = grounds = territories(crop.smooth.shape, body, pieces)
-    measures = measure_territories(
-        crop.intensity, crop.smooth, body, pieces, grounds, crop.origin, shape, reader.spacing_nm
-    )
+    shape, steps = tuple(reader.source.shape), np.asarray(reader.spacing_nm)
+    grounds = territories(crop.smooth.shape, body, pieces)
+    low = grounds.origin + crop.origin
     out = []
-    for piece, (entry, own) in enumerate(zip(measures, pieces, strict=True), start=1):
-        within = np.zeros(labels.shape, np.bool_)
-        within[tuple((own - low).T)] = True
-        territory = labels == piece
-        voxels = np.argwhere(territory).astype(np.int32) + low.astype(np.int32)
-        height = (crop.smooth[tuple(voxels.T)] - body.surroundings) / np.float32(max(body.contrast, 1e-6))
-        order = np.argsort(-height, kind="stable")
-        order = order[height[order] > 0]
-        places = voxels[order] + np.array(crop.origin, np.int32)
-        out.append(FoundObject(entry, places, height[order], within[territory][order], number))
+    for piece in range(1, len(pieces) + 1):
+        found = survey(crop.intensity, crop.smooth, body, grounds, piece, steps)
+        measures = measure_survey(found, body, low, shape, steps)
+        places = found.voxels + low.astype(np.int32)
+        out.append(FoundObject(measures, places, found.height, found.inside, number))
     return out
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.bodies import Body
+from spherovem_core.nanoparticles.piece_survey import PieceSurvey, grow_once, survey_piece
 from spherovem_core.spacing import SpacingNm
 
 
@@ -60,32 +61,54 @@ def contrast_of(objects: pd.DataFrame) -> NDArray[np.float64]:
     return (objects.level - objects.surroundings).to_numpy(np.float64)
 
 
-def territories(
-    shape: tuple[int, ...], body: Body, pieces: Sequence[NDArray[np.int32]]
-) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Assign the voxels around a body to the nearest of its pieces.
+class Territories(NamedTuple):
+    """Pieces of a body and the voxels around them, in a box of the crop.
 
-    Returns
-    -------
-    labels : ndarray of int32
-        Piece (from 1) of each voxel of the box around the body; 0 beyond its rim.
+    Attributes
+    ----------
+    cores, labels : (z, y, x) ndarray of int32
+        Piece (from 1) of each voxel: within its outline, and with the voxels around it; 0 elsewhere.
     origin : (3,) ndarray
         First voxel of the box in the crop.
     """
+
+    cores: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    origin: NDArray[np.intp]
+
+
+def territories(shape: tuple[int, ...], body: Body, pieces: Sequence[NDArray[np.int32]]) -> Territories:
+    """Assign the voxels around a body to the nearest of its pieces."""
     low = np.maximum(body.voxels.min(axis=0) - np.array((1, 2, 2)), 0)
     high = np.minimum(body.voxels.max(axis=0) + np.array((2, 3, 3)), shape)
-    labels = np.zeros(tuple(high - low), np.int32)
+    cores = np.zeros(tuple(high - low), np.int32)
     for number, voxels in enumerate(pieces, start=1):
-        labels[tuple((voxels - low).T)] = number
-    return _grow_once(labels), low.astype(np.intp)
+        cores[tuple((voxels - low).T)] = number
+    return Territories(cores, grow_once(cores), low.astype(np.intp))
 
 
-def _grow_once(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Grow labels by one slice, and by 1.5 pixels in the plane; of two labels that meet, the higher one wins."""
-    from scipy.ndimage import grey_dilation
-
-    around = grey_dilation(labels, footprint=np.ones((3, 3, 3), bool))
-    return np.where(labels > 0, labels, around)
+def survey(
+    intensity: NDArray[np.float32],
+    smooth: NDArray[np.float32],
+    body: Body,
+    grounds: Territories,
+    number: int,
+    steps: NDArray[np.float64],
+) -> PieceSurvey:
+    """Survey a piece of a body, by its number from 1."""
+    return PieceSurvey(
+        *survey_piece(
+            number,
+            grounds.cores,
+            grounds.labels,
+            grounds.origin,
+            intensity,
+            smooth,
+            body.level,
+            body.surroundings,
+            steps,
+        )
+    )
 
 
 def measure_pieces(
@@ -115,76 +138,45 @@ def measure_pieces(
     volume_shape, spacing_nm
         Shape and voxel size of the volume.
     """
-    grounds = territories(intensity.shape, body, pieces)
-    return measure_territories(intensity, smooth, body, pieces, grounds, origin, volume_shape, spacing_nm)
-
-
-def measure_territories(
-    intensity: NDArray[np.float32],
-    smooth: NDArray[np.float32],
-    body: Body,
-    pieces: Sequence[NDArray[np.int32]],
-    grounds: tuple[NDArray[np.int32], NDArray[np.intp]],
-    origin: tuple[int, int, int],
-    volume_shape: tuple[int, ...],
-    spacing_nm: SpacingNm,
-) -> list[PieceMeasures]:
-    """Measure the pieces of a body, given their `territories`; see `measure_pieces`."""
-    labels, low = grounds
-    region = tuple(slice(a, a + n) for a, n in zip(low, labels.shape, strict=True))
-    inside, soft = intensity[region], smooth[region]
+    grounds, steps = territories(intensity.shape, body, pieces), np.asarray(spacing_nm)
     return [
-        _measure(inside, soft, labels == number, body, voxels, low, origin, volume_shape, spacing_nm)
-        for number, voxels in enumerate(pieces, start=1)
+        measure_survey(
+            survey(intensity, smooth, body, grounds, number, steps),
+            body,
+            grounds.origin + origin,
+            volume_shape,
+            steps,
+        )
+        for number in range(1, len(pieces) + 1)
     ]
 
 
-def _measure(
-    intensity: NDArray[np.float32],
-    smooth: NDArray[np.float32],
-    territory: NDArray[np.bool_],
+def measure_survey(
+    found: PieceSurvey,
     body: Body,
-    voxels: NDArray[np.int32],
-    low: NDArray[np.intp],
-    origin: tuple[int, int, int],
+    origin: NDArray[np.intp],
     volume_shape: tuple[int, ...],
-    spacing_nm: SpacingNm,
+    steps: NDArray[np.float64],
 ) -> PieceMeasures:
-    steps = np.asarray(spacing_nm)
-    level = body.level
-    places = np.argwhere(territory)
-    excess = intensity[territory] - body.surroundings
-    height = (smooth[territory] - body.surroundings) / max(level - body.surroundings, 1e-6)
-    weights = np.clip(height, 0.0, 1.0)
-    weights[height < 0.25] = 0.0
-    if not weights.any():
-        # A thin part of a larger body may lie below a quarter of that body's contrast.
-        weights[np.isin(_flat(places, territory.shape), _flat(voxels - low, territory.shape))] = 1.0
-    centre = weights @ places / weights.sum()
-    away = (places - centre) * steps
-    moments = (away * weights[:, None]).T @ away / weights.sum()
-    section = np.bincount(voxels[:, 0])
-    widest = int(section.argmax())
-    start, stop = voxels.min(axis=0) + origin, voxels.max(axis=0) + 1 + np.asarray(origin)
+    """Compute the measures of a piece from its survey, whose box begins at `origin` (3,) in the volume."""
+    box = [int(n) + int(origin[axis % 3]) for axis, n in enumerate(found.box)]
+    voxel, pixel = float(steps.prod()), float(steps[1] * steps[2])
+    outer, inner = (np.sqrt(count * pixel / np.pi) for count in (found.outer, found.inner))
     return PieceMeasures(
-        box=(*map(int, start), *map(int, stop)),  # type: ignore[arg-type]
-        voxels=len(voxels),
-        centroid=tuple(float(c) for c in centre + low + origin),  # type: ignore[arg-type]
-        level=level,
+        box=tuple(box),  # type: ignore[arg-type]
+        voxels=int(found.size),
+        centroid=tuple(float(c) for c in found.centre + origin),  # type: ignore[arg-type]
+        level=body.level,
         surroundings=body.surroundings,
-        signal=float(excess.sum() * steps.prod()),
-        section_nm=float(np.sqrt(4 / np.pi * section.max() * steps[1] * steps[2])),
-        lateral=_lateral_ratio(moments),
-        axial=_axial_ratio(moments, steps),
-        fill=_fill(moments, steps, float(weights.sum() * steps.prod())),
-        edge_nm=_edge_width(height, places, widest - int(low[0]), steps),
-        cut=bool((start == 0).any() or (stop == np.asarray(volume_shape)).any()),
+        signal=float(found.excess * voxel),
+        section_nm=float(np.sqrt(4 / np.pi * found.section * pixel)),
+        lateral=_lateral_ratio(found.moments),
+        axial=_axial_ratio(found.moments, steps),
+        fill=_fill(found.moments, float(found.weight * voxel)),
+        edge_nm=float(outer - inner),
+        cut=min(box[:3]) == 0 or any(n == end for n, end in zip(box[3:], volume_shape, strict=True)),
         isolated=body.isolated,
     )
-
-
-def _flat(places: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.intp]:
-    return np.asarray(np.ravel_multi_index(tuple(places.T), shape))
 
 
 def _lateral_ratio(moments: NDArray[np.float64]) -> float:
@@ -200,16 +192,7 @@ def _axial_ratio(moments: NDArray[np.float64], steps: NDArray[np.float64]) -> fl
     return float(np.sqrt(along / across))
 
 
-def _fill(moments: NDArray[np.float64], steps: NDArray[np.float64], volume: float) -> float:
+def _fill(moments: NDArray[np.float64], volume: float) -> float:
     """Return the volume relative to that of the ellipsoid with the same moments."""
     axes = np.linalg.eigvalsh(moments)
     return float(volume / (4 / 3 * np.pi * np.sqrt(np.prod(5 * np.maximum(axes, 1e-6)))))
-
-
-def _edge_width(
-    height: NDArray[np.floating], places: NDArray[np.intp], z: int, steps: NDArray[np.float64]
-) -> float:
-    """Return the distance between the outlines at 25 and at 75 % of the contrast, as circles of the same area."""
-    here = height[places[:, 0] == z]
-    outer, inner = (np.sqrt((here > part).sum() * steps[1] * steps[2] / np.pi) for part in (0.25, 0.75))
-    return float(outer - inner)

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 _MOST = 4
@@ -13,6 +14,8 @@ _FEWEST, _SMALLEST = 8, 0.03
 _MIN_SPREAD = (0.05, 0.05)
 # Two populations this many standard deviations apart are two; closer ones are one with a broad distribution.
 _APART = 2.5
+# Steps of a fit at most, and movement of its means at which it ends.
+_MOST_STEPS, _STILL = 300, 1e-6
 # Closer than this the particles of two populations are mixed up, and a warning says so.
 _CLEAR = 4.0
 
@@ -114,18 +117,44 @@ def _fit(points: NDArray[np.float64], count: int, axis: int) -> _Fit:
         np.stack([np.median(part, axis=0) for part in parts]),
         np.stack([np.maximum(part.std(axis=0), _MIN_SPREAD) for part in parts]),
     )
-    for _ in range(300):
-        logs = fit.log_parts(points)
-        chance = np.exp(logs - logs.max(axis=1, keepdims=True))
-        chance /= chance.sum(axis=1, keepdims=True)
-        total = np.maximum(chance.sum(axis=0), 1e-9)
-        means = (chance.T @ points) / total[:, None]
-        spreads = np.sqrt((chance[:, :, None] * (points[:, None] - means) ** 2).sum(axis=0) / total[:, None])
-        moved = np.abs(means - fit.means).max()
-        fit = _Fit(total / len(points), means, np.maximum(spreads, _MIN_SPREAD))
-        if moved < 1e-6:
-            break
+    _maximise(points, fit.weights, fit.means, fit.spreads, np.array(_MIN_SPREAD))
     return fit
+
+
+@njit(cache=True, nogil=True)
+def _maximise(points, weights, means, spreads, least):  # type: ignore[no-untyped-def]
+    """Take steps of expectation and maximisation, in place, until the means are still."""
+    number, axes = means.shape
+    logs, norm = np.empty(number), np.empty(number)
+    totals, sums, squares = np.empty(number), np.empty((number, axes)), np.empty((number, axes))
+    for _ in range(_MOST_STEPS):
+        for c in range(number):
+            norm[c] = np.log(weights[c]) - np.log(2 * np.pi * spreads[c].prod())
+        totals[:], sums[:], squares[:] = 0.0, 0.0, 0.0
+        for p in range(len(points)):
+            for c in range(number):
+                logs[c] = norm[c]
+                for a in range(axes):
+                    logs[c] -= 0.5 * ((points[p, a] - means[c, a]) / spreads[c, a]) ** 2
+            chance = np.exp(logs - logs.max())
+            chance /= chance.sum()
+            for c in range(number):
+                totals[c] += chance[c]
+                for a in range(axes):
+                    away = points[p, a] - means[c, a]
+                    sums[c, a] += chance[c] * away
+                    squares[c, a] += chance[c] * away * away
+        moved = 0.0
+        for c in range(number):
+            total = max(totals[c], 1e-9)
+            weights[c] = total / len(points)
+            for a in range(axes):
+                shift = sums[c, a] / total
+                spreads[c, a] = max(np.sqrt(max(squares[c, a] / total - shift * shift, 0.0)), least[a])
+                means[c, a] += shift
+                moved = max(moved, abs(shift))
+        if moved < _STILL:
+            break
 
 
 def _criterion(points: NDArray[np.float64], fit: _Fit) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.histograms import quantiles_of_bins
+from spherovem_core.histograms import percentile_of_counts, quantiles_of_bins
 from spherovem_core.nanoparticles.binning import (
     Binning,
     common_binning,
@@ -22,6 +22,7 @@ from spherovem_core.nanoparticles.binning import (
 )
 from spherovem_core.nanoparticles.candidate_level import candidate_level
 from spherovem_core.nanoparticles.contrast_drift import jackknife_variance, map_histograms, match_slices
+from spherovem_core.nanoparticles.contrast_heights import count_maxima
 from spherovem_core.nanoparticles.local_contrast import (
     ContrastFilters,
     contrast_filters,
@@ -29,7 +30,7 @@ from spherovem_core.nanoparticles.local_contrast import (
     measure_contrast,
     to_intensity,
 )
-from spherovem_core.nanoparticles.slice_histograms import count_tiles
+from spherovem_core.nanoparticles.slice_histograms import count_tiles, count_twists
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -214,13 +215,9 @@ def _count_heights(
     """Count the local maxima of the contrast by their height, for each opening."""
     import cv2
 
-    rows = []
-    for contrast in measure_contrast(to_intensity(image, parameters.polarity), filters):
-        maxima = cv2.dilate(contrast, np.ones((_PEAK_PX, _PEAK_PX), np.uint8))
-        heights = contrast[(contrast == maxima) & (contrast > 0)]
-        bins = heights / (intensity_unit(image.dtype) * spread * _HEIGHT_STEP)
-        rows.append(np.bincount(np.minimum(bins.astype(np.int64), _HEIGHT_BINS - 1), minlength=_HEIGHT_BINS))
-    return np.stack(rows)
+    step, box = intensity_unit(image.dtype) * spread * _HEIGHT_STEP, np.ones((_PEAK_PX, _PEAK_PX), np.uint8)
+    contrasts = measure_contrast(to_intensity(image, parameters.polarity), filters)
+    return np.stack([count_maxima(part, cv2.dilate(part, box), step, _HEIGHT_BINS) for part in contrasts])
 
 
 def _spread_within(tiles: NDArray[np.integer]) -> float:
@@ -231,9 +228,9 @@ def _spread_within(tiles: NDArray[np.integer]) -> float:
 
 def _noise_sd(image: NDArray[Any]) -> float:
     """Estimate the noise from the differences across the diagonals of 2 x 2 pixels, in which slopes cancel."""
-    values = image.astype(np.float32)
-    twist = values[1:, 1:] - values[1:, :-1] - values[:-1, 1:] + values[:-1, :-1]
-    return float(np.median(np.abs(twist)) / 0.6745 / 2)
+    if min(image.shape) < 2:
+        return np.nan
+    return percentile_of_counts(count_twists(image), 50) / 0.6745 / 2
 
 
 def _gather(

@@ -36,21 +36,23 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
     mask = np.pad(np.zeros(body.voxels.max(axis=0) - low + 1, bool), 1)
     mask[tuple((body.voxels - low + 1).T)] = True
     thick = ndimage.binary_opening(mask, _THICK)
-    labels, count = ndimage.label(thick, np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.ravel())[1:]
-    if count == 0 or sizes.max() < _FEWEST or thick.sum() > 0.9 * mask.sum():
+    filled = int(thick.sum())
+    if filled < _FEWEST or filled > 0.9 * mask.sum():
+        return [body]
+    labels, _ = ndimage.label(thick, np.ones((3, 3, 3)))
+    places = np.argwhere(thick)
+    numbers = labels[tuple(places.T)]
+    sizes = np.bincount(numbers)
+    if sizes.max() < _FEWEST:
         return [body]
     parts = []
-    for number in np.flatnonzero(sizes >= _FEWEST) + 1:
-        parts.append(
-            replace(
-                body,
-                voxels=_voxels(labels == number, low),
-                isolated=not _touches(labels == number, low, shape, body),
-            )
-        )
-    rest = mask & ~thick
-    return [*parts, replace(body, voxels=_voxels(rest, low))] if rest.any() else parts
+    grouped = np.split(places[np.argsort(numbers, kind="stable")], np.cumsum(sizes[1:-1]))
+    for part in grouped:
+        if len(part) >= _FEWEST:
+            voxels = np.asarray(part - 1 + low, np.int32)
+            parts.append(replace(body, voxels=voxels, isolated=not _touches(voxels, shape, body)))
+    rest = np.argwhere(mask & ~thick)
+    return [*parts, replace(body, voxels=np.asarray(rest - 1 + low, np.int32))] if len(rest) else parts
 
 
 def _is_long(body: Body) -> bool:
@@ -60,17 +62,13 @@ def _is_long(body: Body) -> bool:
     if len(body.voxels) < _FEWEST:
         return False
     plane = body.voxels[:, 1:] - body.voxels[:, 1:].mean(axis=0)
-    short, long = np.linalg.eigvalsh(plane.T @ plane / len(plane) + np.eye(2) / 12)
-    return bool(long > _LONG**2 * short)
+    (yy, yx), (_, xx) = plane.T @ plane / len(plane)
+    middle, away = (yy + xx) / 2 + 1 / 12, np.hypot((yy - xx) / 2, yx)
+    return bool(middle + away > _LONG**2 * (middle - away))
 
 
-def _voxels(mask: NDArray[np.bool_], low: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.asarray(np.argwhere(mask) - 1 + low, np.int32)
-
-
-def _touches(mask: NDArray[np.bool_], low: NDArray[np.int32], shape: tuple[int, ...], body: Body) -> bool:
+def _touches(voxels: NDArray[np.int32], shape: tuple[int, ...], body: Body) -> bool:
     """Return whether a part reaches the border of the crop, if its body does."""
     if body.isolated:
         return False
-    voxels = _voxels(mask, low)
     return bool((voxels.min(axis=0) == 0).any() or (voxels.max(axis=0) == np.array(shape) - 1).any())

@@ -18,7 +18,7 @@ from spherovem_core.nanoparticles.contrast_drift import (
     map_histograms,
     match_slices,
 )
-from spherovem_core.nanoparticles.slice_histograms import count_tiles
+from spherovem_core.nanoparticles.slice_histograms import count_tiles, count_twists
 from spherovem_core.nanoparticles.slice_statistics import SliceStatistics, collect_statistics
 from spherovem_core.parameters import NanoparticleParameters
 
@@ -34,6 +34,15 @@ def test_tile_counts_sum_to_those_of_the_slice() -> None:
     assert tiles.shape == (16, 256)
     np.testing.assert_array_equal(tiles.sum(axis=0), count_intensities(image))
     np.testing.assert_array_equal(tiles[5], np.bincount(image[4:9, 7:15].ravel(), minlength=256))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_twists_are_counted_as_they_are_computed(kind: type) -> None:
+    image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (19, 30), kind, endpoint=True)
+    values = image.astype(np.int64)
+    twists = np.abs(values[1:, 1:] - values[1:, :-1] - values[:-1, 1:] + values[:-1, :-1])
+    expected = np.bincount(twists.ravel(), minlength=2 * np.iinfo(kind).max + 1)
+    np.testing.assert_array_equal(count_twists(image), expected)
 
 
 def test_hot_pixels_do_not_widen_the_bins_of_16_bit_data() -> None:

@@ -1,6 +1,7 @@
 """Measures of single objects against closed forms: signal, contrast, blur, response."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,10 +9,17 @@ from nanoparticle_scenes import COARSE_NM, Kind, ball_cover, make_scene
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.nanoparticles import find_particles
+from spherovem_core.nanoparticles import find_particles, local_contrast
 from spherovem_core.nanoparticles.ball_response import ball_response, render_ball
 from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
-from spherovem_core.nanoparticles.local_contrast import contrast_filters, measure_contrast, to_intensity
+from spherovem_core.nanoparticles.crop_intensities import crop_intensities
+from spherovem_core.nanoparticles.local_contrast import (
+    contrast_filters,
+    intensity_unit,
+    measure_contrast,
+    smooth_slice,
+    to_intensity,
+)
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_pieces
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -104,6 +112,32 @@ def test_local_contrast_of_a_disc_wider_than_any_particle_is_0() -> None:
         image = np.where(away < diameter / 2, 210, 120).astype(np.uint8)
         inside = _contrast(image, parameters)[away < 1.5]
         np.testing.assert_allclose(inside, expected, atol=2.0)
+
+
+def test_local_contrast_does_not_depend_on_the_parts_in_which_it_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 131), np.uint8)
+    filters = contrast_filters(COARSE_NM, NanoparticleParameters())
+    whole = measure_contrast(to_intensity(image, "bright"), filters)
+    assert len(whole) > 1
+    monkeypatch.setattr(local_contrast, "_PART", 32)
+    np.testing.assert_array_equal(measure_contrast(to_intensity(image, "bright"), filters), whole)
+
+
+@pytest.mark.parametrize("polarity", ["bright", "dark"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_crops_have_the_intensities_of_slices(kind: type, polarity: Literal["bright", "dark"]) -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, np.iinfo(kind).max, (70, 15, 12), kind, endpoint=True)
+    maps = np.stack([random.uniform(0.8, 1.2, 70), random.uniform(-20, 20, 70)], axis=1)
+    filters = contrast_filters(COARSE_NM, NanoparticleParameters())
+    intensity, smooth = crop_intensities(images, maps, polarity, filters)
+    unit = intensity_unit(images.dtype)
+    for image, entry, sharp, soft in zip(images, maps, intensity, smooth, strict=True):
+        plane = to_intensity(image, polarity, *entry)
+        np.testing.assert_array_equal(sharp, plane.astype(np.float32) / unit)
+        np.testing.assert_array_equal(soft, smooth_slice(plane, filters).astype(np.float32) / unit)
 
 
 def test_local_contrast_of_a_flat_slice_is_0() -> None:
