@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from spherovem_core.nanoparticles.selection import median_of_integers
+
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def heights_above(
@@ -72,10 +74,29 @@ def count_maxima(heights: Any, dilated: Any, step: float, bins: int) -> Any:
     bins
         Number of bins.
     """
-    counts = np.zeros(bins, np.int64)
+    counts, maxima = np.zeros(bins, np.int64), np.empty(heights.shape[1] + 1, heights.dtype)
     for y in range(heights.shape[0]):
+        number = 0
+        # Without a branch: whether a pixel is a maximum cannot be foreseen.
         for x in range(heights.shape[1]):
             value = heights[y, x]
-            if value == dilated[y, x] and value > 0:
-                counts[min(int(value / step), bins - 1)] += 1
+            maxima[number] = value
+            number += int(value == dilated[y, x]) & int(value > 0)
+        for n in range(number):
+            counts[min(int(maxima[n] / step), bins - 1)] += 1
     return counts
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def tile_medians(image: Any, rows: int, columns: int) -> Any:
+    """Compute the medians, as float32, of the tiles of so many rows and columns into which an image (Y, X) is cut."""
+    down, across = image.shape[0] // rows, image.shape[1] // columns
+    out = np.empty((down, across), np.float32)
+    for j in range(down):
+        for i in range(across):
+            keys = np.empty(rows * columns, np.uint32)
+            for y in range(rows):
+                for x in range(columns):
+                    keys[y * columns + x] = image[j * rows + y, i * columns + x]
+            out[j, i] = median_of_integers(keys)
+    return out
