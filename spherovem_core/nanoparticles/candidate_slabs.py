@@ -84,10 +84,8 @@ def _mark_column(
     kernel = np.asarray(
         cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * across + 1, 2 * down + 1)), np.uint8
     )
-    rows, columns = column.inner
-    highest = [
-        highest_near(plane[column.outer], detection.level, kernel, (rows, columns)) for plane in contrast
-    ]
+    rows, columns = column.core
+    highest = [highest_near(plane, detection.level, kernel, column) for plane in contrast]
     seeded = np.array([part is not None for part in highest])
     if not seeded.any():
         return False
@@ -96,8 +94,14 @@ def _mark_column(
     for z in range(core.start, core.stop):
         near = slice(max(0, z - depth), z + depth + 1)
         if seeded[near].any():
-            out = mask[z - core.start, *column.core]
-            mark_candidates(contrast[z][column.core], stacked[near], np.float32(_FRACTION), out)
+            mark_candidates(
+                contrast[z],
+                stacked[near],
+                rows.start,
+                columns.start,
+                np.float32(_FRACTION),
+                mask[z - core.start],
+            )
     return True
 
 

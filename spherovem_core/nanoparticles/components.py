@@ -60,15 +60,20 @@ def _highest(labels):  # type: ignore[no-untyped-def]
     return highest
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _any(labels):  # type: ignore[no-untyped-def]
+    some = np.uint32(0)
+    for i in range(len(labels)):
+        some |= labels[i]
+    return some != 0
+
+
 @njit(cache=True, nogil=True)
 def _measure(labels, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
     for j in range(labels.shape[0]):
         for start in range(0, labels.shape[1], _SKIPPED):
             stop = min(start + _SKIPPED, labels.shape[1])
-            some = np.uint32(0)
-            for i in range(start, stop):
-                some |= labels[j, i]
-            if some == 0:
+            if not _any(labels[j, start:stop]):
                 continue
             for i in range(start, stop):
                 label = labels[j, i] & 0x7FFFFFFF
@@ -91,10 +96,7 @@ def mark_seeds(labels, contrast, level):  # type: ignore[no-untyped-def]
     for j in range(labels.shape[0]):
         for start in range(0, labels.shape[1], _SKIPPED):
             stop = min(start + _SKIPPED, labels.shape[1])
-            some = np.uint32(0)
-            for i in range(start, stop):
-                some |= labels[j, i]
-            if some == 0:
+            if not _any(labels[j, start:stop]):
                 continue
             for i in range(start, stop):
                 if labels[j, i] and contrast[j, i] >= level:

@@ -126,12 +126,11 @@ def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) ->
     # An opening looks its side less one far.
     halo = [max(sides[axis] for sides in filters.openings) - 1 for axis in (0, 1)]
     for block in block_grid(smooth.shape, (_PART, _PART), halo):
-        rows, columns = block.core
-        opened = _openings(smooth[block.outer], filters)[:, *block.inner]
-        part = out[:, rows, columns]
+        (rows, columns), (down, across) = block.core, block.inner
         heights_above(
-            smooth[block.core], opened, levels[:, columns], rows.start, height, np.float32(_BOOST), part
-        )
+            smooth, _openings(smooth[block.outer], filters), levels, (rows.start, rows.stop), (columns.start, columns.stop),
+            (down.start, across.start), np.float32(_BOOST), out,
+        )  # fmt: skip
     return out
 
 
