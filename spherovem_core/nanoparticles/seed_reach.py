@@ -52,7 +52,8 @@ def _count_seeds(contrast: Any, level: int, rows: Any, columns: Any) -> Any:
     # Rows are cut out first: numba computes several pixels at once only where it knows that they are adjacent.
     count, least = 0, np.uint16(level)
     for y in range(rows[0], rows[1]):
-        row, here = contrast[y, columns[0] : columns[1]], np.int32(0)
+        row: Any = contrast[y, columns[0] : columns[1]]
+        here: Any = np.int32(0)
         for x in range(len(row)):
             here += np.int32(row[x] >= least)
         count += here
