@@ -72,14 +72,26 @@ def quantiles_of_bins(counts: NDArray[np.integer], probabilities: Sequence[float
     probabilities
         Each 0 to 1.
     """
-    cumulative = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
-    # Empty bins make the cumulative counts flat. They can be inverted only between the rising points.
-    rising = np.concatenate([[True], np.diff(cumulative) > 0])
-    rising[:-1] |= rising[1:]
-    edges = np.arange(len(cumulative)) - 0.5
-    return np.asarray(
-        np.interp(np.asarray(probabilities) * cumulative[-1], cumulative[rising], edges[rising])
-    )
+    return np.asarray(_quantiles(np.asarray(counts), np.asarray(probabilities, np.float64)))
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _quantiles(counts: Any, probabilities: Any) -> Any:
+    total, last = 0, -1
+    for k in range(len(counts)):
+        total += counts[k]
+        if counts[k] > 0:
+            last = k
+    # The upper end of the last bin that is not empty, for what lies at or beyond the total.
+    out = np.full(len(probabilities), last + 0.5)
+    for n in range(len(probabilities)):
+        target, below = probabilities[n] * total, 0.0
+        for k in range(len(counts)):
+            if below + counts[k] > target:
+                out[n] = k - 0.5 + max(target - below, 0.0) / counts[k]
+                break
+            below += counts[k]
+    return out
 
 
 def map_counts(

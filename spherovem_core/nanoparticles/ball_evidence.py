@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.ball_fitting import BallScene
@@ -30,23 +31,25 @@ def _ball_energy(radius: float, spacing: tuple[float, ...], sigma: float, depth:
 
 
 def admissible(scene: BallScene, balls: NDArray[np.float64]) -> bool:
-    """Return whether the balls hardly overlap and lie in the component."""
-    apart = np.linalg.norm(balls[:, None, :3] - balls[None, :, :3], axis=2)
-    sums = balls[:, None, 3] + balls[None, :, 3]
-    return bool((apart + 2 * sums * np.eye(len(balls)) >= _MIN_DISTANCE * sums).all()) and _lie_in(
-        scene, balls
-    )
+    """Return whether the balls hardly overlap, and their centres lie in the component or at its rim.
+
+    Further out, balls explain the noise of a few voxels.
+    """
+    return bool(_admissible(balls, scene.spacing, scene.weight, scene.centre_limits))
 
 
-def _lie_in(scene: BallScene, balls: NDArray[np.float64]) -> bool:
-    """Return whether the centres lie in the component or at its rim: further out, balls explain the noise of a few voxels."""
-    looked = scene.weight > 0
-    places = np.rint(balls[:, :3] / scene.spacing).astype(np.int64)
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        seen, filled = np.flatnonzero(looked.any(axis=others)), np.atleast_1d(scene.inside.any(axis=others))
-        # A particle that the border of the volume cuts can have its centre beyond it.
-        low = seen[0] if filled[seen[0]] else 0
-        high = seen[-1] if filled[seen[-1]] else looked.shape[axis] - 1
-        places[:, axis] = np.clip(places[:, axis], low, high)
-    return bool(looked[tuple(places.T)].all())
+@njit(cache=True, nogil=True)
+def _admissible(balls, spacing, weight, limits):  # type: ignore[no-untyped-def]
+    place = np.empty(3, np.int64)
+    for n in range(len(balls)):
+        for m in range(n):
+            apart = 0.0
+            for a in range(3):
+                apart += (balls[n, a] - balls[m, a]) ** 2
+            if math.sqrt(apart) < _MIN_DISTANCE * (balls[n, 3] + balls[m, 3]):
+                return False
+        for a in range(3):
+            place[a] = min(max(int(np.rint(balls[n, a] / spacing[a])), limits[a, 0]), limits[a, 1])
+        if weight[place[0], place[1], place[2]] <= 0.0:
+            return False
+    return True

@@ -64,6 +64,22 @@ class BallScene:
         return np.stack([first, last], axis=-1)
 
     @cached_property
+    def centre_limits(self) -> NDArray[np.int64]:
+        """First and last voxel along each axis (3, 2) whose weight tells whether a ball's centre may lie there.
+
+        A particle that the border of the volume cuts can have its centre beyond it.
+        """
+        looked = self.weight > 0
+        out = np.empty((3, 2), np.int64)
+        for axis in range(3):
+            others = tuple(a for a in range(3) if a != axis)
+            seen = np.flatnonzero(looked.any(axis=others))
+            filled = np.atleast_1d(self.inside.any(axis=others))
+            out[axis, 0] = seen[0] if filled[seen[0]] else 0
+            out[axis, 1] = seen[-1] if filled[seen[-1]] else looked.shape[axis] - 1
+        return out
+
+    @cached_property
     def total_weight(self) -> float:
         """Sum of the weights."""
         return float(self.weight.sum())

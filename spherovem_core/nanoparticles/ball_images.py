@@ -42,9 +42,9 @@ def add_ball(image, ball, sign, spacing, sigma, depth, tables):  # type: ignore[
     """Add a ball, times `sign`, to an image."""
     box = np.empty(6, np.int64)
     window(ball, spacing, sigma, depth, image.shape, box)
-    profile = np.empty((4, profile_length(ball[3], sigma)))
+    profile = np.empty((profile_length(ball[3], sigma), 4))
     step = PROFILE_STEP * sigma
-    rim = (profile.shape[1] - 1) * step * (1.0 - 1e-9)
+    rim = (len(profile) - 1) * step * (1.0 - 1e-9)
     for z in range(box[0], box[1]):
         if not slice_profile(ball, z * spacing[0], depth, sigma, tables, profile):
             continue
@@ -62,8 +62,8 @@ def add_ball(image, ball, sign, spacing, sigma, depth, tables):  # type: ignore[
 def _between(profile, k, f):  # type: ignore[no-untyped-def]
     """Interpolate the intensity at the fraction `f` between two distances (cubic, by values and slopes)."""
     g = 1.0 - f
-    left = profile[0, k] * (1.0 + 2.0 * f) + profile[1, k] * f
-    right = profile[0, k + 1] * (3.0 - 2.0 * f) - profile[1, k + 1] * g
+    left = profile[k, 0] * (1.0 + 2.0 * f) + profile[k, 1] * f
+    right = profile[k + 1, 0] * (3.0 - 2.0 * f) - profile[k + 1, 1] * g
     return left * g * g + right * f * f
 
 
@@ -82,7 +82,7 @@ def add_with_derivatives(image, ball, box, root, looked, optics, profile, rows, 
         First and last column, half-open, of each row that is looked at; the others get no ball.
     optics
         Spacing, blur, depth of a slice, and tables of discs.
-    profile : (4, length) ndarray
+    profile : (length, 4) ndarray
         Room for the profile of the largest ball.
     rows : (Z, Y, 3) ndarray of int64
         Takes first and last column, half-open, of each row of the window, and where its derivatives begin.
@@ -96,9 +96,9 @@ def add_with_derivatives(image, ball, box, root, looked, optics, profile, rows, 
     """
     spacing, sigma, depth, tables = optics
     window(ball, spacing, sigma, depth, image.shape, box)
-    profile = profile[:, : profile_length(ball[3], sigma)]
+    profile = profile[: profile_length(ball[3], sigma)]
     step = PROFILE_STEP * sigma
-    rim = (profile.shape[1] - 1) * step * (1.0 - 1e-9)
+    rim = (len(profile) - 1) * step * (1.0 - 1e-9)
     by_z, by_y, by_x, by_radius = out[0], out[1], out[2], out[3]
     v = 0
     for z in range(box[0], box[1]):
@@ -119,14 +119,14 @@ def add_with_derivatives(image, ball, box, root, looked, optics, profile, rows, 
                 k = int(t)
                 f = t - k
                 image[z, y, x] += _between(profile, k, f)
-                rise = 6.0 * f * (1.0 - f) * (profile[0, k + 1] - profile[0, k])
-                rise += (1.0 - f) * (1.0 - 3.0 * f) * profile[1, k]
-                rise += f * (3.0 * f - 2.0) * profile[1, k + 1]
+                rise = 6.0 * f * (1.0 - f) * (profile[k + 1, 0] - profile[k, 0])
+                rise += (1.0 - f) * (1.0 - 3.0 * f) * profile[k, 1]
+                rise += f * (3.0 * f - 2.0) * profile[k + 1, 1]
                 inward = -w * rise / (step * max(away, 1e-6))
-                by_z[v + n] = w * (profile[2, k] * (1.0 - f) + profile[2, k + 1] * f)
+                by_z[v + n] = w * (profile[k, 2] * (1.0 - f) + profile[k + 1, 2] * f)
                 by_y[v + n] = inward * dy
                 by_x[v + n] = inward * dx
-                by_radius[v + n] = w * (profile[3, k] * (1.0 - f) + profile[3, k + 1] * f)
+                by_radius[v + n] = w * (profile[k, 3] * (1.0 - f) + profile[k + 1, 3] * f)
             v += last - first
     return v
 

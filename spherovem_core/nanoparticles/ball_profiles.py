@@ -27,10 +27,10 @@ def disc_tables() -> NDArray[np.float64]:
 
     Returns
     -------
-    (radii, 3, 7, distances / 7) ndarray of float64
-        By radius: intensity; its derivative by the radius, divided by the radius; minus its derivative by the distance from
-        the centre. The intensity is the distribution function of a noncentral chi-squared variable of two degrees of
-        freedom. Distance d from the edge is at [d % 7, d // 7], because a profile takes every seventh.
+    (radii, 7, distances / 7, 4) ndarray of float64
+        By radius: intensity; minus its derivative by the distance from the centre; and twice its derivative by the radius,
+        divided by the radius. The intensity is the distribution function of a noncentral chi-squared variable of two degrees
+        of freedom. Distance d from the edge is at [d % 7, d // 7], because a profile takes every seventh.
     """
     from scipy.special import i0e, i1e
     from scipy.stats import ncx2
@@ -41,11 +41,12 @@ def disc_tables() -> NDArray[np.float64]:
     ring = np.exp(-0.5 * (radius - away) ** 2)
     value = ncx2.cdf(np.broadcast_to(radius, away.shape) ** 2, 2, np.maximum(away, 1e-6) ** 2)
     outward = radius * ring * i1e(radius * away) * np.sign(distance)
-    flat = np.stack([value, ring * i0e(radius * away), outward], axis=1)
+    growth = ring * i0e(radius * away)
+    flat = np.stack([value, outward, growth, growth], axis=-1)
     # At least one column more than the distances need, because a point and the next distance are read together.
-    columns = flat.shape[2] // _STRIDE + 2
-    flat = np.pad(flat, ((0, 0), (0, 0), (0, columns * _STRIDE - flat.shape[2])))
-    return np.ascontiguousarray(flat.reshape(len(flat), 3, columns, _STRIDE).swapaxes(2, 3))
+    columns = flat.shape[1] // _STRIDE + 2
+    flat = np.pad(flat, ((0, 0), (0, columns * _STRIDE - flat.shape[1]), (0, 0)))
+    return np.ascontiguousarray(flat.reshape(len(flat), columns, _STRIDE, 4).swapaxes(1, 2))
 
 
 @njit(cache=True, nogil=True)
@@ -58,7 +59,7 @@ def profile_length(radius, sigma):  # type: ignore[no-untyped-def]
 def slice_profile(ball, z_nm, depth, sigma, tables, out):  # type: ignore[no-untyped-def]
     """Tabulate a ball in the slice at `z_nm` by the distance from the ball's axis.
 
-    Rows of `out` (4, length): intensity, and its derivatives by the distance, by the ball's z, and by its radius. Returns
+    Columns of `out` (length, 4): intensity, and its derivatives by the distance, by the ball's z, and by its radius. Returns
     False where the slice does not meet the ball.
     """
     radius, middle = ball[3], z_nm - ball[0]
@@ -74,20 +75,20 @@ def slice_profile(ball, z_nm, depth, sigma, tables, out):  # type: ignore[no-unt
         cut = math.sqrt(max(radius * radius - h * h, 0.0)) / sigma
         # Up and down the ball, and with its radius, a disc's radius changes.
         _add_disc(cut, share, PROFILE_STEP, h / (sigma * sigma), radius / (sigma * sigma), tables, out)
-    out[1, 0] = 0.0
+    out[0, 1] = 0.0
     return True
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
 def _add_disc(cut, share, inward, by_z, by_radius, tables, out):  # type: ignore[no-untyped-def]
     """Add a disc of radius `cut` to a profile, by bilinear interpolation; all lengths in blurs."""
-    length = out.shape[1]
+    length = len(out)
     at, first = (_EDGE - cut) / _EDGE_STEP, 0
     if at <= 0.0:
         first = min(int(-at / _STRIDE) + 1, length)
         at += first * _STRIDE
     for n in range(first):
-        out[0, n] += share
+        out[n, 0] += share
     u = min(cut, _LARGEST) / _RADIUS_STEP
     i, j = min(int(u), tables.shape[0] - 2), int(at)
     a, b = u - i, at - j
@@ -97,15 +98,19 @@ def _add_disc(cut, share, inward, by_z, by_radius, tables, out):  # type: ignore
     q, o = (p + 1, m) if p + 1 < _STRIDE else (0, m + 1)
     last = 2.0 * _EDGE / _EDGE_STEP
     count = min(length - first, math.ceil((last - at) / _STRIDE))
-    one, other = tables[i], tables[i + 1]
     for n in range(count):
-        value = w00 * one[0, p, m + n] + w01 * one[0, q, o + n]
-        value += w10 * other[0, p, m + n] + w11 * other[0, q, o + n]
-        growth = w00 * one[1, p, m + n] + w01 * one[1, q, o + n]
-        growth += w10 * other[1, p, m + n] + w11 * other[1, q, o + n]
-        fall = w00 * one[2, p, m + n] + w01 * one[2, q, o + n]
-        fall += w10 * other[2, p, m + n] + w11 * other[2, q, o + n]
-        out[0, first + n] += value
-        out[1, first + n] -= fall * inward
-        out[2, first + n] += growth * by_z
-        out[3, first + n] += growth * by_radius
+        near0, near1, far0, far1 = (
+            tables[i, p, m + n],
+            tables[i, q, o + n],
+            tables[i + 1, p, m + n],
+            tables[i + 1, q, o + n],
+        )
+        # All are read before the first is written: they are computed as one vector.
+        value = w00 * near0[0] + w01 * near1[0] + w10 * far0[0] + w11 * far1[0]
+        fall = w00 * near0[1] + w01 * near1[1] + w10 * far0[1] + w11 * far1[1]
+        deeper = w00 * near0[2] + w01 * near1[2] + w10 * far0[2] + w11 * far1[2]
+        larger = w00 * near0[3] + w01 * near1[3] + w10 * far0[3] + w11 * far1[3]
+        point = out[first + n]
+        value, fall = point[0] + value, point[1] - fall * inward
+        deeper, larger = point[2] + deeper * by_z, point[3] + larger * by_radius
+        point[0], point[1], point[2], point[3] = value, fall, deeper, larger

@@ -62,7 +62,7 @@ def refine_balls(balls, moving, image, weight, looked, brightness, optics, limit
     slopes, rows = np.empty((2, count, 4, room)), np.empty((2, count, shape[0], shape[1], 3), np.int64)
     boxes, sizes = np.empty((2, count, 6), np.int64), np.empty((2, count), np.int64)
     drawn, residual, root = np.empty((2, *shape)), np.empty((2, *shape)), np.sqrt(weight)
-    packed, profile = np.empty(room), np.empty((4, length))
+    packed, profile = np.empty(room), np.empty((length, 4))
     matrix, vector = np.empty((4 * count, 4 * count)), np.empty(4 * count)
     now, trial, bright = 0, balls.copy(), brightness[0]
     _draw(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, release, rows_within
+from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, median_outside, release, rows_within
 from spherovem_core.spacing import SpacingNm
 
 _SHELL_NM = 120.0
@@ -109,8 +109,7 @@ def find_bodies(
     places = np.argwhere(candidates).astype(np.int32)
     heights = smooth[candidates]
     order = np.argsort(-heights, kind="stable")
-    outside = smooth[~candidates]
-    start = float(np.median(outside if outside.size else smooth))
+    start = float(median_outside(smooth, candidates))
     marks = np.zeros(smooth.shape, np.uint8)
     ground = _Ground(smooth, start, marks, np.empty((2, smooth.size, 3), np.int32), around, inside_volume)
     bodies = []

@@ -1,15 +1,16 @@
 """Candidates slab by slab: voxels that stand out near a bright maximum, and their components."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, ReadableSink, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, ReadableSink, block_grid, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles.components import SEED_BIT, labelled_voxels, measure_components
+from spherovem_core.nanoparticles.components import labelled_voxels, mark_seeds, measure_components
 from spherovem_core.nanoparticles.detection import Detection
+from spherovem_core.nanoparticles.seed_reach import highest_near, mark_candidates
 from spherovem_core.nanoparticles.slab_summary import SlabSummary
 
 # Candidate voxels have this fraction of the contrast of the highest maximum near them: less than half, because the level half-way
@@ -49,65 +50,59 @@ def label_slab(
     """Label the candidates of a slab's core from 1, with `SEED_BIT`, given the contrast of the slices of its outer region."""
     core = block.inner[0]
     mask = np.zeros((core.stop - core.start, *contrast[0].shape), np.uint8)
-    seeds = [slice_contrast >= detection.level for slice_contrast in contrast]
-    seeded = np.any([plane.any() for plane in seeds])
-    if not seeded:
+    marked = [
+        _mark_column(contrast, column, core, detection, mask)
+        for column in _columns(mask.shape[1:], detection)
+    ]
+    if not any(marked):
         return mask.astype(np.uint32)
-    for rows, columns, outer in _columns_with_seeds(seeds, detection):
-        mask[:, rows, columns] = _column_mask(contrast, rows, columns, outer, core, detection)
     labels = np.asarray(
         cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32, binary_image=True)
     )
-    for plane, seeds_here in zip(labels, seeds[core], strict=True):
+    for plane, plane_contrast in zip(labels, contrast[core], strict=True):
         # A seed beside a much brighter one is no candidate voxel, and has no label.
-        plane[seeds_here & (plane > 0)] |= SEED_BIT
+        mark_seeds(plane, plane_contrast, detection.level)
     return labels
 
 
-def _columns_with_seeds(
-    seeds: Sequence[NDArray[np.bool_]], detection: Detection
-) -> Iterator[tuple[slice, slice, tuple[slice, slice]]]:
-    """List the columns that have a seed within reach: rows and columns of the core, and of the region with its halo."""
-    near = np.logical_or.reduce(seeds)
-    height, width = near.shape
-    _, down, across = detection.reach
-    for y in range(0, height, COLUMN_SIDE):
-        for x in range(0, width, COLUMN_SIDE):
-            rows, columns = slice(y, min(y + COLUMN_SIDE, height)), slice(x, min(x + COLUMN_SIDE, width))
-            outer = (
-                slice(max(0, rows.start - down), min(height, rows.stop + down)),
-                slice(max(0, columns.start - across), min(width, columns.stop + across)),
-            )
-            if near[outer].any():
-                yield rows, columns, outer
+def _columns(shape: tuple[int, ...], detection: Detection) -> list[Block]:
+    """Cut a slice into columns with a halo as wide as the reach of a seed."""
+    return block_grid(shape, (COLUMN_SIDE, COLUMN_SIDE), detection.reach[1:])
 
 
-def _column_mask(
+def _mark_column(
     contrast: Sequence[NDArray[np.uint16]],
-    rows: slice,
-    columns: slice,
-    outer: tuple[slice, slice],
+    column: Block,
     core: slice,
     detection: Detection,
-) -> NDArray[np.bool_]:
-    """Mark the voxels of a column's core near a seed that have a part of its contrast."""
+    mask: NDArray[np.uint8],
+) -> bool:
+    """Mark the voxels of a column's core near a seed that have a part of its contrast; returns False if no seed is near."""
     import cv2
-    from scipy.ndimage import maximum_filter1d
 
     depth, down, across = detection.reach
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * across + 1, 2 * down + 1))
-    inner = tuple(
-        slice(s.start - o.start, s.stop - o.start) for s, o in zip((rows, columns), outer, strict=True)
+    kernel = np.asarray(
+        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * across + 1, 2 * down + 1)), np.uint8
     )
-    highest = []
-    for plane in contrast:
-        part = plane[outer]
-        seeds = np.where(part >= detection.level, part, np.uint16(0))
-        found = cv2.dilate(seeds, kernel)[inner] if seeds.any() else seeds[inner]
-        highest.append(found)
-    near = maximum_filter1d(np.stack(highest), 2 * depth + 1, axis=0, mode="constant")[core]
-    here = np.stack([plane[rows, columns] for plane in contrast[core]])
-    return np.asarray((near > 0) & (here > _FRACTION * near.astype(np.float32)))
+    rows, columns = column.core
+    highest = [highest_near(plane, detection.level, kernel, column) for plane in contrast]
+    seeded = np.array([part is not None for part in highest])
+    if not seeded.any():
+        return False
+    nothing = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint16)
+    stacked = np.stack([nothing if part is None else part for part in highest])
+    for z in range(core.start, core.stop):
+        near = slice(max(0, z - depth), z + depth + 1)
+        if seeded[near].any():
+            mark_candidates(
+                contrast[z],
+                stacked[near],
+                rows.start,
+                columns.start,
+                np.float32(_FRACTION),
+                mask[z - core.start],
+            )
+    return True
 
 
 def label_slabs(

@@ -15,6 +15,8 @@ FIRST, VOXELS, SEEDS = range(3)
 # Labels of a slab carry this bit where a voxel is bright enough to start a body.
 SEED_BIT = np.uint32(1 << 31)
 LABEL_BITS = np.uint32(SEED_BIT - 1)
+# So many voxels without a label are skipped at once.
+_SKIPPED = 64
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,56 @@ def concatenate_measures(parts: list[ComponentMeasures]) -> ComponentMeasures:
 
 
 @njit(cache=True, nogil=True)
-def _measure(labels, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+def _highest(labels):  # type: ignore[no-untyped-def]
+    """Find the highest label of a slice."""
+    highest = np.uint32(0)
     for j in range(labels.shape[0]):
         for i in range(labels.shape[1]):
-            label = labels[j, i] & 0x7FFFFFFF
-            if label == 0:
+            highest = max(highest, labels[j, i] & np.uint32(0x7FFFFFFF))
+    return highest
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _any(labels):  # type: ignore[no-untyped-def]
+    some = np.uint32(0)
+    for i in range(len(labels)):
+        some |= labels[i]
+    return some != 0
+
+
+@njit(cache=True, nogil=True)
+def _measure(labels, z, origin_y, origin_x, height, width, sums, boxes):  # type: ignore[no-untyped-def]
+    for j in range(labels.shape[0]):
+        for start in range(0, labels.shape[1], _SKIPPED):
+            stop = min(start + _SKIPPED, labels.shape[1])
+            if not _any(labels[j, start:stop]):
                 continue
-            y, x = j + origin_y, i + origin_x
-            row, box = sums[label - 1], boxes[label - 1]
-            if row[1] == 0:
-                row[0] = (z * height + y) * width + x
-                box[0], box[1], box[2], box[3], box[4], box[5] = z, y, x, z + 1, y + 1, x + 1
-            row[1] += 1
-            row[2] += labels[j, i] >> 31
-            box[1], box[2] = min(box[1], y), min(box[2], x)
-            box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
+            for i in range(start, stop):
+                label = labels[j, i] & 0x7FFFFFFF
+                if label == 0:
+                    continue
+                y, x = j + origin_y, i + origin_x
+                row, box = sums[label - 1], boxes[label - 1]
+                if row[1] == 0:
+                    row[0] = (z * height + y) * width + x
+                    box[0], box[1], box[2], box[3], box[4], box[5] = z, y, x, z + 1, y + 1, x + 1
+                row[1] += 1
+                row[2] += labels[j, i] >> 31
+                box[1], box[2] = min(box[1], y), min(box[2], x)
+                box[3], box[4], box[5] = z + 1, max(box[4], y + 1), max(box[5], x + 1)
+
+
+@njit(cache=True, nogil=True)
+def mark_seeds(labels, contrast, level):  # type: ignore[no-untyped-def]
+    """Set `SEED_BIT` in the labels of a slice where the contrast reaches a level; a voxel without a label gets none."""
+    for j in range(labels.shape[0]):
+        for start in range(0, labels.shape[1], _SKIPPED):
+            stop = min(start + _SKIPPED, labels.shape[1])
+            if not _any(labels[j, start:stop]):
+                continue
+            for i in range(start, stop):
+                if labels[j, i] and contrast[j, i] >= level:
+                    labels[j, i] |= SEED_BIT
 
 
 def measure_components(
@@ -80,7 +117,7 @@ def measure_components(
     shape
         Shape of the volume.
     """
-    count = int((labels & LABEL_BITS).max(initial=0))
+    count = max((int(_highest(plane)) for plane in labels), default=0)
     sums, boxes = np.zeros((count, 3), np.int64), np.zeros((count, 6), np.int64)
     z, y, x = origin
     for k, plane in enumerate(labels):

@@ -16,6 +16,8 @@ _SAMPLES = 5
 # Steps end when the squared residual falls by less than this fraction, or after so many: further ones follow the noise, which
 # lengthens an ellipsoid of 1.5 : 1 to 2.5 at a noise of 15.
 _STEPS, _FLAT = 8, 1e-3
+# Beyond this many blurs, the far side of an ellipsoid adds less than 1e-12.
+_FAR_SIDE = 7.5
 # An edge along z is at least as soft as this fraction of a pixel, where slices show planes.
 _SHARPEST = 0.1
 
@@ -124,10 +126,14 @@ def _evaluate(parameters, points, values, root, optics, brightness, slopes, resi
     if bright == free:
         # The brightness follows the ellipsoid, and the residual follows the brightness.
         for p in range(len(points)):
-            change += slopes[p] * (values[p] - 2.0 * bright * drawn[p]) / square
+            share = (values[p] - 2.0 * bright * drawn[p]) / square
+            for a in range(9):
+                change[a] += slopes[p, a] * share
     for p in range(len(points)):
         residual[p] = root[p] * (values[p] / bright - drawn[p])
-        slopes[p] = root[p] * (slopes[p] + change * values[p] / bright**2)
+        follows = values[p] / bright**2
+        for a in range(9):
+            slopes[p, a] = root[p] * (slopes[p, a] + change[a] * follows)
         error += residual[p] ** 2
     return error
 
@@ -136,7 +142,8 @@ def _evaluate(parameters, points, values, root, optics, brightness, slopes, resi
 def _draw(parameters, point, optics, slopes):  # type: ignore[no-untyped-def]
     """Return the intensity in a voxel, and write its derivatives, at constant blur of the edge."""
     sigma, depth, sharpest = optics
-    zz, yz, yy, xz, xy, xx = parameters[3:]
+    zz, yz, yy = parameters[3], parameters[4], parameters[5]
+    xz, xy, xx = parameters[6], parameters[7], parameters[8]
     radius = abs(zz * yy * xx) ** (1.0 / 3.0)
     slopes[:] = 0.0
     drawn = 0.0
@@ -163,10 +170,12 @@ def _draw(parameters, point, optics, slopes):  # type: ignore[no-untyped-def]
         if radius - d > 5.0 * soft:
             drawn += 1.0
             continue
-        low, high = math.exp(-0.5 * ((d - radius) / soft) ** 2), math.exp(-0.5 * ((d + radius) / soft) ** 2)
-        edges = math.erf((radius - d) / (math.sqrt(2.0) * soft)) + math.erf(
-            (radius + d) / (math.sqrt(2.0) * soft)
-        )
+        low, high = math.exp(-0.5 * ((d - radius) / soft) ** 2), 0.0
+        edges = math.erf((radius - d) / (math.sqrt(2.0) * soft)) + 1.0
+        if radius + d < _FAR_SIDE * soft:
+            # The far side is near in a small ellipsoid only.
+            high = math.exp(-0.5 * ((d + radius) / soft) ** 2)
+            edges += math.erf((radius + d) / (math.sqrt(2.0) * soft)) - 1.0
         ring = soft / (math.sqrt(2.0 * math.pi) * d) * (low - high)
         drawn += 0.5 * edges - ring
         fall = radius / d * (low + high) / (math.sqrt(2.0 * math.pi) * soft) - ring / d

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spherovem_core.nanoparticles.selection import median, select_smallest
+
 FREE, TAKEN, INSIDE, RIM, SHELL = 0, 1, 2, 3, 4
 _ROUNDS = 4
 _SETTLED = 0.03
@@ -143,6 +145,39 @@ def _surround(marks: Any, region: Any, count: int, rows: Any, mark: int, found: 
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def median_outside(image: Any, region: Any) -> Any:
+    """Return the median of the voxels outside a region (bool), or of all if there is none."""
+    values, count = np.empty(image.size, np.float32), 0
+    for z in range(image.shape[0]):
+        for y in range(image.shape[1]):
+            for x in range(image.shape[2]):
+                values[count] = image[z, y, x]
+                count += not region[z, y, x]
+    if not count:
+        values, count = image.copy().reshape(-1), image.size
+    return median(values[:count])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def open_slices(mask: Any) -> Any:
+    """Open a mask by three by three pixels in each slice; the mask has a rim of one free voxel."""
+    depth, height, width = mask.shape
+    out = np.zeros(mask.shape, np.bool_)
+    for z in range(depth):
+        for y in range(1, height - 1):
+            for x in range(1, width - 1):
+                filled = mask[z, y, x]
+                if not filled:
+                    continue
+                for j in range(y - 1, y + 2):
+                    for i in range(x - 1, x + 2):
+                        filled = filled and mask[z, j, i]
+                if filled:
+                    out[z, y - 1 : y + 2, x - 1 : x + 2] = True
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def release(marks: Any, voxels: Any, count: int, mark: int) -> None:
     """Set the marks of voxels."""
     for n in range(count):
@@ -160,11 +195,7 @@ def _darker_level(image: Any, voxels: Any, first: int, last: int, half: float) -
             darker += 1
     if darker < _FEWEST_SHELL:
         return 0.0, darker
-    middle = darker // 2
-    upper = np.partition(values[:darker], middle)
-    if darker % 2:
-        return float(upper[middle]), darker
-    return float(np.float32((upper[:middle].max() + upper[middle]) / np.float32(2))), darker
+    return median(values[:darker]), darker
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -192,7 +223,7 @@ def _inner_level(image: Any, region: Any, count: int, marks: Any) -> Any:
 def _quantile(values: Any, part: float) -> Any:
     """Return a value that a part of the values do not exceed."""
     place = int(part * (len(values) - 1) + 0.5)
-    return float(np.partition(values, place)[place])
+    return float(select_smallest(values, place))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.nanoparticles.binning import level_count
-from spherovem_core.nanoparticles.contrast_heights import heights_above
+from spherovem_core.nanoparticles.contrast_heights import heights_above, tile_medians
 from spherovem_core.nanoparticles.intensity_tables import look_up
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
@@ -126,12 +126,11 @@ def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) ->
     # An opening looks its side less one far.
     halo = [max(sides[axis] for sides in filters.openings) - 1 for axis in (0, 1)]
     for block in block_grid(smooth.shape, (_PART, _PART), halo):
-        rows, columns = block.core
-        opened = _openings(smooth[block.outer], filters)[:, *block.inner]
-        part = out[:, rows, columns]
+        (rows, columns), (down, across) = block.core, block.inner
         heights_above(
-            smooth[block.core], opened, levels[:, columns], rows.start, height, np.float32(_BOOST), part
-        )
+            smooth, _openings(smooth[block.outer], filters), levels, (rows.start, rows.stop), (columns.start, columns.stop),
+            (down.start, across.start), np.float32(_BOOST), out,
+        )  # fmt: skip
     return out
 
 
@@ -154,6 +153,5 @@ def tile_levels(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray
     # A tile has at least one pixel of the reduced slice.
     rows, columns = min(_TILE_PIXELS, height // down), min(_TILE_PIXELS, width // across)
     small = cv2.resize(smooth, (across * columns, down * rows), interpolation=cv2.INTER_AREA)
-    tiles = small.reshape(down, rows, across, columns).swapaxes(1, 2).reshape(down, across, -1)
-    levels = np.median(tiles, axis=2).astype(np.float32)
+    levels = tile_medians(small, rows, columns)
     return np.asarray(np.maximum(levels, np.median(levels)), np.float32)

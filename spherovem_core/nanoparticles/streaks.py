@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.nanoparticles.bodies import Body
+from spherovem_core.nanoparticles.growth import open_slices
 
 # A body this long in the plane, or not isolated, may be a particle on a streak.
 _LONG = 1.6
-# Streaks are at most two pixels high: an opening by three by three pixels removes them.
-_THICK = np.ones((1, 3, 3), bool)
+# Streaks are at most two pixels high: an opening by three by three pixels removes them. Parts of fewer voxels go with them.
 _FEWEST = 8
 
 
@@ -35,7 +35,7 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
     low = body.voxels.min(axis=0)
     mask = np.pad(np.zeros(body.voxels.max(axis=0) - low + 1, bool), 1)
     mask[tuple((body.voxels - low + 1).T)] = True
-    thick = ndimage.binary_opening(mask, _THICK)
+    thick = open_slices(mask)
     filled = int(thick.sum())
     if filled < _FEWEST or filled > 0.9 * mask.sum():
         return [body]

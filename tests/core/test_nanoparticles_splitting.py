@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.nanoparticles import component_fit
-from spherovem_core.nanoparticles.ball_images import draw_balls
+from spherovem_core.nanoparticles.ball_images import add_with_derivatives, draw_balls
+from spherovem_core.nanoparticles.ball_profiles import disc_tables, profile_length
 from spherovem_core.nanoparticles.component_fit import fit_component
 from spherovem_core.nanoparticles.single_size import evident_diameter
 from spherovem_core.nanoparticles.splitting import split_particles
@@ -225,3 +226,33 @@ def test_no_size_is_evident_and_the_reason_is_given(diameters: NDArray[np.float6
     size = evident_diameter(diameters)
     assert size.diameter_nm is None
     assert reason in size.reason
+
+
+@pytest.mark.parametrize("depth_nm", [0.0, 120.0])
+def test_derivatives_of_a_drawn_ball_equal_differences(depth_nm: float) -> None:
+    shape, spacing, sigma = (5, 21, 23), np.array([120.0, 40.0, 40.0]), 30.0
+    ball = np.array([230.0, 410.0, 450.0, 180.0])
+    optics = (spacing, sigma, depth_nm, disc_tables())
+    image, rows = np.zeros(shape), np.zeros((*shape[:2], 3), np.int64)
+    looked = np.broadcast_to(np.array([0, shape[2]]), (*shape[:2], 2)).copy()
+    profile, out = np.empty((profile_length(ball[3], sigma), 4)), np.empty((4, image.size))
+    count = add_with_derivatives(
+        image, ball, np.empty(6, np.int64), np.ones(shape), looked, optics, profile, rows, out
+    )
+    np.testing.assert_allclose(
+        image, draw_balls(ball[None], shape, spacing, sigma, depth_nm=depth_nm), atol=1e-12
+    )
+    slopes, seen = np.zeros((4, *shape)), 0
+    for z, y in np.ndindex(shape[:2]):
+        first, last, at = rows[z, y]
+        slopes[:, z, y, first:last] = out[:, at : at + last - first]
+        seen += last - first
+    assert seen == count
+    for axis in range(4):
+        step = np.zeros(4)
+        step[axis] = 0.5
+        ends = [
+            draw_balls((ball + s * step)[None], shape, spacing, sigma, depth_nm=depth_nm) for s in (-1, 1)
+        ]
+        # The steepest slope is 0.014 per nm; the tables of discs are interpolated, and four depths stand for a slice.
+        np.testing.assert_allclose(slopes[axis], ends[1] - ends[0], atol=1.5e-3)
