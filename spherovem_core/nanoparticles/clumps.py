@@ -31,6 +31,9 @@ _COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
 # inside and outside is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
 UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
+# ... twice as much where the balls have at least this part of the contrast, and at most this many times the volume of the body:
+# the dark rim of a vesicle is no ball. Patches of chromatin with that contrast have 1.5 times the volume and more.
+_RIMMED, _RIMMED_CONTRAST, _RIMMED_VOLUME = 0.06, 0.95, 1.3
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
@@ -241,7 +244,9 @@ def _explains(
     residual, contrast = unexplained(fit, mask, image, spacing_nm, blur_nm, depth_nm)
     # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
     excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
-    return residual - noise**2 < UNEXPLAINED * excused
+    volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (mask.sum() * np.prod(spacing_nm))
+    rimmed = contrast > _RIMMED_CONTRAST and volume < _RIMMED_VOLUME
+    return bool(residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused))
 
 
 def unexplained(

@@ -84,3 +84,26 @@ def test_clumps_show_the_depth_of_slices_where_no_particle_lies_apart(depth_nm: 
     found = find_particles(np.clip(np.rint(image), 0, 255).astype(np.uint8), COARSE_NM)
     assert found.mixture.depth_nm == depth_nm
     assert len(found.table) == len(balls)
+
+
+def test_clumps_in_vesicles_with_a_dark_rim_are_split() -> None:
+    random = np.random.default_rng(5)
+    shape, step = (24, 160, 160), np.array(COARSE_NM)
+    places = [(900, y, x) for y in (1500, 3200, 4900) for x in (1500, 3200, 4900)]
+    places += [(2000, y, x) for y in (2400, 4100) for x in (2400, 4100)]
+    clumps = [
+        280.0 * turned(chain(4, (0, 0, 1)) if n % 2 else triangle(), random) + place
+        for n, place in enumerate(places)
+    ]
+    centres = np.concatenate(clumps)
+    inside, outside = (
+        np.minimum(
+            draw_balls(np.column_stack([centres, np.full(len(centres), r)]), shape, step, 20.0, depth_nm=0.0),
+            1,
+        )
+        for r in (140.0, 190.0)
+    )
+    image = 120 + 60 * inside - 30 * np.maximum(outside - inside, 0)
+    image += 4 * smooth_field(random, shape, 60.0, COARSE_NM) + 3 * random.standard_normal(shape)
+    found = find_particles(np.clip(np.rint(image), 0, 255).astype(np.uint8), COARSE_NM)
+    assert len(found.table) == pytest.approx(len(centres), rel=0.05)
