@@ -38,7 +38,7 @@ _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
 # Ratio of the sizes of particles in one clump, where no size is known or it spreads by more than this.
-_CONSISTENT = 1.75
+_CONSISTENT = 2.0
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, LARGEST_TRIAL = 60, 2.0
 # Clumps that are split without a known size: enough to show one.
@@ -205,7 +205,11 @@ def _split_one(
         np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
         for n in range(1, int(pieces.max()) + 1)
     ]
-    return [replace(part, piece=True) for part in measured_pieces(body, parts, crop, reader, entry.body)]
+    measured = measured_pieces(body, parts, crop, reader, entry.body)
+    return [
+        replace(part, piece=True, fitted_nm=float(diameter))
+        for part, diameter in zip(measured, fit.diameters_nm, strict=True)
+    ]
 
 
 def read_clump(entry: FoundObject, reader: CropReader) -> ClumpImage:
