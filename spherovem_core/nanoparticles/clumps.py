@@ -34,6 +34,10 @@ UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
 # ... twice as much where the balls have at least this part of the contrast, and at most this many times the volume of the body:
 # the dark rim of a vesicle is no ball. Patches of chromatin with that contrast have 1.5 times the volume and more.
 _RIMMED, _RIMMED_CONTRAST, _RIMMED_VOLUME = 0.06, 0.95, 1.3
+# Balls of more than this many times the volume of the body draw a neighbour of it: clumps have 1.0 to 2.0 times.
+_MOST_VOLUME = 2.5
+# A droplet can be filled with balls; a third of them and more are then as large as they may be.
+_AS_LARGE = 1.04
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
@@ -41,8 +45,10 @@ _FEWEST_VOXELS = 16
 _CONSISTENT = 2.0
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, LARGEST_TRIAL = 60, 2.0
-# Clumps that are split without a known size: enough to show one.
+# Clumps that are split without a known size: enough to show one. They show none if balls explain less than these: balls explain a
+# fifth and more of the bodies where there are clumps, and one of 27 or 35 patches of chromatin.
 _MOST_TRIALS = 200
+_FEWEST_EXPLAINED, _LEAST_EXPLAINED = 3, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +115,10 @@ def split_clumps(
     pieces: dict[int, list[FoundObject]] = {}
     if known is None:
         trial = may_be_clump(table, diameters, solid & ~whole, LARGEST_TRIAL * largest_diameter(parameters))
-        pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur, execution)
+        trial = trial[:_MOST_TRIALS]
+        pieces = _split(objects, trial, None, reader, blur, execution)
+        if len(pieces) < min(_FEWEST_EXPLAINED, _LEAST_EXPLAINED * len(trial)):
+            pieces = {}
         found = object_table([part for parts in pieces.values() for part in parts])
         sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
         single = evident_diameter(np.concatenate([singles, sizes]))
@@ -201,6 +210,8 @@ def _split_one(
         reader.detection.noise / max(body.contrast, 1e-6),
     ):
         return []
+    if known is not None and np.quantile(fit.diameters_nm, 2 / 3) > _AS_LARGE * known[1]:
+        return []
     parts = [
         np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
         for n in range(1, int(pieces.max()) + 1)
@@ -250,7 +261,9 @@ def _explains(
     excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
     volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (mask.sum() * np.prod(spacing_nm))
     rimmed = contrast > _RIMMED_CONTRAST and volume < _RIMMED_VOLUME
-    return bool(residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused))
+    return bool(
+        volume < _MOST_VOLUME and residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused)
+    )
 
 
 def unexplained(

@@ -117,3 +117,11 @@ def test_clumps_in_vesicles_with_a_dark_rim_are_split() -> None:
     image += 4 * smooth_field(random, shape, 60.0, COARSE_NM) + 3 * random.standard_normal(shape)
     found = find_particles(np.clip(np.rint(image), 0, 255).astype(np.uint8), COARSE_NM)
     assert len(found.table) == pytest.approx(len(centres), rel=0.05)
+
+
+def test_a_droplet_is_not_filled_with_particles() -> None:
+    kinds = (Kind(30, 200.0), Kind(4, 900.0, grey=205.0))
+    scene = make_scene((24, 200, 200), kinds, COARSE_NM, seed=2)
+    found = find_particles(scene.image, COARSE_NM)
+    assert found.table.equivalent_diameter_um.max() < 0.3
+    assert len(found.table) <= 31
