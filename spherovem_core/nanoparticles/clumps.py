@@ -31,15 +31,24 @@ _COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
 # inside and outside is that of balls: it is 1.0 to 1.2 times as high in clumps, and 0.5 to 0.8 times in patches of chromatin.
 UNEXPLAINED, _CONTRASTS = 0.03, (0.85, 0.9)
+# ... twice as much where the balls have that contrast, and at most this many times the volume of the body: the dark rim of a
+# vesicle is no ball. Patches of chromatin with that contrast have 1.4 times the volume and more.
+_RIMMED, _RIMMED_VOLUME = 0.06, 1.3
+# Balls of more than this many times the volume of the body draw a neighbour of it: clumps have 1.0 to 2.0 times.
+_MOST_VOLUME = 2.5
+# A droplet can be filled with balls; a third of them and more are then as large as they may be.
+_AS_LARGE = 1.04
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
-# Ratio of the sizes of particles in one clump, where no size is known or it spreads by more than this.
-_CONSISTENT = 1.75
+# Ratio of the sizes of particles in one clump, where no size is known.
+_CONSISTENT = 2.0
 # Clumps of more particles stay whole; larger bodies than this many of the largest particle's diameters show no size.
 _MOST_PARTICLES, LARGEST_TRIAL = 60, 2.0
-# Clumps that are split without a known size: enough to show one.
+# Clumps that are split without a known size: enough to show one. They show none if balls explain less than these: balls explain a
+# fifth and more of the bodies where there are clumps, and one of 27 or 35 patches of chromatin.
 _MOST_TRIALS = 200
+_FEWEST_EXPLAINED, _LEAST_EXPLAINED = 3, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +115,10 @@ def split_clumps(
     pieces: dict[int, list[FoundObject]] = {}
     if known is None:
         trial = may_be_clump(table, diameters, solid & ~whole, LARGEST_TRIAL * largest_diameter(parameters))
-        pieces = _split(objects, trial[:_MOST_TRIALS], None, reader, blur, execution)
+        trial = trial[:_MOST_TRIALS]
+        pieces = _split(objects, trial, None, reader, blur, execution)
+        if len(pieces) < min(_FEWEST_EXPLAINED, _LEAST_EXPLAINED * len(trial)):
+            pieces = {}
         found = object_table([part for parts in pieces.values() for part in parts])
         sizes = measure_sizes(found, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
         single = evident_diameter(np.concatenate([singles, sizes]))
@@ -185,8 +197,7 @@ def _split_one(
     blur_nm = blur.drawn_nm(reader.spacing_nm)
     crop, body, low, mask, image = read_clump(entry, reader)
     pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm, depth_nm=blur.depth_nm)
-    vague = known is None or known[1] > _CONSISTENT * known[0]
-    if vague and not _is_consistent(fit, len(body.voxels)):
+    if known is None and not _is_consistent(fit, len(body.voxels)):
         return []
     if len(fit) < 2 or not _explains(
         fit,
@@ -198,11 +209,17 @@ def _split_one(
         reader.detection.noise / max(body.contrast, 1e-6),
     ):
         return []
+    if known is not None and np.quantile(fit.diameters_nm, 2 / 3) > _AS_LARGE * known[1]:
+        return []
     parts = [
         np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
         for n in range(1, int(pieces.max()) + 1)
     ]
-    return [replace(part, piece=True) for part in measured_pieces(body, parts, crop, reader, entry.body)]
+    measured = measured_pieces(body, parts, crop, reader, entry.body)
+    return [
+        replace(part, piece=True, fitted_nm=float(diameter))
+        for part, diameter in zip(measured, fit.diameters_nm, strict=True)
+    ]
 
 
 def read_clump(entry: FoundObject, reader: CropReader) -> ClumpImage:
@@ -241,7 +258,11 @@ def _explains(
     residual, contrast = unexplained(fit, mask, image, spacing_nm, blur_nm, depth_nm)
     # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
     excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
-    return residual - noise**2 < UNEXPLAINED * excused
+    volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (mask.sum() * np.prod(spacing_nm))
+    rimmed = contrast > _CONTRASTS[1] and volume < _RIMMED_VOLUME
+    return bool(
+        volume < _MOST_VOLUME and residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused)
+    )
 
 
 def unexplained(

@@ -43,6 +43,8 @@ class FoundObject:
         Number of its body, unique in the volume.
     piece
         True for one of several particles that a body was split into.
+    fitted_nm
+        Diameter of the ball that was fitted to a piece; NaN for a body.
     """
 
     measures: PieceMeasures
@@ -51,6 +53,7 @@ class FoundObject:
     inside: NDArray[np.bool_]
     body: int
     piece: bool = False
+    fitted_nm: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +172,11 @@ def boxes_of(voxels: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
 
 
 def object_table(objects: Sequence[FoundObject]) -> pd.DataFrame:
-    """Collect the measures of objects in a table, with the columns of `PieceMeasures`, ``body`` and ``piece``."""
+    """Collect the measures of objects in a table, with the columns of `PieceMeasures`, ``body``, ``piece`` and ``fitted_nm``."""
     rows: list[Any] = [entry.measures for entry in objects]
     table = pd.DataFrame(rows, columns=list(PieceMeasures._fields))
     table = table.astype({"isolated": bool, "cut": bool})
     table["body"] = np.array([entry.body for entry in objects], np.int64)
     table["piece"] = np.array([entry.piece for entry in objects], np.bool_)
+    table["fitted_nm"] = np.array([entry.fitted_nm for entry in objects], np.float64)
     return table

@@ -79,12 +79,13 @@ def measure_sizes(
     also lower the contrast of a small one. Its
     contrast is therefore divided by what they leave of a ball of its size, and where little is left, the contrast of the larger
     particles of its population is taken instead. The signal of an object many pixels wide gathers whatever lies around it
-    (the membrane of its vesicle); the volume within its half-way outline, over that of a ball of its size, is then surer.
+    (the membrane of its vesicle); the volume within its half-way outline, over that of a ball of its size, is then surer. A
+    piece of a clump has the volume of the ball that was fitted to it: its neighbours cut its signal and its outline.
 
     Parameters
     ----------
     objects
-        One row per object with the columns of `PieceMeasures`.
+        One row per object with the columns of `PieceMeasures` and ``fitted_nm``.
     response
         Measures of balls at this blur and slice depth.
     spacing_nm
@@ -110,6 +111,8 @@ def measure_sizes(
         surroundings = objects.surroundings.to_numpy(np.float64)
         contrast = _share_contrast(contrast, signal, left, surroundings, population, selection)
     volume = _mix_with_outlined(signal / contrast, objects.voxels.to_numpy(np.float64), response, spacing_nm)
+    fitted = objects.fitted_nm.to_numpy(np.float64)
+    volume = np.where(np.isnan(fitted), volume, np.pi / 6 * fitted**3)
     return Sizes(contrast, volume, left > _SURE)
 
 

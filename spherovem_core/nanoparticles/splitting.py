@@ -1,5 +1,7 @@
 """Split of touching particles: between the balls that explain their image, as the microscope shows them."""
 
+from dataclasses import replace
+
 import fastremap
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +32,15 @@ def split_particles(
     pieces : (Z, Y, X) ndarray of uint32
         Pieces, each of them connected, numbered from 1 in the order of their first voxels; 0 outside the component.
     fit
-        Particles of the component, and a note if it was too large to be fitted and stayed whole.
+        Particles of the component in the order of the pieces, and a note if it was too large to be fitted and stayed whole.
     """
     fit = fit_component(mask, intensity, spacing_nm, diameter_nm, blur_nm, depth_nm=depth_nm)
-    pieces = mask.astype(np.uint32) if len(fit) < 2 else _cut(mask, fit, spacing_nm)
-    return pieces, fit
+    return (mask.astype(np.uint32), fit) if len(fit) < 2 else _cut(mask, fit, spacing_nm)
 
 
-def _cut(mask: NDArray[np.bool_], fit: ComponentFit, spacing_nm: SpacingNm) -> NDArray[np.uint32]:
+def _cut(
+    mask: NDArray[np.bool_], fit: ComponentFit, spacing_nm: SpacingNm
+) -> tuple[NDArray[np.uint32], ComponentFit]:
     """Give each voxel to the ball that it lies deepest in, or nearest to: the squared distance less the squared radius."""
     places = np.argwhere(mask)
     points = places * np.array(spacing_nm)
@@ -53,5 +56,8 @@ def _cut(mask: NDArray[np.bool_], fit: ComponentFit, spacing_nm: SpacingNm) -> N
         seeds[tuple(nearest)] = number
     depth[tuple(places.T)] = least
     pieces = watershed(depth, seeds, connectivity=np.ones((3, 3, 3)), mask=mask)
-    numbered, _ = fastremap.renumber(np.ascontiguousarray(pieces, np.uint32), preserve_zero=True)
-    return np.asarray(numbered, np.uint32)
+    numbered, new_numbers = fastremap.renumber(np.ascontiguousarray(pieces, np.uint32), preserve_zero=True)
+    order = np.argsort([new_numbers[number] for number in range(1, len(fit) + 1)])
+    return np.asarray(numbered, np.uint32), replace(
+        fit, centres_nm=fit.centres_nm[order], diameters_nm=fit.diameters_nm[order]
+    )

@@ -256,3 +256,16 @@ def test_derivatives_of_a_drawn_ball_equal_differences(depth_nm: float) -> None:
         ]
         # The steepest slope is 0.014 per nm; the tables of discs are interpolated, and four depths stand for a slice.
         np.testing.assert_allclose(slopes[axis], ends[1] - ends[0], atol=1.5e-3)
+
+
+def test_balls_are_in_the_order_of_their_pieces() -> None:
+    diameters = [200.0, 320.0, 240.0, 300.0]
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        centres = turned(tight_chain(diameters), random)
+        mask, image = _component(centres, np.array(diameters)[:, None] / 2 * np.ones(3), 6.0, seed)
+        pieces, fit = split_particles(mask, image, SPACING_NM, (190.0, 330.0), 28.0)
+        assert pieces.max() == len(fit) == 4
+        middles = np.array(ndimage.center_of_mass(pieces > 0, pieces, range(1, 5))) * SPACING_NM
+        away = np.linalg.norm(middles[:, None] - fit.centres_nm, axis=2)
+        np.testing.assert_array_equal(away.argmin(axis=1), range(4))
