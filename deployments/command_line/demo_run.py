@@ -35,7 +35,7 @@ DEMO_OVERRIDES: dict[str, Any] = {
     "denoising": {
         "training_slices": 32,
         "validation_slices": 4,
-        "patches_per_slice": 16,
+        "patches_per_slice": 32,
         "epochs": 8,
         "batch_size": 8,
         "network_channels": 16,

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.denoising.contrast import return_contrast
+from spherovem_core.denoising.lost_objects import return_lost_objects
 from spherovem_core.denoising.noise_measurement import MeasuredNoise
 from spherovem_core.denoising.prediction import SliceDenoiser
 from spherovem_core.denoising.recorruption import STRENGTH, recorrupt
@@ -38,7 +39,7 @@ class Choice(BaseModel):
 
 @dataclass(frozen=True)
 class AutomaticDenoiser:
-    """A method, and the contrast that it lowered given back.
+    """A method; what it took from small objects is given back.
 
     Grey values beyond the range of the tissue, such as those of very bright particles in 16 bits, are cut off before the
     method is applied and added again after it: they are far above the noise, and a network has seen too few of them.
@@ -52,7 +53,7 @@ class AutomaticDenoiser:
     method, width
         As in `Choice`.
     restore
-        Whether the contrast of small objects is given back.
+        Whether small objects and their contrast are given back.
     """
 
     predict: SliceDenoiser
@@ -69,6 +70,7 @@ class AutomaticDenoiser:
         within = np.clip(observed, low, high) if extreme else observed
         denoised = self._apply(within)
         if self.restore and self.method != "unchanged":
+            denoised = return_lost_objects(denoised, within, self.noise, self.predict.workers)
             denoised = return_contrast(denoised, within, self.noise, self.predict.workers)
         return denoised + (observed - within) if extreme else denoised
 
@@ -104,7 +106,7 @@ def choose_method(
     slices
         Slices to compare the methods on; four of them are read.
     restore
-        Whether the contrast of small objects is given back.
+        Whether small objects and their contrast are given back.
     seed
         Seed of the noise.
     """

@@ -71,10 +71,14 @@ def return_contrast(
 
 def shared_power(noise: MeasuredNoise, width: float) -> float:
     """Return by which factor a Gaussian mean of this width keeps more of the noise than of independent noise: 1 to about 6."""
-    size, margin = noise.kernel_array.shape[0], int(4 * width + 1)
-    smooth = ndimage.gaussian_filter(np.pad(noise.kernel_array, margin), width)
-    single = ndimage.gaussian_filter(np.pad(np.ones((1, 1), np.float32), margin + size // 2), width)
-    return float(np.square(smooth).sum() / np.square(single).sum())
+    independent = noise.model_copy(update={"kernel": ((1.0,),)})
+    return kept_variance(noise, width) / kept_variance(independent, width)
+
+
+def kept_variance(noise: MeasuredNoise, width: float) -> float:
+    """Return the fraction of the variance of the noise that a Gaussian mean of this width keeps."""
+    kernel = np.pad(noise.kernel_array, int(4 * width + 1))
+    return float(np.square(ndimage.gaussian_filter(kernel, width)).sum())
 
 
 def _restore(

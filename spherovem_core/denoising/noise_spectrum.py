@@ -91,7 +91,7 @@ def noise_autocovariance(spectrum: NDArray[Any]) -> NDArray[np.float64]:
     -------
     (16, 16) ndarray of float64
         Autocovariance at lags of 0 to 6 and -6 to -1 pixels in the order of an FFT. It is 0 along each axis from the first
-        lag whose correlation is below `INDEPENDENT`: what follows is texture.
+        lag whose correlation is below `INDEPENDENT`, or below that of the next lag: what follows is texture.
     """
     along_x, along_y = spectrum[_HIGH].mean(axis=0), spectrum[:, _HIGH].mean(axis=1)
     corner = max(float(spectrum[_HIGH][:, _HIGH].mean()), 1e-12)
@@ -105,10 +105,14 @@ def noise_autocovariance(spectrum: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _independent_from(covariance: NDArray[np.float64]) -> int:
-    """Return the first lag along an axis at which the noise is independent."""
-    correlation = covariance[1 : LONGEST_LAG + 1] / max(covariance[0], 1e-12)
-    below = np.flatnonzero(correlation < INDEPENDENT)
-    return int(below[0]) + 1 if below.size else LONGEST_LAG + 1
+    """Return the first lag along an axis at which the noise is independent: it correlates little there, or more at the next lag.
+
+    Smoothing by the detector or by resampling gives noise whose correlation falls with the lag; one that rises is texture.
+    """
+    correlation = covariance[1 : LONGEST_LAG + 2] / max(covariance[0], 1e-12)
+    near, next_to_it = correlation[:-1], correlation[1:]
+    found = np.flatnonzero((near < INDEPENDENT) | (near < next_to_it))
+    return int(found[0]) + 1 if found.size else LONGEST_LAG + 1
 
 
 def noise_kernel(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from spherovem_core.denoising.patches import PatchSet
 from spherovem_core.denoising.precision import native_precision
 from spherovem_core.denoising.recorruption import Recorruption
 from spherovem_core.denoising.trained_model import NORMALISATION_EPSILON, R2R, TRAINED_BY
+from spherovem_core.denoising.weight_averaging import averaging_callback, without_training_state
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
@@ -37,7 +39,8 @@ def train_network(
     (Broaddus et al. 2020) also hides the neighbours along scan lines from the network.
 
     With the noise of the acquisition given, the network learns by R2R instead (see `recorrupt`): it sees the whole image, with
-    noise added, and predicts the image with other noise added.
+    noise added, and predicts the image with other noise added. The weights are averaged over the last steps
+    (see `averaging_callback`).
 
     The masks and the added noise of the validation are the same in every epoch, so that epochs differ by the network alone. On
     a CPU the training uses one thread, because the rounding of gradients depends on the number of threads: equal seeds give
@@ -93,7 +96,9 @@ def train_network(
                 noise, patches.mean, patches.std + NORMALISATION_EPSILON, config.data_config.seed, device
             )
         )
-        keeper, trainer = _trainer(config, parameters, device, scratch, _watch(curve, parameters, execution))
+        averaging = [] if noise is None else [averaging_callback()]
+        watch = _watch(curve, parameters, execution)
+        keeper, trainer = _trainer(config, parameters, device, scratch, [*averaging, watch])
         _run(
             trainer,
             module,
@@ -119,9 +124,12 @@ def _run(trainer: Any, module: Any, datamodule: Any) -> None:
 
 
 def _trainer(
-    config: Any, parameters: DenoisingParameters, device: Any, scratch: Path, watch: Any
+    config: Any, parameters: DenoisingParameters, device: Any, scratch: Path, own: Sequence[Any]
 ) -> tuple[Any, Any]:
-    """Build Lightning's trainer, which prints and logs nothing, and the callback that keeps the best checkpoint."""
+    """Build Lightning's trainer, which prints and logs nothing, and the callback that keeps the best checkpoint.
+
+    `own` are callbacks that come before those of the checkpoint.
+    """
     lightning = import_quietly("lightning.pytorch")
     callbacks = import_quietly("lightning.pytorch.callbacks")
     environments = import_quietly("lightning.pytorch.plugins.environments")
@@ -140,7 +148,7 @@ def _trainer(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         callbacks=[
-            watch,
+            *own,
             keeper,
             callbacks.EarlyStopping(monitor="val_loss", patience=parameters.patience),
             saver(config.version, config.experiment_name, config.training_config, config.data_config),
@@ -174,6 +182,7 @@ def _watch(curve: LossCurve, parameters: DenoisingParameters, execution: Executi
     def mark(_trainer: Any, _module: Any, checkpoint: dict[str, Any]) -> None:
         if parameters.algorithm == "auto":
             checkpoint[TRAINED_BY] = R2R
+            without_training_state(checkpoint)
 
     return import_quietly("lightning.pytorch.callbacks").LambdaCallback(
         on_save_checkpoint=mark,

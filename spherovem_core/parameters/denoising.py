@@ -88,9 +88,9 @@ class DenoisingParameters(StageParameters):
     posterior_mean: bool = Field(
         json_schema_extra=EXPERT,
         default=True,
-        description="Give back what the network removed and the noise does not explain: with auto, the contrast of "
-        "small objects; otherwise by weighing the prediction of a pixel against its measured value by their variances. "
-        "Off, the prediction alone counts.",
+        description="Give back what the network removed and the noise does not explain: with auto, small "
+        "objects and their contrast; otherwise by weighing the prediction of a pixel against its measured value by their "
+        "variances. Off, the prediction alone counts.",
     )
     range_percentiles: tuple[float, float] = Field(
         json_schema_extra=EXPERT,

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from spherovem_core.denoising import MeasuredNoise, measure_noise
 from spherovem_core.denoising.noise_measurement import fit_variance
+from spherovem_core.denoising.noise_spectrum import SIDE, noise_autocovariance
 from spherovem_core.errors import ParameterError
 
 LEVELS = np.array([100.0, 125.0, 150.0], np.float32)
@@ -143,3 +144,17 @@ def test_a_slope_by_chance_is_not_carried_on_to_the_grey_values_of_particles() -
     law = fit_variance(levels, variances)
     assert law.gain == 0
     assert law.constant == pytest.approx(144, rel=0.1)
+
+
+def test_correlation_that_rises_with_the_lag_is_texture() -> None:
+    def found(*lags: float) -> list[float]:
+        along_y = np.zeros(SIDE)
+        along_y[0] = 1
+        along_y[1 : len(lags) + 1] = along_y[-1 : -len(lags) - 1 : -1] = lags
+        spectrum = np.repeat(np.fft.fft(along_y).real[:, np.newaxis], SIDE, axis=1)
+        covariance = noise_autocovariance(spectrum)
+        return [float(covariance[lag, 0] / covariance[0, 0]) for lag in range(1, len(lags) + 1)]
+
+    assert found(0.1, 0.15, 0.18, 0.1) == [0, 0, 0, 0]
+    assert np.all(np.diff([1, *found(0.6, 0.35, 0.15)]) < 0)
+    assert found(0.6, 0.35, 0.15)[0] == pytest.approx(0.6, abs=0.05)
