@@ -16,7 +16,8 @@ _DIAMETERS = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 _FLOOR = 2e-3
 # Objects that are fitted, and the fraction of them that is drawn best and whose blur counts.
 _MOST, _BEST = 60, 0.5
-_FEWEST = 4
+# ... and how many must be drawn with at most this residual and agree on the blur, up to this factor.
+_FEWEST, _DRAWN, _AGREEING = 4, 0.02, 1.4
 
 
 class FittedBlur(NamedTuple):
@@ -27,7 +28,7 @@ class FittedBlur(NamedTuple):
     sigma_nm
         Standard deviation in the plane.
     objects
-        Number of objects whose fit counts; 0 if they are too few, and the blur is not known.
+        Number of objects that agree; 0 if they are too few, and the blur is not known.
     """
 
     sigma_nm: float
@@ -56,7 +57,14 @@ def fit_blur(objects: Sequence[FoundObject], reader: CropReader) -> FittedBlur:
     count = max(_FEWEST, int(_BEST * len(objects)))
     best = np.argsort(residuals.min(axis=1), kind="stable")[:count]
     curve = np.log(residuals[best] + _FLOOR).mean(axis=0)
-    return FittedBlur(float(_lowest(np.log(_BLURS_PX), curve) * reader.pixel_nm), count)
+    blur_px = _lowest(np.log(_BLURS_PX), curve)
+    # Patches that fade each have a width of their own.
+    near = np.abs(np.log(_BLURS_PX[residuals.argmin(axis=1)] / max(blur_px, _BLURS_PX[2]))) < np.log(
+        _AGREEING
+    )
+    narrow = (_BLURS_PX[residuals.argmin(axis=1)] < _BLURS_PX[2]) & (blur_px < _BLURS_PX[2])
+    agreeing = int(((near | narrow) & (residuals.min(axis=1) < _DRAWN)).sum())
+    return FittedBlur(float(blur_px * reader.pixel_nm), agreeing if agreeing >= _FEWEST else 0)
 
 
 def _residuals(entry: FoundObject, reader: CropReader) -> NDArray[np.float64]:
