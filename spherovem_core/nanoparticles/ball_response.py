@@ -31,7 +31,7 @@ class BallResponse:
         Largest smoothed intensity relative to the true contrast, at each place.
     outlined : (N,) ndarray
         Volume within the half-way outline relative to the true one.
-    fill : (N,) ndarray
+    fill, slope : (N,) ndarray
         See `PieceMeasures`.
     """
 
@@ -40,6 +40,7 @@ class BallResponse:
     peak: NDArray[np.float64]
     outlined: NDArray[np.float64]
     fill: NDArray[np.float64]
+    slope: NDArray[np.float64]
 
     def contrast_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the relative contrast of balls."""
@@ -52,6 +53,10 @@ class BallResponse:
     def fill_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the fill of balls."""
         return self._interpolate(diameter_nm, self.fill)
+
+    def slope_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Interpolate the slope of the outline of balls."""
+        return self._interpolate(diameter_nm, self.slope)
 
     def _interpolate(
         self, diameter_nm: NDArray[np.float64], measure: NDArray[np.float64]
@@ -86,9 +91,11 @@ def ball_response(
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
     rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
-    contrast, outlined, fill, peak = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    contrast, outlined, fill, slope, peak = (
+        np.array(column, np.float64) for column in zip(*rows, strict=True)
+    )
     rising = np.maximum.accumulate(contrast).astype(np.float64)
-    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill)
+    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill, slope)
 
 
 def _measure_ball(
@@ -97,8 +104,8 @@ def _measure_ball(
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
-) -> tuple[float, float, float, list[float]]:
-    """Return contrast, outlined volume and fill of a ball, and its peak at each place."""
+) -> tuple[float, float, float, float, list[float]]:
+    """Return contrast, outlined volume, fill and slope of a ball, and its peak at each place."""
     around = body_surroundings(spacing_nm)
     measured, peaks = [], []
     for place in range(_PLACES):
@@ -106,18 +113,18 @@ def _measure_ball(
         sharp, soft = render_ball(diameter_nm, offset, spacing_nm, depth_nm, blur_nm, smoothing_nm)
         peaks.append(float(soft.max()) / _CONTRAST)
         level = soft.max() * 0.3
-        bodies = find_bodies(soft, soft > level, np.ones((3, 2), bool), 0.0, around)
+        bodies = find_bodies(soft, soft > level, np.ones((3, 2), bool), 0.0, around, sharp)
         if not bodies:
             continue
         body = bodies[0]
         piece = measure_pieces(sharp, soft, body, [body.voxels], (1, 1, 1), (999, 9999, 9999), spacing_nm)[0]
         outlined = len(body.voxels) * float(np.prod(spacing_nm)) / (np.pi / 6 * diameter_nm**3)
-        measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2)))
+        measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2), piece.slope))
     if not measured:
-        return 0.0, 1.0, 1.0, peaks
-    contrast, _, fill = np.median(measured, axis=0)
+        return 0.0, 1.0, 1.0, 1.0, peaks
+    contrast, _, fill, slope = np.nanmedian(measured, axis=0)
     outlined = float(np.mean([entry[1] for entry in measured]))
-    return float(contrast), outlined, float(fill), peaks
+    return float(contrast), outlined, float(fill), float(slope), peaks
 
 
 def render_ball(

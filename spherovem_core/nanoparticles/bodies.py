@@ -1,26 +1,31 @@
 """Bodies: bright islands of a crop, each cut out half-way between its own level and its own surroundings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, median_outside, release, rows_within
+from spherovem_core.nanoparticles.local_outline import refine_outline
+from spherovem_core.nanoparticles.piece_survey import outline_slope
 from spherovem_core.spacing import SpacingNm
 
 _SHELL_NM = 120.0
 # Levels tried, as fractions of the contrast; the higher ones only where a body leaks.
 _FRACTIONS = (0.5, 0.6, 0.7)
 _STRONG = 2.3
+# Quantile of the slopes of an outline that shows leaks.
+_GENTLE = 0.3
 _COMPACT_FILL, _COMPACT_LATERAL, _FEW_VOXELS = 0.75, 1.6, 12
 
 
 class Surroundings(NamedTuple):
-    """Rows around each voxel of a body (`rows_within`): the rim that blur brightens, and the shell beyond it."""
+    """Rows around each voxel of a body (`rows_within`): the rim that blur brightens, and the shell beyond it; voxel size."""
 
     rim: NDArray[np.int32]
     shell: NDArray[np.int32]
+    spacing_nm: SpacingNm
 
 
 class _Ground(NamedTuple):
@@ -62,12 +67,15 @@ class Body:
         Intensity inside, and around it.
     isolated
         False if it reaches the border of the crop inside the volume, or nothing darker surrounds it.
+    ground
+        Median of the crop without the candidates.
     """
 
     voxels: NDArray[np.int32]
     level: float
     surroundings: float
     isolated: bool
+    ground: float
 
     @property
     def contrast(self) -> float:
@@ -78,7 +86,7 @@ class Body:
 def body_surroundings(spacing_nm: SpacingNm) -> Surroundings:
     """List the rows of rim and shell for a voxel size."""
     pixel = min(spacing_nm[1:])
-    return Surroundings(rows_within(1.5, 1), rows_within(max(3.0, _SHELL_NM / pixel), 1))
+    return Surroundings(rows_within(1.5, 1), rows_within(max(3.0, _SHELL_NM / pixel), 1), spacing_nm)
 
 
 def find_bodies(
@@ -87,6 +95,7 @@ def find_bodies(
     inside_volume: NDArray[np.bool_],
     min_contrast: float,
     around: Surroundings,
+    intensity: NDArray[np.float32],
 ) -> list[Body]:
     """Find the bodies among the candidate voxels of a crop, the brightest first.
 
@@ -105,6 +114,8 @@ def find_bodies(
         Islands less high than this are no bodies.
     around
         From `body_surroundings`.
+    intensity : (Z, Y, X) ndarray of float32
+        Intensities of the crop as acquired, which show the outlines of wide bodies.
     """
     places = np.argwhere(candidates).astype(np.int32)
     heights = smooth[candidates]
@@ -122,26 +133,60 @@ def find_bodies(
         body, rim = _best_body(seed, min_contrast, ground)
         release(marks, body.voxels, len(body.voxels), TAKEN)
         release(marks, rim, len(rim), TAKEN)
+        if body.isolated:
+            own = _mask(np.concatenate([body.voxels, rim]), smooth.shape)
+            taken = (marks == TAKEN) & ~own
+            voxels = refine_outline(body.voxels, body.level, intensity, taken, around.spacing_nm)
+            body = replace(body, voxels=voxels)
+            release(marks, voxels, len(voxels), TAKEN)
         if body.contrast >= min_contrast:
             bodies.append(body)
     return bodies
 
 
+def _mask(voxels: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, np.bool_)
+    mask[tuple(voxels.T)] = True
+    return mask
+
+
 def _best_body(
     seed: NDArray[np.int32], min_contrast: float, ground: _Ground
 ) -> tuple[Body, NDArray[np.int32]]:
-    """Grow the body of a seed; where it leaks into bright texture, from a higher level.
+    """Grow the body of a seed; where it leaks into bright texture, from the level at which its outline is steepest.
 
     Half the contrast of a faint particle is within reach of the texture around it.
     """
-    first = _grow_body(seed, _FRACTIONS[0], ground)
-    if first[0].isolated and (first[0].contrast > _STRONG * min_contrast or _compact(first[0])):
-        return first
+    best = _grow_body(seed, _FRACTIONS[0], ground)
+    if best[0].isolated and (best[0].contrast > _STRONG * min_contrast or _compact(best[0])):
+        return best
+    steepest = _slope(best[0], ground)
     for fraction in _FRACTIONS[1:]:
-        body, rim = _grow_body(seed, fraction, ground)
-        if body.isolated and _compact(body):
-            return body, rim
-    return first
+        other = _grow_body(seed, fraction, ground)
+        slope = _slope(other[0], ground)
+        if other[0].isolated and (slope > steepest or not best[0].isolated):
+            best, steepest = _widened(*other, ground.smooth), slope
+    return best
+
+
+def _widened(
+    body: Body, rim: NDArray[np.int32], smooth: NDArray[np.float32]
+) -> tuple[Body, NDArray[np.int32]]:
+    """Widen a body that was grown from a higher level by the voxels of its rim above the half-way level: no further than one."""
+    half = body.surroundings + _FRACTIONS[0] * body.contrast
+    above = smooth[tuple(rim.T)] > half
+    return replace(body, voxels=np.concatenate([body.voxels, rim[above]])), rim[~above]
+
+
+def _slope(body: Body, ground: _Ground) -> float:
+    """Return the slope along the gentler part of a body's outline, in grey values per pixel; 0 without an outline."""
+    low = body.voxels.min(axis=0)
+    cores = np.zeros(tuple(body.voxels.max(axis=0) - low + 3), np.int32)
+    cores[tuple((body.voxels - low + 1).T)] = 1
+    slope = outline_slope(
+        1, cores, low.astype(np.intp) - 1, ground.smooth, np.ones(3), len(body.voxels), _GENTLE
+    )
+    return float(np.nan_to_num(slope))
 
 
 def _compact(body: Body) -> bool:
@@ -166,7 +211,8 @@ def _grow_body(seed: NDArray[np.int32], fraction: float, ground: _Ground) -> tup
         ground.marks,
         region,
         others,
-        *ground.around,
+        ground.around.rim,
+        ground.around.shell,
         ground.inside_volume,
     )
-    return Body(region[:count].copy(), level, surroundings, isolated), others[:rim_count].copy()
+    return Body(region[:count].copy(), level, surroundings, isolated, ground.start), others[:rim_count].copy()

@@ -14,7 +14,9 @@ from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroun
 from spherovem_core.nanoparticles.components import SEEDS
 from spherovem_core.nanoparticles.crop_intensities import crop_intensities
 from spherovem_core.nanoparticles.detection import Detection
+from spherovem_core.nanoparticles.local_outline import shows_outline
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_survey, survey, territories
+from spherovem_core.nanoparticles.piece_survey import PieceSurvey
 from spherovem_core.nanoparticles.streaks import without_streaks
 from spherovem_core.nanoparticles.volume_components import VolumeComponents
 from spherovem_core.spacing import SpacingNm, pixel_nm
@@ -22,6 +24,8 @@ from spherovem_core.spacing import SpacingNm, pixel_nm
 # A component with more voxels in its crop is not analysed: it is no particle and no clump that fits in memory.
 MAX_CROP_VOXELS = 16_000_000
 _CANDIDATE_FRACTION = 0.7
+# Least and highest height of voxels within and beyond an outline that follows the surroundings.
+_INSIDE, _OUTSIDE = 0.501, 0.499
 _COMPONENTS_PER_TASK = 16
 
 
@@ -78,6 +82,13 @@ class CropReader:
     def pixel_nm(self) -> float:
         """Side of a pixel."""
         return pixel_nm(self.spacing_nm)
+
+    @property
+    def slope_noise(self) -> float:
+        """Standard deviation of a slope along an axis that noise leaves in the smoothed image, in grey values per nm."""
+        sigma = float(np.sqrt(np.prod(self.detection.filters.sigma)))
+        # That of the derivative of smoothed white noise; a difference over two pixels takes off a little.
+        return float(self.detection.smooth_noise / (np.sqrt(2) * np.hypot(sigma, 0.5) * self.pixel_nm))
 
     def min_contrast_of(self, objects: pd.DataFrame) -> NDArray[np.float64]:
         """Return the contrast that candidates of the width of each object must have."""
@@ -143,11 +154,21 @@ def _objects_of(
             crop.inside_volume,
             _CANDIDATE_FRACTION * reader.detection.min_contrast,
             around,
+            crop.intensity,
         )
         for body in bodies:
             for part in without_streaks(body, crop.smooth.shape):
                 out += measured_pieces(part, [part.voxels], crop, reader)
     return out
+
+
+def _inside_first(found: PieceSurvey) -> PieceSurvey:
+    """Order the voxels so that those within the outline come first: it follows uneven surroundings, their height does not."""
+    height = np.where(found.inside, np.maximum(found.height, _INSIDE), np.minimum(found.height, _OUTSIDE))
+    order = np.lexsort((-found.height, -height))
+    return found._replace(
+        voxels=found.voxels[order], height=height[order].astype(np.float32), inside=found.inside[order]
+    )
 
 
 def measured_pieces(
@@ -161,9 +182,23 @@ def measured_pieces(
     for piece in range(1, len(pieces) + 1):
         found = survey(crop.intensity, crop.smooth, body, grounds, piece, steps)
         measures = measure_survey(found, body, low, shape, steps)
+        if shows_outline(body.voxels):
+            found = _inside_first(found)
         places = found.voxels + low.astype(np.int32)
         out.append(FoundObject(measures, places, found.height, found.inside, number))
     return out
+
+
+def thickness_nm(entry: FoundObject, spacing_nm: SpacingNm) -> float:
+    """Return the diameter of the largest ball inside an object."""
+    import edt
+
+    own = entry.voxels[entry.inside]
+    if not len(own):
+        return 0.0
+    mask = np.zeros(tuple(own.max(axis=0) - own.min(axis=0) + 1), np.bool_)
+    mask[tuple((own - own.min(axis=0)).T)] = True
+    return float(2 * edt.edt(mask, anisotropy=spacing_nm, black_border=True).max())
 
 
 def boxes_of(voxels: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:

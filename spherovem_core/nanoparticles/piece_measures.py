@@ -35,6 +35,11 @@ class PieceMeasures(NamedTuple):
         Volume relative to the ellipsoid with the same moments; 1 for an ellipsoid, less for an irregular body.
     edge_nm
         Width of the edge in the largest cross-section, from 25 to 75 % of the contrast.
+    slope
+        Slope of the smoothed image along the outline in the plane (70 % quantile), in contrasts per nm; NaN where the border
+        cuts all of it.
+    ground
+        Level of the wider surroundings; see `Body`.
     cut
         True if the border of the volume cuts it.
     isolated
@@ -52,6 +57,8 @@ class PieceMeasures(NamedTuple):
     axial: float
     fill: float
     edge_nm: float
+    slope: float
+    ground: float
     cut: bool
     isolated: bool
 
@@ -174,6 +181,8 @@ def measure_survey(
         axial=_axial_ratio(found.moments, steps),
         fill=_fill(found.moments, float(found.weight * voxel)),
         edge_nm=float(outer - inner),
+        slope=float(found.slope),
+        ground=body.ground,
         cut=min(box[:3]) == 0 or any(n == end for n, end in zip(box[3:], volume_shape, strict=True)),
         isolated=body.isolated,
     )

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 # Heights, relative to the contrast, from which voxels count for centre and moments, and between which an edge is measured.
 _FOOT, _INNER = 0.25, 0.75
+# Quantile that stands for the slope of an outline: part of it may touch a neighbour.
+_STEEP = 0.7
 
 
 class PieceSurvey(NamedTuple):
@@ -29,6 +31,9 @@ class PieceSurvey(NamedTuple):
         Number of voxels of the largest cross-section.
     outer, inner
         Number of voxels in that slice above 25 and 75 % of the contrast.
+    slope
+        Slope in the plane (70 % quantile), in contrasts per nm, of the voxels inside the outline that touch others; NaN
+        without any.
     voxels : (N, 3) ndarray of int32
         Voxels of the territory above the surroundings, the brightest first.
     height : (N,) ndarray of float32
@@ -46,6 +51,7 @@ class PieceSurvey(NamedTuple):
     section: int
     outer: int
     inner: int
+    slope: float
     voxels: NDArray[np.int32]
     height: NDArray[np.float32]
     inside: NDArray[np.bool_]
@@ -169,7 +175,53 @@ def survey_piece(
             moments[a, b] *= steps[a] * steps[b] / weight
             moments[b, a] = moments[a, b]
     order = np.argsort(-heights, kind="mergesort")
+    slope = outline_slope(number, cores, low, smooth, steps, sections.sum(), _STEEP) / contrast
     return (
-        sections.sum(), weight, box, centre, moments, excess, sections[widest], outer, inner,
+        sections.sum(), weight, box, centre, moments, excess, sections[widest], outer, inner, slope,
         voxels[order], heights[order], within[order],
     )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def outline_slope(number: int, cores: Any, low: Any, smooth: Any, steps: Any, size: int, part: float) -> Any:
+    """Return the slope of the image along the outline of a piece in the plane.
+
+    Parameters
+    ----------
+    number, cores, low, smooth, steps
+        As in `survey_piece`.
+    size
+        Number of voxels of the piece.
+    part
+        Quantile of the slopes.
+
+    Returns
+    -------
+    float
+        Grey values per unit of `steps`; NaN where the outline is that of the crop.
+    """
+    slopes, count = np.empty(size), 0
+    height, width = cores.shape[1:]
+    rows, columns = smooth.shape[1:]
+    for z in range(cores.shape[0]):
+        for y in range(height):
+            for x in range(width):
+                if cores[z, y, x] != number:
+                    continue
+                enclosed = True
+                for m in range(4):
+                    j, i = y + (m == 0) - (m == 1), x + (m == 2) - (m == 3)
+                    enclosed = enclosed and (
+                        j < 0 or j >= height or i < 0 or i >= width or cores[z, j, i] != 0
+                    )
+                k, j, i = low[0] + z, low[1] + y, low[2] + x
+                if enclosed or j == 0 or j == rows - 1 or i == 0 or i == columns - 1:
+                    continue
+                down = (smooth[k, j + 1, i] - smooth[k, j - 1, i]) / (2 * steps[1])
+                across = (smooth[k, j, i + 1] - smooth[k, j, i - 1]) / (2 * steps[2])
+                slopes[count] = np.sqrt(down * down + across * across)
+                count += 1
+    if count == 0:
+        return np.nan
+    place = int(part * (count - 1) + 0.5)
+    return np.partition(slopes[:count], place)[place]

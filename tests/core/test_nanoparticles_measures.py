@@ -42,7 +42,7 @@ def ball(
 def measured(image: NDArray[np.float32], spacing_nm: SpacingNm) -> PieceMeasures:
     smooth = ndimage.gaussian_filter(image, (0, 0.6, 0.6))
     inside = np.zeros((3, 2), bool)
-    body = find_bodies(smooth, smooth > 70, inside, 10.0, body_surroundings(spacing_nm))[0]
+    body = find_bodies(smooth, smooth > 70, inside, 10.0, body_surroundings(spacing_nm), smooth)[0]
     return measure_pieces(image, smooth, body, [body.voxels], (0, 0, 0), image.shape, spacing_nm)[0]
 
 
@@ -91,7 +91,7 @@ def test_thin_part_of_a_bright_body_is_measured() -> None:
     image[:, :, :16] = 250
     image[2, 14:16, 20:38] = 80
     around = body_surroundings(COARSE_NM)
-    body = find_bodies(image, image > 240, np.zeros((3, 2), bool), 10.0, around)[0]
+    body = find_bodies(image, image > 240, np.zeros((3, 2), bool), 10.0, around, image)[0]
     thin = np.argwhere(image == 80).astype(np.int32)
     body = replace(body, voxels=thin)
     entry = measure_pieces(image, image, body, [thin], (0, 0, 0), image.shape, COARSE_NM)[0]
