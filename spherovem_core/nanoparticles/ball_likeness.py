@@ -51,8 +51,8 @@ def ball_likeness(
         ball_sd = float(np.hypot(ball_sd, _TEXTURE * reader.detection.min_contrast / contrast))
         # A factor above that of a ball is no worse.
         ball_away, patch_away = min(factor - ball, 0) / ball_sd, max(factor - patch, 0) / patch_sd
-        ratio = patch_sd / ball_sd * np.exp(0.5 * (patch_away**2 - ball_away**2))
-        out[n] = np.clip(ratio, *_LIMITS)
+        ratio = np.log(patch_sd / ball_sd) + 0.5 * (patch_away**2 - ball_away**2)
+        out[n] = np.exp(np.clip(ratio, *np.log(_LIMITS)))
     return out
 
 

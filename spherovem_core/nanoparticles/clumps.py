@@ -38,6 +38,8 @@ _RIMMED, _RIMMED_VOLUME = 0.06, 1.3
 _MOST_VOLUME = 2.5
 # A droplet can be filled with balls; a third of them and more are then as large as they may be.
 _AS_LARGE = 1.04
+# ... or, of so many, have less than this part of the others' share of the body to themselves.
+_OWN_PART, _MOST_FEW, _FEWEST_FILLING = 0.7, 0.25, 7
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
@@ -211,6 +213,8 @@ def _split_one(
         return []
     if known is not None and np.quantile(fit.diameters_nm, 2 / 3) > _AS_LARGE * known[1]:
         return []
+    if _overlap(fit, pieces, mask, reader.spacing_nm):
+        return []
     parts = [
         np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
         for n in range(1, int(pieces.max()) + 1)
@@ -222,11 +226,31 @@ def _split_one(
     ]
 
 
+def _overlap(
+    fit: ComponentFit, pieces: NDArray[np.uint32], mask: NDArray[np.bool_], spacing_nm: SpacingNm
+) -> bool:
+    """Return whether many balls have little of the body to themselves: they fill a droplet, or draw what lies beside it."""
+    if len(fit) < _FEWEST_FILLING:
+        return False
+    counts = np.bincount(pieces.ravel(), minlength=len(fit) + 1)[1 : len(fit) + 1]
+    # The border of the volume may cut balls.
+    places = np.argwhere(np.ones(mask.shape, np.bool_)) * np.asarray(spacing_nm)
+    within = [
+        (((places - centre) ** 2).sum(axis=1) < (diameter / 2) ** 2).sum()
+        for centre, diameter in zip(fit.centres_nm, fit.diameters_nm, strict=True)
+    ]
+    share = counts / np.maximum(within, 1)
+    few = share < _OWN_PART * np.quantile(share, 0.75)
+    return bool(few.mean() > _MOST_FEW)
+
+
 def read_clump(entry: FoundObject, reader: CropReader) -> ClumpImage:
     """Read the image of a body in its box."""
     crop = reader.read(np.array(entry.measures.box, np.int64))
     own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
-    body = Body(own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated)
+    body = Body(
+        own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated, entry.measures.ground
+    )
     low = np.maximum(own.min(axis=0) - 1, 0)
     high = np.minimum(own.max(axis=0) + 2, crop.smooth.shape)
     region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))

@@ -7,6 +7,9 @@ from nanoparticle_scenes import COARSE_NM, Kind, Scene, make_scene, score, smoot
 
 from spherovem_core.nanoparticles import Particles, find_particles
 from spherovem_core.nanoparticles.ball_images import draw_balls
+from spherovem_core.nanoparticles.clumps import _overlap
+from spherovem_core.nanoparticles.component_fit import ComponentFit
+from spherovem_core.nanoparticles.splitting import _cut
 from spherovem_core.parameters import NanoparticleParameters
 
 KINDS = (
@@ -125,3 +128,28 @@ def test_a_droplet_is_not_filled_with_particles() -> None:
     found = find_particles(scene.image, COARSE_NM)
     assert found.table.equivalent_diameter_um.max() < 0.3
     assert len(found.table) <= 31
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_balls_that_fill_a_droplet_have_little_of_it_to_themselves(cut: bool) -> None:
+    step = np.array(COARSE_NM)
+    grid = np.argwhere(np.ones((9, 27, 27), np.bool_)) * step
+    mask = (np.linalg.norm(grid - [480, 520, 520], axis=1) < 400).reshape(9, 27, 27)
+    # Twelve balls that overlap: six within the droplet, and six at its surface, which share what the others have.
+    ways = np.concatenate([np.eye(3), -np.eye(3)])
+    centres = np.concatenate([[480, 520, 520] + 180 * ways, [480, 520, 520] + 260 * ways])
+    diameters = np.repeat([320.0, 210.0], 6)
+    if cut:
+        mask, centres = mask[4:], centres - [480, 0, 0]
+    fit = ComponentFit(centres, diameters)
+    assert _overlap(fit, _cut(mask, fit, COARSE_NM)[0], mask, COARSE_NM)
+
+
+def test_balls_of_a_clump_have_their_part_of_it_to_themselves() -> None:
+    step = np.array(COARSE_NM)
+    grid = np.argwhere(np.ones((11, 33, 33), np.bool_)) * step
+    centres = np.array([[z, y, x] for z in (440.0, 760.0) for y in (400.0, 720.0) for x in (400.0, 720.0)])
+    near = np.linalg.norm(grid[:, None] - centres, axis=2) < 160
+    mask = near.any(axis=1).reshape(11, 33, 33)
+    fit = ComponentFit(centres, np.full(8, 320.0))
+    assert not _overlap(fit, _cut(mask, fit, COARSE_NM)[0], mask, COARSE_NM)
