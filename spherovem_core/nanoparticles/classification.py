@@ -18,10 +18,15 @@ from spherovem_core.nanoparticles.detection_limit import detection_limit, select
 from spherovem_core.nanoparticles.judgement import judge
 from spherovem_core.nanoparticles.local_contrast import largest_diameter
 from spherovem_core.nanoparticles.mixture import Mixture
-from spherovem_core.nanoparticles.objects import CropReader, FoundObject, object_table
+from spherovem_core.nanoparticles.objects import CropReader, FoundObject, object_table, thickness_nm
 from spherovem_core.nanoparticles.painting import PaintedParticles, choose_voxels
 from spherovem_core.nanoparticles.plausibility import COVERED, find_warnings
-from spherovem_core.nanoparticles.populations import Population, describe_populations, find_populations
+from spherovem_core.nanoparticles.populations import (
+    Population,
+    describe_populations,
+    find_populations,
+    nearest_population,
+)
 from spherovem_core.nanoparticles.single_size import SingleSize
 from spherovem_core.nanoparticles.sizes import Sizes, measure_sizes
 from spherovem_core.nanoparticles.table import other_table, particle_table
@@ -51,13 +56,14 @@ class Classified:
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Objects with sizes, populations (0 for other objects), confidence and the reason why they are no particles."""
+    """Objects with sizes, populations (0 for other objects), confidence, the reason why they are no particles, and clumps."""
 
     table: pd.DataFrame
     sizes: Sizes
     population: NDArray[np.int64]
     confidence: NDArray[np.float64]
     reason: NDArray[np.object_]
+    clump: NDArray[np.bool_]
 
 
 def classify(
@@ -121,17 +127,33 @@ def _judge(
         chosen = [objects[n] for n in numbers]
         return ball_likeness(chosen, sizes.diameter_nm[numbers], reader, blur)
 
+    def thickness(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.array([thickness_nm(objects[n], reader.spacing_nm) for n in numbers], np.float64)
+
     judgement = judge(
-        table, sizes.diameter_nm, least, response, blur, reader.spacing_nm, parameters, likeness
+        table,
+        sizes.diameter_nm,
+        least,
+        response,
+        blur,
+        reader.spacing_nm,
+        parameters,
+        likeness,
+        thickness,
+        reader.slope_noise,
     )
     reason = judgement.reason.copy()
     kept = np.flatnonzero(reason == "")
     population = np.zeros(len(table), np.int64)
     if len(kept):
         level = (table.surroundings.to_numpy() + sizes.contrast)[kept]
-        population[kept] = find_populations(
-            level, sizes.contrast[kept], sizes.diameter_nm[kept], sizes.sure[kept]
+        # The size of a clump is not that of its particles.
+        single = ~judgement.clump[kept] if not judgement.clump[kept].all() else np.ones(len(kept), np.bool_)
+        ones = kept[single]
+        population[ones] = find_populations(
+            level[single], sizes.contrast[ones], sizes.diameter_nm[ones], sizes.sure[ones]
         )
+        population[kept[~single]] = nearest_population(level[~single], level[single], population[ones])
 
         def selection(contrast: float, diameter_nm: float) -> float:
             return selection_bias(contrast, diameter_nm, response, reader.detection, reader.pixel_nm)
@@ -140,7 +162,7 @@ def _judge(
             table, response, reader.spacing_nm, reader.detection.smooth_noise, population, selection
         )
     reason[kept[sizes.volume_nm3[kept] < parameters.min_volume_nm3]] = "below min_volume_nm3"
-    return _Judged(table, sizes, population, judgement.confidence, reason)
+    return _Judged(table, sizes, population, judgement.confidence, reason, judgement.clump)
 
 
 def _tables(
@@ -165,6 +187,7 @@ def _tables(
         judged.confidence[kept],
         judged.population[kept],
         agglomerate,
+        judged.clump[kept],
         reader.spacing_nm,
     )
     others = other_table(
@@ -175,8 +198,9 @@ def _tables(
         reader.spacing_nm,
     )
     level = table.surroundings.to_numpy() + sizes.contrast
+    told = kept if judged.clump[kept].all() else kept[~judged.clump[kept]]
     populations = describe_populations(
-        judged.population[kept], sizes.contrast[kept], level[kept], sizes.diameter_nm[kept]
+        judged.population[told], sizes.contrast[told], level[told], sizes.diameter_nm[told]
     )
     fraction = float(particles.voxel_count.sum() / np.prod(reader.source.shape))
     unsplit = split.single.reason if parameters.split_touching and split.diameter_nm is None else ""

@@ -11,6 +11,7 @@ from spherovem_core.nanoparticles.acquisition_blur import AcquisitionBlur
 from spherovem_core.nanoparticles.ball_response import BallResponse
 from spherovem_core.nanoparticles.local_contrast import largest_diameter
 from spherovem_core.nanoparticles.piece_measures import contrast_of
+from spherovem_core.nanoparticles.sharpness import sharpness_odds
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm, pixel_nm
 
@@ -24,17 +25,30 @@ _EDGE = 1.7
 _EXPECTED_MARGIN = 1.2
 # A tissue maximum may just pass the level for candidates; its body is lower.
 _FAINT = 0.85
+# ... unless its level is that of a candidate against the wider surroundings: beside a bright body it stands out by less.
+_FAINT_BESIDE = 0.5
+# Balls that are fainter still, down to this part, may be particles: the odds are less beforehand.
+_DIM, _OF_DIM = 0.65, 0.1
 # Bandwidths, in natural logarithms of diameter and contrast, of particles and of other objects.
 _PARTICLE_WIDTH = (0.12, 0.12)
 _OTHER_WIDTH = (0.8, 0.15)
 # Density of particles that is known beforehand, in objects: a lone object stands for itself where nothing is like it.
 _BEFOREHAND = 0.5
+# ... and of other objects: where nothing else stands out, a faint maximum of the texture still may be one.
+_OTHERS_BEFOREHAND = 0.15
 # Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
 # logarithm of the relative width of the edge; and the width in
 # pixels below which it grows.
 _SHAPE_SD, _SHAPE_PX = (0.25, 0.35, 0.12, 0.3), 7.0
 # Roundness that half of the irregular objects reach.
 _USUAL_ROUNDNESS, _CUT_ROUNDNESS, _LEAST_ROUNDNESS = 0.3, 0.3, 0.1
+# Clumps of particles that no balls draw: at most so long, and no thicker than the largest particle.
+_CLUMP_FAULTS = ("too large", "elongated", "column", "irregular", "soft edge")
+# Only bodies this many voxels thick show along all axes how sharply they end.
+_CLUMP_VOXELS = 4.0
+_CLUMP_LATERAL, _CLUMP_AXIAL, _CLUMP_ROUNDNESS, _FEWEST_CLUMP = 4.0, 0.35, 0.3, 16
+# A membrane ends as sharply as a particle: the outline of a single one speaks against it rather than for it.
+_MOST_SHARP = 1.5
 # Odds beyond this, and its inverse, leave no doubt; objects of fewer pixels across do not show their shape.
 _DOUBT, _SHAPED_PX = 0.01, 4.5
 _OF_STREAK, _OF_DROPLET, _OF_IRREGULAR = 0.3, 0.5, 4.0
@@ -63,10 +77,13 @@ class Judgement:
         Probability that it is a nanoparticle.
     reason
         Why it is none; empty for a nanoparticle.
+    clump : (N,) ndarray of bool
+        True for a clump of nanoparticles that is not told apart.
     """
 
     confidence: NDArray[np.float64]
     reason: NDArray[np.object_]
+    clump: NDArray[np.bool_]
 
 
 def judge(
@@ -78,6 +95,8 @@ def judge(
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
     likeness: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    thickness_nm: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    slope_noise: float,
 ) -> Judgement:
     """Judge objects by their own shape, and by the company they keep.
 
@@ -85,6 +104,10 @@ def judge(
     class that is no particle still pass: of twenty patches of chromatin a few are round. The confidence is therefore one
     less a local false discovery rate (Efron 2004): the density of other objects of like contrast and size, times the
     fraction of such objects that looks round, over the density of objects that pass.
+
+    A clump of particles has no shape of its own. A body that stands out, ends as sharply as a ball and is nowhere thicker
+    than the largest particle counts as one as far as its outline is likelier that of particles than that of patches which
+    fade.
 
     Parameters
     ----------
@@ -101,22 +124,65 @@ def judge(
     likeness
         Gives the likelihood ratio of a ball for some of the objects; it reads the image, and is asked where the tables leave
         a doubt.
+    thickness_nm
+        Gives the diameter of the largest ball inside some of the objects.
+    slope_noise
+        Standard deviation of a slope along an axis that comes from noise, in grey values per nm.
     """
     reason = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters)
-    passed = reason == ""
-    confidence = np.zeros(len(objects))
+    fair = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters, _DIM)
+    dim = (reason == "faint") & (fair == "")
+    single = (reason == "") | dim
+    known = parameters.expected_diameter_nm is not None
+    clump = np.zeros(len(objects), np.bool_) if known else _may_be_clump(objects, reason, spacing_nm)
+    thick = thickness_nm(np.flatnonzero(clump))
+    clump[clump] = (thick <= largest_diameter(parameters)) & (thick >= _CLUMP_VOXELS * max(spacing_nm))
+    passed = single | clump
+    confidence, as_clump = np.zeros(len(objects)), np.zeros(len(objects))
     if passed.any():
-        known = parameters.expected_diameter_nm is not None
         # Where the size is known, larger objects of the same contrast cast no doubt on those of that size.
         classes = np.where(known & (reason == "too large"), "", reason)
+        sharp = sharpness_odds(objects, response, slope_noise, spacing_nm, blur.objects > 0)
+        # A body that fades supports no other, a dim or shapeless one only in part.
+        share = np.where(reason == "", np.minimum(2 * sharp / (1 + sharp), 1.0), sharp / (1 + sharp))
+        share[objects.piece.to_numpy()] = 1.0
+        odds = np.zeros(len(objects))
+        odds[passed] = _odds(objects, diameter_nm, passed, classes, share, min_contrast)
+        odds[passed] /= _USUAL_ROUNDNESS
+        as_clump = np.where(clump, _CLUMP_ROUNDNESS * odds * sharp, 0.0)
+        odds *= np.where(objects.piece.to_numpy(), 1.0, np.minimum(sharp, _MOST_SHARP))
         pixel = pixel_nm(spacing_nm)
-        odds = _odds(objects, diameter_nm, passed, classes, min_contrast, response, blur.edge_nm, pixel)
-        asked = _in_doubt(objects, odds, passed, pixel)
-        odds[asked[passed]] *= likeness(np.flatnonzero(asked))
-        confidence[passed] = odds / (1 + odds)
-    doubtful = passed & (confidence < parameters.min_confidence)
-    reason[doubtful] = "like other objects"
-    return Judgement(confidence, reason)
+        odds[single] *= _roundness(
+            objects[single], response.fill_of(diameter_nm[single]), blur.edge_nm, pixel
+        )
+        odds[dim] *= _OF_DIM
+        odds[~single] = 0.0
+        asked = np.flatnonzero(single & _in_doubt(objects, odds, pixel))
+        odds[asked] *= likeness(asked)
+        confidence = np.maximum(odds, as_clump) / (1 + np.maximum(odds, as_clump))
+        as_clump[odds / (1 + odds) >= parameters.min_confidence] = 0.0
+    sure = confidence >= parameters.min_confidence
+    reason[sure] = ""
+    reason[(reason == "") & ~sure] = "like other objects"
+    return Judgement(confidence, reason, sure & (as_clump > 0))
+
+
+def _may_be_clump(
+    objects: pd.DataFrame, reason: NDArray[np.object_], spacing_nm: SpacingNm
+) -> NDArray[np.bool_]:
+    """Mark the objects whose only fault is a shape that clumps can have."""
+    deep = objects.section_nm.to_numpy() >= 2 * spacing_nm[0]
+    # A large body as compact as a ball is a droplet; how compact one is that the border cuts is not known.
+    droplet = (reason == "too large") & (objects.cut.to_numpy() | (objects.fill.to_numpy() > _DROPLET_FILL))
+    return np.asarray(
+        np.isin(reason, ("", *_CLUMP_FAULTS))
+        & ~droplet
+        & deep
+        & ~objects.piece.to_numpy()
+        & (objects.voxels.to_numpy() >= _FEWEST_CLUMP)
+        & (objects.lateral.to_numpy() < _CLUMP_LATERAL)
+        & (objects.axial.to_numpy() > _CLUMP_AXIAL)
+    )
 
 
 def object_faults(
@@ -127,8 +193,12 @@ def object_faults(
     blur: AcquisitionBlur,
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
+    least: float = _FAINT,
 ) -> NDArray[np.object_]:
-    """Name the first fault of each object's own measures; empty where there is none."""
+    """Name the first fault of each object's own measures; empty where there is none.
+
+    Objects with less than the part `least` of the contrast of candidates are faint.
+    """
     pixel = pixel_nm(spacing_nm)
     section = objects.section_nm.to_numpy()
     # The cut between two particles is no outline; the fit of balls has judged the shape of pieces.
@@ -138,11 +208,13 @@ def object_faults(
     if parameters.expected_diameter_nm:
         low = parameters.expected_diameter_nm[0] / _EXPECTED_MARGIN
     contrast = contrast_of(objects)
+    above_ground = (objects.level - objects.ground).to_numpy(np.float64)
     small = section < 4 * pixel
     lateral, axial = objects.lateral.to_numpy(), objects.axial.to_numpy()
     faults = {
         "joins something larger": ~objects.isolated.to_numpy(),
-        "faint": contrast < _FAINT * min_contrast,
+        "faint": (contrast < least * min_contrast)
+        & ((contrast < _FAINT_BESIDE * min_contrast) | (above_ground < min_contrast)),
         "too large": np.maximum(diameter_nm, np.where(deep, section, 0)) > high,
         "too small": whole & (diameter_nm < low),
         "diffuse": whole & (section < _DIFFUSE * diameter_nm),
@@ -155,14 +227,16 @@ def object_faults(
     return np.select(list(faults.values()), list(faults), default="").astype(object)
 
 
-def _in_doubt(
-    objects: pd.DataFrame, odds: NDArray[np.float64], passed: NDArray[np.bool_], pixel: float
-) -> NDArray[np.bool_]:
-    """Mark the objects that pass, are large enough to show their shape, and are neither certain particles nor certain others."""
-    out = np.zeros(len(objects), np.bool_)
-    out[passed] = (odds > _DOUBT) & (odds < 1 / _DOUBT)
+def _places(objects: pd.DataFrame, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithms (N, 2) of diameter and contrast."""
+    contrast = contrast_of(objects)
+    return np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
+
+
+def _in_doubt(objects: pd.DataFrame, odds: NDArray[np.float64], pixel: float) -> NDArray[np.bool_]:
+    """Mark the objects that are large enough to show their shape, and are neither certain particles nor certain others."""
     shaped = objects.section_nm.to_numpy() > _SHAPED_PX * pixel
-    return np.asarray(out & shaped & ~objects.piece.to_numpy())
+    return np.asarray(shaped & (odds > _DOUBT) & (odds < 1 / _DOUBT) & ~objects.piece.to_numpy())
 
 
 def _odds(
@@ -170,28 +244,28 @@ def _odds(
     diameter_nm: NDArray[np.float64],
     passed: NDArray[np.bool_],
     reason: NDArray[np.object_],
+    share: NDArray[np.float64],
     min_contrast: NDArray[np.float64],
-    response: BallResponse,
-    edge_nm: float,
-    pixel: float,
 ) -> NDArray[np.float64]:
-    """Estimate the odds of the objects that pass: their density over that of other objects that look like them."""
+    """Estimate the odds of the objects that pass by the company they keep: their density over that of others like them.
+
+    Each object counts to the particles with its `share`, and to the others, if it is one of a class, with the rest.
+    """
     contrast = contrast_of(objects)
-    place = np.stack([np.log(np.maximum(diameter_nm, 1.0)), np.log(np.maximum(contrast, 1e-3))], axis=1)
+    place = _places(objects, diameter_nm)
     faint = reason == "faint"
     # What joins something larger at a low contrast is tissue that a candidate leaked into, not a body.
     least = np.where(reason == "joins something larger", 1.0, _FAINT) * min_contrast
     alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= least))
     weights = np.where(faint[alike], _OF_FAINT, _round_relatives(objects[alike]))
+    weights *= np.where(passed, 1 - share, 1.0)[alike]
     # An object says nothing on the density at its own place.
-    own = 1 / (2 * np.pi * np.prod(_PARTICLE_WIDTH))
+    own = share[passed] / (2 * np.pi * np.prod(_PARTICLE_WIDTH))
     beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))
-    particles = np.maximum(_density(place[passed], place[passed], _PARTICLE_WIDTH) - own, 0) + beforehand
-    particles *= (
-        _roundness(objects[passed], response.fill_of(diameter_nm[passed]), edge_nm, pixel) / _USUAL_ROUNDNESS
-    )
+    company = _density(place[passed], place[passed], _PARTICLE_WIDTH, share[passed])
+    particles = np.maximum(company - own, 0) + beforehand
     others = _density(place[passed], place[alike], _OTHER_WIDTH, weights)
-    return np.asarray(particles / np.maximum(others, 1e-9 * particles))
+    return np.asarray(particles / (others + _OTHERS_BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))))
 
 
 def _roundness(

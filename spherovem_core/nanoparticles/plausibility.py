@@ -49,6 +49,7 @@ def find_warnings(
         overlap_warning(populations),
         _assumed_blur(particles, blur),
         _unsplit_clumps(others, unsplit),
+        _whole_clumps(particles),
     ]
     return [warning for warning in found if warning]
 
@@ -103,4 +104,14 @@ def _unsplit_clumps(others: pd.DataFrame, unsplit: str) -> str | None:
     return (
         f"{clumps} objects that may be clumps of touching particles were not split, because no size of a particle is evident "
         f"({unsplit}); set expected_diameter_nm"
+    )
+
+
+def _whole_clumps(particles: pd.DataFrame) -> str | None:
+    clumps = int((particles.kind == "clump").sum())
+    if not clumps:
+        return None
+    return (
+        f"{clumps} of {len(particles)} rows of the table nanoparticles are clumps whose particles could not be told apart "
+        "(kind clump): each counts as one, with its own volume; set expected_diameter_nm to split them"
     )

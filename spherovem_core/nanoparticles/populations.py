@@ -204,6 +204,23 @@ def _distance(means: NDArray[np.float64], spreads: NDArray[np.float64], a: int, 
     return float((np.abs(means[a] - means[b]) / spread).max())
 
 
+def nearest_population(
+    intensity: NDArray[np.float64], known: NDArray[np.float64], population: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Choose for each object the population whose mean intensity is nearest.
+
+    Parameters
+    ----------
+    intensity : (N,) ndarray
+        Levels of the objects.
+    known, population : (M,) ndarray
+        Levels and populations of the particles that are told apart.
+    """
+    numbers = np.unique(population)
+    means = np.array([known[population == n].mean() for n in numbers])
+    return np.asarray(numbers[np.abs(intensity[:, None] - means).argmin(axis=1)], np.int64)
+
+
 def describe_populations(
     population: NDArray[np.int64],
     contrast: NDArray[np.float64],

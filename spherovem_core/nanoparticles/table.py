@@ -22,6 +22,7 @@ def particle_table(
     confidence: NDArray[np.float64],
     population: NDArray[np.int64],
     agglomerate: NDArray[np.int64],
+    clump: NDArray[np.bool_],
     spacing_nm: SpacingNm,
 ) -> pd.DataFrame:
     """Build the table of particles, with one row per particle, label 1 first.
@@ -34,6 +35,8 @@ def particle_table(
         Measures of the particles, in the order of their labels.
     volume_nm3, confidence, population, agglomerate : (N,) ndarray
         Volume, probability, population and agglomerate of each.
+    clump : (N,) ndarray of bool
+        True for a clump of particles that is not told apart.
     spacing_nm
         Voxel size (dz, dy, dx).
 
@@ -43,7 +46,8 @@ def particle_table(
         ``label``; ``bbox_z0`` to ``bbox_x1`` (voxels, half-open); ``centroid_z_um`` to ``centroid_x_um`` (mean voxel
         index times spacing); ``voxel_count``; ``volume_um3`` (from the signal, without the rounding to whole voxels);
         ``equivalent_diameter_um`` (of the ball of this volume); ``mean_intensity`` and ``contrast`` (grey values of the stack,
-        complemented for dark particles); ``kind``; ``population``; ``confidence``; ``agglomerate``.
+        complemented for dark particles); ``kind`` (nanoparticle, or clump: several that are not told apart); ``population``;
+        ``confidence``; ``agglomerate``.
     """
     centroids = np.array([v.mean(axis=0) for v in voxels]).reshape(-1, 3)
     columns = _place_columns(boxes_of(voxels), centroids, spacing_nm)
@@ -52,7 +56,7 @@ def particle_table(
     return pd.DataFrame(
         columns
         | {
-            "kind": np.full(len(voxels), "nanoparticle", object),
+            "kind": np.where(clump, "clump", "nanoparticle").astype(object),
             "population": population.astype(np.int64),
             "confidence": confidence.astype(np.float64),
             "agglomerate": agglomerate.astype(np.int64),

@@ -17,7 +17,7 @@ BLUR = AcquisitionBlur(10.0, 30.0, 50.0, 20)
 # A ball of 240 nm, contrast 90.
 BALL = {
     "level": 210.0, "surroundings": 120.0, "section_nm": 240.0, "lateral": 1.05, "axial": 1.0, "fill": 1.0,
-    "edge_nm": 30.0, "cut": False, "isolated": True, "piece": False,
+    "edge_nm": 30.0, "slope": 0.02, "ground": 120.0, "cut": False, "isolated": True, "piece": False,
 }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_confidence_is_calibrated_over_a_mixed_set() -> None:
 
 
 def _table(diameters_um: list[float]) -> pd.DataFrame:
-    return pd.DataFrame({"equivalent_diameter_um": diameters_um})
+    return pd.DataFrame({"equivalent_diameter_um": diameters_um, "kind": "nanoparticle"})
 
 
 def _others(reasons: list[str]) -> pd.DataFrame:
@@ -145,3 +145,6 @@ def test_each_warning_names_what_was_seen_and_what_to_set() -> None:
     (unsplit,) = warnings(some, _others(["irregular"] * 4), unsplit="5 particles are too few")
     assert "4 objects that may be clumps of touching particles were not split" in unsplit
     assert "(5 particles are too few)" in unsplit
+    clumps = some.assign(kind=["clump"] * 3 + ["nanoparticle"] * 27)
+    (whole,) = warnings(clumps, _others([]))
+    assert "3 of 30 rows of the table nanoparticles are clumps" in whole
