@@ -134,7 +134,7 @@ def judge(
     dim = (reason == "faint") & (fair == "")
     single = (reason == "") | dim
     known = parameters.expected_diameter_nm is not None
-    clump = np.zeros(len(objects), np.bool_) if known else _may_be_clump(objects, reason, spacing_nm)
+    clump = np.zeros(len(objects), np.bool_) if known else _may_be_clump(objects, fair, spacing_nm)
     thick = thickness_nm(np.flatnonzero(clump))
     clump[clump] = (thick <= largest_diameter(parameters)) & (thick >= _CLUMP_VOXELS * max(spacing_nm))
     passed = single | clump
@@ -156,6 +156,7 @@ def judge(
             objects[single], response.fill_of(diameter_nm[single]), blur.edge_nm, pixel
         )
         odds[dim] *= _OF_DIM
+        as_clump[reason == "faint"] *= _OF_DIM
         odds[~single] = 0.0
         asked = np.flatnonzero(single & _in_doubt(objects, odds, pixel))
         odds[asked] *= likeness(asked)
