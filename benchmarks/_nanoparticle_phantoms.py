@@ -16,6 +16,7 @@ SHAPE = (64, 512, 512)
 STILL = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
 # A decile of the reliability diagram counts with at least 300 voxels: two standard errors are then 0.058 at most.
 LEAST_VOXELS = 300
+_COMMON = 0.25
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,15 @@ class Score:
 
 
 def compare_particles(labels: NDArray[np.uint32], truth: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Count true, found, lost, false, split and merged particles (6,) by their common voxels."""
+    """Count true, found, lost, false, split and merged particles (6,) by their common voxels.
+
+    A true and a measured particle meet if they share a quarter of the smaller one: particles that touch share voxels at their
+    border with each other's label.
+    """
     both = (labels > 0) & (truth > 0)
-    pairs = np.unique(np.stack([truth[both], labels[both]]), axis=1)
+    pairs, common = np.unique(np.stack([truth[both], labels[both]]), axis=1, return_counts=True)
+    sizes = [np.bincount(volume.ravel())[row] for volume, row in zip((truth, labels), pairs, strict=True)]
+    pairs = pairs[:, common >= _COMMON * np.minimum(*sizes)]
     met, meeting = (len(np.unique(row)) for row in pairs)
     true, found, shared = int(truth.max()), int(labels.max()), pairs.shape[1]
     return np.array([true, found, true - met, found - meeting, shared - met, shared - meeting])
