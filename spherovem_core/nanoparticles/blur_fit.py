@@ -81,14 +81,17 @@ def _residuals(entry: FoundObject, reader: CropReader) -> NDArray[np.float64]:
     signal_nm = float(np.cbrt(6 / np.pi * max(measures.signal / contrast, spacing.prod())))
     away = (places - low) * spacing / signal_nm
     basis = np.column_stack([np.ones(len(image)), np.ones(len(image)), away])
+    square, ridge = float(image @ image), 1e-6 * np.eye(basis.shape[1])
     noise = (reader.detection.noise / contrast) ** 2
     out = np.full(len(_BLURS_PX), np.inf)
     for n, blur in enumerate(_BLURS_PX * reader.pixel_nm):
         for relative in _DIAMETERS:
             ball = np.array([[*centre, 0.5 * relative * signal_nm]])
             basis[:, 0] = draw_balls(ball, shape, spacing, float(blur))[local]
-            factors = np.linalg.lstsq(basis, image, rcond=None)[0]
-            out[n] = min(out[n], float(((basis @ factors - image) ** 2).mean()))
+            # The squares that a fit leaves follow from its normal equations; an object in one slice has no slope along z.
+            products = basis.T @ image
+            factors = np.linalg.solve(basis.T @ basis + ridge, products)
+            out[n] = min(out[n], float(square - factors @ products) / len(image))
     return np.asarray(np.maximum(out - noise, 0.0))
 
 

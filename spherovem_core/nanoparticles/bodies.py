@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, median_outside, release, rows_within
-from spherovem_core.nanoparticles.local_outline import refine_outline
+from spherovem_core.nanoparticles.local_outline import refine_outline, shows_outline
 from spherovem_core.nanoparticles.piece_survey import outline_slope
 from spherovem_core.spacing import SpacingNm
 
@@ -133,7 +133,7 @@ def find_bodies(
         body, rim = _best_body(seed, min_contrast, ground)
         release(marks, body.voxels, len(body.voxels), TAKEN)
         release(marks, rim, len(rim), TAKEN)
-        if body.isolated:
+        if body.isolated and shows_outline(body.voxels):
             own = _mask(np.concatenate([body.voxels, rim]), smooth.shape)
             taken = (marks == TAKEN) & ~own
             voxels = refine_outline(body.voxels, body.level, intensity, taken, around.spacing_nm)

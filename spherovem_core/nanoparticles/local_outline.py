@@ -11,8 +11,8 @@ _REACH_PX, _RIM_PX = 3.0, 2
 _MOVE_PX, _ROUNDS = 2, 2
 # Smoothing of the image that shows the outline: half the height of a smoothed ball lies inside the ball.
 _SMOOTHING_PX = 0.8
-# Bodies that extend over fewer slices or pixels do not show an outline of their own.
-_FEWEST = (4, 6, 6)
+# Bodies that extend over fewer voxels along an axis do not show an outline of their own.
+_FEWEST = 6
 
 
 def shows_outline(voxels: NDArray[np.int32]) -> bool:
