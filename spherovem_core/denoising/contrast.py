@@ -1,13 +1,12 @@
 """Contrast of small objects that a denoiser lowered, given back where the measured pixels show it."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.blocks import Block, block_grid
+from spherovem_core.denoising.bands import BAND_ROWS, compute_in_bands
 from spherovem_core.denoising.noise_measurement import MeasuredNoise
 
 # Width of the Gaussian neighbourhood in which a contrast is measured, in pixels: a particle of three pixels and its surroundings.
@@ -23,7 +22,6 @@ _CERTAIN = 3.0
 _SMALL = 1.0
 _MOST = 1.0
 """A contrast is at most doubled."""
-_BAND_ROWS = 256
 
 
 def return_contrast(
@@ -31,7 +29,7 @@ def return_contrast(
     observed: NDArray[Any],
     noise: MeasuredNoise,
     workers: int = 1,
-    band_rows: int = _BAND_ROWS,
+    band_rows: int = BAND_ROWS,
 ) -> NDArray[np.float32]:
     """Raise the contrast of structures that the denoiser lowered.
 
@@ -57,16 +55,15 @@ def return_contrast(
     -------
     (Y, X) ndarray of float32
     """
-    restored = np.empty_like(denoised)
     excess = shared_power(noise, _SMALL), shared_power(noise, _AROUND)
-
-    def restore_rows(rows: Block) -> None:
-        restored[rows.core] = _restore(denoised[rows.outer], observed[rows.outer], noise, excess)[rows.inner]
-
-    parts = block_grid(denoised.shape, (band_rows, denoised.shape[1]), (_HALO, 0))
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        list(pool.map(restore_rows, parts))
-    return restored
+    return compute_in_bands(
+        lambda after, before: _restore(after, before, noise, excess),
+        denoised,
+        observed,
+        _HALO,
+        workers,
+        band_rows,
+    )
 
 
 def shared_power(noise: MeasuredNoise, width: float) -> float:

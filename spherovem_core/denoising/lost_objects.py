@@ -1,13 +1,12 @@
 """Small objects that a denoiser removed, found in the residual and given back."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.blocks import Block, block_grid
+from spherovem_core.denoising.bands import BAND_ROWS, compute_in_bands
 from spherovem_core.denoising.contrast import kept_variance
 from spherovem_core.denoising.noise_measurement import MeasuredNoise
 
@@ -31,7 +30,6 @@ def _reach(*widths: float) -> int:
 
 
 _HALO = max(_reach(width, _SOFT) + side // 2 for width, side in _WIDTHS.items())
-_BAND_ROWS = 256
 _Border = Literal["reflect", "constant"]
 
 
@@ -40,7 +38,7 @@ def return_lost_objects(
     observed: NDArray[Any],
     noise: MeasuredNoise,
     workers: int = 1,
-    band_rows: int = _BAND_ROWS,
+    band_rows: int = BAND_ROWS,
 ) -> NDArray[np.float32]:
     """Add the residual where it is larger than the noise explains.
 
@@ -65,16 +63,15 @@ def return_lost_objects(
     -------
     (Y, X) ndarray of float32
     """
-    returned = np.empty_like(denoised)
     errors = {width: kept_variance(noise, width) ** 0.5 for width in _WIDTHS}
-
-    def return_rows(rows: Block) -> None:
-        returned[rows.core] = _return(denoised[rows.outer], observed[rows.outer], noise, errors)[rows.inner]
-
-    parts = block_grid(denoised.shape, (band_rows, denoised.shape[1]), (_HALO, 0))
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        list(pool.map(return_rows, parts))
-    return returned
+    return compute_in_bands(
+        lambda after, before: _return(after, before, noise, errors),
+        denoised,
+        observed,
+        _HALO,
+        workers,
+        band_rows,
+    )
 
 
 def _return(

@@ -1,6 +1,5 @@
 """Posterior mean of a pixel: the prediction of a blind-spot network weighed against the measured value."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.blocks import Block, block_grid
+from spherovem_core.denoising.bands import BAND_ROWS, compute_in_bands
 from spherovem_core.denoising.noise import NoiseModel
 from spherovem_core.denoising.prediction import SliceDenoiser
 
@@ -28,7 +27,6 @@ _FAST_ERROR = (2 / (4 * np.pi * _FAST_AROUND**2)) ** 0.5
 _CAUTION = 0.5
 # A pixel's result depends on pixels up to this distance: the three filters are applied one after the other.
 _HALO = sum(int(_TRUNCATE * sigma + 0.5) for sigma in (_SLOW, _SLOW_AROUND, _FAST_AROUND))
-_BAND_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def posterior_mean(
     observed: NDArray[Any],
     noise: NoiseModel,
     workers: int = 1,
-    band_rows: int = _BAND_ROWS,
+    band_rows: int = BAND_ROWS,
 ) -> NDArray[np.float32]:
     """Combine the predicted and the measured grey value of each pixel by their variances.
 
@@ -83,15 +81,9 @@ def posterior_mean(
     (Y, X) ndarray of float32
         In grey values of `observed`. Where the noise explains the residual, this is the prediction.
     """
-    combined = np.empty_like(predicted)
-
-    def combine_rows(rows: Block) -> None:
-        combined[rows.core] = _combine(predicted[rows.outer], observed[rows.outer], noise)[rows.inner]
-
-    parts = block_grid(predicted.shape, (band_rows, predicted.shape[1]), (_HALO, 0))
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        list(pool.map(combine_rows, parts))
-    return combined
+    return compute_in_bands(
+        lambda after, before: _combine(after, before, noise), predicted, observed, _HALO, workers, band_rows
+    )
 
 
 def _combine(
