@@ -7,7 +7,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.nanoparticles.ball_profiles import disc_tables
 from spherovem_core.nanoparticles.ball_solver import refine_balls
 
@@ -50,10 +49,6 @@ class BallScene:
     radii: tuple[float, float]
     brightness: tuple[float, float]
     radius_prior: tuple[float, float]
-
-    def draw(self, balls: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Draw balls as the scene shows them."""
-        return draw_balls(balls, self.image.shape, self.spacing, self.sigma, depth_nm=self.depth)
 
     @cached_property
     def looked(self) -> NDArray[np.int64]:

@@ -58,11 +58,10 @@ def fit_blur(objects: Sequence[FoundObject], reader: CropReader) -> FittedBlur:
     best = np.argsort(residuals.min(axis=1), kind="stable")[:count]
     curve = np.log(residuals[best] + _FLOOR).mean(axis=0)
     blur_px = _lowest(np.log(_BLURS_PX), curve)
-    # Patches that fade each have a width of their own.
-    near = np.abs(np.log(_BLURS_PX[residuals.argmin(axis=1)] / max(blur_px, _BLURS_PX[2]))) < np.log(
-        _AGREEING
-    )
-    narrow = (_BLURS_PX[residuals.argmin(axis=1)] < _BLURS_PX[2]) & (blur_px < _BLURS_PX[2])
+    # Patches that fade each have a width of their own. Blurs below the third are not told apart.
+    own, least = _BLURS_PX[residuals.argmin(axis=1)], _BLURS_PX[2]
+    near = np.abs(np.log(own / max(blur_px, least))) < np.log(_AGREEING)
+    narrow = (own < least) & (blur_px < least)
     agreeing = int(((near | narrow) & (residuals.min(axis=1) < _DRAWN)).sum())
     return FittedBlur(float(blur_px * reader.pixel_nm), agreeing if agreeing >= _FEWEST else 0)
 

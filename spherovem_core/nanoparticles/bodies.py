@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, median_outside, release, rows_within
-from spherovem_core.nanoparticles.local_outline import refine_outline, shows_outline
+from spherovem_core.nanoparticles.local_outline import mask_in_box, refine_outline
 from spherovem_core.nanoparticles.piece_survey import outline_slope
 from spherovem_core.spacing import SpacingNm
 
@@ -131,23 +131,16 @@ def find_bodies(
         if marks[seed[0], seed[1], seed[2]] != FREE:
             continue
         body, rim = _best_body(seed, min_contrast, ground)
-        release(marks, body.voxels, len(body.voxels), TAKEN)
-        release(marks, rim, len(rim), TAKEN)
-        if body.isolated and shows_outline(body.voxels):
-            own = _mask(np.concatenate([body.voxels, rim]), smooth.shape)
-            taken = (marks == TAKEN) & ~own
-            voxels = refine_outline(body.voxels, body.level, intensity, taken, around.spacing_nm)
+        grown = body.voxels
+        if body.isolated:
+            voxels = refine_outline(grown, body.level, intensity, marks == TAKEN, around.spacing_nm)
             body = replace(body, voxels=voxels)
-            release(marks, voxels, len(voxels), TAKEN)
+        # What a refined outline leaves out is no body of its own.
+        for taken in (grown, rim, body.voxels):
+            release(marks, taken, len(taken), TAKEN)
         if body.contrast >= min_contrast:
             bodies.append(body)
     return bodies
-
-
-def _mask(voxels: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    mask = np.zeros(shape, np.bool_)
-    mask[tuple(voxels.T)] = True
-    return mask
 
 
 def _best_body(
@@ -180,11 +173,9 @@ def _widened(
 
 def _slope(body: Body, ground: _Ground) -> float:
     """Return the slope along the gentler part of a body's outline, in grey values per pixel; 0 without an outline."""
-    low = body.voxels.min(axis=0)
-    cores = np.zeros(tuple(body.voxels.max(axis=0) - low + 3), np.int32)
-    cores[tuple((body.voxels - low + 1).T)] = 1
+    mask, low = mask_in_box(body.voxels, margin=1)
     slope = outline_slope(
-        1, cores, low.astype(np.intp) - 1, ground.smooth, np.ones(3), len(body.voxels), _GENTLE
+        1, mask.astype(np.int32), low.astype(np.intp), ground.smooth, np.ones(3), len(body.voxels), _GENTLE
     )
     return float(np.nan_to_num(slope))
 

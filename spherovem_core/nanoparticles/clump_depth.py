@@ -78,5 +78,5 @@ def _residuals(entry: FoundObject, reader: CropReader, blur: AcquisitionBlur) ->
         _, fit = split_particles(clump.mask, clump.image, spacing, None, blur_nm, depth_nm=depth)
         if len(fit) < 2:
             return None
-        left.append(unexplained(fit, clump.mask, clump.image, spacing, blur_nm, depth)[0])
+        left.append(unexplained(fit, clump, spacing, blur_nm, depth)[0])
     return (left[0], left[1]) if min(left) < UNEXPLAINED else None

@@ -197,19 +197,13 @@ def _split_one(
 ) -> list[FoundObject]:
     _, entry = item
     blur_nm = blur.drawn_nm(reader.spacing_nm)
-    crop, body, low, mask, image = read_clump(entry, reader)
+    clump = read_clump(entry, reader)
+    crop, body, low, mask, image = clump
     pieces, fit = split_particles(mask, image, reader.spacing_nm, known, blur_nm, depth_nm=blur.depth_nm)
     if known is None and not _is_consistent(fit, len(body.voxels)):
         return []
-    if len(fit) < 2 or not _explains(
-        fit,
-        mask,
-        image,
-        reader.spacing_nm,
-        blur_nm,
-        blur.depth_nm,
-        reader.detection.noise / max(body.contrast, 1e-6),
-    ):
+    noise = reader.detection.noise / max(body.contrast, 1e-6)
+    if len(fit) < 2 or not _explains(fit, clump, reader.spacing_nm, blur_nm, blur.depth_nm, noise):
         return []
     if known is not None and np.quantile(fit.diameters_nm, 2 / 3) > _AS_LARGE * known[1]:
         return []
@@ -271,18 +265,17 @@ def _is_consistent(fit: ComponentFit, voxels: int) -> bool:
 
 def _explains(
     fit: ComponentFit,
-    mask: NDArray[np.bool_],
-    image: NDArray[np.float32],
+    clump: ClumpImage,
     spacing_nm: SpacingNm,
     blur_nm: float,
     depth_nm: float,
     noise: float,
 ) -> bool:
     """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn."""
-    residual, contrast = unexplained(fit, mask, image, spacing_nm, blur_nm, depth_nm)
+    residual, contrast = unexplained(fit, clump, spacing_nm, blur_nm, depth_nm)
     # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
     excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
-    volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (mask.sum() * np.prod(spacing_nm))
+    volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (clump.mask.sum() * np.prod(spacing_nm))
     rimmed = contrast > _CONTRASTS[1] and volume < _RIMMED_VOLUME
     return bool(
         volume < _MOST_VOLUME and residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused)
@@ -290,19 +283,14 @@ def _explains(
 
 
 def unexplained(
-    fit: ComponentFit,
-    mask: NDArray[np.bool_],
-    image: NDArray[np.float32],
-    spacing_nm: SpacingNm,
-    blur_nm: float,
-    depth_nm: float,
+    fit: ComponentFit, clump: ClumpImage, spacing_nm: SpacingNm, blur_nm: float, depth_nm: float
 ) -> tuple[float, float]:
     """Draw fitted balls; returns the mean squared residual around the body and the contrast of the balls, both relative to it."""
     from scipy.ndimage import binary_dilation
 
     balls = np.column_stack([fit.centres_nm, fit.diameters_nm / 2])
-    drawn = draw_balls(balls, mask.shape, np.asarray(spacing_nm), blur_nm, depth_nm=depth_nm)
-    near = binary_dilation(mask, iterations=1)
+    drawn = draw_balls(balls, clump.mask.shape, np.asarray(spacing_nm), blur_nm, depth_nm=depth_nm)
+    near, image = binary_dilation(clump.mask, iterations=1), clump.image
     # What surrounds a clump in a vesicle is brighter on one side: level and contrast are free.
     basis = np.column_stack([drawn[near], np.ones(int(near.sum()))])
     factors = np.linalg.lstsq(basis, image[near], rcond=None)[0]

@@ -160,7 +160,8 @@ def judge(
         odds[~single] = 0.0
         asked = np.flatnonzero(single & _in_doubt(objects, odds, pixel))
         odds[asked] *= likeness(asked)
-        confidence = np.maximum(odds, as_clump) / (1 + np.maximum(odds, as_clump))
+        better = np.maximum(odds, as_clump)
+        confidence = better / (1 + better)
         as_clump[odds / (1 + odds) >= parameters.min_confidence] = 0.0
     sure = confidence >= parameters.min_confidence
     reason[sure] = ""

@@ -15,6 +15,14 @@ _SMOOTHING_PX = 0.8
 _FEWEST = 6
 
 
+def mask_in_box(voxels: NDArray[np.int32], margin: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Mark voxels (N, 3) in their bounding box with a margin; returns the mask, and its first voxel."""
+    low = voxels.min(axis=0) - margin
+    mask = np.zeros(tuple(voxels.max(axis=0) - low + margin + 1), np.bool_)
+    mask[tuple((voxels - low).T)] = True
+    return mask, low
+
+
 def shows_outline(voxels: NDArray[np.int32]) -> bool:
     """Return whether a body of these voxels (N, 3) is wide enough to have an outline of its own."""
     return bool((voxels.max(axis=0) - voxels.min(axis=0) + 1 >= _FEWEST).all())

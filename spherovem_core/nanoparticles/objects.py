@@ -14,7 +14,7 @@ from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroun
 from spherovem_core.nanoparticles.components import SEEDS
 from spherovem_core.nanoparticles.crop_intensities import crop_intensities
 from spherovem_core.nanoparticles.detection import Detection
-from spherovem_core.nanoparticles.local_outline import shows_outline
+from spherovem_core.nanoparticles.local_outline import mask_in_box, shows_outline
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_survey, survey, territories
 from spherovem_core.nanoparticles.piece_survey import PieceSurvey
 from spherovem_core.nanoparticles.streaks import without_streaks
@@ -196,8 +196,7 @@ def thickness_nm(entry: FoundObject, spacing_nm: SpacingNm) -> float:
     own = entry.voxels[entry.inside]
     if not len(own):
         return 0.0
-    mask = np.zeros(tuple(own.max(axis=0) - own.min(axis=0) + 1), np.bool_)
-    mask[tuple((own - own.min(axis=0)).T)] = True
+    mask, _ = mask_in_box(own)
     return float(2 * edt.edt(mask, anisotropy=spacing_nm, black_border=True).max())
 
 

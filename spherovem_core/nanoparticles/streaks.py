@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from spherovem_core.nanoparticles.bodies import Body
 from spherovem_core.nanoparticles.growth import open_slices
+from spherovem_core.nanoparticles.local_outline import mask_in_box
 
 # A body this long in the plane, or not isolated, may be a particle on a streak.
 _LONG = 1.6
@@ -32,9 +33,7 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
     """
     if not _is_long(body):
         return [body]
-    low = body.voxels.min(axis=0)
-    mask = np.pad(np.zeros(body.voxels.max(axis=0) - low + 1, bool), 1)
-    mask[tuple((body.voxels - low + 1).T)] = True
+    mask, low = mask_in_box(body.voxels, margin=1)
     thick = open_slices(mask)
     filled = int(thick.sum())
     if filled < _FEWEST or filled > 0.9 * mask.sum():
@@ -49,10 +48,10 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
     grouped = np.split(places[np.argsort(numbers, kind="stable")], np.cumsum(sizes[1:-1]))
     for part in grouped:
         if len(part) >= _FEWEST:
-            voxels = np.asarray(part - 1 + low, np.int32)
+            voxels = np.asarray(part + low, np.int32)
             parts.append(replace(body, voxels=voxels, isolated=not _touches(voxels, shape, body)))
     rest = np.argwhere(mask & ~thick)
-    return [*parts, replace(body, voxels=np.asarray(rest - 1 + low, np.int32))] if len(rest) else parts
+    return [*parts, replace(body, voxels=np.asarray(rest + low, np.int32))] if len(rest) else parts
 
 
 def _is_long(body: Body) -> bool:
