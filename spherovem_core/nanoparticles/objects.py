@@ -45,6 +45,8 @@ class FoundObject:
         Voxels within the half-way outline.
     body
         Number of its body, unique in the volume.
+    outlined
+        True if the outline follows the surroundings; the heights within and beyond it are then set apart.
     piece
         True for one of several particles that a body was split into.
     fitted_nm
@@ -56,6 +58,7 @@ class FoundObject:
     height: NDArray[np.float32]
     inside: NDArray[np.bool_]
     body: int
+    outlined: bool = False
     piece: bool = False
     fitted_nm: float = float("nan")
 
@@ -182,10 +185,11 @@ def measured_pieces(
     for piece in range(1, len(pieces) + 1):
         found = survey(crop.intensity, crop.smooth, body, grounds, piece, steps)
         measures = measure_survey(found, body, low, shape, steps)
-        if shows_outline(body.voxels):
+        outlined = shows_outline(body.voxels)
+        if outlined:
             found = _inside_first(found)
         places = found.voxels + low.astype(np.int32)
-        out.append(FoundObject(measures, places, found.height, found.inside, number))
+        out.append(FoundObject(measures, places, found.height, found.inside, number, outlined))
     return out
 
 

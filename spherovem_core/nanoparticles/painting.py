@@ -12,6 +12,9 @@ from spherovem_core.nanoparticles.objects import FoundObject, boxes_of
 
 # Spread of the relative height of a voxel that a particle fills by half.
 _EDGE_SPREAD = 0.12
+# Particles outlined at one height: as many as this, their sizes in voxels within this factor; fewer than the least are too few.
+_CLASS_PARTICLES, _LEAST_PARTICLES = 60, 12
+_CLASS_RANGE = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +83,12 @@ def choose_voxels(
     confidence: NDArray[np.float64],
     shape: Sequence[int],
 ) -> PaintedParticles:
-    """Choose the voxels of each particle: the brightest of its territory, as many as its volume holds.
+    """Choose the voxels of each particle, the brightest of its territory.
 
-    A voxel that two particles want goes to the one that it is brighter in.
+    Particles of one size are outlined at one height, above which they hold together as many voxels as their volumes: noise
+    changes the measured volume of a particle more than the height at its border. A particle with few others of its size, or
+    with an outline that follows its surroundings, has as many voxels as its own volume holds. A voxel that two particles
+    want goes to the one that it is brighter in.
 
     Parameters
     ----------
@@ -93,10 +99,8 @@ def choose_voxels(
     shape
         Shape of the volume.
     """
-    wanted = [
-        entry.voxels[: max(1, min(int(count), len(entry.voxels)))]
-        for entry, count in zip(particles, voxel_counts, strict=True)
-    ]
+    held = _held_voxels(particles, voxel_counts)
+    wanted = [entry.voxels[:count] for entry, count in zip(particles, held, strict=True)]
     wanted = _settle_claims(wanted, [entry.height for entry in particles], shape)
     first = [int(np.ravel_multi_index(tuple(v.T), tuple(shape)).min()) if len(v) else -1 for v in wanted]
     order = np.array([n for n in np.argsort(first, kind="stable") if first[n] >= 0], np.int64)
@@ -104,8 +108,27 @@ def choose_voxels(
         order,
         [wanted[n] for n in order],
         [particles[n].voxels for n in order],
-        [_voxel_posterior(particles[n].height, len(wanted[n]), float(confidence[n])) for n in order],
+        [_voxel_posterior(particles[n].height, int(held[n]), float(confidence[n])) for n in order],
     )
+
+
+def _held_voxels(particles: Sequence[FoundObject], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the voxels that each particle holds, outlined at the height of its size."""
+    most = [len(entry.height) for entry in particles]
+    held = np.clip(counts, 1, most).astype(np.int64)
+    free = np.flatnonzero([not entry.outlined for entry in particles])
+    order = free[np.argsort(held[free], kind="stable")]
+    own = held[order]
+    start = 0
+    while start < len(order):
+        alike = int(np.searchsorted(own, _CLASS_RANGE * own[start], side="right"))
+        same = order[start : min(alike, start + _CLASS_PARTICLES)]
+        if len(same) >= _LEAST_PARTICLES:
+            heights = [particles[n].height for n in same]
+            level = np.sort(np.concatenate(heights))[-held[same].sum()]
+            held[same] = [max(1, int((height >= level).sum())) for height in heights]
+        start += len(same)
+    return held
 
 
 def _settle_claims(

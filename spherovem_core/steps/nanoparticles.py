@@ -177,7 +177,7 @@ def _chapter() -> Chapter:
 NANOPARTICLES = Step(
     name="nanoparticles",
     stage="nanoparticles",
-    version=3,
+    version=4,
     parameters=lambda parameters: parameters.nanoparticles,
     inputs=(REGISTERED, SLICES, SPECIMEN),
     outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, AGGLOMERATES, MIXTURE),

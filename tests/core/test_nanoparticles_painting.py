@@ -1,5 +1,7 @@
 """Voxels of the particles: each has one owner, and labels are those of the table, whatever the blocks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nanoparticle_scenes import COARSE_NM, Kind, make_scene
@@ -78,6 +80,31 @@ def test_posterior_rises_with_the_height_up_to_the_confidence() -> None:
     assert here.max() == pytest.approx(0.9, abs=5e-3)
     outline = OBJECTS[0].height > OBJECTS[0].height[COUNTS[0] - 1]
     assert here[outline].min() > 0.45 >= here[~outline].max() - 0.01
+
+
+def ramps(count: int, outlined: bool = False) -> list[FoundObject]:
+    """Make objects of equal boxes whose heights fall evenly from 1 to 0.1."""
+    out = []
+    for n in range(count):
+        entry = territory((0, 0, 7 * n), (2, 5, 6), n)
+        height = np.linspace(1.0, 0.1, len(entry.voxels), dtype=np.float32)
+        out.append(replace(entry, height=height, inside=height > 0.5, outlined=outlined))
+    return out
+
+
+def test_particles_of_one_size_are_outlined_at_one_height() -> None:
+    noisy = np.array([24, 28, 32, 36] * 5)
+    painted = choose_voxels(ramps(20), noisy, np.ones(20), (2, 5, 140))
+    held = np.array([len(v) for v in painted.voxels])
+    assert np.ptp(held) == 0
+    assert held.sum() == pytest.approx(noisy.sum(), rel=0.05)
+
+
+@pytest.mark.parametrize(("count", "outlined"), [(4, False), (20, True)], ids=["few", "outlined"])
+def test_few_or_outlined_particles_hold_their_own_volume(count: int, outlined: bool) -> None:
+    own = np.array([24, 28, 32, 36] * 5)[:count]
+    painted = choose_voxels(ramps(count, outlined), own, np.ones(count), (2, 5, 140))
+    assert [len(v) for v in painted.voxels] == own[painted.order].tolist()
 
 
 def test_nothing_is_painted_without_particles() -> None:
