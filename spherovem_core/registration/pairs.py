@@ -17,7 +17,8 @@ from spherovem_core.registration.affine import (
     to_level,
 )
 from spherovem_core.registration.intraop_threads import intraop_threads
-from spherovem_core.registration.normal_equations import NormalEquations, PairEquations, Workspace
+from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
+from spherovem_core.registration.pair_equations import pair_equations
 from spherovem_core.registration.phase_correlation import estimate_initial_motion
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
@@ -146,9 +147,7 @@ def register_prepared(
     iterations = np.zeros(len(matrices), dtype=np.int_)
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
-        other = moving[number]
-        space = Workspace(level.image)
-        equations = PairEquations(level.image, other.image, space, level.weight, other.weight)
+        equations = pair_equations(level, moving[number])
         found, normal, evaluations = refine(
             equations,
             to_level(matrices, level.factor),

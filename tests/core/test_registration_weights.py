@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import IDENTITY, rms_displacement, shift_matrix
-from spherovem_core.registration.normal_equations import PairEquations, Workspace
+from spherovem_core.registration.normal_equations import PairEquations
+from spherovem_core.registration.normal_equations_numba import NumbaPairEquations
+from spherovem_core.registration.normal_equations_torch import TorchPairEquations
 from spherovem_core.registration.pairs import PairResult, prepare_slices, register_prepared
 from spherovem_core.registration.pyramid import join_pyramids, weigh_pyramid
 from spherovem_core.synthetic.slice_pairs import Appearance, TextureScene, texture_pair
@@ -68,7 +70,8 @@ def test_a_wrong_half_with_weight_0_does_not_change_the_motion(
     assert wrong[0][left].tobytes() == pair[0][left].tobytes()
 
 
-def test_pixels_of_weight_0_do_not_enter_a_single_bit() -> None:
+@pytest.mark.parametrize("equations_type", [NumbaPairEquations, TorchPairEquations])
+def test_pixels_of_weight_0_do_not_enter_a_single_bit(equations_type: type[PairEquations]) -> None:
     rng = np.random.default_rng(4)
     images = torch.from_numpy(rng.normal(size=(2, 1, *SHAPE)).astype(np.float32))
     results = []
@@ -77,7 +80,7 @@ def test_pixels_of_weight_0_do_not_enter_a_single_bit() -> None:
         # The gradient of the fixed slice and the interpolation of the moving one reach 1 px further.
         changed[:, :, :, GOOD_COLUMNS + 3 :] = 9.0 * np.random.default_rng(seed).normal()
         weight = half_weight(GOOD_COLUMNS)
-        equations = PairEquations(changed[0], changed[1], Workspace(changed[0]), weight, weight)
+        equations = equations_type(changed[0], changed[1], weight, weight)  # type: ignore[arg-type]
         normal = equations.evaluate(shift_matrix(0.4, 1.3)[None])
         results.append([normal.hessian, normal.gradient, normal.cost, equations.correlation(IDENTITY[None])])
     for one, other in zip(*results, strict=True):
