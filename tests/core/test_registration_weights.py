@@ -95,8 +95,8 @@ def test_equal_weights_give_the_motion_of_no_weights(
     # Interpolated weights of 1 are 1 to the last bits.
     # Weights of a half scale every sum alike; only the prior on the strain counts more against fewer pixels.
     assert rms_displacement(weighted.matrix - plain.matrix, SHAPE) < (1e-4 if value == 1.0 else 0.05)
-    assert weighted.similarity == pytest.approx(plain.similarity, abs=1e-4)
-    assert weighted.overlap == pytest.approx(plain.overlap, abs=1e-4)
+    assert weighted.similarity == pytest.approx(plain.similarity, abs=1e-3)
+    assert weighted.overlap == pytest.approx(plain.overlap, abs=1e-3)
 
 
 def test_a_pair_without_common_weight_is_not_trusted(
