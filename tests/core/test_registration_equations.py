@@ -18,7 +18,7 @@ from spherovem_core.registration.normal_equations import (
 )
 from spherovem_core.registration.normal_equations_numba import NumbaPairEquations
 from spherovem_core.registration.normal_equations_torch import TorchPairEquations
-from spherovem_core.registration.warped_sampling import overlap_intervals, overlap_mask
+from spherovem_core.registration.warped_sampling import overlap_intervals, overlap_mask, sample_linear
 from spherovem_core.utils.torch_device import cuda_device_count
 
 Array = NDArray[Any]
@@ -221,6 +221,16 @@ def test_intervals_hold_the_pixels_that_the_map_sends_into_the_slice(shape: tupl
         np.testing.assert_array_equal((x >= first) & (x < last), inside)
         out = torch.empty((1, *shape))
         np.testing.assert_array_equal(overlap_mask(matrix[None], out, torch.empty_like(out))[0], inside)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_compiled_loop_samples_as_torch_does_inside_and_outside(shape: tuple[int, int]) -> None:
+    image = torch.from_numpy(slices(shape, 9)[0])[None]
+    for matrix in maps(shape).values():
+        compiled = sample_linear(image, matrix[None])
+        in_torch = sample_linear(image, matrix[None], torch.empty((2, 1, *shape)))
+        # Torch rounds coordinates to float32 of the unit square: 1e-4 px on slopes of about 1 per pixel.
+        np.testing.assert_allclose(compiled, in_torch, atol=5e-4)
 
 
 def test_the_weighted_median_is_that_of_repeated_values() -> None:
