@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, rms_displacement
-from spherovem_core.registration.warped_sampling import (
-    batch_dot,
-    coordinate_moments,
-    overlap_mask,
-    sample_linear,
-)
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 OUTLIER_SIGMAS = 3.0
 MIN_OVERLAP = 0.05
+SAME_PLACE_PX = 0.01
+
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,12 +28,12 @@ class NormalEquations:
         centred coordinates in units of half the longer side.
     gradient : (B, 6) ndarray
     cost : (B,) ndarray
-        Mean robust residual on the overlap, 0 to 1; infinite if the overlap is too small.
+        Mean robust residual on the overlap, 0 to 1; infinite if the overlap, or the weight that lies on it, is too small.
     """
 
-    hessian: NDArray[np.float64]
-    gradient: NDArray[np.float64]
-    cost: NDArray[np.float64]
+    hessian: Vector
+    gradient: Vector
+    cost: Vector
 
     def where(self, choice: NDArray[np.bool_], other: NormalEquations) -> NormalEquations:
         """Take the elements of this batch where chosen, those of the other elsewhere."""
@@ -50,21 +44,46 @@ class NormalEquations:
         )
 
 
-class Workspace:
-    """Tensors of one batch shape, reused by every evaluation."""
+@dataclass(frozen=True)
+class Moments:
+    """Weighted sums over the pixels of each pair: weight, fixed, moving, their squares and their product; each (B,)."""
 
-    def __init__(self, like: Tensor) -> None:
-        self.grid = like.new_empty((2, *like.shape))
-        self.mask, self.weights, self.a, self.b, self.grad_y, self.grad_x = (
-            like.new_empty(like.shape) for _ in range(6)
-        )
+    weight: Vector
+    fixed: Vector
+    moving: Vector
+    fixed_fixed: Vector
+    moving_moving: Vector
+    fixed_moving: Vector
 
 
-class PairEquations:
+@dataclass(frozen=True)
+class NormalSums:
+    """Sums over the overlap of each pair, from which the normal equations follow.
+
+    Attributes
+    ----------
+    weight : (B,) ndarray
+        Of the weights with those of outliers.
+    common : (B,) ndarray
+        Of the products of the gradients of the fixed and the warped slice, weighted.
+    products : (3, 3, 3, B) ndarray
+        Of gy·gy, gy·gx and gx·gx, weighted, times y**i x**j at element [product, i, j]. Coordinates run from the
+        centre, in units of half the longer side; elements with i + j > 2 are not used.
+    gradients : (2, 2, 2, B) ndarray
+        Of gy and gx times the weighted residual times y**i x**j; the element with i = j = 1 is not used.
+    """
+
+    weight: Vector
+    common: Vector
+    products: Vector
+    gradients: Vector
+
+
+class PairEquations(ABC):
     """Residual of a batch of pairs and its normal equations.
 
     The scheme is inverse-compositional (Baker and Matthews 2004): the update is a motion of the fixed slice, whose
-    gradients are computed once. The residual is the difference of the slices after scaling the moving one to the mean and
+    gradients do not change. The residual is the difference of the slices after scaling the moving one to the mean and
     variance of the fixed one on the overlap, so its mean square is proportional to 1 - correlation. Pixels are weighted
     by the function of Geman and McClure of their residual, three robust standard deviations wide, so that content of
     one slice alone has no influence.
@@ -72,165 +91,133 @@ class PairEquations:
     Noise makes the gradients of the fixed slice larger than those that both slices have in common. A plain Gauss-Newton
     step is too short by that ratio, which is measured here and divided out.
 
+    Subclasses sum over the pixels: in compiled loops on the CPU, with torch on a GPU.
+
     Parameters
     ----------
-    fixed, moving : (B, Y, X) float32 tensors
-        Prepared slices.
-    workspace : Workspace
-        Tensors of that shape.
+    count
+        Number of pairs.
+    shape : (Y, X)
+        Of their slices.
+    full_weight : (B,) ndarray
+        Sum of the weights of that slice of each pair that has less.
+
+    Attributes
+    ----------
+    scale : (B,) ndarray
+        Three robust standard deviations of the residual, from the first evaluation.
+    overlap : (B,) ndarray
+        Fraction of the fixed slice that the moving one covers, whatever the weights.
+    pixels : (B,) ndarray
+        Sum of the weights on the overlap, at least 1; without weights its number of pixels.
+    weighted_overlap : (B,) ndarray
+        That sum as a fraction of the weight of the slice that has less of it.
     """
 
-    def __init__(self, fixed: Tensor, moving: Tensor, workspace: Workspace) -> None:
-        self.fixed, self.moving, self.space = fixed, moving, workspace
-        self.shape = (int(fixed.shape[1]), int(fixed.shape[2]))
-        _gradient(fixed, workspace.grad_y, workspace.grad_x)
-        workspace.weights.fill_(1.0)
-        self.scale = np.zeros(len(fixed))
+    def __init__(self, count: int, shape: tuple[int, int], full_weight: Vector) -> None:
+        self.shape = shape
+        self.scale, self.overlap, self.weighted_overlap = (np.zeros(count) for _ in range(3))
+        self.pixels = np.ones(count)
+        self._full_weight = np.maximum(full_weight, 1.0)
+        self._gain, self._offset = np.ones(count), np.zeros(count)
         self._place: Matrix | None = None
-        self._warped = moving
-        self.similarity = np.zeros(len(fixed))
-        self.overlap = np.zeros(len(fixed))
 
     def evaluate(self, matrices: Matrix) -> NormalEquations:
         """Compute cost and normal equations of each pair at its map, (B, 2, 3) fixed to moving."""
-        space = self.space
-        warped = sample_linear(self.moving, matrices, space.grid)
-        self._place, self._warped = matrices, warped
-        overlap_mask(matrices, space.mask, space.a)
-        self.overlap = batch_dot(space.mask, space.mask) / space.mask[0].numel()
-        residual, gain = self._residual(warped)
-        cost = self._weigh(residual)
-        sums, attenuation = self._hessian(warped, gain)
-        return NormalEquations(sums * attenuation[:, None, None], self._gradient(residual), cost)
-
-    def initial_correlation(self) -> NDArray[np.float64]:
-        """Compute the plain correlation of each pair without any motion."""
-        self.space.mask.fill_(1.0)
-        self.space.weights.fill_(1.0)
-        self._residual(self.moving)
-        self._place = None
-        return self.similarity
-
-    def correlation(self, matrices: Matrix) -> NDArray[np.float64]:
-        """Compute the plain correlation of each pair on its overlap, with equal weights of all pixels."""
-        warped = self.visit(matrices)
-        self.space.weights.fill_(1.0)
-        self._residual(warped)
-        self._place = None
-        return self.similarity
-
-    def visit(self, matrices: Matrix) -> Tensor:
-        """Warp the moving slices, unless the last evaluation was at maps within 0.01 px.
-
-        The weighted residual is left in `b` of the workspace.
-        """
-        if self._place is None or rms_displacement(self._place - matrices, self.shape).max() > 0.01:
-            self.evaluate(matrices)
-        return self._warped
-
-    def _residual(self, warped: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """Compute moving minus fixed after normalisation on the weighted overlap, and the gain of the moving slice."""
-        import torch
-
-        space = self.space
-        weights = torch.mul(space.mask, space.weights, out=space.a)
-        total = np.maximum(batch_dot(weights, space.mask), 1.0)
-        product = torch.mul(weights, self.fixed, out=space.b)
-        mean_f, power_f = batch_dot(product, space.mask) / total, batch_dot(product, self.fixed) / total
-        cross = batch_dot(product, warped) / total
-        product = torch.mul(weights, warped, out=space.b)
-        mean_m, power_m = batch_dot(product, space.mask) / total, batch_dot(product, warped) / total
-        var_f = np.maximum(power_f - mean_f**2, 1e-12)
-        var_m = np.maximum(power_m - mean_m**2, 1e-12)
-        self.similarity = (cross - mean_f * mean_m) / np.sqrt(var_f * var_m)
-        gain = np.clip(np.sqrt(var_f / var_m), 0.1, 10.0)
-        residual = torch.mul(warped, _column(gain, warped), out=space.b)
-        return residual.add_(_column(mean_f - gain * mean_m, warped)).sub_(self.fixed), gain
-
-    def _weigh(self, residual: Tensor) -> NDArray[np.float64]:
-        """Renew the outlier weights; leave weights squared on the overlap in `a`, return the cost."""
-        import torch
-
-        space = self.space
+        self._place = matrices
+        covered, weighted = self._warp(matrices)
+        self.overlap = covered / (self.shape[0] * self.shape[1])
+        self.pixels = np.maximum(weighted, 1.0)
+        self.weighted_overlap = self.pixels / self._full_weight
+        _, self._gain, self._offset = _match(self._moments())
         if not self.scale.all():
-            self.scale = _outlier_scale(residual, space.mask)
-        weights = torch.mul(residual, _column(1.0 / self.scale, residual), out=space.weights)
-        weights.square_().add_(1.0).reciprocal_()
-        pixels = self.overlap * space.mask[0].numel()
-        cost: NDArray[np.float64] = 1.0 - batch_dot(space.mask, weights) / np.maximum(pixels, 1.0)
-        cost[self.overlap < MIN_OVERLAP] = np.inf
-        torch.mul(weights, weights, out=space.a).mul_(space.mask)
-        return cost
+            self.scale = np.maximum(self._median_residual() * 1.4826 * OUTLIER_SIGMAS, 1e-3)
+        sums = self._sum_normal()
+        cost = 1.0 - sums.weight / self.pixels
+        cost[(self.overlap < MIN_OVERLAP) | (self.weighted_overlap < MIN_OVERLAP)] = np.inf
+        own = sums.products[0, 0, 0] + sums.products[2, 0, 0]
+        attenuation = np.clip(self._gain * sums.common / np.maximum(own, 1e-12), 0.2, 1.0)
+        hessian = np.empty((len(cost), 6, 6))
+        hessian[:, :3, :3], hessian[:, :3, 3:], hessian[:, 3:, 3:] = (_block(m) for m in sums.products)
+        hessian[:, 3:, :3] = hessian[:, :3, 3:]
+        hessian *= attenuation[:, None, None]
+        gradient = np.stack([m[i, j] for m in sums.gradients for i, j in ((1, 0), (0, 1), (0, 0))], -1)
+        return NormalEquations(hessian, gradient, cost)
 
-    def _hessian(
-        self, warped: Tensor, gain: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sum the products of gradients, and find the fraction of the gradient power that both slices have in common."""
-        import torch
+    def correlation(self, matrices: Matrix) -> Vector:
+        """Compute the correlation of each pair on its overlap, with the weights of its pixels but none of outliers."""
+        self._visit(matrices)
+        return _match(self._plain_moments(moved=True))[0]
 
-        space = self.space
-        product, spare = space.grid
-        torch.mul(space.grad_y, space.a, out=product)
-        common = _dot_gradient(product, warped, self.shape[1])
-        yy = _block(coordinate_moments(torch.mul(product, space.grad_y, out=spare), 2))
-        yx = _block(coordinate_moments(torch.mul(product, space.grad_x, out=spare), 2))
-        torch.mul(space.grad_x, space.a, out=product)
-        common += _dot_gradient(product, warped, 1)
-        xx = _block(coordinate_moments(torch.mul(product, space.grad_x, out=spare), 2))
-        own = yy[:, 2, 2] + xx[:, 2, 2]
-        attenuation = np.clip(gain * common / np.maximum(own, 1e-12), 0.2, 1.0)
-        return np.block([[yy, yx], [yx, xx]]), attenuation
+    def initial_correlation(self) -> Vector:
+        """Compute the correlation of each pair without any motion, with the weights of its pixels."""
+        return _match(self._plain_moments(moved=False))[0]
 
-    def _gradient(self, residual: Tensor) -> NDArray[np.float64]:
-        import torch
+    def tile_gradients(self, matrices: Matrix, tiles: int) -> Vector:
+        """Compute the gradient of every tile of each slice at the maps: (B, tiles², 6)."""
+        self._visit(matrices)
+        m = self._sum_tiles(tiles)
+        return np.stack([m[:, :, k, i, j] for k in range(2) for i, j in ((1, 0), (0, 1), (0, 0))], -1)
 
-        space = self.space
-        weighted = residual.mul_(space.a)
-        sums = []
-        for gradient in (space.grad_y, space.grad_x):
-            m = coordinate_moments(torch.mul(weighted, gradient, out=space.a), 1)
-            sums += [m[1, 0], m[0, 1], m[0, 0]]
-        return np.stack(sums, -1)
+    def _visit(self, matrices: Matrix) -> None:
+        """Evaluate at the maps, unless the last evaluation was at maps within 0.01 px."""
+        if self._place is None or rms_displacement(self._place - matrices, self.shape).max() > SAME_PLACE_PX:
+            self.evaluate(matrices)
 
+    @abstractmethod
+    def _warp(self, matrices: Matrix) -> tuple[Vector, Vector]:
+        """Warp the moving slices and their weights; return the number of pixels of the overlap and the sum of their weights."""
 
-def _gradient(image: Tensor, out_y: Tensor, out_x: Tensor) -> None:
-    """Compute central differences; they are zero on the edge."""
-    import torch
+    @abstractmethod
+    def _moments(self) -> Moments:
+        """Sum over the overlap with the weights of pixels and those of outliers at the evaluation before."""
 
-    out_y.zero_()
-    out_x.zero_()
-    torch.sub(image[:, 2:, 1:-1], image[:, :-2, 1:-1], out=out_y[:, 1:-1, 1:-1]).mul_(0.5)
-    torch.sub(image[:, 1:-1, 2:], image[:, 1:-1, :-2], out=out_x[:, 1:-1, 1:-1]).mul_(0.5)
+    @abstractmethod
+    def _plain_moments(self, moved: bool) -> Moments:
+        """Sum with the weights of pixels: over the overlap at the last maps, or over the slices without motion."""
 
+    @abstractmethod
+    def _median_residual(self) -> Vector:
+        """Find the weighted median of the absolute residuals, from every 8th (2nd) row and column."""
 
-def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.float64]:
-    """Sum `product` times the central difference of the image; `stride` is 1 along x and the row length along y.
+    @abstractmethod
+    def _sum_normal(self) -> NormalSums:
+        """Renew the weights of outliers and sum what the normal equations need."""
 
-    Shifted flat views avoid computing the gradient; this works because `product` is zero on the edge.
-    """
-    count = len(product)
-    p, m = product.reshape(count, -1), image.reshape(count, -1)
-    inner = p[:, stride:-stride]
-    return 0.5 * (batch_dot(inner, m[:, 2 * stride :]) - batch_dot(inner, m[:, : -2 * stride]))
+    @abstractmethod
+    def _sum_tiles(self, tiles: int) -> Vector:
+        """Sum the gradients of `NormalSums` for each tile: (B, tiles², 2, 2, 2)."""
 
 
-def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
-    """Estimate three robust standard deviations of the residual, from every 8th (2nd) row and column."""
-    stride = 8 if min(residual.shape[1:]) >= 256 else 2
-    scales = []
-    for r, m in zip(residual[:, ::stride, ::stride], mask[:, ::stride, ::stride], strict=True):
-        inside = r[m > 0.0].abs()
-        scales.append(float(inside.median()) if inside.numel() else 1.0)
-    return np.maximum(np.array(scales) * 1.4826 * OUTLIER_SIGMAS, 1e-3)
+def _match(sums: Moments) -> tuple[Vector, Vector, Vector]:
+    """Return the correlation of each pair, and the gain and the offset that scale the moving slice to the fixed one."""
+    total = np.maximum(sums.weight, 1.0)
+    mean_f, mean_m = sums.fixed / total, sums.moving / total
+    var_f = np.maximum(sums.fixed_fixed / total - mean_f**2, 1e-12)
+    var_m = np.maximum(sums.moving_moving / total - mean_m**2, 1e-12)
+    correlation = (sums.fixed_moving / total - mean_f * mean_m) / np.sqrt(var_f * var_m)
+    gain = np.clip(np.sqrt(var_f / var_m), 0.1, 10.0)
+    return correlation, gain, mean_f - gain * mean_m
 
 
-def _block(m: NDArray[np.float64]) -> NDArray[np.float64]:
+def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> float:
+    """Return the smallest value that with all smaller ones has half of the weight; 1 if nothing has weight."""
+    if not weights.any():
+        return 1.0
+    if weights.min() == weights.max():
+        middle = (values.size - 1) // 2
+        return float(np.partition(values, middle, axis=None)[middle])
+    order = np.argsort(values, axis=None)
+    reached = np.cumsum(weights.ravel()[order], dtype=np.float64)
+    return float(values.ravel()[order[np.searchsorted(reached, 0.5 * reached[-1])]])
+
+
+def median_stride(shape: tuple[int, int]) -> int:
+    """Return the distance of the rows and columns that the median residual is taken from."""
+    return 8 if min(shape) >= 256 else 2
+
+
+def _block(m: Vector) -> Vector:
     """Arrange moments of degree two as (B, 3, 3) sums over products of (y, x, 1)."""
     block = np.array([[m[2, 0], m[1, 1], m[1, 0]], [m[1, 1], m[0, 2], m[0, 1]], [m[1, 0], m[0, 1], m[0, 0]]])
     return np.moveaxis(block, -1, 0)
-
-
-def _column(values: NDArray[np.float64], like: Tensor) -> Tensor:
-    import torch
-
-    return torch.as_tensor(values, dtype=torch.float32, device=like.device)[:, None, None]

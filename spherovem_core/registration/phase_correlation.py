@@ -106,13 +106,8 @@ def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[t
     import torch
 
     rows, columns = fixed.shape
-    cross = _spectrum(fixed).conj() * spectrum
-    cross = cross / (cross.abs() + 1e-3 * cross.abs().mean() + 1e-20)
     size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
-    fy = torch.fft.fftfreq(size[0], device=fixed.device)[:, None]
-    fx = torch.fft.rfftfreq(size[1], device=fixed.device)[None]
-    # Above 0.2 cycles per pixel the smoothed slices hold mainly noise, which whitening would amplify.
-    surface = torch.fft.irfft2(cross * torch.exp(-(fy**2 + fx**2) / (2 * 0.1**2)), s=size)
+    surface = torch.fft.irfft2(_whitened(_spectrum(fixed), spectrum), s=size)
     reach = [max(1, round(max_shift_fraction * n)) for n in (rows, columns)]
     window = torch.roll(surface, reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1].clone()
     found = []
@@ -121,6 +116,29 @@ def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[t
         found.append((y - reach[0], x - reach[1]))
         window[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -torch.inf
     return found
+
+
+def _whitened(fixed: Tensor, moving: Tensor) -> Tensor:
+    """Divide the cross spectrum by its amplitude and suppress high frequencies.
+
+    Above 0.2 cycles per pixel the smoothed slices hold mainly noise, which whitening would amplify.
+    """
+    import torch
+
+    rows, columns = fixed.shape
+    frequencies = torch.fft.fftfreq(rows), torch.fft.rfftfreq(2 * (columns - 1))
+    down, along = (torch.exp(-(f**2) / (2 * 0.1**2)).to(fixed.device) for f in frequencies)
+    if fixed.device.type == "cpu":
+        from spherovem_core.registration.phase_correlation_kernels import whiten
+
+        out = torch.empty_like(fixed)
+        parts = (torch.view_as_real(spectrum).numpy() for spectrum in (fixed, moving))
+        whiten(*parts, down.numpy(), along.numpy(), torch.view_as_real(out).numpy())
+        return out
+    cross = fixed.conj() * moving
+    amplitude = cross.abs()
+    whitened: Tensor = cross * (down[:, None] * along / (amplitude + 1e-3 * amplitude.mean() + 1e-20))
+    return whitened
 
 
 def _score(fixed: Tensor, moving: Tensor, shift: tuple[int, int]) -> InitialMotion:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
 from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.refinement import MODEL_BASES
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TILES = 8
 
@@ -61,27 +56,6 @@ def rms_of_covariance(covariance: NDArray[np.float64], shape: tuple[int, int]) -
 
 def _scatter(equations: PairEquations, matrices: Matrix) -> NDArray[np.float64]:
     """Sum the outer products of the gradient contributions of 8 x 8 tiles: (B, 6, 6)."""
-    import torch
-
-    equations.visit(matrices)
-    space = equations.space
-    down, along = (_tile_weights(n, max(equations.shape), space.b) for n in equations.shape)
-    sums = []
-    for gradient in (space.grad_y, space.grad_x):
-        product = torch.mul(space.b, gradient, out=space.a)
-        tiles = (down @ product @ along.T).double().cpu().numpy()
-        sums += [tiles[:, TILES:, :TILES], tiles[:, :TILES, TILES:], tiles[:, :TILES, :TILES]]
-    contributions = np.stack(sums, -1).reshape(len(matrices), TILES**2, 6)
+    contributions = equations.tile_gradients(matrices, TILES)
     scatter: NDArray[np.float64] = np.swapaxes(contributions, 1, 2) @ contributions
     return scatter
-
-
-def _tile_weights(count: int, longest: int, like: Tensor) -> Tensor:
-    """Make rows that sum `count` pixels per tile: the first 8 plainly, the others times the centred coordinate."""
-    import torch
-
-    place = np.arange(count)
-    coordinate = (place - (count - 1) / 2.0) / ((longest - 1) / 2.0)
-    inside = place * TILES // count == np.arange(TILES)[:, None]
-    rows = np.concatenate([inside, inside * coordinate]).astype(np.float32)
-    return torch.from_numpy(rows).to(like.device)

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) -> Tensor:
     """Sample each of (B, Y, X) images at ``matrix @ (y, x, 1)``; outside, the edge is repeated.
 
-    `grid` is a (2, B, Y, X) float32 tensor for the coordinates.
+    `grid` is a (2, B, Y, X) float32 tensor for the coordinates that torch samples at. Without it, a compiled loop samples on
+    the CPU: 1024² pixels turned by half a degree take 0.5 ms instead of 3.6 ms, turned by 5 degrees 3.8 ms instead of 5.4 ms.
     """
     import torch
     import torch.nn.functional as nnf
 
     count, rows, columns = images.shape
+    if grid is None and images.device.type == "cpu":
+        return _sample_compiled(images, matrices)
     unit = matrices * np.array([2.0 / max(rows - 1, 1), 2.0 / max(columns - 1, 1)])[:, None]
     unit[:, :, 2] -= 1.0
     m = torch.as_tensor(unit, dtype=torch.float32, device=images.device)
@@ -44,10 +47,20 @@ def sample_linear(images: Tensor, matrices: Matrix, grid: Tensor | None = None) 
     return sampled[:, 0]
 
 
+def _sample_compiled(images: Tensor, matrices: Matrix) -> Tensor:
+    import torch
+
+    from spherovem_core.registration.normal_equations_kernels import warp
+
+    sampled = torch.empty(images.shape)
+    whole = np.tile(np.array([0, images.shape[2]]), (images.shape[1], 1))
+    for image, matrix, out in zip(images, matrices, sampled, strict=True):
+        warp(image.contiguous().numpy(), matrix, whole, 0, out.numpy())
+    return sampled
+
+
 def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:
     """Set the pixels of the fixed slice that the map sends into the moving one to 1, the others to 0.
-
-    Both coordinates are linear along a row, so the overlap is one interval per row.
 
     Parameters
     ----------
@@ -58,23 +71,45 @@ def overlap_mask(matrices: Matrix, out: Tensor, spare: Tensor) -> Tensor:
     """
     import torch
 
-    _, rows, columns = out.shape
-    y = np.arange(rows, dtype=np.float64)
-    low = np.zeros((len(matrices), rows))
-    high = np.full((len(matrices), rows), columns - 1.0)
-    for axis, side in ((0, rows), (1, columns)):
-        slope = matrices[:, axis, 1, None]
-        slope = np.where(np.abs(slope) < 1e-12, 1e-12, slope)
-        start = matrices[:, axis, 0, None] * y + matrices[:, axis, 2, None]
-        ends = np.stack([-start / slope, (side - 1.0 - start) / slope])
-        low, high = np.maximum(low, ends.min(0)), np.minimum(high, ends.max(0))
+    rows, columns = int(out.shape[1]), int(out.shape[2])
+    intervals = np.stack([overlap_intervals(m, (rows, columns)) for m in matrices])
     x = _positions(columns, out.device)
-    first, last = (
-        torch.as_tensor(edge, dtype=torch.float32, device=out.device)[:, :, None] for edge in (low, high)
-    )
-    torch.ge(x, first, out=out)
-    torch.le(x, last, out=spare)
+    first, last = torch.as_tensor(intervals, dtype=torch.float32, device=out.device).unbind(-1)
+    torch.ge(x, first[:, :, None], out=out)
+    torch.lt(x, last[:, :, None], out=spare)
     return out.mul_(spare)
+
+
+def overlap_intervals(matrix: Matrix, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Find the pixels of each row that a map sends into a slice of the same shape.
+
+    Both coordinates are linear along a row, so they are one interval.
+
+    Parameters
+    ----------
+    matrix : (2, 3) ndarray
+        Fixed to moving.
+    shape : (Y, X)
+
+    Returns
+    -------
+    (Y, 2) ndarray of int64
+        The first pixel of each row and the one after its last; 0 and 0 for an empty row.
+    """
+    rows, columns = shape
+    y = np.arange(rows, dtype=np.float64)
+    low, high = np.zeros(rows), np.full(rows, columns - 1.0)
+    for axis, side in ((0, rows), (1, columns)):
+        slope = float(matrix[axis, 1])
+        start = matrix[axis, 0] * y + matrix[axis, 2]
+        if abs(slope) < 1e-12:
+            high = np.where((start >= 0.0) & (start <= side - 1.0), high, -1.0)
+        else:
+            ends = np.stack([-start / slope, (side - 1.0 - start) / slope])
+            low, high = np.maximum(low, ends.min(0)), np.minimum(high, ends.max(0))
+    intervals = np.stack([np.ceil(low), np.floor(high) + 1.0], -1)
+    intervals[low > high] = 0.0
+    return intervals.astype(np.int64)
 
 
 def batch_dot(a: Tensor, b: Tensor) -> NDArray[np.float64]:
