@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.registration.stripes import remove_stripes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -69,7 +71,7 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
     import torch
 
     working, factor = _bin_to(slices, working_pixels)
-    image = _smooth(_remove_shading(torch.from_numpy(working).to(device)))
+    image = _smooth(remove_stripes(_remove_shading(torch.from_numpy(working).to(device))))
     pyramid = [Level(image, factor)]
     while len(pyramid) < levels and min(image.shape[-2:]) >= 2 * MIN_SIDE_PX:
         image = _smooth(_halve(image))
