@@ -23,6 +23,7 @@ from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
 from spherovem_core.registration.strain_prior import StrainPrior
 from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
+from spherovem_core.registration.usable_areas import UsableAreas, find_usable_areas
 
 INITIAL_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
@@ -52,6 +53,8 @@ class PairResult:
         Ratio of the largest to the smallest eigenvalue of the motion's normal equations.
     iterations
         Evaluations at all resolutions together.
+    fixed_fraction, featureless_fraction
+        Fractions of the slice without weight, because they stay in the frame or show no features.
     trusted, reason
         The verdict, and the reason if the pair is not trusted (else empty).
     """
@@ -64,6 +67,8 @@ class PairResult:
     uncertainty_px: float
     condition: float
     iterations: int
+    fixed_fraction: float
+    featureless_fraction: float
     trusted: bool
     reason: str
 
@@ -149,8 +154,11 @@ def register_prepared(
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
         other = moving[number]
-        space = Workspace(level.image)
-        equations = PairEquations(level.image, other.image, space, level.weight, other.weight)
+        weight = level.weight
+        if finest:
+            areas = find_usable_areas(level.image, other.image, to_level(matrices, level.factor))
+            weight = areas.combined_with(weight)
+        equations = PairEquations(level.image, other.image, Workspace(level.image), weight, other.weight)
         found, normal, evaluations = refine(
             equations,
             to_level(matrices, level.factor),
@@ -161,7 +169,7 @@ def register_prepared(
         )
         matrices = from_level(found, level.factor)
         iterations += evaluations
-    return _judge(equations, matrices, motions, normal, iterations, fixed[0].factor, parameters)
+    return _judge(equations, matrices, motions, areas, normal, iterations, fixed[0].factor, parameters)
 
 
 def _initial_level(levels: list[Level]) -> Level:
@@ -180,6 +188,7 @@ def _judge(
     equations: PairEquations,
     matrices: Matrix,
     motions: list[InitialMotion],
+    areas: UsableAreas,
     normal: NormalEquations,
     iterations: NDArray[np.int_],
     factor: int,
@@ -212,6 +221,8 @@ def _judge(
                 uncertainty_px=uncertainty,
                 condition=float(conditions[b]),
                 iterations=int(iterations[b]),
+                fixed_fraction=float(areas.fixed[b]),
+                featureless_fraction=float(areas.featureless[b]),
                 trusted=not reason,
                 reason=reason,
             )
