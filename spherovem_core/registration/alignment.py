@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import RegistrationError, ShapeMismatchError
@@ -17,7 +18,8 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
-from spherovem_core.registration.links import Links, solve_links, spread_by_steps
+from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
+from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.slice_table import make_slice_table
@@ -40,9 +42,11 @@ class Alignment:
         Pixels of the reference frame that every slice covers.
     table : DataFrame
         One row per slice: ``z``; ``shift_y_px``, ``shift_x_px`` of the centre and ``rotation_deg`` of its map;
-        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``trusted`` and ``reason`` of its pair with
-        the nearest good slice before it (NaN and empty for the first); ``bridged``, true if only longer links than
-        that pair hold the slice; ``used``, false for bad slices, which are placed between their neighbours;
+        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``fixed_fraction`` and
+        ``featureless_fraction`` (parts of the slice without weight), ``trusted`` and ``reason`` of its pair with the
+        nearest good slice before it (NaN and empty for the first); ``position_uncertainty_px`` of its place against the
+        mean of its neighbours' by all pairs; ``bridged``, true if only longer links than that pair hold the slice;
+        ``used``, false for bad slices, which are placed between their neighbours;
         ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``map_yy`` ... ``map_x_px``, its map row by row;
         ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows.
     """
@@ -149,10 +153,12 @@ def register_stack(
         )
     results = _registered_pairs(slices, good, parameters, execution, {} if ledger is None else ledger)
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
-    solved, weights = _solve(results, good, count, reference, shape)
+    solved, weights, results, uncertainty = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
-    table = make_slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
+    table = make_slice_table(
+        transforms, solved, results, weights, uncertainty, good, crop, parameters.trend_slices, shape
+    )
     return Alignment(transforms, crop, table)
 
 
@@ -206,8 +212,12 @@ def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pa
 
 def _solve(
     results: dict[Pair, PairResult], good: list[int], count: int, reference: int, shape: tuple[int, int]
-) -> tuple[Matrix, dict[Pair, float]]:
-    """Solve all trusted links together; bad slices are placed between their neighbours."""
+) -> tuple[Matrix, dict[Pair, float], dict[Pair, PairResult], NDArray[np.float64]]:
+    """Solve all trusted links together, and distrust those that the others contradict.
+
+    Bad slices are placed between their neighbours. Returns the maps, the final weight of each pair that was trusted before,
+    the results with the final verdict, and the uncertainty of the place of each slice.
+    """
     trusted = [(pair, result) for pair, result in sorted(results.items()) if result.trusted]
     rank = {z: k for k, z in enumerate(good)}
     pairs = np.array([pair for pair, _ in trusted], dtype=np.int_).reshape(-1, 2)
@@ -223,10 +233,16 @@ def _solve(
     typical = {d: float(np.median(links.spread_px[steps == d])) for d in spreads}
     relative = [links.spread_px[k] / max(typical[int(d)], 1e-9) for k, d in enumerate(steps)]
     spread = np.array([r * spreads[int(d)] for r, d in zip(relative, steps, strict=True)])
-    solved, weights = solve_links(
-        Links(links.fixed, links.moving, links.matrices, spread), count, reference, shape
-    )
-    return solved, {pair: float(w) for (pair, _), w in zip(trusted, weights, strict=True)}
+    calibrated = replace(links, spread_px=spread)
+    solved, weights, contradiction = reject_wrong_links(calibrated, count, reference, shape)
+    uncertainty = position_uncertainties(calibrated, weights, count)
+    judged = dict(results)
+    for k in np.flatnonzero(contradiction):
+        pair, result = trusted[k]
+        reason = f"the other pairs place the slices {contradiction[k]:.1f} px apart from this one"
+        judged[pair] = replace(result, trusted=False, reason=reason)
+    found = {pair: float(w) for (pair, _), w in zip(trusted, weights, strict=True)}
+    return solved, found, judged, uncertainty
 
 
 def _treat_drift(
