@@ -18,6 +18,7 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
+from spherovem_core.registration.fixed_pattern import measure_fixed_pattern
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
 from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
@@ -25,6 +26,7 @@ from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.slice_table import make_slice_table
 
 BRIDGE_DISTANCE = 3
+PATTERN_ROUNDS = 2
 WEAK_FRACTION = 0.5
 
 
@@ -48,7 +50,8 @@ class Alignment:
         mean of its neighbours' by all pairs; ``bridged``, true if only longer links than that pair hold the slice;
         ``used``, false for bad slices, which are placed between their neighbours;
         ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``map_yy`` ... ``map_x_px``, its map row by row;
-        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows.
+        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation of the
+        pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none).
     """
 
     transforms: Matrix
@@ -151,7 +154,9 @@ def register_stack(
         raise RegistrationError(
             f"all {count} slices are marked bad, so none can be aligned; look at the flags in the slices table"
         )
-    results = _registered_pairs(slices, good, parameters, execution, {} if ledger is None else ledger)
+    results, pattern = _registered_pairs(
+        slices, good, parameters, execution, {} if ledger is None else ledger
+    )
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
     solved, weights, results, uncertainty = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
@@ -159,6 +164,7 @@ def register_stack(
     table = make_slice_table(
         transforms, solved, results, weights, uncertainty, good, crop, parameters.trend_slices, shape
     )
+    table["fixed_pattern_grey"] = 0.0 if pattern is None else float(pattern.std())
     return Alignment(transforms, crop, table)
 
 
@@ -168,11 +174,36 @@ def _registered_pairs(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+) -> tuple[dict[Pair, PairResult], NDArray[np.float32] | None]:
+    """Register the pairs that the drift treatment needs and those across gaps, and judge them as a stack.
+
+    If the stack has a pattern that stays in the frame, it is subtracted and all pairs are registered again. A strong pattern
+    has pulled the first maps, so it is measured once more with the better ones.
+    """
+    results = _paired(source, good, parameters, execution, ledger)
+    pattern: NDArray[np.float32] | None = None
+    for number in range(1, PATTERN_ROUNDS + 1):
+        found = measure_fixed_pattern(source, results, good, parameters, execution)
+        if found is None:
+            break
+        pattern, prefix = found, f"without pattern {number}: "
+        results = _paired(source, good, parameters, execution, ledger, pattern, prefix)
+    return results, pattern
+
+
+def _paired(
+    source: ArrayLike,
+    good: list[int],
+    parameters: RegistrationParameters,
+    execution: Execution,
+    ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None = None,
+    prefix: str = "",
 ) -> dict[Pair, PairResult]:
-    """Register the pairs that the drift treatment needs and those across gaps, and judge them as a stack."""
     distances = (1,) if parameters.drift == "chain" else tuple(sorted({1, *parameters.link_distances}))
     wanted = _pairs_at(good, distances)
-    results = _judge_as_stack(register_pairs(source, wanted, parameters, execution, ledger), good)
+    results = register_pairs(source, wanted, parameters, execution, ledger, pattern, prefix)
+    results = _judge_as_stack(results, good)
     longest = max(BRIDGE_DISTANCE, *distances)
     bridges = [
         pair
@@ -181,7 +212,7 @@ def _registered_pairs(
     ]
     if not bridges:
         return results
-    results |= register_pairs(source, bridges, parameters, execution, ledger)
+    results |= register_pairs(source, bridges, parameters, execution, ledger, pattern, prefix)
     return _judge_as_stack(results, good)
 
 

@@ -138,10 +138,13 @@ def register_pair(
 
 
 def prepare_slices(
-    slices: NDArray[np.generic], parameters: RegistrationParameters, device: str
+    slices: NDArray[np.generic],
+    parameters: RegistrationParameters,
+    device: str,
+    pattern: NDArray[np.float32] | None = None,
 ) -> list[Level]:
-    """Prepare (B, Y, X) slices once for all their pairs."""
-    return build_pyramid(slices, parameters.levels, parameters.working_pixels, device)
+    """Prepare (B, Y, X) slices once for all their pairs; a pattern fixed to the frame is subtracted."""
+    return build_pyramid(slices, parameters.levels, parameters.working_pixels, device, pattern)
 
 
 def register_prepared(

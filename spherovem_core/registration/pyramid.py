@@ -43,7 +43,13 @@ class Level:
         return Level(self.image.expand(count, -1, -1), self.factor, weight)
 
 
-def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int, device: str) -> list[Level]:
+def build_pyramid(
+    slices: NDArray[np.generic],
+    levels: int,
+    working_pixels: int,
+    device: str,
+    pattern: NDArray[np.float32] | None = None,
+) -> list[Level]:
     """Prepare a batch of slices for registration.
 
     A slice of more than `working_pixels` pixels is binned first: six parameters need no more pixels, and binning lowers the
@@ -62,6 +68,8 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
         Most pixels of the finest level.
     device
         ``cpu`` or ``cuda[:n]``.
+    pattern : (Y', X') ndarray of float32, optional
+        What is added to all slices at the same place, at the resolution of the finest level; it is subtracted.
 
     Returns
     -------
@@ -70,7 +78,9 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
     """
     import torch
 
-    working, factor = _bin_to(slices, working_pixels)
+    working, factor = bin_slices(slices, working_pixels)
+    if pattern is not None:
+        working = working - pattern
     image = _smooth(remove_stripes(_remove_shading(torch.from_numpy(working).to(device))))
     pyramid = [Level(image, factor)]
     while len(pyramid) < levels and min(image.shape[-2:]) >= 2 * MIN_SIDE_PX:
@@ -107,7 +117,7 @@ def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
     return joined
 
 
-def _bin_to(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:
+def bin_slices(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:
     """Bin by the smallest power of two that leaves at most `working_pixels`; in bands of rows to save memory."""
     rows, columns = slices.shape[-2:]
     factor = 1
@@ -158,16 +168,27 @@ def _remove_shading(image: Tensor) -> Tensor:
     """Subtract the mean of each neighbourhood and divide by its contrast, at least 0.3 of the mean contrast."""
     import torch
 
-    mean, square, factor = image, image * image, 1
-    while max(mean.shape[-2:]) > SHADING_WINDOWS and min(mean.shape[-2:]) >= 4:
-        mean, square, factor = _halve(mean), _halve(square), factor * 2
-    mean, square = _smooth(mean), _smooth(square)
+    (mean, square), factor = _coarse_means([image, image * image])
     variance = (square - mean * mean).clamp_min_(0.0)
     floor = 0.1 * variance.mean((-2, -1), keepdim=True)
     contrast = torch.rsqrt(variance + floor + 1e-12)
     flat = variance.amax((-2, -1), keepdim=True) <= 1e-6 * (1.0 + square.amax((-2, -1), keepdim=True))
     gain = torch.where(flat, torch.zeros_like(contrast), contrast)
     return (image - _enlarge(mean, factor, image)).mul_(_enlarge(gain, factor, image))
+
+
+def remove_mean(image: Tensor) -> Tensor:
+    """Subtract the mean of each neighbourhood of (B, Y, X) slices."""
+    (mean,), factor = _coarse_means([image])
+    return image - _enlarge(mean, factor, image)
+
+
+def _coarse_means(images: list[Tensor]) -> tuple[list[Tensor], int]:
+    """Average neighbourhoods of images of the same shape; returns also the side of a coarse pixel."""
+    factor = 1
+    while max(images[0].shape[-2:]) > SHADING_WINDOWS and min(images[0].shape[-2:]) >= 4:
+        images, factor = [_halve(image) for image in images], factor * 2
+    return [_smooth(image) for image in images], factor
 
 
 def _enlarge(coarse: Tensor, factor: int, like: Tensor) -> Tensor:

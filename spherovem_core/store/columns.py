@@ -250,6 +250,11 @@ REGISTRATION = (
         "float64",
         "Fraction of the slice without features in common with the slice before it, which had no weight.",
     ),
+    Column(
+        "fixed_pattern_grey",
+        "float64",
+        "Standard deviation in grey values of the pattern fixed to the frame that all slices have in common; 0: none found.",
+    ),
     Column("trusted", "bool", "True if the pair with the slice before it was good enough to count."),
     Column("reason", "string", "Reason why the pair did not count; empty if it did."),
     Column(

@@ -217,6 +217,7 @@ def _slices(source: Phantom, scene: Scene) -> pd.DataFrame:
         position_uncertainty_px=0.04,
         fixed_fraction=np.where(first, np.nan, 0.02),
         featureless_fraction=np.where(first, np.nan, 0.1),
+        fixed_pattern_grey=0.0,
         trusted=table["z"] != 9,
         bridged=False,
         used=~table["missing"],
