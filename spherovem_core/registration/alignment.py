@@ -15,10 +15,17 @@ from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import RegistrationError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
+from spherovem_core.registration.affine import (
+    IDENTITY,
+    Matrix,
+    compose,
+    invert,
+    nearest_rigid,
+    rms_displacement,
+)
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
-from spherovem_core.registration.fixed_pattern import measure_fixed_pattern
+from spherovem_core.registration.fixed_pattern import is_still, mean_in_the_frame, measure_fixed_pattern
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
 from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
@@ -27,6 +34,8 @@ from spherovem_core.registration.slice_table import make_slice_table
 
 BRIDGE_DISTANCE = 3
 PATTERN_ROUNDS = 2
+TRIED_PAIRS = 6
+MOVED_PX = 0.5
 WEAK_FRACTION = 0.5
 
 
@@ -180,7 +189,10 @@ def _registered_pairs(
     If the stack has a pattern that stays in the frame, it is subtracted and all pairs are registered again. A strong pattern
     has pulled the first maps, so it is measured once more with the better ones.
     """
-    results = _paired(source, good, parameters, execution, ledger)
+    plain = results = _paired(source, good, parameters, execution, ledger)
+    shape = (int(source.shape[1]), int(source.shape[2]))
+    if is_still(plain, good, shape):
+        results = _hidden_motion(source, good, parameters, execution, ledger) or plain
     pattern: NDArray[np.float32] | None = None
     for number in range(1, PATTERN_ROUNDS + 1):
         found = measure_fixed_pattern(source, results, good, parameters, execution)
@@ -188,7 +200,33 @@ def _registered_pairs(
             break
         pattern, prefix = found, f"without pattern {number}: "
         results = _paired(source, good, parameters, execution, ledger, pattern, prefix)
-    return results, pattern
+    return (plain if pattern is None else results), pattern
+
+
+def _hidden_motion(
+    source: ArrayLike,
+    good: list[int],
+    parameters: RegistrationParameters,
+    execution: Execution,
+    ledger: MutableMapping[str, Any],
+) -> dict[Pair, PairResult] | None:
+    """Register slices that seem still without their mean in the frame, which holds all pairs if it is strong.
+
+    A few pairs are tried first. Returns None if they do not move either; whether the mean is a pattern, the measurement
+    of it decides.
+    """
+    mean = mean_in_the_frame(source, good, parameters, execution)
+    steps = list(itertools.pairwise(good))
+    tried = [steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, TRIED_PAIRS).round().astype(int))]
+    prefix = "without mean: "
+    results = register_pairs(source, tried, parameters, execution, ledger, mean, prefix)
+    shape = (int(source.shape[1]), int(source.shape[2]))
+    moved = [
+        r for r in results.values() if r.trusted and rms_displacement(r.matrix - IDENTITY, shape) > MOVED_PX
+    ]
+    if 2 * len(moved) <= len(tried):
+        return None
+    return _paired(source, good, parameters, execution, ledger, mean, prefix)
 
 
 def _paired(

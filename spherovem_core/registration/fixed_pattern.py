@@ -96,6 +96,46 @@ def measure_fixed_pattern(
         return _without_copies((0.5 * certain * (one + other)).astype(np.float32), maps)
 
 
+def mean_in_the_frame(
+    source: ArrayLike, good: list[int], parameters: RegistrationParameters, execution: Execution
+) -> NDArray[np.float32]:
+    """Average up to 40 slices without their slow part: the pattern, and what of the tissue does not move.
+
+    It serves to look for motion that a strong pattern hides, not as a pattern: in a stack without motion it is the tissue.
+    """
+    chosen = good
+    if len(good) > PAIRS:
+        chosen = [good[k] for k in np.linspace(0, len(good) - 1, PAIRS).round().astype(int)]
+    items = [PortableSlices.of(source, [z]) for z in chosen]
+    averaged = map_blocks(
+        _without_mean,
+        list(zip(chosen, items, strict=True)),
+        parameters.working_pixels,
+        str(torch_device(execution.device)),
+        executor=execution.executor,
+        ahead=2 * execution.workers + 2,
+    )
+    total = np.zeros((), np.float32)
+    for _, image in averaged:
+        total = total + image / np.float32(len(chosen))
+    return total
+
+
+def _without_mean(item: tuple[int, PortableSlices], working_pixels: int, device: str) -> NDArray[np.float32]:
+    import torch
+
+    z, slices = item
+    with intraop_threads(1):
+        binned, _ = bin_slices(slices.read(z)[None], working_pixels)
+        flat: NDArray[np.float32] = remove_mean(torch.from_numpy(binned).to(device))[0].cpu().numpy()
+    return flat
+
+
+def is_still(results: Mapping[Pair, PairResult], good: list[int], shape: tuple[int, int]) -> bool:
+    """Tell whether too few neighbours are displaced against each other to measure a pattern."""
+    return len(_displaced_pairs(results, good, shape)) < LEAST_PAIRS <= len(good) // 2
+
+
 def _displaced_pairs(
     results: Mapping[Pair, PairResult], good: list[int], shape: tuple[int, int]
 ) -> list[Pair]:

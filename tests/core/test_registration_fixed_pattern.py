@@ -59,6 +59,13 @@ def test_a_pattern_is_measured_and_does_not_pull_the_slices(stack: Stack) -> Non
     assert (alignment.table["fixed_pattern_grey"] > 6.0).all()
 
 
+def test_a_pattern_stronger_than_the_tissue_does_not_hide_the_motion(stack: Stack) -> None:
+    patterned = with_pattern(stack, 20.0)
+    alignment = register_stack(patterned.slices, PARAMETERS)
+    plain = total_px(register_stack(stack.slices, PARAMETERS), stack)
+    assert total_px(alignment, patterned) < plain + 0.3
+
+
 def test_jitter_without_a_pattern_gives_none(stack: Stack) -> None:
     assert measured(stack) is None
     assert (register_stack(stack.slices[:6], PARAMETERS).table["fixed_pattern_grey"] == 0.0).all()
