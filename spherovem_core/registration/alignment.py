@@ -9,20 +9,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import RegistrationError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
+from spherovem_core.registration.affine import (
+    IDENTITY,
+    Matrix,
+    compose,
+    invert,
+    nearest_rigid,
+    rms_displacement,
+)
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
-from spherovem_core.registration.links import Links, solve_links, spread_by_steps
+from spherovem_core.registration.fixed_pattern import is_still, mean_in_the_frame, measure_fixed_pattern
+from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
+from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.slice_table import make_slice_table
 
 BRIDGE_DISTANCE = 3
+PATTERN_ROUNDS = 2
+TRIED_PAIRS = 6
+MOVED_PX = 0.5
 WEAK_FRACTION = 0.5
 
 
@@ -40,11 +53,14 @@ class Alignment:
         Pixels of the reference frame that every slice covers.
     table : DataFrame
         One row per slice: ``z``; ``shift_y_px``, ``shift_x_px`` of the centre and ``rotation_deg`` of its map;
-        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``trusted`` and ``reason`` of its pair with
-        the nearest good slice before it (NaN and empty for the first); ``bridged``, true if only longer links than
-        that pair hold the slice; ``used``, false for bad slices, which are placed between their neighbours;
+        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``fixed_fraction`` and
+        ``featureless_fraction`` (parts of the slice without weight), ``trusted`` and ``reason`` of its pair with the
+        nearest good slice before it (NaN and empty for the first); ``position_uncertainty_px`` of its place against the
+        mean of its neighbours' by all pairs; ``bridged``, true if only longer links than that pair hold the slice;
+        ``used``, false for bad slices, which are placed between their neighbours;
         ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``map_yy`` ... ``map_x_px``, its map row by row;
-        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows.
+        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation of the
+        pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none).
     """
 
     transforms: Matrix
@@ -147,12 +163,17 @@ def register_stack(
         raise RegistrationError(
             f"all {count} slices are marked bad, so none can be aligned; look at the flags in the slices table"
         )
-    results = _registered_pairs(slices, good, parameters, execution, {} if ledger is None else ledger)
+    results, pattern = _registered_pairs(
+        slices, good, parameters, execution, {} if ledger is None else ledger
+    )
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
-    solved, weights = _solve(results, good, count, reference, shape)
+    solved, weights, results, uncertainty = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
-    table = make_slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
+    table = make_slice_table(
+        transforms, solved, results, weights, uncertainty, good, crop, parameters.trend_slices, shape
+    )
+    table["fixed_pattern_grey"] = 0.0 if pattern is None else float(pattern.std())
     return Alignment(transforms, crop, table)
 
 
@@ -162,11 +183,65 @@ def _registered_pairs(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+) -> tuple[dict[Pair, PairResult], NDArray[np.float32] | None]:
+    """Register the pairs that the drift treatment needs and those across gaps, and judge them as a stack.
+
+    If the stack has a pattern that stays in the frame, it is subtracted and all pairs are registered again. A strong pattern
+    has pulled the first maps, so it is measured once more with the better ones.
+    """
+    plain = results = _paired(source, good, parameters, execution, ledger)
+    shape = (int(source.shape[1]), int(source.shape[2]))
+    if is_still(plain, good, shape):
+        results = _hidden_motion(source, good, parameters, execution, ledger) or plain
+    pattern: NDArray[np.float32] | None = None
+    for number in range(1, PATTERN_ROUNDS + 1):
+        found = measure_fixed_pattern(source, results, good, parameters, execution)
+        if found is None:
+            break
+        pattern, prefix = found, f"without pattern {number}: "
+        results = _paired(source, good, parameters, execution, ledger, pattern, prefix)
+    return (plain if pattern is None else results), pattern
+
+
+def _hidden_motion(
+    source: ArrayLike,
+    good: list[int],
+    parameters: RegistrationParameters,
+    execution: Execution,
+    ledger: MutableMapping[str, Any],
+) -> dict[Pair, PairResult] | None:
+    """Register slices that seem still without their mean in the frame, which holds all pairs if it is strong.
+
+    A few pairs are tried first. Returns None if they do not move either; whether the mean is a pattern, the measurement
+    of it decides.
+    """
+    mean = mean_in_the_frame(source, good, parameters, execution)
+    steps = list(itertools.pairwise(good))
+    tried = [steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, TRIED_PAIRS).round().astype(int))]
+    prefix = "without mean: "
+    results = register_pairs(source, tried, parameters, execution, ledger, mean, prefix)
+    shape = (int(source.shape[1]), int(source.shape[2]))
+    moved = [
+        r for r in results.values() if r.trusted and rms_displacement(r.matrix - IDENTITY, shape) > MOVED_PX
+    ]
+    if 2 * len(moved) <= len(tried):
+        return None
+    return _paired(source, good, parameters, execution, ledger, mean, prefix)
+
+
+def _paired(
+    source: ArrayLike,
+    good: list[int],
+    parameters: RegistrationParameters,
+    execution: Execution,
+    ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None = None,
+    prefix: str = "",
 ) -> dict[Pair, PairResult]:
-    """Register the pairs that the drift treatment needs and those across gaps, and judge them as a stack."""
     distances = (1,) if parameters.drift == "chain" else tuple(sorted({1, *parameters.link_distances}))
     wanted = _pairs_at(good, distances)
-    results = _judge_as_stack(register_pairs(source, wanted, parameters, execution, ledger), good)
+    results = register_pairs(source, wanted, parameters, execution, ledger, pattern, prefix)
+    results = _judge_as_stack(results, good)
     longest = max(BRIDGE_DISTANCE, *distances)
     bridges = [
         pair
@@ -175,7 +250,7 @@ def _registered_pairs(
     ]
     if not bridges:
         return results
-    results |= register_pairs(source, bridges, parameters, execution, ledger)
+    results |= register_pairs(source, bridges, parameters, execution, ledger, pattern, prefix)
     return _judge_as_stack(results, good)
 
 
@@ -206,8 +281,12 @@ def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pa
 
 def _solve(
     results: dict[Pair, PairResult], good: list[int], count: int, reference: int, shape: tuple[int, int]
-) -> tuple[Matrix, dict[Pair, float]]:
-    """Solve all trusted links together; bad slices are placed between their neighbours."""
+) -> tuple[Matrix, dict[Pair, float], dict[Pair, PairResult], NDArray[np.float64]]:
+    """Solve all trusted links together, and distrust those that the others contradict.
+
+    Bad slices are placed between their neighbours. Returns the maps, the final weight of each pair that was trusted before,
+    the results with the final verdict, and the uncertainty of the place of each slice.
+    """
     trusted = [(pair, result) for pair, result in sorted(results.items()) if result.trusted]
     rank = {z: k for k, z in enumerate(good)}
     pairs = np.array([pair for pair, _ in trusted], dtype=np.int_).reshape(-1, 2)
@@ -223,10 +302,16 @@ def _solve(
     typical = {d: float(np.median(links.spread_px[steps == d])) for d in spreads}
     relative = [links.spread_px[k] / max(typical[int(d)], 1e-9) for k, d in enumerate(steps)]
     spread = np.array([r * spreads[int(d)] for r, d in zip(relative, steps, strict=True)])
-    solved, weights = solve_links(
-        Links(links.fixed, links.moving, links.matrices, spread), count, reference, shape
-    )
-    return solved, {pair: float(w) for (pair, _), w in zip(trusted, weights, strict=True)}
+    calibrated = replace(links, spread_px=spread)
+    solved, weights, contradiction = reject_wrong_links(calibrated, count, reference, shape)
+    uncertainty = position_uncertainties(calibrated, weights, count)
+    judged = dict(results)
+    for k in np.flatnonzero(contradiction):
+        pair, result = trusted[k]
+        reason = f"the other pairs place the slices {contradiction[k]:.1f} px apart from this one"
+        judged[pair] = replace(result, trusted=False, reason=reason)
+    found = {pair: float(w) for (pair, _), w in zip(trusted, weights, strict=True)}
+    return solved, found, judged, uncertainty
 
 
 def _treat_drift(

@@ -15,6 +15,7 @@ from spherovem_core.store.layout import DENOISED, REGISTERED
 MOST_NUMBERS = 12
 DETAIL_PX = 240
 VIEW_WIDTH = 5.3
+MOST_FIXED = 0.1
 
 
 def registration_section(inputs: ReportInputs) -> Section:
@@ -29,6 +30,8 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Common field of view", f"rows {top} to {bottom}, columns {left} to {right}"),
         ("Fraction of the field of view kept", f"{100 * kept:.1f} %"),
         ("Similarity of neighbours", _similarity(slices)),
+        ("Pattern fixed to the frame", _pattern(slices)),
+        ("Area without weight", _area_without_weight(slices)),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
     ]
@@ -37,16 +40,46 @@ def registration_section(inputs: ReportInputs) -> Section:
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
-    """Name the slices whose position is uncertain."""
+    """Name the slices whose position is uncertain, and those of which much is fixed to the frame."""
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
-    found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
-    return [found] if doubtful.any() else []
+    warnings = []
+    if doubtful.any():
+        warnings.append(f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}")
+    covered = slices["fixed_fraction"] > MOST_FIXED
+    if covered.any():
+        warnings.append(
+            f"more than {MOST_FIXED:.0%} of the image stays in the frame while the specimen moves "
+            f"(a databar, dust, a detector pattern), in slices: {_numbers(slices, covered)}"
+        )
+    grey = float(slices["fixed_pattern_grey"].max())
+    if grey > 0.0:
+        warnings.append(
+            f"all slices share a pattern of {grey:.1f} grey values (standard deviation) that stays in the frame, such as that "
+            "of a detector; it has no part in the alignment, but is still in the image"
+        )
+    return warnings
 
 
 def _similarity(slices: pd.DataFrame) -> str:
     before, after = (slices[f"similarity_{when}"].median() for when in ("before", "after"))
     return "not known" if pd.isna(after) else f"{before:.3f} before, {after:.3f} after (median)"
+
+
+def _pattern(slices: pd.DataFrame) -> str:
+    """State the pattern that was subtracted from all slices for the estimate of their motion."""
+    grey = float(slices["fixed_pattern_grey"].max())
+    if not grey > 0.0:
+        return "none found, or too little motion to find one"
+    return f"standard deviation {grey:.1f} grey values; left out of the estimate, not removed from the image"
+
+
+def _area_without_weight(slices: pd.DataFrame) -> str:
+    """State how much of the slices stays in the frame, and how much shows nothing to align."""
+    fixed, empty = (float(slices[f"{name}_fraction"].median()) for name in ("fixed", "featureless"))
+    if np.isnan(fixed):
+        return "not known"
+    return f"{fixed:.1%} fixed to the frame, {empty:.1%} without features in common with the slice before (median)"
 
 
 def _flags(slices: pd.DataFrame, name: str) -> "pd.Series[bool]":

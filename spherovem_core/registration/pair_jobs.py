@@ -4,6 +4,9 @@ import itertools
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
@@ -28,6 +31,8 @@ def register_pairs(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None = None,
+    prefix: str = "",
 ) -> dict[Pair, PairResult]:
     """Register pairs of slices of a stack, with up to `JOB_SLICES` neighbouring fixed slices per job.
 
@@ -42,6 +47,10 @@ def register_pairs(
         Records of finished pairs by ``"fixed moving"``; they are not computed again. If only some pairs of a fixed
         slice are finished, all of them are computed again, so that a batch on a GPU has the same content as in an
         uninterrupted run.
+    pattern : (Y', X') ndarray of float32, optional
+        Pattern to subtract from all slices, at the working resolution.
+    prefix
+        Begin of the keys of the ledger, which keeps pairs with another pattern apart.
 
     Returns
     -------
@@ -52,7 +61,7 @@ def register_pairs(
     todo: list[Partners] = []
     for fixed, group in itertools.groupby(sorted(pairs), key=lambda pair: pair[0]):
         moving = tuple(b for _, b in group)
-        if any(_key(fixed, b) not in ledger for b in moving):
+        if any(prefix + _key(fixed, b) not in ledger for b in moving):
             todo.append((fixed, moving))
     done = len(pairs) - sum(len(moving) for _, moving in todo)
     ahead = 2 * execution.workers + 2
@@ -61,15 +70,16 @@ def register_pairs(
         _jobs(source, todo, execution.workers),
         parameters,
         device,
+        pattern,
         executor=execution.executor,
         ahead=ahead,
     ):
-        keys = [_key(fixed, b) for fixed, moving in group for b in moving]
+        keys = [prefix + _key(fixed, b) for fixed, moving in group for b in moving]
         for key, record in zip(keys, records, strict=True):
             ledger[key] = record
         done += len(keys)
         execution.report(done, len(pairs))
-    return {(a, b): PairResult.from_record(ledger[_key(a, b)]) for a, b in pairs}
+    return {(a, b): PairResult.from_record(ledger[prefix + _key(a, b)]) for a, b in pairs}
 
 
 def _jobs(source: ArrayLike, todo: list[Partners], workers: int) -> list[Job]:
@@ -85,7 +95,9 @@ def _key(fixed: int, moving: int) -> str:
     return f"{fixed} {moving}"
 
 
-def _run_job(job: Job, parameters: RegistrationParameters, device: str) -> list[dict[str, Any]]:
+def _run_job(
+    job: Job, parameters: RegistrationParameters, device: str, pattern: NDArray[np.float32] | None
+) -> list[dict[str, Any]]:
     """Register each fixed slice with its partners, in one batch on a GPU and one by one on the CPU."""
     group, slices = job
     records = []
@@ -95,7 +107,7 @@ def _run_job(job: Job, parameters: RegistrationParameters, device: str) -> list[
             prepared = {z: levels for z, levels in prepared.items() if z >= fixed}
             for z in (fixed, *moving):
                 if z not in prepared:
-                    prepared[z] = prepare_slices(slices.read(z)[None], parameters, device)
+                    prepared[z] = prepare_slices(slices.read(z)[None], parameters, device, pattern)
             for batch in [moving] if device.startswith("cuda") else [(b,) for b in moving]:
                 partners = join_pyramids([prepared[b] for b in batch])
                 repeated = [level.repeated(len(batch)) for level in prepared[fixed]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -19,14 +19,16 @@ from spherovem_core.registration.affine import (
 from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.pair_equations import pair_equations
-from spherovem_core.registration.phase_correlation import estimate_initial_motion
+from spherovem_core.registration.phase_correlation import InitialMotion, estimate_initial_motion
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
 from spherovem_core.registration.strain_prior import StrainPrior
 from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
+from spherovem_core.registration.usable_areas import UsableAreas, find_usable_areas
 
 INITIAL_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
+OPPOSITE_RATIO = 1.3
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,16 @@ class PairResult:
         Fraction of the fixed slice that the moving one covers, whatever the weights of its pixels.
     covariance : (6, 6) ndarray of float64
         Of the elements (yy, yx, y, xy, xx, x) of a residual motion in pixels; its linear part acts on centred coordinates
-        in units of half the longer side. It is estimated from the scatter of the gradient over tiles of the slice, so
-        it includes noise and local motion of tissue, but not an error that all tiles have in common.
+        in units of half the longer side. It includes noise, interpolation and tissue that changes between the slices
+        (see `motion_covariances`).
     uncertainty_px
         Root mean square over the slice of the displacement that this covariance describes.
     condition
         Ratio of the largest to the smallest eigenvalue of the motion's normal equations.
     iterations
         Evaluations at all resolutions together.
+    fixed_fraction, featureless_fraction
+        Fractions of the slice without weight, because they stay in the frame or show no features.
     trusted, reason
         The verdict, and the reason if the pair is not trusted (else empty).
     """
@@ -64,6 +68,8 @@ class PairResult:
     uncertainty_px: float
     condition: float
     iterations: int
+    fixed_fraction: float
+    featureless_fraction: float
     trusted: bool
     reason: str
 
@@ -133,21 +139,30 @@ def register_pair(
 
 
 def prepare_slices(
-    slices: NDArray[np.generic], parameters: RegistrationParameters, device: str
+    slices: NDArray[np.generic],
+    parameters: RegistrationParameters,
+    device: str,
+    pattern: NDArray[np.float32] | None = None,
 ) -> list[Level]:
-    """Prepare (B, Y, X) slices once for all their pairs."""
-    return build_pyramid(slices, parameters.levels, parameters.working_pixels, device)
+    """Prepare (B, Y, X) slices once for all their pairs; a pattern fixed to the frame is subtracted."""
+    return build_pyramid(slices, parameters.levels, parameters.working_pixels, device, pattern)
 
 
 def register_prepared(
     fixed: list[Level], moving: list[Level], parameters: RegistrationParameters
 ) -> list[PairResult]:
     """Register a batch of pairs of prepared slices: element b of `fixed` with element b of `moving`."""
-    matrices = _initial_motions(fixed, moving, parameters)
+    motions = _initial_motions(fixed, moving, parameters)
+    matrices = from_level(np.stack([motion.matrix for motion in motions]), _initial_level(fixed).factor)
     iterations = np.zeros(len(matrices), dtype=np.int_)
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
-        equations = pair_equations(level, moving[number])
+        other = moving[number]
+        weight = level.weight
+        if finest:
+            areas = find_usable_areas(level.image, other.image, to_level(matrices, level.factor))
+            weight = areas.combined_with(weight)
+        equations = pair_equations(replace(level, weight=weight), other)
         found, normal, evaluations = refine(
             equations,
             to_level(matrices, level.factor),
@@ -158,20 +173,26 @@ def register_prepared(
         )
         matrices = from_level(found, level.factor)
         iterations += evaluations
-    return _judge(equations, matrices, normal, iterations, fixed[0].factor, parameters)
+    return _judge(equations, matrices, motions, areas, normal, iterations, fixed[0].factor, parameters)
 
 
-def _initial_motions(fixed: list[Level], moving: list[Level], parameters: RegistrationParameters) -> Matrix:
-    sides = [max(level.image.shape[1:]) for level in fixed]
-    number = next((k for k, side in enumerate(sides) if side <= INITIAL_SIDE_PX), len(fixed) - 1)
-    pairs = zip(fixed[number].image, moving[number].image, strict=True)
-    motions = [estimate_initial_motion(f, m, parameters.max_shift_fraction).matrix for f, m in pairs]
-    return from_level(np.stack(motions), fixed[number].factor)
+def _initial_level(levels: list[Level]) -> Level:
+    return next((level for level in levels if max(level.image.shape[1:]) <= INITIAL_SIDE_PX), levels[-1])
+
+
+def _initial_motions(
+    fixed: list[Level], moving: list[Level], parameters: RegistrationParameters
+) -> list[InitialMotion]:
+    """Search every pair of a batch for its motion at a coarse level."""
+    pairs = zip(_initial_level(fixed).image, _initial_level(moving).image, strict=True)
+    return [estimate_initial_motion(f, m, parameters.max_shift_fraction) for f, m in pairs]
 
 
 def _judge(
     equations: PairEquations,
     matrices: Matrix,
+    motions: list[InitialMotion],
+    areas: UsableAreas,
     normal: NormalEquations,
     iterations: NDArray[np.int_],
     factor: int,
@@ -192,6 +213,8 @@ def _judge(
         uncertainty = rms_of_covariance(covariance, shape)
         shares = float(overlap[b]), float(weighted_overlap[b])
         reason = _reason_for_distrust(matrix, float(after[b]), shares, uncertainty, shape, parameters)
+        if motions[b].opposite > OPPOSITE_RATIO * motions[b].significance:
+            reason = "the slices match better with the contrast of one inverted"
         results.append(
             PairResult(
                 matrix=matrix,
@@ -202,6 +225,8 @@ def _judge(
                 uncertainty_px=uncertainty,
                 condition=float(conditions[b]),
                 iterations=int(iterations[b]),
+                fixed_fraction=float(areas.fixed[b]),
+                featureless_fraction=float(areas.featureless[b]),
                 trusted=not reason,
                 reason=reason,
             )

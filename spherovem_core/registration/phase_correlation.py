@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,11 +33,14 @@ class InitialMotion:
         Fisher's z of that correlation times the square root of the number of pixels of the overlap.
     similarity
         Correlation on the overlap.
+    opposite
+        Significance of the best match with the contrast of one slice inverted.
     """
 
     matrix: Matrix
     significance: float
     similarity: float
+    opposite: float = 0.0
 
 
 def estimate_initial_motion(fixed: Tensor, moving: Tensor, max_shift_fraction: float) -> InitialMotion:
@@ -63,16 +66,18 @@ def estimate_initial_motion(fixed: Tensor, moving: Tensor, max_shift_fraction: f
         turn = rotation_matrix(degrees, fixed.shape)
         turned = sample_linear(fixed[None], turn[None])[0]
         found = _best_shift(turned, moving, spectrum, max_shift_fraction)
+        opposite = max(best.opposite, found.opposite)
         if found.significance > best.significance:
-            matrix = compose(found.matrix, invert(turn))
-            best = InitialMotion(matrix, found.significance, found.similarity)
+            best = replace(found, matrix=compose(found.matrix, invert(turn)))
+        best = replace(best, opposite=opposite)
     return best
 
 
 def _best_shift(fixed: Tensor, moving: Tensor, spectrum: Tensor, max_shift_fraction: float) -> InitialMotion:
-    candidates = {(0, 0), *_peaks(fixed, spectrum, max_shift_fraction)}
-    scored = [_score(fixed, moving, shift) for shift in sorted(candidates)]
-    return max(scored, key=lambda motion: motion.significance)
+    peaks, trough = _peaks(fixed, spectrum, max_shift_fraction)
+    scored = [_score(fixed, moving, shift) for shift in sorted({(0, 0), *peaks})]
+    best = max(scored, key=lambda motion: motion.significance)
+    return replace(best, opposite=max(0.0, -_score(fixed, moving, trough).significance))
 
 
 def _spectrum(image: Tensor) -> Tensor:
@@ -101,8 +106,10 @@ def _fast_length(n: int) -> int:
     return even
 
 
-def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[tuple[int, int]]:
-    """Find the shifts of the highest peaks of the phase correlation, up to the largest shift allowed."""
+def _peaks(
+    fixed: Tensor, spectrum: Tensor, max_shift_fraction: float
+) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Find the shifts of the highest peaks of the phase correlation and of its deepest trough, up to the largest allowed."""
     import torch
 
     rows, columns = fixed.shape
@@ -110,12 +117,14 @@ def _peaks(fixed: Tensor, spectrum: Tensor, max_shift_fraction: float) -> list[t
     surface = torch.fft.irfft2(_whitened(_spectrum(fixed), spectrum), s=size)
     reach = [max(1, round(max_shift_fraction * n)) for n in (rows, columns)]
     window = torch.roll(surface, reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1].clone()
+    y, x = divmod(int(window.argmin()), window.shape[1])
+    trough = y - reach[0], x - reach[1]
     found = []
     for _ in range(PEAKS):
         y, x = divmod(int(window.argmax()), window.shape[1])
         found.append((y - reach[0], x - reach[1]))
         window[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -torch.inf
-    return found
+    return found, trough
 
 
 def _whitened(fixed: Tensor, moving: Tensor) -> Tensor:

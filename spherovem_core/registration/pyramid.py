@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.registration.stripes import remove_stripes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -44,7 +46,13 @@ class Level:
         return Level(self.image.expand(count, -1, -1), self.factor, weight)
 
 
-def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int, device: str) -> list[Level]:
+def build_pyramid(
+    slices: NDArray[np.generic],
+    levels: int,
+    working_pixels: int,
+    device: str,
+    pattern: NDArray[np.float32] | None = None,
+) -> list[Level]:
     """Prepare a batch of slices for registration.
 
     A slice of more than `working_pixels` pixels is binned first: six parameters need no more pixels, and binning lowers the
@@ -63,6 +71,8 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
         Most pixels of the finest level.
     device
         ``cpu`` or ``cuda[:n]``.
+    pattern : (Y', X') ndarray of float32, optional
+        What is added to all slices at the same place, at the resolution of the finest level; it is subtracted.
 
     Returns
     -------
@@ -71,8 +81,10 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
     """
     import torch
 
-    working, factor = _bin_to(slices, working_pixels)
-    image = _smooth(_remove_shading(torch.from_numpy(working).to(device)))
+    working, factor = bin_slices(slices, working_pixels)
+    if pattern is not None:
+        working = working - pattern
+    image = _smooth(remove_stripes(_remove_shading(torch.from_numpy(working).to(device))))
     pyramid = [Level(image, factor)]
     while len(pyramid) < levels and min(image.shape[-2:]) >= 2 * MIN_SIDE_PX:
         image = _smooth(_halve(image))
@@ -108,7 +120,7 @@ def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
     return joined
 
 
-def _bin_to(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:
+def bin_slices(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:
     """Bin by the smallest power of two that leaves at most `working_pixels`; in bands of rows to save memory."""
     rows, columns = slices.shape[-2:]
     factor = 1
@@ -216,6 +228,12 @@ def _subtract_and_scale(image: Tensor, side: int, mean: Tensor, gain: Tensor) ->
     for one, m, g in zip(image, mean, gain, strict=True):
         pyramid_kernels.subtract_and_scale(one.numpy(), side, m.numpy(), g.numpy())
     return image
+
+
+def remove_mean(image: Tensor) -> Tensor:
+    """Subtract the mean of each neighbourhood of (B, Y, X) slices."""
+    mean, _, side = _block_means(image)
+    return image - _enlarge(_smooth(mean).to(image.dtype), side, image)
 
 
 def _enlarge(coarse: Tensor, factor: int, like: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, centre_shift, rotation_degrees
 from spherovem_core.registration.crop import Rectangle
@@ -20,6 +21,7 @@ def make_slice_table(
     solved: Matrix,
     results: Mapping[tuple[int, int], PairResult],
     weights: Mapping[tuple[int, int], float],
+    position_uncertainty_px: NDArray[np.float64],
     good: Sequence[int],
     crop: Rectangle,
     trend_slices: int,
@@ -37,6 +39,8 @@ def make_slice_table(
         Results of all registered pairs.
     weights
         Final weight of each trusted pair in the solution, 0 to 1.
+    position_uncertainty_px : (Z,) ndarray
+        Uncertainty of the place of each slice.
     good
         Good slices in rising order.
     crop : Rectangle
@@ -60,6 +64,9 @@ def make_slice_table(
             "similarity_before": [pair.initial_similarity if pair else np.nan for pair in pairs],
             "similarity_after": [pair.similarity if pair else np.nan for pair in pairs],
             "uncertainty_px": [pair.uncertainty_px if pair else np.nan for pair in pairs],
+            "position_uncertainty_px": position_uncertainty_px,
+            "fixed_fraction": [pair.fixed_fraction if pair else np.nan for pair in pairs],
+            "featureless_fraction": [pair.featureless_fraction if pair else np.nan for pair in pairs],
             "trusted": [pair.trusted if pair else z in good for z, pair in enumerate(pairs)],
             "reason": [pair.reason if pair else "" for pair in pairs],
             "bridged": [z in neighbours and weights.get(neighbours[z], 0.0) < KEPT_WEIGHT for z in numbers],

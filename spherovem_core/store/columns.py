@@ -235,6 +235,26 @@ REGISTRATION = (
         "float64",
         "Uncertainty of the displacement by the pair, root mean square over the slice.",
     ),
+    Column(
+        "position_uncertainty_px",
+        "float64",
+        "Uncertainty of the slice's place against the mean of its neighbours' by all pairs, root mean square over the slice.",
+    ),
+    Column(
+        "fixed_fraction",
+        "float64",
+        "Fraction of the slice that stays in the frame while the specimen moves, and had no weight.",
+    ),
+    Column(
+        "featureless_fraction",
+        "float64",
+        "Fraction of the slice without features in common with the slice before it, which had no weight.",
+    ),
+    Column(
+        "fixed_pattern_grey",
+        "float64",
+        "Standard deviation in grey values of the pattern fixed to the frame that all slices have in common; 0: none found.",
+    ),
     Column("trusted", "bool", "True if the pair with the slice before it was good enough to count."),
     Column("reason", "string", "Reason why the pair did not count; empty if it did."),
     Column(

@@ -79,7 +79,7 @@ def test_jitter_added_to_a_real_stack_is_removed(fibsem: NDArray[np.uint8]) -> N
     found = measure_misplacement(alignment.transforms, truth, slices.shape[1:])
     assert alignment.table["trusted"].all()
     # The published stack itself moves by 0.5 px from slice to slice, which counts as error here.
-    assert found.jitter_px < 0.2
+    assert found.jitter_px < 0.22
     assert found.step_px < 0.5
 
 

@@ -62,7 +62,7 @@ def test_a_wrong_half_with_weight_0_does_not_change_the_motion(
     error = rms_displacement(weighted.matrix - TRUTH, SHAPE)
     alone = registered((pair[0], pair[1]), half_weight(GOOD_COLUMNS - 8))
     # Both see the same half, but the mean and the contrast of the neighbourhoods beside it differ.
-    assert rms_displacement(weighted.matrix - alone.matrix, SHAPE) < 0.03
+    assert rms_displacement(weighted.matrix - alone.matrix, SHAPE) < 0.1
     assert error < 0.3
     assert weighted.similarity > 0.9
     assert weighted.overlap > 0.95
