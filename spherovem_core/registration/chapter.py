@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registration.jump_report import jump_texts, listed, scale_text
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -15,6 +16,8 @@ from spherovem_core.store.layout import DENOISED, REGISTERED
 MOST_NUMBERS = 12
 DETAIL_PX = 240
 VIEW_WIDTH = 5.3
+INTERVAL = 1.96
+MOST_LEAN_ERROR_PX = 0.05
 
 
 def registration_section(inputs: ReportInputs) -> Section:
@@ -31,17 +34,33 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Similarity of neighbours", _similarity(slices)),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
+        ("Jumps corrected", listed(jump_texts(slices))),
+        ("Slices of another magnification", scale_text(slices) or "none"),
     ]
     pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
-    """Name the slices whose position is uncertain."""
+    """Name the slices whose position is uncertain, and the jumps that were corrected."""
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
-    found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
-    return [found] if doubtful.any() else []
+    warnings = []
+    if doubtful.any():
+        warnings.append(f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}")
+    if jumps := jump_texts(slices):
+        warnings.append(
+            f"the stage or the magnification jumped and was corrected from these slices on: {listed(jumps)}"
+        )
+    error = inputs.open_level(REGISTERED).details.get("lean_error_px")
+    if error is not None and INTERVAL * error > MOST_LEAN_ERROR_PX:
+        warnings.append(
+            f"the stack is too short to tell its lean from jitter: what stands out is kept as acquired, "
+            f"to within {INTERVAL * error:.2f} px per slice"
+        )
+    if scales := scale_text(slices):
+        warnings.append(f"brought to one scale: slices {scales}")
+    return warnings
 
 
 def _similarity(slices: pd.DataFrame) -> str:
