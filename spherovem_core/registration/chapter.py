@@ -32,6 +32,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Common field of view", f"rows {top} to {bottom}, columns {left} to {right}"),
         ("Fraction of the field of view kept", f"{100 * kept:.1f} %"),
         ("Similarity of neighbours", _similarity(slices)),
+        *([("Geometry of the region", _geometry(inputs))] if _geometry(inputs) else []),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
         ("Jumps corrected", listed(jump_texts(slices))),
@@ -48,6 +49,8 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     warnings = []
     if doubtful.any():
         warnings.append(f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}")
+    if _geometry(inputs).startswith("its own"):
+        warnings.append(f"the region has a geometry of {_geometry(inputs)}")
     if jumps := jump_texts(slices):
         warnings.append(
             f"the stage or the magnification jumped and was corrected from these slices on: {listed(jumps)}"
@@ -61,6 +64,12 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     if scales := scale_text(slices):
         warnings.append(f"brought to one scale: slices {scales}")
     return warnings
+
+
+def _geometry(inputs: ReportInputs) -> str:
+    """Say whose geometry a region has; empty for a full acquisition."""
+    geometry: str = inputs.open_level(REGISTERED).details.get("geometry", "")
+    return f"that of the {geometry}" if geometry and not geometry.startswith("its own") else geometry
 
 
 def _similarity(slices: pd.DataFrame) -> str:
