@@ -266,8 +266,8 @@ def treat_drift(
         shape,
         parameters.trend_slices if detrend else None,
         window,
-        jumps.nominal,
         parameters.trend_slices,
+        jumps,
     )
     transforms = compose(solved, invert(slow.maps))
     if parameters.model == "rigid":

@@ -22,7 +22,7 @@ SURE = 6.0
 SURE_SHORT = 12.0
 MOST_SWEEPS = 200
 MAYBE = 0.5
-CAUTION = 1.25
+CAUTION = 1.1
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class _Search:
     def add_steps_together(self) -> bool:
         """Take all steps that may be significant, and keep those that are once the others are taken out, too."""
         scores, before = self._scores(), self.first
-        order = [int(i) for i in np.argsort(-scores) if scores[i] > 0.0]
+        scores[:SHORTEST_END] = scores[self.count - SHORTEST_END + 1 :] = 0.0
+        order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > 0.0]
         new: list[int] = []
         for i in order:
             taken = all(abs(i - known) >= SHORTEST_RUN for known in [*before, *new])
@@ -141,7 +142,6 @@ class _Search:
         if not new:
             return False
         self._set([*before, *new])
-        self._drop_short_runs()
         self._drop_weak(before)
         return any(i not in before for i in self.first)
 

@@ -14,6 +14,7 @@ from spherovem_core.registration.affine import (
     shift_matrix,
     slice_centre,
 )
+from spherovem_core.registration.jumps import Jumps
 
 NORMAL_MAD = 1.4826
 DOUBTFUL_ERRORS = 2.0
@@ -44,8 +45,8 @@ def slow_change(
     shape: Sequence[int],
     trend_slices: float | None,
     deformation_trend_slices: float | None,
-    usual: slice,
     drift_slices: float,
+    jumps: Jumps,
 ) -> SlowChange:
     """Find the part of maps without jumps that is left as acquired.
 
@@ -63,24 +64,25 @@ def slow_change(
     trend_slices
         Window of the trend of the position of the centre in slices; None if no change of it is left as acquired.
     deformation_trend_slices
-        The same for rotation, scale and shear; None leaves only their mean over the slices `usual`.
-    usual
-        Slices whose mean scale, turn and shear are those of the frame.
+        The same for rotation, scale and shear; None leaves only their mean over the nominal slices.
     drift_slices
         Window of the drift that is stated.
+    jumps
+        Jumps that the maps are without. The mean scale, turn and shear of the nominal slices are those of the frame; wild
+        slices have no influence.
     """
     centre = shift_matrix(*slice_centre(shape))
     at_centre = compose(invert(centre), compose(maps, centre))
     linear = at_centre[:, :, :2].reshape(-1, 4)
     if deformation_trend_slices is None:
-        kept = np.broadcast_to(np.median(linear[usual], axis=0), linear.shape)
+        kept = np.broadcast_to(np.median(linear[jumps.nominal], axis=0), linear.shape)
     else:
-        kept = _local_lines(linear, deformation_trend_slices)
+        kept = _local_lines(linear, deformation_trend_slices, jumps.bent)
     position = at_centre[:, :, 2]
-    drift, errors = _trend_with_sure_lean(position, drift_slices)
+    drift, errors = _trend_with_sure_lean(position, drift_slices, jumps.astray)
     left = np.zeros_like(position)
     if trend_slices is not None:
-        left, errors = _trend_with_sure_lean(position, trend_slices)
+        left, errors = _trend_with_sure_lean(position, trend_slices, jumps.astray)
     slow = np.concatenate([kept.reshape(-1, 2, 2), left[:, :, None]], axis=-1)
     return SlowChange(compose(centre, compose(slow, invert(centre))), drift, errors)
 
@@ -103,11 +105,13 @@ def slow_trend(transforms: Matrix, trend_slices: float) -> Matrix:
     (n, 2, 3) ndarray
     """
     elements = (transforms - IDENTITY).reshape(len(transforms), 6)
-    return IDENTITY + _local_lines(elements, trend_slices).reshape(-1, 2, 3)
+    return IDENTITY + _local_lines(elements, trend_slices, np.zeros(len(transforms), dtype=bool)).reshape(
+        -1, 2, 3
+    )
 
 
 def _trend_with_sure_lean(
-    values: NDArray[np.float64], trend_slices: float
+    values: NDArray[np.float64], trend_slices: float, without: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the slow trend of (n, k) values, and the standard error of its mean slope by jitter.
 
@@ -115,30 +119,34 @@ def _trend_with_sure_lean(
     b (1 - 2 e² / b²), or to 0 (the positive-part estimate of James and Stein 1961): a lean that stands out from jitter
     stays, and one that jitter alone would make is none. In 20 slices with a jitter of 1 px, e is 0.04 px a slice.
     """
-    trend = _local_lines(values, trend_slices)
+    trend = _local_lines(values, trend_slices, without)
     if len(values) < 3:
         return np.broadcast_to(values.mean(0), values.shape), np.full(values.shape[1], np.inf)
     z = np.arange(len(values)) - (len(values) - 1) / 2.0
-    jitter = NORMAL_MAD * np.median(np.abs(values - trend), axis=0) * np.sqrt(len(z) / (len(z) - 2.0))
+    residual = np.abs(values - trend)[~without]
+    jitter = NORMAL_MAD * np.median(residual, axis=0) * np.sqrt(len(z) / (len(z) - 2.0))
     error = jitter / np.sqrt((z**2).sum())
     slope = z @ trend / (z**2).sum()
     doubt = np.minimum(DOUBTFUL_ERRORS * error**2 / np.maximum(slope**2, 1e-300), 1.0)
     return trend - z[:, None] * (slope * doubt), error
 
 
-def _local_lines(values: NDArray[np.float64], trend_slices: float) -> NDArray[np.float64]:
+def _local_lines(
+    values: NDArray[np.float64], trend_slices: float, without: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Fit a weighted straight line to each neighbourhood of (n, k) values and return its value at the centre.
 
-    Two rounds with the bisquare weights of Cleveland follow the first fit, so that an outlier slice has no influence.
+    Two rounds with the bisquare weights of Cleveland follow the first fit, so that an outlier slice has no influence. Values
+    marked by `without` have none from the start.
     """
     deviation = trend_slices / 3.0
-    weights = np.ones_like(values)
+    weights = known = np.where(without[:, None] & ~without.all(), 1e-6, np.ones_like(values))
     smooth = _weighted_lines(values, weights, deviation)
     for _ in range(2):
         residual = np.abs(values - smooth)
         usual = 6.0 * np.median(residual, axis=0)
         weights = np.clip(1.0 - (residual / np.where(usual > 0.0, usual, np.inf)) ** 2, 1e-6, None) ** 2
-        smooth = _weighted_lines(values, weights, deviation)
+        smooth = _weighted_lines(values, weights * known, deviation)
     return smooth
 
 

@@ -41,6 +41,9 @@ class Jumps:
         Displacement of the centre (y, x) by the jump to each slice, 0 if there is none.
     deformed, shifted : tuple of int
         First slices after jumps of scale, turn or shear, and after jumps of position.
+    bent, astray : (Z,) ndarray of bool
+        Slices whose deformation, or position, is no part of the slow trend: it is far from that of their neighbours, or was
+        not measured.
     nominal : slice
         Longest run of slices without a jump of scale, turn or shear, the first on a tie. Its scale is that of the voxel size.
     """
@@ -49,6 +52,8 @@ class Jumps:
     sizes_px: NDArray[np.float64]
     deformed: tuple[int, ...]
     shifted: tuple[int, ...]
+    bent: NDArray[np.bool_]
+    astray: NDArray[np.bool_]
     nominal: slice
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
@@ -95,7 +100,8 @@ def find_jumps(solved: Matrix, good: Sequence[int], reference: int, shape: Seque
     kept, count = np.asarray(good, dtype=np.int_), len(solved)
     centre = shift_matrix(*slice_centre(shape))
     at_centre = compose(invert(centre), compose(solved, centre))
-    turned, deformed, nominal = _deformations(at_centre[:, :, :2], kept, shape)
+    turned, deformed, bent = _deformations(at_centre[:, :, :2], kept, shape)
+    nominal = _longest_run(deformed, count)
     position = (np.linalg.inv(turned) @ at_centre[:, :, 2:])[:, :, 0]
     moves = find_change_points(position[kept], kept, SMALLEST_JUMP_PX, NOISE_FLOOR_PX)
     shifted = tuple(int(kept[i]) for i in moves.first)
@@ -105,13 +111,14 @@ def find_jumps(solved: Matrix, good: Sequence[int], reference: int, shape: Seque
         sizes[z] = turned[z] @ (levels[z] - levels[z - 1])
     about_centre = np.concatenate([turned, turned @ (levels - levels[reference])[:, :, None]], axis=-1)
     places = compose(centre, compose(about_centre, invert(centre)))
-    return Jumps(places, sizes, deformed, shifted, nominal)
+    astray = _without_trend(moves.wild, kept, count)
+    return Jumps(places, sizes, deformed, shifted, bent, astray, nominal)
 
 
 def _deformations(
     linear: Matrix, kept: NDArray[np.int_], shape: Sequence[int]
-) -> tuple[Matrix, tuple[int, ...], slice]:
-    """Find the linear map by which jumps deform each slice, the first slices after them, and the nominal slices."""
+) -> tuple[Matrix, tuple[int, ...], NDArray[np.bool_]]:
+    """Find the linear map by which jumps deform each slice, the first slices after them, and slices without a trend."""
     radius = float(np.sqrt(((np.asarray(shape[-2:], dtype=np.float64) ** 2 - 1.0) / 12.0).sum()))
     turned: Matrix = np.broadcast_to(np.eye(2), linear.shape)
     steps = find_change_points(_deformation(linear[kept]) * radius, kept, SMALLEST_JUMP_PX, NOISE_FLOOR_PX)
@@ -126,7 +133,13 @@ def _deformations(
         change = ((levels - levels[nominal.start]) @ (2.0 * DEFORMATIONS)).reshape(-1, 2, 2)
         usual = np.median(left[nominal], axis=0)
         turned = turned @ (np.eye(2) + change @ np.linalg.inv(usual))
-    return turned, deformed, nominal
+    return turned, deformed, _without_trend(steps.wild, kept, len(linear))
+
+
+def _without_trend(wild: NDArray[np.bool_], kept: NDArray[np.int_], count: int) -> NDArray[np.bool_]:
+    without = np.ones(count, dtype=bool)
+    without[kept] = wild
+    return without
 
 
 def _deformation(linear: Matrix) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from spherovem_core.registration.affine import (
     shift_matrix,
 )
 from spherovem_core.registration.drift import slow_change, slow_trend
+from spherovem_core.registration.jumps import Jumps
 from spherovem_core.registration.links import Links, solve_links
 from spherovem_core.synthetic.misplacement import measure_misplacement, registration_residual
 
@@ -204,7 +205,9 @@ def test_a_slow_change_of_deformation_keeps_the_shift_of_the_centre() -> None:
     growing = np.stack(
         [compose(shift_matrix(z % 3, 0.0), rotation_matrix(0.3 * z, shape)) for z in range(25)]
     )
-    slow = slow_change(growing, shape, None, 10, slice(0, 25), 50).maps
+    none = np.zeros(25, dtype=bool)
+    jumps = Jumps(np.repeat(np.eye(2, 3)[None], 25, 0), np.zeros((25, 2)), (), (), none, none, slice(0, 25))
+    slow = slow_change(growing, shape, None, 10, 50, jumps).maps
     left = compose(growing, invert(slow))
     np.testing.assert_allclose(centre_shift(left, shape), centre_shift(growing, shape), atol=1e-6)
     assert np.abs(left[:, :, :2] - np.eye(2)).max() < 5e-3
