@@ -22,6 +22,8 @@ SURE = 6.0
 SURE_SHORT = 12.0
 MOST_SWEEPS = 200
 MAYBE = 0.5
+SHORT_REACHES = (4, 8, 16)
+SHORT_SURE = 3.0
 CAUTION = 1.1
 
 
@@ -66,6 +68,9 @@ def find_change_points(
     on; then all steps are fitted together, moved where they fit better, and dropped where no longer significant. A random walk
     lowers the significance, so that one link has to stand out from the other links, and smooth drift, however
     fast, makes no steps.
+
+    A step also has to be there in short windows: where the fit to 4, 8 or 16 values on each side is precise enough to show it, it
+    has to give more than half of its height.
 
     A value that is far from the median of three on both sides is wild and takes no part. So is a run of fewer than
     three values between two steps, and of one value at an end.
@@ -169,10 +174,23 @@ class _Search:
             wanted = self.threshold * np.where(np.isin(self.first, known), 1.0, CAUTION)
             strength = np.sqrt(((self.heights / self.errors) ** 2).sum(1)) / wanted
             strength = np.minimum(strength, size / self.smallest)
+            strength = np.where(self._are_sharp(), strength, 0.0)
             weakest = int(strength.argmin())
             if strength[weakest] >= 1.0:
                 return
             self._set([i for k, i in enumerate(self.first) if k != weakest])
+
+    def _are_sharp(self) -> NDArray[np.bool_]:
+        """Tell whether each step is there in short windows, too; a bend of the slow rest fills long windows only."""
+        sharp = np.ones(len(self.first), dtype=bool)
+        for reach in SHORT_REACHES:
+            for k, i in enumerate(self.first):
+                heights, errors = self._fit_one(i, reach)
+                weights = self.heights[k] / errors**2
+                expected = float(np.sqrt((self.heights[k] * weights).sum()))
+                if np.isfinite(expected) and expected > SHORT_SURE:
+                    sharp[k] &= float(heights @ weights) > 0.5 * expected**2
+        return sharp
 
     def _move(self, i: int) -> None:
         others = [k for k in self.first if k != i]
@@ -236,23 +254,24 @@ class _Search:
 
     def _fit(self) -> None:
         """Fit every step together with those around it."""
-        heights, errors = [], []
+        fitted = [self._fit_one(i, REACH) for i in self.first]
+        self.heights = np.array([heights for heights, _ in fitted]).reshape(-1, self.components)
+        self.errors = np.array([errors for _, errors in fitted]).reshape(-1, self.components)
+
+    def _fit_one(self, i: int, reach: int) -> tuple[Floats, Floats]:
+        """Fit the step at i and those around it to the values within a reach; return its heights and their errors."""
         kept = np.flatnonzero(~self.wild)
-        for i in self.first:
-            at = int(np.searchsorted(kept, i))
-            window = kept[max(at - REACH, 0) : at + REACH]
-            others = [k for k in self.first if k != i and window[0] < k <= window[-1]]
-            offsets = (self.places[window] - self.places[i]).astype(np.float64)
-            design = [np.ones_like(offsets), offsets, (window >= i).astype(np.float64)]
-            design += [(window >= k).astype(np.float64) for k in others]
-            found = [
-                _fit_step(np.stack(design, 1), self.values[window, c], noise.covariance(offsets))
-                for c, noise in enumerate(self.noise)
-            ]
-            heights.append([height for height, _ in found])
-            errors.append([error for _, error in found])
-        self.heights = np.array(heights).reshape(-1, self.components)
-        self.errors = np.array(errors).reshape(-1, self.components)
+        at = int(np.searchsorted(kept, i))
+        window = kept[max(at - reach, 0) : at + reach]
+        others = [k for k in self.first if k != i and window[0] < k <= window[-1]]
+        offsets = (self.places[window] - self.places[i]).astype(np.float64)
+        design = [np.ones_like(offsets), offsets, (window >= i).astype(np.float64)]
+        design += [(window >= k).astype(np.float64) for k in others]
+        found = [
+            _fit_step(np.stack(design, 1), self.values[window, c], noise.covariance(offsets))
+            for c, noise in enumerate(self.noise)
+        ]
+        return np.array([height for height, _ in found]), np.array([error for _, error in found])
 
 
 def _levels(first: NDArray[np.int_], heights: Floats, count: int) -> Floats:
