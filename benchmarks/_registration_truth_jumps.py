@@ -99,13 +99,17 @@ def known_steps(case: Case) -> float:
     """Compute what one may leave who knows the slices of the jumps, but neither their sizes nor the lean: in pixels.
 
     Twice the standard error of a straight line that is fitted together with the steps, at the ends of the stack. Jitter of 1 px
-    moves the centre by 1 px along each axis, and its strain and turn displace the pixels by 0.8 px in root mean square.
+    moves the centre by 1 px along each axis, and its strain and turn displace the pixels by 0.8 px in root mean square. Slow
+    changes of deformation are left as acquired: the size of a jump of scale, turn or shear is known from the ten slices on each
+    side of it, and half of its error is left there.
     """
     z = np.arange(case.count, dtype=np.float64) - (case.count - 1) / 2.0
     steps = [(np.arange(case.count) >= step.first).astype(float) for step in case.steps]
     design = np.stack([np.ones_like(z), z, *steps], 1)
     error = np.sqrt(np.linalg.pinv(design.T @ design)[1, 1]) * case.jitter_px * np.hypot(np.sqrt(2.0), 0.8)
-    return float(2.0 * error * z[-1])
+    deformed = any(step.scale or step.turn_deg or step.shear for step in case.steps)
+    half = 0.5 * 0.8 * case.jitter_px * np.sqrt(8.0 / 10.0) if deformed else 0.0
+    return float(2.0 * np.hypot(error * z[-1], half))
 
 
 def table_rows() -> Iterator[Case]:

@@ -25,6 +25,8 @@ MAYBE = 0.5
 SHORT_REACHES = (4, 8, 16)
 SHORT_SURE = 3.0
 CAUTION = 1.1
+LIKELY = 4.5
+DEPENDENT = 1.25
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def find_change_points(
     """
     search = _Search(values, places, smallest, noise_floor)
     for _ in range(MOST_SWEEPS):
-        if not search.add_step() and not search.add_steps_together():
+        if not (search.add_step() or search.add_steps_together() or search.add_broad_step()):
             break
     search.settle()
     return search.found()
@@ -150,6 +152,47 @@ class _Search:
         self._drop_weak(before)
         return any(i not in before for i in self.first)
 
+    def add_broad_step(self) -> bool:
+        """Take a step that one or two values are in the middle of, as where two jumps follow each other closely.
+
+        It replaces a known step beside it if it is more significant, and clearly so unless a second step is likely there.
+        """
+        before, short, known = self.first, self.short, self._strength()
+        scores, found = self._scores(), (0.0, 0, 0)
+        best = int(scores.argmax())
+        known = known * (1.0 if scores[best] > LIKELY else CAUTION)
+        for after in range(
+            max(best - 1, SHORTEST_END), min(best + SHORTEST_RUN, self.count - SHORTEST_END) + 1
+        ):
+            for width in (1, 2):
+                beside = [k for k, i in enumerate(before) if abs(after - i) <= SHORTEST_RUN + width]
+                self._set_broad(before, short, after, width)
+                if after in self.first:
+                    wanted = max([CAUTION * self.threshold, *known[beside]])
+                    strength = float(self._strength()[self.first.index(after)]) / wanted
+                    found = max(found, (strength, after, width))
+        strength, after, width = found
+        if strength > 1.0:
+            self._set_broad(before, short, after, width)
+            self._drop_weak(before)
+            if after in self.first:
+                return True
+        self.short = short
+        self._set(before)
+        return False
+
+    def _set_broad(self, before: list[int], short: NDArray[np.bool_], after: int, width: int) -> None:
+        self.short = short.copy()
+        self.short[after - width : after] = True
+        if self.short[after]:
+            return
+        self._set([*(i for i in before if abs(after - i) > SHORTEST_RUN + width), after])
+
+    def _strength(self) -> Floats:
+        """Return the significance of each step: its height in standard errors."""
+        strength: Floats = np.sqrt(((self.heights / self.errors) ** 2).sum(1))
+        return strength
+
     def settle(self) -> None:
         """Move each step to where it fits best, then drop those that are not significant, the weakest first."""
         for i in list(self.first):
@@ -172,13 +215,17 @@ class _Search:
         while self.first:
             size = np.sqrt((self.heights**2).sum(1))
             wanted = self.threshold * np.where(np.isin(self.first, known), 1.0, CAUTION)
-            strength = np.sqrt(((self.heights / self.errors) ** 2).sum(1)) / wanted
+            strength = self._strength() / wanted / (DEPENDENT if self._is_dependent() else 1.0)
             strength = np.minimum(strength, size / self.smallest)
             strength = np.where(self._are_sharp(), strength, 0.0)
             weakest = int(strength.argmin())
             if strength[weakest] >= 1.0:
                 return
             self._set([i for k, i in enumerate(self.first) if k != weakest])
+
+    def _is_dependent(self) -> bool:
+        """Tell whether values depend on those before, beyond a slope; the noise of such series is known less well."""
+        return any(2.0 * n.walk**2 + n.bend**2 > 0.1 * n.second_difference**2 for n in self.noise)
 
     def _are_sharp(self) -> NDArray[np.bool_]:
         """Tell whether each step is there in short windows, too; a bend of the slow rest fills long windows only."""

@@ -116,8 +116,9 @@ def _trend_with_sure_lean(
     """Compute the slow trend of (n, k) values, and the standard error of its mean slope by jitter.
 
     The trend of a short stack follows its jitter. Its mean slope b with the standard error e is therefore reduced to
-    b (1 - 9 e⁴ / b⁴), or to 0, a compromise of the thresholds of Gao (1998): a lean that stands out from jitter stays, by less than
-    e / 3 at b = 3 e, and one that jitter alone would make is none. In 20 slices with a jitter of 1 px, e is 0.04 px a slice.
+    b (1 - 9 e⁴ / b⁴), or to 0, a compromise of the thresholds of Gao (1998): a lean that stands out from jitter stays, less
+    e / 3 at b = 3 e and hardly less beyond, and one that jitter alone would make is none. In 20 slices with a jitter of
+    1 px, e is 0.04 px a slice.
 
     References
     ----------

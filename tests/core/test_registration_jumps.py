@@ -110,6 +110,14 @@ def test_several_jumps_are_stated_with_slice_and_size() -> None:
     assert worst(transforms, truth) < 0.6
 
 
+def test_two_jumps_in_a_row_are_one_with_wild_slices_between() -> None:
+    truth = stack(32, [(15, shift_matrix(25.0, 0.0)), (17, shift_matrix(0.0, -25.0))], jitter_px=3.0, seed=1)
+    transforms, jumps, _ = treat(truth)
+    assert jumps.shifted == (17,)
+    assert np.flatnonzero(jumps.astray).tolist() == [15, 16]
+    assert worst(transforms, truth) < 4.0
+
+
 def test_the_scale_is_that_of_the_longest_run_and_the_voxel_size_is_right() -> None:
     """Deformation of the reference slice, in the shorter run or by jitter, does not change the size of the tissue."""
     truth = stack(50, [(30, STEPS["scale"])], jitter_px=3.0)
