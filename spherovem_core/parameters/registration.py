@@ -86,7 +86,7 @@ class RegistrationParameters(StageParameters):
     reference: Literal["middle", "first"] = Field(
         json_schema_extra=EXPERT,
         default="middle",
-        description="Slice that stays in place; the others are moved onto it.",
+        description="Slice whose position stays; the others are moved onto it.",
     )
     drift: Literal["chain", "links", "detrend"] = Field(
         default="detrend",

@@ -18,14 +18,17 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import (
     IDENTITY,
     Matrix,
+    centre_shift,
     compose,
     invert,
     nearest_rigid,
     rms_displacement,
+    shift_matrix,
 )
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
-from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
+from spherovem_core.registration.drift import SlowChange, slow_change
 from spherovem_core.registration.fixed_pattern import is_still, mean_in_the_frame, measure_fixed_pattern
+from spherovem_core.registration.jumps import Jumps, find_jumps
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
 from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
@@ -48,7 +51,8 @@ class Alignment:
     Attributes
     ----------
     transforms : (Z, 2, 3) ndarray of float64
-        Maps of reference pixel coordinates (y, x, 1), before the crop, to those of each slice of the source.
+        Maps of reference pixel coordinates (y, x, 1), before the crop, to those of each slice of the source. The reference frame
+        has the centre of the reference slice, and the mean scale, turn and shear of the nominal slices (`Jumps.nominal`).
     crop : Rectangle
         Pixels of the reference frame that every slice covers.
     table : DataFrame
@@ -58,17 +62,22 @@ class Alignment:
         nearest good slice before it (NaN and empty for the first); ``position_uncertainty_px`` of its place against the
         mean of its neighbours' by all pairs; ``bridged``, true if only longer links than that pair hold the slice;
         ``used``, false for bad slices, which are placed between their neighbours;
-        ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``map_yy`` ... ``map_x_px``, its map row by row;
+        ``drift_y_px``, ``drift_x_px``, the slow trend of its shift without jumps; ``jump_y_px``, ``jump_x_px``,
+        ``jump_rotation_deg``, ``jump_scale``, ``jump_shear``, the jump to the slice, 0 if none; ``relative_scale``, its
+        magnification by the jumps; ``map_yy`` ... ``map_x_px``, its map row by row;
         ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation of the
         pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none).
+    lean_error_px
+        Standard error, per slice, of the lean that was left as acquired, as far as jitter causes it; None if none was left.
     """
 
     transforms: Matrix
     crop: Rectangle
     table: pd.DataFrame
+    lean_error_px: float | None = None
 
     def details(self) -> dict[str, Any]:
-        """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, similarities, verdicts.
+        """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, verdicts, error of the lean.
 
         The similarity of a slice without a pair before it is None.
         """
@@ -80,6 +89,7 @@ class Alignment:
             "trusted": self.table["trusted"].tolist(),
             "reason": self.table["reason"].tolist(),
             "bridged": self.table["bridged"].tolist(),
+            "lean_error_px": self.lean_error_px,
         }
 
 
@@ -95,7 +105,8 @@ def register_stack(
     Pairs of slices are registered independently of each other: good slices at distance 1 for a ``chain``, at all of
     `link_distances` otherwise. Pairs that cannot be trusted are left out; in a chain, longer links are then registered
     across the gap. All links are solved together (`solve_links`); for an unbroken chain the solution is their
-    composition. Then the drift is treated:
+    composition. Jumps of position, scale, turn and shear are found in the solution (`find_jumps`) and corrected in full. Then
+    the drift is treated:
 
     - ``chain``, ``links``: the shifts measured by the pairs are corrected in full. Leaning tissue comes out upright, and
       its lean adds up: 28 px over 250 slices of aligned neuropil.
@@ -168,13 +179,14 @@ def register_stack(
     )
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
     solved, weights, results, uncertainty = _solve(results, good, count, reference, shape)
-    transforms = _treat_drift(solved, reference, parameters, shape)
+    transforms, jumps, slow = treat_drift(solved, good, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
     table = make_slice_table(
-        transforms, solved, results, weights, uncertainty, good, crop, parameters.trend_slices, shape
+        transforms, slow.drift_px, jumps, results, weights, uncertainty, good, crop, shape
     )
     table["fixed_pattern_grey"] = 0.0 if pattern is None else float(pattern.std())
-    return Alignment(transforms, crop, table)
+    kept = parameters.drift == "detrend" and count > 2
+    return Alignment(transforms, crop, table, float(slow.lean_error_px.max()) if kept else None)
 
 
 def _registered_pairs(
@@ -314,15 +326,33 @@ def _solve(
     return solved, found, judged, uncertainty
 
 
-def _treat_drift(
-    solved: Matrix, reference: int, parameters: RegistrationParameters, shape: tuple[int, int]
-) -> Matrix:
-    transforms = solved
-    if parameters.deformation_trend_slices:
-        transforms = remove_deformation_trend(transforms, parameters.deformation_trend_slices, shape)
-    if parameters.drift == "detrend":
-        transforms = remove_trend(transforms, parameters.trend_slices)
+def treat_drift(
+    solved: Matrix,
+    good: list[int],
+    reference: int,
+    parameters: RegistrationParameters,
+    shape: tuple[int, int],
+) -> tuple[Matrix, Jumps, SlowChange]:
+    """Correct jumps and jitter, and leave slow changes as acquired.
+
+    The frame has the mean scale, turn and shear of the nominal slices, so that the voxel size is right; only the position is that
+    of the reference slice, whose own jitter would otherwise rescale all slices.
+    """
+    jumps = find_jumps(solved, good, reference, shape)
+    detrend = parameters.drift == "detrend"
+    window = parameters.deformation_trend_slices or (parameters.trend_slices if detrend else None)
+    slow = slow_change(
+        compose(invert(jumps.places), solved),
+        shape,
+        parameters.trend_slices if detrend else None,
+        window,
+        parameters.trend_slices,
+        jumps,
+    )
+    transforms = compose(solved, invert(slow.maps))
     if parameters.model == "rigid":
         # Weighted means, as links and trends form them, of maps of the other models are maps of that model again.
         transforms = nearest_rigid(transforms, shape)
-    return compose(transforms, invert(transforms[reference]))
+    back = -centre_shift(transforms[reference], shape)
+    anchor = np.linalg.solve(transforms[reference][:, :2], back)
+    return compose(transforms, shift_matrix(*anchor)), jumps, slow

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registration.jump_report import jump_texts, listed, scale_text
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -16,6 +17,8 @@ MOST_NUMBERS = 12
 DETAIL_PX = 240
 VIEW_WIDTH = 5.3
 MOST_FIXED = 0.1
+INTERVAL = 1.96
+MOST_LEAN_ERROR_PX = 0.05
 
 
 def registration_section(inputs: ReportInputs) -> Section:
@@ -32,15 +35,18 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Similarity of neighbours", _similarity(slices)),
         ("Pattern fixed to the frame", _pattern(slices)),
         ("Area without weight", _area_without_weight(slices)),
+        *([("Geometry of the region", _geometry(inputs))] if _geometry(inputs) else []),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
+        ("Jumps corrected", listed(jump_texts(slices))),
+        ("Slices of another magnification", scale_text(slices) or "none"),
     ]
     pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
-    """Name the slices whose position is uncertain, and those of which much is fixed to the frame."""
+    """Name the slices whose position is uncertain or that are fixed to the frame in part, and the jumps that were corrected."""
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     warnings = []
@@ -58,7 +64,27 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
             f"all slices share a pattern of {grey:.1f} grey values (standard deviation) that stays in the frame, such as that "
             "of a detector; it has no part in the alignment, but is still in the image"
         )
+    if _geometry(inputs).startswith("its own"):
+        warnings.append(f"the region has a geometry of {_geometry(inputs)}")
+    if jumps := jump_texts(slices):
+        warnings.append(
+            f"the stage or the magnification jumped and was corrected from these slices on: {listed(jumps)}"
+        )
+    error = inputs.open_level(REGISTERED).details.get("lean_error_px")
+    if error is not None and INTERVAL * error > MOST_LEAN_ERROR_PX:
+        warnings.append(
+            f"the stack is too short to tell its lean from jitter: what stands out is kept as acquired, "
+            f"to within {INTERVAL * error:.2f} px per slice"
+        )
+    if scales := scale_text(slices):
+        warnings.append(f"brought to one scale: slices {scales}")
     return warnings
+
+
+def _geometry(inputs: ReportInputs) -> str:
+    """Say whose geometry a region has; empty for a full acquisition."""
+    geometry: str = inputs.open_level(REGISTERED).details.get("geometry", "")
+    return f"that of the {geometry}" if geometry and not geometry.startswith("its own") else geometry
 
 
 def _similarity(slices: pd.DataFrame) -> str:

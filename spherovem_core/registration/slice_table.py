@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, centre_shift, rotation_degrees
 from spherovem_core.registration.crop import Rectangle
-from spherovem_core.registration.drift import centre_drift
+from spherovem_core.registration.jumps import Jumps
 from spherovem_core.registration.pairs import PairResult
 
 KEPT_WEIGHT = 0.25
@@ -18,13 +18,13 @@ ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
 
 def make_slice_table(
     transforms: Matrix,
-    solved: Matrix,
+    drift_px: NDArray[np.float64],
+    jumps: Jumps,
     results: Mapping[tuple[int, int], PairResult],
     weights: Mapping[tuple[int, int], float],
     position_uncertainty_px: NDArray[np.float64],
     good: Sequence[int],
     crop: Rectangle,
-    trend_slices: int,
     shape: tuple[int, int],
 ) -> pd.DataFrame:
     """Make the table of `Alignment`, with one row per slice.
@@ -33,8 +33,9 @@ def make_slice_table(
     ----------
     transforms : (Z, 2, 3) ndarray
         Final maps, reference to slice coordinates.
-    solved : (Z, 2, 3) ndarray
-        Maps from the pairs, before any drift was left as acquired.
+    drift_px : (Z, 2) ndarray
+        Slow trend of the shift of each slice.
+    jumps : Jumps
     results
         Results of all registered pairs.
     weights
@@ -45,8 +46,6 @@ def make_slice_table(
         Good slices in rising order.
     crop : Rectangle
         Crop of all slices; the same in every row.
-    trend_slices
-        Window of the drift columns, in slices.
     shape : (Y, X)
         Shape of a slice.
     """
@@ -54,7 +53,6 @@ def make_slice_table(
     neighbours = {b: (a, b) for a, b in itertools.pairwise(good)}
     pairs = [results[neighbours[z]] if z in neighbours else None for z in numbers]
     shift = centre_shift(transforms, shape)
-    drift = centre_drift(solved, trend_slices, shape)
     return pd.DataFrame(
         {
             "z": numbers,
@@ -71,8 +69,9 @@ def make_slice_table(
             "reason": [pair.reason if pair else "" for pair in pairs],
             "bridged": [z in neighbours and weights.get(neighbours[z], 0.0) < KEPT_WEIGHT for z in numbers],
             "used": [z in good for z in numbers],
-            "drift_y_px": drift[:, 0],
-            "drift_x_px": drift[:, 1],
+            "drift_y_px": drift_px[:, 0],
+            "drift_x_px": drift_px[:, 1],
+            **jumps.columns(),
             **dict(zip(ELEMENTS, transforms.reshape(-1, 6).T, strict=True)),
             **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
         }

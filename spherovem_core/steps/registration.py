@@ -1,15 +1,21 @@
 """Stage 3, registration: neighbouring slices aligned, borders cropped."""
 
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.denoising import DENOISED
-from spherovem_core.steps.ingest import SLICES, filled_slices
+from spherovem_core.steps.ingest import INGEST, SLICES, filled_slices
+from spherovem_core.store import Layout, StoredArray, read_table, table_digest, table_history
 from spherovem_core.store.layout import REGISTERED as REGISTERED_GROUP
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
     OutputSize,
     Quality,
+    RunRequest,
     SourceVolume,
     Step,
     TableOutput,
@@ -17,6 +23,11 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
+
+if TYPE_CHECKING:
+    from spherovem_core.registration import Alignment
+
+logger = logging.getLogger(__name__)
 
 REGISTERED = ArrayOutput(
     REGISTERED_GROUP,
@@ -28,20 +39,74 @@ REGISTERED = ArrayOutput(
 )
 MOTION = TableOutput("registration", "a slice of the acquisition")
 
+FULL_RUN = "full_registration"
+NOT_REGISTERED = "the full acquisition is not registered"
+OTHER_VERSION = "the full acquisition was registered by another version"
+OTHER_PARAMETERS = "the full acquisition was registered with other parameters"
+OTHER_SOURCE = "the full acquisition was registered from other files"
+GEOMETRY = "geometry"
+
 STORED_FRACTION = 0.84
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 
 
+def _external(request: RunRequest) -> Mapping[str, str]:
+    """Return the digest of the registration of the full acquisition for a region of it, or why it has none that fits."""
+    if request.region.is_whole:
+        return {}
+    name = request.acquisition.name.removesuffix(request.region.suffix)
+    layout = Layout(request.acquisition.folder.with_name(name))
+    digest, entries = table_digest(layout, MOTION.path), table_history(layout, MOTION.path)
+    entry = next((each for each in reversed(entries) if each["step"] == REGISTRATION.name), None)
+    if digest is None or entry is None:
+        return {FULL_RUN: NOT_REGISTERED}
+    if entry["version"] != REGISTRATION.version:
+        return {FULL_RUN: OTHER_VERSION}
+    if entry["parameters"] != request.parameters.registration.model_dump(mode="json"):
+        return {FULL_RUN: OTHER_PARAMETERS}
+    return {FULL_RUN: digest}
+
+
+def _align(run: StepRun[RegistrationParameters], source: StoredArray) -> tuple["Alignment", dict[str, str]]:
+    """Register the slices; those of a region by the maps of the full acquisition, if it is registered in the same way."""
+    from spherovem_core.registration import register_stack
+    from spherovem_core.registration.full_run import cut_alignment
+
+    reason = run.plan.external.get(FULL_RUN, "")
+    if reason and reason not in (NOT_REGISTERED, OTHER_VERSION, OTHER_PARAMETERS):
+        layout = Layout(run.plan.folder.with_name(run.plan.folder.name.removesuffix(run.region.suffix)))
+        table = read_table(layout, MOTION.path, digest=reason)
+        if _source_of(table_history(layout, MOTION.path)) == _source_of(run.history):
+            start = (run.region.z_start, run.region.y_start, run.region.x_start)
+            logger.info(
+                "registration of the region: taken from that of the full acquisition, %s", layout.folder
+            )
+            return cut_alignment(table, start, source.shape), {GEOMETRY: "full acquisition"}
+        reason = OTHER_SOURCE
+    if reason:
+        logger.warning("registration of the region: by itself, because %s", reason)
+    alignment = register_stack(source, run.parameters, run.execution, filled_slices(run), run.ledger())
+    return alignment, {GEOMETRY: f"its own, because {reason}"} if reason else {}
+
+
+def _source_of(history: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the digest of the acquired files and the databar, without the region."""
+    external: Mapping[str, str] = next(
+        (each["external"] for each in history if each["step"] == INGEST.name), {}
+    )
+    return {name: digest for name, digest in external.items() if name != "region"}
+
+
 def _compute(run: StepRun[RegistrationParameters]) -> Quality:
-    from spherovem_core.registration import register_stack, warp_stack
+    from spherovem_core.registration import warp_stack
 
     source, parameters = run.open(DENOISED), run.parameters
-    alignment = register_stack(source, parameters, run.execution, filled_slices(run), run.ledger())
+    alignment, geometry = _align(run, source)
     shape = (source.shape[0], *alignment.crop.shape)
     writer = run.writer(REGISTERED, shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
     run.write_table(MOTION, alignment.table)
-    run.finish(writer, **alignment.details())
+    run.finish(writer, **alignment.details(), **geometry)
     table = alignment.table
     figures = {
         "median similarity before": float(table["similarity_before"].median()),
@@ -74,6 +139,7 @@ REGISTRATION = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 2.7}),
     gpu_library=torch_gpu,
+    external=_external,
     ledger="registration",
     chapter=_chapter,
 )

@@ -263,8 +263,28 @@ REGISTRATION = (
         "True if pairs across a gap determine the slice's position, instead of the pair with the slice before it.",
     ),
     Column("used", "bool", "True if the slice took part in the registration; filled slices do not."),
-    Column("drift_y_px", "float64", "Slow drift along y, by the pairs."),
-    Column("drift_x_px", "float64", "Slow drift along x, by the pairs."),
+    Column("drift_y_px", "float64", "Slow drift along y, by the pairs, without jumps."),
+    Column("drift_x_px", "float64", "Slow drift along x, by the pairs, without jumps."),
+    Column("jump_y_px", "float64", "Jump along y from the slice before it, corrected in full; 0 if none."),
+    Column("jump_x_px", "float64", "Jump along x from the slice before it, corrected in full; 0 if none."),
+    Column(
+        "jump_rotation_deg", "float64", "Turn that lasts from this slice on, corrected in full; 0 if none."
+    ),
+    Column(
+        "jump_scale",
+        "float64",
+        "Relative change of the magnification from this slice on, corrected; 0 if none.",
+    ),
+    Column(
+        "jump_shear",
+        "float64",
+        "Ratio of the largest to the smallest stretch from this slice on, less 1, corrected; 0 if none.",
+    ),
+    Column(
+        "relative_scale",
+        "float64",
+        "Magnification as acquired, relative to that of the slices to which the voxel size applies; jitter left out.",
+    ),
     *(
         Column(f"map_{name}", "float64", f"Element of the map from registered to acquired pixels: {meaning}.")
         for name, meaning in (

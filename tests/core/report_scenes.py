@@ -223,4 +223,10 @@ def _slices(source: Phantom, scene: Scene) -> pd.DataFrame:
         used=~table["missing"],
         drift_y_px=0.0,
         drift_x_px=0.0,
+        jump_y_px=0.0,
+        jump_x_px=np.where(table["z"] == 6, 12.5, 0.0),
+        jump_rotation_deg=0.0,
+        jump_scale=np.where(table["z"] == 8, 0.03, 0.0),
+        jump_shear=0.0,
+        relative_scale=np.where(table["z"] < 8, 1.0, 1.03),
     )

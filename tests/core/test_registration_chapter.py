@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from registration_scenes import make_stack
 
 from spherovem_core.blocks import slab_grid
@@ -10,6 +11,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 from spherovem_core.registration import register_stack, warp_stack
 from spherovem_core.registration.chapter import registration_section
+from spherovem_core.registration.jump_report import jump_texts, scale_text
 from spherovem_core.report import ReportInputs
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.store.layout import DENOISED, REGISTERED
@@ -42,7 +44,27 @@ def test_bad_bridged_and_uncertain_slices_are_named(tmp_path: Path) -> None:
     assert facts["Common field of view"] == f"rows {crop.y0} to {crop.y1}, columns {crop.x0} to {crop.x1}"
     assert facts["Slices left out as bad"] == "3"
     assert facts["Slices held only by longer links"] == "6, 7"
+    assert facts["Jumps corrected"] == "none"
+    assert facts["Slices of another magnification"] == "none"
     assert section.warnings == ["slices not aligned with confidence to the one before: 6, 7"]
     planes = [panel for column in section.pictures[0].columns for panel in column]
     assert len(planes) == 4
     assert all('href="data:image/webp' in panel.markup for panel in planes)
+
+
+def test_jumps_are_listed_with_slice_and_size() -> None:
+    zero = {
+        "jump_y_px": 0.0,
+        "jump_x_px": 0.0,
+        "jump_rotation_deg": 0.0,
+        "jump_scale": 0.0,
+        "jump_shear": 0.0,
+    }
+    table = pd.DataFrame([{"z": z, **zero, "relative_scale": 1.03 if z > 4 else 1.0} for z in range(7)])
+    table.loc[2, ["jump_y_px", "jump_x_px", "jump_rotation_deg"]] = 3.0, 4.0, -2.0
+    table.loc[5, ["jump_scale", "jump_shear"]] = 0.03, 0.01
+    table.loc[6, [*zero, "relative_scale"]] = np.nan
+    assert jump_texts(table) == ["2 (5.0 px, turn -2.00°)", "5 (scale +3.00 %, shear 1.00 %)"]
+    assert scale_text(table) == (
+        "5 to 5 at 1.0300 of the magnification of slices 0 to 4, 6 to 6, to which the voxel size applies"
+    )

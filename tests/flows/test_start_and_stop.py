@@ -121,6 +121,34 @@ def test_a_region_has_its_own_results(
     assert run(own, parameters, task_states, 1, roi=REGION, stop_after="ingest") == set()
 
 
+def test_a_region_takes_the_registration_of_its_full_acquisition(
+    copy: Acquisition, parameters: PipelineParameters, task_states: States
+) -> None:
+    region = Layout(crop_acquisition(copy, REGION).folder)
+    assert "registration" in run(copy, parameters, task_states, 3, roi=REGION, stop_after="registration")
+    whole, part = (open_array(layout, "registered") for layout in (Layout(copy.folder), region))
+    assert part.details["geometry"] == "full acquisition"
+    external = part.history[-1]["external"]
+    assert external == {"full_registration": whole.digest}
+    linear = [np.array(array.details["transforms"])[:, :, :2] for array in (whole, part)]
+    np.testing.assert_array_equal(linear[1], linear[0][4:16])
+    top, left, bottom, right = part.details["crop"]
+    whole_top, whole_left, _, _ = whole.details["crop"]
+    rows = slice(top + 20 - whole_top, bottom + 20 - whole_top)
+    columns = slice(left + 10 - whole_left, right + 10 - whole_left)
+    # The denoiser of the region was trained on the region alone; grey values differ, the geometry does not.
+    shown, wanted = part[2].astype(float), whole[6, rows, columns].astype(float)
+    assert np.corrcoef(shown.ravel(), wanted.ravel())[0, 1] > 0.9
+
+    other = build_parameters([TINY, {"registration": {"model": "rigid"}}])
+    assert run(copy, other, task_states, 3, roi=REGION, stop_after="registration") == {"registration"}
+    part = open_array(region, "registered")
+    assert (
+        part.details["geometry"]
+        == "its own, because the full acquisition was registered with other parameters"
+    )
+
+
 @pytest.mark.slow
 def test_all_stages_run_on_a_region(
     finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path

@@ -1,0 +1,72 @@
+"""Registration of a region by the maps of the full acquisition."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from spherovem_core.errors import RegistrationError
+from spherovem_core.registration.affine import centre_shift, compose, rotation_degrees, shift_matrix
+from spherovem_core.registration.alignment import Alignment
+from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
+from spherovem_core.registration.slice_table import ELEMENTS
+
+
+def cut_alignment(table: pd.DataFrame, start: Sequence[int], shape: Sequence[int]) -> Alignment:
+    """Take the part of the registration of a full acquisition that places the slices of a region of it.
+
+    Region and full acquisition have one geometry: a pixel of both registered images shows the same place, but for the corners
+    of region and crops.
+
+    Parameters
+    ----------
+    table
+        Slice table of the full acquisition, as in `Alignment.table`.
+    start : (z, y, x)
+        First slice, row and column of the region in the full acquisition.
+    shape : (Z, Y, X)
+        Shape of the region.
+
+    Returns
+    -------
+    Alignment
+        Maps between pixels of the region. The crop is the part of the full one that all slices of the region cover.
+
+    Raises
+    ------
+    RegistrationError
+        If the full registration does not hold these slices, or its crop leaves nothing of the region.
+    """
+    first, corner = start[0], np.asarray(start[1:], dtype=np.float64)
+    rows = table.iloc[first : first + shape[0]].reset_index(drop=True)
+    if len(rows) != shape[0]:
+        raise RegistrationError(
+            f"the registration of the full acquisition has {len(table)} slices, and the region ends at slice "
+            f"{first + shape[0]}; register the full acquisition again"
+        )
+    maps = rows[list(ELEMENTS)].to_numpy(dtype=np.float64).reshape(-1, 2, 3)
+    maps = compose(shift_matrix(*-corner), compose(maps, shift_matrix(*corner)))
+    full = [int(rows[f"crop_{name}_px"].iloc[0]) for name in Rectangle._fields]
+    covered = largest_common_rectangle(maps, shape[1:])
+    y, x = int(start[1]), int(start[2])
+    crop = Rectangle(
+        max(covered.y0, full[0] - y),
+        min(covered.y1, full[1] - y),
+        max(covered.x0, full[2] - x),
+        min(covered.x1, full[3] - x),
+    )
+    if min(crop.shape) <= 0:
+        raise RegistrationError(
+            f"the region lies outside the field that all slices of the full acquisition cover, which is rows {full[0]} to "
+            f"{full[1]} and columns {full[2]} to {full[3]}; choose a region within it"
+        )
+    shift = centre_shift(maps, shape[1:])
+    placed = {
+        "z": range(len(rows)),
+        "shift_y_px": shift[:, 0],
+        "shift_x_px": shift[:, 1],
+        "rotation_deg": rotation_degrees(maps),
+        **dict(zip(ELEMENTS, maps.reshape(-1, 6).T, strict=True)),
+        **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
+    }
+    return Alignment(maps, crop, rows.assign(**placed))
