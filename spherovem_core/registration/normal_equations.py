@@ -34,7 +34,7 @@ class NormalEquations:
         centred coordinates in units of half the longer side.
     gradient : (B, 6) ndarray
     cost : (B,) ndarray
-        Mean robust residual on the overlap, 0 to 1; infinite if the overlap is too small.
+        Mean robust residual on the overlap, 0 to 1; infinite if the overlap, or the weight that lies on it, is too small.
     """
 
     hessian: NDArray[np.float64]
@@ -78,10 +78,32 @@ class PairEquations:
         Prepared slices.
     workspace : Workspace
         Tensors of that shape.
+    fixed_weight, moving_weight : (B, Y, X) float32 tensors, optional
+        Weight of each pixel, 0 to 1; None is 1 everywhere. A pixel of the overlap counts by the product of the fixed and
+        the warped moving weight in every sum, in the robust scale and in the similarity.
+
+    Attributes
+    ----------
+    overlap : (B,) ndarray
+        Fraction of the fixed slice that the moving one covers, whatever the weights.
+    pixels : (B,) ndarray
+        Sum of the weights on the overlap, at least 1; without weights its number of pixels.
+    weighted_overlap : (B,) ndarray
+        That sum as a fraction of the weight of the slice that has less of it.
     """
 
-    def __init__(self, fixed: Tensor, moving: Tensor, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        fixed: Tensor,
+        moving: Tensor,
+        workspace: Workspace,
+        fixed_weight: Tensor | None = None,
+        moving_weight: Tensor | None = None,
+    ) -> None:
         self.fixed, self.moving, self.space = fixed, moving, workspace
+        self._fixed_weight, self._moving_weight = fixed_weight, moving_weight
+        self._trust: Tensor | None = None
+        self._full_weight = _full_weight(fixed, fixed_weight, moving_weight)
         self.shape = (int(fixed.shape[1]), int(fixed.shape[2]))
         _gradient(fixed, workspace.grad_y, workspace.grad_x)
         workspace.weights.fill_(1.0)
@@ -90,6 +112,8 @@ class PairEquations:
         self._warped = moving
         self.similarity = np.zeros(len(fixed))
         self.overlap = np.zeros(len(fixed))
+        self.pixels = np.ones(len(fixed))
+        self.weighted_overlap = np.zeros(len(fixed))
 
     def evaluate(self, matrices: Matrix) -> NormalEquations:
         """Compute cost and normal equations of each pair at its map, (B, 2, 3) fixed to moving."""
@@ -98,6 +122,10 @@ class PairEquations:
         self._place, self._warped = matrices, warped
         overlap_mask(matrices, space.mask, space.a)
         self.overlap = batch_dot(space.mask, space.mask) / space.mask[0].numel()
+        self._trust = self._weight_at(matrices)
+        whole = self.overlap * self.shape[0] * self.shape[1]
+        self.pixels = np.maximum(whole if self._trust is None else batch_dot(space.mask, self._trust), 1.0)
+        self.weighted_overlap = self.pixels / self._full_weight
         residual, gain = self._residual(warped)
         cost = self._weigh(residual)
         sums, attenuation = self._hessian(warped, gain)
@@ -107,6 +135,7 @@ class PairEquations:
         """Compute the plain correlation of each pair without any motion."""
         self.space.mask.fill_(1.0)
         self.space.weights.fill_(1.0)
+        self._trust = self._weight_at(None)
         self._residual(self.moving)
         self._place = None
         return self.similarity
@@ -128,12 +157,29 @@ class PairEquations:
             self.evaluate(matrices)
         return self._warped
 
+    @property
+    def _counted(self) -> Tensor:
+        """Weight of each pixel, 0 outside the overlap."""
+        return self.space.mask if self._trust is None else self._trust
+
+    def _weight_at(self, matrices: Matrix | None) -> Tensor | None:
+        """Multiply the fixed weight, the overlap and the moving weight warped by the maps; None if no slice has a weight."""
+        if self._fixed_weight is None and self._moving_weight is None:
+            return None
+        weight = self.space.mask.clone()
+        if self._fixed_weight is not None:
+            weight *= self._fixed_weight
+        if self._moving_weight is not None:
+            moved = self._moving_weight
+            weight *= moved if matrices is None else sample_linear(moved, matrices, self.space.grid)
+        return weight
+
     def _residual(self, warped: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         """Compute moving minus fixed after normalisation on the weighted overlap, and the gain of the moving slice."""
         import torch
 
         space = self.space
-        weights = torch.mul(space.mask, space.weights, out=space.a)
+        weights = torch.mul(self._counted, space.weights, out=space.a)
         total = np.maximum(batch_dot(weights, space.mask), 1.0)
         product = torch.mul(weights, self.fixed, out=space.b)
         mean_f, power_f = batch_dot(product, space.mask) / total, batch_dot(product, self.fixed) / total
@@ -153,13 +199,12 @@ class PairEquations:
 
         space = self.space
         if not self.scale.all():
-            self.scale = _outlier_scale(residual, space.mask)
+            self.scale = _outlier_scale(residual, self._counted)
         weights = torch.mul(residual, _column(1.0 / self.scale, residual), out=space.weights)
         weights.square_().add_(1.0).reciprocal_()
-        pixels = self.overlap * space.mask[0].numel()
-        cost: NDArray[np.float64] = 1.0 - batch_dot(space.mask, weights) / np.maximum(pixels, 1.0)
-        cost[self.overlap < MIN_OVERLAP] = np.inf
-        torch.mul(weights, weights, out=space.a).mul_(space.mask)
+        cost: NDArray[np.float64] = 1.0 - batch_dot(self._counted, weights) / self.pixels
+        cost[(self.overlap < MIN_OVERLAP) | (self.weighted_overlap < MIN_OVERLAP)] = np.inf
+        torch.mul(weights, weights, out=space.a).mul_(self._counted)
         return cost
 
     def _hessian(
@@ -214,13 +259,29 @@ def _dot_gradient(product: Tensor, image: Tensor, stride: int) -> NDArray[np.flo
     return 0.5 * (batch_dot(inner, m[:, 2 * stride :]) - batch_dot(inner, m[:, : -2 * stride]))
 
 
-def _outlier_scale(residual: Tensor, mask: Tensor) -> NDArray[np.float64]:
-    """Estimate three robust standard deviations of the residual, from every 8th (2nd) row and column."""
+def _full_weight(
+    fixed: Tensor, fixed_weight: Tensor | None, moving_weight: Tensor | None
+) -> NDArray[np.float64]:
+    """Sum the weight of each slice of a pair, and return the smaller sum, at least 1."""
+    sums = np.full(len(fixed), float(fixed[0].numel()))
+    for weight in (fixed_weight, moving_weight):
+        if weight is not None:
+            sums = np.minimum(sums, weight.double().sum((1, 2)).cpu().numpy())
+    smaller: NDArray[np.float64] = np.maximum(sums, 1.0)
+    return smaller
+
+
+def _outlier_scale(residual: Tensor, weight: Tensor) -> NDArray[np.float64]:
+    """Estimate three robust standard deviations of the residual, from every 8th (2nd) row and column.
+
+    The median counts each pixel by its weight; of equal weights it is the lower median.
+    """
     stride = 8 if min(residual.shape[1:]) >= 256 else 2
     scales = []
-    for r, m in zip(residual[:, ::stride, ::stride], mask[:, ::stride, ::stride], strict=True):
-        inside = r[m > 0.0].abs()
-        scales.append(float(inside.median()) if inside.numel() else 1.0)
+    for r, m in zip(residual[:, ::stride, ::stride], weight[:, ::stride, ::stride], strict=True):
+        sizes, order = r[m > 0.0].abs().sort()
+        reached = m[m > 0.0][order].double().cumsum(0)
+        scales.append(float(sizes[(reached < 0.5 * reached[-1]).sum()]) if sizes.numel() else 1.0)
     return np.maximum(np.array(scales) * 1.4826 * OUTLIER_SIGMAS, 1e-3)
 
 

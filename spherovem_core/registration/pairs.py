@@ -40,7 +40,7 @@ class PairResult:
         Normalised cross-correlation of the prepared slices (binned, shading removed, smoothed) on their overlap, with
         the motion and without it.
     overlap
-        Fraction of the fixed slice that the moving one covers.
+        Fraction of the fixed slice that the moving one covers, whatever the weights of its pixels.
     covariance : (6, 6) ndarray of float64
         Of the elements (yy, yx, y, xy, xx, x) of a residual motion in pixels; its linear part acts on centred coordinates
         in units of half the longer side. It is estimated from the scatter of the gradient over tiles of the slice, so
@@ -146,7 +146,9 @@ def register_prepared(
     iterations = np.zeros(len(matrices), dtype=np.int_)
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
-        equations = PairEquations(level.image, moving[number].image, Workspace(level.image))
+        other = moving[number]
+        space = Workspace(level.image)
+        equations = PairEquations(level.image, other.image, space, level.weight, other.weight)
         found, normal, evaluations = refine(
             equations,
             to_level(matrices, level.factor),
@@ -182,15 +184,15 @@ def _judge(
     )
     after = equations.correlation(to_level(matrices, factor))
     overlap = equations.overlap
+    weighted_overlap = equations.weighted_overlap
     before = equations.initial_correlation()
     shape = (equations.shape[0] * factor, equations.shape[1] * factor)
     results = []
     for b, matrix in enumerate(matrices):
         covariance = covariances[b] * factor**2
         uncertainty = rms_of_covariance(covariance, shape)
-        reason = _reason_for_distrust(
-            matrix, float(after[b]), float(overlap[b]), uncertainty, shape, parameters
-        )
+        shares = float(overlap[b]), float(weighted_overlap[b])
+        reason = _reason_for_distrust(matrix, float(after[b]), shares, uncertainty, shape, parameters)
         results.append(
             PairResult(
                 matrix=matrix,
@@ -211,18 +213,22 @@ def _judge(
 def _reason_for_distrust(
     matrix: Matrix,
     similarity: float,
-    overlap: float,
+    overlaps: tuple[float, float],
     uncertainty_px: float,
     shape: tuple[int, int],
     parameters: RegistrationParameters,
 ) -> str:
-    """Return why a pair cannot be trusted; empty if it can."""
+    """Return why a pair cannot be trusted; empty if it can. The overlaps are those of the area and of the weight."""
     stretch = float(np.abs(np.linalg.svd(matrix[:, :2], compute_uv=False) - 1.0).max())
     shift = np.abs(centre_shift(matrix, shape)) / shape
     if similarity < parameters.min_similarity:
         return f"similarity {similarity:.2f} is below {parameters.min_similarity:g}"
-    if overlap < parameters.min_overlap:
-        return f"the slices overlap by {overlap:.0%}, less than {parameters.min_overlap:.0%}"
+    if overlaps[0] < parameters.min_overlap:
+        return f"the slices overlap by {overlaps[0]:.0%}, less than {parameters.min_overlap:.0%}"
+    if overlaps[1] < parameters.min_overlap:
+        return (
+            f"their pixels with weight overlap by {overlaps[1]:.0%}, less than {parameters.min_overlap:.0%}"
+        )
     if stretch > parameters.max_stretch:
         return f"stretched by {stretch:.0%}, more than {parameters.max_stretch:.0%}"
     if shift.max() > parameters.max_shift_fraction + 0.05:

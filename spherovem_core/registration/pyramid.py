@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,14 +27,18 @@ class Level:
         Zero mean and unit variance in every neighbourhood.
     factor
         Side of its pixels in pixels of the source.
+    weight : (B, Y, X) float32 tensor, optional
+        Weight of each pixel in the estimate of the motion, 0 to 1; None is 1 everywhere.
     """
 
     image: Tensor
     factor: int
+    weight: Tensor | None = None
 
     def repeated(self, count: int) -> Level:
         """Repeat one slice as the partner of `count` others, without a copy."""
-        return Level(self.image.expand(count, -1, -1), self.factor)
+        weight = None if self.weight is None else self.weight.expand(count, -1, -1)
+        return Level(self.image.expand(count, -1, -1), self.factor, weight)
 
 
 def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int, device: str) -> list[Level]:
@@ -74,14 +78,31 @@ def build_pyramid(slices: NDArray[np.generic], levels: int, working_pixels: int,
     return pyramid
 
 
+def weigh_pyramid(pyramid: list[Level], weight: Tensor) -> list[Level]:
+    """Give each pixel of prepared slices its weight, (B, Y, X) at the finest level; coarser levels have its averages."""
+    weighted = []
+    for level in pyramid:
+        weight = weight if level is pyramid[0] else _halve(weight)
+        weighted.append(replace(level, weight=weight))
+    return weighted
+
+
 def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
     """Join slices that were prepared one by one into one batch."""
     import torch
 
     if len(pyramids) == 1:
         return pyramids[0]
-    levels = zip(*pyramids, strict=True)
-    return [Level(torch.cat([level.image for level in same]), same[0].factor) for same in levels]
+    joined = []
+    for same in zip(*pyramids, strict=True):
+        weight = None
+        if any(level.weight is not None for level in same):
+            weights = [
+                torch.ones_like(level.image) if level.weight is None else level.weight for level in same
+            ]
+            weight = torch.cat(weights)
+        joined.append(Level(torch.cat([level.image for level in same]), same[0].factor, weight))
+    return joined
 
 
 def _bin_to(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArray[np.float32], int]:

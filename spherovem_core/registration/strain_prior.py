@@ -42,8 +42,7 @@ class StrainPrior:
         together = max(CORRELATED_PX / self.factor, 4.0) ** 2
         unit = together / (self.strain * half) ** 2
         scale = (equations.scale / OUTLIER_SIGMAS) ** 2 * unit
-        pixels = np.maximum(equations.overlap * equations.shape[0] * equations.shape[1], 1.0)
-        misfit: NDArray[np.float64] = unit / OUTLIER_SIGMAS**2 * (strain**2).sum(-1) / pixels
+        misfit: NDArray[np.float64] = unit / OUTLIER_SIGMAS**2 * (strain**2).sum(-1) / equations.pixels
         return replace(
             normal,
             hessian=normal.hessian + scale[:, None, None] * (_STRAIN.T @ _STRAIN),
