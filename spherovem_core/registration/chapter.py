@@ -4,6 +4,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registration.placement_chapter import (
+    placement_facts,
+    placement_picture,
+    placement_warnings,
+)
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -29,24 +34,31 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Common field of view", f"rows {top} to {bottom}, columns {left} to {right}"),
         ("Fraction of the field of view kept", f"{100 * kept:.1f} %"),
         ("Similarity of neighbours", _similarity(slices)),
+        *placement_facts(slices),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
     ]
-    pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
+    pictures = [
+        _views(inputs),
+        *_details(inputs),
+        _motion(slices),
+        placement_picture(slices),
+        _field_of_view(inputs),
+    ]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
-    """Name the slices whose position is uncertain."""
+    """Name the slices whose position is uncertain or does not fit."""
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
-    return [found] if doubtful.any() else []
+    return [*([found] if doubtful.any() else []), *placement_warnings(slices)]
 
 
 def _similarity(slices: pd.DataFrame) -> str:
     before, after = (slices[f"similarity_{when}"].median() for when in ("before", "after"))
-    return "not known" if pd.isna(after) else f"{before:.3f} before, {after:.3f} after (median)"
+    return "not known" if pd.isna(after) else f"{before:.3f} before, {after:.3f} as placed (median)"
 
 
 def _flags(slices: pd.DataFrame, name: str) -> "pd.Series[bool]":
@@ -157,7 +169,8 @@ def _motion(slices: pd.DataFrame) -> Picture:
         ("Rotation", "degrees"): {"rotation": column("rotation_deg")},
         ("Similarity to the slice before", "correlation"): {
             "before": column("similarity_before"),
-            "after": column("similarity_after"),
+            "pair": column("pair_similarity"),
+            "as placed": column("similarity_after"),
         },
         ("Uncertainty of that pair", "pixels"): {"uncertainty": column("uncertainty_px")},
     }

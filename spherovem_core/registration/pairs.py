@@ -139,10 +139,13 @@ def prepare_slices(
 
 
 def register_prepared(
-    fixed: list[Level], moving: list[Level], parameters: RegistrationParameters
+    fixed: list[Level], moving: list[Level], parameters: RegistrationParameters, start: Matrix | None = None
 ) -> list[PairResult]:
-    """Register a batch of pairs of prepared slices: element b of `fixed` with element b of `moving`."""
-    matrices = _initial_motions(fixed, moving, parameters)
+    """Register a batch of pairs of prepared slices: element b of `fixed` with element b of `moving`.
+
+    `start` holds (B, 2, 3) maps in pixels of the source to start from, instead of the phase correlation.
+    """
+    matrices = _initial_motions(fixed, moving, parameters) if start is None else start
     iterations = np.zeros(len(matrices), dtype=np.int_)
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0

@@ -9,7 +9,9 @@ import pandas as pd
 from spherovem_core.registration.affine import Matrix, centre_shift, rotation_degrees
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.drift import centre_drift
+from spherovem_core.registration.misfit import misfit_columns
 from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.placement_jobs import PlacementMeasurement
 
 KEPT_WEIGHT = 0.25
 ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
@@ -24,6 +26,7 @@ def make_slice_table(
     crop: Rectangle,
     trend_slices: int,
     shape: tuple[int, int],
+    placed: PlacementMeasurement,
 ) -> pd.DataFrame:
     """Make the table of `Alignment`, with one row per slice.
 
@@ -45,6 +48,8 @@ def make_slice_table(
         Window of the drift columns, in slices.
     shape : (Y, X)
         Shape of a slice.
+    placed
+        Measurements on the slices as placed.
     """
     numbers = range(len(transforms))
     neighbours = {b: (a, b) for a, b in itertools.pairwise(good)}
@@ -58,7 +63,7 @@ def make_slice_table(
             "shift_x_px": shift[:, 1],
             "rotation_deg": rotation_degrees(transforms),
             "similarity_before": [pair.initial_similarity if pair else np.nan for pair in pairs],
-            "similarity_after": [pair.similarity if pair else np.nan for pair in pairs],
+            "pair_similarity": [pair.similarity if pair else np.nan for pair in pairs],
             "uncertainty_px": [pair.uncertainty_px if pair else np.nan for pair in pairs],
             "trusted": [pair.trusted if pair else z in good for z, pair in enumerate(pairs)],
             "reason": [pair.reason if pair else "" for pair in pairs],
@@ -66,6 +71,7 @@ def make_slice_table(
             "used": [z in good for z in numbers],
             "drift_y_px": drift[:, 0],
             "drift_x_px": drift[:, 1],
+            **misfit_columns(placed.pairs, good, len(transforms), trend_slices, shape),
             **dict(zip(ELEMENTS, transforms.reshape(-1, 6).T, strict=True)),
             **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
         }

@@ -229,7 +229,11 @@ REGISTRATION = (
         "float64",
         "Correlation with the slice before it, as acquired; NaN if there is no such pair.",
     ),
-    Column("similarity_after", "float64", "Correlation with the slice before it, after alignment."),
+    Column(
+        "pair_similarity",
+        "float64",
+        "Correlation with the slice before it at the motion that their pair found.",
+    ),
     Column(
         "uncertainty_px",
         "float64",
@@ -245,6 +249,35 @@ REGISTRATION = (
     Column("used", "bool", "True if the slice took part in the registration; filled slices do not."),
     Column("drift_y_px", "float64", "Slow drift along y, by the pairs."),
     Column("drift_x_px", "float64", "Slow drift along x, by the pairs."),
+    Column("similarity_after", "float64", "Correlation with the good slice before it, as both are placed."),
+    *(
+        Column(
+            f"misfit_{axis}_px",
+            "float64",
+            f"Misfit along {axis} as placed: shift of its content at the centre against the slice it was compared with.",
+        )
+        for axis in "yx"
+    ),
+    Column("misfit_px", "float64", "Displacement by the misfit, root mean square over the slice."),
+    Column("misfit_uncertainty_px", "float64", "Uncertainty of that displacement."),
+    Column(
+        "misfit_steps",
+        "float64",
+        "Number of slices back to the slice it was compared with; NaN if it could be compared with none.",
+    ),
+    *(
+        Column(
+            f"lean_{axis}_px",
+            "float64",
+            f"Slow trend of the misfit along {axis} for one slice: lean of the tissue, or drift that was left.",
+        )
+        for axis in "yx"
+    ),
+    Column(
+        "misfit_deviation_px",
+        "float64",
+        "Misfit without its slow trend, root mean square over the slice.",
+    ),
     *(
         Column(f"map_{name}", "float64", f"Element of the map from registered to acquired pixels: {meaning}.")
         for name, meaning in (
