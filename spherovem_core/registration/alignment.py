@@ -45,9 +45,9 @@ class Alignment:
         nearest good slice before it, at the map which this pair found (NaN and empty for the first); ``bridged``, true if
         only longer links than that pair hold the slice; ``used``, false for bad slices, which are placed between their
         neighbours; ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``similarity_after``, ``misfit_y_px`` ...
-        ``misfit_deviation_px``, its fit to the slices before it, measured again on the slices as placed
-        (`misfit_columns`); ``map_yy`` ... ``map_x_px``, its map row by row; ``crop_y0_px`` ... ``crop_x1_px``, the crop,
-        equal in all rows.
+        ``misfit_deviation_px``, its fit to the slices before it, measured again on the slices as placed (`misfit_columns`);
+        ``thickness_relative`` ... ``thickness_mean_disagreement``, its thickness (`thickness_columns`); ``map_yy`` ...
+        ``map_x_px``, its map row by row; ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows.
     """
 
     transforms: Matrix

@@ -9,6 +9,11 @@ from spherovem_core.registration.placement_chapter import (
     placement_picture,
     placement_warnings,
 )
+from spherovem_core.registration.thickness_chapter import (
+    thickness_facts,
+    thickness_picture,
+    thickness_warnings,
+)
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -35,6 +40,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Fraction of the field of view kept", f"{100 * kept:.1f} %"),
         ("Similarity of neighbours", _similarity(slices)),
         *placement_facts(slices),
+        *thickness_facts(slices, registered.spacing_nm),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
     ]
@@ -43,6 +49,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         *_details(inputs),
         _motion(slices),
         placement_picture(slices),
+        thickness_picture(slices),
         _field_of_view(inputs),
     ]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
@@ -53,7 +60,11 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
-    return [*([found] if doubtful.any() else []), *placement_warnings(slices)]
+    return [
+        *([found] if doubtful.any() else []),
+        *placement_warnings(slices),
+        *thickness_warnings(slices, inputs.open_level(REGISTERED).spacing_nm),
+    ]
 
 
 def _similarity(slices: pd.DataFrame) -> str:

@@ -185,4 +185,5 @@ def _measure(
     number = misfit_level(prepared[task.z])
     placed = {z: place(prepared[z][number], transforms[z], crop) for z in (task.z, *task.ahead)}
     ahead = {steps: placed[z] for steps, z in enumerate(task.ahead, 1)}
-    return {"pair": pair, "depth": measure_depth(placed[task.z], ahead)}
+    depth = {"factor": prepared[task.z][number].factor, **measure_depth(placed[task.z], ahead)}
+    return {"pair": pair, "depth": depth}

@@ -12,6 +12,7 @@ from spherovem_core.registration.drift import centre_drift
 from spherovem_core.registration.misfit import misfit_columns
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.placement_jobs import PlacementMeasurement
+from spherovem_core.registration.thickness_columns import thickness_columns
 
 KEPT_WEIGHT = 0.25
 ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
@@ -71,6 +72,7 @@ def make_slice_table(
             "used": [z in good for z in numbers],
             "drift_y_px": drift[:, 0],
             "drift_x_px": drift[:, 1],
+            **thickness_columns(placed.depth, good, len(transforms)),
             **misfit_columns(placed.pairs, good, len(transforms), trend_slices, shape),
             **dict(zip(ELEMENTS, transforms.reshape(-1, 6).T, strict=True)),
             **{f"crop_{name}_px": value for name, value in crop._asdict().items()},

@@ -278,6 +278,25 @@ REGISTRATION = (
         "float64",
         "Misfit without its slow trend, root mean square over the slice.",
     ),
+    Column(
+        "thickness_relative",
+        "float64",
+        "Distance from the good slice before it, relative to its slow trend, by the fall of similarity; NaN if unknown.",
+    ),
+    Column("thickness_uncertainty", "float64", "Standard deviation of the relative thickness."),
+    *(
+        Column(
+            f"thickness_mean_{axis}_px",
+            "float64",
+            f"Mean slice thickness in pixels along {axis}, if tissue is alike along all axes; the same in every row.",
+        )
+        for axis in "yx"
+    ),
+    Column(
+        "thickness_mean_disagreement",
+        "float64",
+        "Largest relative difference between the estimates of the mean thickness; the same in every row.",
+    ),
     *(
         Column(f"map_{name}", "float64", f"Element of the map from registered to acquired pixels: {meaning}.")
         for name, meaning in (
