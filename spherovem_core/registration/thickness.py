@@ -25,7 +25,8 @@ ROBUST_SPREADS = 4.0
 TIGHT = 1e-3
 OUTLYING_SPREAD = 1.0
 CHI_MEDIAN = 0.455
-LONGER_VARIANCE = 30.0
+UNUSABLE_VARIANCE = 1e2
+LONGER_VARIANCE = 100.0
 """Longer links share the chance of what the slices show with single steps, so that they tell little more about thickness."""
 
 
@@ -121,12 +122,13 @@ class _Fit:
         usual = np.array([np.median(self.variance[steps == s]) for s in range(1, steps.max() + 1)])[steps - 1]
         self.variance = 0.5 * (self.variance + usual) + 1e-6
         self.variance[steps > 1] *= LONGER_VARIANCE
-        self.variance[links.similarity <= 1.01 * LEAST_SIMILARITY] = 1e2
+        self.usable = links.similarity > 1.01 * LEAST_SIMILARITY
+        self.variance[~self.usable] = UNUSABLE_VARIANCE
         self.replicates = replicates
 
     def scale_variance(self, state: _State) -> None:
         """Scale the variances to the residuals: tiles differ from each other in ways that all links have in common."""
-        usable = self.variance < 1.0
+        usable = self.usable
         residual = (self.logs - self.predicted(state))[usable] ** 2 / self.variance[usable]
         free = max(1.0 - self.count / len(self.logs), 0.1)
         self.variance[usable] *= float(np.median(residual)) / CHI_MEDIAN / free
@@ -182,17 +184,28 @@ class _Fit:
 
     def attenuation_spread(self, state: _State) -> Array:
         """Estimate how much the attenuation differs between slices, beyond the chance of what they show."""
-        closures, chance = self._closures(state)
-        middle = 0.5 * (closures - np.median(closures))
-        spread = 1.4826 * float(np.median(np.abs(middle)))
-        common = np.sqrt(max(spread**2 - float(np.median(chance)) / 4.0, 0.0))
-        spreads = np.full(self.count, max(common, TIGHT))
+        closures, chance, known = self._closures(state)
+        spreads = np.full(self.count, OUTLYING_SPREAD)
+        if not known.any():
+            return spreads
+        middle = 0.5 * (closures - np.median(closures[known]))
+        spread = 1.4826 * float(np.median(np.abs(middle[known])))
+        common = max(float(np.sqrt(max(spread**2 - np.median(chance[known]) / 4.0, 0.0))), TIGHT)
         outlying = np.abs(middle) > 4.0 * max(spread, 2.0 * TIGHT)
-        spreads[1:-1][outlying] = OUTLYING_SPREAD
+        spreads[self._like_others()] = common
+        spreads[1:-1][known & outlying] = OUTLYING_SPREAD
         return spreads
 
-    def _closures(self, state: _State) -> tuple[Array, Array]:
-        """Compute, per inner slice, the loss of both links to it less that of the link across it, and its variance."""
+    def _like_others(self) -> NDArray[np.bool_]:
+        """Tell which slices are similar enough to at least one other."""
+        ends = np.concatenate([self.links.first[self.usable], self.links.second[self.usable]])
+        return np.bincount(ends, minlength=self.count) > 0
+
+    def _closures(self, state: _State) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Compute, per inner slice, the loss of both links to it less that of the link across it.
+
+        Returns the differences, their variances, and whether all three links are usable.
+        """
         steps = self.links.second - self.links.first
         single, double = np.flatnonzero(steps == 1), np.flatnonzero(steps == 2)
 
@@ -202,7 +215,9 @@ class _Fit:
         residual = close(self.logs - self.predicted(state)) + 2.0 * state.attenuation[1:-1]
         replicates = close(self.replicates)
         groups = len(replicates)
-        return residual, (groups - 1) / groups * ((replicates - replicates.mean(0)) ** 2).sum(0)
+        variance = (groups - 1) / groups * ((replicates - replicates.mean(0)) ** 2).sum(0)
+        known = self.usable[single[:-1]] & self.usable[single[1:]] & self.usable[double]
+        return residual, variance, known
 
     def uncertainty(self, state: _State) -> Array:
         """Estimate the standard deviation of the relative thickness by the jackknife over groups of tiles."""
