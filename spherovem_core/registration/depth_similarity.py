@@ -19,7 +19,7 @@ DEPTHS = (1, 2, 3)
 """Steps between good slices over which similarity is measured."""
 TILES = 6
 MIN_TILE_PX = 8
-LAGS_PX = (1, 2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64)
+LAGS_PX = (1, 2, 3, 5, 8, 13, 21, 34, 55)
 
 
 def place(level: Level, transform: Matrix, crop: Rectangle) -> Tensor:

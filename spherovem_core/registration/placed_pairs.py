@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MISFIT_PIXELS = 300_000
 """Most pixels of the level at which the misfit is measured: at half the resolution of the pairs it costs a quarter."""
-TOLERANCE_PX = 0.02
+TOLERANCE_PX = 0.1
+"""A step below this is still taken, and leaves far less."""
 SEARCH_SIDE_PX = 128
 
 

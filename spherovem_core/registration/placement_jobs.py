@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.registration.pyramid import Level
 from spherovem_core.utils.freed_memory import release_free_memory
 from spherovem_core.utils.torch_device import torch_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 JOB_SLICES = 12
 """Slices per job: with similarity over 3 slices, each slice is read 1.25 times."""
@@ -157,33 +160,37 @@ def _run_job(
     group, slices, transforms = job
     records = []
     prepared: dict[int, list[Level]] = {}
+    placed: dict[int, Tensor] = {}
     with intraop_threads(1):
         for task in group:
             wanted = _slices_of(task)
             prepared = {z: levels for z, levels in prepared.items() if z >= min(wanted)}
+            placed = {z: image for z, image in placed.items() if z >= task.z}
             for z in wanted:
                 if z not in prepared:
                     prepared[z] = prepare_slices(slices.read(z)[None], parameters, device)
-            records.append(_measure(task, prepared, transforms, crop, parameters))
+            number = misfit_level(prepared[task.z])
+            for z in (task.z, *task.ahead):
+                if z not in placed:
+                    placed[z] = place(prepared[z][number], transforms[z], crop)
+            ahead = {steps: placed[z] for steps, z in enumerate(task.ahead, 1)}
+            factor = prepared[task.z][number].factor
+            depth = {"factor": factor, **measure_depth(placed[task.z], ahead)}
+            records.append({"pair": _compare(task, prepared, transforms, parameters), "depth": depth})
     prepared.clear()
+    placed.clear()
     release_free_memory()
     return records
 
 
-def _measure(
+def _compare(
     task: Task,
     prepared: dict[int, list[Level]],
     transforms: dict[int, Matrix],
-    crop: Rectangle,
     parameters: RegistrationParameters,
-) -> dict[str, Any]:
-    pair = None
-    if task.before is not None:
-        levels = prepared[task.before], prepared[task.z]
-        maps = transforms[task.before], transforms[task.z]
-        pair = measure_placed_pair(*levels, *maps, parameters).to_record()
-    number = misfit_level(prepared[task.z])
-    placed = {z: place(prepared[z][number], transforms[z], crop) for z in (task.z, *task.ahead)}
-    ahead = {steps: placed[z] for steps, z in enumerate(task.ahead, 1)}
-    depth = {"factor": prepared[task.z][number].factor, **measure_depth(placed[task.z], ahead)}
-    return {"pair": pair, "depth": depth}
+) -> dict[str, Any] | None:
+    if task.before is None:
+        return None
+    levels = prepared[task.before], prepared[task.z]
+    maps = transforms[task.before], transforms[task.z]
+    return measure_placed_pair(*levels, *maps, parameters).to_record()

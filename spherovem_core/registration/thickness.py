@@ -14,8 +14,8 @@ from spherovem_core.registration.thickness_links import LEAST_SIMILARITY, DepthL
 
 Array = NDArray[np.float64]
 
-MIN_SLICES = 8
-MIN_SIMILARITY = 0.1
+MIN_SLICES = 12
+MIN_SIMILARITY, MIN_FALL = 0.1, 0.02
 ITERATIONS = 12
 THICKNESS_SPREAD = 0.5
 EXPONENT, EXPONENT_SPREAD = 1.3, 0.3
@@ -38,7 +38,7 @@ class Thickness:
     ----------
     relative : (n - 1,) ndarray
         Distance of slice k + 1 from slice k per slice of the acquisition, relative to its slow trend; NaN if there are too
-        few slices, or if most are too different.
+        few slices, or if their similarity does not fall with distance.
     uncertainty : (n - 1,) ndarray
         Its standard deviation: the scatter between tiles of the slices, and attenuation that may be taken for thickness.
     attenuation : (n,) ndarray
@@ -83,7 +83,7 @@ def estimate_thickness(links: DepthLinks, nominal: Sequence[int]) -> Thickness:
     """
     gaps = np.asarray(nominal, dtype=np.float64)
     count = len(gaps) + 1
-    if count < MIN_SLICES or np.median(links.similarity[links.second - links.first == 1]) < MIN_SIMILARITY:
+    if count < MIN_SLICES or not _falls(links):
         unknown = np.full(len(gaps), np.nan)
         return Thickness(unknown, unknown, np.full(count, np.nan))
     fit = _Fit(links, gaps)
@@ -93,6 +93,13 @@ def estimate_thickness(links: DepthLinks, nominal: Sequence[int]) -> Thickness:
     state = fit.solve(state, fit.attenuation_spread(state))
     uncertainty = fit.uncertainty(state)
     return Thickness(relative_to_trend(state.distances / gaps), uncertainty, state.attenuation)
+
+
+def _falls(links: DepthLinks) -> bool:
+    """Tell whether neighbours are alike and less so over more steps; else similarity says nothing about distance."""
+    steps = links.second - links.first
+    near, far = (float(np.median(links.similarity[steps == s])) for s in (1, steps.max()))
+    return near > MIN_SIMILARITY and np.log(near / far) > MIN_FALL
 
 
 def relative_to_trend(thickness: Array) -> Array:

@@ -19,7 +19,9 @@ def thickness_facts(slices: pd.DataFrame, spacing_nm: SpacingNm) -> list[tuple[s
     """State how even the slices are and how thick they seem to be."""
     relative, uncertainty = slices["thickness_relative"], slices["thickness_uncertainty"]
     if relative.isna().all():
-        return [("Slice thickness", "not known; it takes at least 8 good slices")]
+        return [
+            ("Slice thickness", "not known; it takes 12 good slices whose similarity falls with distance")
+        ]
     facts = [
         (
             "Spread of the slice thickness",

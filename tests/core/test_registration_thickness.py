@@ -86,9 +86,11 @@ def test_gaps_of_left_out_slices_count_as_several() -> None:
     assert found.relative[20] == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_few_slices_or_unlike_ones_have_no_thickness() -> None:
+def test_few_slices_equal_ones_and_unlike_ones_have_no_thickness() -> None:
     few = estimate_thickness(exact_links(np.ones(6)), [1] * 6)
     assert np.isnan(few.relative).all()
+    same = exact_links(np.full(30, 1e-3))
+    assert np.isnan(estimate_thickness(same, [1] * 30).relative).all()
     unlike = exact_links(np.full(30, 6.0))
     assert np.isnan(estimate_thickness(unlike, [1] * 30).relative).all()
 
@@ -166,5 +168,5 @@ def test_without_enough_slices_the_columns_are_empty() -> None:
     table = pd.DataFrame(columns).assign(z=range(5))
     assert thickness_warnings(table, SPACING_NM) == []
     assert dict(thickness_facts(table, SPACING_NM)) == {
-        "Slice thickness": "not known; it takes at least 8 good slices"
+        "Slice thickness": "not known; it takes 12 good slices whose similarity falls with distance"
     }
