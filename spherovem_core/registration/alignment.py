@@ -33,6 +33,7 @@ from spherovem_core.registration.link_checks import position_uncertainties, reje
 from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.placement_jobs import measure_placement
 from spherovem_core.registration.slice_table import make_slice_table
 
 BRIDGE_DISTANCE = 3
@@ -57,14 +58,16 @@ class Alignment:
         Pixels of the reference frame that every slice covers.
     table : DataFrame
         One row per slice: ``z``; ``shift_y_px``, ``shift_x_px`` of the centre and ``rotation_deg`` of its map;
-        ``similarity_before`` and ``similarity_after``, ``uncertainty_px``, ``fixed_fraction`` and
+        ``similarity_before``, ``pair_similarity``, ``uncertainty_px``, ``fixed_fraction`` and
         ``featureless_fraction`` (parts of the slice without weight), ``trusted`` and ``reason`` of its pair with the
-        nearest good slice before it (NaN and empty for the first); ``position_uncertainty_px`` of its place against the
+        nearest good slice before it, at the map which this pair found (NaN and empty for the first); ``position_uncertainty_px`` of its place against the
         mean of its neighbours' by all pairs; ``bridged``, true if only longer links than that pair hold the slice;
         ``used``, false for bad slices, which are placed between their neighbours;
         ``drift_y_px``, ``drift_x_px``, the slow trend of its shift without jumps; ``jump_y_px``, ``jump_x_px``,
         ``jump_rotation_deg``, ``jump_scale``, ``jump_shear``, the jump to the slice, 0 if none; ``relative_scale``, its
-        magnification by the jumps; ``map_yy`` ... ``map_x_px``, its map row by row;
+        magnification by the jumps; ``similarity_after``, ``misfit_y_px`` ... ``misfit_deviation_px``, its fit to the
+        slices before it, measured again on the slices as placed (`misfit_columns`); ``thickness_relative`` ...
+        ``thickness_mean_disagreement``, its thickness (`thickness_columns`); ``map_yy`` ... ``map_x_px``, its map row by row;
         ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation of the
         pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none).
     lean_error_px
@@ -79,7 +82,7 @@ class Alignment:
     def details(self) -> dict[str, Any]:
         """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, verdicts, error of the lean.
 
-        The similarity of a slice without a pair before it is None.
+        The similarity is that of the slices as placed; that of a slice without one before it is None.
         """
         similarity = self.table["similarity_after"].tolist()
         return {
@@ -113,6 +116,9 @@ def register_stack(
     - ``detrend``: changes of position slower than `trend_slices` are left as acquired. Leaning tissue keeps its lean,
       and a drift of the microscope stage remains.
 
+    Then the slices are compared again where they are placed (`measure_placement`), so that the table shows the misfit that is
+    left.
+
     In all cases the slow trend of rotation, scale and shear is left as acquired, unless `deformation_trend_slices` is 0.
 
     The stage and notebooks use this function. `apply_alignment` then warps a stack in memory; `warp_stack` writes
@@ -129,7 +135,8 @@ def register_stack(
     bad_slices
         Slices to leave out of every pair.
     ledger
-        Keeps the records of finished pairs, as JSON values; pairs found in it are not computed again.
+        Keeps the records of finished pairs and of slices compared as placed, as JSON values; what is found in it is not
+        computed again.
 
     Returns
     -------
@@ -174,15 +181,25 @@ def register_stack(
         raise RegistrationError(
             f"all {count} slices are marked bad, so none can be aligned; look at the flags in the slices table"
         )
-    results, pattern = _registered_pairs(
-        slices, good, parameters, execution, {} if ledger is None else ledger
-    )
+    ledger = {} if ledger is None else ledger
+    results, pattern = _registered_pairs(slices, good, parameters, execution, ledger)
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
     solved, weights, results, uncertainty = _solve(results, good, count, reference, shape)
     transforms, jumps, slow = treat_drift(solved, good, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
+    placed = measure_placement(slices, transforms, crop, good, parameters, execution, ledger)
     table = make_slice_table(
-        transforms, slow.drift_px, jumps, results, weights, uncertainty, good, crop, shape
+        transforms,
+        slow.drift_px,
+        jumps,
+        results,
+        weights,
+        uncertainty,
+        good,
+        crop,
+        shape,
+        placed,
+        parameters.trend_slices,
     )
     table["fixed_pattern_grey"] = 0.0 if pattern is None else float(pattern.std())
     kept = parameters.drift == "detrend" and count > 2

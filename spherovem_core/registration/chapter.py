@@ -5,6 +5,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.registration.jump_report import jump_texts, listed, scale_text
+from spherovem_core.registration.placement_chapter import (
+    placement_facts,
+    placement_picture,
+    placement_warnings,
+)
+from spherovem_core.registration.thickness_chapter import (
+    thickness_facts,
+    thickness_picture,
+    thickness_warnings,
+)
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -36,17 +46,26 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Pattern fixed to the frame", _pattern(slices)),
         ("Area without weight", _area_without_weight(slices)),
         *([("Geometry of the region", _geometry(inputs))] if _geometry(inputs) else []),
+        *placement_facts(slices),
+        *thickness_facts(slices, registered.spacing_nm),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
         ("Jumps corrected", listed(jump_texts(slices))),
         ("Slices of another magnification", scale_text(slices) or "none"),
     ]
-    pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
+    pictures = [
+        _views(inputs),
+        *_details(inputs),
+        _motion(slices),
+        placement_picture(slices),
+        thickness_picture(slices),
+        _field_of_view(inputs),
+    ]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
-    """Name the slices whose position is uncertain or that are fixed to the frame in part, and the jumps that were corrected."""
+    """Name slices whose position is uncertain or does not fit or that are fixed to the frame, jumps, and uneven thickness."""
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     warnings = []
@@ -78,7 +97,8 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
         )
     if scales := scale_text(slices):
         warnings.append(f"brought to one scale: slices {scales}")
-    return warnings
+    spacing = inputs.open_level(REGISTERED).spacing_nm
+    return [*warnings, *placement_warnings(slices), *thickness_warnings(slices, spacing)]
 
 
 def _geometry(inputs: ReportInputs) -> str:
@@ -89,7 +109,7 @@ def _geometry(inputs: ReportInputs) -> str:
 
 def _similarity(slices: pd.DataFrame) -> str:
     before, after = (slices[f"similarity_{when}"].median() for when in ("before", "after"))
-    return "not known" if pd.isna(after) else f"{before:.3f} before, {after:.3f} after (median)"
+    return "not known" if pd.isna(after) else f"{before:.3f} before, {after:.3f} as placed (median)"
 
 
 def _pattern(slices: pd.DataFrame) -> str:
@@ -216,7 +236,8 @@ def _motion(slices: pd.DataFrame) -> Picture:
         ("Rotation", "degrees"): {"rotation": column("rotation_deg")},
         ("Similarity to the slice before", "correlation"): {
             "before": column("similarity_before"),
-            "after": column("similarity_after"),
+            "pair": column("pair_similarity"),
+            "as placed": column("similarity_after"),
         },
         ("Uncertainty of that pair", "pixels"): {"uncertainty": column("uncertainty_px")},
     }

@@ -149,11 +149,17 @@ def prepare_slices(
 
 
 def register_prepared(
-    fixed: list[Level], moving: list[Level], parameters: RegistrationParameters
+    fixed: list[Level], moving: list[Level], parameters: RegistrationParameters, start: Matrix | None = None
 ) -> list[PairResult]:
-    """Register a batch of pairs of prepared slices: element b of `fixed` with element b of `moving`."""
-    motions = _initial_motions(fixed, moving, parameters)
-    matrices = from_level(np.stack([motion.matrix for motion in motions]), _initial_level(fixed).factor)
+    """Register a batch of pairs of prepared slices: element b of `fixed` with element b of `moving`.
+
+    `start` holds (B, 2, 3) maps in pixels of the source to start from, instead of the phase correlation.
+    """
+    motions: list[InitialMotion] = []
+    if start is None:
+        motions = _initial_motions(fixed, moving, parameters)
+        start = from_level(np.stack([motion.matrix for motion in motions]), _initial_level(fixed).factor)
+    matrices = start
     iterations = np.zeros(len(matrices), dtype=np.int_)
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
@@ -213,7 +219,7 @@ def _judge(
         uncertainty = rms_of_covariance(covariance, shape)
         shares = float(overlap[b]), float(weighted_overlap[b])
         reason = _reason_for_distrust(matrix, float(after[b]), shares, uncertainty, shape, parameters)
-        if motions[b].opposite > OPPOSITE_RATIO * motions[b].significance:
+        if motions and motions[b].opposite > OPPOSITE_RATIO * motions[b].significance:
             reason = "the slices match better with the contrast of one inverted"
         results.append(
             PairResult(

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from spherovem_core.registration.affine import Matrix, centre_shift, rotation_degrees
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.jumps import Jumps
+from spherovem_core.registration.misfit import misfit_columns
 from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.placement_jobs import PlacementMeasurement
+from spherovem_core.registration.thickness_columns import thickness_columns
 
 KEPT_WEIGHT = 0.25
 ELEMENTS = ("map_yy", "map_yx", "map_y_px", "map_xy", "map_xx", "map_x_px")
@@ -26,6 +29,8 @@ def make_slice_table(
     good: Sequence[int],
     crop: Rectangle,
     shape: tuple[int, int],
+    placed: PlacementMeasurement,
+    trend_slices: int,
 ) -> pd.DataFrame:
     """Make the table of `Alignment`, with one row per slice.
 
@@ -48,6 +53,10 @@ def make_slice_table(
         Crop of all slices; the same in every row.
     shape : (Y, X)
         Shape of a slice.
+    placed
+        Measurements on the slices as placed.
+    trend_slices
+        Window of the slow trend of the misfit, in slices.
     """
     numbers = range(len(transforms))
     neighbours = {b: (a, b) for a, b in itertools.pairwise(good)}
@@ -60,7 +69,7 @@ def make_slice_table(
             "shift_x_px": shift[:, 1],
             "rotation_deg": rotation_degrees(transforms),
             "similarity_before": [pair.initial_similarity if pair else np.nan for pair in pairs],
-            "similarity_after": [pair.similarity if pair else np.nan for pair in pairs],
+            "pair_similarity": [pair.similarity if pair else np.nan for pair in pairs],
             "uncertainty_px": [pair.uncertainty_px if pair else np.nan for pair in pairs],
             "position_uncertainty_px": position_uncertainty_px,
             "fixed_fraction": [pair.fixed_fraction if pair else np.nan for pair in pairs],
@@ -72,6 +81,8 @@ def make_slice_table(
             "drift_y_px": drift_px[:, 0],
             "drift_x_px": drift_px[:, 1],
             **jumps.columns(),
+            **thickness_columns(placed.depth, good, len(transforms)),
+            **misfit_columns(placed.pairs, good, len(transforms), trend_slices, shape),
             **dict(zip(ELEMENTS, transforms.reshape(-1, 6).T, strict=True)),
             **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
         }

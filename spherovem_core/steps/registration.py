@@ -111,6 +111,7 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
     figures = {
         "median similarity before": float(table["similarity_before"].median()),
         "median similarity after": float(table["similarity_after"].median()),
+        "largest misfit beyond the lean (px)": float(table["misfit_deviation_px"].max()),
         "largest shift (px)": float(table[["shift_y_px", "shift_x_px"]].abs().max().max()),
         "pairs not trusted": int((table["trusted"] == False).sum()),  # noqa: E712 - the column may hold NaN
     }

@@ -229,7 +229,11 @@ REGISTRATION = (
         "float64",
         "Correlation with the slice before it, as acquired; NaN if there is no such pair.",
     ),
-    Column("similarity_after", "float64", "Correlation with the slice before it, after alignment."),
+    Column(
+        "pair_similarity",
+        "float64",
+        "Correlation with the slice before it at the motion that their pair found.",
+    ),
     Column(
         "uncertainty_px",
         "float64",
@@ -284,6 +288,54 @@ REGISTRATION = (
         "relative_scale",
         "float64",
         "Magnification as acquired, relative to that of the slices to which the voxel size applies; jitter left out.",
+    ),
+    Column("similarity_after", "float64", "Correlation with the good slice before it, as both are placed."),
+    *(
+        Column(
+            f"misfit_{axis}_px",
+            "float64",
+            f"Misfit along {axis} as placed: shift of its content at the centre against the slice it was compared with.",
+        )
+        for axis in "yx"
+    ),
+    Column("misfit_px", "float64", "Displacement by the misfit, root mean square over the slice."),
+    Column("misfit_uncertainty_px", "float64", "Uncertainty of that displacement."),
+    Column(
+        "misfit_steps",
+        "float64",
+        "Number of slices back to the slice it was compared with; NaN if it could be compared with none.",
+    ),
+    *(
+        Column(
+            f"lean_{axis}_px",
+            "float64",
+            f"Slow trend of the misfit along {axis} for one slice: lean of the tissue, or drift that was left.",
+        )
+        for axis in "yx"
+    ),
+    Column(
+        "misfit_deviation_px",
+        "float64",
+        "Misfit without its slow trend, root mean square over the slice.",
+    ),
+    Column(
+        "thickness_relative",
+        "float64",
+        "Distance from the good slice before it, relative to its slow trend, by the fall of similarity; NaN if unknown.",
+    ),
+    Column("thickness_uncertainty", "float64", "Standard deviation of the relative thickness."),
+    *(
+        Column(
+            f"thickness_mean_{axis}_px",
+            "float64",
+            f"Mean slice thickness in pixels along {axis}, if tissue is alike along all axes; the same in every row.",
+        )
+        for axis in "yx"
+    ),
+    Column(
+        "thickness_mean_disagreement",
+        "float64",
+        "Largest relative difference between the estimates of the mean thickness; the same in every row.",
     ),
     *(
         Column(f"map_{name}", "float64", f"Element of the map from registered to acquired pixels: {meaning}.")

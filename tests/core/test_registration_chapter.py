@@ -46,7 +46,11 @@ def test_bad_bridged_and_uncertain_slices_are_named(tmp_path: Path) -> None:
     assert facts["Slices held only by longer links"] == "6, 7"
     assert facts["Jumps corrected"] == "none"
     assert facts["Slices of another magnification"] == "none"
-    assert section.warnings == ["slices not aligned with confidence to the one before: 6, 7"]
+    assert section.warnings == [
+        "slices not aligned with confidence to the one before: 6, 7",
+        "slices whose fit as placed could not be measured: 6",
+    ]
+    assert facts["Misfit of neighbours as placed, without the lean"].startswith("0.")
     planes = [panel for column in section.pictures[0].columns for panel in column]
     assert len(planes) == 4
     assert all('href="data:image/webp' in panel.markup for panel in planes)

@@ -229,7 +229,7 @@ def test_a_killed_run_resumes_from_its_ledger_with_the_same_bits(stack: Stack) -
     assert 0 < len(before) < 30
     resumed = align(stack, ledger=ledger)
     np.testing.assert_array_equal(resumed.transforms, whole.transforms)
-    assert len(ledger) == 30
+    assert len(ledger) == 30 + 12  # pairs and slices compared as placed
     assert all(ledger[key] == record for key, record in before.items())
 
 
@@ -250,7 +250,8 @@ def test_slices_are_read_one_at_a_time(stack: Stack) -> None:
 def test_progress_ends_at_the_total(stack: Stack) -> None:
     seen: list[tuple[int, int]] = []
     align(stack, CHAIN, execution=Execution(progress=lambda done, total: seen.append((done, total))))
-    assert seen[-1] == (11, 11)
+    assert (11, 11) in seen  # pairs
+    assert seen[-1] == (12, 12)  # slices compared as placed
 
 
 def test_a_stack_of_one_slice_keeps_it_unchanged(stack: Stack) -> None:
