@@ -17,6 +17,8 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, invert, nearest_rigid
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import remove_deformation_trend, remove_trend
+from spherovem_core.registration.elastic_fields import ElasticFields, describe_fields
+from spherovem_core.registration.elastic_refinement import refine_elastically
 from spherovem_core.registration.links import Links, solve_links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
@@ -44,12 +46,16 @@ class Alignment:
         the nearest good slice before it (NaN and empty for the first); ``bridged``, true if only longer links than
         that pair hold the slice; ``used``, false for bad slices, which are placed between their neighbours;
         ``drift_y_px``, ``drift_x_px``, the slow trend of its shift; ``map_yy`` ... ``map_x_px``, its map row by row;
-        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows.
+        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``elastic_rms_px``, ``elastic_max_px``, the size of
+        its local field, and ``elastic_limited``, true if that field folded and was scaled down.
+    fields : ElasticFields, optional
+        Local fields on top of the maps, with ``refinement: elastic``.
     """
 
     transforms: Matrix
     crop: Rectangle
     table: pd.DataFrame
+    fields: ElasticFields | None = None
 
     def details(self) -> dict[str, Any]:
         """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, similarities, verdicts.
@@ -64,6 +70,7 @@ class Alignment:
             "trusted": self.table["trusted"].tolist(),
             "reason": self.table["reason"].tolist(),
             "bridged": self.table["bridged"].tolist(),
+            "refinement": "none" if self.fields is None else "elastic",
         }
 
 
@@ -87,6 +94,8 @@ def register_stack(
       and a drift of the microscope stage remains.
 
     In all cases the slow trend of rotation, scale and shear is left as acquired, unless `deformation_trend_slices` is 0.
+
+    With ``refinement: elastic``, smooth local fields on top of these maps correct what jitters from slice to slice.
 
     The stage and notebooks use this function. `apply_alignment` then warps a stack in memory; `warp_stack` writes
     it slice by slice.
@@ -147,13 +156,20 @@ def register_stack(
         raise RegistrationError(
             f"all {count} slices are marked bad, so none can be aligned; look at the flags in the slices table"
         )
-    results = _registered_pairs(slices, good, parameters, execution, {} if ledger is None else ledger)
+    ledger = {} if ledger is None else ledger
+    results = _registered_pairs(slices, good, parameters, execution, ledger)
     reference = good[0] if parameters.reference == "first" else min(good, key=lambda z: abs(z - count // 2))
     solved, weights = _solve(results, good, count, reference, shape)
     transforms = _treat_drift(solved, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
+    fields: ElasticFields | None = None
+    limited: list[int] = []
+    if parameters.refinement == "elastic":
+        fields, crop, limited = refine_elastically(
+            slices, good, transforms, crop, parameters, execution, ledger
+        )
     table = make_slice_table(transforms, solved, results, weights, good, crop, parameters.trend_slices, shape)
-    return Alignment(transforms, crop, table)
+    return Alignment(transforms, crop, describe_fields(table, fields, limited), fields)
 
 
 def _registered_pairs(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registration.elastic_chapter import elastic_facts, elastic_pictures, elastic_warnings
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -31,8 +32,15 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Similarity of neighbours", _similarity(slices)),
         ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
+        *elastic_facts(inputs),
     ]
-    pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
+    pictures = [
+        _views(inputs),
+        *_details(inputs),
+        _motion(slices),
+        *elastic_pictures(inputs),
+        _field_of_view(inputs),
+    ]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
 
 
@@ -41,7 +49,7 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     slices = inputs.tables["slices"]
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     found = f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}"
-    return [found] if doubtful.any() else []
+    return [*([found] if doubtful.any() else []), *elastic_warnings(inputs)]
 
 
 def _similarity(slices: pd.DataFrame) -> str:

@@ -1,5 +1,7 @@
 """Stage 3, registration: neighbouring slices aligned, borders cropped."""
 
+from typing import TYPE_CHECKING
+
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.denoising import DENOISED
@@ -17,6 +19,9 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
+
+if TYPE_CHECKING:
+    from spherovem_core.registration import Alignment
 
 REGISTERED = ArrayOutput(
     REGISTERED_GROUP,
@@ -40,6 +45,7 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
     shape = (source.shape[0], *alignment.crop.shape)
     writer = run.writer(REGISTERED, shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
+    _write_fields(run, alignment)
     run.write_table(MOTION, alignment.table)
     run.finish(writer, **alignment.details())
     table = alignment.table
@@ -49,9 +55,19 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
         "largest shift (px)": float(table[["shift_y_px", "shift_x_px"]].abs().max().max()),
         "pairs not trusted": int((table["trusted"] == False).sum()),  # noqa: E712 - the column may hold NaN
     }
+    if alignment.fields is not None:
+        figures["largest local displacement (px)"] = float(table["elastic_max_px"].max())
     return Quality(
         "Alignment of neighbouring slices", figures, REGISTERED, "Middle slice, aligned and cropped"
     )
+
+
+def _write_fields(run: StepRun[RegistrationParameters], alignment: "Alignment") -> None:
+    """Keep the local fields, so that other images can be warped alike."""
+    if alignment.fields is None:
+        run.layout.elastic_fields.unlink(missing_ok=True)
+    else:
+        alignment.fields.save(run.layout.elastic_fields)
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:

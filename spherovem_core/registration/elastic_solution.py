@@ -1,0 +1,150 @@
+"""Fields of all slices from the local motion of their pairs: what jitters is corrected, what changes slowly is tissue."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from spherovem_core.registration.elastic_course import (
+    CourseLinks,
+    CourseModel,
+    fit_courses,
+    fit_jitter_of_slices,
+    solve_course,
+)
+from spherovem_core.registration.elastic_fields import ElasticFields, smallest_jacobian
+from spherovem_core.registration.elastic_mesh import Mesh
+from spherovem_core.registration.elastic_pairs import LocalMotion
+
+FloatArray = NDArray[np.float64]
+BANDS = (0.0, 1.3, 2.6, 4.0, 5.7, 8.0, 11.0)
+"""Half waves along the longer side between which modes share one model; a quarter of the side is 8."""
+ROUNDS = 6
+FITS = (0, 2)
+LITTLE_INFORMATION = 0.2
+MIN_RMS_PX = 0.25
+MIN_JACOBIAN = 0.1
+
+
+def solve_fields(
+    motions: Mapping[tuple[int, int], LocalMotion], good: Sequence[int], count: int, mesh: Mesh
+) -> ElasticFields:
+    """Find the field of each slice.
+
+    Displacements are analysed in waves along y and x (a discrete cosine transform over the nodes). In each band of
+    wavelengths, `CourseModel` separates the jitter of the slices from the course of the tissue; its variances are estimated
+    from the stack (empirical Bayes), so that a band without jitter gives no field. The motion of a pair is measured where its
+    first slice shows it; the solution is repeated with it moved to the reference frame.
+
+    Parameters
+    ----------
+    motions
+        Local motion of each pair of good slices.
+    good
+        Good slices in rising order.
+    count
+        Number of slices of the stack.
+    mesh : Mesh
+        Nodes of all fields.
+    """
+    nodes = np.zeros((count, mesh.rows, mesh.columns, 2), np.float32)
+    rank = {z: k for k, z in enumerate(good)}
+    pairs = sorted(motions)
+    fields = np.zeros((len(good), mesh.rows, mesh.columns, 2))
+    if len(good) < 4:
+        return ElasticFields(mesh, nodes)
+    first = np.array([rank[a] for a, _ in pairs])
+    distance = np.array([rank[b] - rank[a] for a, b in pairs])
+    weight = np.array([_trust(motions[pair]) for pair in pairs])
+    bands = _bands(mesh)
+    models: list[CourseModel] = []
+    expected: FloatArray | None = None
+    for number in range(ROUNDS):
+        measured = np.stack([_at_reference(motions[pair], fields[rank[pair[0]]], mesh) for pair in pairs])
+        waves = fft.dctn(_complete(measured, expected), axes=(1, 2), norm="ortho")
+        links = [
+            CourseLinks(first, distance, weight, waves[:, band].reshape(len(pairs), -1), len(good))
+            for band in bands
+        ]
+        if number in FITS:
+            models = fit_courses(links)
+        found, predicted = np.zeros_like(fields), np.zeros_like(waves)
+        for band, values, model in zip(bands, links, models, strict=True):
+            if model.jitter.any():
+                model = fit_jitter_of_slices(values, model)
+            jitter, _, links_of_band = solve_course(values, model)
+            found[:, band] = jitter.reshape(len(good), -1, 2)
+            predicted[:, band] = links_of_band.reshape(len(pairs), -1, 2)
+        fields = fft.idctn(found, axes=(1, 2), norm="ortho")
+        expected = fft.idctn(predicted, axes=(1, 2), norm="ortho")
+    fields *= _kept(fields)[:, None, None, None]
+    nodes[list(good)] = fields
+    return ElasticFields(mesh, nodes)
+
+
+def _complete(measured: FloatArray, expected: FloatArray | None) -> FloatArray:
+    """Fill in what windows do not measure by what the solution so far expects (Dempster, Laird and Rubin 1977).
+
+    Parameters
+    ----------
+    measured : (m, rows, columns, 3) ndarray
+        Displacement (y, x) and information of each window of each pair.
+    expected : (m, rows, columns, 2) ndarray, optional
+        Displacement by the solution so far.
+    """
+    displacement = measured[..., :2]
+    if expected is None:
+        return displacement
+    known = measured[..., 2:] / (measured[..., 2:] + LITTLE_INFORMATION)
+    return expected + known * (displacement - expected)
+
+
+def _trust(motion: LocalMotion) -> float:
+    return 1.0 if motion.similarity_after > 0.1 else 1e-3
+
+
+def _bands(mesh: Mesh) -> list[NDArray[np.bool_]]:
+    """Return which waves belong to each band."""
+    height, width = mesh.step_y_px * (mesh.rows - 1), mesh.step_x_px * (mesh.columns - 1)
+    longest = max(height, width)
+    down = np.arange(mesh.rows)[:, None] * (longest / height)
+    along = np.arange(mesh.columns)[None] * (longest / width)
+    waves = np.hypot(down, along)
+    bands = [(waves >= low) & (waves < high) for low, high in itertools.pairwise(BANDS)]
+    return [band for band in bands if band.any()]
+
+
+def _at_reference(motion: LocalMotion, field: FloatArray, mesh: Mesh) -> FloatArray:
+    """Read displacement and information where the field of the first slice leads: (rows, columns, 3)."""
+    values = np.concatenate([motion.displacement, motion.information[..., None]], -1)
+    if not field.any():
+        return values
+    y, x = np.meshgrid(*mesh.positions(), indexing="ij")
+    moved = mesh.sample(values, y + field[..., 0], x + field[..., 1])
+    moved[..., 2] = np.maximum(moved[..., 2], 0.0)
+    return moved
+
+
+def _kept(fields: FloatArray) -> FloatArray:
+    """Return the factor of each slice: 0 for fields too small to matter, near 1 for large ones."""
+    power = (fields**2).sum(-1).mean((1, 2))
+    kept: FloatArray = np.clip(1.0 - MIN_RMS_PX**2 / np.maximum(power, 1e-12), 0.0, None)
+    return kept
+
+
+def limit_folds(fields: ElasticFields) -> tuple[ElasticFields, list[int]]:
+    """Scale down fields that fold; return the slices where it was needed."""
+    nodes, folded = fields.nodes.copy(), []
+    for z in range(len(nodes)):
+        scale = 1.0
+        while smallest_jacobian(fields.mesh, nodes[z] * scale) < MIN_JACOBIAN and scale > 0.05:
+            scale *= 0.8
+        if scale < 1.0:
+            folded.append(z)
+            nodes[z] *= np.float32(scale)
+    return replace(fields, nodes=nodes), folded
