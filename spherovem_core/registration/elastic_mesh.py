@@ -129,6 +129,6 @@ def _coefficients(count: int) -> NDArray[np.float64]:
     rows = np.arange(count)
     for offset, weight in ((-1, 1 / 6), (0, 4 / 6), (1, 1 / 6)):
         np.add.at(basis, (rows, _mirror(rows + offset, count)), weight)
-    inverse: NDArray[np.float64] = np.linalg.inv(basis)
+    inverse = np.asarray(np.linalg.inv(basis))
     inverse.setflags(write=False)
     return inverse

@@ -26,6 +26,7 @@ BENDING = 0.1
 POSITION = 1e-4
 UNITS_PER_PX = 256.0
 LIMIT_PX = 120.0
+TOLERANCE_PX = 0.02
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class LocalMotion:
     Attributes
     ----------
     displacement : (rows, columns, 2) ndarray of float64
-        At each node of the mesh, the displacement (y, x) in reference pixels: the first slice at r shows what the second
-        one shows at r plus the displacement.
+        At each node r of the mesh, in reference pixels (y, x): the first slice shows at r plus its known field what the second
+        one shows there plus the displacement.
     information : (rows, columns) ndarray of float64
         Inverse of the variance of the displacement that the texture at the node measures, in px⁻²; 0 where there is none.
     similarity_before, similarity_after
@@ -74,7 +75,11 @@ class LocalMotion:
         )
 
 
-def measure_local_motion(fixed: list[PlacedSlice], moving: list[PlacedSlice], mesh: Mesh) -> LocalMotion:
+def measure_local_motion(
+    fixed: list[PlacedSlice],
+    moving: list[PlacedSlice],
+    fields: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]],
+) -> LocalMotion:
     """Measure the motion between two placed slices at the nodes of a mesh.
 
     From coarse to fine, every node's window gives a displacement by the scheme of Lucas and Kanade (1981) with an information
@@ -86,60 +91,28 @@ def measure_local_motion(fixed: list[PlacedSlice], moving: list[PlacedSlice], me
     ----------
     fixed, moving : list of PlacedSlice
         From fine to coarse.
-    mesh : Mesh
-        Nodes over the frame.
+    fields : pair of (rows, columns, 2) ndarrays
+        Known part of the displacement of each of the two; the mesh bends only by what is measured on top of it.
     """
-    still = np.zeros((mesh.rows, mesh.columns, 2))
-    fixed_views = [level.sample(still) for level in fixed]
-    return _match(fixed_views, moving, still)
-
-
-def measure_against_neighbours(
-    before: list[PlacedSlice],
-    moving: list[PlacedSlice],
-    after: list[PlacedSlice],
-    fields: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-) -> LocalMotion:
-    """Measure the motion from the mean of two neighbours to the slice between them, all three with their fields.
-
-    Tissue that leans moves as far from the slice before as to the slice after: the mean of the two shows it at both sides of
-    its place in the slice between, so that it does not count as motion.
-
-    Parameters
-    ----------
-    before, moving, after : list of PlacedSlice
-        From fine to coarse.
-    fields : three (rows, columns, 2) ndarrays
-        Displacement of each of the three.
-    """
-    views = []
-    for low, high in zip(before, after, strict=True):
-        (a, in_a), (b, in_b) = low.sample(fields[0]), high.sample(fields[2])
-        views.append(((a + b) * 0.5, in_a & in_b))
-    return _match(views, moving, fields[1])
-
-
-def _match(
-    fixed: list[tuple[Tensor, Tensor]], moving: list[PlacedSlice], base: NDArray[np.float64]
-) -> LocalMotion:
-    """Find the displacement beyond `base` that matches the moving slice to the fixed images."""
-    displacement = np.zeros_like(base)
-    information = np.zeros((*base.shape, 2))
-    before = _correlation(fixed[0], moving[0].sample(base))
+    known = [np.asarray(field, dtype=np.float64) for field in fields]
+    views = [level.sample(known[0]) for level in fixed]
+    displacement = np.zeros_like(known[1])
+    information = np.zeros((*displacement.shape, 2))
+    before = _correlation(views[0], moving[0].sample(known[1]))
     for number in reversed(range(len(moving))):
         level = moving[number]
         for _ in range(ITERATIONS if number == 0 else COARSE_ITERATIONS):
             information, pull = _window_equations(
-                fixed[number], level.sample(base + displacement), level, displacement
+                views[number], level.sample(known[1] + displacement), level, displacement
             )
             proposed = relax(information, pull)
             change = float(np.abs(proposed - displacement).max())
             displacement = proposed
-            if change < 0.02 * level.factor:
+            if change < TOLERANCE_PX * level.factor:
                 break
-    after = _correlation(fixed[0], moving[0].sample(base + displacement))
+    after = _correlation(views[0], moving[0].sample(known[1] + displacement))
     trace = 0.5 * np.trace(information, axis1=2, axis2=3)
-    return LocalMotion(displacement, trace, before, after)
+    return LocalMotion(known[1] + displacement - known[0], trace, before, after)
 
 
 class PlacedSlice:

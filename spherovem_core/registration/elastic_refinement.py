@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ from spherovem_core.registration.elastic_jobs import measure_local_motions
 from spherovem_core.registration.elastic_mesh import Mesh
 from spherovem_core.registration.elastic_solution import limit_folds, solve_fields
 
-DISTANCES = (1,)
+PASSES = 2
+"""The second pass measures what is left with the fields of the first one, so that windows are no longer distorted."""
 
 
 def refine_elastically(
@@ -54,9 +56,16 @@ def refine_elastically(
         Slices whose field folded and was scaled down.
     """
     mesh = Mesh.over(crop)
-    pairs = sorted((a, b) for d in DISTANCES for a, b in zip(good, good[d:], strict=False))
-    motions = measure_local_motions(source, pairs, transforms, crop, mesh, parameters, execution, ledger)
-    fields, folded = limit_folds(solve_fields(motions, good, len(transforms), mesh))
+    fields = ElasticFields(mesh, np.zeros((len(transforms), mesh.rows, mesh.columns, 2), np.float32))
+    folded: list[int] = []
+    pairs = list(itertools.pairwise(good))
+    for _ in range(PASSES):
+        motions = measure_local_motions(
+            source, pairs, transforms, fields, crop, parameters, execution, ledger
+        )
+        fields, folded = limit_folds(solve_fields(motions, good, fields))
+        if not fields.nodes.any():
+            return fields, crop, folded
     shape = int(source.shape[1]), int(source.shape[2])
     return fields, covered_rectangle(fields, transforms, crop, shape), folded
 

@@ -28,18 +28,19 @@ ROUNDS = 6
 FITS = (0, 2)
 LITTLE_INFORMATION = 0.2
 MIN_RMS_PX = 0.25
+MIN_SLICES = 4
 MIN_JACOBIAN = 0.1
 
 
 def solve_fields(
-    motions: Mapping[tuple[int, int], LocalMotion], good: Sequence[int], count: int, mesh: Mesh
+    motions: Mapping[tuple[int, int], LocalMotion], good: Sequence[int], known: ElasticFields
 ) -> ElasticFields:
     """Find the field of each slice.
 
     Displacements are analysed in waves along y and x (a discrete cosine transform over the nodes). In each band of
     wavelengths, `CourseModel` separates the jitter of the slices from the course of the tissue; its variances are estimated
-    from the stack (empirical Bayes), so that a band without jitter gives no field. The motion of a pair is measured where its
-    first slice shows it; the solution is repeated with it moved to the reference frame.
+    from the stack (empirical Bayes), so that a band without jitter gives no field. The motion of a pair is measured where the
+    known field of its first slice leads; the solution is repeated with it moved to where the solution leads.
 
     Parameters
     ----------
@@ -47,25 +48,26 @@ def solve_fields(
         Local motion of each pair of good slices.
     good
         Good slices in rising order.
-    count
-        Number of slices of the stack.
-    mesh : Mesh
-        Nodes of all fields.
+    known : ElasticFields
+        Fields at which the motions were measured, and the mesh.
     """
-    nodes = np.zeros((count, mesh.rows, mesh.columns, 2), np.float32)
     rank = {z: k for k, z in enumerate(good)}
     pairs = sorted(motions)
-    fields = np.zeros((len(good), mesh.rows, mesh.columns, 2))
-    if len(good) < 4:
-        return ElasticFields(mesh, nodes)
+    start = known.nodes[list(good)].astype(np.float64)
+    still = ElasticFields(known.mesh, np.zeros_like(known.nodes))
+    if len(good) < MIN_SLICES:
+        return still
     first = np.array([rank[a] for a, _ in pairs])
     distance = np.array([rank[b] - rank[a] for a, b in pairs])
     weight = np.array([_trust(motions[pair]) for pair in pairs])
-    bands = _bands(mesh)
+    bands, fields = _bands(known.mesh), start
     models: list[CourseModel] = []
     expected: FloatArray | None = None
     for number in range(ROUNDS):
-        measured = np.stack([_at_reference(motions[pair], fields[rank[pair[0]]], mesh) for pair in pairs])
+        onward = [fields[k] - start[k] for k in first]
+        measured = np.stack(
+            [_moved(motions[pair], way, known.mesh) for pair, way in zip(pairs, onward, strict=True)]
+        )
         waves = fft.dctn(_complete(measured, expected), axes=(1, 2), norm="ortho")
         links = [
             CourseLinks(first, distance, weight, waves[:, band].reshape(len(pairs), -1), len(good))
@@ -73,18 +75,17 @@ def solve_fields(
         ]
         if number in FITS:
             models = fit_courses(links)
+            if not any(model.jitter.any() for model in models):
+                return still
         found, predicted = np.zeros_like(fields), np.zeros_like(waves)
         for band, values, model in zip(bands, links, models, strict=True):
-            if model.jitter.any():
-                model = fit_jitter_of_slices(values, model)
-            jitter, _, links_of_band = solve_course(values, model)
+            jitter, _, by_link = solve_course(values, fit_jitter_of_slices(values, model))
             found[:, band] = jitter.reshape(len(good), -1, 2)
-            predicted[:, band] = links_of_band.reshape(len(pairs), -1, 2)
+            predicted[:, band] = by_link.reshape(len(pairs), -1, 2)
         fields = fft.idctn(found, axes=(1, 2), norm="ortho")
         expected = fft.idctn(predicted, axes=(1, 2), norm="ortho")
-    fields *= _kept(fields)[:, None, None, None]
-    nodes[list(good)] = fields
-    return ElasticFields(mesh, nodes)
+    still.nodes[list(good)] = fields * _kept(fields)[:, None, None, None]
+    return still
 
 
 def _complete(measured: FloatArray, expected: FloatArray | None) -> FloatArray:
@@ -119,13 +120,13 @@ def _bands(mesh: Mesh) -> list[NDArray[np.bool_]]:
     return [band for band in bands if band.any()]
 
 
-def _at_reference(motion: LocalMotion, field: FloatArray, mesh: Mesh) -> FloatArray:
-    """Read displacement and information where the field of the first slice leads: (rows, columns, 3)."""
+def _moved(motion: LocalMotion, way: FloatArray, mesh: Mesh) -> FloatArray:
+    """Read displacement and information at the nodes plus `way`: (rows, columns, 3)."""
     values = np.concatenate([motion.displacement, motion.information[..., None]], -1)
-    if not field.any():
+    if not way.any():
         return values
     y, x = np.meshgrid(*mesh.positions(), indexing="ij")
-    moved = mesh.sample(values, y + field[..., 0], x + field[..., 1])
+    moved = mesh.sample(values, y + way[..., 0], x + way[..., 1])
     moved[..., 2] = np.maximum(moved[..., 2], 0.0)
     return moved
 
