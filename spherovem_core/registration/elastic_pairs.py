@@ -23,10 +23,11 @@ ITERATIONS = 4
 COARSE_ITERATIONS = 8
 CORRELATED_PIXELS = 25.0
 BENDING = 0.1
-POSITION = 1e-4
+POSITION = 2e-3
 UNITS_PER_PX = 256.0
 LIMIT_PX = 120.0
 TOLERANCE_PX = 0.02
+LEAST_ALIKE, WELL_ALIKE = 0.3, 0.7
 
 
 @dataclass(frozen=True)
@@ -176,16 +177,22 @@ def _window_equations(
     known = residual[mask > 0]
     spread = max(float(known.abs().median()) * 1.4826, 1e-3) if known.numel() else 1.0
     weight = mask / (1.0 + (residual / (OUTLIER_SIGMAS * spread)) ** 2) ** 2
-    gy, gx = _gradients(0.5 * (fixed[0] + moving[0]))
+    (ay, ax), (by, bx) = _gradients(fixed[0]), _gradients(moving[0])
+    gy, gx = 0.5 * (ay + by), 0.5 * (ax + bx)
     wy, wx = weight * gy, weight * gx
     down, along = level.windows
-    products = (wy * gy, wy * gx, wx * gx, wy * residual, wx * residual, weight * residual**2, weight)
-    yy, yx, xx, ry, rx, power, total = (
+    common = weight * (ay * by + ax * bx)
+    products = (wy * gy, wy * gx, wx * gx, wy * residual, wx * residual, weight * residual**2, weight, common)
+    yy, yx, xx, ry, rx, power, total, shared = (
         (down @ product @ along.T).double().cpu().numpy() for product in products
     )
     overall = power.sum() / max(float(total.sum()), 1e-9)
     variance = (power + CORRELATED_PIXELS * overall) / (total + CORRELATED_PIXELS)
-    scale = 1.0 / (np.maximum(variance, 1e-6) * CORRELATED_PIXELS * level.factor**2)
+    # Noise has gradients too, but the two slices do not share them.
+    alike = np.clip(
+        (shared / np.maximum(yy + xx, 1e-12) - LEAST_ALIKE) / (WELL_ALIKE - LEAST_ALIKE), 0.0, 1.0
+    )
+    scale = alike / (np.maximum(variance, 1e-6) * CORRELATED_PIXELS * level.factor**2)
     hessian = np.stack([np.stack([yy, yx], -1), np.stack([yx, xx], -1)], -2) * scale[..., None, None]
     right = np.stack([ry, rx], -1) * scale[..., None] * level.factor
     return hessian, right + np.einsum("ijkl,ijl->ijk", hessian, displacement)
