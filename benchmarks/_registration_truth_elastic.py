@@ -1,9 +1,10 @@
 """Part of `registration_truth.py`: smooth local fields, each slice its own, and stacks that have none.
 
-Each case gives the misplacement of slices after the whole stage with ``refinement: elastic`` and default parameters: the root mean
-square over the slice of its distance from the mean of its two neighbours, times √(2/3), which is the error of one slice where errors
-are independent; the worst slice counts. What changes slowly through the stack cannot be told from tissue and is not counted. On
-real slices, the run without planted fields is the truth. Where nothing is planted, the largest local displacement counts.
+Each case gives the misplacement of slices after the whole stage with ``refinement: elastic`` and default parameters: the root
+mean square over the slice of its distance from the mean of its two neighbours, times √(2/3), which is the error of one slice
+where errors are independent; the worst slice counts. What changes slowly through the stack cannot be told from tissue and is
+not counted. On real slices, the run without planted fields is the truth. Where nothing is planted, the largest local
+displacement counts.
 """
 
 import time

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.linalg import solveh_banded
 
 from spherovem_core.registration.affine import Matrix, compose, invert, scale_coordinates, shift_matrix
@@ -188,10 +189,9 @@ def _window_equations(
     )
     overall = power.sum() / max(float(total.sum()), 1e-9)
     variance = (power + CORRELATED_PIXELS * overall) / (total + CORRELATED_PIXELS)
-    # Noise has gradients too, but the two slices do not share them.
-    alike = np.clip(
-        (shared / np.maximum(yy + xx, 1e-12) - LEAST_ALIKE) / (WELL_ALIKE - LEAST_ALIKE), 0.0, 1.0
-    )
+    # Noise has gradients too, but the two slices do not share them; one window alone shows by chance that they do.
+    ratio = ndimage.uniform_filter(shared, 3) / np.maximum(ndimage.uniform_filter(yy + xx, 3), 1e-12)
+    alike = np.clip((ratio - LEAST_ALIKE) / (WELL_ALIKE - LEAST_ALIKE), 0.0, 1.0)
     scale = alike / (np.maximum(variance, 1e-6) * CORRELATED_PIXELS * level.factor**2)
     hessian = np.stack([np.stack([yy, yx], -1), np.stack([yx, xx], -1)], -2) * scale[..., None, None]
     right = np.stack([ry, rx], -1) * scale[..., None] * level.factor

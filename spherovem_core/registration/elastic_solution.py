@@ -62,7 +62,7 @@ def solve_fields(
     weight = np.array([_trust(motions[pair]) for pair in pairs])
     bands, fields = _bands(known.mesh), start
     models: list[CourseModel] = []
-    expected: FloatArray | None = None
+    expected = start[first + distance] - start[first]
     for number in range(ROUNDS):
         onward = [fields[k] - start[k] for k in first]
         measured = np.stack(
@@ -84,25 +84,32 @@ def solve_fields(
             predicted[:, band] = by_link.reshape(len(pairs), -1, 2)
         fields = fft.idctn(found, axes=(1, 2), norm="ortho")
         expected = fft.idctn(predicted, axes=(1, 2), norm="ortho")
-    still.nodes[list(good)] = fields * _kept(fields)[:, None, None, None]
+    evidence = np.zeros(fields.shape[:3])
+    for k, known_here in zip(first, _known(measured), strict=True):
+        evidence[k : k + 2] = np.maximum(evidence[k : k + 2], known_here[..., 0])
+    still.nodes[list(good)] = fields * _kept(fields, evidence)[:, None, None, None]
     return still
 
 
-def _complete(measured: FloatArray, expected: FloatArray | None) -> FloatArray:
+def _complete(measured: FloatArray, expected: FloatArray) -> FloatArray:
     """Fill in what windows do not measure by what the solution so far expects (Dempster, Laird and Rubin 1977).
 
     Parameters
     ----------
     measured : (m, rows, columns, 3) ndarray
         Displacement (y, x) and information of each window of each pair.
-    expected : (m, rows, columns, 2) ndarray, optional
-        Displacement by the solution so far.
+    expected : (m, rows, columns, 2) ndarray
+        Displacement by the solution so far, at first by the known fields alone: what the mesh continues from tissue into resin
+        grows with the distance and would pass for jitter.
     """
     displacement = measured[..., :2]
-    if expected is None:
-        return displacement
-    known = measured[..., 2:] / (measured[..., 2:] + LITTLE_INFORMATION)
-    return expected + known * (displacement - expected)
+    return expected + _known(measured) * (displacement - expected)
+
+
+def _known(measured: FloatArray) -> FloatArray:
+    """Return how much each window knows about its displacement, 0 to 1."""
+    known: FloatArray = measured[..., 2:] / (measured[..., 2:] + LITTLE_INFORMATION)
+    return known
 
 
 def _trust(motion: LocalMotion) -> float:
@@ -131,9 +138,10 @@ def _moved(motion: LocalMotion, way: FloatArray, mesh: Mesh) -> FloatArray:
     return moved
 
 
-def _kept(fields: FloatArray) -> FloatArray:
-    """Return the factor of each slice: 0 for fields too small to matter, near 1 for large ones."""
-    power = (fields**2).sum(-1).mean((1, 2))
+def _kept(fields: FloatArray, evidence: FloatArray) -> FloatArray:
+    """Return the factor of each slice: 0 for fields too small to matter where the slice has texture, near 1 for large ones."""
+    total = np.maximum(evidence.sum((1, 2)), 1e-12)
+    power = ((fields**2).sum(-1) * evidence).sum((1, 2)) / total
     kept: FloatArray = np.clip(1.0 - MIN_RMS_PX**2 / np.maximum(power, 1e-12), 0.0, None)
     return kept
 

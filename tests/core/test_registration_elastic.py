@@ -1,7 +1,6 @@
 """Elastic refinement: planted fields are removed, tissue that changes with depth is not moved."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +74,7 @@ def test_tissue_beside_resin_is_refined() -> None:
 def test_ledger_and_executor_change_no_bit(bent: Bent, refined: tuple[Alignment, dict[str, Any]]) -> None:
     alignment, ledger = refined
     half = {key: ledger[key] for key in list(ledger)[::2]}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=context) as executor:
+    with ThreadPoolExecutor(2) as executor:
         again = register_stack(
             bent.slices, ELASTIC, Execution(device="cpu", executor=executor, workers=2), ledger=half
         )
