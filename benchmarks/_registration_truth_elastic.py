@@ -30,12 +30,16 @@ SPACING_NM = (10.0, 10.0, 10.0)
 
 @dataclass(frozen=True)
 class Scene:
-    """Tissue, larger than the slices by a margin; true positions are known unless it is real."""
+    """Tissue, larger than the slices by a margin; true positions are known unless it is real.
+
+    `tissue` is the fraction of the width, from the left, that shows tissue: resin beside it has no position.
+    """
 
     name: str
     volume: Callable[[int], NDArray[np.generic]]
     real: bool = False
     noise: float = 8.0
+    tissue: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def _scenes(quick: bool) -> list[Scene]:
         return [thin]
     scenes = [
         thin,
-        Scene("the same, half resin", lambda seed: tissue_volume(20, (256, 256), seed, 1.0, 0.5)),
+        Scene("the same, half resin", lambda seed: tissue_volume(20, (256, 256), seed, 1.0, 0.5), tissue=0.5),
         Scene("slices 2 px thick, 384²", lambda seed: tissue_volume(20, (384, 384), seed, 2.0)),
         Scene("slices 4 px thick, 512²", lambda seed: tissue_volume(20, (512, 512), seed, 4.0)),
         Scene("phantom, 560²", lambda seed: make_phantom(shape=(20, 560, 560), seed=seed).clean),
@@ -122,7 +126,7 @@ def _cases(scene: Scene, seed: int, quick: bool) -> list[tuple[float, str]]:
         begun = time.perf_counter()
         alignment = register_stack(slices, ELASTIC)
         seconds = (time.perf_counter() - begun) / count
-        places = _tissue_places(alignment, fields, jitter)
+        places = _tissue_places(alignment, fields, jitter, scene.tissue)
         title = f"{scene.name}, seed {seed}"
         largest = float(alignment.table["elastic_max_px"].max())
         if plan is NOTHING:
@@ -133,7 +137,7 @@ def _cases(scene: Scene, seed: int, quick: bool) -> list[tuple[float, str]]:
             )
         else:
             plain = Alignment(alignment.transforms, alignment.crop, alignment.table)
-            before = _misplacement(_tissue_places(plain, fields, jitter))
+            before = _misplacement(_tissue_places(plain, fields, jitter, scene.tissue))
             left = _misplacement(places - still if scene.real and still is not None else places)
             ratio = float(left.max()) / LIMIT_PX
             text = (
@@ -146,11 +150,11 @@ def _cases(scene: Scene, seed: int, quick: bool) -> list[tuple[float, str]]:
 
 
 def _tissue_places(
-    alignment: Alignment, fields: list[Waves | None], jitter: NDArray[np.float64]
+    alignment: Alignment, fields: list[Waves | None], jitter: NDArray[np.float64], tissue: float
 ) -> NDArray[np.float64]:
     """Return where in the tissue each slice shows what, on a grid of the reference frame: (Z, 2, rows, columns)."""
     height, width = float(alignment.crop.y1), float(alignment.crop.x1)
-    y, x = np.linspace(0.06, 0.94, 60) * height, np.linspace(0.06, 0.94, 60) * width
+    y, x = np.linspace(0.06, 0.94, 60) * height, np.linspace(0.06, tissue - 0.06, 60) * width
     shown = []
     for z, (matrix, planted) in enumerate(zip(alignment.transforms, fields, strict=True)):
         moved = np.stack(np.meshgrid(y, x, indexing="ij"))
