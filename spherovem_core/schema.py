@@ -13,6 +13,11 @@ NOT_OF_STEPS = (
     FileOutput(
         "meshes/cells/, meshes/nuclei/", "Surfaces with curvatures as PLY, where shape.write_meshes is on."
     ),
+    FileOutput(
+        "models/elastic_fields.npz",
+        "Local fields of the slices at the nodes of a mesh, float32 (z, y, x, axis) in pixels, where "
+        "registration.refinement is elastic.",
+    ),
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
     FileOutput(
         ".spherovem/",

@@ -119,6 +119,13 @@ class RegistrationParameters(StageParameters):
             "left as acquired; 0 corrects all of them, except when drift is detrend."
         ),
     )
+    refinement: Literal["none", "elastic"] = Field(
+        default="none",
+        description=(
+            "Correction of local distortion on top of the map of each slice: elastic finds smooth local fields that jitter from "
+            "slice to slice; what changes slowly with depth is taken for tissue."
+        ),
+    )
     interpolation: Literal["cubic", "lanczos", "linear"] = Field(
         json_schema_extra=EXPERT, default="cubic", description="Interpolation of the final warp."
     )

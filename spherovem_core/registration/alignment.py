@@ -27,6 +27,8 @@ from spherovem_core.registration.affine import (
 )
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import SlowChange, slow_change
+from spherovem_core.registration.elastic_fields import ElasticFields, describe_fields
+from spherovem_core.registration.elastic_refinement import refine_elastically
 from spherovem_core.registration.fixed_pattern import is_still, mean_in_the_frame, measure_fixed_pattern
 from spherovem_core.registration.jumps import Jumps, find_jumps
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
@@ -60,24 +62,29 @@ class Alignment:
         One row per slice: ``z``; ``shift_y_px``, ``shift_x_px`` of the centre and ``rotation_deg`` of its map;
         ``similarity_before``, ``pair_similarity``, ``uncertainty_px``, ``fixed_fraction`` and
         ``featureless_fraction`` (parts of the slice without weight), ``trusted`` and ``reason`` of its pair with the
-        nearest good slice before it, at the map which this pair found (NaN and empty for the first); ``position_uncertainty_px`` of its place against the
-        mean of its neighbours' by all pairs; ``bridged``, true if only longer links than that pair hold the slice;
-        ``used``, false for bad slices, which are placed between their neighbours;
-        ``drift_y_px``, ``drift_x_px``, the slow trend of its shift without jumps; ``jump_y_px``, ``jump_x_px``,
+        nearest good slice before it, at the map which this pair found (NaN and empty for the first);
+        ``position_uncertainty_px`` of its place against the mean of its neighbours' by all pairs; ``bridged``, true if
+        only longer links than that pair hold the slice; ``used``, false for bad slices, which are placed between their
+        neighbours; ``drift_y_px``, ``drift_x_px``, the slow trend of its shift without jumps; ``jump_y_px``, ``jump_x_px``,
         ``jump_rotation_deg``, ``jump_scale``, ``jump_shear``, the jump to the slice, 0 if none; ``relative_scale``, its
         magnification by the jumps; ``similarity_after``, ``misfit_y_px`` ... ``misfit_deviation_px``, its fit to the
         slices before it, measured again on the slices as placed (`misfit_columns`); ``thickness_relative`` ...
-        ``thickness_mean_disagreement``, its thickness (`thickness_columns`); ``map_yy`` ... ``map_x_px``, its map row by row;
-        ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation of the
-        pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none).
+        ``thickness_mean_disagreement``, its thickness (`thickness_columns`); ``map_yy`` ... ``map_x_px``, its map row by
+        row; ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation
+        of the pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none);
+        ``elastic_rms_px``, ``elastic_max_px``, the size of its local field, and ``elastic_limited``, true if that field
+        folded and was scaled down.
     lean_error_px
         Standard error, per slice, of the lean that was left as acquired, as far as jitter causes it; None if none was left.
+    fields : ElasticFields, optional
+        Local fields on top of the maps, with ``refinement: elastic``.
     """
 
     transforms: Matrix
     crop: Rectangle
     table: pd.DataFrame
     lean_error_px: float | None = None
+    fields: ElasticFields | None = None
 
     def details(self) -> dict[str, Any]:
         """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, verdicts, error of the lean.
@@ -93,6 +100,7 @@ class Alignment:
             "reason": self.table["reason"].tolist(),
             "bridged": self.table["bridged"].tolist(),
             "lean_error_px": self.lean_error_px,
+            "refinement": "none" if self.fields is None else "elastic",
         }
 
 
@@ -120,6 +128,8 @@ def register_stack(
     left.
 
     In all cases the slow trend of rotation, scale and shear is left as acquired, unless `deformation_trend_slices` is 0.
+
+    With ``refinement: elastic``, smooth local fields on top of these maps correct what jitters from slice to slice.
 
     The stage and notebooks use this function. `apply_alignment` then warps a stack in memory; `warp_stack` writes
     it slice by slice.
@@ -188,6 +198,12 @@ def register_stack(
     transforms, jumps, slow = treat_drift(solved, good, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
     placed = measure_placement(slices, transforms, crop, good, parameters, execution, ledger)
+    fields: ElasticFields | None = None
+    limited: list[int] = []
+    if parameters.refinement == "elastic":
+        fields, crop, limited = refine_elastically(
+            slices, good, transforms, crop, parameters, execution, ledger
+        )
     table = make_slice_table(
         transforms,
         slow.drift_px,
@@ -203,7 +219,8 @@ def register_stack(
     )
     table["fixed_pattern_grey"] = 0.0 if pattern is None else float(pattern.std())
     kept = parameters.drift == "detrend" and count > 2
-    return Alignment(transforms, crop, table, float(slow.lean_error_px.max()) if kept else None)
+    lean_error = float(slow.lean_error_px.max()) if kept else None
+    return Alignment(transforms, crop, describe_fields(table, fields, limited), lean_error, fields)
 
 
 def _registered_pairs(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registration.elastic_chapter import elastic_facts, elastic_pictures, elastic_warnings
 from spherovem_core.registration.jump_report import jump_texts, listed, scale_text
 from spherovem_core.registration.placement_chapter import (
     placement_facts,
@@ -52,6 +53,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
         ("Jumps corrected", listed(jump_texts(slices))),
         ("Slices of another magnification", scale_text(slices) or "none"),
+        *elastic_facts(inputs),
     ]
     pictures = [
         _views(inputs),
@@ -59,6 +61,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         _motion(slices),
         placement_picture(slices),
         thickness_picture(slices),
+        *elastic_pictures(inputs),
         _field_of_view(inputs),
     ]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
@@ -98,7 +101,12 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     if scales := scale_text(slices):
         warnings.append(f"brought to one scale: slices {scales}")
     spacing = inputs.open_level(REGISTERED).spacing_nm
-    return [*warnings, *placement_warnings(slices), *thickness_warnings(slices, spacing)]
+    return [
+        *warnings,
+        *placement_warnings(slices),
+        *thickness_warnings(slices, spacing),
+        *elastic_warnings(inputs),
+    ]
 
 
 def _geometry(inputs: ReportInputs) -> str:

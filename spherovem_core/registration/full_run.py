@@ -1,6 +1,7 @@
 """Registration of a region by the maps of the full acquisition."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,13 @@ from spherovem_core.errors import RegistrationError
 from spherovem_core.registration.affine import centre_shift, compose, rotation_degrees, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
+from spherovem_core.registration.elastic_fields import ElasticFields
 from spherovem_core.registration.slice_table import ELEMENTS
 
 
-def cut_alignment(table: pd.DataFrame, start: Sequence[int], shape: Sequence[int]) -> Alignment:
+def cut_alignment(
+    table: pd.DataFrame, start: Sequence[int], shape: Sequence[int], fields: ElasticFields | None = None
+) -> Alignment:
     """Take the part of the registration of a full acquisition that places the slices of a region of it.
 
     Region and full acquisition have one geometry: a pixel of both registered images shows the same place, but for the corners
@@ -26,6 +30,8 @@ def cut_alignment(table: pd.DataFrame, start: Sequence[int], shape: Sequence[int
         First slice, row and column of the region in the full acquisition.
     shape : (Z, Y, X)
         Shape of the region.
+    fields : ElasticFields, optional
+        Local fields of the full acquisition.
 
     Returns
     -------
@@ -49,11 +55,18 @@ def cut_alignment(table: pd.DataFrame, start: Sequence[int], shape: Sequence[int
     full = [int(rows[f"crop_{name}_px"].iloc[0]) for name in Rectangle._fields]
     covered = largest_common_rectangle(maps, shape[1:])
     y, x = int(start[1]), int(start[2])
+    if fields is not None:
+        mesh = replace(
+            fields.mesh, origin_y_px=fields.mesh.origin_y_px - y, origin_x_px=fields.mesh.origin_x_px - x
+        )
+        fields = ElasticFields(mesh, fields.nodes[first : first + shape[0]])
+    # Local fields show pixels from so far beyond the border.
+    reach = 0 if fields is None else int(np.ceil(fields.max_px().max(initial=0.0)))
     crop = Rectangle(
-        max(covered.y0, full[0] - y),
-        min(covered.y1, full[1] - y),
-        max(covered.x0, full[2] - x),
-        min(covered.x1, full[3] - x),
+        max(covered.y0 + reach, full[0] - y),
+        min(covered.y1 - reach, full[1] - y),
+        max(covered.x0 + reach, full[2] - x),
+        min(covered.x1 - reach, full[3] - x),
     )
     if min(crop.shape) <= 0:
         raise RegistrationError(
@@ -69,4 +82,4 @@ def cut_alignment(table: pd.DataFrame, start: Sequence[int], shape: Sequence[int
         **dict(zip(ELEMENTS, maps.reshape(-1, 6).T, strict=True)),
         **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
     }
-    return Alignment(maps, crop, rows.assign(**placed))
+    return Alignment(maps, crop, rows.assign(**placed), fields=fields)

@@ -13,6 +13,8 @@ from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle
+from spherovem_core.registration.elastic_fields import ElasticFields
+from spherovem_core.registration.elastic_warp import LocalField
 from spherovem_core.registration.interpolation_kernels import interpolation_table
 from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.utils.torch_device import torch_device
@@ -45,9 +47,13 @@ def warp_stack(
     blocks = slab_grid((source.shape[0], *alignment.crop.shape), depth=1)
     todo = sink.pending(blocks)
     done = len(blocks) - len(todo)
-    items = [(block, PortableSlices.of(source, [block.core[0].start])) for block in todo]
+    items = [
+        (block, PortableSlices.of(source, [z]), _local_field(alignment.fields, z))
+        for block in todo
+        for z in [block.core[0].start]
+    ]
     arguments = (alignment.transforms, alignment.crop, parameters.interpolation, device)
-    for (block, _), warped in map_blocks(
+    for (block, _, _), warped in map_blocks(
         _warp_block, items, *arguments, executor=execution.executor, ahead=2 * execution.workers + 2
     ):
         sink.write(block, warped)
@@ -95,7 +101,12 @@ def apply_alignment(
 
 
 def warp_slice(
-    image: NDArray[Any], transform: Matrix, crop: Rectangle, interpolation: str = "cubic", device: str = "cpu"
+    image: NDArray[Any],
+    transform: Matrix,
+    crop: Rectangle,
+    interpolation: str = "cubic",
+    device: str = "cpu",
+    field: LocalField | None = None,
 ) -> NDArray[Any]:
     """Interpolate one slice on the cropped reference frame.
 
@@ -113,6 +124,8 @@ def warp_slice(
         ``linear``, ``cubic`` or ``lanczos``.
     device
         ``cpu``: a compiled kernel that releases the interpreter lock; ``cuda[:n]``: torch.
+    field : LocalField, optional
+        Displacement of the reference frame that is applied before the map.
 
     Returns
     -------
@@ -121,14 +134,15 @@ def warp_slice(
     table = interpolation_table(interpolation)
     matrix = compose(transform, shift_matrix(crop.y0, crop.x0))
     height, width = crop.shape
+    displaced = field.on(crop) if field else None
     if device == "cpu":
         from spherovem_core.registration import warping_numba
 
-        sample = warping_numba.row_sampler(image, matrix, table, width)
+        sample = warping_numba.row_sampler(image, matrix, table, width, displaced)
     else:
         from spherovem_core.registration import warping_torch
 
-        sample = warping_torch.row_sampler(image, matrix, table, width, device)
+        sample = warping_torch.row_sampler(image, matrix, table, width, device, displaced)
     warped = np.empty(crop.shape, image.dtype)
     step = max(1, BAND_PIXELS // max(width, 1))
     for start in range(0, height, step):
@@ -137,12 +151,21 @@ def warp_slice(
     return warped
 
 
+def _local_field(fields: ElasticFields | None, z: int) -> LocalField | None:
+    nodes = None if fields is None else fields.of_slice(z)
+    return None if fields is None or nodes is None else LocalField(fields.mesh, nodes)
+
+
 def _warp_block(
-    item: tuple[Block, PortableSlices], transforms: Matrix, crop: Rectangle, interpolation: str, device: str
+    item: tuple[Block, PortableSlices, LocalField | None],
+    transforms: Matrix,
+    crop: Rectangle,
+    interpolation: str,
+    device: str,
 ) -> NDArray[Any]:
-    block, slices = item
+    block, slices, field = item
     z = block.core[0].start
-    return warp_slice(slices.read(z), transforms[z], crop, interpolation, device)[None]
+    return warp_slice(slices.read(z), transforms[z], crop, interpolation, device, field)[None]
 
 
 def _to_type(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

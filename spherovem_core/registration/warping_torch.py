@@ -7,14 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.elastic_warp import RowDisplacement
 from spherovem_core.registration.interpolation_kernels import PHASES
 
 
 def row_sampler(
-    image: NDArray[Any], matrix: Matrix, table: NDArray[np.float32], columns: int, device: str
+    image: NDArray[Any],
+    matrix: Matrix,
+    table: NDArray[np.float32],
+    columns: int,
+    device: str,
+    displacement: RowDisplacement | None = None,
 ) -> Callable[[range], NDArray[np.float32]]:
     """Make a function that samples an image at ``matrix @ (y, x, 1)`` for all x below `columns` and the given rows y.
 
+    With a displacement, (y, x) is moved by it first.
     Coordinates are float64; in float32 they would be wrong by 0.001 px at 10 000 px.
     """
     import torch
@@ -27,8 +34,12 @@ def row_sampler(
 
     def sample(rows: range) -> NDArray[np.float32]:
         y = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=device)[:, None]
+        moved_y, moved_x = y, x
+        if displacement is not None:
+            moved = torch.from_numpy(displacement(rows)).to(device).double()
+            moved_y, moved_x = y + moved[0], x + moved[1]
         py, px = (
-            (m[0] * y + m[1] * x + m[2]).clamp_(0.0, n - 1.0)
+            (m[0] * moved_y + m[1] * moved_x + m[2]).clamp_(0.0, n - 1.0)
             for m, n in zip(matrix.tolist(), (height, width), strict=True)
         )
         iy, ix = py.long(), px.long()

@@ -70,6 +70,7 @@ def _external(request: RunRequest) -> Mapping[str, str]:
 def _align(run: StepRun[RegistrationParameters], source: StoredArray) -> tuple["Alignment", dict[str, str]]:
     """Register the slices; those of a region by the maps of the full acquisition, if it is registered in the same way."""
     from spherovem_core.registration import register_stack
+    from spherovem_core.registration.elastic_fields import ElasticFields
     from spherovem_core.registration.full_run import cut_alignment
 
     reason = run.plan.external.get(FULL_RUN, "")
@@ -81,7 +82,10 @@ def _align(run: StepRun[RegistrationParameters], source: StoredArray) -> tuple["
             logger.info(
                 "registration of the region: taken from that of the full acquisition, %s", layout.folder
             )
-            return cut_alignment(table, start, source.shape), {GEOMETRY: "full acquisition"}
+            fields = (
+                ElasticFields.load(layout.elastic_fields) if run.parameters.refinement == "elastic" else None
+            )
+            return cut_alignment(table, start, source.shape, fields), {GEOMETRY: "full acquisition"}
         reason = OTHER_SOURCE
     if reason:
         logger.warning("registration of the region: by itself, because %s", reason)
@@ -105,6 +109,7 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
     shape = (source.shape[0], *alignment.crop.shape)
     writer = run.writer(REGISTERED, shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
+    _write_fields(run, alignment)
     run.write_table(MOTION, alignment.table)
     run.finish(writer, **alignment.details(), **geometry)
     table = alignment.table
@@ -115,9 +120,19 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
         "largest shift (px)": float(table[["shift_y_px", "shift_x_px"]].abs().max().max()),
         "pairs not trusted": int((table["trusted"] == False).sum()),  # noqa: E712 - the column may hold NaN
     }
+    if alignment.fields is not None:
+        figures["largest local displacement (px)"] = float(table["elastic_max_px"].max())
     return Quality(
         "Alignment of neighbouring slices", figures, REGISTERED, "Middle slice, aligned and cropped"
     )
+
+
+def _write_fields(run: StepRun[RegistrationParameters], alignment: "Alignment") -> None:
+    """Keep the local fields, so that other images can be warped alike."""
+    if alignment.fields is None:
+        run.layout.elastic_fields.unlink(missing_ok=True)
+    else:
+        alignment.fields.save(run.layout.elastic_fields)
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
@@ -133,7 +148,7 @@ def _chapter() -> Chapter:
 REGISTRATION = Step(
     name="registration",
     stage="registration",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters.registration,
     inputs=(DENOISED, SLICES),
     outputs=(REGISTERED, MOTION),

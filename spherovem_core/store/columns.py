@@ -361,6 +361,13 @@ REGISTRATION = (
             ("x1", "column after the last"),
         )
     ),
+    Column(
+        "elastic_rms_px",
+        "float64",
+        "Root mean square length of the slice's local field, with refinement elastic; else 0.",
+    ),
+    Column("elastic_max_px", "float64", "Largest length of that field."),
+    Column("elastic_limited", "bool", "True if that field folded the slice and was scaled down."),
 )
 SLICE_COLUMNS = (
     Column("file", "string", "Name of the file, with the page of a multi-page file; empty if missing."),

@@ -72,6 +72,11 @@ class Layout:
         return self.models / "mixture.json"
 
     @property
+    def elastic_fields(self) -> Path:
+        """Local fields of the slices; only a registration with elastic refinement writes it."""
+        return self.models / "elastic_fields.npz"
+
+    @property
     def meshes(self) -> Path:
         """Folder of surface meshes."""
         return self.folder / "meshes"

@@ -26,6 +26,7 @@ from spherovem_core.store import (
 from spherovem_core.store.layout import DENOISED, REGISTERED, Layout, stage_table_path
 
 PARAMETERS = RegistrationParameters()
+ELASTIC = RegistrationParameters(refinement="elastic")
 PAIRS = "registration.jsonl"
 
 # This loads torch and the compiled kernel, so that a child spends its time registering when it is killed.
@@ -42,7 +43,14 @@ class SlowWriter(ArrayWriter):
         time.sleep(0.005)
 
 
-def register(source: Path, results: Path, begun: Event) -> None:
+def register_elastically(source: Path, results: Path, begun: Event) -> None:
+    """Register with elastic refinement."""
+    register(source, results, begun, ELASTIC)
+
+
+def register(
+    source: Path, results: Path, begun: Event, parameters: RegistrationParameters = PARAMETERS
+) -> None:
     """Register as the task does, resume if begun before, and complete the array and the table."""
     slices = open_array(Layout(source), DENOISED)
     layout = Layout(results)
@@ -51,10 +59,12 @@ def register(source: Path, results: Path, begun: Event) -> None:
     with ThreadPoolExecutor(2) as executor:
         # Jobs for eight workers are short, so that a kill finds some of them finished.
         execution = Execution(device="cpu", executor=executor, workers=8)
-        alignment = register_stack(slices, PARAMETERS, execution, bad_slices=[3], ledger=pairs)
+        alignment = register_stack(slices, parameters, execution, bad_slices=[3], ledger=pairs)
         shape = (slices.shape[0], *alignment.crop.shape)
         spec = ArraySpec(REGISTERED, "image", shape, slices.dtype, *slice_shards(shape), slices.spacing_nm)
         writer = SlowWriter(layout, spec, "digest")
-        warp_stack(slices, alignment, writer, PARAMETERS, execution)
+        warp_stack(slices, alignment, writer, parameters, execution)
+        if alignment.fields is not None:
+            alignment.fields.save(layout.elastic_fields)
         write_table(layout, stage_table_path("registration"), alignment.table, "digest")
         finish_multiscale(writer, execution, (), **alignment.details())

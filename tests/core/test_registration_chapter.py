@@ -11,6 +11,8 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 from spherovem_core.registration import register_stack, warp_stack
 from spherovem_core.registration.chapter import registration_section
+from spherovem_core.registration.elastic_fields import ElasticFields, describe_fields
+from spherovem_core.registration.elastic_mesh import Mesh
 from spherovem_core.registration.jump_report import jump_texts, scale_text
 from spherovem_core.report import ReportInputs
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
@@ -22,6 +24,35 @@ SPACING_NM = (50.0, 10.0, 12.0)
 def writer(layout: Layout, group: str, shape: tuple[int, int, int]) -> ArrayWriter:
     spec = ArraySpec(group, "image", shape, np.dtype(np.uint8), *slice_shards(shape), SPACING_NM)
     return ArrayWriter(layout, spec, group)
+
+
+def test_local_fields_are_shown_and_implausible_ones_named(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    slices = make_stack(count=6, shape=(120, 136)).slices
+    plain = register_stack(slices)
+    mesh = Mesh.over(plain.crop)
+    nodes = np.zeros((6, mesh.rows, mesh.columns, 2), np.float32)
+    nodes[2], nodes[4] = 3.0, 25.0
+    fields = ElasticFields(mesh, nodes)
+    fields.save(layout.elastic_fields)
+    for group in (DENOISED, REGISTERED):
+        written = writer(layout, group, slices.shape)
+        for block in slab_grid(slices.shape, 1):
+            written.write(block, slices[block.core])
+        finish_multiscale(written, Execution(), (), **plain.details())
+    tables = {"slices": describe_fields(plain.table, fields, [4])}
+    elastic = PipelineParameters(registration=RegistrationParameters(refinement="elastic"))
+    section = registration_section(ReportInputs("one", layout, elastic, tables, {}, 256))
+    facts = dict(section.facts)
+    assert facts["Slices with a local field"] == "2 of 6"
+    assert facts["Local displacement"] == "19.80 px rms (median), 35.4 px at most"
+    assert section.warnings[-2:] == [
+        "local fields would have folded the slices and were scaled down: 4",
+        "local fields of more than 20 px: slices 4",
+    ]
+    without = registration_section(ReportInputs("one", layout, PipelineParameters(), tables, {}, 256))
+    assert len(section.pictures) == len(without.pictures) + 1
+    assert "Local displacement" not in dict(without.facts)
 
 
 def test_bad_bridged_and_uncertain_slices_are_named(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 import json
 import multiprocessing
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import killable_registration
+import numpy as np
 import pytest
+from elastic_scenes import bend_stack
 from killed_processes import kill
 from registration_scenes import make_stack, store_slices
 
+from spherovem_core.registration.elastic_fields import ElasticFields
 from spherovem_core.store import Layout
 from spherovem_core.store.layout import REGISTERED
 
@@ -56,10 +60,15 @@ def write_source(folder: Path, count: int) -> Path:
     return folder
 
 
-def compare_with_undisturbed(source: Path, killed: Results, alone: Results) -> None:
+def compare_with_undisturbed(
+    source: Path,
+    killed: Results,
+    alone: Results,
+    register: Callable[..., None] = killable_registration.register,
+) -> None:
     """Complete the killed run and an undisturbed one, and compare their results."""
     for results in (killed, alone):
-        killable_registration.register(source, results.folder, multiprocessing.Event())
+        register(source, results.folder, multiprocessing.Event())
     assert killed.contents() == alone.contents()
     found, expected = killed.records(), alone.records()
     assert all(len(set(texts)) == 1 for texts in found.values())
@@ -74,6 +83,22 @@ def test_kills_during_pairs_and_slices_change_no_byte(tmp_path: Path) -> None:
     kill(killable_registration.register, source, killed.folder, reached=lambda: killed.slices() >= 2)
     assert 2 <= killed.slices() < 10
     compare_with_undisturbed(source, killed, Results(tmp_path / "undisturbed"))
+
+
+def test_kills_during_elastic_refinement_change_no_byte(tmp_path: Path) -> None:
+    """Kill in the first and in the second pass over the pairs, and during the slices."""
+    source = tmp_path / "source"
+    store_slices(source, bend_stack(10, (120, 136), 5.0).slices)
+    killed, register = Results(tmp_path / "killed"), killable_registration.register_elastically
+    # 21 pairs of good slices at distances 1 to 3; then 8 pairs of neighbours in each pass.
+    for reached in (23, 31):
+        kill(register, source, killed.folder, reached=lambda n=reached: killed.pairs() >= n)
+        assert reached <= killed.pairs() < 45
+    kill(register, source, killed.folder, reached=lambda: killed.slices() >= 2)
+    assert 2 <= killed.slices() < 10
+    compare_with_undisturbed(source, killed, Results(tmp_path / "undisturbed"), register)
+    fields = ElasticFields.load(Layout(killed.folder).elastic_fields)
+    assert np.flatnonzero(fields.rms_px() == 0.0).tolist() == [3]
 
 
 @pytest.mark.slow
