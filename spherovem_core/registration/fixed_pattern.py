@@ -20,7 +20,7 @@ from spherovem_core.registration.warped_sampling import overlap_mask, sample_lin
 from spherovem_core.utils.torch_device import torch_device
 
 PAIRS = 40
-LEAST_PAIRS = 8
+LEAST_PAIRS = 5
 LEAST_SHIFT_PX = 0.5
 ITERATIONS = 10
 OUTLIER_SIGMAS = 3.0

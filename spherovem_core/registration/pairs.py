@@ -165,7 +165,7 @@ def register_prepared(
         level, finest = fixed[number], number == 0
         other = moving[number]
         weight = level.weight
-        if finest:
+        if number < len(fixed) - 1 or finest:
             areas = find_usable_areas(level.image, other.image, to_level(matrices, level.factor))
             weight = areas.combined_with(weight)
         equations = pair_equations(replace(level, weight=weight), other)

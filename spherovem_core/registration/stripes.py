@@ -22,8 +22,9 @@ def remove_stripes(images: Tensor) -> Tensor:
     Curtains of the ion beam, rules of a databar and gains of detector columns stay in the frame while the specimen moves. In
     the Fourier plane they fill narrow wedges about the axes, which hold few per cent of the power of tissue (Münch and
     others 2009 remove the same coefficients after a wavelet transform). Stripes up to about 6 degrees from an axis are
-    removed, as long as they are longer than about a quarter of the slice. The six parameters of a motion cost nothing of
-    what is left: on serial sections and textures the error without stripes is the same with and without this filter.
+    removed, as long as they are longer than about a quarter of the slice. Where there are no stripes, this costs little: errors
+    of pairs without stripes were 0.028 px with and 0.021 px without this filter on a texture, 0.08 px with both on serial
+    sections, and the jitter left in real stacks was 3 to 8 % larger or equal.
 
     Parameters
     ----------
