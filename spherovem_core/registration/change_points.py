@@ -155,8 +155,8 @@ class _Search:
     def add_broad_step(self) -> bool:
         """Take a step that one or two values are in the middle of, as where two jumps follow each other closely.
 
-        Where a second step beside a known one is likely, what lies between them is wild. Else it replaces a known step beside it if
-        it is clearly more significant.
+        Where a second step beside a known one is likely, what lies between them is wild. Else it replaces a known step beside
+        it if it is clearly more significant.
         """
         before, short, known = self.first, self.short, self._strength() * CAUTION
         scores, found = self._scores(), (0.0, 0, 0)
