@@ -155,12 +155,16 @@ class _Search:
     def add_broad_step(self) -> bool:
         """Take a step that one or two values are in the middle of, as where two jumps follow each other closely.
 
-        It replaces a known step beside it if it is more significant, and clearly so unless a second step is likely there.
+        Where a second step beside a known one is likely, what lies between them is wild. Else it replaces a known step beside
+        it if it is clearly more significant.
         """
-        before, short, known = self.first, self.short, self._strength()
+        before, short, known = self.first, self.short, self._strength() * CAUTION
         scores, found = self._scores(), (0.0, 0, 0)
         best = int(scores.argmax())
-        known = known * (1.0 if scores[best] > LIKELY else CAUTION)
+        if scores[best] > LIKELY and any(abs(best - i) < SHORTEST_RUN for i in before):
+            self._set([*before, best])
+            self._drop_short_runs()
+            return True
         for after in range(
             max(best - 1, SHORTEST_END), min(best + SHORTEST_RUN, self.count - SHORTEST_END) + 1
         ):
