@@ -122,7 +122,7 @@ def _run_job(
             placed = {z: levels for z, levels in placed.items() if z >= fixed}
             for z in (fixed, *moving):
                 if z not in placed:
-                    levels = prepare_slices(slices.read(z)[None], parameters, device)
+                    levels = prepare_slices(slices.read(z)[None], parameters, device, without_stripes=False)
                     placed[z] = place_levels(levels, places[z][0], frame, mesh)
             for b in moving:
                 motion = measure_local_motion(placed[fixed], placed[b], (places[fixed][1], places[b][1]))

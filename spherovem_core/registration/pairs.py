@@ -143,9 +143,12 @@ def prepare_slices(
     parameters: RegistrationParameters,
     device: str,
     pattern: NDArray[np.float32] | None = None,
+    without_stripes: bool = True,
 ) -> list[Level]:
-    """Prepare (B, Y, X) slices once for all their pairs; a pattern fixed to the frame is subtracted."""
-    return build_pyramid(slices, parameters.levels, parameters.working_pixels, device, pattern)
+    """Prepare (B, Y, X) slices once for all their pairs; a pattern fixed to the frame is subtracted, stripes are removed."""
+    return build_pyramid(
+        slices, parameters.levels, parameters.working_pixels, device, pattern, without_stripes
+    )
 
 
 def register_prepared(

@@ -52,6 +52,7 @@ def build_pyramid(
     working_pixels: int,
     device: str,
     pattern: NDArray[np.float32] | None = None,
+    without_stripes: bool = True,
 ) -> list[Level]:
     """Prepare a batch of slices for registration.
 
@@ -73,6 +74,8 @@ def build_pyramid(
         ``cpu`` or ``cuda[:n]``.
     pattern : (Y', X') ndarray of float32, optional
         What is added to all slices at the same place, at the resolution of the finest level; it is subtracted.
+    without_stripes
+        Whether `remove_stripes` is applied. It costs a map for the whole slice nothing, but doubles the error of local motions.
 
     Returns
     -------
@@ -84,7 +87,8 @@ def build_pyramid(
     working, factor = bin_slices(slices, working_pixels)
     if pattern is not None:
         working = working - pattern
-    image = _smooth(remove_stripes(_remove_shading(torch.from_numpy(working).to(device))))
+    image = _remove_shading(torch.from_numpy(working).to(device))
+    image = _smooth(remove_stripes(image) if without_stripes else image)
     pyramid = [Level(image, factor)]
     while len(pyramid) < levels and min(image.shape[-2:]) >= 2 * MIN_SIDE_PX:
         image = _smooth(_halve(image))
