@@ -56,7 +56,7 @@ class ElasticFields:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             mesh = {name.removeprefix("mesh_"): stored[name].item() for name in stored if name != "nodes"}
             return cls(Mesh(**mesh), stored["nodes"])
 

@@ -2,16 +2,53 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
-from spherovem_core.errors import RegistrationError
+from spherovem_core.errors import IncompleteArtifactError, RegistrationError
 from spherovem_core.registration.affine import centre_shift, compose, rotation_degrees, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.elastic_fields import ElasticFields
 from spherovem_core.registration.slice_table import ELEMENTS
+
+
+def load_fields(path: Path, table: pd.DataFrame) -> ElasticFields:
+    """Read the local fields of a full acquisition, which no digest protects, and check them against its slice table.
+
+    Parameters
+    ----------
+    path
+        File that `ElasticFields.save` wrote.
+    table
+        Slice table of the full acquisition, as in `Alignment.table`.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If there is no such file, or it holds other fields than the table describes.
+    """
+    remedy = (
+        "delete tables/stages/registration.parquet of the full acquisition and process that again, or set the refinement of "
+        "both to none"
+    )
+    if not path.is_file():
+        raise IncompleteArtifactError(
+            f"{path} is missing; a region of an acquisition with elastic refinement takes its local fields from there: {remedy}"
+        )
+    try:
+        fields = ElasticFields.load(path)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise IncompleteArtifactError(f"{path} cannot be read ({error}): {remedy}") from error
+    stated = table["elastic_rms_px"].to_numpy(dtype=np.float64)
+    if len(fields.nodes) != len(stated) or not np.allclose(fields.rms_px(), stated, atol=1e-6):
+        raise IncompleteArtifactError(
+            f"{path} does not hold the local fields that the slice table of the full acquisition describes: {remedy}"
+        )
+    return fields
 
 
 def cut_alignment(

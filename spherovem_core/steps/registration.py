@@ -70,8 +70,7 @@ def _external(request: RunRequest) -> Mapping[str, str]:
 def _align(run: StepRun[RegistrationParameters], source: StoredArray) -> tuple["Alignment", dict[str, str]]:
     """Register the slices; those of a region by the maps of the full acquisition, if it is registered in the same way."""
     from spherovem_core.registration import register_stack
-    from spherovem_core.registration.elastic_fields import ElasticFields
-    from spherovem_core.registration.full_run import cut_alignment
+    from spherovem_core.registration.full_run import cut_alignment, load_fields
 
     reason = run.plan.external.get(FULL_RUN, "")
     if reason and reason not in (NOT_REGISTERED, OTHER_VERSION, OTHER_PARAMETERS):
@@ -82,9 +81,8 @@ def _align(run: StepRun[RegistrationParameters], source: StoredArray) -> tuple["
             logger.info(
                 "registration of the region: taken from that of the full acquisition, %s", layout.folder
             )
-            fields = (
-                ElasticFields.load(layout.elastic_fields) if run.parameters.refinement == "elastic" else None
-            )
+            elastic = run.parameters.refinement == "elastic"
+            fields = load_fields(layout.elastic_fields, table) if elastic else None
             return cut_alignment(table, start, source.shape, fields), {GEOMETRY: "full acquisition"}
         reason = OTHER_SOURCE
     if reason:
