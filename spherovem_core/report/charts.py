@@ -89,6 +89,9 @@ def lines(
         # A single value draws no line.
         mark = "o" if np.isfinite(known).sum() == 1 else ""
         axes.plot(x, known, color=colour, label=name, linewidth=1.3, marker=mark, markersize=3)
+    # Steps of a quarter would need one more digit, which pushes the label off the panel.
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.labelpad = 2.0
     if legend:
         add_legend(axes)
     if not any(np.isfinite(np.asarray(values, dtype=float)).any() for values in curves.values()):

@@ -23,6 +23,7 @@ from spherovem_core.parameters import (
 from spherovem_core.registry import PIPELINE
 from spherovem_core.report import ReportInputs
 from spherovem_core.shape import measure_labels
+from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial import (
     assign_parent_cells,
     distance_to_nucleus,
@@ -107,7 +108,16 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     _write(layout, REGISTERED, image, crop=list(CROP))
     for kind in ("cells", "nuclei"):
         _write(layout, labels_group(kind), labels[kind], content="label")
-    _write(layout, SPECIMEN, np.ones(image.shape, np.uint8), content="label")
+    # Tiles of the mask are larger than voxels.
+    tiles = np.ones_like(image[:, ::4, ::4])
+    _write(
+        layout,
+        SPECIMEN,
+        tiles,
+        content="label",
+        spacing_nm=(120.0, 160.0, 160.0),
+        origin_nm=(0.0, 60.0, 60.0),
+    )
     _write(layout, NANOPARTICLES, labels["nanoparticles"], content="label")
     distance = distance_to_nucleus(labels["nuclei"], labels["cells"], SPACING_NM)
     _write(layout, DISTANCE, distance, content="field")
@@ -143,9 +153,19 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _write(layout: Layout, group: str, values: NDArray[Any], content: Any = "image", **details: Any) -> None:
+def _write(
+    layout: Layout,
+    group: str,
+    values: NDArray[Any],
+    content: Any = "image",
+    spacing_nm: SpacingNm = SPACING_NM,
+    origin_nm: SpacingNm = (0.0, 0.0, 0.0),
+    **details: Any,
+) -> None:
     chunks, shards = slice_shards(values.shape) if content == "image" else cube_shards(values.shape)
-    spec = ArraySpec(group, content, values.shape, values.dtype, chunks, shards, SPACING_NM)
+    spec = ArraySpec(
+        group, content, values.shape, values.dtype, chunks, shards, spacing_nm, origin_nm=origin_nm
+    )
     writer = ArrayWriter(layout, spec, group)
     for block in block_grid(values.shape, shards):
         writer.write(block, values[block.core])
