@@ -5,12 +5,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.registration.elastic_chapter import elastic_facts, elastic_pictures, elastic_warnings
-from spherovem_core.registration.jump_report import jump_texts, listed, scale_text
+from spherovem_core.registration.jump_report import SIZES, jump_texts, scale_text
 from spherovem_core.registration.placement_chapter import (
     placement_facts,
     placement_picture,
     placement_warnings,
 )
+from spherovem_core.registration.report_lists import listed, numbers
 from spherovem_core.registration.thickness_chapter import (
     thickness_facts,
     thickness_picture,
@@ -22,9 +23,9 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section
 from spherovem_core.report.views import View, contrast_limits, cut, fitting_level, window_around
 from spherovem_core.store import StoredArray
+from spherovem_core.store.columns import REGISTRATION
 from spherovem_core.store.layout import DENOISED, REGISTERED
 
-MOST_NUMBERS = 12
 DETAIL_PX = 240
 VIEW_WIDTH = 5.3
 MOST_FIXED = 0.1
@@ -35,7 +36,7 @@ MOST_LEAN_ERROR_PX = 0.05
 def registration_section(inputs: ReportInputs) -> Section:
     """Show whether consecutive slices line up."""
     registered = inputs.open_level(REGISTERED)
-    slices = inputs.tables["slices"]
+    slices = _slices(inputs)
     top, left, bottom, right = registered.details["crop"]
     _, height, width = inputs.open_level(DENOISED).shape
     kept = (bottom - top) * (right - left) / (height * width)
@@ -43,14 +44,19 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Motion model", inputs.parameters.registration.model),
         ("Common field of view", f"rows {top} to {bottom}, columns {left} to {right}"),
         ("Fraction of the field of view kept", f"{100 * kept:.1f} %"),
+        ("Slices left out as bad", numbers(slices, ~_flags(slices, "used"))),
+        ("Slices held only by longer links", numbers(slices, _flags(slices, "bridged"))),
+    ]
+    if _is_older(inputs):
+        pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
+        return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
+    facts += [
         ("Similarity of neighbours", _similarity(slices)),
         ("Pattern fixed to the frame", _pattern(slices)),
         ("Area without weight", _area_without_weight(slices)),
         *([("Geometry of the region", _geometry(inputs))] if _geometry(inputs) else []),
         *placement_facts(slices),
         *thickness_facts(slices, registered.spacing_nm),
-        ("Slices left out as bad", _numbers(slices, ~_flags(slices, "used"))),
-        ("Slices held only by longer links", _numbers(slices, _flags(slices, "bridged"))),
         ("Jumps corrected", listed(jump_texts(slices))),
         ("Slices of another magnification", scale_text(slices) or "none"),
         *elastic_facts(inputs),
@@ -69,16 +75,22 @@ def registration_section(inputs: ReportInputs) -> Section:
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
     """Name slices whose position is uncertain or does not fit or that are fixed to the frame, jumps, and uneven thickness."""
-    slices = inputs.tables["slices"]
+    slices = _slices(inputs)
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     warnings = []
     if doubtful.any():
-        warnings.append(f"slices not aligned with confidence to the one before: {_numbers(slices, doubtful)}")
+        warnings.append(f"slices not aligned with confidence to the one before: {numbers(slices, doubtful)}")
+    if _is_older(inputs):
+        return [
+            "an older version registered the slices and knew neither jumps nor misfit as placed nor thickness: "
+            "run the acquisition again",
+            *warnings,
+        ]
     covered = slices["fixed_fraction"] > MOST_FIXED
     if covered.any():
         warnings.append(
             f"more than {MOST_FIXED:.0%} of the image stays in the frame while the specimen moves "
-            f"(a databar, dust, a detector pattern), in slices: {_numbers(slices, covered)}"
+            f"(a databar, dust, a detector pattern), in slices: {numbers(slices, covered)}"
         )
     grey = float(slices["fixed_pattern_grey"].max())
     if grey > 0.0:
@@ -107,6 +119,21 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
         *thickness_warnings(slices, spacing),
         *elastic_warnings(inputs),
     ]
+
+
+def _is_older(inputs: ReportInputs) -> bool:
+    """Return whether version 0.1 registered the slices, which stated the pairs but not the slices as placed."""
+    return "pair_similarity" not in inputs.tables["slices"]
+
+
+def _slices(inputs: ReportInputs) -> pd.DataFrame:
+    """Return the table of slices; columns that an older version did not write are unknown."""
+    slices = inputs.tables["slices"]
+    if _is_older(inputs):
+        slices = slices.rename(columns={"similarity_after": "pair_similarity"})
+        absent = [column.name for column in REGISTRATION if column.name not in slices]
+        slices = slices.assign(**dict.fromkeys(absent, np.nan))
+    return slices
 
 
 def _geometry(inputs: ReportInputs) -> str:
@@ -140,13 +167,6 @@ def _flags(slices: pd.DataFrame, name: str) -> "pd.Series[bool]":
     """Return a column of verdicts; slices without registration count as good."""
     found: pd.Series[bool] = slices[name].fillna(name != "bridged").astype(bool)
     return found
-
-
-def _numbers(slices: pd.DataFrame, chosen: "pd.Series[bool]") -> str:
-    """List the numbers of the chosen slices, at most a dozen."""
-    numbers = slices.loc[chosen, "z"].astype(str).tolist()
-    more = f" and {len(numbers) - MOST_NUMBERS} more" if len(numbers) > MOST_NUMBERS else ""
-    return ", ".join(numbers[:MOST_NUMBERS]) + more or "none"
 
 
 def _views(inputs: ReportInputs) -> Picture:
@@ -249,10 +269,11 @@ def _motion(slices: pd.DataFrame) -> Picture:
         },
         ("Uncertainty of that pair", "pixels"): {"uncertainty": column("uncertainty_px")},
     }
-    panels = [
-        lines(z, found, "slice", unit, title, doubtful, "not trusted")
-        for (title, unit), found in curves.items()
-    ]
+    jumps = slices.loc[(slices[list(SIZES)].fillna(0.0) != 0.0).any(axis=1), "z"].tolist()
+    panels = []
+    for (title, unit), found in curves.items():
+        marked = (jumps, "jump") if title == "Shift" else (doubtful, "not trusted")
+        panels.append(lines(z, found, "slice", unit, title, *marked))
     return Picture(
         panels,
         "Shift and rotation of each slice, its slow drift estimated from its neighbours, and its similarity to the slice "

@@ -5,6 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.registration.elastic_fields import ElasticFields
+from spherovem_core.registration.elastic_solution import MIN_SLICES
+from spherovem_core.registration.report_lists import numbers
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
@@ -14,7 +16,6 @@ from spherovem_core.store.layout import REGISTERED
 
 IMPLAUSIBLE_PX = 20.0
 """Local displacement that the search from coarse to fine is not made for."""
-MOST_NUMBERS = 12
 
 
 def elastic_facts(inputs: ReportInputs) -> list[tuple[str, str]]:
@@ -23,6 +24,8 @@ def elastic_facts(inputs: ReportInputs) -> list[tuple[str, str]]:
         return []
     size = _column(inputs.tables["slices"], "elastic_rms_px")
     moved = size > 0.0
+    if _too_few(inputs.tables["slices"]):
+        return [("Local fields", f"none: they take {MIN_SLICES} good slices")]
     if not moved.any():
         return [("Local fields", "none: no slice jitters locally beyond its uncertainty")]
     largest = _column(inputs.tables["slices"], "elastic_max_px").max()
@@ -33,19 +36,27 @@ def elastic_facts(inputs: ReportInputs) -> list[tuple[str, str]]:
 
 
 def elastic_warnings(inputs: ReportInputs) -> list[str]:
-    """Name slices whose field is not plausible."""
+    """Name slices whose field is not plausible, and say why there are no fields or wrong ones."""
     slices = inputs.tables["slices"]
     if inputs.parameters.registration.refinement == "none":
         return []
     folded = _column(slices, "elastic_limited") > 0.0
     large = _column(slices, "elastic_max_px") > IMPLAUSIBLE_PX
     found = []
+    if _too_few(slices):
+        found.append(
+            f"no elastic refinement: it takes {MIN_SLICES} good slices to tell jitter from tissue, and there are fewer"
+        )
+    if _column(slices, "fixed_pattern_grey").any() and _column(slices, "elastic_max_px").any():
+        found.append(
+            "local fields were measured with the pattern in the image that stays in the frame, and may follow it"
+        )
     if folded.any():
         found.append(
-            f"local fields would have folded the slices and were scaled down: {_numbers(slices, folded)}"
+            f"local fields would have folded the slices and were scaled down: {numbers(slices, folded)}"
         )
     if large.any():
-        found.append(f"local fields of more than {IMPLAUSIBLE_PX:.0f} px: slices {_numbers(slices, large)}")
+        found.append(f"local fields of more than {IMPLAUSIBLE_PX:.0f} px: slices {numbers(slices, large)}")
     return found
 
 
@@ -56,10 +67,14 @@ def elastic_pictures(inputs: ReportInputs) -> list[Picture]:
         return []
     size, largest = _column(slices, "elastic_rms_px"), _column(slices, "elastic_max_px")
     z = slices["z"].to_numpy()
-    curves = {"root mean square": size, "largest": largest}
+    curves = {"rms": size, "largest": largest}
     panels = [lines(z, curves, "slice", "pixels", "Local field")]
     if not size.any() or not inputs.layout.elastic_fields.is_file():
-        return [Picture(panels, "Local displacement of each slice on top of its map.")]
+        return [
+            Picture(
+                panels, "Local displacement of each slice on top of its map: root mean square and largest."
+            )
+        ]
     fields = ElasticFields.load(inputs.layout.elastic_fields)
     worst = int(np.argmax(size))
     panels.append(
@@ -68,10 +83,16 @@ def elastic_pictures(inputs: ReportInputs) -> list[Picture]:
     return [
         Picture(
             panels,
-            f"Local displacement of each slice on top of its map; and its length over the slice where it is largest, white is "
+            f"Local displacement of each slice on top of its map, root mean square and largest, and its length "
+            f"over the slice where it is largest; white is "
             f"{largest[worst]:.1f} px.",
         )
     ]
+
+
+def _too_few(slices: pd.DataFrame) -> bool:
+    """Tell whether so few slices took part that `solve_fields` looks for no fields."""
+    return int(slices["used"].fillna(True).astype(bool).sum()) < MIN_SLICES
 
 
 def _length(inputs: ReportInputs, fields: ElasticFields, z: int) -> View:
@@ -93,9 +114,3 @@ def _column(slices: pd.DataFrame, name: str) -> NDArray[np.float64]:
     if name not in slices:
         return np.zeros(len(slices))
     return np.asarray(np.nan_to_num(slices[name].to_numpy(dtype=float, na_value=0.0)))
-
-
-def _numbers(slices: pd.DataFrame, chosen: NDArray[np.bool_]) -> str:
-    numbers = slices.loc[chosen, "z"].astype(str).tolist()
-    more = f" and {len(numbers) - MOST_NUMBERS} more" if len(numbers) > MOST_NUMBERS else ""
-    return ", ".join(numbers[:MOST_NUMBERS]) + more

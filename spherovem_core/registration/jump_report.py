@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-MOST_JUMPS = 12
+from spherovem_core.registration.report_lists import listed
+
 SIZES = ("jump_y_px", "jump_x_px", "jump_rotation_deg", "jump_scale", "jump_shear")
 
 
@@ -24,12 +25,6 @@ def _size_text(y_px: float, x_px: float, turn_deg: float, scale: float, shear: f
     return ", ".join(text for text, size in texts.items() if size)
 
 
-def listed(texts: list[str]) -> str:
-    """Join at most a dozen texts."""
-    more = f" and {len(texts) - MOST_JUMPS} more" if len(texts) > MOST_JUMPS else ""
-    return ", ".join(texts[:MOST_JUMPS]) + more or "none"
-
-
 def scale_text(slices: pd.DataFrame) -> str:
     """Say which slices were acquired at which magnification, where they differ by more than 0.1 %; else empty."""
     factor = slices["relative_scale"].fillna(1.0).round(6)
@@ -37,10 +32,12 @@ def scale_text(slices: pd.DataFrame) -> str:
     found = [
         (part["z"].iloc[0], part["z"].iloc[-1], factor[part.index[0]]) for _, part in slices.groupby(run)
     ]
-    other = [f"{a} to {b} at {f:.4f}" for a, b, f in found if abs(f - 1.0) > 1e-3]
-    nominal = [f"{a} to {b}" for a, b, f in found if abs(f - 1.0) <= 1e-3]
+    other = [f"{_span(a, b)} at {f:.4f}" for a, b, f in found if abs(f - 1.0) > 1e-3]
+    nominal = [_span(a, b) for a, b, f in found if abs(f - 1.0) <= 1e-3]
     if not other:
         return ""
-    return (
-        f"{listed(other)} of the magnification of slices {listed(nominal)}, to which the voxel size applies"
-    )
+    return f"{listed(other)} times the magnification of slices {listed(nominal)}, to which the voxel size applies"
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first} to {last}" if last > first else str(first)

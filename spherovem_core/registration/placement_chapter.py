@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registration.report_lists import listed, numbers
 from spherovem_core.report.charts import lines
 from spherovem_core.report.page import Picture
 
 LARGE_DEVIATION_PX = 1.0
 LEAN_CHANGE_PX = 1.0
-MOST_NAMED = 12
 
 
 def placement_facts(slices: pd.DataFrame) -> list[tuple[str, str]]:
@@ -37,15 +37,14 @@ def placement_warnings(slices: pd.DataFrame) -> list[str]:
     found = []
     if large.any():
         named = [f"{z} ({px:.1f} px)" for z, px in zip(slices.loc[large, "z"], deviation[large], strict=True)]
-        found.append(f"slices that do not fit the ones before them as placed: {_listed(named)}")
+        found.append(f"slices that do not fit the ones before them as placed: {listed(named)}")
     lost = (
         slices["used"].fillna(True).astype(bool)
         & slices["misfit_steps"].isna()
         & (slices["z"] > _first(slices))
     )
     if lost.any() and not slices["misfit_steps"].isna().all():
-        named = [str(z) for z in slices.loc[lost, "z"]]
-        found.append(f"slices whose fit as placed could not be measured: {_listed(named)}")
+        found.append(f"slices whose fit as placed could not be measured: {numbers(slices, lost)}")
     change = max(float(slices[f"lean_{axis}_px"].max() - slices[f"lean_{axis}_px"].min()) for axis in "yx")
     if change > LEAN_CHANGE_PX:
         low, high = _steepest(slices)
@@ -106,8 +105,3 @@ def _steepest(slices: pd.DataFrame) -> list[int]:
     lean = slices[f"lean_{axis}_px"].to_numpy(dtype=float)
     z = slices["z"].to_numpy()
     return sorted((int(z[np.nanargmin(lean)]), int(z[np.nanargmax(lean)])))
-
-
-def _listed(named: list[str]) -> str:
-    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return ", ".join(named[:MOST_NAMED]) + more

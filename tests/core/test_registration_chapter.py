@@ -53,6 +53,13 @@ def test_local_fields_are_shown_and_implausible_ones_named(tmp_path: Path) -> No
     without = registration_section(ReportInputs("one", layout, PipelineParameters(), tables, {}, 256))
     assert len(section.pictures) == len(without.pictures) + 1
     assert "Local displacement" not in dict(without.facts)
+    few = {"slices": tables["slices"].assign(used=[True] * 3 + [False] * 3, fixed_pattern_grey=3.0)}
+    warnings = registration_section(ReportInputs("one", layout, elastic, few, {}, 256)).warnings
+    assert (
+        "no elastic refinement: it takes 4 good slices to tell jitter from tissue, and there are fewer"
+        in warnings
+    )
+    assert any("may follow it" in warning for warning in warnings)
 
 
 def test_bad_bridged_and_uncertain_slices_are_named(tmp_path: Path) -> None:
@@ -101,5 +108,5 @@ def test_jumps_are_listed_with_slice_and_size() -> None:
     table.loc[6, [*zero, "relative_scale"]] = np.nan
     assert jump_texts(table) == ["2 (5.0 px, turn -2.00°)", "5 (scale +3.00 %, shear 1.00 %)"]
     assert scale_text(table) == (
-        "5 to 5 at 1.0300 of the magnification of slices 0 to 4, 6 to 6, to which the voxel size applies"
+        "5 at 1.0300 times the magnification of slices 0 to 4, 6, to which the voxel size applies"
     )
