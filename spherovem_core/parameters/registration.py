@@ -86,13 +86,14 @@ class RegistrationParameters(StageParameters):
     reference: Literal["middle", "first"] = Field(
         json_schema_extra=EXPERT,
         default="middle",
-        description="Slice whose position stays; the others are moved onto it.",
+        description="Slice whose position stays; scale and rotation of the frame are the mean of the slices.",
     )
     drift: Literal["chain", "links", "detrend"] = Field(
         default="detrend",
         description=(
             "Computation of positions from pairs: chain composes neighbours; links solves neighbours and longer links "
-            "together; detrend does that too, but leaves slow drift as acquired, so that leaning tissue keeps its lean."
+            "together; detrend does that too, but leaves slow drift as acquired, so that leaning tissue keeps its lean. "
+            "Jumps are corrected by all three."
         ),
     )
     link_distances: tuple[int, ...] = Field(
@@ -107,7 +108,10 @@ class RegistrationParameters(StageParameters):
         default=50,
         ge=3,
         le=10000,
-        description="Drift slower than this many slices is shown as drift, and left as acquired when drift is detrend.",
+        description=(
+            "Drift slower than this many slices is shown as drift, and left as acquired when drift is detrend; "
+            "also the window of the lean that is shown."
+        ),
     )
     deformation_trend_slices: int = Field(
         json_schema_extra=EXPERT,
@@ -116,7 +120,7 @@ class RegistrationParameters(StageParameters):
         le=10000,
         description=(
             "Rotation, scale and shear that change more slowly than this many slices are taken for tissue and "
-            "left as acquired; 0 corrects all of them, except when drift is detrend."
+            "left as acquired; 0 corrects all of them, and leaves those slower than trend_slices when drift is detrend."
         ),
     )
     refinement: Literal["none", "elastic"] = Field(

@@ -1,4 +1,4 @@
-"""Alignment of a whole stack: pairs, their common solution, drift and crop."""
+"""Alignment of a whole stack: pairs, their common solution, jumps, drift, crop and local fields."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Alignment:
         neighbours; ``drift_y_px``, ``drift_x_px``, the slow trend of its shift without jumps; ``jump_y_px``, ``jump_x_px``,
         ``jump_rotation_deg``, ``jump_scale``, ``jump_shear``, the jump to the slice, 0 if none; ``relative_scale``, its
         magnification by the jumps; ``similarity_after``, ``misfit_y_px`` ... ``misfit_deviation_px``, its fit to the
-        slices before it, measured again on the slices as placed (`misfit_columns`); ``thickness_relative`` ...
+        slices before it, measured again on the slices as placed by their maps (`misfit_columns`); ``thickness_relative`` ...
         ``thickness_mean_disagreement``, its thickness (`thickness_columns`); ``map_yy`` ... ``map_x_px``, its map row by
         row; ``crop_y0_px`` ... ``crop_x1_px``, the crop, equal in all rows; ``fixed_pattern_grey``, the standard deviation
         of the pattern that was subtracted from all slices for the estimate, also equal in all rows (0: none);
@@ -89,7 +89,7 @@ class Alignment:
     def details(self) -> dict[str, Any]:
         """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, verdicts, error of the lean.
 
-        The similarity is that of the slices as placed; that of a slice without one before it is None.
+        The similarity is that of the slices as placed by their maps; that of a slice without one before it is None.
         """
         similarity = self.table["similarity_after"].tolist()
         return {
@@ -114,22 +114,22 @@ def register_stack(
     """Align the slices of a stack.
 
     Pairs of slices are registered independently of each other: good slices at distance 1 for a ``chain``, at all of
-    `link_distances` otherwise. Pairs that cannot be trusted are left out; in a chain, longer links are then registered
-    across the gap. All links are solved together (`solve_links`); for an unbroken chain the solution is their
-    composition. Jumps of position, scale, turn and shear are found in the solution (`find_jumps`) and corrected in full. Then
-    the drift is treated:
+    `link_distances` otherwise. Pairs that cannot be trusted are left out; in a chain, longer links are then registered across
+    the gap. All links are solved together, without those that the others contradict (`reject_wrong_links`); for an unbroken
+    chain the solution is their composition. Jumps of position, scale, turn and shear are found in the solution (`find_jumps`)
+    and corrected in full. Then the drift is treated (`treat_drift`):
 
     - ``chain``, ``links``: the shifts measured by the pairs are corrected in full. Leaning tissue comes out upright, and
       its lean adds up: 28 px over 250 slices of aligned neuropil.
-    - ``detrend``: changes of position slower than `trend_slices` are left as acquired. Leaning tissue keeps its lean,
-      and a drift of the microscope stage remains.
+    - ``detrend``: changes of position slower than `trend_slices` are left as acquired. Leaning tissue keeps its lean as
+      far as it stands out from jitter, and a drift of the microscope stage remains.
 
-    Then the slices are compared again where they are placed (`measure_placement`), so that the table shows the misfit that is
-    left.
+    In all cases rotation, scale and shear that change more slowly than `deformation_trend_slices` are left as acquired. If that
+    is 0, they are corrected, but with ``detrend`` those slower than `trend_slices` are left.
 
-    In all cases the slow trend of rotation, scale and shear is left as acquired, unless `deformation_trend_slices` is 0.
-
-    With ``refinement: elastic``, smooth local fields on top of these maps correct what jitters from slice to slice.
+    Then the slices are compared again where these maps place them (`measure_placement`), so that the table shows the misfit
+    that is left. With ``refinement: elastic``, smooth local fields on top of the maps correct what jitters from slice to
+    slice (`refine_elastically`); the misfit is that without them.
 
     The stage and notebooks use this function. `apply_alignment` then warps a stack in memory; `warp_stack` writes
     it slice by slice.

@@ -289,12 +289,16 @@ REGISTRATION = (
         "float64",
         "Magnification as acquired, relative to that of the slices to which the voxel size applies; jitter left out.",
     ),
-    Column("similarity_after", "float64", "Correlation with the good slice before it, as both are placed."),
+    Column(
+        "similarity_after",
+        "float64",
+        "Correlation with the good slice before it, as both are placed by their maps.",
+    ),
     *(
         Column(
             f"misfit_{axis}_px",
             "float64",
-            f"Misfit along {axis} as placed: shift of its content at the centre against the slice it was compared with.",
+            f"Misfit along {axis} as placed by the maps: shift of its content at the centre against the slice compared with.",
         )
         for axis in "yx"
     ),
