@@ -72,7 +72,9 @@ def elastic_pictures(inputs: ReportInputs) -> list[Picture]:
     if not size.any() or not inputs.layout.elastic_fields.is_file():
         return [
             Picture(
-                panels, "Local displacement of each slice on top of its map: root mean square and largest."
+                panels,
+                "Local displacement of each slice on top of its map, root mean square and largest. "
+                "The misfit above is that without it.",
             )
         ]
     fields = ElasticFields.load(inputs.layout.elastic_fields)
@@ -84,7 +86,7 @@ def elastic_pictures(inputs: ReportInputs) -> list[Picture]:
         Picture(
             panels,
             f"Local displacement of each slice on top of its map, root mean square and largest, and its length "
-            f"over the slice where it is largest; white is "
+            f"over the slice where it is largest; the misfit above is that without it. White is "
             f"{largest[worst]:.1f} px.",
         )
     ]
