@@ -15,8 +15,8 @@ from spherovem_core.registration.affine import (
     slice_centre,
 )
 from spherovem_core.registration.jumps import Jumps
+from spherovem_core.registration.series_noise import NORMAL_MAD
 
-NORMAL_MAD = 1.4826
 DOUBTFUL_ERRORS = 3.0
 """Square of the number of standard errors up to which a lean is taken for one that jitter makes."""
 

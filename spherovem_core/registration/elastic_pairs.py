@@ -16,6 +16,7 @@ from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.elastic_mesh import Mesh
 from spherovem_core.registration.normal_equations import OUTLIER_SIGMAS
 from spherovem_core.registration.pyramid import Level
+from spherovem_core.registration.series_noise import NORMAL_MAD
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -176,7 +177,7 @@ def _window_equations(
     mask = (fixed[1] & moving[1]).float()
     residual = fixed[0] - moving[0]
     known = residual[mask > 0]
-    spread = max(float(known.abs().median()) * 1.4826, 1e-3) if known.numel() else 1.0
+    spread = max(float(known.abs().median()) * NORMAL_MAD, 1e-3) if known.numel() else 1.0
     weight = mask / (1.0 + (residual / (OUTLIER_SIGMAS * spread)) ** 2) ** 2
     (ay, ax), (by, bx) = _gradients(fixed[0]), _gradients(moving[0])
     gy, gx = 0.5 * (ay + by), 0.5 * (ax + bx)

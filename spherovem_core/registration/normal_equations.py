@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, rms_displacement
+from spherovem_core.registration.series_noise import NORMAL_MAD
 
 OUTLIER_SIGMAS = 3.0
 MIN_OVERLAP = 0.05
@@ -131,7 +132,7 @@ class PairEquations(ABC):
         self.weighted_overlap = self.pixels / self._full_weight
         _, self._gain, self._offset = _match(self._moments())
         if not self.scale.all():
-            self.scale = np.maximum(self._median_residual() * 1.4826 * OUTLIER_SIGMAS, 1e-3)
+            self.scale = np.maximum(self._median_residual() * NORMAL_MAD * OUTLIER_SIGMAS, 1e-3)
         sums = self._sum_normal()
         cost = 1.0 - sums.weight / self.pixels
         cost[(self.overlap < MIN_OVERLAP) | (self.weighted_overlap < MIN_OVERLAP)] = np.inf

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 
 LAGS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
 NORMAL_MAD = 1.4826
+"""Standard deviation of normal values, in median absolute deviations."""
 TOLERANCE = 6.0
 MOST_WALK = 1.5
 KEYS_PER_OCTAVE = 2

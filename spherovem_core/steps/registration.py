@@ -119,7 +119,10 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
         "pairs not trusted": int((table["trusted"] == False).sum()),  # noqa: E712 - the column may hold NaN
     }
     if alignment.fields is not None:
-        figures["largest local displacement (px)"] = float(table["elastic_max_px"].max())
+        largest = float(table["elastic_max_px"].max())
+        figures["largest local displacement (px)"] = largest
+        if largest == 0.0:
+            logger.info("elastic refinement: no slice has a local field; the report says why")
     return Quality(
         "Alignment of neighbouring slices", figures, REGISTERED, "Middle slice, aligned and cropped"
     )

@@ -129,6 +129,7 @@ def test_migrated_results_can_be_reported(root: Path) -> None:
     text = rewrite_report(root / "tiny", PIPELINE.chapters()).read_text()
     assert "Spatial" in text
     assert "measure_space" not in text
+    assert "an older version registered the slices and knew neither jumps" in text
 
 
 def test_a_source_with_other_times_is_not_taken_for_the_old_one_unasked(root: Path) -> None:
