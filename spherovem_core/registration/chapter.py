@@ -122,7 +122,7 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
 
 
 def _is_older(inputs: ReportInputs) -> bool:
-    """Return whether version 0.1 registered the slices, which stated the pairs but not the slices as placed."""
+    """Return whether a version registered the slices that stated the pairs, but not the slices as placed."""
     return "pair_similarity" not in inputs.tables["slices"]
 
 
