@@ -124,6 +124,7 @@ class RegistrationParameters(StageParameters):
         ),
     )
     refinement: Literal["none", "elastic"] = Field(
+        json_schema_extra=EXPERT,
         default="none",
         description=(
             "Correction of local distortion on top of the map of each slice: elastic finds smooth local fields that jitter from "
