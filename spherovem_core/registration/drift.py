@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from spherovem_core.registration.affine import (
     IDENTITY,
@@ -19,6 +20,7 @@ from spherovem_core.registration.series_noise import NORMAL_MAD
 
 DOUBTFUL_ERRORS = 3.0
 """Square of the number of standard errors up to which a lean is taken for one that jitter makes."""
+FEW_SLICES = 8
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,15 @@ def _trend_with_sure_lean(
     if len(values) < 3:
         return np.broadcast_to(values.mean(0), values.shape), np.full(values.shape[1], np.inf)
     z = np.arange(len(values)) - (len(values) - 1) / 2.0
-    residual = np.abs(values - trend)[~without | without.all()]
-    jitter = NORMAL_MAD * np.median(residual, axis=0) * np.sqrt(len(z) / (len(z) - 2.0))
-    error = jitter / np.sqrt((z**2).sum())
+    residual = np.abs(values - trend)
+    if len(z) < FEW_SLICES:
+        # Lines through few slices pass through most of them, so that the median would be 0.
+        jitter = np.sqrt((residual**2).sum(0) / (len(z) - 2.0))
+    else:
+        usual = np.median(residual[~without | without.all()], axis=0)
+        jitter = NORMAL_MAD * usual * np.sqrt(len(z) / (len(z) - 2.0))
+    # Few residuals tell little about the jitter, so that the error is widened by Student's t: in 3 slices to 6 times.
+    error = jitter / np.sqrt((z**2).sum()) * stdtrit(len(z) - 2, 0.975) / stdtrit(np.inf, 0.975)
     slope = z @ trend / (z**2).sum()
     doubt = np.minimum((DOUBTFUL_ERRORS * error**2 / np.maximum(slope**2, 1e-300)) ** 2, 1.0)
     return trend - z[:, None] * (slope * doubt), error

@@ -197,6 +197,15 @@ def test_jitter_alone_makes_no_lean_in_a_short_stack() -> None:
     assert np.sqrt(np.mean(np.square(tilts))) < 0.2
 
 
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_few_slices_do_not_tell_their_lean_from_jitter(count: int) -> None:
+    stated = [treat(stack(count, jitter_px=1.0, seed=seed))[2].lean_error_px for seed in range(30)]
+    # Of jitter of 1 px; a line through three slices leaves one residual, which may be 0 by chance.
+    known = 1.0 / np.sqrt(((np.arange(count) - (count - 1) / 2) ** 2).sum())
+    assert np.median(stated) > known
+    assert np.mean(np.array(stated) < 0.3 * known) < 0.1
+
+
 def test_a_jump_in_images_is_corrected_and_stated() -> None:
     stack_of = make_stack(count=24, shape=(128, 144), shift_px=1.0, seed=4)
     slices = stack_of.slices.copy()
