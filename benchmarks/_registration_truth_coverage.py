@@ -1,13 +1,15 @@
 """Coverage of the stated uncertainties, and verdicts on pairs that are wrong.
 
-The true motion of a pair is that of the frame against the specimen. Tissue that changes counts as error, except for the median
-motion of the published real stacks themselves, which no method can know from pairs. A stated interval is checked for the
+The true motion of a pair is that of the frame against the specimen. Tissue that changes counts as error, except for its median
+lean over the stack. Real slices are cut along y and x of the published stack: its own slices, along z, move by about 0.19 and
+0.11 px from one to the next (the left and right half of a slice agree on it, with a correlation of 0.87 along y), which is a true
+motion that the planted one does not contain. They are shown as well, without a limit. A stated interval is checked for the
 displacement along y and x at nine points of the slice. A wrong pair is one of neighbours that is wrong by more than 1 px
 (rms over the slice); it is caught if it is not trusted and the slice is bridged.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from spherovem_core.registration.affine import (
     rms_displacement,
     slice_centre,
 )
+from spherovem_core.registration.uncertainty import covariance_with_pattern
 from spherovem_core.synthetic.phantom import SCENES, make_phantom
 
 Z95 = 1.96
@@ -53,6 +56,7 @@ class Case:
     slices: NDArray[np.uint8]
     truth: Matrix
     own_motion: bool = False
+    judged: bool = True
 
 
 @dataclass
@@ -67,9 +71,12 @@ class Tally:
 
 def run(quick: bool, seeds: list[int]) -> int:
     tallies: list[tuple[str, Tally]] = []
+    unjudged: set[str] = set()
     for seed in seeds:
         for case in cases(quick, seed):
             tallies.append((case.name, tally(case)))
+            if not case.judged:
+                unjudged.add(case.name)
     names = sorted({name for name, _ in tallies})
     rows = []
     for name in names:
@@ -78,7 +85,7 @@ def run(quick: bool, seeds: list[int]) -> int:
         rows.append((name, float(held.mean()) if held.size else np.nan, chosen))
     beyond = 0
     for name, covered, chosen in sorted(rows, key=lambda row: -row[1]):
-        outside = not LOWEST <= covered <= 1.0
+        outside = name not in unjudged and not LOWEST <= covered <= 1.0
         beyond += outside
         places = np.concatenate([t.places_held for t in chosen])
         errors = np.concatenate([t.errors for t in chosen])
@@ -87,6 +94,7 @@ def run(quick: bool, seeds: list[int]) -> int:
             f"{np.median(errors):.2f} largest {errors.max():.2f} px{'  BEYOND' if outside else ''}",
             flush=True,
         )
+    tallies = [(name, t) for name, t in tallies if name not in unjudged]
     pooled = np.concatenate([t.held.ravel() for _, t in tallies])
     errors = np.concatenate([t.errors for _, t in tallies])
     caught = np.concatenate([t.caught for _, t in tallies])
@@ -116,7 +124,7 @@ def tally(case: Case) -> Tally:
     bridged = table["bridged"].to_numpy(bool)[1:]
     held = []
     for z in np.flatnonzero(trusted):
-        covariance = np.array(last_record(ledger, int(z))["covariance"])
+        covariance = _stated(ledger, int(z), shape)
         w = _points(shape)
         deviation = np.sqrt(np.einsum("ij,jk,ik->i", w, covariance, w))
         held.append(np.abs(w @ elements[z]) <= Z95 * deviation)
@@ -124,6 +132,16 @@ def tally(case: Case) -> Tally:
     bends = rms_displacement(shown[1:-1] - 0.5 * (shown[:-2] + shown[2:]), shape)
     places = bends <= Z95 * table["position_uncertainty_px"].to_numpy()[1:-1]
     return Tally(errors, np.array(held, dtype=bool), np.asarray(places), ~trusted | bridged)
+
+
+def _stated(ledger: dict[str, Any], z: int, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the covariance of slice z and the next one, with that of a pattern that was subtracted."""
+    last = last_record(ledger, z)
+    covariance, pair = np.array(last["covariance"]), f"{z} {z + 1}"
+    first = ledger.get(f"without mean: {pair}", ledger[pair])
+    if last in (ledger[pair], first):
+        return covariance
+    return covariance_with_pattern(covariance, np.array(last["matrix"]), np.array(first["matrix"]), shape)
 
 
 def cases(quick: bool, seed: int) -> Iterator[Case]:
@@ -135,22 +153,33 @@ def cases(quick: bool, seed: int) -> Iterator[Case]:
     depth = 12 if quick else 24
     if FIBSEM.is_dir():
         for start in (0, 90, 180)[: 1 if quick else 3]:
-            tissue = real_tissue(depth, start)
-            yield _moved(f"real from {start}", tissue, Motion(), Pattern(), seed + start, own=True)
+            for axis, name in enumerate("zyx"):
+                moved = _moved(
+                    f"real along {name} from {start}",
+                    _cut(depth, start, axis),
+                    Motion(),
+                    Pattern(),
+                    seed + start,
+                    own=True,
+                )
+                yield replace(moved, judged=axis > 0)
         copies = np.repeat(real_tissue(1, 60), depth, 0)
         for noise in (8.0, 20.0):
             yield _moved(f"real copies, noise {noise:g}", copies, Motion(), Pattern(), seed, noise)
         patterned = Pattern(curtains=15.0, databar=0.08, dust=6, resin=0.4)
-        yield _moved(
-            "real, patterns, half resin", real_tissue(depth, 30), Motion(), patterned, seed, own=True
-        )
+        yield _moved("real, patterns, half resin", _cut(depth, 30, 1), Motion(), patterned, seed, own=True)
     tissue = texture(depth, 320, seed, 4.0)
     yield _moved("texture", tissue, Motion(), Pattern(), seed)
     yield _moved("texture, patterns", tissue, Motion(), Pattern(15.0, 2.0, 30.0, 0.08, 6, 5.0, 0.4), seed)
     yield _damaged(_moved("texture, damaged slices", tissue, Motion(4.0), Pattern(), seed), seed)
     if FIBSEM.is_dir():
-        real = _moved("real, damaged slices", real_tissue(depth, 120), Motion(4.0), Pattern(), seed, own=True)
+        real = _moved("real, damaged slices", _cut(depth, 120, 2), Motion(4.0), Pattern(), seed, own=True)
         yield _damaged(real, seed)
+
+
+def _cut(count: int, start: int, axis: int) -> NDArray[np.float64]:
+    """Cut planes of the FIB-SEM stack, which is cubic, across one of its axes."""
+    return np.moveaxis(real_tissue(250, 0), axis, 0)[start : start + count]
 
 
 def _moved(
@@ -188,7 +217,7 @@ def _damaged(case: Case, seed: int) -> Case:
         else:
             image[:, columns // 3 :] = np.roll(image, 12, 0)[:, columns // 3 :]
         slices[z] = np.clip(np.rint(image), 0, 255)
-    return Case(case.name, slices, case.truth, case.own_motion)
+    return replace(case, slices=slices)
 
 
 def _elements(difference: Matrix, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -37,6 +37,7 @@ from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.placement_jobs import measure_placement
 from spherovem_core.registration.slice_table import make_slice_table
+from spherovem_core.registration.uncertainty import covariance_with_pattern, rms_of_covariance
 
 BRIDGE_DISTANCE = 3
 PATTERN_ROUNDS = 2
@@ -239,6 +240,7 @@ def _registered_pairs(
     shape = (int(source.shape[1]), int(source.shape[2]))
     if is_still(plain, good, shape):
         results = _hidden_motion(source, good, parameters, execution, ledger) or plain
+    before = results
     pattern: NDArray[np.float32] | None = None
     for number in range(1, PATTERN_ROUNDS + 1):
         found = measure_fixed_pattern(source, results, good, parameters, execution)
@@ -246,7 +248,21 @@ def _registered_pairs(
             break
         pattern, prefix = found, f"without pattern {number}: "
         results = _paired(source, good, parameters, execution, ledger, pattern, prefix)
-    return (plain if pattern is None else results), pattern
+    return (plain if pattern is None else _with_pattern(results, before, shape)), pattern
+
+
+def _with_pattern(
+    results: dict[Pair, PairResult], before: dict[Pair, PairResult], shape: tuple[int, int]
+) -> dict[Pair, PairResult]:
+    """State the uncertainty of pairs with that of the pattern that was subtracted."""
+    widened = {}
+    for pair, result in results.items():
+        earlier = before[pair].matrix if pair in before else None
+        covariance = covariance_with_pattern(result.covariance, result.matrix, earlier, shape)
+        widened[pair] = replace(
+            result, covariance=covariance, uncertainty_px=rms_of_covariance(covariance, shape)
+        )
+    return widened
 
 
 def _hidden_motion(

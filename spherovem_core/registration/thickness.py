@@ -28,6 +28,13 @@ CHI_MEDIAN = 0.455
 UNUSABLE_VARIANCE = 1e2
 LONGER_VARIANCE = 100.0
 """Longer links share the chance of what the slices show with single steps, so that they tell little more about thickness."""
+CHANCE_FACTOR = 2.5
+CURVE_ERROR = 0.1
+"""Variance of the error over that of the jackknife, and error of the curve as a part of the deviation from even slices.
+
+Both were fitted to 51 stacks of 36 to 40 slices (random waves, shelled spheres, membranes, neuropil cut along y and x). The
+jackknife alone held 68 to 92 % there, except for one with very uneven noise: tiles are neither many nor independent.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,8 @@ class Thickness:
         Distance of slice k + 1 from slice k per slice of the acquisition, relative to its slow trend; NaN if there are too
         few slices, or if their similarity does not fall with distance.
     uncertainty : (n - 1,) ndarray
-        Its standard deviation: the scatter between tiles of the slices, and attenuation that may be taken for thickness.
+        Its standard deviation: the scatter between tiles of the slices, attenuation that may be taken for thickness, and the
+        error of the curve, in proportion to the deviation from 1.
     attenuation : (n,) ndarray
         Logarithm of the factor by which the similarity of each slice to all others is lower than usual.
     """
@@ -227,7 +235,11 @@ class _Fit:
         return residual, variance, known
 
     def uncertainty(self, state: _State) -> Array:
-        """Estimate the standard deviation of the relative thickness by the jackknife over groups of tiles."""
+        """Estimate the standard deviation of the relative thickness.
+
+        The jackknife over groups of tiles knows the variance of a slice from few groups only, so it is averaged with the
+        usual one of the stack.
+        """
         spread = self.attenuation_spread(state)
         found = np.array(
             [
@@ -237,10 +249,12 @@ class _Fit:
         )
         groups = len(found)
         chance = (groups - 1) / groups * ((found - found.mean(0)) ** 2).sum(0)
+        chance = CHANCE_FACTOR * 0.5 * (chance + np.median(chance))
+        curve = CURVE_ERROR * (relative_to_trend(state.distances / self.gaps) - 1.0)
         # A change of attenuation that is taken for one of thickness, at the slope of the curve for one step.
         slope = state.curve[2] * np.exp(state.curve[1])
         unknown = np.where(spread < OUTLYING_SPREAD, spread / 2.0, np.abs(state.attenuation)) / slope
-        return np.asarray(np.sqrt(chance + unknown[1:] ** 2 + unknown[:-1] ** 2))
+        return np.asarray(np.sqrt(chance + curve**2 + unknown[1:] ** 2 + unknown[:-1] ** 2))
 
     def _moved(self, state: _State, step: Array) -> _State:
         n = self.count
