@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, compose, scale_coordinates
-from spherovem_core.registration.pyramid import SHADING_WINDOWS, compiled_for
+from spherovem_core.registration.compiled_filters import compiled_for
+from spherovem_core.registration.pyramid import SHADING_WINDOWS
 
 if TYPE_CHECKING:
     from torch import Tensor

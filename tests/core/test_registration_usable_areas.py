@@ -44,13 +44,13 @@ def with_dust(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def test_databar_and_dust_do_not_pull_the_motion() -> None:
-    fixed, moving = pair(TRUTH)
-    plain = float(rms_displacement(register_pair(fixed, moving).matrix - TRUTH, SHAPE))
+    pairs = [pair(TRUTH, seed) for seed in range(3, 8)]
+    plain = [rms_displacement(register_pair(*slices).matrix - TRUTH, SHAPE) for slices in pairs]
     for cover in (with_databar, with_dust):
-        result = register_pair(cover(fixed), cover(moving))
-        assert rms_displacement(result.matrix - TRUTH, SHAPE) < plain + 0.1
-        assert result.fixed_fraction > 0.05
-        assert result.trusted
+        results = [register_pair(cover(fixed), cover(moving)) for fixed, moving in pairs]
+        errors = [rms_displacement(result.matrix - TRUTH, SHAPE) for result in results]
+        assert np.mean(errors) < np.mean(plain) + 0.1
+        assert all(result.fixed_fraction > 0.05 and result.trusted for result in results)
 
 
 def test_without_motion_nothing_counts_as_fixed() -> None:
