@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spherovem_core.registration.affine import Matrix, compose, shift_matrix, to_level
+from spherovem_core.registration.compiled_filters import compiled_for
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.pyramid import Level
 from spherovem_core.registration.warped_sampling import sample_linear
@@ -26,7 +27,7 @@ def place(level: Level, transform: Matrix, crop: Rectangle) -> Tensor:
     """Sample a prepared slice as placed, within the crop that all slices share: (Y, X) tensor at its resolution."""
     moved = compose(transform, shift_matrix(crop.y0, crop.x0))
     rows, columns = (max(1, n // level.factor) for n in crop.shape)
-    return sample_linear(level.image, to_level(moved, level.factor)[None])[0, :rows, :columns]
+    return sample_linear(level.image, to_level(moved, level.factor)[None])[0, :rows, :columns].contiguous()
 
 
 def measure_depth(placed: Tensor, ahead: Mapping[int, Tensor]) -> dict[str, Any]:
@@ -62,17 +63,31 @@ def _tile_sums(product: Tensor) -> list[float]:
 
 def _lagged(a: Tensor, b: Tensor, axis: int) -> list[float | None]:
     size = int(a.shape[axis])
+    # Power of the rows or columns up to each one.
+    sums = [(image * image).sum(1 - axis).double().cumsum(0).tolist() for image in (a, b)]
     found: list[float | None] = []
     for lag in LAGS_PX:
         if 4 * lag > size:
             found.append(None)
             continue
-        near = [image.narrow(axis, 0, size - lag) for image in (a, b)]
-        far = [image.narrow(axis, lag, size - lag) for image in (a, b)]
-        found.append(0.5 * (_correlation(near[0], far[1]) + _correlation(far[0], near[1])))
+        near_a, near_b = (power[size - lag - 1] for power in sums)
+        far_a, far_b = (power[-1] - power[lag - 1] for power in sums)
+        shift = (lag, 0) if axis == 0 else (0, lag)
+        forth = _correlation(_sum_products(a, b, shift), near_a * far_b)
+        back = _correlation(_sum_products(b, a, shift), near_b * far_a)
+        found.append(0.5 * (forth + back))
     return found
 
 
-def _correlation(a: Tensor, b: Tensor) -> float:
-    cross, power = float((a * b).sum()), float((a * a).sum()) * float((b * b).sum())
+def _sum_products(a: Tensor, b: Tensor, shift: tuple[int, int]) -> float:
+    """Sum the products of each pixel of a slice and the shifted one of the other."""
+    if compiled_for(a):
+        from spherovem_core.registration.depth_similarity_kernels import sum_products
+
+        return float(sum_products(a.numpy(), b.numpy(), *shift))
+    rows, columns = (int(n) - s for n, s in zip(a.shape, shift, strict=True))
+    return float((a[:rows, :columns] * b[shift[0] :, shift[1] :]).sum())
+
+
+def _correlation(cross: float, power: float) -> float:
     return float(f"{cross / np.sqrt(power):.7g}") if power > 0.0 else 0.0

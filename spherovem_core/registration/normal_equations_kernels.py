@@ -43,11 +43,11 @@ def warp(image: Image, matrix: Matrix, intervals: Intervals, margin: int, out: I
         if first < last:
             start_y = matrix[0, 0] * y + matrix[0, 1] * first + matrix[0, 2]
             start_x = matrix[1, 0] * y + matrix[1, 1] * first + matrix[1, 2]
-            _sample_row(image, start_y, matrix[0, 1], start_x, matrix[1, 1] - 1.0, out[y, first:last])
+            sample_row(image, start_y, matrix[0, 1], start_x, matrix[1, 1] - 1.0, out[y, first:last])
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _sample_row(
+def sample_row(
     image: Image, start_y: float, step_y: float, start_x: float, stretch: float, out: Image
 ) -> None:
     """Sample at ``(start_y + step_y k, start_x + k + stretch k)`` for each k.

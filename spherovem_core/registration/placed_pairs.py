@@ -10,10 +10,16 @@ import numpy as np
 
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import Matrix, compose, from_level, invert, to_level
+from spherovem_core.registration.compiled_filters import compiled_for
 from spherovem_core.registration.pairs import register_prepared
 from spherovem_core.registration.phase_correlation import estimate_initial_motion
 from spherovem_core.registration.pyramid import Level
-from spherovem_core.registration.warped_sampling import batch_dot, overlap_mask, sample_linear
+from spherovem_core.registration.warped_sampling import (
+    batch_dot,
+    overlap_intervals,
+    overlap_mask,
+    sample_linear,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,16 +115,30 @@ def measure_placed_pair(
 
 def placed_correlation(fixed: Level, moving: Level, matrix: Matrix) -> float:
     """Compute the plain correlation of two prepared slices on their overlap; 0 without overlap or contrast."""
-    a = fixed.image
-    b = sample_linear(moving.image, matrix[None])
-    mask = _counted(fixed, moving, matrix)
-    total = float(batch_dot(mask, mask.new_ones(mask.shape))[0])
+    total, sum_a, sum_b, power_a, power_b, cross = _overlap_sums(fixed, moving, matrix)
     if total < 1.0:
         return 0.0
-    (mean_a, power_a), (mean_b, power_b) = (_moments(image, mask, total) for image in (a, b))
-    cross = float(batch_dot(mask * a, b)[0]) / total - mean_a * mean_b
-    power = max(power_a, 0.0) * max(power_b, 0.0)
-    return cross / power**0.5 if power > 1e-12 else 0.0
+    variances = (max(p / total - (s / total) ** 2, 0.0) for p, s in ((power_a, sum_a), (power_b, sum_b)))
+    power = float(np.prod(list(variances)))
+    covariance = cross / total - sum_a * sum_b / total**2
+    return covariance / power**0.5 if power > 1e-12 else 0.0
+
+
+def _overlap_sums(fixed: Level, moving: Level, matrix: Matrix) -> list[float]:
+    """Sum 1, a, b, aa, bb and ab over the overlap, weighted if a slice has weights."""
+    if fixed.weight is None and moving.weight is None and compiled_for(fixed.image):
+        from spherovem_core.registration.placed_pairs_kernels import overlap_sums
+
+        sums = np.empty(6)
+        images = fixed.image[0].numpy(), moving.image[0].numpy()
+        overlap_sums(*images, matrix, overlap_intervals(matrix, images[0].shape), sums)
+        return list(sums.tolist())
+    a, b = fixed.image, sample_linear(moving.image, matrix[None])
+    mask = _counted(fixed, moving, matrix)
+    ones = mask.new_ones(mask.shape)
+    weighted = mask * a, mask * b
+    products = (mask, ones), (weighted[0], ones), (weighted[1], ones), (weighted[0], a), (weighted[1], b)
+    return [float(batch_dot(*pair)[0]) for pair in (*products, (weighted[0], b))]
 
 
 def _coarse_motion(
@@ -143,9 +163,3 @@ def _counted(fixed: Level, moving: Level, matrix: Matrix) -> Tensor:
     if moving.weight is not None:
         mask *= sample_linear(moving.weight, matrix[None])
     return mask
-
-
-def _moments(image: Tensor, mask: Tensor, total: float) -> tuple[float, float]:
-    product = mask * image
-    mean = float(batch_dot(product, mask.new_ones(mask.shape))[0]) / total
-    return mean, float(batch_dot(product, image)[0]) / total - mean**2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.registration.compiled_filters import compiled_for
 from spherovem_core.registration.stripes import remove_stripes
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def bin_slices(slices: NDArray[np.generic], working_pixels: int) -> tuple[NDArra
 def _halve(image: Tensor) -> Tensor:
     """Average 2 x 2 pixels; an odd last row or column is left out."""
     rows, columns = (n // 2 * 2 for n in image.shape[-2:])
-    if _compiled_for(image):
+    if compiled_for(image):
         return _filtered(image, "halve", (rows // 2, columns // 2))
     pairs = image[:, 0:rows:2] + image[:, 1:rows:2]
     halved: Tensor = (pairs[:, :, 0:columns:2] + pairs[:, :, 1:columns:2]).mul_(0.25)
@@ -160,7 +161,7 @@ def _smooth(image: Tensor) -> Tensor:
     """Convolve with the binomial kernel (1 4 6 4 1) / 16 along both axes; edges are repeated."""
     import torch
 
-    if _compiled_for(image):
+    if compiled_for(image):
         return _filtered(image, "smooth", (int(image.shape[1]), int(image.shape[2])))
     for axis in (1, 2):
         n = image.shape[axis]
@@ -170,11 +171,6 @@ def _smooth(image: Tensor) -> Tensor:
         image.add_(padded.narrow(axis, 1, n), alpha=4.0).add_(padded.narrow(axis, 3, n), alpha=4.0)
         image.add_(padded.narrow(axis, 0, n)).add_(padded.narrow(axis, 4, n)).mul_(1.0 / 16.0)
     return image
-
-
-def _compiled_for(image: Tensor) -> bool:
-    """Whether compiled loops filter a batch of slices; on a CPU they take a sixth of the time of torch's operations."""
-    return str(image.device) == "cpu" and bool(image.element_size() == 4)
 
 
 def _filtered(image: Tensor, name: str, shape: tuple[int, int]) -> Tensor:
@@ -209,7 +205,7 @@ def _block_means(image: Tensor) -> tuple[Tensor, Tensor, int]:
     side = 1
     while max(rows, columns) // side > SHADING_WINDOWS and min(rows, columns) // side >= 4:
         side *= 2
-    if _compiled_for(image):
+    if compiled_for(image):
         from spherovem_core.registration import pyramid_kernels
 
         sums = torch.zeros((2, len(image), rows // side, columns // side), dtype=torch.float64)
@@ -225,7 +221,7 @@ def _block_means(image: Tensor) -> tuple[Tensor, Tensor, int]:
 
 def _subtract_and_scale(image: Tensor, side: int, mean: Tensor, gain: Tensor) -> Tensor:
     """Subtract the means of blocks and multiply by their gains, both interpolated to pixels, in place."""
-    if not _compiled_for(image):
+    if not compiled_for(image):
         return image.sub_(_enlarge(mean, side, image)).mul_(_enlarge(gain, side, image))
     from spherovem_core.registration import pyramid_kernels
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix, compose, scale_coordinates
+from spherovem_core.registration.compiled_filters import compiled_for
 from spherovem_core.registration.pyramid import SHADING_WINDOWS
 
 if TYPE_CHECKING:
@@ -71,27 +72,52 @@ def find_usable_areas(fixed: Tensor, moving: Tensor, matrices: Matrix) -> Usable
     import torch
 
     stride = max(2, max(fixed.shape[1:]) // COMPARED_PX)
-    small = compose(matrices, _decimation(stride))
-    a = fixed[:, ::stride, ::stride]
-    warped, inside = _sampled(moving, small, (a.shape[1], a.shape[2]))
-    still = moving[:, ::stride, ::stride]
-    near = _likeness(a, still, torch.ones_like(a), 1)
-    at_motion = _likeness(a, warped, inside, 1)
-    broad = _likeness(a, warped, inside, 3)
-    usual = _usual(broad, _cells(inside))
+    products, inside = _products(fixed, moving, matrices, stride)
+    products = _smoothed(products, 1)
+    at_motion, near = _likeness(products[:, :3]), _likeness(products[:, 3:])
+    broad = _likeness(_smoothed(products[:, :3], 2))
+    usual = _usual(broad, inside)
     excess = ((near - at_motion - FIXED_FROM) / (FIXED_TO - FIXED_FROM)).clamp(0.0, 1.0)
     stays = excess * ((near - ALIKE_FROM) / (ALIKE_TO - ALIKE_FROM)).clamp(0.0, 1.0)
-    stays = torch.maximum(stays, _around(stays, max(a.shape[1:])))
+    stays = torch.maximum(stays, _around(stays, -(-max(fixed.shape[1:]) // stride)))
     relative = broad / usual.clamp_min(LEAST_LIKENESS)
     features = ((relative - FEATURES_TO) / (FEATURES_FROM - FEATURES_TO)).clamp(0.0, 1.0)
     features = torch.where(usual > LEAST_LIKENESS, features, torch.ones_like(features))
-    seen = _cells(inside) > 0.5
+    seen = inside > 0.5
     stays, empty = stays * seen, (1.0 - features) * seen
     weight = (1.0 - stays) * (1.0 - empty)
     lost = [1.0 - w.double().mean((1, 2)).cpu().numpy() for w in (1.0 - stays, 1.0 - empty)]
     if float((1.0 - weight).mean((1, 2)).max()) < LEAST_AREA:
         return UsableAreas(None, *lost)
     return UsableAreas(_enlarged(weight, fixed, stride * CELL), *lost)
+
+
+def _products(fixed: Tensor, moving: Tensor, matrices: Matrix, stride: int) -> tuple[Tensor, Tensor]:
+    """Average products of both slices over cells of every `stride`-th pixel, and the part that lies in the moving slice.
+
+    Returns
+    -------
+    products : (B, 6, Y', X') tensor
+        ab, aa and bb of fixed a and moving b at the motion, and at zero shift.
+    inside : (B, Y', X') tensor
+    """
+    import torch
+
+    if compiled_for(fixed):
+        from spherovem_core.registration.usable_areas_kernels import compare
+
+        shape = [-(-n // (stride * CELL)) for n in fixed.shape[1:]]
+        sums = fixed.new_empty((len(fixed), 7, *shape))
+        for a, b, matrix, out in zip(fixed, moving, matrices, sums, strict=True):
+            compare(a.numpy(), b.numpy(), matrix, stride, CELL, out.numpy())
+        return sums[:, [0, 1, 2, 4, 5, 6]], sums[:, 3]
+    small = compose(matrices, _decimation(stride))
+    a = fixed[:, ::stride, ::stride]
+    warped, inside = _sampled(moving, small, (a.shape[1], a.shape[2]))
+    still = moving[:, ::stride, ::stride]
+    at_motion = [a * warped * inside, a * a * inside, warped * warped * inside]
+    products = [_cells(p) for p in (*at_motion, a * still, a * a, still * still)]
+    return torch.stack(products, 1), _cells(inside)
 
 
 def _decimation(stride: int) -> Matrix:
@@ -120,12 +146,9 @@ def _sampled(images: Tensor, matrices: Matrix, shape: tuple[int, int]) -> tuple[
     return sampled, (grid.abs().amax(-1) <= 1.0).to(images.dtype)
 
 
-def _likeness(a: Tensor, b: Tensor, inside: Tensor, rounds: int) -> Tensor:
-    """Compute the normalised correlation of neighbourhoods, on a grid of cells; 0 where there is no contrast."""
-    sums = [_cells(p * inside) for p in (a * b, a * a, b * b)]
-    for _ in range(rounds):
-        sums = [_smoothed(s) for s in sums]
-    product, first, second = sums
+def _likeness(products: Tensor) -> Tensor:
+    """Compute the normalised correlation of neighbourhoods from (B, 3, Y, X) products; 0 where there is no contrast."""
+    product, first, second = products.unbind(1)
     contrast = 0.5 * (first + second)
     floor = 0.05 * contrast.mean((1, 2), keepdim=True) + 1e-12
     likeness: Tensor = product / (contrast + floor)
@@ -137,10 +160,10 @@ def _around(stays: Tensor, side: int) -> Tensor:
 
     A databar changes the mean and the contrast of the neighbourhoods beside it, which then stay in the frame as well.
     """
+    if not bool(stays.any()):
+        return stays
     window = side / SHADING_WINDOWS / CELL
-    spread = stays
-    for _ in range(max(1, round(2.0 * window**2))):
-        spread = _smoothed(spread)
+    spread = _smoothed(stays, max(1, round(2.0 * window**2)))
     return ((spread - AROUND_FROM) / (AROUND_TO - AROUND_FROM)).clamp(0.0, 1.0)
 
 
@@ -151,18 +174,27 @@ def _cells(image: Tensor) -> Tensor:
     return averaged
 
 
-def _smoothed(cells: Tensor) -> Tensor:
-    """Average 3 x 3 cells with binomial weights; edges are repeated."""
+def _smoothed(cells: Tensor, rounds: int) -> Tensor:
+    """Average 3 x 3 of (..., Y, X) cells with binomial weights, several times; edges are repeated."""
     import torch.nn.functional as nnf
 
-    for axis in (1, 2):
+    shape = cells.shape
+    cells = cells.reshape(-1, *shape[-2:])
+    if compiled_for(cells):
+        from spherovem_core.registration.usable_areas_kernels import smooth_cells
+
+        cells = cells.clone()
+        for one in cells:
+            smooth_cells(one.numpy(), rounds)
+        return cells.reshape(shape)
+    for axis in (1, 2) * rounds:
         pad = (0, 0, 1, 1) if axis == 1 else (1, 1, 0, 0)
         padded = nnf.pad(cells[:, None], pad, mode="replicate")[:, 0]
         n = cells.shape[axis]
         cells = (
             padded.narrow(axis, 0, n) + 2.0 * padded.narrow(axis, 1, n) + padded.narrow(axis, 2, n)
         ) * 0.25
-    return cells
+    return cells.reshape(shape)
 
 
 def _usual(likeness: Tensor, inside: Tensor) -> Tensor:

@@ -10,10 +10,17 @@ from registration_scenes import RecordingSource, Stack, make_stack
 
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import largest_common_rectangle, register_stack
+from spherovem_core.registration import (
+    depth_similarity,
+    largest_common_rectangle,
+    placed_pairs,
+    register_stack,
+)
 from spherovem_core.registration.affine import compose, rms_displacement, rotation_matrix, shift_matrix
+from spherovem_core.registration.depth_similarity import LAGS_PX, measure_depth
 from spherovem_core.registration.misfit import Misfits, misfit_columns
-from spherovem_core.registration.placed_pairs import PlacedPair
+from spherovem_core.registration.pairs import prepare_slices
+from spherovem_core.registration.placed_pairs import PlacedPair, placed_correlation
 from spherovem_core.registration.placement_chapter import placement_facts, placement_warnings
 from spherovem_core.registration.placement_jobs import PlacementMeasurement, measure_placement
 
@@ -133,3 +140,27 @@ def test_slices_are_read_one_at_a_time(stack: Stack) -> None:
     source = RecordingSource(stack.slices)
     measure(source, stack.truth)  # type: ignore[arg-type]
     assert source.largest_read == stack.slices[0].size
+
+
+def test_compiled_sums_agree_with_torch(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = RegistrationParameters()
+    fixed, moving = (prepare_slices(stack.slices[z][None], parameters, "cpu") for z in (2, 3))
+    motion = compose(shift_matrix(6.4, -3.2), rotation_matrix(1.0, (128, 144)))
+    images = [level[0].image[0].contiguous() for level in (fixed, moving)]
+
+    def measured() -> list[float]:
+        depth = measure_depth(images[0], {1: images[1], 2: images[0]})
+        lags = [value for value in depth["lags_y"] + depth["lags_x"] if value is not None]
+        return [placed_correlation(fixed[0], moving[0], motion), *lags]
+
+    compiled = measured()
+    for module in (placed_pairs, depth_similarity):
+        monkeypatch.setattr(module, "compiled_for", lambda image: False)
+    np.testing.assert_allclose(compiled, measured(), atol=2e-5)
+    a, b = images[0].numpy()[:, : 144 - 5], images[1].numpy()[:, 5:]
+    forth = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    a, b = images[0].numpy()[:, 5:], images[1].numpy()[:, : 144 - 5]
+    back = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    assert measure_depth(images[0], {1: images[1]})["lags_x"][LAGS_PX.index(5)] == pytest.approx(
+        0.5 * (forth + back), abs=2e-5
+    )

@@ -23,7 +23,7 @@ def test_compiled_filters_prepare_slices_as_torch_does(
 ) -> None:
     slices = batch(shape)
     compiled = build_pyramid(slices, 4, 1_000_000, "cpu")
-    monkeypatch.setattr(pyramid, "_compiled_for", lambda image: False)
+    monkeypatch.setattr(pyramid, "compiled_for", lambda image: False)
     in_torch = build_pyramid(slices, 4, 1_000_000, "cpu")
     assert [level.factor for level in compiled] == [level.factor for level in in_torch]
     for one, other in zip(compiled, in_torch, strict=True):
