@@ -217,8 +217,8 @@ def register_stack(
         shape,
         placed,
         parameters.trend_slices,
+        0.0 if pattern is None else float(pattern.std()),
     )
-    table["fixed_pattern_grey"] = 0.0 if pattern is None else float(pattern.std())
     kept = parameters.drift == "detrend" and count > 2
     lean_error = float(slow.lean_error_px.max()) if kept else None
     return Alignment(transforms, crop, describe_fields(table, fields, limited), lean_error, fields)

@@ -31,6 +31,7 @@ def make_slice_table(
     shape: tuple[int, int],
     placed: PlacementMeasurement,
     trend_slices: int,
+    fixed_pattern_grey: float,
 ) -> pd.DataFrame:
     """Make the table of `Alignment`, with one row per slice.
 
@@ -57,6 +58,8 @@ def make_slice_table(
         Measurements on the slices as placed.
     trend_slices
         Window of the slow trend of the misfit, in slices.
+    fixed_pattern_grey
+        Standard deviation of the pattern that was subtracted from all slices.
     """
     numbers = range(len(transforms))
     neighbours = {b: (a, b) for a, b in itertools.pairwise(good)}
@@ -74,6 +77,7 @@ def make_slice_table(
             "position_uncertainty_px": position_uncertainty_px,
             "fixed_fraction": [pair.fixed_fraction if pair else np.nan for pair in pairs],
             "featureless_fraction": [pair.featureless_fraction if pair else np.nan for pair in pairs],
+            "fixed_pattern_grey": fixed_pattern_grey,
             "trusted": [pair.trusted if pair else z in good for z, pair in enumerate(pairs)],
             "reason": [pair.reason if pair else "" for pair in pairs],
             "bridged": [z in neighbours and weights.get(neighbours[z], 0.0) < KEPT_WEIGHT for z in numbers],
@@ -81,8 +85,8 @@ def make_slice_table(
             "drift_y_px": drift_px[:, 0],
             "drift_x_px": drift_px[:, 1],
             **jumps.columns(),
-            **thickness_columns(placed.depth, good, len(transforms)),
             **misfit_columns(placed.pairs, good, len(transforms), trend_slices, shape),
+            **thickness_columns(placed.depth, good, len(transforms)),
             **dict(zip(ELEMENTS, transforms.reshape(-1, 6).T, strict=True)),
             **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
         }
