@@ -47,7 +47,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Pattern:
-    """What is fixed to the frame.
+    """Choice of the artefacts that are fixed to the frame.
 
     Attributes
     ----------

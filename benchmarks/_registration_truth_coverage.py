@@ -61,7 +61,7 @@ class Case:
 
 @dataclass
 class Tally:
-    """What was found in a stack: errors of neighbours, which intervals held, verdicts."""
+    """Findings in one stack: errors of neighbours, which intervals held, verdicts."""
 
     errors: NDArray[np.float64]
     held: NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""What does not move with the specimen: error of pairs with an artefact minus that without, on evolving tissue.
+"""Register pairs with things that do not move with the specimen: error with an artefact minus that without, on evolving tissue.
 
 Curtains that change slowly from slice to slice and lean, databars, dust, a detector pattern and all together, on full tissue and
 half resin, for shifts of 1, 3 and 100 px and for no motion. The stack is registered as users do; the error of a pair of
