@@ -1,19 +1,14 @@
 """Compiled products of two slices shifted against each other, on one thread."""
 
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.registration.compiled_loops import compiled
+
 Image = NDArray[np.float32]
 
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"}
-)
 
-
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def sum_products(a: Image, b: Image, down: int, along: int) -> float:
     """Sum the products of each pixel of the first slice and the one `down` rows and `along` columns further in the second."""
     rows, columns = a.shape
@@ -23,7 +18,7 @@ def sum_products(a: Image, b: Image, down: int, along: int) -> float:
     return total
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _dot(a: Image, b: Image) -> np.float32:
     total = np.float32(0.0)
     for x in range(len(a)):

@@ -24,7 +24,7 @@ from spherovem_core.registration.elastic_pairs import (
     place_levels,
 )
 from spherovem_core.registration.intraop_threads import intraop_threads
-from spherovem_core.registration.pair_jobs import JOB_SLICES, Pair
+from spherovem_core.registration.pair_jobs import JOB_SLICES, Pair, cut_work
 from spherovem_core.registration.pairs import prepare_slices
 from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.utils.freed_memory import release_free_memory
@@ -100,11 +100,8 @@ def _key(pair: Pair, transforms: Matrix, fields: ElasticFields, frame: Rectangle
 def _jobs(
     source: ArrayLike, todo: list[Partners], transforms: Matrix, fields: ElasticFields, workers: int
 ) -> list[Job]:
-    """Cut the work into jobs, shorter ones if there are too few for all workers."""
-    length = max(1, min(JOB_SLICES, len(todo) // (2 * workers)))
     jobs = []
-    for start in range(0, len(todo), length):
-        group = todo[start : start + length]
+    for group in cut_work(todo, JOB_SLICES, workers):
         wanted = sorted({z for a, b in group for z in (a, *b)})
         places = {z: (transforms[z], fields.nodes[z]) for z in wanted}
         jobs.append((group, PortableSlices.of(source, wanted), places))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.registration.pyramid import bin_slices, remove_mean
+from spherovem_core.registration.series_noise import NORMAL_MAD
 from spherovem_core.registration.warped_sampling import overlap_mask, sample_linear
 from spherovem_core.utils.torch_device import torch_device
 
@@ -29,6 +31,7 @@ SAMPLED = 4
 LEAST_CORRELATION = 0.15
 LEAST_POWER = 0.002
 
+T = TypeVar("T")
 Pair = tuple[int, int]
 Difference = tuple[NDArray[np.float32], NDArray[np.float32], float]
 
@@ -104,9 +107,7 @@ def mean_in_the_frame(
 
     It serves to look for motion that a strong pattern hides, not as a pattern: in a stack without motion it is the tissue.
     """
-    chosen = good
-    if len(good) > PAIRS:
-        chosen = [good[k] for k in np.linspace(0, len(good) - 1, PAIRS).round().astype(int)]
+    chosen = choose_evenly(good, PAIRS)
     items = [PortableSlices.of(source, [z]) for z in chosen]
     averaged = map_blocks(
         _without_mean,
@@ -148,9 +149,14 @@ def _displaced_pairs(
             continue
         if rms_displacement(result.matrix - IDENTITY, shape) >= LEAST_SHIFT_PX:
             chosen.append(pair)
-    if len(chosen) <= PAIRS:
-        return chosen
-    return [chosen[k] for k in np.linspace(0, len(chosen) - 1, PAIRS).round().astype(int)]
+    return choose_evenly(chosen, PAIRS)
+
+
+def choose_evenly(items: Sequence[T], most: int) -> list[T]:
+    """Choose at most so many items, evenly from the first to the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[k] for k in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
 def _difference(item: tuple[Matrix, Pair, PortableSlices], working_pixels: int, device: str) -> Difference:
@@ -171,7 +177,7 @@ def _difference(item: tuple[Matrix, Pair, PortableSlices], working_pixels: int, 
             difference = images[k] - warped
             # The median of all pixels would take more time than the rest.
             sampled = difference[:, ::SAMPLED, ::SAMPLED][mask[:, ::SAMPLED, ::SAMPLED] > 0.0]
-            limit = OUTLIER_SIGMAS * 1.4826 * float(sampled.abs().median()) + 1e-6
+            limit = OUTLIER_SIGMAS * NORMAL_MAD * float(sampled.abs().median()) + 1e-6
             total += difference.clamp_(-limit, limit) * mask
             count += mask
     return total[0].cpu().numpy(), count[0].cpu().numpy(), deviations[0] * deviations[1]

@@ -6,13 +6,11 @@ float64 over these. At 1024² pixels a warp takes 0.6 to 1.8 ms, as the slices a
 sums of the normal equations 0.9 to 1.2 ms.
 """
 
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
+from spherovem_core.registration.compiled_loops import compiled
 
 CHUNK = 1024
 
@@ -21,12 +19,9 @@ Intervals = NDArray[np.int64]
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 # With Numba's own errors, a division would raise an exception, and its loop would not be vectorised.
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"}
-)
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def warp(image: Image, matrix: Matrix, intervals: Intervals, margin: int, out: Image) -> None:
     """Sample an image at ``matrix @ (y, x, 1)`` in the interval of each row of `out`; outside, the edge is repeated.
 
@@ -46,7 +41,7 @@ def warp(image: Image, matrix: Matrix, intervals: Intervals, margin: int, out: I
             sample_row(image, start_y, matrix[0, 1], start_x, matrix[1, 1] - 1.0, out[y, first:last])
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def sample_row(
     image: Image, start_y: float, step_y: float, start_x: float, stretch: float, out: Image
 ) -> None:
@@ -84,7 +79,7 @@ def sample_row(
         k = stop
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _run_end(fraction: float, step: float, k: int, count: int) -> int:
     """Find the first number above k at which a coordinate with this fraction at k reaches the next pixel."""
     left = count - k
@@ -95,7 +90,7 @@ def _run_end(fraction: float, step: float, k: int, count: int) -> int:
     return count
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _sample_run(
     above: Image, below: Image, y: float, step_y: float, x: float, step_x: float, out: Image
 ) -> None:
@@ -107,7 +102,7 @@ def _sample_run(
         out[k] = top + down * (bottom - top)
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _sample_at_edge(image: Image, y: float, x: float, rows: int, columns: int) -> np.float32:
     y, x = min(max(y, 0.0), rows - 1.0), min(max(x, 0.0), columns - 1.0)
     row, column = int(y), int(x)
@@ -119,7 +114,7 @@ def _sample_at_edge(image: Image, y: float, x: float, rows: int, columns: int) -
     return value
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def moments(
     fixed: Image, moving: Image, weight: Image, other: Image, intervals: Intervals, sums: NDArray[np.float64]
 ) -> None:
@@ -136,7 +131,7 @@ def moments(
                 sums[k] += part[k]
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _chunk_moments(fixed: Image, moving: Image, weight: Image, other: Image) -> tuple[np.float32, ...]:
     total = f = m = ff = mm = fm = _ZERO
     for k in range(len(fixed)):
@@ -151,7 +146,7 @@ def _chunk_moments(fixed: Image, moving: Image, weight: Image, other: Image) -> 
     return total, f, m, ff, mm, fm
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def sum_weights(weight: Image, intervals: Intervals) -> float:
     """Sum a weight over the intervals."""
     total = 0.0
@@ -164,7 +159,7 @@ def sum_weights(weight: Image, intervals: Intervals) -> float:
     return total
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def sum_normal(
     fixed: Image,
     moving: Image,
@@ -232,7 +227,7 @@ def sum_normal(
     return total, common
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _weigh_chunk(
     fixed: Image, moving: Image, weight: Image, match: NDArray[np.float32], outlier: Image
 ) -> np.float32:
@@ -245,7 +240,7 @@ def _weigh_chunk(
     return total
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _sum_chunk(
     fixed_above: Image,
     fixed: Image,
@@ -288,7 +283,7 @@ def _sum_chunk(
     return _HALF * common, yy0, yy1, yy2, yx0, yx1, yx2, xx0, xx1, xx2, y0, y1, x0, x1
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def sum_tiles(
     fixed: Image,
     moving: Image,
@@ -325,7 +320,7 @@ def sum_tiles(
                     sums[y * tiles // rows, tile, k // 2, 1, k % 2] += part[k] * down[y]
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _sum_gradients(
     above: Image,
     fixed: Image,

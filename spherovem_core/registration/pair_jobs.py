@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from spherovem_core.utils.torch_device import torch_device
 JOB_SLICES = 8
 """Fixed slices per job: with links over 1, 2 and 3 slices, each slice is then read 1.4 times instead of 4 times."""
 
+T = TypeVar("T")
 Pair = tuple[int, int]
 Partners = tuple[int, tuple[int, ...]]
 Job = tuple[list[Partners], PortableSlices]
@@ -83,12 +84,16 @@ def register_pairs(
 
 
 def _jobs(source: ArrayLike, todo: list[Partners], workers: int) -> list[Job]:
-    """Cut the work into jobs, shorter ones if there are too few for all workers."""
-    length = max(1, min(JOB_SLICES, len(todo) // (2 * workers)))
-    groups = [todo[start : start + length] for start in range(0, len(todo), length)]
     return [
-        (group, PortableSlices.of(source, sorted({z for a, b in group for z in (a, *b)}))) for group in groups
+        (group, PortableSlices.of(source, sorted({z for a, b in group for z in (a, *b)})))
+        for group in cut_work(todo, JOB_SLICES, workers)
     ]
+
+
+def cut_work(todo: list[T], most: int, workers: int) -> list[list[T]]:
+    """Cut work into jobs of at most so many pieces, shorter ones if there are too few for all workers."""
+    length = max(1, min(most, len(todo) // (2 * workers)))
+    return [todo[start : start + length] for start in range(0, len(todo), length)]
 
 
 def _key(fixed: int, moving: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spherovem_core.registration.affine import Matrix, compose, invert, rotation_matrix, shift_matrix
+from spherovem_core.registration.fourier_lengths import fast_length
 from spherovem_core.registration.warped_sampling import sample_linear
 
 if TYPE_CHECKING:
@@ -92,18 +93,9 @@ def _spectrum(image: Tensor) -> Tensor:
         window[:ramp] = edge
         window[n - ramp :] = edge.flip(0)
         tapered = tapered * (window[:, None] if axis == 0 else window)
-    size = [_fast_length(2 * n) for n in image.shape]
+    size = [fast_length(2 * n) for n in image.shape]
     spectrum: Tensor = torch.fft.rfft2(tapered, s=size)
     return spectrum
-
-
-def _fast_length(n: int) -> int:
-    from scipy.fft import next_fast_len
-
-    even = int(next_fast_len(n, real=True))
-    while even % 2:
-        even = int(next_fast_len(even + 1, real=True))
-    return even
 
 
 def _peaks(

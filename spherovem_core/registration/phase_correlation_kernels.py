@@ -1,13 +1,14 @@
 """Compiled loop over the Fourier coefficients of a phase correlation."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from spherovem_core.registration.compiled_loops import compiled
 
 Complex = NDArray[np.float32]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def whiten(
     fixed: Complex, moving: Complex, down: NDArray[np.float32], along: NDArray[np.float32], out: Complex
 ) -> None:

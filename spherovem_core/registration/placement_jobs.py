@@ -6,8 +6,6 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
@@ -15,6 +13,7 @@ from spherovem_core.registration.affine import Matrix
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.depth_similarity import DEPTHS, measure_depth, place
 from spherovem_core.registration.intraop_threads import intraop_threads
+from spherovem_core.registration.pair_jobs import cut_work
 from spherovem_core.registration.pairs import prepare_slices
 from spherovem_core.registration.placed_pairs import PlacedPair, measure_placed_pair, misfit_level
 from spherovem_core.registration.portable_slices import PortableSlices
@@ -61,11 +60,6 @@ class PlacementMeasurement:
 
     pairs: dict[tuple[int, int], PlacedPair]
     depth: dict[int, dict[str, Any]]
-
-    def similarity(self, before: int, z: int) -> float:
-        """Return the correlation of two neighbouring good slices as placed; NaN if they were not compared."""
-        pair = self.pairs.get((before, z))
-        return np.nan if pair is None else pair.similarity
 
 
 def measure_placement(
@@ -140,11 +134,8 @@ def _run(
 
 
 def _jobs(source: ArrayLike, transforms: Matrix, todo: list[Task], workers: int) -> list[Job]:
-    """Cut the work into jobs, shorter ones if there are too few for all workers."""
-    length = max(1, min(JOB_SLICES, len(todo) // (2 * workers)))
     jobs = []
-    for start in range(0, len(todo), length):
-        group = todo[start : start + length]
+    for group in cut_work(todo, JOB_SLICES, workers):
         wanted = sorted({z for task in group for z in _slices_of(task)})
         jobs.append((group, PortableSlices.of(source, wanted), {z: transforms[z] for z in wanted}))
     return jobs

@@ -1,20 +1,16 @@
 """Compiled filters of slices on the CPU: each streams a slice once, on one thread, without the interpreter lock."""
 
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from spherovem_core.registration.compiled_loops import compiled
 
 Image = NDArray[np.float32]
 
 _ONE = np.float32(1.0)
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"}
-)
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def smooth(image: Image, out: Image) -> None:
     """Convolve with the binomial kernel (1 4 6 4 1) / 16 along both axes; edges are repeated."""
     rows, columns = image.shape
@@ -33,14 +29,14 @@ def smooth(image: Image, out: Image) -> None:
         _add_five(padded[:-4], padded[1:-3], padded[2:-2], padded[3:-1], padded[4:], out[y])
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _add_five(a: Image, b: Image, c: Image, d: Image, e: Image, out: Image) -> None:
     outer, near, middle = np.float32(1.0 / 16.0), np.float32(4.0 / 16.0), np.float32(6.0 / 16.0)
     for x in range(len(out)):
         out[x] = outer * (a[x] + e[x]) + near * (b[x] + d[x]) + middle * c[x]
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def halve(image: Image, out: Image) -> None:
     """Average 2 x 2 pixels; an odd last row or column is left out."""
     quarter = np.float32(0.25)
@@ -50,7 +46,7 @@ def halve(image: Image, out: Image) -> None:
             row[x] = quarter * (upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1])
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def block_means(image: Image, side: int, means: NDArray[np.float64], squares: NDArray[np.float64]) -> None:
     """Average the pixels of square blocks and their squares; rows and columns left over are left out."""
     for y in range(means.shape[0] * side):
@@ -64,7 +60,7 @@ def block_means(image: Image, side: int, means: NDArray[np.float64], squares: ND
             squares[y // side, block] += square / side**2
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def subtract_and_scale(image: Image, side: int, means: Image, gains: Image) -> None:
     """Subtract the means of blocks from the pixels and multiply by their gains, both interpolated, in place."""
     columns = image.shape[1]
@@ -94,7 +90,7 @@ def subtract_and_scale(image: Image, side: int, means: Image, gains: Image) -> N
             )
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _subtract_and_scale(
     image: Image, mean: float, mean_rise: float, gain: float, gain_rise: float, start: float, step: float
 ) -> None:

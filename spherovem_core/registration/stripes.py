@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.registration.compiled_filters import compiled_for
+from spherovem_core.registration.fourier_lengths import fast_length
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,7 @@ class _Grid:
 
     @property
     def length(self) -> int:
-        return _fast_length(self.count + 2 * (MARGIN_PX // self.step))
+        return fast_length(self.count + 2 * (MARGIN_PX // self.step))
 
     @property
     def margin(self) -> int:
@@ -152,15 +153,6 @@ def _interpolation(side: int, step: int) -> NDArray[np.float32]:
     place = np.arange(side)[:, None] / step
     weights: NDArray[np.float32] = np.maximum(1.0 - np.abs(place - np.arange(-(-side // step) + 1)), 0.0)
     return weights.astype(np.float32)
-
-
-def _fast_length(n: int) -> int:
-    from scipy.fft import next_fast_len
-
-    length = int(next_fast_len(n, real=True))
-    while length % 2:
-        length = int(next_fast_len(length + 1, real=True))
-    return length
 
 
 @lru_cache(maxsize=4)

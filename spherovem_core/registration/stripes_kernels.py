@@ -1,20 +1,15 @@
 """Compiled steps between the coarse grids of the stripe filter and the pixels of a slice, on one thread."""
 
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from spherovem_core.registration.compiled_loops import compiled
 
 Image = NDArray[np.float32]
 Places = NDArray[np.int64]
 
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"}
-)
 
-
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def thin_rows(image: Image, step: int, rows: Places, columns: Places, out: Image) -> None:
     """Average rows with triangular weights about every `step`-th one.
 
@@ -38,13 +33,13 @@ def thin_rows(image: Image, step: int, rows: Places, columns: Places, out: Image
             out[y, x] = average[columns[x]]
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _add(row: Image, weight: float, total: Image) -> None:
     for x in range(len(row)):
         total[x] += weight * row[x]
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def thin_columns(image: Image, step: int, rows: Places, columns: Places, margin: int, out: Image) -> None:
     """Average columns with triangular weights about every `step`-th one: `thin_rows` of the transposed slice.
 
@@ -79,7 +74,7 @@ def thin_columns(image: Image, step: int, rows: Places, columns: Places, margin:
             out[y, x] = total
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _thin_by_four(p: Image, out: Image) -> None:
     two, three, four, unit = np.float32(2.0), np.float32(3.0), np.float32(4.0), np.float32(1.0 / 16.0)
     for x in range(len(out)):
@@ -89,7 +84,7 @@ def _thin_by_four(p: Image, out: Image) -> None:
         out[x] = unit * (ends + two * (p[k + 1] + p[k + 5]) + near)
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def subtract(image: Image, step: int, upright: Image, level: Image) -> None:
     """Subtract two grids from a slice in place, one interpolated between its rows, the other between its columns.
 
@@ -117,13 +112,13 @@ def subtract(image: Image, step: int, upright: Image, level: Image) -> None:
             row[x] = left[x] - (here + np.float32((x % step) / step) * (coarse[x // step + 1] - here))
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _subtract_between(row: Image, above: Image, below: Image, part: float, out: Image) -> None:
     for x in range(len(out)):
         out[x] = row[x] - (above[x] + part * (below[x] - above[x]))
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def _subtract_by_four(row: Image, coarse: Image, whole: int, out: Image) -> None:
     quarter, half = np.float32(0.25), np.float32(0.5)
     for x in range(whole):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from spherovem_core.registration.thickness_links import LEAST_SIMILARITY, DepthLinks, slow_change
+from spherovem_core.registration.series_noise import NORMAL_MAD
+from spherovem_core.registration.thickness_links import LEAST_SIMILARITY, DepthLinks, smooth_along_stack
 
 Array = NDArray[np.float64]
 
@@ -113,7 +114,13 @@ def _falls(links: DepthLinks) -> bool:
 def relative_to_trend(thickness: Array) -> Array:
     """Divide a thickness by its slow change along the stack."""
     logarithm = np.log(thickness)
-    return np.asarray(np.exp(logarithm - slow_change(logarithm)))
+    return np.asarray(np.exp(logarithm - smooth_along_stack(logarithm)))
+
+
+def _jackknife_variance(replicates: Array) -> Array:
+    """Compute the variance of values from (groups, ...) replicates without one group each."""
+    groups = len(replicates)
+    return np.asarray((groups - 1) / groups * ((replicates - replicates.mean(0)) ** 2).sum(0))
 
 
 class _Fit:
@@ -131,8 +138,7 @@ class _Fit:
         self.ends = sparse.csr_matrix((np.ones(2 * m), (np.tile(np.arange(m), 2), both)), (m, self.count))
         self.logs = np.log(links.similarity)
         replicates = np.log(links.replicates)
-        groups = len(replicates)
-        self.variance = (groups - 1) / groups * ((replicates - replicates.mean(0)) ** 2).sum(0)
+        self.variance = _jackknife_variance(replicates)
         steps = links.second - links.first
         usual = np.array([np.median(self.variance[steps == s]) for s in range(1, steps.max() + 1)])[steps - 1]
         self.variance = 0.5 * (self.variance + usual) + 1e-6
@@ -204,7 +210,7 @@ class _Fit:
         if not known.any():
             return spreads
         middle = 0.5 * (closures - np.median(closures[known]))
-        spread = 1.4826 * float(np.median(np.abs(middle[known])))
+        spread = NORMAL_MAD * float(np.median(np.abs(middle[known])))
         common = max(float(np.sqrt(max(spread**2 - np.median(chance[known]) / 4.0, 0.0))), TIGHT)
         outlying = np.abs(middle) > 4.0 * max(spread, 2.0 * TIGHT)
         spreads[self._like_others()] = common
@@ -228,9 +234,7 @@ class _Fit:
             return np.asarray(values[..., single[:-1]] + values[..., single[1:]] - values[..., double])
 
         residual = close(self.logs - self.predicted(state)) + 2.0 * state.attenuation[1:-1]
-        replicates = close(self.replicates)
-        groups = len(replicates)
-        variance = (groups - 1) / groups * ((replicates - replicates.mean(0)) ** 2).sum(0)
+        variance = _jackknife_variance(close(self.replicates))
         known = self.usable[single[:-1]] & self.usable[single[1:]] & self.usable[double]
         return residual, variance, known
 
@@ -247,8 +251,7 @@ class _Fit:
                 for logs in self.replicates
             ]
         )
-        groups = len(found)
-        chance = (groups - 1) / groups * ((found - found.mean(0)) ** 2).sum(0)
+        chance = _jackknife_variance(found)
         chance = CHANCE_FACTOR * 0.5 * (chance + np.median(chance))
         curve = CURVE_ERROR * (relative_to_trend(state.distances / self.gaps) - 1.0)
         # A change of attenuation that is taken for one of thickness, at the slope of the curve for one step.

@@ -61,7 +61,7 @@ class DepthLinks:
         )
 
 
-def slow_change(values: Array, period: float = TREND_PERIOD) -> Array:
+def smooth_along_stack(values: Array, period: float = TREND_PERIOD) -> Array:
     """Smooth (n,) values along the stack, robustly.
 
     Penalised least squares on second differences (Whittaker 1923, Eilers 2003), which keeps straight lines up to the ends.

@@ -1,19 +1,14 @@
 """Compiled comparison of neighbourhoods of two slices: one pass over the compared pixels, without the interpreter lock."""
 
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.registration.compiled_loops import compiled
+
 Image = NDArray[np.float32]
 
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"}
-)
 
-
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def compare(
     fixed: Image, moving: Image, matrix: NDArray[np.float64], stride: int, cell: int, out: Image
 ) -> None:
@@ -65,7 +60,7 @@ def compare(
                 out[k, cell_y, cell_x] = total[k] / count
 
 
-@_compiled  # type: ignore[untyped-decorator]
+@compiled  # type: ignore[untyped-decorator]
 def smooth_cells(cells: Image, rounds: int) -> None:
     """Average 3 x 3 cells with binomial weights several times, in place; edges are repeated."""
     rows, columns = cells.shape

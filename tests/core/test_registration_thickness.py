@@ -19,7 +19,7 @@ from spherovem_core.registration.thickness_chapter import (
     thickness_warnings,
 )
 from spherovem_core.registration.thickness_columns import thickness_columns
-from spherovem_core.registration.thickness_links import DepthLinks, slow_change
+from spherovem_core.registration.thickness_links import DepthLinks, smooth_along_stack
 
 SPACING_NM = (50.0, 10.0, 12.0)
 
@@ -95,12 +95,12 @@ def test_few_slices_equal_ones_and_unlike_ones_have_no_thickness() -> None:
     assert np.isnan(estimate_thickness(unlike, [1] * 30).relative).all()
 
 
-def test_slow_change_keeps_lines_and_ignores_an_outlier() -> None:
+def test_smooth_along_stack_keeps_lines_and_ignores_an_outlier() -> None:
     line = 0.3 * np.arange(50.0)
     spiked = line.copy()
     spiked[20] += 100.0
-    np.testing.assert_allclose(slow_change(line), line, atol=1e-6)
-    np.testing.assert_allclose(slow_change(spiked), line, atol=0.5)
+    np.testing.assert_allclose(smooth_along_stack(line), line, atol=1e-6)
+    np.testing.assert_allclose(smooth_along_stack(spiked), line, atol=0.5)
 
 
 def cut_texture(planes_px: NDArray[np.float64], side: int = 160) -> NDArray[np.uint8]:
