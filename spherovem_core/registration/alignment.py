@@ -29,7 +29,12 @@ from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.drift import SlowChange, slow_change
 from spherovem_core.registration.elastic_fields import ElasticFields, describe_fields
 from spherovem_core.registration.elastic_refinement import refine_elastically
-from spherovem_core.registration.fixed_pattern import is_still, mean_in_the_frame, measure_fixed_pattern
+from spherovem_core.registration.fixed_pattern import (
+    choose_evenly,
+    is_still,
+    mean_in_the_frame,
+    measure_fixed_pattern,
+)
 from spherovem_core.registration.jumps import Jumps, find_jumps
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
 from spherovem_core.registration.links import Links, spread_by_steps
@@ -278,8 +283,7 @@ def _hidden_motion(
     of it decides.
     """
     mean = mean_in_the_frame(source, good, parameters, execution)
-    steps = list(itertools.pairwise(good))
-    tried = [steps[k] for k in np.unique(np.linspace(0, len(steps) - 1, TRIED_PAIRS).round().astype(int))]
+    tried = choose_evenly(list(itertools.pairwise(good)), TRIED_PAIRS)
     prefix = "without mean: "
     results = register_pairs(source, tried, parameters, execution, ledger, mean, prefix)
     shape = (int(source.shape[1]), int(source.shape[2]))
@@ -394,10 +398,10 @@ def treat_drift(
     slow = slow_change(
         compose(invert(jumps.places), solved),
         shape,
-        parameters.trend_slices if detrend else None,
-        window,
         parameters.trend_slices,
+        window,
         jumps,
+        keep_position=detrend,
     )
     transforms = compose(solved, invert(slow.maps))
     if parameters.model == "rigid":

@@ -158,7 +158,7 @@ class _Search:
         Where a second step beside a known one is likely, what lies between them is wild. Else it replaces a known step beside
         it if it is clearly more significant.
         """
-        before, short, known = self.first, self.short, self._strength() * CAUTION
+        before, short, known = self.first, self.short, self.found().significance() * CAUTION
         scores, found = self._scores(), (0.0, 0, 0)
         best = int(scores.argmax())
         if scores[best] > LIKELY and any(abs(best - i) < SHORTEST_RUN for i in before):
@@ -173,7 +173,7 @@ class _Search:
                 self._set_broad(before, short, after, width)
                 if after in self.first:
                     wanted = max([CAUTION * self.threshold, *known[beside]])
-                    strength = float(self._strength()[self.first.index(after)]) / wanted
+                    strength = float(self.found().significance()[self.first.index(after)]) / wanted
                     found = max(found, (strength, after, width))
         strength, after, width = found
         if strength > 1.0:
@@ -191,11 +191,6 @@ class _Search:
         if self.short[after]:
             return
         self._set([*(i for i in before if abs(after - i) > SHORTEST_RUN + width), after])
-
-    def _strength(self) -> Floats:
-        """Return the significance of each step: its height in standard errors."""
-        strength: Floats = np.sqrt(((self.heights / self.errors) ** 2).sum(1))
-        return strength
 
     def settle(self) -> None:
         """Move each step to where it fits best, then drop those that are not significant, the weakest first."""
@@ -219,7 +214,7 @@ class _Search:
         while self.first:
             size = np.sqrt((self.heights**2).sum(1))
             wanted = self.threshold * np.where(np.isin(self.first, known), 1.0, CAUTION)
-            strength = self._strength() / wanted / (DEPENDENT if self._is_dependent() else 1.0)
+            strength = self.found().significance() / wanted / (DEPENDENT if self._is_dependent() else 1.0)
             strength = np.minimum(strength, size / self.smallest)
             strength = np.where(self._are_sharp(), strength, 0.0)
             weakest = int(strength.argmin())
@@ -300,7 +295,7 @@ class _Search:
         total = 0.0
         for c, noise in enumerate(self.noise):
             weights, error = _step_filter(tuple(offsets.tolist()), noise.shape_key())
-            total += (float(weights @ rest[window, c]) / (error * noise.scale())) ** 2
+            total += (float(weights @ rest[window, c]) / (error * noise.value)) ** 2
         return float(np.sqrt(total))
 
     def _fit(self) -> None:

@@ -45,10 +45,10 @@ class SlowChange:
 def slow_change(
     maps: Matrix,
     shape: Sequence[int],
-    trend_slices: float | None,
+    trend_slices: float,
     deformation_trend_slices: float | None,
-    drift_slices: float,
     jumps: Jumps,
+    keep_position: bool,
 ) -> SlowChange:
     """Find the part of maps without jumps that is left as acquired.
 
@@ -64,14 +64,14 @@ def slow_change(
     shape : (Y, X)
         Shape of a slice.
     trend_slices
-        Window of the trend of the position of the centre in slices; None if no change of it is left as acquired.
+        Window of the trend of the position of the centre in slices.
     deformation_trend_slices
         The same for rotation, scale and shear; None leaves only their mean over the nominal slices.
-    drift_slices
-        Window of the drift that is stated.
     jumps
         Jumps that the maps are without. The mean scale, turn and shear of the nominal slices are those of the frame; wild
         slices have no influence.
+    keep_position
+        Whether the trend of the position is left as acquired, or only stated.
     """
     centre = shift_matrix(*slice_centre(shape))
     at_centre = compose(invert(centre), compose(maps, centre))
@@ -81,10 +81,8 @@ def slow_change(
     else:
         kept = _local_lines(linear, deformation_trend_slices, jumps.bent)
     position = at_centre[:, :, 2]
-    drift, errors = _trend_with_sure_lean(position, drift_slices, jumps.astray)
-    left = np.zeros_like(position)
-    if trend_slices is not None:
-        left, errors = _trend_with_sure_lean(position, trend_slices, jumps.astray)
+    drift, errors = _trend_with_sure_lean(position, trend_slices, jumps.astray)
+    left = drift if keep_position else np.zeros_like(position)
     slow = np.concatenate([kept.reshape(-1, 2, 2), left[:, :, None]], axis=-1)
     return SlowChange(compose(centre, compose(slow, invert(centre))), drift, errors)
 

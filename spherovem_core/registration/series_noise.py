@@ -53,10 +53,6 @@ class SeriesNoise:
         )
         return covariance
 
-    def scale(self) -> float:
-        """Return the standard deviation that `shape_key` leaves out."""
-        return self.value
-
     def shape_key(self) -> tuple[int, int]:
         """Return walk and bend relative to the noise of a value, rounded up to half octaves, so that filters can be kept."""
         return _key(self.walk / self.value), _key(self.bend / self.value)

@@ -207,7 +207,7 @@ def test_a_slow_change_of_deformation_keeps_the_shift_of_the_centre() -> None:
     )
     none = np.zeros(25, dtype=bool)
     jumps = Jumps(np.repeat(np.eye(2, 3)[None], 25, 0), np.zeros((25, 2)), (), (), none, none, slice(0, 25))
-    slow = slow_change(growing, shape, None, 10, 50, jumps).maps
+    slow = slow_change(growing, shape, 50, 10, jumps, keep_position=False).maps
     left = compose(growing, invert(slow))
     np.testing.assert_allclose(centre_shift(left, shape), centre_shift(growing, shape), atol=1e-6)
     assert np.abs(left[:, :, :2] - np.eye(2)).max() < 5e-3
