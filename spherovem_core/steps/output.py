@@ -50,7 +50,7 @@ OUTPUT_BYTES = 10_000_000
 
 def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
-    from spherovem_core.store import package_versions, write_text
+    from spherovem_core.store import package_versions
 
     tables = _final_tables(run)
     for output in TABLES:
@@ -68,7 +68,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     chapters = report_chapters(run.plan.pipeline.chapters())
     parameters = PipelineParameters.model_validate(used)
     inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables)
-    write_text(run.layout.path(REPORT.path), build_report(inputs, provenance, chapters))
+    run.write_file(REPORT, build_report(inputs, provenance, chapters))
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters))
 
@@ -126,11 +126,12 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
         If another version wrote it.
     """
     from spherovem_core.output import build_report
-    from spherovem_core.store import read_json, read_table, write_text
+    from spherovem_core.store import read_table
+    from spherovem_core.workflow.artifacts import read_document, write_file
 
     layout = Layout(folder.absolute())
     check_format(layout.folder)
-    provenance = read_json(layout.provenance)
+    provenance = read_document(layout, PROVENANCE)
     if provenance is None or "parameters" not in provenance:
         raise IncompleteArtifactError(
             f"{folder} holds no finished acquisition: it has no readable provenance.json; "
@@ -145,16 +146,17 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
         ) from error
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
-    write_text(layout.report, build_report(inputs, provenance, report_chapters(chapters)))
+    write_file(layout, REPORT.path, build_report(inputs, provenance, report_chapters(chapters)))
     return layout.report
 
 
 def _report_inputs(
     layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, "pd.DataFrame"]
 ) -> ReportInputs:
-    from spherovem_core.store import read_json, read_table, table_digest
+    from spherovem_core.store import read_table, table_digest
+    from spherovem_core.workflow.artifacts import read_document
 
-    mixture = read_json(layout.path(nanoparticles.MIXTURE.path))
+    mixture = read_document(layout, nanoparticles.MIXTURE)
     if mixture is None:
         raise IncompleteArtifactError(
             f"{layout.path(nanoparticles.MIXTURE.path)} is missing or damaged; run the acquisition again to compute it"
