@@ -6,6 +6,8 @@ from typing import Any
 
 ADOPTED = "adopted"
 """Name of the adoption in a marker: content before and after, author, reason and time."""
+ADOPTION_STEP = "adoption"
+"""Name of an adoption in histories, in place of a step's."""
 
 
 def effective_digest(own: str, markers: Iterable[Mapping[str, Any] | None]) -> str:
@@ -23,6 +25,11 @@ def effective_digest(own: str, markers: Iterable[Mapping[str, Any] | None]) -> s
     """
     contents = [str(marker[ADOPTED]["content"]) for marker in markers if marker and ADOPTED in marker]
     return hashlib.sha256("".join((own, *contents)).encode()).hexdigest() if contents else own
+
+
+def is_adoption(entry: Mapping[str, Any]) -> bool:
+    """Return whether a history entry is an adoption."""
+    return entry.get("step") == ADOPTION_STEP
 
 
 def describe_adoption(adopted: Mapping[str, Any]) -> str:

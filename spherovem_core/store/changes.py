@@ -19,7 +19,7 @@ class Change:
     Attributes
     ----------
     file
-        Path in the results folder.
+        Path in the folder of the artifact; empty where that is a file itself.
     what
         What was found and what was expected.
     """
@@ -28,7 +28,7 @@ class Change:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.file} {self.what}"
+        return f"{self.file or 'it'} {self.what}"
 
 
 def changed_error(layout: Layout, artifact: str, changes: Sequence[Change]) -> ChangedArtifactError:

@@ -106,7 +106,7 @@ def _compare(layout: Layout, path: str, record: FileRecord, *, read: bool) -> Ch
         )
     else:
         what = f"has {now.size} bytes, of {format_time(now.mtime_ns)}; it had {then.size}, of {format_time(then.mtime_ns)}"
-    return Change(path, what)
+    return Change("", what)
 
 
 def check_file(layout: Layout, path: str) -> None:

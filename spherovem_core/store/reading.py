@@ -131,10 +131,10 @@ def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: 
         check = _foreign() if node is None or marker is None else check_array(folder, node)
         if read_node(folder) == node:
             break
-    changes = [Change(f"{array_path(group, level)}/{each.file}", each.what) for each in check.changes]
+    changes = [Change(f"{level}/{each.file}", each.what) for each in check.changes]
     if not changes and _is_emptied(group, check):
         what = "is not there: it was deleted, or a program removed it because all of its voxels became 0"
-        changes = [Change(f"{array_path(group, level)}/{name}", what) for name in check.missing]
+        changes = [Change(f"{level}/{name}", what) for name in check.missing]
     if changed and changes and node is not None and marker is not None:
         return node
     if changes or node is None:

@@ -79,7 +79,7 @@ def write_table(
         "content": table_content(table),
     }
     table = with_marker(table, marker)
-    write_recorded(layout, path, lambda fresh: save_table(table, fresh), kept_of_table(table, marker))
+    write_recorded(layout, path, lambda fresh: save_table(table, fresh), kept_of_table(table.schema, marker))
     return _table_reference(layout, path, frame.shape, digest)
 
 
@@ -102,12 +102,12 @@ def save_table(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
-def kept_of_table(table: pa.Table, marker: Mapping[str, Any]) -> dict[str, Any]:
+def kept_of_table(schema: pa.Schema, marker: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the record of a table keeps: its marker, and the types of its columns."""
     adopted = {ADOPTED: marker[ADOPTED]} if ADOPTED in marker else {}
     return {
         "marker": dict(marker),
-        "columns": {field.name: str(field.type) for field in table.schema},
+        "columns": {field.name: str(field.type) for field in schema},
         **adopted,
     }
 
@@ -155,7 +155,7 @@ def checked_marker(layout: Layout, path: str) -> dict[str, Any] | None:
     marker = table_marker(place)
     if marker is None and is_table(place):
         what = "was written by another program: it holds no digest of a step"
-        raise changed_error(layout, path, [Change(path, what)])
+        raise changed_error(layout, path, [Change("", what)])
     return marker
 
 

@@ -210,5 +210,5 @@ def open_pyramid(layout: Layout, group: str) -> StoredArray:
             )
         if contents and contents[level - 1] != coarse.details.get("content"):
             what = "is another level than the one that was computed from the finest"
-            raise changed_error(layout, f"{VOLUME}/{group}", [Change(path, what)])
+            raise changed_error(layout, f"{VOLUME}/{group}", [Change(str(level), what)])
     return stored
