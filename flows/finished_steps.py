@@ -9,7 +9,7 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.stages import StageName
 from spherovem_core.store import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
-from spherovem_core.workflow.artifacts import artifact_history, find_newest
+from spherovem_core.workflow.artifacts import artifact_history, find_newest, replaced_source, stored_digest
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ def take_finished(
     ------
     IncompleteArtifactError
         If one is not complete, or two do not belong together.
+    ChangedArtifactError
+        If one is not the one that was computed.
     """
     layout = Layout(request.acquisition.folder.absolute())
     taken: dict[str, ArtifactRef] = {}
@@ -55,13 +57,14 @@ def _check_descent(
 
     A run that starts later does not look at the source or at networks: they are taken to be those of the output.
     """
-    entry, found = artifact_history(layout, step.main_output)[-1], taken[step.name]
+    history, found = artifact_history(layout, step.main_output), taken[step.name]
+    entry = [each for each in history if each["step"] == step.name][-1]
     plan = plan_step(pipeline, step, request, entry["external"], taken)
-    if tuple(entry["inputs"]) != plan.input_digests:
+    if tuple(entry["inputs"]) != plan.input_digests or replaced_source(layout, step.outputs):
         raise IncompleteArtifactError(
             f"{found.location} was made from inputs that have been replaced since; start at {step.stage}"
         )
-    if plan.digest != found.digest:
+    if plan.digest != stored_digest(layout, step.main_output):
         logger.warning(
             "%s: taken as it is, although it was made with other parameters than those of this run",
             step.title,

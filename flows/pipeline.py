@@ -16,7 +16,9 @@ from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acqu
 from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
 from spherovem_core.store.format import check_format
+from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, plan_step
+from spherovem_core.workflow.replacements import check_results, refuse_replacements
 from tasks.policies import acquisition_locks, with_local_records
 from tasks.steps import arguments_of, step_task
 
@@ -44,7 +46,9 @@ def run_pipeline(
     check_format(folder)
     external = check_before_start(request, steps, execution.device)
     with one_run_at_a_time(request.acquisition):
+        check_results(pipeline, Layout(folder.absolute()))
         done = take_finished(pipeline, earlier, request, start_at)
+        refuse_replacements(pipeline, steps, request, external, done)
         show_forecast(pipeline, request, steps, external, done, execution)
         records = [StepRecord(step.title, "on disk", 0.0, done[step.name].path) for step in earlier]
         for step in steps:

@@ -12,6 +12,7 @@ from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_bet
 from spherovem_core.store.format import check_format, mark_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import RunRequest, Step
+from spherovem_core.workflow.replacements import check_results
 from tasks.devices import check_device
 
 External = Mapping[str, Mapping[str, str]]
@@ -72,4 +73,5 @@ def check_run(
 
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
     check_format(request.acquisition.folder)
+    check_results(PIPELINE, Layout(request.acquisition.folder.absolute()))
     check_before_start(request, PIPELINE.of_stages(stages_between(start_at, stop_after)), execution.device)

@@ -13,6 +13,12 @@ R = TypeVar("R")
 Region = tuple[slice, ...]
 
 
+def core_of_key(key: str) -> Region:
+    """Return the region that the key of a block names."""
+    sides = (side.partition(":") for side in key.split(","))
+    return tuple(slice(int(start), int(stop)) for start, _, stop in sides)
+
+
 class ArrayLike(Protocol):
     """An array that core functions read from: a NumPy array, a zarr array or a stored array."""
 

@@ -60,6 +60,10 @@ class IncompleteArtifactError(SpheroVemError, LookupError):
     """An array or table is absent, unfinished, damaged, or carries another digest."""
 
 
+class ChangedArtifactError(SpheroVemError, ValueError):
+    """A finished array, table or file is not the one that was computed: a person or another program changed it."""
+
+
 class StoreNotWritableError(SpheroVemError, PermissionError):
     """The results folder cannot be written."""
 

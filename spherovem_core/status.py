@@ -10,12 +10,14 @@ from typing import Any, Literal
 from spherovem_core.errors import FormatError
 from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import STAGE_NAMES, StageName
+from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.failures import read_failure, read_rejection
+from spherovem_core.store.files import read_json
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.markers import Marker, array_marker, lock_is_held, written_fraction
 from spherovem_core.store.reading import ARRAY_LEDGER
-from spherovem_core.store.tables import read_json, table_marker
+from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, Step, TableOutput
 
 State = Literal["absent", "partial", "outdated", "complete"]
@@ -163,24 +165,31 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     markers = [_marker(layout, output) for output in step.outputs]
     complete = [marker for marker in markers if marker is not None and marker.get("complete", True)]
     digests = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
-    history = (complete[0].get("history") or [{}]) if complete else [{}]
+    entry = _own_entry(complete[0], step) if complete else {}
     # An older version may have had fewer outputs.
-    older = markers[0] in complete and history[-1].get("version", step.version) < step.version
+    older = markers[0] in complete and entry.get("version", step.version) < step.version
     if len(digests) == 1 and (older or len(complete) == len(step.outputs)):
         return StepState(
             step.name,
             step.stage,
             step.title,
             "outdated" if older else "complete",
-            finished=history[-1].get("finished"),
-            seconds=history[-1].get("seconds"),
-            digests=digests,
-            inputs=frozenset(history[-1].get("inputs", ())),
+            finished=entry.get("finished"),
+            seconds=entry.get("seconds"),
+            digests=frozenset(effective_digest(own, markers) for own in digests),
+            inputs=frozenset(entry.get("inputs", ())),
         )
     fraction = _written_fraction(layout, step)
     has_ledger = bool(step.ledger and layout.ledger(step.ledger).exists())
     begun = any(markers) or fraction is not None or has_ledger
     return StepState(step.name, step.stage, step.title, "partial" if begun else "absent", fraction)
+
+
+def _own_entry(marker: Marker, step: Step[Any]) -> dict[str, Any]:
+    """Return the entry of the step itself in the history of its output; an adopted change adds one of its own after it."""
+    history = [dict(entry) for entry in marker.get("history") or [{}]]
+    own = [entry for entry in history if entry.get("step") == step.name]
+    return (own or history)[-1]
 
 
 def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:

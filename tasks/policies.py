@@ -43,15 +43,20 @@ class DiskCachePolicy(CachePolicy):
         flow_parameters: dict[str, Any],
         **kwargs: Any,
     ) -> str | None:
-        """Return ``<step>-<digest>``; None, which switches caching off, where a record cannot be forgotten."""
+        """Return ``<step>-<digest>``; None, which switches caching off, where a record cannot be forgotten.
+
+        The digest is the one under which others read the result: a record from before the adoption of a change is another's.
+        """
         if self.plan_of is None:
             raise TypeError("the cache policy got no plan of a step; make the task with step_policy")
         plan = self.plan_of(inputs)
         record = record_path(task_ctx.result_store, plan.key)
         if record is None:
             return None
-        if record.exists() and plan.find() is None:
-            record.unlink(missing_ok=True)
+        finished = plan.find()
+        if finished is not None:
+            return f"{plan.step.name}-{finished.digest}"
+        record.unlink(missing_ok=True)
         return plan.key
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "setup": "deployments.command_line.setup.Setup",
     "status": "deployments.command_line.status.Status",
     "inspect": "deployments.command_line.inspect_path.InspectPath",
+    "verify": "deployments.command_line.verify.Verify",
     "migrate": "deployments.command_line.migrate.Migrate",
     "report": "deployments.command_line.report.Report",
     "view": "deployments.command_line.view.View",

@@ -24,4 +24,4 @@ class Report(Command):
         from spherovem_core.registry import PIPELINE
         from spherovem_core.steps.output import rewrite_report
 
-        print(f"report: {rewrite_report(self.acquisition, PIPELINE.chapters())}")
+        print(f"report: {rewrite_report(self.acquisition, PIPELINE.chapters(), PIPELINE)}")

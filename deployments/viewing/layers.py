@@ -1,11 +1,12 @@
 """Layers of a viewer: the complete images, labels and fields of a volume, with their display ranges."""
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.errors import ChangedArtifactError, IncompleteArtifactError
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import (
@@ -19,6 +20,9 @@ from spherovem_core.store.layout import (
     SPECIMEN,
     labels_group,
 )
+from spherovem_core.workflow.artifacts import open_pyramid
+
+logger = logging.getLogger(__name__)
 
 LayerType = Literal["image", "labels", "field"]
 IMAGES = (REGISTERED, DENOISED, RAW)
@@ -94,13 +98,21 @@ def volume_layers(layout: Layout) -> list[Layer]:
 
 
 def complete_levels(layout: Layout, group: str) -> tuple[StoredArray, ...]:
-    """Return the levels of a multiscale group; empty where it is not complete."""
+    """Return the levels of a multiscale group; empty where it is not complete.
+
+    An array that was changed by hand is shown as it is. The log says so: a run would refuse it.
+    """
+    levels: tuple[StoredArray, ...] = ()
     try:
-        finest = open_array(layout, group)
+        finest = open_array(layout, group, changed=True)
         count = len(finest.details.get("level_factors", [1]))
-        return finest, *(open_array(layout, group, level) for level in range(1, count))
+        levels = (finest, *(open_array(layout, group, level, changed=True) for level in range(1, count)))
+        open_pyramid(layout, group)
     except IncompleteArtifactError:
         return ()
+    except ChangedArtifactError as error:
+        logger.warning("%s", error)
+    return levels
 
 
 def value_range(stored: StoredArray) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from spherovem_core.denoising.training import train_network
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
-from spherovem_core.store.tables import read_json, write_json
+from spherovem_core.store.files import read_json, write_json
 from spherovem_core.utils.digests import file_digest
 
 CHECKPOINT = "n2v.ckpt"

@@ -13,10 +13,11 @@ from spherovem_core.migration.renames import TABLES, step_name
 from spherovem_core.migration.rewrite import rewrite_array, rewrite_document, rewrite_table
 from spherovem_core.migration.source import digest_today
 from spherovem_core.registry import PIPELINE
+from spherovem_core.store.files import read_json, write_json
 from spherovem_core.store.format import FORMAT, check_format, mark_format, stored_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.markers import array_marker, holding_lock
-from spherovem_core.store.tables import read_json, table_marker, write_json
+from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, TableOutput
 
 JOURNAL = "migration.json"

@@ -8,8 +8,8 @@ from spherovem_core.denoising.models import LOSS
 from spherovem_core.migration.history import Digests
 from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.steps.denoising import TRAINING_VERSION
+from spherovem_core.store.files import read_json
 from spherovem_core.store.layout import Layout
-from spherovem_core.store.tables import read_json
 
 STEP = "n2v"
 

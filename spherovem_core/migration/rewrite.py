@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from spherovem_core.migration.history import Digests, is_known
 from spherovem_core.migration.renames import ARTIFACTS, COLUMNS, TABLES, rename_groups
+from spherovem_core.store.files import read_json, write_atomically, write_json
 from spherovem_core.store.layout import Layout
-from spherovem_core.store.reading import ATTRIBUTE
-from spherovem_core.store.tables import read_json, write_atomically, write_json
+from spherovem_core.store.nodes import ATTRIBUTE
 
 
 def rewrite_array(place: Path, digests: Digests) -> bool:

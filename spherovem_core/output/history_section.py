@@ -1,6 +1,6 @@
 """Section on how the results were computed: versions, device, time and memory per step, and parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
+from spherovem_core.store.adoptions import is_adoption
 
 WRITES_REPORT = "output"
 """Step that builds this page. The page cannot contain the time that building it takes."""
@@ -17,7 +18,8 @@ WRITES_REPORT = "output"
 
 def history_section(provenance: Mapping[str, Any], parameters: PipelineParameters) -> Section:
     """Show how the results were computed, from the provenance document."""
-    entries = sorted(provenance["stages"], key=lambda entry: str(entry["finished"]))
+    stages = sorted(provenance["stages"], key=lambda entry: str(entry["finished"]))
+    entries = [entry for entry in stages if not is_adoption(entry)]
     steps = pd.DataFrame(
         {
             "step": _step_name(entry),
@@ -35,7 +37,9 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     chosen = parameter_table(parameters, PipelineParameters())
     changed = chosen[chosen["changed"] != ""].drop(columns="changed")
     marked = frozenset(np.flatnonzero(chosen["changed"] != "").tolist())
+    adopted = adoption_table(stages)
     tables = [
+        Table("Changes by hand that were adopted", adopted) if len(adopted) else None,
         Table("Steps", steps),
         Table("Parameters that differ from the defaults", changed) if len(changed) else None,
         Table("All parameters", chosen, marked, folded=True),
@@ -50,7 +54,38 @@ def history_section(provenance: Mapping[str, Any], parameters: PipelineParameter
     ]
     pictures = [_cost(steps)] if len(steps) else []
     return Section(
-        "history", "How it was computed", facts, pictures, [table for table in tables if table is not None]
+        "history",
+        "How it was computed",
+        facts,
+        pictures,
+        [table for table in tables if table is not None],
+        adoption_warnings(stages),
+    )
+
+
+def adoption_warnings(stages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Name the results that a person changed and adopted; they are not what the parameters give."""
+    return [
+        f"{entry['parameters']['path']} was changed by hand and adopted by {entry['parameters']['author']} on "
+        f"{entry['finished']}; it is not what its step computed"
+        for entry in stages
+        if is_adoption(entry)
+    ]
+
+
+def adoption_table(stages: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """List adopted changes: result, author, time, reason, and content digest before and after."""
+    return pd.DataFrame(
+        {
+            "result": entry["parameters"]["path"],
+            "author": entry["parameters"]["author"],
+            "time": entry["finished"],
+            "reason": entry["parameters"]["reason"] or "none given",
+            "content before": entry["parameters"]["content_before"],
+            "content after": entry["parameters"]["content_after"],
+        }
+        for entry in stages
+        if is_adoption(entry)
     )
 
 

@@ -13,7 +13,7 @@ COUNTED = ("cells", "nuclei", "nanoparticles")
 WRITTEN = (*COUNTED, "other_objects", "agglomerates", "slices")
 
 
-def summarise(inputs: ReportInputs, chapters: Sequence[Chapter]) -> str:
+def summarise(inputs: ReportInputs, chapters: Sequence[Chapter], warnings: Sequence[str] = ()) -> str:
     """Summarise the results in a few lines of Markdown, warnings first, without drawing anything.
 
     Parameters
@@ -22,6 +22,8 @@ def summarise(inputs: ReportInputs, chapters: Sequence[Chapter]) -> str:
         Tables, models and the volume, as for `build_report`.
     chapters
         Chapters whose warnings are listed.
+    warnings
+        Warnings on the history of the results.
 
     Returns
     -------
@@ -33,8 +35,9 @@ def summarise(inputs: ReportInputs, chapters: Sequence[Chapter]) -> str:
     IncompleteArtifactError
         If an array is not complete.
     """
-    warnings = [f"- **{chapter.title}**: {text}" for chapter in chapters for text in chapter.warn(inputs)]
-    parts = [f"## {inputs.name}", "\n".join(["### Warnings", "", *(warnings or ["none"])]), _counts(inputs)]
+    lines = [f"- **{chapter.title}**: {text}" for chapter in chapters for text in chapter.warn(inputs)]
+    lines += [f"- **History**: {text}" for text in warnings]
+    parts = [f"## {inputs.name}", "\n".join(["### Warnings", "", *(lines or ["none"])]), _counts(inputs)]
     return "\n\n".join([*parts, _links(inputs)]) + "\n"
 
 

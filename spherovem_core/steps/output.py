@@ -50,12 +50,13 @@ OUTPUT_BYTES = 10_000_000
 
 def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
-    from spherovem_core.store import package_versions, write_text
+    from spherovem_core.output.history_section import adoption_warnings
+    from spherovem_core.store import package_versions
 
     tables = _final_tables(run)
     for output in TABLES:
         run.write_table(output, tables[output.name])
-    history = run.history
+    history = with_adoptions(run.layout, run.plan.pipeline, run.history)
     used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
     provenance = {
         "acquisition": run.plan.acquisition.name,
@@ -68,9 +69,9 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     chapters = report_chapters(run.plan.pipeline.chapters())
     parameters = PipelineParameters.model_validate(used)
     inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables)
-    write_text(run.layout.path(REPORT.path), build_report(inputs, provenance, chapters))
+    run.write_file(REPORT, build_report(inputs, provenance, chapters))
     run.write_document(PROVENANCE, provenance)
-    return Quality("Results", markdown=summarise(inputs, chapters))
+    return Quality("Results", markdown=summarise(inputs, chapters, adoption_warnings(history)))
 
 
 def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
@@ -108,6 +109,21 @@ def used_parameters(
     return used
 
 
+def with_adoptions(
+    layout: Layout, pipeline: "Pipeline", history: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return a history with the adopted changes of all results on disk, also of those that no other step reads."""
+    from spherovem_core.store.adoptions import is_adoption
+    from spherovem_core.workflow.artifacts import artifact_history
+
+    entries = list(history)
+    for step in pipeline.steps:
+        for output in step.outputs:
+            found = artifact_history(layout, output)
+            entries += [entry for entry in found if is_adoption(entry) and entry not in entries]
+    return entries
+
+
 def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
     """Return the chapters of a report: the slices to scroll through, then those of the steps."""
     from spherovem_core.output.chapter import slices_section
@@ -115,8 +131,13 @@ def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
     return [Chapter("Slices", slices_section), *chapters]
 
 
-def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
+def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipeline | None" = None) -> Path:
     """Write the report of a finished acquisition again, with the present code.
+
+    Parameters
+    ----------
+    pipeline
+        Pipeline whose results may hold adopted changes that the provenance does not name yet.
 
     Raises
     ------
@@ -124,13 +145,16 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
         If the folder holds no finished acquisition.
     FormatError
         If another version wrote it.
+    ChangedArtifactError
+        If a result that it shows, or the present report, was changed by hand.
     """
     from spherovem_core.output import build_report
-    from spherovem_core.store import read_json, read_table, write_text
+    from spherovem_core.store import read_table
+    from spherovem_core.workflow.artifacts import read_document, write_file
 
     layout = Layout(folder.absolute())
     check_format(layout.folder)
-    provenance = read_json(layout.provenance)
+    provenance = read_document(layout, PROVENANCE)
     if provenance is None or "parameters" not in provenance:
         raise IncompleteArtifactError(
             f"{folder} holds no finished acquisition: it has no readable provenance.json; "
@@ -143,18 +167,21 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
             f"{layout.provenance} holds parameters that this version does not know ({explain(error, PipelineParameters)}); "
             "report with the version that wrote them, or process the acquisition again"
         ) from error
+    if pipeline is not None:
+        provenance["stages"] = with_adoptions(layout, pipeline, provenance["stages"])
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
-    write_text(layout.report, build_report(inputs, provenance, report_chapters(chapters)))
+    write_file(layout, REPORT.path, build_report(inputs, provenance, report_chapters(chapters)))
     return layout.report
 
 
 def _report_inputs(
     layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, "pd.DataFrame"]
 ) -> ReportInputs:
-    from spherovem_core.store import read_json, read_table, table_digest
+    from spherovem_core.store import read_table, table_digest
+    from spherovem_core.workflow.artifacts import read_document
 
-    mixture = read_json(layout.path(nanoparticles.MIXTURE.path))
+    mixture = read_document(layout, nanoparticles.MIXTURE)
     if mixture is None:
         raise IncompleteArtifactError(
             f"{layout.path(nanoparticles.MIXTURE.path)} is missing or damaged; run the acquisition again to compute it"

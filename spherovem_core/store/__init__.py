@@ -2,6 +2,7 @@
 
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.failures import noting_failure
+from spherovem_core.store.files import read_json, write_atomically, write_json, write_text
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.ledger import Ledger
@@ -15,17 +16,7 @@ from spherovem_core.store.pyramid import (
 )
 from spherovem_core.store.reading import StoredArray, find_array, open_array
 from spherovem_core.store.spec import ArraySpec, Content, cube_shards, slice_shards
-from spherovem_core.store.tables import (
-    find_table,
-    read_json,
-    read_table,
-    table_digest,
-    table_history,
-    write_atomically,
-    write_json,
-    write_table,
-    write_text,
-)
+from spherovem_core.store.tables import find_table, read_table, table_digest, table_history, write_table
 
 __all__ = [
     "ArraySpec",

@@ -1,21 +1,29 @@
 """Arrays of a volume, written block by block with a ledger; they count once their completion marker is written."""
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block
+from spherovem_core.blocks import Block, core_of_key
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
+from spherovem_core.store.checksums import FileState
 from spherovem_core.store.codecs import compressor
+from spherovem_core.store.files import write_text
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.ledger import Ledger
-from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE, StoredArray, missing_shards, read_attributes
+from spherovem_core.store.nodes import ATTRIBUTE, METADATA, essentials, marker_of, read_node, seal, shard_grid
+from spherovem_core.store.protection import refuse_to_replace
+from spherovem_core.store.reading import ARRAY_LEDGER, StoredArray
+from spherovem_core.store.shard_record import ShardRecord, stat_shards
 from spherovem_core.store.shards import ShardFiles
 from spherovem_core.store.spec import ArraySpec
 
@@ -24,7 +32,7 @@ class ArrayWriter:
     """Writer of one array of a volume, block by block; it continues an array that a killed run began.
 
     Blocks must be aligned to the shards, so that no two of them touch one file. `write` may be called from several threads.
-    The array does not count before `commit`.
+    The array does not count before `commit`. What each file holds is noted as it is written, so that a later change is found.
 
     Parameters
     ----------
@@ -36,6 +44,16 @@ class ArrayWriter:
         Digest of the step that computes the array. A partial array of another digest is discarded.
     level
         Level of the multiscale group; 0 is the finest, and writing it discards all other levels.
+
+    Attributes
+    ----------
+    content
+        Content digest of the array; empty before `commit`.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If a finest level would replace an array, or labels drawn on it, that a person changed.
     """
 
     def __init__(self, layout: Layout, spec: ArraySpec, digest: str, level: int = 0) -> None:
@@ -49,9 +67,10 @@ class ArrayWriter:
         self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
         self._shards = ShardFiles(self._folder, spec.chunks, spec.shards, spec.fill_value)
         self._ledger = Ledger(self._folder / ARRAY_LEDGER, digest)
+        self.content = ""
 
     def _continues(self) -> bool:
-        attributes = read_attributes(self._folder)
+        attributes = marker_of(read_node(self._folder))
         return (
             attributes is not None
             and attributes.get("fingerprint") == self.digest
@@ -61,6 +80,8 @@ class ArrayWriter:
 
     def _create(self) -> None:
         # A new finest level makes the rest of the group stale: coarser levels, and labels drawn on it.
+        if self.level == 0:
+            refuse_to_replace(self.layout, self.spec.group)
         discard(self.layout, self._folder.parent if self.level == 0 else self._folder)
         ensure_group(self.layout, self.spec.group)
         axes = ("c", "z", "y", "x")[-len(self.spec.shape) :]
@@ -78,14 +99,19 @@ class ArrayWriter:
         )
 
     def pending(self, blocks: Sequence[Block]) -> list[Block]:
-        """Return those of the blocks that are not yet written, or whose files have been deleted since."""
+        """Return those of the blocks that are not yet written, or whose files have been deleted or changed since."""
         return [block for block in blocks if block.key not in self._ledger or not self._on_disk(block)]
 
     def _on_disk(self, block: Block) -> bool:
-        return all(self._shards.path(index).is_file() for index in self._shard_indices(block))
+        states = _states(self._ledger[block.key])
+        return all(
+            self._shards.path(index).is_file()
+            and (not states or states[number].is_that_of(self._shards.path(index)))
+            for number, index in enumerate(self._shard_indices(block.core))
+        )
 
-    def _shard_indices(self, block: Block) -> Iterator[tuple[int, ...]]:
-        sides = zip(block.core, self.spec.shards, strict=True)
+    def _shard_indices(self, core: Sequence[slice]) -> Iterator[tuple[int, ...]]:
+        sides = zip(core, self.spec.shards, strict=True)
         return itertools.product(*(range(s.start // n, -(-s.stop // n)) for s, n in sides))
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
@@ -108,12 +134,12 @@ class ArrayWriter:
                     "align the block grid to the shards"
                 )
         values = values.astype(self.spec.dtype, copy=False)
-        for index in self._shard_indices(block):
+        states = []
+        for index in self._shard_indices(block.core):
             sides = zip(index, self.spec.shards, block.core, strict=True)
-            self._shards.write(
-                index, values[tuple(slice(i * n - s.start, (i + 1) * n - s.start) for i, n, s in sides)]
-            )
-        self._ledger[block.key] = None
+            part = values[tuple(slice(i * n - s.start, (i + 1) * n - s.start) for i, n, s in sides)]
+            states.append(self._shards.write(index, part).text)
+        self._ledger[block.key] = states
 
     def commit(self, history: Sequence[Mapping[str, Any]] = (), **details: Any) -> ArtifactRef:
         """Set the completion marker; nothing may be written afterwards.
@@ -128,23 +154,56 @@ class ArrayWriter:
         Raises
         ------
         IncompleteArtifactError
-            If a shard was never written.
+            If a shard was never written, or changed since.
         """
-        missing = missing_shards(self._folder)
-        if missing:
-            raise IncompleteArtifactError(
-                f"{self.spec.group}/{self.level} cannot be completed: {missing} of its shards were never written"
-            )
+        node = dict(read_node(self._folder) or {})
+        record = self._record(node)
+        record.save(self._folder)
+        self.content = record.content(essentials(node))
         marker = {
             "complete": True,
             "fingerprint": self.digest,
             **self.spec.identity,
             "history": [dict(entry) for entry in history],
             **details,
+            "content": self.content,
         }
-        self.array.update_attributes({ATTRIBUTE: marker})
+        complete_array(self._folder, marker)
         (self._folder / ARRAY_LEDGER).unlink(missing_ok=True)
         return self.reference
+
+    def _record(self, node: Mapping[str, Any]) -> ShardRecord:
+        """Gather what was noted of every file as it was written."""
+        grid = shard_grid(node)
+        sizes, times = stat_shards(self._folder, grid)
+        if missing := int((sizes < 0).sum()):
+            raise IncompleteArtifactError(
+                f"{self.spec.group}/{self.level} cannot be completed: {missing} of its shards were never written"
+            )
+        noted: dict[tuple[int, ...], list[FileState]] = {}
+        for key, entry in self._ledger.items():
+            for index, state in zip(self._shard_indices(core_of_key(key)), _states(entry), strict=False):
+                noted.setdefault(index, []).append(state)
+        record = ShardRecord.empty(grid)
+        for index in np.ndindex(*grid):
+            record.set(
+                index, self._state(index, noted.get(index, []), (int(sizes[index]), int(times[index])))
+            )
+        return record
+
+    def _state(self, index: tuple[int, ...], noted: Sequence[FileState], found: tuple[int, int]) -> FileState:
+        """Return the state of a file as it was written; blocks of other sizes may have written it more than once."""
+        for state in noted:
+            if (state.size, state.mtime_ns) == found:
+                return state
+        path = self._shards.path(index)
+        now = FileState.of(path)
+        # The ledger of an older version says nothing of files; those of a copied folder have other times.
+        if noted and (now.size, now.checksum) not in {(state.size, state.checksum) for state in noted}:
+            raise IncompleteArtifactError(
+                f"{path} was changed while {self.spec.group} was computed; run the acquisition again to write it again"
+            )
+        return now
 
     @property
     def reference(self) -> ArtifactRef:
@@ -162,3 +221,17 @@ class ArrayWriter:
     def stored(self) -> StoredArray:
         """The array for reading back the written blocks, whether complete or not."""
         return StoredArray(self.array, self.spec.spacing_nm, self.spec.origin_nm, self.digest, {})
+
+
+def complete_array(folder: Path, marker: Mapping[str, Any]) -> None:
+    """Set the marker of an array, sealed, in one step."""
+    node = dict(read_node(folder) or {})
+    node["attributes"] = {**(node.get("attributes") or {}), ATTRIBUTE: dict(marker)}
+    node["attributes"][ATTRIBUTE]["checksum"] = seal(node)
+    write_text(folder / METADATA, json.dumps(node, indent=2))
+
+
+def _states(entry: Any) -> list[FileState]:
+    """Return the states of a block's files, in the order of their indices; empty for a ledger that holds none."""
+    states = [FileState.from_text(text) for text in entry or ()]
+    return [state for state in states if state is not None] if None not in states else []

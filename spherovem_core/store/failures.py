@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from spherovem_core.errors import SpheroVemError
+from spherovem_core.store.files import read_json, write_json
 from spherovem_core.store.layout import Layout
-from spherovem_core.store.tables import read_json, write_json
 
 LONGEST_ERROR = 4000
 

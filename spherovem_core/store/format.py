@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from spherovem_core.errors import FormatError
+from spherovem_core.store.files import read_json, write_json
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.markers import array_marker
-from spherovem_core.store.tables import read_json, table_marker, write_json
+from spherovem_core.store.tables import table_marker
 
 FORMAT = 2
 """Version that this program reads and writes.

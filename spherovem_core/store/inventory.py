@@ -11,12 +11,14 @@ from typing import Any
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.markers import written_fraction
+from spherovem_core.store.nodes import ATTRIBUTE, METADATA
 from spherovem_core.store.ome import multiscale_of, spacing_of_level
-from spherovem_core.store.reading import ATTRIBUTE
 from spherovem_core.store.shards import PARTIAL
 
-METADATA = "zarr.json"
-KEPT_ELSEWHERE = ("history", "fingerprint", "complete", "shape", "dtype", "chunks", "shards", "codec")
+KEPT_ELSEWHERE = (
+    *("history", "fingerprint", "complete", "shape", "dtype", "chunks", "shards", "codec"),
+    *("content", "checksum", "levels"),
+)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import IncompleteArtifactError, LabelsError, StoreNotWritableError
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.nodes import ATTRIBUTE
 from spherovem_core.store.ome import multiscale_of, spacing_of_level
-from spherovem_core.store.reading import ATTRIBUTE
 
 EXPECTED = "expected a zarr array or OME-Zarr image, .npz, .npy, .tif or .tiff"
 

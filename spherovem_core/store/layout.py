@@ -32,7 +32,7 @@ def flows_group(kind: ObjectKind) -> str:
     return f"flows/{kind}"
 
 
-def array_path(group: str, level: int = 0) -> str:
+def array_path(group: str, level: int | str = 0) -> str:
     """Return the path of one level of a multiscale group, relative to the results folder."""
     return f"{VOLUME}/{group}/{level}"
 
@@ -101,6 +101,11 @@ class Layout:
     def comparison(self) -> Path:
         """Comparison of the measurements with a phantom's truth; only the demo writes it."""
         return self.tables / "comparison.json"
+
+    @property
+    def checksums(self) -> Path:
+        """Folder of the records of tables, documents and the report: what each file held when it was written."""
+        return self.folder / "checksums"
 
     @property
     def scratch(self) -> Path:

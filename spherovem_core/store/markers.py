@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from spherovem_core.blocks import core_of_key
 from spherovem_core.store.ledger import read_entries
-from spherovem_core.store.reading import ARRAY_LEDGER, ATTRIBUTE
+from spherovem_core.store.nodes import ATTRIBUTE
+from spherovem_core.store.reading import ARRAY_LEDGER
 
 Marker = Mapping[str, Any]
 """Attributes of an output: ``fingerprint``, ``history``, and for an array whether it is ``complete``."""
@@ -67,5 +69,4 @@ def holding_lock(path: Path) -> Iterator[bool]:
 
 def _voxels(block: str) -> int:
     """Count the voxels of a block by its key, such as ``0:16,0:512,0:512``."""
-    sides = (side.partition(":") for side in block.split(","))
-    return math.prod(int(stop) - int(start) for start, _, stop in sides)
+    return math.prod(side.stop - side.start for side in core_of_key(block))

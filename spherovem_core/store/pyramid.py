@@ -27,7 +27,7 @@ from spherovem_core.store.ome import (
     multiscale,
 )
 from spherovem_core.store.reading import StoredArray
-from spherovem_core.store.spec import Content
+from spherovem_core.store.spec import ArraySpec, Content
 
 SMALLEST_LEVEL = 128
 
@@ -80,22 +80,56 @@ def finish_multiscale(
     """
     spec = writer.spec
     factors = level_factors(spec.shape, spec.spacing_nm) if len(spec.shape) == 3 else [(1, 1, 1)]
-    source = writer.array
-    for level in range(1, len(factors)):
-        source = _build_level(writer, source, level, factors[level - 1], factors[level], execution)
+    contents = build_levels(writer.layout, spec, writer.digest, writer.array, factors, execution)
     _describe(writer.layout, writer, factors)
-    return writer.commit(history, level_factors=[list(step) for step in factors], **details)
+    # Last, so that they count as soon as the array is complete.
+    levels = {"level_factors": [list(step) for step in factors], "levels": contents}
+    return writer.commit(history, **levels, **details)
+
+
+def build_levels(
+    layout: Layout,
+    spec: ArraySpec,
+    digest: str,
+    finest: zarr.Array[Any],
+    factors: Sequence[Factors],
+    execution: Execution,
+    **details: Any,
+) -> list[str]:
+    """Build the coarser levels of an array, each from the one before.
+
+    Parameters
+    ----------
+    spec, digest, finest
+        Those of the finest level, which must be fully written.
+    details
+        JSON values to keep with each level.
+
+    Returns
+    -------
+    list of str
+        Content digest of each coarser level.
+    """
+    source, contents = finest, []
+    for level in range(1, len(factors)):
+        target = _build_level(
+            (layout, spec, digest), source, level, factors[level - 1], factors[level], execution
+        )
+        target.commit(**details)
+        source = target.array
+        contents.append(target.content)
+    return contents
 
 
 def _build_level(
-    finest: ArrayWriter,
+    finest: tuple[Layout, ArraySpec, str],
     source: zarr.Array[Any],
     level: int,
     finer: Factors,
     factors: Factors,
     execution: Execution,
-) -> zarr.Array[Any]:
-    spec = finest.spec
+) -> ArrayWriter:
+    layout, spec, digest = finest
     shape = level_shape(spec.shape, factors)
     # Blocks that span whole chunks of the finer level: no chunk is decoded twice.
     chunks = (min(32, shape[0]), min(64, shape[1]), min(64, shape[2]))
@@ -108,14 +142,13 @@ def _build_level(
         spacing_nm=level_spacing(spec.spacing_nm, factors),
         origin_nm=level_origin(spec.spacing_nm, spec.origin_nm, factors),
     )
-    target = ArrayWriter(finest.layout, coarse, finest.digest, level)
+    target = ArrayWriter(layout, coarse, digest, level)
     step = tuple(b // a for a, b in zip(finer, factors, strict=True))
     blocks = target.pending(block_grid(shape, shards))
     results = map_blocks(_reduce_block, blocks, source, step, spec.content, executor=execution.executor)
     for block, values in results:
         target.write(block, values)
-    target.commit()
-    return target.array
+    return target
 
 
 def _reduce_block(block: Block, source: Any, step: Sequence[int], content: Content) -> NDArray[Any]:

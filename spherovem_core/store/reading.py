@@ -1,4 +1,4 @@
-"""Complete arrays opened for reading; absent and unfinished ones are refused."""
+"""Complete arrays opened for reading; absent, unfinished and changed ones are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +12,30 @@ from numpy.typing import NDArray
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.layout import Layout, array_path
-from spherovem_core.store.shards import PARTIAL
+from spherovem_core.store.adoptions import effective_digest
+from spherovem_core.store.array_check import ArrayCheck, check_array
+from spherovem_core.store.changes import Change, changed_error
+from spherovem_core.store.layout import VOLUME, Layout, array_path
+from spherovem_core.store.nodes import METADATA, Node, marker_of, read_node, shard_grid
+from spherovem_core.store.shard_record import stat_shards
 
-ATTRIBUTE = "spherovem"
 ARRAY_LEDGER = ".ledger"
 """Name of the ledger of finished blocks in an unfinished array's folder."""
 
 
+TRIES = 3
+"""Times that an array is looked at again which another process replaces meanwhile."""
+
+
 @dataclass(frozen=True)
 class StoredArray:
-    """Complete array opened for reading; indexed like a zarr array."""
+    """Complete array opened for reading; indexed like a zarr array.
+
+    Attributes
+    ----------
+    digest
+        Digest under which others read it: that of its step, unless a change was adopted.
+    """
 
     array: zarr.Array[Any]
     spacing_nm: SpacingNm
@@ -41,6 +54,11 @@ class StoredArray:
         return np.dtype(self.array.dtype)
 
     @property
+    def own_digest(self) -> str:
+        """Digest under which its step computed it."""
+        return str(self.details["fingerprint"])
+
+    @property
     def history(self) -> list[dict[str, Any]]:
         """History entries, the newest last."""
         return list(self.details.get("history", []))
@@ -49,70 +67,125 @@ class StoredArray:
         return np.asarray(self.array[region])
 
 
-def read_attributes(folder: Path) -> dict[str, Any] | None:
-    """Read what spherovem keeps with an array; return None if spherovem wrote no array there."""
-    if not (folder / "zarr.json").is_file():
-        return None
-    attributes = zarr.open_array(folder, mode="r", zarr_format=3).attrs.asdict().get(ATTRIBUTE)
-    return attributes if isinstance(attributes, dict) else None
-
-
 def missing_shards(folder: Path) -> int:
     """Count the shards of an array that have no file."""
-    array = zarr.open_array(folder, mode="r", zarr_format=3)
-    expected = int(
-        np.prod([-(-n // s) for n, s in zip(array.shape, array.shards or array.chunks, strict=True)])
-    )
-    found = sum(1 for path in (folder / "c").rglob("*") if path.is_file() and path.suffix != PARTIAL)
-    return max(0, expected - found)
+    sizes, _ = stat_shards(folder, shard_grid(read_node(folder) or {}))
+    return int((sizes < 0).sum())
 
 
-def open_array(layout: Layout, group: str, level: int = 0, *, digest: str | None = None) -> StoredArray:
-    """Open a complete array for reading.
+def open_array(
+    layout: Layout, group: str, level: int = 0, *, digest: str | None = None, changed: bool = False
+) -> StoredArray:
+    """Open a complete array for reading. Its files are looked at, and only read if their times have changed.
+
+    Parameters
+    ----------
+    digest
+        Digest that the array must have.
+    changed
+        Open the array also if it was changed after it was computed, to show it.
 
     Raises
     ------
     IncompleteArtifactError
         If the array is absent or unfinished, has lost a file, or carries another digest than `digest`.
+    ChangedArtifactError
+        If it is not the one that was computed.
     """
     folder = layout.path(array_path(group, level))
-    attributes = read_attributes(folder)
-    problem = _problem(folder, attributes, digest)
-    if problem or attributes is None:
-        raise IncompleteArtifactError(f"{folder} {problem}; run the acquisition again to compute it")
-    spacing = attributes["spacing_nm"]
-    origin = attributes["origin_nm"]
+    node = complete_node(layout, group, level, changed=changed)
+    marker = marker_of(node) or {}
+    found = effective_digest(marker["fingerprint"], [marker])
+    if digest is not None and found != digest:
+        raise _incomplete(
+            folder, f"was computed under other inputs or parameters ({found[:12]}, not {digest[:12]})"
+        )
+    spacing, origin = marker["spacing_nm"], marker["origin_nm"]
     return StoredArray(
         zarr.open_array(folder, mode="r", zarr_format=3),
         (spacing[0], spacing[1], spacing[2]),
         (origin[0], origin[1], origin[2]),
-        attributes["fingerprint"],
-        attributes,
+        found,
+        marker,
     )
 
 
-def _problem(folder: Path, attributes: Mapping[str, Any] | None, digest: str | None) -> str:
-    if attributes is None:
-        return "is not there"
-    if not attributes.get("complete"):
-        return "is unfinished"
-    if digest is not None and attributes["fingerprint"] != digest:
-        return f"was computed under other inputs or parameters ({attributes['fingerprint'][:12]}, not {digest[:12]})"
-    missing = missing_shards(folder)
-    return f"has lost {missing} of its files" if missing else ""
+def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: bool = False) -> Node:
+    """Return the metadata of a complete array, after a look at its files.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If the array is absent or unfinished, or has lost a file.
+    ChangedArtifactError
+        If it is not the one that was computed, unless `changed` allows it.
+    """
+    folder = layout.path(array_path(group, level))
+    for _ in range(TRIES):
+        node = read_node(folder)
+        marker = marker_of(node)
+        if node is None and not (folder / METADATA).exists():
+            raise _incomplete(folder, "is not there")
+        if marker is not None and not marker.get("complete"):
+            raise _incomplete(folder, "is unfinished")
+        check = _foreign() if node is None or marker is None else check_array(folder, node)
+        if read_node(folder) == node:
+            break
+    changes = [Change(f"{level}/{each.file}", each.what) for each in check.changes]
+    if not changes and _is_emptied(group, check):
+        what = "is not there: it was deleted, or a program removed it because all of its voxels became 0"
+        changes = [Change(f"{level}/{name}", what) for name in check.missing]
+    if changed and changes and node is not None and marker is not None:
+        return node
+    if changes or node is None:
+        raise changed_error(layout, f"{VOLUME}/{group}", changes)
+    if check.missing:
+        raise _incomplete(folder, f"has lost {len(check.missing)} of its files")
+    return node
+
+
+def _foreign() -> ArrayCheck:
+    """Return the check of a folder whose metadata are not those of an array that spherovem wrote."""
+    return ArrayCheck(
+        (), (Change(METADATA, "is damaged, or was written by another program over the array"),), True
+    )
+
+
+def _is_emptied(group: str, check: ArrayCheck) -> bool:
+    """Return whether files may be missing because labels were removed: zarr deletes a file in which all voxels are 0."""
+    return (
+        "/labels/" in group
+        and check.is_recorded
+        and 0 < len(check.missing) < check.files + len(check.missing)
+    )
+
+
+def _incomplete(folder: Path, problem: str) -> IncompleteArtifactError:
+    return IncompleteArtifactError(f"{folder} {problem}; run the acquisition again to compute it")
 
 
 def find_array(layout: Layout, group: str, digest: str) -> ArtifactRef | None:
-    """Return a reference to the complete array of this digest, or None."""
+    """Return a reference to the complete array that was computed under this digest, or None.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If there is an array which is not the one that was computed, under whatever digest.
+    """
     try:
-        stored = open_array(layout, group, digest=digest)
+        stored = open_array(layout, group)
     except IncompleteArtifactError:
         return None
+    return array_reference(layout, group, stored) if stored.own_digest == digest else None
+
+
+def array_reference(layout: Layout, group: str, stored: StoredArray) -> ArtifactRef:
+    """Refer to the finest level of a complete array."""
     return ArtifactRef(
         store=str(layout.folder),
         path=array_path(group),
         shape=stored.shape,
         dtype=stored.dtype.name,
         spacing_nm=stored.spacing_nm,
-        digest=digest,
+        digest=stored.digest,
     )

@@ -16,6 +16,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.store.checksums import FileState, new_checksum
 from spherovem_core.store.codecs import encode_chunk
 
 PARTIAL = ".partial"
@@ -46,8 +47,8 @@ class ShardFiles:
         """Return the file of a shard by its position in the grid of shards."""
         return self.folder.joinpath("c", *map(str, index))
 
-    def write(self, index: Sequence[int], values: NDArray[Any]) -> None:
-        """Write one shard; after a kill its file is as before.
+    def write(self, index: Sequence[int], values: NDArray[Any]) -> FileState:
+        """Write one shard, and return what its file holds; after a kill its file is as before.
 
         Parameters
         ----------
@@ -59,6 +60,7 @@ class ShardFiles:
         path = self.path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + PARTIAL)
+        checksum = new_checksum()
         try:
             with partial.open("wb", buffering=0) as file:
                 entries, offset = [], 0
@@ -66,13 +68,17 @@ class ShardFiles:
                     content = b"" if chunk is None else encode_chunk(chunk)
                     entries.append(ABSENT if chunk is None else (offset, len(content)))
                     offset += _write_whole(file, content)
+                    checksum.update(content)
                 index_bytes = np.array(entries, "<u8").tobytes()
-                checksum = google_crc32c.value(index_bytes).to_bytes(4, "little")
-                _write_whole(file, index_bytes + checksum)
+                index_bytes += google_crc32c.value(index_bytes).to_bytes(4, "little")
+                _write_whole(file, index_bytes)
+                checksum.update(index_bytes)
+            found = partial.stat()
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
         partial.replace(path)
+        return FileState(found.st_size, found.st_mtime_ns, checksum.hexdigest())
 
     def _chunks(self, values: NDArray[Any]) -> Iterator[NDArray[Any] | None]:
         """Yield the chunks of a shard in C order, padded at the end of the array; None for a chunk outside of it."""

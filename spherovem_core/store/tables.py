@@ -1,9 +1,7 @@
-"""Tables and small files, written whole or not at all; a table carries the digest of its step."""
+"""Tables, written whole or not at all; each carries the digest of its step."""
 
 import json
-import os
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,11 @@ import pyarrow.parquet as pq
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
+from spherovem_core.store.adoptions import ADOPTED, effective_digest
+from spherovem_core.store.changes import Change, changed_error
+from spherovem_core.store.file_records import check_file, write_recorded
 from spherovem_core.store.layout import Layout
+from spherovem_core.store.table_content import table_content
 
 UNIT_SUFFIXES = (
     ("_per_um3", "1/µm³"),
@@ -29,24 +31,15 @@ UNIT_SUFFIXES = (
 )
 
 
+CONTENT = ("content", "sources")
+"""Fields of a marker that stand in an entry of their own in a table's metadata."""
+
+
 def column_unit(column: str) -> str:
     """Return the unit of a table column by the end of its name; empty for a pure number."""
     if column.startswith("bbox_"):
         return "voxel"
     return next((unit for suffix, unit in UNIT_SUFFIXES if column.endswith(suffix)), "")
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then move it into place; a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        write(fresh)
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def write_table(
@@ -55,6 +48,7 @@ def write_table(
     frame: pd.DataFrame,
     digest: str,
     history: Sequence[Mapping[str, Any]] = (),
+    sources: Mapping[str, str] | None = None,
 ) -> ArtifactRef:
     """Write a Parquet table with the unit of each column in its field's metadata.
 
@@ -69,19 +63,53 @@ def write_table(
         One row per label or slice; its index is not written.
     digest
         Digest of the step that computed it.
+    sources
+        Content digests of the tables and labels that it was computed from, by their path.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If it would replace a table that was changed by hand.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
+    marker = {
+        "fingerprint": digest,
+        "history": [dict(entry) for entry in history],
+        "sources": dict(sources or {}),
+        "content": table_content(table),
+    }
+    table = with_marker(table, marker)
+    write_recorded(layout, path, lambda fresh: save_table(table, fresh), kept_of_table(table.schema, marker))
+    return _table_reference(layout, path, frame.shape, digest)
+
+
+def with_marker(table: pa.Table, marker: Mapping[str, Any]) -> pa.Table:
+    """Return a table with the marker and the units of its columns in its metadata."""
     fields = [field.with_metadata({"unit": column_unit(field.name)}) for field in table.schema]
-    marker = {"fingerprint": digest, "history": [dict(entry) for entry in history]}
     units = {field.name: unit for field in table.schema if (unit := column_unit(field.name))}
+    content = {name: marker[name] for name in CONTENT if name in marker}
     metadata = {
         **(table.schema.metadata or {}),
-        b"spherovem": json.dumps(marker).encode(),
+        b"spherovem": json.dumps({name: marker[name] for name in marker if name not in CONTENT}).encode(),
+        b"spherovem_content": json.dumps(content).encode(),
         b"units": json.dumps(units, ensure_ascii=False).encode(),
     }
-    table = table.cast(pa.schema(fields, metadata=metadata))
-    write_atomically(layout.path(path), lambda fresh: pq.write_table(table, fresh, compression="zstd"))
-    return _table_reference(layout, path, frame.shape, digest)
+    return table.cast(pa.schema(fields, metadata=metadata))
+
+
+def save_table(table: pa.Table, path: Path) -> None:
+    """Write a table as all tables are written."""
+    pq.write_table(table, path, compression="zstd")
+
+
+def kept_of_table(schema: pa.Schema, marker: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record of a table keeps: its marker, and the types of its columns."""
+    adopted = {ADOPTED: marker[ADOPTED]} if ADOPTED in marker else {}
+    return {
+        "marker": dict(marker),
+        "columns": {field.name: str(field.type) for field in schema},
+        **adopted,
+    }
 
 
 def read_table(layout: Layout, path: str, *, digest: str | None = None) -> pd.DataFrame:
@@ -91,6 +119,8 @@ def read_table(layout: Layout, path: str, *, digest: str | None = None) -> pd.Da
     ------
     IncompleteArtifactError
         If it is absent or carries another digest than `digest`.
+    ChangedArtifactError
+        If it is not the one that was computed.
     """
     found = table_digest(layout, path)
     if found is None or (digest is not None and found != digest):
@@ -101,9 +131,32 @@ def read_table(layout: Layout, path: str, *, digest: str | None = None) -> pd.Da
 
 
 def table_digest(layout: Layout, path: str) -> str | None:
-    """Return the digest of a table on disk, or None if there is no readable one."""
-    marker = table_marker(layout.path(path))
-    return None if marker is None else str(marker["fingerprint"])
+    """Return the digest under which others read a table, or None if there is no readable one.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If it is not the one that was computed.
+    """
+    marker = checked_marker(layout, path)
+    return None if marker is None else effective_digest(str(marker["fingerprint"]), [marker])
+
+
+def checked_marker(layout: Layout, path: str) -> dict[str, Any] | None:
+    """Return the marker of a table that is as it was written, or None if there is no readable one.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If it is not the one that was computed.
+    """
+    check_file(layout, path)
+    place = layout.path(path)
+    marker = table_marker(place)
+    if marker is None and is_table(place):
+        what = "was written by another program: it holds no digest of a step"
+        raise changed_error(layout, path, [Change("", what)])
+    return marker
 
 
 def table_history(layout: Layout, path: str) -> list[dict[str, Any]]:
@@ -113,21 +166,54 @@ def table_history(layout: Layout, path: str) -> list[dict[str, Any]]:
 
 
 def find_table(layout: Layout, path: str, digest: str) -> ArtifactRef | None:
-    """Return a reference to the table of this digest, or None."""
-    if table_digest(layout, path) != digest:
+    """Return a reference to the table that was computed under this digest, or None.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If there is a table which is not the one that was computed, under whatever digest.
+    """
+    marker = checked_marker(layout, path)
+    if marker is None or marker["fingerprint"] != digest:
         return None
     metadata = pq.read_metadata(layout.path(path))
-    return _table_reference(layout, path, (metadata.num_rows, metadata.num_columns), digest)
+    shape = metadata.num_rows, metadata.num_columns
+    return _table_reference(layout, path, shape, effective_digest(digest, [marker]))
+
+
+def stored_content(layout: Layout, path: str) -> str | None:
+    """Return the content digest of a table; None if there is no readable one. A table of an older version is read."""
+    marker = table_marker(layout.path(path))
+    if marker is None:
+        return None
+    return str(marker["content"]) if "content" in marker else table_content(pq.read_table(layout.path(path)))
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a readable Parquet table, of whatever program."""
+    try:
+        pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 def table_marker(path: Path) -> dict[str, Any] | None:
-    """Read ``fingerprint`` and ``history`` from a table's metadata; return None if there is no readable table."""
+    """Read the marker from a table's metadata; return None if there is no readable table.
+
+    Beside ``fingerprint`` and ``history`` it has ``content``, the digest of the values, and ``sources``, those of the tables and
+    labels that it was computed from; tables of older versions have neither.
+    """
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return None
     text = metadata.get(b"spherovem")
-    return None if text is None else json.loads(text)
+    return (
+        None
+        if text is None
+        else {**json.loads(text), **json.loads(metadata.get(b"spherovem_content", b"{}"))}
+    )
 
 
 def _table_reference(layout: Layout, path: str, shape: tuple[int, int], digest: str) -> ArtifactRef:
@@ -139,27 +225,3 @@ def _table_reference(layout: Layout, path: str, shape: tuple[int, int], digest: 
         spacing_nm=(0.0, 0.0, 0.0),
         digest=digest,
     )
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON document whole or not at all."""
-    text = json.dumps(value, indent=2, sort_keys=False, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-
-    def write(fresh: Path) -> None:
-        fresh.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON document; return None if there is no readable one."""
-    try:
-        value = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -1,30 +1,36 @@
 """Finished outputs on disk: arrays, tables, documents and files, found by their digest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
-from spherovem_core.store import (
-    Layout,
-    find_array,
-    find_table,
-    open_array,
-    read_json,
-    table_digest,
-    table_history,
-    write_json,
-)
-from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, Output, TableOutput
+from spherovem_core.store import Layout, StoredArray, find_table, open_array, read_json
+from spherovem_core.store.adoptions import effective_digest
+from spherovem_core.store.changes import Change, changed_error
+from spherovem_core.store.file_records import check_file, write_recorded
+from spherovem_core.store.files import format_json
+from spherovem_core.store.layout import VOLUME, array_path
+from spherovem_core.store.markers import array_marker
+from spherovem_core.store.reading import array_reference
+from spherovem_core.store.tables import checked_marker, stored_content, table_marker
+from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, FileOutput, Output, TableOutput
 
 NO_SPACING = (0.0, 0.0, 0.0)
 
 
 def find_artifact(layout: Layout, output: Output, digest: str) -> ArtifactRef | None:
-    """Return the reference to the complete artifact of this digest, or None.
+    """Return the reference to the complete artifact that was computed under this digest, or None.
 
     An array counts with all levels of its pyramid. A document carries its digest under ``fingerprint``. Any other file has none
     and only has to exist.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If there is an artifact which is not the one that was computed, under whatever digest.
     """
     match output:
         case ArrayOutput():
@@ -32,46 +38,120 @@ def find_artifact(layout: Layout, output: Output, digest: str) -> ArtifactRef | 
         case TableOutput():
             return find_table(layout, output.path, digest)
         case DocumentOutput():
-            document = read_json(layout.path(output.path))
+            document = read_document(layout, output)
             sound = document is not None and document.get("fingerprint") == digest
         case _:
+            check_file(layout, output.path)
             sound = layout.path(output.path).is_file()
     return file_reference(layout, output.path, digest) if sound else None
+
+
+def find_outputs(layout: Layout, outputs: Sequence[Output], digest: str) -> ArtifactRef | None:
+    """Return the reference to the first output of a step if all were computed under this digest, else None.
+
+    The digest of the reference is the one under which others read the step: of an adopted change it is another than its own.
+    """
+    found = [find_artifact(layout, output, digest) for output in outputs]
+    if found[0] is None or None in found:
+        return None
+    return found[0].model_copy(update={"digest": digest_for_others(layout, outputs, digest)})
 
 
 def find_newest(layout: Layout, outputs: Sequence[Output]) -> ArtifactRef | None:
     """Return the reference to the first output if all are complete under the digest that the first one carries."""
     digest = stored_digest(layout, outputs[0])
-    if digest is None:
-        return None
-    found = [find_artifact(layout, output, digest) for output in outputs]
-    return None if None in found else found[0]
+    return None if digest is None else find_outputs(layout, outputs, digest)
+
+
+def digest_for_others(layout: Layout, outputs: Sequence[Output], own: str) -> str:
+    """Return the digest under which others read the outputs of a step that was computed under `own`."""
+    return effective_digest(own, [artifact_marker(layout, output) for output in outputs])
+
+
+def replaced_source(layout: Layout, outputs: Sequence[Output]) -> str | None:
+    """Return the path of a table or of labels that hold other values than when these outputs were computed from them.
+
+    That happens without another digest: where a step is computed again on another device, or by other versions of libraries.
+    """
+    for output in outputs:
+        sources = (artifact_marker(layout, output) or {}).get("sources")
+        for path, content in (sources or {}).items():
+            now = content_of(layout, path)
+            if now is not None and now != content:
+                return str(path)
+    return None
+
+
+def content_of(layout: Layout, path: str) -> str | None:
+    """Return the content digest of a table or array; None where it is not there or, for an array, unknown."""
+    if path.endswith(".parquet"):
+        return stored_content(layout, path)
+    content = (array_marker(layout.path(path)) or {}).get("content")
+    return None if content is None else str(content)
+
+
+def check_unchanged(layout: Layout, outputs: Iterable[Output]) -> None:
+    """Refuse artifacts that were changed after they were computed; absent and unfinished ones are passed over.
+
+    Raises
+    ------
+    ChangedArtifactError
+        The first that was changed.
+    """
+    for output in outputs:
+        match output:
+            case ArrayOutput():
+                with suppress(IncompleteArtifactError):
+                    open_pyramid(layout, output.group)
+            case TableOutput():
+                checked_marker(layout, output.path)
+            case _:
+                check_file(layout, output.path)
 
 
 def stored_digest(layout: Layout, output: Output) -> str | None:
-    """Return the digest that a complete output carries; None where it is not complete."""
+    """Return the digest under which a complete output was computed; None where it is not complete."""
     match output:
         case ArrayOutput():
             try:
-                return open_array(layout, output.group).digest
+                return open_array(layout, output.group).own_digest
             except IncompleteArtifactError:
                 return None
         case TableOutput():
-            return table_digest(layout, output.path)
+            marker = checked_marker(layout, output.path)
         case _:
-            document = read_json(layout.path(output.path))
-            return None if document is None else document.get("fingerprint")
+            marker = read_document(layout, output)
+    return None if marker is None else marker.get("fingerprint")
+
+
+def artifact_marker(layout: Layout, output: Output) -> Mapping[str, Any] | None:
+    """Return the marker of an output as it lies on disk; None where it has none."""
+    match output:
+        case ArrayOutput():
+            return array_marker(layout.path(output.path))
+        case TableOutput():
+            return table_marker(layout.path(output.path))
+        case DocumentOutput():
+            return read_json(layout.path(output.path))
+        case _:
+            return None
 
 
 def artifact_history(layout: Layout, output: Output) -> list[dict[str, Any]]:
     """Return the history of a complete array, table or document, the newest entry last."""
-    match output:
-        case ArrayOutput():
-            return open_array(layout, output.group).history
-        case TableOutput():
-            return table_history(layout, output.path)
-        case _:
-            return list((read_json(layout.path(output.path)) or {}).get("history", []))
+    return list((artifact_marker(layout, output) or {}).get("history", []))
+
+
+def read_document(layout: Layout, output: DocumentOutput | FileOutput) -> dict[str, Any] | None:
+    """Read a document; None if there is no readable one.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If it is not the one that was written.
+    """
+    check_file(layout, output.path)
+    return read_json(layout.path(output.path))
 
 
 def file_reference(layout: Layout, path: str, digest: str) -> ArtifactRef:
@@ -83,18 +163,52 @@ def file_reference(layout: Layout, path: str, digest: str) -> ArtifactRef:
 
 def write_document(layout: Layout, path: str, document: Mapping[str, Any], digest: str) -> ArtifactRef:
     """Write a JSON document with its digest."""
-    write_json(layout.path(path), {"fingerprint": digest, **document})
+    marked = {"fingerprint": digest, **document}
+    kept = {
+        "marker": {name: marked[name] for name in ("fingerprint", "history", "sources") if name in marked}
+    }
+    write_file(layout, path, format_json(marked), kept)
     return file_reference(layout, path, digest)
 
 
+def write_file(layout: Layout, path: str, text: str, kept: Mapping[str, Any] | None = None) -> None:
+    """Write a text file of the results, and record what it holds."""
+
+    def write(fresh: Path) -> None:
+        fresh.write_text(text, encoding="utf-8")
+
+    write_recorded(layout, path, write, kept)
+
+
 def _find_pyramid(layout: Layout, group: str, digest: str) -> ArtifactRef | None:
-    reference = find_array(layout, group, digest)
-    if reference is None:
-        return None
     try:
-        levels = open_array(layout, group, digest=digest).details.get("level_factors", [None])
-        for level in range(1, len(levels)):
-            open_array(layout, group, level, digest=digest)
+        stored = open_pyramid(layout, group)
     except IncompleteArtifactError:
         return None
-    return reference
+    return array_reference(layout, group, stored) if stored.own_digest == digest else None
+
+
+def open_pyramid(layout: Layout, group: str) -> StoredArray:
+    """Open the finest level of an image, after a look at all levels.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If a level is not complete, or was computed under another digest.
+    ChangedArtifactError
+        If a level is not the one that was computed.
+    """
+    stored = open_array(layout, group)
+    contents = stored.details.get("levels", ())
+    for level in range(1, len(stored.details.get("level_factors", [None]))):
+        coarse = open_array(layout, group, level)
+        path = array_path(group, level)
+        if coarse.own_digest != stored.own_digest:
+            raise IncompleteArtifactError(
+                f"{layout.path(path)} was computed under other inputs than its finest level; "
+                "run the acquisition again to compute it"
+            )
+        if contents and contents[level - 1] != coarse.details.get("content"):
+            what = "is another level than the one that was computed from the finest"
+            raise changed_error(layout, f"{VOLUME}/{group}", [Change(str(level), what)])
+    return stored

@@ -80,11 +80,19 @@ class StepPlan(Generic[P]):
         )
 
     def find(self) -> ArtifactRef | None:
-        """Return the reference to the main output if all outputs are complete on disk, else None."""
-        from spherovem_core.workflow.artifacts import find_artifact
+        """Return the reference to the main output if all outputs are complete on disk, else None.
 
-        found = [find_artifact(self.layout, output, self.digest) for output in self.step.outputs]
-        return None if None in found else found[0]
+        Outputs that were computed from tables or labels which hold other values by now do not count.
+
+        Raises
+        ------
+        ChangedArtifactError
+            If an output is not the one that was computed.
+        """
+        from spherovem_core.workflow.artifacts import find_outputs, replaced_source
+
+        found = find_outputs(self.layout, self.step.outputs, self.digest)
+        return None if found is None or replaced_source(self.layout, self.step.outputs) else found
 
 
 def plan_step(

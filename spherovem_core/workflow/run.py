@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike
 
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import Execution
 from spherovem_core.references import ArtifactRef, canonical_json
 from spherovem_core.region_of_interest import RegionOfInterest
@@ -28,11 +29,12 @@ from spherovem_core.store import (
     open_array,
     read_table,
     slice_shards,
-    table_history,
     write_table,
 )
-from spherovem_core.workflow.artifacts import write_document
-from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, Output, TableOutput
+from spherovem_core.store.protection import refuse_to_replace
+from spherovem_core.store.tables import table_marker
+from spherovem_core.workflow.artifacts import content_of, digest_for_others, write_document, write_file
+from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, FileOutput, Output, TableOutput
 from spherovem_core.workflow.plan import StepPlan
 from spherovem_core.workflow.step import P
 
@@ -66,6 +68,7 @@ class StepRun(Generic[P]):
         self._check_folder = check_folder
         self._upstream: dict[str, dict[str, Any]] = {}
         self._provisional: list[Path] = []
+        self._sources: dict[str, str] = {}
 
     @property
     def parameters(self) -> P:
@@ -97,17 +100,46 @@ class StepRun(Generic[P]):
 
     def open(self, output: ArrayOutput, level: int = 0) -> StoredArray:
         """Open an input array, or a coarser level of it, and take over its history."""
-        digest = self.reference(output).digest
-        stored = open_array(self.layout, output.group, level, digest=digest)
-        finest = stored if level == 0 else open_array(self.layout, output.group, digest=digest)
+        stored = open_array(self.layout, output.group, level)
+        finest = stored if level == 0 else open_array(self.layout, output.group)
+        for each in (stored, finest):
+            self._check_digest(output, each.own_digest)
         self._inherit(finest.history)
+        # Tables follow from labels. Images may be discarded and computed again with the last bits of another device.
+        if output.content == "label":
+            self._note_source(output)
         return stored
 
     def table(self, output: TableOutput) -> pd.DataFrame:
         """Read an input table and take over its history."""
-        frame = read_table(self.layout, output.path, digest=self.reference(output).digest)
-        self._inherit(table_history(self.layout, output.path))
+        frame = read_table(self.layout, output.path)
+        marker = table_marker(self.layout.path(output.path)) or {}
+        self._check_digest(output, marker["fingerprint"])
+        self._inherit(marker["history"])
+        self._note_source(output)
         return frame
+
+    def _note_source(self, output: Output) -> None:
+        content = content_of(self.layout, output.path)
+        if content is not None:
+            self._sources[output.path] = content
+
+    def _check_digest(self, output: Output, own: str) -> None:
+        """Refuse an input of another step than the one that was planned.
+
+        Raises
+        ------
+        IncompleteArtifactError
+            If the input was replaced since.
+        """
+        planned = self.reference(output).digest
+        outputs = self.plan.pipeline.producer(output).outputs
+        found = digest_for_others(self.layout, outputs, own)
+        if found != planned:
+            raise IncompleteArtifactError(
+                f"{self.layout.path(output.path)} was computed under other inputs or parameters "
+                f"({found[:12]}, not {planned[:12]}); run the acquisition again to compute it"
+            )
 
     def writer(
         self,
@@ -149,6 +181,7 @@ class StepRun(Generic[P]):
         sizes = f"blocks of {self.execution.block_voxels}, halo of {self.execution.block_halo_voxels}"
         ledger = Ledger(self.layout.ledger(self.plan.step.ledger), f"{self.plan.digest}, {sizes}")
         if not ledger:
+            refuse_to_replace(self.layout, output.group)
             discard(self.layout, self.layout.path(output.path).parent)
         return ledger
 
@@ -160,14 +193,22 @@ class StepRun(Generic[P]):
     def write_table(self, output: TableOutput, frame: pd.DataFrame) -> ArtifactRef:
         """Write an output table."""
         self._check_folder()
-        return write_table(self.layout, output.path, frame, self.plan.digest, self.history)
+        return write_table(
+            self.layout, output.path, frame, self.plan.digest, self.history, sources=self._sources
+        )
 
     def write_document(self, output: DocumentOutput, document: Mapping[str, Any]) -> ArtifactRef:
         """Write an output JSON document."""
         self._check_folder()
+        sources = {"sources": dict(self._sources)} if self._sources else {}
         return write_document(
-            self.layout, output.path, {**document, "history": self.history}, self.plan.digest
+            self.layout, output.path, {**document, **sources, "history": self.history}, self.plan.digest
         )
+
+    def write_file(self, output: FileOutput, text: str) -> None:
+        """Write an output that is neither array, table nor document."""
+        self._check_folder()
+        write_file(self.layout, output.path, text)
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -23,10 +23,9 @@ from spherovem_core.store import (
     finish_multiscale,
     history_entry,
     slice_shards,
-    write_json,
     write_table,
-    write_text,
 )
+from spherovem_core.store.file_records import record_path
 from spherovem_core.store.format import mark_format
 from spherovem_core.store.layout import (
     DENOISED,
@@ -38,6 +37,7 @@ from spherovem_core.store.layout import (
     SPECIMEN,
 )
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Step, TableOutput
+from spherovem_core.workflow.artifacts import write_document, write_file
 
 SHAPE = (12, 160, 140)
 SPACING = (50.0, 10.0, 10.0)
@@ -122,8 +122,9 @@ def write_results(folder: Path, *, until: str = "output") -> Layout:
 def copy_output(source: Layout, target: Layout, output: Output) -> None:
     """Copy a file, or an image with its levels and the groups above it, without the labels below it."""
     if not isinstance(output, ArrayOutput):
-        target.path(output.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source.path(output.path), target.path(output.path))
+        for place in (Layout.path, record_path):
+            place(target, output.path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(place(source, output.path), place(target, output.path))
         return
     group = Path(output.path).parent
     for level in source.path(str(group)).iterdir():
@@ -145,10 +146,9 @@ def write_output(
     elif isinstance(output, TableOutput):
         write_table(layout, output.path, table(output.name), digest(step.name), history)
     elif isinstance(output, DocumentOutput):
-        document = {"fingerprint": digest(step.name), "history": history}
-        write_json(layout.path(output.path), document)
+        write_document(layout, output.path, {"history": history}, digest(step.name))
     else:
-        write_text(layout.path(output.path), "<html></html>")
+        write_file(layout, output.path, "<html></html>")
 
 
 def history_of(step: Step[Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,178 @@
+"""Check of every finished result of an acquisition, bytes included."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.integrity.shard_faults import shard_fault
+from spherovem_core.integrity.targets import artifact_path
+from spherovem_core.registry import PIPELINE
+from spherovem_core.store.adoptions import ADOPTED, describe_adoption
+from spherovem_core.store.array_check import ArrayCheck, check_array
+from spherovem_core.store.changes import Change
+from spherovem_core.store.file_records import find_change, read_record
+from spherovem_core.store.format import check_format
+from spherovem_core.store.layout import Layout, array_path
+from spherovem_core.store.nodes import METADATA, Node, marker_of, read_node, shard_grid
+from spherovem_core.store.table_inventory import table_inventory
+from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
+
+Soundness = Literal["sound", "changed", "damaged", "missing", "unrecorded", "unfinished"]
+
+
+@dataclass(frozen=True)
+class ArtifactState:
+    """State of one result.
+
+    Attributes
+    ----------
+    path
+        Group of an array, or file, in the results folder.
+    state
+        ``sound``: as it was written; ``changed``: other bytes; ``damaged``: other bytes that cannot be read; ``missing``: files
+        that are not there; ``unrecorded``: written by a version that kept no record, so that nothing can be said;
+        ``unfinished``: a run will go on with it.
+    details
+        One line for each finding; for a sound result whose change was adopted, by whom and why.
+    """
+
+    path: str
+    step: str
+    state: Soundness
+    files: int
+    bytes_on_disk: int
+    details: tuple[str, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is as it was written, or is not finished yet."""
+        return self.state in ("sound", "unfinished")
+
+    def document(self) -> dict[str, Any]:
+        """Return all fields as JSON values."""
+        return asdict(self)
+
+
+def verify_results(folder: Path, pipeline: Pipeline = PIPELINE) -> Iterator[ArtifactState]:
+    """Read every file of every finished result, and yield the state of each in the order of the steps.
+
+    Results that were not computed yet are left out. Memory does not grow with their size.
+
+    Raises
+    ------
+    FormatError
+        If another version wrote them.
+    """
+    layout = Layout(folder.absolute())
+    check_format(layout.folder)
+    for step in pipeline.steps:
+        begun = any(_exists(layout, output) for output in step.outputs)
+        for output in step.outputs:
+            state, details, files, size = (
+                _verify_array(layout, output.group)
+                if isinstance(output, ArrayOutput)
+                else _verify_file(layout, output)
+            )
+            if state != "missing" or begun:
+                yield ArtifactState(artifact_path(output), step.title, state, files, size, details)
+
+
+def _exists(layout: Layout, output: Output) -> bool:
+    return layout.path(output.path).exists() or (
+        not isinstance(output, ArrayOutput) and read_record(layout, output.path) is not None
+    )
+
+
+Verdict = tuple[Soundness, tuple[str, ...], int, int]
+
+
+def _verify_array(layout: Layout, group: str) -> Verdict:
+    """Check all levels of an array; the worst state counts."""
+    states: list[Soundness] = []
+    details: list[str] = []
+    files = size = 0
+    node = read_node(layout.path(array_path(group)))
+    levels = len((marker_of(node) or {}).get("level_factors", [None]))
+    for level in range(levels):
+        folder = layout.path(array_path(group, level))
+        node = read_node(folder)
+        if node is None and not (folder / METADATA).exists():
+            states.append("missing")
+            details.append(f"level {level} is not there")
+            continue
+        if node is None or marker_of(node) is None:
+            states.append("changed")
+            details.append(f"{level}/{METADATA} is damaged, or was written by another program")
+            continue
+        if not (marker_of(node) or {}).get("complete"):
+            states.append("unfinished")
+            continue
+        check = check_array(folder, node, read_all=True)
+        files, size = files + check.files, size + check.bytes_on_disk
+        state, found = _judge(folder, node, check)
+        states.append(state)
+        details += [f"{level}/{text}" for text in found]
+    adopted = (marker_of(read_node(layout.path(array_path(group)))) or {}).get(ADOPTED)
+    if adopted:
+        details.insert(0, describe_adoption(adopted))
+    worst = max(states, key=ORDER.index)
+    return worst, tuple(details), files, size
+
+
+ORDER: tuple[Soundness, ...] = ("sound", "unfinished", "unrecorded", "missing", "changed", "damaged")
+
+
+def _judge(folder: Path, node: Node, check: ArrayCheck) -> tuple[Soundness, list[str]]:
+    """Return the state of a level and its findings."""
+    faults = _faults(folder, node, check)
+    missing = [f"{name} is not there" for name in check.missing]
+    changes = [str(change) for change in check.changes if change.file not in faults]
+    found = [*(f"{file} {fault}" for file, fault in faults.items()), *changes, *missing]
+    if faults:
+        return "damaged", found
+    if changes:
+        return "changed", found
+    if missing:
+        return "missing", found
+    return ("sound", []) if check.is_recorded else ("unrecorded", [])
+
+
+def _faults(folder: Path, node: Node, check: ArrayCheck) -> dict[str, str]:
+    """Look at the indices of the files that are not known to be sound."""
+    if check.is_recorded:
+        names = [change.file for change in check.changes if change.file.startswith("c/")]
+    else:
+        names = ["/".join(("c", *map(str, index))) for index in _indices(node)]
+    found = {name: shard_fault(folder / name, node) for name in names if (folder / name).is_file()}
+    return {name: fault for name, fault in found.items() if fault is not None}
+
+
+def _indices(node: Node) -> Iterator[tuple[int, ...]]:
+    import numpy as np
+
+    yield from np.ndindex(*shard_grid(node))
+
+
+def _verify_file(layout: Layout, output: Output) -> Verdict:
+    place, record = layout.path(output.path), read_record(layout, output.path)
+    if not place.is_file():
+        return "missing", (), 0, 0
+    size = place.stat().st_size
+    change = find_change(layout, output.path, read=True)
+    if change is not None:
+        return _judge_file(place, output, change, size)
+    if record is None:
+        return "unrecorded", (), 1, size
+    adopted = record.kept.get(ADOPTED)
+    return "sound", (describe_adoption(adopted),) if adopted else (), 1, size
+
+
+def _judge_file(place: Path, output: Output, change: Change, size: int) -> Verdict:
+    if isinstance(output, TableOutput):
+        try:
+            table_inventory(place)
+        except IncompleteArtifactError:
+            return "damaged", (f"{change.what}; it is no whole Parquet file",), 1, size
+    return "changed", (change.what,), 1, size

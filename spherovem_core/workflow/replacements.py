@@ -1,0 +1,65 @@
+"""Results that a run would replace, looked at before its first step: none of them may hold a person's work."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spherovem_core.references import ArtifactRef
+from spherovem_core.store.file_records import refuse_to_replace_file
+from spherovem_core.store.layout import Layout
+from spherovem_core.store.protection import refuse_to_replace
+from spherovem_core.workflow.artifacts import check_unchanged
+from spherovem_core.workflow.outputs import ArrayOutput, Output
+from spherovem_core.workflow.pipeline import Pipeline
+from spherovem_core.workflow.plan import plan_step
+from spherovem_core.workflow.step import RunRequest, Step
+
+
+def check_results(pipeline: Pipeline, layout: Layout) -> None:
+    """Refuse to run while a result is not the one that was computed, of whatever step.
+
+    Raises
+    ------
+    ChangedArtifactError
+        The first that was changed.
+    """
+    if layout.folder.is_dir():
+        check_unchanged(layout, (output for step in pipeline.steps for output in step.outputs))
+
+
+def refuse_replacements(
+    pipeline: Pipeline,
+    steps: Sequence[Step[Any]],
+    request: RunRequest,
+    external: Mapping[str, Mapping[str, str]],
+    taken: Mapping[str, ArtifactRef],
+) -> None:
+    """Plan all steps of a run, and refuse it if one would replace a change that a person made and adopted.
+
+    An image that is computed again takes the labels drawn on it with it, so that their steps are computed again, too.
+
+    Raises
+    ------
+    ChangedArtifactError
+        The first change that would be lost.
+    """
+    layout = Layout(request.acquisition.folder.absolute())
+    done, replaced = dict(taken), set[str]()
+    for step in steps:
+        plan = plan_step(pipeline, step, request, external[step.name], done)
+        found = None if any(_lies_on(output, replaced) for output in step.outputs) else plan.find()
+        done[step.name] = plan.expected if found is None else found
+        if found is None:
+            for output in step.outputs:
+                _refuse_to_replace(layout, output)
+            replaced |= {output.group for output in step.outputs if isinstance(output, ArrayOutput)}
+
+
+def _lies_on(output: Output, groups: set[str]) -> bool:
+    return isinstance(output, ArrayOutput) and any(output.group.startswith(f"{group}/") for group in groups)
+
+
+def _refuse_to_replace(layout: Layout, output: Output) -> None:
+    if isinstance(output, ArrayOutput):
+        refuse_to_replace(layout, output.group)
+    else:
+        refuse_to_replace_file(layout, output.path)
