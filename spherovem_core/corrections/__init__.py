@@ -2,8 +2,16 @@
 
 from spherovem_core.corrections.application import Replay, correct_labels, replay
 from spherovem_core.corrections.codes import MaskCodes
+from spherovem_core.corrections.edits import (
+    CheckedEdits,
+    append_edits,
+    check_edits,
+    parse_edits,
+    read_edits,
+    undo_operations,
+)
 from spherovem_core.corrections.grid import LabelGrid
-from spherovem_core.corrections.journal import Entry, Journal
+from spherovem_core.corrections.journal import Draft, Entry, Journal, journal_lines
 from spherovem_core.corrections.operations import (
     Accept,
     Add,
@@ -20,14 +28,19 @@ from spherovem_core.corrections.operations import (
     parse_operation,
 )
 from spherovem_core.corrections.outcomes import Applied, Outcome
+from spherovem_core.corrections.state import CorrectionState, correction_state, marks_of
+from spherovem_core.corrections.writing import apply_journal
 
 __all__ = [
     "Accept",
     "Add",
     "Anchor",
     "Applied",
+    "CheckedEdits",
+    "CorrectionState",
     "CutLine",
     "Delete",
+    "Draft",
     "Entry",
     "Exclude",
     "Journal",
@@ -41,7 +54,16 @@ __all__ = [
     "Replay",
     "Split",
     "Undo",
+    "append_edits",
+    "apply_journal",
+    "check_edits",
     "correct_labels",
+    "correction_state",
+    "journal_lines",
+    "marks_of",
+    "parse_edits",
     "parse_operation",
+    "read_edits",
     "replay",
+    "undo_operations",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ def load_index(path: Path, labels: ArrayLike, digest: str, executor: Executor | 
                 blocks=index.blocks,
             )
 
-    write_atomically(path, write)
+    # A folder that cannot be written can still be read, with a pass over the volume each time.
+    with suppress(OSError):
+        write_atomically(path, write)
     return index
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -113,6 +114,19 @@ class ArrayWriter:
             self._shards.write(
                 index, values[tuple(slice(i * n - s.start, (i + 1) * n - s.start) for i, n, s in sides)]
             )
+        self._ledger[block.key] = None
+
+    def copy(self, block: Block, folder: Path) -> None:
+        """Copy the block's files from an array of the same specification, and note it in the ledger.
+
+        Parameters
+        ----------
+        folder
+            Folder of that array, whose values in the block are those to be written.
+        """
+        other = ShardFiles(folder, self.spec.chunks, self.spec.shards, self.spec.fill_value)
+        for index in self._shard_indices(block):
+            self._shards.copy(index, other.path(index))
         self._ledger[block.key] = None
 
     def commit(self, history: Sequence[Mapping[str, Any]] = (), **details: Any) -> ArtifactRef:

@@ -1,8 +1,8 @@
 """Multiscale pyramids: coarser levels computed from the finer level on disk, and their OME metadata."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -10,13 +10,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block, block_grid, map_blocks
+from spherovem_core.blocks import Block, Region, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.groups import ensure_group
-from spherovem_core.store.layout import Layout
+from spherovem_core.store.layout import AUTOMATIC, Layout, array_path
 from spherovem_core.store.ome import (
     Factors,
     image_metadata,
@@ -26,7 +26,7 @@ from spherovem_core.store.ome import (
     level_spacing,
     multiscale,
 )
-from spherovem_core.store.reading import StoredArray
+from spherovem_core.store.reading import StoredArray, read_attributes
 from spherovem_core.store.spec import Content
 
 SMALLEST_LEVEL = 128
@@ -63,15 +63,54 @@ def level_shape(shape: Sequence[int], factors: Factors) -> tuple[int, int, int]:
     return depth, height, width
 
 
+@dataclass(frozen=True)
+class LikeGroup:
+    """A complete pyramid that a new one differs from in some places.
+
+    Attributes
+    ----------
+    layout, group
+        The pyramid. Blocks are copied from those of its levels that have the same specification.
+    differs
+        Whether a region of the finest level differs.
+    """
+
+    layout: Layout
+    group: str
+    differs: Callable[[Region], bool]
+
+    def copy(self, target: ArrayWriter, blocks: Sequence[Block], factors: Factors = (1, 1, 1)) -> list[Block]:
+        """Copy the blocks of a level that are the same, and return the others."""
+        folder = self.layout.path(array_path(self.group, target.level))
+        attributes = read_attributes(folder) or {}
+        if any(attributes.get(key) != value for key, value in target.spec.identity.items()):
+            return list(blocks)
+        left = []
+        for block in blocks:
+            if self.differs(
+                tuple(slice(s.start * f, s.stop * f) for s, f in zip(block.core, factors, strict=True))
+            ):
+                left.append(block)
+            else:
+                target.copy(block, folder)
+        return left
+
+
 def finish_multiscale(
     writer: ArrayWriter,
     execution: Execution,
     history: Sequence[Mapping[str, Any]] = (),
+    like: LikeGroup | None = None,
     **details: Any,
 ) -> ArtifactRef:
     """Build the coarser levels of a fully written array, describe the group, and complete the array last.
 
     After a kill, the build continues with the unfinished level. Peak memory is that of a few blocks of 8 million voxels.
+
+    Parameters
+    ----------
+    like
+        Pyramid of the same specification, from which blocks that are the same are copied.
 
     Returns
     -------
@@ -82,7 +121,7 @@ def finish_multiscale(
     factors = level_factors(spec.shape, spec.spacing_nm) if len(spec.shape) == 3 else [(1, 1, 1)]
     source = writer.array
     for level in range(1, len(factors)):
-        source = _build_level(writer, source, level, factors[level - 1], factors[level], execution)
+        source = _build_level(writer, source, level, factors[level - 1], factors[level], execution, like)
     _describe(writer.layout, writer, factors)
     return writer.commit(history, level_factors=[list(step) for step in factors], **details)
 
@@ -94,6 +133,7 @@ def _build_level(
     finer: Factors,
     factors: Factors,
     execution: Execution,
+    like: LikeGroup | None,
 ) -> zarr.Array[Any]:
     spec = finest.spec
     shape = level_shape(spec.shape, factors)
@@ -111,6 +151,8 @@ def _build_level(
     target = ArrayWriter(finest.layout, coarse, finest.digest, level)
     step = tuple(b // a for a, b in zip(finer, factors, strict=True))
     blocks = target.pending(block_grid(shape, shards))
+    if like is not None:
+        blocks = like.copy(target, blocks, factors)
     results = map_blocks(_reduce_block, blocks, source, step, spec.content, executor=execution.executor)
     for block, values in results:
         target.write(block, values)
@@ -222,7 +264,10 @@ def _describe(layout: Layout, writer: ArrayWriter, factors: Sequence[Factors]) -
         ensure_group(layout, parent)
         folder = layout.volume / parent
         labels = zarr.open_group(folder, mode="r+", zarr_format=3)
-        names = sorted(name for name, child in labels.groups() if "ome" in child.attrs)
+        # Labels before corrections are for spherovem: a viewer that shows all that are listed would show objects twice.
+        names = sorted(
+            name for name, child in labels.groups() if "ome" in child.attrs and not name.endswith(AUTOMATIC)
+        )
         labels.update_attributes(labels_group_metadata(names))
 
 

@@ -7,6 +7,7 @@ The package zarrs writes them as fast, but leaves a torn file behind when the di
 """
 
 import itertools
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,21 @@ class ShardFiles:
                 index_bytes = np.array(entries, "<u8").tobytes()
                 checksum = google_crc32c.value(index_bytes).to_bytes(4, "little")
                 _write_whole(file, index_bytes + checksum)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        partial.replace(path)
+
+    def copy(self, index: Sequence[int], source: Path) -> None:
+        """Copy one shard from a file of the same chunks; after a kill its file is as before.
+
+        It is a copy, not a hard link: a program that writes into one of the two files would change the other as well.
+        """
+        path = self.path(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + PARTIAL)
+        try:
+            shutil.copyfile(source, partial)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise

@@ -17,6 +17,9 @@ from spherovem_core.store import (
 )
 from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, Output, TableOutput
 
+AUTOMATIC_DIGEST = "automatic"
+"""Name of the digest of the automatic labels among the details of corrected ones."""
+
 NO_SPACING = (0.0, 0.0, 0.0)
 
 
@@ -40,12 +43,27 @@ def find_artifact(layout: Layout, output: Output, digest: str) -> ArtifactRef | 
 
 
 def find_newest(layout: Layout, outputs: Sequence[Output]) -> ArtifactRef | None:
-    """Return the reference to the first output if all are complete under the digest that the first one carries."""
+    """Return the reference to the first output if all are complete under the digest that the first one carries.
+
+    Of corrected labels, outputs that corrections do not change carry the digest of the automatic labels.
+    """
     digest = stored_digest(layout, outputs[0])
     if digest is None:
         return None
-    found = [find_artifact(layout, output, digest) for output in outputs]
+    digests = (digest, *automatic_digests(layout, outputs[0]))
+    found = [
+        next(filter(None, (find_artifact(layout, output, own) for own in digests)), None)
+        for output in outputs
+    ]
     return None if None in found else found[0]
+
+
+def automatic_digests(layout: Layout, output: Output) -> tuple[str, ...]:
+    """Return the digest of the automatic labels from which a complete array was corrected, if it was."""
+    if not isinstance(output, ArrayOutput):
+        return ()
+    kept = open_array(layout, output.group).details.get(AUTOMATIC_DIGEST)
+    return () if kept is None else (str(kept),)
 
 
 def stored_digest(layout: Layout, output: Output) -> str | None:

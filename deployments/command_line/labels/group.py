@@ -15,8 +15,15 @@ class Labels(CommandGroup):
 
     group: ClassVar[str] = "Segmentation and its quality"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "spherovem labels apply spheroid_07 edits.jsonl --kind cells --results-root results/",
+            "apply operations from a file, and measure again",
+        ),
         ("spherovem labels log spheroid_07 --results-root results/", "what was corrected, by whom, and why"),
     )
     commands: ClassVar[Mapping[str, str]] = {
+        "apply": "deployments.command_line.labels.apply.Apply",
         "log": "deployments.command_line.labels.log.Log",
+        "undo": "deployments.command_line.labels.undo.UndoEdits",
+        "export": "deployments.command_line.labels.export.ExportLabels",
     }
