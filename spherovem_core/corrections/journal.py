@@ -115,8 +115,8 @@ class Journal:
         """Digest of those that change labels; empty if there are none."""
         return operations_digest(changing_labels(self.effective()))
 
-    def as_of(self, label_digest: str) -> tuple[Entry, ...]:
-        """Return the operations that counted when the journal had a `label_digest`: lines may have been added since.
+    def as_of(self, digest: str) -> tuple[Entry, ...]:
+        """Return the operations that counted when the journal had a `digest` or `label_digest`: lines may have been added since.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Journal:
         entries = self.entries()
         for length in range(len(entries), -1, -1):
             counted = _counted(entries[:length])
-            if operations_digest(changing_labels(counted)) == label_digest:
+            if digest in (operations_digest(counted), operations_digest(changing_labels(counted))):
                 return counted
         raise CorrectionError(f"{self.path} was changed while it was applied; run again")
 

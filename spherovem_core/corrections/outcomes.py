@@ -1,6 +1,6 @@
 """What became of the operations of a journal: those that fit the labels, and those that do not and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,22 @@ class Applied:
             {key: frozenset(labels) for key, labels in document["accepted"].items()},
             document["count"],
         )
+
+
+def sources_of(outcomes: Sequence[Outcome]) -> dict[int, tuple[int, ...]]:
+    """Return the labels before the first operation that each touched object was made from; none for one that was added."""
+    sources: dict[int, frozenset[int]] = {}
+    for outcome in outcomes:
+        if outcome.reason or (outcome.before == outcome.after and outcome.operation != "replace"):
+            continue
+        known = {label: sources.get(label, frozenset([label])) for label in outcome.before}
+        every = frozenset[int]().union(*known.values())
+        for label in outcome.before:
+            sources[label] = frozenset()
+        for label in outcome.after:
+            own = known.get(label) if outcome.operation == "replace" else None
+            sources[label] = every if own is None else own
+    return {label: tuple(sorted(own)) for label, own in sources.items()}
 
 
 def place_of(operation: Operation) -> tuple[float, float, float] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from spherovem_core.corrections.application import Replay
 from spherovem_core.corrections.grid import LabelGrid
-from spherovem_core.corrections.journal import Entry, Journal
+from spherovem_core.corrections.journal import Entry, Journal, changing_labels, operations_digest
 from spherovem_core.corrections.label_index import load_index
 from spherovem_core.corrections.outcomes import Applied
 from spherovem_core.errors import IncompleteArtifactError
@@ -59,8 +59,10 @@ def present_labels(layout: Layout, kind: CorrectedKind) -> StoredArray | None:
         return None
 
 
-def correction_state(layout: Layout, kind: CorrectedKind) -> CorrectionState:
+def correction_state(layout: Layout, kind: CorrectedKind, digest: str | None = None) -> CorrectionState:
     """Read the corrections of one kind of object, and what became of them.
+
+    With a `digest`, those that counted when the journal had it.
 
     Marks (accept, exclude) made after the labels were written do not change them; they are looked up in the labels, which are
     the labels on which they were made: no operation that changes labels came after them.
@@ -71,8 +73,9 @@ def correction_state(layout: Layout, kind: CorrectedKind) -> CorrectionState:
         If the journal is damaged.
     """
     journal = Journal(layout.journal(kind))
-    entries, labels = journal.effective(), present_labels(layout, kind)
-    if labels is None or held_journal(labels) != journal.label_digest:
+    entries = journal.effective() if digest is None else journal.as_of(digest)
+    labels = present_labels(layout, kind)
+    if labels is None or held_journal(labels) != operations_digest(changing_labels(entries)):
         return CorrectionState(entries, None if entries else Applied(), labels)
     if not entries:
         return CorrectionState((), Applied(), labels)

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Block, Region, block_grid, map_blocks
-from spherovem_core.corrections.application import replay
+from spherovem_core.corrections.application import Replay, replay
 from spherovem_core.corrections.canvas import LabelCanvas
 from spherovem_core.corrections.grid import LabelGrid
 from spherovem_core.corrections.journal import Entry
 from spherovem_core.corrections.label_index import load_index
-from spherovem_core.corrections.outcomes import Applied
 from spherovem_core.corrections.painted_labels import PaintedLabels, blocks_in
 from spherovem_core.execution import Execution
 from spherovem_core.store import ArrayWriter, Layout, LikeGroup, StoredArray, discard
@@ -27,7 +26,7 @@ def apply_journal(
     entries: Sequence[Entry],
     writer: ArrayWriter,
     execution: Execution,
-) -> tuple[Applied, LikeGroup]:
+) -> tuple[Replay, LikeGroup]:
     """Write the labels as operations leave them.
 
     Only blocks that an operation touched are decoded and written; memory holds a few blocks, and the box of one object at a time.
@@ -50,8 +49,8 @@ def apply_journal(
 
     Returns
     -------
-    applied
-        What became of each operation.
+    replay
+        What became of each operation, and the index of the labels. The labels themselves are those that were written.
     like
         For `finish_multiscale`: the pyramid of the automatic labels, and where it differs.
     """
@@ -74,7 +73,7 @@ def apply_journal(
         done += 1
         report(done, total)
     discard(layout, with_blocks)
-    return found.applied, like
+    return found, like
 
 
 def _differs(canvas: LabelCanvas) -> "Differs":

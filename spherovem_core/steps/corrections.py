@@ -1,21 +1,48 @@
 """Corrections by hand in the steps that make labels: the labels as computed are kept beside the corrected ones."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from spherovem_core.blocks import Region
 from spherovem_core.corrections.state import CORRECTIONS
 from spherovem_core.store import StoredArray, discard, move_group, open_array
-from spherovem_core.store.layout import CorrectedKind, Layout, automatic_group
-from spherovem_core.workflow import ArrayOutput, Quality, RunRequest
+from spherovem_core.store.layout import AUTOMATIC, CorrectedKind, Layout, automatic_group
+from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest, TableOutput
 from spherovem_core.workflow.artifacts import AUTOMATIC_DIGEST, find_artifact
 from spherovem_core.workflow.run import StepRun
 from spherovem_core.workflow.step import JOURNAL
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spherovem_core.corrections import Applied
+    from spherovem_core.corrections.canvas import LabelCanvas
 
 OWN_DETAILS = {
     "complete", "fingerprint", "shape", "dtype", "chunks", "shards", "codec", "spacing_nm", "origin_nm", "history",
     "level_factors",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CorrectedLabels:
+    """Labels after corrections, from which tables are made.
+
+    Attributes
+    ----------
+    labels
+        The labels.
+    canvas
+        Index of the objects; its own labels cannot be read any more.
+    applied
+        What became of each operation.
+    """
+
+    labels: StoredArray
+    canvas: "LabelCanvas"
+    applied: "Applied"
 
 
 def journal_digest(kind: CorrectedKind, request: RunRequest) -> Mapping[str, str]:
@@ -37,40 +64,94 @@ def with_corrections(
     kind: CorrectedKind,
     labels: ArrayOutput,
     compute: Callable[[StepRun[Any]], Quality],
+    correct_tables: Callable[[StepRun[Any], CorrectedLabels], None] | None = None,
 ) -> Quality:
     """Compute labels unless they are there, and write them as the corrections leave them.
 
-    Without corrections, the labels lie in their group, and so they do while they are computed. With corrections, their group is
-    renamed, ``cells`` to ``cells_automatic``; it is renamed back, and not computed again, once the last correction is undone.
+    Without corrections, labels and tables lie in their places, and so they do while they are computed. With corrections, those
+    that corrections change get other names, such as ``cells_automatic`` for ``cells``; they get theirs back, and are not computed
+    again, once the last correction is undone.
+
+    Parameters
+    ----------
+    compute
+        Computes all outputs of the step.
+    correct_tables
+        Writes the tables that corrections change.
     """
     automatic = run.automatic
-    kept = replace(labels, group=automatic_group(labels.group))
-    digest = automatic.plan.digest
-    quality = None
-    if find_artifact(run.layout, kept, digest) is None:
-        if find_artifact(run.layout, labels, digest) is None:
-            quality = compute(automatic)
-            automatic.discard_provisional()
+    layout, digest, quality = run.layout, automatic.plan.digest, None
+    if not _is_computed(run, digest):
+        quality = compute(automatic)
+        automatic.discard_provisional()
+    for output in run.plan.step.corrected:
+        kept = automatic_output(output)
         if run.plan.is_corrected:
-            move_group(run.layout, labels.group, kept.group)
-    elif not run.plan.is_corrected:
-        move_group(run.layout, kept.group, labels.group)
+            if find_artifact(layout, output, digest) is not None:
+                _move(layout, output, kept)
+        elif find_artifact(layout, kept, digest) is not None:
+            _move(layout, kept, output)
+        else:
+            _discard(layout, kept)
     if run.plan.is_corrected:
-        quality = _correct(run, kind, labels, open_array(run.layout, kept.group, digest=digest))
-    else:
-        discard(run.layout, run.layout.volume / kept.group)
+        quality = _correct(run, kind, labels, correct_tables)
     return quality or Quality(f"{kind.capitalize()} without corrections")
 
 
-def _correct(run: StepRun[Any], kind: CorrectedKind, labels: ArrayOutput, automatic: StoredArray) -> Quality:
+def automatic_output(output: Output) -> Output:
+    """Return the output as it is kept beside the corrected one."""
+    match output:
+        case ArrayOutput():
+            return replace(output, group=automatic_group(output.group))
+        case TableOutput():
+            return TableOutput(f"{output.name}{AUTOMATIC}", output.row)
+        case _:
+            raise TypeError(f"{output.path} is neither array nor table; corrections change nothing else")
+
+
+def _is_computed(run: StepRun[Any], digest: str) -> bool:
+    """Return whether all outputs are on disk as computed, in their places or beside corrected ones."""
+    for output in run.plan.step.outputs:
+        places = [output]
+        if output in run.plan.step.corrected:
+            places.append(automatic_output(output))
+        if not any(find_artifact(run.layout, place, digest) for place in places):
+            return False
+    return True
+
+
+def _move(layout: Layout, output: Output, to: Output) -> None:
+    if isinstance(output, ArrayOutput) and isinstance(to, ArrayOutput):
+        move_group(layout, output.group, to.group)
+    else:
+        layout.path(to.path).parent.mkdir(parents=True, exist_ok=True)
+        layout.path(output.path).replace(layout.path(to.path))
+
+
+def _discard(layout: Layout, output: Output) -> None:
+    place = layout.path(output.path)
+    discard(layout, place.parent if isinstance(output, ArrayOutput) else place)
+
+
+def _correct(
+    run: StepRun[Any],
+    kind: CorrectedKind,
+    labels: ArrayOutput,
+    correct_tables: Callable[[StepRun[Any], CorrectedLabels], None] | None,
+) -> Quality:
     from spherovem_core.corrections import Journal, apply_journal
 
+    group = automatic_group(labels.group)
+    automatic = open_array(run.layout, group, digest=run.automatic.plan.digest)
     entries = Journal(run.layout.journal(kind)).as_of(run.plan.external[JOURNAL])
     run.inherit(automatic.history)
-    place = {"origin_nm": automatic.origin_nm}
-    writer = run.writer(labels, automatic.shape, "uint32", automatic.spacing_nm, **place)
-    group = automatic_group(labels.group)
-    applied, like = apply_journal(kind, automatic, group, entries, writer, run.execution)
+    writer = run.writer(
+        labels, automatic.shape, "uint32", automatic.spacing_nm, origin_nm=automatic.origin_nm
+    )
+    found, like = apply_journal(kind, automatic, group, entries, writer, run.execution)
+    applied = found.applied
+    if correct_tables is not None:
+        correct_tables(run, CorrectedLabels(writer.stored, found.canvas, applied))
     details = {name: value for name, value in automatic.details.items() if name not in OWN_DETAILS}
     details |= {"count": applied.count, AUTOMATIC_DIGEST: automatic.digest, CORRECTIONS: applied.document()}
     run.finish(writer, like, **details)
@@ -81,3 +162,22 @@ def _correct(run: StepRun[Any], kind: CorrectedKind, labels: ArrayOutput, automa
         **{f"line {own.number}, {own.operation}": own.reason for own in applied.not_applied},
     }
     return Quality(f"Corrected {kind}", figures, labels, f"{kind} in the middle slice".capitalize())
+
+
+def voxels_and_neighbours(
+    labels: StoredArray, label: int, region: Region
+) -> tuple["NDArray[np.int64]", list[int]]:
+    """Return the voxels (M, 3) of an object, and the labels that share a face, an edge or a corner with it."""
+    import numpy as np
+    from scipy import ndimage
+
+    grown = tuple(
+        slice(max(0, side.start - 1), min(n, side.stop + 1))
+        for side, n in zip(region, labels.shape, strict=True)
+    )
+    values = labels[grown]
+    mask = values == label
+    around = ndimage.binary_dilation(mask, np.ones((3, 3, 3), bool)) & ~mask
+    low = np.array([side.start for side in grown])
+    others = [int(other) for other in np.unique(values[around]) if other]
+    return np.argwhere(mask) + low, others

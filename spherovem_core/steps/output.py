@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from spherovem_core.corrections.state import correction_state
 from spherovem_core.errors import FormatError, IncompleteArtifactError
 from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
+from spherovem_core.steps.correction_tables import (
+    corrections_document,
+    journal_digests,
+    marked_rows,
+    operation_rows,
+    state_of,
+    without_excluded,
+)
 from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import Layout
+from spherovem_core.store.layout import CORRECTED_KINDS, Layout
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -53,6 +62,9 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.store import package_versions, write_text
 
     tables = _final_tables(run)
+    corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
+    for kind, state in corrected.items():
+        tables[kind] = marked_rows(tables[kind], state)
     for output in TABLES:
         run.write_table(output, tables[output.name])
     history = run.history
@@ -64,10 +76,12 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
         "artifacts": {name: reference.model_dump(mode="json") for name, reference in run.plan.inputs.items()},
         "stages": history,
         "packages": package_versions(),
+        **corrections_document(corrected),
     }
-    chapters = report_chapters(run.plan.pipeline.chapters())
     parameters = PipelineParameters.model_validate(used)
-    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables)
+    rows = operation_rows(corrected)
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables, rows)
+    chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(rows) > 0)
     write_text(run.layout.path(REPORT.path), build_report(inputs, provenance, chapters))
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters))
@@ -108,11 +122,13 @@ def used_parameters(
     return used
 
 
-def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
-    """Return the chapters of a report: the slices to scroll through, then those of the steps."""
+def report_chapters(chapters: Sequence[Chapter], *, corrected: bool = False) -> list[Chapter]:
+    """Return the chapters of a report: the slices to scroll through, those of the steps, and corrections if there are any."""
     from spherovem_core.output.chapter import slices_section
+    from spherovem_core.output.corrections_chapter import corrections_section, corrections_warnings
 
-    return [Chapter("Slices", slices_section), *chapters]
+    by_hand = Chapter("Corrections by hand", corrections_section, corrections_warnings)
+    return [Chapter("Slices", slices_section), *chapters, *([by_hand] if corrected else [])]
 
 
 def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
@@ -144,14 +160,22 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
             "report with the version that wrote them, or process the acquisition again"
         ) from error
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
-    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
-    write_text(layout.report, build_report(inputs, provenance, report_chapters(chapters)))
+    rows = operation_rows({kind: correction_state(layout, kind) for kind in CORRECTED_KINDS})
+    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, rows)
+    write_text(
+        layout.report, build_report(inputs, provenance, report_chapters(chapters, corrected=len(rows) > 0))
+    )
     return layout.report
 
 
 def _report_inputs(
-    layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, "pd.DataFrame"]
+    layout: Layout,
+    name: str,
+    parameters: PipelineParameters,
+    tables: Mapping[str, "pd.DataFrame"],
+    corrections: "pd.DataFrame",
 ) -> ReportInputs:
+    """Collect what a report shows, without excluded objects."""
     from spherovem_core.store import read_json, read_table, table_digest
 
     mixture = read_json(layout.path(nanoparticles.MIXTURE.path))
@@ -170,8 +194,9 @@ def _report_inputs(
         for label, output in further.items()
         if table_digest(layout, output.path) is not None
     }
+    kept, excluded = without_excluded({**tables, **measured})
     return ReportInputs(
-        name, layout, parameters, {**tables, **measured}, mixture, parameters.output.report_image_px
+        name, layout, parameters, kept, mixture, parameters.output.report_image_px, excluded, corrections
     )
 
 
@@ -182,11 +207,12 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES),
     compute=_compute,
+    external=journal_digests,
     cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
 )
 STEPS = (OUTPUT,)

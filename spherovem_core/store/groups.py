@@ -28,7 +28,7 @@ def move_group(layout: Layout, group: str, to: str) -> None:
 
 
 def discard(layout: Layout, folder: Path) -> None:
-    """Delete a folder; it is renamed first, so that a kill leaves it whole or gone."""
+    """Delete a folder or a file; it is renamed first, so that a kill leaves it whole or gone."""
     if not folder.exists():
         return
     trash = layout.scratch / "trash"
