@@ -1,7 +1,7 @@
 """Finished steps that a run takes over from disk when it starts at a later stage."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError
@@ -10,6 +10,7 @@ from spherovem_core.stages import StageName
 from spherovem_core.store import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
 from spherovem_core.workflow.artifacts import artifact_history, find_newest, replaced_source, stored_digest
+from spherovem_core.workflow.step import JOURNAL
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,20 @@ def take_finished(
     return taken
 
 
+def _check_journal(step: Step[Any], layout: Layout, external: Mapping[str, str]) -> None:
+    """Refuse labels that do not hold the present corrections."""
+    if step.journal is None:
+        return
+    from spherovem_core.corrections import Journal
+
+    journal = Journal(layout.journal(step.journal))
+    if journal.label_digest != external.get(JOURNAL, ""):
+        raise IncompleteArtifactError(
+            f"{journal.path} holds corrections that {layout.path(step.main_output.path)} does not; start at {step.stage} to "
+            "apply them"
+        )
+
+
 def _check_descent(
     pipeline: Pipeline,
     step: Step[Any],
@@ -64,6 +79,7 @@ def _check_descent(
         raise IncompleteArtifactError(
             f"{found.location} was made from inputs that have been replaced since; start at {step.stage}"
         )
+    _check_journal(step, layout, entry["external"])
     if plan.digest != stored_digest(layout, step.main_output):
         logger.warning(
             "%s: taken as it is, although it was made with other parameters than those of this run",

@@ -1,7 +1,7 @@
 """A run from its first check to its summary."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -31,16 +31,24 @@ def run_pipeline(
     stop_after: StageName = LAST_STAGE,
     roi: RegionOfInterest = WHOLE,
     pipeline: Pipeline = PIPELINE,
+    taken: Collection[str] = (),
 ) -> dict[str, ArtifactRef]:
     """Run the steps of the stages from one to another, one after another.
+
+    Parameters
+    ----------
+    taken
+        Names of steps of these stages that are taken from disk like those of earlier stages.
 
     Returns
     -------
     dict
         Main output of each step by its name, those of earlier stages included.
     """
-    steps = pipeline.of_stages(stages_between(start_at, stop_after))
-    earlier = pipeline.of_stages(STAGE_NAMES[: STAGE_NAMES.index(start_at)])
+    chosen = pipeline.of_stages(stages_between(start_at, stop_after))
+    steps = tuple(step for step in chosen if step.name not in taken)
+    before = pipeline.of_stages(STAGE_NAMES[: STAGE_NAMES.index(start_at)])
+    earlier = (*before, *(step for step in chosen if step.name in taken))
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
     folder = request.acquisition.folder
     check_format(folder)

@@ -1,13 +1,14 @@
 """Progress of an acquisition, read from its results folder alone: nothing is written, no array is opened."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from spherovem_core.errors import FormatError
+from spherovem_core.corrections import Journal
+from spherovem_core.errors import CorrectionError, FormatError
 from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import STAGE_NAMES, StageName
 from spherovem_core.store.adoptions import effective_digest
@@ -19,6 +20,8 @@ from spherovem_core.store.markers import Marker, array_marker, lock_is_held, wri
 from spherovem_core.store.reading import ARRAY_LEDGER
 from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, Step, TableOutput
+from spherovem_core.workflow.artifacts import AUTOMATIC_DIGEST
+from spherovem_core.workflow.step import JOURNAL
 
 State = Literal["absent", "partial", "outdated", "complete"]
 OverallState = Literal["absent", "partial", "failed", "rejected", "running", "complete"]
@@ -39,8 +42,8 @@ class StepState:
     title
         The step as people name it, such as ``masks cells``.
     state
-        ``complete``; ``outdated``: complete, but computed by an older version of the step, or from inputs that have been
-        replaced since; ``partial``; ``absent``.
+        ``complete``; ``outdated``: complete, but computed by an older version of the step, or from inputs or
+        corrections that have been replaced since; ``partial``; ``absent``.
     fraction
         Part of its arrays that is written, 0 to 1; None where it has no unfinished array.
     finished, seconds
@@ -167,8 +170,11 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     digests = frozenset(str(marker["fingerprint"]) for marker in complete if "fingerprint" in marker)
     entry = _own_entry(complete[0], step) if complete else {}
     # An older version may have had fewer outputs.
-    older = markers[0] in complete and entry.get("version", step.version) < step.version
-    if len(digests) == 1 and (older or len(complete) == len(step.outputs)):
+    older = markers[0] in complete and (
+        entry.get("version", step.version) < step.version or not _holds_corrections(layout, step, entry)
+    )
+    automatic = {str(markers[0].get(AUTOMATIC_DIGEST))} if markers[0] in complete and markers[0] else set()
+    if len(digests - automatic) == 1 and (older or len(complete) == len(step.outputs)):
         return StepState(
             step.name,
             step.stage,
@@ -190,6 +196,17 @@ def _own_entry(marker: Marker, step: Step[Any]) -> dict[str, Any]:
     history = [dict(entry) for entry in marker.get("history") or [{}]]
     own = [entry for entry in history if entry.get("step") == step.name]
     return (own or history)[-1]
+
+
+def _holds_corrections(layout: Layout, step: Step[Any], entry: Mapping[str, Any]) -> bool:
+    """Return whether an output holds the corrections of the journal, or there are none to hold."""
+    if step.journal is None:
+        return True
+    try:
+        wanted = Journal(layout.journal(step.journal)).label_digest
+    except CorrectionError:
+        return False
+    return bool(wanted == entry.get("external", {}).get(JOURNAL, ""))
 
 
 def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:

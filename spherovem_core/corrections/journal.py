@@ -15,7 +15,7 @@ from uuid import uuid4
 from spherovem_core.corrections.operations import Operation, Undo, parse_operation
 from spherovem_core.errors import CorrectionError
 from spherovem_core.references import canonical_json
-from spherovem_core.store.tables import write_text
+from spherovem_core.store.files import write_text
 
 OWN_KEYS = ("id", "author", "time", "reason", "previous")
 """Keys of a line beside those of its operation."""
@@ -47,6 +47,28 @@ class Entry:
     operation: Operation
 
 
+@dataclass(frozen=True)
+class Draft:
+    """An operation that is to be added to a journal.
+
+    Attributes
+    ----------
+    operation
+        The operation.
+    id, author, time, reason
+        As in `Entry`; what is empty is filled in.
+    line
+        Line of the file that it comes from; 0 for none.
+    """
+
+    operation: Operation
+    id: str = ""
+    author: str = ""
+    time: str = ""
+    reason: str = ""
+    line: int = 0
+
+
 class Journal:
     """A journal on disk.
 
@@ -75,11 +97,7 @@ class Journal:
 
     def effective(self) -> tuple[Entry, ...]:
         """Return the operations that count, in order: without undone ones and without the undos themselves."""
-        entries = self.entries()
-        undone = {entry.operation.of for entry in entries if isinstance(entry.operation, Undo)}
-        return tuple(
-            entry for entry in entries if entry.id not in undone and not isinstance(entry.operation, Undo)
-        )
+        return _counted(self.entries())
 
     @property
     def head(self) -> str:
@@ -90,12 +108,27 @@ class Journal:
     @property
     def digest(self) -> str:
         """Digest of the operations that count; empty if there are none."""
-        effective = self.effective()
-        if not effective:
-            return ""
-        # The number of a line decides the numbers of new labels.
-        content = [[entry.number, entry.operation.model_dump(mode="json")] for entry in effective]
-        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+        return operations_digest(self.effective())
+
+    @property
+    def label_digest(self) -> str:
+        """Digest of those that change labels; empty if there are none."""
+        return operations_digest(changing_labels(self.effective()))
+
+    def as_of(self, digest: str) -> tuple[Entry, ...]:
+        """Return the operations that counted when the journal had a `digest` or `label_digest`: lines may have been added since.
+
+        Raises
+        ------
+        CorrectionError
+            If it never had.
+        """
+        entries = self.entries()
+        for length in range(len(entries), -1, -1):
+            counted = _counted(entries[:length])
+            if digest in (operations_digest(counted), operations_digest(changing_labels(counted))):
+                return counted
+        raise CorrectionError(f"{self.path} was changed while it was applied; run again")
 
     def append(
         self,
@@ -128,6 +161,11 @@ class Journal:
         CorrectionError
             If the journal is damaged, or has grown since `after`, or an undo names no operation that counts.
         """
+        drafts = [Draft(operation, author=author, reason=reason) for operation in operations]
+        return self.append_drafts(drafts, after=after)
+
+    def append_drafts(self, drafts: Sequence[Draft], *, after: str | None = None) -> tuple[Entry, ...]:
+        """Add operations that may have an identifier, an author and a time of their own, all or none; else as `append`."""
         with self._locked():
             lines, entries = self._lines(), list(self.entries())
             head = _line_digest(lines[-1]) if lines else ""
@@ -138,23 +176,26 @@ class Journal:
                 )
             counted = {entry.id for entry in self.effective()}
             time = datetime.now(UTC).isoformat(timespec="seconds")
-            for operation in operations:
+            for draft in drafts:
+                operation = draft.operation
                 if isinstance(operation, Undo):
                     if operation.of not in counted:
                         raise CorrectionError(
                             f"{self.path}: undo of {operation.of}, which is no operation that counts"
                         )
                     counted.remove(operation.of)
-                name = uuid4().hex[:12]
-                own = (name, author or getpass.getuser(), time, reason, head)
+                name = draft.id or uuid4().hex[:12]
+                own = (name, draft.author or _user(), draft.time or time, draft.reason, head)
                 line = canonical_json(
                     {**dict(zip(OWN_KEYS, own, strict=True)), **operation.model_dump(mode="json")}
                 )
                 lines.append(line)
                 head = _line_digest(line)
                 counted.add(name)
-            write_text(self.path, "".join(f"{line}\n" for line in lines))
-            return tuple(_parse(self.path, lines))[len(entries) :]
+            found = tuple(_parse(self.path, lines))
+            if drafts:
+                write_text(self.path, "".join(f"{line}\n" for line in lines))
+            return found[len(entries) :]
 
     def repair(self) -> str:
         """Drop a last line that is cut off, which was never acknowledged; return its text, empty if there is none."""
@@ -187,6 +228,50 @@ class Journal:
             # flock, not lockf: it excludes other threads of this process as well. Closing the file frees it.
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def journal_lines(entries: Sequence[Entry]) -> list[str]:
+    """Return entries as lines that `labels apply` takes: with their identifiers, so that it knows them again."""
+    return [
+        canonical_json(
+            {
+                "id": entry.id,
+                "author": entry.author,
+                "time": entry.time,
+                "reason": entry.reason,
+                **entry.operation.model_dump(mode="json"),
+            }
+        )
+        for entry in entries
+    ]
+
+
+def changing_labels(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the operations that change labels."""
+    return tuple(entry for entry in entries if entry.operation.changes_labels)
+
+
+def operations_digest(entries: Sequence[Entry]) -> str:
+    """Return the digest of operations; empty if there are none."""
+    if not entries:
+        return ""
+    # The number of a line decides the numbers of new labels.
+    content = [[entry.number, entry.operation.model_dump(mode="json")] for entry in entries]
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def _counted(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    undone = {entry.operation.of for entry in entries if isinstance(entry.operation, Undo)}
+    return tuple(
+        entry for entry in entries if entry.id not in undone and not isinstance(entry.operation, Undo)
+    )
 
 
 def _line_digest(line: str) -> str:

@@ -4,6 +4,7 @@ They are anchored at positions in µm and at masks, never at label numbers, so t
 segmented again.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -186,3 +187,31 @@ def parse_operation(values: Any) -> Operation:
         )
         raise CorrectionError(f"not an operation: {problems}") from error
     return found
+
+
+def anchors(operation: Operation) -> tuple[Anchor, ...]:
+    """Return the anchors of an operation, in order; none for an `Add` or an `Undo`."""
+    match operation:
+        case Merge() | Split():
+            return operation.objects
+        case Replace():
+            return tuple(target for target in operation.targets if target is not None)
+        case Delete() | Reject() | Exclude() | Accept():
+            return (operation.object,)
+        case _:
+            return ()
+
+
+def with_anchors(operation: Operation, changed: Sequence[Anchor]) -> Operation:
+    """Return an operation with other anchors, as many as `anchors` returns."""
+    match operation:
+        case Merge() | Split():
+            return operation.model_copy(update={"objects": tuple(changed)})
+        case Replace():
+            left = iter(changed)
+            targets = tuple(None if target is None else next(left) for target in operation.targets)
+            return operation.model_copy(update={"targets": targets})
+        case Delete() | Reject() | Exclude() | Accept():
+            return operation.model_copy(update={"object": changed[0]})
+        case _:
+            return operation

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.store import Layout, read_json
 from spherovem_core.workflow import Pipeline, SourceVolume, Step
+from spherovem_core.workflow.step import JOURNAL
 
 NEWEST_RUNS = 8
 
@@ -71,7 +72,7 @@ def _measured(
 ) -> dict[Key, tuple[float, float]]:
     """Return seconds and work of each step of a finished run.
 
-    The last step is left out: the provenance that it writes knows only the seconds before.
+    The last step is left out: the provenance that it writes knows only the seconds before. So is the application of corrections.
     """
     parameters = PipelineParameters.model_validate(provenance["parameters"])
     raw = provenance["artifacts"]["ingest"]
@@ -81,7 +82,7 @@ def _measured(
     found = {}
     for entry in provenance["stages"]:
         name = entry["step"]
-        if name not in pipeline or name == pipeline.steps[-1].name:
+        if name not in pipeline or name == pipeline.steps[-1].name or JOURNAL in entry["external"]:
             continue
         cost = pipeline.step(name).cost
         key = name, entry["device"].partition(":")[0], cost.variant(parameters)

@@ -11,6 +11,7 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.store.adoptions import is_adoption
+from spherovem_core.workflow.step import JOURNAL
 
 WRITES_REPORT = "output"
 """Step that builds this page. The page cannot contain the time that building it takes."""
@@ -125,6 +126,8 @@ def format_duration(seconds: float) -> str:
 
 def _step_name(entry: Mapping[str, Any]) -> str:
     name = str(entry["step"]).replace("_", " ")
+    if entry.get("external", {}).get(JOURNAL):
+        return f"{name} (corrections)"
     return f"{name} (tables)" if entry["step"] == WRITES_REPORT else name
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from spherovem_core.output.history_section import format_duration, history_section
+from spherovem_core.output.summary import COUNTED, counted
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Page, render
@@ -60,9 +61,7 @@ def _build(inputs: ReportInputs, provenance: Mapping[str, Any], chapters: Sequen
     summary = [
         ("Source", str(provenance.get("source", "unknown"))),
         ("Volume (z, y, x)", f"{size} µm in voxels of {voxel} nm"),
-        ("Cells", str(len(inputs.tables["cells"]))),
-        ("Nuclei", str(len(inputs.tables["nuclei"]))),
-        ("Nanoparticles", str(len(inputs.tables["nanoparticles"]))),
+        *((kind.capitalize(), counted(inputs, kind)) for kind in COUNTED),
         ("Computing time", format_duration(seconds)),
         ("Results", str(inputs.layout.folder)),
     ]

@@ -47,8 +47,14 @@ def _counts(inputs: ReportInputs) -> str:
         volumes = inputs.tables[name]["volume_um3"].to_numpy(dtype=float)
         volumes = volumes[np.isfinite(volumes)]
         median = f"{np.median(volumes):.4g}" if volumes.size else "–"
-        rows.append(f"| {name} | {len(inputs.tables[name])} | {median} |")
+        rows.append(f"| {name} | {counted(inputs, name)} | {median} |")
     return "\n".join(rows)
+
+
+def counted(inputs: ReportInputs, name: str) -> str:
+    """Return the number of objects of a table, and how many were excluded by hand if any were."""
+    excluded = inputs.excluded.get(name, 0)
+    return str(len(inputs.tables[name])) + (f" ({excluded} more excluded by hand)" if excluded else "")
 
 
 def _links(inputs: ReportInputs) -> str:

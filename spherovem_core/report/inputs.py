@@ -1,7 +1,7 @@
 """Inputs of a report: final tables, models and the arrays of the volume."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -27,6 +27,10 @@ class ReportInputs:
         Populations of nanoparticles, limits and warnings, from ``models/mixture.json``.
     image_px
         Longest side in pixels of an image in a picture.
+    excluded
+        By table, the number of objects that a person excluded; their rows are not in `tables`.
+    corrections
+        One row for each operation by hand: kind, line, operation, author, time, reason, state, why, place.
     """
 
     name: str
@@ -35,6 +39,8 @@ class ReportInputs:
     tables: Mapping[str, pd.DataFrame]
     mixture: Mapping[str, Any]
     image_px: int
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    corrections: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
     def open_level(self) -> OpenLevel:

@@ -10,6 +10,12 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.steps.corrections import (
+    CorrectedLabels,
+    journal_digest,
+    voxels_and_neighbours,
+    with_corrections,
+)
 from spherovem_core.steps.ingest import SLICES, filled_slices
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.steps.specimen import SPECIMEN, SPECIMEN_STEP
@@ -27,12 +33,14 @@ from spherovem_core.workflow import (
     TableOutput,
 )
 from spherovem_core.workflow.cost import image_work
+from spherovem_core.workflow.outputs import automatic_output
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spherovem_core.nanoparticles import ParticleTables
+    from spherovem_core.nanoparticles.specimen.codes import Specimen
 
 logger = logging.getLogger(__name__)
 
@@ -112,12 +120,8 @@ def _placed(
 ) -> "ParticleTables":
     """Add the places in the specimen mask to the tables, and the warning on particles at its border."""
     from spherovem_core.nanoparticles.particle_places import border_warning, name_places
-    from spherovem_core.nanoparticles.specimen.codes import Specimen, code_fractions
 
-    stored = run.open(SPECIMEN)
-    codes = stored[:]
-    dz, dy, dx = (round(tile / step) for tile, step in zip(stored.spacing_nm, spacing, strict=True))
-    specimen = Specimen(codes, stored.spacing_nm, (dz, dy, dx), code_fractions(codes))
+    specimen = _specimen(run, spacing)
     warning = border_warning(found.particles, specimen)
     mixture = found.mixture
     return replace(
@@ -126,6 +130,44 @@ def _placed(
         others=_as_text(found.others.assign(place=name_places(found.others, specimen))),
         mixture=replace(mixture, warnings=[*mixture.warnings, warning]) if warning else mixture,
     )
+
+
+def _specimen(run: StepRun[NanoparticleParameters], spacing: SpacingNm) -> "Specimen":
+    from spherovem_core.nanoparticles.specimen.codes import Specimen, code_fractions
+
+    stored = run.open(SPECIMEN)
+    codes = stored[:]
+    dz, dy, dx = (round(tile / step) for tile, step in zip(stored.spacing_nm, spacing, strict=True))
+    return Specimen(codes, stored.spacing_nm, (dz, dy, dx), code_fractions(codes))
+
+
+def _correct_tables(run: StepRun[NanoparticleParameters], found: CorrectedLabels) -> None:
+    """Measure the corrected particles, and write the tables of particles and agglomerates."""
+    from spherovem_core.corrections.outcomes import sources_of
+    from spherovem_core.nanoparticles.corrected_particles import correct_particle_table
+    from spherovem_core.nanoparticles.particle_places import name_places
+    from spherovem_core.store import read_table
+
+    kept, digest = automatic_output(PARTICLES), run.automatic.plan.digest
+    particles = read_table(run.layout, kept.path, digest=digest)
+    voxels, touching = {}, {}
+    for label in sorted(found.applied.corrected):
+        own = found.canvas.find(label)
+        if own is not None:
+            voxels[label], touching[label] = voxels_and_neighbours(found.labels, label, own.region)
+    table, agglomerates = correct_particle_table(
+        particles,
+        [label for label, _ in found.canvas.objects()],
+        voxels,
+        sources_of(found.applied.outcomes),
+        touching,
+        found.labels.spacing_nm,
+    )
+    corrected = table["label"].isin(list(voxels))
+    if corrected.any():
+        table.loc[corrected, "place"] = name_places(table[corrected], _specimen(run, found.labels.spacing_nm))
+    run.write_table(PARTICLES, _as_text(table))
+    run.write_table(AGGLOMERATES, agglomerates)
 
 
 def _as_text(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -181,7 +223,10 @@ NANOPARTICLES = Step(
     parameters=lambda parameters: parameters.nanoparticles,
     inputs=(REGISTERED, SLICES, SPECIMEN),
     outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, AGGLOMERATES, MIXTURE),
-    compute=_compute,
+    compute=lambda run: with_corrections(run, "nanoparticles", LABELS, _compute, _correct_tables),
+    external=lambda request: journal_digest("nanoparticles", request),
+    journal="nanoparticles",
+    corrected=(LABELS, PARTICLES, AGGLOMERATES),
     cost=Cost(image_work, _size, _memory, seconds={"": 0.74}),
     provisional="nanoparticles",
     chapter=_chapter,

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from spherovem_core.corrections.state import correction_state
 from spherovem_core.errors import FormatError, IncompleteArtifactError
 from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
+from spherovem_core.steps.correction_tables import (
+    corrections_document,
+    journal_digests,
+    marked_rows,
+    operation_rows,
+    state_of,
+    without_excluded,
+)
 from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import Layout
+from spherovem_core.store.layout import CORRECTED_KINDS, Layout
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -54,6 +63,9 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.store import package_versions
 
     tables = _final_tables(run)
+    corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
+    for kind, state in corrected.items():
+        tables[kind] = marked_rows(tables[kind], state)
     for output in TABLES:
         run.write_table(output, tables[output.name])
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
@@ -65,10 +77,12 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
         "artifacts": {name: reference.model_dump(mode="json") for name, reference in run.plan.inputs.items()},
         "stages": history,
         "packages": package_versions(),
+        **corrections_document(corrected),
     }
-    chapters = report_chapters(run.plan.pipeline.chapters())
     parameters = PipelineParameters.model_validate(used)
-    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables)
+    rows = operation_rows(corrected)
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables, rows)
+    chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(rows) > 0)
     run.write_file(REPORT, build_report(inputs, provenance, chapters))
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters, adoption_warnings(history)))
@@ -124,11 +138,13 @@ def with_adoptions(
     return entries
 
 
-def report_chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
-    """Return the chapters of a report: the slices to scroll through, then those of the steps."""
+def report_chapters(chapters: Sequence[Chapter], *, corrected: bool = False) -> list[Chapter]:
+    """Return the chapters of a report: the slices to scroll through, those of the steps, and corrections if there are any."""
     from spherovem_core.output.chapter import slices_section
+    from spherovem_core.output.corrections_chapter import corrections_section, corrections_warnings
 
-    return [Chapter("Slices", slices_section), *chapters]
+    by_hand = Chapter("Corrections by hand", corrections_section, corrections_warnings)
+    return [Chapter("Slices", slices_section), *chapters, *([by_hand] if corrected else [])]
 
 
 def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipeline | None" = None) -> Path:
@@ -170,14 +186,21 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
     if pipeline is not None:
         provenance["stages"] = with_adoptions(layout, pipeline, provenance["stages"])
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
-    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
-    write_file(layout, REPORT.path, build_report(inputs, provenance, report_chapters(chapters)))
+    rows = operation_rows({kind: correction_state(layout, kind) for kind in CORRECTED_KINDS})
+    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, rows)
+    text = build_report(inputs, provenance, report_chapters(chapters, corrected=len(rows) > 0))
+    write_file(layout, REPORT.path, text)
     return layout.report
 
 
 def _report_inputs(
-    layout: Layout, name: str, parameters: PipelineParameters, tables: Mapping[str, "pd.DataFrame"]
+    layout: Layout,
+    name: str,
+    parameters: PipelineParameters,
+    tables: Mapping[str, "pd.DataFrame"],
+    corrections: "pd.DataFrame",
 ) -> ReportInputs:
+    """Collect what a report shows, without excluded objects."""
     from spherovem_core.store import read_table, table_digest
     from spherovem_core.workflow.artifacts import read_document
 
@@ -197,8 +220,9 @@ def _report_inputs(
         for label, output in further.items()
         if table_digest(layout, output.path) is not None
     }
+    kept, excluded = without_excluded({**tables, **measured})
     return ReportInputs(
-        name, layout, parameters, {**tables, **measured}, mixture, parameters.output.report_image_px
+        name, layout, parameters, kept, mixture, parameters.output.report_image_px, excluded, corrections
     )
 
 
@@ -209,11 +233,12 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES),
     compute=_compute,
+    external=journal_digests,
     cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
 )
 STEPS = (OUTPUT,)

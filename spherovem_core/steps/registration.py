@@ -109,7 +109,7 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
     warp_stack(source, alignment, writer, parameters, run.execution)
     _write_fields(run, alignment)
     run.write_table(MOTION, alignment.table)
-    run.finish(writer, **alignment.details(), **geometry)
+    run.finish(writer, **{**alignment.details(), **geometry})
     table = alignment.table
     figures = {
         "median similarity before": float(table["similarity_before"].median()),

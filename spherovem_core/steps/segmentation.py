@@ -8,6 +8,7 @@ from typing import Any
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FlowParameters, MaskParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.steps.corrections import journal_digest, with_corrections
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind, flows_group, labels_group
 from spherovem_core.store.pyramid import pyramid_factors
@@ -139,7 +140,7 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     count = segmenter_named(run.parameters.segmenter).label(
         run.open(FLOWS[kind]), image, provisional, labels, run.parameters, run.execution, ledger
     )
-    blocks = {
+    blocks: dict[str, Any] = {
         "block_voxels": run.execution.block_voxels,
         "block_halo_voxels": run.execution.block_halo_voxels,
     }
@@ -216,7 +217,9 @@ def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
         parameters=lambda parameters: parameters.segmentation.of(kind).masks,
         inputs=(FLOWS[kind], REGISTERED),
         outputs=(LABELS[kind],),
-        compute=lambda run: _compute_masks(kind, run),
+        compute=lambda run: with_corrections(
+            run, kind, LABELS[kind], lambda automatic: _compute_masks(kind, automatic)
+        ),
         cost=Cost(
             mask_work,
             lambda volume, parameters: _masks_size(kind, volume, parameters),
@@ -224,6 +227,9 @@ def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
             seconds={"": MASKS_SECONDS[kind]},
         ),
         kind=kind,
+        external=lambda request: journal_digest(kind, request),
+        journal=kind,
+        corrected=(LABELS[kind],),
         gpu_library=_masks_gpu,
         provisional=f"labels-{kind}",
         ledger=f"masks-{kind}",

@@ -3,16 +3,18 @@
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.failures import noting_failure
 from spherovem_core.store.files import read_json, write_atomically, write_json, write_text
-from spherovem_core.store.groups import discard, ensure_group
+from spherovem_core.store.groups import discard, ensure_group, move_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.ledger import Ledger
 from spherovem_core.store.provenance import StepRecorder, history_entry, package_versions
 from spherovem_core.store.pyramid import (
+    LikeGroup,
     downsample,
     finish_multiscale,
     level_factors,
     level_shape,
     nearest_level,
+    pyramid_factors,
 )
 from spherovem_core.store.reading import StoredArray, find_array, open_array
 from spherovem_core.store.spec import ArraySpec, Content, cube_shards, slice_shards
@@ -24,6 +26,7 @@ __all__ = [
     "Content",
     "Layout",
     "Ledger",
+    "LikeGroup",
     "StepRecorder",
     "StoredArray",
     "cube_shards",
@@ -36,10 +39,12 @@ __all__ = [
     "history_entry",
     "level_factors",
     "level_shape",
+    "move_group",
     "nearest_level",
     "noting_failure",
     "open_array",
     "package_versions",
+    "pyramid_factors",
     "read_json",
     "read_table",
     "slice_shards",

@@ -141,6 +141,18 @@ class ArrayWriter:
             states.append(self._shards.write(index, part).text)
         self._ledger[block.key] = states
 
+    def copy(self, block: Block, folder: Path) -> None:
+        """Copy the block's files from an array of the same specification, and note it in the ledger.
+
+        Parameters
+        ----------
+        folder
+            Folder of that array, whose values in the block are those to be written.
+        """
+        other = ShardFiles(folder, self.spec.chunks, self.spec.shards, self.spec.fill_value)
+        indices = self._shard_indices(block.core)
+        self._ledger[block.key] = [self._shards.copy(index, other.path(index)).text for index in indices]
+
     def commit(self, history: Sequence[Mapping[str, Any]] = (), **details: Any) -> ArtifactRef:
         """Set the completion marker; nothing may be written afterwards.
 

@@ -104,6 +104,10 @@ SHAPE = (
     Column("inertia_3_um2", "float64", "Smallest principal moment of inertia per unit of mass."),
     Column("shape_note", "string", "Reason why surface columns are NaN; empty if they are not."),
 )
+CORRECTIONS = (
+    Column("corrected", "bool", "True if a correction by hand made or changed it."),
+    Column("excluded", "bool", "True if it was excluded by hand from statistics, figures and the report."),
+)
 CELL_COLUMNS = (
     *SHAPE,
     Column("nucleus_count", "int64", "Number of nuclei with this parent cell."),
@@ -120,8 +124,9 @@ CELL_COLUMNS = (
         "Fraction of the cytoplasm that lies nearer to the nucleus than a particle voxel, averaged over the particle voxels: "
         "0.5 if particles are spread as the cytoplasm is, less if they gather at the nucleus.",
     ),
+    *CORRECTIONS,
 )
-NUCLEUS_COLUMNS = (*SHAPE, *PARENT)
+NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CORRECTIONS)
 OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
@@ -165,6 +170,7 @@ NANOPARTICLE_COLUMNS = (
     Column(
         "nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other particle."
     ),
+    *CORRECTIONS,
 )
 OTHER_OBJECT_COLUMNS = (
     Column("label", "uint32", "Number of the object; the label array does not show it."),

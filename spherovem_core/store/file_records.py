@@ -168,6 +168,31 @@ def adopt_file(
     save_record(layout, path, FileRecord(FileState.of(layout.path(path)), None, kept))
 
 
+def move_file(layout: Layout, path: str, to: str) -> None:
+    """Give a file another name, with its record, in place of a file that has it; a kill leaves it under either name.
+
+    Raises
+    ------
+    ChangedArtifactError
+        If one of the two files was changed by hand.
+    """
+    check_file(layout, path)
+    refuse_to_replace_file(layout, to)
+    record = read_record(layout, path)
+    target = layout.path(to)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if record is None:
+        forget_file(layout, to)
+    else:
+        # Under either name the file is one that the record of that name knows.
+        before = FileState.of(target) if target.is_file() else None
+        save_record(layout, to, FileRecord(record.state, before, record.kept))
+    layout.path(path).replace(target)
+    if record is not None:
+        save_record(layout, to, record)
+    forget_file(layout, path)
+
+
 def forget_file(layout: Layout, path: str) -> None:
     """Remove the record of a file."""
     record_path(layout, path).unlink(missing_ok=True)

@@ -19,8 +19,16 @@ def ensure_group(layout: Layout, group: str) -> None:
             zarr.open_group(folder, mode="a", zarr_format=3)
 
 
+def move_group(layout: Layout, group: str, to: str) -> None:
+    """Give a group another name, in place of a group that has it; a kill leaves it under either name."""
+    target = layout.volume / to
+    discard(layout, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (layout.volume / group).replace(target)
+
+
 def discard(layout: Layout, folder: Path) -> None:
-    """Delete a folder; it is renamed first, so that a kill leaves it whole or gone."""
+    """Delete a folder or a file; it is renamed first, so that a kill leaves it whole or gone."""
     if not folder.exists():
         return
     trash = layout.scratch / "trash"

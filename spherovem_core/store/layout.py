@@ -20,6 +20,8 @@ POSTERIOR = "nanoparticle_posterior"
 DISTANCE = "distance_to_nucleus"
 NANOPARTICLES = "registered/labels/nanoparticles"
 SPECIMEN = "specimen"
+AUTOMATIC = "_automatic"
+"""Ending of the names of labels and tables as they were computed, before corrections by hand."""
 
 
 def labels_group(kind: ObjectKind) -> str:
@@ -30,6 +32,16 @@ def labels_group(kind: ObjectKind) -> str:
 def flows_group(kind: ObjectKind) -> str:
     """Return the group of the flows of cells or nuclei."""
     return f"flows/{kind}"
+
+
+def corrected_group(kind: CorrectedKind) -> str:
+    """Return the group of the labels of a kind of object that can be corrected."""
+    return f"{REGISTERED}/labels/{kind}"
+
+
+def automatic_group(group: str) -> str:
+    """Return the group that keeps labels as they were computed, where corrections by hand changed them."""
+    return f"{group}{AUTOMATIC}"
 
 
 def array_path(group: str, level: int | str = 0) -> str:
@@ -82,6 +94,14 @@ class Layout:
     def meshes(self) -> Path:
         """Folder of surface meshes."""
         return self.folder / "meshes"
+
+    def label_index(self, kind: CorrectedKind) -> Path:
+        """Return the index of automatic labels, from which corrections find objects without reading the volume."""
+        return self.scratch / "corrections" / f"{kind}.npz"
+
+    def repainted(self, kind: CorrectedKind) -> Path:
+        """Return the folder of repainted blocks while corrections are applied."""
+        return self.scratch / "corrections" / f"{kind}-blocks"
 
     def journal(self, kind: CorrectedKind) -> Path:
         """Return the journal of corrections of a kind of object; absent while nothing was corrected."""

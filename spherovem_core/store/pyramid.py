@@ -1,8 +1,8 @@
 """Multiscale pyramids: coarser levels computed from the finer level on disk, and their OME metadata."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -10,13 +10,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block, block_grid, map_blocks
+from spherovem_core.blocks import Block, Region, block_grid, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.groups import ensure_group
-from spherovem_core.store.layout import Layout
+from spherovem_core.store.layout import AUTOMATIC, Layout, array_path
+from spherovem_core.store.nodes import marker_of, read_node
 from spherovem_core.store.ome import (
     Factors,
     image_metadata,
@@ -63,15 +64,54 @@ def level_shape(shape: Sequence[int], factors: Factors) -> tuple[int, int, int]:
     return depth, height, width
 
 
+@dataclass(frozen=True)
+class LikeGroup:
+    """A complete pyramid that a new one differs from in some places.
+
+    Attributes
+    ----------
+    layout, group
+        The pyramid. Blocks are copied from those of its levels that have the same specification.
+    differs
+        Whether a region of the finest level differs.
+    """
+
+    layout: Layout
+    group: str
+    differs: Callable[[Region], bool]
+
+    def copy(self, target: ArrayWriter, blocks: Sequence[Block], factors: Factors = (1, 1, 1)) -> list[Block]:
+        """Copy the blocks of a level that are the same, and return the others."""
+        folder = self.layout.path(array_path(self.group, target.level))
+        attributes = marker_of(read_node(folder)) or {}
+        if any(attributes.get(key) != value for key, value in target.spec.identity.items()):
+            return list(blocks)
+        left = []
+        for block in blocks:
+            if self.differs(
+                tuple(slice(s.start * f, s.stop * f) for s, f in zip(block.core, factors, strict=True))
+            ):
+                left.append(block)
+            else:
+                target.copy(block, folder)
+        return left
+
+
 def finish_multiscale(
     writer: ArrayWriter,
     execution: Execution,
     history: Sequence[Mapping[str, Any]] = (),
+    like: LikeGroup | None = None,
     **details: Any,
 ) -> ArtifactRef:
     """Build the coarser levels of a fully written array, describe the group, and complete the array last.
 
     After a kill, the build continues with the unfinished level. Peak memory is that of a few blocks of 8 million voxels.
+
+    Parameters
+    ----------
+    like
+        Pyramid of the same specification, from which blocks that are the same are copied.
 
     Returns
     -------
@@ -80,7 +120,7 @@ def finish_multiscale(
     """
     spec = writer.spec
     factors = level_factors(spec.shape, spec.spacing_nm) if len(spec.shape) == 3 else [(1, 1, 1)]
-    contents = build_levels(writer.layout, spec, writer.digest, writer.array, factors, execution)
+    contents = build_levels(writer.layout, spec, writer.digest, writer.array, factors, execution, like)
     _describe(writer.layout, writer, factors)
     # Last, so that they count as soon as the array is complete.
     levels = {"level_factors": [list(step) for step in factors], "levels": contents}
@@ -94,6 +134,7 @@ def build_levels(
     finest: zarr.Array[Any],
     factors: Sequence[Factors],
     execution: Execution,
+    like: LikeGroup | None = None,
     **details: Any,
 ) -> list[str]:
     """Build the coarser levels of an array, each from the one before.
@@ -102,6 +143,8 @@ def build_levels(
     ----------
     spec, digest, finest
         Those of the finest level, which must be fully written.
+    like
+        Pyramid from which blocks that are the same are copied.
     details
         JSON values to keep with each level.
 
@@ -113,7 +156,7 @@ def build_levels(
     source, contents = finest, []
     for level in range(1, len(factors)):
         target = _build_level(
-            (layout, spec, digest), source, level, factors[level - 1], factors[level], execution
+            (layout, spec, digest), source, level, factors[level - 1], factors[level], execution, like
         )
         target.commit(**details)
         source = target.array
@@ -128,6 +171,7 @@ def _build_level(
     finer: Factors,
     factors: Factors,
     execution: Execution,
+    like: LikeGroup | None,
 ) -> ArrayWriter:
     layout, spec, digest = finest
     shape = level_shape(spec.shape, factors)
@@ -145,6 +189,8 @@ def _build_level(
     target = ArrayWriter(layout, coarse, digest, level)
     step = tuple(b // a for a, b in zip(finer, factors, strict=True))
     blocks = target.pending(block_grid(shape, shards))
+    if like is not None:
+        blocks = like.copy(target, blocks, factors)
     results = map_blocks(_reduce_block, blocks, source, step, spec.content, executor=execution.executor)
     for block, values in results:
         target.write(block, values)
@@ -255,7 +301,10 @@ def _describe(layout: Layout, writer: ArrayWriter, factors: Sequence[Factors]) -
         ensure_group(layout, parent)
         folder = layout.volume / parent
         labels = zarr.open_group(folder, mode="r+", zarr_format=3)
-        names = sorted(name for name, child in labels.groups() if "ome" in child.attrs)
+        # Labels before corrections are for spherovem: a viewer that shows all that are listed would show objects twice.
+        names = sorted(
+            name for name, child in labels.groups() if "ome" in child.attrs and not name.endswith(AUTOMATIC)
+        )
         labels.update_attributes(labels_group_metadata(names))
 
 

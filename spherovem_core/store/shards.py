@@ -7,6 +7,7 @@ The package zarrs writes them as fast, but leaves a torn file behind when the di
 """
 
 import itertools
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,23 @@ class ShardFiles:
             raise
         partial.replace(path)
         return FileState(found.st_size, found.st_mtime_ns, checksum.hexdigest())
+
+    def copy(self, index: Sequence[int], source: Path) -> FileState:
+        """Copy one shard from a file of the same chunks, and return what it holds; after a kill its file is as before.
+
+        It is a copy, not a hard link: a program that writes into one of the two files would change the other as well.
+        """
+        path = self.path(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + PARTIAL)
+        try:
+            shutil.copyfile(source, partial)
+            found = FileState.of(partial)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        partial.replace(path)
+        return found
 
     def _chunks(self, values: NDArray[Any]) -> Iterator[NDArray[Any] | None]:
         """Yield the chunks of a shard in C order, padded at the end of the array; None for a chunk outside of it."""

@@ -18,6 +18,9 @@ from spherovem_core.store.reading import array_reference
 from spherovem_core.store.tables import checked_marker, stored_content, table_marker
 from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, FileOutput, Output, TableOutput
 
+AUTOMATIC_DIGEST = "automatic"
+"""Name of the digest of the automatic labels among the details of corrected ones."""
+
 NO_SPACING = (0.0, 0.0, 0.0)
 
 
@@ -46,21 +49,43 @@ def find_artifact(layout: Layout, output: Output, digest: str) -> ArtifactRef | 
     return file_reference(layout, output.path, digest) if sound else None
 
 
-def find_outputs(layout: Layout, outputs: Sequence[Output], digest: str) -> ArtifactRef | None:
-    """Return the reference to the first output of a step if all were computed under this digest, else None.
+def find_outputs(
+    layout: Layout, outputs: Sequence[Output], digest: str, own: Sequence[str] | None = None
+) -> ArtifactRef | None:
+    """Return the reference to the first output of a step if all were computed under their digests, else None.
 
     The digest of the reference is the one under which others read the step: of an adopted change it is another than its own.
+
+    Parameters
+    ----------
+    digest
+        Digest of the step.
+    own
+        Digest of each output; None if all have that of the step.
     """
-    found = [find_artifact(layout, output, digest) for output in outputs]
+    digests = [digest] * len(outputs) if own is None else own
+    found = [find_artifact(layout, output, each) for output, each in zip(outputs, digests, strict=True)]
     if found[0] is None or None in found:
         return None
     return found[0].model_copy(update={"digest": digest_for_others(layout, outputs, digest)})
 
 
 def find_newest(layout: Layout, outputs: Sequence[Output]) -> ArtifactRef | None:
-    """Return the reference to the first output if all are complete under the digest that the first one carries."""
+    """Return the reference to the first output if all are complete under the digest that the first one carries.
+
+    Of corrected labels, outputs that corrections do not change carry the digest of the automatic labels.
+    """
     digest = stored_digest(layout, outputs[0])
-    return None if digest is None else find_outputs(layout, outputs, digest)
+    if digest is None:
+        return None
+    digests = (digest, *automatic_digests(layout, outputs[0]))
+    owns = [
+        next((own for own in digests if find_artifact(layout, output, own) is not None), None)
+        for output in outputs
+    ]
+    if None in owns:
+        return None
+    return find_outputs(layout, outputs, digest, [str(own) for own in owns])
 
 
 def digest_for_others(layout: Layout, outputs: Sequence[Output], own: str) -> str:
@@ -107,6 +132,14 @@ def check_unchanged(layout: Layout, outputs: Iterable[Output]) -> None:
                 checked_marker(layout, output.path)
             case _:
                 check_file(layout, output.path)
+
+
+def automatic_digests(layout: Layout, output: Output) -> tuple[str, ...]:
+    """Return the digest of the automatic labels from which a complete array was corrected, if it was."""
+    if not isinstance(output, ArrayOutput):
+        return ()
+    kept = open_array(layout, output.group).details.get(AUTOMATIC_DIGEST)
+    return () if kept is None else (str(kept),)
 
 
 def stored_digest(layout: Layout, output: Output) -> str | None:

@@ -1,10 +1,10 @@
 """Outputs of a step: arrays, tables, documents and files, with their place and their schema."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from spherovem_core.store.columns import Column
-from spherovem_core.store.layout import array_path, stage_table_path, table_path
+from spherovem_core.store.layout import AUTOMATIC, array_path, automatic_group, stage_table_path, table_path
 
 ArrayContent = Literal["image", "label", "field"]
 
@@ -82,3 +82,14 @@ class FileOutput:
 
 
 Output: TypeAlias = ArrayOutput | TableOutput | DocumentOutput | FileOutput
+
+
+def automatic_output(output: Output) -> Output:
+    """Return the output as it is kept beside the corrected one."""
+    match output:
+        case ArrayOutput():
+            return replace(output, group=automatic_group(output.group))
+        case TableOutput():
+            return TableOutput(f"{output.name}{AUTOMATIC}", output.row)
+        case _:
+            raise TypeError(f"{output.path} is neither array nor table; corrections change nothing else")

@@ -1,7 +1,7 @@
 """Plan of a step: digest and paths of its outputs, known before it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic
@@ -9,8 +9,9 @@ from typing import Any, Generic
 from spherovem_core.references import Acquisition, ArtifactRef, step_digest
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.store.layout import Layout
+from spherovem_core.workflow.outputs import Output
 from spherovem_core.workflow.pipeline import Pipeline
-from spherovem_core.workflow.step import P, RunRequest, Step
+from spherovem_core.workflow.step import JOURNAL, P, RunRequest, Step
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,22 @@ class StepPlan(Generic[P]):
         )
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether corrections by hand change the result."""
+        return JOURNAL in self.external
+
+    @cached_property
+    def automatic(self) -> "StepPlan[P]":
+        """The plan without corrections."""
+        external = {name: digest for name, digest in self.external.items() if name != JOURNAL}
+        return replace(self, external=external)
+
+    def digest_of(self, output: Output) -> str:
+        """Return the digest of an output: corrections do not change that of all."""
+        changed = not self.is_corrected or output in self.step.corrected
+        return self.digest if changed else self.automatic.digest
+
+    @property
     def key(self) -> str:
         """Name of its record and lock."""
         return f"{self.step.name}-{self.digest}"
@@ -91,8 +108,11 @@ class StepPlan(Generic[P]):
         """
         from spherovem_core.workflow.artifacts import find_outputs, replaced_source
 
-        found = find_outputs(self.layout, self.step.outputs, self.digest)
-        return None if found is None or replaced_source(self.layout, self.step.outputs) else found
+        outputs = self.step.outputs
+        found = find_outputs(
+            self.layout, outputs, self.digest, [self.digest_of(output) for output in outputs]
+        )
+        return None if found is None or replaced_source(self.layout, outputs) else found
 
 
 def plan_step(

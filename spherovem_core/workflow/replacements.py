@@ -7,10 +7,10 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.store.file_records import refuse_to_replace_file
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.protection import refuse_to_replace
-from spherovem_core.workflow.artifacts import check_unchanged
-from spherovem_core.workflow.outputs import ArrayOutput, Output
+from spherovem_core.workflow.artifacts import check_unchanged, find_artifact
+from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_output
 from spherovem_core.workflow.pipeline import Pipeline
-from spherovem_core.workflow.plan import plan_step
+from spherovem_core.workflow.plan import StepPlan, plan_step
 from spherovem_core.workflow.step import RunRequest, Step
 
 
@@ -23,7 +23,8 @@ def check_results(pipeline: Pipeline, layout: Layout) -> None:
         The first that was changed.
     """
     if layout.folder.is_dir():
-        check_unchanged(layout, (output for step in pipeline.steps for output in step.outputs))
+        for step in pipeline.steps:
+            check_unchanged(layout, (*step.outputs, *map(automatic_output, step.corrected)))
 
 
 def refuse_replacements(
@@ -50,8 +51,15 @@ def refuse_replacements(
         done[step.name] = plan.expected if found is None else found
         if found is None:
             for output in step.outputs:
-                _refuse_to_replace(layout, output)
+                if not _is_kept(plan, output):
+                    _refuse_to_replace(layout, output)
             replaced |= {output.group for output in step.outputs if isinstance(output, ArrayOutput)}
+
+
+def _is_kept(plan: StepPlan[Any], output: Output) -> bool:
+    """Return whether an output stays beside the corrected one, under the name of the automatic one."""
+    moved = plan.is_corrected and output in plan.step.corrected
+    return moved and find_artifact(plan.layout, output, plan.automatic.digest) is not None
 
 
 def _lies_on(output: Output, groups: set[str]) -> bool:

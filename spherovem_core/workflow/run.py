@@ -20,6 +20,7 @@ from spherovem_core.store import (
     Content,
     Layout,
     Ledger,
+    LikeGroup,
     StepRecorder,
     StoredArray,
     cube_shards,
@@ -163,6 +164,15 @@ class StepRun(Generic[P]):
         spec = array_spec(name, "label", shape, dtype, spacing_nm, **options)
         return ArrayWriter(layout, spec, self.plan.digest)
 
+    @property
+    def automatic(self) -> "StepRun[P]":
+        """The same run without corrections by hand."""
+        return StepRun(self.plan.automatic, self.execution, self.recorder, self._check_folder)
+
+    def inherit(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Take over the history of what was read without `open` or `table`."""
+        self._inherit(entries)
+
     def discard_provisional(self) -> None:
         """Delete the step's provisional array."""
         for folder in self._provisional:
@@ -185,10 +195,10 @@ class StepRun(Generic[P]):
             discard(self.layout, self.layout.path(output.path).parent)
         return ledger
 
-    def finish(self, writer: ArrayWriter, **details: Any) -> ArtifactRef:
-        """Build the pyramid of a fully written array and complete it."""
+    def finish(self, writer: ArrayWriter, like: LikeGroup | None = None, **details: Any) -> ArtifactRef:
+        """Build the pyramid of a fully written array, in parts a copy of another one, and complete it."""
         self._check_folder()
-        return finish_multiscale(writer, self.execution, self.history, **details)
+        return finish_multiscale(writer, self.execution, self.history, like, **details)
 
     def write_table(self, output: TableOutput, frame: pd.DataFrame) -> ArtifactRef:
         """Write an output table."""

@@ -10,7 +10,7 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.stages import StageName
-from spherovem_core.store.layout import ObjectKind
+from spherovem_core.store.layout import CorrectedKind, ObjectKind
 from spherovem_core.workflow.cost import Cost
 from spherovem_core.workflow.outputs import ArrayOutput, Output
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=BaseModel)
 GpuLibrary = Literal["torch", "cupy"]
+
+JOURNAL = "journal"
+"""Name of the digest of corrections among the external digests of a step; absent where nothing was corrected."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Step(Generic[P]):
         True if it reads the outputs of all steps before it.
     chapter
         Makes its chapter of the report.
+    journal
+        Kind of object whose corrections by hand it applies; their digest is then among its external ones, as `JOURNAL`.
+    corrected
+        Outputs that corrections change. The others keep the digest that they have without.
     """
 
     name: str
@@ -132,6 +139,8 @@ class Step(Generic[P]):
     ledger: str = ""
     reads_everything: bool = False
     chapter: Callable[[], "Chapter"] | None = None
+    journal: CorrectedKind | None = None
+    corrected: tuple[Output, ...] = ()
 
     @property
     def title(self) -> str:

@@ -1,0 +1,100 @@
+"""Arguments that the commands of ``spherovem labels`` share."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, CliToggleFlag
+
+from deployments.command_line.arguments import (
+    BadArgumentsError,
+    Command,
+    Device,
+    Workers,
+    checked_results_folder,
+    reading_arguments,
+)
+from deployments.command_line.pipeline_run import print_results
+from deployments.server.orphans import leave_no_orphans
+from deployments.settings import read_settings
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.store.layout import CorrectedKind, Layout
+
+
+class LabelsCommand(Command):
+    """Base class of a command on the labels of one acquisition."""
+
+    group: ClassVar[str] = "Segmentation and its quality"
+
+    name: CliPositionalArg[str] = Field(
+        description="Name of the acquisition below the results root, or its results folder."
+    )
+    results_root: Path | None = Field(
+        default=None, description="Folder that holds one results folder per acquisition."
+    )
+
+    @property
+    def layout(self) -> Layout:
+        """Paths in the results folder.
+
+        Raises
+        ------
+        BadArgumentsError
+            If there is no such results folder.
+        """
+        with reading_arguments():
+            root = self.results_root or read_settings().results_root
+        given = Path(self.name)
+        folder = given if root is None or (self.results_root is None and given.is_dir()) else root / self.name
+        if not folder.is_dir():
+            where = (
+                "give --results-root DIR or set SPHEROVEM_RESULTS_ROOT" if root is None else f"look in {root}"
+            )
+            raise BadArgumentsError(f"{folder} is not a results folder; {where}")
+        return Layout(checked_results_folder(folder))
+
+
+class KindCommand(LabelsCommand):
+    """Base class of a command on one kind of object."""
+
+    kind: CorrectedKind = Field(description="Kind of object.")
+
+
+class RunAfterwards(KindCommand):
+    """Base class of a command that changes the journal of one kind of object, and then computes what follows."""
+
+    resumable: ClassVar[bool] = True
+
+    author: str = Field(default="", description="Who makes the change; the user of this machine by default.")
+    reason: str = Field(default="", description="Why.")
+    no_measure: CliToggleFlag[bool] = Field(
+        default=False, description="Correct the labels alone; tables and report follow with the next run."
+    )
+    device: Device | None = Field(default=None, description="auto, cpu, cuda or cuda:n.")
+    executor: str | None = Field(
+        default=None, description="threads, processes, or the address of a Dask scheduler."
+    )
+    workers: Workers | None = Field(default=None, description="Workers per stage; every core by default.")
+
+    def check(self, layout: Layout) -> ExecutionSettings:
+        """Check what the run needs before the journal is written, and return its settings."""
+        from flows.corrected_run import check_measurable
+
+        check_measurable(layout, measure=not self.no_measure)
+        with reading_arguments():
+            return read_settings().execution(device=self.device, executor=self.executor, workers=self.workers)
+
+    def run_flow(self, layout: Layout, execution: ExecutionSettings) -> None:
+        """Apply the journal to the labels, and compute what follows."""
+        leave_no_orphans()
+        from flows.correct_labels import correct_labels
+
+        correct_labels(
+            layout.folder.name,
+            layout.folder.parent,
+            self.kind,
+            measure=not self.no_measure,
+            execution=execution,
+        )
+        if not self.no_measure:
+            print_results(layout.folder)

@@ -1,0 +1,70 @@
+"""Correct labels by hand, and measure again what follows from them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow
+
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.references import ArtifactRef
+
+
+@flow(name="correct-labels", flow_run_name="{name}")
+def correct_labels(
+    name: str,
+    results_root: Path,
+    kind: Literal["cells", "nuclei", "nanoparticles"],
+    edits: list[dict[str, Any]] = [],  # noqa: B006  Prefect shows the default; it is never changed.
+    undo: list[str] = [],  # noqa: B006
+    author: str = "",
+    reason: str = "",
+    keep_what_fits: bool = False,
+    measure: bool = True,
+    execution: ExecutionSettings = ExecutionSettings(),
+) -> dict[str, ArtifactRef]:
+    """Add edits to the journal of an acquisition, apply it to the labels, and compute all that follows.
+
+    Parameters
+    ----------
+    name
+        Name of the acquisition.
+    results_root
+        Folder that holds its results folder.
+    kind
+        Kind of object.
+    edits
+        Operations, as in the lines of a journal. All are added, or none.
+    undo
+        Identifiers of operations to take back, after the edits were added.
+    author, reason
+        Of edits that state none.
+    keep_what_fits
+        Leave out edits that do not fit the labels, instead of an error.
+    measure
+        Compute the tables and the report as well; without it only the labels.
+    execution
+        Settings of the run; they change no result.
+
+    Returns
+    -------
+    dict
+        Reference to the main output of each step, by the step's name.
+
+    Raises
+    ------
+    SpheroVemError
+        If an edit does not fit, before anything is written; or if a step fails.
+    """
+    import json
+
+    from flows.corrected_run import run_after_corrections
+    from spherovem_core.corrections import append_edits, parse_edits, undo_operations
+    from spherovem_core.store import Layout
+
+    layout = Layout((results_root / name).absolute())
+    if edits:
+        drafts = parse_edits(map(json.dumps, edits))
+        append_edits(layout, kind, drafts, author=author, reason=reason, keep_what_fits=keep_what_fits)
+    if undo:
+        undo_operations(layout, kind, undo, author=author, reason=reason)
+    return run_after_corrections(layout, kind, execution, measure=measure)

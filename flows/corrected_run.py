@@ -1,0 +1,58 @@
+"""A run that applies corrections by hand to labels and computes what follows from them."""
+
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.references import ArtifactRef
+from spherovem_core.stages import LAST_STAGE, StageName
+from spherovem_core.store import Layout
+from spherovem_core.store.layout import CorrectedKind
+
+FIRST_CORRECTED: StageName = "segmentation"
+
+
+def run_after_corrections(
+    layout: Layout, kind: CorrectedKind, execution: ExecutionSettings, *, measure: bool = True
+) -> dict[str, ArtifactRef]:
+    """Run the steps from the labels on, with the parameters of the results on disk. The output of networks is taken as it is.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If the results are to be measured and were never finished.
+    """
+    from flows.pipeline import run_pipeline
+    from spherovem_core.registry import PIPELINE
+    from spherovem_core.steps.recorded import recorded_acquisition, recorded_parameters
+    from spherovem_core.workflow.artifacts import find_newest
+
+    check_measurable(layout, measure=measure)
+    step = next(step for step in PIPELINE.steps if step.journal == kind)
+    stop_after: StageName = LAST_STAGE if measure else step.stage
+    flows = [
+        own
+        for own in PIPELINE.steps
+        if own.stage == FIRST_CORRECTED and own.journal is None and find_newest(layout, own.outputs)
+    ]
+    return run_pipeline(
+        recorded_acquisition(layout),
+        recorded_parameters(layout, PIPELINE),
+        execution,
+        start_at=FIRST_CORRECTED,
+        stop_after=stop_after,
+        taken=[own.name for own in flows],
+    )
+
+
+def check_measurable(layout: Layout, *, measure: bool) -> None:
+    """Refuse to measure an acquisition that was never finished: nothing on disk says with which parameters.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If it was not, and is to be measured.
+    """
+    if measure and not layout.provenance.is_file():
+        raise IncompleteArtifactError(
+            f"{layout.folder} was never processed to the end; process the acquisition, which applies its corrections as well, "
+            "or give --no-measure to correct the labels alone"
+        )

@@ -1,0 +1,132 @@
+"""Corrections of an acquisition as they stand: journal, labels, and what became of each operation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from spherovem_core.corrections.application import Replay
+from spherovem_core.corrections.grid import LabelGrid
+from spherovem_core.corrections.journal import Entry, Journal, changing_labels, operations_digest
+from spherovem_core.corrections.label_index import load_index
+from spherovem_core.corrections.outcomes import Applied
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store.layout import CorrectedKind, automatic_group, corrected_group
+from spherovem_core.workflow.step import JOURNAL
+
+CORRECTIONS = "corrections"
+"""Name of what became of the operations among the details of corrected labels."""
+
+
+@dataclass(frozen=True)
+class CorrectionState:
+    """Corrections of one kind of object.
+
+    Attributes
+    ----------
+    entries
+        Operations that count.
+    applied
+        What became of them; None while the labels do not hold them yet.
+    labels
+        The present labels; None where they are not complete.
+    """
+
+    entries: tuple[Entry, ...]
+    applied: Applied | None
+    labels: StoredArray | None
+
+    def outcome(self, entry: Entry) -> str:
+        """Return what became of an operation in a few words."""
+        if self.applied is None:
+            return "not applied yet"
+        found = next((own for own in self.applied.outcomes if own.id == entry.id), None)
+        if found is None:
+            return "undone"
+        return f"does not fit: {found.reason}" if found.reason else "applied"
+
+
+def held_journal(labels: StoredArray) -> str:
+    """Return the digest of the corrections that labels hold; empty for automatic ones."""
+    history = labels.history
+    return str(history[-1].get("external", {}).get(JOURNAL, "")) if history else ""
+
+
+def present_labels(layout: Layout, kind: CorrectedKind) -> StoredArray | None:
+    """Return the labels of a kind of object; None where they are not complete."""
+    try:
+        return open_array(layout, corrected_group(kind))
+    except IncompleteArtifactError:
+        return None
+
+
+def correction_state(layout: Layout, kind: CorrectedKind, digest: str | None = None) -> CorrectionState:
+    """Read the corrections of one kind of object, and what became of them.
+
+    With a `digest`, those that counted when the journal had it.
+
+    Marks (accept, exclude) made after the labels were written do not change them; they are looked up in the labels, which are
+    the labels on which they were made: no operation that changes labels came after them.
+
+    Raises
+    ------
+    CorrectionError
+        If the journal is damaged.
+    """
+    journal = Journal(layout.journal(kind))
+    entries = journal.effective() if digest is None else journal.as_of(digest)
+    labels = present_labels(layout, kind)
+    if labels is None or held_journal(labels) != operations_digest(changing_labels(entries)):
+        return CorrectionState(entries, None if entries else Applied(), labels)
+    if not entries:
+        return CorrectionState((), Applied(), labels)
+    kept = labels.details.get(CORRECTIONS)
+    applied = Applied() if kept is None else Applied.read(kept)
+    return CorrectionState(entries, _with_later_marks(layout, kind, labels, entries, applied), labels)
+
+
+def _with_later_marks(
+    layout: Layout, kind: CorrectedKind, labels: StoredArray, entries: tuple[Entry, ...], applied: Applied
+) -> Applied:
+    """Drop marks that were undone since labels were written, and resolve those that were made since."""
+    known = {outcome.id: outcome for outcome in applied.outcomes}
+    counted = {entry.id for entry in entries}
+    outcomes = {name: outcome for name, outcome in known.items() if name in counted}
+    excluded, accepted = (
+        {name: own for name, own in marks.items() if name in counted}
+        for marks in (applied.excluded, applied.accepted)
+    )
+    later = [entry for entry in entries if entry.id not in known]
+    if later:
+        found = start_replay(layout, kind, labels)
+        outcomes |= {entry.id: found.apply(entry) for entry in later}
+        excluded |= dict(found.applied.excluded)
+        accepted |= dict(found.applied.accepted)
+    ordered = tuple(outcomes[entry.id] for entry in entries)
+    return replace(applied, outcomes=ordered, excluded=excluded, accepted=accepted)
+
+
+def start_replay(layout: Layout, kind: CorrectedKind, labels: StoredArray) -> Replay:
+    """Begin to apply operations to stored labels, in memory; nothing is written."""
+    grid = LabelGrid(labels.shape, labels.spacing_nm, labels.origin_nm)
+    path = layout.label_index(kind)
+    if held_journal(labels):
+        path = path.with_stem(f"{path.stem}-corrected")
+    return Replay(labels, grid, load_index(path, labels, labels.digest))
+
+
+def kept_automatic(layout: Layout, kind: CorrectedKind) -> StoredArray | None:
+    """Return the labels as computed, where they are kept beside corrected ones."""
+    try:
+        return open_array(layout, automatic_group(corrected_group(kind)))
+    except IncompleteArtifactError:
+        return None
+
+
+def marks_of(state: CorrectionState) -> Mapping[str, frozenset[int]]:
+    """Return the labels that are ``corrected``, ``excluded`` and ``accepted``; none while they are not applied."""
+    applied = state.applied or Applied()
+    return {
+        "corrected": applied.corrected,
+        "excluded": applied.excluded_labels,
+        "accepted": applied.accepted_labels,
+    }

@@ -1,0 +1,104 @@
+"""Corrections by hand in tables, provenance and report."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spherovem_core.corrections.journal import Journal, operations_digest
+from spherovem_core.corrections.outcomes import place_of
+from spherovem_core.corrections.state import CorrectionState, correction_state, marks_of
+from spherovem_core.store.layout import CORRECTED_KINDS, CorrectedKind, Layout
+from spherovem_core.workflow import RunRequest
+from spherovem_core.workflow.run import StepRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PER_CELL = ("radial",)
+"""Tables with a row for each cell and something else; its column is ``cell``."""
+
+
+def journal_digests(request: RunRequest) -> Mapping[str, str]:
+    """Return the digests of all journals that hold operations, marks included.
+
+    Raises
+    ------
+    CorrectionError
+        If a journal is damaged.
+    """
+    layout = Layout(request.acquisition.folder)
+    found = {_name(kind): Journal(layout.journal(kind)).digest for kind in CORRECTED_KINDS}
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def state_of(run: StepRun[Any], kind: CorrectedKind) -> CorrectionState:
+    """Read the corrections of a kind of object as they were when the run began."""
+    return correction_state(run.layout, kind, run.plan.external.get(_name(kind), ""))
+
+
+def marked_rows(table: "pd.DataFrame", state: CorrectionState) -> "pd.DataFrame":
+    """Add the columns ``corrected`` and ``excluded`` to a table with one row per label."""
+    marks = marks_of(state)
+    return table.assign(
+        **{name: table["label"].isin(list(marks[name])).astype(bool) for name in ("corrected", "excluded")}
+    )
+
+
+def without_excluded(
+    tables: Mapping[str, "pd.DataFrame"],
+) -> tuple[dict[str, "pd.DataFrame"], dict[str, int]]:
+    """Leave excluded objects out of tables, and count them by table. Tables of older versions have no such column."""
+    kept, excluded = dict(tables), {}
+    for name, table in tables.items():
+        if "excluded" in table and table["excluded"].any():
+            kept[name] = table[~table["excluded"]].reset_index(drop=True)
+            excluded[name] = int(table["excluded"].sum())
+    if "cells" in excluded:
+        gone = tables["cells"].loc[tables["cells"]["excluded"], "label"]
+        for name in PER_CELL:
+            if name in kept:
+                kept[name] = kept[name][~kept[name]["cell"].isin(gone)].reset_index(drop=True)
+    return kept, excluded
+
+
+def corrections_document(states: Mapping[CorrectedKind, CorrectionState]) -> dict[str, Any]:
+    """Describe the corrections for the provenance; nothing where nothing was corrected."""
+    found = {
+        kind: {
+            "journal": operations_digest(state.entries),
+            "applied": 0 if state.applied is None else len(state.applied.applied),
+            "not_applied": 0 if state.applied is None else len(state.applied.not_applied),
+        }
+        for kind, state in states.items()
+        if state.entries
+    }
+    return {"corrections": found} if found else {}
+
+
+def operation_rows(states: Mapping[CorrectedKind, CorrectionState]) -> "pd.DataFrame":
+    """List the operations that count, and what became of each."""
+    import pandas as pd
+
+    rows = []
+    for kind, state in states.items():
+        outcomes = {} if state.applied is None else {own.id: own for own in state.applied.outcomes}
+        for entry in state.entries:
+            outcome = outcomes.get(entry.id)
+            place = (outcome.point_um if outcome else None) or place_of(entry.operation)
+            rows.append(
+                {
+                    "kind": kind,
+                    "line": entry.number,
+                    "operation": entry.operation.operation,
+                    "author": entry.author,
+                    "time": entry.time,
+                    "reason": entry.reason,
+                    "applied": outcome is not None and not outcome.reason,
+                    "why": outcome.reason if outcome else "not applied yet",
+                    "place (z, y, x in µm)": "" if place is None else ", ".join(f"{v:.3f}" for v in place),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _name(kind: CorrectedKind) -> str:
+    return f"corrections_{kind}"
