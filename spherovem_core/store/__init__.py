@@ -5,7 +5,12 @@ from spherovem_core.store.failures import noting_failure
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.ledger import Ledger
-from spherovem_core.store.provenance import StepRecorder, history_entry, package_versions
+from spherovem_core.store.provenance import (
+    NUMERICAL_PACKAGES,
+    StepRecorder,
+    history_entry,
+    package_versions,
+)
 from spherovem_core.store.pyramid import (
     downsample,
     finish_multiscale,
@@ -28,6 +33,7 @@ from spherovem_core.store.tables import (
 )
 
 __all__ = [
+    "NUMERICAL_PACKAGES",
     "ArraySpec",
     "ArrayWriter",
     "Content",

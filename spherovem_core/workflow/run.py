@@ -14,6 +14,7 @@ from spherovem_core.references import ArtifactRef, canonical_json
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import (
+    NUMERICAL_PACKAGES,
     ArraySpec,
     ArrayWriter,
     Content,
@@ -26,6 +27,7 @@ from spherovem_core.store import (
     finish_multiscale,
     history_entry,
     open_array,
+    package_versions,
     read_table,
     slice_shards,
     table_history,
@@ -139,6 +141,24 @@ class StepRun(Generic[P]):
     def ledger(self) -> Ledger:
         """Open the ledger of finished pieces of work other than blocks of an array, such as slice pairs."""
         return Ledger(self.layout.ledger(self.plan.step.ledger), self.plan.digest)
+
+    def measurements(self, **conditions: Any) -> Ledger:
+        """Open the ledger of what the step has measured so far, by content. It outlives the step and its digest.
+
+        Values of a ledger hold for one version of the step, one set of parameters, one kind of device, the packages that compute
+        them, and the `conditions`, such as the spacing; it is begun again when one of these changes. Whatever else a value
+        depends on must be part of its key.
+        """
+        packages = package_versions()
+        basis = {
+            "step": self.plan.step.name,
+            "version": self.plan.step.version,
+            "parameters": self.plan.own_parameters,
+            "device": self.execution.device.split(":")[0],
+            "packages": {name: packages[name] for name in NUMERICAL_PACKAGES if name in packages},
+            **conditions,
+        }
+        return Ledger(self.layout.ledger(f"measured-{self.plan.step.name}"), canonical_json(basis))
 
     def ledger_of_blocks(self, output: ArrayOutput) -> Ledger:
         """Open the ledger of a step whose blocks depend on each other, before the writer of its output.
