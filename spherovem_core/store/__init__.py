@@ -19,6 +19,7 @@ from spherovem_core.store.pyramid import (
     nearest_level,
 )
 from spherovem_core.store.reading import StoredArray, find_array, open_array
+from spherovem_core.store.replaced import discard_replaced, set_aside
 from spherovem_core.store.spec import ArraySpec, Content, cube_shards, slice_shards
 from spherovem_core.store.tables import (
     find_table,
@@ -43,6 +44,7 @@ __all__ = [
     "StoredArray",
     "cube_shards",
     "discard",
+    "discard_replaced",
     "downsample",
     "ensure_group",
     "find_array",
@@ -57,6 +59,7 @@ __all__ = [
     "package_versions",
     "read_json",
     "read_table",
+    "set_aside",
     "slice_shards",
     "table_digest",
     "table_history",

@@ -24,11 +24,13 @@ from spherovem_core.store import (
     StoredArray,
     cube_shards,
     discard,
+    discard_replaced,
     finish_multiscale,
     history_entry,
     open_array,
     package_versions,
     read_table,
+    set_aside,
     slice_shards,
     table_history,
     write_table,
@@ -68,6 +70,7 @@ class StepRun(Generic[P]):
         self._check_folder = check_folder
         self._upstream: dict[str, dict[str, Any]] = {}
         self._provisional: list[Path] = []
+        self._keeps_replaced = False
 
     @property
     def parameters(self) -> P:
@@ -133,10 +136,20 @@ class StepRun(Generic[P]):
         spec = array_spec(name, "label", shape, dtype, spacing_nm, **options)
         return ArrayWriter(layout, spec, self.plan.digest)
 
+    def replaced(self, output: ArrayOutput) -> StoredArray | None:
+        """Open the complete array that the step is about to replace; it goes when the step is done.
+
+        Call it before `writer`, which would delete it. After a kill it is still there.
+        """
+        self._keeps_replaced = True
+        return set_aside(self.layout, output.group, self.plan.digest)
+
     def discard_provisional(self) -> None:
-        """Delete the step's provisional array."""
+        """Delete the step's provisional array, and the arrays that it replaced."""
         for folder in self._provisional:
             discard(self.layout, folder)
+        if self._keeps_replaced:
+            discard_replaced(self.layout)
 
     def ledger(self) -> Ledger:
         """Open the ledger of finished pieces of work other than blocks of an array, such as slice pairs."""
