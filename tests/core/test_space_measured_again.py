@@ -129,7 +129,7 @@ def test_only_what_changed_is_measured(tmp_path: Path) -> None:
     count = len(np.unique(volumes[0])) - 1
     assert measurement.known.counts["cells"] == [count, 0]
     measurement.run(volumes)
-    assert {tuple(counts)[0] for counts in measurement.known.counts.values()} == {0}
+    assert {counts[0] for counts in measurement.known.counts.values()} == {0}
     label = np.unique(volumes[0])[1]
     volumes[0] = np.where(volumes[0] == label, 0, volumes[0])
     measurement.run(volumes)
@@ -150,7 +150,7 @@ def test_an_undone_correction_is_not_measured(tmp_path: Path) -> None:
     measurement.run(volumes)
     counts = measurement.known.counts
     assert counts.pop("cells")[0] <= 2
-    assert {tuple(found)[0] for found in counts.values()} == {0}
+    assert {found[0] for found in counts.values()} == {0}
 
 
 def test_renumbered_cells_keep_their_distances(tmp_path: Path) -> None:
