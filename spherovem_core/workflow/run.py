@@ -171,7 +171,11 @@ class StepRun(Generic[P]):
             "packages": {name: packages[name] for name in NUMERICAL_PACKAGES if name in packages},
             **conditions,
         }
-        return Ledger(self.layout.ledger(f"measured-{self.plan.step.name}"), canonical_json(basis))
+        return self.memory(f"measured-{self.plan.step.name}", basis)
+
+    def memory(self, name: str, basis: Mapping[str, Any]) -> Ledger:
+        """Open a ledger of results by content, which outlives the step; it is begun again when their `basis` changes."""
+        return Ledger(self.layout.ledger(name), canonical_json(basis))
 
     def ledger_of_blocks(self, output: ArrayOutput) -> Ledger:
         """Open the ledger of a step whose blocks depend on each other, before the writer of its output.
