@@ -1,13 +1,15 @@
 """Statistics of labels: bounding boxes, voxel counts, moments, faces and content hashes, in one pass over a volume."""
 
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, Region, block_grid, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, Region, block_grid
+from spherovem_core.known_blocks import KnownResults, RegionDigests, digest_of, map_known_blocks
 
 BOX_COLUMNS = ("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1")
 """Columns of a table that hold bounding boxes in voxels, ends exclusive."""
@@ -87,7 +89,14 @@ class LabelStatistics:
         return tuple(slice(int(a), int(b)) for a, b in zip(self.low[row], self.high[row], strict=True))
 
 
-def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None) -> LabelStatistics:
+def collect_label_statistics(
+    labels: ArrayLike,
+    executor: Executor | None = None,
+    *,
+    known: KnownResults | None = None,
+    digests: RegionDigests | None = None,
+    work: str = "statistics",
+) -> LabelStatistics:
     """Measure every label but 0 in one pass over a volume, block by block.
 
     Parameters
@@ -96,14 +105,23 @@ def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None
         Instance labels, 0 is background.
     executor
         Maps blocks; None scans them in the calling thread. The kernel runs on the CPU (numba).
+    known
+        Statistics of blocks so far. Blocks in which nothing changed are not read.
+    digests
+        Digests of what determines the labels; None takes those of the labels.
+    work
+        Name of this work in `known`.
     """
     found, tables, parts = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))], [np.empty((0, 2), np.uint64)]
     # A halo of one voxel decides which faces between blocks border another label.
     blocks = block_grid(labels.shape, (BLOCK_EDGE,) * 3, halo=1)
-    for _, (numbers, table, part) in map_blocks(_scan_block, blocks, labels, executor=executor):
-        found.append(numbers)
-        tables.append(table)
-        parts.append(part)
+    digests = digests or RegionDigests(labels)
+    for columns in map_known_blocks(
+        _scan_block, blocks, (labels,), work, lambda block: digests.of(block.outer), known, executor
+    ):
+        found.append(columns["labels"])
+        tables.append(columns["table"])
+        parts.append(columns["content"])
     table = np.concatenate(tables)
     unique, row = np.unique(np.concatenate(found), return_inverse=True)
     boxes = table[:, LOW:COUNT].astype(np.int64)
@@ -113,6 +131,11 @@ def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None
     content = np.zeros((len(unique), 2), np.uint64)
     np.add.at(content, row, np.concatenate(parts))
     return LabelStatistics(unique.astype(np.uint32), merge_boxes(boxes, row, len(unique)), sums, content)
+
+
+def statistics_code() -> str:
+    """Digest the code of this module: statistics of another version are not taken over."""
+    return digest_of(Path(__file__).read_bytes())
 
 
 def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
@@ -139,9 +162,7 @@ def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], coun
     return merged
 
 
-def _scan_block(
-    block: Block, labels: ArrayLike
-) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.uint64]]:
+def _scan_block(block: Block, labels: ArrayLike) -> dict[str, NDArray[Any]]:
     values = np.ascontiguousarray(labels[block.outer], np.uint32)
     place = tuple(
         (outer.start, core.start, core.stop, size)
@@ -159,7 +180,7 @@ def _scan_block(
         table, content = (_lengthened(values, 2 * max(len(table), width)) for values in (table, content))
     names = np.zeros(used, np.uint32)
     names[rows[rows >= 0]] = keys[rows >= 0]
-    return names, table[:used], content[:used]
+    return {"labels": names, "table": table[:used], "content": content[:used]}
 
 
 def _lengthened(table: NDArray[Any], capacity: int) -> NDArray[Any]:

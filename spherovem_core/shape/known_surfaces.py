@@ -6,6 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from spherovem_core.known_blocks import KnownResults
 from spherovem_core.shape.descriptor_table import SURFACE
 from spherovem_core.shape.meshes import MeshFormat
 
@@ -27,6 +28,8 @@ class KnownSurfaces:
     ----------
     entries
         Measurements so far. New ones are added at once, so that entries that survive a kill let the next run continue.
+    statistics
+        Statistics of blocks of labels so far; None reads all labels.
 
     Attributes
     ----------
@@ -38,8 +41,11 @@ class KnownSurfaces:
         Labels that have a mesh.
     """
 
-    def __init__(self, entries: MutableMapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, entries: MutableMapping[str, Any] | None = None, statistics: KnownResults | None = None
+    ) -> None:
         self.entries: MutableMapping[str, Any] = {} if entries is None else entries
+        self.statistics = statistics
         self.measured = self.taken_over = 0
         self.used: set[str] = set()
         self.meshed: set[int] = set()

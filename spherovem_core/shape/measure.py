@@ -151,7 +151,7 @@ def _measure(
     progress: Progress | None,
     known: KnownSurfaces,
 ) -> pd.DataFrame:
-    statistics = collect_label_statistics(labels, executor)
+    statistics = collect_label_statistics(labels, executor, known=known.statistics)
     contents = dict(zip(statistics.labels.tolist(), statistics.hashes, strict=True))
     outcomes: list[dict[str, Any]] = []
     jobs = []

@@ -5,25 +5,33 @@ Nothing is taken over because a correction says so, but because the content is t
 - The distances in a cell depend on its voxels and on which of them lie in a nucleus: on two content hashes, together the cell's
   key. Neither the numbers of cells and nuclei nor other cells matter. The map that is replaced gives them (`KnownDistances`).
 - The distances of a particle's centroid depend on the key of its parent cell and on the voxel that holds the centroid.
-- Sums over a block (pieces of particles, radial distribution) depend on the values of all arrays in the block, numbers included.
-- Parents of nuclei, counts, ranks, nearest neighbours and Ripley's K are always computed from all of these.
+- Sums over a block (statistics, overlaps, pieces of particles, radial distribution) depend on the values of all arrays in it,
+  numbers included.
+- Nearest neighbours and Ripley's K depend on all centroids.
+- Parents, counts and ranks are always computed from all of these.
 
 The entries hold for one spacing, origin, shape of the volumes, set of parameters and version of the method.
 """
 
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
-from io import BytesIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, Region, map_blocks
+from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import (
+    Columns,
+    KnownResults,
+    RegionDigests,
+    columns_from_text,
+    columns_to_text,
+    map_known_blocks,
+)
 from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics, collect_label_statistics
 
 
@@ -56,14 +64,19 @@ class CellContents:
     statistics: LabelStatistics
     keys: Sequence[str]
 
-    def table(self) -> pd.DataFrame:
-        """Return the keys and the bounding boxes (ends exclusive), one row per cell."""
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the keys and the bounding boxes (ends exclusive), one element per cell."""
         boxes = np.hstack([self.statistics.low, self.statistics.high])
-        return pd.DataFrame({"key": np.array(self.keys, str), **dict(zip(BOX_COLUMNS, boxes.T, strict=True))})
+        return {"key": np.array(self.keys, str), **dict(zip(BOX_COLUMNS, boxes.T, strict=True))}
 
 
 def find_cells(
-    cells: ArrayLike, nuclei: ArrayLike, execution: Execution, *, keyed: bool = True
+    cells: ArrayLike,
+    nuclei: ArrayLike,
+    execution: Execution,
+    *,
+    keyed: bool = True,
+    known: KnownResults | None = None,
 ) -> CellContents:
     """Find the cells in a pass over their volume, and their keys in another pass over both volumes.
 
@@ -71,11 +84,19 @@ def find_cells(
     ----------
     keyed
         False leaves the keys out.
+    known
+        Statistics of blocks so far; blocks in which nothing changed are not read.
     """
-    statistics = collect_label_statistics(cells, execution.executor)
+    statistics = collect_label_statistics(cells, execution.executor, known=known)
     if not keyed:
         return CellContents(statistics, ())
-    inside = collect_label_statistics(MaskedLabels(cells, nuclei), execution.executor)
+    inside = collect_label_statistics(
+        MaskedLabels(cells, nuclei),
+        execution.executor,
+        known=known,
+        digests=RegionDigests(cells, nuclei),
+        work="statistics in nuclei",
+    )
     nucleus = dict(zip(inside.labels.tolist(), inside.hashes, strict=True))
     keys = [
         f"{own}-{nucleus.get(label, 'none')}"
@@ -104,7 +125,7 @@ class KnownDistances:
         take_over: Callable[[Block], bool] | None = None,
     ) -> None:
         self.values = values
-        self.cells = table_from_text(record["cells"])
+        self.cells = pd.DataFrame(columns_from_text(record["cells"]))
         self._blocks: Mapping[str, str] = record["blocks"]
         self._digests = RegionDigests(values)
         self._take_over = take_over
@@ -124,137 +145,66 @@ def record_distances(
     """Record, as JSON, the cells whose distances a map holds, and the digest of each of its blocks."""
     digests = RegionDigests(distance)
     return {
-        "cells": table_to_text(contents.table()),
+        "cells": columns_to_text(contents.columns()),
         "blocks": {block.key: digests.of(block.core) for block in blocks},
     }
 
 
 @dataclass(eq=False)
-class KnownSpace:
-    """Measurements by content, and the numbers of those that were taken over.
+class KnownSpace(KnownResults):
+    """Measurements by content.
 
     Attributes
     ----------
-    entries
-        Measurements so far. New ones are added at once, so that entries that survive a kill let the next run continue.
     distances
         The map that is replaced; None if there is none.
-    used
-        Keys of the entries that this run used or added.
-    counts
-        For each kind of work: number of items that were measured, and of items that were taken over.
     """
 
-    entries: MutableMapping[str, Any] = field(default_factory=dict)
     distances: KnownDistances | None = None
-    used: set[str] = field(default_factory=set)
-    counts: dict[str, list[int]] = field(default_factory=dict)
-
-    def find(self, key: str) -> Any:
-        """Return an entry, or None."""
-        found = self.entries.get(key)
-        if found is not None:
-            self.used.add(key)
-        return found
-
-    def add(self, key: str, value: Any) -> None:
-        """Keep an entry."""
-        self.entries[key] = value
-        self.used.add(key)
-
-    def count(self, work: str, measured: int, taken_over: int) -> None:
-        """Count items of a kind of work."""
-        counts = self.counts.setdefault(work, [0, 0])
-        counts[0] += measured
-        counts[1] += taken_over
 
 
-class RegionDigests:
-    """Digests of the values of an array in regions.
-
-    Of an array that is stored in shards, whole shards are digested as they are on disk, without decoding them, each once.
-    """
-
-    def __init__(self, array: ArrayLike) -> None:
-        self._array = array
-        self._shards: dict[tuple[int, ...], str] = {}
-
-    def of(self, region: Region) -> str:
-        """Return the digest of a region, or of the shards around it. Equal digests mean equal values."""
-        stored: Any = self._array
-        place = ",".join(f"{s.start}:{s.stop}" for s in region)
-        if not hasattr(stored, "shard_digest"):
-            values = np.ascontiguousarray(self._array[region])
-            return _digest(place.encode(), str(values.dtype).encode(), values.tobytes())
-        parts = []
-        for index in stored.shards_of(region):
-            if index not in self._shards:
-                self._shards[index] = stored.shard_digest(index)
-            parts.append(self._shards[index])
-        return _digest(place.encode(), *(part.encode() for part in parts))
-
-
-def map_known_blocks(
+def map_known_tables(
     function: Callable[..., pd.DataFrame],
     blocks: Sequence[Block],
     arguments: tuple[Any, ...],
     work: str,
-    digests: Sequence[tuple[RegionDigests, Callable[[Block], Region]]],
+    digest: Callable[[Block], str],
     known: KnownSpace | None,
     execution: Execution,
 ) -> Iterator[pd.DataFrame]:
-    """Call ``function(block, *arguments)`` for every block whose arrays changed, and yield the tables of all in order.
-
-    Parameters
-    ----------
-    work
-        Name of the work in entries and counts.
-    digests
-        Of each array that the function reads, with the region that it reads for a block.
-    known
-        Tables of blocks so far; None evaluates all blocks.
-    """
-    keys: list[str] = []
-    changed = blocks
-    if known is not None:
-        keys = [
-            f"{work} {block.key} {_digest(*(d.of(region(block)).encode() for d, region in digests))}"
-            for block in blocks
-        ]
-        changed = [block for block, key in zip(blocks, keys, strict=True) if known.find(key) is None]
-        known.count(work, len(changed), len(blocks) - len(changed))
-    evaluated = map_blocks(
-        function, changed, *arguments, executor=execution.executor, ahead=execution.workers + 2
+    """Call a function that returns a table of numbers as `map_known_blocks` does, and report the progress."""
+    found = map_known_blocks(
+        partial(_as_columns, function),
+        blocks,
+        arguments,
+        work,
+        digest,
+        known,
+        execution.executor,
+        execution.workers + 2,
     )
-    fresh = {block.index for block in changed}
-    for done, block in enumerate(blocks):
-        if known is None:
-            yield next(evaluated)[1]
-        elif block.index in fresh:
-            table = next(evaluated)[1]
-            known.add(keys[done], table_to_text(table))
-            yield table
-        else:
-            yield table_from_text(known.find(keys[done]))
-        execution.report(done + 1, len(blocks))
+    for done, columns in enumerate(found, 1):
+        yield pd.DataFrame(dict(columns))
+        execution.report(done, len(blocks))
 
 
-def table_to_text(table: pd.DataFrame) -> str:
-    """Encode a table as compressed text for a ledger; columns of text become those of fixed length."""
-    file = BytesIO()
-    columns: Mapping[str, Any] = {
-        str(name): values.to_numpy(str if values.dtype in ("object", "str") else None)
-        for name, values in table.items()
-    }
-    np.savez_compressed(file, **columns)
-    return b64encode(file.getvalue()).decode()
+def _as_columns(
+    function: Callable[..., pd.DataFrame], block: Block, *arguments: Any
+) -> dict[str, NDArray[Any]]:
+    return table_columns(function(block, *arguments))
 
 
-def table_from_text(text: str) -> pd.DataFrame:
-    """Decode the text of `table_to_text`."""
-    with np.load(BytesIO(b64decode(text))) as columns:
-        return pd.DataFrame(dict(columns))
+def table_columns(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table of numbers."""
+    return {str(name): table[name].to_numpy() for name in table.columns}
 
 
-def _digest(*parts: bytes) -> str:
-    return blake2b(b"\n".join(parts), digest_size=16).hexdigest()
+def known_columns(known: KnownSpace | None, key: str, compute: Callable[[], Columns]) -> Columns:
+    """Return arrays that an earlier run computed under a key, or compute them."""
+    if known is None:
+        return compute()
+    text = known.find(key)
+    if text is None:
+        text = columns_to_text(compute())
+        known.add(key, text)
+    return columns_from_text(text)

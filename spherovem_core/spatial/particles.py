@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, check_same_grid, pair_grids
-from spherovem_core.spatial.known_space import KnownSpace, RegionDigests, map_known_blocks
+from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
 from spherovem_core.spatial.parents import choose_parents
 
 SUMS = {"voxels": "sum", "in_nucleus": "sum", "measured": "sum", "distance_sum": "sum", "distance_min": "min"}
@@ -68,10 +69,15 @@ def measure_particles(
     blocks = grids.blocks()
     found = [pd.DataFrame({name: np.empty(0, np.int64) for name in COLUMNS}).astype({"distance_sum": float})]
     maps = (cells, nuclei, distance)
-    digests = [(RegionDigests(particles), lambda block: block.core)]
-    digests += [(RegionDigests(array), lambda block: grids.coarse_region(block.core)) for array in maps]
-    for table in map_known_blocks(
-        _measure_block, blocks, (particles, maps, grids), "blocks of particles", digests, known, execution
+    fine, coarse = RegionDigests(particles), RegionDigests(*maps)
+    for table in map_known_tables(
+        _measure_block,
+        blocks,
+        (particles, maps, grids),
+        "blocks of particles",
+        lambda block: fine.of(block.core) + coarse.of(grids.coarse_region(block.core)),
+        known,
+        execution,
     ):
         if len(table):
             found.append(table)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import digest_of
 from spherovem_core.label_statistics import CENTROID_COLUMNS
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
@@ -16,7 +17,13 @@ from spherovem_core.spatial.cell_counts import measure_cells
 from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Placement, grid_factors
-from spherovem_core.spatial.known_space import CellContents, KnownSpace, find_cells
+from spherovem_core.spatial.known_space import (
+    CellContents,
+    KnownSpace,
+    find_cells,
+    known_columns,
+    table_columns,
+)
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
@@ -197,12 +204,12 @@ def write_space(
     """
     spacing_nm, origin_nm = cell_placement.spacing_nm, cell_placement.origin_nm
     factors = grid_factors(particle_placement.spacing_nm, spacing_nm)
-    contents = contents or find_cells(cells, nuclei, execution, keyed=known is not None)
+    contents = contents or find_cells(cells, nuclei, execution, keyed=known is not None, known=known)
     write_distance_map(
         nuclei, cells, spacing_nm, distance_sink, blocks, execution, contents=contents, known=known
     )
     nucleus_table = assign_parent_cells(
-        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution
+        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution, known=known
     )
     maps = (cells, nuclei, distance)
     particle_table = measure_particles(
@@ -225,12 +232,23 @@ def write_space(
         cells, nucleus_table, particle_table, spacing_nm, execution, statistics=contents.statistics
     )
     points = particle_table[list(CENTROID_COLUMNS)].to_numpy()
+    content = digest_of(points.tobytes(), str((particle_placement, nanoparticles.shape)).encode())
+    neighbours = known_columns(
+        known, f"nearest neighbours {content}", lambda: {"distance": nearest_neighbours(points)}
+    )
+    clustering = known_columns(
+        known,
+        f"clustering {content}",
+        lambda: table_columns(
+            _measure_clustering(points, particle_placement, nanoparticles.shape, parameters)
+        ),
+    )
     return Space(
         cell_table.merge(radial_rank(radial), on="label", how="left"),
         nucleus_table,
-        particle_table.assign(nearest_neighbour_um=nearest_neighbours(points)),
+        particle_table.assign(nearest_neighbour_um=neighbours["distance"]),
         radial,
-        _measure_clustering(points, particle_placement, nanoparticles.shape, parameters),
+        pd.DataFrame(dict(clustering)),
         distance,
     )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 from spherovem_core.spatial.distance_bins import count_by_bin
@@ -20,7 +21,7 @@ from spherovem_core.spatial.grids import (
     check_same_grid,
     pair_grids,
 )
-from spherovem_core.spatial.known_space import KnownSpace, RegionDigests, map_known_blocks
+from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
 
 
 def radial_distribution(
@@ -74,19 +75,25 @@ def radial_distribution(
     width = parameters.radial_bin_um
     coarse, fine = block_grid(cells.shape, (BLOCK_EDGE,) * 3), grids.blocks()
     maps = (cells, distance)
-    own = [(RegionDigests(array), lambda block: block.core) for array in maps]
+    own, around = RegionDigests(particles), RegionDigests(*maps)
     volume = _sum(
-        map_known_blocks(_count_cells, coarse, (*maps, width), "blocks of cells", own, known, execution)
+        map_known_tables(
+            _count_cells,
+            coarse,
+            (*maps, width),
+            "blocks of cells",
+            lambda block: around.of(block.core),
+            known,
+            execution,
+        )
     )
-    own = [(RegionDigests(particles), lambda block: block.core)]
-    own += [(RegionDigests(array), lambda block: grids.coarse_region(block.core)) for array in maps]
     particle = _sum(
-        map_known_blocks(
+        map_known_tables(
             _count_particles,
             fine,
             (particles, *maps, grids, width),
             "blocks of particles by distance",
-            own,
+            lambda block: own.of(block.core) + around.of(grids.coarse_region(block.core)),
             known,
             execution,
         )

@@ -25,13 +25,16 @@ REMEMBERED = 4
 
 
 def _compute(kind: ObjectKind, run: StepRun[ShapeParameters]) -> Quality:
+    from spherovem_core.known_blocks import KnownResults
     from spherovem_core.shape import KnownSurfaces, measure_labels, remove_stale_meshes
 
     source = run.open(LABELS[kind])
     ledger = run.measurements(
         volume_shape=source.shape, spacing_nm=source.spacing_nm, origin_nm=source.origin_nm
     )
-    known = KnownSurfaces(ledger)
+    statistics = run.label_statistics(kind)
+    blocks = KnownResults(statistics)
+    known = KnownSurfaces(ledger, blocks)
     mesh_folder = run.layout.meshes / kind if run.parameters.write_meshes else None
     table = measure_labels(
         source,
@@ -48,6 +51,7 @@ def _compute(kind: ObjectKind, run: StepRun[ShapeParameters]) -> Quality:
         remove_stale_meshes(mesh_folder, known.meshed)
     run.write_table(SHAPE[kind], table)
     ledger.drop_oldest(known.used, REMEMBERED * len(table))
+    statistics.drop_oldest(blocks.used, REMEMBERED * len(blocks.used))
     logger.info(
         "shape %s: %d labels measured, %d unchanged ones taken over", kind, known.measured, known.taken_over
     )

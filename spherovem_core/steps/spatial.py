@@ -53,6 +53,7 @@ STORED_FRACTION = 0.2
 
 def _compute(run: StepRun[SpatialParameters]) -> Quality:
     from spherovem_core.blocks import block_grid
+    from spherovem_core.known_blocks import KnownResults
     from spherovem_core.spatial import (
         KnownDistances,
         KnownSpace,
@@ -76,7 +77,9 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     known = KnownSpace(ledger)
     if replaced is not None and (record := known.find(_map_entry(replaced.digest))):
         known.distances = KnownDistances(replaced, record, lambda block: writer.take_over(block, replaced))
-    contents = find_cells(cells, nuclei, run.execution)
+    statistics = run.label_statistics("cells")
+    blocks_of_cells = KnownResults(statistics)
+    contents = find_cells(cells, nuclei, run.execution, known=blocks_of_cells)
     space = write_space(
         cells,
         nuclei,
@@ -100,6 +103,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     run.write_table(RIPLEY, space.clustering)
     run.finish(writer)
     ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
+    statistics.drop_oldest(blocks_of_cells.used, REMEMBERED * len(blocks_of_cells.used))
     figures = {
         **_counts(known),
         "cells with a nucleus": int((space.cells["nucleus_count"] > 0).sum()),

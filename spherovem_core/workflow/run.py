@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import DTypeLike
 
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import statistics_code
 from spherovem_core.references import ArtifactRef, canonical_json
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
@@ -35,6 +36,7 @@ from spherovem_core.store import (
     table_history,
     write_table,
 )
+from spherovem_core.store.layout import ObjectKind
 from spherovem_core.workflow.artifacts import write_document
 from spherovem_core.workflow.outputs import ArrayOutput, DocumentOutput, Output, TableOutput
 from spherovem_core.workflow.plan import StepPlan
@@ -172,6 +174,10 @@ class StepRun(Generic[P]):
             **conditions,
         }
         return self.memory(f"measured-{self.plan.step.name}", basis)
+
+    def label_statistics(self, kind: ObjectKind) -> Ledger:
+        """Open the ledger of the statistics of blocks of labels, which several steps use."""
+        return self.memory(f"statistics-{kind}", {"code": statistics_code()})
 
     def memory(self, name: str, basis: Mapping[str, Any]) -> Ledger:
         """Open a ledger of results by content, which outlives the step; it is begun again when their `basis` changes."""
