@@ -1,13 +1,15 @@
-"""Statistics of labels: bounding boxes, voxel counts, moments and faces, in one pass over a volume."""
+"""Statistics of labels: bounding boxes, voxel counts, moments, faces and content hashes, in one pass over a volume."""
 
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, Region, block_grid, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, Region, block_grid
+from spherovem_core.known_blocks import KnownResults, RegionDigests, digest_of, map_known_blocks
 
 BOX_COLUMNS = ("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1")
 """Columns of a table that hold bounding boxes in voxels, ends exclusive."""
@@ -21,6 +23,14 @@ PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 # Label arrays are stored in cubes of up to 128 voxels per side; a block reads whole ones.
 BLOCK_EDGE = 256
+
+# Constants of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), and two seeds.
+STEP, FIRST_FACTOR, SECOND_FACTOR = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xBF58476D1CE4E5B9),
+    np.uint64(0x94D049BB133111EB),
+)
+SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
 
 
 class LabelStatistics:
@@ -40,12 +50,20 @@ class LabelStatistics:
         Voxel faces across each axis that border another label inside the volume.
     cuts : (N, 3) ndarray of float64
         Voxel faces across each axis that lie on the volume's border.
+    content : (N, 2) ndarray of uint64
+        Hash of the voxels' coordinates in 128 bits, the same for the same voxels whatever their label, the other labels and the
+        shape of the volume. Two sets of voxels have one hash with a probability of 2⁻¹²⁸.
     """
 
     def __init__(
-        self, labels: NDArray[np.uint32], boxes: NDArray[np.int64], sums: NDArray[np.float64]
+        self,
+        labels: NDArray[np.uint32],
+        boxes: NDArray[np.int64],
+        sums: NDArray[np.float64],
+        content: NDArray[np.uint64],
     ) -> None:
         self.labels = labels
+        self.content = content
         self.low, self.high = boxes[:, :3], boxes[:, 3:]
         self.voxel_count = sums[:, 0].astype(np.int64)
         first, second, faces, cuts = (column - COUNT for column in (FIRST, SECOND, FACES, CUTS))
@@ -61,12 +79,24 @@ class LabelStatistics:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def hashes(self) -> list[str]:
+        """Content hashes of the labels as text, 32 hexadecimal digits each."""
+        return [f"{high:016x}{low:016x}" for high, low in self.content.tolist()]
+
     def region(self, row: int) -> Region:
         """Return the bounding box of the label in a row."""
         return tuple(slice(int(a), int(b)) for a, b in zip(self.low[row], self.high[row], strict=True))
 
 
-def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None) -> LabelStatistics:
+def collect_label_statistics(
+    labels: ArrayLike,
+    executor: Executor | None = None,
+    *,
+    known: KnownResults | None = None,
+    digests: RegionDigests | None = None,
+    work: str = "statistics",
+) -> LabelStatistics:
     """Measure every label but 0 in one pass over a volume, block by block.
 
     Parameters
@@ -75,20 +105,37 @@ def collect_label_statistics(labels: ArrayLike, executor: Executor | None = None
         Instance labels, 0 is background.
     executor
         Maps blocks; None scans them in the calling thread. The kernel runs on the CPU (numba).
+    known
+        Statistics of blocks so far. Blocks in which nothing changed are not read.
+    digests
+        Digests of what determines the labels; None takes those of the labels.
+    work
+        Name of this work in `known`.
     """
-    found, tables = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))]
+    found, tables, parts = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))], [np.empty((0, 2), np.uint64)]
     # A halo of one voxel decides which faces between blocks border another label.
     blocks = block_grid(labels.shape, (BLOCK_EDGE,) * 3, halo=1)
-    for _, (numbers, table) in map_blocks(_scan_block, blocks, labels, executor=executor):
-        found.append(numbers)
-        tables.append(table)
+    digests = digests or RegionDigests(labels)
+    for columns in map_known_blocks(
+        _scan_block, blocks, (labels,), work, lambda block: digests.of(block.outer), known, executor
+    ):
+        found.append(columns["labels"])
+        tables.append(columns["table"])
+        parts.append(columns["content"])
     table = np.concatenate(tables)
     unique, row = np.unique(np.concatenate(found), return_inverse=True)
     boxes = table[:, LOW:COUNT].astype(np.int64)
     boxes[:, 3:] += 1
     sums = np.zeros((len(unique), WIDTH - COUNT))
     np.add.at(sums, row, table[:, COUNT:])
-    return LabelStatistics(unique.astype(np.uint32), merge_boxes(boxes, row, len(unique)), sums)
+    content = np.zeros((len(unique), 2), np.uint64)
+    np.add.at(content, row, np.concatenate(parts))
+    return LabelStatistics(unique.astype(np.uint32), merge_boxes(boxes, row, len(unique)), sums, content)
+
+
+def statistics_code() -> str:
+    """Digest the code of this module: statistics of another version are not taken over."""
+    return digest_of(Path(__file__).read_bytes())
 
 
 def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
@@ -115,37 +162,41 @@ def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], coun
     return merged
 
 
-def _scan_block(block: Block, labels: ArrayLike) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+def _scan_block(block: Block, labels: ArrayLike) -> dict[str, NDArray[Any]]:
     values = np.ascontiguousarray(labels[block.outer], np.uint32)
     place = tuple(
         (outer.start, core.start, core.stop, size)
         for outer, core, size in zip(block.outer, block.core, labels.shape, strict=True)
     )
     keys, rows = np.zeros(1 << 10, np.uint32), np.full(1 << 10, -1, np.int64)
-    table = np.zeros((1 << 9, WIDTH))
+    table, content = np.zeros((1 << 9, WIDTH)), np.zeros((1 << 9, 2), np.uint64)
     used = row = 0
     depth, height, width = (core.stop - core.start for core in block.core)
     while True:
-        row, used = _scan_rows(values, row, place, keys, rows, table, used)
+        row, used = _scan_rows(values, row, place, keys, rows, table, content, used)
         if row == depth * height:
             break
-        keys, rows, table = _grow(keys, rows, table, used, width)
+        keys, rows = _grow(keys, rows, 2 * max(len(table), width))
+        table, content = (_lengthened(values, 2 * max(len(table), width)) for values in (table, content))
     names = np.zeros(used, np.uint32)
     names[rows[rows >= 0]] = keys[rows >= 0]
-    return names, table[:used]
+    return {"labels": names, "table": table[:used], "content": content[:used]}
+
+
+def _lengthened(table: NDArray[Any], capacity: int) -> NDArray[Any]:
+    longer = np.zeros((capacity, *table.shape[1:]), table.dtype)
+    longer[: len(table)] = table
+    return longer
 
 
 def _grow(
-    keys: NDArray[np.uint32], rows: NDArray[np.int64], table: NDArray[np.float64], used: int, need: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]:
-    capacity = 2 * max(len(table), need)
-    wider = np.zeros((capacity, WIDTH))
-    wider[:used] = table[:used]
+    keys: NDArray[np.uint32], rows: NDArray[np.int64], capacity: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     size = 1 << int(2 * capacity - 1).bit_length()
     fresh_keys, fresh_rows = np.zeros(size, np.uint32), np.full(size, -1, np.int64)
     taken = rows >= 0
     _rehash(keys[taken], rows[taken], fresh_keys, fresh_rows)
-    return fresh_keys, fresh_rows, wider
+    return fresh_keys, fresh_rows
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -167,7 +218,31 @@ def _rehash(old_keys: Any, old_rows: Any, keys: Any, rows: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scan_rows(values: Any, row: int, place: Any, keys: Any, rows: Any, table: Any, used: int) -> Any:
+def _mix(value: Any) -> Any:
+    """Scramble 64 bits, so that numbers that differ in one bit have nothing in common (finaliser of splitmix64)."""
+    value = (value ^ (value >> np.uint64(30))) * FIRST_FACTOR
+    value = (value ^ (value >> np.uint64(27))) * SECOND_FACTOR
+    return value ^ (value >> np.uint64(31))
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _row_key(z: int, y: int, seed: Any) -> Any:
+    return _mix(_mix(np.uint64(z) * STEP + seed) + np.uint64(y) * STEP)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _hash_run(key: Any, start: int, stop: int) -> Any:
+    """Hash the run x = start .. stop - 1 of one row: the hash of its first voxel minus that of the voxel after its last.
+
+    A run that a block cuts in two has the same sum. The ends of a label's runs determine its voxels.
+    """
+    return _mix(key + np.uint64(start) * STEP) - _mix(key + np.uint64(stop) * STEP)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scan_rows(
+    values: Any, row: int, place: Any, keys: Any, rows: Any, table: Any, content: Any, used: int
+) -> Any:
     """Scan the block's rows from number `row` on; stop before one that might overflow the table.
 
     Along each axis, `place` holds the first voxel of `values` (the block with its halo), the first voxel of the block, the one
@@ -184,6 +259,7 @@ def _scan_rows(values: Any, row: int, place: Any, keys: Any, rows: Any, table: A
             break
         z, y = z_start + row // rows_deep, y_start + row % rows_deep
         k, j = z - z_first, y - y_first
+        first_key, second_key = _row_key(z, y, SEEDS[0]), _row_key(z, y, SEEDS[1])
         line = values[k, j]
         before, after = values[max(k - 1, 0), j], values[min(k + 1, values.shape[0] - 1), j]
         above, below = values[k, max(j - 1, 0)], values[k, min(j + 1, values.shape[1] - 1)]
@@ -202,6 +278,8 @@ def _scan_rows(values: Any, row: int, place: Any, keys: Any, rows: Any, table: A
                 used += 1
             entry = table[rows[slot]]
             _add_run(entry, z, y, x_first + start, x_first + stop)
+            content[rows[slot], 0] += _hash_run(first_key, x_first + start, x_first + stop)
+            content[rows[slot], 1] += _hash_run(second_key, x_first + start, x_first + stop)
             length = stop - start
             entry[FACES] += _count_others(before, after, label, start, stop)
             entry[FACES + 1] += _count_others(above, below, label, start, stop)

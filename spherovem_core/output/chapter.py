@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from spherovem_core.report.data_uris import grey, outlined
+from spherovem_core.report.data_uris import grey
 from spherovem_core.report.figures import OUTLINE_COLOURS
-from spherovem_core.report.images import LABEL_PIXELS, sample_labels
+from spherovem_core.report.images import LABEL_PIXELS, outlines_over
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Section, Slices
 from spherovem_core.report.views import contrast_limits, cuts_along_z, fitting_level
@@ -37,11 +37,8 @@ def slices_section(inputs: ReportInputs) -> Section:
     # A generator: memory holds one plane of each kind at a time.
     planes = zip(*(cuts_along_z(stored, positions) for stored in labels.values()), strict=True)
     overlays = [
-        outlined(
-            [
-                (sample_labels(own, view, fine), OUTLINE_COLOURS[name])
-                for name, own in zip(labels, found, strict=True)
-            ]
+        outlines_over(
+            view, [(own, OUTLINE_COLOURS[name]) for name, own in zip(labels, found, strict=True)], fine
         )
         for view, found in zip(views, planes, strict=True)
     ]

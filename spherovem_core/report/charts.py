@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel, show_empty_reason
+from spherovem_core.report.memory import remember_panel
 from spherovem_core.report.page import Panel
 
 WIDTH, HEIGHT = 3.5, 2.5
@@ -18,6 +19,7 @@ MOST_MARKERS = 3000
 """Charts with more points are drawn as pixels."""
 
 
+@remember_panel
 def distribution(
     groups: Mapping[Any, Any],
     label: str,
@@ -63,6 +65,7 @@ def bin_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float
     return np.linspace(low, high, int(np.clip(values.size, 5, bins)) + 1)
 
 
+@remember_panel
 def lines(
     x: NDArray[Any],
     curves: Mapping[str, Any],
@@ -99,6 +102,7 @@ def lines(
     return finish(axes)
 
 
+@remember_panel
 def scatter(
     groups: Mapping[str, tuple[Any, Any]],
     x_label: str,

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spherovem_core.report.memory import remembered
+
 QUALITY = 80
 
 
@@ -35,7 +37,7 @@ def outlined(layers: list[tuple[NDArray[Any], str]]) -> str:
     overlay = np.zeros((*layers[0][0].shape, 4), np.uint8)
     for labels, colour in layers:
         overlay[outlines(labels)] = (*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), 255)
-    return from_rgba(overlay)
+    return encode(Image.fromarray(overlay), lossless=True, method=2)
 
 
 def from_rgba(picture: NDArray[np.uint8]) -> str:
@@ -60,7 +62,14 @@ def _to_byte(values: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.ui
     return np.asarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
 
 
-def _encode(image: Image.Image, **options: Any) -> str:
+def encode(image: Image.Image, **options: Any) -> str:
+    """Encode an image; the options are those of Pillow for WebP."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", **options)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _encode(image: Image.Image, **options: Any) -> str:
+    """Encode an image, unless an earlier report has it."""
+    described = f"{image.mode} {options}"
+    return str(remembered(lambda: encode(image, **options), "webp", np.asarray(image), described))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.report.data_uris import coloured, grey, outlined
 from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins, finish, new_panel
+from spherovem_core.report.memory import remember_panel, remembered
 from spherovem_core.report.page import Panel
 from spherovem_core.report.views import Extent, View
 
@@ -24,6 +25,7 @@ FLATTEST, TALLEST = 0.22, 1.6
 """Bounds of height over width. A plane outside them is stretched or pressed."""
 
 
+@remember_panel
 def plane(
     view: View,
     limits: tuple[float, float],
@@ -48,10 +50,11 @@ def plane(
     if labels:
         across = (width - MARGINS.left - MARGINS.right) * PIXELS_PER_INCH
         fine = (round(LABEL_PIXELS * across * _shown(view)), round(LABEL_PIXELS * across))
-        layers.append(Layer(outlined([(sample_labels(own, view, fine), colour) for own, colour in labels])))
+        layers.append(Layer(outlines_over(view, labels, fine)))
     return _framed(view, layers, title or view.title, width, frame_um=frame_um)
 
 
+@remember_panel
 def thumbnail(view: View, limits: tuple[float, float], title: str) -> Panel:
     """Show a small plane in grey, without axes."""
     across = THUMBNAIL - THUMBNAIL_MARGINS.left - THUMBNAIL_MARGINS.right
@@ -62,6 +65,7 @@ def thumbnail(view: View, limits: tuple[float, float], title: str) -> Panel:
     return finish(axes, layers=[Layer(grey(view.values, limits))])
 
 
+@remember_panel
 def map_plane(
     view: View, limits: tuple[float, float], colours: str, label: str, title: str = "", width: float = WIDTH
 ) -> Panel:
@@ -110,6 +114,26 @@ def _shown(view: View) -> float:
     """Compute height over width of a plane as shown."""
     left, right, bottom, top = view.extent_um
     return float(np.clip((bottom - top) / (right - left), FLATTEST, TALLEST))
+
+
+def outlines_over(image: View, labels: Sequence[tuple[View, str]], shape: tuple[int, int]) -> str:
+    """Encode the outlines of label planes on a grid of the given shape over the image.
+
+    Parameters
+    ----------
+    labels
+        Label planes at the position of the image, with the colours of their outlines. Later ones lie on top.
+    """
+    content: list[Any] = [f"{image.extent_um} {shape}"]
+    for own, colour in labels:
+        content += [own.values, f"{own.extent_um} {colour}"]
+    return str(
+        remembered(
+            lambda: outlined([(sample_labels(own, image, shape), colour) for own, colour in labels]),
+            "outlines",
+            *content,
+        )
+    )
 
 
 def sample_labels(labels: View, image: View, shape: tuple[int, int]) -> NDArray[Any]:

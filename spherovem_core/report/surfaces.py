@@ -18,9 +18,10 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import marching_cubes
 
-from spherovem_core.report.data_uris import from_rgba
+from spherovem_core.report.data_uris import encode
 from spherovem_core.report.figures import SOFT
 from spherovem_core.report.inputs import OpenLevel
+from spherovem_core.report.memory import remembered
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import StoredArray
 
@@ -113,18 +114,37 @@ def draw(bodies: Sequence[Body], side_px: int, frame_um: tuple[Any, Any] | None 
     Drawing
         Picture without empty margins.
     """
+    triangles = np.concatenate([body.triangles for body in bodies] or [np.empty((0, 3, 3))])
+    colours = np.concatenate(
+        [np.tile(_rgba(body), (len(body.triangles), 1)) for body in bodies] or [np.empty((0, 4))]
+    )
+    corners, framed = _frame(triangles, frame_um), frame_um is not None
+    drawn = remembered(
+        lambda: _draw(triangles, colours, corners, side_px, framed),
+        "surfaces",
+        triangles,
+        colours,
+        corners,
+        f"{side_px} {framed}",
+    )
+    return Drawing(*drawn)
+
+
+def _draw(
+    triangles: Triangles,
+    colours: NDArray[np.float64],
+    corners: NDArray[np.float64],
+    side_px: int,
+    framed: bool,
+) -> list[Any]:
+    """Draw triangles; return data URI, width and height."""
     figure = Figure(figsize=(side_px / 100, side_px / 100), dpi=100 * SUPERSAMPLING)
     axes: Any = figure.add_axes((0, 0, 1, 1), projection="3d")
-    triangles = np.concatenate([body.triangles for body in bodies] or [np.empty((0, 3, 3))])
-    corners = _frame(triangles, frame_um)
     if len(triangles):
-        colours = [np.tile(_rgba(body), (len(body.triangles), 1)) for body in bodies]
         axes.add_collection3d(
-            Poly3DCollection(
-                triangles, facecolors=np.concatenate(colours), linewidths=0, shade=True, lightsource=LIGHT
-            )
+            Poly3DCollection(triangles, facecolors=colours, linewidths=0, shade=True, lightsource=LIGHT)
         )
-    if frame_um is not None:
+    if framed:
         axes.add_collection3d(Line3DCollection(_edges(corners), colors=SOFT, linewidths=0.8))
     axes.set(xlim=corners[:, 0], ylim=corners[:, 1], zlim=corners[:, 2])
     axes.set_box_aspect(np.ptp(corners, axis=0))
@@ -137,7 +157,7 @@ def draw(bodies: Sequence[Body], side_px: int, frame_um: tuple[Any, Any] | None 
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba()))
     drawn = picture.getbbox() or (0, 0, *picture.size)
     small = picture.crop(drawn).reduce(SUPERSAMPLING)
-    return Drawing(from_rgba(np.asarray(small)), small.width, small.height)
+    return [encode(small, lossless=True, method=2), small.width, small.height]
 
 
 def _place(stored: StoredArray, start: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -22,6 +22,7 @@ from spherovem_core.shape.descriptor_table import (
     voxel_measures,
 )
 from spherovem_core.shape.descriptors import SurfaceDescriptors, describe_surface
+from spherovem_core.shape.known_surfaces import KnownSurfaces, file_checksum
 from spherovem_core.shape.label_grid import LabelBox
 from spherovem_core.shape.meshes import MeshFormat, build_mesh, write_mesh
 from spherovem_core.shape.smoothing_scales import choose_smoothing_scales
@@ -37,6 +38,10 @@ class MeshTarget:
     mesh_format: MeshFormat
     origin_nm: tuple[float, float, float]
 
+    def path(self, label: int) -> Path:
+        """Return the file of a label's mesh."""
+        return self.folder / f"{label:06d}.{self.mesh_format}"
+
 
 def measure_labels(
     labels: ArrayLike,
@@ -49,6 +54,7 @@ def measure_labels(
     mesh_folder: Path | None = None,
     mesh_format: MeshFormat = "ply",
     progress: Progress | None = None,
+    known: KnownSurfaces | None = None,
 ) -> pd.DataFrame:
     """Measure the shape of every label.
 
@@ -82,6 +88,9 @@ def measure_labels(
         ``ply`` with curvatures at the vertices, ``obj`` or ``stl``.
     progress
         Called with (done, total) after each label.
+    known
+        Surfaces measured before. Labels whose voxels it knows are not measured, and those that are measured are added; the
+        table is the same as without it.
 
     Returns
     -------
@@ -118,7 +127,17 @@ def measure_labels(
         MeshTarget(mesh_folder, mesh_format, origin_nm) if parameters.write_meshes and mesh_folder else None
     )
     with accelerator(device) as gpu:
-        return _measure(labels, spacing_nm, parameters, origin_nm, gpu.device, executor, meshes, progress)
+        return _measure(
+            labels,
+            spacing_nm,
+            parameters,
+            origin_nm,
+            gpu.device,
+            executor,
+            meshes,
+            progress,
+            known or KnownSurfaces(),
+        )
 
 
 def _measure(
@@ -130,15 +149,25 @@ def _measure(
     executor: Executor | None,
     meshes: MeshTarget | None,
     progress: Progress | None,
+    known: KnownSurfaces,
 ) -> pd.DataFrame:
-    statistics = collect_label_statistics(labels, executor)
-    jobs = _plan(statistics, labels.shape, spacing_nm)
+    statistics = collect_label_statistics(labels, executor, known=known.statistics)
+    contents = dict(zip(statistics.labels.tolist(), statistics.hashes, strict=True))
     outcomes: list[dict[str, Any]] = []
+    jobs = []
+    for job in _plan(statistics, labels.shape, spacing_nm):
+        label = job.box.label
+        outcome = known.find(contents[label], label, None if meshes is None else meshes.path(label))
+        if outcome is None:
+            jobs.append(job)
+        else:
+            outcomes.append(outcome)
     shared = (labels, spacing_nm, parameters, meshes, device)
-    for _, outcome in map_blocks(_measure_one, jobs, *shared, executor=executor, ahead=64):
+    for job, outcome in map_blocks(_measure_one, jobs, *shared, executor=executor, ahead=64):
+        known.add(contents[job.box.label], outcome)
         outcomes.append(outcome)
         if progress is not None:
-            progress(len(outcomes), len(jobs))
+            progress(len(outcomes), len(statistics))
     surfaces = pd.DataFrame(outcomes, columns=["label", *SURFACE, "shape_note"])
     # Without a label, pandas could not infer the types.
     types: dict[str, Any] = {"label": statistics.labels.dtype, **dict.fromkeys(SURFACE, "float64")}
@@ -185,9 +214,13 @@ def _measure_one(
     meshes: MeshTarget | None,
     device: str,
 ) -> dict[str, Any]:
-    """Measure one label; a surface that arithmetic fails on becomes NaN and a note."""
+    """Measure one label; a surface that arithmetic fails on becomes NaN and a note.
+
+    With meshes, the result holds the checksum of the mesh's file under `mesh`, empty for a label without a mesh.
+    """
     volume = label.voxel_count * float(np.prod(spacing_nm))
     found = SurfaceDescriptors(note=f"fewer than {parameters.min_voxels} voxels")
+    mesh_file = None
     if label.voxel_count >= parameters.min_voxels:
         extent = float(np.prod([b - a for a, b in zip(label.box.low, label.box.high, strict=True)]))
         scales = choose_smoothing_scales(
@@ -204,6 +237,9 @@ def _measure_one(
         except ArithmeticError as error:
             found, surface = SurfaceDescriptors(note=f"{type(error).__name__}: {error}"), None
         if meshes is not None and surface is not None:
-            mesh = build_mesh(surface, spacing_nm, meshes.origin_nm)
-            write_mesh(meshes.folder / f"{label.box.label:06d}.{meshes.mesh_format}", mesh)
-    return surface_measures(label, found, volume)
+            mesh_file = meshes.path(label.box.label)
+            write_mesh(mesh_file, build_mesh(surface, spacing_nm, meshes.origin_nm))
+    measures = surface_measures(label, found, volume)
+    if meshes is not None:
+        measures["mesh"] = file_checksum(mesh_file) if mesh_file else ""
+    return measures

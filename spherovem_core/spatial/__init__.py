@@ -8,6 +8,7 @@ from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance import distance_to_nucleus
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import Placement
+from spherovem_core.spatial.known_space import KnownDistances, KnownSpace, find_cells, record_distances
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.positions import Space, measure_space, write_space
@@ -15,11 +16,14 @@ from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
 
 __all__ = [
+    "KnownDistances",
+    "KnownSpace",
     "Placement",
     "Space",
     "assign_parent_cells",
     "default_radii",
     "distance_to_nucleus",
+    "find_cells",
     "measure_cells",
     "measure_centroids",
     "measure_particles",
@@ -27,6 +31,7 @@ __all__ = [
     "nearest_neighbours",
     "radial_distribution",
     "radial_rank",
+    "record_distances",
     "ripley",
     "write_distance_map",
     "write_space",

@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import LabelStatistics, collect_label_statistics
+from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
+from spherovem_core.spatial.known_space import (
+    CellContents,
+    KnownSpace,
+    find_cells,
+)
 from spherovem_core.utils.accelerator import accelerator
 
 CACHE_BYTES = 1 << 30
@@ -30,6 +35,8 @@ def write_distance_map(
     execution: Execution = SERIAL,
     *,
     cache_bytes: int = CACHE_BYTES,
+    contents: CellContents | None = None,
+    known: KnownSpace | None = None,
 ) -> None:
     """Write the map of `distance_to_nucleus` in bounded memory.
 
@@ -52,6 +59,10 @@ def write_distance_map(
         Executor, device, deadline and progress.
     cache_bytes
         Memory for the distances of finished cells; the cells in computation need more.
+    contents
+        The cells and their keys, if they are known; None reads the volumes for them.
+    known
+        Its map, if any, gives the distances in cells whose keys it holds; the others are computed.
 
     Raises
     ------
@@ -60,7 +71,19 @@ def write_distance_map(
     """
     check_same_grid(nuclei=nuclei, cells=cells)
     with accelerator(execution.device) as gpu:
-        _write(nuclei, cells, spacing_nm, sink, blocks, execution, cache_bytes, gpu.device)
+        contents = contents or find_cells(cells, nuclei, execution, keyed=known is not None)
+        _write(
+            nuclei,
+            cells,
+            spacing_nm,
+            sink,
+            blocks,
+            execution,
+            cache_bytes,
+            gpu.device,
+            contents,
+            known or KnownSpace(),
+        )
 
 
 def _write(
@@ -72,10 +95,23 @@ def _write(
     execution: Execution,
     cache_bytes: int,
     device: str,
+    contents: CellContents,
+    known: KnownSpace,
 ) -> None:
-    boxes = collect_label_statistics(cells, execution.executor)
-    plan = _plan(sorted(sink.pending(blocks), key=_column_order), boxes, cache_bytes)
+    boxes = contents.statistics
+    kept, gone = _compare(contents, known, blocks)
+    ordered = sorted(sink.pending(blocks), key=_column_order)
+    finished = 0
+    pending = []
+    for block in ordered:
+        if _copy(block, boxes, kept, gone, known):
+            finished += 1
+            execution.report(finished, len(ordered))
+        else:
+            pending.append(block)
+    plan = _plan(pending, boxes, ~kept, cache_bytes)
     todo = [(int(boxes.labels[row]), boxes.region(row)) for _, rows, _ in plan for row in rows]
+    known.count("cells", len({label for label, _ in todo}), int(kept.sum()))
     computed = map_blocks(
         distance_in_cell,
         todo,
@@ -86,9 +122,66 @@ def _write(
         executor=execution.executor,
         ahead=execution.workers + 1,
     )
-    for done, (block, values) in enumerate(_join_cells(plan, boxes, computed), 1):
+    partly_kept = [(block, boxes.labels[_touching(block, boxes, kept)]) for block in pending]
+    before = map_blocks(
+        _kept_values,
+        [(block, labels) for block, labels in partly_kept if len(labels)],
+        cells,
+        None if known.distances is None else known.distances.values,
+        executor=execution.executor,
+        ahead=execution.workers + 1,
+    )
+    for block, values in _join_cells(plan, boxes, ~kept, computed, before):
         sink.write(block, values)
-        execution.report(done, len(plan))
+        finished += 1
+        execution.report(finished, len(ordered))
+
+
+def _compare(
+    contents: CellContents, known: KnownSpace, blocks: Sequence[Block]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Mark the cells whose distances the known map holds, and return the boxes (N, 6) of those cells of it that are gone."""
+    kept = np.zeros(len(contents.statistics), np.bool_)
+    if known.distances is None:
+        return kept, np.empty((0, 6), np.int64)
+    old = known.distances.cells
+    kept |= np.isin(np.array(contents.keys, object), old["key"].to_numpy(object))
+    for block in blocks:
+        touching = _touching(block, contents.statistics, kept)
+        if len(touching) and not known.distances.is_intact(block):
+            kept[touching] = False
+    remaining = {key for key, keep in zip(contents.keys, kept, strict=True) if keep}
+    gone = old[~old["key"].isin(remaining)]
+    return kept, gone[list(BOX_COLUMNS)].to_numpy(np.int64)
+
+
+def _copy(
+    block: Block,
+    boxes: LabelStatistics,
+    kept: NDArray[np.bool_],
+    gone: NDArray[np.int64],
+    known: KnownSpace,
+) -> bool:
+    """Take a block of the known map over if no cell in it changed; return whether it was."""
+    if known.distances is None:
+        return False
+    low, high = _corners(block)
+    lost = ((gone[:, :3] < high) & (gone[:, 3:] > low)).all(axis=1).any()
+    return bool(
+        not lost
+        and not _touching(block, boxes, ~kept)
+        and known.distances.is_intact(block)
+        and known.distances.copy(block)
+    )
+
+
+def _kept_values(
+    item: tuple[Block, NDArray[np.uint32]], cells: ArrayLike, known: ArrayLike
+) -> NDArray[np.float32]:
+    """Read the known distances of the kept cells in a block; NaN elsewhere."""
+    block, labels = item
+    inside = np.isin(np.asarray(cells[block.core]), labels)
+    return np.where(inside, np.asarray(known[block.core]), np.float32(np.nan))
 
 
 def _column_order(block: Block) -> tuple[int, ...]:
@@ -96,13 +189,15 @@ def _column_order(block: Block) -> tuple[int, ...]:
     return y // COLUMN_BLOCKS, x // COLUMN_BLOCKS, z, y, x
 
 
-def _plan(blocks: Sequence[Block], boxes: LabelStatistics, cache_bytes: int) -> Plan:
-    """Plan for each block the cells (rows of `boxes`) to compute before it and to drop after it."""
+def _plan(
+    blocks: Sequence[Block], boxes: LabelStatistics, changed: NDArray[np.bool_], cache_bytes: int
+) -> Plan:
+    """Plan for each block the changed cells (rows of `boxes`) to compute before it and to drop after it."""
     size = np.prod(boxes.high - boxes.low, axis=1) * 4
     held: OrderedDict[int, int] = OrderedDict()
     plan: Plan = []
     for block in blocks:
-        needed = _touching(block, boxes)
+        needed = _touching(block, boxes, changed)
         fresh = [row for row in needed if row not in held]
         for row in needed:
             held[row] = int(size[row])
@@ -114,22 +209,34 @@ def _plan(blocks: Sequence[Block], boxes: LabelStatistics, cache_bytes: int) -> 
     return plan
 
 
-def _touching(block: Block, boxes: LabelStatistics) -> list[int]:
-    low = np.array([s.start for s in block.core])
-    high = np.array([s.stop for s in block.core])
-    touches = ((boxes.low < high) & (boxes.high > low)).all(axis=1)
+def _touching(block: Block, boxes: LabelStatistics, chosen: NDArray[np.bool_]) -> list[int]:
+    """Return those of the chosen cells (rows of `boxes`) whose boxes meet the block."""
+    low, high = _corners(block)
+    touches = ((boxes.low < high) & (boxes.high > low)).all(axis=1) & chosen
     return [int(row) for row in np.flatnonzero(touches)]
 
 
+def _corners(block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.array([s.start for s in block.core]), np.array([s.stop for s in block.core])
+
+
 def _join_cells(
-    plan: Plan, boxes: LabelStatistics, computed: Iterator[tuple[Cell, NDArray[np.float32] | None]]
+    plan: Plan,
+    boxes: LabelStatistics,
+    changed: NDArray[np.bool_],
+    computed: Iterator[tuple[Cell, NDArray[np.float32] | None]],
+    before: Iterator[tuple[tuple[Block, NDArray[np.uint32]], NDArray[np.float32]]],
 ) -> Iterator[tuple[Block, NDArray[np.float32]]]:
+    """Add the distances of the changed cells to those of the kept ones, block by block."""
     held: dict[int, NDArray[np.float32] | None] = {}
     for block, fresh, dropped in plan:
         for row in fresh:
             held[row] = next(computed)[1]
-        values = np.full([s.stop - s.start for s in block.core], np.nan, np.float32)
-        for row in _touching(block, boxes):
+        if _touching(block, boxes, ~changed):
+            values = next(before)[1]
+        else:
+            values = np.full([s.stop - s.start for s in block.core], np.nan, np.float32)
+        for row in _touching(block, boxes, changed):
             own = held[row]
             if own is not None:
                 _paste(values, block.core, own, boxes.region(row))

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, map_blocks
+from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.label_runs import find_label_runs
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, pair_grids
+from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
 
 
 def assign_parent_cells(
@@ -17,6 +19,7 @@ def assign_parent_cells(
     factors: Factors = SAME_GRID,
     min_fraction: float = 0.0,
     execution: Execution = SERIAL,
+    known: KnownSpace | None = None,
 ) -> pd.DataFrame:
     """Find the cell that holds most of each label.
 
@@ -30,6 +33,8 @@ def assign_parent_cells(
         Fraction of a label's voxels that its parent must hold.
     execution
         Its executor maps blocks. Runs on the CPU.
+    known
+        Overlaps in blocks so far; blocks in which nothing changed are not read.
 
     Returns
     -------
@@ -44,18 +49,16 @@ def assign_parent_cells(
         If the two label volumes do not cover one region.
     """
     grids = pair_grids(labels, cells, factors, "labels and cells")
-    found = [
-        overlaps
-        for _, overlaps in map_blocks(
-            _overlaps_of_block,
-            grids.blocks(),
-            labels,
-            cells,
-            grids,
-            executor=execution.executor,
-            ahead=execution.workers + 2,
-        )
-    ]
+    own, around = RegionDigests(labels), RegionDigests(cells)
+    found = map_known_tables(
+        _overlaps_of_block,
+        grids.blocks(),
+        (labels, cells, grids),
+        "blocks of nuclei",
+        lambda block: own.of(block.core) + around.of(grids.coarse_region(block.core)),
+        known,
+        execution,
+    )
     overlaps = pd.concat(found).groupby(["label", "cell"], as_index=False).sum()
     return choose_parents(overlaps, min_fraction)[["label", "parent_cell", "parent_fraction"]]
 

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, map_blocks
+from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, check_same_grid, pair_grids
+from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
 from spherovem_core.spatial.parents import choose_parents
 
 SUMS = {"voxels": "sum", "in_nucleus": "sum", "measured": "sum", "distance_sum": "sum", "distance_min": "min"}
@@ -27,6 +29,7 @@ def measure_particles(
     execution: Execution = SERIAL,
     *,
     factors: Factors = SAME_GRID,
+    known: KnownSpace | None = None,
 ) -> pd.DataFrame:
     """Add the parent cell and the distance to its nucleus to the table of particles.
 
@@ -46,6 +49,8 @@ def measure_particles(
         Executor, deadline and progress. Runs on the CPU.
     factors
         Voxels of `particles` per voxel of `cells` along z, y, x.
+    known
+        Sums over blocks so far; blocks in which nothing changed are not evaluated.
 
     Returns
     -------
@@ -63,19 +68,19 @@ def measure_particles(
     grids = pair_grids(particles, cells, factors, "particles and cells")
     blocks = grids.blocks()
     found = [pd.DataFrame({name: np.empty(0, np.int64) for name in COLUMNS}).astype({"distance_sum": float})]
-    mapped = map_blocks(
+    maps = (cells, nuclei, distance)
+    fine, coarse = RegionDigests(particles), RegionDigests(*maps)
+    for table in map_known_tables(
         _measure_block,
         blocks,
-        particles,
-        (cells, nuclei, distance),
-        grids,
-        executor=execution.executor,
-        ahead=execution.workers + 2,
-    )
-    for done, (_, table) in enumerate(mapped, 1):
+        (particles, maps, grids),
+        "blocks of particles",
+        lambda block: fine.of(block.core) + coarse.of(grids.coarse_region(block.core)),
+        known,
+        execution,
+    ):
         if len(table):
             found.append(table)
-        execution.report(done, len(blocks))
     pieces = pd.concat(found[1:] or found).groupby(["label", "cell"], as_index=False).agg(SUMS)
     pieces["in_nucleus"] = pieces.groupby("label")["in_nucleus"].transform("sum")
     places = _places(choose_parents(pieces, parameters.min_parent_fraction))

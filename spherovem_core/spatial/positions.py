@@ -9,13 +9,21 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, block_grid
 from spherovem_core.execution import Execution
-from spherovem_core.label_statistics import CENTROID_COLUMNS, collect_label_statistics
+from spherovem_core.known_blocks import digest_of
+from spherovem_core.label_statistics import CENTROID_COLUMNS
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.spatial.cell_counts import measure_cells
 from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Placement, grid_factors
+from spherovem_core.spatial.known_space import (
+    CellContents,
+    KnownSpace,
+    find_cells,
+    known_columns,
+    table_columns,
+)
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
@@ -151,6 +159,9 @@ def write_space(
     blocks: Sequence[Block],
     parameters: SpatialParameters,
     execution: Execution = SERIAL,
+    *,
+    contents: CellContents | None = None,
+    known: KnownSpace | None = None,
 ) -> Space:
     """Measure where nuclei and nanoparticles lie in their cells, for volumes that do not fit in memory.
 
@@ -173,6 +184,10 @@ def write_space(
         Parameters of the stage.
     execution
         Executor, device, deadline and progress.
+    contents
+        The cells with their keys; None reads the volumes for them.
+    known
+        What was measured before. What did not change since is taken from it, and the result is the same as without it.
 
     Returns
     -------
@@ -189,30 +204,51 @@ def write_space(
     """
     spacing_nm, origin_nm = cell_placement.spacing_nm, cell_placement.origin_nm
     factors = grid_factors(particle_placement.spacing_nm, spacing_nm)
-    write_distance_map(nuclei, cells, spacing_nm, distance_sink, blocks, execution)
+    contents = contents or find_cells(cells, nuclei, execution, keyed=known is not None, known=known)
+    write_distance_map(
+        nuclei, cells, spacing_nm, distance_sink, blocks, execution, contents=contents, known=known
+    )
     nucleus_table = assign_parent_cells(
-        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution
+        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution, known=known
     )
+    maps = (cells, nuclei, distance)
     particle_table = measure_particles(
-        nanoparticles, particle_table, cells, nuclei, distance, parameters, execution, factors=factors
+        nanoparticles, particle_table, *maps, parameters, execution, factors=factors, known=known
     )
-    statistics = collect_label_statistics(cells, execution.executor)
     particle_table = measure_centroids(
-        particle_table, cells, distance, spacing_nm, execution, origin_nm=origin_nm, statistics=statistics
+        particle_table,
+        cells,
+        distance,
+        spacing_nm,
+        execution,
+        origin_nm=origin_nm,
+        contents=contents,
+        known=known,
     )
     radial = radial_distribution(
-        nanoparticles, cells, distance, spacing_nm, parameters, execution, factors=factors
+        nanoparticles, cells, distance, spacing_nm, parameters, execution, factors=factors, known=known
     )
     cell_table = measure_cells(
-        cells, nucleus_table, particle_table, spacing_nm, execution, statistics=statistics
+        cells, nucleus_table, particle_table, spacing_nm, execution, statistics=contents.statistics
     )
     points = particle_table[list(CENTROID_COLUMNS)].to_numpy()
+    content = digest_of(points.tobytes(), str((particle_placement, nanoparticles.shape)).encode())
+    neighbours = known_columns(
+        known, f"nearest neighbours {content}", lambda: {"distance": nearest_neighbours(points)}
+    )
+    clustering = known_columns(
+        known,
+        f"clustering {content}",
+        lambda: table_columns(
+            _measure_clustering(points, particle_placement, nanoparticles.shape, parameters)
+        ),
+    )
     return Space(
         cell_table.merge(radial_rank(radial), on="label", how="left"),
         nucleus_table,
-        particle_table.assign(nearest_neighbour_um=nearest_neighbours(points)),
+        particle_table.assign(nearest_neighbour_um=neighbours["distance"]),
         radial,
-        _measure_clustering(points, particle_placement, nanoparticles.shape, parameters),
+        pd.DataFrame(dict(clustering)),
         distance,
     )
 

@@ -1,14 +1,14 @@
 """Radial distribution: particle volume by distance to the nucleus, relative to the volume of the cell at that distance."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, block_grid
 from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 from spherovem_core.spatial.distance_bins import count_by_bin
@@ -21,6 +21,7 @@ from spherovem_core.spatial.grids import (
     check_same_grid,
     pair_grids,
 )
+from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
 
 
 def radial_distribution(
@@ -32,6 +33,7 @@ def radial_distribution(
     execution: Execution = SERIAL,
     *,
     factors: Factors = SAME_GRID,
+    known: KnownSpace | None = None,
 ) -> pd.DataFrame:
     """Measure the enrichment of particle volume in bins of the distance to the nucleus.
 
@@ -52,6 +54,8 @@ def radial_distribution(
         Executor, deadline and progress.
     factors
         Voxels of `particles` per voxel of `cells` along z, y, x.
+    known
+        Counts of blocks so far; blocks in which nothing changed are not evaluated.
 
     Returns
     -------
@@ -70,8 +74,30 @@ def radial_distribution(
     grids = pair_grids(particles, cells, factors, "particles and cells")
     width = parameters.radial_bin_um
     coarse, fine = block_grid(cells.shape, (BLOCK_EDGE,) * 3), grids.blocks()
-    volume = _count(_count_cells, coarse, (cells, distance, width), execution)
-    particle = _count(_count_particles, fine, (particles, cells, distance, grids, width), execution)
+    maps = (cells, distance)
+    own, around = RegionDigests(particles), RegionDigests(*maps)
+    volume = _sum(
+        map_known_tables(
+            _count_cells,
+            coarse,
+            (*maps, width),
+            "blocks of cells",
+            lambda block: around.of(block.core),
+            known,
+            execution,
+        )
+    )
+    particle = _sum(
+        map_known_tables(
+            _count_particles,
+            fine,
+            (particles, *maps, grids, width),
+            "blocks of particles by distance",
+            lambda block: own.of(block.core) + around.of(grids.coarse_region(block.core)),
+            known,
+            execution,
+        )
+    )
     voxel = voxel_volume_um3(spacing_nm)
     table = pd.DataFrame(
         {
@@ -117,17 +143,9 @@ def radial_rank(radial: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _count(
-    count: Callable[..., pd.DataFrame],
-    blocks: Sequence[Block],
-    arguments: tuple[Any, ...],
-    execution: Execution,
-) -> "pd.Series[int]":
-    found = [pd.DataFrame({name: np.empty(0, np.int64) for name in ("cell", "bin", "voxels")})]
-    mapped = map_blocks(count, blocks, *arguments, executor=execution.executor, ahead=execution.workers + 2)
-    for done, (_, table) in enumerate(mapped, 1):
-        found.append(table)
-        execution.report(done, len(blocks))
+def _sum(tables: Iterable[pd.DataFrame]) -> "pd.Series[int]":
+    """Sum the voxels of each pair of cell and bin."""
+    found = [pd.DataFrame({name: np.empty(0, np.int64) for name in ("cell", "bin", "voxels")}), *tables]
     return pd.concat(found).groupby(["cell", "bin"])["voxels"].sum()
 
 

@@ -1,5 +1,6 @@
 """Stage 8, output: the final tables, the report and the provenance, written last."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
     from spherovem_core.workflow import Pipeline
 
+logger = logging.getLogger(__name__)
+
 PROVENANCE = DocumentOutput(
     "provenance.json",
     "Parameters, versions, device, seconds and peak memory of every step; written last.",
@@ -60,6 +63,7 @@ OUTPUT_BYTES = 10_000_000
 def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
     from spherovem_core.output.history_section import adoption_warnings
+    from spherovem_core.report.memory import PictureMemory, drawing_digest, remembering_pictures
     from spherovem_core.store import package_versions
 
     tables = _final_tables(run)
@@ -83,7 +87,14 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     rows = operation_rows(corrected)
     inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables, rows)
     chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(rows) > 0)
-    run.write_file(REPORT, build_report(inputs, provenance, chapters))
+    ledger = run.memory("pictures", {"code": drawing_digest()})
+    pictures = PictureMemory(ledger)
+    with remembering_pictures(pictures):
+        run.write_file(REPORT, build_report(inputs, provenance, chapters))
+    ledger.drop_oldest(pictures.used, len(pictures.used))
+    logger.info(
+        "output: %d pictures drawn, %d unchanged ones taken over", pictures.drawn, pictures.taken_over
+    )
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters, adoption_warnings(history)))
 

@@ -1,5 +1,6 @@
 """Stage 6, shape: descriptors of cells and nuclei."""
 
+import logging
 from collections.abc import Mapping
 
 from spherovem_core.parameters import ShapeParameters
@@ -10,6 +11,8 @@ from spherovem_core.workflow import Cost, Quality, Step, TableOutput, cupy_gpu
 from spherovem_core.workflow.cost import mask_work
 from spherovem_core.workflow.run import StepRun
 
+logger = logging.getLogger(__name__)
+
 SHAPE: Mapping[ObjectKind, TableOutput] = {
     "cells": TableOutput("shape-cells", "a cell"),
     "nuclei": TableOutput("shape-nuclei", "a nucleus"),
@@ -17,12 +20,22 @@ SHAPE: Mapping[ObjectKind, TableOutput] = {
 SECONDS: Mapping[ObjectKind, float] = {"cells": 1.9, "nuclei": 0.13}
 """Seconds per million voxels of the demo on two cores."""
 SHOWN = ("volume_um3", "sphericity", "fractal_dimension")
+REMEMBERED = 4
+"""Measurements of changed and deleted labels that are kept per label, for corrections that are undone."""
 
 
 def _compute(kind: ObjectKind, run: StepRun[ShapeParameters]) -> Quality:
-    from spherovem_core.shape import measure_labels
+    from spherovem_core.known_blocks import KnownResults
+    from spherovem_core.shape import KnownSurfaces, measure_labels, remove_stale_meshes
 
     source = run.open(LABELS[kind])
+    ledger = run.measurements(
+        volume_shape=source.shape, spacing_nm=source.spacing_nm, origin_nm=source.origin_nm
+    )
+    statistics = run.label_statistics(kind)
+    blocks = KnownResults(statistics)
+    known = KnownSurfaces(ledger, blocks)
+    mesh_folder = run.layout.meshes / kind if run.parameters.write_meshes else None
     table = measure_labels(
         source,
         source.spacing_nm,
@@ -30,12 +43,21 @@ def _compute(kind: ObjectKind, run: StepRun[ShapeParameters]) -> Quality:
         origin_nm=source.origin_nm,
         executor=run.execution.executor,
         device=run.execution.device,
-        mesh_folder=run.layout.meshes / kind if run.parameters.write_meshes else None,
+        mesh_folder=mesh_folder,
         progress=run.execution.report,
+        known=known,
     )
+    if mesh_folder is not None:
+        remove_stale_meshes(mesh_folder, known.meshed)
     run.write_table(SHAPE[kind], table)
+    ledger.drop_oldest(known.used, REMEMBERED * len(table))
+    statistics.drop_oldest(blocks.used, REMEMBERED * len(blocks.used))
+    logger.info(
+        "shape %s: %d labels measured, %d unchanged ones taken over", kind, known.measured, known.taken_over
+    )
+    counts = {kind: len(table), "measured": known.measured, "taken over, unchanged": known.taken_over}
     medians = {f"median {column}": float(table[column].median()) for column in SHOWN}
-    return Quality(f"Shape of {kind}", {kind: len(table), **medians})
+    return Quality(f"Shape of {kind}", {**counts, **medians})
 
 
 def _chapter() -> Chapter:

@@ -1,5 +1,6 @@
 """Stage 7, spatial: nuclei and nanoparticles in their cells."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from spherovem_core.parameters import PipelineParameters, SpatialParameters
@@ -23,7 +24,9 @@ from spherovem_core.workflow.cost import mask_grid, mask_work, pyramid_voxels
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
-    pass
+    from spherovem_core.spatial import KnownSpace
+
+logger = logging.getLogger(__name__)
 
 DISTANCE = ArrayOutput(
     DISTANCE_GROUP,
@@ -41,20 +44,42 @@ RADIAL = TableOutput(
 )
 RIPLEY = TableOutput("spatial-ripley", "a radius", RIPLEY_COLUMNS)
 
+REMEMBERED = 2
+"""Measurements of changed cells and blocks that are kept per present one, for corrections that are undone."""
+
 STORED_FRACTION = 0.2
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 
 
 def _compute(run: StepRun[SpatialParameters]) -> Quality:
     from spherovem_core.blocks import block_grid
-    from spherovem_core.spatial import Placement, write_space
+    from spherovem_core.known_blocks import KnownResults
+    from spherovem_core.spatial import (
+        KnownDistances,
+        KnownSpace,
+        Placement,
+        find_cells,
+        record_distances,
+        write_space,
+    )
 
     cells, nuclei, particles = (
         run.open(LABELS["cells"]),
         run.open(LABELS["nuclei"]),
         run.open(PARTICLE_LABELS),
     )
+    ledger = run.measurements(
+        grids=[[array.shape, array.spacing_nm, array.origin_nm] for array in (cells, particles)]
+    )
+    replaced = run.replaced(DISTANCE)
     writer = run.writer(DISTANCE, cells.shape, "float32", cells.spacing_nm, origin_nm=cells.origin_nm)
+    blocks = block_grid(cells.shape, writer.spec.shards)
+    known = KnownSpace(ledger)
+    if replaced is not None and (record := known.find(_map_entry(replaced.digest))):
+        known.distances = KnownDistances(replaced, record, lambda block: writer.take_over(block, replaced))
+    statistics = run.label_statistics("cells")
+    blocks_of_cells = KnownResults(statistics)
+    contents = find_cells(cells, nuclei, run.execution, known=blocks_of_cells)
     space = write_space(
         cells,
         nuclei,
@@ -64,23 +89,43 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         Placement(particles.spacing_nm, particles.origin_nm),
         writer,
         writer.stored,
-        block_grid(cells.shape, writer.spec.shards),
+        blocks,
         run.parameters,
         run.execution,
+        contents=contents,
+        known=known,
     )
+    known.add(_map_entry(run.plan.digest), record_distances(contents, writer.stored, blocks))
     run.write_table(CELLS, space.cells)
     run.write_table(NUCLEI, space.nuclei)
     run.write_table(NANOPARTICLES, space.nanoparticles)
     run.write_table(RADIAL, space.radial)
     run.write_table(RIPLEY, space.clustering)
     run.finish(writer)
+    ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
+    statistics.drop_oldest(blocks_of_cells.used, REMEMBERED * len(blocks_of_cells.used))
     figures = {
+        **_counts(known),
         "cells with a nucleus": int((space.cells["nucleus_count"] > 0).sum()),
         "particles in a cell": int((space.nanoparticles["parent_cell"] > 0).sum()),
         "particles in a nucleus": int(space.nanoparticles["in_nucleus"].sum()),
         "median distance to the nucleus (µm)": float(space.nanoparticles["distance_to_nucleus_um"].median()),
     }
     return Quality("Nuclei and nanoparticles in their cells", figures)
+
+
+def _map_entry(digest: str) -> str:
+    return f"map {digest}"
+
+
+def _counts(known: "KnownSpace") -> dict[str, str]:
+    """Name the numbers of cells, centroids and blocks that were measured, and log them."""
+    counts = {
+        work: f"{measured} measured, {taken_over} unchanged ones taken over"
+        for work, (measured, taken_over) in known.counts.items()
+    }
+    logger.info("spatial: %s", "; ".join(f"{name}: {text}" for name, text in counts.items()))
+    return counts
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:

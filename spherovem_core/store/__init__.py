@@ -6,7 +6,12 @@ from spherovem_core.store.files import read_json, write_atomically, write_json, 
 from spherovem_core.store.groups import discard, ensure_group, move_group
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.ledger import Ledger
-from spherovem_core.store.provenance import StepRecorder, history_entry, package_versions
+from spherovem_core.store.provenance import (
+    NUMERICAL_PACKAGES,
+    StepRecorder,
+    history_entry,
+    package_versions,
+)
 from spherovem_core.store.pyramid import (
     LikeGroup,
     downsample,
@@ -17,10 +22,12 @@ from spherovem_core.store.pyramid import (
     pyramid_factors,
 )
 from spherovem_core.store.reading import StoredArray, find_array, open_array
+from spherovem_core.store.replaced import discard_replaced, set_aside
 from spherovem_core.store.spec import ArraySpec, Content, cube_shards, slice_shards
 from spherovem_core.store.tables import find_table, read_table, table_digest, table_history, write_table
 
 __all__ = [
+    "NUMERICAL_PACKAGES",
     "ArraySpec",
     "ArrayWriter",
     "Content",
@@ -31,6 +38,7 @@ __all__ = [
     "StoredArray",
     "cube_shards",
     "discard",
+    "discard_replaced",
     "downsample",
     "ensure_group",
     "find_array",
@@ -47,6 +55,7 @@ __all__ = [
     "pyramid_factors",
     "read_json",
     "read_table",
+    "set_aside",
     "slice_shards",
     "table_digest",
     "table_history",

@@ -65,7 +65,8 @@ class ArrayWriter:
         if not self._continues():
             self._create()
         self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
-        self._shards = ShardFiles(self._folder, spec.chunks, spec.shards, spec.fill_value)
+        self._form = (spec.chunks, spec.shards, spec.fill_value)
+        self._shards = ShardFiles(self._folder, *self._form)
         self._ledger = Ledger(self._folder / ARRAY_LEDGER, digest)
         self.content = ""
 
@@ -152,6 +153,27 @@ class ArrayWriter:
         other = ShardFiles(folder, self.spec.chunks, self.spec.shards, self.spec.fill_value)
         indices = self._shard_indices(block.core)
         self._ledger[block.key] = [self._shards.copy(index, other.path(index)).text for index in indices]
+
+    def take_over(self, block: Block, source: StoredArray) -> bool:
+        """Write a block by taking the files of another array of the same form over as they are, and note it in the ledger.
+
+        Files are linked where the file system can, so that they take no space twice; neither array may be changed in place.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, if the other array has another form or lacks a file.
+        """
+        attributes = marker_of(read_node(source.folder)) or {}
+        same = all(attributes.get(key) == value for key, value in self.spec.identity.items())
+        indices = list(self._shard_indices(block.core))
+        files = [ShardFiles(source.folder, *self._form).path(index) for index in indices]
+        if not same or not all(file.is_file() for file in files):
+            return False
+        self._ledger[block.key] = [
+            self._shards.link(index, file).text for index, file in zip(indices, files, strict=True)
+        ]
+        return True
 
     def commit(self, history: Sequence[Mapping[str, Any]] = (), **details: Any) -> ArtifactRef:
         """Set the completion marker; nothing may be written afterwards.

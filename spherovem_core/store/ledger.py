@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Collection, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Ledger(MutableMapping[str, Any]):
 
     def __init__(self, path: Path, digest: str) -> None:
         self._path = path
+        self._digest = digest
         self._lock = threading.Lock()
         self._entries: dict[str, Any] = {}
         lines = _read_whole_lines(path)
@@ -59,6 +60,18 @@ class Ledger(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         return self._entries[key]
+
+    def drop_oldest(self, needed: Collection[str], most: int) -> None:
+        """Drop the oldest of the entries that are not needed, so that at most `most` entries remain beside the needed ones."""
+        needed = set(needed)
+        with self._lock:
+            others = [key for key in self._entries if key not in needed]
+            if len(others) <= most:
+                return
+            gone = set(others[: len(others) - most])
+            self._entries = {key: value for key, value in self._entries.items() if key not in gone}
+            heading = {"fingerprint": self._digest}
+            self._rewrite([heading, *({key: value} for key, value in self._entries.items())])
 
     def __delitem__(self, key: str) -> None:
         raise TypeError("a ledger only grows; delete its file to start again")

@@ -16,6 +16,8 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-image",
+    "pandas",
+    "edt",
     "zarr",
     "torch",
     "careamics",
@@ -24,6 +26,9 @@ PACKAGES = (
     "numba",
     "prefect",
 )
+
+NUMERICAL_PACKAGES = ("numpy", "scipy", "scikit-image", "pandas", "edt", "numba")
+"""Packages that compute what the stages shape and spatial measure; another version may round in another way."""
 
 
 @lru_cache(maxsize=1)

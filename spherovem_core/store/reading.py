@@ -1,7 +1,9 @@
 """Complete arrays opened for reading; absent, unfinished and changed ones are refused."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,29 @@ class StoredArray:
 
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
         return np.asarray(self.array[region])
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the array on disk."""
+        store: Any = self.array.store
+        return Path(store.root) / self.array.path
+
+    def shards_of(self, region: Sequence[slice]) -> Iterator[tuple[int, ...]]:
+        """Yield the shards that hold a region, by their positions in the grid of shards."""
+        sides = zip(region, self.array.shards or self.array.chunks, strict=True)
+        return itertools.product(*(range(s.start // n, -(-s.stop // n)) for s, n in sides))
+
+    def shard_digest(self, index: Sequence[int]) -> str:
+        """Digest a shard as it is on disk, without decoding it; equal digests mean equal values. Empty if its file is gone.
+
+        Shards of one content may differ on disk if they were written by different versions of the compressor.
+        """
+        form = f"{self.dtype} {self.array.chunks} {self.array.shards} {self.array.compressors}"
+        path = self.folder.joinpath("c", *map(str, index))
+        if not path.is_file():
+            return ""
+        content = path.read_bytes()
+        return blake2b(form.encode() + b"\n" + content, digest_size=16).hexdigest()
 
 
 def missing_shards(folder: Path) -> int:

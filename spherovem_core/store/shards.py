@@ -98,6 +98,24 @@ class ShardFiles:
         partial.replace(path)
         return found
 
+    def link(self, index: Sequence[int], source: Path) -> FileState:
+        """Take a shard over from another file of the same form, and return what it holds; after a kill its file is as before."""
+        path = self.path(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + PARTIAL)
+        partial.unlink(missing_ok=True)
+        try:
+            try:
+                partial.hardlink_to(source)
+            except OSError:
+                shutil.copyfile(source, partial)
+            found = FileState.of(partial)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        partial.replace(path)
+        return found
+
     def _chunks(self, values: NDArray[Any]) -> Iterator[NDArray[Any] | None]:
         """Yield the chunks of a shard in C order, padded at the end of the array; None for a chunk outside of it."""
         counts = [shard // chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)]

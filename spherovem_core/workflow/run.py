@@ -11,10 +11,12 @@ from numpy.typing import DTypeLike
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import Execution
+from spherovem_core.label_statistics import statistics_code
 from spherovem_core.references import ArtifactRef, canonical_json
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import (
+    NUMERICAL_PACKAGES,
     ArraySpec,
     ArrayWriter,
     Content,
@@ -25,13 +27,17 @@ from spherovem_core.store import (
     StoredArray,
     cube_shards,
     discard,
+    discard_replaced,
     finish_multiscale,
     history_entry,
     open_array,
+    package_versions,
     read_table,
+    set_aside,
     slice_shards,
     write_table,
 )
+from spherovem_core.store.layout import ObjectKind
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow.artifacts import content_of, digest_for_others, write_document, write_file
@@ -70,6 +76,7 @@ class StepRun(Generic[P]):
         self._upstream: dict[str, dict[str, Any]] = {}
         self._provisional: list[Path] = []
         self._sources: dict[str, str] = {}
+        self._keeps_replaced = False
 
     @property
     def parameters(self) -> P:
@@ -173,14 +180,51 @@ class StepRun(Generic[P]):
         """Take over the history of what was read without `open` or `table`."""
         self._inherit(entries)
 
+    def replaced(self, output: ArrayOutput) -> StoredArray | None:
+        """Open the complete array that the step is about to replace; it goes when the step is done.
+
+        Call it before `writer`, which would delete it. After a kill it is still there.
+        """
+        self._keeps_replaced = True
+        refuse_to_replace(self.layout, output.group)
+        return set_aside(self.layout, output.group, self.plan.digest)
+
     def discard_provisional(self) -> None:
-        """Delete the step's provisional array."""
+        """Delete the step's provisional array, and the arrays that it replaced."""
         for folder in self._provisional:
             discard(self.layout, folder)
+        if self._keeps_replaced:
+            discard_replaced(self.layout)
 
     def ledger(self) -> Ledger:
         """Open the ledger of finished pieces of work other than blocks of an array, such as slice pairs."""
         return Ledger(self.layout.ledger(self.plan.step.ledger), self.plan.digest)
+
+    def measurements(self, **conditions: Any) -> Ledger:
+        """Open the ledger of what the step has measured so far, by content. It outlives the step and its digest.
+
+        Values of a ledger hold for one version of the step, one set of parameters, one kind of device, the packages that compute
+        them, and the `conditions`, such as the spacing; it is begun again when one of these changes. Whatever else a value
+        depends on must be part of its key.
+        """
+        packages = package_versions()
+        basis = {
+            "step": self.plan.step.name,
+            "version": self.plan.step.version,
+            "parameters": self.plan.own_parameters,
+            "device": self.execution.device.split(":")[0],
+            "packages": {name: packages[name] for name in NUMERICAL_PACKAGES if name in packages},
+            **conditions,
+        }
+        return self.memory(f"measured-{self.plan.step.name}", basis)
+
+    def label_statistics(self, kind: ObjectKind) -> Ledger:
+        """Open the ledger of the statistics of blocks of labels, which several steps use."""
+        return self.memory(f"statistics-{kind}", {"code": statistics_code()})
+
+    def memory(self, name: str, basis: Mapping[str, Any]) -> Ledger:
+        """Open a ledger of results by content, which outlives the step; it is begun again when their `basis` changes."""
+        return Ledger(self.layout.ledger(name), canonical_json(basis))
 
     def ledger_of_blocks(self, output: ArrayOutput) -> Ledger:
         """Open the ledger of a step whose blocks depend on each other, before the writer of its output.

@@ -101,3 +101,13 @@ def test_a_ledger_drops_a_torn_line_and_another_digest(tmp_path: Path) -> None:
     again["c"] = 4
     assert dict(Ledger(path, "d")) == {"a": 1, "b": [1, 2], "c": 4}
     assert dict(Ledger(path, "e")) == {}
+
+
+def test_a_ledger_drops_the_oldest_entries_that_nobody_needs(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    ledger = Ledger(path, "d")
+    for number, key in enumerate("abcdef"):
+        ledger[key] = number
+    ledger.drop_oldest({"a", "e", "x"}, 2)
+    ledger["g"] = 6
+    assert dict(ledger) == dict(Ledger(path, "d")) == {"a": 0, "d": 3, "e": 4, "f": 5, "g": 6}

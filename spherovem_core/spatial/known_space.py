@@ -1,0 +1,210 @@
+"""What was measured before in space, found by content, so that only what changed is measured again.
+
+Nothing is taken over because a correction says so, but because the content is the same:
+
+- The distances in a cell depend on its voxels and on which of them lie in a nucleus: on two content hashes, together the cell's
+  key. Neither the numbers of cells and nuclei nor other cells matter. The map that is replaced gives them (`KnownDistances`).
+- The distances of a particle's centroid depend on the key of its parent cell and on the voxel that holds the centroid.
+- Sums over a block (statistics, overlaps, pieces of particles, radial distribution) depend on the values of all arrays in it,
+  numbers included.
+- Nearest neighbours and Ripley's K depend on all centroids.
+- Parents, counts and ranks are always computed from all of these.
+
+The entries hold for one spacing, origin, shape of the volumes, set of parameters and version of the method.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block
+from spherovem_core.execution import Execution
+from spherovem_core.known_blocks import (
+    Columns,
+    KnownResults,
+    RegionDigests,
+    columns_from_text,
+    columns_to_text,
+    map_known_blocks,
+)
+from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics, collect_label_statistics
+
+
+@dataclass(frozen=True)
+class MaskedLabels:
+    """Labels where another volume is not 0, and 0 elsewhere; computed region by region."""
+
+    labels: ArrayLike
+    mask: ArrayLike
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of both volumes."""
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
+        return self.labels.dtype
+
+    def __getitem__(self, region: Any, /) -> NDArray[Any]:
+        labels: NDArray[Any] = np.asarray(self.labels[region])
+        return np.where(np.asarray(self.mask[region]) != 0, labels, labels.dtype.type(0))
+
+
+@dataclass(frozen=True, eq=False)
+class CellContents:
+    """The cells of a volume with the key of each: the content hash of its voxels and that of those in nuclei."""
+
+    statistics: LabelStatistics
+    keys: Sequence[str]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the keys and the bounding boxes (ends exclusive), one element per cell."""
+        boxes = np.hstack([self.statistics.low, self.statistics.high])
+        return {"key": np.array(self.keys, str), **dict(zip(BOX_COLUMNS, boxes.T, strict=True))}
+
+
+def find_cells(
+    cells: ArrayLike,
+    nuclei: ArrayLike,
+    execution: Execution,
+    *,
+    keyed: bool = True,
+    known: KnownResults | None = None,
+) -> CellContents:
+    """Find the cells in a pass over their volume, and their keys in another pass over both volumes.
+
+    Parameters
+    ----------
+    keyed
+        False leaves the keys out.
+    known
+        Statistics of blocks so far; blocks in which nothing changed are not read.
+    """
+    statistics = collect_label_statistics(cells, execution.executor, known=known)
+    if not keyed:
+        return CellContents(statistics, ())
+    inside = collect_label_statistics(
+        MaskedLabels(cells, nuclei),
+        execution.executor,
+        known=known,
+        digests=RegionDigests(cells, nuclei),
+        work="statistics in nuclei",
+    )
+    nucleus = dict(zip(inside.labels.tolist(), inside.hashes, strict=True))
+    keys = [
+        f"{own}-{nucleus.get(label, 'none')}"
+        for label, own in zip(statistics.labels.tolist(), statistics.hashes, strict=True)
+    ]
+    return CellContents(statistics, keys)
+
+
+class KnownDistances:
+    """A map of distances that was written before on the same grid, and the cells that it holds.
+
+    Parameters
+    ----------
+    values : (Z, Y, X) array-like of float32
+        The map.
+    record
+        What `record_distances` recorded of it. Blocks that differ from it are not used.
+    take_over
+        Copies a block of the map to the new one; returns False where it cannot. None for a sink that cannot.
+    """
+
+    def __init__(
+        self,
+        values: ArrayLike,
+        record: Mapping[str, Any],
+        take_over: Callable[[Block], bool] | None = None,
+    ) -> None:
+        self.values = values
+        self.cells = pd.DataFrame(columns_from_text(record["cells"]))
+        self._blocks: Mapping[str, str] = record["blocks"]
+        self._digests = RegionDigests(values)
+        self._take_over = take_over
+
+    def is_intact(self, block: Block) -> bool:
+        """Return whether the map holds in a block what was recorded."""
+        return self._blocks.get(block.key) == self._digests.of(block.core)
+
+    def copy(self, block: Block) -> bool:
+        """Copy a block to the new map as it is; return False where that is not possible."""
+        return self._take_over is not None and self._take_over(block)
+
+
+def record_distances(
+    contents: CellContents, distance: ArrayLike, blocks: Sequence[Block]
+) -> Mapping[str, Any]:
+    """Record, as JSON, the cells whose distances a map holds, and the digest of each of its blocks."""
+    digests = RegionDigests(distance)
+    return {
+        "cells": columns_to_text(contents.columns()),
+        "blocks": {block.key: digests.of(block.core) for block in blocks},
+    }
+
+
+@dataclass(eq=False)
+class KnownSpace(KnownResults):
+    """Measurements by content.
+
+    Attributes
+    ----------
+    distances
+        The map that is replaced; None if there is none.
+    """
+
+    distances: KnownDistances | None = None
+
+
+def map_known_tables(
+    function: Callable[..., pd.DataFrame],
+    blocks: Sequence[Block],
+    arguments: tuple[Any, ...],
+    work: str,
+    digest: Callable[[Block], str],
+    known: KnownSpace | None,
+    execution: Execution,
+) -> Iterator[pd.DataFrame]:
+    """Call a function that returns a table of numbers as `map_known_blocks` does, and report the progress."""
+    found = map_known_blocks(
+        partial(_as_columns, function),
+        blocks,
+        arguments,
+        work,
+        digest,
+        known,
+        execution.executor,
+        execution.workers + 2,
+    )
+    for done, columns in enumerate(found, 1):
+        yield pd.DataFrame(dict(columns))
+        execution.report(done, len(blocks))
+
+
+def _as_columns(
+    function: Callable[..., pd.DataFrame], block: Block, *arguments: Any
+) -> dict[str, NDArray[Any]]:
+    return table_columns(function(block, *arguments))
+
+
+def table_columns(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table of numbers."""
+    return {str(name): table[name].to_numpy() for name in table.columns}
+
+
+def known_columns(known: KnownSpace | None, key: str, compute: Callable[[], Columns]) -> Columns:
+    """Return arrays that an earlier run computed under a key, or compute them."""
+    if known is None:
+        return compute()
+    text = known.find(key)
+    if text is None:
+        text = columns_to_text(compute())
+        known.add(key, text)
+    return columns_from_text(text)
