@@ -60,9 +60,7 @@ def _build(inputs: ReportInputs, provenance: Mapping[str, Any], chapters: Sequen
     summary = [
         ("Source", str(provenance.get("source", "unknown"))),
         ("Volume (z, y, x)", f"{size} µm in voxels of {voxel} nm"),
-        ("Cells", str(len(inputs.tables["cells"]))),
-        ("Nuclei", str(len(inputs.tables["nuclei"]))),
-        ("Nanoparticles", str(len(inputs.tables["nanoparticles"]))),
+        *((name.capitalize(), inputs.count_text(name)) for name in ("cells", "nuclei", "nanoparticles")),
         ("Computing time", format_duration(seconds)),
         ("Results", str(inputs.layout.folder)),
     ]

@@ -44,7 +44,7 @@ def _counts(inputs: ReportInputs) -> str:
         volumes = inputs.tables[name]["volume_um3"].to_numpy(dtype=float)
         volumes = volumes[np.isfinite(volumes)]
         median = f"{np.median(volumes):.4g}" if volumes.size else "–"
-        rows.append(f"| {name} | {len(inputs.tables[name])} | {median} |")
+        rows.append(f"| {name} | {inputs.count_text(name)} | {median} |")
     return "\n".join(rows)
 
 

@@ -18,18 +18,20 @@ class SegmenterParameters(StageParameters):
         json_schema_extra=EXPERT,
         default="cellpose",
         min_length=1,
-        description="Method of the segmentation, by its name in SEGMENTERS.",
+        description="Method of the segmentation: cellpose; imported takes the labels of the file that network names; none "
+        "leaves this kind of object out.",
+    )
+    network: str = Field(
+        default="cpsam_v2",
+        min_length=1,
+        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact. With segmenter "
+        "imported, the path of a label file (TIFF, OME-Zarr, NIfTI, npy, npz, MRC).",
     )
 
 
 class FlowParameters(SegmenterParameters):
     """Input of the network, and its tiles."""
 
-    network: str = Field(
-        default="cpsam_v2",
-        min_length=1,
-        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact.",
-    )
     flow_spacing_nm: PositiveNm = Field(
         default=100.0, description="Isotropic voxel size in nm at which the network sees the volume."
     )
@@ -60,7 +62,8 @@ class MaskParameters(SegmenterParameters):
 
     mask_spacing_nm: PositiveNm = Field(
         default=50.0,
-        description="Voxel size in nm at which masks are made; the level of the image pyramid nearest to it is taken.",
+        description="Voxel size in nm at which masks are made; the level of the image pyramid nearest to it is taken, also for "
+        "imported labels.",
     )
     probability_threshold: float = Field(
         default=0.0,

@@ -101,10 +101,11 @@ def used_parameters(
     for entry in history:
         if entry["step"] not in pipeline or entry["step"] == OUTPUT.name:
             continue
-        kind = pipeline.step(entry["step"]).kind
+        step = pipeline.step(entry["step"])
         group = used[entry["stage"]]
-        group = group.get(kind, group)
-        group.update({name: value for name, value in entry["parameters"].items() if name in group})
+        group = group.get(step.kind, group)
+        own = {**step.omitted, **entry["parameters"]}
+        group.update({name: value for name, value in own.items() if name in group})
     return used
 
 

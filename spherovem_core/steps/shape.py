@@ -34,6 +34,8 @@ def _compute(kind: ObjectKind, run: StepRun[ShapeParameters]) -> Quality:
         progress=run.execution.report,
     )
     run.write_table(SHAPE[kind], table)
+    if source.details.get("absent"):
+        return Quality(f"Shape of {kind}", {kind: "none given"})
     medians = {f"median {column}": float(table[column].median()) for column in SHOWN}
     return Quality(f"Shape of {kind}", {kind: len(table), **medians})
 

@@ -126,14 +126,22 @@ OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
     Column("voxel_count", "int64", "Number of voxels."),
-    Column("volume_um3", "float64", "Volume from the signal above the surroundings, not rounded to voxels."),
+    Column(
+        "volume_um3",
+        "float64",
+        "Volume from the signal above the surroundings, not rounded to voxels; that of the voxels for imported particles.",
+    ),
     Column("equivalent_diameter_um", "float64", "Diameter of the ball of the same volume."),
     Column(
         "mean_intensity",
         "float64",
         "Intensity in grey values on the scale of the stack; complemented for dark particles.",
     ),
-    Column("contrast", "float64", "Intensity above that of the surroundings, in grey values."),
+    Column(
+        "contrast",
+        "float64",
+        "Intensity above that of the surroundings, in grey values; NaN for imported particles.",
+    ),
 )
 PLACE = Column(
     "place",
@@ -144,8 +152,12 @@ NANOPARTICLE_COLUMNS = (
     Column("label", "uint32", "Number of the particle in the label array."),
     *OBJECT,
     Column("kind", "string", "Always nanoparticle."),
-    Column("population", "int64", "Population of particles alike in contrast and size, the brightest is 1."),
-    Column("confidence", "float64", "Probability that it is a nanoparticle."),
+    Column(
+        "population",
+        "int64",
+        "Population of particles alike in contrast and size, the brightest is 1; 0 for imported particles.",
+    ),
+    Column("confidence", "float64", "Probability that it is a nanoparticle; NaN for imported particles."),
     Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
     PLACE,
     *PARENT,

@@ -125,6 +125,11 @@ class Layout:
         return self.scratch / "source_files.json"
 
     @property
+    def label_files(self) -> Path:
+        """Digests of label files that were imported, with the size and time that each file had when it was read."""
+        return self.scratch / "label_files.json"
+
+    @property
     def rejection(self) -> Path:
         """Note of the reason why the watcher does not process the acquisition."""
         return self.folder / "REJECTED.json"

@@ -1,5 +1,6 @@
 """Labels in NIfTI files, as ITK-SNAP, 3D Slicer and SimpleITK write them."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import LabelsError
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.label_files.volume import LabelVolume, triple, volume_of_array
+from spherovem_core.store.label_files.unpacking import gunzip
+from spherovem_core.store.label_files.volume import LabelVolume, deferred_volume, triple
 
 NM_PER_UNIT = {"meter": 1e9, "mm": 1e6, "micron": 1e3}
 
 
-def open_nifti(path: Path, shown_name: str = "") -> LabelVolume:
-    """Map a NIfTI file, whose axes are x, y, z.
+def open_nifti(path: Path, folder: Path) -> LabelVolume:
+    """Open a NIfTI file, whose axes are x, y, z; a compressed one is unpacked into a folder when it is read.
 
     The voxel size counts if the header has a unit and the voxel is no cube of side 1, which programs write that know no
     voxel size. The offset counts if the header has an affine map. ITK writes x and y with a negative sign; in its frame
@@ -25,27 +27,41 @@ def open_nifti(path: Path, shown_name: str = "") -> LabelVolume:
     LabelsError
         If the file is damaged, has a fourth axis, or its axes are turned or mirrored.
     """
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-
-    shown = shown_name or str(path)
-    try:
-        image: Any = nibabel.load(path)
-        proxy = image.dataobj
-        array = proxy.get_unscaled()
-    except (ImageFileError, ValueError, OSError, EOFError) as error:
-        raise LabelsError(f"{shown} is no whole NIfTI file ({error}); copy or write it again") from error
-    shape = [*array.shape]
+    shown = str(path)
+    image = _load(path, shown)
+    proxy = image.dataobj
+    shape = [*proxy.shape]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     if len(shape) > 3:
         raise LabelsError(
             f"{shown} has the axes x, y, z and more, of shape {tuple(shape)}; expected three axes: write one volume per file"
         )
-    turned = array.reshape(shape, order="F").T
     spacing, origin = _geometry(image, shown)
-    volume = volume_of_array(turned, spacing, origin)
+    turned = tuple(shape[::-1])
+    volume = deferred_volume(turned, proxy.dtype, lambda: _map(path, folder).reshape(turned), spacing, origin)
     return volume if (proxy.slope, proxy.inter) == (1, 0) else _scaled(volume, proxy.slope, proxy.inter)
+
+
+def _load(path: Path, shown: str) -> Any:
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        return nibabel.load(path)
+    except (ImageFileError, ValueError, OSError, EOFError, zlib.error) as error:
+        raise LabelsError(f"{shown} is no whole NIfTI file ({error}); copy or write it again") from error
+
+
+def _map(path: Path, folder: Path) -> NDArray[Any]:
+    """Map the stored values, axes in the order z, y, x."""
+    plain = gunzip(path, folder) if path.suffix.lower() == ".gz" else path
+    proxy = _load(plain, str(path)).dataobj
+    try:
+        mapped: NDArray[Any] = proxy.get_unscaled().T
+    except (ValueError, OSError, EOFError) as error:
+        raise LabelsError(f"{path} is no whole NIfTI file ({error}); copy or write it again") from error
+    return mapped
 
 
 def _scaled(volume: LabelVolume, slope: float, intercept: float) -> LabelVolume:
@@ -53,7 +69,13 @@ def _scaled(volume: LabelVolume, slope: float, intercept: float) -> LabelVolume:
         return np.asarray(volume[region] * np.float64(slope) + intercept)
 
     return LabelVolume(
-        volume.shape, np.dtype(np.float64), volume.chunks, volume.spacing_nm, read, volume.origin_nm
+        volume.shape,
+        np.dtype(np.float64),
+        volume.chunks,
+        volume.spacing_nm,
+        read,
+        volume.origin_nm,
+        volume.unpack,
     )
 
 

@@ -3,9 +3,14 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from spherovem_core.errors import LabelsError
+from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.label_files.mrc_labels import open_mrc
 from spherovem_core.store.label_files.nifti_labels import open_nifti
 from spherovem_core.store.label_files.npy_labels import open_npy, open_npz
@@ -40,7 +45,36 @@ def open_label_volume(name: str) -> Iterator[LabelVolume]:
     if not path.exists():
         raise LabelsError(f"labels {path} do not exist; {EXPECTED}")
     with tempfile.TemporaryDirectory(prefix="spherovem-labels-") as temporary:
-        yield _open(path, member, Path(temporary))
+        volume = _open(path, member, Path(temporary))
+        if volume.unpack is not None:
+            volume.unpack()
+        yield volume
+
+
+@dataclass(frozen=True)
+class LabelHeader:
+    """What a label file states without being read or unpacked; attributes as in `LabelVolume`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    spacing_nm: SpacingNm | None
+    origin_nm: SpacingNm | None
+
+
+def describe_labels(name: str) -> LabelHeader:
+    """Read the header of a label file.
+
+    Raises
+    ------
+    LabelsError
+        If the path does not exist or its header is not that of labels.
+    """
+    path, member = split_name(name)
+    if not path.exists():
+        raise LabelsError(f"labels {path} do not exist; {EXPECTED}")
+    with tempfile.TemporaryDirectory(prefix="spherovem-labels-") as temporary:
+        found = _open(path, member, Path(temporary))
+        return LabelHeader(found.shape, found.dtype, found.spacing_nm, found.origin_nm)
 
 
 def split_name(name: str) -> tuple[Path, str | None]:
@@ -58,12 +92,12 @@ def _open(path: Path, member: str | None, folder: Path) -> LabelVolume:
     if kind not in (".npz", ".npy", ".nii", *SUFFIXES, *MRC_SUFFIXES):
         raise LabelsError(f"labels {path} are of an unknown kind; {EXPECTED}")
     shown = str(path)
+    if kind == ".nii":
+        return open_nifti(path, folder)
     if path.suffix.lower() == ".gz":
         path = gunzip(path, folder)
     if kind == ".npz":
         return open_npz(path, member, folder)
     if kind == ".npy":
         return open_npy(path, shown_name=shown)
-    if kind == ".nii":
-        return open_nifti(path, shown)
     return open_mrc(path, shown) if kind in MRC_SUFFIXES else open_tiff(path, folder)

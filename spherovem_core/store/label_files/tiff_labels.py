@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import LabelsError
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.label_files.npy_labels import open_npy
+from spherovem_core.store.label_files.npy_labels import map_npy
 from spherovem_core.store.label_files.unpacking import unpacking
-from spherovem_core.store.label_files.volume import EXPECTED, LabelVolume, triple, volume_of_array
+from spherovem_core.store.label_files.volume import (
+    EXPECTED,
+    LabelVolume,
+    deferred_volume,
+    triple,
+    volume_of_array,
+)
 
 SUFFIXES = (".tif", ".tiff")
 NM_PER_UNIT = {
@@ -49,8 +55,10 @@ def open_tiff(path: Path, folder: Path) -> LabelVolume:
             if (mapped := _mapped(path, file, len(pages))) is not None:
                 return volume_of_array(mapped, spacing)
             _check_pages(path, file, pages)
-            slices = (_page(path, page) for page in pages)
-            return _unpack(path, slices, (len(pages), *pages[0].shape), pages[0].dtype, folder, spacing)
+            shape, dtype = (len(pages), *pages[0].shape), pages[0].dtype
+            return deferred_volume(
+                shape, dtype, lambda: _unpack(path, _pages(path), shape, dtype, folder), spacing
+            )
     except tifffile.TiffFileError as error:
         raise LabelsError(f"{path} is no TIFF file ({error}); {EXPECTED}") from error
 
@@ -81,7 +89,8 @@ def open_tiff_slices(path: Path, folder: Path) -> LabelVolume:
                 )
             yield values
 
-    return _unpack(path, slices(), (len(files), *shape), dtype, folder, None)
+    whole = (len(files), *shape)
+    return deferred_volume(whole, dtype, lambda: _unpack(path, slices(), whole, dtype, folder))
 
 
 def _ordered(path: Path, files: Sequence[Path]) -> list[Path]:
@@ -120,8 +129,7 @@ def _unpack(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     folder: Path,
-    spacing: SpacingNm | None,
-) -> LabelVolume:
+) -> Any:
     native = dtype.newbyteorder("=")
     header = {"descr": np.lib.format.dtype_to_descr(native), "fortran_order": False, "shape": shape}
     plain_path = folder / "labels.npy"
@@ -129,7 +137,13 @@ def _unpack(
         np.lib.format.write_array_header_1_0(plain, header)
         for values in slices:
             plain.write(np.ascontiguousarray(values, native).tobytes())
-    return open_npy(plain_path, spacing, shown_name=str(path))
+    return map_npy(plain_path, str(path))
+
+
+def _pages(path: Path) -> Iterator[NDArray[Any]]:
+    with tifffile.TiffFile(path) as file:
+        for page in file.pages:
+            yield _page(path, page)
 
 
 def _mapped(path: Path, file: tifffile.TiffFile, pages: int) -> NDArray[Any] | None:

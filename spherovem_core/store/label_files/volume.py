@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ class LabelVolume:
         Voxel size if the file states it, else None.
     origin_nm
         Centre of the first voxel if the file states it, else None.
+    unpack
+        Unpacks a compressed file, which otherwise happens when the first region is read; None where there is nothing to unpack.
     """
 
     shape: tuple[int, ...]
@@ -37,9 +40,47 @@ class LabelVolume:
     spacing_nm: SpacingNm | None
     _read: Callable[[Any], NDArray[Any]] = field(repr=False)
     origin_nm: SpacingNm | None = None
+    unpack: Callable[[], Any] | None = field(default=None, repr=False)
 
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
         return np.asarray(self._read(region))
+
+
+class Deferred:
+    """An array that is made when its first region is read.
+
+    Parameters
+    ----------
+    make
+        Makes the array, once.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._array: Any = None
+
+    def make(self) -> Any:
+        """Return the array."""
+        with self._lock:
+            if self._array is None:
+                self._array = self._make()
+        return self._array
+
+    def __getitem__(self, region: Any, /) -> NDArray[Any]:
+        return np.asarray(self.make()[region])
+
+
+def deferred_volume(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    make: Callable[[], Any],
+    spacing_nm: SpacingNm | None = None,
+    origin_nm: SpacingNm | None = None,
+) -> LabelVolume:
+    """Wrap an array whose file is unpacked when its first region is read."""
+    array, row = Deferred(make), (*(1 for _ in shape[1:]), *shape[-1:])
+    return LabelVolume(shape, dtype, row, spacing_nm, array.__getitem__, origin_nm, array.make)
 
 
 def volume_of_array(

@@ -1,0 +1,72 @@
+"""Labels of other programs as inputs of steps: digest, memory of it, and the levels that they may lie on."""
+
+from typing import Any
+
+from spherovem_core.errors import LabelsError
+from spherovem_core.references import Acquisition
+from spherovem_core.store import Layout, StoredArray, discard
+from spherovem_core.store.label_files import Level, describe_labels, label_digest
+from spherovem_core.store.ome import level_origin, level_spacing
+from spherovem_core.store.pyramid import level_shape, pyramid_factors
+from spherovem_core.workflow import ArrayOutput
+from spherovem_core.workflow.run import StepRun
+
+IMPORTED, NO_OBJECTS = "imported", "none"
+"""Segmenters, and methods of the stage nanoparticles: labels of a file, or none at all."""
+
+
+def imported_digest(acquisition: Acquisition, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the digest of a label file, known from an earlier run or taken now, and all known digests.
+
+    A file that is gone has the digest that it had: its labels were copied.
+
+    Raises
+    ------
+    LabelsError
+        If the file is not there and was never imported.
+    """
+    from spherovem_core.store import read_json
+
+    known = read_json(Layout(acquisition.folder).label_files) or {}
+    return label_digest(name, known), known
+
+
+def remember_imported(acquisition: Acquisition, name: str) -> None:
+    """Check the header of a label file, and keep its digest in the results folder, which exists by now."""
+    from pathlib import Path
+
+    from spherovem_core.store import write_json
+    from spherovem_core.store.label_files import split_name
+
+    _, known = imported_digest(acquisition, name)
+    write_json(Layout(acquisition.folder).label_files, known)
+    path: Path = split_name(name)[0]
+    if path.exists():
+        describe_labels(name)
+
+
+def check_imported(run: StepRun[Any], name: str, digest: str, output: ArrayOutput) -> None:
+    """Refuse a label file that was changed after the run had looked at it; what was read of it is discarded.
+
+    Raises
+    ------
+    LabelsError
+        If the file is not the one that the digest speaks of.
+    """
+    if imported_digest(run.plan.acquisition, name)[0] != digest:
+        discard(run.layout, run.layout.path(output.path).parent)
+        raise LabelsError(
+            f"{name} was changed while it was read; run the acquisition again when nothing writes to it"
+        )
+
+
+def level_grids(image: StoredArray) -> list[Level]:
+    """Return the grid of each level of an image."""
+    return [
+        (
+            level_shape(image.shape, factors),
+            level_spacing(image.spacing_nm, factors),
+            level_origin(image.spacing_nm, image.origin_nm, factors),
+        )
+        for factors in pyramid_factors(image)
+    ]
