@@ -11,6 +11,9 @@ from spherovem_core.store import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
 from spherovem_core.workflow.artifacts import artifact_history, find_newest
 
+OWN_DATA = (
+    "; if SOURCE is aligned already, say so: --already aligned, or the parameter registration.model none"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ def take_finished(
         names = ", ".join(step.main_output.path for step in missing)
         raise IncompleteArtifactError(
             f"{layout.folder}: a run that starts at {start_at} needs {names}, not there or unfinished; "
-            f"start at {missing[0].stage}"
+            f"start at {missing[0].stage}{OWN_DATA}"
         )
     for step in steps:
         _check_descent(pipeline, step, request, taken, layout)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.finished_steps import OWN_DATA
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
@@ -41,6 +42,7 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
     if steps[0].stage != FIRST_STAGE and not request.acquisition.folder.is_dir():
         raise IncompleteArtifactError(
             f"{request.acquisition.folder} does not exist, so no earlier stage is complete; start at {FIRST_STAGE}"
+            f"{OWN_DATA}"
         )
     external = {step.name: step.external(request) for step in steps}
     check_device(device)

@@ -45,6 +45,8 @@ class StepState:
         Time when it was finished (ISO 8601) and its duration; None if it is not finished.
     running
         True while a process computes it.
+    note
+        ``none given`` for a kind of objects that was left out, ``not computed`` for the flows of imported labels; else empty.
     """
 
     name: str
@@ -55,6 +57,7 @@ class StepState:
     finished: str | None = None
     seconds: float | None = None
     running: bool = False
+    note: str = ""
     digests: frozenset[str] = field(default=frozenset(), repr=False)
     inputs: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -174,6 +177,7 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
             "outdated" if older else "complete",
             finished=history[-1].get("finished"),
             seconds=history[-1].get("seconds"),
+            note=_note(complete[0]),
             digests=digests,
             inputs=frozenset(history[-1].get("inputs", ())),
         )
@@ -181,6 +185,13 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     has_ledger = bool(step.ledger and layout.ledger(step.ledger).exists())
     begun = any(markers) or fraction is not None or has_ledger
     return StepState(step.name, step.stage, step.title, "partial" if begun else "absent", fraction)
+
+
+def _note(marker: Marker) -> str:
+    """Say what a complete output does not hold."""
+    if marker.get("absent"):
+        return "none given"
+    return "" if marker.get("computed", True) else "not computed"
 
 
 def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:

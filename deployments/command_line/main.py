@@ -148,6 +148,8 @@ def keep_commas(arguments: Sequence[str]) -> list[str]:
         else:
             kept.append(argument)
     for name, values in gathered.items():
+        if not values:
+            raise BadArgumentsError(f"{name}: expected at least one value; see spherovem {GATHERING} --help")
         kept += [name, *(json.dumps([each]) for each in values)]
     return kept
 

@@ -162,11 +162,15 @@ def with_label_spacing(
     files = [own.labels[kind] for kind in OBJECT_KINDS if own.labels.get(kind, NOTHING) != NOTHING]
     for file in (file for file in own.labels.values() if file != NOTHING):
         _check_there(file, acquisition)
+    ingest = build_parameters([overrides]).ingest
+    image = _image_grid(own, acquisition, ingest)
+    if image is not None:
+        for file in (file for file in own.labels.values() if file != NOTHING):
+            _check_fit(file, *image)
     chosen = [overrides.get("segmentation", {}).get(kind, {}) for kind in OBJECT_KINDS]
     if any(isinstance(group, Mapping) and "mask_spacing_nm" in group for group in chosen):
         return overrides
-    ingest = build_parameters([overrides]).ingest
-    sides = [side for file in files if (side := _pixel_nm(file, own, acquisition, ingest))]
+    sides = [side for file in files if (side := _pixel_nm(file, image, acquisition))]
     if not sides:
         return overrides
     group = {"mask_spacing_nm": min(sides)}
@@ -183,7 +187,32 @@ def _check_there(file: str, acquisition: Acquisition) -> None:
         raise ParameterError(f"--labels: {file} does not exist")
 
 
-def _pixel_nm(file: str, own: OwnData, acquisition: Acquisition, ingest: IngestParameters) -> float | None:
+def _check_fit(file: str, shape: tuple[int, ...], spacing: SpacingNm) -> None:
+    """Check by its header that a label file has a place in the image."""
+    from spherovem_core.store import level_factors, level_shape
+    from spherovem_core.store.label_files import describe_labels, split_name
+    from spherovem_core.store.label_files.placement import place_labels
+    from spherovem_core.store.ome import level_origin, level_spacing
+
+    if not split_name(file)[0].exists():
+        return
+    levels = [
+        (
+            level_shape(shape, factors),
+            level_spacing(spacing, factors),
+            level_origin(spacing, (0.0, 0.0, 0.0), factors),
+        )
+        for factors in level_factors(shape, spacing)
+    ]
+    try:
+        place_labels(file, describe_labels(file), levels, None, None)
+    except LabelsError as error:
+        raise ParameterError(str(error)) from error
+
+
+def _pixel_nm(
+    file: str, image: tuple[tuple[int, ...], SpacingNm] | None, acquisition: Acquisition
+) -> float | None:
     """Return the pixel size of a label file, stated or by its shape; None where neither tells."""
     from spherovem_core.store.label_files import describe_labels
 
@@ -191,10 +220,9 @@ def _pixel_nm(file: str, own: OwnData, acquisition: Acquisition, ingest: IngestP
         header = describe_labels(file)
     except LabelsError:
         return _kept_spacing(acquisition)
-    found = _image_grid(own, acquisition, ingest)
-    if found is None or len(header.shape) != 3:
+    if image is None or len(header.shape) != 3:
         return None if header.spacing_nm is None else min(header.spacing_nm[1:])
-    shape, spacing = found
+    shape, spacing = image
     ratios = [n / own_n for n, own_n in zip(shape, header.shape, strict=True)]
     factors = [float(round(ratio)) if ratio >= 1 else 1 / round(1 / ratio) for ratio in ratios]
     return min(spacing[1] * factors[1], spacing[2] * factors[2])
@@ -203,7 +231,10 @@ def _pixel_nm(file: str, own: OwnData, acquisition: Acquisition, ingest: IngestP
 def _image_grid(
     own: OwnData, acquisition: Acquisition, ingest: IngestParameters
 ) -> tuple[tuple[int, ...], SpacingNm] | None:
-    """Return shape and voxel size of the image that labels lie on, from disk or from the headers of an aligned SOURCE."""
+    """Return shape and voxel size of the image that labels lie on, from disk or from the headers of an aligned SOURCE.
+
+    None where a registration is still to come, which crops.
+    """
     from spherovem_core.errors import IncompleteArtifactError
     from spherovem_core.ingest import open_stack
     from spherovem_core.store import Layout, open_array
@@ -216,6 +247,8 @@ def _image_grid(
             # The check before the run says what is wrong with it.
             return None
         return stack.shape, stack.spacing_nm
+    if own.first_stage == FIRST_STAGE:
+        return None
     try:
         image = open_array(Layout(acquisition.folder), REGISTERED)
     except IncompleteArtifactError:

@@ -29,8 +29,8 @@ def alignment_as_given(shape: Sequence[int], bad_slices: Collection[int] = ()) -
     Returns
     -------
     Alignment
-        Identity maps and the whole field of view. In the table, shift, rotation and local field are 0; whatever a registration would have
-        measured is NaN, no slice counts as ``trusted``, and ``reason`` says why.
+        Identity maps and the whole field of view. In the table, shift, rotation and local field are 0; whatever a
+        registration would have measured is NaN, no slice counts as ``trusted``, and ``reason`` says why.
 
     Raises
     ------

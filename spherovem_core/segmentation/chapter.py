@@ -11,6 +11,8 @@ from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
 
+COLOURS = {"cells": "cells (yellow)", "nuclei": "nuclei (blue)"}
+
 
 def segmentation_section(inputs: ReportInputs) -> Section:
     """Show cells and nuclei over the image, and warn of unreliable results."""
@@ -25,7 +27,7 @@ def segmentation_section(inputs: ReportInputs) -> Section:
         _overlay(inputs),
         Picture(
             [_sizes(inputs, kind) for kind in kinds],
-            "Sizes of cells and nuclei; objects cut by the border of the volume look smaller than they are.",
+            f"Sizes of {' and '.join(kinds)}; objects cut by the border of the volume look smaller than they are.",
         ),
     ]
     tables = [Table("Counts", counts)]
@@ -108,5 +110,5 @@ def _overlay(inputs: ReportInputs) -> Picture:
         panels.append(plane(view, limits, labels, width=LARGE))
     return Picture(
         [panels[0], panels[1:]],
-        "Outlines of cells (yellow) and nuclei (blue) over the registered image, in three planes.",
+        f"Outlines of {' and '.join(COLOURS[kind] for kind in inputs.given_kinds)} over the registered image, in three planes.",
     )

@@ -43,7 +43,8 @@ def shape_section(inputs: ReportInputs) -> Section:
     pictures = [
         Picture(
             [_distribution(inputs, column, label) for column, label in DESCRIPTORS.items()],
-            "Shape descriptors of cells and nuclei, stacked. Objects cut by the border are left out if others are whole.",
+            f"Shape descriptors of {' and '.join(inputs.given_kinds)}, stacked. Objects cut by the border are left out if others "
+            "are whole.",
         ),
         Picture([_scatter(inputs, kind) for kind in inputs.given_kinds], "Sphericity against volume."),
         *_unusual(inputs),

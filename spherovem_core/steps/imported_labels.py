@@ -8,7 +8,7 @@ from spherovem_core.store import Layout, StoredArray, discard
 from spherovem_core.store.label_files import Level, describe_labels, label_digest
 from spherovem_core.store.ome import level_origin, level_spacing
 from spherovem_core.store.pyramid import level_shape, pyramid_factors
-from spherovem_core.workflow import ArrayOutput
+from spherovem_core.workflow import ArrayOutput, RunRequest
 from spherovem_core.workflow.run import StepRun
 
 IMPORTED, NO_OBJECTS = "imported", "none"
@@ -31,17 +31,28 @@ def imported_digest(acquisition: Acquisition, name: str) -> tuple[str, dict[str,
     return label_digest(name, known), known
 
 
+def refuse_region(request: RunRequest) -> None:
+    """Refuse labels for a region of an acquisition: they lie on the grid of all of it.
+
+    Raises
+    ------
+    LabelsError
+    """
+    if not request.region.is_whole:
+        raise LabelsError(
+            "labels are imported for a whole acquisition, not for a region of interest; leave the region out, or cut slices and "
+            "labels to it first"
+        )
+
+
 def remember_imported(acquisition: Acquisition, name: str) -> None:
     """Check the header of a label file, and keep its digest in the results folder, which exists by now."""
-    from pathlib import Path
-
     from spherovem_core.store import write_json
     from spherovem_core.store.label_files import split_name
 
     _, known = imported_digest(acquisition, name)
     write_json(Layout(acquisition.folder).label_files, known)
-    path: Path = split_name(name)[0]
-    if path.exists():
+    if split_name(name)[0].exists():
         describe_labels(name)
 
 

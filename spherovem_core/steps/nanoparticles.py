@@ -17,6 +17,7 @@ from spherovem_core.steps.imported_labels import (
     check_imported,
     imported_digest,
     level_grids,
+    refuse_region,
     remember_imported,
 )
 from spherovem_core.steps.ingest import SLICES, filled_slices
@@ -95,6 +96,7 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     own = request.parameters.nanoparticles
     if own.method != IMPORTED or own.labels is None:
         return {}
+    refuse_region(request)
     return {"labels": imported_digest(request.acquisition, own.labels)[0]}
 
 

@@ -18,6 +18,7 @@ from spherovem_core.steps.imported_labels import (
     check_imported,
     imported_digest,
     level_grids,
+    refuse_region,
     remember_imported,
 )
 from spherovem_core.steps.registration import REGISTERED
@@ -93,6 +94,7 @@ def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
 
     parameters = request.parameters.segmentation.of(kind)
     if parameters.segmenter == IMPORTED:
+        refuse_region(request)
         return {"network": imported_digest(request.acquisition, parameters.network)[0]}
     return {"network": segmenter_named(parameters.segmenter).weights_digest(kind, parameters)}
 
@@ -159,8 +161,11 @@ def _no_flows(kind: ObjectKind, run: StepRun[FlowParameters], image: StoredArray
     writer = run.writer(FLOWS[kind], (1, 1, 1, 1), "float16", spacing, origin_nm=origin)
     for block in writer.pending(block_grid((1, 1, 1, 1), (1, 1, 1, 1))):
         writer.write(block, np.full((1, 1, 1, 1), np.nan, np.float16))
+    if run.parameters.segmenter == NO_OBJECTS:
+        run.finish(writer, computed=False, absent=True)
+        return Quality(f"Flows of {kind}", {kind: "none given"})
     run.finish(writer, network=run.parameters.network, computed=False)
-    return Quality(f"Flows of {kind}", {"flows": f"none, segmenter {run.parameters.segmenter}"})
+    return Quality(f"Flows of {kind}", {"flows": f"not computed: {kind} were imported"})
 
 
 def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from spherovem_core.errors import LabelsError
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.label_files.volume import LabelVolume
 
 Level = tuple[tuple[int, int, int], SpacingNm, SpacingNm]
 """Shape, voxel size in nm and centre of the first voxel in nm."""
@@ -18,9 +18,25 @@ MOST_TIMES_COARSER = 100.0
 """A voxel that much longer or shorter than those of the volume comes from a wrong unit."""
 
 
+class Stated(Protocol):
+    """What a label file states of its grid."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels."""
+
+    @property
+    def spacing_nm(self) -> SpacingNm | None:
+        """Voxel size in nm."""
+
+    @property
+    def origin_nm(self) -> SpacingNm | None:
+        """Centre of the first voxel in nm."""
+
+
 def place_labels(
     name: str,
-    volume: LabelVolume,
+    volume: Stated,
     levels: Sequence[Level],
     file_spacing_nm: SpacingNm | None,
     file_origin_nm: SpacingNm | None,
@@ -37,8 +53,12 @@ def place_labels(
     Raises
     ------
     LabelsError
-        If the place is unknown or contradictory, or not in the volume.
+        If the place is unknown or contradictory, or not in the volume, or the labels do not have three axes.
     """
+    if len(volume.shape) != 3:
+        raise LabelsError(
+            f"{name} has {len(volume.shape)} axes, of shape {volume.shape}; expected z, y, x: write one volume of labels"
+        )
     given = file_spacing_nm is not None
     level = next((level for level in levels if level[0] == volume.shape), None)
     spacing = file_spacing_nm or volume.spacing_nm
@@ -109,7 +129,7 @@ def _check_unit(name: str, spacing: SpacingNm, wanted: SpacingNm) -> None:
             )
 
 
-def _no_fit(name: str, volume: LabelVolume, levels: Sequence[Level]) -> str:
+def _no_fit(name: str, volume: Stated, levels: Sequence[Level]) -> str:
     turned = any(level[0] == volume.shape[::-1] for level in levels)
     hint = (
         "its axes seem to be x, y, z: write them as z, y, x" if turned else "give its voxel size and offset"
