@@ -62,7 +62,7 @@ POSTERIOR = ArrayOutput(
     "z y x",
     ("float16",),
     "",
-    "Probability that a voxel is nanoparticle.",
+    "Probability that a voxel is nanoparticle; a single voxel of NaN where nanoparticles were not detected but given.",
 )
 PARTICLES = TableOutput("nanoparticles", "a nanoparticle")
 OTHERS = TableOutput(
@@ -162,6 +162,12 @@ def _copy(run: StepRun[NanoparticleParameters], name: str, labels: ArrayWriter) 
         for done, block in enumerate(blocks, 1):
             labels.write(block, given[block.core])
             run.execution.report(done, len(blocks))
+        if given.file_shape != source.shape:
+            logger.warning(
+                "nanoparticles: labels of %s voxels were brought to those of the image, %s",
+                given.file_shape,
+                source.shape,
+            )
     check_imported(run, name, run.plan.external["labels"], LABELS)
 
 

@@ -47,7 +47,8 @@ FLOWS: Mapping[ObjectKind, ArrayOutput] = {
         "c z y x",
         ("float16",),
         "",
-        f"Output of the network for {kind}: flow along z, y and x, and the logit of the cell probability.",
+        f"Output of the network for {kind}: flow along z, y and x, and the logit of the cell probability; a single voxel of NaN "
+        "where labels were given.",
     )
     for kind in OBJECT_KINDS
 }
