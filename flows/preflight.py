@@ -70,8 +70,10 @@ def check_run(
     SpheroVemError
         The first thing that would stop the run later.
     """
-    from spherovem_core.registry import PIPELINE
+    from spherovem_core.registry import pipeline_for
 
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
     check_format(request.acquisition.folder)
-    check_before_start(request, PIPELINE.of_stages(stages_between(start_at, stop_after)), execution.device)
+    check_before_start(
+        request, pipeline_for(parameters).of_stages(stages_between(start_at, stop_after)), execution.device
+    )

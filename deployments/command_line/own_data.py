@@ -1,5 +1,6 @@
 """Own data of a run: what SOURCE already is, and label files instead of a segmentation."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ ENTRANCES: tuple[StageName, ...] = (
 """Stages at which own data enter."""
 LABELLED = (*OBJECT_KINDS, "nanoparticles")
 NOTHING = "none"
+KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class OwnData:
                 method, file = own
                 group = {"segmenter": method} | ({"network": file} if file else {})
                 found = merge(found, {"segmentation": {kind: group}})
+        others = {kind: file for kind, file in self.labels.items() if kind not in LABELLED}
+        if others:
+            found = merge(found, {"segmentation": {"others": others}})
         if own := self._method("nanoparticles", "nanoparticles"):
             method, file = own
             found["nanoparticles"] = {"method": method} | ({"labels": file} if file else {})
@@ -122,9 +127,11 @@ def read_own_data(start_at: StageName, already: Sequence[str], labels: Sequence[
 
 def _labels_of(text: str) -> tuple[str, str]:
     kind, sign, file = text.partition("=")
-    if not sign or not file or kind not in LABELLED:
+    known = kind in LABELLED or (KIND.fullmatch(kind) and file != NOTHING)
+    if not sign or not file or not known:
         raise ParameterError(
-            f"--labels {text}: expected KIND=FILE or KIND=none with a kind of {', '.join(LABELLED)}"
+            f"--labels {text}: expected KIND=FILE, or KIND=none for one of {', '.join(LABELLED)}; the name of a further kind has "
+            "small letters, digits and underscores, such as mitochondria"
         )
     return kind, file if file == NOTHING else str(Path(file).expanduser().absolute())
 
@@ -159,7 +166,7 @@ def with_label_spacing(
     overrides: Overrides = {}
     for part in parts:
         overrides = merge(overrides, part)
-    files = [own.labels[kind] for kind in OBJECT_KINDS if own.labels.get(kind, NOTHING) != NOTHING]
+    files = [file for kind, file in own.labels.items() if kind != "nanoparticles" and file != NOTHING]
     for file in (file for file in own.labels.values() if file != NOTHING):
         _check_there(file, acquisition)
     ingest = build_parameters([overrides]).ingest

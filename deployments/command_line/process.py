@@ -86,7 +86,7 @@ class Process(Command):
     labels: CliVariadicArg[list[str]] = Field(
         default=[],
         description="Label files instead of a segmentation, such as cells=FILE nuclei=FILE nanoparticles=FILE; none "
-        "leaves a kind out.",
+        "leaves a kind out. Other names, such as mitochondria=FILE, get tables of their own.",
         json_schema_extra={"metavar": "KIND=FILE"},
     )
     roi: CliVariadicArg[list[str]] = Field(

@@ -13,9 +13,15 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
-from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
+from spherovem_core.store.columns import (
+    CELL_COLUMNS,
+    NAMED_KIND_COLUMNS,
+    NANOPARTICLE_COLUMNS,
+    NUCLEUS_COLUMNS,
+    SLICE_COLUMNS,
+)
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import Layout
+from spherovem_core.store.layout import Layout, table_path
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -55,6 +61,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     tables = _final_tables(run)
     for output in TABLES:
         run.write_table(output, tables[output.name])
+    named = _named_tables(run)
     history = run.history
     used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
     provenance = {
@@ -67,10 +74,20 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     }
     chapters = report_chapters(run.plan.pipeline.chapters())
     parameters = PipelineParameters.model_validate(used)
-    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables)
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, {**tables, **named})
     write_text(run.layout.path(REPORT.path), build_report(inputs, provenance, chapters))
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters))
+
+
+def _named_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
+    """Read the tables of further kinds of objects, and take over their history."""
+    outputs = [output for step in run.plan.pipeline.steps for output in step.outputs]
+    return {
+        output.name: run.table(output)
+        for output in outputs
+        if isinstance(output, TableOutput) and output.columns == NAMED_KIND_COLUMNS
+    }
 
 
 def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
@@ -145,6 +162,8 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter]) -> Path:
             "report with the version that wrote them, or process the acquisition again"
         ) from error
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
+    for name in parameters.segmentation.others:
+        tables[name] = read_table(layout, table_path(name))
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables)
     write_text(layout.report, build_report(inputs, provenance, report_chapters(chapters)))
     return layout.report

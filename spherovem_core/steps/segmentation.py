@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,8 @@ from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.imported_labels import (
     IMPORTED,
     NO_OBJECTS,
-    check_imported,
+    copy_onto_masks,
     imported_digest,
-    level_grids,
     refuse_region,
     remember_imported,
 )
@@ -177,7 +176,10 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     level = nearest_level(pyramid_factors(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
     image = run.open(REGISTERED, level)
     if run.parameters.segmenter == IMPORTED:
-        return _copy_labels(kind, run, image)
+        digest = run.open(FLOWS[kind]).history[-1]["external"]["network"]
+        return copy_onto_masks(
+            run, kind, run.parameters.network, digest, LABELS[kind], run.parameters.mask_spacing_nm
+        )
     place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": run.execution.block_voxels}
     ledger = run.ledger_of_blocks(LABELS[kind])
     labels = run.writer(LABELS[kind], image.shape, "uint32", image.spacing_nm, **place)
@@ -195,45 +197,6 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     run.finish(labels, count=count, **blocks)
     figures = {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}
     return Quality(f"Segmented {kind}", figures, LABELS[kind], f"{kind} in the middle slice".capitalize())
-
-
-def _copy_labels(kind: ObjectKind, run: StepRun[MaskParameters], image: StoredArray) -> Quality:
-    """Copy the labels of another program onto the grid of the masks."""
-    from spherovem_core.segmentation import ImageOfLevels, segmenter_named
-    from spherovem_core.store.label_files import describe_labels
-
-    finest, name = run.open(REGISTERED), run.parameters.network
-    ledger = run.ledger_of_blocks(LABELS[kind])
-    place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": run.execution.block_voxels}
-    labels = run.writer(LABELS[kind], image.shape, "uint32", image.spacing_nm, **place)
-    levelled = ImageOfLevels(image, level_grids(finest))
-    count = segmenter_named(IMPORTED).label(
-        run.open(FLOWS[kind]), levelled, labels, labels, run.parameters, run.execution, ledger
-    )
-    digest = run.open(FLOWS[kind]).history[-1]["external"]["network"]
-    check_imported(run, name, digest, LABELS[kind])
-    own = describe_labels(name).shape
-    origin = {"origin": name, "sha256": digest, "shape": list(own)}
-    if own != image.shape:
-        logger.warning(
-            "%s: labels of %s voxels were brought to those of the masks, %s; mask_spacing_nm chooses their size",
-            kind,
-            _by(own),
-            _by(image.shape),
-        )
-    run.finish(labels, count=count, imported=origin)
-    figures = {
-        kind: count,
-        "imported from": name,
-        "voxels z, y, x of the file": _by(own),
-        "voxels z, y, x": _by(image.shape),
-        "voxel size z, y, x (nm)": str(image.spacing_nm),
-    }
-    return Quality(f"Imported {kind}", figures, LABELS[kind], f"{kind} in the middle slice".capitalize())
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _grid_shape(

@@ -148,18 +148,7 @@ PLACE = Column(
     "string",
     "Part of the specimen mask that holds its centroid: specimen, lumen, outside or charging.",
 )
-NANOPARTICLE_COLUMNS = (
-    Column("label", "uint32", "Number of the particle in the label array."),
-    *OBJECT,
-    Column("kind", "string", "Always nanoparticle."),
-    Column(
-        "population",
-        "int64",
-        "Population of particles alike in contrast and size, the brightest is 1; 0 for imported particles.",
-    ),
-    Column("confidence", "float64", "Probability that it is a nanoparticle; NaN for imported particles."),
-    Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
-    PLACE,
+IN_CELL = (
     *PARENT,
     Column(
         "distance_to_nucleus_um",
@@ -174,9 +163,22 @@ NANOPARTICLE_COLUMNS = (
         "float64",
         "Distance from its centroid to the surface of the parent cell; the volume's border is no surface.",
     ),
+    Column("nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other one."),
+)
+NAMED_KIND_COLUMNS = (*SHAPE, *IN_CELL)
+NANOPARTICLE_COLUMNS = (
+    Column("label", "uint32", "Number of the particle in the label array."),
+    *OBJECT,
+    Column("kind", "string", "Always nanoparticle."),
     Column(
-        "nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other particle."
+        "population",
+        "int64",
+        "Population of particles alike in contrast and size, the brightest is 1; 0 for imported particles.",
     ),
+    Column("confidence", "float64", "Probability that it is a nanoparticle; NaN for imported particles."),
+    Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
+    PLACE,
+    *IN_CELL,
 )
 OTHER_OBJECT_COLUMNS = (
     Column("label", "uint32", "Number of the object; the label array does not show it."),

@@ -25,6 +25,11 @@ def labels_group(kind: ObjectKind) -> str:
     return f"{REGISTERED}/labels/{kind}"
 
 
+def named_labels_group(name: str) -> str:
+    """Return the group of the labels of a further kind of objects, such as mitochondria."""
+    return f"{REGISTERED}/labels/{name}"
+
+
 def flows_group(kind: ObjectKind) -> str:
     """Return the group of the flows of cells or nuclei."""
     return f"flows/{kind}"

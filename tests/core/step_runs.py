@@ -3,7 +3,7 @@
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
-from spherovem_core.registry import PIPELINE
+from spherovem_core.registry import pipeline_for
 from spherovem_core.store import Layout
 from spherovem_core.store.format import mark_format
 from spherovem_core.workflow import RunRequest, plan_step
@@ -20,17 +20,17 @@ def run_steps(
 ) -> list[str]:
     """Run all steps up to one, and return the names of those that were computed."""
     request = RunRequest(acquisition, parameters)
-    layout = Layout(acquisition.folder)
-    external = {step.name: step.external(request) for step in PIPELINE.steps}
+    layout, pipeline = Layout(acquisition.folder), pipeline_for(parameters)
+    external = {step.name: step.external(request) for step in pipeline.steps}
     layout.ensure_writable()
     mark_format(layout)
-    for step in PIPELINE.steps:
+    for step in pipeline.steps:
         if step.check is not None:
             step.check(request, external[step.name])
     done: dict[str, ArtifactRef] = {}
     computed = []
-    for step in PIPELINE.steps:
-        plan = plan_step(PIPELINE, step, request, external[step.name], done)
+    for step in pipeline.steps:
+        plan = plan_step(pipeline, step, request, external[step.name], done)
         found = plan.find()
         if found is None:
             found, _ = compute_step(plan, settings)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from pydantic import ValidationError
 from step_runs import run_steps
 
 from spherovem_core.blocks import MemorySink
@@ -20,12 +21,26 @@ from spherovem_core.parameters import (
     NanoparticleParameters,
     PipelineParameters,
     RegistrationParameters,
+    SegmentationParameters,
 )
 from spherovem_core.references import Acquisition
 from spherovem_core.registration import alignment_as_given, register_stack
 from spherovem_core.store import Layout, open_array
-from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
-from spherovem_core.store.layout import DENOISED, NANOPARTICLES, RAW, REGISTERED, labels_group
+from spherovem_core.store.columns import (
+    CELL_COLUMNS,
+    NAMED_KIND_COLUMNS,
+    NANOPARTICLE_COLUMNS,
+    NUCLEUS_COLUMNS,
+    SLICE_COLUMNS,
+)
+from spherovem_core.store.layout import (
+    DENOISED,
+    NANOPARTICLES,
+    RAW,
+    REGISTERED,
+    labels_group,
+    named_labels_group,
+)
 
 SPACING = (50.0, 20.0, 20.0)
 SHAPE = (16, 60, 70)
@@ -153,6 +168,39 @@ def test_labels_that_are_gone_were_copied(source: Path, tmp_path: Path) -> None:
         run_steps(acquisition, PipelineParameters.model_validate(given), until="masks_cells")
     np.save(file, TRUTH["cells"] // 2)
     assert run_steps(acquisition, parameters, until="masks_cells") == ["flows_cells", "masks_cells"]
+
+
+def test_a_kind_with_a_name_gets_a_table_of_its_own(source: Path, tmp_path: Path) -> None:
+    acquisition = Acquisition(name="own", source=source, results_root=tmp_path)
+    mitochondria = np.zeros(SHAPE, np.uint16)
+    mitochondria[6:9, 28:33, 34:37] = 12
+    mitochondria[1:3, 1:5, 60:66] = 4
+    np.save(tmp_path / "mitochondria.npy", mitochondria)
+    given = own_data(source, "cells", "nuclei").model_dump()
+    given["segmentation"]["others"] = {"mitochondria": str(tmp_path / "mitochondria.npy")}
+    parameters = PipelineParameters.model_validate(given)
+    computed = run_steps(acquisition, parameters)
+    assert {"labels_mitochondria", "shape_mitochondria", "spatial_mitochondria"} <= set(computed)
+    assert run_steps(acquisition, parameters) == []
+    layout = Layout(acquisition.folder)
+    assert np.array_equal(open_array(layout, named_labels_group("mitochondria"))[:], mitochondria)
+    table = pd.read_parquet(layout.tables / "mitochondria.parquet")
+    assert [column.name for column in NAMED_KIND_COLUMNS] == list(table.columns)
+    assert table["label"].tolist() == [4, 12]
+    assert table["voxel_count"].tolist() == [48, 45]
+    assert table["parent_cell"].tolist() == [0, CELL]
+    assert np.isnan(table["distance_to_nucleus_um"][0])
+    # The nucleus ends 7 voxels from its centre at x = 25; the object reaches from x = 34 to 36 in its plane.
+    assert 0.02 <= table["distance_to_nucleus_min_um"][1] <= 0.06
+    assert 'id="mitochondria"' in layout.report.read_text()
+    without = own_data(source, "cells", "nuclei")
+    assert run_steps(acquisition, without) == ["output"]
+
+
+@pytest.mark.parametrize("name", ["cells", "slices", "Golgi", "a b", "x" * 41])
+def test_names_of_kinds_are_free_and_plain(name: str) -> None:
+    with pytest.raises(ValidationError):
+        SegmentationParameters(others={name: "/labels.tif"})
 
 
 # Parts

@@ -78,6 +78,13 @@ def chosen(*arguments: Any) -> tuple[str, dict[str, Any]]:
             },
         ),
         (
+            "ingest",
+            [],
+            ["mitochondria=/m.tif"],
+            "ingest",
+            {"segmentation": {"others": {"mitochondria": "/m.tif"}}},
+        ),
+        (
             "segmentation",
             [],
             ["nanoparticles=/p.mrc"],
@@ -100,7 +107,8 @@ def test_what_is_given_passes_through_the_stages_before(
         ("segmentation", ["denoised"], [], "takes SOURCE as registered.*add aligned"),
         ("shape", ["aligned"], [], "takes labels as given"),
         ("spatial", ["aligned"], ["cells=/a.tif"], "own data enter at ingest"),
-        ("ingest", [], ["mitochondria=/a.tif"], "a kind of cells, nuclei, nanoparticles"),
+        ("ingest", [], ["Mito chondria=/a.tif"], "expected KIND=FILE.*small letters"),
+        ("ingest", [], ["mitochondria=none"], "KIND=none for one of cells, nuclei, nanoparticles"),
         ("ingest", [], ["cells"], "expected KIND=FILE"),
         ("ingest", [], ["cells=/a.tif", "cells=/b.tif"], "named twice"),
     ],
