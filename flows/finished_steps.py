@@ -12,6 +12,9 @@ from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
 from spherovem_core.workflow.artifacts import artifact_history, find_newest, replaced_source, stored_digest
 from spherovem_core.workflow.step import JOURNAL
 
+OWN_DATA = (
+    "; if SOURCE is aligned already, say so: --already aligned, or the parameter registration.model none"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ def take_finished(
         names = ", ".join(step.main_output.path for step in missing)
         raise IncompleteArtifactError(
             f"{layout.folder}: a run that starts at {start_at} needs {names}, not there or unfinished; "
-            f"start at {missing[0].stage}"
+            f"start at {missing[0].stage}{OWN_DATA}"
         )
     for step in steps:
         _check_descent(pipeline, step, request, taken, layout)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.finished_steps import OWN_DATA
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
@@ -42,6 +43,7 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
     if steps[0].stage != FIRST_STAGE and not request.acquisition.folder.is_dir():
         raise IncompleteArtifactError(
             f"{request.acquisition.folder} does not exist, so no earlier stage is complete; start at {FIRST_STAGE}"
+            f"{OWN_DATA}"
         )
     external = {step.name: step.external(request) for step in steps}
     check_device(device)
@@ -69,9 +71,10 @@ def check_run(
     SpheroVemError
         The first thing that would stop the run later.
     """
-    from spherovem_core.registry import PIPELINE
+    from spherovem_core.registry import pipeline_for
 
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
     check_format(request.acquisition.folder)
-    check_results(PIPELINE, Layout(request.acquisition.folder.absolute()))
-    check_before_start(request, PIPELINE.of_stages(stages_between(start_at, stop_after)), execution.device)
+    pipeline = pipeline_for(parameters)
+    check_results(pipeline, Layout(request.acquisition.folder.absolute()))
+    check_before_start(request, pipeline.of_stages(stages_between(start_at, stop_after)), execution.device)

@@ -52,6 +52,9 @@ def process_acquisition(
     # Imported here so that a deployment which only looks at the flow's signature does not wait for the stages' imports.
     from flows.defaults import merge_with_deployment
     from flows.pipeline import run_pipeline
+    from spherovem_core.registry import pipeline_for
 
     parameters = merge_with_deployment(parameters)
-    return run_pipeline(acquisition, parameters, execution, start_at, stop_after, roi)
+    return run_pipeline(
+        acquisition, parameters, execution, start_at, stop_after, roi, pipeline_for(parameters)
+    )

@@ -50,6 +50,8 @@ class StepState:
         Time when it was finished (ISO 8601) and its duration; None if it is not finished.
     running
         True while a process computes it.
+    note
+        ``none given`` for a kind of objects that was left out, ``not computed`` for the flows of imported labels; else empty.
     """
 
     name: str
@@ -60,6 +62,7 @@ class StepState:
     finished: str | None = None
     seconds: float | None = None
     running: bool = False
+    note: str = ""
     digests: frozenset[str] = field(default=frozenset(), repr=False)
     inputs: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -182,6 +185,7 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
             "outdated" if older else "complete",
             finished=entry.get("finished"),
             seconds=entry.get("seconds"),
+            note=_note(complete[0]),
             digests=frozenset(effective_digest(own, markers) for own in digests),
             inputs=frozenset(entry.get("inputs", ())),
         )
@@ -207,6 +211,12 @@ def _holds_corrections(layout: Layout, step: Step[Any], entry: Mapping[str, Any]
     except CorrectionError:
         return False
     return bool(wanted == entry.get("external", {}).get(JOURNAL, ""))
+
+def _note(marker: Marker) -> str:
+    """Say what a complete output does not hold."""
+    if marker.get("absent"):
+        return "none given"
+    return "" if marker.get("computed", True) else "not computed"
 
 
 def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:

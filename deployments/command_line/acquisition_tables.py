@@ -38,7 +38,7 @@ def steps_table(state: "AcquisitionState") -> str:
         [
             step.stage,
             step.title,
-            "running" if step.running else step.state,
+            "running" if step.running else f"{step.state}, {step.note}" if step.note else step.state,
             format_percent(step.fraction),
             "" if step.seconds is None else readable_seconds(step.seconds),
             format_minute(step.finished),

@@ -46,7 +46,7 @@ ROWS: tuple[FigureRow, ...] = (
 class Evaluate(Command, EvaluationParameters):
     """Compare predicted labels with true ones.
 
-    Labels are zarr arrays, OME-Zarr images, npz (FILE.npz:NAME), npy or TIFF.
+    Labels are zarr arrays, OME-Zarr images, webKnossos datasets, npz (FILE.npz:NAME), npy, TIFF, NIfTI or MRC.
     """
 
     group: ClassVar[str] = "Segmentation and its quality"

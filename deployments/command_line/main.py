@@ -25,6 +25,8 @@ from deployments.environment import prepare_environment
 from spherovem_core.errors import SpheroVemError
 from spherovem_core.overrides import RENAMED
 
+GATHERING, GATHERED = "process", ("--labels", "--already")
+"""Command and its options that take several values."""
 SUCCESS, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -118,16 +120,31 @@ def _run(given: Sequence[str]) -> int:
 
 
 def keep_commas(arguments: Sequence[str]) -> list[str]:
-    """Quote the values of ``--set``, which the parser would split at their commas."""
+    """Quote values that the parser would split at their commas: those of ``--set``, and of the options in `GATHERED`.
+
+    Of an option that is given several times, the parser would keep the last; those in `GATHERED` become one.
+    """
     kept: list[str] = []
+    gathered: dict[str, list[str]] = {}
+    current = ""
     for argument in arguments:
         name, sign, value = argument.partition("=")
-        if kept and kept[-1] == "--set":
+        current = "" if argument.startswith("--") else current
+        if current:
+            gathered[current].append(argument)
+        elif arguments[0] == GATHERING and name in GATHERED:
+            current = name
+            gathered.setdefault(name, []).extend([value] if sign else [])
+        elif kept and kept[-1] == "--set":
             kept.append(json.dumps([argument]))
         elif name == "--set" and sign:
             kept += ["--set", json.dumps([value])]
         else:
             kept.append(argument)
+    for name, values in gathered.items():
+        if not values:
+            raise BadArgumentsError(f"{name}: expected at least one value; see spherovem {GATHERING} --help")
+        kept += [name, *(json.dumps([each]) for each in values)]
     return kept
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import CliPositionalArg, CliVariadicArg
 
 from deployments.command_line.arguments import Command, Device, Workers, checked_spacing, reading_arguments
+from deployments.command_line.own_data import OwnData, check_own_results, read_own_data, with_label_spacing
 from deployments.command_line.pipeline_run import print_results, run_flow
 from deployments.command_line.text_options import parse_assignment, parse_region
 from deployments.run_parameters import build_parameters, read_overrides, with_network
@@ -35,6 +36,10 @@ class Process(Command):
         (
             "spherovem process slices/ --results-root results/ --set registration.model=rigid",
             "one parameter changed",
+        ),
+        (
+            "spherovem process aligned/ --results-root results/ --start-at shape --already aligned --labels cells=cells.tif",
+            "own aligned slices and own labels",
         ),
     )
     resumable: ClassVar[bool] = True
@@ -69,9 +74,21 @@ class Process(Command):
     workers: Workers | None = Field(default=None, description="Workers per stage; every core by default.")
     start_at: StageName = Field(
         default=FIRST_STAGE,
-        description="First stage; earlier stages must be complete on disk, and are taken as they are.",
+        description="First stage; earlier stages must be complete on disk, and are taken as they are. With --already or "
+        "--labels, it is the first whose result is computed from own data.",
     )
     stop_after: StageName = Field(default=LAST_STAGE, description="Last stage.")
+    already: CliVariadicArg[list[str]] = Field(
+        default=[],
+        description="What SOURCE is already: denoised, aligned or both; it is taken as it is.",
+        json_schema_extra={"metavar": "STATE"},
+    )
+    labels: CliVariadicArg[list[str]] = Field(
+        default=[],
+        description="Label files instead of a segmentation, such as cells=FILE nuclei=FILE nanoparticles=FILE; none "
+        "leaves a kind out. Other names, such as mitochondria=FILE, get tables of their own.",
+        json_schema_extra={"metavar": "KIND=FILE"},
+    )
     roi: CliVariadicArg[list[str]] = Field(
         default=[],
         description="Voxels to try parameters on, such as 10:42 100:612 : along z, y and x; the results go to a folder "
@@ -83,16 +100,20 @@ class Process(Command):
         """Check all arguments, run the flow, and print the paths of the results."""
         with reading_arguments():
             settings = read_settings()
-            parameters = self.chosen_parameters(settings)
+            own = read_own_data(self.start_at, self.already, self.labels)
             acquisition = self.chosen_acquisition(settings)
+            parameters = self.chosen_parameters(settings, own, acquisition)
             execution = settings.execution(device=self.device, executor=self.executor, workers=self.workers)
             stages_between(self.start_at, self.stop_after)
             roi = parse_region(self.roi)
             folder = results_folder(acquisition, roi)
-        run_flow(acquisition, parameters, execution, self.start_at, self.stop_after, roi)
+            check_own_results(own, folder)
+        run_flow(acquisition, parameters, execution, own.first_stage, self.stop_after, roi)
         print_results(folder)
 
-    def chosen_parameters(self, settings: Settings) -> PipelineParameters:
+    def chosen_parameters(
+        self, settings: Settings, own: OwnData, acquisition: Acquisition
+    ) -> PipelineParameters:
         """Build the parameters: the defaults, under the file, under the options, under ``--set``.
 
         Raises
@@ -108,7 +129,10 @@ class Process(Command):
             overrides.append(with_network(self.network))
         if self.spacing_nm:
             overrides.append({"ingest": {"spacing_nm": checked_spacing(self.spacing_nm)}})
+        overrides.append(own.overrides)
         overrides += [parse_assignment(text) for text in self.set]
+        if own.labels:
+            overrides = [with_label_spacing(overrides, own, acquisition)]
         return build_parameters(overrides)
 
     def chosen_acquisition(self, settings: Settings) -> Acquisition:

@@ -21,7 +21,8 @@ class Report(Command):
 
     def cli_cmd(self) -> None:
         """Write the report."""
-        from spherovem_core.registry import PIPELINE
+        from spherovem_core.registry import pipeline_of_results
         from spherovem_core.steps.output import rewrite_report
 
-        print(f"report: {rewrite_report(self.acquisition, PIPELINE.chapters(), PIPELINE)}")
+        pipeline = pipeline_of_results(self.acquisition)
+        print(f"report: {rewrite_report(self.acquisition, pipeline.chapters(), pipeline)}")

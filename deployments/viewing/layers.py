@@ -86,7 +86,7 @@ def volume_layers(layout: Layout) -> list[Layer]:
     layers: list[Layer] = []
     for group, layer_type in wanted:
         levels = complete_levels(layout, group)
-        if levels:
+        if levels and not levels[0].details.get("absent") and levels[0].details.get("computed", True):
             shown = None if layer_type == "labels" else KNOWN_RANGES.get(group) or value_range(levels[-1])
             visible = (layer_type == "labels" and group != SPECIMEN) or (layer_type == "image" and not layers)
             layers.append(Layer(group.rpartition("/")[2], group, layer_type, levels, shown, visible))

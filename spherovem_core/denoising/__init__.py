@@ -2,6 +2,7 @@
 
 from spherovem_core.denoising.automatic import AutomaticDenoiser, Choice, choose_method
 from spherovem_core.denoising.contrast import return_contrast
+from spherovem_core.denoising.given import write_given
 from spherovem_core.denoising.grey_map import GreyMap, choose_grey_map
 from spherovem_core.denoising.in_memory import Denoised, denoise_volume
 from spherovem_core.denoising.models import NOT_TRAINED, obtain_model, train_model
@@ -38,4 +39,5 @@ __all__ = [
     "posterior_mean",
     "return_contrast",
     "train_model",
+    "write_given",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.denoising.autocorrelation import autocorrelation
-from spherovem_core.denoising.facts import denoising_facts, sample_of, stored_map
+from spherovem_core.denoising.facts import denoising_facts, facts_as_given, sample_of, stored_map
 from spherovem_core.report.charts import HEIGHT, WIDTH, lines
 from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
 from spherovem_core.report.images import plane
@@ -37,6 +37,9 @@ def denoising_section(inputs: ReportInputs) -> Section:
     """Show what denoising removed: structure in the residual means that signal was removed."""
     found = _found(inputs)
     sample = sample_of(found)
+    if found.get("algorithm") == "none":
+        warnings = denoising_warnings(inputs)
+        return Section("denoising", "Denoising", facts_as_given(inputs, found), warnings=warnings)
     facts = denoising_facts(inputs, found)
     clipped = found.get("clipped_fraction")
     if clipped is not None:

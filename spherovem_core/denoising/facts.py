@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from spherovem_core.denoising.grey_map import GreyMap, linear_map
 from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.store.layout import RAW
 
 METHODS = {
     "r2r": "network trained by R2R (CAREamics)",
@@ -22,6 +25,19 @@ def denoising_facts(inputs: ReportInputs, found: dict[str, Any]) -> list[tuple[s
         *_measured(sample),
         *_autocorrelation(sample),
         *_grey_map(sample),
+    ]
+
+
+def facts_as_given(inputs: ReportInputs, found: dict[str, Any]) -> list[tuple[str, str]]:
+    """State that nothing was denoised, and how grey values became 8 bits."""
+    grey_map = stored_map(sample_of(found))
+    same = inputs.open_level(RAW).dtype == np.uint8
+    text = "unchanged" if same else f"linear; {grey_map.low:.4g} becomes 0, {grey_map.high:.4g} becomes 255"
+    clipped = f"{100 * found['clipped_fraction']:.3g} %"
+    return [
+        ("Method", "none: the slices were given as denoised already"),
+        ("Map of grey values to 8 bits", text),
+        ("Voxels outside the 8-bit range", clipped),
     ]
 
 

@@ -12,7 +12,7 @@ from spherovem_core.blocks import ArrayLike, MemorySink
 from spherovem_core.denoising.models import obtain_model
 from spherovem_core.denoising.quality import DenoisingQuality
 from spherovem_core.denoising.stack import denoise_stack
-from spherovem_core.errors import ShapeMismatchError
+from spherovem_core.errors import ParameterError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
 
@@ -68,7 +68,7 @@ def denoise_volume(
     ShapeMismatchError
         If the volume is not three-dimensional.
     ParameterError
-        If patches do not fit the slices or the network, or fewer than two slices are good.
+        If the algorithm is none, patches do not fit the slices or the network, or fewer than two slices are good.
     NetworkError
         If the checkpoint of `parameters.model` cannot be used, or the training diverges.
     DeviceError
@@ -100,6 +100,10 @@ def denoise_volume(
             "pass a stack of slices, for one slice `slice[np.newaxis]` with a trained denoising.model"
         )
     parameters = parameters or DenoisingParameters()
+    if parameters.algorithm == "none":
+        raise ParameterError(
+            "algorithm is none, which denoises nothing; take the volume itself, or choose another algorithm"
+        )
     execution = execution or Execution()
     image = np.zeros(volume.shape, np.uint8)
     with tempfile.TemporaryDirectory(prefix="spherovem-denoising-") as scratch:

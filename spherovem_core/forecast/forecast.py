@@ -24,6 +24,9 @@ GB = 1e9
 PROCESS_BYTES = 1_600_000_000
 """A process that has loaded Prefect, torch and the stages; 1.57 GB at the end of the demo's first stage."""
 
+ABSENT = "none"
+"""Variant of a step whose kind of objects was left out."""
+
 ResolveDevice = Callable[[GpuLibrary | None, str], str]
 
 
@@ -149,7 +152,8 @@ def forecast_steps(
         rate = rates.find(step, device, request.parameters)
         size = step.cost.size(volume, request.parameters)
         seconds = None if rate is None else rate * step.cost.work(volume, request.parameters)
-        rows.append(ForecastRow(step.title, size.stored_bytes, size.passing_bytes, seconds))
+        absent = ": none given" if step.cost.variant(request.parameters) == ABSENT else ""
+        rows.append(ForecastRow(f"{step.title}{absent}", size.stored_bytes, size.passing_bytes, seconds))
     for step in pipeline.steps:
         memory = max(memory, step.cost.memory(volume, request.parameters, settings))
     present = sum(_bytes_at(request.acquisition.folder, plan.step) for plan in todo)

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from spherovem_core.nanoparticles.chapter_views import zoomed_view
+from spherovem_core.nanoparticles.given import NOT_MEASURED
 from spherovem_core.report.charts import WIDE, distribution, scatter
 from spherovem_core.report.figures import PALETTE, SOFT
 from spherovem_core.report.inputs import ReportInputs
@@ -21,6 +22,8 @@ def nanoparticles_section(inputs: ReportInputs) -> Section:
     if _is_older(inputs):
         facts = [("Particles", str(len(inputs.tables["nanoparticles"])))]
         return Section("nanoparticles", "Nanoparticles", facts, warnings=nanoparticles_warnings(inputs))
+    if inputs.parameters.nanoparticles.method != "detect":
+        return _given_section(inputs)
     particles, others = inputs.tables["nanoparticles"], inputs.tables["other_objects"]
     pictures = [_objects(particles, others)]
     if len(others):
@@ -48,9 +51,35 @@ def nanoparticles_warnings(inputs: ReportInputs) -> list[str]:
             "an older version found the nanoparticles and knew neither populations nor other objects: run the acquisition again"
         ]
     warnings = [str(warning) for warning in inputs.mixture["warnings"]]
-    if not inputs.mixture["detected"]:
+    if not inputs.mixture["detected"] and not inputs.is_absent("nanoparticles"):
         warnings.insert(0, f"no nanoparticles were labelled: {inputs.mixture['reason']}")
     return warnings
+
+
+def _given_section(inputs: ReportInputs) -> Section:
+    """Show particles of another program, or say that none were given."""
+    if inputs.is_absent("nanoparticles"):
+        return Section("nanoparticles", "Nanoparticles", [("Nanoparticles", "none given")])
+    particles, mixture = inputs.tables["nanoparticles"], inputs.mixture
+    facts = [
+        ("Particles", str(len(particles))),
+        ("Origin", str(mixture["reason"])),
+        ("Agglomerates of two or more particles", str(_clump_count(inputs))),
+        ("Fraction of the volume", f"{100 * mixture['fraction']:.3g} %"),
+        ("In a cell", f"{int((particles['parent_cell'] > 0).sum())}"),
+        ("In a nucleus", f"{int(particles['in_nucleus'].sum())}"),
+        ("Not in tissue, by the specimen mask", f"{int((particles['place'] != 'specimen').sum())}"),
+        ("Not measured", NOT_MEASURED),
+    ]
+    sizes = distribution(
+        {"particles": NM_PER_UM * particles["equivalent_diameter_um"]},
+        "equivalent diameter (nm)",
+        "Sizes",
+        "particles",
+    )
+    pictures = [Picture([sizes], "Sizes of the imported particles."), zoomed_view(inputs, particles.iloc[:0])]
+    tables = [Table("Particles: median and quartiles", _quartiles(particles))]
+    return Section("nanoparticles", "Nanoparticles", facts, pictures, tables, nanoparticles_warnings(inputs))
 
 
 def population_table(inputs: ReportInputs) -> pd.DataFrame:
@@ -194,5 +223,5 @@ def _quartiles(particles: pd.DataFrame) -> pd.DataFrame:
             **{label: float(particles[name].quantile(q)) for label, q in quartiles},
         }
         for name, title in columns.items()
-        if name in particles
+        if name in particles and (particles[name].notna().any() or particles.empty)
     )

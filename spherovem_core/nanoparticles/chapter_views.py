@@ -15,6 +15,9 @@ from spherovem_core.store import StoredArray
 from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED
 
 WINDOW_PX = 192
+DETECTED = (
+    ", outlines of the particles (red), boxes around other objects (blue), and the posterior of each voxel"
+)
 OTHER_COLOUR = "#35c2ff"
 
 
@@ -24,7 +27,7 @@ def zoomed_view(inputs: ReportInputs, others: pd.DataFrame) -> Picture:
     particles = inputs.tables["nanoparticles"]
     centre = densest_place(particles if len(particles) else others, image)
     window = window_around(image, {1: centre[1], 2: centre[2]}, WINDOW_PX)
-    view, found, chance = (cut(stored, 0, centre[0], window) for stored in (image, labels, posterior))
+    view, found = (cut(stored, 0, centre[0], window) for stored in (image, labels))
     limits = contrast_limits([view.values])
     overlays = [
         (box_labels(others, view, image), OTHER_COLOUR),
@@ -33,16 +36,18 @@ def zoomed_view(inputs: ReportInputs, others: pd.DataFrame) -> Picture:
     panels: list[Panel] = [
         plane(view, limits, title="image", sharp=True),
         plane(view, limits, overlays, title="outlines", sharp=True),
-        map_plane(chance, (0.0, 1.0), "magma", "posterior", title="posterior"),
     ]
+    if computed := posterior.details.get("computed", True):
+        chance = cut(posterior, 0, centre[0], window)
+        panels.append(map_plane(chance, (0.0, 1.0), "magma", "posterior", title="posterior"))
     if len(particles):
         place = "where particles are densest"
     else:
         place = "where other objects are densest" if len(others) else "in the middle"
     return Picture(
         panels,
-        f"The registered image, outlines of the particles (red), boxes around other objects (blue), and the posterior of each "
-        f"voxel, {place}, at z = {view.position_um:.2f} µm.",
+        f"The registered image{DETECTED if computed else ' and outlines of the particles (red)'}, {place}, at "
+        f"z = {view.position_um:.2f} µm.",
     )
 
 

@@ -31,7 +31,7 @@ class Mixture:
     fraction
         Fraction of the volume that is nanoparticle.
     noise
-        Standard deviation of the noise in grey values.
+        Standard deviation of the noise in grey values. This and the following limits are None for imported particles.
     min_contrast
         Contrast of the faintest candidates in grey values.
     blur_nm, depth_nm
@@ -56,10 +56,10 @@ class Mixture:
     populations: list[Population]
     others: dict[str, int]
     fraction: float
-    noise: float
-    min_contrast: float
-    blur_nm: float
-    depth_nm: float
+    noise: float | None
+    min_contrast: float | None
+    blur_nm: float | None
+    depth_nm: float | None
     blur_objects: int
     expected_diameter_nm: tuple[float, float] | None
     detection_limit_nm: float | None

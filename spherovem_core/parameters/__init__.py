@@ -16,6 +16,7 @@ from spherovem_core.parameters.segmentation import (
     CellParameters,
     FlowParameters,
     MaskParameters,
+    NamedKindParameters,
     ObjectParameters,
     SegmentationParameters,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "FlowParameters",
     "IngestParameters",
     "MaskParameters",
+    "NamedKindParameters",
     "NanoparticleParameters",
     "ObjectParameters",
     "OutputParameters",

@@ -10,12 +10,13 @@ from spherovem_core.parameters.base import EXPERT, StageParameters
 class DenoisingParameters(StageParameters):
     """Self-supervised denoising."""
 
-    algorithm: Literal["auto", "n2v", "n2v2", "structn2v"] = Field(
+    algorithm: Literal["auto", "n2v", "n2v2", "structn2v", "none"] = Field(
         default="auto",
         description="With auto, the noise of the raw slices is measured, a network learns to remove such noise, and it is used "
         "where its estimated error is below that of a plain filter. The others take no account of the measured noise: "
         "Noise2Void, its variant N2V2, which makes no checkerboard patterns but keeps less detail, or "
-        "structN2V against noise that is correlated along scan lines.",
+        "structN2V against noise that is correlated along scan lines. With none, the slices are denoised already and are taken "
+        "as they are; 16 bits become 8 by range_percentiles.",
     )
     model: str | None = Field(
         default=None,

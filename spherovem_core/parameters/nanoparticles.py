@@ -19,6 +19,17 @@ DiameterRange = Annotated[tuple[PositiveNm, PositiveNm] | None, BeforeValidator(
 class NanoparticleParameters(SpecimenParameters):
     """Specimen mask; detection, delineation and judgement of nanoparticles."""
 
+    method: Literal["detect", "imported", "none"] = Field(
+        json_schema_extra=EXPERT,
+        default="detect",
+        description="Origin of the nanoparticles: detect finds them in the image; imported takes the labels of the file that "
+        "labels names; none leaves them out.",
+    )
+    labels: str | None = Field(
+        json_schema_extra=EXPERT,
+        default=None,
+        description="Path of a label file (TIFF, OME-Zarr, NIfTI, npy, npz, MRC); with method imported only.",
+    )
     polarity: Literal["bright", "dark"] = Field(
         default="bright", description="Contrast of nanoparticles: brighter or darker than the specimen."
     )
@@ -61,6 +72,8 @@ class NanoparticleParameters(SpecimenParameters):
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
+        if self.method == "imported" and not self.labels:
+            raise ValueError("method is imported and labels is empty; name the label file")
         if self.expected_diameter_nm and self.expected_diameter_nm[0] > self.expected_diameter_nm[1]:
             low, high = self.expected_diameter_nm
             raise ValueError(f"expected_diameter_nm is {low:g} to {high:g}; give the smaller diameter first")

@@ -10,8 +10,10 @@ from spherovem_core.parameters.base import EXPERT, StageParameters
 class RegistrationParameters(StageParameters):
     """Alignment of consecutive slices."""
 
-    model: Literal["translation", "rigid", "similarity", "affine"] = Field(
-        default="affine", description="Model of the motion between two slices."
+    model: Literal["translation", "rigid", "similarity", "affine", "none"] = Field(
+        default="affine",
+        description="Model of the motion between two slices. With none, the slices are aligned already and are taken as they "
+        "are, without a crop.",
     )
     levels: int = Field(
         json_schema_extra=EXPERT,

@@ -4,11 +4,18 @@ A user sees one flat group per kind, `ObjectParameters`. Each step sees its own 
 the other's digest as it was.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+
+TAKEN_NAMES = (
+    "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "slices", "spatial", "stages", "none",
+)  # fmt: skip
+KindName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""Name of a further kind of objects: of its table, its label array and its steps."""
+LabelFile = Annotated[str, StringConstraints(min_length=1)]
 
 
 class SegmenterParameters(StageParameters):
@@ -18,18 +25,20 @@ class SegmenterParameters(StageParameters):
         json_schema_extra=EXPERT,
         default="cellpose",
         min_length=1,
-        description="Method of the segmentation, by its name in SEGMENTERS.",
+        description="Method of the segmentation: cellpose; imported takes the labels of the file that network names; none "
+        "leaves this kind of object out.",
+    )
+    network: str = Field(
+        default="cpsam_v2",
+        min_length=1,
+        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact. With segmenter "
+        "imported, the path of a label file (TIFF, OME-Zarr, NIfTI, npy, npz, MRC).",
     )
 
 
 class FlowParameters(SegmenterParameters):
     """Input of the network, and its tiles."""
 
-    network: str = Field(
-        default="cpsam_v2",
-        min_length=1,
-        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact.",
-    )
     flow_spacing_nm: PositiveNm = Field(
         default=100.0, description="Isotropic voxel size in nm at which the network sees the volume."
     )
@@ -60,7 +69,8 @@ class MaskParameters(SegmenterParameters):
 
     mask_spacing_nm: PositiveNm = Field(
         default=50.0,
-        description="Voxel size in nm at which masks are made; the level of the image pyramid nearest to it is taken.",
+        description="Voxel size in nm at which masks are made; the level of the image pyramid nearest to it is taken, also for "
+        "imported labels.",
     )
     probability_threshold: float = Field(
         default=0.0,
@@ -167,15 +177,36 @@ class CellParameters(ObjectParameters):
     )
 
 
+class NamedKindParameters(StageParameters):
+    """Labels of a further kind of objects."""
+
+    file: LabelFile = Field(description="Path of the label file.")
+    mask_spacing_nm: PositiveNm = Field(description="That of cells and nuclei.")
+
+
 class SegmentationParameters(StageParameters):
     """Instance segmentation of cells and nuclei."""
 
     cells: CellParameters = Field(default_factory=CellParameters, description="Segmentation of cells.")
     nuclei: ObjectParameters = Field(default_factory=ObjectParameters, description="Segmentation of nuclei.")
 
+    others: dict[KindName, LabelFile] = Field(
+        json_schema_extra=EXPERT,
+        default_factory=dict,
+        description="Label files of further kinds of objects by their name, such as mitochondria: /data/mitochondria.tif; each "
+        "kind gets a table of its own.",
+    )
+
     def of(self, kind: Literal["cells", "nuclei"]) -> ObjectParameters:
         """Return the parameters of one kind."""
         return self.cells if kind == "cells" else self.nuclei
+
+    @field_validator("others")
+    @classmethod
+    def _names_are_free(cls, others: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(set(others) & set(TAKEN_NAMES)):
+            raise ValueError(f"{taken[0]} is the name of another table; choose another name")
+        return others
 
     @model_validator(mode="after")
     def _masks_lie_on_one_grid(self) -> Self:

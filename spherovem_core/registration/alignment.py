@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
-from spherovem_core.errors import RegistrationError, ShapeMismatchError
+from spherovem_core.errors import ParameterError, RegistrationError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
 from spherovem_core.registration.affine import (
@@ -162,6 +162,8 @@ def register_stack(
     ------
     ShapeMismatchError
         If the stack is not three-dimensional.
+    ParameterError
+        If the model is none.
     RegistrationError
         If no slice is good, or the aligned slices have no pixel in common.
 
@@ -190,6 +192,10 @@ def register_stack(
             f"the stack has the shape {tuple(slices.shape)}; expected (Z, Y, X): pass the slices as one array"
         )
     parameters = parameters or RegistrationParameters()
+    if parameters.model == "none":
+        raise ParameterError(
+            "the model is none, which registers nothing; use alignment_as_given, or choose another model"
+        )
     execution = execution or Execution()
     count, shape = int(slices.shape[0]), (int(slices.shape[1]), int(slices.shape[2]))
     good = [z for z in range(count) if z not in set(bad_slices)]

@@ -36,6 +36,12 @@ MOST_LEAN_ERROR_PX = 0.05
 def registration_section(inputs: ReportInputs) -> Section:
     """Show whether consecutive slices line up."""
     registered = inputs.open_level(REGISTERED)
+    if _is_given(inputs):
+        facts = [
+            ("Method", "none: the slices were given as aligned already"),
+            ("Field of view", "as given, nothing is cut off"),
+        ]
+        return Section("registration", "Registration", facts)
     slices = _slices(inputs)
     top, left, bottom, right = registered.details["crop"]
     _, height, width = inputs.open_level(DENOISED).shape
@@ -75,6 +81,8 @@ def registration_section(inputs: ReportInputs) -> Section:
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
     """Name slices whose position is uncertain or does not fit or that are fixed to the frame, jumps, and uneven thickness."""
+    if _is_given(inputs):
+        return []
     slices = _slices(inputs)
     doubtful = _flags(slices, "used") & ~_flags(slices, "trusted")
     warnings = []
@@ -119,6 +127,11 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
         *thickness_warnings(slices, spacing),
         *elastic_warnings(inputs),
     ]
+
+
+def _is_given(inputs: ReportInputs) -> bool:
+    """Return whether the slices were aligned before, and not by this program."""
+    return inputs.parameters.registration.model == "none"
 
 
 def _is_older(inputs: ReportInputs) -> bool:

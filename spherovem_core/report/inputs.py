@@ -9,6 +9,7 @@ import pandas as pd
 
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store.layout import OBJECT_KINDS, ObjectKind
 
 OpenLevel = Callable[..., StoredArray]
 """`spherovem_core.store.open_array` for one acquisition: opens a level of a group, by default the finest."""
@@ -41,6 +42,22 @@ class ReportInputs:
     image_px: int
     excluded: Mapping[str, int] = field(default_factory=dict)
     corrections: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def is_absent(self, objects: str) -> bool:
+        """Return whether a kind of objects was left out on purpose: cells, nuclei or nanoparticles."""
+        if objects == "nanoparticles":
+            return self.parameters.nanoparticles.method == "none"
+        segmentation = self.parameters.segmentation
+        return (segmentation.cells if objects == "cells" else segmentation.nuclei).segmenter == "none"
+
+    def count_text(self, objects: str) -> str:
+        """Return the number of objects in words for a reader."""
+        return "none given" if self.is_absent(objects) else str(len(self.tables[objects]))
+
+    @property
+    def given_kinds(self) -> tuple[ObjectKind, ...]:
+        """Cells and nuclei, without the kind that was left out."""
+        return tuple(kind for kind in OBJECT_KINDS if not self.is_absent(kind))
 
     @cached_property
     def open_level(self) -> OpenLevel:

@@ -11,23 +11,23 @@ from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
 
+COLOURS = {"cells": "cells (yellow)", "nuclei": "nuclei (blue)"}
+
 
 def segmentation_section(inputs: ReportInputs) -> Section:
     """Show cells and nuclei over the image, and warn of unreliable results."""
-    nuclei = inputs.tables["nuclei"]
-    facts = [
-        (
-            "Networks",
-            f"cells {inputs.parameters.segmentation.cells.network}, nuclei {inputs.parameters.segmentation.nuclei.network}",
-        ),
-        ("Nuclei inside a cell", f"{int((nuclei['parent_cell'] > 0).sum())} of {len(nuclei)}"),
-    ]
-    counts = pd.DataFrame([_summary(inputs, kind) for kind in OBJECT_KINDS])
+    nuclei, kinds = inputs.tables["nuclei"], inputs.given_kinds
+    facts = [(kind.capitalize(), _origin(inputs, kind)) for kind in OBJECT_KINDS]
+    if not kinds:
+        return Section("segmentation", "Cells and nuclei", facts)
+    if len(kinds) == len(OBJECT_KINDS):
+        facts.append(("Nuclei inside a cell", f"{int((nuclei['parent_cell'] > 0).sum())} of {len(nuclei)}"))
+    counts = pd.DataFrame([_summary(inputs, kind) for kind in kinds])
     pictures = [
         _overlay(inputs),
         Picture(
-            [_sizes(inputs, kind) for kind in OBJECT_KINDS],
-            "Sizes of cells and nuclei; objects cut by the border of the volume look smaller than they are.",
+            [_sizes(inputs, kind) for kind in kinds],
+            f"Sizes of {' and '.join(kinds)}; objects cut by the border of the volume look smaller than they are.",
         ),
     ]
     tables = [Table("Counts", counts)]
@@ -37,23 +37,34 @@ def segmentation_section(inputs: ReportInputs) -> Section:
 def segmentation_warnings(inputs: ReportInputs) -> list[str]:
     """Return warnings of unreliable cells and nuclei."""
     warnings = []
-    if "phantom-compact" in (
-        inputs.parameters.segmentation.cells.network,
-        inputs.parameters.segmentation.nuclei.network,
-    ):
+    groups = [inputs.parameters.segmentation.of(kind) for kind in inputs.given_kinds]
+    if any(own.segmenter == "cellpose" and own.network == "phantom-compact" for own in groups):
         warnings.append(
             "the network phantom-compact was trained on synthetic phantoms only: on real tissue its cells and nuclei, and "
             "all numbers derived from them, are meaningless; use cpsam_v2 or fine-tuned weights"
         )
     cells, nuclei = inputs.tables["cells"], inputs.tables["nuclei"]
     for kind, table in (("cells", cells), ("nuclei", nuclei)):
-        if table.empty:
+        if table.empty and not inputs.is_absent(kind):
             warnings.append(f"no {kind} were found")
+    if inputs.is_absent("cells") or inputs.is_absent("nuclei"):
+        return warnings
     if len(nuclei) and (nuclei["parent_cell"] == 0).mean() > 0.2:
         warnings.append(f"{100 * (nuclei['parent_cell'] == 0).mean():.0f} % of the nuclei lie in no cell")
     if len(cells) and (cells["nucleus_count"] == 0).mean() > 0.5:
         warnings.append(f"{100 * (cells['nucleus_count'] == 0).mean():.0f} % of the cells have no nucleus")
     return warnings
+
+
+def _origin(inputs: ReportInputs, kind: ObjectKind) -> str:
+    """Say what found the objects of a kind."""
+    own = inputs.parameters.segmentation.of(kind)
+    if own.segmenter == "none":
+        return "none given"
+    if own.segmenter == "imported":
+        found = inputs.open_level(labels_group(kind)).details.get("imported", {})
+        return f"imported from {found.get('origin', own.network)}"
+    return f"network {own.network}"
 
 
 def _summary(inputs: ReportInputs, kind: ObjectKind) -> dict[str, object]:
@@ -94,10 +105,10 @@ def _overlay(inputs: ReportInputs) -> Picture:
                 ),
                 OUTLINE_COLOURS[kind],
             )
-            for kind in OBJECT_KINDS
+            for kind in inputs.given_kinds
         ]
         panels.append(plane(view, limits, labels, width=LARGE))
     return Picture(
         [panels[0], panels[1:]],
-        "Outlines of cells (yellow) and nuclei (blue) over the registered image, in three planes.",
+        f"Outlines of {' and '.join(COLOURS[kind] for kind in inputs.given_kinds)} over the registered image, in three planes.",
     )

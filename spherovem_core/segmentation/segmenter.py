@@ -27,7 +27,10 @@ class Segmenter(Protocol):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the field's channels; the last one is the foreground logit, compared with `probability_threshold`."""
+        """Names of the field's channels; the last one is the foreground logit, compared with `probability_threshold`.
+
+        Empty for a segmenter without a field, whose `predict` does nothing.
+        """
 
     def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
         """Return a digest of everything beside the parameters that changes the field, such as weights.
@@ -112,7 +115,7 @@ class Segmenter(Protocol):
         Returns
         -------
         int
-            Number N of objects, labelled from 1 to N without a gap.
+            Number N of objects, labelled from 1 to N without a gap; labels that were given keep their numbers.
 
         Raises
         ------

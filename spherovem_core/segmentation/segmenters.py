@@ -2,9 +2,14 @@
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.segmentation.cellpose_segmenter import CellposeSegmenter
+from spherovem_core.segmentation.imported_segmenter import ImportedSegmenter, NoSegmenter
 from spherovem_core.segmentation.segmenter import Segmenter
 
-SEGMENTERS: dict[str, Segmenter] = {"cellpose": CellposeSegmenter()}
+SEGMENTERS: dict[str, Segmenter] = {
+    "cellpose": CellposeSegmenter(),
+    "imported": ImportedSegmenter(),
+    "none": NoSegmenter(),
+}
 
 
 def segmenter_named(name: str) -> Segmenter:

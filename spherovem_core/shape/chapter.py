@@ -29,25 +29,28 @@ MESH_WIDTH, MESH_HEIGHT = 1.66, 2.2
 MESH_PX = 320
 CELL_COLOUR = "#e3b45a"
 # The colours of their outlines: cells yellow, nuclei blue.
-KIND_COLOURS = (PALETTE[2], PALETTE[0])
+KIND_COLOURS = {"cells": PALETTE[2], "nuclei": PALETTE[0]}
 MOST_ROWS = 300
 LISTED = ("label", *DESCRIPTORS, "truncated_fraction", "shape_note")
 
 
 def shape_section(inputs: ReportInputs) -> Section:
     """Show the shape of cells and nuclei; whole objects and those cut by the border are shown apart."""
+    if not inputs.given_kinds:
+        return Section("shape", "Shape", [("Cells and nuclei", "none given")])
     if all(inputs.tables[kind].empty for kind in OBJECT_KINDS):
         return Section("shape", "Shape", [("Cells and nuclei", "none to measure")])
     pictures = [
         Picture(
             [_distribution(inputs, column, label) for column, label in DESCRIPTORS.items()],
-            "Shape descriptors of cells and nuclei, stacked. Objects cut by the border are left out if others are whole.",
+            f"Shape descriptors of {' and '.join(inputs.given_kinds)}, stacked. Objects cut by the border are left out if others "
+            "are whole.",
         ),
-        Picture([_scatter(inputs, kind) for kind in OBJECT_KINDS], "Sphericity against volume."),
+        Picture([_scatter(inputs, kind) for kind in inputs.given_kinds], "Sphericity against volume."),
         *_unusual(inputs),
     ]
     tables = [Table("Median and quartiles of whole objects", _quartiles(inputs))]
-    for kind in OBJECT_KINDS:
+    for kind in inputs.given_kinds:
         rows = inputs.tables[kind].reindex(columns=LISTED).rename(columns=DESCRIPTORS)
         more = f", the first {MOST_ROWS} of {len(rows)}" if len(rows) > MOST_ROWS else ""
         tables.append(Table(f"All {kind}{more}", rows.head(MOST_ROWS), folded=True))
@@ -58,7 +61,9 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str]]:
     return [
         (
             f"Whole {kind}",
-            f"{int((inputs.tables[kind]['truncated_fraction'] == 0).sum())} of {len(inputs.tables[kind])}",
+            "none given"
+            if inputs.is_absent(kind)
+            else f"{int((inputs.tables[kind]['truncated_fraction'] == 0).sum())} of {len(inputs.tables[kind])}",
         )
         for kind in OBJECT_KINDS
     ]
@@ -71,8 +76,9 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _distribution(inputs: ReportInputs, column: str, label: str) -> Panel:
-    groups = {kind: _whole(inputs.tables[kind])[column] for kind in OBJECT_KINDS}
-    return distribution(groups, label, log_x=column in LOGARITHMIC, colours=KIND_COLOURS)
+    groups = {kind: _whole(inputs.tables[kind])[column] for kind in inputs.given_kinds}
+    colours = [KIND_COLOURS[kind] for kind in groups]
+    return distribution(groups, label, log_x=column in LOGARITHMIC, colours=colours)
 
 
 def _scatter(inputs: ReportInputs, kind: ObjectKind) -> Panel:
@@ -87,7 +93,7 @@ def _scatter(inputs: ReportInputs, kind: ObjectKind) -> Panel:
 
 def _quartiles(inputs: ReportInputs) -> pd.DataFrame:
     rows = []
-    for kind in OBJECT_KINDS:
+    for kind in inputs.given_kinds:
         whole = inputs.tables[kind][inputs.tables[kind]["truncated_fraction"] == 0]
         for column, label in DESCRIPTORS.items():
             low, middle, high = (float(whole[column].quantile(q)) for q in (0.25, 0.5, 0.75))

@@ -21,18 +21,25 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.surfaces import Body, balls, draw, volume_surface
 from spherovem_core.report.views import cut, fitting_level
-from spherovem_core.store.layout import DISTANCE, REGISTERED, labels_group
+from spherovem_core.store.layout import DISTANCE, REGISTERED, ObjectKind, labels_group
 
 OVERVIEW_VOXELS = 96
 MOST_BALLS = 1500
 OVERVIEW_WIDTH = 7.0
 OVERVIEW_PX = 1000
-NUCLEUS_COLOUR, PARTICLE_COLOUR = "#62b0e8", "#f0627a"
+NUCLEUS_COLOUR, PARTICLE_COLOUR, CELL_COLOUR = "#62b0e8", "#f0627a", "#e3b45a"
 
 
 def spatial_section(inputs: ReportInputs) -> Section:
     """Show the distance of particles from the nucleus of their cell, and the enrichment over an even spread."""
+    absent = [kind for kind in ("cells", "nuclei", "nanoparticles") if inputs.is_absent(kind)]
+    if len(absent) > 1:
+        return Section("spatial", "Spatial relations", [(kind.capitalize(), "none given") for kind in absent])
+    if absent == ["nanoparticles"]:
+        return _without_particles(inputs)
     particles, cells = inputs.tables["nanoparticles"], inputs.tables["cells"]
+    if absent:
+        return Section("spatial", "Spatial relations", *_without(inputs, absent[0]))
     measured = particles["distance_to_nucleus_um"].to_numpy(dtype=float)
     facts = [
         ("Particles with a distance", f"{int(np.isfinite(measured).sum())} of {len(particles)}"),
@@ -49,6 +56,38 @@ def spatial_section(inputs: ReportInputs) -> Section:
         )
     pictures += [_by_cell(inputs), *_map(inputs), _overview(inputs)]
     return Section("spatial", "Spatial relations", facts, pictures, tables)
+
+
+def _without_particles(inputs: ReportInputs) -> Section:
+    """Show nuclei in their cells, where no particles were given."""
+    nuclei, cells = inputs.tables["nuclei"], inputs.tables["cells"]
+    facts = [
+        ("Nanoparticles", "none given"),
+        ("Nuclei in a cell", f"{int((nuclei['parent_cell'] > 0).sum())} of {len(nuclei)}"),
+        ("Cells with a nucleus", f"{int((cells['nucleus_count'] > 0).sum())} of {len(cells)}"),
+    ]
+    return Section("spatial", "Spatial relations", facts, [*_map(inputs), _overview(inputs)])
+
+
+def _without(inputs: ReportInputs, absent: str) -> tuple[list[tuple[str, str]], list[Picture]]:
+    """Show what is known of particles where no cells or no nuclei were given: no distance, no enrichment."""
+    particles, cells = inputs.tables["nanoparticles"], inputs.tables["cells"]
+    facts = [
+        (absent.capitalize(), "none given"),
+        ("Distance to the nucleus", f"not measured without {absent}"),
+    ]
+    if absent == "cells":
+        facts.append(("In a nucleus", f"{int(particles['in_nucleus'].sum())} of {len(particles)}"))
+        pictures = [_clustering_picture(inputs)] if "ripley" in inputs.tables else []
+        return facts, [*pictures, _overview(inputs)]
+    facts.append(("In a cell", f"{int((particles['parent_cell'] > 0).sum())} of {len(particles)}"))
+    facts.append(("Cells with particles", f"{int((cells['nanoparticle_count'] > 0).sum())} of {len(cells)}"))
+    return facts, [_by_cell(inputs), _overview(inputs)]
+
+
+def _clustering_picture(inputs: ReportInputs) -> Picture:
+    caption = "Ripley's L of the particles' centres minus the radius: above 0 they cluster."
+    return Picture([_clustering(inputs.tables["ripley"])], caption)
 
 
 def _mean_distances(profile: pd.DataFrame) -> str:
@@ -101,7 +140,7 @@ def _by_cell(inputs: ReportInputs) -> Picture:
         )
     ]
     caption = "Number of particles per cell"
-    if "nanoparticle_radial_rank" in cells:
+    if "nanoparticle_radial_rank" in cells and not inputs.is_absent("nuclei"):
         panels.append(
             distribution(
                 {"cells": cells["nanoparticle_radial_rank"]},
@@ -140,17 +179,22 @@ def _map(inputs: ReportInputs) -> list[Picture]:
 
 
 def _overview(inputs: ReportInputs) -> Picture:
-    nuclei = fitting_level(inputs.open_level, labels_group("nuclei"), OVERVIEW_VOXELS)
+    shown: ObjectKind = "cells" if inputs.is_absent("nuclei") else "nuclei"
+    bodies_of = fitting_level(inputs.open_level, labels_group(shown), OVERVIEW_VOXELS)
     image = inputs.open_level(REGISTERED)
     upper = np.array(image.shape) * np.array(image.spacing_nm) / 1000
     particles, selection = _balls(inputs.tables["nanoparticles"], float(upper.max()))
-    bodies = [Body(volume_surface(nuclei), NUCLEUS_COLOUR, 0.55), Body(particles, PARTICLE_COLOUR)]
+    colour, named = (CELL_COLOUR, "Cells (yellow)") if shown == "cells" else (NUCLEUS_COLOUR, "Nuclei (blue)")
+    bodies = [Body(volume_surface(bodies_of), colour, 0.55)]
+    if not inputs.is_absent("nanoparticles"):
+        bodies.append(Body(particles, PARTICLE_COLOUR))
+        named += f" and nanoparticles (red{selection})"
     picture = draw(bodies, OVERVIEW_PX, (np.zeros(3), upper))
     axes = new_panel(OVERVIEW_WIDTH, OVERVIEW_WIDTH * picture.height / picture.width, "", Margins(0, 0, 0, 0))
     axes.set_axis_off()
     return Picture(
-        [finish(axes, "Nuclei and nanoparticles in 3D", [Layer(picture.uri)])],
-        f"Nuclei (blue) and nanoparticles (red{selection}) in the registered volume, z downwards.",
+        [finish(axes, "Objects in 3D", [Layer(picture.uri)])],
+        f"{named} in the registered volume, z downwards.",
     )
 
 

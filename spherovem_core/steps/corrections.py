@@ -150,6 +150,8 @@ def _correct(
     if correct_tables is not None:
         correct_tables(run, CorrectedLabels(writer.stored, found.canvas, applied))
     details = {name: value for name, value in automatic.details.items() if name not in OWN_DETAILS}
+    if applied.count:
+        details.pop("absent", None)
     details |= {"count": applied.count, AUTOMATIC_DIGEST: automatic.digest, CORRECTIONS: applied.document()}
     # Labels that were adopted after a change by hand, or computed again elsewhere, keep their digest.
     content = automatic.details.get("content")

@@ -12,13 +12,13 @@ from spherovem_core.store.layout import DENOISED as DENOISED_GROUP
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
+    GpuLibrary,
     OutputSize,
     Quality,
     RunRequest,
     SourceVolume,
     Step,
     TableOutput,
-    torch_gpu,
 )
 from spherovem_core.workflow.cost import MILLION
 from spherovem_core.workflow.run import StepRun
@@ -41,8 +41,16 @@ MODEL_BYTES = 1_500_000
 """Bytes of a model and its records; the demo's took 1.1 MB."""
 TRAINING_PASSES = 3
 """A training step costs about three predictions: forward, and backward through data and weights."""
+GIVEN, GIVEN_SECONDS = "as given", 0.02
+"""Variant without denoising, and its seconds per million voxels: slices are read and written."""
 CHANNELS = 32
 """Channels of the network whose pixels count once; the cost of a convolution grows with their square."""
+
+
+def _model(parameters: PipelineParameters) -> str | None:
+    """Return the model that the user gave; None where there is none or nothing is denoised."""
+    own = parameters.denoising
+    return None if own.algorithm == "none" else own.model
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
@@ -55,7 +63,7 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     """
     from spherovem_core.utils.digests import file_digest
 
-    model = request.parameters.denoising.model
+    model = _model(request.parameters)
     if model is None:
         return {}
     if not Path(model).is_file():
@@ -69,9 +77,30 @@ def _check(request: RunRequest, external: Mapping[str, str]) -> None:
     """Load the model that the user gave once before the acquisition is read."""
     from spherovem_core.denoising.trained_model import load_model
 
-    model = request.parameters.denoising.model
+    model = _model(request.parameters)
     if model is not None:
         load_model(model, "cpu")
+
+
+def _take_given(run: StepRun[DenoisingParameters]) -> Quality:
+    """Keep slices that are denoised already."""
+    from spherovem_core.denoising import write_given
+
+    source = run.open(RAW)
+    writer = run.writer(DENOISED, source.shape, "uint8", source.spacing_nm, by_slice=True)
+    slices, grey_map = write_given(
+        source, writer, run.parameters, run.execution, filled_slices(run), run.ledger()
+    )
+    run.write_table(RESIDUALS, slices)
+    clipped = float(slices["clipped_fraction"].mean())
+    sample = {"low": grey_map.low, "high": grey_map.high, "grey_map": grey_map.model_dump(mode="json")}
+    run.finish(writer, denoising={"algorithm": "none", "clipped_fraction": clipped, "sample": sample})
+    figures = {
+        "method": "none: denoised as given",
+        "grey values that become 0 and 255": f"{grey_map.low:g}, {grey_map.high:g}",
+        "fraction of voxels outside the 8-bit range": clipped,
+    }
+    return Quality("Slices taken as denoised", figures, DENOISED, "Middle slice")
 
 
 def _compute(run: StepRun[DenoisingParameters]) -> Quality:
@@ -80,6 +109,8 @@ def _compute(run: StepRun[DenoisingParameters]) -> Quality:
 
     from spherovem_core.denoising import denoise_stack, obtain_model
 
+    if run.parameters.algorithm == "none":
+        return _take_given(run)
     source, parameters = run.open(RAW), run.parameters
     bad = filled_slices(run)
     model = obtain_model(source, _model_folder(run), parameters, run.execution, bad)
@@ -116,15 +147,26 @@ def _model_folder(run: StepRun[DenoisingParameters]) -> Path:
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
-    return OutputSize.compressed(volume.pyramid_voxels, STORED_FRACTION, more=MODEL_BYTES)
+    more = 0 if parameters.denoising.algorithm == "none" else MODEL_BYTES
+    return OutputSize.compressed(volume.pyramid_voxels, STORED_FRACTION, more=more)
 
 
 def _work(volume: SourceVolume, parameters: PipelineParameters) -> float:
     """Return the millions of pixels of training and prediction, as predictions of a network of 32 channels."""
     own = parameters.denoising
+    if own.algorithm == "none":
+        return volume.voxels / MILLION
     pixels = own.training_slices * own.patches_per_slice * own.patch_size**2
     training = 0.0 if own.model else TRAINING_PASSES * own.epochs * pixels / MILLION
     return (training + volume.voxels / MILLION) * (own.network_channels / CHANNELS) ** 2
+
+
+def _variant(parameters: PipelineParameters) -> str:
+    return GIVEN if parameters.denoising.algorithm == "none" else ""
+
+
+def _gpu(parameters: DenoisingParameters) -> GpuLibrary | None:
+    return None if parameters.algorithm == "none" else "torch"
 
 
 def _chapter() -> Chapter:
@@ -141,11 +183,11 @@ DENOISING = Step(
     inputs=(RAW, SLICES),
     outputs=(DENOISED, RESIDUALS),
     compute=_compute,
-    cost=Cost(_work, _size, seconds={"": 7.0}),
+    cost=Cost(_work, _size, variant=_variant, seconds={"": 7.0, GIVEN: GIVEN_SECONDS}),
     external=_external,
     check=_check,
     external_parameters=frozenset({"model"}),
-    gpu_library=torch_gpu,
+    gpu_library=_gpu,
     ledger="denoising",
     chapter=_chapter,
 )

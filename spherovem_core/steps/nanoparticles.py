@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,19 @@ from spherovem_core.steps.corrections import (
     voxels_and_neighbours,
     with_corrections,
 )
+from spherovem_core.steps.imported_labels import (
+    IMPORTED,
+    NO_OBJECTS,
+    check_imported,
+    imported_digest,
+    level_grids,
+    refuse_region,
+    remember_imported,
+)
 from spherovem_core.steps.ingest import SLICES, filled_slices
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.steps.specimen import SPECIMEN, SPECIMEN_STEP
+from spherovem_core.store import ArrayWriter
 from spherovem_core.store.columns import AGGLOMERATE_COLUMNS, OTHER_OBJECT_COLUMNS
 from spherovem_core.store.layout import NANOPARTICLES as NANOPARTICLES_GROUP
 from spherovem_core.store.layout import POSTERIOR as POSTERIOR_GROUP
@@ -28,6 +39,7 @@ from spherovem_core.workflow import (
     DocumentOutput,
     OutputSize,
     Quality,
+    RunRequest,
     SourceVolume,
     Step,
     TableOutput,
@@ -58,7 +70,7 @@ POSTERIOR = ArrayOutput(
     "z y x",
     ("float16",),
     "",
-    "Probability that a voxel is nanoparticle.",
+    "Probability that a voxel is nanoparticle; a single voxel of NaN where nanoparticles were not detected but given.",
 )
 PARTICLES = TableOutput("nanoparticles", "a nanoparticle")
 OTHERS = TableOutput(
@@ -78,6 +90,8 @@ MIXTURE = DocumentOutput(
 )
 
 LABELS_FRACTION = 0.001
+COPY_SECONDS = 0.3
+"""Seconds per million voxels of labels that are only copied, pyramid included."""
 POSTERIOR_FRACTION = 0.075
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 SLICE_BYTES = 56
@@ -85,9 +99,91 @@ SLICE_BYTES = 56
 steps that go slice by slice."""
 
 
+def _external(request: RunRequest) -> Mapping[str, str]:
+    """Return the digest of imported labels, where there are any."""
+    own = request.parameters.nanoparticles
+    if own.method != IMPORTED or own.labels is None:
+        return {}
+    refuse_region(request)
+    return {"labels": imported_digest(request.acquisition, own.labels)[0]}
+
+
+def _check(request: RunRequest, external: Mapping[str, str]) -> None:
+    """Check the header of imported labels, and remember their digest."""
+    own = request.parameters.nanoparticles
+    if own.method == IMPORTED and own.labels is not None:
+        remember_imported(request.acquisition, own.labels)
+
+
+def _take_given(run: StepRun[NanoparticleParameters]) -> Quality:
+    """Copy the labels of another program, or leave nanoparticles out."""
+    import numpy as np
+
+    from spherovem_core.blocks import block_grid
+    from spherovem_core.nanoparticles.given import measure_given
+
+    source, name = run.open(REGISTERED), run.parameters.labels
+    shape, spacing = source.shape, source.spacing_nm
+    labels = run.writer(LABELS, shape, "uint32", spacing)
+    if run.parameters.method == IMPORTED and name is not None:
+        reason = f"imported from {name}"
+        _copy(run, name, labels)
+    else:
+        reason = "none given"
+        for block in labels.pending(block_grid(shape, labels.spec.shards)):
+            labels.write(block, np.zeros([s.stop - s.start for s in block.core], np.uint32))
+    found = measure_given(labels.stored, source, spacing, run.parameters, reason, run.execution)
+    _write_tables(run, _placed(run, found, spacing))
+    extent = [n * side for n, side in zip(shape, spacing, strict=True)]
+    middle = [(e - s) / 2 for e, s in zip(extent, spacing, strict=True)]
+    posterior = run.writer(
+        POSTERIOR,
+        (1, 1, 1),
+        "float16",
+        (extent[0], extent[1], extent[2]),
+        origin_nm=(middle[0], middle[1], middle[2]),
+    )
+    for block in posterior.pending(block_grid((1, 1, 1), (1, 1, 1))):
+        posterior.write(block, np.full((1, 1, 1), np.nan, np.float16))
+    run.finish(posterior, computed=False)
+    origin: dict[str, Any] = {"absent": True}
+    if run.parameters.method == IMPORTED:
+        origin = {"imported": {"origin": name, "sha256": run.plan.external["labels"]}}
+    run.finish(labels, count=len(found.particles), **origin)
+    figures = {"particles": len(found.particles), "origin": reason}
+    return Quality("Nanoparticles as given", figures)
+
+
+def _copy(run: StepRun[NanoparticleParameters], name: str, labels: ArrayWriter) -> None:
+    """Copy the labels of a file onto the grid of the image; the nearest voxel is taken."""
+    from spherovem_core.blocks import block_grid
+    from spherovem_core.store.label_files import open_labels_on_grid
+
+    source = run.open(REGISTERED)
+    blocks = labels.pending(block_grid(labels.spec.shape, labels.spec.shards))
+    if not blocks:
+        return
+    depth, height, width = source.shape
+    with open_labels_on_grid(
+        name, (depth, height, width), source.spacing_nm, source.origin_nm, levels=level_grids(source)
+    ) as given:
+        for done, block in enumerate(blocks, 1):
+            labels.write(block, given[block.core])
+            run.execution.report(done, len(blocks))
+        if given.file_shape != source.shape:
+            logger.warning(
+                "nanoparticles: labels of %s voxels were brought to those of the image, %s",
+                given.file_shape,
+                source.shape,
+            )
+    check_imported(run, name, run.plan.external["labels"], LABELS)
+
+
 def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
     from spherovem_core.nanoparticles import write_particles
 
+    if run.parameters.method != "detect":
+        return _take_given(run)
     source = run.open(REGISTERED)
     shape, spacing = source.shape, source.spacing_nm
     posterior = run.writer(POSTERIOR, shape, "float16", spacing, by_slice=True)
@@ -104,15 +200,19 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
         bad_slices=filled_slices(run),
     )
     found = _placed(run, found, spacing)
+    _write_tables(run, found)
+    run.finish(posterior)
+    run.finish(labels, count=len(found.particles))
+    return Quality("Nanoparticles and other objects", _figures(found))
+
+
+def _write_tables(run: StepRun[NanoparticleParameters], found: "ParticleTables") -> None:
     for warning in found.mixture.warnings:
         logger.warning("nanoparticles: %s", warning)
     run.write_document(MIXTURE, json.loads(found.mixture.to_json()))
     run.write_table(PARTICLES, found.particles)
     run.write_table(OTHERS, found.others)
     run.write_table(AGGLOMERATES, found.agglomerates)
-    run.finish(posterior)
-    run.finish(labels, count=len(found.particles))
-    return Quality("Nanoparticles and other objects", _figures(found))
 
 
 def _placed(
@@ -210,6 +310,11 @@ def _memory(volume: SourceVolume, parameters: PipelineParameters, settings: Exec
     return SLICE_BYTES * math.prod(volume.shape[1:])
 
 
+def _variant(parameters: PipelineParameters) -> str:
+    own = parameters.nanoparticles.method
+    return "" if own == "detect" else own
+
+
 def _chapter() -> Chapter:
     from spherovem_core.nanoparticles.chapter import nanoparticles_section, nanoparticles_warnings
 
@@ -224,10 +329,19 @@ NANOPARTICLES = Step(
     inputs=(REGISTERED, SLICES, SPECIMEN),
     outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, AGGLOMERATES, MIXTURE),
     compute=lambda run: with_corrections(run, "nanoparticles", LABELS, _compute, _correct_tables),
-    external=lambda request: journal_digest("nanoparticles", request),
     journal="nanoparticles",
     corrected=(LABELS, PARTICLES, AGGLOMERATES),
-    cost=Cost(image_work, _size, _memory, seconds={"": 0.74}),
+    cost=Cost(
+        image_work,
+        _size,
+        _memory,
+        variant=_variant,
+        seconds={"": 0.74, IMPORTED: COPY_SECONDS, NO_OBJECTS: COPY_SECONDS},
+    ),
+    external=lambda request: {**_external(request), **journal_digest("nanoparticles", request)},
+    check=_check,
+    external_parameters=frozenset({"labels"}),
+    omitted={"method": "detect"},
     provisional="nanoparticles",
     chapter=_chapter,
 )

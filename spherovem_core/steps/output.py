@@ -23,9 +23,15 @@ from spherovem_core.steps.correction_tables import (
     state_of,
     without_excluded,
 )
-from spherovem_core.store.columns import CELL_COLUMNS, NANOPARTICLE_COLUMNS, NUCLEUS_COLUMNS, SLICE_COLUMNS
+from spherovem_core.store.columns import (
+    CELL_COLUMNS,
+    NAMED_KIND_COLUMNS,
+    NANOPARTICLE_COLUMNS,
+    NUCLEUS_COLUMNS,
+    SLICE_COLUMNS,
+)
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import CORRECTED_KINDS, Layout
+from spherovem_core.store.layout import CORRECTED_KINDS, Layout, table_path
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -72,6 +78,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
         tables[kind] = marked_rows(tables[kind], state)
     for output in TABLES:
         run.write_table(output, tables[output.name])
+    named = _named_tables(run)
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
     used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
     provenance = {
@@ -85,7 +92,8 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     }
     parameters = PipelineParameters.model_validate(used)
     rows = operation_rows(corrected)
-    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, tables, rows)
+    shown = {**tables, **named}
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, shown, rows)
     chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(rows) > 0)
     ledger = run.memory("pictures", {"code": drawing_digest()})
     pictures = PictureMemory(ledger)
@@ -97,6 +105,16 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     )
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters, adoption_warnings(history)))
+
+
+def _named_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
+    """Read the tables of further kinds of objects, and take over their history."""
+    outputs = [output for step in run.plan.pipeline.steps for output in step.outputs]
+    return {
+        output.name: run.table(output)
+        for output in outputs
+        if isinstance(output, TableOutput) and output.columns == NAMED_KIND_COLUMNS
+    }
 
 
 def _final_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
@@ -127,10 +145,11 @@ def used_parameters(
     for entry in history:
         if entry["step"] not in pipeline or entry["step"] == OUTPUT.name:
             continue
-        kind = pipeline.step(entry["step"]).kind
+        step = pipeline.step(entry["step"])
         group = used[entry["stage"]]
-        group = group.get(kind, group)
-        group.update({name: value for name, value in entry["parameters"].items() if name in group})
+        group = group.get(step.kind, group)
+        own = {**step.omitted, **entry["parameters"]}
+        group.update({name: value for name, value in own.items() if name in group})
     return used
 
 
@@ -197,6 +216,8 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
     if pipeline is not None:
         provenance["stages"] = with_adoptions(layout, pipeline, provenance["stages"])
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
+    for name in parameters.segmentation.others:
+        tables[name] = read_table(layout, table_path(name))
     rows = operation_rows({kind: correction_state(layout, kind) for kind in CORRECTED_KINDS})
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, rows)
     text = build_report(inputs, provenance, report_chapters(chapters, corrected=len(rows) > 0))

@@ -13,13 +13,13 @@ from spherovem_core.store.layout import REGISTERED as REGISTERED_GROUP
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
+    GpuLibrary,
     OutputSize,
     Quality,
     RunRequest,
     SourceVolume,
     Step,
     TableOutput,
-    torch_gpu,
 )
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
@@ -44,7 +44,9 @@ NOT_REGISTERED = "the full acquisition is not registered"
 OTHER_VERSION = "the full acquisition was registered by another version"
 OTHER_PARAMETERS = "the full acquisition was registered with other parameters"
 OTHER_SOURCE = "the full acquisition was registered from other files"
-GEOMETRY = "geometry"
+GEOMETRY, GIVEN_GEOMETRY = "geometry", "as given"
+GIVEN_SECONDS = 0.02
+"""Seconds per million voxels of slices that are read and written only."""
 
 STORED_FRACTION = 0.84
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
@@ -52,7 +54,7 @@ STORED_FRACTION = 0.84
 
 def _external(request: RunRequest) -> Mapping[str, str]:
     """Return the digest of the registration of the full acquisition for a region of it, or why it has none that fits."""
-    if request.region.is_whole:
+    if request.region.is_whole or request.parameters.registration.model == "none":
         return {}
     name = request.acquisition.name.removesuffix(request.region.suffix)
     layout = Layout(request.acquisition.folder.with_name(name))
@@ -99,9 +101,33 @@ def _source_of(history: Sequence[Mapping[str, Any]]) -> Any:
     return {name: digest for name, digest in external.items() if name != "region"}
 
 
+def _take_given(run: StepRun[RegistrationParameters]) -> Quality:
+    """Keep slices that are aligned already."""
+    import numpy as np
+
+    from spherovem_core.blocks import slab_grid
+    from spherovem_core.registration import alignment_as_given
+
+    source = run.open(DENOISED)
+    alignment = alignment_as_given(source.shape, filled_slices(run))
+    writer = run.writer(REGISTERED, source.shape, source.dtype, source.spacing_nm, by_slice=True)
+    blocks = writer.pending(slab_grid(source.shape, 1))
+    for done, block in enumerate(blocks, 1):
+        writer.write(block, np.asarray(source[block.core]))
+        run.execution.report(done, len(blocks))
+    _write_fields(run, alignment)
+    run.write_table(MOTION, alignment.table)
+    details: dict[str, Any] = {**alignment.details(), GEOMETRY: GIVEN_GEOMETRY}
+    run.finish(writer, **details)
+    figures = {"method": "none: aligned as given", "slices": source.shape[0]}
+    return Quality("Slices taken as aligned", figures, REGISTERED, "Middle slice")
+
+
 def _compute(run: StepRun[RegistrationParameters]) -> Quality:
     from spherovem_core.registration import warp_stack
 
+    if run.parameters.model == "none":
+        return _take_given(run)
     source, parameters = run.open(DENOISED), run.parameters
     alignment, geometry = _align(run, source)
     shape = (source.shape[0], *alignment.crop.shape)
@@ -140,6 +166,14 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
     return OutputSize.compressed(volume.pyramid_voxels, STORED_FRACTION)
 
 
+def _variant(parameters: PipelineParameters) -> str:
+    return GIVEN_GEOMETRY if parameters.registration.model == "none" else ""
+
+
+def _gpu(parameters: RegistrationParameters) -> GpuLibrary | None:
+    return None if parameters.model == "none" else "torch"
+
+
 def _chapter() -> Chapter:
     from spherovem_core.registration.chapter import registration_section, registration_warnings
 
@@ -154,8 +188,8 @@ REGISTRATION = Step(
     inputs=(DENOISED, SLICES),
     outputs=(REGISTERED, MOTION),
     compute=_compute,
-    cost=Cost(image_work, _size, seconds={"": 2.7}),
-    gpu_library=torch_gpu,
+    cost=Cost(image_work, _size, variant=_variant, seconds={"": 2.7, GIVEN_GEOMETRY: GIVEN_SECONDS}),
+    gpu_library=_gpu,
     external=_external,
     ledger="registration",
     chapter=_chapter,

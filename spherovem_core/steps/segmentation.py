@@ -1,15 +1,28 @@
 """Stage 4, segmentation: flows of a network, then masks, for cells and for nuclei."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from spherovem_core.blocks import block_grid
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FlowParameters, MaskParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.corrections import journal_digest, with_corrections
+from spherovem_core.steps.imported_labels import (
+    IMPORTED,
+    NO_OBJECTS,
+    copy_onto_masks,
+    imported_digest,
+    refuse_region,
+    remember_imported,
+)
 from spherovem_core.steps.registration import REGISTERED
+from spherovem_core.store import StoredArray
 from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind, flows_group, labels_group
 from spherovem_core.store.pyramid import pyramid_factors
 from spherovem_core.workflow import (
@@ -21,10 +34,11 @@ from spherovem_core.workflow import (
     RunRequest,
     SourceVolume,
     Step,
-    torch_gpu,
 )
 from spherovem_core.workflow.cost import MILLION, mask_grid, mask_work, pyramid_voxels
 from spherovem_core.workflow.run import StepRun
+
+logger = logging.getLogger(__name__)
 
 FLOWS: Mapping[ObjectKind, ArrayOutput] = {
     kind: ArrayOutput(
@@ -33,7 +47,8 @@ FLOWS: Mapping[ObjectKind, ArrayOutput] = {
         "c z y x",
         ("float16",),
         "",
-        f"Output of the network for {kind}: flow along z, y and x, and the logit of the cell probability.",
+        f"Output of the network for {kind}: flow along z, y and x, and the logit of the cell probability; a single voxel of NaN "
+        "where labels were given.",
     )
     for kind in OBJECT_KINDS
 }
@@ -59,6 +74,8 @@ LABELS_FRACTION: Mapping[ObjectKind, float] = {"cells": 0.012, "nuclei": 0.006}
 FLOWS_SECONDS: Mapping[ObjectKind, float] = {"cells": 12.8, "nuclei": 13.5}
 MASKS_SECONDS: Mapping[ObjectKind, float] = {"cells": 2.8, "nuclei": 1.3}
 """Seconds per million voxels of the demo on two cores."""
+COPY_SECONDS = 0.3
+"""Seconds per million voxels of labels that are only copied, pyramid included."""
 BLOCK_BYTES = 130
 """Bytes per voxel of a block of masks with its halo: from the demo's peak of 2.8 GB in blocks of 64 x 384 x 384, whose
 voxels are worked on by two threads."""
@@ -67,14 +84,19 @@ voxels are worked on by two threads."""
 def _cost_variant(kind: ObjectKind, parameters: PipelineParameters) -> str:
     """Return the network's name, on which the speed depends; of another segmenter than cellpose its own name too."""
     own = parameters.segmentation.of(kind)
+    if own.segmenter in (IMPORTED, NO_OBJECTS):
+        return own.segmenter
     return own.network if own.segmenter == "cellpose" else f"{own.segmenter} {own.network}"
 
 
 def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
-    """Return the digest of the network's weights."""
+    """Return the digest of the network's weights, or of the imported labels."""
     from spherovem_core.segmentation import segmenter_named
 
     parameters = request.parameters.segmentation.of(kind)
+    if parameters.segmenter == IMPORTED:
+        refuse_region(request)
+        return {"network": imported_digest(request.acquisition, parameters.network)[0]}
     return {"network": segmenter_named(parameters.segmenter).weights_digest(kind, parameters)}
 
 
@@ -83,6 +105,9 @@ def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -
     from spherovem_core.segmentation import segmenter_named
 
     parameters = request.parameters.segmentation.of(kind)
+    if parameters.segmenter == IMPORTED:
+        remember_imported(request.acquisition, parameters.network)
+        return
     scratch = Layout(request.acquisition.folder).scratch
     digest = "".join(c if c.isalnum() else "-" for c in external["network"])
     known = scratch / "networks" / f"{parameters.segmenter}-{kind}-{digest}"
@@ -100,6 +125,8 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
     parameters = run.parameters
     segmenter = segmenter_named(parameters.segmenter)
     finest = run.open(REGISTERED)
+    if not segmenter.channels:
+        return _no_flows(kind, run, finest)
     spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
     source = run.open(REGISTERED, source_level(spacings, parameters))
     grid = flow_grid(finest.shape, finest.spacing_nm, parameters, finest.origin_nm)
@@ -126,6 +153,22 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
     return Quality(f"Flows of {kind}", figures, FLOWS[kind], f"Probability of {kind} in the middle slice")
 
 
+def _no_flows(kind: ObjectKind, run: StepRun[FlowParameters], image: StoredArray) -> Quality:
+    """Store one voxel of NaN, as large as the volume: this segmenter has no flows."""
+    extent = [n * side for n, side in zip(image.shape, image.spacing_nm, strict=True)]
+    spacing = (extent[0], extent[1], extent[2])
+    middle = [o + (e - s) / 2 for o, e, s in zip(image.origin_nm, extent, image.spacing_nm, strict=True)]
+    origin = (middle[0], middle[1], middle[2])
+    writer = run.writer(FLOWS[kind], (1, 1, 1, 1), "float16", spacing, origin_nm=origin)
+    for block in writer.pending(block_grid((1, 1, 1, 1), (1, 1, 1, 1))):
+        writer.write(block, np.full((1, 1, 1, 1), np.nan, np.float16))
+    if run.parameters.segmenter == NO_OBJECTS:
+        run.finish(writer, computed=False, absent=True)
+        return Quality(f"Flows of {kind}", {kind: "none given"})
+    run.finish(writer, network=run.parameters.network, computed=False)
+    return Quality(f"Flows of {kind}", {"flows": f"not computed: {kind} were imported"})
+
+
 def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     from spherovem_core.segmentation import segmenter_named
     from spherovem_core.store import nearest_level
@@ -133,6 +176,11 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     finest = run.open(REGISTERED)
     level = nearest_level(pyramid_factors(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
     image = run.open(REGISTERED, level)
+    if run.parameters.segmenter == IMPORTED:
+        digest = run.open(FLOWS[kind]).history[-1]["external"]["network"]
+        return copy_onto_masks(
+            run, kind, run.parameters.network, digest, LABELS[kind], run.parameters.mask_spacing_nm
+        )
     place: dict[str, Any] = {"origin_nm": image.origin_nm, "block": run.execution.block_voxels}
     ledger = run.ledger_of_blocks(LABELS[kind])
     labels = run.writer(LABELS[kind], image.shape, "uint32", image.spacing_nm, **place)
@@ -144,6 +192,9 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
         "block_voxels": run.execution.block_voxels,
         "block_halo_voxels": run.execution.block_halo_voxels,
     }
+    if run.parameters.segmenter == NO_OBJECTS:
+        run.finish(labels, count=0, absent=True)
+        return Quality(f"Segmented {kind}", {kind: "none given"})
     run.finish(labels, count=count, **blocks)
     figures = {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}
     return Quality(f"Segmented {kind}", figures, LABELS[kind], f"{kind} in the middle slice".capitalize())
@@ -157,7 +208,21 @@ def _grid_shape(
     return flow_grid(volume.shape, volume.spacing_nm, parameters.segmentation.of(kind)).shape
 
 
+def _flows_work(kind: ObjectKind, volume: SourceVolume, parameters: PipelineParameters) -> float:
+    """Return the millions of voxels that the network sees; the small constant of opening an array where there is none."""
+    if parameters.segmentation.of(kind).segmenter in (IMPORTED, NO_OBJECTS):
+        return 0.1
+    return math.prod(_grid_shape(kind, volume, parameters)) / MILLION
+
+
+def _mask_variant(kind: ObjectKind, parameters: PipelineParameters) -> str:
+    own = parameters.segmentation.of(kind).segmenter
+    return own if own in (IMPORTED, NO_OBJECTS) else ""
+
+
 def _flows_size(kind: ObjectKind, volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
+    if parameters.segmentation.of(kind).segmenter in (IMPORTED, NO_OBJECTS):
+        return OutputSize(8, 8)
     return OutputSize.compressed(8 * math.prod(_grid_shape(kind, volume, parameters)), FLOWS_FRACTION)
 
 
@@ -172,6 +237,10 @@ def _masks_size(kind: ObjectKind, volume: SourceVolume, parameters: PipelinePara
 def _block_memory(volume: SourceVolume, parameters: PipelineParameters, settings: ExecutionSettings) -> int:
     side = settings.block_voxels + 2 * settings.block_halo_voxels
     return BLOCK_BYTES * math.prod(min(side, extent) for extent in volume.shape)
+
+
+def _flows_gpu(parameters: FlowParameters) -> GpuLibrary | None:
+    return None if parameters.segmenter in (IMPORTED, NO_OBJECTS) else "torch"
 
 
 def _masks_gpu(parameters: MaskParameters) -> GpuLibrary | None:
@@ -196,16 +265,16 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
         outputs=(FLOWS[kind],),
         compute=lambda run: _compute_flows(kind, run),
         cost=Cost(
-            lambda volume, parameters: math.prod(_grid_shape(kind, volume, parameters)) / MILLION,
+            lambda volume, parameters: _flows_work(kind, volume, parameters),
             lambda volume, parameters: _flows_size(kind, volume, parameters),
             variant=lambda parameters: _cost_variant(kind, parameters),
-            seconds={"phantom-compact": FLOWS_SECONDS[kind]},
+            seconds={"phantom-compact": FLOWS_SECONDS[kind], IMPORTED: 1.0, NO_OBJECTS: 1.0},
         ),
         kind=kind,
         external=lambda request: _external(kind, request),
         check=lambda request, external: _check(kind, request, external),
         external_parameters=frozenset({"network"}),
-        gpu_library=torch_gpu,
+        gpu_library=_flows_gpu,
     )
 
 
@@ -220,11 +289,14 @@ def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
         compute=lambda run: with_corrections(
             run, kind, LABELS[kind], lambda automatic: _compute_masks(kind, automatic)
         ),
+        # The digest of the flows covers the network.
+        external_parameters=frozenset({"network"}),
         cost=Cost(
             mask_work,
             lambda volume, parameters: _masks_size(kind, volume, parameters),
             _block_memory,
-            seconds={"": MASKS_SECONDS[kind]},
+            variant=lambda parameters: _mask_variant(kind, parameters),
+            seconds={"": MASKS_SECONDS[kind], IMPORTED: COPY_SECONDS, NO_OBJECTS: COPY_SECONDS},
         ),
         kind=kind,
         external=lambda request: journal_digest(kind, request),

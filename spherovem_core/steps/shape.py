@@ -55,6 +55,8 @@ def _compute(kind: ObjectKind, run: StepRun[ShapeParameters]) -> Quality:
     logger.info(
         "shape %s: %d labels measured, %d unchanged ones taken over", kind, known.measured, known.taken_over
     )
+    if source.details.get("absent"):
+        return Quality(f"Shape of {kind}", {kind: "none given"})
     counts = {kind: len(table), "measured": known.measured, "taken over, unchanged": known.taken_over}
     medians = {f"median {column}": float(table[column].median()) for column in SHOWN}
     return Quality(f"Shape of {kind}", {**counts, **medians})

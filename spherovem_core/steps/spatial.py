@@ -111,7 +111,9 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         "particles in a nucleus": int(space.nanoparticles["in_nucleus"].sum()),
         "median distance to the nucleus (µm)": float(space.nanoparticles["distance_to_nucleus_um"].median()),
     }
-    return Quality("Nuclei and nanoparticles in their cells", figures)
+    given = {"cells": cells, "nuclei": nuclei, "nanoparticles": particles}
+    absent = {kind: "none given" for kind, stored in given.items() if stored.details.get("absent")}
+    return Quality("Nuclei and nanoparticles in their cells", absent if len(absent) > 1 else absent | figures)
 
 
 def _map_entry(digest: str) -> str:

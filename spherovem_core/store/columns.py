@@ -131,28 +131,29 @@ OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
     Column("voxel_count", "int64", "Number of voxels."),
-    Column("volume_um3", "float64", "Volume from the signal above the surroundings, not rounded to voxels."),
+    Column(
+        "volume_um3",
+        "float64",
+        "Volume from the signal above the surroundings, not rounded to voxels; that of the voxels for imported particles.",
+    ),
     Column("equivalent_diameter_um", "float64", "Diameter of the ball of the same volume."),
     Column(
         "mean_intensity",
         "float64",
         "Intensity in grey values on the scale of the stack; complemented for dark particles.",
     ),
-    Column("contrast", "float64", "Intensity above that of the surroundings, in grey values."),
+    Column(
+        "contrast",
+        "float64",
+        "Intensity above that of the surroundings, in grey values; NaN for imported particles.",
+    ),
 )
 PLACE = Column(
     "place",
     "string",
     "Part of the specimen mask that holds its centroid: specimen, lumen, outside or charging.",
 )
-NANOPARTICLE_COLUMNS = (
-    Column("label", "uint32", "Number of the particle in the label array."),
-    *OBJECT,
-    Column("kind", "string", "Always nanoparticle."),
-    Column("population", "int64", "Population of particles alike in contrast and size, the brightest is 1."),
-    Column("confidence", "float64", "Probability that it is a nanoparticle."),
-    Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
-    PLACE,
+IN_CELL = (
     *PARENT,
     Column(
         "distance_to_nucleus_um",
@@ -167,9 +168,22 @@ NANOPARTICLE_COLUMNS = (
         "float64",
         "Distance from its centroid to the surface of the parent cell; the volume's border is no surface.",
     ),
+    Column("nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other one."),
+)
+NAMED_KIND_COLUMNS = (*SHAPE, *IN_CELL)
+NANOPARTICLE_COLUMNS = (
+    Column("label", "uint32", "Number of the particle in the label array."),
+    *OBJECT,
+    Column("kind", "string", "Always nanoparticle."),
     Column(
-        "nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other particle."
+        "population",
+        "int64",
+        "Population of particles alike in contrast and size, the brightest is 1; 0 for imported particles.",
     ),
+    Column("confidence", "float64", "Probability that it is a nanoparticle; NaN for imported particles."),
+    Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
+    PLACE,
+    *IN_CELL,
     *CORRECTIONS,
 )
 OTHER_OBJECT_COLUMNS = (

@@ -29,6 +29,11 @@ def labels_group(kind: ObjectKind) -> str:
     return f"{REGISTERED}/labels/{kind}"
 
 
+def named_labels_group(name: str) -> str:
+    """Return the group of the labels of a further kind of objects, such as mitochondria."""
+    return f"{REGISTERED}/labels/{name}"
+
+
 def flows_group(kind: ObjectKind) -> str:
     """Return the group of the flows of cells or nuclei."""
     return f"flows/{kind}"
@@ -154,6 +159,11 @@ class Layout:
     def source_files(self) -> Path:
         """Digests of the source's files, with the size and times that each file had when it was read."""
         return self.scratch / "source_files.json"
+
+    @property
+    def label_files(self) -> Path:
+        """Digests of label files that were imported, with the size and time that each file had when it was read."""
+        return self.scratch / "label_files.json"
 
     @property
     def rejection(self) -> Path:

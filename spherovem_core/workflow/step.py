@@ -108,6 +108,9 @@ class Step(Generic[P]):
         Check that runs before the first step, after the results folder is made, for problems that a digest does not show.
     external_parameters
         Names of parameters that `external` covers: the content of a file counts, not its path.
+    omitted
+        Values of parameters that are left out of digests where they have this value: parameters that were added after results
+        had been written.
     gpu_library
         Library that it computes with on a GPU, by its parameters; None for a step that stays on the CPU.
     provisional, ledger
@@ -134,6 +137,7 @@ class Step(Generic[P]):
     external: Callable[[RunRequest], Mapping[str, str]] = no_external_digests
     check: Callable[[RunRequest, Mapping[str, str]], None] | None = None
     external_parameters: frozenset[str] = frozenset()
+    omitted: Mapping[str, Any] = field(default_factory=dict)
     gpu_library: Callable[[P], GpuLibrary | None] = no_gpu
     provisional: str = ""
     ledger: str = ""
