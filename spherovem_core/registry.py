@@ -16,6 +16,7 @@ MODULES = (
     "nanoparticles",
     "shape",
     "spatial",
+    "review",
     "output",
 )
 """Modules of `spherovem_core.steps`, in the order in which their steps run."""
