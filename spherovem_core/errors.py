@@ -44,6 +44,10 @@ class LabelsError(SpheroVemError, ValueError):
     """Labels for comparison or training are missing or damaged, or do not fit their image."""
 
 
+class CorrectionError(SpheroVemError, ValueError):
+    """An operation or a journal of corrections is damaged, or does not fit the labels."""
+
+
 class MixtureError(SpheroVemError, ValueError):
     """The intensity mixture cannot be fitted."""
 

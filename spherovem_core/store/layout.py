@@ -9,6 +9,8 @@ from spherovem_core.errors import StoreNotWritableError
 
 ObjectKind = Literal["cells", "nuclei"]
 OBJECT_KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
+CorrectedKind = Literal["cells", "nuclei", "nanoparticles"]
+CORRECTED_KINDS: tuple[CorrectedKind, ...] = (*OBJECT_KINDS, "nanoparticles")
 
 VOLUME = "volume.zarr"
 RAW = "raw"
@@ -80,6 +82,10 @@ class Layout:
     def meshes(self) -> Path:
         """Folder of surface meshes."""
         return self.folder / "meshes"
+
+    def journal(self, kind: CorrectedKind) -> Path:
+        """Return the journal of corrections of a kind of object; absent while nothing was corrected."""
+        return self.folder / "corrections" / f"{kind}.jsonl"
 
     @property
     def report(self) -> Path:
