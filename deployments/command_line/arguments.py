@@ -1,6 +1,6 @@
 """Base class of the commands, types of common options, and errors in arguments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -41,6 +41,25 @@ class Command(BaseModel):
     def cli_cmd(self) -> None:
         """Run the command."""
         raise NotImplementedError
+
+
+class CommandGroup(Command):
+    """Base class of a command that only has commands of its own, such as ``spherovem labels apply``.
+
+    Attributes
+    ----------
+    commands
+        Name of each of them and the class that runs it, as in `deployments.command_line.commands.COMMANDS`. A new one is a
+        module and a line. `deployments.command_line.commands.load_commands` turns them into fields.
+    """
+
+    commands: ClassVar[Mapping[str, str]] = {}
+
+    def cli_cmd(self) -> None:
+        """Run the chosen command."""
+        from pydantic_settings import CliApp
+
+        CliApp.run_subcommand(self, cli_exit_on_error=False)
 
 
 class BadArgumentsError(SpheroVemError, ValueError):

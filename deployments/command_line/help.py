@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from deployments.command_line.arguments import Command
+from deployments.command_line.commands import all_commands, commands_of, find_command
 from deployments.command_line.option_texts import (
     LEFT,
     describe,
@@ -46,10 +47,10 @@ def help_for(commands: Mapping[str, type[Command]], arguments: Sequence[str]) ->
     """Return the help that the arguments ask for; None where they ask for none."""
     if not any(argument in HELP for argument in arguments):
         return None
-    name = arguments[0]
-    if name in commands:
-        return command_help(name, commands[name])
-    return program_help(commands) if name in HELP else None
+    found = find_command(commands, arguments)
+    if found is not None:
+        return command_help(*found)
+    return program_help(commands) if arguments[0] in HELP else None
 
 
 def program_help(commands: Mapping[str, type[Command]]) -> str:
@@ -57,7 +58,7 @@ def program_help(commands: Mapping[str, type[Command]]) -> str:
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, command in commands.items():
         groups.setdefault(command.group, []).append((name, _summary(command)))
-    options = {field for command in commands.values() for field in command.model_fields}
+    options = {field for _, command in all_commands(commands) for field in command.model_fields}
     variables = _variables(field for field in Settings.model_fields if field in options)
     lines = [_wrapped(PURPOSE), "", "Usage: spherovem COMMAND [OPTIONS]"]
     for group, entries in groups.items():
@@ -79,8 +80,20 @@ def program_help(commands: Mapping[str, type[Command]]) -> str:
     return "\n".join(lines)
 
 
+def group_help(name: str, command: type[Command], commands: Mapping[str, type[Command]]) -> str:
+    """Lay out the help of a command that only has commands of its own."""
+    lines = [f"Usage: spherovem {name} COMMAND [OPTIONS]", "", _wrapped(_description(command))]
+    if command.examples:
+        lines += ["", "Examples:", *_examples(command.examples)]
+    entries = [(below, _summary(subcommand)) for below, subcommand in commands.items()]
+    lines += ["", "Commands:", *_entries(entries, 14)]
+    return "\n".join([*lines, "", f"spherovem {name} COMMAND --help shows the options of a command."])
+
+
 def command_help(name: str, command: type[Command]) -> str:
     """Lay out the help of one command."""
+    if below := commands_of(command):
+        return group_help(name, command, below)
     positional = {field: info for field, info in command.model_fields.items() if is_positional(info)}
     options = {field: info for field, info in command.model_fields.items() if field not in positional}
     usage = [f"Usage: spherovem {name}", *(_place(*item) for item in positional.items())]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from deployments.command_line.arguments import Command
+from deployments.command_line.commands import find_command
 
 
 @contextmanager
@@ -35,8 +36,8 @@ def ending_in_order() -> Iterator[threading.Event]:
 
 def resume_hint(arguments: Sequence[str], commands: Mapping[str, type[Command]]) -> str:
     """Return the message for an interrupted command, with the command line that continues it where there is one."""
-    command = commands.get(arguments[0]) if arguments else None
-    if command is None or not command.resumable:
+    found = find_command(commands, arguments)
+    if found is None or not found[1].resumable:
         return "interrupted"
     return (
         "interrupted; finished stages and blocks are kept. To continue from there, run the same command again:\n"

@@ -6,20 +6,18 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
 
 from pydantic import ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     CliApp,
-    CliSubCommand,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
 
 from deployments.command_line.arguments import BadArgumentsError, Command
-from deployments.command_line.commands import load_commands
+from deployments.command_line.commands import command_fields, commands_of, load_commands
 from deployments.command_line.console import console
 from deployments.command_line.help import help_for
 from deployments.command_line.interruption import ending_in_order, resume_hint
@@ -60,11 +58,7 @@ class Program(BaseSettings):
 
 def build_program(commands: Mapping[str, type[Command]]) -> type[Program]:
     """Return the model that parses the command line of these commands."""
-    subcommand: Any = CliSubCommand
-    fields: dict[str, Any] = {
-        name.replace("-", "_"): (subcommand[command], ...) for name, command in commands.items()
-    }
-    return create_model("Spherovem", __base__=Program, **fields)
+    return create_model("Spherovem", __base__=Program, **command_fields(commands))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +104,7 @@ def _run(given: Sequence[str]) -> int:
     except SettingsError as error:
         return _fail(_first_line(error), BAD_ARGUMENTS)
     except ValidationError as error:
-        return _fail(_explain_arguments(error), BAD_ARGUMENTS)
+        return _fail(_explain_arguments(error, commands), BAD_ARGUMENTS)
     except BadArgumentsError as error:
         return _fail(str(error), BAD_ARGUMENTS)
     except SpheroVemError as error:
@@ -147,10 +141,11 @@ def _first_line(error: Exception) -> str:
     return f"{text}; see spherovem --help"
 
 
-def _explain_arguments(error: ValidationError) -> str:
+def _explain_arguments(error: ValidationError, commands: Mapping[str, type[Command]]) -> str:
     problems = []
     for item in error.errors(include_url=False, include_context=False):
-        words = [str(part).replace("_", "-") for part in item["loc"][1:] if not isinstance(part, int)]
+        named = [str(part).replace("_", "-") for part in item["loc"] if not isinstance(part, int)]
+        words = named[2:] if commands_of(commands[named[0]]) else named[1:]
         meant = RENAMED.get(str(item["input"])) if item["type"] == "literal_error" else None
         problems.append(
             f"--{'.'.join(words)}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"

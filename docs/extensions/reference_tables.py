@@ -237,9 +237,9 @@ class Files(Generated):
 
 
 class CommandHelp(Generated):
-    """Help of the program or of one command."""
+    """Help of the program or of one command, which may be one of a group."""
 
-    optional_arguments = 1
+    optional_arguments = 2
 
     def markdown(self) -> Iterator[str]:
         """Return a block of text."""
@@ -262,10 +262,11 @@ def add_command_sections(app: Sphinx, page: str, source: list[str]) -> None:
     """Add a section per command to the page about the command line; directives cannot make sections."""
     if page != "command-line":
         return
-    from deployments.command_line.commands import COMMANDS
+    from deployments.command_line.commands import all_commands, load_commands
 
-    for command in COMMANDS:
-        source[0] += "\n".join(["", f"## {command}", "", f"```{{command-help}} {command}", "```", ""])
+    for command, _ in all_commands(load_commands()):
+        level = "#" * (2 + command.count(" "))
+        source[0] += "\n".join(["", f"{level} {command}", "", f"```{{command-help}} {command}", "```", ""])
 
 
 def fenced(text: str) -> Iterator[str]:

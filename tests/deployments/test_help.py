@@ -9,11 +9,12 @@ from pydantic import BaseModel, Field
 
 from deployments.command_line import commands
 from deployments.command_line.arguments import Command
-from deployments.command_line.commands import load_commands
+from deployments.command_line.commands import all_commands, commands_of, load_commands
 from deployments.command_line.help import command_help
 from deployments.command_line.main import main
 
 COMMANDS = load_commands()
+ALL = dict(all_commands(COMMANDS))
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -49,19 +50,23 @@ def test_each_summary_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert line.endswith("."), line
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_help_of_a_command_describes_every_option(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    command, text = COMMANDS[name], shown(capsys, name, "--help")
+    command, text = ALL[name], shown(capsys, *name.split(), "--help")
     assert text.startswith(f"Usage: spherovem {name} ")
     assert too_wide(text) == []
     assert "None" not in text
+    assert command.examples, f"{name} has no example"
     words = text.split()
+    if below := commands_of(command):
+        starts = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+        assert [starts.count(each) for each in below] == [1] * len(below)
+        return
     for field, info in command.model_fields.items():
         option = f"--{(info.alias or field).replace('_', '-')}"
         assert option in words or field.upper() in words, option
         assert info.description, option
         assert " ".join(info.description.split()[:3]) in " ".join(words), option
-    assert command.examples, f"{name} has no example"
     for example, _ in command.examples:
         assert f"spherovem {name}" in example, example
         for word in example.partition("|")[0].split():

@@ -1,0 +1,1 @@
+"""``spherovem labels``: corrections of labels by hand, one module a command."""

@@ -1,0 +1,22 @@
+"""The commands of ``spherovem labels``, in the order in which its help shows them."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from deployments.command_line.arguments import CommandGroup
+
+
+class Labels(CommandGroup):
+    """Correct labels by hand.
+
+    Corrections are kept in a journal, RESULTS/NAME/corrections/KIND.jsonl. They are anchored at positions in µm, so that they
+    are applied again after the volume was segmented again.
+    """
+
+    group: ClassVar[str] = "Segmentation and its quality"
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("spherovem labels log spheroid_07 --results-root results/", "what was corrected, by whom, and why"),
+    )
+    commands: ClassVar[Mapping[str, str]] = {
+        "log": "deployments.command_line.labels.log.Log",
+    }
