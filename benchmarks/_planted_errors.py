@@ -67,9 +67,7 @@ def plant_errors(
     free = set(usable)
     pairs = sorted(pair for pair in areas if set(pair) <= free)
     # Small and large contacts alike: the rank of the contact is drawn, not its frequency.
-    fraction = {
-        pair: area / min(volumes[list(pair)]) ** (2 / 3) / 5 for pair, area in areas.items()
-    }
+    fraction = {pair: area / min(volumes[list(pair)]) ** (2 / 3) / 5 for pair, area in areas.items()}
     pairs = [pair for pair in pairs if fraction[pair] > 0.04]
     rng.shuffle(pairs)
     chosen = []

@@ -4,11 +4,7 @@ import pandas as pd
 
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section, Table
-from spherovem_core.review.contact_sheets import contact_sheet
-from spherovem_core.store.layout import NANOPARTICLES, labels_group
-
-GROUPS = {"cells": labels_group("cells"), "nuclei": labels_group("nuclei"), "nanoparticles": NANOPARTICLES}
-"""Groups of the labels of each kind that is reviewed."""
+from spherovem_core.review.contact_sheets import GROUPS, contact_sheet
 
 SHOWN = {"cells": 12, "nuclei": 6, "nanoparticles": 6}
 """Suspects of each kind in pictures."""
@@ -36,7 +32,9 @@ def suspects_name(kind: str) -> str:
 
 def review_section(inputs: ReportInputs) -> Section:
     """Show the objects that are probably wrong."""
-    tables = {kind: inputs.tables[suspects_name(kind)] for kind in GROUPS if suspects_name(kind) in inputs.tables}
+    tables = {
+        kind: inputs.tables[suspects_name(kind)] for kind in GROUPS if suspects_name(kind) in inputs.tables
+    }
     facts = [(f"Suspects among {kind}", _count(table)) for kind, table in tables.items()]
     pictures: list[Picture] = []
     lists = []

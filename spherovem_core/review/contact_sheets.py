@@ -1,6 +1,8 @@
 """Pictures of suspects: three planes through the place of each, with the outlines of the object and its neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,14 @@ from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS
 from spherovem_core.report.figures import OUTLINE_COLOURS, SOFT
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import OpenLevel
-from spherovem_core.report.page import Panel, Picture
+from spherovem_core.report.page import Page, Panel, Picture, Section, render
 from spherovem_core.report.views import View, contrast_limits, cut
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store import StoredArray
-from spherovem_core.store.layout import REGISTERED
+from spherovem_core.store import Layout, StoredArray, open_array, write_text
+from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, labels_group
+
+GROUPS = {"cells": labels_group("cells"), "nuclei": labels_group("nuclei"), "nanoparticles": NANOPARTICLES}
+"""Groups of the labels of each kind that is reviewed."""
 
 WIDTH = 2.4
 OTHER_COLOUR = "#35c2ff"
@@ -47,8 +52,29 @@ def contact_sheet(
     """
     return [
         Picture(_panels(open_level, group, row, image_px), _caption(row))
-        for row in suspects.head(count).to_dict("records")
+        for row in map(_named, suspects.head(count).to_dict("records"))
     ]
+
+
+def write_sheets(
+    layout: Layout, kind: str, suspects: pd.DataFrame, target: Path, image_px: int = 256
+) -> None:
+    """Write an HTML page with pictures of suspects.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If image or labels are not complete.
+    """
+    open_level = lru_cache(maxsize=None)(partial(open_array, layout))
+    pictures = contact_sheet(open_level, GROUPS[kind], suspects, len(suspects), image_px)
+    section = Section("review", f"Suspects among {kind}", pictures=pictures)
+    summary = [("Suspects", str(len(suspects))), ("Results", str(layout.folder))]
+    write_text(target, render(Page(f"{layout.folder.name}: {kind}", summary, [section])))
+
+
+def _named(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
 
 
 def _caption(row: dict[str, Any]) -> str:
@@ -106,9 +132,7 @@ def _fitting(
     stored = open_level(group)
     for level in range(len(stored.details["level_factors"])):
         stored = open_level(group, level)
-        sides = [
-            (high - low) * NM_PER_UM / stored.spacing_nm[axis] for axis, (low, high) in bounds.items()
-        ]
+        sides = [(high - low) * NM_PER_UM / stored.spacing_nm[axis] for axis, (low, high) in bounds.items()]
         if max(sides) <= image_px:
             break
     return stored

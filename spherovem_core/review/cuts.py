@@ -127,7 +127,7 @@ def boundary_map(
         maps.append(np.clip(divergence, 0, 1.5).astype(np.float32))
     if not maps:
         return np.zeros(mask.shape, np.float32)
-    combined = np.mean(maps, axis=0, dtype=np.float32)
+    combined: NDArray[np.float32] = np.asarray(np.mean(maps, axis=0), np.float32)
     if view.nuclei is not None:
         combined[ndimage.binary_dilation(view.nuclei > 0, iterations=ENVELOPE_VOXELS)] = 0
     return np.asarray(combined, np.float32)
@@ -179,7 +179,8 @@ def _area_by_class(
     faces: Faces, basins: NDArray[np.int32], face_areas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     owner = np.maximum(*faces.both(basins))
-    return np.bincount(owner, face_areas[faces.axis], minlength=int(basins.max()) + 1)
+    weights = face_areas[faces.axis]
+    return np.bincount(owner, weights, minlength=int(basins.max()) + 1).astype(np.float64)
 
 
 def _describe(
@@ -204,7 +205,8 @@ def _describe(
     surface = float(view.face_areas_um2[outer.axis].sum())
     nuclei = [0, 0]
     for nucleus in nuclei_within(view):
-        inside = [int((view.nuclei == nucleus)[mask].sum()) for mask in masks]
+        own = np.asarray(view.nuclei) == nucleus
+        inside = [int((own & mask).sum()) for mask in masks]
         nuclei[int(np.argmax(inside))] += 1
     seeds = [view.place(_deepest(mask, view.spacing_um)) for mask in masks]
     return Cut(

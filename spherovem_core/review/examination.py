@@ -147,7 +147,7 @@ def _flow_error(
     if flow is None or mask.sum() < LEAST_VOXELS:
         return float("nan")
     smooth = ndimage.gaussian_filter(depth, 1.5)
-    inwards = np.stack(np.gradient(smooth))[:, mask]
+    inwards = np.array(np.gradient(smooth))[:, mask]
     inwards /= np.linalg.norm(inwards, axis=0) + 1e-6
     return float(1 - (inwards * flow[:, mask]).sum(axis=0).mean())
 

@@ -1,6 +1,7 @@
 """Evidence on faces between voxels: how strong the boundary is that they cross."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Faces:
         """Return some of the faces."""
         return Faces(self.before[chosen], self.behind[chosen], self.axis[chosen])
 
-    def both(self, values: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    def both(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the values of the voxels before and behind."""
         return values[tuple(self.before.T)], values[tuple(self.behind.T)]
 

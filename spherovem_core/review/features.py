@@ -76,7 +76,9 @@ def contact_features(one: Examined, other: Examined, contact: Contact, usual: Us
     union = np.concatenate([one.hull_um, other.hull_um])
     hulls = one.hull_um3 + other.hull_um3
     surface = small.rim.area_um2 if small.rim is not None else faces.area_um2
-    features = _boundary_features(faces, (one.gradient + other.gradient) / 2, (one.logit + other.logit) / 2, usual)
+    features = _boundary_features(
+        faces, (one.gradient + other.gradient) / 2, (one.logit + other.logit) / 2, usual
+    )
     known = not math.isnan(faces.nucleus)
     features |= {
         "waist": _clip(math.log(hull_of_points(union, hulls)[1] / hulls), -0.5, 0.5),

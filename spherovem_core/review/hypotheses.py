@@ -1,6 +1,5 @@
 """Hypotheses about objects, with their log odds and reasons: two parts of one object, two objects in one, or just odd."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -157,12 +156,5 @@ def weigh(
 def _boundary_figures(features: Features, where: str) -> list[str]:
     """Say how strong the boundary is, relative to that between neighbours; features are 0 for absent sources."""
     sources = (("image", "image"), ("probability", "probability"), ("flows", "flows"))
-    known = [
-        f"{name} {100 * (features[key] + 0.5):.0f} %" for key, name in sources if features[key] != 0.0
-    ]
+    known = [f"{name} {100 * (features[key] + 0.5):.0f} %" for key, name in sources if features[key] != 0.0]
     return [f"boundary at {where}, of the usual one: {', '.join(known)}"] if known else []
-
-
-def finite(value: float) -> bool:
-    """Return whether a figure is known."""
-    return math.isfinite(value)

@@ -28,11 +28,13 @@ IN_NO_CELL, IN_TWO_CELLS = 2.0, 2.0
 LEAST_IN_CELL = 0.9
 """Fraction of a nucleus in its cell below which it lies in two."""
 
+DISAGREE = "flows of the three directions disagree"
+
 CUT_OFF = 0.25
 """Fraction of the surface on the volume's border from which an object counts as cut by it."""
 
 WRONG_FLOWS = 0.85
-"""Flow error, 1 by chance, from which an object without a nucleus had better be deleted."""
+"""Flow error, 1 by chance, from which an object without a nucleus had better be deleted if its flows are short as well."""
 
 
 @dataclass
@@ -86,8 +88,8 @@ def find_oddities(
             found[one.label].add(
                 "cut by the border", f"the border cuts {100 * share:.0f} % of its surface", 0.0
             )
-        wrong = math.isfinite(one.flow_error) and one.flow_error > WRONG_FLOWS
-        found[one.label].wrong = wrong and one.nucleus_overlap < 0.02 or (wrong and not has_nuclei)
+        by_chance = one.flow_error > WRONG_FLOWS and DISAGREE in found[one.label].reasons
+        found[one.label].wrong = by_chance and not one.nucleus_overlap > 0.02
     if table is not None and "parent_cell" in table:
         _parents(table, found)
     return found
@@ -101,8 +103,10 @@ def _flows(objects: Sequence[Examined], found: Mapping[int, Oddity]) -> None:
             figure = f"flows differ from the way inwards by {one.flow_error:.2f} (0 agreement, 1 chance)"
             found[one.label].add("flow error", figure, oddity_weight(error))
         if -length > FAR:
-            figure = f"flows of length {one.flow_length:.1f}, {-length:.1f} standard deviations below the median"
-            found[one.label].add("flows of the three directions disagree", figure, oddity_weight(-length))
+            figure = (
+                f"flows of length {one.flow_length:.1f}, {-length:.1f} standard deviations below the median"
+            )
+            found[one.label].add(DISAGREE, figure, oddity_weight(-length))
 
 
 def _shape(
@@ -112,10 +116,14 @@ def _shape(
     found: Mapping[int, Oddity],
 ) -> None:
     whole = [one for one in objects if truncated.get(one.label, 0.0) == 0]
-    for one, distance in zip(whole, robust_distances([math.log(each.volume_um3) for each in whole]), strict=True):
+    for one, distance in zip(
+        whole, robust_distances([math.log(each.volume_um3) for each in whole]), strict=True
+    ):
         if abs(distance) > FAR:
             side = "above" if distance > 0 else "below"
-            figure = f"volume {one.volume_um3:.3g} µm³, {abs(distance):.1f} standard deviations {side} the median"
+            figure = (
+                f"volume {one.volume_um3:.3g} µm³, {abs(distance):.1f} standard deviations {side} the median"
+            )
             found[one.label].add("odd volume", figure, oddity_weight(abs(distance)))
     if table is None or not set(DESCRIPTORS) <= set(table.columns):
         return
@@ -130,7 +138,10 @@ def _shape(
 
 def _parents(table: pd.DataFrame, found: Mapping[int, Oddity]) -> None:
     for label, parent, fraction in zip(
-        table["label"], table["parent_cell"], table.get("parent_fraction", table["parent_cell"] * 0 + 1), strict=True
+        table["label"],
+        table["parent_cell"],
+        table.get("parent_fraction", table["parent_cell"] * 0 + 1),
+        strict=True,
     ):
         if int(label) not in found:
             continue

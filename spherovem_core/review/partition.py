@@ -107,7 +107,11 @@ def join_basins(
             if neighbour == kept:
                 continue
             known = contacts[kept].get(neighbour)
-            total = contact if known is None else _Contact(known.area + contact.area, known.evidence + contact.evidence)
+            total = (
+                contact
+                if known is None
+                else _Contact(known.area + contact.area, known.evidence + contact.evidence)
+            )
             contacts[kept][neighbour] = contacts[neighbour][kept] = total
         alive.discard(gone)
     if len(alive) < 2:

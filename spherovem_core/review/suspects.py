@@ -3,13 +3,19 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from spherovem_core.blocks import map_blocks
-from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS, LabelStatistics, collect_label_statistics
+from spherovem_core.label_statistics import (
+    BOX_COLUMNS,
+    CENTROID_COLUMNS,
+    LabelStatistics,
+    collect_label_statistics,
+)
 from spherovem_core.review.examination import Examined, examine
 from spherovem_core.review.features import usual_figures
 from spherovem_core.review.hypotheses import Hypothesis, one_in_two, two_in_one
@@ -47,11 +53,10 @@ def find_suspects(
 
     Every object is read once with its surroundings, on a coarse grid of 32 voxels across the usual object. There the image's
     boundary gradient, the logit and the flows are measured at each contact with a neighbour, relative to what is usual at
-    contacts of this acquisition, and on the best cuts that would divide the object, found by evidence, by shape and between nuclei.
-    With the convexity of the parts, their nuclei and volumes this becomes the log odds that two neighbours are one object, or that
-    one object is two (`spherovem_core.review.weights`). Oddities of flows, volume and shape are added.
-
-    Absent sources weigh nothing: with labels alone, only shape and volume speak.
+    contacts of this acquisition. The same is done on the best cuts that would divide the object; they are found by evidence, by
+    shape and between nuclei. With the convexity of the parts, their nuclei and volumes this becomes the log odds that two
+    neighbours are one object, or that one object is two (`spherovem_core.review.weights`). Oddities of flows, volume and shape
+    are added. An absent source weighs nothing: with labels alone, only shape and volume speak.
 
     Parameters
     ----------
@@ -72,9 +77,9 @@ def find_suspects(
     -------
     DataFrame
         One row per suspect, the most probable first, with `COLUMNS`. `operation` is ``merge`` of `label` with `other_label`,
-        ``split`` between the two seeds, ``delete`` or ``look``. `score` is the natural logarithm of the odds that the object is wrong.
-        The centroid columns hold the place to look at: within the object, on the contact, or on the cut. Bounding boxes are in voxels
-        of the finest level and cover both objects of a pair. A label stands in the column `label` once.
+        ``split`` between the two seeds, ``delete`` or ``look``. `score` is the natural logarithm of the odds that the object is
+        wrong. The centroid columns hold the place to look at: within the object, on the contact, or on the cut. Bounding boxes
+        are in voxels of the finest level and cover both objects of a pair. A label stands in the column `label` once.
     """
     statistics = collect_label_statistics(levels[0].labels, executor)
     if not len(statistics):
@@ -141,16 +146,7 @@ def _each_once(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         if each.label in taken:
             if each.other == 0 or each.other in taken:
                 continue
-            each = Hypothesis(
-                each.other,
-                each.label,
-                each.operation,
-                each.score,
-                each.reasons,
-                each.figures,
-                each.place_um,
-                each.seeds_um[::-1],
-            )
+            each = replace(each, label=each.other, other=each.label, seeds_um=each.seeds_um[::-1])
         taken.add(each.label)
         kept.append(each)
     return kept
@@ -166,17 +162,15 @@ def _look(one: Examined, oddity: Oddity) -> Hypothesis | None:
 def _with_oddities(hypothesis: Hypothesis, oddities: Mapping[int, Oddity]) -> Hypothesis:
     own = oddities[hypothesis.label]
     certain = hypothesis.operation in ("merge", "split")
-    weight = own.weight * (ODDITY_SHARE if certain else 1.0)
-    return Hypothesis(
-        hypothesis.label,
-        hypothesis.other,
-        hypothesis.operation,
-        hypothesis.score + weight,
-        hypothesis.reasons + own.reasons,
-        hypothesis.figures + own.figures,
-        hypothesis.place_um,
-        hypothesis.seeds_um,
+    changed = replace(
+        hypothesis,
+        score=hypothesis.score + own.weight * (ODDITY_SHARE if certain else 1.0),
+        reasons=hypothesis.reasons + own.reasons,
+        figures=hypothesis.figures + own.figures,
     )
+    if own.wrong:
+        return replace(changed, operation="delete", other=0, seeds_um=np.full((2, 3), np.nan))
+    return changed
 
 
 def _boxes(statistics: LabelStatistics) -> list[ObjectBox]:

@@ -79,12 +79,15 @@ def _compute_particles(run: StepRun[ReviewParameters]) -> Quality:
     from spherovem_core.review import find_particle_suspects
 
     table, labels = run.table(spatial.NANOPARTICLES), run.open(nanoparticles.LABELS)
-    return _finish("nanoparticles", run, find_particle_suspects(table, labels.spacing_nm))
+    return _finish("nanoparticles", run, find_particle_suspects(table, labels.spacing_nm, labels.shape))
 
 
 def _finish(kind: str, run: StepRun[ReviewParameters], suspects: "pd.DataFrame") -> Quality:
     run.write_table(SUSPECTS[kind], suspects)
-    figures = {"suspects": len(suspects), "more probably wrong than right": int((suspects["score"] > 0).sum())}
+    figures = {
+        "suspects": len(suspects),
+        "more probably wrong than right": int((suspects["score"] > 0).sum()),
+    }
     return Quality(f"Suspects among {kind}", figures)
 
 

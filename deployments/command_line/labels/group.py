@@ -15,8 +15,13 @@ class Labels(CommandGroup):
 
     group: ClassVar[str] = "Segmentation and its quality"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "spherovem labels review spheroid_07 --kind cells --results-root results/",
+            "which objects are probably wrong, and where",
+        ),
         ("spherovem labels log spheroid_07 --results-root results/", "what was corrected, by whom, and why"),
     )
     commands: ClassVar[Mapping[str, str]] = {
+        "review": "deployments.command_line.labels.review.Review",
         "log": "deployments.command_line.labels.log.Log",
     }
