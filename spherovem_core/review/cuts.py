@@ -98,13 +98,15 @@ def propose_cuts(
 
 
 def depth_um(mask: NDArray[np.bool_], spacing_um: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Measure the distance of every voxel of a mask to its outside in µm; the end of the array is no outside."""
-    return np.asarray(
-        edt.edt(
-            np.ascontiguousarray(mask), anisotropy=tuple(spacing_um.tolist()), black_border=False, parallel=1
-        ),
-        np.float32,
-    )
+    """Measure the distance of every voxel of a mask to its outside in µm; the end of the array is no outside.
+
+    A mask that fills the array has one voxel's side everywhere.
+    """
+    if mask.all():
+        return np.full(mask.shape, spacing_um.min(), np.float32)
+    sides = tuple(spacing_um.tolist())
+    depth = edt.edt(np.ascontiguousarray(mask), anisotropy=sides, black_border=False, parallel=1)
+    return np.asarray(depth, np.float32)
 
 
 def boundary_map(

@@ -20,6 +20,9 @@ LEAST_AREA_FRACTION = 0.02
 CONFIDENT = 1.5
 """Bound of a relative strength, up and down."""
 
+SCRAP = 0.05
+"""Fraction of the usual volume below which an object is a scrap: few voxels, each with a part of its neighbours' boundary."""
+
 Features = dict[str, float]
 
 
@@ -86,14 +89,19 @@ def contact_features(one: Examined, other: Examined, contact: Contact, usual: Us
         "nucleus_cut": _clip(faces.nucleus, 0, 0.3) if known else 0.0,
         "one_nucleus": float(known and len(small.nuclei) + len(large.nuclei) == 1),
         "two_nuclei": float(known and min(len(small.nuclei), len(large.nuclei)) > 0),
-        "small": _clip(-math.log(small.volume_um3 / usual.volume_um3), -1, 3),
-        "union": _clip(math.log((small.volume_um3 + large.volume_um3) / usual.volume_um3), -2, 2),
+        "small": _clip(-math.log(small.volume_um3 / usual.volume_um3), -1, -math.log(SCRAP)),
+        "scrap": scrap(small.volume_um3, usual),
+        "union": _clip(math.log((small.volume_um3 + large.volume_um3) / usual.volume_um3), -1, 2),
     }
     return features
 
 
-def cut_features(one: Examined, cut: Cut, usual: Usual) -> Features:
-    """Describe a cut by features that speak for (positive) or against two objects in one."""
+def cut_features(one: Examined, cut: Cut, usual: Usual, whole: bool) -> Features:
+    """Describe a cut by features that speak for (positive) or against two objects in one.
+
+    The parts of an object that the border of the volume cuts are compared with its own volume where that is smaller than usual.
+    """
+    reference = usual.volume_um3 if whole else min(usual.volume_um3, one.volume_um3)
     features = _boundary_features(cut.faces, one.gradient, one.logit, usual)
     known = not math.isnan(cut.faces.nucleus)
     total = sum(cut.volumes_um3)
@@ -106,9 +114,14 @@ def cut_features(one: Examined, cut: Cut, usual: Usual) -> Features:
         "one_nucleus": float(known and sum(cut.nuclei) > 0 and min(cut.nuclei) == 0),
         "fraction": _clip(math.log(2 * cut.volumes_um3[0] / total), -3, 0),
         "volume": _clip(math.log(one.volume_um3 / usual.volume_um3), -2, 2),
-        "part": _clip(math.log(cut.volumes_um3[0] / usual.volume_um3), -3, 1),
+        "part": _clip(math.log(cut.volumes_um3[0] / reference), -3, 1),
     }
     return features
+
+
+def scrap(volume_um3: float, usual: Usual) -> float:
+    """Return by how many powers of e a volume is smaller than that of the largest scrap, up to 3."""
+    return _clip(math.log(SCRAP * usual.volume_um3 / volume_um3), 0, 3)
 
 
 def _boundary_features(faces: FaceEvidence, gradient: float, logit: float, usual: Usual) -> Features:

@@ -23,6 +23,9 @@ NOTABLE = 0.4
 SECOND_PIECE = 0.02
 """Fraction of an object in a second, separate piece from which it is a suspect."""
 
+PIECES, PIECES_AT_BORDER = 4.0, 0.0
+"""Log odds of an object in pieces, and of one that the border of the volume cuts."""
+
 CONTACT_REASONS: Mapping[str, str] = {
     "image": "no boundary to the neighbour",
     "image_low": "no boundary to the neighbour",
@@ -108,25 +111,28 @@ def one_in_two(one: Examined, other: Examined, contact: Contact, usual: Usual) -
     )
 
 
-def two_in_one(one: Examined, usual: Usual) -> Hypothesis | None:
-    """Judge whether an object is two, by the best of its cuts; None without a cut."""
+def two_in_one(one: Examined, usual: Usual, whole: bool) -> Hypothesis | None:
+    """Judge whether an object is two, by the best of its cuts; None without a cut.
+
+    An object that the border of the volume cuts may be in pieces by that.
+    """
     if one.second_piece > SECOND_PIECE:
         return Hypothesis(
             one.label,
             0,
             "split",
-            4.0,
+            PIECES if whole else PIECES_AT_BORDER,
             ("in pieces",),
             (f"a separate piece has {100 * one.second_piece:.0f} % of the volume",),
             one.pieces_um[1],
             one.pieces_um[:2],
         )
-    found = [_judge(one, cut, usual) for cut in one.cuts]
+    found = [_judge(one, cut, usual, whole) for cut in one.cuts]
     return max(found, key=lambda each: each.score, default=None)
 
 
-def _judge(one: Examined, cut: Cut, usual: Usual) -> Hypothesis:
-    features = cut_features(one, cut, usual)
+def _judge(one: Examined, cut: Cut, usual: Usual, whole: bool) -> Hypothesis:
+    features = cut_features(one, cut, usual, whole)
     score, reasons = weigh(features, weights.CUT, weights.CUT_BIAS, CUT_REASONS)
     figures = [
         *_boundary_figures(features, "the cut"),

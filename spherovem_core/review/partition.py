@@ -15,6 +15,9 @@ MOST_BASINS = 60
 SMALLEST_FRACTION = 0.03
 """Basins below this fraction of the object join a neighbour before any other: they are no object of their own."""
 
+LEAST_PART = 0.01
+"""Fraction of an object from which a part that evidence separates is flooded from a voxel of its own."""
+
 ENCLOSED_FRACTION = 0.8
 """A basin that touches another one with more than this fraction of its surface lies inside the object, as an organelle does."""
 
@@ -40,13 +43,23 @@ def by_neck(evidence: float, area: float, one: float, other: float) -> float:
     return -area / float(min(one, other) ** (2 / 3))
 
 
-def find_seeds(depth_um: NDArray[np.float32], distance_um: float) -> NDArray[np.int64]:
-    """Return the indices (N, 3) of the deepest points, at least about a distance apart on the grid of voxels."""
+def find_seeds(depth_um: NDArray[np.float32], distance: int) -> NDArray[np.int64]:
+    """Find the voxels (N, 3) from which an object is flooded.
+
+    They are the deepest ones, at least about `distance` voxels apart, and the deepest one of every separate part that has none.
+    """
     smooth = ndimage.gaussian_filter(depth_um, 1.0)
-    steps = max(1, round(distance_um))
+    inside = depth_um > 0
     seeds = peak_local_max(
-        smooth, min_distance=steps, labels=(depth_um > 0).astype(np.uint8), exclude_border=False
+        smooth, min_distance=distance, labels=inside.astype(np.uint8), exclude_border=False
     )
+    parts, count = ndimage.label(inside)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    sizes[parts[tuple(seeds.T)]] = 0
+    missed = np.flatnonzero(sizes > LEAST_PART * inside.sum())
+    if len(missed):
+        seeds = np.concatenate([seeds, np.array(ndimage.maximum_position(depth_um, parts, missed))])
     return np.asarray(seeds[:MOST_BASINS], np.int64)
 
 

@@ -17,7 +17,7 @@ from spherovem_core.label_statistics import (
     collect_label_statistics,
 )
 from spherovem_core.review.examination import Examined, examine
-from spherovem_core.review.features import usual_figures
+from spherovem_core.review.features import Usual, scrap, usual_figures
 from spherovem_core.review.hypotheses import Hypothesis, one_in_two, two_in_one
 from spherovem_core.review.object_view import ObjectBox, PlacedField, ReviewLevel
 from spherovem_core.review.oddities import BASE, Oddity, find_oddities
@@ -84,21 +84,32 @@ def find_suspects(
     statistics = collect_label_statistics(levels[0].labels, executor)
     if not len(statistics):
         return _table([], {})
-    boxes = _boxes(statistics)
-    voxel_nm = _voxel_nm(statistics, levels[0])
-    objects: list[Examined] = []
-    for done, (_, found) in enumerate(
-        map_blocks(examine, boxes, levels, flows, voxel_nm, executor=executor, ahead=16), 1
-    ):
-        if found is not None:
-            objects.append(found)
-        if progress is not None:
-            progress(done, len(boxes))
+    boxes = {box.label: box for box in _boxes(statistics)}
+    objects = examine_all(levels, statistics, flows, executor, progress)
     truncated = _truncated(statistics, levels[0])
     hypotheses = judge(objects, truncated, table, has_nuclei=levels[0].nuclei is not None)
     right = accepted_labels(levels[0], accepted)
     kept = [each for each in hypotheses if not {each.label, each.other} & right]
-    return _table(kept, {box.label: box for box in boxes})
+    return _table(kept, boxes)
+
+
+def examine_all(
+    levels: Sequence[ReviewLevel],
+    statistics: LabelStatistics,
+    flows: PlacedField | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Examined]:
+    """Examine every object; one without a voxel on the coarse grid is left out."""
+    boxes, voxel_nm = _boxes(statistics), _voxel_nm(statistics, levels[0])
+    objects = []
+    found = map_blocks(examine, boxes, levels, flows, voxel_nm, executor=executor, ahead=16)
+    for done, (_, one) in enumerate(found, 1):
+        if one is not None:
+            objects.append(one)
+        if progress is not None:
+            progress(done, len(boxes))
+    return objects
 
 
 def judge(
@@ -114,13 +125,13 @@ def judge(
     candidates = []
     for one in objects:
         candidates.append(_look(one, oddities[one.label]))
-        candidates.append(two_in_one(one, usual))
+        candidates.append(two_in_one(one, usual, truncated.get(one.label, 0.0) == 0))
         candidates += [
             one_in_two(one, by_label[contact.other], contact, usual)
             for contact in one.contacts
             if one.label < contact.other and contact.other in by_label
         ]
-    scored = [_with_oddities(each, oddities) for each in candidates if each is not None]
+    scored = [_with_oddities(each, oddities, by_label, usual) for each in candidates if each is not None]
     scored = [each for each in scored if each.score >= LEAST_SCORE]
     scored.sort(key=lambda each: (-each.score, each.label, each.other))
     return _each_once(scored)
@@ -159,12 +170,15 @@ def _look(one: Examined, oddity: Oddity) -> Hypothesis | None:
     return Hypothesis(one.label, 0, operation, BASE, (), (), one.inside_um)
 
 
-def _with_oddities(hypothesis: Hypothesis, oddities: Mapping[int, Oddity]) -> Hypothesis:
+def _with_oddities(
+    hypothesis: Hypothesis, oddities: Mapping[int, Oddity], by_label: Mapping[int, Examined], usual: Usual
+) -> Hypothesis:
     own = oddities[hypothesis.label]
     certain = hypothesis.operation in ("merge", "split")
+    small = 0.0 if hypothesis.operation == "merge" else scrap(by_label[hypothesis.label].volume_um3, usual)
     changed = replace(
         hypothesis,
-        score=hypothesis.score + own.weight * (ODDITY_SHARE if certain else 1.0),
+        score=hypothesis.score + own.weight * (ODDITY_SHARE if certain else 1.0) - small,
         reasons=hypothesis.reasons + own.reasons,
         figures=hypothesis.figures + own.figures,
     )

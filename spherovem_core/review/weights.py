@@ -10,36 +10,37 @@ from collections.abc import Mapping
 PRIOR = -2.5
 """Log odds that any one contact or cut is an error: 1 in 13."""
 
-CONTACT_BIAS = 0.67
+CONTACT_BIAS = -0.89
 CONTACT: Mapping[str, float] = {
-    "contact": 3.07,
-    "flows": -1.26,
-    "image": -1.12,
-    "image_low": -3.45,
-    "nucleus_cut": 2.74,
-    "one_nucleus": 0.31,
-    "probability": -3.39,
+    "contact": 3.81,
+    "flows": -2.57,
+    "image": -0.3,
+    "image_low": -2.89,
+    "nucleus_cut": 2.45,
+    "one_nucleus": 0.36,
+    "probability": -2.82,
+    "scrap": -2.6,
     "small": 0.0,
-    "two_nuclei": -2.19,
-    "union": -1.71,
-    "waist": -5.44,
+    "two_nuclei": -1.03,
+    "union": -1.4,
+    "waist": -5.27,
 }
 """Weights for one object on both sides of a contact."""
 
-CUT_BIAS = 4.77
+CUT_BIAS = 2.99
 CUT: Mapping[str, float] = {
     "enclosed": 0.0,
-    "flows": 1.99,
-    "fraction": 0.0,
+    "flows": 2.11,
+    "fraction": 1.63,
     "image": 0.0,
-    "image_low": 1.9,
-    "neck": -1.03,
-    "nucleus_cut": -1.48,
+    "image_low": 1.16,
+    "neck": -0.95,
+    "nucleus_cut": -1.61,
     "one_nucleus": 0.0,
-    "part": 2.22,
-    "probability": 0.42,
-    "two_nuclei": 1.3,
-    "volume": 0.0,
-    "waist": 2.97,
+    "part": 0.46,
+    "probability": 1.43,
+    "two_nuclei": 1.61,
+    "volume": 1.77,
+    "waist": 2.22,
 }
 """Weights for two objects on both sides of a cut."""
