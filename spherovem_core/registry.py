@@ -24,6 +24,7 @@ MODULES = (
     "nanoparticles",
     "shape",
     "spatial",
+    "review",
     "output",
 )
 """Modules of `spherovem_core.steps`, in the order in which their steps run."""

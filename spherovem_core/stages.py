@@ -20,7 +20,7 @@ STAGE_SUMMARIES: Mapping[StageName, str] = {
     "nanoparticles": "Mask the specimen, tell particles from other objects, split clumps, label particles.",
     "shape": "Measure volume, area, sphericity, curvature and fractal dimension of every cell and nucleus.",
     "spatial": "Measure the distance to the nucleus, and assign nuclei and particles to their cells.",
-    "output": "Write the Parquet tables, the report and the provenance.",
+    "output": "Rank the objects that are probably wrong, write the Parquet tables, the report and the provenance.",
 }
 """One sentence per stage, for the documentation."""
 

@@ -23,7 +23,7 @@ class ReportInputs:
     ----------
     tables
         Final tables by name: cells, nuclei, nanoparticles and slices. Where they were measured, also other_objects,
-        agglomerates, and the distributions radial and ripley.
+        agglomerates, suspects_cells, suspects_nuclei and suspects_nanoparticles, and the distributions radial and ripley.
     mixture
         Populations of nanoparticles, limits and warnings, from ``models/mixture.json``.
     image_px

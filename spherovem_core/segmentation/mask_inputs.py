@@ -5,19 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from spherovem_core.blocks import ArrayLike, Region
+from spherovem_core.boundary_gradient import MARGIN, boundary_gradient
 from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.filters import filter_margin, filter_probability, filter_vectors
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import axis_weights, resample
-
-GRADIENT_SMOOTHING = 0.5
-"""Voxels: enough against noise of single voxels; 1.0 made membranes of two voxels as weak as the texture of cells."""
-
-GRADIENT_MARGIN = 3
-"""Margin in voxels that the gradient of a region needs: 2 for the smoothing, 1 for the range."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,13 @@ class MaskInputs:
         values[0] = np.maximum(logit - parameters.probability_threshold, 0)
         if self.image is not None:
             outer = tuple(
-                slice(max(0, s.start - GRADIENT_MARGIN), min(n, s.stop + GRADIENT_MARGIN))
+                slice(max(0, s.start - MARGIN), min(n, s.stop + MARGIN))
                 for s, n in zip(region, self.target.shape, strict=True)
             )
             inner = tuple(
                 slice(s.start - o.start, s.stop - o.start) for s, o in zip(region, outer, strict=True)
             )
-            image = np.asarray(self.image[outer]).astype(np.float32)
-            image = ndimage.gaussian_filter(image, GRADIENT_SMOOTHING, truncate=3.0)
-            values[1] = ndimage.morphological_gradient(image, size=(3, 3, 3))[inner]
+            values[1] = boundary_gradient(np.asarray(self.image[outer]))[inner]
         return values
 
     def _coarse_region(self, region: Region, parameters: MaskParameters) -> Region:

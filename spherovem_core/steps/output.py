@@ -14,7 +14,7 @@ from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.steps import denoising, ingest, nanoparticles, registration, shape, spatial
+from spherovem_core.steps import denoising, ingest, nanoparticles, registration, review, shape, spatial
 from spherovem_core.steps.correction_tables import (
     corrections_document,
     journal_digests,
@@ -246,6 +246,7 @@ def _report_inputs(
         "agglomerates": nanoparticles.AGGLOMERATES,
         "radial": spatial.RADIAL,
         "ripley": spatial.RIPLEY,
+        **{output.name: output for output in review.SUSPECTS.values()},
     }
     measured = {
         label: read_table(layout, output.path)

@@ -212,6 +212,33 @@ AGGLOMERATE_COLUMNS = (
         "Root mean square distance of its volume from its centroid; 0.39 diameters for a single ball.",
     ),
 )
+SUSPECT_COLUMNS = (
+    Column("rank", "int64", "Rank, 1 for the most probable error."),
+    Column("label", "uint32", "Number of the suspect in the label array."),
+    Column("other_label", "uint32", "Neighbour that it may belong to; 0 for none."),
+    Column("operation", "string", "Suggested correction: merge, split, delete, or look if none is clear."),
+    Column("reason", "string", "Kinds of evidence, the strongest first."),
+    Column("explanation", "string", "The figures of the evidence, in a sentence."),
+    Column("score", "float64", "Natural logarithm of the odds that it is wrong; 0 is one in two."),
+    *(
+        Column(
+            f"centroid_{axis}_um",
+            "float64",
+            f"Position along {axis} at which to look: within the object, on the contact, or on the cut.",
+        )
+        for axis in "zyx"
+    ),
+    *BOUNDING_BOX,
+    *(
+        Column(
+            f"seed_{n}_{axis}_um",
+            "float64",
+            f"Position along {axis} of a point within the {part} part or object; NaN with neither merge nor split.",
+        )
+        for n, part in ((1, "first"), (2, "second"))
+        for axis in "zyx"
+    ),
+)
 FAULTS = (
     Column("missing", "bool", "No file holds the slice; filled from its neighbours."),
     Column(

@@ -58,7 +58,7 @@ def test_a_finished_acquisition_is_complete(layout: Layout) -> None:
     state = acquisition_state(layout.folder)
     assert state.state == "complete"
     assert state.stages_complete == len(state.stages) == 8
-    assert len(state.steps) == 13
+    assert len(state.steps) == 16
     assert (state.step, state.fraction, state.error) == (None, None, None)
     assert {stage.seconds for stage in state.steps} == {1.5}
     assert state.last == max(stage.finished[:19] for stage in state.steps if stage.finished) + state.last[19:]

@@ -50,7 +50,7 @@ def test_only_unfinished_steps_are_foreseen(
     assert [row.title for row in found.rows] == ["flows cells", "output"]
     threshold = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.7}}])
     later = forecast_of_all_steps(copy, threshold)
-    titles = ["flows cells", "nanoparticles", "spatial", "output"]
+    titles = ["flows cells", "nanoparticles", "spatial", "review nuclei", "review nanoparticles", "output"]
     assert [row.title for row in later.rows] == titles
     # The old posterior makes room for the new one.
     assert later.present_bytes > sum(

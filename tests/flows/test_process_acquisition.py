@@ -145,7 +145,13 @@ def test_a_changed_parameter_recomputes_its_stage_and_those_after(
     shutil.copytree(finished.folder, copy.folder)
     process_acquisition(copy, parameters, ExecutionSettings(device="cpu"))
     threshold = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.6}}])
-    assert run(copy, threshold, task_states) == {"nanoparticles", "spatial", "output"}
+    assert run(copy, threshold, task_states) == {
+        "nanoparticles",
+        "spatial",
+        "review nuclei",
+        "review nanoparticles",
+        "output",
+    }
     image = build_parameters(
         [TINY, {"nanoparticles": {"min_confidence": 0.6}, "output": {"report_image_px": 300}}]
     )
@@ -156,6 +162,9 @@ def test_a_changed_parameter_recomputes_its_stage_and_those_after(
         "shape nuclei",
         "nanoparticles",
         "spatial",
+        "review cells",
+        "review nuclei",
+        "review nanoparticles",
         "output",
     }
 

@@ -35,6 +35,9 @@ STEPS = (
     "shape cells",
     "shape nuclei",
     "spatial",
+    "review cells",
+    "review nuclei",
+    "review nanoparticles",
     "output",
 )
 States = Callable[[Any, int], dict[str, str]]

@@ -16,12 +16,17 @@ class Labels(CommandGroup):
     group: ClassVar[str] = "Segmentation and its quality"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
         (
+            "spherovem labels review spheroid_07 --kind cells --results-root results/",
+            "which objects are probably wrong, and where",
+        ),
+        (
             "spherovem labels apply spheroid_07 edits.jsonl --kind cells --results-root results/",
             "apply operations from a file, and measure again",
         ),
         ("spherovem labels log spheroid_07 --results-root results/", "what was corrected, by whom, and why"),
     )
     commands: ClassVar[Mapping[str, str]] = {
+        "review": "deployments.command_line.labels.review.Review",
         "apply": "deployments.command_line.labels.apply.Apply",
         "log": "deployments.command_line.labels.log.Log",
         "undo": "deployments.command_line.labels.undo.UndoEdits",

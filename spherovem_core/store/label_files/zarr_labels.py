@@ -17,8 +17,8 @@ from spherovem_core.store.label_files.webknossos import (
     webknossos_axes,
     webknossos_geometry,
 )
-from spherovem_core.store.ome import NM_PER_UNIT, multiscale_of
 from spherovem_core.store.nodes import ATTRIBUTE
+from spherovem_core.store.ome import NM_PER_UNIT, multiscale_of
 
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
