@@ -18,6 +18,13 @@ NOT_OF_STEPS = (
         "Local fields of the slices at the nodes of a mesh, float32 (z, y, x, axis) in pixels, where "
         "registration.refinement is elastic.",
     ),
+    FileOutput(
+        "corrections/*.jsonl", "Journals of corrections by hand, one a kind of object, where any were made."
+    ),
+    FileOutput(
+        "volume.zarr/registered/labels/*_automatic",
+        "Labels as they were computed, where corrections by hand changed them.",
+    ),
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
     FileOutput(
         ".spherovem/",

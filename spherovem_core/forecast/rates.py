@@ -82,7 +82,7 @@ def _measured(
     found = {}
     for entry in provenance["stages"]:
         name = entry["step"]
-        if name not in pipeline or name == pipeline.steps[-1].name or JOURNAL in entry["external"]:
+        if name not in pipeline or name == pipeline.steps[-1].name or JOURNAL in entry.get("external", {}):
             continue
         cost = pipeline.step(name).cost
         key = name, entry["device"].partition(":")[0], cost.variant(parameters)

@@ -10,7 +10,7 @@ from spherovem_core.store import StoredArray, discard, move_group, open_array
 from spherovem_core.store.file_records import forget_file, move_file, refuse_to_replace_file
 from spherovem_core.store.layout import CorrectedKind, Layout, array_path, automatic_group
 from spherovem_core.store.protection import refuse_to_replace
-from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest
+from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest, StepPlan
 from spherovem_core.workflow.artifacts import AUTOMATIC_DIGEST, find_artifact
 from spherovem_core.workflow.outputs import automatic_output
 from spherovem_core.workflow.run import StepRun
@@ -84,7 +84,7 @@ def with_corrections(
     """
     automatic = run.automatic
     layout, digest, quality = run.layout, automatic.plan.digest, None
-    if not _is_computed(run, digest):
+    if not is_computed(automatic.plan):
         quality = compute(automatic)
         automatic.discard_provisional()
     for output in run.plan.step.corrected:
@@ -101,13 +101,13 @@ def with_corrections(
     return quality or Quality(f"{kind.capitalize()} without corrections")
 
 
-def _is_computed(run: StepRun[Any], digest: str) -> bool:
-    """Return whether all outputs are on disk as computed, in their places or beside corrected ones."""
-    for output in run.plan.step.outputs:
+def is_computed(plan: StepPlan[Any]) -> bool:
+    """Return whether all outputs of a plan without corrections are on disk, in their places or beside corrected ones."""
+    for output in plan.step.outputs:
         places = [output]
-        if output in run.plan.step.corrected:
+        if output in plan.step.corrected:
             places.append(automatic_output(output))
-        if not any(find_artifact(run.layout, place, digest) for place in places):
+        if not any(find_artifact(plan.layout, place, plan.digest) for place in places):
             return False
     return True
 

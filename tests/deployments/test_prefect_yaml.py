@@ -21,6 +21,7 @@ ENTRYPOINTS = {
     "scan-landing/scan-landing": "flows.scan_landing.scan_landing",
     "process-backlog/backlog": "flows.process_backlog.process_backlog",
     "process-acquisition/ad-hoc": "flows.process_acquisition.process_acquisition",
+    "correct-labels/correct-labels": "flows.correct_labels.correct_labels",
     "finetune-segmentation/finetune-segmentation": "flows.finetune_segmentation.finetune_segmentation",
 }
 ON_CPU = ("scan-landing/scan-landing", "process-backlog/backlog")

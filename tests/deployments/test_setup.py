@@ -139,6 +139,7 @@ def test_the_command_registers_deployments_once_and_the_event_trigger_starts_a_r
             "ad-hoc": "our gpus",
             "scan-landing": "cpu",
             "backlog": "cpu",
+            "correct-labels": "our gpus",
             "finetune-segmentation": "our gpus",
         }
         moved = setup(server)

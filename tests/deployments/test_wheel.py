@@ -113,6 +113,7 @@ def test_setup_registers_the_deployments_of_the_wheel(
     printed = run([str(environment / "spherovem"), "setup"], tmp_path, variables | pools)
     registered = [line.split()[1] for line in printed.splitlines() if line.startswith("deployment ")]
     assert sorted(registered) == [
+        "correct-labels/correct-labels",
         "finetune-segmentation/finetune-segmentation",
         "process-acquisition/ad-hoc",
         "process-acquisition/on-landing",

@@ -16,6 +16,7 @@ ASK = (
     [
         "flows",
         "flows.process_acquisition",
+        "flows.correct_labels",
         "flows.finetune_segmentation",
         "flows.evaluate_segmentation",
         "deployments.command_line.main",

@@ -1,7 +1,7 @@
 """Arguments that the commands of ``spherovem labels`` share."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
@@ -18,7 +18,11 @@ from deployments.command_line.pipeline_run import print_results
 from deployments.server.orphans import leave_no_orphans
 from deployments.settings import read_settings
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.store.layout import CorrectedKind, Layout
+
+if TYPE_CHECKING:
+    from spherovem_core.store import Layout
+
+Kind = Literal["cells", "nuclei", "nanoparticles"]
 
 
 class LabelsCommand(Command):
@@ -34,7 +38,7 @@ class LabelsCommand(Command):
     )
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> "Layout":
         """Paths in the results folder.
 
         Raises
@@ -42,6 +46,8 @@ class LabelsCommand(Command):
         BadArgumentsError
             If there is no such results folder.
         """
+        from spherovem_core.store import Layout
+
         with reading_arguments():
             root = self.results_root or read_settings().results_root
         given = Path(self.name)
@@ -57,7 +63,7 @@ class LabelsCommand(Command):
 class KindCommand(LabelsCommand):
     """Base class of a command on one kind of object."""
 
-    kind: CorrectedKind = Field(description="Kind of object.")
+    kind: Kind = Field(description="Kind of object.")
 
 
 class RunAfterwards(KindCommand):
@@ -76,7 +82,7 @@ class RunAfterwards(KindCommand):
     )
     workers: Workers | None = Field(default=None, description="Workers per stage; every core by default.")
 
-    def check(self, layout: Layout) -> ExecutionSettings:
+    def check(self, layout: "Layout") -> ExecutionSettings:
         """Check what the run needs before the journal is written, and return its settings."""
         from flows.corrected_run import check_measurable
 
@@ -84,7 +90,7 @@ class RunAfterwards(KindCommand):
         with reading_arguments():
             return read_settings().execution(device=self.device, executor=self.executor, workers=self.workers)
 
-    def run_flow(self, layout: Layout, execution: ExecutionSettings) -> None:
+    def run_flow(self, layout: "Layout", execution: ExecutionSettings) -> None:
         """Apply the journal to the labels, and compute what follows."""
         leave_no_orphans()
         from flows.correct_labels import correct_labels

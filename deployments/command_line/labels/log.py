@@ -1,16 +1,16 @@
 """``spherovem labels log``: the journal of corrections."""
 
 import json
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import Field
 from pydantic_settings import CliToggleFlag
 
-from deployments.command_line.labels.arguments import LabelsCommand
+from deployments.command_line.labels.arguments import Kind, LabelsCommand
 from deployments.command_line.text_tables import text_table
-from spherovem_core.corrections import CorrectionState, Entry, Journal, correction_state
-from spherovem_core.corrections.outcomes import place_of
-from spherovem_core.store.layout import CORRECTED_KINDS, CorrectedKind
+
+if TYPE_CHECKING:
+    from spherovem_core.corrections import CorrectionState, Entry
 
 
 class Log(LabelsCommand):
@@ -26,7 +26,7 @@ class Log(LabelsCommand):
         ("spherovem labels log spheroid_07 --repair", "drop a last line that was cut off"),
     )
 
-    kind: CorrectedKind | None = Field(default=None, description="Kind of object; all kinds by default.")
+    kind: Kind | None = Field(default=None, description="Kind of object; all kinds by default.")
     json_: CliToggleFlag[bool] = Field(default=False, alias="json", description="Print JSON.")
     repair: CliToggleFlag[bool] = Field(
         default=False, description="Drop a last line that is cut off, which was never acknowledged."
@@ -34,8 +34,10 @@ class Log(LabelsCommand):
 
     def cli_cmd(self) -> None:
         """Print the journals."""
+        from spherovem_core.corrections import Journal, correction_state
+
         layout = self.layout
-        kinds = CORRECTED_KINDS if self.kind is None else (self.kind,)
+        kinds: tuple[Kind, ...] = get_args(Kind) if self.kind is None else (self.kind,)
         journals = {kind: Journal(layout.journal(kind)) for kind in kinds}
         if self.repair:
             for journal in journals.values():
@@ -69,8 +71,10 @@ class Log(LabelsCommand):
             print("no corrections")
 
 
-def _row(entry: Entry, state: CorrectionState) -> dict[str, Any]:
+def _row(entry: "Entry", state: "CorrectionState") -> dict[str, Any]:
     """Describe a line and what became of it, as JSON."""
+    from spherovem_core.corrections.outcomes import place_of
+
     counts = any(own.id == entry.id for own in state.entries)
     outcomes = () if state.applied is None else state.applied.outcomes
     found = next((own for own in outcomes if own.id == entry.id), None)

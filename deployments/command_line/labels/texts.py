@@ -1,9 +1,12 @@
 """Texts on operations and what became of them."""
 
-from spherovem_core.corrections import Outcome
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spherovem_core.corrections import Outcome
 
 
-def effect(outcome: Outcome) -> str:
+def effect(outcome: "Outcome") -> str:
     """Say what an operation did, in one line."""
     if outcome.reason:
         return f"{outcome.operation}: does not fit: {outcome.reason}"

@@ -1,0 +1,200 @@
+"""Corrections of a finished acquisition, from the edits to the tables and the report."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_acquisition import run
+
+from deployments.command_line.main import main
+from flows.correct_labels import correct_labels
+from flows.process_acquisition import process_acquisition
+from spherovem_core.corrections import Journal, append_edits, parse_edits
+from spherovem_core.errors import CorrectionError, IncompleteArtifactError
+from spherovem_core.execution import ExecutionSettings
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.status import acquisition_state
+from spherovem_core.store import Layout, open_array, read_json
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ALONE = ExecutionSettings(device="cpu", workers=1)
+
+
+@pytest.fixture
+def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
+    """A finished acquisition, to be corrected."""
+    own = finished.model_copy(update={"results_root": tmp_path})
+    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
+    return own
+
+
+def point_in(layout: Layout, kind: str, label: int) -> dict[str, Any]:
+    """Return an anchor in the middle of an object, in C order."""
+    stored = open_array(layout, f"registered/labels/{kind}")
+    places = np.argwhere(stored[:] == label)
+    place = places[len(places) // 2] * stored.spacing_nm + stored.origin_nm
+    return {"point_um": (place / 1000).tolist()}
+
+
+def table(layout: Layout, kind: str) -> pd.DataFrame:
+    return pd.read_parquet(layout.tables / f"{kind}.parquet").set_index("label")
+
+
+def correct(acquisition: Acquisition, kind: str, edits: list[dict[str, Any]], **options: Any) -> None:
+    correct_labels(acquisition.name, acquisition.results_root, kind, edits, execution=ALONE, **options)
+
+
+def test_deleted_and_merged_cells_are_two_rows_fewer(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    before = table(layout, "cells")
+    one, other, third = before.index[:3].tolist()
+    edits = [
+        {"operation": "delete", "object": point_in(layout, "cells", other)},
+        {"operation": "merge", "objects": [point_in(layout, "cells", own) for own in (one, third)]},
+        {"operation": "exclude", "object": point_in(layout, "cells", int(before.index[4]))},
+    ]
+    correct(copy, "cells", edits, author="Ada")
+    after = table(layout, "cells")
+    kept = max(one, third, key=lambda own: before.loc[own, "voxel_count"])
+    assert sorted(after.index) == sorted({*before.index, kept} - {one, other, third} | {kept})
+    assert after.loc[kept, "voxel_count"] == before.loc[[one, third], "voxel_count"].sum()
+    assert after.loc[kept, "volume_um3"] == pytest.approx(before.loc[[one, third], "volume_um3"].sum())
+    low, high = before.loc[[one, third], "bbox_z0"].min(), before.loc[[one, third], "bbox_x1"].max()
+    assert (after.loc[kept, "bbox_z0"], after.loc[kept, "bbox_x1"]) == (low, high)
+    assert after.index[after["corrected"]].tolist() == [kept]
+    assert after.index[after["excluded"]].tolist() == [before.index[4]]
+    shape = ["voxel_count", "volume_um3", "centroid_z_um", "surface_area_um2", "sphericity", "inertia_1_um2"]
+    untouched = [label for label in after.index if label != kept]
+    pd.testing.assert_frame_equal(after.loc[untouched, shape], before.loc[untouched, shape])
+    # Nuclei of a cell that is gone have no parent any more.
+    parents = set(table(layout, "nuclei")["parent_cell"]) - {0}
+    assert parents <= set(after.index)
+    report = layout.report.read_text()
+    assert "Corrections by hand" in report
+    assert f"{len(after) - 1} (1 more excluded by hand)" in report
+    document = read_json(layout.provenance) or {}
+    journal = Journal(layout.journal("cells"))
+    assert document["corrections"] == {"cells": {"journal": journal.digest, "applied": 3, "not_applied": 0}}
+    assert acquisition_state(copy.folder).state == "complete"
+
+
+@pytest.mark.slow
+def test_undone_corrections_give_the_tables_as_before(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    rows = table(layout, "cells")
+    correct(copy, "cells", [{"operation": "delete", "object": point_in(layout, "cells", int(rows.index[1]))}])
+    names = [entry.id for entry in Journal(layout.journal("cells")).effective()]
+    correct_labels(copy.name, copy.results_root, "cells", undo=names, execution=ALONE)
+    pd.testing.assert_frame_equal(table(layout, "cells"), rows)
+    assert not (layout.volume / "registered/labels/cells_automatic").exists()
+
+
+def test_ordinary_runs_apply_the_journal_and_find_everything_complete_afterwards(
+    copy: Acquisition, parameters: PipelineParameters, task_states: Any
+) -> None:
+    run(copy, parameters, task_states)
+    layout = Layout(copy.folder)
+    label = int(table(layout, "nuclei").index[0])
+    edits = [json.dumps({"operation": "reject", "object": point_in(layout, "nuclei", label)})]
+    append_edits(layout, "nuclei", parse_edits(edits))
+    states = {step.title: step.state for step in acquisition_state(copy.folder).steps}
+    assert (states["masks nuclei"], states["masks cells"]) == ("outdated", "complete")
+    with pytest.raises(
+        IncompleteArtifactError, match=r"nuclei\.jsonl holds corrections .* start at segmentation"
+    ):
+        process_acquisition(copy, parameters, ALONE, start_at="shape")
+    computed = run(copy, parameters, task_states)
+    assert computed == {"masks nuclei", "shape nuclei", "spatial", "output"}
+    assert label not in table(layout, "nuclei").index
+    assert run(copy, parameters, task_states) == set()
+
+
+def test_corrected_particles_have_the_volume_of_their_voxels(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    before = table(layout, "nanoparticles")
+    posterior = (layout.volume / "nanoparticle_posterior/0/zarr.json").read_bytes()
+    assert len(before) > 3
+    one, other, third = before.index[:3].tolist()
+    edits = [
+        {"operation": "delete", "object": point_in(layout, "nanoparticles", other)},
+        {"operation": "merge", "objects": [point_in(layout, "nanoparticles", own) for own in (one, third)]},
+    ]
+    correct(copy, "nanoparticles", edits)
+    after = table(layout, "nanoparticles")
+    kept = max(one, third, key=lambda own: (before.loc[own, "voxel_count"], -own))
+    assert len(after) == len(before) - 2
+    assert after.loc[kept, "voxel_count"] == before.loc[[one, third], "voxel_count"].sum()
+    assert after.loc[kept, "volume_um3"] == pytest.approx(after.loc[kept, "voxel_count"] * 0.12 * 0.04 * 0.04)
+    assert after.loc[kept, "contrast"] == before.loc[kept, "contrast"]
+    measured = ["volume_um3", "contrast", "confidence", "population", "centroid_x_um", "place"]
+    untouched = [label for label in after.index if label != kept]
+    pd.testing.assert_frame_equal(after.loc[untouched, measured], before.loc[untouched, measured])
+    agglomerates = table(layout, "agglomerates")
+    assert agglomerates["particle_count"].sum() == len(after)
+    assert set(after["agglomerate"]) == set(agglomerates.index)
+    assert (layout.volume / "nanoparticle_posterior/0/zarr.json").read_bytes() == posterior
+    names = [entry.id for entry in Journal(layout.journal("nanoparticles")).effective()]
+    correct_labels(copy.name, copy.results_root, "nanoparticles", undo=names, execution=ALONE)
+    pd.testing.assert_frame_equal(table(layout, "nanoparticles"), before)
+    assert acquisition_state(copy.folder).state == "complete"
+
+
+def test_edits_that_do_not_fit_change_nothing(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    before = layout.report.stat().st_mtime_ns
+    edits = [{"operation": "delete", "object": {"point_um": [1e3, 1e3, 1e3]}}]
+    with pytest.raises(CorrectionError, match="line 1, delete: the point lies outside the volume"):
+        correct(copy, "cells", edits)
+    assert not layout.journal("cells").exists()
+    assert layout.report.stat().st_mtime_ns == before
+
+
+def test_the_command_line_applies_lists_exports_and_undoes(
+    copy: Acquisition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = Layout(copy.folder)
+    first = int(table(layout, "cells").index[0])
+    file, place = tmp_path / "edits.jsonl", ["--results-root", str(copy.results_root)]
+    file.write_text(json.dumps({"operation": "delete", "object": point_in(layout, "cells", first)}) + "\n")
+    given = [
+        "labels",
+        "apply",
+        copy.name,
+        str(file),
+        "--kind",
+        "cells",
+        *place,
+        "--no-measure",
+        "--author",
+        "Ada",
+    ]
+    assert main(given) == 0
+    assert f"delete: {first} -> background" in capsys.readouterr().out
+    assert not (open_array(layout, "registered/labels/cells")[:] == first).any()
+    assert first in table(layout, "cells").index
+    assert main(["labels", "log", copy.name, "--json", *place]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["cells"]
+    assert (row["state"], row["author"], row["before"], row["after"]) == ("applied", "Ada", [first], [])
+    out = tmp_path / "cells.jsonl"
+    assert (
+        main(["labels", "export", copy.name, "--kind", "cells", "--journal", "--out", str(out), *place]) == 0
+    )
+    assert main(["labels", "apply", copy.name, str(out), "--kind", "cells", "--no-measure", *place]) == 0
+    assert "skipped: 1 operations" in capsys.readouterr().out
+    assert main(["labels", "apply", copy.name, str(file), "--kind", "cells", *place]) == 1
+    assert "line 1, delete: no object is at the point" in capsys.readouterr().err
+    assert main(["labels", "apply", copy.name, str(tmp_path / "none"), "--kind", "cells", *place]) == 2
+    assert main(["labels", "undo", copy.name, "2", "--kind", "cells", *place]) == 1
+    assert main(["labels", "undo", copy.name, "--kind", "cells", "--no-measure", *place]) == 0
+    assert (open_array(layout, "registered/labels/cells")[:] == first).any()
+    journal = layout.journal("cells")
+    journal.write_text(journal.read_text()[:-20])
+    assert main(["labels", "undo", copy.name, "--kind", "cells", *place]) == 1
+    assert "cut off in the middle" in capsys.readouterr().err
+    assert main(["labels", "log", copy.name, "--repair", *place]) == 0
