@@ -1,7 +1,7 @@
 """Agreement of predicted instances with true ones, on arrays of any size."""
 
+from spherovem_core.label_overlaps import Contingency, count_overlaps, pool
 from spherovem_core.segmentation.evaluation.boundaries import boundary_distances
-from spherovem_core.segmentation.evaluation.contingency import Contingency, count_overlaps, pool
 from spherovem_core.segmentation.evaluation.documents import as_document, as_rows, without_nan
 from spherovem_core.segmentation.evaluation.evaluate import evaluate_labels, evaluate_sections
 from spherovem_core.segmentation.evaluation.files import agreed_spacing, evaluate_files

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import EvaluationParameters
-from spherovem_core.segmentation.evaluation.boundaries import Pair, boundary_distances
-from spherovem_core.segmentation.evaluation.contingency import (
+from spherovem_core.label_overlaps import (
     Contingency,
     count_overlaps,
     image_offset,
     pool,
 )
+from spherovem_core.parameters import EvaluationParameters
+from spherovem_core.segmentation.evaluation.boundaries import Pair, boundary_distances
 from spherovem_core.segmentation.evaluation.matching import Matching, match_objects
 from spherovem_core.segmentation.evaluation.summary import Evaluation, min_voxels, summarise
 from spherovem_core.segmentation.grid import check_spacing

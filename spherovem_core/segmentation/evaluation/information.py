@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.segmentation.evaluation.contingency import Contingency
+from spherovem_core.label_overlaps import Contingency
 
 
 def variation_of_information(table: Contingency, objects_only: bool = False) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import ParameterError
-from spherovem_core.segmentation.evaluation.contingency import Contingency, count_overlaps
+from spherovem_core.label_overlaps import Contingency, count_overlaps
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.segmentation.evaluation.contingency import Contingency
+from spherovem_core.label_overlaps import Contingency
 from spherovem_core.segmentation.evaluation.matching import Matching
 
 

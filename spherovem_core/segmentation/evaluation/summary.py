@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.label_overlaps import Contingency
 from spherovem_core.parameters import EvaluationParameters
-from spherovem_core.segmentation.evaluation.contingency import Contingency
 from spherovem_core.segmentation.evaluation.information import variation_of_information
 from spherovem_core.segmentation.evaluation.matching import Matching, count_scores, match_objects
 from spherovem_core.segmentation.evaluation.splits_and_merges import find_splits_and_merges

@@ -56,6 +56,8 @@ class Contingency:
         Indices in `true` and `predicted` of each pair of labels that share a voxel, background included.
     voxels : (P,) ndarray of int64
         Voxels that the pair shares.
+    boxes : (P, 3, 2) ndarray of int64
+        Bounding boxes of these voxels: first voxel and the one after the last along z, y, x.
     """
 
     true: Objects
@@ -63,6 +65,7 @@ class Contingency:
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
     voxels: NDArray[np.int64]
+    boxes: NDArray[np.int64]
 
     @property
     def iou(self) -> NDArray[np.float64]:
@@ -185,15 +188,18 @@ def _add_up(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _table(pairs: pd.DataFrame) -> Contingency:
     true, rows = _objects(pairs, "true")
     predicted, columns = _objects(pairs, "predicted")
-    return Contingency(true, predicted, rows, columns, pairs["voxels"].to_numpy(np.int64))
+    return Contingency(true, predicted, rows, columns, pairs["voxels"].to_numpy(np.int64), _boxes(pairs))
 
 
 def _objects(pairs: pd.DataFrame, side: str) -> tuple[Objects, NDArray[np.intp]]:
     own = pairs.groupby(side, sort=True).agg(REDUCTION)
     labels = own.index.to_numpy(np.int64)
-    boxes = np.stack([own[LOW].to_numpy(np.int64), own[HIGH].to_numpy(np.int64)], axis=2)
-    objects = Objects(labels, own["voxels"].to_numpy(np.int64), boxes)
+    objects = Objects(labels, own["voxels"].to_numpy(np.int64), _boxes(own))
     return objects, np.searchsorted(labels, pairs[side].to_numpy(np.int64))
+
+
+def _boxes(table: pd.DataFrame) -> NDArray[np.int64]:
+    return np.stack([table[LOW].to_numpy(np.int64), table[HIGH].to_numpy(np.int64)], axis=2)
 
 
 def _shifted(table: Contingency, offset: int) -> pd.DataFrame:
