@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
-from spherovem_core.corrections.continuation import MOST, Continuation, find_continuation
+from spherovem_core.corrections.continuation import Continuation, find_continuation
 from spherovem_core.errors import CorrectionError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.label_overlaps import Contingency, count_overlaps
@@ -194,12 +194,11 @@ def _groups(table: Contingency, continuation: Continuation) -> _Groups:
     """Join present objects with the imported one that they go to, and with the new ones that consist of them."""
     present, imported = table.true.labels.tolist(), table.predicted.labels.tolist()
     number_of = [continuation.numbers[label] if label else 0 for label in imported]
-    cut_from = _cut_from(table)
     keys = [continuation.goes[label] or -label if label else 0 for label in present]
     goes = dict(zip(present, keys, strict=True))
     columns_keys = [
-        goes[cut_from[column]] if number in continuation.fresh and column in cut_from else number
-        for column, number in enumerate(number_of)
+        goes[continuation.parents[number]] if continuation.parents.get(number) else number
+        for number in number_of
     ]
     ids = {key: group for group, key in enumerate(sorted({*keys, *columns_keys} - {0}))}
     of_present = np.array([ids.get(key, -1) for key in keys], np.intp)
@@ -212,14 +211,6 @@ def _groups(table: Contingency, continuation: Continuation) -> _Groups:
     kept = np.zeros(len(ids), bool)
     kept[of_present[table.rows[whole]]] = True
     return _Groups(of_present, of_imported, rows, columns, kept)
-
-
-def _cut_from(table: Contingency) -> dict[int, int]:
-    """Return the present object of which each column consists for the most part."""
-    fraction = table.voxels / table.predicted.sizes[table.columns]
-    found = np.flatnonzero(table.on_objects & (fraction > MOST))
-    labels = table.true.labels[table.rows[found]]
-    return dict(zip(table.columns[found].tolist(), labels.tolist(), strict=True))
 
 
 def _members(groups: NDArray[np.intp], sizes: NDArray[np.int64], count: int) -> list[list[int]]:

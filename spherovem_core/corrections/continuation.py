@@ -28,13 +28,14 @@ class Continuation:
         Present object to the number of the imported one that continues it; 0 for an object that is gone.
     numbers
         Imported object to its number.
-    fresh
-        Numbers that no present object has.
+    parents
+        Number of each imported object that continues no present one, with the present object that makes up most of it; 0 if there
+        is none.
     """
 
     goes: dict[int, int]
     numbers: dict[int, int]
-    fresh: frozenset[int]
+    parents: dict[int, int]
 
 
 def find_continuation(table: Contingency) -> Continuation:
@@ -95,6 +96,10 @@ def _numbered(goes: dict[int, int], pairs: pd.DataFrame, imported: list[int], hi
     new = [part for part in imported if part and part not in numbers]
     fresh = range(highest + 1, highest + 1 + len(new))
     numbers |= zip(new, fresh, strict=True)
+    most = pairs[pairs["of_imported"] > MOST]
+    parent = dict(zip(most["imported"].tolist(), most["present"].tolist(), strict=True))
     return Continuation(
-        {label: numbers[part] if part else 0 for label, part in goes.items()}, numbers, frozenset(fresh)
+        {label: numbers[part] if part else 0 for label, part in goes.items()},
+        numbers,
+        {number: parent.get(part, 0) for part, number in zip(new, fresh, strict=True)},
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region
-from spherovem_core.corrections.codes import LARGEST_MASK, MaskCodes
+from spherovem_core.corrections.codes import MaskCodes
 from spherovem_core.corrections.inner_points import Inside, find_inner_point
 from spherovem_core.corrections.operations import (
     Add,
@@ -26,6 +26,9 @@ from spherovem_core.spacing import NM_PER_UM, SpacingNm, voxel_volume_um3
 
 Voxel = tuple[int, int, int]
 
+MASK_VOXELS = 2**25
+"""Largest box of one operation; who applies it needs some 20 bytes per voxel."""
+
 
 def find_operations(
     present: ArrayLike,
@@ -39,7 +42,7 @@ def find_operations(
 
     Whole objects come first: gone ones are deleted, and those that go to one object are merged. What still differs is then
     painted, with one `replace` for each object that gains voxels or loses some to the background, and one `add` or `replace` for
-    each new one. Its mask is the box of the differing voxels; a mask of more than `LARGEST_MASK` voxels is cut. Each voxel is
+    each new one. Its mask is the box of the differing voxels; a mask of more than `MASK_VOXELS` voxels is cut. Each voxel is
     painted at most once, and operations are anchored in voxels that none of them paints.
 
     Parameters
@@ -131,7 +134,7 @@ class _Differences:
     def _paint(self, number: int, box: NDArray[np.int64], *, new: bool) -> Iterator[Operation]:
         """Paint what an object gains, and what it loses to the background."""
         target = None if new else self._stable_point(number)
-        for region in cut_box(box, LARGEST_MASK):
+        for region in cut_box(box, MASK_VOXELS):
             painting = paint_object(self.present, self.wanted, self.after_merging, number, region)
             if painting is None:
                 continue

@@ -1,5 +1,6 @@
 """Points well inside an object, at which operations are anchored."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import edt
@@ -13,6 +14,15 @@ LARGEST_BOX = 2**22
 """Voxels searched at once."""
 
 Inside = Callable[[Region], NDArray[np.bool_]]
+
+
+def fitting_shape(extent: Sequence[int], most_voxels: int) -> tuple[int, ...]:
+    """Return the extents of a box, the longest ones halved until it has at most `most_voxels`."""
+    shape = list(extent)
+    while math.prod(shape) > most_voxels:
+        longest = shape.index(max(shape))
+        shape[longest] = -(-shape[longest] // 2)
+    return tuple(shape)
 
 
 def find_inner_point(
@@ -32,7 +42,7 @@ def find_inner_point(
         Voxel size in nm.
     """
     extent = box[:, 1] - box[:, 0]
-    shape = _fitting_shape(extent)
+    shape = np.array(fitting_shape(extent.tolist(), LARGEST_BOX))
     low = box[:, 0] + (extent - shape) // 2
     middle = tuple(slice(int(a), int(a + n)) for a, n in zip(low, shape, strict=True))
     found = _deepest(middle, inside, spacing_nm)
@@ -46,15 +56,6 @@ def find_inner_point(
         if (found := _deepest(region, inside, spacing_nm)) is not None:
             return found
     return None
-
-
-def _fitting_shape(extent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the box's extents, the longest ones shortened until it has at most `LARGEST_BOX` voxels."""
-    shape = extent.copy()
-    while np.prod(shape) > LARGEST_BOX:
-        longest = int(np.argmax(shape))
-        shape[longest] = -(-shape[longest] // 2)
-    return shape
 
 
 def _deepest(region: Region, inside: Inside, spacing_nm: Sequence[float]) -> tuple[int, int, int] | None:

@@ -23,10 +23,6 @@ class Renumbering:
         self._labels = np.array([label for label, _ in known], np.int64)
         self._numbers = np.array([number for _, number in known], np.int64)
 
-    def of(self, label: int) -> int:
-        """Return the new number of one label."""
-        return int(self._look_up(np.array([label], np.int64))[0])
-
     def apply(self, labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return a (Z, Y, X) array with the new numbers.
 
@@ -35,10 +31,11 @@ class Renumbering:
         if not labels.size:
             return labels.astype(np.int64)
         start, length = find_label_runs(labels)
-        numbers = self._look_up(labels.reshape(-1)[start].astype(np.int64))
+        numbers = self.look_up(labels.reshape(-1)[start].astype(np.int64))
         return np.repeat(numbers, length).reshape(labels.shape)
 
-    def _look_up(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    def look_up(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return an array of any shape with the new numbers, looked up one by one."""
         if not len(self._labels):
             return labels
         place = np.minimum(np.searchsorted(self._labels, labels), len(self._labels) - 1)

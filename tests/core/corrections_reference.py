@@ -62,8 +62,8 @@ def apply_plainly(
 
 def same_up_to_numbers(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]) -> bool:
     """Return whether both label volumes have the same objects, whatever their numbers."""
-    pairs = np.unique(np.stack([first.reshape(-1), second.reshape(-1)]).astype(np.int64), axis=1)
+    one, other = first.astype(np.int64), second.astype(np.int64)
+    pairs = np.unique(one * 2**32 + other)
     return (
-        len(np.unique(pairs[0])) == pairs.shape[1] == len(np.unique(pairs[1]))
-        and not ((pairs[0] == 0) != (pairs[1] == 0)).any()
+        len(np.unique(one)) == len(pairs) == len(np.unique(other)) and not ((one == 0) != (other == 0)).any()
     )

@@ -55,7 +55,7 @@ def test_masks_and_searches_cut_in_small_pieces_give_the_same(seed: int, kinds: 
     for kind in kinds:
         imported = edit(imported, kind, rng)
     with ExitStack() as small:
-        small.enter_context(mock.patch("spherovem_core.corrections.differences.LARGEST_MASK", 600))
+        small.enter_context(mock.patch("spherovem_core.corrections.differences.MASK_VOXELS", 600))
         small.enter_context(mock.patch("spherovem_core.corrections.painting.READ_VOXELS", 70))
         small.enter_context(mock.patch("spherovem_core.corrections.inner_points.LARGEST_BOX", 50))
         operations = operations_between(present, imported)
