@@ -1,7 +1,9 @@
 """Labels that were edited in another program, as corrections of an acquisition."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -9,10 +11,13 @@ from spherovem_core.corrections.border_tolerance import TolerantLabels
 from spherovem_core.corrections.comparison import LabelComparison, overlap_labels, summarise
 from spherovem_core.corrections.continuation import find_continuation
 from spherovem_core.corrections.differences import find_operations
+from spherovem_core.corrections.edits import check_edits
 from spherovem_core.corrections.import_grid import ImportGrid, find_import_grid
-from spherovem_core.corrections.journal import Entry, Journal
+from spherovem_core.corrections.journal import Draft, Entry, Journal
 from spherovem_core.corrections.operations import Operation
+from spherovem_core.corrections.outcomes import Outcome
 from spherovem_core.corrections.renumbering import Renumbering
+from spherovem_core.corrections.state import held_journal
 from spherovem_core.corrections.wanted_labels import WantedLabels
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import Execution
@@ -20,7 +25,7 @@ from spherovem_core.label_overlaps import Contingency, count_overlaps
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.label_files import open_labels_on_grid
-from spherovem_core.store.layout import REGISTERED, CorrectedKind
+from spherovem_core.store.layout import CorrectedKind, corrected_group
 from spherovem_core.store.pyramid import pyramid_factors
 
 SAME_SAMPLING, SAMPLED_BORDERS = 0.25, 0.02
@@ -64,6 +69,21 @@ class LabelImport:
     operations: tuple[Operation, ...]
     head: str
 
+    def document(self) -> dict[str, Any]:
+        """Return what was found as JSON values; masks of operations are left out."""
+        comparison = asdict(self.comparison)
+        return {
+            "kind": self.kind,
+            "file": self.file,
+            "level": self.level,
+            "covers_the_volume": self.covers_the_volume,
+            "tolerated_voxels": self.tolerated_voxels,
+            **{key: comparison[key] for key in comparison if key != "changes"},
+            "counts": self.comparison.counts,
+            "changes": comparison["changes"],
+            "operations": [operation.operation for operation in self.operations],
+        }
+
 
 def plan_import(
     layout: Layout,
@@ -106,11 +126,17 @@ def plan_import(
     LabelsError
         If the file is no labels or does not fit the volume.
     CorrectionError
-        If the journal is damaged, or the labels have almost nothing in common with the present ones.
+        If the journal is damaged or not applied yet, or the labels have almost nothing in common with the present ones.
     """
-    head = Journal(layout.journal(kind)).head
+    journal = Journal(layout.journal(kind))
+    head = journal.head
     levels = _open_levels(layout, kind)
     finest = levels[0]
+    if held_journal(finest) != journal.label_digest:
+        raise CorrectionError(
+            f"the {kind} of {layout.folder} do not hold the corrections of {journal.path} yet; run the acquisition again, which "
+            "applies them, and import then"
+        )
     shape = (finest.shape[0], finest.shape[1], finest.shape[2])
     with open_labels_on_grid(
         file,
@@ -189,8 +215,8 @@ def _operations(
 
 def record_import(
     layout: Layout, found: LabelImport, *, author: str = "", reason: str = ""
-) -> tuple[Entry, ...]:
-    """Add the operations of an import to the journal, all or none.
+) -> tuple[tuple[Entry, ...], tuple[Outcome, ...]]:
+    """Add the operations of an import to the journal, all or none; the labels follow with the next run.
 
     Parameters
     ----------
@@ -203,8 +229,10 @@ def record_import(
 
     Returns
     -------
-    tuple of Entry
-        The new lines; none if nothing differs.
+    entries
+        The new lines of the journal; none if nothing differs.
+    outcomes
+        What they do.
 
     Raises
     ------
@@ -212,14 +240,26 @@ def record_import(
         If the journal has grown since the comparison.
     """
     if not found.operations:
-        return ()
+        return (), ()
     source = f"import of {Path(found.file).name}"
-    return Journal(layout.journal(found.kind)).append(
-        found.operations,
-        author=author,
-        reason=f"{reason} ({source})" if reason else source,
-        after=found.head,
-    )
+    # With an identifier each, they are checked as a sequence.
+    drafts = [
+        Draft(
+            operation,
+            uuid4().hex[:12],
+            author,
+            reason=f"{reason} ({source})" if reason else source,
+            line=line,
+        )
+        for line, operation in enumerate(found.operations, 1)
+    ]
+    journal = Journal(layout.journal(found.kind))
+    checked = check_edits(layout, found.kind, drafts)
+    if checked.problems and checked.head == found.head:
+        raise CorrectionError(
+            f"{found.file}: operation {checked.problems[0]}; this is an error in spherovem, and nothing was written"
+        )
+    return journal.append_drafts(checked.fitting, after=found.head), checked.outcomes
 
 
 def check_overlap(file: str, kind: CorrectedKind, comparison: LabelComparison) -> None:
@@ -240,7 +280,7 @@ def check_overlap(file: str, kind: CorrectedKind, comparison: LabelComparison) -
 
 
 def _open_levels(layout: Layout, kind: CorrectedKind) -> list[StoredArray]:
-    group = f"{REGISTERED}/labels/{kind}"
+    group = corrected_group(kind)
     finest = open_array(layout, group)
     return [finest, *(open_array(layout, group, level) for level in range(1, len(pyramid_factors(finest))))]
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spherovem_core.corrections import Add, Delete, Merge, Operation, Replace
-from spherovem_core.corrections.comparison import overlap_labels
+from spherovem_core.corrections import Add, Delete, Entry, Merge, Operation, Replace, correct_labels
+from spherovem_core.corrections.comparison import compare_labels, overlap_labels
 from spherovem_core.corrections.continuation import find_continuation
 from spherovem_core.corrections.differences import find_operations
 from spherovem_core.corrections.renumbering import Renumbering
@@ -44,6 +44,15 @@ def test_operations_give_the_imported_labels(seed: int, kinds: list[str]) -> Non
     result = apply_plainly(present, operations, SPACING, ORIGIN)
     assert same_up_to_numbers(result, imported)
     assert (len(operations) == 0) == same_up_to_numbers(present, imported)
+    entries = [Entry(line, f"id{line}", "", "", "", own) for line, own in enumerate(operations, 1)]
+    corrected, applied = correct_labels(present, SPACING, entries, ORIGIN)
+    assert [outcome.reason for outcome in applied.outcomes] == [""] * len(entries)
+    assert same_up_to_numbers(corrected, imported)
+    touched = {
+        label for change in compare_labels(present, imported, SPACING).changes for label in change.present
+    }
+    for label in set(np.unique(present).tolist()) - touched - {0}:
+        np.testing.assert_array_equal(corrected == label, present == label)
 
 
 @settings(max_examples=20)

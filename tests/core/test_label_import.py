@@ -10,7 +10,7 @@ from corrections_reference import apply_plainly, same_up_to_numbers
 from label_scenes import SHAPE, SPACING, WRITERS, Writer, as_npy, as_ome_tiff, cells, write_labels
 from numpy.typing import NDArray
 
-from spherovem_core.corrections import Delete, Journal, Merge, Replace
+from spherovem_core.corrections import Delete, Journal, Merge, Replace, correct_labels
 from spherovem_core.corrections.label_import import LabelImport, plan_import, record_import
 from spherovem_core.errors import CorrectionError, IncompleteArtifactError, LabelsError
 from spherovem_core.store import Layout, open_array
@@ -171,18 +171,24 @@ def test_operations_are_recorded_at_once_with_the_file_and_a_second_time_refused
     labels[labels == np.unique(labels)[4]] = 0
     labels[labels == np.unique(labels)[7]] = 0
     found = plan_import(layout, "cells", str(as_npy(labels, SPACING, tmp_path)))
-    entries = record_import(layout, found, author="Ada", reason="checked by hand")
+    entries, outcomes = record_import(layout, found, author="Ada", reason="checked by hand")
     assert [entry.operation for entry in entries] == list(found.operations)
+    assert [outcome.reason for outcome in outcomes] == ["", ""]
     assert {entry.reason for entry in entries} == {"checked by hand (import of cells.npy)"}
+    result, applied = correct_labels(cells(), SPACING, entries)
+    np.testing.assert_array_equal(result, labels)
+    assert applied.count == len(np.unique(labels)) - 1
     before = layout.journal("cells").read_bytes()
     with pytest.raises(CorrectionError, match="was written by Ada"):
         record_import(layout, found)
     assert layout.journal("cells").read_bytes() == before
+    with pytest.raises(CorrectionError, match="do not hold the corrections"):
+        plan_import(layout, "cells", str(tmp_path / "cells.npy"))
 
 
 def test_nothing_is_recorded_where_nothing_differs(layout: Layout, tmp_path: Path) -> None:
     found = plan_import(layout, "cells", str(as_ome_tiff(cells(), SPACING, tmp_path)))
-    assert record_import(layout, found) == ()
+    assert record_import(layout, found) == ((), ())
     assert not layout.journal("cells").exists()
     assert Journal(layout.journal("cells")).digest == ""
 

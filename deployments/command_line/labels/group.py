@@ -28,6 +28,7 @@ class Labels(CommandGroup):
     commands: ClassVar[Mapping[str, str]] = {
         "review": "deployments.command_line.labels.review.Review",
         "apply": "deployments.command_line.labels.apply.Apply",
+        "import": "deployments.command_line.labels.import_labels.ImportLabels",
         "log": "deployments.command_line.labels.log.Log",
         "undo": "deployments.command_line.labels.undo.UndoEdits",
         "export": "deployments.command_line.labels.export.ExportLabels",
