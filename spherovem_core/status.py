@@ -212,6 +212,7 @@ def _holds_corrections(layout: Layout, step: Step[Any], entry: Mapping[str, Any]
         return False
     return bool(wanted == entry.get("external", {}).get(JOURNAL, ""))
 
+
 def _note(marker: Marker) -> str:
     """Say what a complete output does not hold."""
     if marker.get("absent"):

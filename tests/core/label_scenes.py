@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import tifffile
 import zarr
-from edited_labels import random_cells
+from hand_edits import random_cells
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import block_grid

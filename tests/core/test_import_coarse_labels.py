@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from corrections_reference import apply_plainly, same_up_to_numbers
-from edited_labels import EDITS, SPACING, edit, random_cells
+from hand_edits import EDITS, SPACING, edit, random_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
