@@ -67,7 +67,7 @@ def field_of(image: NDArray[np.uint8]) -> NDArray[np.float16]:
 def f1_after(training: list[LabelledSlice], held_out: list[LabelledSlice], epochs: int) -> float:
     """Train the shipped network and return its F1 on other slices."""
     parameters = FineTuningParameters(
-        network="phantom-compact", epochs=epochs, learning_rate=1e-3, batch_size=4, crop_px=128
+        network="phantom-compact", epochs=max(1, epochs), learning_rate=1e-3, batch_size=4, crop_px=128
     )
     network = load_network("phantom-compact", "cells", "cpu")
     if epochs:
