@@ -1,24 +1,51 @@
 """Slices for labelling, cut from the registered image of an acquisition."""
 
 import logging
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
+from spherovem_core.errors import IncompleteArtifactError, LabelsError
 from spherovem_core.parameters import FlowParameters, SliceCuttingParameters
-from spherovem_core.segmentation import grid_of, source_level
-from spherovem_core.segmentation.fine_tuning import cut_slices, write_slice
-from spherovem_core.store import Layout, open_array
+from spherovem_core.segmentation import Grid, grid_of, source_level
+from spherovem_core.segmentation.fine_tuning import (
+    cut_slices,
+    cutting_grid,
+    labels_on_slice,
+    labels_path,
+    object_tiles,
+    spread_places,
+    uncertain_places,
+    uncertainty_tiles,
+    write_slice,
+    write_starting_labels,
+)
+from spherovem_core.segmentation.fine_tuning.places import Place
+from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import REGISTERED
+from spherovem_core.store.layout import REGISTERED, flows_group, labels_group
 from spherovem_core.store.ome import level_spacing
 from spherovem_core.store.pyramid import pyramid_factors
 
 logger = logging.getLogger(__name__)
 
 
-def cut_slices_of(acquisition: Path, out: Path, parameters: SliceCuttingParameters) -> tuple[int, int]:
+def cut_slices_of(
+    acquisition: Path, out: Path, parameters: SliceCuttingParameters, from_corrections: bool = False
+) -> tuple[int, int]:
     """Cut slices from an acquisition into a folder, without those that are already there.
 
-    Their places follow from the parameters alone, so that a second run adds only missing slices.
+    Where the acquisition has labels, those of a slice are written beside it: labelling starts from them. Predicted labels do not
+    count for a training before a person has saved them. Labels of an existing slice are never written over.
+
+    Parameters
+    ----------
+    acquisition
+        Results folder.
+    out
+        Folder for the slices.
+    from_corrections
+        Cut slices through corrected objects, where the segmentation was most uncertain; their labels count for a training.
 
     Returns
     -------
@@ -28,7 +55,9 @@ def cut_slices_of(acquisition: Path, out: Path, parameters: SliceCuttingParamete
     Raises
     ------
     IncompleteArtifactError
-        If the acquisition has no complete registered image.
+        If the acquisition has no complete registered image, or no complete flows where places are chosen by them.
+    LabelsError
+        If slices of corrections are wanted and nothing was corrected.
     FormatError
         If another version wrote its results.
     """
@@ -38,11 +67,67 @@ def cut_slices_of(acquisition: Path, out: Path, parameters: SliceCuttingParamete
     spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
     level = source_level(spacings, FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm))
     source = open_array(layout, REGISTERED, level)
+    labels = _labels(layout, parameters)
+    places = _places(layout, cutting_grid(grid_of(source), parameters), labels, parameters, from_corrections)
     written = kept = 0
-    for image, origin in cut_slices(source, grid_of(source), layout.folder.name, parameters):
-        if (out / f"{origin.name}.tif").exists():
+    for image, origin in cut_slices(source, grid_of(source), layout.folder.name, parameters, places):
+        path = out / f"{origin.name}.tif"
+        if path.exists():
             kept += 1
             continue
+        if labels is not None:
+            rows, columns = image.shape
+            beside = labels_path(path, parameters.kind)
+            if not beside.exists():
+                start = labels_on_slice(labels, origin, (rows, columns))
+                write_starting_labels(beside, start, "corrected" if from_corrections else "predicted")
+        # The image last: a slice that is there has its labels.
         logger.info("wrote %s", write_slice(out, image, origin))
         written += 1
     return written, kept
+
+
+def corrected_labels(labels: StoredArray) -> list[int]:
+    """Return the numbers of the objects that corrections changed or confirmed."""
+    found = labels.details.get("corrections", {})
+    return sorted({*found.get("corrected", []), *chain.from_iterable(found.get("accepted", {}).values())})
+
+
+def _labels(layout: Layout, parameters: SliceCuttingParameters) -> StoredArray | None:
+    try:
+        return open_array(layout, labels_group(parameters.kind))
+    except IncompleteArtifactError:
+        return None
+
+
+def _places(
+    layout: Layout,
+    grid: Grid,
+    labels: StoredArray | None,
+    parameters: SliceCuttingParameters,
+    from_corrections: bool,
+) -> Sequence[Place]:
+    if parameters.places == "spread" and not from_corrections:
+        return spread_places(grid.shape, parameters)
+    field = open_array(layout, flows_group(parameters.kind))
+    if grid_of(field) != grid:
+        raise LabelsError(
+            f"the flows of {layout.folder.name} have voxels of {field.spacing_nm[0]:g} nm, the slices {grid.spacing_nm[0]:g} nm; "
+            f"give --flow-spacing-nm {field.spacing_nm[0]:g}"
+        )
+    tiles = uncertainty_tiles(field)
+    if from_corrections:
+        corrected = [] if labels is None else corrected_labels(labels)
+        if labels is None or not corrected:
+            raise LabelsError(
+                f"{parameters.kind} of {layout.folder.name} have no corrections; correct some with `spherovem labels edit`, "
+                "or cut slices to label with --places uncertain"
+            )
+        tiles = tiles * object_tiles(labels, corrected, grid)
+    places = uncertain_places(tiles, grid.shape, parameters)
+    if not places:
+        raise LabelsError(
+            f"the flows of {parameters.kind} in {layout.folder.name} are certain everywhere; "
+            "cut slices with --places spread"
+        )
+    return places

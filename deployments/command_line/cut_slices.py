@@ -13,17 +13,30 @@ from spherovem_core.parameters import SliceCuttingParameters
 class CutSlices(Command, SliceCuttingParameters):
     """Cut slices for labelling from a processed acquisition.
 
-    The slices lie in three planes and have the network's resolution.
+    The slices lie in three planes and have the network's resolution. Labelling starts from the predicted labels, which are
+    written beside them.
     """
 
     group: ClassVar[str] = "Segmentation and its quality"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("spherovem cut-slices results/spheroid_07 slices/", "slices to label by hand"),
+        (
+            "spherovem cut-slices results/spheroid_07 slices/ --places uncertain",
+            "ten slices to label by hand",
+        ),
+        (
+            "spherovem cut-slices results/spheroid_07 slices/ --from-corrections",
+            "slices through corrected objects, with their labels",
+        ),
     )
 
     acquisition: CliPositionalArg[Path] = Field(description="The acquisition's results folder.")
     out: CliPositionalArg[Path] = Field(
         description="Folder for the slices; their labels go to OUT/labels/NAME-cells.tif or NAME-nuclei.tif."
+    )
+
+    from_corrections: bool = Field(
+        default=False,
+        description="Cut through corrected objects, where the segmentation was most uncertain; their labels are taken over.",
     )
 
     def cli_cmd(self) -> None:
@@ -33,9 +46,13 @@ class CutSlices(Command, SliceCuttingParameters):
         parameters = SliceCuttingParameters.model_validate(
             self.model_dump(include=set(SliceCuttingParameters.model_fields))
         )
-        written, kept = cut_slices_of(self.acquisition, self.out, parameters)
+        written, kept = cut_slices_of(self.acquisition, self.out, parameters, self.from_corrections)
         print(f"slices: {self.out} ({written} written, {kept} existed)")
+        labels = self.out / "labels" / f"NAME-{parameters.kind}.tif"
+        if self.from_corrections:
+            print(f"look at the labels of objects that nobody corrected in {labels}, then run")
+        else:
+            print(f"correct the predicted labels in {labels} (0 is background) and save each file, then run")
         print(
-            f"label them as {self.out / 'labels' / 'NAME-cells.tif'} (or -nuclei), 0 for background, then run"
+            f"  spherovem finetune {self.out} OUT --kind {parameters.kind} --flow-spacing-nm {parameters.flow_spacing_nm:g}"
         )
-        print(f"  spherovem finetune {self.out} OUT --flow-spacing-nm {parameters.flow_spacing_nm:g}")

@@ -10,8 +10,25 @@ from spherovem_core.parameters.base import PositiveNm, StageParameters
 class SliceCuttingParameters(StageParameters):
     """Slices that are cut from a volume for labelling by hand."""
 
+    places: Literal["spread", "uncertain"] = Field(
+        default="spread",
+        description="Where slices lie: spread at random over the volume, or where the segmentation is most uncertain.",
+    )
     slices_per_plane: int = Field(
-        default=7, ge=1, le=1000, description="Slices in each of the three planes xy, xz and yz."
+        default=7,
+        ge=1,
+        le=1000,
+        description="Slices in each of the three planes xy, xz and yz, where they are spread.",
+    )
+    slice_count: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Slices in all three planes together, where they are chosen by uncertainty.",
+    )
+    kind: Literal["cells", "nuclei"] = Field(
+        default="cells",
+        description="Kind of objects to label: whose uncertainty counts, and whose labels are the start.",
     )
     flow_spacing_nm: PositiveNm = Field(
         default=100.0,

@@ -19,7 +19,7 @@ from spherovem_core.segmentation.fine_tuning import (
     split_by_plane,
     write_slice,
 )
-from spherovem_core.segmentation.fine_tuning.cutting import choose_regions
+from spherovem_core.segmentation.fine_tuning.places import spread_places
 from spherovem_core.segmentation.fine_tuning.slice_files import read_slice
 from spherovem_core.segmentation.fine_tuning.training import training_targets
 
@@ -65,16 +65,19 @@ def test_slices_carry_black_and_white_of_the_volume() -> None:
 
 
 def test_slices_are_spread_over_equal_parts_of_the_volume() -> None:
+    shape = (40, 300, 200)
+    places = spread_places(shape, SliceCuttingParameters(slices_per_plane=8, side_px=64))
+    assert [axis for axis, _ in places] == [0] * 8 + [1] * 8 + [2] * 8
     for axis in range(3):
-        regions = choose_regions((40, 300, 200), axis, SliceCuttingParameters(slices_per_plane=8, side_px=64))
-        extent = (40, 300, 200)[axis]
-        assert [int(r[axis].start * 8 / extent + 1e-9) for r in regions] == list(range(8))
+        regions = [region for other, region in places if other == axis]
+        assert [int(r[axis].start * 8 / shape[axis] + 1e-9) for r in regions] == list(range(8))
         for region in regions:
             sides = [s.stop - s.start for s in region]
-            assert sides == [1 if n == axis else min(64, m) for n, m in enumerate((40, 300, 200))]
-            assert all(0 <= s.start < s.stop <= n for s, n in zip(region, (40, 300, 200), strict=True))
-    assert len(choose_regions((3, 300, 200), 0, SliceCuttingParameters(slices_per_plane=8))) == 3
-    again = [choose_regions((40, 300, 200), 1, SliceCuttingParameters(seed=seed)) for seed in (0, 0, 1)]
+            assert sides == [1 if n == axis else min(64, m) for n, m in enumerate(shape)]
+            assert all(0 <= s.start < s.stop <= n for s, n in zip(region, shape, strict=True))
+    thin = spread_places((3, 300, 200), SliceCuttingParameters(slices_per_plane=8))
+    assert [axis for axis, _ in thin].count(0) == 3
+    again = [spread_places(shape, SliceCuttingParameters(seed=seed)) for seed in (0, 0, 1)]
     assert again[0] == again[1] != again[2]
 
 

@@ -18,6 +18,7 @@ from spherovem_core.segmentation.fine_tuning.slice_files import (
     read_labels,
     read_slice,
 )
+from spherovem_core.segmentation.fine_tuning.starting_labels import is_as_predicted
 from spherovem_core.utils.digests import file_digest
 
 MAX_NAMED = 5
@@ -58,8 +59,8 @@ def read_slices(folder: Path, parameters: FineTuningParameters) -> list[Labelled
     Raises
     ------
     LabelsError
-        If there is no slice, labels are missing, differ in shape from their image or hold no object, a file cannot be
-        read, or a slice has another pixel size. The message names the files.
+        If there is no slice, labels are missing, differ in shape from their image or hold no object, nobody has saved the
+        predicted labels of a slice, a file cannot be read, or a slice has another pixel size. The message names the files.
     """
     images = image_paths(folder)
     wanted = {image: labels_path(image, parameters.kind) for image in images}
@@ -68,7 +69,13 @@ def read_slices(folder: Path, parameters: FineTuningParameters) -> list[Labelled
         "labels are missing",
         "draw and save them, or move the slice out of the folder",
     )
-    slices = [_read(image, labels, parameters) for image, labels in wanted.items()]
+    read = {path: _read(image, path, parameters) for image, path in wanted.items()}
+    _refuse(
+        [str(path) for path, (_, untouched) in read.items() if untouched],
+        "labels are as predicted",
+        "correct and save them; open and save those that are right as they are",
+    )
+    slices = [one for one, _ in read.values()]
     _refuse(
         [str(path) for path, one in zip(wanted.values(), slices, strict=True) if not one.labels.any()],
         f"no {parameters.kind} in labels",
@@ -111,9 +118,10 @@ def split_by_plane(
     )
 
 
-def _read(image_path: Path, path: Path, parameters: FineTuningParameters) -> LabelledSlice:
+def _read(image_path: Path, path: Path, parameters: FineTuningParameters) -> tuple[LabelledSlice, bool]:
+    """Read a slice, and whether its labels are still those from which labelling starts."""
     image, origin = read_slice(image_path)
-    labels = read_labels(path)
+    labels, description = read_labels(path)
     if labels.shape != image.shape:
         raise LabelsError(
             f"{path} has shape {labels.shape} and {image_path} {image.shape}; labels must lie on the image's pixels: "
@@ -124,13 +132,14 @@ def _read(image_path: Path, path: Path, parameters: FineTuningParameters) -> Lab
             f"{image_path} was cut with pixels of {origin.pixel_nm:g} nm, flow_spacing_nm is "
             f"{parameters.flow_spacing_nm:g}; set it to {origin.pixel_nm:g}"
         )
-    return LabelledSlice(
+    found = LabelledSlice(
         image_path.stem,
         plane_of(image_path),
         _normalised(image, origin, parameters),
         labels,
         (file_digest(image_path), file_digest(path)),
     )
+    return found, is_as_predicted(labels, description)
 
 
 def _normalised(

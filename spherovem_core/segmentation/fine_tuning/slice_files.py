@@ -16,6 +16,7 @@ from spherovem_core.store.layout import ObjectKind
 
 LABELS_FOLDER = "labels"
 PLANES = ("xy", "xz", "yz")
+"""The plane across z, y and x."""
 UNKNOWN_PLANE = "unknown"
 PLACE = re.compile(r"-(xy|xz|yz)-[zyx](\d+)nm$")
 
@@ -83,21 +84,21 @@ def read_slice(path: Path) -> tuple[NDArray[Any], SliceOrigin | None]:
         return image, None
 
 
-def read_labels(path: Path) -> NDArray[np.uint32]:
-    """Read the labels of a slice.
+def read_labels(path: Path) -> tuple[NDArray[np.uint32], str]:
+    """Read the labels of a slice, and the description in their file.
 
     Raises
     ------
     LabelsError
         If the file is not a single plane of integers from 0 to 2^32 - 1.
     """
-    labels, _ = _read_plane(path)
+    labels, description = _read_plane(path)
     if labels.dtype.kind not in "biu" or (labels.size and (labels.min() < 0 or labels.max() >= 2**32)):
         raise LabelsError(
             f"{path} holds {labels.dtype} from {labels.min()} to {labels.max()}; "
             "expected labels: whole numbers from 0, which is background"
         )
-    return labels.astype(np.uint32)
+    return labels.astype(np.uint32), description
 
 
 def image_paths(folder: Path) -> list[Path]:

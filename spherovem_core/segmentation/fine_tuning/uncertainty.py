@@ -1,0 +1,92 @@
+"""Where a segmentation is uncertain, in tiles of a volume; it decides where slices are cut for labelling."""
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
+from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
+
+TILE = 8
+"""Voxels of the network's grid along the side of a tile: a map of tiles fits memory for any volume."""
+BLOCK_TILES = 16
+
+
+def uncertainty_tiles(field: ArrayLike) -> NDArray[np.float32]:
+    """Measure the mean uncertainty of a network in each tile.
+
+    Parameters
+    ----------
+    field : (C, Z, Y, X) array
+        Field of a segmenter; its last channel is the logit of the foreground. It is read once, in blocks.
+
+    Returns
+    -------
+    (⌈Z/8⌉, ⌈Y/8⌉, ⌈X/8⌉) ndarray of float32
+        Entropy of the foreground probability in bits, mean over the tile: 0 is certain, 1 undecided (uncertainty sampling,
+        Lewis and Gale 1994).
+    """
+    shape = field.shape[-3:]
+    tiles = np.zeros(tuple(-(-n // TILE) for n in shape), np.float32)
+    blocks = block_grid(shape, (TILE * BLOCK_TILES,) * 3)
+    for block, means in map_blocks(_entropy_of_block, blocks, field):
+        tiles[tuple(slice(s.start // TILE, -(-s.stop // TILE)) for s in block.core)] = means
+    return tiles
+
+
+def object_tiles(labels: PlacedArray, chosen: Collection[int], grid: Grid) -> NDArray[np.float32]:
+    """Measure the fraction of each tile of a grid that chosen objects fill.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) array
+        Instance labels on any grid over the same volume. They are read once, in blocks.
+    chosen
+        Numbers of the objects.
+    grid
+        Grid of the network; tiles have 8 of its voxels along each side.
+
+    Returns
+    -------
+    ndarray of float32
+        As `uncertainty_tiles` of a field on `grid`; a tile into which no voxel of the labels falls has 0.
+    """
+    numbers = np.array(sorted(chosen), np.int64)
+    tiles = tuple(-(-n // TILE) for n in grid.shape)
+    filled, voxels = np.zeros(tiles), np.zeros(tiles)
+    own = grid_of(labels)
+    place = [
+        np.clip(
+            (np.floor((o + s * np.arange(n) - first) / step + 0.5) // TILE).astype(np.int64), 0, count - 1
+        )
+        for n, o, s, first, step, count in zip(
+            own.shape, own.origin_nm, own.spacing_nm, grid.origin_nm, grid.spacing_nm, tiles, strict=True
+        )
+    ]
+    for block in block_grid(own.shape, (TILE * BLOCK_TILES,) * 3):
+        inside = np.isin(labels[block.core], numbers)
+        corner = np.ix_(*(axis[side] for axis, side in zip(place, block.core, strict=True)))
+        index = np.ravel_multi_index(np.broadcast_arrays(*corner), tiles)
+        np.add.at(voxels.reshape(-1), index.reshape(-1), 1)
+        np.add.at(filled.reshape(-1), index[inside], 1)
+    return (filled / np.maximum(voxels, 1)).astype(np.float32)
+
+
+def _entropy_of_block(block: Block, field: ArrayLike) -> NDArray[np.float32]:
+    logit = np.asarray(field[(-1, *block.core)], np.float32)
+    probability = 1 / (1 + np.exp(-np.abs(logit)))
+    # With probability >= 0.5 the other one never loses its digits; at 1 the second term is 0.
+    other = np.maximum(1 - probability, np.finfo(np.float32).tiny)
+    return _means(-(probability * np.log2(probability) + other * np.log2(other)))
+
+
+def _means(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average over tiles; a tile at the end of the array over the voxels that it has."""
+    for axis, extent in enumerate(values.shape):
+        starts = np.arange(0, extent, TILE)
+        counts = np.diff(starts, append=extent).astype(np.float32)
+        sides = [1, 1, 1]
+        sides[axis] = -1
+        values = (np.add.reduceat(values, starts, axis=axis) / counts.reshape(sides)).astype(np.float32)
+    return values
