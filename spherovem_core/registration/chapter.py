@@ -4,12 +4,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.registration.elastic_chapter import elastic_facts, elastic_pictures, elastic_warnings
 from spherovem_core.registration.jump_report import SIZES, jump_texts, scale_text
 from spherovem_core.registration.placement_chapter import (
     placement_facts,
     placement_picture,
     placement_warnings,
+)
+from spherovem_core.registration.places_chapter import (
+    is_resampled,
+    places_facts,
+    places_pictures,
+    places_warnings,
 )
 from spherovem_core.registration.report_lists import listed, numbers
 from spherovem_core.registration.thickness_chapter import (
@@ -22,6 +29,7 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section
 from spherovem_core.report.views import View, contrast_limits, cut, fitting_level, window_around
+from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import StoredArray
 from spherovem_core.store.columns import REGISTRATION
 from spherovem_core.store.layout import DENOISED, REGISTERED
@@ -57,6 +65,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         *([("Geometry of the region", _geometry(inputs))] if _geometry(inputs) else []),
         *placement_facts(slices),
         *thickness_facts(slices, registered.spacing_nm),
+        *places_facts(inputs),
         ("Jumps corrected", listed(jump_texts(slices))),
         ("Slices of another magnification", scale_text(slices) or "none"),
         *elastic_facts(inputs),
@@ -67,6 +76,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         _motion(slices),
         placement_picture(slices),
         thickness_picture(slices),
+        *places_pictures(inputs),
         *elastic_pictures(inputs),
         _field_of_view(inputs),
     ]
@@ -116,7 +126,8 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     return [
         *warnings,
         *placement_warnings(slices),
-        *thickness_warnings(slices, spacing),
+        *thickness_warnings(slices, spacing, resampled=is_resampled(inputs)),
+        *places_warnings(inputs),
         *elastic_warnings(inputs),
     ]
 
@@ -203,6 +214,8 @@ def _pair(
     extent = [n * step / 1000 for n, step in zip(after.shape, after.spacing_nm, strict=True)]
     bounds = {a: window.get(a, (0.0, extent[a])) for a in range(3) if a != axis}
     moved = {a: (low + crop_um[a], high + crop_um[a]) for a, (low, high) in bounds.items()}
+    if 0 in window:
+        moved[0] = _as_acquired(after, bounds[0])
     views = [cut(before, axis, position + crop_um[axis], moved), cut(after, axis, position, bounds)]
     limits = contrast_limits([view.values for view in views])
     return [
@@ -211,6 +224,14 @@ def _pair(
             views, ("before", "after"), (_in_plane(crop_um, axis), (0.0, 0.0)), strict=True
         )
     ]
+
+
+def _as_acquired(registered: StoredArray, bounds_um: tuple[float, float]) -> tuple[float, float]:
+    """Find the positions along z, as acquired, of positions in the registered image."""
+    step = registered.spacing_nm[0] / NM_PER_UM
+    slices = RegisteredSlices.of(registered.details, registered.shape[0])
+    low, high = slices.in_acquisition(np.array(bounds_um) / step) * step
+    return float(low), float(high)
 
 
 def _middle(stored: StoredArray, axis: int) -> float:

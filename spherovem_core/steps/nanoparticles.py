@@ -11,7 +11,7 @@ from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.steps.ingest import SLICES, filled_slices
-from spherovem_core.steps.registration import REGISTERED
+from spherovem_core.steps.registration import REGISTERED, registered_slices
 from spherovem_core.steps.specimen import SPECIMEN, SPECIMEN_STEP
 from spherovem_core.store.columns import AGGLOMERATE_COLUMNS, OTHER_OBJECT_COLUMNS
 from spherovem_core.store.layout import NANOPARTICLES as NANOPARTICLES_GROUP
@@ -93,7 +93,7 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
         slab_labels,
         labels,
         run.execution,
-        bad_slices=filled_slices(run),
+        bad_slices=registered_slices(run).showing(filled_slices(run)),
     )
     found = _placed(run, found, spacing)
     for warning in found.mixture.warnings:
