@@ -26,8 +26,8 @@ CHANCE = 0.01
 EVEN_WITHIN = 0.1
 """Uncertainty up to which slices without a spread beyond it are called even without a warning."""
 SLOW_PERIOD = 30.0
-"""Displacements along z of a longer period, in slices, are not known: on 24 stacks of textures and neuropil with planted distances
-they were as far off as even places, while those of less than 14 slices erred by a third of that."""
+"""Displacements along z of a longer period, in slices, are not known. On 24 stacks of textures and neuropil with planted
+distances they were as far off as even places, while those of less than 14 slices erred by a third of that."""
 SMALLEST = 0.25
 """Smallest thickness that a slice is given: a guard against a slice without any."""
 LEAST_WEIGHT = 1e-3
@@ -113,7 +113,9 @@ def _variance_beyond(deviation: Array, error: Array) -> float:
         return float(np.mean(deviation**2 / (variance + error**2))) - 1.0
 
     smallest = 1e-12
-    return float(brentq(excess, smallest, float(np.mean(deviation**2)) + 1.0)) if excess(smallest) > 0.0 else 0.0
+    return (
+        float(brentq(excess, smallest, float(np.mean(deviation**2)) + 1.0)) if excess(smallest) > 0.0 else 0.0
+    )
 
 
 def _add_up(distances: Array, good: NDArray[np.int_], count: int) -> Array:
