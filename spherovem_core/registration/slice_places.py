@@ -125,7 +125,7 @@ def _add_up(distances: Array, good: NDArray[np.int_], count: int) -> Array:
     places = good + moved - np.interp(good, good[[0, -1]], moved[[0, -1]])
     steps = np.maximum(np.diff(places), SMALLEST)
     places = good[0] + np.concatenate([[0.0], np.cumsum(steps * ((good[-1] - good[0]) / steps.sum()))])
-    placed = np.interp(np.arange(count), good, places)
+    placed: Array = np.interp(np.arange(count), good, places)
     placed[: good[0]] = np.arange(good[0])
     placed[good[-1] :] = np.arange(good[-1], count)
     return placed
