@@ -38,10 +38,11 @@ def fragment(part: str, beyond: int, printed: str, command: str) -> str:
     source = (Path(__file__).parent / f"{PREFIX}{part}.py").read_text()
     text = re.sub(r"^Part [^:]*: ", "", ast.get_docstring(ast.parse(source)) or "")
     method = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
-    count = f"{beyond} of the cases are" if beyond != 1 else "1 of the cases is"
+    count = f"{beyond} of the figures are beyond their limit" if beyond else "No figure is beyond its limit"
+    size = " Cases are few and small (`--quick`)." if "--quick" in command else ""
     return (
         f"#### {part.capitalize()}\n\n{method[:1].upper()}{method[1:]}\n\n"
-        f"{count if beyond else 'No case is'} beyond its limit. The worst comes last.\n\n"
+        f"{count}; the worst of each list comes last.{size}\n\n"
         f"```text\n{printed.strip()}\n```\n\n`{command}`\n"
     )
 
