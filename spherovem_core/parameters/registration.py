@@ -133,6 +133,14 @@ class RegistrationParameters(StageParameters):
             "slice to slice; what changes slowly with depth is taken for tissue."
         ),
     )
+    resample_z: bool = Field(
+        json_schema_extra=EXPERT,
+        default=False,
+        description=(
+            "Place slices along z by their estimated thickness and resample the image to even steps; where the thickness is "
+            "not known well enough, the slices keep even steps and the report says so."
+        ),
+    )
     interpolation: Literal["cubic", "lanczos", "linear"] = Field(
         json_schema_extra=EXPERT, default="cubic", description="Interpolation of the final warp."
     )

@@ -15,6 +15,7 @@ from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import ParameterError, RegistrationError, ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.registration.affine import (
     IDENTITY,
     Matrix,
@@ -41,6 +42,7 @@ from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
 from spherovem_core.registration.pairs import PairResult
 from spherovem_core.registration.placement_jobs import measure_placement
+from spherovem_core.registration.slice_places import PlacedSlices, place_by_thickness
 from spherovem_core.registration.slice_table import make_slice_table
 from spherovem_core.registration.uncertainty import covariance_with_pattern, rms_of_covariance
 
@@ -84,6 +86,8 @@ class Alignment:
         Standard error, per slice, of the lean that was left as acquired, as far as jitter causes it; None if none was left.
     fields : ElasticFields, optional
         Local fields on top of the maps, with ``refinement: elastic``.
+    placed : PlacedSlices, optional
+        Places of the slices along z, with ``resample_z``.
     """
 
     transforms: Matrix
@@ -91,11 +95,24 @@ class Alignment:
     table: pd.DataFrame
     lean_error_px: float | None = None
     fields: ElasticFields | None = None
+    placed: PlacedSlices | None = None
+
+    @property
+    def slices(self) -> RegisteredSlices:
+        """Slices of the acquisition that each slice of the aligned stack shows."""
+        return RegisteredSlices.even(len(self.transforms)) if self.placed is None else self.placed.slices
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the aligned stack."""
+        return (self.slices.count, *self.crop.shape)
 
     def details(self) -> dict[str, Any]:
-        """Return the JSON values stored with the registered array: crop (y0, x0, y1, x1), maps, verdicts, error of the lean.
+        """Return the JSON values stored with the registered array.
 
-        The similarity is that of the slices as placed by their maps; that of a slice without one before it is None.
+        They are the crop (y0, x0, y1, x1), maps, verdicts, the error of the lean and, with ``resample_z``, the slices of the
+        acquisition that each slice shows (`RegisteredSlices`). The similarity is that of the slices as placed by their maps;
+        that of a slice without one before it is None.
         """
         similarity = self.table["similarity_after"].tolist()
         return {
@@ -107,6 +124,7 @@ class Alignment:
             "bridged": self.table["bridged"].tolist(),
             "lean_error_px": self.lean_error_px,
             "refinement": "none" if self.fields is None else "elastic",
+            **({} if self.placed is None else self.placed.details()),
         }
 
 
@@ -135,7 +153,8 @@ def register_stack(
 
     Then the slices are compared again where these maps place them (`measure_placement`), so that the table shows the misfit
     that is left. With ``refinement: elastic``, smooth local fields on top of the maps correct what jitters from slice to
-    slice (`refine_elastically`); the misfit is that without them.
+    slice (`refine_elastically`); the misfit is that without them. With ``resample_z``, slices are placed along z by their
+    thickness, where it is known well enough (`place_by_thickness`), and the warp interpolates between them.
 
     The stage and notebooks use this function. `apply_alignment` then warps a stack in memory; `warp_stack` writes
     it slice by slice.
@@ -232,7 +251,8 @@ def register_stack(
     )
     kept = parameters.drift == "detrend" and count > 2
     lean_error = float(slow.lean_error_px.max()) if kept else None
-    return Alignment(transforms, crop, describe_fields(table, fields, limited), lean_error, fields)
+    along_z = place_by_thickness(table) if parameters.resample_z else None
+    return Alignment(transforms, crop, describe_fields(table, fields, limited), lean_error, fields, along_z)
 
 
 def _registered_pairs(

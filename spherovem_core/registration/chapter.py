@@ -4,12 +4,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.registration.elastic_chapter import elastic_facts, elastic_pictures, elastic_warnings
 from spherovem_core.registration.jump_report import SIZES, jump_texts, scale_text
 from spherovem_core.registration.placement_chapter import (
     placement_facts,
     placement_picture,
     placement_warnings,
+)
+from spherovem_core.registration.places_chapter import (
+    is_resampled,
+    places_facts,
+    places_pictures,
+    places_warnings,
 )
 from spherovem_core.registration.report_lists import listed, numbers
 from spherovem_core.registration.thickness_chapter import (
@@ -22,6 +29,7 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section
 from spherovem_core.report.views import View, contrast_limits, cut, fitting_level, window_around
+from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import StoredArray
 from spherovem_core.store.columns import REGISTRATION
 from spherovem_core.store.layout import DENOISED, REGISTERED
@@ -29,6 +37,7 @@ from spherovem_core.store.layout import DENOISED, REGISTERED
 DETAIL_PX = 240
 VIEW_WIDTH = 5.3
 MOST_FIXED = 0.1
+AROUND_SLICES = 5
 INTERVAL = 1.96
 MOST_LEAN_ERROR_PX = 0.05
 
@@ -63,6 +72,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         *([("Geometry of the region", _geometry(inputs))] if _geometry(inputs) else []),
         *placement_facts(slices),
         *thickness_facts(slices, registered.spacing_nm),
+        *places_facts(inputs),
         ("Jumps corrected", listed(jump_texts(slices))),
         ("Slices of another magnification", scale_text(slices) or "none"),
         *elastic_facts(inputs),
@@ -73,6 +83,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         _motion(slices),
         placement_picture(slices),
         thickness_picture(slices),
+        *places_pictures(inputs),
         *elastic_pictures(inputs),
         _field_of_view(inputs),
     ]
@@ -94,7 +105,7 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
             "run the acquisition again",
             *warnings,
         ]
-    covered = slices["fixed_fraction"] > MOST_FIXED
+    covered = _stays_covered(slices["fixed_fraction"])
     if covered.any():
         warnings.append(
             f"more than {MOST_FIXED:.0%} of the image stays in the frame while the specimen moves "
@@ -124,7 +135,8 @@ def registration_warnings(inputs: ReportInputs) -> list[str]:
     return [
         *warnings,
         *placement_warnings(slices),
-        *thickness_warnings(slices, spacing),
+        *thickness_warnings(slices, spacing, resampled=is_resampled(inputs)),
+        *places_warnings(inputs),
         *elastic_warnings(inputs),
     ]
 
@@ -166,6 +178,17 @@ def _pattern(slices: pd.DataFrame) -> str:
     if not grey > 0.0:
         return "none found, or too little motion to find one"
     return f"standard deviation {grey:.1f} grey values; left out of the estimate, not removed from the image"
+
+
+def _stays_covered(fraction: "pd.Series[float]") -> "pd.Series[bool]":
+    """Tell the slices a large part of which stays in the frame, like that of most slices beside them.
+
+    What is fixed to the frame is so in many slices. In a single pair, tissue that is locally distorted or changed can seem to
+    stay: by 13 to 17 % in stacks bent by 3 px, where the median of five slices was 8 % at most; with a databar of 8 to 15 %
+    of the rows it was 12 to 23 %.
+    """
+    usual = fraction.rolling(AROUND_SLICES, center=True, min_periods=1).median()
+    return (fraction > MOST_FIXED) & (usual > MOST_FIXED)
 
 
 def _area_without_weight(slices: pd.DataFrame) -> str:
@@ -216,6 +239,8 @@ def _pair(
     extent = [n * step / 1000 for n, step in zip(after.shape, after.spacing_nm, strict=True)]
     bounds = {a: window.get(a, (0.0, extent[a])) for a in range(3) if a != axis}
     moved = {a: (low + crop_um[a], high + crop_um[a]) for a, (low, high) in bounds.items()}
+    if 0 in window:
+        moved[0] = _as_acquired(after, bounds[0])
     views = [cut(before, axis, position + crop_um[axis], moved), cut(after, axis, position, bounds)]
     limits = contrast_limits([view.values for view in views])
     return [
@@ -224,6 +249,14 @@ def _pair(
             views, ("before", "after"), (_in_plane(crop_um, axis), (0.0, 0.0)), strict=True
         )
     ]
+
+
+def _as_acquired(registered: StoredArray, bounds_um: tuple[float, float]) -> tuple[float, float]:
+    """Find the positions along z, as acquired, of positions in the registered image."""
+    step = registered.spacing_nm[0] / NM_PER_UM
+    slices = RegisteredSlices.of(registered.details, registered.shape[0])
+    low, high = slices.in_acquisition(np.array(bounds_um) / step) * step
+    return float(low), float(high)
 
 
 def _middle(stored: StoredArray, axis: int) -> float:

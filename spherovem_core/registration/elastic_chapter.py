@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.registration.elastic_fields import ElasticFields
 from spherovem_core.registration.elastic_solution import MIN_SLICES
 from spherovem_core.registration.report_lists import numbers
@@ -101,18 +102,17 @@ def _length(inputs: ReportInputs, fields: ElasticFields, z: int) -> View:
     """Show the length of a field in the frame of the registered image."""
     registered = inputs.open_level(REGISTERED)
     top, left, bottom, right = registered.details["crop"]
-    _, dy, dx = (step / 1000 for step in registered.spacing_nm)
+    dz, dy, dx = (step / 1000 for step in registered.spacing_nm)
     step = max(1, max(bottom - top, right - left) // 200)
     down, along = fields.mesh.interpolation(
         np.arange(top, bottom, step, dtype=float), np.arange(left, right, step, dtype=float)
     )
     field = [down @ fields.nodes[z, :, :, axis].astype(float) @ along.T for axis in range(2)]
     extent = (0.0, (right - left) * dx, (bottom - top) * dy, 0.0)
-    return View(np.hypot(*field), extent, "xy", z * registered.spacing_nm[0] / 1000)
+    place = RegisteredSlices.of(registered.details, registered.shape[0]).places[z]
+    return View(np.hypot(*field), extent, "xy", float(place) * dz)
 
 
 def _column(slices: pd.DataFrame, name: str) -> NDArray[np.float64]:
-    """Return a column as numbers, 0 where it is absent or unknown."""
-    if name not in slices:
-        return np.zeros(len(slices))
+    """Return a column as numbers, 0 where it is unknown."""
     return np.asarray(np.nan_to_num(slices[name].to_numpy(dtype=float, na_value=0.0)))

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from spherovem_core.errors import IncompleteArtifactError, RegistrationError
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.registration.affine import centre_shift, compose, rotation_degrees, shift_matrix
 from spherovem_core.registration.alignment import Alignment
 from spherovem_core.registration.crop import Rectangle, largest_common_rectangle
 from spherovem_core.registration.elastic_fields import ElasticFields
+from spherovem_core.registration.slice_places import DECIMALS, PlacedSlices, mix_at_even_steps
 from spherovem_core.registration.slice_table import ELEMENTS
+from spherovem_core.spacing import NM_PER_UM
 
 
 def load_fields(path: Path, table: pd.DataFrame) -> ElasticFields:
@@ -52,7 +55,11 @@ def load_fields(path: Path, table: pd.DataFrame) -> ElasticFields:
 
 
 def cut_alignment(
-    table: pd.DataFrame, start: Sequence[int], shape: Sequence[int], fields: ElasticFields | None = None
+    table: pd.DataFrame,
+    start: Sequence[int],
+    shape: Sequence[int],
+    fields: ElasticFields | None = None,
+    step_nm: float | None = None,
 ) -> Alignment:
     """Take the part of the registration of a full acquisition that places the slices of a region of it.
 
@@ -69,6 +76,10 @@ def cut_alignment(
         Shape of the region.
     fields : ElasticFields, optional
         Local fields of the full acquisition.
+    step_nm
+        Voxel size along z, if the full acquisition was registered with ``resample_z``. The region then takes its places of
+        slices and its steps: every slice of the registered region is one of the full registered image, the same slices
+        blended.
 
     Returns
     -------
@@ -119,4 +130,23 @@ def cut_alignment(
         **dict(zip(ELEMENTS, maps.reshape(-1, 6).T, strict=True)),
         **{f"crop_{name}_px": value for name, value in crop._asdict().items()},
     }
-    return Alignment(maps, crop, rows.assign(**placed), fields=fields)
+    along_z = None if step_nm is None else _cut_places(table, first, len(rows), step_nm)
+    return Alignment(maps, crop, rows.assign(**placed), fields=fields, placed=along_z)
+
+
+def _cut_places(table: pd.DataFrame, first: int, count: int, step_nm: float) -> PlacedSlices:
+    """Take the slices of the full registered image that slices `first` to `first + count` alone are blended into."""
+    places = np.round(table["registered_z_um"].to_numpy(dtype=np.float64) * NM_PER_UM / step_nm, DECIMALS)
+    if np.array_equal(places, np.arange(len(table))):
+        reason = "the full acquisition has even steps too; its report says why"
+        return PlacedSlices(RegisteredSlices.even(count), reason)
+    good = np.flatnonzero(table["used"].to_numpy(dtype=bool))
+    mixtures = mix_at_even_steps(places, good, len(table))
+    inside = [k for k, mixture in enumerate(mixtures) if all(0 <= z - first < count for z, _ in mixture)]
+    if not inside:
+        raise RegistrationError(
+            f"the {count} slices of the region are too few to make a slice at even steps of z, as resample_z asks for; "
+            "choose a region of more slices"
+        )
+    cut = tuple(tuple((z - first, weight) for z, weight in mixtures[k]) for k in inside)
+    return PlacedSlices(RegisteredSlices(places[first : first + count] - inside[0], cut))

@@ -1,5 +1,6 @@
 """Robust weighted least squares for the maps of all slices from redundant pairs."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -54,7 +55,8 @@ def solve_links(
     the same weight, and the width of the function falls with each iteration (graduated non-convexity, Blake and Zisserman
     1987): a wrong link with a small spread is outvoted by the longer links across it before its spread is used.
 
-    A slice without links is placed between its neighbours, because consecutive slices are tied with a very small weight.
+    A slice without links is placed between its neighbours, because consecutive slices are tied with a very small weight. Where no
+    link joins two parts of the stack, they are placed as if nothing had moved between them (`join_parts`).
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def solve_links(
     weights : (m,) ndarray
         Final weight of each link: 1 if it fits, 0 if it is rejected.
     """
+    given = len(links.fixed)
+    links = join_parts(links, count, reference)
     frame = shift_matrix(*-slice_centre(shape))
     centred = replace(links, matrices=compose(frame, compose(links.matrices, invert(frame))))
     spread = np.maximum(links.spread_px, MIN_SPREAD_PX)
@@ -83,7 +87,37 @@ def solve_links(
         weights = (1.0 + (link_misfit(links, transforms, shape) / (width * spread)) ** 2) ** -2.0
         solution = _solve(centred, weights / spread**2, count, reference)
     transforms = compose(invert(frame), compose(solution, frame))
-    return compose(transforms, invert(transforms[reference])), weights
+    return compose(transforms, invert(transforms[reference])), weights[:given]
+
+
+def join_parts(links: Links, count: int, reference: int) -> Links:
+    """Add a link without motion where no link joins a part of the stack to the rest.
+
+    The maps of a part that nothing holds are not determined, and links within it that contradict each other a little would
+    shrink it to a point. The added link joins the slices of both parts that are nearest to each other, and fits exactly.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(links.fixed))
+    graph = coo_array((ones, (links.fixed, links.moving)), (count, count))
+    _, part = connected_components(graph, directed=False)
+    held = np.unique(np.concatenate([links.fixed, links.moving, [reference]])).astype(np.int_)
+    added = []
+    for before, after in sorted(itertools.pairwise(held.tolist()), key=lambda pair: pair[1] - pair[0]):
+        if part[before] != part[after]:
+            added.append((before, after))
+            part[part == part[after]] = part[before]
+    if not added:
+        return links
+    pairs = np.array(added, dtype=np.int_)
+    usual = float(np.median(links.spread_px)) if len(links.spread_px) else 1.0
+    return Links(
+        fixed=np.concatenate([links.fixed, pairs[:, 0]]),
+        moving=np.concatenate([links.moving, pairs[:, 1]]),
+        matrices=np.concatenate([links.matrices, np.repeat(IDENTITY[None], len(pairs), 0)]),
+        spread_px=np.concatenate([links.spread_px, np.full(len(pairs), usual)]),
+    )
 
 
 def link_misfit(links: Links, transforms: Matrix, shape: Sequence[int]) -> NDArray[np.float64]:

@@ -167,7 +167,7 @@ class PairEquations(ABC):
 
     @abstractmethod
     def _warp(self, matrices: Matrix) -> tuple[Vector, Vector]:
-        """Warp the moving slices and their weights; return the number of pixels of the overlap and the sum of their weights."""
+        """Warp the moving slices; return the number of pixels of the overlap and the sum of their weights."""
 
     @abstractmethod
     def _moments(self) -> Moments:

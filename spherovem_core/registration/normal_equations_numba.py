@@ -32,7 +32,7 @@ class NumbaPairEquations(PairEquations):
     ----------
     fixed, moving : (B, Y, X) float32 tensors on the CPU
         Prepared slices.
-    fixed_weight, moving_weight : (B, Y, X) float32 tensors, optional
+    weight : (B, Y, X) float32 tensor, optional
         As for `TorchPairEquations`.
     """
 
@@ -40,16 +40,14 @@ class NumbaPairEquations(PairEquations):
         self,
         fixed: Tensor,
         moving: Tensor,
-        fixed_weight: Tensor | None = None,
-        moving_weight: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> None:
         shape = (int(fixed.shape[1]), int(fixed.shape[2]))
         self._pairs = [
             _Pair(
                 fixed[b].numpy(),
                 moving[b].numpy(),
-                None if fixed_weight is None else fixed_weight[b].numpy(),
-                None if moving_weight is None else moving_weight[b].numpy(),
+                None if weight is None else weight[b].numpy(),
             )
             for b in range(len(fixed))
         ]
@@ -85,18 +83,14 @@ class NumbaPairEquations(PairEquations):
 
 
 class _Pair:
-    """Slices and weights of one pair, with room for the warped slice and the weights of outliers."""
+    """Slices and weight of one pair, with room for the warped slice and the weights of outliers."""
 
-    def __init__(
-        self, fixed: Image, moving: Image, fixed_weight: Image | None, moving_weight: Image | None
-    ) -> None:
+    def __init__(self, fixed: Image, moving: Image, weight: Image | None) -> None:
         rows, columns = fixed.shape
         self.fixed, self.moving = np.ascontiguousarray(fixed), np.ascontiguousarray(moving)
         self.ones = np.ones((1, columns), np.float32)
-        self.fixed_weight = self.ones if fixed_weight is None else np.ascontiguousarray(fixed_weight)
-        self.moving_weight = self.ones if moving_weight is None else np.ascontiguousarray(moving_weight)
+        self.weight = self.ones if weight is None else np.ascontiguousarray(weight)
         self.warped, self.outlier = np.empty_like(self.fixed), self.ones
-        self.weight = self.fixed_weight if moving_weight is None else np.zeros_like(self.fixed)
         self.whole = np.tile(np.array([0, columns]), (rows, 1))
         self.intervals = self.whole
         half = max(max(rows, columns) - 1, 1) / 2.0
@@ -104,25 +98,19 @@ class _Pair:
         self.along = ((np.arange(columns) - (columns - 1) / 2.0) / half).astype(np.float32)
 
     def full_weight(self) -> float:
-        """Sum the weights of each slice; return the smaller sum."""
-        pixels = self.fixed.size
-        sums = [
-            float(pixels) if weight is self.ones else float(kernels.sum_weights(weight, self.whole))
-            for weight in (self.fixed_weight, self.moving_weight)
-        ]
-        return min(sums)
+        """Sum the weight of the fixed slice, at most its number of pixels."""
+        pixels = float(self.fixed.size)
+        return pixels if self.weight is self.ones else min(self._weight_on(self.whole), pixels)
+
+    def _weight_on(self, intervals: NDArray[np.int64]) -> float:
+        return float(kernels.sum_weights(self.weight, intervals))
 
     def warp(self, matrix: Matrix) -> tuple[float, float]:
-        """Warp the moving slice and its weight; return the number of pixels of the overlap and their weight."""
+        """Warp the moving slice; return the number of pixels of the overlap and their weight."""
         self.intervals = overlap_intervals(matrix, self.fixed.shape)
         kernels.warp(self.moving, matrix, self.intervals, 1, self.warped)
         covered = float(np.maximum(self.intervals[:, 1] - self.intervals[:, 0], 0).sum())
-        if self.moving_weight is not self.ones:
-            kernels.warp(self.moving_weight, matrix, self.intervals, 0, self.weight)
-            self.weight *= self.fixed_weight
-        elif self.weight is self.ones:
-            return covered, covered
-        return covered, float(kernels.sum_weights(self.weight, self.intervals))
+        return covered, covered if self.weight is self.ones else self._weight_on(self.intervals)
 
     def moments(self) -> Vector:
         """Sum with the weights of pixels and those of outliers."""
@@ -132,7 +120,7 @@ class _Pair:
         """Sum with the weights of pixels, over the overlap or over the slices without motion."""
         if moved:
             return self._sum(self.warped, self.weight, self.ones, self.intervals)
-        return self._sum(self.moving, self.fixed_weight, self.moving_weight, self.whole)
+        return self._sum(self.moving, self.weight, self.ones, self.whole)
 
     def _sum(self, moving: Image, weight: Image, other: Image, intervals: NDArray[np.int64]) -> Vector:
         sums = np.zeros(6)

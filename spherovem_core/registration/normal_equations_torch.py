@@ -33,26 +33,24 @@ class TorchPairEquations(PairEquations):
     ----------
     fixed, moving : (B, Y, X) float32 tensors
         Prepared slices.
-    fixed_weight, moving_weight : (B, Y, X) float32 tensors, optional
-        Weight of each pixel, 0 to 1; None is 1 everywhere. A pixel of the overlap counts by the product of the fixed and
-        the warped moving weight in every sum, in the robust scale and in the similarity.
+    weight : (B, Y, X) float32 tensor, optional
+        Weight of each pixel of the fixed slices, 0 to 1, in every sum, in the robust scale and in the similarity; None is 1
+        everywhere.
     """
 
     def __init__(
         self,
         fixed: Tensor,
         moving: Tensor,
-        fixed_weight: Tensor | None = None,
-        moving_weight: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> None:
         count, rows, columns = (int(n) for n in fixed.shape)
         full = np.full(count, float(rows * columns))
-        for weight in (fixed_weight, moving_weight):
-            if weight is not None:
-                full = np.minimum(full, weight.double().sum((1, 2)).cpu().numpy())
+        if weight is not None:
+            full = np.minimum(full, weight.double().sum((1, 2)).cpu().numpy())
         super().__init__(count, (rows, columns), full)
         self._fixed, self._moving = fixed, moving
-        self._fixed_weight, self._moving_weight = fixed_weight, moving_weight
+        self._weight = weight
         self._warped, self._trust = moving, fixed
         self._grid = fixed.new_empty((2, *fixed.shape))
         self._mask, self._outlier, self._a, self._b, self._grad_y, self._grad_x = (
@@ -65,18 +63,12 @@ class TorchPairEquations(PairEquations):
         self._warped = sample_linear(self._moving, matrices, self._grid)
         mask = overlap_mask(matrices, self._mask, self._a)
         covered = batch_dot(mask, mask)
-        self._trust = self._weigh(mask, matrices)
+        self._trust = self._weigh(mask)
         return covered, covered if self._trust is mask else batch_dot(mask, self._trust)
 
-    def _weigh(self, mask: Tensor, matrices: Matrix | None) -> Tensor:
-        """Multiply the mask by the weights of the pixels; the mask itself if no slice has weights."""
-        weight = mask
-        if self._fixed_weight is not None:
-            weight = weight * self._fixed_weight
-        if self._moving_weight is not None:
-            moved = self._moving_weight
-            weight = weight * (moved if matrices is None else sample_linear(moved, matrices, self._grid))
-        return weight
+    def _weigh(self, mask: Tensor) -> Tensor:
+        """Multiply the mask by the weights of the pixels; the mask itself if there are none."""
+        return mask if self._weight is None else mask * self._weight
 
     def _moments(self) -> Moments:
         import torch
@@ -86,7 +78,7 @@ class TorchPairEquations(PairEquations):
     def _plain_moments(self, moved: bool) -> Moments:
         if moved:
             return self._moments_of(self._warped, self._trust)
-        return self._moments_of(self._moving, self._weigh(self._a.fill_(1.0), None))
+        return self._moments_of(self._moving, self._weigh(self._a.fill_(1.0)))
 
     def _moments_of(self, moving: Tensor, weights: Tensor) -> Moments:
         import torch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -167,11 +167,11 @@ def register_prepared(
     for number in reversed(range(len(fixed))):
         level, finest = fixed[number], number == 0
         other = moving[number]
-        weight = level.weight
+        weight = None
         if number < len(fixed) - 1 or finest:
             areas = find_usable_areas(level.image, other.image, to_level(matrices, level.factor))
-            weight = areas.combined_with(weight)
-        equations = pair_equations(replace(level, weight=weight), other)
+            weight = areas.weight
+        equations = pair_equations(level, other, weight)
         found, normal, evaluations = refine(
             equations,
             to_level(matrices, level.factor),

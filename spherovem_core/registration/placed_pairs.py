@@ -125,8 +125,8 @@ def placed_correlation(fixed: Level, moving: Level, matrix: Matrix) -> float:
 
 
 def _overlap_sums(fixed: Level, moving: Level, matrix: Matrix) -> list[float]:
-    """Sum 1, a, b, aa, bb and ab over the overlap, weighted if a slice has weights."""
-    if fixed.weight is None and moving.weight is None and compiled_for(fixed.image):
+    """Sum 1, a, b, aa, bb and ab over the overlap."""
+    if compiled_for(fixed.image):
         from spherovem_core.registration.placed_pairs_kernels import overlap_sums
 
         sums = np.empty(6)
@@ -134,7 +134,7 @@ def _overlap_sums(fixed: Level, moving: Level, matrix: Matrix) -> list[float]:
         overlap_sums(*images, matrix, overlap_intervals(matrix, images[0].shape), sums)
         return list(sums.tolist())
     a, b = fixed.image, sample_linear(moving.image, matrix[None])
-    mask = _counted(fixed, moving, matrix)
+    mask = _overlap(fixed, matrix)
     ones = mask.new_ones(mask.shape)
     weighted = mask * a, mask * b
     products = (mask, ones), (weighted[0], ones), (weighted[1], ones), (weighted[0], a), (weighted[1], b)
@@ -149,17 +149,13 @@ def _coarse_motion(
     number = next((k for k, side in enumerate(sides) if side <= SEARCH_SIDE_PX), len(fixed) - 1)
     level, other = fixed[number], moving[number]
     matrix = to_level(implied, level.factor)
-    placed = sample_linear(other.image, matrix[None]) * _counted(level, other, matrix)
+    placed = sample_linear(other.image, matrix[None]) * _overlap(level, matrix)
     found = estimate_initial_motion(level.image[0], placed[0], parameters.max_shift_fraction)
     return compose(implied, from_level(found.matrix, level.factor))
 
 
-def _counted(fixed: Level, moving: Level, matrix: Matrix) -> Tensor:
-    """Weight of each pixel of the fixed slice: 1 on the overlap, times the weights of both slices if they have any."""
+def _overlap(fixed: Level, matrix: Matrix) -> Tensor:
+    """Return 1 for each pixel of the fixed slice on the overlap, else 0."""
     mask = fixed.image.new_empty(fixed.image.shape)
     overlap_mask(matrix[None], mask, mask.new_empty(mask.shape))
-    if fixed.weight is not None:
-        mask *= fixed.weight
-    if moving.weight is not None:
-        mask *= sample_linear(moving.weight, matrix[None])
     return mask

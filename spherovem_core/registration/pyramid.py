@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,18 +33,14 @@ class Level:
         Zero mean and unit variance in every neighbourhood.
     factor
         Side of its pixels in pixels of the source.
-    weight : (B, Y, X) float32 tensor, optional
-        Weight of each pixel in the estimate of the motion, 0 to 1; None is 1 everywhere.
     """
 
     image: Tensor
     factor: int
-    weight: Tensor | None = None
 
     def repeated(self, count: int) -> Level:
         """Repeat one slice as the partner of `count` others, without a copy."""
-        weight = None if self.weight is None else self.weight.expand(count, -1, -1)
-        return Level(self.image.expand(count, -1, -1), self.factor, weight)
+        return Level(self.image.expand(count, -1, -1), self.factor)
 
 
 def build_pyramid(
@@ -98,15 +94,6 @@ def build_pyramid(
     return pyramid
 
 
-def weigh_pyramid(pyramid: list[Level], weight: Tensor) -> list[Level]:
-    """Give each pixel of prepared slices its weight, (B, Y, X) at the finest level; coarser levels have its averages."""
-    weighted = []
-    for level in pyramid:
-        weight = weight if level is pyramid[0] else _halve(weight)
-        weighted.append(replace(level, weight=weight))
-    return weighted
-
-
 def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
     """Join slices that were prepared one by one into one batch."""
     import torch
@@ -115,13 +102,7 @@ def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
         return pyramids[0]
     joined = []
     for same in zip(*pyramids, strict=True):
-        weight = None
-        if any(level.weight is not None for level in same):
-            weights = [
-                torch.ones_like(level.image) if level.weight is None else level.weight for level in same
-            ]
-            weight = torch.cat(weights)
-        joined.append(Level(torch.cat([level.image for level in same]), same[0].factor, weight))
+        joined.append(Level(torch.cat([level.image for level in same]), same[0].factor))
     return joined
 
 

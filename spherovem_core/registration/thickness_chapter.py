@@ -40,8 +40,8 @@ def thickness_facts(slices: pd.DataFrame, spacing_nm: SpacingNm) -> list[tuple[s
     return facts
 
 
-def thickness_warnings(slices: pd.DataFrame, spacing_nm: SpacingNm) -> list[str]:
-    """Warn of uneven slices, and of a mean thickness far from the stated one."""
+def thickness_warnings(slices: pd.DataFrame, spacing_nm: SpacingNm, resampled: bool = False) -> list[str]:
+    """Warn of uneven slices, unless the image was resampled to even steps, and of a mean thickness far from the stated one."""
     relative, uncertainty = slices["thickness_relative"], slices["thickness_uncertainty"]
     if relative.isna().all():
         return []
@@ -51,11 +51,11 @@ def thickness_warnings(slices: pd.DataFrame, spacing_nm: SpacingNm) -> list[str]
     odd = (deviation > ODD) & (deviation > ODD_SPREADS * uncertainty)
     worst = deviation[odd].sort_values(ascending=False).index[:MOST_NAMED]
     named = ", ".join(f"{slices['z'][row]} ({relative[row]:.2f})" for row in sorted(worst))
-    if spread > UNEVEN:
+    if spread > UNEVEN and not resampled:
         found.append(
             f"slices are cut unevenly: their thickness varies by {spread:.0%}"
             + (f", most in slices {named}" if named else "")
-            + "; distances and volumes along z are wrong by that"
+            + "; distances and volumes along z are wrong by that, unless resample_z corrects it"
         )
     elif named:
         found.append(f"slices of unusual thickness, relative to their neighbours: {named}")

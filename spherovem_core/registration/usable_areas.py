@@ -47,12 +47,6 @@ class UsableAreas:
     fixed: NDArray[np.float64]
     featureless: NDArray[np.float64]
 
-    def combined_with(self, weight: Tensor | None) -> Tensor | None:
-        """Multiply with the weight that the pixels of the fixed slices have already."""
-        if self.weight is None or weight is None:
-            return weight if self.weight is None else self.weight
-        return self.weight * weight
-
 
 def find_usable_areas(fixed: Tensor, moving: Tensor, matrices: Matrix) -> UsableAreas:
     """Compare neighbourhoods of two slices at their estimated motion and at zero shift.

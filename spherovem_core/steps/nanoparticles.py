@@ -27,7 +27,7 @@ from spherovem_core.steps.imported_labels import (
     remember_imported,
 )
 from spherovem_core.steps.ingest import SLICES, filled_slices
-from spherovem_core.steps.registration import REGISTERED
+from spherovem_core.steps.registration import REGISTERED, registered_slices
 from spherovem_core.steps.specimen import SPECIMEN, SPECIMEN_STEP
 from spherovem_core.store import ArrayWriter
 from spherovem_core.store.columns import AGGLOMERATE_COLUMNS, OTHER_OBJECT_COLUMNS
@@ -197,7 +197,7 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
         slab_labels,
         labels,
         run.execution,
-        bad_slices=filled_slices(run),
+        bad_slices=registered_slices(run).showing(filled_slices(run)),
     )
     found = _placed(run, found, spacing)
     _write_tables(run, found)

@@ -4,7 +4,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
+from spherovem_core.references import Acquisition
+from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.denoising import DENOISED
 from spherovem_core.steps.ingest import INGEST, SLICES, filled_slices
@@ -25,6 +30,8 @@ from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spherovem_core.registration import Alignment
 
 logger = logging.getLogger(__name__)
@@ -44,6 +51,7 @@ NOT_REGISTERED = "the full acquisition is not registered"
 OTHER_VERSION = "the full acquisition was registered by another version"
 OTHER_PARAMETERS = "the full acquisition was registered with other parameters"
 OTHER_SOURCE = "the full acquisition was registered from other files"
+REGISTERED_MEANWHILE = "the full acquisition was registered after the run began"
 GEOMETRY, GIVEN_GEOMETRY = "geometry", "as given"
 GIVEN_SECONDS = 0.02
 """Seconds per million voxels of slices that are read and written only."""
@@ -52,45 +60,75 @@ STORED_FRACTION = 0.84
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 
 
-def _external(request: RunRequest) -> Mapping[str, str]:
-    """Return the digest of the registration of the full acquisition for a region of it, or why it has none that fits."""
-    if request.region.is_whole or request.parameters.registration.model == "none":
-        return {}
-    name = request.acquisition.name.removesuffix(request.region.suffix)
-    layout = Layout(request.acquisition.folder.with_name(name))
+def registered_slices(run: StepRun[Any]) -> RegisteredSlices:
+    """Return which slices of the acquisition the registered image shows, for a later step."""
+    stored = run.open(REGISTERED)
+    return RegisteredSlices.of(stored.details, stored.shape[0])
+
+
+def _full_registration(
+    acquisition: Acquisition, region: RegionOfInterest, parameters: RegistrationParameters
+) -> tuple[str | None, str]:
+    """Return the digest of the registration of the full acquisition, or None and the reason why none fits."""
+    name = acquisition.name.removesuffix(region.suffix)
+    layout = Layout(acquisition.folder.with_name(name))
     digest, entries = table_digest(layout, MOTION.path), table_history(layout, MOTION.path)
     entry = next((each for each in reversed(entries) if each["step"] == REGISTRATION.name), None)
     if digest is None or entry is None:
-        return {FULL_RUN: NOT_REGISTERED}
+        return None, NOT_REGISTERED
     if entry["version"] != REGISTRATION.version:
-        return {FULL_RUN: OTHER_VERSION}
-    if entry["parameters"] != request.parameters.registration.model_dump(mode="json"):
-        return {FULL_RUN: OTHER_PARAMETERS}
-    return {FULL_RUN: digest}
+        return None, OTHER_VERSION
+    try:
+        # A parameter that did not exist then has its default, which leaves results as they were.
+        used = RegistrationParameters.model_validate(entry["parameters"])
+    except ValidationError:
+        return None, OTHER_PARAMETERS
+    return (digest, "") if used == parameters else (None, OTHER_PARAMETERS)
+
+
+def _external(request: RunRequest) -> Mapping[str, str]:
+    """Return the digest of the registration of the full acquisition for a region of it, if there is one that fits."""
+    if request.region.is_whole or request.parameters.registration.model == "none":
+        return {}
+    digest, _ = _full_registration(request.acquisition, request.region, request.parameters.registration)
+    return {} if digest is None else {FULL_RUN: digest}
 
 
 def _align(run: StepRun[RegistrationParameters], source: StoredArray) -> tuple["Alignment", dict[str, str]]:
     """Register the slices; those of a region by the maps of the full acquisition, if it is registered in the same way."""
     from spherovem_core.registration import register_stack
-    from spherovem_core.registration.full_run import cut_alignment, load_fields
 
-    reason = run.plan.external.get(FULL_RUN, "")
-    if reason and reason not in (NOT_REGISTERED, OTHER_VERSION, OTHER_PARAMETERS):
-        layout = Layout(run.plan.folder.with_name(run.plan.folder.name.removesuffix(run.region.suffix)))
-        table = read_table(layout, MOTION.path, digest=reason)
-        if _source_of(table_history(layout, MOTION.path)) == _source_of(run.history):
-            start = (run.region.z_start, run.region.y_start, run.region.x_start)
-            logger.info(
-                "registration of the region: taken from that of the full acquisition, %s", layout.folder
-            )
-            elastic = run.parameters.refinement == "elastic"
-            fields = load_fields(layout.elastic_fields, table) if elastic else None
-            return cut_alignment(table, start, source.shape, fields), {GEOMETRY: "full acquisition"}
+    reason = ""
+    if digest := run.plan.external.get(FULL_RUN):
+        alignment = _align_as_full(run, source, digest)
+        if alignment is not None:
+            return alignment, {GEOMETRY: "full acquisition"}
         reason = OTHER_SOURCE
+    elif not run.region.is_whole:
+        _, reason = _full_registration(run.plan.acquisition, run.region, run.parameters)
+        reason = reason or REGISTERED_MEANWHILE
     if reason:
         logger.warning("registration of the region: by itself, because %s", reason)
     alignment = register_stack(source, run.parameters, run.execution, filled_slices(run), run.ledger())
     return alignment, {GEOMETRY: f"its own, because {reason}"} if reason else {}
+
+
+def _align_as_full(
+    run: StepRun[RegistrationParameters], source: StoredArray, digest: str
+) -> "Alignment | None":
+    """Take the maps of a region from the registration of the full acquisition; None if that was made from other files."""
+    from spherovem_core.registration.full_run import cut_alignment, load_fields
+
+    layout = Layout(run.plan.folder.with_name(run.plan.folder.name.removesuffix(run.region.suffix)))
+    table = read_table(layout, MOTION.path, digest=digest)
+    if _source_of(table_history(layout, MOTION.path)) != _source_of(run.history):
+        return None
+    start = (run.region.z_start, run.region.y_start, run.region.x_start)
+    logger.info("registration of the region: taken from that of the full acquisition, %s", layout.folder)
+    elastic = run.parameters.refinement == "elastic"
+    fields = load_fields(layout.elastic_fields, table) if elastic else None
+    step_nm = source.spacing_nm[0] if run.parameters.resample_z else None
+    return cut_alignment(table, start, source.shape, fields, step_nm)
 
 
 def _source_of(history: Sequence[Mapping[str, Any]]) -> Any:
@@ -116,7 +154,7 @@ def _take_given(run: StepRun[RegistrationParameters]) -> Quality:
         writer.write(block, np.asarray(source[block.core]))
         run.execution.report(done, len(blocks))
     _write_fields(run, alignment)
-    run.write_table(MOTION, alignment.table)
+    run.write_table(MOTION, _with_places(alignment, source))
     details: dict[str, Any] = {**alignment.details(), GEOMETRY: GIVEN_GEOMETRY}
     run.finish(writer, **details)
     figures = {"method": "none: aligned as given", "slices": source.shape[0]}
@@ -130,13 +168,15 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
         return _take_given(run)
     source, parameters = run.open(DENOISED), run.parameters
     alignment, geometry = _align(run, source)
-    shape = (source.shape[0], *alignment.crop.shape)
-    writer = run.writer(REGISTERED, shape, source.dtype, source.spacing_nm, by_slice=True)
+    writer = run.writer(REGISTERED, alignment.shape, source.dtype, source.spacing_nm, by_slice=True)
     warp_stack(source, alignment, writer, parameters, run.execution)
     _write_fields(run, alignment)
-    run.write_table(MOTION, alignment.table)
+    placed = alignment.placed
+    if placed is not None and placed.reason and not placed.harmless:
+        logger.warning("registration: slices keep even steps along z, because %s", placed.reason)
+    table = _with_places(alignment, source)
+    run.write_table(MOTION, table)
     run.finish(writer, **{**alignment.details(), **geometry})
-    table = alignment.table
     figures = {
         "median similarity before": float(table["similarity_before"].median()),
         "median similarity after": float(table["similarity_after"].median()),
@@ -152,6 +192,11 @@ def _compute(run: StepRun[RegistrationParameters]) -> Quality:
     return Quality(
         "Alignment of neighbouring slices", figures, REGISTERED, "Middle slice, aligned and cropped"
     )
+
+
+def _with_places(alignment: "Alignment", source: StoredArray) -> "pd.DataFrame":
+    """Return the slices table with the position of each slice along the registered z."""
+    return alignment.table.assign(registered_z_um=alignment.slices.positions_um(source.spacing_nm[0]))
 
 
 def _write_fields(run: StepRun[RegistrationParameters], alignment: "Alignment") -> None:
@@ -183,7 +228,7 @@ def _chapter() -> Chapter:
 REGISTRATION = Step(
     name="registration",
     stage="registration",
-    version=3,
+    version=4,
     parameters=lambda parameters: parameters.registration,
     inputs=(DENOISED, SLICES),
     outputs=(REGISTERED, MOTION),

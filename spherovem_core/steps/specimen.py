@@ -8,7 +8,7 @@ from spherovem_core.parameters import PipelineParameters, SpecimenParameters
 from spherovem_core.parameters.specimen import MOST_TILES, specimen_part
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.ingest import SLICES, filled_slices
-from spherovem_core.steps.registration import REGISTERED
+from spherovem_core.steps.registration import REGISTERED, registered_slices
 from spherovem_core.store.layout import SPECIMEN as SPECIMEN_GROUP
 from spherovem_core.store.ome import level_origin
 from spherovem_core.workflow import (
@@ -49,7 +49,12 @@ def _compute(run: StepRun[SpecimenParameters]) -> Quality:
     grid = tile_grid(source.shape, source.spacing_nm, run.parameters.specimen_spacing_nm)
     tiles = run.provisional(grid.planes, "float32", grid.spacing_nm, by_slice=True)
     codes, evidence = write_specimen(
-        source, grid, run.parameters, tiles, run.execution, bad_slices=filled_slices(run)
+        source,
+        grid,
+        run.parameters,
+        tiles,
+        run.execution,
+        bad_slices=registered_slices(run).showing(filled_slices(run)),
     )
     origin = level_origin(source.spacing_nm, source.origin_nm, grid.factors)
     writer = run.writer(SPECIMEN, grid.shape, "uint8", grid.spacing_nm, origin_nm=origin)

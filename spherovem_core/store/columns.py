@@ -419,6 +419,11 @@ REGISTRATION = (
     ),
     Column("elastic_max_px", "float64", "Largest length of that field."),
     Column("elastic_limited", "bool", "True if that field folded the slice and was scaled down."),
+    Column(
+        "registered_z_um",
+        "float64",
+        "Position of the slice along z in the registered image, from its first slice; even steps unless resample_z moved it.",
+    ),
 )
 SLICE_COLUMNS = (
     Column("file", "string", "Name of the file, with the page of a multi-page file; empty if missing."),

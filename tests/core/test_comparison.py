@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.synthetic.comparison import LabelImage, Measured, compare_with_truth
 from spherovem_core.synthetic.comparison.frames import registered_to_ideal, sample_truth, volumes_in_frame
 from spherovem_core.synthetic.comparison.overlaps import best_partner, count_overlaps
@@ -65,6 +66,23 @@ def test_a_perfect_run_has_no_error(phantom: Phantom) -> None:
     assert figures["cells_volume_error_median"] == pytest.approx(0, abs=1e-12)
     assert figures["nanoparticles_count_true"] == figures["nanoparticles_count_measured"]
     assert figures["cells_count_true"] <= len(phantom.cell_volumes_um3)
+
+
+def test_slices_that_were_moved_along_z_are_compared_with_the_truth_of_those_they_show(
+    phantom: Phantom,
+) -> None:
+    places = np.linspace(0.0, 23.0, 24) + 1.2 * np.sin(np.arange(24) / 4.0) * (np.arange(24) % 23 > 0)
+    slices = RegisteredSlices(places, tuple(((z, 1.0),) for z in range(24)))
+    shown = slices.nearest()
+    assert (shown != np.arange(24)).sum() > 5
+    straight = perfect(phantom)
+    kinds = ("cells", "nuclei", "nanoparticles")
+    moved = {kind: replace(getattr(straight, kind), labels=getattr(phantom, kind)[shown]) for kind in kinds}
+    figures = compare_with_truth(phantom, replace(straight, **moved, slices=slices))
+    for name in ("cells_f1", "nuclei_f1", "nanoparticles_dice", "nanoparticles_recall", "parent_cell_right"):
+        assert figures[name] == 1
+    # Compared slice by slice with those of the same number, they do not fit.
+    assert compare_with_truth(phantom, replace(straight, **moved))["nanoparticles_dice"] < 0.8
 
 
 def test_every_kind_of_error_lowers_its_own_figure(phantom: Phantom) -> None:

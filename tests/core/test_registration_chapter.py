@@ -10,7 +10,7 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import PipelineParameters, RegistrationParameters
 from spherovem_core.registration import register_stack, warp_stack
-from spherovem_core.registration.chapter import registration_section
+from spherovem_core.registration.chapter import _stays_covered, registration_section
 from spherovem_core.registration.elastic_fields import ElasticFields, describe_fields
 from spherovem_core.registration.elastic_mesh import Mesh
 from spherovem_core.registration.jump_report import jump_texts, scale_text
@@ -110,3 +110,10 @@ def test_jumps_are_listed_with_slice_and_size() -> None:
     assert scale_text(table) == (
         "5 at 1.0300 times the magnification of slices 0 to 4, 6, to which the voxel size applies"
     )
+
+
+def test_what_stays_in_the_frame_is_named_only_where_slices_beside_show_it_too() -> None:
+    bent = pd.Series([np.nan, 0.01, 0.097, 0.009, 0.025, 0.067, 0.0, 0.166, 0.041, 0.001])
+    assert not _stays_covered(bent).any()
+    databar = pd.Series([np.nan, 0.16, 0.159, 0.145, 0.003, 0.142, 0.158, 0.0, 0.0, 0.0])
+    assert np.flatnonzero(_stays_covered(databar)).tolist() == [1, 2, 3, 5]

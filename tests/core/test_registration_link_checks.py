@@ -68,3 +68,17 @@ def test_a_slice_without_links_has_no_certain_place() -> None:
     kept = Links(links.fixed[apart], links.moving[apart], links.matrices[apart], links.spread_px[apart])
     stated = position_uncertainties(kept, np.ones(apart.sum()), COUNT)
     assert list(np.flatnonzero(~np.isfinite(stated))) == [5, 6, 7]
+
+
+def test_parts_that_no_link_joins_keep_their_shape_and_stay_where_they_were() -> None:
+    links, truth = make_links(3)
+    crossing = (links.fixed < 12) & (links.moving >= 12)
+    apart = Links(*(values[~crossing] for values in vars(links).values()))
+    solved, weights, contradiction = reject_wrong_links(apart, COUNT, 5, SHAPE)
+    assert weights.shape == apart.fixed.shape
+    assert not contradiction.any()
+    error = solved - compose(truth, invert(truth[5]))
+    for part in (slice(0, 12), slice(12, COUNT)):
+        # Without the joining link, this part shrank to a point, and its maps reached 10 000 px.
+        assert rms_displacement(error[part] - error[part].mean(0), SHAPE).max() < 1.5
+    np.testing.assert_allclose(solved[12], solved[11], atol=1e-6)

@@ -1,5 +1,6 @@
 """Accuracy figures of a run on a phantom."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,14 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         - ``distance_error_median_um``: median difference of the mean distance to the nucleus, where both have one.
     """
     maps = registered_to_ideal(measured, truth.transforms)
+    misplacement = measure_misplacement(measured.transforms, truth.transforms, truth.image.shape[1:])
+    truth = _as_shown(truth, measured.shown)
     cells = _sampled(truth.cells, maps, measured.cells, truth)
     nuclei = _sampled(truth.nuclei, maps, measured.nuclei, truth)
     particles = _sampled(truth.nanoparticles, maps, measured.nanoparticles, truth)
     others = _sampled(truth.others, maps, measured.nanoparticles, truth)
     # Codes from 1, since samples outside the ideal frame are 0.
     specimen = _sampled(truth.specimen.astype(np.uint32) + 1, maps, measured.nanoparticles, truth)
-    misplacement = measure_misplacement(measured.transforms, truth.transforms, truth.image.shape[1:])
     return {
         "registration_residual_px": misplacement.step_px,
         "registration_jitter_px": misplacement.jitter_px,
@@ -60,6 +62,14 @@ def compare_with_truth(truth: Phantom, measured: Measured) -> dict[str, float]:
         **_outside(truth, maps, measured.specimen),
         **_relations(truth, measured, cells, nuclei, particles),
     }
+
+
+def _as_shown(truth: Phantom, shown: NDArray[np.int64]) -> Phantom:
+    """Take the true labels of the acquired slices that the registered image shows, one by one."""
+    if np.array_equal(shown, np.arange(len(truth.cells))):
+        return truth
+    labels = ("cells", "nuclei", "nanoparticles", "others", "specimen")
+    return replace(truth, **{name: getattr(truth, name)[shown] for name in labels})
 
 
 def _sampled(

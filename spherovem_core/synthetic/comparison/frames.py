@@ -10,18 +10,19 @@ from spherovem_core.synthetic.comparison.run_results import LabelImage, Measured
 
 
 def registered_to_ideal(measured: Measured, truth_transforms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the map from registered to ideal pixel coordinates for each slice.
+    """Compute the map from registered to ideal pixel coordinates for each slice of the registered image.
 
-    Registered coordinates are moved by the crop, then go through the estimated transform to the acquired slice and back
-    through the inverse of the true one. After a perfect registration all slices have one map: the one between the frame
-    of the reference slice and the ideal frame.
+    A slice that is blended from several has the map of the one that lies nearest. Registered coordinates are moved by the
+    crop, then go through the estimated transform to the acquired slice and back through the inverse of the true one. After
+    a perfect registration all slices have one map: the one between the frame of the reference slice and the ideal frame.
 
     Returns
     -------
     (Z, 2, 3) ndarray of float64
         For coordinates (y, x, 1).
     """
-    return maps_to_ideal(measured.transforms, measured.crop_origin_px, truth_transforms)
+    maps = maps_to_ideal(measured.transforms, measured.crop_origin_px, truth_transforms)
+    return maps[measured.shown]
 
 
 def maps_to_ideal(
@@ -52,7 +53,7 @@ def sample_truth(
     Parameters
     ----------
     labels : (Z, Y, X) ndarray of uint32
-        Truth in the ideal frame.
+        Truth in the ideal frame, in the slices that the registered image shows.
     maps : (Z, 2, 3) ndarray
         From `registered_to_ideal`.
     grid

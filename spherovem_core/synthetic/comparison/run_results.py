@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.parameters import PipelineParameters
+from spherovem_core.registered_slices import RegisteredSlices
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, SPECIMEN, labels_group, table_path
@@ -48,6 +49,8 @@ class Measured:
         Smallest diameter that was to be segmented, by kind (cells, nuclei).
     specimen
         Mask whose code 1 is the specimen; None if there is none.
+    slices
+        Which acquired slices the registered image shows; None if each shows that of its own number.
     """
 
     transforms: NDArray[np.float64]
@@ -58,6 +61,13 @@ class Measured:
     tables: Mapping[str, pd.DataFrame]
     min_diameter_um: Mapping[str, float]
     specimen: LabelImage | None = None
+    slices: RegisteredSlices | None = None
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """Acquired slice that lies nearest to each slice of the registered image, at full resolution."""
+        slices = RegisteredSlices.even(len(self.transforms)) if self.slices is None else self.slices
+        return slices.nearest()
 
 
 def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
@@ -68,7 +78,8 @@ def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
     IncompleteArtifactError
         If an array or table is not complete.
     """
-    details = open_array(layout, REGISTERED).details
+    registered = open_array(layout, REGISTERED)
+    details = registered.details
     top, left, _, _ = details["crop"]
     return Measured(
         transforms=np.array(details["transforms"], dtype=np.float64),
@@ -82,6 +93,7 @@ def read_measured(layout: Layout, parameters: PipelineParameters) -> Measured:
             "cells": parameters.segmentation.cells.min_diameter_um,
             "nuclei": parameters.segmentation.nuclei.min_diameter_um,
         },
+        slices=RegisteredSlices.of(details, registered.shape[0]),
     )
 
 
