@@ -162,6 +162,18 @@ def test_what_cannot_be_adopted_is_refused(layout: Layout, damage: str) -> None:
         open_array(layout, CELLS)
 
 
+def test_an_array_over_the_group_is_set_aside(layout: Layout) -> None:
+    shutil.rmtree(layout.volume / CELLS)
+    zarr.create_array(layout.volume / CELLS, data=cells())
+    assert states(layout) == {f"volume.zarr/{CELLS}": "changed"}
+    with pytest.raises(ChangedArtifactError, match="cannot be adopted"):
+        adopt(layout.folder, CELLS)
+    recompute(layout.folder, CELLS)
+    assert states(layout) == {}
+    (aside,) = (layout.folder / "set-aside/volume.zarr/registered/labels").iterdir()
+    assert np.array_equal(zarr.open_array(aside, mode="r")[:], cells())
+
+
 def test_there_is_nothing_to_adopt(layout: Layout) -> None:
     for path in (CELLS, "tables/cells.parquet"):
         with pytest.raises(ParameterError, match="nothing to adopt"):

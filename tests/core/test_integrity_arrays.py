@@ -209,6 +209,19 @@ def test_an_array_of_another_program_in_its_place_is_refused(layout: Layout) -> 
         ArrayWriter(layout, make_spec(), "d")
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("place", ["raw/0", "raw"])
+def test_an_array_of_any_program_over_a_level_or_the_group_is_refused(
+    layout: Layout, version: int, place: str
+) -> None:
+    shutil.rmtree(layout.volume / place)
+    zarr.create_array(layout.volume / place, data=random_image(), zarr_format=version)  # type: ignore[arg-type]
+    for attempt in (lambda: open_array(layout, "raw"), lambda: ArrayWriter(layout, make_spec(), "d")):
+        with pytest.raises(ChangedArtifactError, match=r"written by another program.*--recompute"):
+            attempt()
+    assert np.array_equal(zarr.open_array(layout.volume / place, mode="r")[:], random_image())
+
+
 @pytest.mark.parametrize("fault", ["lost", "damaged"])
 def test_a_lost_record_is_made_again_from_the_same_files(layout: Layout, fault: str) -> None:
     record = layout.volume / "raw/0" / RECORD

@@ -149,6 +149,7 @@ def test_what_follows_from_adopted_labels_is_computed_again(
     assert after == {name: state for name, state in before.items() if "registered/0/" not in name}
 
 
+@pytest.mark.slow
 def test_published_tables_follow_stage_tables_of_the_same_digest(
     copy: Acquisition, parameters: PipelineParameters
 ) -> None:
@@ -161,6 +162,7 @@ def test_published_tables_follow_stage_tables_of_the_same_digest(
     assert (read_table(layout, table_path("cells"))["sphericity"] == 0.5).all()
 
 
+@pytest.mark.slow
 def test_tables_follow_labels_of_the_same_digest(copy: Acquisition, parameters: PipelineParameters) -> None:
     """As when labels were lost and a run on another device computed a cell more."""
     layout = Layout(copy.folder)
@@ -178,6 +180,7 @@ def test_tables_follow_labels_of_the_same_digest(copy: Acquisition, parameters: 
     assert list(read_table(layout, table_path("cells"))["label"]) == left
 
 
+@pytest.mark.slow
 def test_a_published_table_saved_by_pandas_is_kept_or_computed_again(
     copy: Acquisition, parameters: PipelineParameters
 ) -> None:
