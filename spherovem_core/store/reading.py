@@ -141,6 +141,8 @@ def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: 
         check = _foreign() if node is None or marker is None else check_array(folder, node)
         if read_node(folder) == node:
             break
+    else:
+        raise _incomplete(folder, "is being replaced by another process")
     changes = [Change(f"{level}/{each.file}", each.what) for each in check.changes]
     if not changes and _is_emptied(group, check):
         what = "is not there: it was deleted, or a program removed it because all of its voxels became 0"

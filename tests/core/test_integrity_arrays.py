@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +276,34 @@ def test_a_block_that_was_changed_after_a_kill_is_written_again(tmp_path: Path) 
     shard(layout, 1).write_bytes(b"torn")
     touch(shard(layout, 2))
     assert ArrayWriter(layout, make_spec(), "d").pending(blocks) == [blocks[1], *blocks[4:]]
+
+
+def test_a_reader_beside_a_writer_sees_no_change(tmp_path: Path) -> None:
+    """The array is replaced again and again, under other digests, while it is opened."""
+    layout, image = Layout(tmp_path / "acquisition"), random_image()
+    ended, wrong, opened = threading.Event(), [], Counter[str]()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                opened[open_array(layout, "raw").digest] += 1
+            except IncompleteArtifactError:
+                continue
+            except Exception as error:
+                wrong.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for number in range(20):
+            writer = ArrayWriter(layout, make_spec(), f"d{number}")
+            write_all(writer, np.roll(image, number))
+            writer.commit()
+    finally:
+        ended.set()
+        thread.join()
+    assert wrong == []
+    assert open_array(layout, "raw").digest == "d19"
 
 
 KILLED = """
