@@ -1,6 +1,7 @@
 """``spherovem verify``: results compared with what they held when they were written."""
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -14,6 +15,8 @@ from deployments.settings import read_settings
 
 if TYPE_CHECKING:
     from spherovem_core.integrity import ArtifactState
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 5
 """Findings shown per result; --json has all."""
@@ -112,7 +115,13 @@ class Verify(Command):
         """
         from spherovem_core.errors import SpheroVemError
         from spherovem_core.integrity import verify_results
+        from spherovem_core.store import Layout
+        from spherovem_core.store.markers import lock_is_held
 
+        if lock_is_held(Layout(folder).locks / "acquisition.lock"):
+            logger.warning(
+                "%s is being processed; what it replaces meanwhile may be listed as changed", folder.name
+            )
         states = list(verify_results(folder))
         if self.json_:
             print(json.dumps({"artifacts": [state.document() for state in states]}, indent=2))

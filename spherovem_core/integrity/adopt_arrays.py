@@ -76,9 +76,9 @@ def _adoptable_node(layout: Layout, output: ArrayOutput) -> Node:
     marker = marker_of(node)
     if node is None or marker is None:
         raise ChangedArtifactError(
-            f"{folder} cannot be adopted: its {METADATA} is damaged, or another program wrote an array over it, and its history "
-            "is lost. Write the values into the array as it was (zarr.open_array(..., mode='r+')[:] = values), or discard it "
-            "with --recompute"
+            f"{folder} cannot be adopted: its {METADATA} is damaged, or another program wrote an array over it, so that its "
+            "history is lost. --recompute sets it aside; run the acquisition again, write your values into the array that it "
+            "made (zarr.open_array(..., mode='r+')[:] = values), and adopt that"
         )
     if not marker.get("complete"):
         raise ChangedArtifactError(f"{folder} is unfinished; run the acquisition again to compute it")

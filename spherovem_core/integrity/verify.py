@@ -15,7 +15,15 @@ from spherovem_core.store.changes import Change
 from spherovem_core.store.file_records import find_change, read_record
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout, array_path
-from spherovem_core.store.nodes import METADATA, Node, marker_of, read_node, shard_grid
+from spherovem_core.store.nodes import (
+    METADATA,
+    Node,
+    is_array_folder,
+    is_replaced_group,
+    marker_of,
+    read_node,
+    shard_grid,
+)
 from spherovem_core.store.table_inventory import table_inventory
 from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
 
@@ -98,7 +106,9 @@ def _verify_array(layout: Layout, group: str) -> Verdict:
     for level in range(levels):
         folder = layout.path(array_path(group, level))
         node = read_node(folder)
-        if node is None and not (folder / METADATA).exists():
+        if node is None and not is_array_folder(folder):
+            if is_replaced_group(folder.parent):
+                return "changed", (f"{METADATA} was written by another program over the group",), 0, 0
             states.append("missing")
             details.append(f"level {level} is not there")
             continue

@@ -9,6 +9,7 @@ from spherovem_core.references import canonical_json
 from spherovem_core.store.checksums import new_checksum
 
 METADATA = "zarr.json"
+METADATA_OF_VERSION_2 = ".zarray"
 ATTRIBUTE = "spherovem"
 ESSENTIALS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 """Fields on which the values of an array depend. Other programs may change the rest and add attributes of their own."""
@@ -25,6 +26,11 @@ def read_node(folder: Path) -> Node | None:
     return node if isinstance(node, dict) and node.get("zarr_format") == 3 and "node_type" in node else None
 
 
+def is_array_folder(folder: Path) -> bool:
+    """Return whether a folder holds the metadata of a zarr array, of whatever version or program."""
+    return (folder / METADATA).exists() or (folder / METADATA_OF_VERSION_2).exists()
+
+
 def marker_of(node: Node | None) -> dict[str, Any] | None:
     """Return what spherovem keeps with an array; None if spherovem did not write it."""
     attributes = (node or {}).get("attributes")
@@ -32,16 +38,20 @@ def marker_of(node: Node | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def is_replaced_group(folder: Path) -> bool:
+    """Return whether a program wrote an array in the place of a group."""
+    node = read_node(folder)
+    return (folder / METADATA_OF_VERSION_2).exists() or (node is not None and node["node_type"] == "array")
+
+
 def arrays_below(folder: Path) -> Iterator[Path]:
     """Yield the folders of arrays in a group and in its groups, without listing folders of chunks."""
     for child in sorted(path for path in folder.iterdir() if path.is_dir()):
         node = read_node(child)
-        if (node is None and (child / METADATA).exists()) or (
-            node is not None and node["node_type"] == "array"
-        ):
-            yield child
-        elif node is not None:
+        if node is not None and node["node_type"] == "group":
             yield from arrays_below(child)
+        elif is_array_folder(child):
+            yield child
 
 
 def shard_shape(node: Node) -> tuple[int, ...]:

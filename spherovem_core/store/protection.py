@@ -4,7 +4,7 @@ from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store.adoptions import ADOPTED, describe_adoption
 from spherovem_core.store.changes import adopted_error
 from spherovem_core.store.layout import VOLUME, Layout
-from spherovem_core.store.nodes import arrays_below, marker_of
+from spherovem_core.store.nodes import arrays_below, is_replaced_group, marker_of
 from spherovem_core.store.reading import complete_node
 
 
@@ -19,6 +19,8 @@ def refuse_to_replace(layout: Layout, group: str) -> None:
     folder = layout.volume / group
     if not folder.is_dir():
         return
+    if is_replaced_group(folder):
+        complete_node(layout, group)
     for place in arrays_below(folder):
         parent = place.parent.relative_to(layout.volume).as_posix()
         try:

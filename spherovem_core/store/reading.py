@@ -18,7 +18,15 @@ from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.array_check import ArrayCheck, check_array
 from spherovem_core.store.changes import Change, changed_error
 from spherovem_core.store.layout import VOLUME, Layout, array_path
-from spherovem_core.store.nodes import METADATA, Node, marker_of, read_node, shard_grid
+from spherovem_core.store.nodes import (
+    METADATA,
+    Node,
+    is_array_folder,
+    is_replaced_group,
+    marker_of,
+    read_node,
+    shard_grid,
+)
 from spherovem_core.store.shard_record import stat_shards
 
 ARRAY_LEDGER = ".ledger"
@@ -149,13 +157,17 @@ def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: 
     for _ in range(TRIES):
         node = read_node(folder)
         marker = marker_of(node)
-        if node is None and not (folder / METADATA).exists():
+        if node is None and not is_array_folder(folder):
+            if is_replaced_group(folder.parent):
+                raise changed_error(layout, f"{VOLUME}/{group}", _foreign().changes)
             raise _incomplete(folder, "is not there")
         if marker is not None and not marker.get("complete"):
             raise _incomplete(folder, "is unfinished")
         check = _foreign() if node is None or marker is None else check_array(folder, node)
         if read_node(folder) == node:
             break
+    else:
+        raise _incomplete(folder, "is being replaced by another process")
     changes = [Change(f"{level}/{each.file}", each.what) for each in check.changes]
     if not changes and _is_emptied(group, check):
         what = "is not there: it was deleted, or a program removed it because all of its voxels became 0"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spherovem_core.store.checksums import CHECKSUM_BYTES, FileState, new_checksum
 from spherovem_core.store.files import write_atomically
 
-RECORD = "checksums.npy"
+RECORD = ".checksums.npy"
 ENTRY = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("checksum", "u1", (CHECKSUM_BYTES,))])
 
 

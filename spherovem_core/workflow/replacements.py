@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spherovem_core.errors import ChangedArtifactError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.file_records import refuse_to_replace_file
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.workflow.artifacts import check_unchanged, find_artifact
+from spherovem_core.workflow.label_changes import changed_labels
 from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_output
 from spherovem_core.workflow.pipeline import Pipeline
 from spherovem_core.workflow.plan import StepPlan, plan_step
@@ -22,9 +24,17 @@ def check_results(pipeline: Pipeline, layout: Layout) -> None:
     ChangedArtifactError
         The first that was changed.
     """
-    if layout.folder.is_dir():
-        for step in pipeline.steps:
-            check_unchanged(layout, (*step.outputs, *map(automatic_output, step.corrected)))
+    if not layout.folder.is_dir():
+        return
+    outputs = [output for step in pipeline.steps for output in step.outputs]
+    kept = [automatic_output(output) for step in pipeline.steps for output in step.corrected]
+    for output in (*outputs, *kept):
+        try:
+            check_unchanged(layout, [output])
+        except ChangedArtifactError as error:
+            if isinstance(output, ArrayOutput) and (labels := changed_labels(layout, output, outputs)):
+                raise ChangedArtifactError(f"{error}. Labels {labels}") from None
+            raise
 
 
 def refuse_replacements(

@@ -1,4 +1,4 @@
-"""Processes that a test kills at a chosen moment."""
+"""Processes that a test kills at a chosen moment, and what they wrote."""
 
 import inspect
 import multiprocessing
@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from spherovem_core.store.shard_record import RECORD
 
 
 def kill(
@@ -35,3 +38,11 @@ def kill(
     process.kill()
     process.join()
     assert process.exitcode == -9
+
+
+def written_bytes(path: Path) -> bytes:
+    """Read a file; of the record of an array's files all but their times."""
+    if path.name != RECORD:
+        return path.read_bytes()
+    entries = np.load(path)
+    return entries["size"].tobytes() + entries["checksum"].tobytes()

@@ -7,13 +7,13 @@ from pathlib import Path
 import killable_denoising
 import pytest
 from denoising_scenes import random_checkpoint
-from killed_processes import kill
+from killed_processes import kill, written_bytes
 
 
 def contents(results: Path) -> dict[str, bytes]:
     # The ledger repeats a line if the kill came between writing the line and writing the slice.
     return {
-        str(p.relative_to(results)): p.read_bytes()
+        str(p.relative_to(results)): written_bytes(p)
         for p in results.rglob("*")
         if p.is_file() and p.suffix != ".jsonl"
     }

@@ -7,13 +7,13 @@ from pathlib import Path
 import killable_ingest
 import pytest
 from ingest_samples import textured, write_slices
-from killed_processes import kill
+from killed_processes import kill, written_bytes
 
 SLICES = 250
 
 
 def contents(results: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(results)): p.read_bytes() for p in results.rglob("*") if p.is_file()}
+    return {str(p.relative_to(results)): written_bytes(p) for p in results.rglob("*") if p.is_file()}
 
 
 def written_slices(results: Path) -> int:

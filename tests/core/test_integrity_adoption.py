@@ -38,6 +38,7 @@ from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.markers import holding_lock
 from spherovem_core.store.nodes import ATTRIBUTE
 from spherovem_core.store.pyramid import downsample
+from spherovem_core.store.shard_record import RECORD
 from spherovem_core.workflow.artifacts import find_outputs
 
 CELLS = "registered/labels/cells"
@@ -162,6 +163,18 @@ def test_what_cannot_be_adopted_is_refused(layout: Layout, damage: str) -> None:
         open_array(layout, CELLS)
 
 
+def test_an_array_over_the_group_is_set_aside(layout: Layout) -> None:
+    shutil.rmtree(layout.volume / CELLS)
+    zarr.create_array(layout.volume / CELLS, data=cells())
+    assert states(layout) == {f"volume.zarr/{CELLS}": "changed"}
+    with pytest.raises(ChangedArtifactError, match="cannot be adopted"):
+        adopt(layout.folder, CELLS)
+    recompute(layout.folder, CELLS)
+    assert states(layout) == {}
+    (aside,) = (layout.folder / "set-aside/volume.zarr/registered/labels").iterdir()
+    assert np.array_equal(zarr.open_array(aside, mode="r")[:], cells())
+
+
 def test_there_is_nothing_to_adopt(layout: Layout) -> None:
     for path in (CELLS, "tables/cells.parquet"):
         with pytest.raises(ParameterError, match="nothing to adopt"):
@@ -231,6 +244,23 @@ def test_an_adopted_table_has_its_metadata_again(layout: Layout) -> None:
     assert states(layout) == {}
 
 
+def test_a_kill_during_the_adoption_of_a_table_leaves_it_changed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spherovem_core.store import file_records
+
+    read_table(layout, TABLE).assign(volume_um3=2.0).to_parquet(layout.path(TABLE))
+    with monkeypatch.context() as killed:
+        killed.setattr(file_records, "save_record", lambda *given: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            adopt(layout.folder, TABLE)
+    with pytest.raises(ChangedArtifactError, match="was changed"):
+        read_table(layout, TABLE)
+    adopt(layout.folder, TABLE)
+    assert (read_table(layout, TABLE)["volume_um3"] == 2.0).all()
+    assert [entry["step"] for entry in table_history(layout, TABLE)] == ["shape_cells", "adoption"]
+
+
 def test_a_table_with_a_named_index_keeps_it_as_a_column(layout: Layout) -> None:
     frame = read_table(layout, TABLE)
     frame.set_index("label").to_parquet(layout.path(TABLE))
@@ -293,7 +323,7 @@ def test_older_results_are_recorded_as_they_are(layout: Layout) -> None:
             for name in ("content", "checksum", "levels"):
                 marker.pop(name, None)
             path.write_text(json.dumps(node))
-            (path.parent / "checksums.npy").unlink()
+            (path.parent / RECORD).unlink()
     assert set(states(layout).values()) == {"unrecorded"}
     assert find_array(layout, CELLS, digest("masks_cells")) is not None
     recorded = record_results(layout.folder)

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +211,19 @@ def test_an_array_of_another_program_in_its_place_is_refused(layout: Layout) -> 
         ArrayWriter(layout, make_spec(), "d")
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("place", ["raw/0", "raw"])
+def test_an_array_of_any_program_over_a_level_or_the_group_is_refused(
+    layout: Layout, version: int, place: str
+) -> None:
+    shutil.rmtree(layout.volume / place)
+    zarr.create_array(layout.volume / place, data=random_image(), zarr_format=version)  # type: ignore[arg-type]
+    for attempt in (lambda: open_array(layout, "raw"), lambda: ArrayWriter(layout, make_spec(), "d")):
+        with pytest.raises(ChangedArtifactError, match=r"written by another program.*--recompute"):
+            attempt()
+    assert np.array_equal(zarr.open_array(layout.volume / place, mode="r")[:], random_image())
+
+
 @pytest.mark.parametrize("fault", ["lost", "damaged"])
 def test_a_lost_record_is_made_again_from_the_same_files(layout: Layout, fault: str) -> None:
     record = layout.volume / "raw/0" / RECORD
@@ -261,6 +276,34 @@ def test_a_block_that_was_changed_after_a_kill_is_written_again(tmp_path: Path) 
     shard(layout, 1).write_bytes(b"torn")
     touch(shard(layout, 2))
     assert ArrayWriter(layout, make_spec(), "d").pending(blocks) == [blocks[1], *blocks[4:]]
+
+
+def test_a_reader_beside_a_writer_sees_no_change(tmp_path: Path) -> None:
+    """The array is replaced again and again, under other digests, while it is opened."""
+    layout, image = Layout(tmp_path / "acquisition"), random_image()
+    ended, wrong, opened = threading.Event(), [], Counter[str]()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                opened[open_array(layout, "raw").digest] += 1
+            except IncompleteArtifactError:
+                continue
+            except Exception as error:
+                wrong.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for number in range(20):
+            writer = ArrayWriter(layout, make_spec(), f"d{number}")
+            write_all(writer, np.roll(image, number))
+            writer.commit()
+    finally:
+        ended.set()
+        thread.join()
+    assert wrong == []
+    assert open_array(layout, "raw").digest == "d19"
 
 
 KILLED = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import killable_nanoparticles
 import pytest
-from killed_processes import kill
+from killed_processes import kill, written_bytes
 from nanoparticle_scenes import COARSE_NM, Kind, make_scene, store_image
 
 from spherovem_core.store import Layout, open_array
@@ -35,7 +35,7 @@ class Results:
 
     def contents(self) -> dict[str, bytes]:
         files = (p for p in self.folder.rglob("*") if p.is_file())
-        return {str(p.relative_to(self.folder)): p.read_bytes() for p in files}
+        return {str(p.relative_to(self.folder)): written_bytes(p) for p in files}
 
 
 def compare_with_uninterrupted(source: Path, killed: Results, uninterrupted: Results) -> None:
