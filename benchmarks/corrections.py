@@ -1,6 +1,6 @@
 """Measurement after corrections: seconds of shape, spatial and output against those of a full measurement of the same labels.
 
-    python benchmarks/corrections.py RESULTS/NAME [--merges 20] [--splits 20] [--kinds cells] [--workers 2] [--tiles 1 1 1]
+    python benchmarks/corrections.py [RESULTS/NAME] [--merges 20] [--splits 20] [--kinds cells] [--workers 2] [--tiles 1 1 1]
 
 A copy of a finished acquisition is measured, so that what was measured is known. Then neighbours are merged and objects are
 split, at random places, and the steps run again: once with what is known, and once without, in another copy. Every table and the
@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.run import array_spec
 
 Labels = NDArray[np.uint32]
+DEMO = Path(__file__).parents[1] / "results" / "demo"
 MEASURED: tuple[StageName, ...] = ("shape", "spatial", "output")
 
 
@@ -52,13 +54,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", type=Path, help="results folder of a finished acquisition")
+    parser.add_argument(
+        "results", type=Path, nargs="?", default=DEMO, help="results folder of a finished acquisition"
+    )
     parser.add_argument("--merges", type=int, default=20)
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--kinds", nargs="+", choices=OBJECT_KINDS, default=["cells"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tiles", type=int, nargs=3, default=[1, 1, 1])
     options = parser.parse_args()
+    if not options.results.is_dir():
+        print(
+            f"{options.results} is not there; run make demo, or name the results folder of a finished acquisition"
+        )
+        return
     stages = MEASURED if options.tiles == [1, 1, 1] else MEASURED[:-1]
     with tempfile.TemporaryDirectory(prefix="corrections-", dir=options.results.parent) as temporary:
         known, full = (Path(temporary) / name / options.results.name for name in ("known", "full"))
@@ -155,7 +164,7 @@ def replace(layout: Layout, output: ArrayOutput, labels: Labels) -> str:
     spec = array_spec(
         output.group, "label", labels.shape, "uint32", before.spacing_nm, origin_nm=before.origin_nm
     )
-    history, digest = before.history, f"{before.digest[:40]} corrected"
+    history, digest = before.history, sha256(labels.tobytes()).hexdigest()
     writer = ArrayWriter(layout, spec, digest)
     for block in block_grid(labels.shape, spec.shards):
         writer.write(block, labels[block.core])

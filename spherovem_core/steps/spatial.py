@@ -102,6 +102,9 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     run.write_table(RADIAL, space.radial)
     run.write_table(RIPLEY, space.clustering)
     run.finish(writer)
+    # A record of a map is of use only while the map is there.
+    present = _map_entry(run.plan.digest)
+    ledger.drop([key for key in ledger if key.startswith(_map_entry("")) and key != present])
     ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
     statistics.drop_oldest(blocks_of_cells.used, REMEMBERED * len(blocks_of_cells.used))
     figures = {

@@ -61,17 +61,20 @@ class Ledger(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         return self._entries[key]
 
-    def drop_oldest(self, needed: Collection[str], most: int) -> None:
-        """Drop the oldest of the entries that are not needed, so that at most `most` entries remain beside the needed ones."""
-        needed = set(needed)
+    def drop(self, keys: Collection[str]) -> None:
+        """Drop entries; after a kill they are there or gone."""
+        gone = set(keys)
         with self._lock:
-            others = [key for key in self._entries if key not in needed]
-            if len(others) <= most:
-                return
-            gone = set(others[: len(others) - most])
             self._entries = {key: value for key, value in self._entries.items() if key not in gone}
             heading = {"fingerprint": self._digest}
             self._rewrite([heading, *({key: value} for key, value in self._entries.items())])
+
+    def drop_oldest(self, needed: Collection[str], most: int) -> None:
+        """Drop the oldest of the entries that are not needed, so that at most `most` entries remain beside the needed ones."""
+        needed = set(needed)
+        others = [key for key in self._entries if key not in needed]
+        if len(others) > most:
+            self.drop(others[: len(others) - most])
 
     def __delitem__(self, key: str) -> None:
         raise TypeError("a ledger only grows; delete its file to start again")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_scenes import CHAPTERS, provenance, shared
+from report_scenes import CHAPTERS, finished, provenance
 
 from spherovem_core.output import build_report
 from spherovem_core.report import ReportInputs
@@ -17,7 +17,7 @@ from spherovem_core.store import Ledger
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    return shared(tmp_path_factory)[0]
+    return finished(tmp_path_factory.mktemp("results"), image_px=120)
 
 
 PROVENANCE = provenance()
