@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spherovem_core.errors import ParameterError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
@@ -94,8 +95,12 @@ steps that go slice by slice."""
 def _external(request: RunRequest) -> Mapping[str, str]:
     """Return the digest of imported labels, where there are any."""
     own = request.parameters.nanoparticles
-    if own.method != IMPORTED or own.labels is None:
+    if own.method != IMPORTED:
         return {}
+    if own.labels is None:
+        raise ParameterError(
+            "nanoparticles.method is imported and nanoparticles.labels is empty; name the label file"
+        )
     refuse_region(request)
     return {"labels": imported_digest(request.acquisition, own.labels)[0]}
 
