@@ -82,12 +82,11 @@ class OwnData:
         return STAGE_NAMES.index(stage) < STAGE_NAMES.index(self.start_at)
 
     def _method(self, kind: str, stage: StageName) -> tuple[str, str | None] | None:
-        """Return method and file of a kind; None where the stage computes it."""
+        """Return method and file of a kind; None where the stage computes it, or took it before in results on disk."""
         if kind in self.labels:
             file = self.labels[kind]
             return (NOTHING, None) if file == NOTHING else ("imported", file)
-        own = bool(self.already or self.labels)
-        return (NOTHING, None) if own and self._is_given(stage) else None
+        return (NOTHING, None) if self.already and self._is_given(stage) else None
 
 
 def read_own_data(start_at: StageName, already: Sequence[str], labels: Sequence[str]) -> OwnData:

@@ -125,9 +125,9 @@ def _measure_block(
     """Sum the intensities of each label in the block, and list the pairs of labels that touch in it or at its border."""
     values = np.asarray(labels[block.outer])
     inside = values[block.inner]
-    where = np.nonzero(values)
-    if not len(where[0]):
+    if not values.any():
         return np.empty(0, np.uint32), np.empty(0), np.empty((0, 2), np.uint32)
+    where = np.nonzero(values)
     names, place = np.unique(inside[inside > 0], return_inverse=True)
     sums = np.bincount(place, np.asarray(image[block.core])[inside > 0], len(names)).astype(np.float64)
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in where)

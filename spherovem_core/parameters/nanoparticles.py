@@ -72,8 +72,6 @@ class NanoparticleParameters(SpecimenParameters):
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
-        if self.method == "imported" and not self.labels:
-            raise ValueError("method is imported and labels is empty; name the label file")
         if self.expected_diameter_nm and self.expected_diameter_nm[0] > self.expected_diameter_nm[1]:
             low, high = self.expected_diameter_nm
             raise ValueError(f"expected_diameter_nm is {low:g} to {high:g}; give the smaller diameter first")

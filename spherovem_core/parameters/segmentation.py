@@ -204,8 +204,10 @@ class SegmentationParameters(StageParameters):
     @field_validator("others")
     @classmethod
     def _names_are_free(cls, others: dict[str, str]) -> dict[str, str]:
-        if taken := sorted(set(others) & set(TAKEN_NAMES)):
-            raise ValueError(f"{taken[0]} is the name of another table; choose another name")
+        if taken := sorted(name for name in others if name in TAKEN_NAMES or name.endswith("_automatic")):
+            raise ValueError(
+                f"{taken[0]} is the name of other labels or of another table; choose another name"
+            )
         return others
 
     @model_validator(mode="after")

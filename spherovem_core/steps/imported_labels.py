@@ -28,10 +28,17 @@ def imported_digest(acquisition: Acquisition, name: str) -> tuple[str, dict[str,
     Raises
     ------
     LabelsError
-        If the file is not there and was never imported.
+        If the file is not there and was never imported, or lies in the results folder.
     """
     from spherovem_core.store import read_json
+    from spherovem_core.store.label_files import split_name
 
+    folder = acquisition.folder.resolve()
+    if split_name(name)[0].resolve().is_relative_to(folder):
+        raise LabelsError(
+            f"{name} lies in the results folder that the labels are imported into, where they would be replaced; copy them to "
+            "another place first"
+        )
     known = read_json(Layout(acquisition.folder).label_files) or {}
     return label_digest(name, known), known
 

@@ -85,8 +85,9 @@ def named_steps(
 
 def _own(name: str, parameters: PipelineParameters) -> NamedKindParameters:
     segmentation = parameters.segmentation
+    # Tasks are made by the default parameters, which name no file.
     return NamedKindParameters(
-        file=segmentation.others[name], mask_spacing_nm=segmentation.cells.mask_spacing_nm
+        file=segmentation.others.get(name, "not given"), mask_spacing_nm=segmentation.cells.mask_spacing_nm
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spherovem_core.blocks import ArrayLike, block_grid
+from spherovem_core.errors import ParameterError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
@@ -102,8 +104,12 @@ steps that go slice by slice."""
 def _external(request: RunRequest) -> Mapping[str, str]:
     """Return the digest of imported labels, where there are any."""
     own = request.parameters.nanoparticles
-    if own.method != IMPORTED or own.labels is None:
+    if own.method != IMPORTED:
         return {}
+    if own.labels is None:
+        raise ParameterError(
+            "nanoparticles.method is imported and nanoparticles.labels is empty; name the label file"
+        )
     refuse_region(request)
     return {"labels": imported_digest(request.acquisition, own.labels)[0]}
 
@@ -119,20 +125,24 @@ def _take_given(run: StepRun[NanoparticleParameters]) -> Quality:
     """Copy the labels of another program, or leave nanoparticles out."""
     import numpy as np
 
-    from spherovem_core.blocks import block_grid
     from spherovem_core.nanoparticles.given import measure_given
 
+    measured: ArrayLike
+    image: ArrayLike
     source, name = run.open(REGISTERED), run.parameters.labels
     shape, spacing = source.shape, source.spacing_nm
     labels = run.writer(LABELS, shape, "uint32", spacing)
     if run.parameters.method == IMPORTED and name is not None:
         reason = f"imported from {name}"
         _copy(run, name, labels)
+        measured, image = labels.stored, source
     else:
         reason = "none given"
         for block in labels.pending(block_grid(shape, labels.spec.shards)):
             labels.write(block, np.zeros([s.stop - s.start for s in block.core], np.uint32))
-    found = measure_given(labels.stored, source, spacing, run.parameters, reason, run.execution)
+        # No volume of background has to be read for tables without rows.
+        measured, image = np.zeros((1, 1, 1), np.uint32), np.zeros((1, 1, 1), source.dtype)
+    found = measure_given(measured, image, spacing, run.parameters, reason, run.execution)
     _write_tables(run, _placed(run, found, spacing))
     extent = [n * side for n, side in zip(shape, spacing, strict=True)]
     middle = [(e - s) / 2 for e, s in zip(extent, spacing, strict=True)]
@@ -156,7 +166,6 @@ def _take_given(run: StepRun[NanoparticleParameters]) -> Quality:
 
 def _copy(run: StepRun[NanoparticleParameters], name: str, labels: ArrayWriter) -> None:
     """Copy the labels of a file onto the grid of the image; the nearest voxel is taken."""
-    from spherovem_core.blocks import block_grid
     from spherovem_core.store.label_files import open_labels_on_grid
 
     source = run.open(REGISTERED)

@@ -31,7 +31,7 @@ from spherovem_core.store.columns import (
     SLICE_COLUMNS,
 )
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import CORRECTED_KINDS, Layout, table_path
+from spherovem_core.store.layout import CORRECTED_KINDS, OBJECT_KINDS, Layout, labels_group, table_path
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -81,6 +81,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     named = _named_tables(run)
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
     used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
+    _name_origins(run.layout, used)
     provenance = {
         "acquisition": run.plan.acquisition.name,
         "source": str(run.plan.acquisition.source),
@@ -151,6 +152,18 @@ def used_parameters(
         own = {**step.omitted, **entry["parameters"]}
         group.update({name: value for name, value in own.items() if name in group})
     return used
+
+
+def _name_origins(layout: Layout, used: dict[str, Any]) -> None:
+    """Name the files of imported labels, which no history holds: only their content is part of a digest."""
+    from spherovem_core.store import open_array
+
+    groups = [(labels_group(kind), used["segmentation"][kind], "network") for kind in OBJECT_KINDS]
+    groups.append((nanoparticles.LABELS.group, used["nanoparticles"], "labels"))
+    for group, parameters, name in groups:
+        imported = open_array(layout, group).details.get("imported")
+        if imported is not None:
+            parameters[name] = imported["origin"]
 
 
 def with_adoptions(

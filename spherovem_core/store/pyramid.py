@@ -225,8 +225,9 @@ def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> N
     if any(after for _, after in missing):
         values = np.pad(values, missing, mode="edge")
     if content == "label":
-        out = np.empty(tuple(n // f for n, f in zip(values.shape, step, strict=True)), dtype=values.dtype)
-        _mode(values, np.array(step), out)
+        out = np.zeros(tuple(n // f for n, f in zip(values.shape, step, strict=True)), dtype=values.dtype)
+        if values.any():
+            _mode(values, np.array(step), out)
         return out
     if content == "field":
         return _mean_of_finite(values, step)

@@ -1,5 +1,6 @@
 """Own data through the steps: slices that are denoised and aligned already, labels of other programs, and absent kinds."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from spherovem_core.parameters import (
 )
 from spherovem_core.references import Acquisition
 from spherovem_core.registration import alignment_as_given, register_stack
+from spherovem_core.registry import PIPELINE
+from spherovem_core.steps.output import used_parameters
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.columns import (
     CELL_COLUMNS,
@@ -157,6 +160,12 @@ def test_labels_that_are_gone_were_copied(source: Path, tmp_path: Path) -> None:
     assert stored.details["imported"]["origin"] == str(file)
     digests = [entry["external"].get("network") for entry in stored.history]
     assert stored.details["imported"]["sha256"] in digests
+    assert (
+        used_parameters(PipelineParameters().model_dump(), stored.history, PIPELINE)["segmentation"]["cells"][
+            "segmenter"
+        ]
+        == "imported"
+    )
     file.touch()
     assert run_steps(acquisition, parameters, until="masks_cells") == []
     file.unlink()
@@ -201,6 +210,40 @@ def test_a_kind_with_a_name_gets_a_table_of_its_own(source: Path, tmp_path: Path
 def test_names_of_kinds_are_free_and_plain(name: str) -> None:
     with pytest.raises(ValidationError):
         SegmentationParameters(others={name: "/labels.tif"})
+
+
+def test_the_provenance_names_the_files(source: Path, tmp_path: Path) -> None:
+    acquisition = Acquisition(name="own", source=source, results_root=tmp_path)
+    parameters = own_data(source, "nanoparticles")
+    run_steps(acquisition, parameters)
+    provenance = json.loads(Layout(acquisition.folder).provenance.read_text())
+    assert provenance["parameters"]["nanoparticles"]["labels"] == f"{source / 'labels.npz'}:nanoparticles"
+    # A run that starts later, with other parameters, takes what is on disk.
+    used = used_parameters(PipelineParameters().model_dump(), provenance["stages"], PIPELINE)
+    assert used["nanoparticles"]["method"] == "imported"
+    assert used["registration"]["model"] == used["denoising"]["algorithm"] == "none"
+    PipelineParameters.model_validate(used)
+
+
+def test_labels_in_the_results_folder_are_refused(source: Path, tmp_path: Path) -> None:
+    acquisition = Acquisition(name="own", source=source, results_root=tmp_path)
+    (tmp_path / "own").mkdir()
+    np.save(tmp_path / "own" / "cells.npy", TRUTH["cells"])
+    given = own_data(source).model_dump()
+    given["segmentation"]["cells"] |= {
+        "segmenter": "imported",
+        "network": str(tmp_path / "own" / "cells.npy"),
+    }
+    with pytest.raises(LabelsError, match="lies in the results folder"):
+        run_steps(acquisition, PipelineParameters.model_validate(given))
+
+
+def test_imported_particles_need_a_file(source: Path, tmp_path: Path) -> None:
+    given = own_data(source).model_dump()
+    given["nanoparticles"]["method"] = "imported"
+    acquisition = Acquisition(name="own", source=source, results_root=tmp_path)
+    with pytest.raises(ParameterError, match="labels is empty; name the label file"):
+        run_steps(acquisition, PipelineParameters.model_validate(given))
 
 
 # Parts

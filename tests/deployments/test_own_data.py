@@ -55,7 +55,16 @@ def chosen(*arguments: Any) -> tuple[str, dict[str, Any]]:
             [],
             ["cells=/a.tif"],
             "segmentation",
+            {"segmentation": {"cells": {"segmenter": "imported", "network": "/a.tif"}}},
+        ),
+        (
+            "shape",
+            ["aligned"],
+            ["cells=/a.tif"],
+            "ingest",
             {
+                "denoising": {"algorithm": "none"},
+                "registration": {"model": "none"},
                 "segmentation": {
                     "cells": {"segmenter": "imported", "network": "/a.tif"},
                     "nuclei": {"segmenter": "none"},

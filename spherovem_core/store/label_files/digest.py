@@ -20,8 +20,8 @@ def label_digest(name: str, known: MutableMapping[str, Any] | None = None) -> st
         As `open_label_volume` takes it. Of a folder, all files count by their relative names, of ``FILE.npz:NAME`` the file
         and the name.
     known
-        Digests of earlier calls by name, with the size and time that each file had. Files that still have them are not read
-        again. Labels whose files are gone have the digest that is known of them.
+        Digests of earlier calls by name, with a digest of the sizes and times that the files had. Files that still have them
+        are not read again. Labels whose files are gone have the digest that is known of them.
 
     Returns
     -------
@@ -40,13 +40,13 @@ def label_digest(name: str, known: MutableMapping[str, Any] | None = None) -> st
             return str(known[name]["digest"])
         raise LabelsError(f"labels {path} do not exist; {EXPECTED}")
     files = list(_files(path))
-    stamps = {relative: _stamp(file) for relative, file in files}
-    if name in known and known[name]["files"] == stamps:
+    stamps = hashlib.sha256(repr([(relative, _stamp(file)) for relative, file in files]).encode()).hexdigest()
+    if name in known and known[name]["stamps"] == stamps:
         return str(known[name]["digest"])
     content = hashlib.sha256((member or "").encode())
     for relative, file in files:
         content.update(f"{relative if path.is_dir() else ''}\n{file_digest(file)}\n".encode())
-    known[name] = {"digest": content.hexdigest(), "files": stamps}
+    known[name] = {"digest": content.hexdigest(), "stamps": stamps}
     return content.hexdigest()
 
 
