@@ -1,5 +1,6 @@
 """Corrections by hand in the steps that make labels: the labels as computed are kept beside the corrected ones."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from spherovem_core.corrections import Applied
     from spherovem_core.corrections.canvas import LabelCanvas
+
+logger = logging.getLogger(__name__)
 
 OWN_DETAILS = {
     "complete", "fingerprint", "shape", "dtype", "chunks", "shards", "codec", "spacing_nm", "origin_nm", "history",
@@ -155,6 +158,14 @@ def _correct(
     details = {name: value for name, value in automatic.details.items() if name not in OWN_DETAILS}
     details |= {"count": applied.count, AUTOMATIC_DIGEST: automatic.digest, CORRECTIONS: applied.document()}
     run.finish(writer, like, **details)
+    for outcome in applied.not_applied:
+        logger.warning(
+            "%s: line %d of the journal, %s, does not fit the labels: %s",
+            run.plan.step.title,
+            outcome.number,
+            outcome.operation,
+            outcome.reason,
+        )
     figures = {
         kind: applied.count,
         "operations applied": len(applied.applied),
