@@ -28,7 +28,8 @@ from spherovem_core.corrections.operations import (
     Split,
 )
 from spherovem_core.corrections.outcomes import Applied, Outcome, place_of
-from spherovem_core.corrections.splitting import split_along_line, split_at_seeds
+from spherovem_core.corrections.split_cache import SplitCache
+from spherovem_core.corrections.splitting import split_along_line
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import Execution
 from spherovem_core.spacing import SpacingNm
@@ -66,6 +67,8 @@ class Replay:
         Index of them; None makes it.
     folder
         Empty folder for repainted blocks; None keeps them in memory.
+    splits
+        Splits that were made before; None makes all.
 
     Attributes
     ----------
@@ -79,8 +82,10 @@ class Replay:
         grid: LabelGrid,
         index: LabelIndex | None = None,
         folder: Path | None = None,
+        splits: SplitCache | None = None,
     ) -> None:
         self.grid = grid
+        self._splits = splits or SplitCache()
         self.canvas = LabelCanvas(labels, index_labels(labels) if index is None else index, folder)
         self._outcomes: list[Outcome] = []
         self._corrected: set[int] = set()
@@ -200,7 +205,7 @@ class Replay:
             seeds = [self._within(anchor, low) for anchor in operation.objects]
             if len(set(seeds)) < len(seeds):
                 raise _UnfitError("two points lie in one voxel")
-            parts = split_at_seeds(mask, spacing, seeds)
+            parts = self._splits.split(mask, spacing, seeds)
         else:
             corner = self.grid.point_of(low)
             start, end = (
@@ -352,6 +357,7 @@ def replay(
     *,
     index: LabelIndex | None = None,
     folder: Path | None = None,
+    splits: SplitCache | None = None,
     execution: Execution | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Replay:
@@ -369,6 +375,8 @@ def replay(
         Index of the labels; None makes it.
     folder
         Empty folder for repainted blocks; None keeps them in memory, compressed.
+    splits
+        Splits that were made before; None makes all.
     execution
         Executor for the index.
     report
@@ -380,7 +388,7 @@ def replay(
         Its `applied` says what became of each operation, its `canvas` holds the labels.
     """
     executor = None if execution is None else execution.executor
-    found = Replay(labels, grid, index_labels(labels, executor) if index is None else index, folder)
+    found = Replay(labels, grid, index_labels(labels, executor) if index is None else index, folder, splits)
     for done, entry in enumerate(entries, 1):
         found.apply(entry)
         if report is not None:

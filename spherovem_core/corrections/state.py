@@ -8,6 +8,7 @@ from spherovem_core.corrections.grid import LabelGrid
 from spherovem_core.corrections.journal import Entry, Journal, changing_labels, operations_digest
 from spherovem_core.corrections.label_index import load_index
 from spherovem_core.corrections.outcomes import Applied
+from spherovem_core.corrections.split_cache import SplitCache
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import CorrectedKind, automatic_group, corrected_group
@@ -111,7 +112,8 @@ def start_replay(layout: Layout, kind: CorrectedKind, labels: StoredArray) -> Re
     path = layout.label_index(kind)
     if held_journal(labels):
         path = path.with_stem(f"{path.stem}-corrected")
-    return Replay(labels, grid, load_index(path, labels, labels.digest))
+    index = load_index(path, labels, labels.digest)
+    return Replay(labels, grid, index, splits=SplitCache(layout.splits(kind)))
 
 
 def kept_automatic(layout: Layout, kind: CorrectedKind) -> StoredArray | None:

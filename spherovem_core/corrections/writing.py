@@ -14,6 +14,7 @@ from spherovem_core.corrections.grid import LabelGrid
 from spherovem_core.corrections.journal import Entry
 from spherovem_core.corrections.label_index import load_index
 from spherovem_core.corrections.painted_labels import PaintedLabels, blocks_in
+from spherovem_core.corrections.split_cache import SplitCache
 from spherovem_core.execution import Execution
 from spherovem_core.store import ArrayWriter, Layout, LikeGroup, StoredArray, discard
 from spherovem_core.store.layout import CorrectedKind
@@ -63,7 +64,9 @@ def apply_journal(
     def report(done: int, _: int) -> None:
         execution.report(done, total)
 
-    found = replay(automatic, grid, entries, index=index, folder=with_blocks, report=report)
+    splits = SplitCache(layout.splits(kind))
+    found = replay(automatic, grid, entries, index=index, folder=with_blocks, splits=splits, report=report)
+    splits.drop_unused()
     like = LikeGroup(layout, group, _differs(found.canvas))
     blocks = like.copy(writer, writer.pending(block_grid(writer.spec.shape, writer.spec.shards)))
     done = total - len(blocks)

@@ -1,11 +1,13 @@
 """Corrections by hand in the steps that make labels: the labels as computed are kept beside the corrected ones."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spherovem_core.blocks import Region
 from spherovem_core.corrections.state import CORRECTIONS
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store import StoredArray, discard, move_group, open_array
 from spherovem_core.store.file_records import forget_file, move_file, refuse_to_replace_file
 from spherovem_core.store.layout import CorrectedKind, Layout, array_path, automatic_group
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from spherovem_core.corrections import Applied
     from spherovem_core.corrections.canvas import LabelCanvas
+
+logger = logging.getLogger(__name__)
 
 OWN_DETAILS = {
     "complete", "fingerprint", "shape", "dtype", "chunks", "shards", "codec", "spacing_nm", "origin_nm", "history",
@@ -139,7 +143,12 @@ def _correct(
     from spherovem_core.corrections import Journal, apply_journal
 
     group = automatic_group(labels.group)
-    automatic = open_array(run.layout, group, digest=run.automatic.plan.digest)
+    # Labels that were adopted after a change by hand have another digest for others than their own.
+    automatic = open_array(run.layout, group)
+    if automatic.own_digest != run.automatic.plan.digest:
+        raise IncompleteArtifactError(
+            f"{run.layout.volume / group} was computed under other inputs or parameters; run the acquisition again"
+        )
     entries = Journal(run.layout.journal(kind)).as_of(run.plan.external[JOURNAL])
     run.inherit(automatic.history)
     writer = run.writer(
@@ -152,11 +161,19 @@ def _correct(
     details = {name: value for name, value in automatic.details.items() if name not in OWN_DETAILS}
     if applied.count:
         details.pop("absent", None)
-    details |= {"count": applied.count, AUTOMATIC_DIGEST: automatic.digest, CORRECTIONS: applied.document()}
+    details |= {"count": applied.count, AUTOMATIC_DIGEST: automatic.own_digest, CORRECTIONS: applied.document()}
     # Labels that were adopted after a change by hand, or computed again elsewhere, keep their digest.
     content = automatic.details.get("content")
     sources = {} if content is None else {"sources": {array_path(group): content}}
     run.finish(writer, like, **details, **sources)
+    for outcome in applied.not_applied:
+        logger.warning(
+            "%s: line %d of the journal, %s, does not fit the labels: %s",
+            run.plan.step.title,
+            outcome.number,
+            outcome.operation,
+            outcome.reason,
+        )
     figures = {
         kind: applied.count,
         "operations applied": len(applied.applied),

@@ -104,6 +104,10 @@ class Layout:
         """Return the index of automatic labels, from which corrections find objects without reading the volume."""
         return self.scratch / "corrections" / f"{kind}.npz"
 
+    def splits(self, kind: CorrectedKind) -> Path:
+        """Return the folder of splits that were computed before."""
+        return self.scratch / "corrections" / f"{kind}-splits"
+
     def repainted(self, kind: CorrectedKind) -> Path:
         """Return the folder of repainted blocks while corrections are applied."""
         return self.scratch / "corrections" / f"{kind}-blocks"

@@ -154,6 +154,23 @@ def test_labels_do_not_depend_on_the_executor(tmp_path: Path, executor: str) -> 
     np.testing.assert_array_equal(values(tmp_path), expected)
 
 
+def test_splits_are_computed_once_and_dropped_when_they_are_undone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spherovem_core.corrections import split_cache
+
+    layout, labels = Layout(root / "one"), values(root)
+    correct(root, operations(labels))
+    assert len(list(layout.splits("cells").iterdir())) == 2
+    expected, _ = correct_labels(labels, SPACING_NM, Journal(layout.journal("cells")).effective())
+    monkeypatch.setattr(split_cache, "split_at_seeds", None)
+    run(root)
+    np.testing.assert_array_equal(values(root), expected)
+    undo_operations(layout, "cells", 5)
+    run(root)
+    assert len(list(layout.splits("cells").iterdir())) == 1
+
+
 def test_marks_alone_leave_the_labels_as_they_are(root: Path) -> None:
     layout = Layout(root / "one")
     before = files_of(layout.volume)
