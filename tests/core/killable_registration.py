@@ -5,15 +5,19 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pandas as pd
 
 from spherovem_core.blocks import Block
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration import register_pair, register_stack, warp_slice, warp_stack
+from spherovem_core.registered_slices import RegisteredSlices
+from spherovem_core.registration import alignment, register_pair, register_stack, warp_slice, warp_stack
 from spherovem_core.registration.affine import IDENTITY
 from spherovem_core.registration.crop import Rectangle
+from spherovem_core.registration.slice_places import PlacedSlices, mix_at_even_steps
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,
@@ -27,6 +31,7 @@ from spherovem_core.store.layout import DENOISED, REGISTERED, Layout, stage_tabl
 
 PARAMETERS = RegistrationParameters()
 ELASTIC = RegistrationParameters(refinement="elastic")
+EVEN_STEPS = RegistrationParameters(resample_z=True)
 PAIRS = "registration.jsonl"
 
 # This loads torch and the compiled kernel, so that a child spends its time registering when it is killed.
@@ -48,6 +53,20 @@ def register_elastically(source: Path, results: Path, begun: Event) -> None:
     register(source, results, begun, ELASTIC)
 
 
+def register_at_even_steps(source: Path, results: Path, begun: Event) -> None:
+    """Register with resampling along z, as if the slices had been found to be uneven."""
+    with mock.patch.object(alignment, "place_by_thickness", place_unevenly):
+        register(source, results, begun, EVEN_STEPS)
+
+
+def place_unevenly(table: pd.DataFrame) -> PlacedSlices:
+    """Place slices at steps of 0.7 and 1.3 in turn."""
+    count = len(table)
+    places = np.arange(count) + 0.3 * (np.arange(count) % 2)
+    good = np.flatnonzero(table["used"])
+    return PlacedSlices(RegisteredSlices(places, mix_at_even_steps(places, good, count)))
+
+
 def register(
     source: Path, results: Path, begun: Event, parameters: RegistrationParameters = PARAMETERS
 ) -> None:
@@ -59,12 +78,12 @@ def register(
     with ThreadPoolExecutor(2) as executor:
         # Jobs for eight workers are short, so that a kill finds some of them finished.
         execution = Execution(device="cpu", executor=executor, workers=8)
-        alignment = register_stack(slices, parameters, execution, bad_slices=[3], ledger=pairs)
-        shape = (slices.shape[0], *alignment.crop.shape)
+        found = register_stack(slices, parameters, execution, bad_slices=[3], ledger=pairs)
+        shape = found.shape
         spec = ArraySpec(REGISTERED, "image", shape, slices.dtype, *slice_shards(shape), slices.spacing_nm)
         writer = SlowWriter(layout, spec, "digest")
-        warp_stack(slices, alignment, writer, parameters, execution)
-        if alignment.fields is not None:
-            alignment.fields.save(layout.elastic_fields)
-        write_table(layout, stage_table_path("registration"), alignment.table, "digest")
-        finish_multiscale(writer, execution, (), **alignment.details())
+        warp_stack(slices, found, writer, parameters, execution)
+        if found.fields is not None:
+            found.fields.save(layout.elastic_fields)
+        write_table(layout, stage_table_path("registration"), found.table, "digest")
+        finish_multiscale(writer, execution, (), **found.details())

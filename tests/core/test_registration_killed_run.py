@@ -15,7 +15,7 @@ from killed_processes import kill
 from registration_scenes import make_stack, store_slices
 
 from spherovem_core.registration.elastic_fields import ElasticFields
-from spherovem_core.store import Layout
+from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import REGISTERED
 
 
@@ -99,6 +99,17 @@ def test_kills_during_elastic_refinement_change_no_byte(tmp_path: Path) -> None:
     compare_with_undisturbed(source, killed, Results(tmp_path / "undisturbed"), register)
     fields = ElasticFields.load(Layout(killed.folder).elastic_fields)
     assert np.flatnonzero(fields.rms_px() == 0.0).tolist() == [3]
+
+
+def test_kills_while_slices_are_resampled_along_z_change_no_byte(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 10)
+    killed, register = Results(tmp_path / "killed"), killable_registration.register_at_even_steps
+    for reached in (2, 5):
+        kill(register, source, killed.folder, reached=lambda n=reached: killed.slices() >= n)
+        assert reached <= killed.slices() < 10
+    compare_with_undisturbed(source, killed, Results(tmp_path / "undisturbed"), register)
+    details = open_array(Layout(killed.folder), REGISTERED).details
+    assert details["slice_mixtures"][3] == [[2, 0.5], [4, 0.5]]
 
 
 @pytest.mark.slow
