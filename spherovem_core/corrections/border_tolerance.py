@@ -18,6 +18,28 @@ BLOCK_VOXELS = 2**21
 
 
 @dataclass(frozen=True)
+class EarlierLabels:
+    """Labels before the corrections, on the imported grid.
+
+    Attributes
+    ----------
+    labels : (Z, Y, X) array-like of integers
+    goes, numbers
+        Numbers of the wanted objects for these labels and for the imported ones, as they belong together.
+    """
+
+    labels: ArrayLike
+    goes: Renumbering
+    numbers: Renumbering
+
+    def agree(self, region: Region, imported: ArrayLike) -> NDArray[np.bool_]:
+        """Return where the imported labels of a region are these."""
+        own, other = np.asarray(self.labels[region]), np.asarray(imported[region])
+        found: NDArray[np.bool_] = self.goes.apply(own) == self.numbers.apply(other)
+        return found
+
+
+@dataclass(frozen=True)
 class TolerantLabels:
     """Present labels on a coarser grid, as near to imported ones as the sampling leaves open; indexed like an array.
 
@@ -38,6 +60,9 @@ class TolerantLabels:
         voxels of that object go to it.
     places
         Per axis, the voxel of the imported grid in which each voxel of the volume lies; -1 outside of it.
+    earlier
+        Labels before the corrections, on the imported grid. If they are given, a difference is tolerated only where the imported
+        labels are still those, and where the label is in the coarse voxel itself.
     """
 
     present: ArrayLike
@@ -47,6 +72,7 @@ class TolerantLabels:
     numbers: Renumbering
     parents: Renumbering
     places: tuple[NDArray[np.int64], ...]
+    earlier: "EarlierLabels | None" = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,7 +107,8 @@ class TolerantLabels:
         labels = np.array(self.coarse[region])
         before, after = self.goes.apply(labels), self.numbers.apply(np.asarray(self.imported[region]))
         differs = before != after
-        near = self._labels_within(region, differs, after)
+        asked = differs if self.earlier is None else differs & self.earlier.agree(region, self.imported)
+        near = self._labels_within(region, asked, after)
         is_part = (near > 0) & (self.goes.apply(near) != after)
         counts = differs & (near < 0)
         for offset in OFFSETS:
@@ -90,18 +117,18 @@ class TolerantLabels:
         return np.where(left | is_part, near, labels).astype(labels.dtype), left
 
     def _labels_within(
-        self, region: Region, differs: NDArray[np.bool_], after: NDArray[np.int64]
+        self, region: Region, asked: NDArray[np.bool_], after: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Return a present label in or beside each imported voxel that is wanted there, or of which the wanted one is a part.
 
-        -1 if there is none, or nothing differs.
+        -1 if there is none, or none was asked for.
         """
-        near = np.full(differs.shape, -1, np.int64)
+        near = np.full(asked.shape, -1, np.int64)
         low, high = self._windows
         widest = [int((b - a).max()) for a, b in zip(low, high, strict=True)]
         factor = int(np.prod([max(1, w // 2) for w in widest]))
-        for block in block_grid(differs.shape, fitting_shape(differs.shape, max(1, BLOCK_VOXELS // factor))):
-            places = np.argwhere(differs[block.core])
+        for block in block_grid(asked.shape, fitting_shape(asked.shape, max(1, BLOCK_VOXELS // factor))):
+            places = np.argwhere(asked[block.core])
             if not len(places):
                 continue
             places += [part.start for part in block.core]
@@ -130,7 +157,7 @@ class TolerantLabels:
             inside = np.flatnonzero(axis >= 0)
             start = inside[np.searchsorted(axis[inside], np.arange(count))]
             stop = inside[np.searchsorted(axis[inside], np.arange(count), "right") - 1] + 1
-            slack = (stop - start) // 2
+            slack = (stop - start) // 2 if self.earlier is None else 0
             low.append(np.maximum(start - slack, 0))
             high.append(np.minimum(stop + slack, len(axis)))
         return low, high

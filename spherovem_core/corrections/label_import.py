@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from spherovem_core.corrections.border_tolerance import TolerantLabels
+from spherovem_core.corrections.border_tolerance import EarlierLabels, TolerantLabels
 from spherovem_core.corrections.comparison import LabelComparison, overlap_labels, summarise
-from spherovem_core.corrections.continuation import find_continuation
+from spherovem_core.corrections.continuation import Continuation, find_continuation
 from spherovem_core.corrections.differences import find_operations
 from spherovem_core.corrections.edits import check_edits
 from spherovem_core.corrections.import_grid import ImportGrid, find_import_grid
@@ -17,7 +17,7 @@ from spherovem_core.corrections.journal import Draft, Entry, Journal
 from spherovem_core.corrections.operations import Operation
 from spherovem_core.corrections.outcomes import Outcome
 from spherovem_core.corrections.renumbering import Renumbering
-from spherovem_core.corrections.state import held_journal
+from spherovem_core.corrections.state import held_journal, kept_automatic
 from spherovem_core.corrections.wanted_labels import WantedLabels
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import Execution
@@ -25,7 +25,7 @@ from spherovem_core.label_overlaps import Contingency, count_overlaps
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.label_files import open_labels_on_grid
-from spherovem_core.store.layout import CorrectedKind, corrected_group
+from spherovem_core.store.layout import CorrectedKind, automatic_group, corrected_group
 from spherovem_core.store.pyramid import pyramid_factors
 
 SAME_SAMPLING, SAMPLED_BORDERS = 0.25, 0.02
@@ -156,25 +156,15 @@ def plan_import(
         comparison = summarise(table, continuation, grid.spacing_nm, grid.origin_nm)
         if not any_overlap:
             check_overlap(file, kind, comparison)
-        tolerated = 0
         goes = _with_those_that_reach_out(continuation.goes, table, grid)
+        tolerated = 0
         if comparison.changes and not exact and grid.is_coarser:
-            tolerant = TolerantLabels(
-                finest,
-                grid.present,
-                grid.imported,
-                Renumbering(goes),
-                Renumbering(continuation.numbers),
-                Renumbering(continuation.parents),
-                grid.places,
-            )
-            tolerated, borders = tolerant.count_tolerated()
-            if _is_sampled(grid, comparison, tolerated, borders):
-                grid = replace(grid, present=tolerant, steps=())
-                table = overlap_labels(tolerant, grid.imported, execution)
+            matched = replace(continuation, goes=goes)
+            tolerant, tolerated = _tolerant_grid(layout, kind, finest, grid, matched, comparison, execution)
+            if tolerant is not grid:
+                grid = tolerant
+                table = overlap_labels(grid.present, grid.imported, execution)
                 comparison = summarise(table, continuation, grid.spacing_nm, grid.origin_nm)
-            else:
-                tolerated = 0
         operations: tuple[Operation, ...] = ()
         if comparison.changes:
             operations = _operations(finest, grid, goes, continuation.numbers, execution)
@@ -183,12 +173,35 @@ def plan_import(
     )
 
 
-def _is_sampled(grid: ImportGrid, comparison: LabelComparison, tolerated: int, borders: int) -> bool:
-    """Return whether another program sampled the labels, whose borders differ therefore."""
-    if grid.level is None:
-        return True
+def _tolerant_grid(
+    layout: Layout,
+    kind: CorrectedKind,
+    present: StoredArray,
+    grid: ImportGrid,
+    matched: Continuation,
+    comparison: LabelComparison,
+    execution: Execution | None,
+) -> tuple[ImportGrid, int]:
+    """Return the grid with present labels that leave out differences that nobody made, and the number of these.
+
+    Another program that made the labels coarser moved all borders by less than a voxel. On a level of the pyramid, whose voxels
+    hold the most frequent label, a correction changes voxels of its neighbours too; they differ from a file that was
+    exported before, and is imported a second time.
+    """
+    renumberings = (Renumbering(own) for own in (matched.goes, matched.numbers, matched.parents))
+    goes, numbers, parents = renumberings
+    tolerant = TolerantLabels(present, grid.present, grid.imported, goes, numbers, parents, grid.places)
+    tolerated, borders = tolerant.count_tolerated()
     few_kept = comparison.kept_count < SAME_SAMPLING * comparison.present_count
-    return few_kept and tolerated > SAMPLED_BORDERS * borders
+    if grid.level is None or (few_kept and tolerated > SAMPLED_BORDERS * borders):
+        return replace(grid, present=tolerant, steps=()), tolerated
+    if kept_automatic(layout, kind) is None:
+        return grid, 0
+    earlier = open_array(layout, automatic_group(corrected_group(kind)), grid.level)
+    then = find_continuation(overlap_labels(earlier, grid.imported, execution))
+    before = EarlierLabels(earlier, Renumbering(then.goes), Renumbering(then.numbers))
+    tolerant = replace(tolerant, earlier=before)
+    return replace(grid, present=tolerant), tolerant.count_tolerated()[0]
 
 
 def _operations(

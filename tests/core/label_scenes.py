@@ -1,7 +1,7 @@
 """A results folder that holds labels of cells alone, and files of them as other programs write them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hand_edits import random_cells
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import block_grid
+from spherovem_core.corrections import Journal, correct_labels
 from spherovem_core.execution import Execution
 from spherovem_core.export.labels import write_label_tiff
 from spherovem_core.spacing import SpacingNm
@@ -40,20 +41,30 @@ def cells() -> NDArray[np.uint32]:
     return _cells().copy()
 
 
-def write_labels(folder: Path, labels: NDArray[np.uint32], digest: str = "labels") -> Layout:
+def write_labels(
+    folder: Path, labels: NDArray[np.uint32], name: str = "cells", history: Sequence[Mapping[str, Any]] = ()
+) -> Layout:
     """Write labels of cells with their pyramid, as complete."""
     layout = Layout(folder)
     layout.ensure_writable()
     mark_format(layout)
     chunks, shards = cube_shards(labels.shape, 64)
-    spec = ArraySpec(
-        "registered/labels/cells", "label", labels.shape, np.dtype(np.uint32), chunks, shards, SPACING
-    )
-    writer = ArrayWriter(layout, spec, digest)
+    group = f"registered/labels/{name}"
+    spec = ArraySpec(group, "label", labels.shape, np.dtype(np.uint32), chunks, shards, SPACING)
+    writer = ArrayWriter(layout, spec, f"labels {len(history)}")
     for block in block_grid(labels.shape, shards):
         writer.write(block, labels[block.core])
-    finish_multiscale(writer, Execution())
+    finish_multiscale(writer, Execution(), history)
     return layout
+
+
+def apply_corrections(layout: Layout, automatic: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Write labels of cells as the journal leaves them, and keep the automatic ones, as the masks step does."""
+    journal = Journal(layout.journal("cells"))
+    corrected, _ = correct_labels(automatic, SPACING, journal.effective())
+    write_labels(layout.folder, automatic, "cells_automatic")
+    write_labels(layout.folder, corrected, history=[{"external": {"journal": journal.label_digest}}])
+    return corrected
 
 
 def as_ome_tiff(labels: NDArray[Any], spacing: SpacingNm, folder: Path) -> Path:

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 from corrections_reference import apply_plainly, same_up_to_numbers
-from label_scenes import SHAPE, SPACING, WRITERS, Writer, as_npy, as_ome_tiff, cells, write_labels
+from label_scenes import (
+    SHAPE,
+    SPACING,
+    WRITERS,
+    Writer,
+    apply_corrections,
+    as_npy,
+    as_ome_tiff,
+    cells,
+    write_labels,
+)
 from numpy.typing import NDArray
 
 from spherovem_core.corrections import Delete, Journal, Merge, Replace, correct_labels
@@ -184,6 +194,29 @@ def test_operations_are_recorded_at_once_with_the_file_and_a_second_time_refused
     assert layout.journal("cells").read_bytes() == before
     with pytest.raises(CorrectionError, match="do not hold the corrections"):
         plan_import(layout, "cells", str(tmp_path / "cells.npy"))
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_second_import_of_a_file_needs_no_operation(tmp_path: Path, level: int) -> None:
+    """Corrections change the most frequent label of coarse voxels of neighbours, where the file has the former one."""
+    layout = write_labels(tmp_path / "spheroid", cells())
+    labels, spacing = level_of(layout, level)
+    numbers = np.unique(labels)
+    for first, second, third in numbers[1:19].reshape(6, 3):
+        labels[labels == first] = 0
+        labels[labels == third] = second
+    name = str(as_ome_tiff(labels, spacing, tmp_path))
+    entries, _ = record_import(layout, plan_import(layout, "cells", name))
+    assert len(entries) >= 6
+    apply_corrections(layout, cells())
+    again = plan_import(layout, "cells", name)
+    assert again.operations == ()
+    assert again.comparison.changes == ()
+    assert (again.tolerated_voxels > 0) == (level > 0)
+    # An edit of a kept object is still found.
+    labels[labels == numbers[-1]] = 0
+    (delete,) = plan_import(layout, "cells", str(as_ome_tiff(labels, spacing, tmp_path))).operations
+    assert isinstance(delete, Delete)
 
 
 def test_nothing_is_recorded_where_nothing_differs(layout: Layout, tmp_path: Path) -> None:
