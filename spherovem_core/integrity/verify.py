@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from spherovem_core.errors import IncompleteArtifactError
+import numpy as np
+
+from spherovem_core.errors import ChangedArtifactError, IncompleteArtifactError
 from spherovem_core.integrity.shard_faults import shard_fault
 from spherovem_core.integrity.targets import artifact_path
 from spherovem_core.registry import PIPELINE
@@ -25,9 +27,14 @@ from spherovem_core.store.nodes import (
     shard_grid,
 )
 from spherovem_core.store.table_inventory import table_inventory
+from spherovem_core.store.tables import is_table, table_marker
 from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
+from spherovem_core.workflow.artifacts import open_pyramid
 
 Soundness = Literal["sound", "changed", "damaged", "missing", "unrecorded", "unfinished"]
+ORDER: tuple[Soundness, ...] = ("sound", "unfinished", "unrecorded", "missing", "changed", "damaged")
+Verdict = tuple[Soundness, tuple[str, ...], int, int]
+"""State, findings, number of files and bytes on disk."""
 
 
 @dataclass(frozen=True)
@@ -93,45 +100,47 @@ def _exists(layout: Layout, output: Output) -> bool:
     )
 
 
-Verdict = tuple[Soundness, tuple[str, ...], int, int]
-
-
 def _verify_array(layout: Layout, group: str) -> Verdict:
     """Check all levels of an array; the worst state counts."""
-    states: list[Soundness] = []
-    details: list[str] = []
-    files = size = 0
-    node = read_node(layout.path(array_path(group)))
-    levels = len((marker_of(node) or {}).get("level_factors", [None]))
-    for level in range(levels):
-        folder = layout.path(array_path(group, level))
-        node = read_node(folder)
-        if node is None and not is_array_folder(folder):
-            if is_replaced_group(folder.parent):
-                return "changed", (f"{METADATA} was written by another program over the group",), 0, 0
-            states.append("missing")
-            details.append(f"level {level} is not there")
-            continue
-        if node is None or marker_of(node) is None:
-            states.append("changed")
-            details.append(f"{level}/{METADATA} is damaged, or was written by another program")
-            continue
-        if not (marker_of(node) or {}).get("complete"):
-            states.append("unfinished")
-            continue
-        check = check_array(folder, node, read_all=True)
-        files, size = files + check.files, size + check.bytes_on_disk
-        state, found = _judge(folder, node, check)
-        states.append(state)
-        details += [f"{level}/{text}" for text in found]
-    adopted = (marker_of(read_node(layout.path(array_path(group)))) or {}).get(ADOPTED)
-    if adopted:
-        details.insert(0, describe_adoption(adopted))
-    worst = max(states, key=ORDER.index)
-    return worst, tuple(details), files, size
+    if is_replaced_group(layout.volume / group):
+        return "changed", (f"{METADATA} was written by another program over the group",), 0, 0
+    finest = marker_of(read_node(layout.path(array_path(group)))) or {}
+    verdicts = [
+        _verify_level(layout.path(array_path(group, level)), level)
+        for level in range(len(finest.get("level_factors", [None])))
+    ]
+    worst = max((state for state, *_ in verdicts), key=ORDER.index)
+    details = [text for _, found, _, _ in verdicts for text in found]
+    if worst == "sound":
+        worst, details = _verify_levels_together(layout, group)
+    if ADOPTED in finest:
+        details.insert(0, describe_adoption(finest[ADOPTED]))
+    return worst, tuple(details), sum(files for *_, files, _ in verdicts), sum(size for *_, size in verdicts)
 
 
-ORDER: tuple[Soundness, ...] = ("sound", "unfinished", "unrecorded", "missing", "changed", "damaged")
+def _verify_level(folder: Path, level: int) -> Verdict:
+    node = read_node(folder)
+    if node is None and not is_array_folder(folder):
+        return "missing", (f"level {level} is not there",), 0, 0
+    marker = marker_of(node)
+    if node is None or marker is None:
+        return "changed", (f"{level}/{METADATA} is damaged, or was written by another program",), 0, 0
+    if not marker.get("complete"):
+        return "unfinished", (), 0, 0
+    check = check_array(folder, node, read_all=True)
+    state, found = _judge(folder, node, check)
+    return state, tuple(f"{level}/{text}" for text in found), check.files, check.bytes_on_disk
+
+
+def _verify_levels_together(layout: Layout, group: str) -> tuple[Soundness, list[str]]:
+    """Check that sound levels belong together."""
+    try:
+        open_pyramid(layout, group)
+    except ChangedArtifactError as error:
+        return "changed", [str(error)]
+    except IncompleteArtifactError as error:
+        return "missing", [str(error)]
+    return "sound", []
 
 
 def _judge(folder: Path, node: Node, check: ArrayCheck) -> tuple[Soundness, list[str]]:
@@ -154,15 +163,9 @@ def _faults(folder: Path, node: Node, check: ArrayCheck) -> dict[str, str]:
     if check.is_recorded:
         names = [change.file for change in check.changes if change.file.startswith("c/")]
     else:
-        names = ["/".join(("c", *map(str, index))) for index in _indices(node)]
+        names = ["/".join(("c", *map(str, index))) for index in np.ndindex(*shard_grid(node))]
     found = {name: shard_fault(folder / name, node) for name in names if (folder / name).is_file()}
     return {name: fault for name, fault in found.items() if fault is not None}
-
-
-def _indices(node: Node) -> Iterator[tuple[int, ...]]:
-    import numpy as np
-
-    yield from np.ndindex(*shard_grid(node))
 
 
 def _verify_file(layout: Layout, output: Output) -> Verdict:
@@ -174,7 +177,12 @@ def _verify_file(layout: Layout, output: Output) -> Verdict:
     if change is not None:
         return _judge_file(place, output, change, size)
     if record is None:
-        return "unrecorded", (), 1, size
+        foreign = isinstance(output, TableOutput) and is_table(place) and table_marker(place) is None
+        return (
+            ("changed", ("was written by another program",), 1, size)
+            if foreign
+            else ("unrecorded", (), 1, size)
+        )
     adopted = record.kept.get(ADOPTED)
     return "sound", (describe_adoption(adopted),) if adopted else (), 1, size
 

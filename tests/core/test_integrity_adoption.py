@@ -24,6 +24,7 @@ from spherovem_core.integrity import adopt, recompute, record_results, verify_re
 from spherovem_core.registry import PIPELINE
 from spherovem_core.steps.nanoparticles import MIXTURE
 from spherovem_core.steps.registration import MOTION, REGISTERED
+from spherovem_core.steps.spatial import RADIAL
 from spherovem_core.store import (
     Layout,
     find_array,
@@ -350,6 +351,19 @@ def test_every_kind_of_fault_is_told_apart(layout: Layout) -> None:
         "volume.zarr/distance_to_nucleus": "missing",
         "tables/slices.parquet": "damaged",
     }
+
+
+def test_a_table_of_another_program_is_changed_also_without_a_record(layout: Layout) -> None:
+    """Its digest is known from another output of its step, where there is one."""
+    shutil.rmtree(layout.checksums)
+    for path in (TABLE, RADIAL.path):
+        read_table(layout, path).to_parquet(layout.path(path))
+        assert states(layout)[path] == "changed"
+    with pytest.raises(ChangedArtifactError, match=r"nothing tells which step.*--recompute"):
+        adopt(layout.folder, TABLE)
+    recompute(layout.folder, TABLE)
+    adopt(layout.folder, RADIAL.path)
+    assert find_table(layout, RADIAL.path, digest("spatial")) is not None
 
 
 def test_bytes_changed_under_the_same_time_are_found(layout: Layout) -> None:
