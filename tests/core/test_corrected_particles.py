@@ -36,7 +36,7 @@ def particles() -> pd.DataFrame:
 
 
 def block(z: int, y: int, x: int) -> np.ndarray:
-    return np.argwhere(np.ones((2, 4, 5), bool)) + (z, y, x)
+    return np.add(np.argwhere(np.ones((2, 4, 5), bool)), (z, y, x))
 
 
 def test_rows_that_nothing_touched_stay_bit_for_bit() -> None:
