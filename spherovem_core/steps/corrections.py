@@ -146,7 +146,7 @@ def _correct(
 
     group = automatic_group(labels.group)
     automatic = open_array(run.layout, group, digest=run.automatic.plan.digest)
-    entries = Journal(run.layout.journal(kind)).as_of(run.plan.external[JOURNAL])
+    entries = Journal(run.layout.journal(kind)).as_of(label_digest=run.plan.external[JOURNAL])
     run.inherit(automatic.history)
     writer = run.writer(
         labels, automatic.shape, "uint32", automatic.spacing_nm, origin_nm=automatic.origin_nm
