@@ -35,7 +35,7 @@ def correct_labels(
     edits
         Operations, as in the lines of a journal. All are added, or none.
     undo
-        Identifiers of operations to take back, after the edits were added.
+        Identifiers of operations to take back, after the edits were added; one that was taken back before stays so.
     author, reason
         Of edits that state none.
     keep_what_fits
@@ -57,14 +57,28 @@ def correct_labels(
     """
     import json
 
-    from flows.corrected_run import run_after_corrections
-    from spherovem_core.corrections import append_edits, parse_edits, undo_operations
+    from flows.corrected_run import check_measurable, names_of_run, run_after_corrections
+    from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
     from spherovem_core.store import Layout
 
     layout = Layout((results_root / name).absolute())
-    if edits:
-        drafts = parse_edits(map(json.dumps, edits))
-        append_edits(layout, kind, drafts, author=author, reason=reason, keep_what_fits=keep_what_fits)
-    if undo:
-        undo_operations(layout, kind, undo, author=author, reason=reason)
+    check_measurable(layout, measure=measure)
+    journal, name_of = Journal(layout.journal(kind)), names_of_run()
+    known = {entry.id for entry in journal.entries()}
+    # A run that is retried has added its edits before.
+    drafts = parse_edits(map(json.dumps, edits)) if edits else ()
+    if not any(name_of(draft) in known for draft in drafts) and drafts:
+        append_edits(
+            layout,
+            kind,
+            drafts,
+            author=author,
+            reason=reason,
+            keep_what_fits=keep_what_fits,
+            name_of=name_of,
+        )
+    counted = {entry.id for entry in journal.effective()}
+    left = [own for own in undo if own in counted or own not in known]
+    if left:
+        undo_operations(layout, kind, left, author=author, reason=reason)
     return run_after_corrections(layout, kind, execution, measure=measure)

@@ -1,11 +1,18 @@
 """A run that applies corrections by hand to labels and computes what follows from them."""
 
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import ArtifactRef
 from spherovem_core.stages import LAST_STAGE, StageName
 from spherovem_core.store import Layout
 from spherovem_core.store.layout import CorrectedKind
+
+if TYPE_CHECKING:
+    from spherovem_core.corrections import Draft
 
 FIRST_CORRECTED: StageName = "segmentation"
 
@@ -41,6 +48,17 @@ def run_after_corrections(
         stop_after=stop_after,
         taken=[own.name for own in flows],
     )
+
+
+def names_of_run() -> "Callable[[Draft], str]":
+    """Return the function that names the edits of this flow run, the same when it is retried; outside a run, no names."""
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return lambda draft: ""
+    run = str(context.flow_run.id)
+    return lambda draft: hashlib.sha256(f"{run} {draft.line}".encode()).hexdigest()[:12]
 
 
 def check_measurable(layout: Layout, *, measure: bool) -> None:

@@ -60,7 +60,7 @@ class LabelCanvas:
         """Number of objects."""
         known = {label for label in self._changed if self._index.find(label) is not None}
         present = sum(1 for found in self._changed.values() if found is not None)
-        return len(np.unique(self._index.labels)) - len(known) + present
+        return len(self._index) - len(known) + present
 
     def find(self, label: int) -> LabelledObject | None:
         """Return an object by its present label; None if there is none."""
@@ -169,7 +169,12 @@ class LabelCanvas:
 
     def objects(self) -> Iterator[tuple[int, LabelledObject]]:
         """Yield the label of every object and the object, in the order of labels."""
-        for label in sorted({*self._index, *self._changed}):
+        for label in self.present():
             found = self.find(label)
             if found is not None:
                 yield label, found
+
+    def present(self) -> list[int]:
+        """Return the labels of all objects, rising."""
+        gone = {label for label, found in self._changed.items() if found is None}
+        return sorted({*self._index, *self._changed} - gone)

@@ -1,7 +1,7 @@
 """Edits from a file: read, checked against the present labels, and added to the journal all together or not at all."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,7 @@ def append_edits(
     author: str = "",
     reason: str = "",
     keep_what_fits: bool = False,
+    name_of: Callable[[Draft], str] | None = None,
 ) -> tuple[tuple[Entry, ...], CheckedEdits]:
     """Check edits and add them to the journal, all or none; the labels follow with the next run.
 
@@ -156,6 +157,8 @@ def append_edits(
         Of edits that state none.
     keep_what_fits
         Add those that fit and leave out the others.
+    name_of
+        Makes the identifiers of edits that state none; by default they are drawn at random.
 
     Returns
     -------
@@ -175,7 +178,12 @@ def append_edits(
         shown = "; ".join(checked.problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
         raise CorrectionError(f"nothing was written: {shown}")
     named = [
-        replace(draft, author=draft.author or author, reason=draft.reason or reason)
+        replace(
+            draft,
+            id=draft.id or (name_of(draft) if name_of else ""),
+            author=draft.author or author,
+            reason=draft.reason or reason,
+        )
         for draft in checked.fitting
     ]
     return Journal(layout.journal(kind)).append_drafts(named, after=checked.head), checked

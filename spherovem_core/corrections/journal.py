@@ -115,8 +115,15 @@ class Journal:
         """Digest of those that change labels; empty if there are none."""
         return operations_digest(changing_labels(self.effective()))
 
-    def as_of(self, digest: str) -> tuple[Entry, ...]:
-        """Return the operations that counted when the journal had a `digest` or `label_digest`: lines may have been added since.
+    def as_of(self, digest: str = "", *, label_digest: str = "") -> tuple[Entry, ...]:
+        """Return the operations that counted when the journal had a digest: lines may have been added since.
+
+        Parameters
+        ----------
+        digest
+            `digest` that it had; empty for a journal without operations.
+        label_digest
+            `label_digest` that it had, instead; the newest marks are then among the operations.
 
         Raises
         ------
@@ -126,7 +133,11 @@ class Journal:
         entries = self.entries()
         for length in range(len(entries), -1, -1):
             counted = _counted(entries[:length])
-            if digest in (operations_digest(counted), operations_digest(changing_labels(counted))):
+            if label_digest:
+                found = operations_digest(changing_labels(counted)) == label_digest
+            else:
+                found = operations_digest(counted) == digest
+            if found:
                 return counted
         raise CorrectionError(f"{self.path} was changed while it was applied; run again")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,26 @@ class LabelIndex:
         """Largest label; 0 without objects."""
         return int(self.labels[-1]) if len(self.labels) else 0
 
+    @cached_property
+    def _objects(self) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
+        """Labels, each once, and the first row of each; one row more at the end."""
+        unique, first = np.unique(self.labels, return_index=True)
+        return unique, np.append(first, len(self.labels))
+
     def __iter__(self) -> Iterator[int]:
-        return map(int, np.unique(self.labels))
+        return iter(self._objects[0].tolist())
+
+    def __len__(self) -> int:
+        return len(self._objects[0])
 
     def find(self, label: int) -> LabelledObject | None:
         """Return an object by its label."""
-        rows = slice(*np.searchsorted(self.labels, (label, label + 1)).tolist())
-        if rows.start == rows.stop:
+        unique, first = self._objects
+        # A number of another type would have the whole array converted.
+        place = int(np.searchsorted(unique, np.uint32(label)))
+        if place == len(unique) or unique[place] != label:
             return None
+        rows = slice(int(first[place]), int(first[place + 1]))
         boxes = self.boxes[rows]
         return LabelledObject(
             int(self.voxels[rows].sum()),

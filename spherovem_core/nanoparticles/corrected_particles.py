@@ -1,6 +1,6 @@
 """Rows of particles that were corrected by hand, and the agglomerates that follow."""
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,7 +43,7 @@ def correct_particle_table(
     sources
         Labels in `particles` that each of them was made from.
     touching
-        Labels of the other particles that each of them touches.
+        Labels of the other particles that each of them touches, for each of them.
     spacing_nm
         Voxel size (dz, dy, dx).
 
@@ -53,16 +53,17 @@ def correct_particle_table(
         Tables by label. ``place`` of a corrected particle is empty. A corrected particle joins the agglomerates of its sources
         and of those that it touches under the smallest of their numbers; others keep their numbers.
     """
-    present = set(kept)
-    rows = particles[[label in present and label not in voxels for label in particles["label"].tolist()]]
-    found = {int(row["label"]): row for row in particles.to_dict("records")}
+    untouched = particles["label"].isin(list(kept)) & ~particles["label"].isin(list(voxels))
+    wanted = {source for label in voxels for source in sources.get(label, ())}
+    found = {int(row["label"]): row for row in particles[particles["label"].isin(wanted)].to_dict("records")}
     made = [
         _row(label, own, _largest(found, sources.get(label, ())), spacing_nm) for label, own in voxels.items()
     ]
     new = pd.DataFrame(made, columns=particles.columns).astype(particles.dtypes.to_dict())
-    joined = pd.concat([rows, new]) if made else rows
+    joined = pd.concat([particles[untouched], new]) if made else particles[untouched]
     joined = joined.sort_values("label", kind="stable").reset_index(drop=True)
-    number = _agglomerates(found, joined["label"].tolist(), voxels, sources, touching)
+    highest = int(particles["agglomerate"].max()) if len(particles) else 0
+    number = _agglomerates(joined, found, sources, touching, highest)
     joined["agglomerate"] = number
     unique, compact = np.unique(number, return_inverse=True)
     return joined, agglomerate_table(joined, compact + 1).assign(label=unique.astype(np.uint32))
@@ -93,14 +94,13 @@ def _row(label: int, voxels: NDArray[np.int64], source: Row | None, spacing_nm: 
 
 
 def _agglomerates(
+    joined: pd.DataFrame,
     found: Mapping[int, Row],
-    labels: Sequence[int],
-    corrected: Collection[int],
     sources: Mapping[int, Sequence[int]],
     touching: Mapping[int, Sequence[int]],
+    highest: int,
 ) -> NDArray[np.int64]:
-    """Number the agglomerate of each particle."""
-    highest = max((int(row["agglomerate"]) for row in found.values()), default=0)
+    """Number the agglomerate of each particle; `touching` names the corrected ones, `highest` is the last number in use."""
     parent: dict[int, int] = {}
 
     def root(number: int) -> int:
@@ -113,10 +113,11 @@ def _agglomerates(
         if first != second:
             parent[second] = first
 
-    own: dict[int, int] = {}
-    for label in labels:
-        from_labels = sources.get(label, ()) if label in corrected else (label,)
-        known = sorted({int(found[source]["agglomerate"]) for source in from_labels if source in found})
+    own = dict(zip(joined["label"].tolist(), joined["agglomerate"].tolist(), strict=True))
+    for label in touching:
+        known = sorted(
+            {int(found[source]["agglomerate"]) for source in sources.get(label, ()) if source in found}
+        )
         if not known:
             highest += 1
             known = [highest]
@@ -126,4 +127,4 @@ def _agglomerates(
     for label, others in touching.items():
         for other in others:
             join(own[label], own[other])
-    return np.array([root(own[label]) for label in labels], np.int64)
+    return np.array([root(own[label]) for label in joined["label"].tolist()], np.int64)

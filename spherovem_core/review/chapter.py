@@ -35,6 +35,10 @@ def review_section(inputs: ReportInputs) -> Section:
     tables = {
         kind: inputs.tables[suspects_name(kind)] for kind in GROUPS if suspects_name(kind) in inputs.tables
     }
+    if not tables:
+        return Section(
+            "review", "Suspects", [("Suspects", "not looked for by the version that wrote these results")]
+        )
     facts = [(f"Suspects among {kind}", _count(table)) for kind, table in tables.items()]
     pictures: list[Picture] = []
     lists = []

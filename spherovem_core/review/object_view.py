@@ -22,7 +22,7 @@ LARGEST_VIEW_VOXELS = 1 << 18
 """Voxels of a view; those of a larger object are larger."""
 
 FINENESS = 0.7
-"""A level of the image is read that has voxels of at most this fraction of the view's voxels."""
+"""Along each axis, the level that is read has voxels of at most this fraction of the view's voxels, or as the finest level."""
 
 
 class PlacedField(ArrayLike, Protocol):
@@ -81,8 +81,8 @@ class ObjectView:
         Labels; gaps of background of one voxel between objects are closed.
     mask : (z, y, x) ndarray of bool
         The object itself, without closed gaps.
-    spacing_um, first_um : (3,) ndarray
-        Voxel size, and position of the centre of voxel (0, 0, 0).
+    spacing_um, first_um, last_um : (3,) ndarray
+        Voxel size, position of the centre of voxel (0, 0, 0), and that of the last one, which may be closer to the one before.
     gradient : (z, y, x) ndarray of float32, optional
         Mean boundary gradient of the image.
     logit : (z, y, x) ndarray of float32, optional
@@ -97,6 +97,7 @@ class ObjectView:
     mask: NDArray[np.bool_]
     spacing_um: NDArray[np.float64]
     first_um: NDArray[np.float64]
+    last_um: NDArray[np.float64]
     gradient: NDArray[np.float32] | None = None
     logit: NDArray[np.float32] | None = None
     flow: NDArray[np.float32] | None = None
@@ -109,7 +110,7 @@ class ObjectView:
 
     def place(self, indices: NDArray[Any]) -> NDArray[np.float64]:
         """Return the positions in µm of voxel indices (..., 3)."""
-        return self.first_um + indices * self.spacing_um
+        return np.minimum(self.first_um + indices * self.spacing_um, self.last_um)
 
 
 def view_object(
@@ -145,6 +146,9 @@ def view_object(
     coarse = sides * factors
     offsets = np.array([min(f // 2, b - a - 1) for f, a, b in zip(factors, low, high, strict=True)])
     first = np.array(level.origin_nm) + (low + offsets * stride) * spacing
+    read = -(-(high - low) // stride)
+    middles = np.minimum((np.array(labels.shape) - 1) * factors + factors // 2, read - 1)
+    last = np.array(level.origin_nm) + (low + middles * stride) * spacing
     gradient = nuclei = logit = flow = None
     if level.image is not None:
         gradient = _block_means(boundary_gradient(np.asarray(level.image[region])), factors)
@@ -159,6 +163,7 @@ def view_object(
         labels == box.label,
         coarse / NM_PER_UM,
         first / NM_PER_UM,
+        last / NM_PER_UM,
         gradient,
         logit,
         flow,
@@ -186,7 +191,8 @@ def _fitting_level(
     """Return the coarsest level with voxels fine enough; of a huge object the coarsest whose box fits into memory."""
     chosen = levels[0]
     for level in levels[1:]:
-        fine = max(level.spacing_nm) <= max(FINENESS * voxel_nm, max(chosen.spacing_nm))
+        finest = np.maximum(FINENESS * voxel_nm, levels[0].spacing_nm)
+        fine = (np.array(level.spacing_nm) <= finest).all()
         large = np.prod(extent_nm / np.array(chosen.spacing_nm)) > LARGEST_BOX_VOXELS
         if fine or large:
             chosen = level

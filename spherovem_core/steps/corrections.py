@@ -149,7 +149,7 @@ def _correct(
         raise IncompleteArtifactError(
             f"{run.layout.volume / group} was computed under other inputs or parameters; run the acquisition again"
         )
-    entries = Journal(run.layout.journal(kind)).as_of(run.plan.external[JOURNAL])
+    entries = Journal(run.layout.journal(kind)).as_of(label_digest=run.plan.external[JOURNAL])
     run.inherit(automatic.history)
     writer = run.writer(
         labels, automatic.shape, "uint32", automatic.spacing_nm, origin_nm=automatic.origin_nm

@@ -266,7 +266,7 @@ def _correct_tables(run: StepRun[NanoparticleParameters], found: CorrectedLabels
             voxels[label], touching[label] = voxels_and_neighbours(found.labels, label, own.region)
     table, agglomerates = correct_particle_table(
         particles,
-        [label for label, _ in found.canvas.objects()],
+        found.canvas.present(),
         voxels,
         sources_of(found.applied.outcomes),
         touching,

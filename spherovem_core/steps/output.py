@@ -79,6 +79,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     for output in TABLES:
         run.write_table(output, tables[output.name])
     named = _named_tables(run)
+    suspects = {output.name: run.table(output) for output in review.SUSPECTS.values()}
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
     used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
     _name_origins(run.layout, used)
@@ -93,7 +94,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     }
     parameters = PipelineParameters.model_validate(used)
     rows = operation_rows(corrected)
-    shown = {**tables, **named}
+    shown = {**tables, **named, **suspects}
     inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, shown, rows)
     chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(rows) > 0)
     ledger = run.memory("pictures", {"code": drawing_digest()})

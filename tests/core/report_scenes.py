@@ -22,6 +22,7 @@ from spherovem_core.parameters import (
 )
 from spherovem_core.registry import PIPELINE
 from spherovem_core.report import ReportInputs
+from spherovem_core.review.suspects import SEED_COLUMNS, suspect_table
 from spherovem_core.shape import measure_labels
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial import (
@@ -124,7 +125,27 @@ def finished(folder: Path, scene: Scene = Scene(), image_px: int = 400) -> Repor
     _write(layout, POSTERIOR, particles.posterior, content="field")
     tables = {**_measure(labels, particles, distance), "slices": _slices(source, scene)}
     document = {**json.loads(particles.mixture.to_json()), "history": []}
+    tables = {**tables, "suspects_cells": suspects(tables["cells"])}
     return ReportInputs("spheroid <1>", layout, parameters, tables, document, image_px)
+
+
+def suspects(cells: pd.DataFrame) -> pd.DataFrame:
+    """Suspect three cells, two of them more probably wrong than right."""
+    rows = cells.head(3).to_dict("records")
+    changes = {"operation": "merge", "reason": "large contact", "explanation": "The contact is large."}
+    return suspect_table(
+        [
+            {
+                **row,
+                **changes,
+                **dict.fromkeys(SEED_COLUMNS, 1.0),
+                "label": n + 1,
+                "other_label": n + 2,
+                "score": 1.5 - n,
+            }
+            for n, row in enumerate(rows)
+        ]
+    )
 
 
 def shared(factory: pytest.TempPathFactory) -> tuple[ReportInputs, str]:

@@ -39,6 +39,22 @@ def test_absent_journal_is_empty(journal: Journal) -> None:
     assert not journal.path.exists()
 
 
+def test_the_operations_of_an_earlier_moment_are_found_again(journal: Journal) -> None:
+    (first,) = journal.append([delete()])
+    digest, label_digest = journal.digest, journal.label_digest
+    assert digest == label_digest != ""
+    journal.append([Accept(object=Anchor(point_um=(1.0, 2.0, 3.0)))])
+    assert journal.label_digest == label_digest
+    assert [entry.number for entry in journal.as_of(digest)] == [1]
+    assert [entry.number for entry in journal.as_of(label_digest=label_digest)] == [1, 2]
+    journal.append([Undo(of=first.id)])
+    assert journal.label_digest == ""
+    assert [entry.number for entry in journal.as_of(digest)] == [1]
+    assert journal.as_of("") == ()
+    with pytest.raises(CorrectionError, match="run again"):
+        journal.as_of("another")
+
+
 def test_operations_come_back_as_written(journal: Journal) -> None:
     codes = np.random.default_rng(1).integers(0, 3, (3, 5, 7))
     mask = MaskCodes.pack(codes, (0.05, 0.2, 0.3), (50.0, 10.0, 8.0))

@@ -108,6 +108,11 @@ def test_each_chapter_shows_the_quality_of_its_stage(report: str) -> None:
         "nanoparticles": ("Populations", "Other objects by reason", "posterior", "outlines", "Sizes"),
         "shape": ("sphericity", "shape index", "fractal dimension", "Surface of cell"),
         "spatial": ("by chance", "Enrichment", "Particles per cell", "in 3D", "Clustering"),
+        "review": (
+            "Suspects among cells",
+            "2 more probably wrong than right, 3 in all",
+            "Merge 2 (yellow) and 3 (blue)",
+        ),
         "history": ("flows cells", "cuda:0", "61.5", "1900", "numpy"),
     }
     assert set(expected) | {"slices"} == set(found)

@@ -184,3 +184,14 @@ def test_the_shape_of_a_particle_at_the_border_is_not_judged():
     table.loc[9, ["bbox_z0", "bbox_z1"]] = [0, 1]
     assert find_particle_suspects(table, SPACING, (200, 200, 200)).empty
     assert find_particle_suspects(table.head(0), SPACING, (200, 200, 200)).empty
+
+
+def test_places_lie_on_the_voxels_that_were_read(scene):
+    labels, _ = divided(scene, 0.4, (1.0, 0.3, 0.2))
+    suspects = find_suspects([scene.level(labels)], flows=scene.flows)
+    pairs = suspects[suspects["operation"] == "merge"]
+    for _, row in pairs.iterrows():
+        assert {label_at(labels, row, "seed_1"), label_at(labels, row, "seed_2")} == {
+            row["label"],
+            row["other_label"],
+        }

@@ -145,6 +145,16 @@ def test_corrected_particles_have_the_volume_of_their_voxels(copy: Acquisition) 
     assert acquisition_state(copy.folder).state == "complete"
 
 
+def test_a_retried_run_adds_its_edits_once(copy: Acquisition, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(copy.folder)
+    first = int(table(layout, "cells").index[0])
+    edits = [{"operation": "delete", "object": point_in(layout, "cells", first)}]
+    monkeypatch.setattr("flows.corrected_run.names_of_run", lambda: lambda draft: f"run-{draft.line}")
+    for _ in range(2):
+        correct(copy, "cells", edits, measure=False)
+    assert [entry.id for entry in Journal(layout.journal("cells")).entries()] == ["run-1"]
+
+
 def test_edits_that_do_not_fit_change_nothing(copy: Acquisition) -> None:
     layout = Layout(copy.folder)
     before = layout.report.stat().st_mtime_ns

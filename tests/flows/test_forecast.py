@@ -124,7 +124,7 @@ def test_forecast_and_summary_are_shown(
     shown = read_artifacts(keys)
     assert re.search(r"\| shape cells \| 0.0 \| \d+ s \|", shown[keys[0]])
     text = shown[keys[1]]
-    assert "1 of 13 steps computed" in text
+    assert "1 of 16 steps computed" in text
     assert f"- [report]({Layout(copy.folder).report.as_uri()})" in text
     assert "| registration | cached |" in text
     assert "| shape cells | computed |" in text

@@ -14,6 +14,7 @@ from deployments.command_line.arguments import (
     checked_results_folder,
     reading_arguments,
 )
+from deployments.command_line.labels.texts import effect
 from deployments.command_line.pipeline_run import print_results
 from deployments.server.orphans import leave_no_orphans
 from deployments.settings import read_settings
@@ -102,5 +103,10 @@ class RunAfterwards(KindCommand):
             measure=not self.no_measure,
             execution=execution,
         )
+        from spherovem_core.corrections import correction_state
+
+        applied = correction_state(layout, self.kind).applied
+        for outcome in () if applied is None else applied.not_applied:
+            print(f"line {outcome.number} of the journal, {effect(outcome)}")
         if not self.no_measure:
             print_results(layout.folder)
