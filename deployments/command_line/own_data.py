@@ -266,6 +266,7 @@ def _kept_spacing(acquisition: Acquisition) -> float | None:
     """Return the pixel size that was wanted of labels imported before, from files that are gone."""
     from spherovem_core.errors import IncompleteArtifactError
     from spherovem_core.store import Layout, open_array
+    from spherovem_core.store.adoptions import last_computed
     from spherovem_core.store.layout import labels_group
 
     for kind in OBJECT_KINDS:
@@ -274,5 +275,5 @@ def _kept_spacing(acquisition: Acquisition) -> float | None:
         except IncompleteArtifactError:
             continue
         if "imported" in stored.details:
-            return float(stored.history[-1]["parameters"]["mask_spacing_nm"])
+            return float(last_computed(stored.history)["parameters"]["mask_spacing_nm"])
     return None

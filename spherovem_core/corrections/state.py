@@ -11,6 +11,7 @@ from spherovem_core.corrections.outcomes import Applied
 from spherovem_core.corrections.split_cache import SplitCache
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store.adoptions import last_computed
 from spherovem_core.store.layout import CorrectedKind, automatic_group, corrected_group
 from spherovem_core.workflow.step import JOURNAL
 
@@ -49,7 +50,7 @@ class CorrectionState:
 def held_journal(labels: StoredArray) -> str:
     """Return the digest of the corrections that labels hold; empty for automatic ones."""
     history = labels.history
-    return str(history[-1].get("external", {}).get(JOURNAL, "")) if history else ""
+    return str(last_computed(history).get("external", {}).get(JOURNAL, ""))
 
 
 def present_labels(layout: Layout, kind: CorrectedKind) -> StoredArray | None:

@@ -161,7 +161,11 @@ def _correct(
     details = {name: value for name, value in automatic.details.items() if name not in OWN_DETAILS}
     if applied.count:
         details.pop("absent", None)
-    details |= {"count": applied.count, AUTOMATIC_DIGEST: automatic.own_digest, CORRECTIONS: applied.document()}
+    details |= {
+        "count": applied.count,
+        AUTOMATIC_DIGEST: automatic.own_digest,
+        CORRECTIONS: applied.document(),
+    }
     # Labels that were adopted after a change by hand, or computed again elsewhere, keep their digest.
     content = automatic.details.get("content")
     sources = {} if content is None else {"sources": {array_path(group): content}}

@@ -232,6 +232,10 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
     tables = {output.name: read_table(layout, output.path) for output in TABLES}
     for name in parameters.segmentation.others:
         tables[name] = read_table(layout, table_path(name))
+    for output in review.SUSPECTS.values():
+        # Results of an older version have none.
+        if layout.path(output.path).exists():
+            tables[output.name] = read_table(layout, output.path)
     rows = operation_rows({kind: correction_state(layout, kind) for kind in CORRECTED_KINDS})
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, rows)
     text = build_report(inputs, provenance, report_chapters(chapters, corrected=len(rows) > 0))

@@ -58,5 +58,5 @@ def _entries(layout: Layout, pipeline: Pipeline) -> list[dict[str, Any]]:
             # The last run was killed while it applied corrections.
             place = layout.volume / automatic_group(corrected_group(step.journal)) / "0"
             history = list((array_marker(place) or {}).get("history", []))
-        found += history[-1:]
+        found += [entry for entry in history if entry["step"] == step.name][-1:]
     return found

@@ -23,6 +23,7 @@ from spherovem_core.steps.imported_labels import (
 )
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.store import StoredArray
+from spherovem_core.store.adoptions import last_computed
 from spherovem_core.store.layout import OBJECT_KINDS, Layout, ObjectKind, flows_group, labels_group
 from spherovem_core.store.pyramid import pyramid_factors
 from spherovem_core.workflow import (
@@ -177,7 +178,7 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     level = nearest_level(pyramid_factors(finest), finest.spacing_nm, run.parameters.mask_spacing_nm)
     image = run.open(REGISTERED, level)
     if run.parameters.segmenter == IMPORTED:
-        digest = run.open(FLOWS[kind]).history[-1]["external"]["network"]
+        digest = last_computed(run.open(FLOWS[kind]).history)["external"]["network"]
         return copy_onto_masks(
             run, kind, run.parameters.network, digest, LABELS[kind], run.parameters.mask_spacing_nm
         )

@@ -1,7 +1,7 @@
 """Adopted changes: a result that a person changed by hand and declared to be right."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 ADOPTED = "adopted"
@@ -30,6 +30,11 @@ def effective_digest(own: str, markers: Iterable[Mapping[str, Any] | None]) -> s
 def is_adoption(entry: Mapping[str, Any]) -> bool:
     """Return whether a history entry is an adoption."""
     return entry.get("step") == ADOPTION_STEP
+
+
+def last_computed(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the entry of the step that computed a result: the last one that is no adoption; empty for an empty history."""
+    return next((entry for entry in reversed(history) if not is_adoption(entry)), {})
 
 
 def describe_adoption(adopted: Mapping[str, Any]) -> str:
