@@ -184,7 +184,9 @@ def _correct(
         "operations that do not fit": len(applied.not_applied),
         **{f"line {own.number}, {own.operation}": own.reason for own in applied.not_applied},
     }
-    return Quality(f"Corrected {kind}", figures, labels, f"{kind} in the middle slice".capitalize())
+    # Particles are too small for the picture of a whole slice.
+    picture = None if kind == "nanoparticles" else labels
+    return Quality(f"Corrected {kind}", figures, picture, f"{kind} in the middle slice".capitalize())
 
 
 def voxels_and_neighbours(
