@@ -29,7 +29,7 @@ class SampledLabels:
     ----------
     source : (Z, Y, X) array-like of integers
     indices
-        Per axis, the voxels to take, in rising order.
+        Per axis, the voxels to take, none before the one before.
     """
 
     source: ArrayLike
@@ -73,6 +73,8 @@ class ImportGrid:
         On this grid.
     spacing_nm, origin_nm
         Voxel size and centre of the first voxel.
+    centres
+        Per axis, the voxel of the volume at the centre of each of its voxels.
     places
         Per axis, the voxel of this grid in which each voxel of the volume lies; -1 outside of it.
     level
@@ -85,6 +87,7 @@ class ImportGrid:
     imported: ArrayLike
     spacing_nm: SpacingNm
     origin_nm: SpacingNm
+    centres: tuple[NDArray[np.int64], ...]
     places: tuple[NDArray[np.int64], ...]
     level: int | None
     steps: tuple[tuple[int, ...], ...]
@@ -137,7 +140,8 @@ def find_import_grid(
         nearest=(z.file, y.file, x.file),
     )
     level = next((number for number, stored in enumerate(levels) if _lies_on(imported, stored)), None)
-    present = SampledLabels(levels[0], (z.volume, y.volume, x.volume))
+    centres = (z.volume, y.volume, x.volume)
+    present = SampledLabels(levels[0], centres)
     steps = [
         tuple(b // a for a, b in zip(finer, coarser, strict=True))
         for finer, coarser in pairwise(factors[: (level or 0) + 1])
@@ -147,6 +151,7 @@ def find_import_grid(
         imported,
         imported.spacing_nm,
         imported.origin_nm,
+        centres,
         (z.places, y.places, x.places),
         level,
         tuple(steps),

@@ -1,19 +1,16 @@
 """Labels that were edited in another program, as corrections of an acquisition."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-
-from spherovem_core.corrections.border_tolerance import EarlierLabels, TolerantLabels
-from spherovem_core.corrections.comparison import LabelComparison, overlap_labels, summarise
-from spherovem_core.corrections.continuation import Continuation, find_continuation
+from spherovem_core.corrections.comparison import LabelComparison
 from spherovem_core.corrections.differences import find_operations
 from spherovem_core.corrections.edits import check_edits
 from spherovem_core.corrections.import_grid import ImportGrid, find_import_grid
 from spherovem_core.corrections.journal import Draft, Entry, Journal
+from spherovem_core.corrections.label_matching import MatchedLabels, match_labels
 from spherovem_core.corrections.operations import Operation
 from spherovem_core.corrections.outcomes import Outcome
 from spherovem_core.corrections.renumbering import Renumbering
@@ -21,17 +18,13 @@ from spherovem_core.corrections.state import held_journal, kept_automatic
 from spherovem_core.corrections.wanted_labels import WantedLabels
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import Execution
-from spherovem_core.label_overlaps import Contingency, count_overlaps
+from spherovem_core.label_overlaps import count_overlaps
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.label_files import open_labels_on_grid
 from spherovem_core.store.layout import CorrectedKind, automatic_group, corrected_group
 from spherovem_core.store.pyramid import pyramid_factors
 
-SAME_SAMPLING, SAMPLED_BORDERS = 0.25, 0.02
-"""Labels of a level of the pyramid were sampled by another program if less than this fraction of the objects is unchanged, and
-more than this fraction of the voxels at borders differs by less than a voxel. Sampled ones have 0.03 or more, edited ones
-0.02."""
 LEAST_OVERLAP = 0.4
 """Labels that share less with the present ones are those of another acquisition, or need no journal."""
 
@@ -99,8 +92,8 @@ def plan_import(
     """Compare the labels of a file with those of an acquisition, and find the operations between them; change nothing.
 
     They are compared on the grid of the file, or on that of the volume where this is coarser. Objects are recognised by their
-    voxels, not by their numbers. The file may cover a part of the volume. Where the file is coarser and another program
-    sampled it, borders differ everywhere by less than one of its voxels; such differences are left alone.
+    voxels, not by their numbers. The file may cover a part of the volume. Where the file is coarser, differences that only the
+    way in which it was made coarser explains are left alone; see `match_labels`.
 
     Parameters
     ----------
@@ -151,78 +144,47 @@ def plan_import(
         file_origin_nm=file_origin_nm,
     ) as labels:
         grid = find_import_grid(labels, levels, pyramid_factors(finest))
-        table = overlap_labels(grid.present, grid.imported, execution)
-        continuation = find_continuation(table)
-        comparison = summarise(table, continuation, grid.spacing_nm, grid.origin_nm)
+        matched = match_labels(finest, grid, _earlier(layout, kind, grid), exact=exact, execution=execution)
         if not any_overlap:
-            check_overlap(file, kind, comparison)
-        goes = _with_those_that_reach_out(continuation.goes, table, grid)
-        tolerated = 0
-        if comparison.changes and not exact and grid.is_coarser:
-            matched = replace(continuation, goes=goes)
-            tolerant, tolerated = _tolerant_grid(layout, kind, finest, grid, matched, comparison, execution)
-            if tolerant is not grid:
-                grid = tolerant
-                table = overlap_labels(grid.present, grid.imported, execution)
-                comparison = summarise(table, continuation, grid.spacing_nm, grid.origin_nm)
-        operations: tuple[Operation, ...] = ()
-        if comparison.changes:
-            operations = _operations(finest, grid, goes, continuation.numbers, execution)
+            check_overlap(file, kind, matched.comparison)
+        operations = _operations(finest, matched, execution)
     return LabelImport(
-        kind, file, comparison, grid.level, grid.covers_the_volume, tolerated, operations, head
+        kind,
+        file,
+        matched.comparison,
+        grid.level,
+        grid.covers_the_volume,
+        matched.tolerated_voxels,
+        operations,
+        head,
     )
 
 
-def _tolerant_grid(
-    layout: Layout,
-    kind: CorrectedKind,
-    present: StoredArray,
-    grid: ImportGrid,
-    matched: Continuation,
-    comparison: LabelComparison,
-    execution: Execution | None,
-) -> tuple[ImportGrid, int]:
-    """Return the grid with present labels that leave out differences that nobody made, and the number of these.
-
-    Another program that made the labels coarser moved all borders by less than a voxel. On a level of the pyramid, whose voxels
-    hold the most frequent label, a correction changes voxels of its neighbours too; they differ from a file that was
-    exported before, and is imported a second time.
-    """
-    renumberings = (Renumbering(own) for own in (matched.goes, matched.numbers, matched.parents))
-    goes, numbers, parents = renumberings
-    tolerant = TolerantLabels(present, grid.present, grid.imported, goes, numbers, parents, grid.places)
-    tolerated, borders = tolerant.count_tolerated()
-    few_kept = comparison.kept_count < SAME_SAMPLING * comparison.present_count
-    if grid.level is None or (few_kept and tolerated > SAMPLED_BORDERS * borders):
-        return replace(grid, present=tolerant, steps=()), tolerated
-    if kept_automatic(layout, kind) is None:
-        return grid, 0
-    earlier = open_array(layout, automatic_group(corrected_group(kind)), grid.level)
-    then = find_continuation(overlap_labels(earlier, grid.imported, execution))
-    before = EarlierLabels(earlier, Renumbering(then.goes), Renumbering(then.numbers))
-    tolerant = replace(tolerant, earlier=before)
-    return replace(grid, present=tolerant), tolerant.count_tolerated()[0]
+def _earlier(layout: Layout, kind: CorrectedKind, grid: ImportGrid) -> StoredArray | None:
+    """Return the labels before the corrections on a coarser level; None if there are no corrections, or it is no such level."""
+    if not grid.level or kept_automatic(layout, kind) is None:
+        return None
+    return open_array(layout, automatic_group(corrected_group(kind)), grid.level)
 
 
 def _operations(
-    present: StoredArray,
-    grid: ImportGrid,
-    goes: dict[int, int],
-    numbers: dict[int, int],
-    execution: Execution | None,
+    present: StoredArray, matched: MatchedLabels, execution: Execution | None
 ) -> tuple[Operation, ...]:
+    if not matched.comparison.changes:
+        return ()
+    grid, found = matched.grid, matched.continuation
     wanted = WantedLabels(
         present,
         grid.present,
         grid.imported,
-        Renumbering(goes),
-        Renumbering(numbers),
+        Renumbering(found.goes),
+        Renumbering(found.numbers),
         grid.places,
         grid.steps,
     )
     table = count_overlaps(present, wanted, execution)
     # Objects too small for the file's voxels, or outside of it, stay.
-    goes = {label: label for label in table.true.labels.tolist() if label} | goes
+    goes = {label: label for label in table.true.labels.tolist() if label} | found.goes
     return find_operations(present, wanted, table, goes, present.spacing_nm, present.origin_nm)
 
 
@@ -296,13 +258,3 @@ def _open_levels(layout: Layout, kind: CorrectedKind) -> list[StoredArray]:
     group = corrected_group(kind)
     finest = open_array(layout, group)
     return [finest, *(open_array(layout, group, level) for level in range(1, len(pyramid_factors(finest))))]
-
-
-def _with_those_that_reach_out(goes: dict[int, int], table: Contingency, grid: ImportGrid) -> dict[int, int]:
-    """Keep gone objects that reach beyond the imported labels: what lies outside of them stays."""
-    cut = np.array([[axis[0] < 0, axis[-1] < 0] for axis in grid.places])
-    ends = np.array([[0, extent] for extent in grid.present.shape])
-    reaching = ((table.true.boxes == ends) & cut).any((1, 2))
-    return goes | {
-        label: label for label in table.true.labels[reaching].tolist() if label and not goes[label]
-    }
