@@ -28,24 +28,26 @@ def run_after_corrections(
         If the results are to be measured and were never finished.
     """
     from flows.pipeline import run_pipeline
-    from spherovem_core.registry import PIPELINE
+    from spherovem_core.registry import pipeline_of_results
     from spherovem_core.steps.recorded import recorded_acquisition, recorded_parameters
     from spherovem_core.workflow.artifacts import find_newest
 
     check_measurable(layout, measure=measure)
-    step = next(step for step in PIPELINE.steps if step.journal == kind)
+    pipeline = pipeline_of_results(layout.folder)
+    step = next(step for step in pipeline.steps if step.journal == kind)
     stop_after: StageName = LAST_STAGE if measure else step.stage
     flows = [
         own
-        for own in PIPELINE.steps
+        for own in pipeline.steps
         if own.stage == FIRST_CORRECTED and own.journal is None and find_newest(layout, own.outputs)
     ]
     return run_pipeline(
         recorded_acquisition(layout),
-        recorded_parameters(layout, PIPELINE),
+        recorded_parameters(layout, pipeline),
         execution,
         start_at=FIRST_CORRECTED,
         stop_after=stop_after,
+        pipeline=pipeline,
         taken=[own.name for own in flows],
     )
 

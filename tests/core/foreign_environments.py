@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,4 +33,13 @@ def make_environment(folder: Path, *packages: str) -> Path:
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         if done.returncode:
             unavailable(f"{', '.join(packages)} cannot be installed here: {done.stderr.strip()[-300:]}")
+    return python
+
+
+def make_extension(folder: Path, *packages: str) -> Path:
+    """Make an environment with packages beside everything that this interpreter has, and return its interpreter."""
+    python = make_environment(folder, *packages)
+    (site,) = folder.glob("lib/python*/site-packages")
+    own = [sysconfig.get_paths()["purelib"], *(path for path in sys.path if path.endswith("tests/core"))]
+    (site / "beside.pth").write_text("".join(f"{path}\n" for path in (*own, CONSTRAINTS.parent)))
     return python

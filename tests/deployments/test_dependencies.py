@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OWN = {"spherovem_core", "tasks", "flows", "deployments"}
-ON_DEMAND = {"napari"}
-"""Programs of the user's, for which a command asks where they are missing."""
+OPTIONAL = ("gpu", "scale", "napari", "neuroglancer")
+"""Extras whose packages the code imports where they are installed."""
 
 
 def imported() -> Iterator[str]:
@@ -27,7 +27,7 @@ def imported() -> Iterator[str]:
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [name for extra in ("gpu", "scale") for name in project["optional-dependencies"][extra]]
+    extras = [name for extra in OPTIONAL for name in project["optional-dependencies"][extra]]
     names = [re.split(r"[\\[<>=! ]", each)[0] for each in (*project["dependencies"], *extras)]
     names += [
         extra for each in (*project["dependencies"], *extras) for extra in re.findall(r"\[(\w+)\]", each)
@@ -38,7 +38,7 @@ def declared() -> set[str]:
 def test_every_imported_package_is_declared() -> None:
     distributions = packages_distributions()
     missing = set()
-    for name in set(imported()) - OWN - ON_DEMAND - set(sys.stdlib_module_names):
+    for name in set(imported()) - OWN - set(sys.stdlib_module_names):
         owners = {re.sub(r"[-_.]+", "-", each).lower() for each in distributions.get(name, [])}
         # Extras that are not installed here have no distribution to ask.
         if not (owners & declared()) and not any(name in each for each in declared()):

@@ -29,6 +29,7 @@ class Labels(CommandGroup):
         "review": "deployments.command_line.labels.review.Review",
         "apply": "deployments.command_line.labels.apply.Apply",
         "import": "deployments.command_line.labels.import_labels.ImportLabels",
+        "edit": "deployments.command_line.labels.edit.Edit",
         "log": "deployments.command_line.labels.log.Log",
         "undo": "deployments.command_line.labels.undo.UndoEdits",
         "export": "deployments.command_line.labels.export.ExportLabels",
