@@ -26,6 +26,10 @@ NOT_OF_STEPS = (
         "Labels as they were computed, where corrections by hand changed them.",
     ),
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
+    FileOutput("checksums/", "Records of what tables, documents and the report held when they were written."),
+    FileOutput(
+        "set-aside/", "Results changed by hand that were discarded with `spherovem verify --recompute`."
+    ),
     FileOutput(
         ".spherovem/",
         "Ledgers, locks, records and provisional arrays, from which the next run continues after a kill.",

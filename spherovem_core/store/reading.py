@@ -134,8 +134,13 @@ def open_array(
             folder, f"was computed under other inputs or parameters ({found[:12]}, not {digest[:12]})"
         )
     spacing, origin = marker["spacing_nm"], marker["origin_nm"]
+    try:
+        opened = zarr.open_array(folder, mode="r", zarr_format=3)
+    except FileNotFoundError as error:
+        # Another process replaced it after the look at its files.
+        raise _incomplete(folder, "is being written again") from error
     return StoredArray(
-        zarr.open_array(folder, mode="r", zarr_format=3),
+        opened,
         (spacing[0], spacing[1], spacing[2]),
         (origin[0], origin[1], origin[2]),
         found,

@@ -11,7 +11,7 @@ import killable_registration
 import numpy as np
 import pytest
 from elastic_scenes import bend_stack
-from killed_processes import kill
+from killed_processes import kill, written_bytes
 from registration_scenes import make_stack, store_slices
 
 from spherovem_core.registration.elastic_fields import ElasticFields
@@ -46,7 +46,7 @@ class Results:
         """Read all files but the ledger, which can hold a pair twice, and hidden files, which a killed write can leave."""
         files = (p for p in self.folder.rglob("*") if p.is_file())
         return {
-            str(p.relative_to(self.folder)): p.read_bytes()
+            str(p.relative_to(self.folder)): written_bytes(p)
             for p in files
             if p.name != killable_registration.PAIRS and not p.name.startswith(".")
         }

@@ -50,7 +50,7 @@ def test_the_page_shows_all_tables() -> None:
     assert (
         sorted(included)
         == sorted([*STAGES, *SCENES, "demo", "geometry"])
-        == sorted(path.stem for path in TABLES.glob("*.md"))
+        == sorted(path.stem for path in TABLES.glob("*.md") if path.stem != "review")
     )
 
 
