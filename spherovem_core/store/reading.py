@@ -168,7 +168,11 @@ def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: 
             raise _incomplete(folder, "is not there")
         if marker is not None and not marker.get("complete"):
             raise _incomplete(folder, "is unfinished")
-        check = _foreign() if node is None or marker is None else check_array(folder, node)
+        try:
+            check = _foreign() if node is None or marker is None else check_array(folder, node)
+        except FileNotFoundError:
+            # Another process moved the array away during the look at its files.
+            continue
         if read_node(folder) == node:
             break
     else:

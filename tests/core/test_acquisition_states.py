@@ -128,8 +128,8 @@ def test_a_step_of_an_older_version_and_those_after_it_are_outdated(layout: Layo
     assert [name for name, state in found.items() if state == "outdated"] == [
         "nanoparticles",
         "spatial",
-        "review_nuclei",
-        "review_nanoparticles",
+        "review nuclei",
+        "review nanoparticles",
         "output",
     ]
     assert set(found.values()) == {"complete", "outdated"}
