@@ -26,30 +26,32 @@ def run_with_imported_labels(
     LabelsError
         If the file is no labels or does not fit the volume.
     """
-    from flows.corrected_run import check_measurable
+    from flows.corrected_run import check_correctable
     from flows.pipeline import run_pipeline
-    from spherovem_core.registry import PIPELINE
+    from spherovem_core.registry import pipeline_of_results
     from spherovem_core.steps.recorded import recorded_acquisition, recorded_parameters
     from spherovem_core.workflow.artifacts import find_newest
 
-    check_measurable(layout, measure=measure)
-    step = next(step for step in PIPELINE.steps if step.journal == kind)
+    check_correctable(layout, measure=measure)
+    pipeline = pipeline_of_results(layout.folder)
+    step = next(step for step in pipeline.steps if step.journal == kind)
     kept = [
         own
-        for own in PIPELINE.steps
+        for own in pipeline.steps
         if own.stage == step.stage
         and own.kind != kind
         and own.journal is None
         and find_newest(layout, own.outputs)
     ]
     stop_after: StageName = LAST_STAGE if measure else step.stage
-    parameters = merge(recorded_parameters(layout, PIPELINE).model_dump(mode="json"), imported(kind, file))
+    parameters = merge(recorded_parameters(layout, pipeline).model_dump(mode="json"), imported(kind, file))
     return run_pipeline(
         recorded_acquisition(layout),
         PipelineParameters.model_validate(parameters),
         execution,
         start_at=step.stage,
         stop_after=stop_after,
+        pipeline=pipeline,
         taken=[own.name for own in kept],
     )
 
