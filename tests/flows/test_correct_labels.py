@@ -17,7 +17,7 @@ from flows.process_acquisition import process_acquisition
 from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
 from spherovem_core.errors import ChangedArtifactError, CorrectionError, IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.integrity import adopt, verify_results
+from spherovem_core.integrity import adopt, recompute, verify_results
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.status import acquisition_state
@@ -196,6 +196,20 @@ def test_labels_as_computed_can_be_adopted_beside_corrected_ones(copy: Acquisiti
     correct_labels(copy.name, copy.results_root, "cells", measure=False, execution=ALONE)
     assert not np.isin(open_array(layout, "registered/labels/cells")[:], [one, third]).any()
     assert third not in open_array(layout, automatic)[:]
+
+
+def test_a_journal_that_was_removed_is_noticed(copy: Acquisition, parameters: PipelineParameters) -> None:
+    layout = Layout(copy.folder)
+    first = int(table(layout, "cells").index[0])
+    edits = [{"operation": "delete", "object": point_in(layout, "cells", first)}]
+    correct(copy, "cells", edits, measure=False)
+    layout.journal("cells").unlink()
+    with pytest.raises(CorrectionError, match=r"holds 1 corrections .* line 1, delete: .* --recompute"):
+        process_acquisition(copy, parameters, ALONE, stop_after="segmentation")
+    assert not (open_array(layout, "registered/labels/cells")[:] == first).any()
+    recompute(layout.folder, "registered/labels/cells")
+    process_acquisition(copy, parameters, ALONE, stop_after="segmentation")
+    assert (open_array(layout, "registered/labels/cells")[:] == first).any()
 
 
 def test_nothing_is_written_to_the_journal_while_a_table_was_changed(copy: Acquisition) -> None:
