@@ -180,7 +180,9 @@ def test_a_change_by_hand_on_top_of_corrections_is_never_lost(copy: Acquisition)
     assert open_array(layout, "registered/labels/cells").details["adopted"]["author"] == "Ada"
 
 
-def test_labels_as_computed_can_be_adopted_beside_corrected_ones(copy: Acquisition) -> None:
+def test_labels_as_computed_can_be_adopted_beside_corrected_ones(
+    copy: Acquisition, parameters: PipelineParameters
+) -> None:
     layout = Layout(copy.folder)
     one, other, third = table(layout, "cells").index[:3].tolist()
     correct(
@@ -196,6 +198,13 @@ def test_labels_as_computed_can_be_adopted_beside_corrected_ones(copy: Acquisiti
     correct_labels(copy.name, copy.results_root, "cells", measure=False, execution=ALONE)
     assert not np.isin(open_array(layout, "registered/labels/cells")[:], [one, third]).any()
     assert third not in open_array(layout, automatic)[:]
+    # A run that would replace them is refused before its first step.
+    other = parameters.model_dump()
+    other["segmentation"]["cells"]["flow_spacing_nm"] = 200.0
+    flows = open_array(layout, "flows/cells").digest
+    with pytest.raises(ChangedArtifactError, match="cells_automatic holds a change by hand"):
+        process_acquisition(copy, PipelineParameters.model_validate(other), ALONE)
+    assert open_array(layout, "flows/cells").digest == flows
 
 
 def test_a_journal_that_was_removed_is_noticed(copy: Acquisition, parameters: PipelineParameters) -> None:
