@@ -57,12 +57,12 @@ def correct_labels(
     """
     import json
 
-    from flows.corrected_run import check_measurable, names_of_run, run_after_corrections
+    from flows.corrected_run import check_correctable, names_of_run, run_after_corrections
     from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
     from spherovem_core.store import Layout
 
     layout = Layout((results_root / name).absolute())
-    check_measurable(layout, measure=measure)
+    check_correctable(layout, measure=measure)
     journal, name_of = Journal(layout.journal(kind)), names_of_run()
     known = {entry.id for entry in journal.entries()}
     # A run that is retried has added its edits before.

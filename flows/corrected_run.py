@@ -32,7 +32,7 @@ def run_after_corrections(
     from spherovem_core.steps.recorded import recorded_acquisition, recorded_parameters
     from spherovem_core.workflow.artifacts import find_newest
 
-    check_measurable(layout, measure=measure)
+    check_correctable(layout, measure=measure)
     pipeline = pipeline_of_results(layout.folder)
     step = next(step for step in pipeline.steps if step.journal == kind)
     stop_after: StageName = LAST_STAGE if measure else step.stage
@@ -63,16 +63,22 @@ def names_of_run() -> "Callable[[Draft], str]":
     return lambda draft: hashlib.sha256(f"{run} {draft.line}".encode()).hexdigest()[:12]
 
 
-def check_measurable(layout: Layout, *, measure: bool) -> None:
-    """Refuse to measure an acquisition that was never finished: nothing on disk says with which parameters.
+def check_correctable(layout: Layout, *, measure: bool) -> None:
+    """Refuse a run after corrections that could not go on, before the journal is written.
 
     Raises
     ------
     IncompleteArtifactError
-        If it was not, and is to be measured.
+        If the acquisition is to be measured and was never finished: nothing on disk says with which parameters.
+    ChangedArtifactError
+        If a result is not the one that was computed.
     """
+    from spherovem_core.registry import pipeline_of_results
+    from spherovem_core.workflow.replacements import check_results
+
     if measure and not layout.provenance.is_file():
         raise IncompleteArtifactError(
             f"{layout.folder} was never processed to the end; process the acquisition, which applies its corrections as well, "
             "or give --no-measure to correct the labels alone"
         )
+    check_results(pipeline_of_results(layout.folder), layout)

@@ -26,13 +26,13 @@ def run_with_imported_labels(
     LabelsError
         If the file is no labels or does not fit the volume.
     """
-    from flows.corrected_run import check_measurable
+    from flows.corrected_run import check_correctable
     from flows.pipeline import run_pipeline
     from spherovem_core.registry import pipeline_of_results
     from spherovem_core.steps.recorded import recorded_acquisition, recorded_parameters
     from spherovem_core.workflow.artifacts import find_newest
 
-    check_measurable(layout, measure=measure)
+    check_correctable(layout, measure=measure)
     pipeline = pipeline_of_results(layout.folder)
     step = next(step for step in pipeline.steps if step.journal == kind)
     kept = [

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from spherovem_core.corrections import Journal
 from spherovem_core.errors import CorrectionError, FormatError
-from spherovem_core.registry import PIPELINE
+from spherovem_core.registry import pipeline_of_results
 from spherovem_core.stages import STAGE_NAMES, StageName
 from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.failures import read_failure, read_rejection
@@ -131,19 +131,20 @@ def is_results_folder(folder: Path) -> bool:
     return any(path.exists() for path in (layout.scratch, layout.volume, layout.rejection))
 
 
-def acquisition_states(root: Path, pipeline: Pipeline = PIPELINE) -> Iterator[AcquisitionState]:
+def acquisition_states(root: Path, pipeline: Pipeline | None = None) -> Iterator[AcquisitionState]:
     """Yield the state of every results folder directly below `root`, by name."""
     folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_results_folder(folder)]
     with ThreadPoolExecutor(FOLDERS_AT_ONCE) as threads:
         yield from threads.map(lambda folder: acquisition_state(folder, pipeline), folders)
 
 
-def acquisition_state(folder: Path, pipeline: Pipeline = PIPELINE) -> AcquisitionState:
+def acquisition_state(folder: Path, pipeline: Pipeline | None = None) -> AcquisitionState:
     """Read how far one acquisition is.
 
     Only markers are read: a complete array that has lost a file since still counts as complete.
     """
     layout = Layout(folder)
+    pipeline = pipeline or pipeline_of_results(folder)
     steps = _mark_outdated([_step_state(layout, step) for step in pipeline.steps])
     held = lock_is_held(layout.locks / "acquisition.lock")
     if held:

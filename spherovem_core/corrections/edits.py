@@ -9,7 +9,14 @@ from typing import Any
 from spherovem_core.blocks import Region
 from spherovem_core.corrections.application import Replay
 from spherovem_core.corrections.grid import sample
-from spherovem_core.corrections.journal import OWN_KEYS, Draft, Entry, Journal
+from spherovem_core.corrections.journal import (
+    OWN_KEYS,
+    Draft,
+    Entry,
+    Journal,
+    changing_labels,
+    operations_digest,
+)
 from spherovem_core.corrections.operations import (
     Add,
     Anchor,
@@ -21,7 +28,13 @@ from spherovem_core.corrections.operations import (
 )
 from spherovem_core.corrections.outcomes import Outcome
 from spherovem_core.corrections.painted_labels import PaintedLabels
-from spherovem_core.corrections.state import held_journal, kept_automatic, present_labels, start_replay
+from spherovem_core.corrections.state import (
+    held_journal,
+    kept_automatic,
+    present_labels,
+    refuse_to_lose_adopted,
+    start_replay,
+)
 from spherovem_core.errors import CorrectionError, IncompleteArtifactError
 from spherovem_core.store import Layout
 from spherovem_core.store.layout import CorrectedKind, corrected_group
@@ -119,14 +132,18 @@ def check_edits(layout: Layout, kind: CorrectedKind, drafts: Sequence[Draft]) ->
     Raises
     ------
     CorrectionError
-        If the journal is damaged.
+        If the journal is damaged, or the labels hold an adopted change that would be lost.
     IncompleteArtifactError
         If there are no labels.
+    ChangedArtifactError
+        If they were changed by another program, and nobody adopted the change.
     """
     journal = Journal(layout.journal(kind))
     entries, head = journal.entries(), journal.head
     known = {entry.id for entry in entries}
     new = [draft for draft in drafts if draft.id not in known or not draft.id]
+    if any(draft.operation.changes_labels for draft in new):
+        refuse_to_lose_adopted(layout, kind, None)
     check = _Check(_present(layout, kind, journal), first_number=len(entries) + 1)
     for draft in new:
         check.apply(draft)
@@ -212,7 +229,10 @@ def undo_operations(
     Raises
     ------
     CorrectionError
-        If an operation does not count, or fewer count than are to be taken back.
+        If an operation does not count, or fewer count than are to be taken back; or if the labels hold an adopted change that
+        would be lost.
+    ChangedArtifactError
+        If the labels were changed by another program, and nobody adopted the change.
     """
     journal = Journal(layout.journal(kind))
     counted, head = journal.effective(), journal.head
@@ -230,6 +250,8 @@ def undo_operations(
                 f"{journal.path} has no operation {unknown[0]} that counts; `spherovem labels log` lists them"
             )
         chosen = [by_id[name] for name in which]
+    left = [entry for entry in counted if entry not in chosen]
+    refuse_to_lose_adopted(layout, kind, operations_digest(changing_labels(left)))
     undos = [Undo(of=entry.id) for entry in chosen]
     journal.append(undos, author=author, reason=reason, after=head)
     return tuple(chosen)

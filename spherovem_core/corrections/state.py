@@ -1,5 +1,6 @@
 """Corrections of an acquisition as they stand: journal, labels, and what became of each operation."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,10 +10,11 @@ from spherovem_core.corrections.journal import Entry, Journal, changing_labels, 
 from spherovem_core.corrections.label_index import load_index
 from spherovem_core.corrections.outcomes import Applied
 from spherovem_core.corrections.split_cache import SplitCache
-from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.errors import CorrectionError, IncompleteArtifactError
 from spherovem_core.store import Layout, StoredArray, open_array
-from spherovem_core.store.adoptions import last_computed
-from spherovem_core.store.layout import CorrectedKind, automatic_group, corrected_group
+from spherovem_core.store.adoptions import ADOPTED, describe_adoption, last_computed
+from spherovem_core.store.changes import command
+from spherovem_core.store.layout import VOLUME, CorrectedKind, automatic_group, corrected_group
 from spherovem_core.workflow.step import JOURNAL
 
 CORRECTIONS = "corrections"
@@ -59,6 +61,39 @@ def present_labels(layout: Layout, kind: CorrectedKind) -> StoredArray | None:
         return open_array(layout, corrected_group(kind))
     except IncompleteArtifactError:
         return None
+
+
+def refuse_to_lose_adopted(layout: Layout, kind: CorrectedKind, label_digest: str | None) -> None:
+    """Refuse to change the corrections of labels that hold a change by hand, adopted on top of them.
+
+    Corrections are applied to the labels as computed, which do not hold that change. A change that was adopted before the first
+    correction is no obstacle.
+
+    Parameters
+    ----------
+    label_digest
+        `Journal.label_digest` as it is to become; None for another than ever before.
+
+    Raises
+    ------
+    CorrectionError
+        If the change would be lost.
+    ChangedArtifactError
+        If the labels were changed and nobody adopted the change.
+    """
+    labels = present_labels(layout, kind)
+    adopted = None if labels is None else labels.details.get(ADOPTED)
+    if labels is None or adopted is None or held_journal(labels) in ("", label_digest):
+        return
+    place, folder = corrected_group(kind), layout.folder.absolute()
+    where = shlex.join(["--kind", kind, "--results-root", str(folder.parent)])
+    raise CorrectionError(
+        f"{layout.volume / place} holds a change by hand on top of corrections ({describe_adoption(adopted)}), and another "
+        "correction would lose it. Nothing was written. To make the change a correction itself: write the labels to a file "
+        f"(spherovem labels export {folder.name} {where} --out FILE.ome.tif), discard the change "
+        f"({command(layout, 'recompute', f'{VOLUME}/{place}')}), process the acquisition, and import the file "
+        f"(spherovem labels import {folder.name} FILE.ome.tif {where})"
+    )
 
 
 def correction_state(layout: Layout, kind: CorrectedKind, digest: str | None = None) -> CorrectionState:

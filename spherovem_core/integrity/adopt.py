@@ -8,14 +8,14 @@ from spherovem_core.integrity.adopt_arrays import adopt_array
 from spherovem_core.integrity.adopt_files import adopt_document, adopt_report, adopt_table
 from spherovem_core.integrity.adoption import Adopting, Adoption
 from spherovem_core.integrity.targets import find_target, held
-from spherovem_core.registry import PIPELINE
+from spherovem_core.registry import pipeline_of_results
 from spherovem_core.steps.output import REPORT, rewrite_report
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Pipeline, TableOutput
 
 
 def adopt(
-    folder: Path, path: str, *, author: str = "", reason: str = "", pipeline: Pipeline = PIPELINE
+    folder: Path, path: str, *, author: str = "", reason: str = "", pipeline: Pipeline | None = None
 ) -> Adoption:
     """Take a changed result as it is: record what it holds and who declared it right, and why.
 
@@ -39,6 +39,7 @@ def adopt(
         If a run holds the folder, or it cannot be written.
     """
     layout = Layout(folder.absolute())
+    pipeline = pipeline or pipeline_of_results(layout.folder)
     target = find_target(layout, pipeline, path)
     making = Adopting(target, author or getpass.getuser(), reason)
     with held(layout):

@@ -6,7 +6,7 @@ from pathlib import Path
 from spherovem_core.errors import ChangedArtifactError, IncompleteArtifactError
 from spherovem_core.integrity.levels import rebuild_levels
 from spherovem_core.integrity.targets import find_target, held
-from spherovem_core.registry import PIPELINE
+from spherovem_core.registry import pipeline_of_results
 from spherovem_core.store import discard
 from spherovem_core.store.file_records import forget_file
 from spherovem_core.store.layout import VOLUME, Layout
@@ -18,7 +18,7 @@ SET_ASIDE = "set-aside"
 """Folder in the results folder that keeps discarded files and labels, and arrays of other programs."""
 
 
-def recompute(folder: Path, path: str, pipeline: Pipeline = PIPELINE) -> str:
+def recompute(folder: Path, path: str, pipeline: Pipeline | None = None) -> str:
     """Discard a result, so that the next run computes it again, and return what was done.
 
     A file, labels, or an array of another program are moved to the folder ``set-aside`` of the results. An image or a field is
@@ -40,7 +40,7 @@ def recompute(folder: Path, path: str, pipeline: Pipeline = PIPELINE) -> str:
         If a run holds the folder, or it cannot be written.
     """
     layout = Layout(folder.absolute())
-    target = find_target(layout, pipeline, path)
+    target = find_target(layout, pipeline or pipeline_of_results(layout.folder), path)
     with held(layout):
         if isinstance(target.output, ArrayOutput):
             return _discard_array(layout, target.output)

@@ -5,7 +5,7 @@ from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.integrity.targets import artifact_path, held
-from spherovem_core.registry import PIPELINE
+from spherovem_core.registry import pipeline_of_results
 from spherovem_core.store.array_check import record_files
 from spherovem_core.store.arrays import complete_array
 from spherovem_core.store.checksums import FileState
@@ -16,7 +16,7 @@ from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
 from spherovem_core.workflow.artifacts import artifact_marker, open_pyramid
 
 
-def record_results(folder: Path, pipeline: Pipeline = PIPELINE) -> list[str]:
+def record_results(folder: Path, pipeline: Pipeline | None = None) -> list[str]:
     """Record finished results without a record as they are, and return their paths.
 
     Whether they were changed before cannot be told. Arrays are read once.
@@ -29,11 +29,12 @@ def record_results(folder: Path, pipeline: Pipeline = PIPELINE) -> list[str]:
         If a run holds the folder, or it cannot be written.
     """
     layout = Layout(folder.absolute())
+    pipeline = pipeline or pipeline_of_results(layout.folder)
     with held(layout):
         return [
             artifact_path(output)
             for step in pipeline.steps
-            for output in step.outputs
+            for output in (*step.outputs, *step.kept)
             if (
                 _record_array(layout, output)
                 if isinstance(output, ArrayOutput)

@@ -42,7 +42,7 @@ def find_target(layout: Layout, pipeline: Pipeline, path: str) -> Target:
     name = _relative(layout, path).removeprefix(f"{VOLUME}/")
     found: Target | None = None
     for step in pipeline.steps:
-        for output in step.outputs:
+        for output in (*step.outputs, *step.kept):
             own = output.group if isinstance(output, ArrayOutput) else output.path
             inside = isinstance(output, ArrayOutput) and _is_inside(name, own)
             if (name == own or inside) and (found is None or len(found.path) < len(artifact_path(output))):

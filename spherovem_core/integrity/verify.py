@@ -10,7 +10,7 @@ import numpy as np
 from spherovem_core.errors import ChangedArtifactError, IncompleteArtifactError
 from spherovem_core.integrity.shard_faults import shard_fault
 from spherovem_core.integrity.targets import artifact_path
-from spherovem_core.registry import PIPELINE
+from spherovem_core.registry import pipeline_of_results
 from spherovem_core.store.adoptions import ADOPTED, describe_adoption
 from spherovem_core.store.array_check import ArrayCheck, check_array
 from spherovem_core.store.changes import Change
@@ -70,7 +70,7 @@ class ArtifactState:
         return asdict(self)
 
 
-def verify_results(folder: Path, pipeline: Pipeline = PIPELINE) -> Iterator[ArtifactState]:
+def verify_results(folder: Path, pipeline: Pipeline | None = None) -> Iterator[ArtifactState]:
     """Read every file of every finished result, and yield the state of each in the order of the steps.
 
     Results that were not computed yet are left out. Memory does not grow with their size.
@@ -82,9 +82,9 @@ def verify_results(folder: Path, pipeline: Pipeline = PIPELINE) -> Iterator[Arti
     """
     layout = Layout(folder.absolute())
     check_format(layout.folder)
-    for step in pipeline.steps:
+    for step in (pipeline or pipeline_of_results(layout.folder)).steps:
         begun = any(_exists(layout, output) for output in step.outputs)
-        for output in step.outputs:
+        for output in (*step.outputs, *(output for output in step.kept if _exists(layout, output))):
             state, details, files, size = (
                 _verify_array(layout, output.group)
                 if isinstance(output, ArrayOutput)

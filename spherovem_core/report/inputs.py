@@ -30,6 +30,8 @@ class ReportInputs:
         Longest side in pixels of an image in a picture.
     excluded
         By table, the number of objects that a person excluded; their rows are not in `tables`.
+    accepted
+        By table of suspects, the number of its rows that are not in `tables`, because a person accepted the object.
     corrections
         One row for each operation by hand: kind, line, operation, author, time, reason, state, why, place.
     """
@@ -41,6 +43,7 @@ class ReportInputs:
     mixture: Mapping[str, Any]
     image_px: int
     excluded: Mapping[str, int] = field(default_factory=dict)
+    accepted: Mapping[str, int] = field(default_factory=dict)
     corrections: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def is_absent(self, objects: str) -> bool:

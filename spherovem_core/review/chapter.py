@@ -39,7 +39,10 @@ def review_section(inputs: ReportInputs) -> Section:
         return Section(
             "review", "Suspects", [("Suspects", "not looked for by the version that wrote these results")]
         )
-    facts = [(f"Suspects among {kind}", _count(table)) for kind, table in tables.items()]
+    facts = [
+        (f"Suspects among {kind}", _count(table, inputs.accepted.get(suspects_name(kind), 0)))
+        for kind, table in tables.items()
+    ]
     pictures: list[Picture] = []
     lists = []
     for kind, table in tables.items():
@@ -52,6 +55,7 @@ def review_section(inputs: ReportInputs) -> Section:
     return Section("review", "Suspects", facts, pictures, lists)
 
 
-def _count(table: pd.DataFrame) -> str:
+def _count(table: pd.DataFrame, accepted: int) -> str:
     likely = int((table["score"] > 0).sum())
-    return f"{likely} more probably wrong than right, {len(table)} in all" if len(table) else "none"
+    text = f"{likely} more probably wrong than right, {len(table)} in all" if len(table) else "none"
+    return f"{text}; {accepted} left out, accepted by hand" if accepted else text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from spherovem_core.corrections.state import correction_state
+from spherovem_core.corrections.state import CorrectionState, correction_state, marks_of
 from spherovem_core.errors import FormatError, IncompleteArtifactError
 from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
@@ -31,7 +31,14 @@ from spherovem_core.store.columns import (
     SLICE_COLUMNS,
 )
 from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import CORRECTED_KINDS, OBJECT_KINDS, Layout, labels_group, table_path
+from spherovem_core.store.layout import (
+    CORRECTED_KINDS,
+    OBJECT_KINDS,
+    CorrectedKind,
+    Layout,
+    labels_group,
+    table_path,
+)
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -93,10 +100,9 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
         **corrections_document(corrected),
     }
     parameters = PipelineParameters.model_validate(used)
-    rows = operation_rows(corrected)
     shown = {**tables, **named, **suspects}
-    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, shown, rows)
-    chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(rows) > 0)
+    inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, shown, corrected)
+    chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(inputs.corrections) > 0)
     ledger = run.memory("pictures", {"code": drawing_digest()})
     pictures = PictureMemory(ledger)
     with remembering_pictures(pictures):
@@ -236,9 +242,10 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
         # Results of an older version have none.
         if layout.path(output.path).exists():
             tables[output.name] = read_table(layout, output.path)
-    rows = operation_rows({kind: correction_state(layout, kind) for kind in CORRECTED_KINDS})
-    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, rows)
-    text = build_report(inputs, provenance, report_chapters(chapters, corrected=len(rows) > 0))
+    states = {kind: correction_state(layout, kind) for kind in CORRECTED_KINDS}
+    inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, states)
+    corrected = len(inputs.corrections) > 0
+    text = build_report(inputs, provenance, report_chapters(chapters, corrected=corrected))
     write_file(layout, REPORT.path, text)
     return layout.report
 
@@ -248,9 +255,10 @@ def _report_inputs(
     name: str,
     parameters: PipelineParameters,
     tables: Mapping[str, "pd.DataFrame"],
-    corrections: "pd.DataFrame",
+    states: Mapping[CorrectedKind, CorrectionState],
 ) -> ReportInputs:
-    """Collect what a report shows, without excluded objects."""
+    """Collect what a report shows, without excluded objects and without suspects that were accepted."""
+    from spherovem_core.review import without_accepted
     from spherovem_core.store import read_table, table_digest
     from spherovem_core.workflow.artifacts import read_document
 
@@ -272,8 +280,22 @@ def _report_inputs(
         if table_digest(layout, output.path) is not None
     }
     kept, excluded = without_excluded({**tables, **measured})
+    accepted = {}
+    for kind, state in states.items():
+        suspects = review.SUSPECTS[kind].name
+        if suspects in kept:
+            left = without_accepted(kept[suspects], marks_of(state)["accepted"])
+            accepted[suspects], kept[suspects] = len(kept[suspects]) - len(left), left
     return ReportInputs(
-        name, layout, parameters, kept, mixture, parameters.output.report_image_px, excluded, corrections
+        name,
+        layout,
+        parameters,
+        kept,
+        mixture,
+        parameters.output.report_image_px,
+        excluded,
+        accepted,
+        operation_rows(states),
     )
 
 

@@ -10,7 +10,7 @@ from spherovem_core.store.layout import Layout
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.workflow.artifacts import check_unchanged, find_artifact
 from spherovem_core.workflow.label_changes import changed_labels
-from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_output
+from spherovem_core.workflow.outputs import ArrayOutput, Output
 from spherovem_core.workflow.pipeline import Pipeline
 from spherovem_core.workflow.plan import StepPlan, plan_step
 from spherovem_core.workflow.step import RunRequest, Step
@@ -27,7 +27,7 @@ def check_results(pipeline: Pipeline, layout: Layout) -> None:
     if not layout.folder.is_dir():
         return
     outputs = [output for step in pipeline.steps for output in step.outputs]
-    kept = [automatic_output(output) for step in pipeline.steps for output in step.corrected]
+    kept = [output for step in pipeline.steps for output in step.kept]
     for output in (*outputs, *kept):
         try:
             check_unchanged(layout, [output])
@@ -62,6 +62,9 @@ def refuse_replacements(
         if found is None:
             for output in step.outputs:
                 if not _is_kept(plan, output):
+                    _refuse_to_replace(layout, output)
+            for output in step.kept:
+                if find_artifact(layout, output, plan.automatic.digest) is None:
                     _refuse_to_replace(layout, output)
             replaced |= {output.group for output in step.outputs if isinstance(output, ArrayOutput)}
 

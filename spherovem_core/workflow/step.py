@@ -12,7 +12,7 @@ from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.stages import StageName
 from spherovem_core.store.layout import CorrectedKind, ObjectKind
 from spherovem_core.workflow.cost import Cost
-from spherovem_core.workflow.outputs import ArrayOutput, Output
+from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_output
 
 if TYPE_CHECKING:
     from spherovem_core.report import Chapter
@@ -155,3 +155,8 @@ class Step(Generic[P]):
     def main_output(self) -> Output:
         """Output that stands for the step."""
         return self.outputs[0]
+
+    @property
+    def kept(self) -> tuple[Output, ...]:
+        """Outputs as computed, in their places beside corrected ones; they are there only where something was corrected."""
+        return tuple(map(automatic_output, self.corrected))

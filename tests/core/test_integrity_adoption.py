@@ -21,6 +21,7 @@ from spherovem_core.errors import (
     StoreNotWritableError,
 )
 from spherovem_core.integrity import adopt, recompute, record_results, verify_results
+from spherovem_core.parameters import PipelineParameters
 from spherovem_core.registry import PIPELINE
 from spherovem_core.steps.nanoparticles import MIXTURE
 from spherovem_core.steps.registration import MOTION, REGISTERED
@@ -67,6 +68,13 @@ def edit(layout: Layout, group: str = CELLS) -> np.ndarray:
 
 def test_a_finished_folder_is_sound(layout: Layout) -> None:
     assert states(layout) == {}
+
+
+def test_tables_of_named_kinds_are_checked_too(layout: Layout) -> None:
+    parameters = PipelineParameters.model_validate({"segmentation": {"others": {"vacuoles": "/v.tif"}}})
+    layout.provenance.write_text(json.dumps({"parameters": parameters.model_dump(mode="json")}))
+    pd.DataFrame({"label": [1]}).to_parquet(layout.tables / "vacuoles.parquet")
+    assert states(layout)["tables/vacuoles.parquet"] == "changed"
 
 
 def test_adopted_labels_have_another_digest_and_new_levels(layout: Layout) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from review_scenes import SPACING, Tissue, divided, merged, neighbours, tissue
 
-from spherovem_core.review import ReviewLevel, find_particle_suspects, find_suspects
+from spherovem_core.review import ReviewLevel, find_particle_suspects, find_suspects, without_accepted
 from spherovem_core.review.suspects import COLUMNS
 
 
@@ -195,3 +195,9 @@ def test_places_lie_on_the_voxels_that_were_read(scene):
             row["label"],
             row["other_label"],
         }
+
+
+def test_accepted_objects_and_merges_with_them_do_not_come_up_again() -> None:
+    suspects = pd.DataFrame({"rank": [1, 2, 3], "label": [4, 5, 6], "other_label": [0, 4, 0]})
+    assert without_accepted(suspects, {4})["rank"].tolist() == [3]
+    assert without_accepted(suspects, ()).equals(suspects)

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from tiny_acquisition import run
 
 from deployments.command_line.main import main
 from flows.correct_labels import correct_labels
 from flows.process_acquisition import process_acquisition
-from spherovem_core.corrections import Journal, append_edits, parse_edits
-from spherovem_core.errors import CorrectionError, IncompleteArtifactError
+from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
+from spherovem_core.errors import ChangedArtifactError, CorrectionError, IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.integrity import adopt, recompute, verify_results
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.status import acquisition_state
@@ -155,6 +157,82 @@ def test_a_retried_run_adds_its_edits_once(copy: Acquisition, monkeypatch: pytes
     for _ in range(2):
         correct(copy, "cells", edits, measure=False)
     assert [entry.id for entry in Journal(layout.journal("cells")).entries()] == ["run-1"]
+
+
+def test_a_change_by_hand_on_top_of_corrections_is_never_lost(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    one, other, third = table(layout, "cells").index[:3].tolist()
+    delete = [{"operation": "delete", "object": point_in(layout, "cells", own)} for own in (one, other)]
+    correct(copy, "cells", delete[:1], measure=False)
+    states = {state.path: state.state for state in verify_results(layout.folder)}
+    assert states["volume.zarr/registered/labels/cells_automatic"] == "sound"
+    array = zarr.open_array(layout.volume / "registered/labels/cells/0", mode="r+")
+    array[:] = np.where(array[:] == third, other, array[:])
+    line = layout.journal("cells").read_text()
+    with pytest.raises(ChangedArtifactError, match="was changed after it was computed"):
+        undo_operations(layout, "cells", 1)
+    adopt(layout.folder, "registered/labels/cells", author="Ada")
+    with pytest.raises(CorrectionError, match=r"adopted by Ada .* --recompute .* labels import"):
+        undo_operations(layout, "cells", 1)
+    with pytest.raises(CorrectionError, match="another correction would lose it"):
+        correct(copy, "cells", delete[1:], measure=False)
+    assert layout.journal("cells").read_text() == line
+    accept = {"operation": "accept", "object": point_in(layout, "cells", other)}
+    correct(copy, "cells", [accept], measure=False)
+    assert open_array(layout, "registered/labels/cells").details["adopted"]["author"] == "Ada"
+
+
+def test_labels_as_computed_can_be_adopted_beside_corrected_ones(
+    copy: Acquisition, parameters: PipelineParameters
+) -> None:
+    layout = Layout(copy.folder)
+    one, other, third = table(layout, "cells").index[:3].tolist()
+    correct(
+        copy,
+        "cells",
+        [{"operation": "delete", "object": point_in(layout, "cells", one)}],
+        measure=False,
+    )
+    automatic = "registered/labels/cells_automatic"
+    array = zarr.open_array(layout.volume / automatic / "0", mode="r+")
+    array[:] = np.where(array[:] == third, other, array[:])
+    adopt(layout.folder, automatic, author="Ada")
+    correct_labels(copy.name, copy.results_root, "cells", measure=False, execution=ALONE)
+    assert not np.isin(open_array(layout, "registered/labels/cells")[:], [one, third]).any()
+    assert third not in open_array(layout, automatic)[:]
+    # A run that would replace them is refused before its first step.
+    other = parameters.model_dump()
+    other["segmentation"]["cells"]["flow_spacing_nm"] = 200.0
+    flows = open_array(layout, "flows/cells").digest
+    with pytest.raises(ChangedArtifactError, match="cells_automatic holds a change by hand"):
+        process_acquisition(copy, PipelineParameters.model_validate(other), ALONE)
+    assert open_array(layout, "flows/cells").digest == flows
+
+
+def test_a_journal_that_was_removed_is_noticed(copy: Acquisition, parameters: PipelineParameters) -> None:
+    layout = Layout(copy.folder)
+    first = int(table(layout, "cells").index[0])
+    edits = [{"operation": "delete", "object": point_in(layout, "cells", first)}]
+    correct(copy, "cells", edits, measure=False)
+    layout.journal("cells").unlink()
+    with pytest.raises(CorrectionError, match=r"holds 1 corrections .* line 1, delete: .* --recompute"):
+        process_acquisition(copy, parameters, ALONE, stop_after="segmentation")
+    assert not (open_array(layout, "registered/labels/cells")[:] == first).any()
+    recompute(layout.folder, "registered/labels/cells")
+    process_acquisition(copy, parameters, ALONE, stop_after="segmentation")
+    assert (open_array(layout, "registered/labels/cells")[:] == first).any()
+
+
+def test_nothing_is_written_to_the_journal_while_a_table_was_changed(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    edits = [
+        {"operation": "delete", "object": point_in(layout, "cells", int(table(layout, "cells").index[0]))}
+    ]
+    place = layout.tables / "nuclei.parquet"
+    pd.read_parquet(place).to_parquet(place)
+    with pytest.raises(ChangedArtifactError, match=r"nuclei\.parquet was changed"):
+        correct(copy, "cells", edits)
+    assert not layout.journal("cells").exists()
 
 
 def test_edits_that_do_not_fit_change_nothing(copy: Acquisition) -> None:

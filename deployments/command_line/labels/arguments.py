@@ -85,9 +85,9 @@ class RunAfterwards(KindCommand):
 
     def check(self, layout: "Layout") -> ExecutionSettings:
         """Check what the run needs before the journal is written, and return its settings."""
-        from flows.corrected_run import check_measurable
+        from flows.corrected_run import check_correctable
 
-        check_measurable(layout, measure=not self.no_measure)
+        check_correctable(layout, measure=not self.no_measure)
         with reading_arguments():
             return read_settings().execution(device=self.device, executor=self.executor, workers=self.workers)
 

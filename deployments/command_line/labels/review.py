@@ -1,6 +1,7 @@
 """``spherovem labels review``: the objects that are probably wrong."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,13 +14,15 @@ from deployments.command_line.text_tables import text_table
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
+
 
 class Review(KindCommand):
     """Rank the objects that are probably wrong, with reason, place and remedy.
 
     The steps review_cells, review_nuclei and review_nanoparticles of a run make the tables that this command prints,
     tables/suspects_KIND.parquet. A merge is suggested where two objects look like one, a split where one looks like two.
-    Positions are in µm, as in the tables of the objects.
+    Positions are in µm, as in the tables of the objects. Objects that a correction accepted are left out.
     """
 
     group: ClassVar[str] = "Segmentation and its quality"
@@ -40,11 +43,21 @@ class Review(KindCommand):
 
     def cli_cmd(self) -> None:
         """Print the suspects, and draw them where pictures are wanted."""
+        from spherovem_core.corrections.state import correction_state, marks_of
+        from spherovem_core.review import without_accepted
         from spherovem_core.review.chapter import suspects_name
         from spherovem_core.store import read_table
         from spherovem_core.store.layout import table_path
 
-        suspects = read_table(self.layout, table_path(suspects_name(self.kind)))
+        every = read_table(self.layout, table_path(suspects_name(self.kind)))
+        state = correction_state(self.layout, self.kind)
+        suspects = without_accepted(every, marks_of(state)["accepted"])
+        accepted = len(every) - len(suspects)
+        if state.applied is None:
+            logger.warning(
+                "the suspects are those of %s as they were before the last corrections; run again to rank the present ones",
+                self.kind,
+            )
         shown = suspects.head(self.top)
         if self.sheets is not None:
             from spherovem_core.review.contact_sheets import write_sheets
@@ -57,6 +70,8 @@ class Review(KindCommand):
         print(suspects_text(shown) if len(shown) else f"no suspects among {self.kind}")
         if len(shown):
             print(f"\n{len(shown)} of {len(suspects)} suspects")
+        if accepted:
+            print(f"{accepted} left out, accepted by hand")
         if self.sheets is not None:
             print(f"pictures: {self.sheets.absolute()}")
 
