@@ -112,7 +112,8 @@ def test_ordinary_runs_apply_the_journal_and_find_everything_complete_afterwards
     ):
         process_acquisition(copy, parameters, ALONE, start_at="shape")
     computed = run(copy, parameters, task_states)
-    assert computed == {"masks nuclei", "shape nuclei", "spatial", "output"}
+    reviews = {f"review {kind}" for kind in ("cells", "nuclei", "nanoparticles")}
+    assert computed == {"masks nuclei", "shape nuclei", "spatial", *reviews, "output"}
     assert label not in table(layout, "nuclei").index
     assert run(copy, parameters, task_states) == set()
 
