@@ -8,12 +8,15 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.store.file_records import refuse_to_replace_file
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.protection import refuse_to_replace
-from spherovem_core.workflow.artifacts import check_unchanged, find_artifact
+from spherovem_core.workflow.artifacts import artifact_marker, check_unchanged, find_artifact
 from spherovem_core.workflow.label_changes import changed_labels
 from spherovem_core.workflow.outputs import ArrayOutput, Output
 from spherovem_core.workflow.pipeline import Pipeline
 from spherovem_core.workflow.plan import StepPlan, plan_step
 from spherovem_core.workflow.step import RunRequest, Step
+
+IMPORTED = "imported"
+"""Segmenter or method of labels that come from a file, and the name of their origin among the details of the array."""
 
 
 def check_results(pipeline: Pipeline, layout: Layout) -> None:
@@ -44,14 +47,14 @@ def refuse_replacements(
     external: Mapping[str, Mapping[str, str]],
     taken: Mapping[str, ArtifactRef],
 ) -> None:
-    """Plan all steps of a run, and refuse it if one would replace a change that a person made and adopted.
+    """Plan all steps of a run, and refuse it if one would replace what a person made: an adopted change, or imported labels.
 
     An image that is computed again takes the labels drawn on it with it, so that their steps are computed again, too.
 
     Raises
     ------
     ChangedArtifactError
-        The first change that would be lost.
+        The first that would be lost.
     """
     layout = Layout(request.acquisition.folder.absolute())
     done, replaced = dict(taken), set[str]()
@@ -60,6 +63,7 @@ def refuse_replacements(
         found = None if any(_lies_on(output, replaced) for output in step.outputs) else plan.find()
         done[step.name] = plan.expected if found is None else found
         if found is None:
+            _refuse_to_replace_imported(plan)
             for output in step.outputs:
                 if not _is_kept(plan, output):
                     _refuse_to_replace(layout, output)
@@ -67,6 +71,22 @@ def refuse_replacements(
                 if find_artifact(layout, output, plan.automatic.digest) is None:
                     _refuse_to_replace(layout, output)
             replaced |= {output.group for output in step.outputs if isinstance(output, ArrayOutput)}
+
+
+def _refuse_to_replace_imported(plan: StepPlan[Any]) -> None:
+    """Make sure that a run without imported labels does not replace those that an earlier one imported."""
+    own = plan.parameters
+    if IMPORTED in (getattr(own, "segmenter", None), getattr(own, "method", None)):
+        return
+    for output in plan.step.corrected:
+        marker = artifact_marker(plan.layout, output) if isinstance(output, ArrayOutput) else None
+        if marker is not None and IMPORTED in marker:
+            kind = output.path.split("/")[-2]
+            raise ChangedArtifactError(
+                f"{plan.layout.path(output.path)} holds labels imported from {marker[IMPORTED]['origin']}, which this run would "
+                f"replace. Keep them: --labels {kind}={marker[IMPORTED]['origin']}. Or discard them: "
+                f"spherovem verify {plan.layout.folder.name} --recompute registered/labels/{kind}"
+            )
 
 
 def _is_kept(plan: StepPlan[Any], output: Output) -> bool:

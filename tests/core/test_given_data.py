@@ -14,7 +14,7 @@ from step_runs import run_steps
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.denoising import write_given
-from spherovem_core.errors import LabelsError, ParameterError
+from spherovem_core.errors import ChangedArtifactError, LabelsError, ParameterError
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.given import measure_given
 from spherovem_core.parameters import (
@@ -44,6 +44,8 @@ from spherovem_core.store.layout import (
     labels_group,
     named_labels_group,
 )
+from spherovem_core.workflow import RunRequest
+from spherovem_core.workflow.replacements import refuse_replacements
 
 SPACING = (50.0, 20.0, 20.0)
 SHAPE = (16, 60, 70)
@@ -316,3 +318,23 @@ def test_touching_particles_are_an_agglomerate_across_blocks(monkeypatch: pytest
     assert (table["bbox_y1"] - table["bbox_y0"]).tolist() == [4, 1, 1]
     assert found.others.empty
     assert found.mixture.detected
+
+
+def test_imported_labels_are_not_replaced_by_a_run_that_does_not_name_them(
+    source: Path, tmp_path: Path
+) -> None:
+    acquisition = Acquisition(name="own", source=source, results_root=tmp_path)
+    run_steps(acquisition, own_data(source, "cells"), until="masks_nuclei")
+    before = open_array(Layout(acquisition.folder), labels_group("cells")).digest
+
+    def plan(*kinds: str) -> None:
+        request = RunRequest(acquisition, own_data(source, *kinds))
+        external = {step.name: step.external(request) for step in PIPELINE.steps}
+        refuse_replacements(PIPELINE, PIPELINE.steps, request, external, {})
+
+    with pytest.raises(
+        ChangedArtifactError, match=r"imported from .*labels.npz:cells.*--labels cells=.*--recompute"
+    ):
+        plan()
+    plan("cells", "nuclei")
+    assert open_array(Layout(acquisition.folder), labels_group("cells")).digest == before
