@@ -76,7 +76,9 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     blocks = block_grid(cells.shape, writer.spec.shards)
     known = KnownSpace(ledger)
     if replaced is not None and (record := known.find(_map_entry(replaced.digest))):
-        known.distances = KnownDistances(replaced, record, lambda block: writer.take_over(block, replaced))
+        known.distances = KnownDistances(
+            replaced, record, lambda block: writer.take_over(block, replaced.folder, link=True)
+        )
     statistics = run.label_statistics("cells")
     blocks_of_cells = KnownResults(statistics)
     contents = find_cells(cells, nuclei, run.execution, known=blocks_of_cells)

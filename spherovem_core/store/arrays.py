@@ -65,6 +65,7 @@ class ArrayWriter:
         if not self._continues():
             self._create()
         self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
+        self._alike: dict[Path, bool] = {}
         self._form = (spec.chunks, spec.shards, spec.fill_value)
         self._shards = ShardFiles(self._folder, *self._form)
         self._ledger = Ledger(self._folder / ARRAY_LEDGER, digest)
@@ -142,38 +143,37 @@ class ArrayWriter:
             states.append(self._shards.write(index, part).text)
         self._ledger[block.key] = states
 
-    def copy(self, block: Block, folder: Path) -> None:
-        """Copy the block's files from an array of the same specification, and note it in the ledger.
+    def take_over(self, block: Block, folder: Path, *, link: bool = False) -> bool:
+        """Write a block by taking the files of another array of the same form over as they are, and note it in the ledger.
 
         Parameters
         ----------
         folder
             Folder of that array, whose values in the block are those to be written.
-        """
-        other = ShardFiles(folder, self.spec.chunks, self.spec.shards, self.spec.fill_value)
-        indices = self._shard_indices(block.core)
-        self._ledger[block.key] = [self._shards.copy(index, other.path(index)).text for index in indices]
-
-    def take_over(self, block: Block, source: StoredArray) -> bool:
-        """Write a block by taking the files of another array of the same form over as they are, and note it in the ledger.
-
-        Files are linked where the file system can, so that they take no space twice; neither array may be changed in place.
+        link
+            Link the files where the file system can. Not for an array that stays; see `ShardFiles.copy`.
 
         Returns
         -------
         bool
             False, and nothing is written, if the other array has another form or lacks a file.
         """
-        attributes = marker_of(read_node(source.folder)) or {}
-        same = all(attributes.get(key) == value for key, value in self.spec.identity.items())
-        indices = list(self._shard_indices(block.core))
-        files = [ShardFiles(source.folder, *self._form).path(index) for index in indices]
-        if not same or not all(file.is_file() for file in files):
+        other, indices = ShardFiles(folder, *self._form), list(self._shard_indices(block.core))
+        if not self._has_form_of(folder) or not all(other.path(index).is_file() for index in indices):
             return False
         self._ledger[block.key] = [
-            self._shards.link(index, file).text for index, file in zip(indices, files, strict=True)
+            self._shards.copy(index, other.path(index), link=link).text for index in indices
         ]
         return True
+
+    def _has_form_of(self, folder: Path) -> bool:
+        """Return whether another array has the same form; its metadata are read once, not for each block."""
+        if folder not in self._alike:
+            attributes = marker_of(read_node(folder)) or {}
+            self._alike[folder] = all(
+                attributes.get(key) == value for key, value in self.spec.identity.items()
+            )
+        return self._alike[folder]
 
     def commit(self, history: Sequence[Mapping[str, Any]] = (), **details: Any) -> ArtifactRef:
         """Set the completion marker; nothing may be written afterwards.

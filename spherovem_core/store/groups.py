@@ -21,10 +21,14 @@ def ensure_group(layout: Layout, group: str) -> None:
 
 def move_group(layout: Layout, group: str, to: str) -> None:
     """Give a group another name, in place of a group that has it; a kill leaves it under either name."""
-    target = layout.volume / to
+    move_folder(layout, layout.volume / group, layout.volume / to)
+
+
+def move_folder(layout: Layout, folder: Path, target: Path) -> None:
+    """Move a folder of the results, in place of another one; a kill leaves it in either place."""
     discard(layout, target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    (layout.volume / group).replace(target)
+    folder.replace(target)
 
 
 def discard(layout: Layout, folder: Path) -> None:

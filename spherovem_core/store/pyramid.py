@@ -17,7 +17,6 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.groups import ensure_group
 from spherovem_core.store.layout import AUTOMATIC, Layout, array_path
-from spherovem_core.store.nodes import marker_of, read_node
 from spherovem_core.store.ome import (
     Factors,
     image_metadata,
@@ -83,17 +82,11 @@ class LikeGroup:
     def copy(self, target: ArrayWriter, blocks: Sequence[Block], factors: Factors = (1, 1, 1)) -> list[Block]:
         """Copy the blocks of a level that are the same, and return the others."""
         folder = self.layout.path(array_path(self.group, target.level))
-        attributes = marker_of(read_node(folder)) or {}
-        if any(attributes.get(key) != value for key, value in target.spec.identity.items()):
-            return list(blocks)
         left = []
         for block in blocks:
-            if self.differs(
-                tuple(slice(s.start * f, s.stop * f) for s, f in zip(block.core, factors, strict=True))
-            ):
+            region = tuple(slice(s.start * f, s.stop * f) for s, f in zip(block.core, factors, strict=True))
+            if self.differs(region) or not target.take_over(block, folder):
                 left.append(block)
-            else:
-                target.copy(block, folder)
         return left
 
 

@@ -1,7 +1,7 @@
 """Arrays that a step is about to replace, kept until it is done: what did not change in them need not be computed again."""
 
 from spherovem_core.errors import IncompleteArtifactError
-from spherovem_core.store.groups import discard
+from spherovem_core.store.groups import discard, move_folder
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.reading import StoredArray, open_array
 
@@ -23,10 +23,7 @@ def set_aside(layout: Layout, group: str, digest: str) -> StoredArray | None:
     except IncompleteArtifactError:
         found = None
     if found is not None and found.digest != digest:
-        target = aside.volume / group
-        discard(layout, target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (layout.volume / group).replace(target)
+        move_folder(layout, layout.volume / group, aside.volume / group)
     try:
         return open_array(aside, group)
     except IncompleteArtifactError:

@@ -9,6 +9,7 @@ The package zarrs writes them as fast, but leaves a torn file behind when the di
 import itertools
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,8 @@ class ShardFiles:
         values
             Values of the shard; fewer than a whole shard at the end of the array.
         """
-        path = self.path(index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + PARTIAL)
         checksum = new_checksum()
-        try:
+        with self._placing(index) as partial:
             with partial.open("wb", buffering=0) as file:
                 entries, offset = [], 0
                 for chunk in self._chunks(values):
@@ -75,46 +73,37 @@ class ShardFiles:
                 _write_whole(file, index_bytes)
                 checksum.update(index_bytes)
             found = partial.stat()
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        partial.replace(path)
         return FileState(found.st_size, found.st_mtime_ns, checksum.hexdigest())
 
-    def copy(self, index: Sequence[int], source: Path) -> FileState:
-        """Copy one shard from a file of the same chunks, and return what it holds; after a kill its file is as before.
+    def copy(self, index: Sequence[int], source: Path, *, link: bool = False) -> FileState:
+        """Take a shard over from a file of the same chunks, and return what it holds; after a kill its file is as before.
 
-        It is a copy, not a hard link: a program that writes into one of the two files would change the other as well.
+        Parameters
+        ----------
+        source
+            The file.
+        link
+            Link it where the file system can, so that it takes no space twice. Not for a file that stays: a program that writes
+            into one of the two would change the other as well.
         """
-        path = self.path(index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + PARTIAL)
-        try:
-            shutil.copyfile(source, partial)
-            found = FileState.of(partial)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        partial.replace(path)
-        return found
+        with self._placing(index) as partial:
+            if not (link and _is_linked(partial, source)):
+                shutil.copyfile(source, partial)
+            return FileState.of(partial)
 
-    def link(self, index: Sequence[int], source: Path) -> FileState:
-        """Take a shard over from another file of the same form, and return what it holds; after a kill its file is as before."""
+    @contextmanager
+    def _placing(self, index: Sequence[int]) -> Iterator[Path]:
+        """Yield the path of a new file, and move it into the place of a shard; it is deleted if an error comes first."""
         path = self.path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + PARTIAL)
         partial.unlink(missing_ok=True)
         try:
-            try:
-                partial.hardlink_to(source)
-            except OSError:
-                shutil.copyfile(source, partial)
-            found = FileState.of(partial)
+            yield partial
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
         partial.replace(path)
-        return found
 
     def _chunks(self, values: NDArray[Any]) -> Iterator[NDArray[Any] | None]:
         """Yield the chunks of a shard in C order, padded at the end of the array; None for a chunk outside of it."""
@@ -130,6 +119,15 @@ class ShardFiles:
                 padded = np.full(self.chunks, self.fill_value, values.dtype)
                 padded[tuple(map(slice, part.shape))] = part
                 yield padded
+
+
+def _is_linked(path: Path, source: Path) -> bool:
+    """Link a file to a new path; return False where the file system cannot."""
+    try:
+        path.hardlink_to(source)
+    except OSError:
+        return False
+    return True
 
 
 def _write_whole(file: Any, content: bytes) -> int:

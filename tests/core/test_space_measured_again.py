@@ -73,7 +73,9 @@ class Measurement:
         before = self.before
         if before is not None:
             record = known.find(f"map {before.digest}")
-            known.distances = KnownDistances(before, record, lambda block: writer.take_over(block, before))
+            known.distances = KnownDistances(
+                before, record, lambda block: writer.take_over(block, before.folder, link=True)
+            )
         execution = Execution(executor=executor, workers=2)
         contents = find_cells(cells, nuclei, execution)
         space = write_space(

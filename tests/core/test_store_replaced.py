@@ -69,7 +69,7 @@ def test_blocks_are_taken_over_as_files(links: bool, layout: Layout, monkeypatch
     assert aside is not None
     writer = ArrayWriter(layout, make_spec(), "new")
     first, *others = slab_grid(image.shape, 1)
-    assert writer.take_over(first, aside)
+    assert writer.take_over(first, aside.folder, link=True)
     assert writer.pending([first, *others]) == others
     for block in others:
         writer.write(block, image[block.core] + 1)
@@ -87,11 +87,11 @@ def test_blocks_of_an_array_of_another_form_or_without_a_file_are_not_taken_over
     assert aside is not None
     block = slab_grid(image.shape, 1)[0]
     other = replace(make_spec(), spacing_nm=(1.0, 2.0, 3.0))
-    assert not ArrayWriter(layout, other, "new").take_over(block, aside)
+    assert not ArrayWriter(layout, other, "new").take_over(block, aside.folder)
     index = next(iter(aside.shards_of(block.core)))
     (aside.folder / "c" / "/".join(map(str, index))).unlink()
     writer = ArrayWriter(layout, make_spec(), "new")
-    assert not writer.take_over(block, aside)
+    assert not writer.take_over(block, aside.folder)
     assert writer.pending([block]) == [block]
     assert aside.shard_digest(index) == ""
     assert old.digest == "old"
