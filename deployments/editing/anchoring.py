@@ -24,7 +24,7 @@ def inner_voxel(canvas: Canvas, index: Sequence[int]) -> Index:
     own = canvas.labels.read((slice(z, z + 1), slice(low[0], high[0]), slice(low[1], high[1])))[0] == label
     pieces, _ = ndimage.label(own)
     piece = pieces == pieces[y - low[0], x - low[1]]
-    depth = edt.edt(piece, anisotropy=canvas.spacing_nm[1:], black_border=False)
+    depth = edt.edt(piece, anisotropy=canvas.grid.spacing_nm[1:], black_border=False)
     row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
     return z, int(row) + low[0], int(column) + low[1]
 
@@ -46,7 +46,7 @@ def voxel_of_object(canvas: Canvas, label: int, near: Sequence[int] | None = Non
         )
         own = canvas.labels.read(region, each) == label
         if own.any():
-            depth = edt.edt(own, anisotropy=canvas.spacing_nm, black_border=False)
+            depth = edt.edt(own, anisotropy=canvas.grid.spacing_nm, black_border=False)
             coarse = np.unravel_index(int(np.argmax(depth)), depth.shape)
             low = [
                 (int(place) + side.start) * factor

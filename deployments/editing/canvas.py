@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from deployments.editing.cuts import cut_along, cut_between
 from deployments.editing.edited_labels import Changes, EditedLabels, Index
 from deployments.editing.known_objects import KnownObject, ObjectRegister, shrunk
-from deployments.editing.mask_placement import codes_on_grid
 from spherovem_core.blocks import Region
 from spherovem_core.corrections import (
     Accept,
@@ -27,10 +26,11 @@ from spherovem_core.corrections import (
     Split,
     Undo,
 )
-from spherovem_core.corrections.application import allowed_ratio
+from spherovem_core.corrections.application import is_same_size
+from spherovem_core.corrections.grid import LabelGrid, sample
 from spherovem_core.corrections.operations import FIRST_TARGET
 from spherovem_core.errors import CorrectionError
-from spherovem_core.spacing import NM_PER_UM, SpacingNm, voxel_volume_um3
+from spherovem_core.spacing import SpacingNm
 
 FIRST_NEW_LABEL = 2**31
 """Numbers of new objects while they are edited; the application numbers them anew."""
@@ -58,6 +58,8 @@ class Canvas:
     ----------
     labels, objects
         What there is now.
+    grid
+        Their place.
     marks
         Which objects are accepted or excluded.
     """
@@ -72,7 +74,7 @@ class Canvas:
         self.labels = labels
         self.objects = ObjectRegister(tabled, labels.read, labels.shape)
         self.marks: dict[int, frozenset[Mark]] = {}
-        self.spacing_nm, self.origin_nm = spacing_nm, origin_nm
+        self.grid = LabelGrid(labels.shape, spacing_nm, origin_nm)
         self._next_label = FIRST_NEW_LABEL
 
     def snapshot(self) -> Snapshot:
@@ -86,19 +88,11 @@ class Canvas:
 
     def index_of(self, point_um: Sequence[float]) -> Index:
         """Return the voxel that holds a position, also outside the volume."""
-        z, y, x = (
-            math.floor((value * NM_PER_UM - origin) / side + 0.5)
-            for value, origin, side in zip(point_um, self.origin_nm, self.spacing_nm, strict=True)
-        )
-        return z, y, x
+        return self.grid.voxel_of(point_um)
 
     def point_of(self, index: Sequence[float]) -> tuple[float, float, float]:
         """Return the position of the centre of a voxel in µm."""
-        z, y, x = (
-            (origin + side * i) / NM_PER_UM
-            for i, origin, side in zip(index, self.origin_nm, self.spacing_nm, strict=True)
-        )
-        return z, y, x
+        return self.grid.point_of(index)
 
     def object_at(self, point_um: Sequence[float]) -> int:
         """Return the label at a position; 0 for background and outside."""
@@ -108,7 +102,7 @@ class Canvas:
         """Return the anchor of the object at a voxel, with its present volume."""
         label = self.labels.at(index)
         known = self.objects.find(label, index) if label else None
-        volume = known.voxels * voxel_volume_um3(self.spacing_nm) if known and known.voxels else None
+        volume = known.voxels * self.grid.voxel_um3 if known and known.voxels else None
         return Anchor(point_um=self.point_of(index), volume_um3=volume)
 
     def resolve(self, anchor: Anchor) -> int:
@@ -126,9 +120,8 @@ class Canvas:
             raise CorrectionError(f"there is no object at {place}")
         known = self.objects.find(label, index)
         if anchor.volume_um3 and known is not None and known.voxels:
-            volume = known.voxels * voxel_volume_um3(self.spacing_nm)
-            ratio = max(volume / anchor.volume_um3, anchor.volume_um3 / volume)
-            if ratio > allowed_ratio(known.voxels):
+            volume = known.voxels * self.grid.voxel_um3
+            if not is_same_size(anchor.volume_um3, volume, known.voxels):
                 raise CorrectionError(
                     f"the object at {place} has {volume:.3g} µm³, the one that was meant had {anchor.volume_um3:.3g} µm³"
                 )
@@ -203,9 +196,9 @@ class Canvas:
                 [i - low for i, low in zip(self.index_of(each.point_um), start, strict=True)]
                 for each in operation.objects
             ]
-            parts = cut_between(mask, seeds, self.spacing_nm)
+            parts = cut_between(mask, seeds, self.grid.spacing_nm)
         else:
-            parts = cut_along(mask, operation.line, self.point_of(start), self.spacing_nm)
+            parts = cut_along(mask, operation.line, self.point_of(start), self.grid.spacing_nm)
         self._number_parts(label, region, parts)
 
     def _number_parts(self, label: int, region: Region, parts: NDArray[np.uint8]) -> None:
@@ -249,7 +242,8 @@ class Canvas:
         self.labels.paint(region, np.where(changed, codes, np.uint8(0)), [0, *targets])
 
     def _placed(self, mask: MaskCodes) -> tuple[Region, NDArray[np.uint8]]:
-        region, codes = codes_on_grid(mask, self.labels.shape, self.spacing_nm, self.origin_nm)
+        region, places = self.grid.place(mask)
+        codes = sample(mask.unpack(), places)
         if not codes.any():
             raise CorrectionError("the mask lies outside the volume")
         return region, codes

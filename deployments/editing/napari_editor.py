@@ -226,7 +226,7 @@ class NapariEditor:
         known = self.session.canvas.objects.find(self.session.present_label(label))
         if known is None:
             return
-        spacing = np.array(self.session.canvas.spacing_nm) / 1000
+        spacing = np.array(self.session.canvas.grid.spacing_nm) / 1000
         size = max(
             (np.array(known.high) - known.low)[axis] * spacing[axis] for axis in self.viewer.dims.displayed
         )
@@ -304,20 +304,11 @@ class NapariEditor:
         wider = []
         for axis, (side, n) in enumerate(zip(region, self.session.canvas.labels.shape, strict=True)):
             margin = PAINT_SLICES if axis == 0 else PAINT_MARGIN
-            low = (
-                side.start
-                if known is None
-                else min(side.start, known.low[axis])
-                if axis == 0
-                else known.low[axis]
-            )
-            high = (
-                side.stop
-                if known is None
-                else max(side.stop, known.high[axis])
-                if axis == 0
-                else known.high[axis]
-            )
+            low, high = side.start, side.stop
+            if known is not None:
+                low, high = known.low[axis], known.high[axis]
+                if axis == 0:
+                    low, high = min(side.start, low), max(side.stop, high)
             wider.append(slice(max(0, low - margin), min(n, high + margin)))
         return tuple(wider)
 

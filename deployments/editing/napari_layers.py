@@ -61,7 +61,7 @@ class EditorLayers:
     def __init__(self, viewer: Any, scene: Scene, kind: str, selected: Callable[[], set[int]]) -> None:
         self.viewer = viewer
         self._canvas: Canvas = scene.session.canvas
-        spacing, origin = self._canvas.spacing_nm, self._canvas.origin_nm
+        spacing, origin = self._canvas.grid.spacing_nm, self._canvas.grid.origin_nm
         if scene.image is not None:
             levels = scene.image.levels
             viewer.add_image(
@@ -130,7 +130,7 @@ class EditorLayers:
     def begin_painting(self, region: Region) -> None:
         """Add a layer to paint in, over a box of voxels."""
         self.end_painting()
-        spacing = self._canvas.spacing_nm
+        spacing = self._canvas.grid.spacing_nm
         corner = self._canvas.point_of([side.start for side in region])
         self.paint = self.viewer.add_labels(
             np.zeros([side.stop - side.start for side in region], np.uint8),

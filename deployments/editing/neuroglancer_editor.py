@@ -75,10 +75,10 @@ class NeuroglancerEditor:
         self._leftovers = list(leftovers)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edit")
         canvas = self.session.canvas
-        self._grid = Grid(canvas.spacing_nm, canvas.origin_nm)
+        self._grid = Grid(canvas.grid.spacing_nm, canvas.grid.origin_nm)
         levels = canvas.labels.views(merged=False)
         factors = [canvas.labels.factors(level) for level in range(len(levels))]
-        self._volume = PyramidVolume(levels, factors, canvas.spacing_nm, "segmentation")
+        self._volume = PyramidVolume(levels, factors, canvas.grid.spacing_nm, "segmentation")
         self._shown_changes = canvas.labels.changes
         with viewer.txn() as state:
             self._lay_out(state, scene)

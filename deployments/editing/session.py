@@ -152,7 +152,7 @@ class EditingSession:
         used = np.nonzero(codes)
         crop = tuple(slice(int(each.min()), int(each.max()) + 1) for each in used)
         low = [side.start + inside.start for side, inside in zip(region, crop, strict=True)]
-        mask = MaskCodes.pack(codes[crop], self.canvas.point_of(low), self.canvas.spacing_nm)
+        mask = MaskCodes.pack(codes[crop], self.canvas.point_of(low), self.canvas.grid.spacing_nm)
         last = int(codes.max()) - FIRST_TARGET + 1
         anchors = [None if each is None else self.canvas.anchor(self._inner(each)) for each in targets[:last]]
         return self._do(Replace(mask=mask, targets=tuple(anchors)))

@@ -166,7 +166,7 @@ class Replay:
             raise _UnfitError("no object is at the point", anchor.point_um)
         found = self._object(label)
         then, now = anchor.volume_um3, found.voxels * self.grid.voxel_um3
-        if then is not None and max(now / then, then / now) > allowed_ratio(found.voxels):
+        if then is not None and not is_same_size(then, now, found.voxels):
             raise _UnfitError(
                 f"object {label} at the point has {now:.4g} µm³; the one that was corrected had {then:.4g} µm³",
                 anchor.point_um,
@@ -340,14 +340,19 @@ class Replay:
         self._corrected.update(new, *fates.values())
 
 
-def allowed_ratio(voxels: int) -> float:
-    """Return the ratio of volumes up to which an object is the same: `VOLUME_RATIO`, or more for a small object.
+def is_same_size(then_um3: float, now_um3: float, voxels: int) -> bool:
+    """Return whether an object of a volume may be the one of another volume: up to `VOLUME_RATIO`, or more for a small object.
 
     The surface of the same object in another segmentation lies half a voxel off on either side, which changes its diameter of d
     voxels to d + 1.
+
+    Parameters
+    ----------
+    voxels
+        Those of the object now.
     """
     diameter = math.cbrt(6 * voxels / math.pi)
-    return float(max(VOLUME_RATIO, (1 + 1 / diameter) ** 3))
+    return max(now_um3 / then_um3, then_um3 / now_um3) <= max(VOLUME_RATIO, (1 + 1 / diameter) ** 3)
 
 
 def replay(

@@ -1,6 +1,5 @@
 """Edits from a file: read, checked against the present labels, and added to the journal all together or not at all."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from spherovem_core.corrections.journal import (
     Journal,
     changing_labels,
     operations_digest,
+    parse_object,
 )
 from spherovem_core.corrections.operations import (
     Add,
@@ -107,12 +107,7 @@ def parse_edits(lines: Iterable[str], name: str = "edits") -> tuple[Draft, ...]:
 
 
 def _draft(number: int, line: str) -> Draft:
-    try:
-        values: Any = json.loads(line)
-    except ValueError as error:
-        raise CorrectionError(f"not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CorrectionError(f"expected an object, got {type(values).__name__}")
+    values = parse_object(line)
     own = {key: values.pop(key, "") for key in OWN_KEYS}
     wrong = [key for key, value in own.items() if not isinstance(value, str)]
     if wrong:

@@ -45,15 +45,19 @@ class LabelGrid:
         """Volume of a voxel."""
         return math.prod(self.spacing_um)
 
-    def index_of(self, point_um: Sequence[float]) -> Index | None:
-        """Return the voxel that holds a position; None outside the volume."""
-        index = [
+    def voxel_of(self, point_um: Sequence[float]) -> Index:
+        """Return the voxel that holds a position, also outside the volume."""
+        z, y, x = (
             math.floor((value * NM_PER_UM - origin) / side + 0.5)
             for value, origin, side in zip(point_um, self.origin_nm, self.spacing_nm, strict=True)
-        ]
-        if any(i < 0 or i >= n for i, n in zip(index, self.shape, strict=True)):
-            return None
-        return index[0], index[1], index[2]
+        )
+        return z, y, x
+
+    def index_of(self, point_um: Sequence[float]) -> Index | None:
+        """Return the voxel that holds a position; None outside the volume."""
+        index = self.voxel_of(point_um)
+        outside = any(i < 0 or i >= n for i, n in zip(index, self.shape, strict=True))
+        return None if outside else index
 
     def point_of(self, index: Sequence[float]) -> PointUmTuple:
         """Return the position of the centre of a voxel."""

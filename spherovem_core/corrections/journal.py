@@ -312,13 +312,25 @@ def _parse(path: Path, lines: Sequence[str]) -> Iterator[Entry]:
         yield entry
 
 
-def _entry(number: int, line: str) -> tuple[Entry, str]:
+def parse_object(line: str) -> dict[str, Any]:
+    """Parse a line that holds one JSON object.
+
+    Raises
+    ------
+    CorrectionError
+        If it holds anything else.
+    """
     try:
         values: Any = json.loads(line)
     except ValueError as error:
         raise CorrectionError(f"not JSON: {error}") from error
     if not isinstance(values, dict):
         raise CorrectionError(f"expected an object, got {type(values).__name__}")
+    return values
+
+
+def _entry(number: int, line: str) -> tuple[Entry, str]:
+    values = parse_object(line)
     missing = [key for key in OWN_KEYS if not isinstance(values.get(key), str)]
     if missing:
         raise CorrectionError(f"{', '.join(missing)} missing")
