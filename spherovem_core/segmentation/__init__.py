@@ -10,7 +10,7 @@ from spherovem_core.segmentation.grid import (
     grid_of,
     source_level,
 )
-from spherovem_core.segmentation.imported_segmenter import ImageOfLevels, copy_labels
+from spherovem_core.segmentation.imported_segmenter import copy_labels
 from spherovem_core.segmentation.in_memory import masks_from_flows, segment_volume
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.networks import load_network, network_digest
@@ -21,7 +21,6 @@ from spherovem_core.segmentation.stitching import segment_masks
 __all__ = [
     "SEGMENTERS",
     "Grid",
-    "ImageOfLevels",
     "LabelMatch",
     "MaskInputs",
     "PlacedArray",

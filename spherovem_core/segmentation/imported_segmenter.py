@@ -1,71 +1,24 @@
 """Labels of another program, taken as they are."""
 
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spherovem_core.blocks import BlockSink, ReadableSink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
-from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.label_files import Level, describe_labels, label_digest, open_labels_on_grid
 from spherovem_core.store.layout import ObjectKind
 
 NO_FIELD: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ImageOfLevels:
-    """One level of a multiscale image, and the grids of all its levels, on any of which labels may lie."""
+class SegmenterWithoutField:
+    """Base class of segmenters that predict nothing."""
 
-    array: PlacedArray
-    levels: Sequence[Level]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the level."""
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the level's elements."""
-        return self.array.dtype
-
-    @property
-    def spacing_nm(self) -> SpacingNm:
-        """Voxel size of the level."""
-        return self.array.spacing_nm
-
-    @property
-    def origin_nm(self) -> SpacingNm:
-        """Centre of the level's first voxel."""
-        return self.array.origin_nm
-
-    def __getitem__(self, region: Any, /) -> NDArray[Any]:
-        return np.asarray(self.array[region])
-
-
-class ImportedSegmenter:
-    """Copies the labels of the file that the parameter `network` names; their numbers stay.
-
-    There is no field. The file may lie on any level of an `ImageOfLevels`, or state its voxel size and offset; see
-    `open_labels_on_grid`.
-    """
-
-    name = "imported"
     channels = NO_FIELD
-
-    def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
-        """Return the digest of the file's content."""
-        return label_digest(parameters.network)
-
-    def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
-        """Read the header of the file."""
-        describe_labels(parameters.network)
 
     def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         """Return False."""
@@ -81,6 +34,24 @@ class ImportedSegmenter:
         execution: Execution,
     ) -> None:
         """Do nothing: there is no field."""
+
+
+class ImportedSegmenter(SegmenterWithoutField):
+    """Copies the labels of the file that the parameter `network` names; their numbers stay.
+
+    There is no field. The file lies on the grid of the image, or states its voxel size and offset. `copy_labels` takes it on any
+    level of the image.
+    """
+
+    name = "imported"
+
+    def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
+        """Return the digest of the file's content."""
+        return label_digest(parameters.network)
+
+    def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
+        """Read the header of the file."""
+        describe_labels(parameters.network)
 
     def label(
         self,
@@ -99,9 +70,7 @@ class ImportedSegmenter:
         LabelsError
             If the file is not there, or its labels do not fit the image; see `open_labels_on_grid`.
         """
-        own = grid_of(image)
-        levels: Sequence[Level] = getattr(image, "levels", ())
-        return copy_labels(parameters.network, own, levels, sink, execution, ledger)
+        return copy_labels(parameters.network, grid_of(image), (), sink, execution, ledger)
 
 
 def copy_labels(
@@ -141,11 +110,10 @@ def copy_labels(
     return len({label for block in blocks for label in ledger[block.key]})
 
 
-class NoSegmenter:
+class NoSegmenter(SegmenterWithoutField):
     """Leaves a kind of object out: no label, no field."""
 
     name = "none"
-    channels = NO_FIELD
 
     def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
         """Return a constant: nothing outside is read."""
@@ -153,21 +121,6 @@ class NoSegmenter:
 
     def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
         """Do nothing."""
-
-    def labels_on_gpu(self, parameters: MaskParameters) -> bool:
-        """Return False."""
-        return False
-
-    def predict(
-        self,
-        kind: ObjectKind,
-        source: PlacedArray,
-        grid: Grid,
-        sink: BlockSink,
-        parameters: FlowParameters,
-        execution: Execution,
-    ) -> None:
-        """Do nothing: there is no field."""
 
     def label(
         self,

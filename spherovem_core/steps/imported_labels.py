@@ -16,8 +16,8 @@ from spherovem_core.workflow.run import StepRun
 
 logger = logging.getLogger(__name__)
 
-IMPORTED, NO_OBJECTS = "imported", "none"
-"""Segmenters, and methods of the stage nanoparticles: labels of a file, or none at all."""
+NO_OBJECTS = "none"
+"""Segmenter, and method of the stage nanoparticles, that leaves a kind of object out."""
 
 
 def imported_digest(acquisition: Acquisition, name: str) -> tuple[str, dict[str, Any]]:

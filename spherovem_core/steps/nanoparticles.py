@@ -20,7 +20,6 @@ from spherovem_core.steps.corrections import (
     with_corrections,
 )
 from spherovem_core.steps.imported_labels import (
-    IMPORTED,
     NO_OBJECTS,
     check_imported,
     imported_digest,
@@ -48,6 +47,7 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import image_work
 from spherovem_core.workflow.outputs import automatic_output
+from spherovem_core.workflow.replacements import IMPORTED
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from spherovem_core.parameters import FlowParameters, MaskParameters, PipelinePa
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.corrections import journal_digest, with_corrections
 from spherovem_core.steps.imported_labels import (
-    IMPORTED,
     NO_OBJECTS,
     copy_onto_masks,
     imported_digest,
@@ -37,6 +36,7 @@ from spherovem_core.workflow import (
     Step,
 )
 from spherovem_core.workflow.cost import MILLION, mask_grid, mask_work, pyramid_voxels
+from spherovem_core.workflow.replacements import IMPORTED
 from spherovem_core.workflow.run import StepRun
 
 logger = logging.getLogger(__name__)

@@ -65,9 +65,7 @@ def find_outputs(
     """
     digests = [digest] * len(outputs) if own is None else own
     found = [find_artifact(layout, output, each) for output, each in zip(outputs, digests, strict=True)]
-    if found[0] is None or None in found:
-        return None
-    return found[0].model_copy(update={"digest": digest_for_others(layout, outputs, digest)})
+    return _reference_for_others(layout, outputs, digest, found)
 
 
 def find_newest(layout: Layout, outputs: Sequence[Output]) -> ArtifactRef | None:
@@ -79,13 +77,20 @@ def find_newest(layout: Layout, outputs: Sequence[Output]) -> ArtifactRef | None
     if digest is None:
         return None
     digests = (digest, *automatic_digests(layout, outputs[0]))
-    owns = [
-        next((own for own in digests if find_artifact(layout, output, own) is not None), None)
+    found = [
+        next(filter(None, (find_artifact(layout, output, own) for own in digests)), None)
         for output in outputs
     ]
-    if None in owns:
+    return _reference_for_others(layout, outputs, digest, found)
+
+
+def _reference_for_others(
+    layout: Layout, outputs: Sequence[Output], digest: str, found: Sequence[ArtifactRef | None]
+) -> ArtifactRef | None:
+    """Return the first of the found outputs with the digest under which others read the step; None if one was not found."""
+    if found[0] is None or None in found:
         return None
-    return find_outputs(layout, outputs, digest, [str(own) for own in owns])
+    return found[0].model_copy(update={"digest": digest_for_others(layout, outputs, digest)})
 
 
 def digest_for_others(layout: Layout, outputs: Sequence[Output], own: str) -> str:

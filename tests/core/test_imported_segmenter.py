@@ -13,8 +13,9 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation import (
     SEGMENTERS,
-    ImageOfLevels,
+    Grid,
     PlacedVolume,
+    copy_labels,
     flow_grid,
     segment_volume,
     segmenter_named,
@@ -71,11 +72,10 @@ def test_labels_of_a_finer_level_are_brought_to_the_image(tmp_path: Path) -> Non
         )
         for f in (1, 2)
     ]
-    shape, spacing, origin = grids[1]
-    image: Any = ImageOfLevels(PlacedVolume(np.zeros(shape, np.uint8), spacing, origin), grids)
+    shape = grids[1][0]
     sink = MemorySink(np.zeros(shape, np.uint32))
     own = parameters(tmp_path)
-    segmenter_named("imported").label(image, image, sink, sink, own, BLOCKS)
+    copy_labels(own.network, Grid(*grids[1]), grids, sink, BLOCKS)
     assert np.array_equal(sink.array, LABELS[1::2, 1::2, 1::2])
 
 
