@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
+from spherovem_core.corrections.state import correction_state, marks_of
 from spherovem_core.errors import IncompleteArtifactError, LabelsError
 from spherovem_core.parameters import FlowParameters, SliceCuttingParameters
 from spherovem_core.segmentation import Grid, grid_of, source_level
@@ -87,12 +87,6 @@ def cut_slices_of(
     return written, kept
 
 
-def corrected_labels(labels: StoredArray) -> list[int]:
-    """Return the numbers of the objects that corrections changed or confirmed."""
-    found = labels.details.get("corrections", {})
-    return sorted({*found.get("corrected", []), *chain.from_iterable(found.get("accepted", {}).values())})
-
-
 def _labels(layout: Layout, parameters: SliceCuttingParameters) -> StoredArray | None:
     try:
         return open_array(layout, labels_group(parameters.kind))
@@ -117,7 +111,8 @@ def _places(
         )
     tiles = uncertainty_tiles(field)
     if from_corrections:
-        corrected = [] if labels is None else corrected_labels(labels)
+        marks = marks_of(correction_state(layout, parameters.kind))
+        corrected = marks["corrected"] | marks["accepted"]
         if labels is None or not corrected:
             raise LabelsError(
                 f"{parameters.kind} of {layout.folder.name} have no corrections; correct some with `spherovem labels edit`, "

@@ -1,6 +1,5 @@
 """Slices cut where a segmentation is uncertain or was corrected, with the labels from which labelling starts."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import tifffile
 
 from spherovem_core.blocks import slab_grid
+from spherovem_core.corrections import Accept, Anchor, Journal
 from spherovem_core.errors import IncompleteArtifactError, LabelsError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FineTuningParameters, SliceCuttingParameters
@@ -22,18 +22,16 @@ FLOW_SHAPE = (48, 80, 80)
 PARAMETERS = SliceCuttingParameters(places="uncertain", slice_count=6, side_px=64)
 
 
-def write(
-    layout: Layout, group: str, content: str, values: np.ndarray, spacing: Any, origin: Any, **details: Any
-) -> None:
+def write(layout: Layout, group: str, content: str, values: np.ndarray, spacing: Any, origin: Any) -> None:
     chunks = (1, *values.shape[1:])
     spec = ArraySpec(group, content, values.shape, values.dtype, chunks, chunks, spacing, origin)
     writer = ArrayWriter(layout, spec, f"digest of {group}")
     for block in slab_grid(values.shape, 1):
         writer.write(block, values[block.core])
-    finish_multiscale(writer, Execution(), [], **details)
+    finish_multiscale(writer, Execution(), [])
 
 
-def segmented(folder: Path, corrections: Mapping[str, Any]) -> Path:
+def segmented(folder: Path) -> Path:
     """Write an acquisition with two columns of cells; the network is unsure around (z, y, x) = (24, 60, 20) of its grid."""
     layout = Layout(folder / "spheroid")
     image = np.random.default_rng(1).integers(60, 200, SHAPE, np.uint8)
@@ -44,20 +42,12 @@ def segmented(folder: Path, corrections: Mapping[str, Any]) -> Path:
     write(layout, "flows/cells", "field", field, (100.0,) * 3, (-10.0, 25.0, 25.0))
     labels = np.zeros(SHAPE, np.uint32)
     labels[:, :80], labels[:, 80:] = 3, 8
-    write(
-        layout,
-        "registered/labels/cells",
-        "label",
-        labels,
-        SPACING,
-        (0.0, 0.0, 0.0),
-        corrections=dict(corrections),
-    )
+    write(layout, "registered/labels/cells", "label", labels, SPACING, (0.0, 0.0, 0.0))
     return layout.folder
 
 
 def test_uncertain_slices_carry_predicted_labels_as_a_start(tmp_path: Path) -> None:
-    folder, out = segmented(tmp_path, {}), tmp_path / "slices"
+    folder, out = segmented(tmp_path), tmp_path / "slices"
     assert cut_slices_of(folder, out, PARAMETERS) == (6, 0)
     images = sorted(out.glob("*.tif"))
     assert {image.name.split("-")[1] for image in images} == {"xy", "xz", "yz"}
@@ -75,7 +65,7 @@ def test_uncertain_slices_carry_predicted_labels_as_a_start(tmp_path: Path) -> N
 
 
 def test_labels_that_a_person_drew_are_kept(tmp_path: Path) -> None:
-    folder, out = segmented(tmp_path, {}), tmp_path / "slices"
+    folder, out = segmented(tmp_path), tmp_path / "slices"
     cut_slices_of(folder, out, PARAMETERS)
     image = sorted(out.glob("*.tif"))[0]
     drawn = out / "labels" / f"{image.stem}-cells.tif"
@@ -86,8 +76,8 @@ def test_labels_that_a_person_drew_are_kept(tmp_path: Path) -> None:
 
 
 def test_slices_of_corrections_go_through_corrected_objects_and_count(tmp_path: Path) -> None:
-    corrections = {"corrected": [8], "accepted": {}, "excluded": {}, "outcomes": [], "count": 2}
-    folder, out = segmented(tmp_path, corrections), tmp_path / "slices"
+    folder, out = segmented(tmp_path), tmp_path / "slices"
+    Journal(Layout(folder).journal("cells")).append([Accept(object=Anchor(point_um=(2.4, 6.0, 4.0)))])
     assert cut_slices_of(folder, out, PARAMETERS, from_corrections=True) == (6, 0)
     slices = read_slices(out, FineTuningParameters(network="phantom-compact"))
     assert len(slices) == 6
@@ -95,7 +85,7 @@ def test_slices_of_corrections_go_through_corrected_objects_and_count(tmp_path: 
 
 
 def test_slices_without_corrections_or_flows_are_refused(tmp_path: Path) -> None:
-    folder, out = segmented(tmp_path, {}), tmp_path / "slices"
+    folder, out = segmented(tmp_path), tmp_path / "slices"
     with pytest.raises(LabelsError, match="cells of spheroid have no corrections"):
         cut_slices_of(folder, out, PARAMETERS, from_corrections=True)
     with pytest.raises(LabelsError, match="give --flow-spacing-nm 100"):
