@@ -1,4 +1,4 @@
-"""Which slices of the acquisition each slice of the registered image shows, and where each of them lies in it."""
+"""Map between slices of the registered image and slices of the acquisition."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

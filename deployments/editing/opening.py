@@ -40,7 +40,7 @@ LOGIT_RANGE = (-6.0, 6.0)
 
 @dataclass(frozen=True)
 class Probability:
-    """What the segmentation thought of each voxel: the logit of the probability, or the posterior.
+    """Probability that the segmentation gave each voxel: its logit, or the posterior.
 
     Attributes
     ----------

@@ -94,7 +94,7 @@ class Replay:
 
     @property
     def applied(self) -> Applied:
-        """What became of the operations so far."""
+        """Outcomes of the operations so far."""
         return Applied(
             tuple(self._outcomes),
             frozenset(self._corrected),

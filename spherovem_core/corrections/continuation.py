@@ -1,4 +1,4 @@
-"""Which object of changed labels continues which object of the present ones."""
+"""Assignment of objects of changed labels to the present objects that they continue."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FRACTION_OF_OBJECT, FRACTION_OF_PART = 0.1, 0.5
 
 @dataclass(frozen=True)
 class Continuation:
-    """How the objects of two label volumes of one place belong together.
+    """Assignment between the objects of two label volumes of one place.
 
     Both sides are numbered alike: an imported object has the number of the present object that it continues, of several
     the one with most voxels in it, or a number above all present ones if it continues none.

@@ -94,12 +94,12 @@ class ImportGrid:
 
     @property
     def covers_the_volume(self) -> bool:
-        """Whether every voxel of the volume lies in it."""
+        """True if every voxel of the volume lies in it."""
         return all((axis >= 0).all() for axis in self.places)
 
     @property
     def is_coarser(self) -> bool:
-        """Whether one of its voxels holds several of the volume."""
+        """True if one of its voxels holds several of the volume."""
         return any((np.diff(axis) == 0)[axis[1:] >= 0].any() for axis in self.places)
 
 

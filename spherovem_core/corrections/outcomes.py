@@ -1,4 +1,4 @@
-"""What became of the operations of a journal: those that fit the labels, and those that do not and why."""
+"""Outcomes of the operations of a journal: those that fit the labels, and those that do not, with the reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from spherovem_core.corrections.operations import Operation, anchors
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one operation.
+    """Outcome of one operation.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of the operations of a journal, in order, and what the final labels are.
+    """Outcomes of the operations of a journal, in order, and the final labels.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ READ_VOXELS = 2**22
 
 @dataclass(frozen=True)
 class Painting:
-    """What changes about one object in a box.
+    """Change of one object in a box.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which voxels another program took when it made labels coarser."""
+"""Recognition of the voxels that another program took when it made labels coarser."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -84,7 +84,7 @@ def _differs(canvas: LabelCanvas) -> "Differs":
 
 
 class Differs:
-    """Whether a region touches a block that an operation changed."""
+    """Test of regions for blocks that an operation changed."""
 
     def __init__(self, changed: frozenset[tuple[int, int, int]]) -> None:
         self.changed = changed

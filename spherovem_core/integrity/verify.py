@@ -62,7 +62,7 @@ class ArtifactState:
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is as it was written, or is not finished yet."""
+        """True if it is as it was written, or not finished yet."""
         return self.state in ("sound", "unfinished")
 
     def document(self) -> dict[str, Any]:

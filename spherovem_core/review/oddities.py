@@ -39,7 +39,7 @@ WRONG_FLOWS = 0.85
 
 @dataclass
 class Oddity:
-    """What is odd about an object.
+    """Oddity of an object.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What was measured before in space, found by content, so that only what changed is measured again.
+"""Earlier spatial measurements, found by content, so that only what changed is measured again.
 
 Nothing is taken over because a correction says so, but because the content is the same:
 

@@ -1,4 +1,4 @@
-"""What a file held when it was written: size, time and checksum.
+"""State of a file when it was written: size, time and checksum.
 
 The checksum is BLAKE2b (RFC 7693) of 16 bytes: two files of equal checksums are equal for all purposes here. Python computes it
 outside of its lock, at 0.9 GB/s on one core, on processors with and without instructions for it. What that costs beside the

@@ -1,4 +1,4 @@
-"""Which labels of a changed array are gone, new, or of another size: told from the table that was measured on them."""
+"""Description of a changed label array: labels that are gone, new or of another size than in the table measured on them."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -67,7 +67,7 @@ class StepPlan(Generic[P]):
 
     @property
     def is_corrected(self) -> bool:
-        """Whether corrections by hand change the result."""
+        """True if corrections by hand change the result."""
         return JOURNAL in self.external
 
     @cached_property

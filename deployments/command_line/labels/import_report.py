@@ -1,4 +1,4 @@
-"""What an import of labels finds, as text."""
+"""Report of an import of labels, as text."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Where a segmentation is uncertain, in tiles of a volume; it decides where slices are cut for labelling."""
+"""Uncertainty of a segmentation in tiles of a volume, by which slices for labelling are placed."""
 
 from collections.abc import Collection
 

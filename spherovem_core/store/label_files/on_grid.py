@@ -57,7 +57,7 @@ class LabelsOnGrid:
 
     @property
     def same_grid(self) -> bool:
-        """Whether each voxel of the grid is one of the file."""
+        """True if each voxel of the grid is one of the file."""
         return all(
             own == len(axis) and np.array_equal(axis, np.arange(own))
             for own, axis in zip(self.file_shape, self.nearest, strict=True)

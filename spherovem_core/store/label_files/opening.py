@@ -53,7 +53,7 @@ def open_label_volume(name: str) -> Iterator[LabelVolume]:
 
 @dataclass(frozen=True)
 class LabelHeader:
-    """What a label file states without being read or unpacked; attributes as in `LabelVolume`."""
+    """Header of a label file, known without reading or unpacking it; attributes as in `LabelVolume`."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

@@ -1,4 +1,4 @@
-"""Where the voxels of a label file lie: on a level of the volume, or by a voxel size and an offset of their own."""
+"""Place of the voxels of a label file: on a level of the volume, or by a voxel size and an offset of their own."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MOST_TIMES_COARSER = 100.0
 
 
 class Stated(Protocol):
-    """What a label file states of its grid."""
+    """Grid that a label file states."""
 
     @property
     def shape(self) -> tuple[int, ...]:
