@@ -176,9 +176,19 @@ def read_labels(name: str, volume: LabelVolume, region: tuple[slice, ...]) -> ND
         raise LabelsError(
             f"{name} has the label {values.min():.0f} at {_region(region)}; expected 0 and above"
         )
-    if values.dtype.itemsize > 4 and values.size and values.max() > LARGEST:
+    # As a Python number: 2**32 - 1 would become 2**32 as a float32.
+    if values.size and values.dtype.itemsize >= 4 and values.max().item() > LARGEST:
         raise LabelsError(
             f"{name} has the label {values.max():.0f} at {_region(region)}; expected at most {LARGEST}: number the objects from 1"
+        )
+    if (
+        values.dtype.kind == "f"
+        and values.size
+        and values.max() > (distinct := 2 ** (np.finfo(values.dtype).nmant + 1))
+    ):
+        raise LabelsError(
+            f"{name} has the label {values.max():.0f} at {_region(region)}, and values of the type {values.dtype}, in which "
+            f"labels above {distinct} are not told apart; write them as integers"
         )
     return values.astype(np.uint32, copy=False)
 
