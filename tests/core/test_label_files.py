@@ -24,6 +24,11 @@ def as_npz(folder: Path) -> str:
     return str(folder / "a.npz")
 
 
+def as_npz_of_another_name(folder: Path) -> str:
+    np.savez(folder / "n.npz", segmentation=LABELS, spacing_nm=np.array(SPACING))
+    return str(folder / "n.npz")
+
+
 def as_named_npz(folder: Path) -> str:
     np.savez(folder / "b.npz", cells=LABELS, nuclei=LABELS[:1])
     return f"{folder / 'b.npz'}:cells"
@@ -74,6 +79,7 @@ def write_own(folder: Path) -> ArrayWriter:
     ("write", "spacing"),
     [
         (as_npz, SPACING),
+        (as_npz_of_another_name, SPACING),
         (as_named_npz, None),
         (as_npy, None),
         (as_tiff, None),

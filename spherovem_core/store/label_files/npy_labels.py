@@ -15,6 +15,9 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.label_files.unpacking import PIECE, unpacking
 from spherovem_core.store.label_files.volume import LabelVolume, deferred_volume, triple, volume_of_array
 
+SPACING = "spacing_nm"
+"""Array of an npz file that is the voxel size of the labels."""
+
 
 def map_npy(path: Path, shown_name: str = "") -> Any:
     """Map the array of an npy file."""
@@ -33,16 +36,17 @@ def open_npz(path: Path, member: str | None, folder: Path) -> LabelVolume:
     """Open one array of the archive; it is unpacked into a folder, in small pieces, and mapped."""
     with _archive(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        chosen = member or ("labels" if "labels" in names else names[0] if len(names) == 1 else None)
+        arrays = [name for name in names if name != SPACING]
+        chosen = member or ("labels" if "labels" in arrays else arrays[0] if len(arrays) == 1 else None)
         if chosen not in names:
             raise LabelsError(
-                f"{path} holds {', '.join(names) or 'nothing'}; name one of them as {path}:NAME"
+                f"{path} holds {', '.join(arrays) or 'nothing'}; name one of them as {path}:NAME"
             )
         with archive.open(f"{chosen}.npy") as packed:
             shape, _, dtype = _header(packed)
         spacing = None
-        if "spacing_nm" in names:
-            with archive.open("spacing_nm.npy") as packed:
+        if SPACING in names:
+            with archive.open(f"{SPACING}.npy") as packed:
                 spacing = np.lib.format.read_array(packed, allow_pickle=False)
     sides = None if spacing is None or spacing.shape != (3,) else triple(spacing)
     return deferred_volume(shape, dtype, lambda: _unpack(path, str(chosen), folder), sides)
