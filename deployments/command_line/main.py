@@ -1,6 +1,7 @@
 """The program: its options, and the exit code of every outcome."""
 
 import json
+import math
 import os
 import sys
 import threading
@@ -27,6 +28,8 @@ from spherovem_core.overrides import RENAMED
 
 GATHERING, GATHERED = "process", ("--labels", "--already")
 """Command and its options that take several values."""
+NUMBERS = ("--spacing-nm", "--offset-um")
+"""Options that take several numbers."""
 SUCCESS, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -94,7 +97,9 @@ def _run(given: Sequence[str]) -> int:
     interrupted = threading.Event()
     try:
         with ending_in_order() as interrupted, console():
-            CliApp.run(build_program(commands), cli_args=keep_commas(given), cli_exit_on_error=False)
+            CliApp.run(
+                build_program(commands), cli_args=plain_numbers(keep_commas(given)), cli_exit_on_error=False
+            )
     except SystemExit as leaving:
         if interrupted.is_set():
             return _fail(resume_hint(given, commands), INTERRUPTED)
@@ -146,6 +151,30 @@ def keep_commas(arguments: Sequence[str]) -> list[str]:
             raise BadArgumentsError(f"{name}: expected at least one value; see spherovem {GATHERING} --help")
         kept += [name, *(json.dumps([each]) for each in values)]
     return kept
+
+
+def plain_numbers(arguments: Sequence[str]) -> list[str]:
+    """Write the numbers after options in `NUMBERS` as JSON does: the parser of lists knows neither ``.5`` nor ``050``."""
+    written: list[str] = []
+    current = ""
+    for argument in arguments:
+        name, sign, value = argument.partition("=")
+        if argument.startswith("--"):
+            current = name if name in NUMBERS else ""
+            written.append(f"{name}={_plain(name, value)}" if current and sign else argument)
+        else:
+            written.append(_plain(current, argument) if current else argument)
+    return written
+
+
+def _plain(option: str, text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        raise BadArgumentsError(f"{option}: got {text}; expected numbers that are finite")
+    return repr(number)
 
 
 def _fail(message: str, code: int) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.command_line.main import keep_commas, main
+from deployments.command_line.main import keep_commas, main, plain_numbers
 from deployments.run_parameters import network_parameter
 from spherovem_core.stages import STAGE_NAMES
 from spherovem_core.synthetic.phantom import SCENES, read_truth
@@ -44,6 +44,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         (
             ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "a", "1", "1"),
             "--spacing-nm: input",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "nan", "1", "1"),
+            "--spacing-nm: got nan; expected numbers that are finite",
         ),
         (
             ("process", "SOURCE", "--results-root", "ROOT", "--set", f"{network_parameter('cells')[:-1]}=x"),
@@ -125,6 +129,27 @@ def test_values_of_set_keep_their_commas() -> None:
         "--set",
         '["c.d=1,2"]',
         "x,y",
+    ]
+
+
+def test_numbers_of_lists_may_lack_their_zero() -> None:
+    given = [
+        "labels",
+        "import",
+        "007",
+        "--spacing-nm",
+        ".5",
+        "050",
+        "1e1",
+        "--offset-um=-.5",
+        "0",
+        "+1.",
+        "--name",
+        "007",
+    ]
+    assert plain_numbers(given) == [
+        *("labels", "import", "007", "--spacing-nm", "0.5", "50.0", "10.0"),
+        *("--offset-um=-0.5", "0.0", "1.0", "--name", "007"),
     ]
 
 
