@@ -40,7 +40,7 @@ def adopt_array(layout: Layout, output: ArrayOutput, making: Adopting) -> Adopti
     folder = layout.path(array_path(output.group))
     node = _adoptable_node(layout, output)
     marker = marker_of(node) or {}
-    check = check_array(folder, node)
+    check = check_array(folder, node, read_all=True)
     if "content" not in marker:
         raise ParameterError(
             f"{folder} was written without a record, so no change is known; verify with --record records it as it is"

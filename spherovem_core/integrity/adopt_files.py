@@ -95,7 +95,7 @@ def _changed_record(layout: Layout, output: Output) -> FileRecord | None:
     if not place.is_file():
         raise ParameterError(f"{place} is not there; the next run computes it")
     foreign = isinstance(output, TableOutput) and is_table(place) and table_marker(place) is None
-    if find_change(layout, output.path) is None and not foreign:
+    if find_change(layout, output.path, read=True) is None and not foreign:
         raise ParameterError(f"{place} holds what was computed, and there is nothing to adopt")
     return record
 

@@ -26,6 +26,7 @@ from spherovem_core.store.nodes import (
     read_node,
     shard_grid,
 )
+from spherovem_core.store.reading import is_emptied
 from spherovem_core.store.table_inventory import table_inventory
 from spherovem_core.store.tables import is_table, table_marker
 from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
@@ -106,7 +107,7 @@ def _verify_array(layout: Layout, group: str) -> Verdict:
         return "changed", (f"{METADATA} was written by another program over the group",), 0, 0
     finest = marker_of(read_node(layout.path(array_path(group)))) or {}
     verdicts = [
-        _verify_level(layout.path(array_path(group, level)), level)
+        _verify_level(layout, group, level)
         for level in range(len(finest.get("level_factors", [None])))
     ]
     worst = max((state for state, *_ in verdicts), key=ORDER.index)
@@ -118,7 +119,8 @@ def _verify_array(layout: Layout, group: str) -> Verdict:
     return worst, tuple(details), sum(files for *_, files, _ in verdicts), sum(size for *_, size in verdicts)
 
 
-def _verify_level(folder: Path, level: int) -> Verdict:
+def _verify_level(layout: Layout, group: str, level: int) -> Verdict:
+    folder = layout.path(array_path(group, level))
     node = read_node(folder)
     if node is None and not is_array_folder(folder):
         return "missing", (f"level {level} is not there",), 0, 0
@@ -129,6 +131,8 @@ def _verify_level(folder: Path, level: int) -> Verdict:
         return "unfinished", (), 0, 0
     check = check_array(folder, node, read_all=True)
     state, found = _judge(folder, node, check)
+    if state == "missing" and is_emptied(group, check):
+        state = "changed"
     return state, tuple(f"{level}/{text}" for text in found), check.files, check.bytes_on_disk
 
 

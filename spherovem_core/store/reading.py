@@ -178,7 +178,7 @@ def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: 
     else:
         raise _incomplete(folder, "is being replaced by another process")
     changes = [Change(f"{level}/{each.file}", each.what) for each in check.changes]
-    if not changes and _is_emptied(group, check):
+    if not changes and is_emptied(group, check):
         what = "is not there: it was deleted, or a program removed it because all of its voxels became 0"
         changes = [Change(f"{level}/{name}", what) for name in check.missing]
     if changed and changes and node is not None and marker is not None:
@@ -197,7 +197,7 @@ def _foreign() -> ArrayCheck:
     )
 
 
-def _is_emptied(group: str, check: ArrayCheck) -> bool:
+def is_emptied(group: str, check: ArrayCheck) -> bool:
     """Return whether files may be missing because labels were removed: zarr deletes a file in which all voxels are 0."""
     return (
         "/labels/" in group

@@ -134,6 +134,7 @@ def test_a_second_edit_is_adopted_as_well(layout: Layout) -> None:
 def test_labels_in_a_file_that_zarr_removed_are_adopted(layout: Layout) -> None:
     zarr.open_array(layout.volume / CELLS / "0", mode="r+")[:, :64, :64] = 0
     assert not (layout.volume / CELLS / "0/c/0/0/0").exists()
+    assert states(layout) == {f"volume.zarr/{CELLS}": "changed"}
     adopt(layout.folder, CELLS)
     wanted = cells()
     wanted[:, :64, :64] = 0
@@ -374,11 +375,39 @@ def test_a_table_of_another_program_is_changed_also_without_a_record(layout: Lay
     assert find_table(layout, RADIAL.path, digest("spatial")) is not None
 
 
-def test_bytes_changed_under_the_same_time_are_found(layout: Layout) -> None:
-    path = layout.volume / "raw/0/c/3/0/0"
-    found, content = path.stat(), bytearray(path.read_bytes())
-    content[5] ^= 1
+def write_under_the_same_time(path: Path, content: bytes) -> None:
+    found = path.stat()
+    assert found.st_size == len(content)
     path.write_bytes(content)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def test_a_change_under_the_same_time_is_adopted(layout: Layout) -> None:
+    shard = layout.volume / CELLS / "0/c/0/0/0"
+    found, written = shard.stat(), shard.read_bytes()
+    array = zarr.open_array(layout.volume / CELLS / "0", mode="r+")
+    block = np.asarray(array[:, :64, :64])
+    for label in range(2, 200):
+        array[:, :64, :64] = np.where(block == 1, label, block).astype(block.dtype)
+        changed = shard.read_bytes()
+        if len(changed) == len(written):
+            break
+    shard.write_bytes(written)
+    os.utime(shard, ns=(found.st_atime_ns, found.st_mtime_ns))
+    before = layout.path("report.html").read_bytes()
+    assert states(layout) == {}
+    write_under_the_same_time(shard, changed)
+    write_under_the_same_time(layout.path("report.html"), before[:-1] + b"!")
+    assert set(states(layout).values()) == {"changed"}
+    adopt(layout.folder, CELLS)
+    adopt(layout.folder, "report.html")
+    assert states(layout) == {}
+
+
+def test_bytes_changed_under_the_same_time_are_found(layout: Layout) -> None:
+    path = layout.volume / "raw/0/c/3/0/0"
+    content = bytearray(path.read_bytes())
+    content[5] ^= 1
+    write_under_the_same_time(path, content)
     assert open_array(layout, "raw").digest == digest("ingest")
     assert states(layout) == {"volume.zarr/raw": "changed"}
