@@ -32,6 +32,7 @@ from spherovem_core.corrections.state import (
     held_journal,
     kept_automatic,
     present_labels,
+    refuse_lost_lines,
     refuse_to_lose_adopted,
     start_replay,
 )
@@ -78,7 +79,8 @@ def read_edits(path: Path) -> tuple[Draft, ...]:
         For the first line that is no operation, or if there is none.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Programs on Windows begin a text with a byte order mark.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise CorrectionError(
             f"{path} is not a text file: {error}; expected one JSON operation a line"
@@ -127,7 +129,7 @@ def check_edits(layout: Layout, kind: CorrectedKind, drafts: Sequence[Draft]) ->
     Raises
     ------
     CorrectionError
-        If the journal is damaged, or the labels hold an adopted change that would be lost.
+        If the journal is damaged or lacks lines that the labels hold, or the labels hold an adopted change that would be lost.
     IncompleteArtifactError
         If there are no labels.
     ChangedArtifactError
@@ -135,6 +137,7 @@ def check_edits(layout: Layout, kind: CorrectedKind, drafts: Sequence[Draft]) ->
     """
     journal = Journal(layout.journal(kind))
     entries, head = journal.entries(), journal.head
+    refuse_lost_lines(layout, kind)
     known = {entry.id for entry in entries}
     new = [draft for draft in drafts if draft.id not in known or not draft.id]
     if any(draft.operation.changes_labels for draft in new):
@@ -224,13 +227,14 @@ def undo_operations(
     Raises
     ------
     CorrectionError
-        If an operation does not count, or fewer count than are to be taken back; or if the labels hold an adopted change that
-        would be lost.
+        If an operation does not count, or fewer count than are to be taken back; if the labels hold an adopted change that
+        would be lost, or lines that the journal lacks.
     ChangedArtifactError
         If the labels were changed by another program, and nobody adopted the change.
     """
     journal = Journal(layout.journal(kind))
     counted, head = journal.effective(), journal.head
+    refuse_lost_lines(layout, kind)
     if isinstance(which, int):
         if which > len(counted):
             raise CorrectionError(

@@ -209,10 +209,15 @@ class Journal:
             return found[len(entries) :]
 
     def repair(self) -> str:
-        """Drop a last line that is cut off, which was never acknowledged; return its text, empty if there is none."""
+        """Drop a last line that is cut off, which was never acknowledged; return its text, empty if there is none.
+
+        A whole line without its end, as some editors leave it, is none.
+        """
         with self._locked():
             text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
             whole, _, torn = text.rpartition("\n")
+            if torn and _is_whole(torn):
+                return ""
             if torn:
                 write_text(self.path, f"{whole}\n" if whole else "")
             return torn
@@ -225,7 +230,9 @@ class Journal:
         except UnicodeDecodeError as error:
             raise CorrectionError(f"{self.path} is not a text file: {error}") from error
         lines = text.split("\n")
-        if lines.pop():
+        if (torn := lines.pop()) and _is_whole(torn):
+            lines.append(torn)
+        elif torn:
             raise CorrectionError(
                 f"{self.path}: line {len(lines) + 1} is cut off in the middle; "
                 "drop it with `spherovem labels log NAME --repair`, or restore the file from a copy"
@@ -310,6 +317,15 @@ def _parse(path: Path, lines: Sequence[str]) -> Iterator[Entry]:
         known.add(entry.id)
         previous = _line_digest(line)
         yield entry
+
+
+def _is_whole(line: str) -> bool:
+    """Return whether a line without its end is whole: no part of an object in JSON is one."""
+    try:
+        parse_object(line)
+    except CorrectionError:
+        return False
+    return True
 
 
 def parse_object(line: str) -> dict[str, Any]:

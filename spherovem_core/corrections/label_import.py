@@ -14,7 +14,7 @@ from spherovem_core.corrections.label_matching import MatchedLabels, match_label
 from spherovem_core.corrections.operations import Operation
 from spherovem_core.corrections.outcomes import Outcome
 from spherovem_core.corrections.renumbering import Renumbering
-from spherovem_core.corrections.state import held_journal, kept_automatic
+from spherovem_core.corrections.state import held_journal, kept_automatic, refuse_lost_lines
 from spherovem_core.corrections.wanted_labels import WantedLabels
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import Execution
@@ -123,6 +123,7 @@ def plan_import(
     """
     journal = Journal(layout.journal(kind))
     head = journal.head
+    refuse_lost_lines(layout, kind)
     levels = _open_levels(layout, kind)
     finest = levels[0]
     if held_journal(finest) != journal.label_digest:

@@ -14,7 +14,8 @@ from spherovem_core.errors import CorrectionError, IncompleteArtifactError
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.adoptions import ADOPTED, describe_adoption, last_computed
 from spherovem_core.store.changes import command
-from spherovem_core.store.layout import VOLUME, CorrectedKind, automatic_group, corrected_group
+from spherovem_core.store.layout import VOLUME, CorrectedKind, array_path, automatic_group, corrected_group
+from spherovem_core.store.markers import array_marker
 from spherovem_core.workflow.step import JOURNAL
 
 CORRECTIONS = "corrections"
@@ -94,6 +95,29 @@ def refuse_to_lose_adopted(layout: Layout, kind: CorrectedKind, label_digest: st
         f"({command(layout, 'recompute', f'{VOLUME}/{place}')}), process the acquisition, and import the file "
         f"(spherovem labels import {folder.name} FILE.ome.tif {where})"
     )
+
+
+def refuse_lost_lines(layout: Layout, kind: CorrectedKind) -> None:
+    """Refuse a journal that was removed or cut after it was applied; an operation that is undone keeps its line.
+
+    Raises
+    ------
+    CorrectionError
+        If the labels hold corrections that the journal lacks, or it is damaged.
+    """
+    group, journal = corrected_group(kind), Journal(layout.journal(kind))
+    marker = array_marker(layout.path(array_path(group))) or {}
+    known = {entry.id for entry in journal.entries()}
+    outcomes = marker.get(CORRECTIONS, {}).get("outcomes", ())
+    lost = [own for own in outcomes if own["id"] not in known]
+    if lost:
+        first = lost[0]
+        raise CorrectionError(
+            f"{layout.volume / group} holds {len(lost)} corrections of which {journal.path} has no line, such as "
+            f"line {first['number']}, {first['operation']}: the journal was removed or cut. Nothing was written or computed. "
+            "Restore it from a copy; or, to go on without these corrections, discard the labels that hold them: "
+            f"{command(layout, 'recompute', f'{VOLUME}/{group}')}"
+        )
 
 
 def correction_state(layout: Layout, kind: CorrectedKind, digest: str | None = None) -> CorrectionState:

@@ -107,8 +107,7 @@ def _verify_array(layout: Layout, group: str) -> Verdict:
         return "changed", (f"{METADATA} was written by another program over the group",), 0, 0
     finest = marker_of(read_node(layout.path(array_path(group)))) or {}
     verdicts = [
-        _verify_level(layout, group, level)
-        for level in range(len(finest.get("level_factors", [None])))
+        _verify_level(layout, group, level) for level in range(len(finest.get("level_factors", [None])))
     ]
     worst = max((state for state, *_ in verdicts), key=ORDER.index)
     details = [text for _, found, _, _ in verdicts for text in found]

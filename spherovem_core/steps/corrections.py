@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spherovem_core.blocks import Region
-from spherovem_core.corrections.state import CORRECTIONS
-from spherovem_core.errors import CorrectionError, IncompleteArtifactError
+from spherovem_core.corrections.state import CORRECTIONS, refuse_lost_lines
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store import StoredArray, discard, move_group, open_array
-from spherovem_core.store.changes import command
 from spherovem_core.store.file_records import forget_file, move_file, refuse_to_replace_file
 from spherovem_core.store.layout import (
-    VOLUME,
     CorrectedKind,
     Layout,
     array_path,
     automatic_group,
-    corrected_group,
 )
-from spherovem_core.store.markers import array_marker
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest, StepPlan
 from spherovem_core.workflow.artifacts import AUTOMATIC_DIGEST, find_artifact
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spherovem_core.corrections import Applied, Journal
+    from spherovem_core.corrections import Applied
     from spherovem_core.corrections.canvas import LabelCanvas
 
 logger = logging.getLogger(__name__)
@@ -72,27 +68,9 @@ def journal_digest(kind: CorrectedKind, request: RunRequest) -> Mapping[str, str
     from spherovem_core.corrections import Journal
 
     layout = Layout(request.acquisition.folder)
-    journal = Journal(layout.journal(kind))
-    _refuse_lost_lines(layout, kind, journal)
-    digest = journal.label_digest
+    digest = Journal(layout.journal(kind)).label_digest
+    refuse_lost_lines(layout, kind)
     return {JOURNAL: digest} if digest else {}
-
-
-def _refuse_lost_lines(layout: Layout, kind: CorrectedKind, journal: "Journal") -> None:
-    """Refuse a journal that was removed or cut after it was applied; an operation that is undone keeps its line."""
-    group = corrected_group(kind)
-    marker = array_marker(layout.path(array_path(group))) or {}
-    known = {entry.id for entry in journal.entries()}
-    outcomes = marker.get(CORRECTIONS, {}).get("outcomes", ())
-    lost = [own for own in outcomes if own["id"] not in known]
-    if lost:
-        first = lost[0]
-        raise CorrectionError(
-            f"{layout.volume / group} holds {len(lost)} corrections of which {journal.path} has no line, such as "
-            f"line {first['number']}, {first['operation']}: the journal was removed or cut. Nothing was computed. Restore it "
-            "from a copy; or, to go on without these corrections, discard the labels that hold them: "
-            f"{command(layout, 'recompute', f'{VOLUME}/{group}')}"
-        )
 
 
 def with_corrections(

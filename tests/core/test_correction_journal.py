@@ -111,6 +111,17 @@ def test_line_cut_off_in_the_middle_is_refused_and_repaired(journal: Journal, ke
     assert journal.repair() == ""
 
 
+def test_a_whole_line_without_its_end_counts(journal: Journal) -> None:
+    journal.append([delete(0.1), delete(0.2)])
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole[:-1])
+    assert len(journal.entries()) == 2
+    assert journal.repair() == ""
+    journal.append([delete(0.3)])
+    assert journal.path.read_bytes().startswith(whole)
+    assert len(journal.entries()) == 3
+
+
 def test_lines_of_two_writers_of_one_state_are_refused(journal: Journal, tmp_path: Path) -> None:
     journal.append([delete(0.1)])
     copy = Journal(tmp_path / "copy.jsonl")

@@ -17,6 +17,7 @@ from spherovem_core.corrections import (
     Add,
     Anchor,
     Delete,
+    Draft,
     Exclude,
     Journal,
     LabelGrid,
@@ -28,8 +29,10 @@ from spherovem_core.corrections import (
     correct_labels,
     correction_state,
     parse_edits,
+    read_edits,
     undo_operations,
 )
+from spherovem_core.corrections.label_import import plan_import
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.store import Layout, open_array
@@ -252,6 +255,34 @@ def test_edits_are_checked_before_anything_is_written(root: Path) -> None:
     assert len(checked.problems) == 1
     volume = float((labels == 2).sum()) * grid_of(labels).voxel_um3
     assert entries[0].operation.object.volume_um3 == pytest.approx(volume)
+
+
+def test_nothing_is_added_to_a_journal_that_lost_lines(root: Path) -> None:
+    labels = automatic_labels()
+    edits = [Draft(Delete(object=point_in(labels, label))) for label in (2, 40)]
+    layout = Layout(root / "one")
+    append_edits(layout, "cells", edits[:1])
+    run(root)
+    layout.journal("cells").unlink()
+    for write in (
+        lambda: append_edits(layout, "cells", edits[1:]),
+        lambda: undo_operations(layout, "cells", 1),
+        lambda: plan_import(layout, "cells", "none.tif"),
+    ):
+        with pytest.raises(
+            CorrectionError, match=r"holds 1 corrections .* line 1, delete: .* Nothing was written"
+        ):
+            write()
+    assert not layout.journal("cells").exists()
+
+
+def test_edits_of_windows_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "edits.jsonl"
+    line = json.dumps(
+        {"operation": "delete", "object": {"point_um": [1, 2, 3]}, "reason": "a\u2028b"}, ensure_ascii=False
+    )
+    file.write_bytes(f"\ufeff{line}\r\n\r\n{line}".encode())
+    assert [draft.line for draft in read_edits(file)] == [1, 3]
 
 
 def test_lines_that_the_journal_has_are_skipped(root: Path) -> None:

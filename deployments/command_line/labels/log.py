@@ -35,6 +35,7 @@ class Log(LabelsCommand):
     def cli_cmd(self) -> None:
         """Print the journals."""
         from spherovem_core.corrections import Journal, correction_state
+        from spherovem_core.corrections.state import refuse_lost_lines
 
         layout = self.layout
         kinds: tuple[Kind, ...] = get_args(Kind) if self.kind is None else (self.kind,)
@@ -69,6 +70,8 @@ class Log(LabelsCommand):
                 print(text_table(titles, [_cells(row) for row in own]))
         if not any(rows.values()):
             print("no corrections")
+        for kind in kinds:
+            refuse_lost_lines(layout, kind)
 
 
 def _row(entry: "Entry", state: "CorrectionState") -> dict[str, Any]:
