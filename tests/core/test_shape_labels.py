@@ -1,6 +1,9 @@
 """The shape table: invariances, agreement with other programs, real labels, labels that cannot be measured."""
 
 import doctest
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -302,3 +305,22 @@ def test_total_gaussian_curvature_of_neurites_gives_their_euler_number(shared_da
         differences.append(abs(total_gaussian / (2 * np.pi) - mesh.euler_number))
     assert np.median(differences) < 0.05
     assert np.quantile(differences, 0.9) < 0.12
+
+
+MEASURE = """
+import numpy as np
+from spherovem_core.shape import measure_labels
+grid = np.meshgrid(np.arange(20) * 50.0, np.arange(50) * 20.0, np.arange(50) * 20.0, indexing="ij")
+away = [(axis - centre) ** 2 for axis, centre in zip(grid, (480.0, 470.0, 530.0))]
+table = measure_labels((sum(away) < 350.0**2).astype("uint32"), (50, 20, 20))
+print([value.hex() for value in table.select_dtypes(float).iloc[0]])
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_measures_the_same_as_those_after_it(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", MEASURE]
+    first, second = (subprocess.check_output(command, env=environment, text=True) for _ in range(2))
+    assert list(tmp_path.rglob("surface._fill_crossings*.nbc"))
+    assert first == second
