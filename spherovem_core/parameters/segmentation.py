@@ -12,6 +12,7 @@ from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
 
 TAKEN_NAMES = (
     "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "slices", "spatial", "stages", "none",
+    "suspects_cells", "suspects_nuclei", "suspects_nanoparticles",
 )  # fmt: skip
 KindName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """Name of a further kind of objects: of its table, its label array and its steps."""

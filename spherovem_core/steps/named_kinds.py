@@ -61,7 +61,7 @@ def named_steps(
         Step(
             name=f"shape_{name}",
             stage="shape",
-            version=1,
+            version=2,
             parameters=lambda parameters: parameters.shape,
             inputs=(labels,),
             outputs=(shape,),

@@ -208,6 +208,21 @@ def test_a_kind_with_a_name_gets_a_table_of_its_own(source: Path, tmp_path: Path
     assert run_steps(acquisition, without) == ["output"]
 
 
+def test_no_kind_has_the_name_of_a_table() -> None:
+    """Its own table would replace the other."""
+    tables = [
+        Path(output.path)
+        for step in PIPELINE.steps
+        for output in step.outputs
+        if output.path.startswith("tables/")
+    ]
+    published = {path.stem for path in tables if path.parent.name == "tables"}
+    assert "suspects_cells" in published
+    for name in published:
+        with pytest.raises(ValidationError, match="choose another name"):
+            SegmentationParameters(others={name: "/file.tif"})
+
+
 @pytest.mark.parametrize("name", ["cells", "slices", "Golgi", "a b", "x" * 41])
 def test_names_of_kinds_are_free_and_plain(name: str) -> None:
     with pytest.raises(ValidationError):
