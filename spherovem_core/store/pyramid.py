@@ -27,6 +27,7 @@ from spherovem_core.store.ome import (
     multiscale,
 )
 from spherovem_core.store.reading import StoredArray
+from spherovem_core.store.shard_reading import read_region
 from spherovem_core.store.spec import ArraySpec, Content
 
 SMALLEST_LEVEL = 128
@@ -194,7 +195,7 @@ def _reduce_block(block: Block, source: Any, step: Sequence[int], content: Conte
     region = tuple(
         slice(s.start * f, min(n, s.stop * f)) for s, f, n in zip(block.core, step, source.shape, strict=True)
     )
-    return downsample(np.asarray(source[region]), step, content)
+    return downsample(read_region(source, region), step, content)
 
 
 def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> NDArray[Any]:

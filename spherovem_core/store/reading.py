@@ -27,6 +27,7 @@ from spherovem_core.store.nodes import (
     read_node,
     shard_grid,
 )
+from spherovem_core.store.shard_reading import read_region
 from spherovem_core.store.shard_record import stat_shards
 
 ARRAY_LEDGER = ".ledger"
@@ -74,7 +75,7 @@ class StoredArray:
         return list(self.details.get("history", []))
 
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
-        return np.asarray(self.array[region])
+        return read_region(self.array, region)
 
     @property
     def folder(self) -> Path:
