@@ -228,7 +228,11 @@ def write_space(
         bin_um=None if known is None else bin_um,
     )
     nucleus_table = assign_parent_cells(
-        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution, known=known
+        nuclei,
+        cells,
+        min_fraction=parameters.min_parent_fraction,
+        execution=execution,
+        overlaps=contents.overlaps,
     )
     maps = (cells, nuclei, distance)
     check_same_grid(cells=cells, nuclei=nuclei, distance=distance)
