@@ -35,6 +35,7 @@ from spherovem_core.steps.segmentation import LABELS
 from spherovem_core.store import (
     ArrayWriter,
     Layout,
+    StoredArray,
     finish_multiscale,
     open_array,
     read_table,
@@ -130,7 +131,8 @@ def print_times(title: str, found: dict[str, Any]) -> dict[str, NDArray[np.float
 
 def correct(layout: Layout, kind: ObjectKind, merges: int, splits: int, rng: np.random.Generator) -> None:
     """Merge neighbours and split objects along their longest axis, each object at most once."""
-    labels = open_array(layout, LABELS[kind].group)[:]
+    before = open_array(layout, LABELS[kind].group)
+    labels = before[:]
     boxes = ndimage.find_objects(labels)
     numbers = [n for n in range(1, len(boxes) + 1) if boxes[n - 1] is not None]
     free = set(rng.permutation(numbers).tolist())
@@ -158,12 +160,13 @@ def correct(layout: Layout, kind: ObjectKind, merges: int, splits: int, rng: np.
             free -= {label}
             split += 1
     print(f"{kind}: {len(numbers)} objects, {merged} merges, {split} splits")
-    replace(layout, LABELS[kind], labels)
+    replace(layout, LABELS[kind], before, labels)
 
 
-def replace(layout: Layout, output: ArrayOutput, values: NDArray[Any], digest: str = "") -> None:
+def replace(
+    layout: Layout, output: ArrayOutput, before: StoredArray, values: NDArray[Any], digest: str = ""
+) -> None:
     """Write an array in place of another, as the result of another computation unless its digest is given."""
-    before = open_array(layout, output.group)
     sides = {"origin_nm": before.origin_nm, "by_slice": before.array.chunks[0] == 1}
     spec = array_spec(output.group, output.content, values.shape, values.dtype, before.spacing_nm, **sides)
     kept = {key: value for key, value in before.details.items() if key not in (*WRITTEN, *spec.identity)}
@@ -186,7 +189,7 @@ def tile(layout: Layout, counts: Sequence[int]) -> None:
         for number, low in places(counts, one.shape) if "/labels/" in output.group else ():
             part = many[tuple(slice(a, a + n) for a, n in zip(low, one.shape, strict=True))]
             part[part > 0] += np.uint32(number * one.max())
-        replace(layout, output, many, digest)
+        replace(layout, output, before[output], many, digest)
     one, spacing = read[PARTICLE_LABELS], np.array(before[PARTICLE_LABELS].spacing_nm) / 1000
     table, marker = read_table(layout, PARTICLES.path), table_marker(layout.path(PARTICLES.path)) or {}
     tables = []
