@@ -5,7 +5,8 @@ Nothing is taken over because a correction says so, but because the content is t
 - The distances in a cell depend on its voxels and on which of them lie in a nucleus: on two content hashes, together the cell's
   key. Neither the numbers of cells and nuclei nor other cells matter. The map that is replaced gives them (`KnownDistances`).
 - The distances of a particle's centroid depend on the key of its parent cell and on the voxel that holds the centroid.
-- Sums over a block (statistics, overlaps, pieces of particles, radial distribution) depend on the values of all arrays in it,
+- The volume of a cell at each distance to its nucleus depends on the cell's key.
+- Sums over a block (statistics, overlaps, pieces of particles and their distances) depend on the values of all arrays in it,
   numbers included.
 - Nearest neighbours and Ripley's K depend on all centroids.
 - Parents, counts and ranks are always computed from all of these.
