@@ -4,8 +4,9 @@
 
 A copy of a finished acquisition is measured, so that what was measured is known. Then neighbours are merged and objects are
 split, at random places, and the steps run again: once with what is known, and once without, in another copy. Every table and the
-distance map must be the same. `--tiles` repeats the labels along z, y, x, for a volume with many more objects than corrections;
-it leaves the report out. Seconds are those of the processor, of all threads; those of the clock stand behind.
+distance map must be the same. `--tiles` repeats all arrays along z, y, x, for a volume with many more objects than corrections.
+Seconds are those of the processor, of all threads; those of the clock stand behind. The last line of them is all steps together:
+shape, spatial, review and the report.
 """
 
 import argparse
@@ -34,18 +35,22 @@ from spherovem_core.steps.segmentation import LABELS
 from spherovem_core.store import (
     ArrayWriter,
     Layout,
+    StoredArray,
     finish_multiscale,
     open_array,
     read_table,
     write_table,
 )
-from spherovem_core.store.layout import DISTANCE, OBJECT_KINDS, ObjectKind
+from spherovem_core.store.layout import DISTANCE, OBJECT_KINDS, ObjectKind, array_path
+from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow import ArrayOutput, RunRequest, TableOutput, plan_step
 from spherovem_core.workflow.artifacts import find_artifact, stored_digest
 from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.run import array_spec
 
-Labels = NDArray[np.uint32]
+MAP = array_path(DISTANCE, 0)
+WRITTEN = ("complete", "fingerprint", "history", "content", "checksum", "levels", "level_factors")
+"""What a writer states of an array; the rest are details of its step."""
 DEMO = Path(__file__).parents[1] / "results" / "demo"
 MEASURED: tuple[StageName, ...] = ("shape", "spatial", "output")
 
@@ -68,27 +73,26 @@ def main() -> None:
             f"{options.results} is not there; run make demo, or name the results folder of a finished acquisition"
         )
         return
-    stages = MEASURED if options.tiles == [1, 1, 1] else MEASURED[:-1]
     with tempfile.TemporaryDirectory(prefix="corrections-", dir=options.results.parent) as temporary:
         known, full = (Path(temporary) / name / options.results.name for name in ("known", "full"))
         shutil.copytree(options.results, known)
         if options.tiles != [1, 1, 1]:
             tile(Layout(known), options.tiles)
-        print_times("first measurement", measure(known, stages, options.workers))
+        print_times("first measurement", measure(known, MEASURED, options.workers))
         rng = np.random.default_rng(0)
         for kind in options.kinds:
             correct(Layout(known), kind, options.merges, options.splits, rng)
         shutil.copytree(known, full)
         shutil.rmtree(Layout(full).scratch)
         shutil.rmtree(Layout(full).volume / DISTANCE)
-        slow = print_times("full measurement", measure(full, stages, options.workers))
-        fast = print_times("after corrections", measure(known, stages, options.workers))
+        slow = print_times("full measurement", measure(full, MEASURED, options.workers))
+        fast = print_times("after corrections", measure(known, MEASURED, options.workers))
         for name in slow:
             cpu, clock = fast[name] / slow[name]
             print(
                 f"{name:>14}: {fast[name][0]:6.2f} s of {slow[name][0]:6.2f} s, {cpu:4.0%}; clock {clock:4.0%}"
             )
-        compare(Layout(known), Layout(full), stages)
+        compare(Layout(known), Layout(full), MEASURED)
 
 
 def measure(folder: Path, stages: Sequence[StageName], workers: int) -> dict[str, Any]:
@@ -127,7 +131,8 @@ def print_times(title: str, found: dict[str, Any]) -> dict[str, NDArray[np.float
 
 def correct(layout: Layout, kind: ObjectKind, merges: int, splits: int, rng: np.random.Generator) -> None:
     """Merge neighbours and split objects along their longest axis, each object at most once."""
-    labels = open_array(layout, LABELS[kind].group)[:]
+    before = open_array(layout, LABELS[kind].group)
+    labels = before[:]
     boxes = ndimage.find_objects(labels)
     numbers = [n for n in range(1, len(boxes) + 1) if boxes[n - 1] is not None]
     free = set(rng.permutation(numbers).tolist())
@@ -155,44 +160,51 @@ def correct(layout: Layout, kind: ObjectKind, merges: int, splits: int, rng: np.
             free -= {label}
             split += 1
     print(f"{kind}: {len(numbers)} objects, {merged} merges, {split} splits")
-    replace(layout, LABELS[kind], labels)
+    replace(layout, LABELS[kind], before, labels)
 
 
-def replace(layout: Layout, output: ArrayOutput, labels: Labels) -> str:
-    """Write labels in place of others, as the result of another computation."""
-    before = open_array(layout, output.group)
-    spec = array_spec(
-        output.group, "label", labels.shape, "uint32", before.spacing_nm, origin_nm=before.origin_nm
-    )
-    history, digest = before.history, sha256(labels.tobytes()).hexdigest()
-    writer = ArrayWriter(layout, spec, digest)
-    for block in block_grid(labels.shape, spec.shards):
-        writer.write(block, labels[block.core])
-    finish_multiscale(writer, Execution(), history)
-    return digest
+def replace(
+    layout: Layout, output: ArrayOutput, before: StoredArray, values: NDArray[Any], digest: str = ""
+) -> None:
+    """Write an array in place of another, as the result of another computation unless its digest is given."""
+    sides = {"origin_nm": before.origin_nm, "by_slice": before.array.chunks[0] == 1}
+    spec = array_spec(output.group, output.content, values.shape, values.dtype, before.spacing_nm, **sides)
+    kept = {key: value for key, value in before.details.items() if key not in (*WRITTEN, *spec.identity)}
+    writer = ArrayWriter(layout, spec, digest or sha256(values.tobytes()).hexdigest())
+    for block in block_grid(values.shape, spec.shards):
+        writer.write(block, values[block.core])
+    finish_multiscale(writer, Execution(), before.history, **kept)
 
 
 def tile(layout: Layout, counts: Sequence[int]) -> None:
-    """Repeat labels and particles along each axis, with numbers of their own."""
-    for output in (*LABELS.values(), PARTICLE_LABELS):
-        stored = open_array(layout, output.group)
-        one, spacing = stored[:], np.array(stored.spacing_nm) / 1000
-        step, shape = int(one.max()), one.shape
-        many = np.tile(one, counts)
-        table = read_table(layout, PARTICLES.path)
-        tables = []
-        for number, place in enumerate(np.ndindex(*counts)):
-            low = np.array(place) * shape
-            part = many[tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
-            part[part > 0] += np.uint32(number * step)
-            moved = table.assign(label=(table["label"] + number * step).astype(table["label"].dtype))
-            for axis, name in enumerate("zyx"):
-                moved[f"centroid_{name}_um"] += low[axis] * spacing[axis]
-            tables.append(moved)
-        digest = replace(layout, output, many)
-        if output is PARTICLE_LABELS:
-            history: list[dict[str, Any]] = []
-            write_table(layout, PARTICLES.path, pd.concat(tables, ignore_index=True), digest, history)
+    """Repeat all arrays and the particles along each axis, objects with numbers of their own."""
+    outputs = [output for step in PIPELINE.steps for output in step.outputs if output.path != MAP]
+    given = [each for each in outputs if isinstance(each, ArrayOutput) and layout.path(each.path).exists()]
+    # Read before all are written: an image that is replaced takes the labels drawn on it along.
+    before = {output: open_array(layout, output.group) for output in given}
+    read = {output: stored[:] for output, stored in before.items()}
+    for output in sorted(given, key=lambda each: each.group.count("/")):
+        one, digest = read[output], before[output].own_digest
+        many = np.tile(one, [1] * (one.ndim - 3) + list(counts))
+        for number, low in places(counts, one.shape) if "/labels/" in output.group else ():
+            part = many[tuple(slice(a, a + n) for a, n in zip(low, one.shape, strict=True))]
+            part[part > 0] += np.uint32(number * one.max())
+        replace(layout, output, before[output], many, digest)
+    one, spacing = read[PARTICLE_LABELS], np.array(before[PARTICLE_LABELS].spacing_nm) / 1000
+    table, marker = read_table(layout, PARTICLES.path), table_marker(layout.path(PARTICLES.path)) or {}
+    tables = []
+    for number, low in places(counts, one.shape):
+        moved = table.assign(label=(table["label"] + number * one.max()).astype(table["label"].dtype))
+        for axis, name in enumerate("zyx"):
+            moved[f"centroid_{name}_um"] += low[axis] * spacing[axis]
+        tables.append(moved)
+    whole = pd.concat(tables, ignore_index=True)
+    write_table(layout, PARTICLES.path, whole, marker["fingerprint"], marker["history"])
+
+
+def places(counts: Sequence[int], shape: Sequence[int]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Number the tiles, and name the first voxel of each."""
+    return [(number, np.array(index) * shape) for number, index in enumerate(np.ndindex(*counts))]
 
 
 def compare(known: Layout, full: Layout, stages: Sequence[StageName]) -> None:

@@ -1,18 +1,20 @@
 """Storage: cost and gain of codecs, chunks and shards on real data.
 
-    python benchmarks/storage.py [--parts codecs shapes] [--side 2048] [--depth 160]
+    python benchmarks/storage.py [--parts codecs shapes reading] [--side 2048] [--depth 160]
 
 Codecs: compression ratio, and rates of compressing and expanding on one core, in chunks of 512² (images) and 64³ (labels).
-Shapes: a real stack, tiled to the requested size, written as the stages write it and read back with zarr by slice, by cube of
-128³ and by xz plane. All files are in the page cache.
+Shapes: a real stack, tiled to the requested size, written as the stages write it and read back by slice, by cube of 128³ and by
+xz plane. Reading: labels and distances, read with zarr and straight from the files. All files are in the page cache.
 """
 
 import argparse
 import itertools
+import operator
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,10 @@ from scipy import ndimage
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout
+from spherovem_core.store.shard_reading import read_region
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+PARTS = ("codecs", "shapes", "reading")
 SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 
 
@@ -156,9 +160,26 @@ def read_rate(stored: Any, regions: list[tuple[Any, ...]]) -> float:
     return size / (time.perf_counter() - began) / 1e6
 
 
+def compare_reading() -> None:
+    bodies = np.load(DATA / "fibsem_drosophila/bodies.npz")["labels"].astype(np.uint32)
+    labels = np.tile(bodies, [-(-256 // n) for n in bodies.shape])[:256, :256, :256]
+    inside = np.asarray(edt(labels, anisotropy=(10, 10, 10)), np.float32)
+    print("cubes of 256 in shards of 128 and chunks of 64: rates in MB/s of voxels asked for")
+    for name, values in (("labels uint32", labels), ("distances float32", inside)):
+        sides = ((64, 64, 64), (128, 128, 128), (10.0, 10.0, 10.0))
+        spec = ArraySpec("labels", "field", values.shape, values.dtype, *sides)
+        with tempfile.TemporaryDirectory() as folder:
+            writer = ArrayWriter(Layout(Path(folder)), spec, "digest")
+            for block in block_grid(values.shape, spec.shards):
+                writer.write(block, values[block.core])
+            ways = (partial(operator.getitem, writer.array), partial(read_region, writer.array))
+            rates = [values.nbytes / shortest(partial(way, slice(None))) / 1e6 for way in ways]
+        print(f"  {name:20s} zarr {rates[0]:6.0f}, straight from the files {rates[1]:6.0f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["codecs", "shapes"], choices=["codecs", "shapes"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--depth", type=int, default=160)
     chosen = parser.parse_args()
@@ -168,6 +189,8 @@ def main() -> None:
         compare_codecs()
     if "shapes" in chosen.parts:
         compare_shapes(chosen.side, chosen.depth)
+    if "reading" in chosen.parts:
+        compare_reading()
 
 
 if __name__ == "__main__":

@@ -58,13 +58,14 @@ class KnownResults:
 class RegionDigests:
     """Digests of the values of arrays on one grid in regions.
 
-    Of an array that is stored in shards, whole shards are digested as they are on disk, without decoding them, each once. The
-    array must not change while digests are asked for.
+    Of an array that is stored in shards, whole shards are digested as they are on disk, without decoding them, each once; files
+    that are as they were recorded when they were written are not read. The array must not change while digests are asked for.
     """
 
     def __init__(self, *arrays: ArrayLike) -> None:
         self._arrays = arrays
         self._shards: dict[tuple[int, tuple[int, ...]], str] = {}
+        self._records: dict[int, Any] = {}
 
     def of(self, region: Region) -> str:
         """Return the digest of a region, or of the shards around it. Equal digests mean equal values."""
@@ -82,9 +83,11 @@ class RegionDigests:
             yield values.tobytes()
             return
         yield str(array.shape).encode()
+        if number not in self._records:
+            self._records[number] = stored.shard_record()
         for index in stored.shards_of(region):
             if (number, index) not in self._shards:
-                self._shards[number, index] = stored.shard_digest(index)
+                self._shards[number, index] = stored.shard_digest(index, self._records[number])
             yield self._shards[number, index].encode()
 
 

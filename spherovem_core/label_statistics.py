@@ -94,8 +94,6 @@ def collect_label_statistics(
     executor: Executor | None = None,
     *,
     known: KnownResults | None = None,
-    digests: RegionDigests | None = None,
-    work: str = "statistics",
 ) -> LabelStatistics:
     """Measure every label but 0 in one pass over a volume, block by block.
 
@@ -107,17 +105,13 @@ def collect_label_statistics(
         Maps blocks; None scans them in the calling thread. The kernel runs on the CPU (numba).
     known
         Statistics of blocks so far. Blocks in which nothing changed are not read.
-    digests
-        Digests of what determines the labels; None takes those of the labels.
-    work
-        Name of this work in `known`.
     """
     found, tables, parts = [np.empty(0, np.uint32)], [np.empty((0, WIDTH))], [np.empty((0, 2), np.uint64)]
     # A halo of one voxel decides which faces between blocks border another label.
     blocks = block_grid(labels.shape, (BLOCK_EDGE,) * 3, halo=1)
-    digests = digests or RegionDigests(labels)
+    digests = RegionDigests(labels)
     for columns in map_known_blocks(
-        _scan_block, blocks, (labels,), work, lambda block: digests.of(block.outer), known, executor
+        _scan_block, blocks, (labels,), "statistics", lambda block: digests.of(block.outer), known, executor
     ):
         found.append(columns["labels"])
         tables.append(columns["table"])
@@ -134,8 +128,10 @@ def collect_label_statistics(
 
 
 def statistics_code() -> str:
-    """Digest the code of this module: statistics of another version are not taken over."""
-    return digest_of(Path(__file__).read_bytes())
+    """Digest the code that measures statistics of labels: those of another version are not taken over."""
+    own = Path(__file__)
+    files = (own, own.with_name("label_pair_statistics.py"), own.with_name("label_runs.py"))
+    return digest_of(*(file.read_bytes() for file in files))
 
 
 def merge_boxes(boxes: NDArray[np.int64], groups: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
@@ -226,12 +222,13 @@ def _mix(value: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _row_key(z: int, y: int, seed: Any) -> Any:
+def row_key(z: int, y: int, seed: Any) -> Any:
+    """Scramble the place of a row along x."""
     return _mix(_mix(np.uint64(z) * STEP + seed) + np.uint64(y) * STEP)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _hash_run(key: Any, start: int, stop: int) -> Any:
+def hash_run(key: Any, start: int, stop: int) -> Any:
     """Hash the run x = start .. stop - 1 of one row: the hash of its first voxel minus that of the voxel after its last.
 
     A run that a block cuts in two has the same sum. The ends of a label's runs determine its voxels.
@@ -259,7 +256,7 @@ def _scan_rows(
             break
         z, y = z_start + row // rows_deep, y_start + row % rows_deep
         k, j = z - z_first, y - y_first
-        first_key, second_key = _row_key(z, y, SEEDS[0]), _row_key(z, y, SEEDS[1])
+        first_key, second_key = row_key(z, y, SEEDS[0]), row_key(z, y, SEEDS[1])
         line = values[k, j]
         before, after = values[max(k - 1, 0), j], values[min(k + 1, values.shape[0] - 1), j]
         above, below = values[k, max(j - 1, 0)], values[k, min(j + 1, values.shape[1] - 1)]
@@ -278,8 +275,8 @@ def _scan_rows(
                 used += 1
             entry = table[rows[slot]]
             _add_run(entry, z, y, x_first + start, x_first + stop)
-            content[rows[slot], 0] += _hash_run(first_key, x_first + start, x_first + stop)
-            content[rows[slot], 1] += _hash_run(second_key, x_first + start, x_first + stop)
+            content[rows[slot], 0] += hash_run(first_key, x_first + start, x_first + stop)
+            content[rows[slot], 1] += hash_run(second_key, x_first + start, x_first + stop)
             length = stop - start
             entry[FACES] += _count_others(before, after, label, start, stop)
             entry[FACES + 1] += _count_others(above, below, label, start, stop)

@@ -37,7 +37,8 @@ def outlined(layers: list[tuple[NDArray[Any], str]]) -> str:
     overlay = np.zeros((*layers[0][0].shape, 4), np.uint8)
     for labels, colour in layers:
         overlay[outlines(labels)] = (*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), 255)
-    return encode(Image.fromarray(overlay), lossless=True, method=2)
+    # Of lines 900 pixels wide, method 2 makes 19 % less in 2.3 times the time.
+    return encode(Image.fromarray(overlay), lossless=True, method=0)
 
 
 def from_rgba(picture: NDArray[np.uint8]) -> str:

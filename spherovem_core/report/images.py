@@ -148,4 +148,5 @@ def sample_labels(labels: View, image: View, shape: tuple[int, int]) -> NDArray[
     x = left + (np.arange(shape[1]) + 0.5) / shape[1] * (right - left)
     row = np.clip(((y - own_top) / (own_bottom - own_top) * rows).astype(int), 0, rows - 1)
     column = np.clip(((x - own_left) / (own_right - own_left) * columns).astype(int), 0, columns - 1)
-    return np.asarray(labels.values[np.ix_(row, column)])
+    # Rows first, which are copied whole: faster than both at once.
+    return np.asarray(labels.values[row][:, column])

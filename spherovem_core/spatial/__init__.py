@@ -8,7 +8,13 @@ from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance import distance_to_nucleus
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import Placement
-from spherovem_core.spatial.known_space import KnownDistances, KnownSpace, find_cells, record_distances
+from spherovem_core.spatial.known_space import (
+    NUCLEUS_BLOCKS,
+    KnownDistances,
+    KnownSpace,
+    find_cells,
+    record_distances,
+)
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.positions import Space, measure_space, write_space
@@ -16,6 +22,7 @@ from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
 
 __all__ = [
+    "NUCLEUS_BLOCKS",
     "KnownDistances",
     "KnownSpace",
     "Placement",

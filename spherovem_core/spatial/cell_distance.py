@@ -81,6 +81,20 @@ def write_cell_distance(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def keep_in_cells(cells: Any, chosen: Any, distance: Any) -> None:
+    """Set the distance to NaN outside the chosen cells, whose labels rise; runs on the CPU."""
+    labels, values = cells.reshape(-1), distance.reshape(-1)
+    last, inside = np.uint32(0), False
+    for i in range(len(labels)):
+        if labels[i] != last:
+            last = labels[i]
+            place = np.searchsorted(chosen, last)
+            inside = place < len(chosen) and chosen[place] == last
+        if not inside:
+            values[i] = np.nan
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _scan_rows(nuclei: Any, cells: Any, label: Any, low: Any, high: Any) -> Any:
     """Find the first and last (exclusive) voxel of the cell in each row of its box, and the rows that cross its nucleus."""
     depth, height, width = high - low

@@ -10,6 +10,8 @@ from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_block
 from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.spatial.cell_bins import Bins, bins_entry, count_in_cell
+from spherovem_core.spatial.cell_distance import keep_in_cells
 from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 from spherovem_core.spatial.known_space import (
@@ -37,6 +39,7 @@ def write_distance_map(
     cache_bytes: int = CACHE_BYTES,
     contents: CellContents | None = None,
     known: KnownSpace | None = None,
+    bin_um: float | None = None,
 ) -> None:
     """Write the map of `distance_to_nucleus` in bounded memory.
 
@@ -63,6 +66,8 @@ def write_distance_map(
         The cells and their keys, if they are known; None reads the volumes for them.
     known
         Its map, if any, gives the distances in cells whose keys it holds; the others are computed.
+    bin_um
+        Width of the bins of distance in which the voxels of the computed cells are counted, for `known`; None counts none.
 
     Raises
     ------
@@ -83,6 +88,7 @@ def write_distance_map(
             gpu.device,
             contents,
             known or KnownSpace(),
+            None if known is None else bin_um,
         )
 
 
@@ -97,6 +103,7 @@ def _write(
     device: str,
     contents: CellContents,
     known: KnownSpace,
+    bin_um: float | None,
 ) -> None:
     boxes = contents.statistics
     kept, gone = _compare(contents, known, blocks)
@@ -113,12 +120,13 @@ def _write(
     todo = [(int(boxes.labels[row]), boxes.region(row)) for _, rows, _ in plan for row in rows]
     known.count("cells", len({label for label, _ in todo}), int(kept.sum()))
     computed = map_blocks(
-        distance_in_cell,
+        _distance_and_bins,
         todo,
         nuclei,
         cells,
         spacing_nm,
         device,
+        bin_um,
         executor=execution.executor,
         ahead=execution.workers + 1,
     )
@@ -131,10 +139,37 @@ def _write(
         executor=execution.executor,
         ahead=execution.workers + 1,
     )
-    for block, values in _join_cells(plan, boxes, ~kept, computed, before):
+    distances = _noting_bins(computed, contents, known, bin_um)
+    for block, values in _join_cells(plan, boxes, ~kept, distances, before):
         sink.write(block, values)
         finished += 1
         execution.report(finished, len(ordered))
+
+
+def _distance_and_bins(
+    cell: Cell,
+    nuclei: ArrayLike,
+    cells: ArrayLike,
+    spacing_nm: SpacingNm,
+    device: str,
+    bin_um: float | None,
+) -> tuple[NDArray[np.float32] | None, Bins]:
+    """Measure the distances in a cell, and count its voxels by distance while they are there."""
+    found = distance_in_cell(cell, nuclei, cells, spacing_nm, device)
+    return found, [[], []] if found is None or bin_um is None else count_in_cell(found, bin_um)
+
+
+def _noting_bins(
+    computed: Iterator[tuple[Cell, tuple[NDArray[np.float32] | None, Bins]]],
+    contents: CellContents,
+    known: KnownSpace,
+    bin_um: float | None,
+) -> Iterator[tuple[Cell, NDArray[np.float32] | None]]:
+    keys = dict(zip(contents.statistics.labels.tolist(), contents.keys, strict=False))
+    for cell, (distance, bins) in computed:
+        if bin_um is not None:
+            known.add(bins_entry(keys[cell[0]]), bins)
+        yield cell, distance
 
 
 def _compare(
@@ -180,8 +215,9 @@ def _kept_values(
 ) -> NDArray[np.float32]:
     """Read the known distances of the kept cells in a block; NaN elsewhere."""
     block, labels = item
-    inside = np.isin(np.asarray(cells[block.core]), labels)
-    return np.where(inside, np.asarray(known[block.core]), np.float32(np.nan))
+    values = np.array(known[block.core], np.float32)
+    keep_in_cells(np.ascontiguousarray(cells[block.core], np.uint32), np.sort(labels), values)
+    return values
 
 
 def _column_order(block: Block) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ Nothing is taken over because a correction says so, but because the content is t
 - The distances in a cell depend on its voxels and on which of them lie in a nucleus: on two content hashes, together the cell's
   key. Neither the numbers of cells and nuclei nor other cells matter. The map that is replaced gives them (`KnownDistances`).
 - The distances of a particle's centroid depend on the key of its parent cell and on the voxel that holds the centroid.
-- Sums over a block (statistics, overlaps, pieces of particles, radial distribution) depend on the values of all arrays in it,
+- The volume of a cell at each distance to its nucleus depends on the cell's key.
+- Sums over a block (statistics, overlaps, pieces of particles and their distances) depend on the values of all arrays in it,
   numbers included.
 - Nearest neighbours and Ripley's K depend on all centroids.
 - Parents, counts and ranks are always computed from all of these.
@@ -13,9 +14,8 @@ Nothing is taken over because a correction says so, but because the content is t
 The entries hold for one spacing, origin, shape of the volumes, set of parameters and version of the method.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,39 +30,31 @@ from spherovem_core.known_blocks import (
     RegionDigests,
     columns_from_text,
     columns_to_text,
-    map_known_blocks,
 )
+from spherovem_core.label_pair_statistics import collect_pair_statistics, sum_hashes
 from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics, collect_label_statistics
 
-
-@dataclass(frozen=True)
-class MaskedLabels:
-    """Labels where another volume is not 0, and 0 elsewhere; computed region by region."""
-
-    labels: ArrayLike
-    mask: ArrayLike
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of both volumes."""
-        return self.labels.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the labels."""
-        return self.labels.dtype
-
-    def __getitem__(self, region: Any, /) -> NDArray[Any]:
-        labels: NDArray[Any] = np.asarray(self.labels[region])
-        return np.where(np.asarray(self.mask[region]) != 0, labels, labels.dtype.type(0))
+NUCLEUS_BLOCKS = "blocks of nuclei"
+"""Name of the overlaps of nuclei and cells among the known results."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellContents:
-    """The cells of a volume with the key of each: the content hash of its voxels and that of those in nuclei."""
+    """The cells of a volume.
+
+    Attributes
+    ----------
+    statistics
+        Their statistics.
+    keys
+        Key of each cell: the content hash of its voxels and that of those in nuclei. Empty if it was not asked for.
+    overlaps
+        One row per nucleus and cell (0: none): ``label``, ``cell``, ``voxels``. None without keys.
+    """
 
     statistics: LabelStatistics
     keys: Sequence[str]
+    overlaps: pd.DataFrame | None = None
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the keys and the bounding boxes (ends exclusive), one element per cell."""
@@ -83,26 +75,21 @@ def find_cells(
     Parameters
     ----------
     keyed
-        False leaves the keys out.
+        False leaves keys and overlaps out.
     known
         Statistics of blocks so far; blocks in which nothing changed are not read.
     """
     statistics = collect_label_statistics(cells, execution.executor, known=known)
     if not keyed:
         return CellContents(statistics, ())
-    inside = collect_label_statistics(
-        MaskedLabels(cells, nuclei),
-        execution.executor,
-        known=known,
-        digests=RegionDigests(cells, nuclei),
-        work="statistics in nuclei",
-    )
-    nucleus = dict(zip(inside.labels.tolist(), inside.hashes, strict=True))
-    keys = [
-        f"{own}-{nucleus.get(label, 'none')}"
-        for label, own in zip(statistics.labels.tolist(), statistics.hashes, strict=True)
-    ]
-    return CellContents(statistics, keys)
+    pairs = collect_pair_statistics(nuclei, cells, execution, known=known, work=NUCLEUS_BLOCKS)
+    nucleus = sum_hashes(pairs, "other")
+    keys = []
+    for label, own in zip(statistics.labels.tolist(), statistics.hashes, strict=True):
+        first, second = nucleus.get(label, (None, None))
+        keys.append(f"{own}-none" if first is None else f"{own}-{first:016x}{second:016x}")
+    overlaps = pairs.rename(columns={"other": "cell"})[["label", "cell", "voxels"]]
+    return CellContents(statistics, keys, overlaps)
 
 
 class KnownDistances:
@@ -161,37 +148,6 @@ class KnownSpace(KnownResults):
     """
 
     distances: KnownDistances | None = None
-
-
-def map_known_tables(
-    function: Callable[..., pd.DataFrame],
-    blocks: Sequence[Block],
-    arguments: tuple[Any, ...],
-    work: str,
-    digest: Callable[[Block], str],
-    known: KnownSpace | None,
-    execution: Execution,
-) -> Iterator[pd.DataFrame]:
-    """Call a function that returns a table of numbers as `map_known_blocks` does, and report the progress."""
-    found = map_known_blocks(
-        partial(_as_columns, function),
-        blocks,
-        arguments,
-        work,
-        digest,
-        known,
-        execution.executor,
-        execution.workers + 2,
-    )
-    for done, columns in enumerate(found, 1):
-        yield pd.DataFrame(dict(columns))
-        execution.report(done, len(blocks))
-
-
-def _as_columns(
-    function: Callable[..., pd.DataFrame], block: Block, *arguments: Any
-) -> dict[str, NDArray[Any]]:
-    return table_columns(function(block, *arguments))
 
 
 def table_columns(table: pd.DataFrame) -> dict[str, NDArray[Any]]:

@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block
+from spherovem_core.blocks import ArrayLike, Block, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.label_runs import find_label_runs
 from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, pair_grids
-from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
 
 
 def assign_parent_cells(
@@ -19,7 +17,7 @@ def assign_parent_cells(
     factors: Factors = SAME_GRID,
     min_fraction: float = 0.0,
     execution: Execution = SERIAL,
-    known: KnownSpace | None = None,
+    overlaps: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Find the cell that holds most of each label.
 
@@ -33,8 +31,8 @@ def assign_parent_cells(
         Fraction of a label's voxels that its parent must hold.
     execution
         Its executor maps blocks. Runs on the CPU.
-    known
-        Overlaps in blocks so far; blocks in which nothing changed are not read.
+    overlaps
+        One row per label and cell, with ``voxels``; None reads the volumes for them.
 
     Returns
     -------
@@ -48,19 +46,27 @@ def assign_parent_cells(
     ShapeMismatchError
         If the two label volumes do not cover one region.
     """
-    grids = pair_grids(labels, cells, factors, "labels and cells")
-    own, around = RegionDigests(labels), RegionDigests(cells)
-    found = map_known_tables(
-        _overlaps_of_block,
-        grids.blocks(),
-        (labels, cells, grids),
-        "blocks of nuclei",
-        lambda block: own.of(block.core) + around.of(grids.coarse_region(block.core)),
-        known,
-        execution,
-    )
-    overlaps = pd.concat(found).groupby(["label", "cell"], as_index=False).sum()
+    if overlaps is None:
+        overlaps = _count_overlaps(labels, cells, factors, execution)
     return choose_parents(overlaps, min_fraction)[["label", "parent_cell", "parent_fraction"]]
+
+
+def _count_overlaps(
+    labels: ArrayLike, cells: ArrayLike, factors: Factors, execution: Execution
+) -> pd.DataFrame:
+    grids = pair_grids(labels, cells, factors, "labels and cells")
+    blocks = grids.blocks()
+    ahead = execution.workers + 2
+    found = []
+    for done, (_, table) in enumerate(
+        map_blocks(
+            _overlaps_of_block, blocks, labels, cells, grids, executor=execution.executor, ahead=ahead
+        ),
+        1,
+    ):
+        found.append(table)
+        execution.report(done, len(blocks))
+    return pd.concat(found).groupby(["label", "cell"], as_index=False).sum()
 
 
 def choose_parents(overlaps: pd.DataFrame, min_fraction: float) -> pd.DataFrame:

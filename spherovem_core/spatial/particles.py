@@ -1,22 +1,16 @@
 """Parent cell of each nanoparticle, and its distance to the nucleus of that cell."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block
+from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
-from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.parameters import SpatialParameters
-from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, GridPair, check_same_grid, pair_grids
-from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
+from spherovem_core.spatial.grids import SAME_GRID, SERIAL, Factors, check_same_grid, pair_grids
+from spherovem_core.spatial.known_space import KnownSpace
 from spherovem_core.spatial.parents import choose_parents
-
-SUMS = {"voxels": "sum", "in_nucleus": "sum", "measured": "sum", "distance_sum": "sum", "distance_min": "min"}
-COLUMNS = ("label", "cell", *SUMS)
+from spherovem_core.spatial.particle_blocks import ParticleSums, sum_particles
 
 
 def measure_particles(
@@ -30,6 +24,7 @@ def measure_particles(
     *,
     factors: Factors = SAME_GRID,
     known: KnownSpace | None = None,
+    sums: ParticleSums | None = None,
 ) -> pd.DataFrame:
     """Add the parent cell and the distance to its nucleus to the table of particles.
 
@@ -51,6 +46,8 @@ def measure_particles(
         Voxels of `particles` per voxel of `cells` along z, y, x.
     known
         Sums over blocks so far; blocks in which nothing changed are not evaluated.
+    sums
+        Sums over the voxels of the particles; None reads the volumes for them.
 
     Returns
     -------
@@ -66,56 +63,14 @@ def measure_particles(
     """
     check_same_grid(cells=cells, nuclei=nuclei, distance=distance)
     grids = pair_grids(particles, cells, factors, "particles and cells")
-    blocks = grids.blocks()
-    found = [pd.DataFrame({name: np.empty(0, np.int64) for name in COLUMNS}).astype({"distance_sum": float})]
-    maps = (cells, nuclei, distance)
-    fine, coarse = RegionDigests(particles), RegionDigests(*maps)
-    for table in map_known_tables(
-        _measure_block,
-        blocks,
-        (particles, maps, grids),
-        "blocks of particles",
-        lambda block: fine.of(block.core) + coarse.of(grids.coarse_region(block.core)),
-        known,
-        execution,
-    ):
-        if len(table):
-            found.append(table)
-    pieces = pd.concat(found[1:] or found).groupby(["label", "cell"], as_index=False).agg(SUMS)
+    if sums is None:
+        width = parameters.radial_bin_um
+        sums = sum_particles(particles, (cells, nuclei, distance), grids, width, execution, known)
+    pieces = sums.pieces.copy()
     pieces["in_nucleus"] = pieces.groupby("label")["in_nucleus"].transform("sum")
     places = _places(choose_parents(pieces, parameters.min_parent_fraction))
     _check_labels(particle_table, places)
     return particle_table.merge(places, on="label", how="left", validate="one_to_one")
-
-
-def _measure_block(
-    block: Block, particles: ArrayLike, maps: tuple[ArrayLike, ArrayLike, ArrayLike], grids: GridPair
-) -> pd.DataFrame:
-    values = np.asarray(particles[block.core])
-    where = np.nonzero(values)
-    if not len(where[0]):
-        return pd.DataFrame()
-    region, place = grids.gather(block, where)
-    cells, nuclei, distance = (np.asarray(array[region])[place] for array in maps)
-    return _sum_pieces(values[where], cells, nuclei > 0, distance.astype(np.float64))
-
-
-def _sum_pieces(
-    labels: NDArray[Any], cells: NDArray[Any], nucleus: NDArray[np.bool_], distance: NDArray[np.float64]
-) -> pd.DataFrame:
-    known = np.isfinite(distance)
-    voxels = pd.DataFrame(
-        {
-            "label": labels.astype(np.int64),
-            "cell": cells.astype(np.int64),
-            "voxels": 1,
-            "in_nucleus": nucleus.astype(np.int64),
-            "measured": known.astype(np.int64),
-            "distance_sum": np.where(known, distance, 0.0),
-            "distance_min": np.where(known, distance, np.inf),
-        }
-    )
-    return voxels.groupby(["label", "cell"], as_index=False).agg(SUMS)
 
 
 def _places(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,16 @@ from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.spatial.cell_counts import measure_cells
 from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.distance_map import write_distance_map
-from spherovem_core.spatial.grids import BLOCK_EDGE, SAME_GRID, SERIAL, Factors, Placement, grid_factors
+from spherovem_core.spatial.grids import (
+    BLOCK_EDGE,
+    SAME_GRID,
+    SERIAL,
+    Factors,
+    Placement,
+    check_same_grid,
+    grid_factors,
+    pair_grids,
+)
 from spherovem_core.spatial.known_space import (
     CellContents,
     KnownSpace,
@@ -25,6 +34,7 @@ from spherovem_core.spatial.known_space import (
     table_columns,
 )
 from spherovem_core.spatial.parents import assign_parent_cells
+from spherovem_core.spatial.particle_blocks import sum_particles
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.radial import radial_distribution, radial_rank
@@ -205,15 +215,31 @@ def write_space(
     spacing_nm, origin_nm = cell_placement.spacing_nm, cell_placement.origin_nm
     factors = grid_factors(particle_placement.spacing_nm, spacing_nm)
     contents = contents or find_cells(cells, nuclei, execution, keyed=known is not None, known=known)
+    bin_um = parameters.radial_bin_um
     write_distance_map(
-        nuclei, cells, spacing_nm, distance_sink, blocks, execution, contents=contents, known=known
+        nuclei,
+        cells,
+        spacing_nm,
+        distance_sink,
+        blocks,
+        execution,
+        contents=contents,
+        known=known,
+        bin_um=None if known is None else bin_um,
     )
     nucleus_table = assign_parent_cells(
-        nuclei, cells, min_fraction=parameters.min_parent_fraction, execution=execution, known=known
+        nuclei,
+        cells,
+        min_fraction=parameters.min_parent_fraction,
+        execution=execution,
+        overlaps=contents.overlaps,
     )
     maps = (cells, nuclei, distance)
+    check_same_grid(cells=cells, nuclei=nuclei, distance=distance)
+    pair = pair_grids(nanoparticles, cells, factors, "particles and cells")
+    sums = sum_particles(nanoparticles, maps, pair, bin_um, execution, known)
     particle_table = measure_particles(
-        nanoparticles, particle_table, *maps, parameters, execution, factors=factors, known=known
+        nanoparticles, particle_table, *maps, parameters, execution, factors=factors, sums=sums
     )
     particle_table = measure_centroids(
         particle_table,
@@ -226,7 +252,16 @@ def write_space(
         known=known,
     )
     radial = radial_distribution(
-        nanoparticles, cells, distance, spacing_nm, parameters, execution, factors=factors, known=known
+        nanoparticles,
+        cells,
+        distance,
+        spacing_nm,
+        parameters,
+        execution,
+        factors=factors,
+        contents=contents,
+        known=known,
+        sums=sums,
     )
     cell_table = measure_cells(
         cells, nucleus_table, particle_table, spacing_nm, execution, statistics=contents.statistics

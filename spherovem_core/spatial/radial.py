@@ -1,27 +1,27 @@
 """Radial distribution: particle volume by distance to the nucleus, relative to the volume of the cell at that distance."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, block_grid
+from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
+from spherovem_core.spatial.cell_bins import known_cell_bins
 from spherovem_core.spatial.distance_bins import count_by_bin
 from spherovem_core.spatial.grids import (
     BLOCK_EDGE,
     SAME_GRID,
     SERIAL,
     Factors,
-    GridPair,
     check_same_grid,
     pair_grids,
 )
-from spherovem_core.spatial.known_space import KnownSpace, map_known_tables
+from spherovem_core.spatial.known_space import CellContents, KnownSpace
+from spherovem_core.spatial.particle_blocks import ParticleSums, sum_particles
 
 
 def radial_distribution(
@@ -33,7 +33,9 @@ def radial_distribution(
     execution: Execution = SERIAL,
     *,
     factors: Factors = SAME_GRID,
+    contents: CellContents | None = None,
     known: KnownSpace | None = None,
+    sums: ParticleSums | None = None,
 ) -> pd.DataFrame:
     """Measure the enrichment of particle volume in bins of the distance to the nucleus.
 
@@ -54,8 +56,10 @@ def radial_distribution(
         Executor, deadline and progress.
     factors
         Voxels of `particles` per voxel of `cells` along z, y, x.
-    known
-        Counts of blocks so far; blocks in which nothing changed are not evaluated.
+    contents, known
+        The cells with their keys, and counts of cells so far; cells that did not change are not read. Without either, all are.
+    sums
+        Sums over the voxels of the particles, in bins of ``radial_bin_um``; None reads the volumes for them.
 
     Returns
     -------
@@ -73,31 +77,14 @@ def radial_distribution(
     check_same_grid(cells=cells, distance=distance)
     grids = pair_grids(particles, cells, factors, "particles and cells")
     width = parameters.radial_bin_um
-    coarse, fine = block_grid(cells.shape, (BLOCK_EDGE,) * 3), grids.blocks()
-    maps = (cells, distance)
-    own, around = RegionDigests(particles), RegionDigests(*maps)
-    volume = _sum(
-        map_known_tables(
-            _count_cells,
-            coarse,
-            (*maps, width),
-            "blocks of cells",
-            lambda block: around.of(block.core),
-            known,
-            execution,
-        )
-    )
-    particle = _sum(
-        map_known_tables(
-            _count_particles,
-            fine,
-            (particles, *maps, grids, width),
-            "blocks of particles by distance",
-            lambda block: own.of(block.core) + around.of(grids.coarse_region(block.core)),
-            known,
-            execution,
-        )
-    )
+    if sums is None:
+        # Which voxels lie in a nucleus is not asked here.
+        sums = sum_particles(particles, (cells, cells, distance), grids, width, execution)
+    if contents is None or known is None:
+        volume = _sum(_count_blocks(cells, distance, width, execution))
+    else:
+        volume = _sum(known_cell_bins(contents, cells, distance, width, execution, known))
+    particle = _sum([sums.bins])
     voxel = voxel_volume_um3(spacing_nm)
     table = pd.DataFrame(
         {
@@ -149,18 +136,21 @@ def _sum(tables: Iterable[pd.DataFrame]) -> "pd.Series[int]":
     return pd.concat(found).groupby(["cell", "bin"])["voxels"].sum()
 
 
+def _count_blocks(
+    cells: ArrayLike, distance: ArrayLike, width: float, execution: Execution
+) -> Iterator[pd.DataFrame]:
+    blocks = block_grid(cells.shape, (BLOCK_EDGE,) * 3)
+    shared = (cells, distance, width)
+    ahead = execution.workers + 2
+    for done, (_, table) in enumerate(
+        map_blocks(_count_cells, blocks, *shared, executor=execution.executor, ahead=ahead), 1
+    ):
+        yield table
+        execution.report(done, len(blocks))
+
+
 def _count_cells(block: Block, cells: ArrayLike, distance: ArrayLike, width: float) -> pd.DataFrame:
     return count_by_bin(np.asarray(cells[block.core]), np.asarray(distance[block.core]), width)
-
-
-def _count_particles(
-    block: Block, particles: ArrayLike, cells: ArrayLike, distance: ArrayLike, grids: GridPair, width: float
-) -> pd.DataFrame:
-    values = np.asarray(particles[block.core])
-    region, place = grids.gather(block, np.nonzero(values))
-    if not len(place[0]):
-        return count_by_bin(np.empty(0, np.uint32), np.empty(0, np.float32), width)
-    return count_by_bin(np.asarray(cells[region])[place], np.asarray(distance[region])[place], width)
 
 
 def _enrichment(table: pd.DataFrame) -> NDArray[np.float64]:

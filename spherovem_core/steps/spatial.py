@@ -1,7 +1,7 @@
 """Stage 7, spatial: nuclei and nanoparticles in their cells."""
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from spherovem_core.parameters import PipelineParameters, SpatialParameters
 from spherovem_core.report.chapter import Chapter
@@ -22,9 +22,6 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import mask_grid, mask_work, pyramid_voxels
 from spherovem_core.workflow.run import StepRun
-
-if TYPE_CHECKING:
-    from spherovem_core.spatial import KnownSpace
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +52,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     from spherovem_core.blocks import block_grid
     from spherovem_core.known_blocks import KnownResults
     from spherovem_core.spatial import (
+        NUCLEUS_BLOCKS,
         KnownDistances,
         KnownSpace,
         Placement,
@@ -110,7 +108,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
     statistics.drop_oldest(blocks_of_cells.used, REMEMBERED * len(blocks_of_cells.used))
     figures = {
-        **_counts(known),
+        **_counts({**known.counts, NUCLEUS_BLOCKS: blocks_of_cells.counts[NUCLEUS_BLOCKS]}),
         "cells with a nucleus": int((space.cells["nucleus_count"] > 0).sum()),
         "particles in a cell": int((space.nanoparticles["parent_cell"] > 0).sum()),
         "particles in a nucleus": int(space.nanoparticles["in_nucleus"].sum()),
@@ -125,14 +123,14 @@ def _map_entry(digest: str) -> str:
     return f"map {digest}"
 
 
-def _counts(known: "KnownSpace") -> dict[str, str]:
+def _counts(counts: Mapping[str, Sequence[int]]) -> dict[str, str]:
     """Name the numbers of cells, centroids and blocks that were measured, and log them."""
-    counts = {
+    texts = {
         work: f"{measured} measured, {taken_over} unchanged ones taken over"
-        for work, (measured, taken_over) in known.counts.items()
+        for work, (measured, taken_over) in counts.items()
     }
-    logger.info("spatial: %s", "; ".join(f"{name}: {text}" for name, text in counts.items()))
-    return counts
+    logger.info("spatial: %s", "; ".join(f"{name}: {text}" for name, text in texts.items()))
+    return texts
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:

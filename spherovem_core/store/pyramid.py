@@ -27,6 +27,7 @@ from spherovem_core.store.ome import (
     multiscale,
 )
 from spherovem_core.store.reading import StoredArray
+from spherovem_core.store.shard_reading import read_region
 from spherovem_core.store.spec import ArraySpec, Content
 
 SMALLEST_LEVEL = 128
@@ -194,7 +195,7 @@ def _reduce_block(block: Block, source: Any, step: Sequence[int], content: Conte
     region = tuple(
         slice(s.start * f, min(n, s.stop * f)) for s, f, n in zip(block.core, step, source.shape, strict=True)
     )
-    return downsample(np.asarray(source[region]), step, content)
+    return downsample(read_region(source, region), step, content)
 
 
 def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> NDArray[Any]:
@@ -239,16 +240,28 @@ def _offsets(values: NDArray[Any], step: Sequence[int]) -> list[NDArray[Any]]:
 
 
 def _mean_of_finite(values: NDArray[Any], step: Sequence[int]) -> NDArray[Any]:
-    shape = tuple(n // f for n, f in zip(values.shape, step, strict=True))
-    total = np.zeros(shape, dtype=np.float32)
-    count = np.zeros(shape, dtype=np.uint16)
-    for part in _offsets(values, step):
-        known = ~np.isnan(part)
-        total += np.where(known, part, 0)
-        count += known
-    mean = np.full(shape, np.nan, dtype=np.float32)
-    np.divide(total, count, out=mean, where=count > 0)
+    mean = np.empty(tuple(n // f for n, f in zip(values.shape, step, strict=True)), np.float32)
+    # numba does not know float16.
+    single = values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
+    _mean_known(single, np.array(step), mean)
     return mean.astype(values.dtype)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mean_known(values: Any, step: Any, out: Any) -> None:
+    """Write the mean of the values that are not NaN in each window, summed in single precision in C order; NaN without any."""
+    for z in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                total, count = np.float32(0), 0
+                for i in range(step[0]):
+                    for j in range(step[1]):
+                        for k in range(step[2]):
+                            value = values[z * step[0] + i, y * step[1] + j, x * step[2] + k]
+                            if not np.isnan(value):
+                                total = np.float32(total + value)
+                                count += 1
+                out[z, y, x] = total / np.float32(count) if count else np.float32(np.nan)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

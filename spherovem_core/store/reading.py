@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.array_check import ArrayCheck, check_array
 from spherovem_core.store.changes import Change, changed_error
+from spherovem_core.store.checksums import FileState, new_checksum
 from spherovem_core.store.layout import VOLUME, Layout, array_path
 from spherovem_core.store.nodes import (
     METADATA,
@@ -27,7 +27,8 @@ from spherovem_core.store.nodes import (
     read_node,
     shard_grid,
 )
-from spherovem_core.store.shard_record import stat_shards
+from spherovem_core.store.shard_reading import read_region
+from spherovem_core.store.shard_record import ShardRecord, shard_path, stat_shards
 
 ARRAY_LEDGER = ".ledger"
 """Name of the ledger of finished blocks in an unfinished array's folder."""
@@ -74,7 +75,7 @@ class StoredArray:
         return list(self.details.get("history", []))
 
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
-        return np.asarray(self.array[region])
+        return read_region(self.array, region)
 
     @property
     def folder(self) -> Path:
@@ -87,17 +88,30 @@ class StoredArray:
         sides = zip(region, self.array.shards or self.array.chunks, strict=True)
         return itertools.product(*(range(s.start // n, -(-s.stop // n)) for s, n in sides))
 
-    def shard_digest(self, index: Sequence[int]) -> str:
+    def shard_record(self) -> ShardRecord | None:
+        """Return the record of what each file held when it was written; None for an array that is being written."""
+        return ShardRecord.load(self.folder, shard_grid(read_node(self.folder) or {}))
+
+    def shard_digest(self, index: Sequence[int], record: ShardRecord | None = None) -> str:
         """Digest a shard as it is on disk, without decoding it; equal digests mean equal values. Empty if its file is gone.
 
         Shards of one content may differ on disk if they were written by different versions of the compressor.
+
+        Parameters
+        ----------
+        record
+            What `shard_record` returned: a file of the size and time in it is not read.
         """
         form = f"{self.dtype} {self.array.chunks} {self.array.shards} {self.array.compressors}"
-        path = self.folder.joinpath("c", *map(str, index))
-        if not path.is_file():
+        path = shard_path(self.folder, index)
+        try:
+            found = path.stat()
+            state = None if record is None else record.get(index)
+            if state is None or (state.size, state.mtime_ns) != (found.st_size, found.st_mtime_ns):
+                state = FileState.of(path)
+        except (FileNotFoundError, NotADirectoryError):
             return ""
-        content = path.read_bytes()
-        return blake2b(form.encode() + b"\n" + content, digest_size=16).hexdigest()
+        return new_checksum(f"{form}\n{state.checksum}".encode()).hexdigest()
 
 
 def missing_shards(folder: Path) -> int:

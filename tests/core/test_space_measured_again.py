@@ -11,7 +11,7 @@ import zarr
 from edited_labels import delete, merge, random_edits, renumber, split
 from spatial_scenes import SPACING, Labels, random_tissue
 
-from spherovem_core import label_statistics
+from spherovem_core import label_pair_statistics, label_statistics
 from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SpatialParameters
@@ -37,7 +37,7 @@ EDGE = 8
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (grids, radial, label_statistics):
+    for module in (grids, radial, label_statistics, label_pair_statistics):
         monkeypatch.setattr(module, "BLOCK_EDGE", EDGE)
 
 
