@@ -75,13 +75,13 @@ def _content(run: StepRun[ReviewParameters], output: ArrayOutput) -> list[str | 
     return [run.reference(output).digest, content_of(run.layout, output.path)]
 
 
-def _counts(kind: ObjectKind, known: "KnownResults") -> dict[str, int]:
-    """Return the numbers of objects and contacts that were examined and taken over, and log them."""
-    counts: dict[str, int] = {}
-    for work in ("objects", "contacts"):
-        examined, taken_over = known.counts.get(work, (0, 0))
-        counts |= {f"{work} examined": examined, f"{work} taken over, unchanged": taken_over}
-    logger.info("review of %s: %s", kind, ", ".join(f"{name}: {count}" for name, count in counts.items()))
+def _counts(kind: ObjectKind, known: "KnownResults") -> dict[str, str]:
+    """Name the numbers of objects and contacts that were examined, and log them."""
+    counts = {
+        work: f"{examined} examined, {taken_over} unchanged ones taken over"
+        for work, (examined, taken_over) in known.counts.items()
+    }
+    logger.info("review of %s: %s", kind, "; ".join(f"{name}: {text}" for name, text in counts.items()))
     return counts
 
 
@@ -117,7 +117,7 @@ def _finish(
     kind: str,
     run: StepRun[ReviewParameters],
     suspects: "pd.DataFrame",
-    counts: Mapping[str, int] | None = None,
+    counts: Mapping[str, str] | None = None,
 ) -> Quality:
     run.write_table(SUSPECTS[kind], suspects)
     figures = {
