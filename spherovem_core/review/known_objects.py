@@ -10,11 +10,14 @@ entries must hold for one image, one field of flows and one version of the metho
 
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spherovem_core.known_blocks import KnownResults, digest_of
 from spherovem_core.label_statistics import LabelStatistics
@@ -26,6 +29,9 @@ from spherovem_core.review.review_grid import ReviewGrid
 from spherovem_core.review.touching import Touch
 
 T = TypeVar("T")
+
+BIN_EDGE = 64
+"""Voxels of the grid along the side of a bin of bounding boxes."""
 
 UNREADABLE = (KeyError, IndexError, TypeError, ValueError, zlib.error)
 """Errors of an entry that is damaged: what it stands for is measured again."""
@@ -48,11 +54,19 @@ class ObjectKeys:
 
     def objects(self, statistics: LabelStatistics, nuclei: LabelStatistics | None) -> dict[int, str]:
         """Return the keys of all objects, by label."""
-        boxes = grid_boxes(statistics)
-        return {
-            box.label: self._key("object", content, *_around(box, self.grid, nuclei))
-            for box, content in zip(boxes, statistics.hashes, strict=True)
-        }
+        found, near = {}, None if nuclei is None else NearBoxes(nuclei)
+        for box, content in zip(grid_boxes(statistics), statistics.hashes, strict=True):
+            times = fitting_times(box)
+            low, high = (
+                np.array(corner) * times
+                for corner in zip(
+                    *((s.start, s.stop) for s in view_region(box, self.grid.coarser(times))), strict=True
+                )
+            )
+            # In the order of their numbers, in which they are looked at.
+            around = [] if near is None else near.contents(low, high)
+            found[box.label] = self._key("object", content, *around)
+        return found
 
     def contact(self, touch: Touch) -> str:
         """Return the key of a contact."""
@@ -86,16 +100,27 @@ def grid_boxes(statistics: LabelStatistics) -> list[ObjectBox]:
     ]
 
 
-def _around(box: ObjectBox, grid: ReviewGrid, nuclei: LabelStatistics | None) -> Sequence[str]:
-    """Return the content hashes of the nuclei whose bounding boxes reach into an object's view, in the order of their numbers."""
-    if nuclei is None:
-        return ()
-    times = fitting_times(box)
-    region = view_region(box, grid.coarser(times))
-    low = np.array([s.start for s in region]) * times
-    high = np.array([s.stop for s in region]) * times
-    rows = np.flatnonzero(((nuclei.low < high) & (nuclei.high > low)).all(axis=1))
-    return [f"{a:016x}{b:016x}" for a, b in nuclei.content[rows].tolist()]
+class NearBoxes:
+    """Bounding boxes of labels, found by place."""
+
+    def __init__(self, statistics: LabelStatistics) -> None:
+        self._statistics = statistics
+        self._bins: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for row in range(len(statistics)):
+            for place in _bins_of(statistics.low[row], statistics.high[row]):
+                self._bins[place].append(row)
+
+    def contents(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> list[str]:
+        """Return the content hashes of the labels whose boxes reach into a box, in rising order of the labels."""
+        rows = sorted({row for place in _bins_of(low, high) for row in self._bins.get(place, ())})
+        own = self._statistics
+        inside = ((own.low[rows] < high) & (own.high[rows] > low)).all(axis=1)
+        return [f"{a:016x}{b:016x}" for a, b in own.content[rows][inside].tolist()]
+
+
+def _bins_of(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
+    sides = zip(low.tolist(), high.tolist(), strict=True)
+    return product(*(range(a // BIN_EDGE, (b - 1) // BIN_EDGE + 1) for a, b in sides))
 
 
 def encode_inside(one: Inside) -> Mapping[str, Any]:

@@ -97,7 +97,7 @@ def view_region(box: ObjectBox, grid: ReviewGrid) -> Region:
 def read_view(label: int, grid: ReviewGrid, region: Region) -> ObjectView:
     """Read a region of a grid as the surroundings of an object."""
     level = grid.level
-    labels = grid.sample(level.labels, region)
+    labels = grid.sample(level.labels, region).astype(np.int64)
     field = grid.flow_field(region)
     return ObjectView(
         label,
@@ -108,7 +108,7 @@ def read_view(label: int, grid: ReviewGrid, region: Region) -> ObjectView:
         grid.gradient(region),
         None if field is None else field[3],
         None if field is None else field[:3],
-        None if level.nuclei is None else grid.sample(level.nuclei, region),
+        None if level.nuclei is None else grid.sample(level.nuclei, region).astype(np.int64),
     )
 
 

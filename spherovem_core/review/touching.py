@@ -65,8 +65,7 @@ def _touching_in(
     block: Block, grid: ReviewGrid
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
     """Return pairs (N, 2), hashes (N, 2) and boxes (N, 6) of the faces that begin in a block."""
-    values = grid.sample(grid.level.labels, block.outer)
-    labels = close_gaps(values)
+    labels = close_gaps(grid.sample(grid.level.labels, block.outer).astype(np.int64))
     start = np.array([s.start for s in block.outer])
     faces = find_faces(labels, labels)
     inside = np.ones(len(faces), bool)

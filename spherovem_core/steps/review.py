@@ -54,19 +54,16 @@ def _compute(kind: ObjectKind, run: StepRun[ReviewParameters]) -> Quality:
     with_nuclei = kind == "cells" and not run.table(SHAPE["nuclei"]).empty
     ledger = run.measurements(sources=[_content(run, output) for output in (REGISTERED, FLOWS[kind])])
     known = KnownResults(ledger)
-    statistics = run.label_statistics(kind)
-    known_blocks = KnownResults(statistics)
     suspects = find_suspects(
         _levels(kind, run, with_nuclei),
         flows=flows if flows.shape[0] == FLOW_CHANNELS else None,
         table=table,
         known=known,
-        known_blocks=known_blocks,
+        known_blocks=KnownResults(run.label_statistics(kind)),
         executor=run.execution.executor,
         progress=run.execution.report,
     )
     ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
-    statistics.drop_oldest(known_blocks.used, REMEMBERED * len(known_blocks.used))
     return _finish(kind, run, suspects, _counts(kind, known))
 
 
