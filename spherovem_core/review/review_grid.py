@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,9 @@ FINENESS = 0.7
 
 STEPS_PER_DOUBLING = 4
 """Steps of the wanted voxel size per factor of two: few corrections change the grid, and with it all that was measured."""
+
+MOST_FINE_VOXELS = 64
+"""Voxels of the finest level per voxel of the grid up to which labels are read from the finest level."""
 
 SAMPLED_BLOCKS, SAMPLED_EDGE = 3, 32
 """Blocks along each axis, and voxels along their sides, from which the usual length of flows is taken."""
@@ -71,7 +74,7 @@ class ReviewGrid:
     Attributes
     ----------
     level
-        Arrays.
+        Labels and nuclei.
     factors
         Voxels of the level per voxel of the grid, before `times`.
     flows : (4, Z, Y, X) array, optional
@@ -80,6 +83,10 @@ class ReviewGrid:
         Usual length of the flows in objects.
     times
         Power of two by which the grid is coarser. Its labels are among those of the grid with 1.
+    ratio
+        Voxels of the level per voxel of the image, which may be that of a coarser level.
+    image : (Z, Y, X) array, optional
+        Image.
     """
 
     level: ReviewLevel
@@ -87,6 +94,8 @@ class ReviewGrid:
     flows: PlacedField | None = None
     flow_length: float = 1.0
     times: int = 1
+    ratio: tuple[int, int, int] = (1, 1, 1)
+    image: ArrayLike | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -104,6 +113,10 @@ class ReviewGrid:
         return tuple(factor * self.times for factor in self.factors)
 
     @property
+    def _image_steps(self) -> tuple[int, ...]:
+        return tuple(step // r for step, r in zip(self._steps, self.ratio, strict=True))
+
+    @property
     def _offsets(self) -> tuple[int, ...]:
         """Middle of the first block, in voxels of the level."""
         sides = zip(self.factors, self.level.labels.shape, strict=True)
@@ -113,12 +126,22 @@ class ReviewGrid:
     def signature(self) -> str:
         """All that determines the grid but the values of the arrays."""
         level = self.level
-        sources = (level.image is not None, level.nuclei is not None, self.flows is not None)
-        return str((level.labels.shape, level.spacing_nm, level.origin_nm, self.factors, self.times, sources))
+        sources = (self.image is not None, level.nuclei is not None, self.flows is not None)
+        return str(
+            (
+                level.labels.shape,
+                level.spacing_nm,
+                level.origin_nm,
+                self.factors,
+                self.times,
+                self.ratio,
+                sources,
+            )
+        )
 
     def coarser(self, times: int) -> "ReviewGrid":
         """Return the grid with voxels that are larger by a power of two."""
-        return ReviewGrid(self.level, self.factors, self.flows, self.flow_length, times)
+        return replace(self, times=times)
 
     def place(self, indices: NDArray[Any]) -> NDArray[np.float64]:
         """Return the positions in µm of voxel indices (..., 3); halves are between voxels."""
@@ -141,21 +164,21 @@ class ReviewGrid:
 
     def gradient(self, region: Region) -> NDArray[np.float32] | None:
         """Read the image and average its boundary gradient over the blocks of a region."""
-        if self.level.image is None:
+        if self.image is None:
             return None
         shape = tuple(s.stop - s.start for s in region)
         values = np.empty(shape, np.float32)
-        for block in block_grid(shape, _fitting_edges(shape, self._steps)):
+        for block in block_grid(shape, _fitting_edges(shape, self._image_steps)):
             own = tuple(
                 slice(s.start + c.start, s.start + c.stop) for s, c in zip(region, block.core, strict=True)
             )
-            values[block.core] = self._block_gradient(self.level.image, own)
+            values[block.core] = self._block_gradient(self.image, own)
         return values
 
     def _block_gradient(self, image: ArrayLike, region: Region) -> NDArray[np.float32]:
         core = [
             (s.start * step, min(s.stop * step, n))
-            for s, step, n in zip(region, self._steps, image.shape, strict=True)
+            for s, step, n in zip(region, self._image_steps, image.shape, strict=True)
         ]
         outer = [
             (max(0, a - GRADIENT_MARGIN), min(n, b + GRADIENT_MARGIN))
@@ -163,7 +186,7 @@ class ReviewGrid:
         ]
         found = boundary_gradient(np.asarray(image[tuple(slice(a, b) for a, b in outer)]))
         inner = tuple(slice(c[0] - o[0], c[1] - o[0]) for c, o in zip(core, outer, strict=True))
-        return _block_means(found[inner], self._steps)
+        return _block_means(found[inner], self._image_steps)
 
     def flow_field(self, region: Region) -> NDArray[np.float32] | None:
         """Read the flows' voxels nearest to those of a region."""
@@ -221,8 +244,17 @@ def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_
         finest = np.maximum(FINENESS * voxel_nm, levels[0].spacing_nm)
         if (np.array(level.spacing_nm) <= finest).all():
             chosen = level
-    z, y, x = np.maximum(1, np.rint(voxel_nm / np.array(chosen.spacing_nm))).astype(int).tolist()
-    return ReviewGrid(chosen, (z, y, x), flows, _usual_length(flows))
+    factors = np.maximum(1, np.rint(voxel_nm / np.array(chosen.spacing_nm))).astype(int)
+    # A voxel of a coarser level gets the label with the most voxels in it, so that it changes with the labels around. Labels are
+    # read from the finest level where that is cheap.
+    level, ratio = chosen, np.ones(3, int)
+    exact = np.array(chosen.spacing_nm) / np.array(levels[0].spacing_nm)
+    whole = np.rint(exact).astype(int)
+    if np.allclose(exact, whole, rtol=1e-6) and np.prod(whole * factors) <= MOST_FINE_VOXELS:
+        level, ratio = levels[0], whole
+    z, y, x = (factors * ratio).tolist()
+    r = ratio.tolist()
+    return ReviewGrid(level, (z, y, x), flows, _usual_length(flows), 1, (r[0], r[1], r[2]), chosen.image)
 
 
 def _usual_length(flows: PlacedField | None) -> float:
