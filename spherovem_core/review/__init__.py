@@ -1,8 +1,8 @@
 """Review of a segmentation: objects that are probably wrong, ranked, with reason, place and remedy."""
 
 from spherovem_core.review.accepted import without_accepted
-from spherovem_core.review.object_view import ReviewLevel
 from spherovem_core.review.particles import find_particle_suspects
+from spherovem_core.review.review_grid import ReviewLevel
 from spherovem_core.review.suspects import find_suspects
 
 __all__ = ["ReviewLevel", "find_particle_suspects", "find_suspects", "without_accepted"]

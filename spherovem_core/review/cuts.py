@@ -104,9 +104,17 @@ def depth_um(mask: NDArray[np.bool_], spacing_um: NDArray[np.float64]) -> NDArra
     """
     if mask.all():
         return np.full(mask.shape, spacing_um.min(), np.float32)
+    depth = np.zeros(mask.shape, np.float32)
+    found = ndimage.find_objects(mask.view(np.uint8))
+    if not found:
+        return depth
+    # The outside voxel nearest to one of the mask borders the mask: one voxel around the mask decides.
+    box = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in found[0])
     sides = tuple(spacing_um.tolist())
-    depth = edt.edt(np.ascontiguousarray(mask), anisotropy=sides, black_border=False, parallel=1)
-    return np.asarray(depth, np.float32)
+    depth[box] = edt.edt(
+        np.ascontiguousarray(mask[box]).view(np.uint8), anisotropy=sides, black_border=False, parallel=1
+    )
+    return depth
 
 
 def boundary_map(

@@ -1,5 +1,6 @@
 """Evidence on faces between voxels: how strong the boundary is that they cross."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.review.object_view import ObjectView
+from spherovem_core.review.review_grid import ReviewGrid
 
 AXIS_PAIRS = tuple(
     (
@@ -87,38 +89,76 @@ def find_faces(first: NDArray[np.generic], second: NDArray[np.generic]) -> Faces
     return Faces(np.concatenate(before), np.concatenate(behind), np.concatenate(axes))
 
 
-def unit_flow(view: ObjectView) -> NDArray[np.float32] | None:
-    """Return flows of length 1; short ones, which have no direction, are shorter."""
-    if view.flow is None:
+def unit_flow(field: NDArray[np.float32] | None, usual_length: float) -> NDArray[np.float32] | None:
+    """Return flows (3, z, y, x) of length 1; those much shorter than usual have no direction and stay shorter."""
+    if field is None:
         return None
-    length = np.linalg.norm(view.flow, axis=0)
-    typical = float(np.median(length[view.mask])) if view.mask.any() else 1.0
-    return np.asarray(view.flow / np.maximum(length, max(0.3 * typical, 1e-6)), np.float32)
+    length = np.linalg.norm(field, axis=0)
+    return np.asarray(field / np.maximum(length, max(0.3 * usual_length, 1e-6)), np.float32)
+
+
+@dataclass(frozen=True)
+class FaceValues:
+    """Evidence on N faces.
+
+    Attributes
+    ----------
+    before : (N, 3) ndarray of int64
+        Indices in the grid of the voxels before the faces.
+    axis : (N,) ndarray of int64
+        Axis that each face points along.
+    evidence : (4, N) ndarray of float32
+        Gradient, logit, divergence and nucleus as in `FaceEvidence`; NaN where the source is absent.
+    """
+
+    before: NDArray[np.int64]
+    axis: NDArray[np.int64]
+    evidence: NDArray[np.float32]
+
+    def select(self, chosen: NDArray[Any]) -> "FaceValues":
+        """Return the values of some of the faces."""
+        return FaceValues(self.before[chosen], self.axis[chosen], self.evidence[:, chosen])
+
+    @staticmethod
+    def join(parts: "Sequence[FaceValues]") -> "FaceValues":
+        """Join the values of parts of a contact, in the order in which they are found in one view."""
+        joined = FaceValues(
+            np.concatenate([part.before for part in parts]),
+            np.concatenate([part.axis for part in parts]),
+            np.concatenate([part.evidence for part in parts], axis=1),
+        )
+        z, y, x = joined.before.T
+        return joined.select(np.lexsort((x, y, z, joined.axis)))
+
+
+def read_values(view: ObjectView, faces: Faces, flow: NDArray[np.float32] | None) -> FaceValues:
+    """Return the evidence on each of some faces; `flow` is that of `unit_flow`."""
+    evidence = np.full((4, len(faces)), np.nan, np.float32)
+    if view.gradient is not None:
+        evidence[0] = np.maximum(*faces.both(view.gradient))
+    if view.logit is not None:
+        evidence[1] = np.minimum(*faces.both(view.logit))
+    if flow is not None:
+        index = tuple(faces.before.T), tuple(faces.behind.T)
+        evidence[2] = flow[faces.axis, *index[1]] - flow[faces.axis, *index[0]]
+    if view.nuclei is not None:
+        one, other = faces.both(view.nuclei)
+        evidence[3] = (one == other) & (one > 0)
+    return FaceValues(faces.before + view.low, faces.axis, evidence)
+
+
+def average_values(values: FaceValues, grid: ReviewGrid) -> FaceEvidence:
+    """Average the evidence over some faces, of which there must be one at least; their order is part of the last bits."""
+    areas = (float(np.prod(grid.spacing_um)) / grid.spacing_um)[values.axis]
+    total = float(areas.sum())
+    gradient, logit, divergence, nucleus = (float((each * areas).sum() / total) for each in values.evidence)
+    low = float(np.percentile(values.evidence[0], 25))
+    middles = values.before + np.eye(3)[values.axis] / 2
+    offsets = (middles - middles.mean(axis=0)) * grid.spacing_um
+    nearest = int((offsets**2).sum(axis=1).argmin())
+    return FaceEvidence(total, gradient, low, logit, divergence, nucleus, grid.place(middles[nearest]))
 
 
 def measure_faces(view: ObjectView, faces: Faces, flow: NDArray[np.float32] | None) -> FaceEvidence:
-    """Average the evidence over some faces, of which there must be one at least."""
-    areas = view.face_areas_um2[faces.axis]
-    total = float(areas.sum())
-
-    def mean(values: NDArray[np.floating]) -> float:
-        return float((values * areas).sum() / total)
-
-    gradient = gradient_low = logit = divergence = nucleus = float("nan")
-    if view.gradient is not None:
-        values = np.maximum(*faces.both(view.gradient))
-        gradient, gradient_low = mean(values), float(np.percentile(values, 25))
-    if view.logit is not None:
-        logit = mean(np.minimum(*faces.both(view.logit)))
-    if flow is not None:
-        index = tuple(faces.before.T), tuple(faces.behind.T)
-        divergence = mean(flow[faces.axis, *index[1]] - flow[faces.axis, *index[0]])
-    if view.nuclei is not None:
-        one, other = faces.both(view.nuclei)
-        nucleus = mean(((one == other) & (one > 0)).astype(np.float64))
-    middles = (faces.before + faces.behind) / 2
-    offsets = (middles - middles.mean(axis=0)) * view.spacing_um
-    nearest = int((offsets**2).sum(axis=1).argmin())
-    return FaceEvidence(
-        total, gradient, gradient_low, logit, divergence, nucleus, view.place(middles[nearest])
-    )
+    """Average the evidence over some faces of a view, of which there must be one at least."""
+    return average_values(read_values(view, faces, flow), view.grid)

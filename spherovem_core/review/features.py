@@ -9,7 +9,6 @@ import numpy as np
 from spherovem_core.review.cuts import Cut
 from spherovem_core.review.examination import Contact, Examined
 from spherovem_core.review.faces import FaceEvidence
-from spherovem_core.review.hulls import hull_of_points
 
 FEWEST = 10
 """Contacts from which the usual boundary is learnt; with fewer it is that of the objects' whole surfaces."""
@@ -76,7 +75,6 @@ def contact_features(one: Examined, other: Examined, contact: Contact, usual: Us
     """Describe a contact by features that speak for (positive) or against one object on both sides."""
     faces = contact.faces
     small, large = sorted((one, other), key=lambda each: each.volume_um3)
-    union = np.concatenate([one.hull_um, other.hull_um])
     hulls = one.hull_um3 + other.hull_um3
     surface = small.rim.area_um2 if small.rim is not None else faces.area_um2
     features = _boundary_features(
@@ -84,11 +82,11 @@ def contact_features(one: Examined, other: Examined, contact: Contact, usual: Us
     )
     known = not math.isnan(faces.nucleus)
     features |= {
-        "waist": _clip(math.log(hull_of_points(union, hulls)[1] / hulls), -0.5, 0.5),
+        "waist": _clip(math.log(contact.union_hull_um3 / hulls), -0.5, 0.5),
         "contact": _clip(faces.area_um2 / max(surface, 1e-9), 0, 0.6),
         "nucleus_cut": _clip(faces.nucleus, 0, 0.3) if known else 0.0,
-        "one_nucleus": float(known and len(small.nuclei) + len(large.nuclei) == 1),
-        "two_nuclei": float(known and min(len(small.nuclei), len(large.nuclei)) > 0),
+        "one_nucleus": float(known and small.nuclei + large.nuclei == 1),
+        "two_nuclei": float(known and min(small.nuclei, large.nuclei) > 0),
         "small": _clip(-math.log(small.volume_um3 / usual.volume_um3), -1, -math.log(SCRAP)),
         "scrap": scrap(small.volume_um3, usual),
         "union": _clip(math.log((small.volume_um3 + large.volume_um3) / usual.volume_um3), -1, 2),

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spherovem_core.blocks import map_blocks
+from spherovem_core.known_blocks import KnownResults
 from spherovem_core.label_statistics import (
     BOX_COLUMNS,
     CENTROID_COLUMNS,
     LabelStatistics,
     collect_label_statistics,
 )
-from spherovem_core.review.examination import Examined, examine
+from spherovem_core.review.all_objects import examine_objects
+from spherovem_core.review.examination import Examined
 from spherovem_core.review.features import Usual, scrap, usual_figures
 from spherovem_core.review.hypotheses import Hypothesis, one_in_two, two_in_one
-from spherovem_core.review.object_view import ObjectBox, PlacedField, ReviewLevel
+from spherovem_core.review.known_objects import grid_boxes
+from spherovem_core.review.object_view import ObjectBox
 from spherovem_core.review.oddities import BASE, Oddity, find_oddities
+from spherovem_core.review.review_grid import PlacedField, ReviewLevel, choose_grid
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store.columns import SUSPECT_COLUMNS
 
@@ -46,12 +49,14 @@ def find_suspects(
     flows: PlacedField | None = None,
     table: pd.DataFrame | None = None,
     accepted: Sequence[Sequence[float]] = (),
+    known: KnownResults | None = None,
+    known_blocks: KnownResults | None = None,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Rank the objects of a segmentation that are probably wrong.
 
-    Every object is read once with its surroundings, on a coarse grid of 32 voxels across the usual object. There the image's
+    Every object is read once with its surroundings, on a coarse grid of some 32 voxels across the usual object. There the image's
     boundary gradient, the logit and the flows are measured at each contact with a neighbour, relative to what is usual at
     contacts of this acquisition. The same is done on the best cuts that would divide the object; they are found by evidence, by
     shape and between nuclei. With the convexity of the parts, their nuclei and volumes this becomes the log odds that two
@@ -68,6 +73,11 @@ def find_suspects(
         Table of the objects with the descriptors of shape, for odd shapes and for nuclei outside cells.
     accepted
         Points z, y, x in µm. Objects there were found right by a person and are left out.
+    known
+        What was examined before on the same image and flows (`spherovem_core.review.known_objects`). What did not change since is
+        taken from it, and the table is the same as without it.
+    known_blocks
+        Statistics of blocks of the finest labels so far.
     executor
         Maps objects; None examines them in the calling thread. Runs on the CPU.
     progress
@@ -81,11 +91,11 @@ def find_suspects(
         wrong. The centroid columns hold the place to look at: within the object, on the contact, or on the cut. Bounding boxes
         are in voxels of the finest level and cover both objects of a pair. A label stands in the column `label` once.
     """
-    statistics = collect_label_statistics(levels[0].labels, executor)
+    statistics = collect_label_statistics(levels[0].labels, executor, known=known_blocks)
     if not len(statistics):
         return _table([], {})
-    boxes = {box.label: box for box in _boxes(statistics)}
-    objects = examine_all(levels, statistics, flows, executor, progress)
+    boxes = {box.label: box for box in grid_boxes(statistics)}
+    objects = examine_all(levels, statistics, flows, known, executor, progress)
     truncated = _truncated(statistics, levels[0])
     hypotheses = judge(objects, truncated, table, has_nuclei=levels[0].nuclei is not None)
     right = accepted_labels(levels[0], accepted)
@@ -97,19 +107,13 @@ def examine_all(
     levels: Sequence[ReviewLevel],
     statistics: LabelStatistics,
     flows: PlacedField | None = None,
+    known: KnownResults | None = None,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Examined]:
-    """Examine every object; one without a voxel on the coarse grid is left out."""
-    boxes, voxel_nm = _boxes(statistics), _voxel_nm(statistics, levels[0])
-    objects = []
-    found = map_blocks(examine, boxes, levels, flows, voxel_nm, executor=executor, ahead=16)
-    for done, (_, one) in enumerate(found, 1):
-        if one is not None:
-            objects.append(one)
-        if progress is not None:
-            progress(done, len(boxes))
-    return objects
+    """Examine every object on the grid for objects of their usual size; one without a voxel on it is left out."""
+    grid = choose_grid(levels, flows, _voxel_nm(statistics, levels[0]))
+    return examine_objects(grid, known, executor, progress)
 
 
 def judge(
@@ -185,19 +189,6 @@ def _with_oddities(
     if own.wrong:
         return replace(changed, operation="delete", other=0, seeds_um=np.full((2, 3), np.nan))
     return changed
-
-
-def _boxes(statistics: LabelStatistics) -> list[ObjectBox]:
-    """Return the bounding boxes in the order of their first slices, so that neighbours are read together."""
-    order = np.argsort(statistics.low[:, 0], kind="stable")
-    return [
-        ObjectBox(
-            int(statistics.labels[row]),
-            tuple(statistics.low[row].tolist()),
-            tuple(statistics.high[row].tolist()),
-        )
-        for row in order
-    ]
 
 
 def _voxel_nm(statistics: LabelStatistics, level: ReviewLevel) -> float:

@@ -1,5 +1,6 @@
 """Stage 8, output: the objects that are probably wrong, before tables and report."""
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,19 @@ from spherovem_core.steps.shape import SHAPE
 from spherovem_core.store.columns import SUSPECT_COLUMNS
 from spherovem_core.store.layout import OBJECT_KINDS, ObjectKind
 from spherovem_core.store.pyramid import pyramid_factors
-from spherovem_core.workflow import Cost, Quality, Step, TableOutput
+from spherovem_core.workflow import ArrayOutput, Cost, Quality, Step, TableOutput
+from spherovem_core.workflow.artifacts import content_of
 from spherovem_core.workflow.cost import mask_work
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spherovem_core.known_blocks import KnownResults
     from spherovem_core.review import ReviewLevel
     from spherovem_core.store import StoredArray
+
+logger = logging.getLogger(__name__)
 
 SUSPECTS: Mapping[str, TableOutput] = {
     kind: TableOutput(f"suspects_{kind}", "a suspect", SUSPECT_COLUMNS, published=True)
@@ -30,6 +35,8 @@ SECONDS: Mapping[ObjectKind, float] = {"cells": 1.3, "nuclei": 0.3}
 """Seconds per million voxels of the demo on two cores."""
 PARTICLE_SECONDS = 0.05
 FLOW_CHANNELS = 4
+REMEMBERED = 2
+"""Examinations of changed objects that are kept per present one, for corrections that are undone."""
 
 
 class ReviewParameters(StageParameters):
@@ -37,6 +44,7 @@ class ReviewParameters(StageParameters):
 
 
 def _compute(kind: ObjectKind, run: StepRun[ReviewParameters]) -> Quality:
+    from spherovem_core.known_blocks import KnownResults
     from spherovem_core.review import find_suspects
 
     table = run.table(SHAPE[kind])
@@ -44,14 +52,34 @@ def _compute(kind: ObjectKind, run: StepRun[ReviewParameters]) -> Quality:
         table = table.merge(run.table(spatial.NUCLEI), on="label", how="left")
     flows = run.open(FLOWS[kind])
     with_nuclei = kind == "cells" and not run.table(SHAPE["nuclei"]).empty
+    ledger = run.measurements(sources=[_content(run, output) for output in (REGISTERED, FLOWS[kind])])
+    known = KnownResults(ledger)
     suspects = find_suspects(
         _levels(kind, run, with_nuclei),
         flows=flows if flows.shape[0] == FLOW_CHANNELS else None,
         table=table,
+        known=known,
+        known_blocks=KnownResults(run.label_statistics(kind)),
         executor=run.execution.executor,
         progress=run.execution.report,
     )
-    return _finish(kind, run, suspects)
+    ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
+    return _finish(kind, run, suspects, _counts(kind, known))
+
+
+def _content(run: StepRun[ReviewParameters], output: ArrayOutput) -> list[str | None]:
+    """Return what tells whether an input holds the same values: its digest, and its content where that is known."""
+    return [run.reference(output).digest, content_of(run.layout, output.path)]
+
+
+def _counts(kind: ObjectKind, known: "KnownResults") -> dict[str, str]:
+    """Name the numbers of objects and contacts that were examined, and log them."""
+    counts = {
+        work: f"{examined} examined, {taken_over} unchanged ones taken over"
+        for work, (examined, taken_over) in known.counts.items()
+    }
+    logger.info("review of %s: %s", kind, "; ".join(f"{name}: {text}" for name, text in counts.items()))
+    return counts
 
 
 def _levels(kind: ObjectKind, run: StepRun[ReviewParameters], with_nuclei: bool) -> list["ReviewLevel"]:
@@ -82,9 +110,15 @@ def _compute_particles(run: StepRun[ReviewParameters]) -> Quality:
     return _finish("nanoparticles", run, find_particle_suspects(table, labels.spacing_nm, labels.shape))
 
 
-def _finish(kind: str, run: StepRun[ReviewParameters], suspects: "pd.DataFrame") -> Quality:
+def _finish(
+    kind: str,
+    run: StepRun[ReviewParameters],
+    suspects: "pd.DataFrame",
+    counts: Mapping[str, str] | None = None,
+) -> Quality:
     run.write_table(SUSPECTS[kind], suspects)
     figures = {
+        **(counts or {}),
         "suspects": len(suspects),
         "more probably wrong than right": int((suspects["score"] > 0).sum()),
     }
@@ -102,7 +136,7 @@ def _review_step(kind: ObjectKind) -> Step[ReviewParameters]:
     return Step(
         name=f"review_{kind}",
         stage="output",
-        version=1,
+        version=2,
         parameters=lambda parameters: ReviewParameters(),
         inputs=(LABELS[kind], FLOWS[kind], REGISTERED, SHAPE[kind], *more),
         outputs=(SUSPECTS[kind],),

@@ -121,7 +121,7 @@ def test_a_coarser_level_of_the_pyramid_finds_the_same(scene, monkeypatch):
         image=scene.image[:, ::2, ::2],
         nuclei=scene.nuclei[:, ::2, ::2],
     )
-    monkeypatch.setattr("spherovem_core.review.object_view.LARGEST_BOX_VOXELS", 4000)
+    monkeypatch.setattr("spherovem_core.review.suspects.VOXELS_ACROSS", 8)
     row = first(find_suspects([fine, coarse], flows=scene.flows))
     assert (row["label"], row["operation"]) == (joined, "split")
 
