@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.corrections import CutLine
-from spherovem_core.corrections.splitting import split_along_line, split_at_seeds
+from spherovem_core.corrections.line_cuts import split_along_line
+from spherovem_core.corrections.splitting import split_at_seeds
 from spherovem_core.errors import CorrectionError
 from spherovem_core.spacing import SpacingNm, spacing_um
 

@@ -14,6 +14,8 @@ from spherovem_core.corrections.codes import LARGEST_MASK
 from spherovem_core.corrections.grid import Index, LabelGrid, sample
 from spherovem_core.corrections.journal import Entry
 from spherovem_core.corrections.label_index import LabelIndex, LabelledObject, index_labels
+from spherovem_core.corrections.line_cuts import LineCut, find_line_cut
+from spherovem_core.corrections.object_box import ObjectBox, box_of
 from spherovem_core.corrections.operations import (
     BACKGROUND,
     FIRST_TARGET,
@@ -28,8 +30,9 @@ from spherovem_core.corrections.operations import (
     Split,
 )
 from spherovem_core.corrections.outcomes import Applied, Outcome, place_of
+from spherovem_core.corrections.packed_parts import PackedParts, sum_sizes
 from spherovem_core.corrections.split_cache import SplitCache
-from spherovem_core.corrections.splitting import split_along_line
+from spherovem_core.corrections.splitting import SeedCut, find_seed_cut
 from spherovem_core.errors import CorrectionError
 from spherovem_core.execution import Execution
 from spherovem_core.spacing import SpacingNm
@@ -197,53 +200,38 @@ class Replay:
             names = ", ".join(map(str, sorted(set(labels))))
             raise _UnfitError(f"the points lie in different objects, {names}")
         label = labels[0]
-        region, mask = self._mask(label)
-        low = [side.start for side in region]
-        spacing = self.grid.spacing_um
-        parts: NDArray[np.uint16] | None
-        if operation.line is None:
-            seeds = [self._within(anchor, low) for anchor in operation.objects]
-            if len(set(seeds)) < len(seeds):
-                raise _UnfitError("two points lie in one voxel")
-            parts = self._splits.split(mask, spacing, seeds)
-        else:
-            corner = self.grid.point_of(low)
-            start, end = (
-                (p[0] - corner[0], p[1] - corner[1], p[2] - corner[2])
-                for p in (operation.line.start_um, operation.line.end_um)
-            )
-            parts = split_along_line(mask, spacing, start, end)
-            if parts is None:
-                raise _UnfitError(
-                    f"the line does not cross object {label} in its slice", operation.line.start_um
-                )
-        sizes = np.bincount(parts[mask], minlength=int(parts.max()) + 1)[1:]
+        box = box_of(self.canvas, label, self._object(label))
+        cut = self._cut(operation, box, label)
+        # Read whole before the first voxel is painted: beside a cut, parts depend on their surroundings.
+        pieces = [(region, PackedParts.pack(cut.parts(box, region))) for region in box.blocks()]
+        sizes = sum_sizes(packed for _, packed in pieces)
         kept = int(sizes.argmax())
         new = iter(self._new_labels(entry, len(sizes) - 1))
         numbers = [label if part == kept else next(new) for part in range(len(sizes))]
         table = np.array([0, *numbers], np.uint32)
-        self.canvas.paint(region, table[parts], mask)
+        for region, packed in pieces:
+            parts = packed.unpack()
+            self.canvas.paint(box.in_volume(region), table[parts], parts > 0)
         self._became({label: tuple(numbers)})
         return replace(base, before=(label,), after=tuple(numbers))
 
-    def _mask(self, label: int) -> tuple[Region, NDArray[np.bool_]]:
-        """Return an object and its surroundings of one voxel, where the volume does not end."""
-        found = self._object(label)
-        region = tuple(
-            slice(max(0, low - 1), min(n, high + 1))
-            for low, high, n in zip(found.low, found.high, self.grid.shape, strict=True)
+    def _cut(self, operation: Split, box: ObjectBox, label: int) -> SeedCut | LineCut:
+        spacing = self.grid.spacing_um
+        if operation.line is None:
+            seeds = [self._within(anchor, box.low) for anchor in operation.objects]
+            try:
+                return find_seed_cut(box, spacing, seeds, self._splits.parts_of_seeds)
+            except CorrectionError as error:
+                raise _UnfitError(str(error)) from error
+        corner = self.grid.point_of(box.low)
+        start, end = (
+            (p[0] - corner[0], p[1] - corner[1], p[2] - corner[2])
+            for p in (operation.line.start_um, operation.line.end_um)
         )
-        mask = self.canvas.read(region) == label
-        # The box of an edited object may be too large.
-        box = []
-        for axis in range(3):
-            found_at = np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis)))
-            box.append(slice(max(0, int(found_at[0]) - 1), min(mask.shape[axis], int(found_at[-1]) + 2)))
-        place = tuple(
-            slice(side.start + own.start, side.start + own.stop)
-            for side, own in zip(region, box, strict=True)
-        )
-        return place, np.ascontiguousarray(mask[tuple(box)])
+        cut = find_line_cut(box, spacing, start, end)
+        if cut is None:
+            raise _UnfitError(f"the line does not cross object {label} in its slice", operation.line.start_um)
+        return cut
 
     def _within(self, anchor: Anchor, low: Sequence[int]) -> Index:
         index = self.grid.index_of(anchor.point_um)
