@@ -4,8 +4,8 @@
 
 All pairs of neighbours of a phantom with a real contact are merged, one pair at a time, and split at two seeds; then chains of
 three. Seeds lie in the middle of each cell, at a random place in its inner part, or at a random place not on its surface.
-The score is the intersection over union of the worse part with its cell. With ``--results``, the cells of a finished acquisition stand
-for the truth.
+The score is the intersection over union of the worse part with its cell. With ``--results``, the cells of a finished
+acquisition stand for the truth.
 """
 
 import argparse

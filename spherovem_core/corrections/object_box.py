@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import Region
-from spherovem_core.corrections.canvas import LabelCanvas
 from spherovem_core.corrections.label_index import BLOCK_EDGE, LabelledObject
 from spherovem_core.corrections.painted_labels import blocks_in
 
 Factors = tuple[int, int, int]
 Read = Callable[[Region], NDArray[np.bool_]]
+ReadLabels = Callable[[Region], NDArray[np.uint32]]
 
 LARGEST_GRID = 2**21
 """Voxels of the grid on which a cut is searched. An object whose box has more is searched on a coarser grid. 128³ voxels take
@@ -80,21 +80,19 @@ class ObjectBox:
         return found
 
 
-def box_of(canvas: LabelCanvas, label: int, known: LabelledObject) -> ObjectBox:
+def box_of(labels: ReadLabels, extents: Sequence[int], label: int, known: LabelledObject) -> ObjectBox:
     """Return an object and its surroundings of one voxel, where the volume does not end.
 
     A box of more than `KEPT_IN_MEMORY` voxels is read in pieces, whenever they are asked for.
     """
     # The box of an edited object may be too large.
-    low, high = _bounds(canvas, label, known)
+    low, high = _bounds(labels, label, known)
     low = tuple(max(0, i - 1) for i in low)
-    shape = tuple(
-        min(n, stop + 1) - start for n, stop, start in zip(canvas.labels.shape, high, low, strict=True)
-    )
+    shape = tuple(min(n, stop + 1) - start for n, stop, start in zip(extents, high, low, strict=True))
 
     def read(region: Region) -> NDArray[np.bool_]:
         sides = [slice(side.start + i, side.stop + i) for side, i in zip(region, low, strict=True)]
-        found: NDArray[np.bool_] = canvas.read(tuple(sides)) == label
+        found: NDArray[np.bool_] = labels(tuple(sides)) == label
         return found
 
     if math.prod(shape) > KEPT_IN_MEMORY:
@@ -103,9 +101,7 @@ def box_of(canvas: LabelCanvas, label: int, known: LabelledObject) -> ObjectBox:
     return ObjectBox(mask.__getitem__, shape, low)
 
 
-def _bounds(
-    canvas: LabelCanvas, label: int, known: LabelledObject
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _bounds(labels: ReadLabels, label: int, known: LabelledObject) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the first voxel of an object along each axis, and the one behind its last."""
     low, high = np.array(known.high), np.array(known.low)
     for place, _, outer in blocks_in(known.region):
@@ -115,7 +111,7 @@ def _bounds(
         stop = np.array(known.low) + [side.stop for side in outer]
         if (start >= low).all() and (stop <= high).all():
             continue
-        mask = canvas.read(tuple(map(slice, start.tolist(), stop.tolist()))) == label
+        mask = labels(tuple(map(slice, start.tolist(), stop.tolist()))) == label
         for axis in range(3):
             found = np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis)))
             if len(found):
