@@ -1,6 +1,5 @@
 """Effect of operations on the labels of a session."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,35 +7,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.editing.cuts import cut_along, cut_between
 from deployments.editing.edited_labels import Changes, EditedLabels, Index
 from deployments.editing.known_objects import KnownObject, ObjectRegister, shrunk
 from spherovem_core.blocks import Region
-from spherovem_core.corrections import (
-    Accept,
-    Add,
-    Anchor,
-    Delete,
-    Exclude,
-    MaskCodes,
-    Merge,
-    Operation,
-    Reject,
-    Replace,
-    Split,
-    Undo,
-)
-from spherovem_core.corrections.application import is_same_size
-from spherovem_core.corrections.grid import LabelGrid, sample
-from spherovem_core.corrections.operations import FIRST_TARGET
+from spherovem_core.corrections import Anchor, Applied, Entry, Operation, Undo
+from spherovem_core.corrections.grid import LabelGrid
+from spherovem_core.corrections.label_index import LabelledObject
+from spherovem_core.corrections.painted_labels import blocks_in
+from spherovem_core.corrections.rules import Rules
 from spherovem_core.errors import CorrectionError
 from spherovem_core.spacing import SpacingNm
 
 FIRST_NEW_LABEL = 2**31
 """Numbers of new objects while they are edited; the application numbers them anew."""
 
-LARGEST_SPLIT = 2**29
-"""Voxels of the box of an object that can be split here."""
+MOST_CODES = 255
+"""Labels of one patch."""
 
 Mark = Literal["accepted", "excluded"]
 
@@ -47,12 +33,12 @@ class Snapshot:
 
     changes: Changes
     objects: Mapping[int, KnownObject | None]
-    marks: Mapping[int, frozenset[Mark]]
-    next_label: int
+    applied: Applied
+    done: int
 
 
 class Canvas:
-    """Labels, their objects and the marks on them, with operations applied.
+    """Labels, their objects and the marks on them, changed by the rules that apply a journal.
 
     Attributes
     ----------
@@ -60,8 +46,6 @@ class Canvas:
         What there is now.
     grid
         Their place.
-    marks
-        Which objects are accepted or excluded.
     """
 
     def __init__(
@@ -73,18 +57,30 @@ class Canvas:
     ) -> None:
         self.labels = labels
         self.objects = ObjectRegister(tabled, labels.read, labels.shape)
-        self.marks: dict[int, frozenset[Mark]] = {}
         self.grid = LabelGrid(labels.shape, spacing_nm, origin_nm)
-        self._next_label = FIRST_NEW_LABEL
+        self._rules = Rules(_RuledLabels(labels, self.objects), self.grid)
+        self._done = 0
+
+    @property
+    def marks(self) -> dict[int, frozenset[Mark]]:
+        """Which objects are accepted or excluded."""
+        applied = self._rules.applied
+        found: dict[int, frozenset[Mark]] = {}
+        for label in applied.accepted_labels:
+            found[label] = frozenset({"accepted"})
+        for label in applied.excluded_labels:
+            found[label] = found.get(label, frozenset()) | {"excluded"}
+        return found
 
     def snapshot(self) -> Snapshot:
         """Return the present state."""
-        return Snapshot(self.labels.changes, self.objects.changed, dict(self.marks), self._next_label)
+        return Snapshot(self.labels.changes, self.objects.changed, self._rules.applied, self._done)
 
     def restore(self, state: Snapshot) -> None:
         """Go back to a state."""
         self.labels.changes, self.objects.changed = state.changes, dict(state.objects)
-        self.marks, self._next_label = dict(state.marks), state.next_label
+        self._rules.restore(state.applied)
+        self._done = state.done
 
     def index_of(self, point_um: Sequence[float]) -> Index:
         """Return the voxel that holds a position, also outside the volume."""
@@ -105,170 +101,91 @@ class Canvas:
         volume = known.voxels * self.grid.voxel_um3 if known and known.voxels else None
         return Anchor(point_um=self.point_of(index), volume_um3=volume)
 
-    def resolve(self, anchor: Anchor) -> int:
-        """Return the label of the object that an anchor means.
-
-        Raises
-        ------
-        CorrectionError
-            If there is none, or one of quite another size.
-        """
-        index = self.index_of(anchor.point_um)
-        label = self.labels.at(index)
-        place = "z {:.2f}, y {:.2f}, x {:.2f} µm".format(*anchor.point_um)
-        if not label:
-            raise CorrectionError(f"there is no object at {place}")
-        known = self.objects.find(label, index)
-        if anchor.volume_um3 and known is not None and known.voxels:
-            volume = known.voxels * self.grid.voxel_um3
-            if not is_same_size(anchor.volume_um3, volume, known.voxels):
-                raise CorrectionError(
-                    f"the object at {place} has {volume:.3g} µm³, the one that was meant had {anchor.volume_um3:.3g} µm³"
-                )
-        return label
-
     def apply(self, operation: Operation) -> None:
-        """Apply an operation, whole or not at all.
+        """Apply an operation as the journal will, whole or not at all.
 
         Raises
         ------
         CorrectionError
             If it does not fit the labels.
         """
+        if isinstance(operation, Undo):
+            raise CorrectionError("an undo belongs into the journal: spherovem labels undo")
         before = self.snapshot()
+        self._done += 1
         try:
-            self._apply(operation)
+            outcome = self._rules.apply(Entry(self._done, str(self._done), "", "", "", operation))
+            if outcome.reason:
+                raise CorrectionError(outcome.reason)
         except BaseException:
             self.restore(before)
             raise
 
-    def _apply(self, operation: Operation) -> None:
-        match operation:
-            case Merge():
-                self._merge([self.resolve(each) for each in operation.objects])
-            case Split():
-                self._split(operation)
-            case Delete() | Reject():
-                label = self.resolve(operation.object)
-                self.labels.renumber(label, 0)
-                self._remove(label)
-            case Accept():
-                self._mark(self.resolve(operation.object), "accepted")
-            case Exclude():
-                self._mark(self.resolve(operation.object), "excluded")
-            case Add():
-                self._add(operation.mask)
-            case Replace():
-                self._replace(operation)
-            case Undo():
-                raise CorrectionError("an undo belongs into the journal: spherovem labels undo")
 
-    def _merge(self, labels: Sequence[int]) -> None:
-        distinct = list(dict.fromkeys(labels))
-        if len(distinct) < 2:
-            raise CorrectionError("these points lie in one object already; choose two different objects")
-        kept = distinct[0]
-        for label in distinct[1:]:
-            known, own = self.objects.find(label), self.objects.find(kept)
-            self.labels.renumber(label, kept)
-            self.objects.set(kept, own.joined(known) if own and known else None)
-            self._remove(label)
-        self.marks.pop(kept, None)
+class _RuledLabels:
+    """Edited labels as the rules of corrections see them."""
 
-    def _split(self, operation: Split) -> None:
-        labels = {self.resolve(each) for each in operation.objects}
-        if len(labels) > 1:
+    largest_automatic = FIRST_NEW_LABEL
+
+    def __init__(self, labels: EditedLabels, objects: ObjectRegister) -> None:
+        self._labels, self._objects = labels, objects
+
+    @property
+    def count(self) -> int:
+        """Number of objects that operations changed; all are not known."""
+        return sum(found is not None for found in self._objects.changed.values())
+
+    def find(self, label: int) -> LabelledObject | None:
+        """Return an object; None if there is none, or it was not seen and no table knows it."""
+        known = self._objects.find(label)
+        if known is None:
+            return None
+        if known.voxels is None:
             raise CorrectionError(
-                f"the {len(operation.objects)} points lie in {len(labels)} different objects; set all of them in one"
+                f"object {label} is too large to be measured here, and no table holds its size; process the acquisition first"
             )
-        (label,) = labels
-        known = self.objects.find(label)
-        region = self._with_margin(known.region if known else self._whole())
-        size = math.prod(side.stop - side.start for side in region)
-        if known is None or size > LARGEST_SPLIT:
-            raise CorrectionError(
-                f"the object fills a box of {size / 1e9:.1f} billion voxels; at most {LARGEST_SPLIT / 1e9:.1f} can be split here"
-            )
-        mask = self.labels.read(region) == label
-        start = [side.start for side in region]
-        if operation.line is None:
-            seeds = [
-                [i - low for i, low in zip(self.index_of(each.point_um), start, strict=True)]
-                for each in operation.objects
-            ]
-            parts = cut_between(mask, seeds, self.grid.spacing_nm)
-        else:
-            parts = cut_along(mask, operation.line, self.point_of(start), self.grid.spacing_nm)
-        self._number_parts(label, region, parts)
+        blocks = frozenset(place for place, _, _ in blocks_in(known.region))
+        return LabelledObject(known.voxels, known.low, known.high, blocks)
 
-    def _number_parts(self, label: int, region: Region, parts: NDArray[np.uint8]) -> None:
-        """Give each part but the largest a new label."""
-        order = np.argsort(-np.bincount(parts.ravel())[1:], kind="stable") + 1
-        table = np.zeros(256, np.uint8)
-        new = [self._new_label() for _ in order[1:]]
-        table[order[1:]] = np.arange(1, len(order))
-        self.labels.paint(region, table[parts], new)
-        self.objects.set(label, shrunk(parts == order[0], region))
-        for number, part in zip(new, order[1:], strict=True):
-            self.objects.set(number, shrunk(parts == part, region))
-        self.marks.pop(label, None)
-
-    def _add(self, mask: MaskCodes) -> None:
-        region, codes = self._placed(mask)
-        free = (codes > 0) & (self.labels.read(region) == 0)
-        if not free.any():
-            raise CorrectionError("the object to add lies on other objects or outside the volume")
-        label = self._new_label()
-        self.labels.paint(region, free.astype(np.uint8), [label])
-        self.objects.set(label, shrunk(free, region))
-
-    def _replace(self, operation: Replace) -> None:
-        targets = [self._new_label() if each is None else self.resolve(each) for each in operation.targets]
-        region, codes = self._placed(operation.mask)
-        labels = np.array([0, 0, *targets], np.uint32)
-        before, after = self.labels.read(region), labels[codes]
-        changed = (codes > 0) & (before != after)
-        if not changed.any():
-            raise CorrectionError("the painting changes nothing")
-        for label, count, index in _first_voxels(before, changed, region):
+    def voxel(self, index: Index) -> int:
+        """Return the label of one voxel; its object is known from then on."""
+        label = self._labels.at(index)
+        if label:
             # Measured before it changes, where no table knows it.
-            self.objects.find(label, index)
-            self.objects.take(label, count)
-        for code, label in enumerate(targets, start=FIRST_TARGET):
-            given = changed & (codes == code)
-            if given.any():
-                self.objects.give(label, shrunk(given, region))
-        # The codes of a mask count the same way: 1 is the background, 2 the first target.
-        self.labels.paint(region, np.where(changed, codes, np.uint8(0)), [0, *targets])
+            self._objects.find(label, index)
+        return label
 
-    def _placed(self, mask: MaskCodes) -> tuple[Region, NDArray[np.uint8]]:
-        region, places = self.grid.place(mask)
-        codes = sample(mask.unpack(), places)
-        if not codes.any():
-            raise CorrectionError("the mask lies outside the volume")
-        return region, codes
+    def read(self, region: Region) -> NDArray[np.uint32]:
+        """Return the labels of a region."""
+        return self._labels.read(region)
 
-    def _mark(self, label: int, mark: Mark) -> None:
-        if mark in self.marks.get(label, frozenset()):
-            raise CorrectionError(f"this object is {mark} already")
-        self.marks[label] = self.marks.get(label, frozenset()) | {mark}
+    def relabel(self, label: int, to: int) -> None:
+        """Give the voxels of an object the number of another object; 0 deletes it."""
+        known = self._objects.find(label)
+        if known is None or label == to:
+            return
+        self._labels.renumber(label, to)
+        self._objects.set(label, None)
+        if to:
+            self._objects.give(to, known)
 
-    def _remove(self, label: int) -> None:
-        self.objects.set(label, None)
-        self.marks.pop(label, None)
-
-    def _new_label(self) -> int:
-        self._next_label += 1
-        return self._next_label
-
-    def _whole(self) -> Region:
-        return tuple(slice(0, side) for side in self.labels.shape)
-
-    def _with_margin(self, region: Region) -> Region:
-        return tuple(
-            slice(max(0, side.start - 1), min(n, side.stop + 1))
-            for side, n in zip(region, self.labels.shape, strict=True)
-        )
+    def paint(self, region: Region, values: NDArray[np.uint32], where: NDArray[np.bool_]) -> None:
+        """Set the labels of some voxels of a region."""
+        before = self._labels.read(region)
+        where = where & (before != values)
+        for label, count, index in _first_voxels(before, where, region):
+            self._objects.find(label, index)
+            self._objects.take(label, count)
+        given = np.unique(values[where])
+        for start in range(0, len(given), MOST_CODES):
+            labels = given[start : start + MOST_CODES]
+            chosen = where & (values >= labels[0]) & (values <= labels[-1])
+            codes = np.zeros(values.shape, np.uint8)
+            codes[chosen] = np.searchsorted(labels, values[chosen]) + 1
+            for code, label in enumerate(labels.tolist(), 1):
+                if label:
+                    self._objects.give(label, shrunk(codes == code, region))
+            self._labels.paint(region, codes, labels.tolist())
 
 
 def _first_voxels(

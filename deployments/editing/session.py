@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.editing.anchoring import inner_voxel, voxel_of_object
-from deployments.editing.canvas import Canvas, Snapshot
+from deployments.editing.canvas import Canvas, Mark, Snapshot
 from deployments.editing.edited_labels import Index
 from deployments.editing.operation_texts import describe
 from deployments.editing.suspects import Suspect
@@ -33,6 +33,7 @@ from spherovem_core.errors import CorrectionError
 
 Point = Sequence[float]
 MARKING = {"delete": Delete, "reject": Reject, "accept": Accept, "exclude": Exclude}
+MARKS: dict[str, Mark] = {"accept": "accepted", "exclude": "excluded"}
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ class EditingSession:
         """Delete, reject, accept or exclude the objects at these points."""
         self._check_hits(points)
         anchors = [self.canvas.anchor(self._inner(point)) for point in points]
+        for point in points:
+            if MARKS.get(action) in self.canvas.marks.get(self.object_at(point), frozenset()):
+                raise CorrectionError(f"this object is {MARKS[action]} already")
         return self._do(*(MARKING[action](object=anchor) for anchor in anchors))
 
     def paint(

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from spherovem_core.corrections.state import correction_state, marks_of
 from spherovem_core.errors import CorrectionError
+from spherovem_core.review import without_accepted
 from spherovem_core.store import Layout
 from spherovem_core.store.layout import CorrectedKind, table_path
 
@@ -49,7 +51,9 @@ class Suspect:
 
 
 def read_suspects(layout: Layout, kind: CorrectedKind, path: Path | None = None) -> list[Suspect]:
-    """Read the suspects of the acquisition's table, or of another file; empty if the acquisition has none.
+    """Read the suspects of the acquisition's table, or of another file, without objects that a correction accepted.
+
+    The list is empty if the acquisition has no table.
 
     Raises
     ------
@@ -68,7 +72,8 @@ def read_suspects(layout: Layout, kind: CorrectedKind, path: Path | None = None)
         raise CorrectionError(
             f"{found} is no table of suspects: it has no column {', '.join(missing)}; `spherovem labels review` writes one"
         )
-    return suspects_of(table)
+    table = table if "other_label" in table else table.assign(other_label=0)
+    return suspects_of(without_accepted(table, marks_of(correction_state(layout, kind))["accepted"]))
 
 
 def suspects_of(table: pd.DataFrame) -> list[Suspect]:

@@ -1,7 +1,7 @@
 """Parts of objects that were split before: a journal is applied from its beginning, and the same splits come again and again."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.corrections.grid import Index, PointUmTuple
-from spherovem_core.corrections.splitting import split_at_seeds
+from spherovem_core.corrections.necks import parts_of_seeds
 from spherovem_core.store import write_atomically
 
-VERSION = 1
-"""Raised whenever `split_at_seeds` would cut an object in another way."""
+VERSION = 2
+"""Raised whenever `parts_of_seeds` would cut an object in another way."""
 
 
 class SplitCache:
@@ -31,16 +31,18 @@ class SplitCache:
         self.folder = folder
         self._used: set[str] = set()
 
-    def split(self, mask: NDArray[np.bool_], spacing: PointUmTuple, seeds: list[Index]) -> NDArray[np.uint16]:
-        """Return the parts of an object as `split_at_seeds` does."""
+    def parts_of_seeds(
+        self, mask: NDArray[np.bool_], spacing: PointUmTuple, seeds: Sequence[Index]
+    ) -> NDArray[np.uint16]:
+        """Return the parts of an object as `necks.parts_of_seeds` does."""
         if self.folder is None:
-            return split_at_seeds(mask, spacing, seeds)
+            return parts_of_seeds(mask, spacing, seeds)
         path = self.folder / _name(mask, spacing, seeds)
         self._used.add(path.name)
         with suppress(OSError, ValueError, RuntimeError):
             found = np.frombuffer(imagecodecs.zstd_decode(path.read_bytes()), np.uint16)
             return found.reshape(mask.shape)
-        parts = split_at_seeds(mask, spacing, seeds)
+        parts = parts_of_seeds(mask, spacing, seeds)
         # A folder that cannot be written costs time alone.
         with suppress(OSError):
             write_atomically(path, _writer(parts))
@@ -54,7 +56,7 @@ class SplitCache:
                     path.unlink(missing_ok=True)
 
 
-def _name(mask: NDArray[np.bool_], spacing: PointUmTuple, seeds: list[Index]) -> str:
+def _name(mask: NDArray[np.bool_], spacing: PointUmTuple, seeds: Sequence[Index]) -> str:
     content = hashlib.sha256(repr((VERSION, mask.shape, spacing, seeds)).encode())
     content.update(np.packbits(mask).tobytes())
     return f"{content.hexdigest()}.parts"

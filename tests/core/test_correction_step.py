@@ -166,7 +166,7 @@ def test_splits_are_computed_once_and_dropped_when_they_are_undone(
     correct(root, operations(labels))
     assert len(list(layout.splits("cells").iterdir())) == 2
     expected, _ = correct_labels(labels, SPACING_NM, Journal(layout.journal("cells")).effective())
-    monkeypatch.setattr(split_cache, "split_at_seeds", None)
+    monkeypatch.setattr(split_cache, "parts_of_seeds", None)
     run(root)
     np.testing.assert_array_equal(values(root), expected)
     undo_operations(layout, "cells", 5)

@@ -1,6 +1,5 @@
 """Actions of a person become operations, are shown at once, survive a killed viewer, and are saved to the journal."""
 
-import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +27,8 @@ from deployments.editing.session import EditingSession
 from deployments.editing.suspects import Suspect, read_suspects
 from deployments.editing.unsaved import ended_sessions, read_operations
 from spherovem_core.corrections import Journal, MaskCodes, Replace
+from spherovem_core.corrections.application import Replay
+from spherovem_core.corrections.grid import LabelGrid
 from spherovem_core.errors import CorrectionError, IncompleteArtifactError
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import table_path
@@ -62,16 +63,17 @@ def test_a_merge_gives_one_number_and_anchors_deep_in_both(session: EditingSessi
     # Both clicks lie a pixel from the border between the two.
     text = session.merge([um((5, 43, 40)), um((5, 46, 40))])
     assert text.startswith("merged 2 objects at z 0.25")
-    assert session.object_at(um(ONE)) == session.object_at(um(TWO)) == 1
+    assert session.object_at(um(ONE)) == session.object_at(um(TWO)) == 70_001
     operation = session.operations[0]
     assert operation.operation == "merge"
     volumes = [anchor.volume_um3 for anchor in operation.objects]
     assert volumes == pytest.approx([np.count_nonzero(cells() == label) * VOXEL_UM3 for label in (1, 70_001)])
     rows = [anchor.point_um[1] for anchor in operation.objects]
     assert rows[0] < 0.38 < 0.52 < rows[1]
-    assert set(np.unique(shown(session))) == {0, 1, 3, 4}
+    # The number is that of the larger one.
+    assert set(np.unique(shown(session))) == {0, 3, 4, 70_001}
     # Every level shows it.
-    assert 70_001 not in shown(session, level=1)
+    assert 1 not in shown(session, level=1)
 
 
 def test_a_split_between_points_cuts_the_neck(session: EditingSession) -> None:
@@ -184,11 +186,14 @@ def test_undo_and_redo_go_through_every_state(session: EditingSession) -> None:
 
 
 REFUSED = {
-    "a merge of one object": (lambda s: s.merge([um(ONE), um((5, 32, 40))]), "in one object already"),
+    "a merge of one object": (lambda s: s.merge([um(ONE), um((5, 32, 40))]), "all points lie in one object"),
     "a merge with background": (lambda s: s.merge([um(ONE), um(ELSEWHERE)]), "point 2 lies in no object"),
     "nothing selected": (lambda s: s.mark("delete", []), "choose an object first"),
     "one split point": (lambda s: s.split_between([um(ONE)]), "two points or more"),
-    "points in two objects": (lambda s: s.split_between([um(ONE), um(TWO)]), "in 2 different objects"),
+    "points in two objects": (
+        lambda s: s.split_between([um(ONE), um(TWO)]),
+        "in different objects, 1, 70001",
+    ),
     "points outside": (lambda s: s.split_between([um(ONE), (9.0, 9.0, 9.0)]), "point 2 lies in no object"),
     "a slanted line": (lambda s: s.split_along(um((4, 110, 60)), um((5, 110, 130))), "in one slice"),
     "a line beside": (lambda s: s.split_along(um((5, 150, 5)), um((5, 150, 30))), "crosses no object"),
@@ -253,7 +258,7 @@ def test_a_saved_operation_that_does_not_fit_is_named(session: EditingSession, l
     again = open_scene(layout, "cells")
     assert len(again.notes) == 1
     assert "line 2 of the journal" in again.notes[0]
-    assert "there is no object at" in again.notes[0]
+    assert "no object is at the point" in again.notes[0]
     again.session.close()
 
 
@@ -287,7 +292,7 @@ def test_operations_that_no_longer_fit_stay_in_their_file(session: EditingSessio
     again = open_scene(layout, "cells").session
     again.mark("delete", [um(DEBRIS)])
     text = again.take_over(left)
-    assert "1 of 2 operations are back; the others do not fit (there is no object" in text
+    assert "1 of 2 operations are back; the others do not fit (no object is at" in text
     assert [each.operation for each in read_operations(left)] == ["delete"]
     again.close()
 
@@ -351,7 +356,7 @@ def test_without_a_table_objects_are_measured_where_they_are_clicked(
     session.merge([um(ONE), um(TWO)])
     volumes = [anchor.volume_um3 for anchor in session.operations[0].objects]
     assert volumes == pytest.approx([np.count_nonzero(cells() == label) * VOXEL_UM3 for label in (1, 70_001)])
-    merged = session.canvas.objects.find(1)
+    merged = session.canvas.objects.find(70_001)
     assert merged is not None
     assert merged.voxels == np.count_nonzero(np.isin(cells(), [1, 70_001]))
     session.follow(Suspect(1, 4, 0, "odd", "", um((5, 20, 112)), "delete"))
@@ -426,8 +431,8 @@ def test_damaged_input_is_one_clear_error(layout: Layout, tmp_path: Path) -> Non
 
 
 def test_what_is_shown_is_what_the_application_of_the_journal_makes(session: EditingSession) -> None:
-    application = pytest.importorskip("spherovem_core.corrections.application")
-    grid = importlib.import_module("spherovem_core.corrections.grid").LabelGrid(SHAPE, (50.0, 10.0, 10.0))
+    session.mark("exclude", [um(THREE_UPPER), um(ONE)])
+    session.mark("accept", [um(DEBRIS), um(TWO)])
     session.merge([um(ONE), um(TWO)])
     session.split_between([um(THREE_UPPER), um(THREE_LOWER)])
     session.split_along(um((5, 45, 5)), um((5, 45, 75)))
@@ -436,11 +441,30 @@ def test_what_is_shown_is_what_the_application_of_the_journal_makes(session: Edi
     codes[0, 15, :50] = 2
     codes[0, 0:3, 0:4] = 3
     session.paint((slice(5, 6), slice(5, 35), slice(80, 140)), codes, [um(DEBRIS), None])
-    replay = application.Replay(cells(), grid)
+    edited, marks = shown(session), session.canvas.marks
+    replay = Replay(cells(), LabelGrid(SHAPE, (50.0, 10.0, 10.0)))
     for entry in session.save():
         assert replay.apply(entry).reason == ""
     applied = replay.canvas.read(tuple(slice(0, side) for side in SHAPE))
-    pairs = np.unique(np.stack([shown(session).ravel(), applied.ravel()]), axis=1)
+    pairs = np.unique(np.stack([edited.ravel(), applied.ravel()]), axis=1)
     # The numbers of new objects may differ, the objects may not.
     assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
     assert (pairs[0] == 0).tolist() == (pairs[1] == 0).tolist()
+    number = dict(pairs.T.tolist())
+    found = {
+        name: {number[label] for label, own in marks.items() if name in own}
+        for name in ("excluded", "accepted")
+    }
+    # Both parts of the split object, and the rest of the merged one, stay excluded; what was accepted was changed.
+    assert found["excluded"] == replay.applied.excluded_labels
+    assert len(found["excluded"]) == 3
+    assert found["accepted"] == replay.applied.accepted_labels == set()
+
+
+def test_accepted_objects_are_no_suspects(session: EditingSession, layout: Layout) -> None:
+    session.mark("accept", [um(ONE)])
+    session.save()
+    again = open_scene(layout, "cells").session
+    # The merge of 1 with its neighbour was the first suspect.
+    assert [suspect.rank for suspect in again.suspects] == [2, 3]
+    again.close()
