@@ -57,7 +57,7 @@ class Process(Command):
     )
     network: str | None = Field(
         default=None,
-        description="Network for cells and nuclei: cpsam_v2, a path to weights, or phantom-compact.",
+        description="Network for cells and nuclei: cpsam_v2, a path to weights, phantom-compact or em-compact.",
     )
     parameters: Path | None = Field(
         default=None, description="YAML file of parameters that differ from the defaults."

@@ -56,7 +56,8 @@ class FineTuningParameters(StageParameters):
     network: str = Field(
         default="cpsam_v2",
         min_length=1,
-        description="Network to start from: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact.",
+        description="Network to start from: cpsam_v2, another name cellpose knows, a path to weights, em-compact or "
+        "phantom-compact.",
     )
     flow_spacing_nm: PositiveNm = Field(
         default=100.0,

@@ -32,8 +32,8 @@ class SegmenterParameters(StageParameters):
     network: str = Field(
         default="cpsam_v2",
         min_length=1,
-        description="Network: cpsam_v2, another name cellpose knows, a path to weights, or phantom-compact. With segmenter "
-        "imported, the path of a label file (TIFF, OME-Zarr, NIfTI, npy, npz, MRC).",
+        description="Network: cpsam_v2, another name cellpose knows, a path to weights, phantom-compact or em-compact. With "
+        "segmenter imported, the path of a label file (TIFF, OME-Zarr, NIfTI, npy, npz, MRC).",
     )
 
 

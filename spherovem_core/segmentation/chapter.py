@@ -9,6 +9,7 @@ from spherovem_core.report.images import LARGE, plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
+from spherovem_core.segmentation.networks import COMPACT_NAMES
 from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
 
 COLOURS = {"cells": "cells (yellow)", "nuclei": "nuclei (blue)"}
@@ -38,11 +39,12 @@ def segmentation_warnings(inputs: ReportInputs) -> list[str]:
     """Return warnings of unreliable cells and nuclei."""
     warnings = []
     groups = [inputs.parameters.segmentation.of(kind) for kind in inputs.given_kinds]
-    if any(own.segmenter == "cellpose" and own.network == "phantom-compact" for own in groups):
-        warnings.append(
-            "the network phantom-compact was trained on synthetic phantoms only: on real tissue its cells and nuclei, and "
-            "all numbers derived from them, are meaningless; use cpsam_v2 or fine-tuned weights"
-        )
+    compact = {own.network for own in groups if own.segmenter == "cellpose" and own.network in COMPACT_NAMES}
+    warnings += [
+        f"the network {name} was trained on synthetic phantoms only: on real tissue its cells and nuclei, and "
+        "all numbers derived from them, are meaningless; use cpsam_v2 or fine-tuned weights"
+        for name in sorted(compact)
+    ]
     cells, nuclei = inputs.tables["cells"], inputs.tables["nuclei"]
     for kind, table in (("cells", cells), ("nuclei", nuclei)):
         if table.empty and not inputs.is_absent(kind):

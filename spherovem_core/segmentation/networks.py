@@ -13,7 +13,8 @@ from spherovem_core.store.layout import ObjectKind
 from spherovem_core.utils.digests import file_digest
 from spherovem_core.utils.torch_device import torch_device
 
-COMPACT = "phantom-compact"
+COMPACT_NAMES = ("phantom-compact", "em-compact")
+"""Networks that are shipped, trained on phantoms: plain ones, and ones with the scenes of real acquisitions."""
 CELLPOSE_NAMES = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
 """Names that cellpose 4.2 downloads; listed here so that a digest needs no import of torch."""
 
@@ -27,9 +28,9 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
     ----------
     name
         ``cpsam_v2`` or another name that cellpose knows (downloaded once into its own cache, for which
-        ``CELLPOSE_LOCAL_MODELS_PATH`` is honoured), a path to weights, or ``phantom-compact``.
+        ``CELLPOSE_LOCAL_MODELS_PATH`` is honoured), a path to weights, ``phantom-compact`` or ``em-compact``.
     kind
-        ``cells`` or ``nuclei``; ``phantom-compact`` has weights for each.
+        ``cells`` or ``nuclei``; the compact networks have weights for each.
     device
         ``auto``, ``cpu`` or ``cuda[:n]``.
 
@@ -93,16 +94,16 @@ def weights_path(name: str, kind: ObjectKind) -> Path | None:
     MissingNetworkError
         If the name is neither a file nor known to cellpose.
     """
-    if name == COMPACT:
+    if name in COMPACT_NAMES:
         return _existing(
-            WEIGHTS / f"{COMPACT}-{kind}.safetensors", "the installation is incomplete: install it again"
+            WEIGHTS / f"{name}-{kind}.safetensors", "the installation is incomplete: install it again"
         )
     if name in CELLPOSE_NAMES:
         cached = cellpose_cache() / name
         return cached if cached.is_file() else None
     return _existing(
         Path(name).expanduser(),
-        f"give the path of an existing weights file, {COMPACT}, or one of {', '.join(CELLPOSE_NAMES)}",
+        f"give the path of an existing weights file, or one of {', '.join((*COMPACT_NAMES, *CELLPOSE_NAMES))}",
     )
 
 
@@ -139,7 +140,7 @@ def _download(name: str) -> Path:
         raise MissingNetworkError(
             f"network {name} is not in {target.parent} and could not be downloaded ({error}); connect this machine to "
             f"the internet once, or copy the file {name} from another machine into that folder, or choose "
-            f"{COMPACT} or a path to weights"
+            f"{' or '.join(COMPACT_NAMES)}, or a path to weights"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -207,8 +208,8 @@ def _cellpose(state: dict[str, Any], path: Path) -> Any:
             "Cellpose 3" if any(k.startswith(("downsample.", "upsample.")) for k in state) else "unknown"
         )
         raise NetworkError(
-            f"network weights {path} are of {architecture} architecture; expected Cellpose 4 (Cellpose-SAM) or {COMPACT}: "
-            "fine-tune again with Cellpose 4, its older models cannot be converted"
+            f"network weights {path} are of {architecture} architecture; expected Cellpose 4 (Cellpose-SAM) or "
+            f"{COMPACT_NAMES[0]}: fine-tune again with Cellpose 4, its older models cannot be converted"
         )
     if "encoder.cls_token" in state:
         raise NetworkError(

@@ -269,7 +269,12 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
             lambda volume, parameters: _flows_work(kind, volume, parameters),
             lambda volume, parameters: _flows_size(kind, volume, parameters),
             variant=lambda parameters: _cost_variant(kind, parameters),
-            seconds={"phantom-compact": FLOWS_SECONDS[kind], IMPORTED: 1.0, NO_OBJECTS: 1.0},
+            seconds={
+                "phantom-compact": FLOWS_SECONDS[kind],
+                "em-compact": FLOWS_SECONDS[kind],
+                IMPORTED: 1.0,
+                NO_OBJECTS: 1.0,
+            },
         ),
         kind=kind,
         external=lambda request: _external(kind, request),

@@ -29,6 +29,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_shipped_weights_are_small_safetensors() -> None:
     files = sorted(WEIGHTS.glob("*"))
     assert [f.name for f in files] == [
+        "em-compact-cells.safetensors",
+        "em-compact-nuclei.safetensors",
         "phantom-compact-cells.safetensors",
         "phantom-compact-nuclei.safetensors",
     ]
@@ -38,7 +40,7 @@ def test_shipped_weights_are_small_safetensors() -> None:
 def test_a_missing_path_is_refused_with_the_choices(tmp_path: Path) -> None:
     for call in (load_network, network_digest):
         with pytest.raises(
-            MissingNetworkError, match=r"no\.pt do not exist; give the path .* or one of cpsam_v2"
+            MissingNetworkError, match=r"no\.pt do not exist; give the path .* or one of phantom-compact"
         ):
             call(str(tmp_path / "no.pt"), "cells")
     with pytest.raises(FileNotFoundError, match="cpsam_v9"):

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spherovem_core.synthetic.compact_training.recipes import Recipe
 from spherovem_core.synthetic.compact_training.sections import Section
 
 FLOWS_Y, FLOWS_X = [1, 4], [2, 5]
@@ -14,7 +15,7 @@ FLOWS_Y, FLOWS_X = [1, 4], [2, 5]
 
 
 def draw_batches(
-    sections: Sequence[Section], size: int, batch: int, generator: np.random.Generator
+    sections: Sequence[Section], size: int, batch: int, generator: np.random.Generator, recipe: Recipe
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw random crops without end, turned, mirrored, and changed in contrast and brightness.
 
@@ -24,6 +25,8 @@ def draw_batches(
         Side of a crop in pixels. A smaller section is padded with zeros.
     batch
         Number of crops per batch.
+    recipe
+        How far contrast and brightness are changed.
 
     Yields
     ------
@@ -36,7 +39,8 @@ def draw_batches(
     weights /= weights.sum()
     while True:
         pairs = [
-            draw_crop(sections[n], size, generator) for n in generator.choice(len(sections), batch, p=weights)
+            draw_crop(sections[n], size, generator, recipe)
+            for n in generator.choice(len(sections), batch, p=weights)
         ]
         images = torch.zeros((batch, 3, size, size))
         images[:, 0] = torch.from_numpy(np.stack([image for image, _ in pairs]))
@@ -44,7 +48,7 @@ def draw_batches(
 
 
 def draw_crop(
-    section: Section, size: int, generator: np.random.Generator
+    section: Section, size: int, generator: np.random.Generator, recipe: Recipe
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw one crop of a section.
 
@@ -58,7 +62,13 @@ def draw_crop(
     start = [int(generator.integers(0, s + 1)) if s > 0 else 0 for s in spare]
     cut = tuple(slice(a, a + size) for a in start)
     image = section.image[cut].astype(np.float32)
-    image = (image - 0.5) * generator.uniform(0.75, 1.3) + 0.5 + generator.uniform(-0.15, 0.15)
+    if recipe.gamma > 0:
+        power = np.exp(generator.uniform(-recipe.gamma, recipe.gamma))
+        image = np.sign(image) * np.abs(image) ** power
+    if recipe.inverted > 0 and generator.random() < recipe.inverted:
+        image = 1 - image
+    image = (image - 0.5) * generator.uniform(*recipe.contrast) + 0.5
+    image += generator.uniform(-recipe.brightness, recipe.brightness)
     image += generator.normal(0, generator.uniform(0, 0.06), image.shape)
     targets = np.concatenate([section.targets[:, cut[0], cut[1]], np.ones((1, *image.shape))])
     stack = np.concatenate([image[None], targets]).astype(np.float32)

@@ -51,10 +51,7 @@ def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
     ValueError
         If the seed is below `FIRST_TRAINING_SEED`.
     """
-    if seed < FIRST_TRAINING_SEED:
-        raise ValueError(
-            f"seed {seed} is reserved for tests and the demo; train on {FIRST_TRAINING_SEED} and above"
-        )
+    check_seed(seed)
     generator = np.random.default_rng(seed)
     phantom = make_phantom(
         shape=(80, 288, 288),
@@ -63,7 +60,32 @@ def phantom_sections(seed: int, stride: int = 2) -> list[Section]:
         cell_diameter_um=float(generator.uniform(4.6, 6.4)),
     )
     parameters = ObjectParameters(flow_spacing_nm=float(generator.uniform(85, 150)))
-    image, cells, nuclei = _reduced(phantom, degrade(phantom, generator), parameters)
+    image, cells, nuclei = reduced(phantom, degrade(phantom, generator), parameters)
+    return cut_sections(image, cells, nuclei, stride, generator)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse the seeds of tests and of the demo.
+
+    Raises
+    ------
+    ValueError
+        If the seed is below `FIRST_TRAINING_SEED`.
+    """
+    if seed < FIRST_TRAINING_SEED:
+        raise ValueError(
+            f"seed {seed} is reserved for tests and the demo; train on {FIRST_TRAINING_SEED} and above"
+        )
+
+
+def cut_sections(
+    image: NDArray[Any],
+    cells: NDArray[Any],
+    nuclei: NDArray[Any],
+    stride: int,
+    generator: np.random.Generator,
+) -> list[Section]:
+    """Cut sections `stride` apart in the three planes of a volume."""
     volumes = [(cells, nuclei, image)] + [
         tuple(np.moveaxis(v, axis, 0) for v in (cells, nuclei, image)) for axis in (1, 2)
     ]
@@ -91,10 +113,10 @@ def degrade(phantom: Phantom, generator: np.random.Generator) -> NDArray[np.floa
     return np.clip(volume, 0, 255)
 
 
-def _reduced(
+def reduced(
     phantom: Phantom, image: NDArray[np.float32], parameters: ObjectParameters
 ) -> tuple[NDArray[Any], ...]:
-    """Bring image and labels to the grid of the flows."""
+    """Bring image and labels to the grid of the flows; 0 and 1 of the image are the 1st and 99th percentile."""
     source = Grid(phantom.parameters.shape, phantom.spacing_nm)
     grid = flow_grid(source.shape, source.spacing_nm, parameters)
     reduced = resample(image, source, grid)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from spherovem_core.segmentation.compact_network import CompactNetwork
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.synthetic.compact_training.crops import draw_batches
+from spherovem_core.synthetic.compact_training.recipes import RECIPES, Recipe
 from spherovem_core.synthetic.compact_training.sections import Section
 
 KINDS = ("cells", "nuclei")
@@ -50,6 +51,7 @@ def train_compact(
     size: int = 128,
     batch: int = 16,
     learning_rate: float = 3e-3,
+    recipe: Recipe = RECIPES["phantom"],
 ) -> CompactNetwork:
     """Train on crops with a one-cycle learning rate, and keep a moving average of the weights.
 
@@ -65,6 +67,8 @@ def train_compact(
         Checkpoint to continue from.
     size, batch
         Side of a crop in pixels, and crops per step.
+    recipe
+        How far the crops are changed.
 
     Returns
     -------
@@ -78,8 +82,8 @@ def train_compact(
     average: CompactNetwork = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
-    source = draw_batches(sections, size, batch, np.random.default_rng(seed))
-    test_source = draw_batches(held_out, size, batch, np.random.default_rng(seed + 1))
+    source = draw_batches(sections, size, batch, np.random.default_rng(seed), recipe)
+    test_source = draw_batches(held_out, size, batch, np.random.default_rng(seed + 1), recipe)
     test = list(zip(range(8), test_source, strict=False))
     began = time.monotonic()
     for step in range(1, steps + 1):
@@ -118,8 +122,8 @@ def _score(network: CompactNetwork, images: Tensor, targets: Tensor) -> float:
         return float(cellpose_loss(network(images)[0], targets))
 
 
-def write_weights(network: CompactNetwork, folder: Path = WEIGHTS) -> list[Path]:
-    """Write one half-precision safetensors file per kind, and return their paths."""
+def write_weights(network: CompactNetwork, folder: Path = WEIGHTS, recipe: str = "phantom") -> list[Path]:
+    """Write one half-precision safetensors file per kind, named by the recipe, and return their paths."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +133,7 @@ def write_weights(network: CompactNetwork, folder: Path = WEIGHTS) -> list[Path]
         for key in ("head.weight", "head.bias"):
             state[key] = state[key][3 * kind : 3 * kind + 3]
         half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
-        path = folder / f"phantom-compact-{name}.safetensors"
+        path = folder / f"{recipe}-compact-{name}.safetensors"
         save_file(half, path, metadata={"architecture": "compact", "kind": name})
         written.append(path)
     return written
