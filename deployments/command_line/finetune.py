@@ -12,6 +12,7 @@ from deployments.run_parameters import network_parameter
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
+from spherovem_core.store.layout import OBJECT_KINDS
 
 
 class Finetune(Command, FineTuningParameters):
@@ -26,7 +27,8 @@ class Finetune(Command, FineTuningParameters):
     )
 
     slices: CliPositionalArg[Path] = Field(
-        description="Folder of slices NAME.tif with labels/NAME-cells.tif or labels/NAME-nuclei.tif."
+        description="Folder of slices NAME.tif with labels/NAME-cells.tif (or -nuclei, or another kind); optionally "
+        "labels/NAME-cells-unknown.tif, not 0 where nobody has labelled."
     )
     out: CliPositionalArg[Path] = Field(
         description="Folder for weights.pt, its manifest, scores and pictures."
@@ -51,9 +53,7 @@ class Finetune(Command, FineTuningParameters):
         print(format_manifest(manifest))
         print(f"weights:  {self.out / 'weights.pt'}")
         print(f"manifest: {self.out / 'manifest.json'}")
-        print(
-            f"use them with --set {network_parameter(parameters.kind)}={self.out.absolute() / 'weights.pt'}"
-        )
+        print(f"use them with {usage(manifest, self.out.absolute() / 'weights.pt')}")
 
 
 SCORES = (
@@ -66,12 +66,33 @@ SCORES = (
 )
 
 
+def usage(manifest: dict[str, Any], weights: Path) -> str:
+    """Return the options by which ``spherovem process`` uses a network."""
+    kind = manifest["parameters"]["kind"]
+    # A kind of another name has no step of its own; its network runs in the place of cells.
+    network = network_parameter(kind if kind in OBJECT_KINDS else OBJECT_KINDS[0])
+    threshold = manifest["chosen"]["probability_threshold"]
+    own = f" --set {network.removesuffix('network')}probability_threshold={threshold:g}" if threshold else ""
+    return f"--set {network}={weights}{own}"
+
+
 def format_manifest(manifest: dict[str, Any]) -> str:
-    """List the scores of the held-out slices before and after training."""
+    """List the scores of the held-out slices before and after training, and what other slices chose."""
     before, after = manifest["figures_before"], manifest["figures_after"]
     rows = [[title, _number(before[name]), _number(after[name])] for title, name in SCORES]
     titles = [f"{len(manifest['held_out'])} held-out slices, IoU 0.5", "before", "after"]
-    return f"\n{text_table(titles, rows, right=(1, 2))}\n"
+    return f"\n{text_table(titles, rows, right=(1, 2))}\n\n{_choice(manifest)}\n"
+
+
+def _choice(manifest: dict[str, Any]) -> str:
+    chosen, count = manifest["chosen"], len(manifest["choice"])
+    what = (
+        f"learning rate {chosen['learning_rate']:g}, epoch {chosen['epoch']} of {chosen['recipe']['epochs']}, "
+        f"probability threshold {chosen['probability_threshold']:g}"
+    )
+    if not count:
+        return f"{what}: too few slices to choose by, the weights are those of the last epoch"
+    return f"{what}: chosen or confirmed by {count} other slices, on which F1 is {chosen['f1']:.3f} (no fair test)"
 
 
 def _number(value: float | None) -> str:

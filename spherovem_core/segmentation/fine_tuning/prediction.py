@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from spherovem_core.parameters import EvaluationParameters, FineTuningParameters, ObjectParameters
 from spherovem_core.segmentation.evaluation import Evaluation, evaluate_sections
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
+from spherovem_core.segmentation.fine_tuning.known_pixels import drop_unknown_objects
 from spherovem_core.segmentation.flows import batch_size, tile_size
 from spherovem_core.segmentation.in_memory import masks_from_flows
+from spherovem_core.utils.torch_device import kept_torch_threads
 
 MIN_PIXELS = 15
 """Pixels of the smallest object in a section, the limit of cellpose."""
 
 
-def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint32]:
+def segment_section(
+    image: NDArray[np.float32], network: Any, probability_threshold: float = 0.0
+) -> NDArray[np.uint32]:
     """Label the objects in one section.
 
     Parameters
@@ -26,12 +30,19 @@ def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint
         Intensities, 0 and 1 at black and white.
     network
         From `load_network`; it is set to evaluation mode.
+    probability_threshold
+        Pixels whose logit is above belong to an object.
 
     Returns
     -------
     (Y, X) ndarray of uint32
         Instances of at least 15 pixels, 0 is background.
     """
+    return label_section(predict_section(image, network), probability_threshold)
+
+
+def predict_section(image: NDArray[np.float32], network: Any) -> NDArray[np.float32]:
+    """Predict flows (dy, dx) and logit (3, Y, X) of one section, as `segment_section`."""
     import torch
     from cellpose.core import run_net
 
@@ -40,14 +51,22 @@ def segment_section(image: NDArray[np.float32], network: Any) -> NDArray[np.uint
     # Cellpose pads a section by at least 8 pixels on each side; a tile with room for them saves three others.
     padded = tuple(-(-n // 16) * 16 + 16 for n in image.shape)
     network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), kept_torch_threads():
         maps, _ = run_net(
             network, channels, batch_size=batch_size(network.device), bsize=tile_size(network, padded)
         )
-    flows = np.zeros((4, 1, *image.shape), np.float32)
-    flows[1:] = np.moveaxis(maps[0], -1, 0)[:, None]
-    parameters = ObjectParameters(min_diameter_um=0.0, flow_smoothing=0.0)
-    labels = masks_from_flows(flows, parameters, (1.0, 1.0, 1.0))[0]
+    return np.moveaxis(maps[0], -1, 0)
+
+
+def label_section(maps: NDArray[np.float32], probability_threshold: float) -> NDArray[np.uint32]:
+    """Label the objects that flows and logit (3, Y, X) of a section show, as `segment_section`."""
+    flows = np.zeros((4, 1, *maps.shape[1:]), np.float32)
+    flows[1:] = maps[:, None]
+    parameters = ObjectParameters(
+        min_diameter_um=0.0, flow_smoothing=0.0, probability_threshold=probability_threshold
+    )
+    with kept_torch_threads():
+        labels = masks_from_flows(flows, parameters, (1.0, 1.0, 1.0))[0]
     numbers, counts = fastremap.unique(labels, return_counts=True)
     small = numbers[counts < MIN_PIXELS].tolist()
     return np.asarray(
@@ -60,9 +79,28 @@ def evaluate_network(
     slices: Sequence[LabelledSlice],
     parameters: FineTuningParameters,
     boundary_error: bool = True,
+    probability_threshold: float = 0.0,
 ) -> tuple[Evaluation, list[NDArray[np.uint32]]]:
-    """Segment labelled slices and compare the result with their labels; return the evaluation and the found labels."""
-    found = [segment_section(one.image, network) for one in slices]
+    """Segment labelled slices and compare the result with their labels; return the evaluation and the found labels.
+
+    Found objects that lie mostly where nothing is known are left out.
+    """
+    maps = [predict_section(one.image, network) for one in slices]
+    return evaluate_maps(maps, slices, parameters, probability_threshold, boundary_error)
+
+
+def evaluate_maps(
+    maps: Sequence[NDArray[np.float32]],
+    slices: Sequence[LabelledSlice],
+    parameters: FineTuningParameters,
+    probability_threshold: float,
+    boundary_error: bool = False,
+) -> tuple[Evaluation, list[NDArray[np.uint32]]]:
+    """Evaluate predicted flows and logits of slices, as `evaluate_network`."""
+    found = [
+        drop_unknown_objects(label_section(each, probability_threshold), one.known)
+        for each, one in zip(maps, slices, strict=True)
+    ]
     side = parameters.flow_spacing_nm
     evaluation = evaluate_sections(
         [one.labels for one in slices],
