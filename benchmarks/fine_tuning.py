@@ -78,14 +78,13 @@ def bench(case: str, parameters: FineTuningParameters) -> None:
     tuned = fine_tune(split, parameters, "cpu")
     seconds = time.perf_counter() - start
     network.load_state_dict(tuned.weights)
-    threshold = tuned.chosen["probability_threshold"]
     print(
         f"{case}: {len(split.training)} training slices, {len(tuned.rows)} epochs in {seconds:.0f} s, loss "
         f"{tuned.rows[0]['training_loss']:.2f} to {tuned.rows[-1]['training_loss']:.2f}, learning rate "
-        f"{tuned.chosen['learning_rate']:g}, epoch {tuned.chosen['epoch']}, threshold {threshold:g}"
+        f"{tuned.chosen['learning_rate']:g}, epoch {tuned.chosen['epoch']}, {tuned.settings}"
     )
     for name, group in evaluated.items():
-        after = evaluate_network(network, group, parameters, probability_threshold=threshold)[0].figures
+        after = evaluate_network(network, group, parameters, settings=tuned.settings)[0].figures
         print(
             f"  {name:14} {len(group):3d} slices, {after['true_count']:4d} cells: F1 {before[name]['f1']:.3f} -> "
             f"{after['f1']:.3f}, panoptic quality {before[name]['panoptic_quality']:.3f} -> "

@@ -1,5 +1,6 @@
 """``spherovem finetune``: training of a network on labelled slices."""
 
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,9 +72,21 @@ def usage(manifest: dict[str, Any], weights: Path) -> str:
     kind = manifest["parameters"]["kind"]
     # A kind of another name has no step of its own; its network runs in the place of cells.
     network = network_parameter(kind if kind in OBJECT_KINDS else OBJECT_KINDS[0])
-    threshold = manifest["chosen"]["probability_threshold"]
-    own = f" --set {network.removesuffix('network')}probability_threshold={threshold:g}" if threshold else ""
-    return f"--set {network}={weights}{own}"
+    group, chosen, pixel_nm = (
+        network.removesuffix("network"),
+        manifest["chosen"],
+        manifest["parameters"]["flow_spacing_nm"],
+    )
+    # A ball whose largest section has the fewest pixels that were labelled.
+    diameter_um = 2 * math.sqrt(chosen["min_pixels"] / math.pi) * pixel_nm / 1000
+    values = {
+        "network": str(weights),
+        "flow_spacing_nm": f"{pixel_nm:g}",
+        "probability_threshold": f"{chosen['probability_threshold']:g}",
+        "flow_smoothing": f"{chosen['flow_smoothing']:g}",
+        "min_diameter_um": f"{diameter_um:.3g}",
+    }
+    return " ".join(f"--set {group}{name}={value}" for name, value in values.items())
 
 
 def format_manifest(manifest: dict[str, Any]) -> str:
@@ -88,7 +101,8 @@ def _choice(manifest: dict[str, Any]) -> str:
     chosen, count = manifest["chosen"], len(manifest["choice"])
     what = (
         f"learning rate {chosen['learning_rate']:g}, epoch {chosen['epoch']} of {chosen['recipe']['epochs']}, "
-        f"probability threshold {chosen['probability_threshold']:g}"
+        f"probability threshold {chosen['probability_threshold']:g}, flow smoothing {chosen['flow_smoothing']:g}, smallest "
+        f"object {chosen['min_pixels']} pixels"
     )
     if not count:
         return f"{what}: too few slices to choose by, the weights are those of the last epoch"

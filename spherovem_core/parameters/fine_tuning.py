@@ -105,6 +105,16 @@ class FineTuningParameters(StageParameters):
         description="Logit above which pixels belong to objects. With auto, the slices for choosing decide; process takes the "
         "same value as probability_threshold.",
     )
+    flow_smoothing: Annotated[float, Field(ge=0.0, le=10.0)] | Literal["auto"] = Field(
+        default="auto",
+        description="Gaussian smoothing of the flows in pixels. With auto, the slices for choosing decide; process takes the "
+        "same value as flow_smoothing.",
+    )
+    min_pixels: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
+        default="auto",
+        description="Objects with fewer pixels in a slice are dropped. With auto, the slices for choosing decide between sizes "
+        "that are hardly ever labelled.",
+    )
     contact_gap: bool = Field(
         default=False,
         description="Teach the network that pixels where two objects touch are background.",
@@ -158,12 +168,12 @@ class FineTuningParameters(StageParameters):
     batch_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         json_schema_extra=EXPERT,
         default="auto",
-        description="Crops in one training step; auto takes 1 for Cellpose-SAM and 8 for a compact network.",
+        description="Crops in one training step; auto takes 1 for Cellpose-SAM and 3 of 256 pixels for a compact network.",
     )
     crop_px: Annotated[int, Field(ge=64, le=1024, multiple_of=16)] | Literal["auto"] = Field(
         json_schema_extra=EXPERT,
         default="auto",
-        description="Side of the crops in pixels; auto takes 256 for Cellpose-SAM, which needs it, 128 for a compact network.",
+        description="Side of the crops in pixels; auto takes 256, which Cellpose-SAM needs, or less for smaller slices.",
     )
     weight_decay: float = Field(
         json_schema_extra=EXPERT, default=0.01, ge=0.0, le=10.0, description="Weight decay of the optimiser."

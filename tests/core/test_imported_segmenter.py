@@ -172,5 +172,7 @@ def test_one_kind_alone_needs_no_mask_spacing_of_the_other() -> None:
         )
         assert (parameters.cells.mask_spacing_nm, parameters.nuclei.mask_spacing_nm) == (10.0, 10.0)
         assert SegmentationParameters.model_validate(parameters.model_dump()) == parameters
-        with pytest.raises(ValidationError, match="make them equal, or leave one kind out by its segmenter none"):
+        with pytest.raises(
+            ValidationError, match="make them equal, or leave one kind out by its segmenter none"
+        ):
             SegmentationParameters.model_validate({kind: {"mask_spacing_nm": 10.0}})

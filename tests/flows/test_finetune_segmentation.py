@@ -39,6 +39,7 @@ QUICK: dict[str, Any] = {
     "crop_px": 64,
     "learning_rate": 2e-3,
     "probability_threshold": 0.0,
+    "flow_smoothing": 1.0,
 }
 OPTIONS = [part for name, value in QUICK.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 ONE_THREAD = ExecutionSettings(device="cpu", workers=1)
@@ -104,7 +105,7 @@ def test_scores_losses_and_pictures_are_there(trained: Path) -> None:
     assert losses.notna().all(axis=None)
     chosen = manifest["chosen"]
     assert (
-        chosen["f1"] == losses["choice_f1"].max() == losses.set_index("epoch")["choice_f1"][chosen["epoch"]]
+        chosen["f1"] >= losses["choice_f1"].max() == losses.set_index("epoch")["choice_f1"][chosen["epoch"]]
     )
     pictures = sorted(path.stem for path in (trained / "overlays").glob("*.png"))
     assert pictures == [one["name"] for one in manifest["held_out"]]
@@ -188,6 +189,7 @@ def test_a_kind_of_any_name_is_learnt(
     printed = " ".join(capsys.readouterr().out.split())
     assert "by 2 other slices" in printed or "by 3 other slices" in printed
     assert f"--set segmentation.cells.network={out / 'weights.pt'}" in printed
+    assert "--set segmentation.cells.flow_smoothing=1 --set segmentation.cells.min_diameter_um=" in printed
 
 
 def test_slices_that_cannot_be_used_end_in_one_line(

@@ -11,8 +11,15 @@ from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import Progress
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.segmentation.fine_tuning.checkpoints import read_checkpoint, write_checkpoint
-from spherovem_core.segmentation.fine_tuning.choice import Score, score_network
+from spherovem_core.segmentation.fine_tuning.choice import (
+    Score,
+    candidates,
+    choose_settings,
+    first_settings,
+    score_network,
+)
 from spherovem_core.segmentation.fine_tuning.dataset import SplitSlices
+from spherovem_core.segmentation.fine_tuning.prediction import SectionSettings
 from spherovem_core.segmentation.fine_tuning.recipes import Recipe, recipe_for
 from spherovem_core.segmentation.fine_tuning.training import Trainer, section_tensors
 from spherovem_core.segmentation.networks import load_network
@@ -37,13 +44,16 @@ class Tuned:
     ----------
     weights
         State dict in float32.
+    settings
+        How its flows become objects.
     chosen
-        Learning rate, epoch and probability threshold, the score by which they were chosen, the trials, and the recipe.
+        Learning rate, epoch and settings, the score by which they were chosen, the candidates, and the recipe.
     rows
         Losses of each epoch, and scores of the slices for choosing where they were measured.
     """
 
     weights: dict[str, Any]
+    settings: SectionSettings
     chosen: dict[str, Any]
     rows: list[Row]
 
@@ -62,8 +72,8 @@ def fine_tune(
 
     A short training with each candidate finds the learning rate: the lowest loss wins. Then crops are drawn at random
     (`draw_crop`) for AdamW, whose rate rises and falls as a cosine; a compact network is the moving average of its weights.
-    The epoch with the highest F1 on the slices for choosing wins, with the threshold that gave it. Without such slices
-    the last epoch is taken.
+    The epoch with the highest F1 on the slices for choosing wins; then they choose the settings by which its flows become
+    objects. Without such slices the last epoch and the usual settings are taken.
 
     The same slices, parameters and starting weights give the same bits on one CPU thread, also after a kill.
 
@@ -91,7 +101,8 @@ def fine_tune(
     """
     run = _Run(split, parameters, device, checkpoint, show, progress, timeout_s)
     weights = run.train()
-    return Tuned(weights, run.chosen(), run.course.rows)
+    settings, chosen = run.choose()
+    return Tuned(weights, settings, chosen, run.course.rows)
 
 
 @dataclass
@@ -104,7 +115,7 @@ class _Course:
 
     @property
     def best_score(self) -> Score | None:
-        return Score(self.best["f1"], self.best["threshold"], self.best["loss"]) if self.best else None
+        return Score(self.best["f1"], self.best["loss"]) if self.best else None
 
 
 class _Run:
@@ -130,6 +141,8 @@ class _Run:
         self.course = _Course()
         self.best_weights: dict[str, Any] = {}
         self.rate = 0.0
+        self.candidates = candidates(split.training, parameters)
+        self.settings = first_settings(self.candidates)
         self.written_at, self.writing_s = time.monotonic(), 0.0
 
     def train(self) -> dict[str, Any]:
@@ -156,19 +169,22 @@ class _Run:
             self._check_deadline(trainer)
         return self.best_weights
 
-    def chosen(self) -> dict[str, Any]:
-        """Return what was chosen, by what, and from which candidates."""
-        given = self.parameters.probability_threshold
-        best = self.course.best
-        threshold = best.get("threshold", 0.0 if given == "auto" else given)
-        return {
+    def choose(self) -> tuple[SectionSettings, dict[str, Any]]:
+        """Choose the settings for the weights, and return what was chosen, by what, and from which candidates."""
+        settings, f1, best = self.settings, None, self.course.best
+        if self.split.choice:
+            network = load_network(self.parameters.network, self.parameters.kind, self.device)
+            network.load_state_dict(self.best_weights)
+            settings, f1 = choose_settings(network, self.split.choice, self.parameters, self.candidates)
+        return settings, {
             "learning_rate": self.rate,
             "epoch": int(best.get("epoch", self.recipe.epochs)),
-            "probability_threshold": threshold,
-            "f1": best.get("f1"),
+            **asdict(settings),
+            "f1": f1,
             "loss": best.get("loss"),
             "trials": self.course.trials,
-            "recipe": asdict(self.recipe),
+            "candidates": {name: list(values) for name, values in self.candidates.items()},
+            "recipe": asdict(self.recipe) | {"rates": list(self.recipe.rates)},
         }
 
     def _best_rate(self) -> float:
@@ -182,7 +198,7 @@ class _Run:
                 trainer.run_epoch()
                 self.progress(number * self.trial_epochs + epoch + 1, self._epochs_total())
                 self._check_deadline()
-            score = score_network(trainer.average, self.split.choice, self.parameters)
+            score = score_network(trainer.average, self.split.choice, self.parameters, self.settings)
             self.course.trials.append({"learning_rate": rates[number], "f1": score.f1, "loss": score.loss})
             logger.info("trial of learning rate %g: loss %.4g, F1 %.3f", rates[number], score.loss, score.f1)
             self._write({})
@@ -193,16 +209,15 @@ class _Run:
         return Trainer(network, self.sections, self.parameters, self.recipe, rate, epochs)
 
     def _score(self, trainer: Trainer) -> Row:
-        score = score_network(trainer.average, self.split.choice, self.parameters)
+        score = score_network(trainer.average, self.split.choice, self.parameters, self.settings)
         if score.beats(self.course.best_score):
             self.course.best = {
                 "epoch": trainer.epoch,
                 "f1": score.f1,
-                "threshold": score.threshold,
                 "loss": score.loss,
             }
             self.best_weights = _copied(trainer)
-        return {"choice_loss": score.loss, "choice_f1": score.f1, "choice_threshold": score.threshold}
+        return {"choice_loss": score.loss, "choice_f1": score.f1}
 
     def _is_over(self, epoch: int) -> bool:
         """Return whether the scores have not risen for long; only where the number of epochs is ``auto``."""

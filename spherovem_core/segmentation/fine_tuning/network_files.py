@@ -81,7 +81,7 @@ def write_network(
 
 def _loss_table(result: ScoredTraining) -> pd.DataFrame:
     """Return one row per epoch, with the scores of the epochs that have them."""
-    columns = ["epoch", "training_loss", "choice_loss", "choice_f1", "choice_threshold"]
+    columns = ["epoch", "training_loss", "choice_loss", "choice_f1"]
     return pd.DataFrame(result.rows, columns=columns).astype(dict.fromkeys(columns[1:], np.float64))
 
 

@@ -12,9 +12,11 @@ from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
 SAM_TILE = 256
 MIN_STEPS = {"compact": 50, "sam": 1}
 """Fewest steps of an epoch: with few slices, an epoch is several passes over them."""
-AUTO_EPOCHS = {"compact": 60, "sam": 100}
-AUTO_BATCH = {"compact": 8, "sam": 1}
-AUTO_CROP_PX = {"compact": 128, "sam": SAM_TILE}
+AUTO_EPOCHS = {"compact": 40, "sam": 100}
+MAX_CROP_PX = 256
+"""Side of the crops of a compact network, where slices are as large. The flow of a pixel leads to the centre of its object: with
+crops of 128 pixels, which cut objects of 30 to 100 pixels, F1 on real tissue was 0.62 instead of 0.7 after the same time."""
+AUTO_BATCH_PIXELS = 3 * MAX_CROP_PX**2
 AUTO_RATES = {"compact": (1e-3, 2e-3, 4e-3), "sam": (5e-6, 1e-5, 2e-5)}
 DEFAULT_RATE = {"compact": 2e-3, "sam": 1e-5}
 """Where no slices are there to choose by."""
@@ -60,22 +62,31 @@ def recipe_for(
         If the crops do not suit the network.
     """
     kind = "sam" if hasattr(network, "encoder") else "compact"
-    crop = AUTO_CROP_PX[kind] if parameters.crop_px == "auto" else parameters.crop_px
+    crop = _auto_crop(kind, training) if parameters.crop_px == "auto" else parameters.crop_px
     if kind == "sam" and crop != SAM_TILE:
         raise ParameterError(
             f"crop_px is {crop}; Cellpose-SAM is trained only on crops of {SAM_TILE}: set crop_px to {SAM_TILE} or auto"
         )
-    batch = AUTO_BATCH[kind] if parameters.batch_size == "auto" else parameters.batch_size
+    if parameters.batch_size != "auto":
+        batch = parameters.batch_size
+    else:
+        batch = 1 if kind == "sam" else max(1, AUTO_BATCH_PIXELS // crop**2)
     if parameters.learning_rate != "auto":
         rates: tuple[float, ...] = (parameters.learning_rate,)
     else:
         rates = AUTO_RATES[kind] if can_choose else (DEFAULT_RATE[kind],)
-    pixels = sum(min(one.labels.size, crop**2) if kind == "sam" else one.labels.size for one in training)
+    crops = sum(max(1, round(one.labels.size / crop**2)) for one in training)
     return Recipe(
         rates,
         AUTO_EPOCHS[kind] if parameters.epochs == "auto" else parameters.epochs,
-        max(ceil(pixels / crop**2 / batch), MIN_STEPS[kind]),
+        max(ceil(crops / batch), MIN_STEPS[kind]),
         batch,
         crop,
         averaged=kind == "compact",
     )
+
+
+def _auto_crop(kind: str, training: Sequence[LabelledSlice]) -> int:
+    """Return 256, or less for a compact network whose slices are all smaller."""
+    longest = max(max(one.labels.shape) for one in training)
+    return SAM_TILE if kind == "sam" else min(max(64, 16 * ceil(longest / 16)), MAX_CROP_PX)

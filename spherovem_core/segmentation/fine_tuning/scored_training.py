@@ -66,7 +66,7 @@ def train_with_scores(
 ) -> ScoredTraining:
     """Evaluate the starting weights, train, choose, and evaluate the chosen weights.
 
-    The slices are split in three (`split_slices`). Learning rate, epoch and threshold come from the slices for
+    The slices are split in three (`split_slices`). Learning rate, epoch and settings come from the slices for
     choosing (`fine_tune`). ``before`` and ``after`` come from the held-out slices, which decide nothing.
 
     After each epoch the state is written to `scratch`. The same call continues there, and on one CPU thread ends with
@@ -107,8 +107,7 @@ def train_with_scores(
         split, parameters, device, checkpoint=path, show=show, progress=progress, timeout_s=timeout_s
     )
     network.load_state_dict(tuned.weights)
-    threshold = tuned.chosen["probability_threshold"]
-    after, found = evaluate_network(network, split.held_out, parameters, probability_threshold=threshold)
+    after, found = evaluate_network(network, split.held_out, parameters, settings=tuned.settings)
     losses = np.array([row["training_loss"] for row in tuned.rows], np.float64)
     return ScoredTraining(
         split, before, after, found, losses, tuned.rows, tuned.chosen, _as_file(tuned.weights)
