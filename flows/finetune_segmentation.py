@@ -18,7 +18,7 @@ def finetune_segmentation(
     """Train a network further on labelled slices and evaluate it on held-out slices.
 
     Weights that are there already from the same slices, network and parameters are not trained again. A training
-    that was killed starts again from the beginning.
+    that was killed continues after its last finished epoch.
 
     Parameters
     ----------

@@ -18,9 +18,10 @@ from spherovem_core.segmentation.evaluation import without_nan
 from spherovem_core.segmentation.fine_tuning import (
     LabelledSlice,
     ScoredTraining,
+    drop_checkpoints,
     find_finished,
     read_slices,
-    split_by_plane,
+    split_slices,
     train_with_scores,
     write_network,
 )
@@ -32,7 +33,7 @@ from tasks.locks import FileLocks
 from tasks.policies import retry_policy
 from tasks.progress import report_progress
 
-NAME, VERSION = "finetune", 1
+NAME, VERSION = "finetune", 2
 PICTURES_SHOWN = 4
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ def finetune(
 ) -> dict[str, Any]:
     """Fine-tune a network, unless the folder holds the result of the same slices, weights and parameters.
 
-    The manifest is written last and counts only with weights of its digest. A killed training starts again: cellpose does
-    not give access to its optimiser, and continuing without it would make the result depend on the time of the kill.
+    The manifest is written last and counts only with weights of its digest. A killed training continues after its last
+    finished epoch, from a state in the folder's scratch space that is deleted at the end.
 
     Parameters
     ----------
@@ -99,6 +100,7 @@ def finetune(
                 lambda rows: show_table(f"finetune {name} training", rows, "Losses and held-out scores"),
                 progress,
                 execution.stage_timeout_s,
+                digest,
             )
         manifest, pictures = write_network(
             layout,
@@ -112,6 +114,7 @@ def finetune(
                 "device": device,
             },
         )
+        drop_checkpoints(layout.scratch)
     _show(name, result, pictures)
     return manifest
 
@@ -126,7 +129,7 @@ def check_before_training(
     SpheroVemError
         If slices, labels, the network's name or the device cannot be used.
     """
-    split_by_plane(read_slices(slices, parameters), parameters.held_out_fraction, parameters.seed)
+    split_slices(read_slices(slices, parameters), parameters)
     network_digest(parameters.network, parameters.kind)
     check_device(execution.device)
 

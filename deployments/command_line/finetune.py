@@ -1,5 +1,6 @@
 """``spherovem finetune``: training of a network on labelled slices."""
 
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from deployments.run_parameters import network_parameter
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
+from spherovem_core.store.layout import OBJECT_KINDS
 
 
 class Finetune(Command, FineTuningParameters):
@@ -26,7 +28,8 @@ class Finetune(Command, FineTuningParameters):
     )
 
     slices: CliPositionalArg[Path] = Field(
-        description="Folder of slices NAME.tif with labels/NAME-cells.tif or labels/NAME-nuclei.tif."
+        description="Folder of slices NAME.tif with labels/NAME-cells.tif (or -nuclei, or another kind); optionally "
+        "labels/NAME-cells-unknown.tif, not 0 where nobody has labelled."
     )
     out: CliPositionalArg[Path] = Field(
         description="Folder for weights.pt, its manifest, scores and pictures."
@@ -51,9 +54,7 @@ class Finetune(Command, FineTuningParameters):
         print(format_manifest(manifest))
         print(f"weights:  {self.out / 'weights.pt'}")
         print(f"manifest: {self.out / 'manifest.json'}")
-        print(
-            f"use them with --set {network_parameter(parameters.kind)}={self.out.absolute() / 'weights.pt'}"
-        )
+        print(f"use them with {usage(manifest, self.out.absolute() / 'weights.pt')}")
 
 
 SCORES = (
@@ -66,12 +67,46 @@ SCORES = (
 )
 
 
+def usage(manifest: dict[str, Any], weights: Path) -> str:
+    """Return the options by which ``spherovem process`` uses a network."""
+    kind = manifest["parameters"]["kind"]
+    # A kind of another name has no step of its own; its network runs in the place of cells.
+    network = network_parameter(kind if kind in OBJECT_KINDS else OBJECT_KINDS[0])
+    group, chosen, pixel_nm = (
+        network.removesuffix("network"),
+        manifest["chosen"],
+        manifest["parameters"]["flow_spacing_nm"],
+    )
+    # A ball whose largest section has the fewest pixels that were labelled.
+    diameter_um = 2 * math.sqrt(chosen["min_pixels"] / math.pi) * pixel_nm / 1000
+    values = {
+        "network": str(weights),
+        "flow_spacing_nm": f"{pixel_nm:g}",
+        "probability_threshold": f"{chosen['probability_threshold']:g}",
+        "flow_smoothing": f"{chosen['flow_smoothing']:g}",
+        "min_diameter_um": f"{diameter_um:.3g}",
+    }
+    return " ".join(f"--set {group}{name}={value}" for name, value in values.items())
+
+
 def format_manifest(manifest: dict[str, Any]) -> str:
-    """List the scores of the held-out slices before and after training."""
+    """List the scores of the held-out slices before and after training, and what other slices chose."""
     before, after = manifest["figures_before"], manifest["figures_after"]
     rows = [[title, _number(before[name]), _number(after[name])] for title, name in SCORES]
     titles = [f"{len(manifest['held_out'])} held-out slices, IoU 0.5", "before", "after"]
-    return f"\n{text_table(titles, rows, right=(1, 2))}\n"
+    return f"\n{text_table(titles, rows, right=(1, 2))}\n\n{_choice(manifest)}\n"
+
+
+def _choice(manifest: dict[str, Any]) -> str:
+    chosen, count = manifest["chosen"], len(manifest["choice"])
+    what = (
+        f"learning rate {chosen['learning_rate']:g}, epoch {chosen['epoch']} of {chosen['recipe']['epochs']}, "
+        f"probability threshold {chosen['probability_threshold']:g}, flow smoothing {chosen['flow_smoothing']:g}, smallest "
+        f"object {chosen['min_pixels']} pixels"
+    )
+    if not count:
+        return f"{what}: too few slices to choose by, the weights are those of the last epoch"
+    return f"{what}: chosen or confirmed by {count} other slices, on which F1 is {chosen['f1']:.3f} (no fair test)"
 
 
 def _number(value: float | None) -> str:

@@ -1,10 +1,11 @@
 """Parameters of cutting slices for labelling, and of training on them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spherovem_core.parameters.base import PositiveNm, StageParameters
+from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.segmentation import KindName
 
 
 class SliceCuttingParameters(StageParameters):
@@ -50,14 +51,15 @@ class SliceCuttingParameters(StageParameters):
 class FineTuningParameters(StageParameters):
     """Training of a segmentation network on labelled slices."""
 
-    kind: Literal["cells", "nuclei"] = Field(
-        default="cells", description="Kind of objects that the labels of the slices show."
+    kind: KindName = Field(
+        default="cells",
+        description="Kind of objects that the labels of the slices show: cells, nuclei, or any other name.",
     )
     network: str = Field(
         default="cpsam_v2",
         min_length=1,
         description="Network to start from: cpsam_v2, another name cellpose knows, a path to weights, em-compact or "
-        "phantom-compact.",
+        "phantom-compact; em-compact-wide and phantom-compact-wide have four times their weights.",
     )
     flow_spacing_nm: PositiveNm = Field(
         default=100.0,
@@ -67,20 +69,55 @@ class FineTuningParameters(StageParameters):
         default=(1.0, 99.0),
         description="Intensity percentiles that become 0 and 1 in slices whose file does not give them.",
     )
+    unlabelled: Literal["background", "unknown"] = Field(
+        default="background",
+        description="Meaning of pixels with label 0: background, or unknown where only some objects are labelled. Objects are "
+        "then complete. Unknown pixels are neither learnt from nor evaluated.",
+    )
+    background_label: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="Label number with which background is painted where 0 is unknown; 0 is none.",
+    )
     held_out_fraction: float = Field(
         default=0.2,
         ge=0.05,
         le=0.5,
-        description="Fraction of each plane's slices that are kept for evaluation and not used for training.",
+        description="Fraction of each plane's slices that are kept for evaluation; they neither train nor choose.",
     )
-    epochs: int = Field(default=100, ge=1, le=5000, description="Passes over the training slices.")
-    batch_size: int = Field(default=1, ge=1, le=256, description="Crops in one training step.")
-    crop_px: int = Field(
-        default=256,
-        ge=64,
-        le=1024,
-        multiple_of=16,
-        description="Side of the crops used for training in pixels; Cellpose-SAM needs 256.",
+    choice_fraction: float = Field(
+        default=0.15,
+        ge=0.0,
+        le=0.5,
+        description="Fraction of the slices that choose learning rate, epoch and threshold; at least one where there are enough.",
+    )
+    epochs: Annotated[int, Field(ge=1, le=5000)] | Literal["auto"] = Field(
+        default="auto",
+        description="Passes over the training slices. With auto, training ends early when other slices no longer improve.",
+    )
+    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] | Literal["auto"] = Field(
+        default="auto",
+        description="Highest step size of the optimiser. With auto, short trainings choose among three that suit the network.",
+    )
+    probability_threshold: Annotated[float, Field(ge=-10.0, le=10.0)] | Literal["auto"] = Field(
+        default="auto",
+        description="Logit above which pixels belong to objects. With auto, the slices for choosing decide; process takes the "
+        "same value as probability_threshold.",
+    )
+    flow_smoothing: Annotated[float, Field(ge=0.0, le=10.0)] | Literal["auto"] = Field(
+        default="auto",
+        description="Gaussian smoothing of the flows in pixels. With auto, the slices for choosing decide; process takes the "
+        "same value as flow_smoothing.",
+    )
+    min_pixels: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
+        default="auto",
+        description="Objects with fewer pixels in a slice are dropped. With auto, the slices for choosing decide between sizes "
+        "that are hardly ever labelled.",
+    )
+    contact_gap: bool = Field(
+        default=False,
+        description="Teach the network that pixels where two objects touch are background.",
     )
     scale_range: float = Field(
         default=0.5,
@@ -88,8 +125,57 @@ class FineTuningParameters(StageParameters):
         le=1.5,
         description="Crops are shrunk or enlarged at random by up to half of this fraction.",
     )
-    learning_rate: float = Field(
-        default=1e-5, gt=0.0, le=0.1, description="Step size of the optimiser; 1e-5 suits Cellpose-SAM."
+    contrast_range: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.4,
+        ge=0.0,
+        le=1.0,
+        description="Gain, offset and gamma of crops change at random by up to this (natural logarithm); 0 leaves them.",
     )
-    weight_decay: float = Field(default=0.1, ge=0.0, le=10.0, description="Weight decay of the optimiser.")
-    seed: int = Field(default=0, ge=0, description="Seed of the split into training and held-out slices.")
+    inversion: bool = Field(
+        json_schema_extra=EXPERT,
+        default=False,
+        description="Invert half of the crops, for a network that is to see both signs of contrast.",
+    )
+    noise: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.08,
+        ge=0.0,
+        le=1.0,
+        description="Highest standard deviation of the noise added to crops; 1 is from black to white.",
+    )
+    blur_px: float = Field(
+        json_schema_extra=EXPERT,
+        default=1.2,
+        ge=0.0,
+        le=4.0,
+        description="Widest Gaussian blur of crops in pixels; three in ten crops are blurred.",
+    )
+    elastic_px: float = Field(
+        json_schema_extra=EXPERT,
+        default=2.5,
+        ge=0.0,
+        le=20.0,
+        description="Largest standard deviation of the elastic deformation of crops in pixels.",
+    )
+    missing_fraction: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="Fraction of crops that lose a block, or lines as of a missing slice.",
+    )
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        json_schema_extra=EXPERT,
+        default="auto",
+        description="Crops in one training step; auto takes 1 for Cellpose-SAM and 3 of 256 pixels for a compact network.",
+    )
+    crop_px: Annotated[int, Field(ge=64, le=1024, multiple_of=16)] | Literal["auto"] = Field(
+        json_schema_extra=EXPERT,
+        default="auto",
+        description="Side of the crops in pixels; auto takes 256, which Cellpose-SAM needs, or less for smaller slices.",
+    )
+    weight_decay: float = Field(
+        json_schema_extra=EXPERT, default=0.01, ge=0.0, le=10.0, description="Weight decay of the optimiser."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the split of the slices, and of the crops.")

@@ -214,10 +214,16 @@ class SegmentationParameters(StageParameters):
     @model_validator(mode="after")
     def _masks_lie_on_one_grid(self) -> Self:
         cells, nuclei = self.cells.mask_spacing_nm, self.nuclei.mask_spacing_nm
-        if cells != nuclei:
+        # A kind that is left out has no masks of its own to compare.
+        if self.nuclei.segmenter == "none":
+            object.__setattr__(self, "nuclei", self.nuclei.model_copy(update={"mask_spacing_nm": cells}))
+        elif self.cells.segmenter == "none":
+            object.__setattr__(self, "cells", self.cells.model_copy(update={"mask_spacing_nm": nuclei}))
+        elif cells != nuclei:
             raise ValueError(
                 f"cells.mask_spacing_nm is {cells:g} and nuclei.mask_spacing_nm {nuclei:g}; "
-                "masks of cells and nuclei are compared voxel by voxel: make them equal"
+                "masks of cells and nuclei are compared voxel by voxel: make them equal, or leave one kind out by its "
+                "segmenter none"
             )
         return self
 

@@ -3,6 +3,7 @@
 This module imports torch at its top; `networks` imports it only when a network is loaded.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WIDTHS = (24, 40, 64, 96)
-"""Channels at a half, a quarter, an eighth and a sixteenth of the resolution."""
+"""Channels at a half, a quarter, an eighth and a sixteenth of the resolution, of the shipped networks."""
+WIDE_WIDTHS = (48, 80, 128, 192)
+"""Of a network that is fine-tuned with more capacity."""
 
 
 class ConvBlock(nn.Module):  # type: ignore[misc]
@@ -33,7 +36,7 @@ class ConvBlock(nn.Module):  # type: ignore[misc]
 
 
 class CompactNetwork(nn.Module):  # type: ignore[misc]
-    """U-Net of 0.53 million parameters that maps an image to flows and a probability logit.
+    """U-Net of 0.53 million parameters (2.1 million with `WIDE_WIDTHS`) that maps an image to flows and a probability logit.
 
     It starts at half the resolution (the four pixels of a 2 x 2 square become channels) and ends with a
     refinement at full resolution that takes the image again, which costs a quarter of a plain U-Net and keeps
@@ -44,25 +47,27 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
     ----------
     outputs
         Maps of the head: (dy, dx, logit) for one kind of object; training uses several kinds at once.
+    widths
+        Channels at a half, a quarter, an eighth and a sixteenth of the resolution.
     """
 
     tile_multiple = 16
     """Tiles may have any side that is a multiple of this; Cellpose-SAM needs 256."""
 
-    def __init__(self, outputs: int = 3) -> None:
+    def __init__(self, outputs: int = 3, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         # cellpose.train stores them in every network; the forward pass ignores them, as in Cellpose-SAM.
         self.diam_labels = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
         self.diam_mean = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
         self.down = nn.ModuleList(
-            ConvBlock(inputs, width) for inputs, width in zip((4, *WIDTHS[:-1]), WIDTHS, strict=True)
+            ConvBlock(inputs, width) for inputs, width in zip((4, *widths[:-1]), widths, strict=True)
         )
-        self.bottom = ConvBlock(WIDTHS[-1], WIDTHS[-1])
+        self.bottom = ConvBlock(widths[-1], widths[-1])
         self.lateral = nn.ModuleList(
-            nn.Conv2d(deep, width, 1) for deep, width in zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
+            nn.Conv2d(deep, width, 1) for deep, width in zip(widths[1:], widths[:-1], strict=True)
         )
-        self.up = nn.ModuleList(ConvBlock(width, width) for width in WIDTHS[:-1])
-        self.expand = nn.Conv2d(WIDTHS[0], 4 * 8, 1)
+        self.up = nn.ModuleList(ConvBlock(width, width) for width in widths[:-1])
+        self.expand = nn.Conv2d(widths[0], 4 * 8, 1)
         self.refine = nn.Sequential(nn.Conv2d(9, 16, 3, padding=1), nn.ReLU(inplace=True))
         self.head = nn.Conv2d(16, outputs, 3, padding=1)
 
@@ -96,7 +101,7 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
             features = block(functional.max_pool2d(features, 2) if level else features)
             skips.append(features)
         features = self.bottom(features)
-        for level in range(len(WIDTHS) - 2, -1, -1):
+        for level in range(len(self.up) - 1, -1, -1):
             raised = functional.interpolate(self.lateral[level](features), scale_factor=2.0, mode="nearest")
             features = self.up[level](raised + skips[level])
         fine = functional.pixel_shuffle(self.expand(features), 2)
@@ -106,3 +111,26 @@ class CompactNetwork(nn.Module):  # type: ignore[misc]
     def save_model(self, filename: str | Path) -> None:
         """Write the weights; `cellpose.train` calls it by this name."""
         torch.save(self.state_dict(), filename)
+
+
+def widths_of(state: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Return the widths of the network whose weights these are."""
+    return tuple(len(state[f"down.{level}.path.0.weight"]) for level in range(len(WIDTHS)))
+
+
+def widened(narrow: CompactNetwork, widths: Sequence[int], seed: int = 0) -> CompactNetwork:
+    """Return a wider network that computes what the narrow one does (Chen et al. 2016, "Net2Net", ICLR).
+
+    New channels have random weights, and weights of zero towards the old ones, until training changes them.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wide = CompactNetwork(len(narrow.head.weight), widths)
+    state = wide.state_dict()
+    for name, old in narrow.state_dict().items():
+        kept = tuple(slice(0, n) for n in old.shape)
+        if old.ndim > 1:
+            state[name][kept[0]] = 0
+        state[name][kept] = old
+    wide.load_state_dict(state)
+    return wide

@@ -9,19 +9,21 @@ from zipfile import BadZipFile
 
 from spherovem_core.errors import MissingNetworkError, NetworkError
 from spherovem_core.segmentation.attention import use_fast_attention
-from spherovem_core.store.layout import ObjectKind
+from spherovem_core.store.layout import OBJECT_KINDS
 from spherovem_core.utils.digests import file_digest
 from spherovem_core.utils.torch_device import torch_device
 
 COMPACT_NAMES = ("phantom-compact", "em-compact")
 """Networks that are shipped, trained on phantoms: plain ones, and ones with the scenes of real acquisitions."""
+WIDE = "-wide"
+"""End of the name of a start for fine-tuning that computes what a compact network does and has four times its weights."""
 CELLPOSE_NAMES = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
 """Names that cellpose 4.2 downloads; listed here so that a digest needs no import of torch."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
+def load_network(name: str, kind: str, device: str = "auto") -> Any:
     """Load a network in evaluation mode.
 
     Parameters
@@ -30,7 +32,7 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
         ``cpsam_v2`` or another name that cellpose knows (downloaded once into its own cache, for which
         ``CELLPOSE_LOCAL_MODELS_PATH`` is honoured), a path to weights, ``phantom-compact`` or ``em-compact``.
     kind
-        ``cells`` or ``nuclei``; the compact networks have weights for each.
+        ``cells`` or ``nuclei``; the compact networks have weights for each. Any other kind starts from those of cells.
     device
         ``auto``, ``cpu`` or ``cuda[:n]``.
 
@@ -63,14 +65,14 @@ def load_network(name: str, kind: ObjectKind, device: str = "auto") -> Any:
         path = _download(name)
     state = _read(path)
     if _is_compact(state):
-        return _compact(state, path).to(chosen).eval()
+        return _compact(state, path, wide=_is_wide(name)).to(chosen).eval()
     network = _cellpose(state, path).to(chosen).eval()
     if _fast_bfloat16(chosen):
         network.dtype = torch.bfloat16
     return network
 
 
-def network_digest(name: str, kind: ObjectKind) -> str:
+def network_digest(name: str, kind: str) -> str:
     """Return the digest of a network's weights: sha256 of the file, or the name of a published network.
 
     Raises
@@ -83,10 +85,11 @@ def network_digest(name: str, kind: ObjectKind) -> str:
         # A published name stands for the same weights before and after the download.
         return f"cellpose:{name}"
     status = path.stat()
-    return _file_digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
+    digest = _file_digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
+    return f"wide:{digest}" if _is_wide(name) else digest
 
 
-def weights_path(name: str, kind: ObjectKind) -> Path | None:
+def weights_path(name: str, kind: str) -> Path | None:
     """Return the file of a network's weights, or None for one that cellpose has yet to download.
 
     Raises
@@ -94,9 +97,11 @@ def weights_path(name: str, kind: ObjectKind) -> Path | None:
     MissingNetworkError
         If the name is neither a file nor known to cellpose.
     """
-    if name in COMPACT_NAMES:
+    compact = name.removesuffix(WIDE)
+    if compact in COMPACT_NAMES:
+        shipped = kind if kind in OBJECT_KINDS else OBJECT_KINDS[0]
         return _existing(
-            WEIGHTS / f"{name}-{kind}.safetensors", "the installation is incomplete: install it again"
+            WEIGHTS / f"{compact}-{shipped}.safetensors", "the installation is incomplete: install it again"
         )
     if name in CELLPOSE_NAMES:
         cached = cellpose_cache() / name
@@ -105,6 +110,10 @@ def weights_path(name: str, kind: ObjectKind) -> Path | None:
         Path(name).expanduser(),
         f"give the path of an existing weights file, or one of {', '.join((*COMPACT_NAMES, *CELLPOSE_NAMES))}",
     )
+
+
+def _is_wide(name: str) -> bool:
+    return name in {f"{compact}{WIDE}" for compact in COMPACT_NAMES}
 
 
 def cellpose_cache() -> Path:
@@ -184,21 +193,23 @@ def _is_compact(state: dict[str, Any]) -> bool:
     return "refine.0.weight" in state and "head.weight" in state
 
 
-def _compact(state: dict[str, Any], path: Path) -> Any:
+def _compact(state: dict[str, Any], path: Path, *, wide: bool) -> Any:
     import torch
 
-    from spherovem_core.segmentation.compact_network import CompactNetwork
+    from spherovem_core.segmentation.compact_network import WIDE_WIDTHS, CompactNetwork, widened, widths_of
 
-    network = CompactNetwork()
     try:
+        network = CompactNetwork(widths=widths_of(state))
         network.load_state_dict(
             {key: v.float() if v.is_floating_point() else v for key, v in state.items()}, strict=True
         )
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:
         raise NetworkError(
             f"network weights {path} are not of this version's compact network ({str(error).splitlines()[-1].strip()}); "
             "train it again with python -m spherovem_core.synthetic.compact_training"
         ) from error
+    if wide:
+        network = widened(network, WIDE_WIDTHS)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -231,6 +242,14 @@ def _cellpose(state: dict[str, Any], path: Path) -> Any:
         )
     use_fast_attention(network)
     return network
+
+
+def trains_in_bfloat16(network: Any) -> bool:
+    """Return whether a training step of a network is to compute in bfloat16: compact ones, where that is fast.
+
+    The compact networks that are shipped were trained so; it halves the time of a step.
+    """
+    return not hasattr(network, "encoder") and _fast_bfloat16(network.device)
 
 
 def _fast_bfloat16(device: Any) -> bool:

@@ -39,6 +39,15 @@ def torch_device(name: str) -> "torch.device":
 
 
 @contextmanager
+def kept_torch_threads() -> Iterator[None]:
+    """Restore the number of threads of PyTorch: compiled code of numba changes it where both use OpenMP."""
+    import torch
+
+    with torch_threads(torch.get_num_threads()):
+        yield
+
+
+@contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Set the number of threads of PyTorch, at least one, and restore the number afterwards."""
     import torch

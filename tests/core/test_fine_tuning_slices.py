@@ -17,11 +17,13 @@ from spherovem_core.segmentation.fine_tuning import (
     cut_slices,
     read_slices,
     split_by_plane,
+    split_slices,
     write_slice,
 )
+from spherovem_core.segmentation.fine_tuning.known_pixels import drop_unknown_objects
 from spherovem_core.segmentation.fine_tuning.places import spread_places
-from spherovem_core.segmentation.fine_tuning.slice_files import read_slice
-from spherovem_core.segmentation.fine_tuning.training import training_targets
+from spherovem_core.segmentation.fine_tuning.slice_files import read_slice, unknown_path
+from spherovem_core.segmentation.fine_tuning.targets import training_targets
 
 SPACING = (50.0, 10.0, 20.0)
 ORIGIN = (25.0, -5.0, 3.0)
@@ -165,6 +167,11 @@ def other_pixels(folder: Path) -> None:
     write_labels(write_slice(folder, np.zeros((64, 70), np.uint8), origin), np.ones((64, 70), np.uint8))
 
 
+def mask_of_another_shape(folder: Path) -> None:
+    image = one_slice(folder)
+    tifffile.imwrite(unknown_path(image, "cells"), np.ones((64, 60), np.uint8))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -173,6 +180,7 @@ def other_pixels(folder: Path) -> None:
         (no_labels, r"labels are missing: .*s0-cells.tif.* and 2 others; draw"),
         (other_shape, r"-cells.tif has shape \(64, 60\) and .*nm.tif \(64, 70\)"),
         (no_objects, "no cells in labels: .*blank-cells.tif; label them"),
+        (mask_of_another_shape, r"-cells-unknown.tif has shape \(64, 60\) and .*nm.tif \(64, 70\)"),
         (not_labels, "holds float32 from 1.0 to 1.0; expected labels"),
         (colours, "expected one grey plane"),
         (cut_file, "a-xy-z00000100nm.tif"),
@@ -209,6 +217,59 @@ def test_the_same_fraction_of_every_plane_is_held_out() -> None:
         split_by_plane([*named("xy", 1), *named("xz", 1)], 0.2, seed=0)
 
 
+def test_slices_are_split_in_three() -> None:
+    def counts(*slices: LabelledSlice) -> tuple[int, int, int]:
+        split = split_slices(slices, PARAMETERS)
+        parts = (split.training, split.choice, split.held_out)
+        assert sorted(one.name for part in parts for one in part) == sorted(one.name for one in slices)
+        return len(split.training), len(split.choice), len(split.held_out)
+
+    assert counts(*named("xy", 20)) == (13, 3, 4)
+    assert counts(*named("xy", 5)) == (3, 1, 1)
+    assert counts(*named("xy", 3)) == (1, 1, 1)
+    assert counts(*named("xy", 2)) == (1, 0, 1)
+    mixed = split_slices([*named("xy", 7), *named("xz", 7), *named("yz", 7)], PARAMETERS)
+    assert sorted(one.plane for one in mixed.choice) == ["xy", "xz", "yz"]
+
+
+def test_a_mask_of_unknown_pixels_takes_the_objects_that_it_cuts_with_it(tmp_path: Path) -> None:
+    labels = np.zeros((64, 70), np.uint16)
+    labels[10:20, 5:15], labels[10:20, 30:50], labels[40:50, 5:15] = 1, 2, 1
+    image = one_slice(tmp_path, labels=labels)
+    unknown = np.zeros((64, 70), np.uint8)
+    unknown[:, 40:] = 255
+    tifffile.imwrite(unknown_path(image, "cells"), unknown)
+    (one,) = read_slices(tmp_path, PARAMETERS)
+    assert one.known is not None
+    # The object across the border is unknown as a whole; the two pieces of the other are judged by themselves.
+    expected = unknown == 0
+    expected[10:20, 30:40] = False
+    assert np.array_equal(one.known, expected)
+    assert np.array_equal(one.labels, np.where(expected, labels, 0))
+    assert len(one.digests) == 3
+    assert np.array_equal(training_targets(one.labels, one.known)[3] > 0, expected)
+
+
+def test_zero_can_mean_unknown(tmp_path: Path) -> None:
+    labels = np.zeros((64, 70), np.uint16)
+    labels[10:20, 5:15], labels[30:40] = 1, 9
+    one_slice(tmp_path, labels=labels)
+    sparse = PARAMETERS.model_copy(update={"unlabelled": "unknown", "background_label": 9})
+    (one,) = read_slices(tmp_path, sparse)
+    assert np.array_equal(one.known, labels > 0)
+    assert np.array_equal(one.labels, np.where(labels == 1, 1, 0))
+    assert read_slices(tmp_path, PARAMETERS)[0].known is None
+
+
+def test_objects_found_where_nothing_is_known_do_not_count() -> None:
+    known = np.zeros((20, 20), bool)
+    known[:, :10] = True
+    found = np.zeros((20, 20), np.uint32)
+    found[2:4, 2:6], found[8:10, 6:14], found[14:16, 9:16] = 1, 2, 3
+    assert np.unique(drop_unknown_objects(found, known)).tolist() == [0, 1, 2]
+    assert drop_unknown_objects(found, None) is found
+
+
 def test_training_targets_equal_those_of_cellpose() -> None:
     from cellpose.dynamics import labels_to_flows
 
@@ -218,16 +279,24 @@ def test_training_targets_equal_those_of_cellpose() -> None:
     labels[(abs(y - 60) < 20) & (abs(x - 75) < 12)] = 2
     theirs = labels_to_flows([labels.astype(np.int64)])[0]
     ours = training_targets(labels)
-    assert np.array_equal(ours[:2], theirs[:2])
+    assert np.array_equal(ours[2], theirs[1])
+    assert ours[3].all()
     # At the two centres, where heat is fed in, the direction depends on rounding.
-    differs = np.abs(ours[2:] - theirs[2:]).max(axis=0) > 1e-6
+    differs = np.abs(ours[:2] - theirs[2:]).max(axis=0) > 1e-6
     assert {tuple(place) for place in np.argwhere(differs).tolist()} <= {(30, 30), (60, 75)}
 
 
 def test_each_component_of_an_object_flows_to_its_own_centre() -> None:
     labels = np.zeros((40, 60), np.uint32)
     labels[10:30, 5:25] = labels[10:30, 35:55] = 3
-    flow_x = training_targets(labels)[3]
+    flow_x = training_targets(labels)[1]
     for left in (5, 35):
         assert flow_x[20, left + 2] > 0.9
         assert flow_x[20, left + 17] < -0.9
+
+
+def test_a_gap_at_contacts_leaves_other_borders() -> None:
+    labels = np.zeros((20, 30), np.uint32)
+    labels[5:15, 5:15], labels[5:15, 15:25] = 1, 2
+    whole, gap = training_targets(labels)[2], training_targets(labels, contact_gap=True)[2]
+    assert np.argwhere(whole != gap).tolist() == [[y, x] for y in range(5, 15) for x in (14, 15)]

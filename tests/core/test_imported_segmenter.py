@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from spherovem_core.blocks import Block, MemorySink
 from spherovem_core.errors import DeadlineError, LabelsError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import ObjectParameters
+from spherovem_core.parameters import ObjectParameters, SegmentationParameters
 from spherovem_core.segmentation import (
     SEGMENTERS,
     Grid,
@@ -162,3 +163,16 @@ def test_a_known_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
 def test_members_of_an_archive_differ(tmp_path: Path) -> None:
     np.savez(tmp_path / "both.npz", cells=LABELS, nuclei=LABELS)
     assert label_digest(f"{tmp_path / 'both.npz'}:cells") != label_digest(f"{tmp_path / 'both.npz'}:nuclei")
+
+
+def test_one_kind_alone_needs_no_mask_spacing_of_the_other() -> None:
+    for kind, other in (("cells", "nuclei"), ("nuclei", "cells")):
+        parameters = SegmentationParameters.model_validate(
+            {kind: {"mask_spacing_nm": 10.0}, other: {"segmenter": "none"}}
+        )
+        assert (parameters.cells.mask_spacing_nm, parameters.nuclei.mask_spacing_nm) == (10.0, 10.0)
+        assert SegmentationParameters.model_validate(parameters.model_dump()) == parameters
+        with pytest.raises(
+            ValidationError, match="make them equal, or leave one kind out by its segmenter none"
+        ):
+            SegmentationParameters.model_validate({kind: {"mask_spacing_nm": 10.0}})

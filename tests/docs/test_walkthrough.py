@@ -113,7 +113,10 @@ def label_slices(place: Path) -> None:
 
 AFTERWARDS: dict[str, Callable[[Path], None]] = {"cut-slices": label_slices}
 # Extra options that shorten training from minutes to seconds.
-SHORTER = {"finetune": ["--epochs", "1"], "cut-slices": ["--side-px", "128"]}
+SHORTER = {
+    "finetune": ["--epochs", "1", "--learning-rate", "1e-3", "--batch-size", "1"],
+    "cut-slices": ["--side-px", "128"],
+}
 
 
 def our_commands() -> list[tuple[Block, list[str]]]:

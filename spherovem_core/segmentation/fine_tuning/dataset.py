@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import LabelsError
 from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.segmentation.fine_tuning.known_pixels import known_pixels
 from spherovem_core.segmentation.fine_tuning.slice_files import (
     SliceOrigin,
     image_paths,
@@ -17,6 +18,7 @@ from spherovem_core.segmentation.fine_tuning.slice_files import (
     plane_of,
     read_labels,
     read_slice,
+    unknown_path,
 )
 from spherovem_core.segmentation.fine_tuning.starting_labels import is_as_predicted
 from spherovem_core.utils.digests import file_digest
@@ -40,14 +42,36 @@ class LabelledSlice:
     labels : (Y, X) ndarray of uint32
         Instances, 0 is background.
     digests
-        sha256 of the image's and the labels' file.
+        sha256 of the image's file, of the labels' and, where there is one, of the file of unknown pixels.
+    known : (Y, X) ndarray of bool, or None
+        Pixels that are labelled, `known_pixels`; None if all are.
     """
 
     name: str
     plane: str
     image: NDArray[np.float32]
     labels: NDArray[np.uint32]
-    digests: tuple[str, str]
+    digests: tuple[str, ...]
+    known: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class SplitSlices:
+    """Slices by their use.
+
+    Attributes
+    ----------
+    training
+        Slices from which the network learns.
+    choice
+        Slices by which learning rate, epoch and threshold are chosen; their scores are no fair test.
+    held_out
+        Slices that are evaluated and decide nothing.
+    """
+
+    training: list[LabelledSlice]
+    choice: list[LabelledSlice]
+    held_out: list[LabelledSlice]
 
 
 def read_slices(folder: Path, parameters: FineTuningParameters) -> list[LabelledSlice]:
@@ -79,7 +103,7 @@ def read_slices(folder: Path, parameters: FineTuningParameters) -> list[Labelled
     _refuse(
         [str(path) for path, one in zip(wanted.values(), slices, strict=True) if not one.labels.any()],
         f"no {parameters.kind} in labels",
-        "label them, or move the slice out of the folder",
+        "label them, or move the slice out of the folder (objects that unknown pixels cut do not count)",
     )
     return slices
 
@@ -118,6 +142,39 @@ def split_by_plane(
     )
 
 
+def split_slices(slices: Sequence[LabelledSlice], parameters: FineTuningParameters) -> SplitSlices:
+    """Split slices into those for training, for choosing and for evaluation.
+
+    The held-out slices are drawn first (`split_by_plane`), then those for choosing from the others. Where only one
+    would be left for training of each plane, none is taken for choosing.
+
+    Raises
+    ------
+    LabelsError
+        If no slice can be held out.
+    """
+    others, held_out = split_by_plane(slices, parameters.held_out_fraction, parameters.seed)
+    count = min(max(round(parameters.choice_fraction * len(slices)), 1), len(others) - 1)
+    generator = np.random.default_rng([parameters.seed, 1])
+    names: list[str] = []
+    planes = sorted({one.plane for one in others})
+    waiting = {
+        plane: generator.permutation(sorted(one.name for one in others if one.plane == plane)).tolist()
+        for plane in planes
+    }
+    # One of each plane in turn, the plane with most slices left first.
+    while len(names) < count:
+        plane = max(planes, key=lambda each: len(waiting[each]))
+        if len(waiting[plane]) < 2:
+            break
+        names.append(waiting[plane].pop())
+    return SplitSlices(
+        [one for one in others if one.name not in names],
+        [one for one in others if one.name in names],
+        held_out,
+    )
+
+
 def _read(image_path: Path, path: Path, parameters: FineTuningParameters) -> tuple[LabelledSlice, bool]:
     """Read a slice, and whether its labels are still those from which labelling starts."""
     image, origin = read_slice(image_path)
@@ -132,12 +189,24 @@ def _read(image_path: Path, path: Path, parameters: FineTuningParameters) -> tup
             f"{image_path} was cut with pixels of {origin.pixel_nm:g} nm, flow_spacing_nm is "
             f"{parameters.flow_spacing_nm:g}; set it to {origin.pixel_nm:g}"
         )
+    files = [image_path, path]
+    mask_path, mask = unknown_path(image_path, parameters.kind), None
+    if mask_path.is_file():
+        files.append(mask_path)
+        mask, _ = read_labels(mask_path)
+        if mask.shape != image.shape:
+            raise LabelsError(
+                f"{mask_path} has shape {mask.shape} and {image_path} {image.shape}; the mask of unknown pixels must lie "
+                "on the image's pixels: save it without cropping or scaling"
+            )
+    objects, known = known_pixels(labels, mask, parameters)
     found = LabelledSlice(
         image_path.stem,
         plane_of(image_path),
         _normalised(image, origin, parameters),
-        labels,
-        (file_digest(image_path), file_digest(path)),
+        objects,
+        tuple(file_digest(file) for file in files),
+        known,
     )
     return found, is_as_predicted(labels, description)
 

@@ -66,8 +66,10 @@ def write_network(
     manifest = manifest | {
         "weights_digest": file_digest(folder / WEIGHTS),
         "parameters": parameters.model_dump(mode="json"),
-        "training": [_describe(one) for one in result.training],
-        "held_out": [_describe(one) for one in result.held_out],
+        "training": [_describe(one) for one in result.slices.training],
+        "choice": [_describe(one) for one in result.slices.choice],
+        "held_out": [_describe(one) for one in result.slices.held_out],
+        "chosen": result.chosen,
         "figures_before": without_nan(result.before.figures),
         "figures_after": without_nan(result.after.figures),
         "packages": package_versions(),
@@ -79,21 +81,20 @@ def write_network(
 
 def _loss_table(result: ScoredTraining) -> pd.DataFrame:
     """Return one row per epoch, with the scores of the epochs that have them."""
-    epochs = pd.DataFrame({"epoch": np.arange(1, len(result.losses) + 1), "training_loss": result.losses})
-    scores = pd.DataFrame(result.rows).drop(columns="training_loss")
-    return epochs.merge(scores, on="epoch", how="outer")
+    columns = ["epoch", "training_loss", "choice_loss", "choice_f1"]
+    return pd.DataFrame(result.rows, columns=columns).astype(dict.fromkeys(columns[1:], np.float64))
 
 
 def _draw_overlays(result: ScoredTraining) -> dict[str, bytes]:
     return {
         one.name: as_png(overlay(one.image, one.labels, found))
-        for one, found in zip(result.held_out, result.found, strict=True)
+        for one, found in zip(result.slices.held_out, result.found, strict=True)
     }
 
 
 def _describe(one: LabelledSlice) -> dict[str, str]:
-    image, labels = one.digests
-    return {"name": one.name, "plane": one.plane, "image_digest": image, "labels_digest": labels}
+    names = ("image_digest", "labels_digest", "unknown_digest")
+    return {"name": one.name, "plane": one.plane, **dict(zip(names, one.digests, strict=False))}
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -1,32 +1,25 @@
-"""Training with scores of the held-out slices before, during and after it."""
+"""Training whose learning rate, epoch and threshold are chosen on slices of their own, and evaluated on others."""
 
-import logging
-import shutil
-import time
+import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.errors import DeadlineError
 from spherovem_core.execution import Progress
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.segmentation.evaluation import Evaluation
-from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice, split_by_plane
+from spherovem_core.segmentation.fine_tuning.checkpoints import (
+    checkpoint_path,
+    drop_checkpoints,
+)
+from spherovem_core.segmentation.fine_tuning.course import Row, fine_tune
+from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice, SplitSlices, split_slices
 from spherovem_core.segmentation.fine_tuning.prediction import evaluate_network
-from spherovem_core.segmentation.fine_tuning.training import EpochLosses, fine_tune
 from spherovem_core.segmentation.networks import load_network
-
-LIVE_SCORES = ("f1", "average_precision", "panoptic_quality")
-SCRATCH = "training-"
-
-Row = dict[str, Any]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class ScoredTraining:
 
     Attributes
     ----------
-    training, held_out
+    slices
         The slices, split.
     before, after
         Evaluation of the held-out slices with the starting and with the new weights.
@@ -44,35 +37,21 @@ class ScoredTraining:
     losses : (epochs,) ndarray of float64
         Training loss of each epoch.
     rows
-        Losses and scores at each report of cellpose.
+        Losses, and scores of the slices for choosing where they were measured.
+    chosen
+        See `Tuned`.
     weights
-        Content of the weights file.
+        Content of the weights file, a state dict in float32 as `load_network` reads it.
     """
 
-    training: list[LabelledSlice]
-    held_out: list[LabelledSlice]
+    slices: SplitSlices
     before: Evaluation
     after: Evaluation
     found: list[NDArray[np.uint32]]
     losses: NDArray[np.float64]
     rows: list[Row]
+    chosen: dict[str, Any]
     weights: bytes
-
-
-@dataclass
-class _ScoreTable:
-    """Losses and scores by epoch; `show` gets all rows after each change."""
-
-    show: Callable[[list[Row]], None]
-    rows: list[Row] = field(default_factory=list)
-
-    def add(self, epoch: int, training: float | None, held_out: float | None, scores: Evaluation) -> None:
-        row: Row = {"epoch": epoch, "training_loss": training, "held_out_loss": held_out}
-        row |= {f"held_out_{name}": scores.figures[name] for name in LIVE_SCORES}
-        self.rows = [other for other in self.rows if other["epoch"] != epoch]
-        self.rows.append(row)
-        logger.info(", ".join(_format(name, value) for name, value in row.items()))
-        self.show(self.rows)
 
 
 def train_with_scores(
@@ -83,8 +62,15 @@ def train_with_scores(
     show: Callable[[list[Row]], None],
     progress: Progress,
     timeout_s: float | None = None,
+    digest: str = "",
 ) -> ScoredTraining:
-    """Evaluate the starting weights, train, and evaluate the new weights, loaded like any network.
+    """Evaluate the starting weights, train, choose, and evaluate the chosen weights.
+
+    The slices are split in three (`split_slices`). Learning rate, epoch and settings come from the slices for
+    choosing (`fine_tune`). ``before`` and ``after`` come from the held-out slices, which decide nothing.
+
+    After each epoch the state is written to `scratch`. The same call continues there, and on one CPU thread ends with
+    the bits of a training that was never interrupted.
 
     Parameters
     ----------
@@ -93,48 +79,44 @@ def train_with_scores(
     device
         ``cpu`` or ``cuda[:n]``.
     scratch
-        An existing folder for files of the training, which no other training uses; leftovers of killed ones are deleted.
+        An existing folder for the state, which no other training uses; states of others are deleted.
     show
         Called with all rows of losses and scores after each new one.
     progress
-        Called with (finished, all) epochs.
+        Called with (finished, all) epochs, those of the trials among them.
     timeout_s
-        Time limit of the training in seconds; None is no limit.
+        Time limit of this call in seconds; None is no limit.
+    digest
+        Identifies slices, parameters and starting weights; without it a state is neither read nor written.
 
     Raises
     ------
     DeadlineError
-        If the training passes its time limit.
+        If the call passes its time limit.
+    ParameterError
+        If the crops do not suit the network, or the training diverges.
     SpheroVemError
-        As in `split_by_plane`, `load_network` and `fine_tune`.
+        As in `split_slices` and `load_network`.
     """
-    training, held_out = split_by_plane(slices, parameters.held_out_fraction, parameters.seed)
+    split = split_slices(slices, parameters)
+    path = checkpoint_path(scratch, digest) if digest else None
+    drop_checkpoints(scratch, path)
     network = load_network(parameters.network, parameters.kind, device)
-    before, _ = evaluate_network(network, held_out, parameters)
-    table = _ScoreTable(show)
-    table.add(0, None, None, before)
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def watch(losses: EpochLosses) -> None:
-        progress(losses.epoch, parameters.epochs)
-        scores, _ = evaluate_network(network, held_out, parameters, boundary_error=False)
-        table.add(losses.epoch, losses.training, losses.held_out, scores)
-        if deadline is not None and losses.epoch < parameters.epochs and time.monotonic() > deadline:
-            raise DeadlineError(
-                f"training passed its time limit after {losses.epoch} of {parameters.epochs} epochs; a training cannot "
-                "be continued: raise stage_timeout_s or lower epochs"
-            )
-
-    for leftover in scratch.glob(f"{SCRATCH}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with TemporaryDirectory(dir=scratch, prefix=SCRATCH) as folder:
-        weights, losses = fine_tune(network, training, held_out, parameters, Path(folder), watch)
-        tuned = load_network(str(weights), parameters.kind, device)
-        after, found = evaluate_network(tuned, held_out, parameters)
-        table.add(parameters.epochs, float(losses[-1]), None, after)
-        content = weights.read_bytes()
-    return ScoredTraining(training, held_out, before, after, found, losses, table.rows, content)
+    before, _ = evaluate_network(network, split.held_out, parameters)
+    tuned = fine_tune(
+        split, parameters, device, checkpoint=path, show=show, progress=progress, timeout_s=timeout_s
+    )
+    network.load_state_dict(tuned.weights)
+    after, found = evaluate_network(network, split.held_out, parameters, settings=tuned.settings)
+    losses = np.array([row["training_loss"] for row in tuned.rows], np.float64)
+    return ScoredTraining(
+        split, before, after, found, losses, tuned.rows, tuned.chosen, _as_file(tuned.weights)
+    )
 
 
-def _format(name: str, value: float | None) -> str:
-    return f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4g}'}"
+def _as_file(state: dict[str, Any]) -> bytes:
+    import torch
+
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getvalue()

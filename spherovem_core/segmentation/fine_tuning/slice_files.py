@@ -1,4 +1,4 @@
-"""Files of slices and their labels: ``NAME.tif`` and ``labels/NAME-cells.tif``."""
+"""Files of slices: ``NAME.tif``, labels ``labels/NAME-cells.tif``, unknown pixels ``labels/NAME-cells-unknown.tif``."""
 
 import json
 import re
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import LabelsError
 from spherovem_core.store import write_atomically
-from spherovem_core.store.layout import ObjectKind
 
 LABELS_FOLDER = "labels"
 PLANES = ("xy", "xz", "yz")
@@ -123,9 +122,14 @@ def image_paths(folder: Path) -> list[Path]:
     return found
 
 
-def labels_path(image: Path, kind: ObjectKind) -> Path:
+def labels_path(image: Path, kind: str) -> Path:
     """Return the path for the labels of a slice."""
     return image.parent / LABELS_FOLDER / f"{image.stem}-{kind}{image.suffix}"
+
+
+def unknown_path(image: Path, kind: str) -> Path:
+    """Return the path for the mask of the pixels whose objects nobody has labelled; most slices have none."""
+    return image.parent / LABELS_FOLDER / f"{image.stem}-{kind}-unknown{image.suffix}"
 
 
 def plane_of(path: Path) -> str:

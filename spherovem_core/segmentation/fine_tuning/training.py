@@ -1,173 +1,191 @@
-"""Training on labelled slices with cellpose's own loop, followed through its log."""
+"""Training on labelled slices, epoch by epoch, with a checkpoint after each.
 
-import logging
-import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+The loop is this project's own: ``cellpose.train.train_seg`` gives access neither to its optimiser, without which a killed
+training cannot go on to the same weights, nor to the weights of earlier epochs, and it knows no unknown pixels. The loss is
+Cellpose's.
+"""
+
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.segmentation.dynamics import FLOW_LENGTH
+from spherovem_core.segmentation.fine_tuning.augmentation import draw_crop
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
-from spherovem_core.segmentation.flow_targets import component_flows
+from spherovem_core.segmentation.fine_tuning.recipes import Recipe
+from spherovem_core.segmentation.fine_tuning.targets import FLOW_X, FOREGROUND, KNOWN, training_targets
+from spherovem_core.segmentation.networks import trains_in_bfloat16
 
-LOGGER = "cellpose.train"
-LOGGED = re.compile(
-    r"(?P<epoch>\d+), train_loss=(?P<train>[\d.einfa+-]+), test_loss=(?P<held_out>[\d.einfa+-]+)"
-)
-SAM_TILE = 256
+WARM_UP = 0.1
+"""Fraction of the steps in which the learning rate rises."""
+AVERAGE_DECAY = 0.99
+"""Weight of the past in the moving average of the weights after each step."""
+
+State = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class EpochLosses:
-    """Losses after an epoch. Cellpose logs them after the first, the sixth and then every tenth epoch.
+@dataclass
+class Trainer:
+    """A network in training.
 
     Attributes
     ----------
+    network
+        From `load_network`, Cellpose-SAM or a compact one; it is changed in place, and computes in float32.
+    sections
+        From `section_tensors`.
+    rate
+        Highest learning rate: it rises over the first tenth of the steps and falls as a cosine.
     epoch
-        Number of finished epochs.
-    training
-        Mean loss since the last report.
-    held_out
-        Loss on crops of the held-out slices.
+        Finished epochs.
     """
 
-    epoch: int
-    training: float
-    held_out: float
+    network: Any
+    sections: Sequence[Any]
+    parameters: FineTuningParameters
+    recipe: Recipe
+    rate: float
+    epochs: int
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if self.network.dtype != torch.float32:
+            # Small steps would be lost in the bfloat16 in which Cellpose-SAM predicts.
+            self.network.dtype = torch.float32
+        self.average = copy.deepcopy(self.network) if self.recipe.averaged else self.network
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=self.rate, weight_decay=self.parameters.weight_decay
+        )
+
+    def run_epoch(self) -> float:
+        """Train for one epoch and return its mean loss.
+
+        All randomness comes from the seed and the number of the epoch.
+
+        Raises
+        ------
+        ParameterError
+            If the training diverges.
+        """
+        import torch
+
+        generator = np.random.default_rng([self.parameters.seed, self.epoch])
+        # Cellpose-SAM drops layers at random.
+        torch.manual_seed(int(generator.integers(2**31)))
+        order = _order(self.sections, self.recipe, generator)
+        self.network.train()
+        total = 0.0
+        for step in range(self.recipe.steps):
+            crops = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+            total += self._step(self.epoch * self.recipe.steps + step, crops, generator)
+        mean = total / self.recipe.steps
+        if not np.isfinite(mean):
+            raise ParameterError(
+                f"training diverged with learning_rate {self.rate:g}; set a lower one, or auto (1e-5 suits Cellpose-SAM)"
+            )
+        self.epoch += 1
+        return mean
+
+    def _step(self, step: int, crops: Sequence[int], generator: np.random.Generator) -> float:
+        import torch
+
+        device = self.network.device
+        drawn = [draw_crop(self.sections[n], self.recipe.crop_px, self.parameters, generator) for n in crops]
+        # Cellpose passes a grey image as the first of three channels.
+        images = torch.zeros((len(drawn), 3, self.recipe.crop_px, self.recipe.crop_px))
+        images[:, 0] = torch.stack([image for image, _ in drawn])
+        targets = torch.stack([each for _, each in drawn]).to(device)
+        if self.recipe.averaged:
+            images = images.to(memory_format=torch.channels_last)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * _schedule(step / (self.epochs * self.recipe.steps))
+        with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bfloat16(self.network)):
+            maps, _ = self.network(images.to(device))
+        loss = masked_loss(maps.float(), targets)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        if self.recipe.averaged:
+            _move_average(self.average, self.network, min(AVERAGE_DECAY, 1 - 1 / (1 + (step + 1) / 10)))
+        return float(loss.item())
+
+    def state(self) -> State:
+        """Return all that the next epoch depends on."""
+        return {
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.recipe.averaged else {},
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from a state."""
+        self.epoch = state["epoch"]
+        self.network.load_state_dict(state["network"])
+        if self.recipe.averaged:
+            self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
-def fine_tune(
-    network: Any,
-    training: Sequence[LabelledSlice],
-    held_out: Sequence[LabelledSlice],
-    parameters: FineTuningParameters,
-    folder: Path,
-    watch: Callable[[EpochLosses], None],
-) -> tuple[Path, NDArray[np.float64]]:
-    """Train a network by ``cellpose.train.train_seg`` (Pachitariu et al. 2025, "Cellpose-SAM").
+def section_tensors(slices: Sequence[LabelledSlice], parameters: FineTuningParameters) -> list[Any]:
+    """Return (5, Y, X) tensors of image and targets."""
+    import torch
 
-    Crops are rotated, mirrored and scaled at random; the optimiser is AdamW with ten epochs of warm-up.
-    The weights of the last epoch are kept: a choice by the held-out slices would make them part
-    of the training. The same data, parameters and starting weights give the same result on one CPU thread.
+    return [
+        torch.from_numpy(
+            np.concatenate([one.image[None], training_targets(one.labels, one.known, parameters.contact_gap)])
+        )
+        for one in slices
+    ]
+
+
+def masked_loss(maps: Any, targets: Any) -> Any:
+    """Compute Cellpose's loss over known pixels: half the squared error of flows, and cross-entropy of the foreground.
 
     Parameters
     ----------
-    network
-        From `load_network`, Cellpose-SAM or phantom-compact; changed in place.
-    training, held_out
-        Slices; the held-out ones are only evaluated.
-    folder
-        An existing folder for the weights.
-    watch
-        Called with each report of losses; an exception from it ends the training.
-
-    Returns
-    -------
-    weights : Path
-        State dict in float32, as `load_network` reads it.
-    losses : (epochs,) ndarray of float64
-        Training loss of each epoch.
-
-    Raises
-    ------
-    ParameterError
-        If the crops do not suit the network, or the training diverges.
+    maps : (N, 3, Y, X) Tensor
+        Flows (dy, dx) of length 5, and logit.
+    targets : (N, 4, Y, X) Tensor
+        See `training_targets`.
     """
-    from cellpose.train import train_seg
+    from torch.nn import functional
 
-    _check_crop(network, parameters)
-    with (
-        _listening(watch),
-        _own_randomness(parameters.seed),
-        warnings.catch_warnings(),
-    ):
-        # Autocast to float32, which is what train_seg asks for on a CPU, is refused with a warning and does nothing.
-        warnings.simplefilter("ignore")
-        weights, losses, _ = train_seg(
-            network,
-            train_data=[one.image for one in training],
-            train_labels=[training_targets(one.labels) for one in training],
-            test_data=[one.image for one in held_out],
-            test_labels=[training_targets(one.labels) for one in held_out],
-            batch_size=parameters.batch_size,
-            learning_rate=parameters.learning_rate,
-            weight_decay=parameters.weight_decay,
-            n_epochs=parameters.epochs,
-            normalize=False,
-            scale_range=parameters.scale_range,
-            bsize=parameters.crop_px,
-            min_train_masks=1,
-            save_path=folder,
-            save_every=parameters.epochs + 1,
-            # The name goes into the file: a time in it would give equal weights another digest.
-            model_name="weights",
-        )
-    network.eval()
-    if not np.isfinite(losses).all():
-        raise ParameterError(
-            f"training diverged with learning_rate {parameters.learning_rate:g}; lower it (1e-5 suits Cellpose-SAM)"
-        )
-    return Path(weights), np.asarray(losses, dtype=np.float64)
+    flow = ((maps[:, :2] - FLOW_LENGTH * targets[:, : FLOW_X + 1]) ** 2).mean(dim=1) / 2
+    inside = functional.binary_cross_entropy_with_logits(maps[:, 2], targets[:, FOREGROUND], reduction="none")
+    known = targets[:, KNOWN]
+    return ((flow + inside) * known).sum() / known.sum().clamp(min=1)
 
 
-def training_targets(labels: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """Return the targets (4, Y, X) that `train_seg` expects of a slice: labels, foreground, and flows (dy, dx)."""
-    return np.concatenate([labels[None], labels[None] > 0, component_flows(labels)]).astype(np.float32)
+def _order(sections: Sequence[Any], recipe: Recipe, generator: np.random.Generator) -> list[int]:
+    """Draw the sections of an epoch's crops: each as often as its known pixels ask for."""
+    known = np.array([float(one[1 + KNOWN].sum()) for one in sections])
+    return [
+        int(n)
+        for n in generator.choice(len(sections), recipe.steps * recipe.batch_size, p=known / known.sum())
+    ]
 
 
-def _check_crop(network: Any, parameters: FineTuningParameters) -> None:
-    if not hasattr(network, "backbone"):
-        # train_seg reads it to find the side of the crops.
-        network.backbone = "compact"
-    elif parameters.crop_px != SAM_TILE:
-        raise ParameterError(
-            f"crop_px is {parameters.crop_px}; Cellpose-SAM is trained only on crops of {SAM_TILE}: set crop_px to {SAM_TILE}"
-        )
+def _schedule(progress: float) -> float:
+    """Return the fraction of the learning rate at a fraction of the steps."""
+    if progress < WARM_UP:
+        return max(progress / WARM_UP, 0.04)
+    return float(0.5 + 0.5 * np.cos(np.pi * (progress - WARM_UP) / (1 - WARM_UP))) + 1e-3
 
 
-@contextmanager
-def _listening(watch: Callable[[EpochLosses], None]) -> Iterator[None]:
-    """Pass each report of losses to `watch`, from the log, since cellpose has no callback."""
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found = LOGGED.match(record.getMessage())
-            if found:
-                watch(EpochLosses(int(found["epoch"]) + 1, float(found["train"]), float(found["held_out"])))
-
-    from cellpose import train
-
-    logger, listener = logging.getLogger(LOGGER), Listener()
-    level, propagates, bar = logger.level, logger.propagate, train.trange
-    logger.addHandler(listener)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    # Its progress bars would be all that an unattended run writes to standard error.
-    train.trange = range
-    try:
-        yield
-    finally:
-        train.trange = bar
-        logger.removeHandler(listener)
-        logger.setLevel(level)
-        logger.propagate = propagates
-
-
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Seed torch, which drops layers at random, and restore NumPy's global generator, which cellpose seeds."""
+def _move_average(average: Any, network: Any, decay: float) -> None:
     import torch
 
-    before = np.random.get_state()  # noqa: NPY002
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
+    with torch.no_grad():
+        for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
