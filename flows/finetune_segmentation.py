@@ -33,9 +33,15 @@ def finetune_segmentation(
     Returns
     -------
     dict
-        The manifest: digests of data and weights, parameters, scores before and after.
+        The manifest: digests of data and weights, parameters, scores before and after; with a volume also what was learned about
+        merging.
     """
     # Imported here so that a deployment which only looks at the flow's signature does not wait for torch.
     from tasks.finetune import finetune
 
-    return finetune(folders, parameters, execution)
+    manifest = finetune(folders, parameters, execution)
+    if folders.volume is not None:
+        from tasks.learn_merging import learn_merging_of
+
+        manifest = manifest | {"merging": learn_merging_of(folders, parameters, execution)}
+    return manifest

@@ -51,6 +51,11 @@ class FineTuningFolders(BaseModel):
         description="Folder of slices NAME.tif with labels/NAME-cells.tif or labels/NAME-nuclei.tif."
     )
     out: Path = Field(description="Folder for weights.pt, its manifest, scores and pictures.")
+    volume: Path | None = Field(
+        default=None,
+        description="Results folder of the acquisition from which the slices were cut: boundaries and merging in 3D are learned "
+        "there, into weights-merging.safetensors.",
+    )
 
 
 class Comparison(BaseModel):

@@ -34,6 +34,11 @@ class Finetune(Command, FineTuningParameters):
     out: CliPositionalArg[Path] = Field(
         description="Folder for weights.pt, its manifest, scores and pictures."
     )
+    volume: Path | None = Field(
+        default=None,
+        description="Results folder of the acquisition from which the slices were cut; boundaries and merging of objects in 3D "
+        "are learned there.",
+    )
     device: Device = Field(default="auto", description="auto, cpu, cuda or cuda:n.")
     workers: Workers | None = Field(default=None, description="Threads; every core by default.")
 
@@ -47,13 +52,23 @@ class Finetune(Command, FineTuningParameters):
         from tasks.finetune import check_before_training
 
         check_before_training(self.slices, parameters, execution)
+        if self.volume is not None:
+            from tasks.learn_merging import check_before_merging
+
+            check_before_merging(self.slices, self.volume, parameters)
         from flows.finetune_segmentation import finetune_segmentation
 
-        folders = FineTuningFolders(slices=self.slices.absolute(), out=self.out.absolute())
+        folders = FineTuningFolders(
+            slices=self.slices.absolute(),
+            out=self.out.absolute(),
+            volume=None if self.volume is None else self.volume.absolute(),
+        )
         manifest = finetune_segmentation(folders, parameters, execution)
         print(format_manifest(manifest))
         print(f"weights:  {self.out / 'weights.pt'}")
         print(f"manifest: {self.out / 'manifest.json'}")
+        if "merging" in manifest:
+            print(format_merging(manifest["merging"]))
         print(f"use them with {usage(manifest, self.out.absolute() / 'weights.pt')}")
 
 
@@ -107,6 +122,15 @@ def _choice(manifest: dict[str, Any]) -> str:
     if not count:
         return f"{what}: too few slices to choose by, the weights are those of the last epoch"
     return f"{what}: chosen or confirmed by {count} other slices, on which F1 is {chosen['f1']:.3f} (no fair test)"
+
+
+def format_merging(merging: dict[str, Any]) -> str:
+    """Tell what was learned about merging."""
+    return (
+        f"merging:  learned from {merging['contacts']} contacts, {merging['different']} of different objects; objects are merged "
+        f"up to {merging['strongest']:g}\n          variation of information in slices left out, split + merge: "
+        f"{merging['voi_split_bits']:.2f} + {merging['voi_merge_bits']:.2f} bits"
+    )
 
 
 def _number(value: float | None) -> str:

@@ -116,6 +116,12 @@ class MaskParameters(SegmenterParameters):
         le=8,
         description="Radius of the probability filter in voxels of the flow resolution.",
     )
+    merging: Literal["auto", "boundary_strength"] = Field(
+        json_schema_extra=EXPERT,
+        default="auto",
+        description="What decides on merging: auto takes the model that spherovem finetune wrote beside the network's weights, "
+        "if there is one, which then divides objects too; boundary_strength ignores it.",
+    )
     # On phantoms 1401 contacts of two cells had 0.30 and more, those within a cell 0.39 and less, half of them 0.12; at 0.2
     # to 0.35 F1 of cells rose by up to 0.007 and nothing was merged that should not be.
     merge_boundary_strength: float = Field(

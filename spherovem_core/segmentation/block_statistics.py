@@ -31,14 +31,16 @@ class BlockStatistics:
         Lowest z, y, x and highest, exclusive.
     border : (N, 3) ndarray of int64
         Faces on the volume's border that point along z, y, x.
-    sums : (N, 2) ndarray of float64
-        Sums of the confidence and of the image's gradient over the voxels; zero if not measured.
+    sums : (N, K) ndarray of float64
+        Sums of the K measured maps over the voxels, as a rule confidence and the image's gradient; zero if not measured.
     pairs : (M, 2) ndarray of int64
         Touching supervoxels, the smaller number first.
     faces : (M, 3) ndarray of int64
         Common faces of each pair that point along z, y, x.
-    contact_sums : (M, 2) ndarray of float64
-        Sums over the common faces of the mean confidence and the mean gradient of both voxels.
+    contact_sums : (M, K) or (M, K + 2) ndarray of float64
+        Sums over the common faces of the mean of both voxels in each map. If the last three maps are flows, two more columns:
+        sums of the step of the flow across the face, towards higher indices, and of its square. Parting flows have a positive
+        step.
     joins : (K, 2) ndarray of int64
         Supervoxels of the same object.
     """
@@ -77,6 +79,8 @@ def measure_block(
     offset: int,
     background: NDArray[np.bool_],
     measured: NDArray[np.float32] | None = None,
+    columns: int = 2,
+    with_flows: bool = False,
 ) -> BlockStatistics:
     """Measure the supervoxels of a block and their contacts.
 
@@ -91,8 +95,12 @@ def measure_block(
         Smallest number of this block, 1 or more.
     background : (N,) ndarray of bool
         For each of the block's supervoxels.
-    measured : (2, z + 1, y + 1, x + 1) ndarray of float32, optional
-        Confidence and image gradient at the same places, see `MaskInputs.boundary_evidence`.
+    measured : (K, z + 1, y + 1, x + 1) ndarray of float32, optional
+        Maps at the same places, see `MaskInputs.boundary_evidence`.
+    columns
+        Number K of maps, also of a block where nothing was measured.
+    with_flows
+        True if the last three maps are the flows along z, y and x.
 
     Returns
     -------
@@ -100,9 +108,9 @@ def measure_block(
         With `joins` empty.
     """
     ends = np.array([c.stop == n for c, n in zip(core, shape, strict=True)])
-    values = np.zeros((2, 1, 1, 1), np.float32) if measured is None else measured
+    values = np.zeros((columns, 1, 1, 1), np.float32) if measured is None else measured
     counts, firsts, boxes, border, sums, pairs, faces, contact_sums = _scan(
-        numbers, values, measured is not None, ends, offset, len(background)
+        numbers, values, measured is not None, ends, offset, len(background), with_flows
     )
     start = np.array([c.start for c in core])
     inside = firsts < NOWHERE
@@ -126,18 +134,20 @@ def measure_block(
 
 
 @njit(cache=True, nogil=True)
-def _scan(numbers, values, measured, ends, offset, count):  # type: ignore[no-untyped-def]
+def _scan(numbers, values, measured, ends, offset, count, with_flows):  # type: ignore[no-untyped-def]
     depth, rows, columns = numbers.shape[0] - 1, numbers.shape[1] - 1, numbers.shape[2] - 1
     counts = np.zeros(count, np.int64)
     firsts = np.full(count, NOWHERE, np.int64)
     boxes = np.zeros((count, 6), np.int64)
     border = np.zeros((count, 3), np.int64)
-    sums = np.zeros((count, 2))
+    maps = values.shape[0]
+    width = maps + 2 if with_flows else maps
+    sums = np.zeros((count, maps))
     places = Dict.empty(types.int64, types.int64)
     room, used = 256, 0
     keys = np.zeros(room, np.int64)
     faces = np.zeros((room, 3), np.int64)
-    contacts = np.zeros((room, 2))
+    contacts = np.zeros((room, width))
     last_key, last_place = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for z in range(1, depth + 1):
         for y in range(1, rows + 1):
@@ -151,8 +161,8 @@ def _scan(numbers, values, measured, ends, offset, count):  # type: ignore[no-un
                 boxes[n, 1], boxes[n, 2] = min(boxes[n, 1], y - 1), min(boxes[n, 2], x - 1)
                 boxes[n, 3], boxes[n, 4], boxes[n, 5] = z, max(boxes[n, 4], y), max(boxes[n, 5], x)
                 if measured:
-                    sums[n, 0] += values[0, z, y, x]
-                    sums[n, 1] += values[1, z, y, x]
+                    for m in range(maps):
+                        sums[n, m] += values[m, z, y, x]
                 border[n, 0] += ends[0] and z == depth
                 border[n, 1] += ends[1] and y == rows
                 border[n, 2] += ends[2] and x == columns
@@ -179,8 +189,13 @@ def _scan(numbers, values, measured, ends, offset, count):  # type: ignore[no-un
                     place = last_place[axis]
                     faces[place, axis] += 1
                     if measured:
-                        contacts[place, 0] += (values[0, z, y, x] + values[0, i, j, k]) / 2
-                        contacts[place, 1] += (values[1, z, y, x] + values[1, i, j, k]) / 2
+                        for m in range(maps):
+                            contacts[place, m] += (values[m, z, y, x] + values[m, i, j, k]) / 2
+                        if with_flows:
+                            flow = maps - 3 + axis
+                            step = np.float64(values[flow, z, y, x]) - values[flow, i, j, k]
+                            contacts[place, maps] += step
+                            contacts[place, maps + 1] += step * step
     pairs = np.empty((used, 2), np.int64)
     pairs[:, 0], pairs[:, 1] = keys[:used] >> 32, keys[:used] & 0xFFFFFFFF
     return counts, firsts, boxes, border, sums, pairs, faces[:used], contacts[:used]

@@ -35,7 +35,7 @@ class MaskInputs:
 
     def upsampled_flows(self, region: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Return filtered flows (4, z, y, x) in a region of the target, the vectors in voxels of the target."""
-        place = self._coarse_region(region, parameters)
+        place = self.coarse_region(region, filter_margin(parameters))
         coarse = np.asarray(self.flows[(slice(None), *place)])
         values = np.empty(coarse.shape, np.float32)
         values[:3] = filter_vectors(coarse[:3], parameters)
@@ -48,7 +48,7 @@ class MaskInputs:
 
     def upsampled_logit(self, region: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Return the filtered logit (z, y, x) in a region of the target."""
-        place = self._coarse_region(region, parameters)
+        place = self.coarse_region(region, filter_margin(parameters))
         values = self._filtered_logit(place, parameters)
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
@@ -57,7 +57,7 @@ class MaskInputs:
 
         Upsampling never raises the maximum, so a region without such a voxel has no foreground.
         """
-        place = self._coarse_region(region, parameters)
+        place = self.coarse_region(region, filter_margin(parameters))
         values = self._filtered_logit(place, parameters)
         return bool((values > parameters.probability_threshold).any())
 
@@ -83,9 +83,8 @@ class MaskInputs:
             values[1] = boundary_gradient(np.asarray(self.image[outer]))[inner]
         return values
 
-    def _coarse_region(self, region: Region, parameters: MaskParameters) -> Region:
-        """Return the flow voxels that a region of the target and the filters need."""
-        margin = filter_margin(parameters)
+    def coarse_region(self, region: Region, margin: int) -> Region:
+        """Return the flow voxels that a region of the target needs, with a margin of flow voxels for filters."""
         needed = [
             axis_weights(part, side, origin, extent, source_side, source_origin).region
             for part, side, origin, extent, source_side, source_origin in zip(

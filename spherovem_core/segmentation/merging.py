@@ -14,7 +14,7 @@ from spherovem_core.spacing import SpacingNm
 
 @dataclass
 class _Object:
-    """Area of the surface in nm², voxels, and sums of confidence and gradient over them."""
+    """Area of the surface in nm², voxels, and sums of the measured maps over them."""
 
     area: float
     count: float
@@ -23,7 +23,7 @@ class _Object:
 
 @dataclass
 class _Contact:
-    """Common area in nm², common faces, and sums of confidence and gradient over them."""
+    """Common area in nm², common faces, and sums of the measured maps over them."""
 
     area: float
     count: float
@@ -108,28 +108,43 @@ def merge_weak_boundaries(graph: AdjacencyGraph, parameters: MaskParameters) -> 
     (M, 2) ndarray of int64
         Pairs in the order in which they were merged.
     """
+    pairs, _ = merge_in_order(graph, parameters.merge_boundary_strength, parameters.merge_contact_fraction)
+    return pairs
+
+
+def merge_in_order(
+    graph: AdjacencyGraph, strongest: float, least_contact: float = 0.0
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Merge as `merge_weak_boundaries`, and return also the boundary strength (M,) at which each pair was merged.
+
+    With a smaller `strongest` the pairs are the same up to the first whose strength is above it.
+    """
     pairs: list[tuple[int, int]] = []
-    waiting = [entry for a in graph.contacts for entry in _candidates(graph, parameters, a) if entry[1] == a]
+    strengths: list[float] = []
+    waiting = [
+        e for a in graph.contacts for e in _candidates(graph, strongest, least_contact, a) if e[1] == a
+    ]
     heapq.heapify(waiting)
     while waiting:
         strength, a, b = heapq.heappop(waiting)
         if b not in graph.contacts.get(a, {}) or strength != graph.boundary_strength(a, b):
             continue
-        if graph.contact_fraction(a, b) < parameters.merge_contact_fraction:
+        if graph.contact_fraction(a, b) < least_contact:
             continue
         graph.merge(a, b)
         pairs.append((a, b))
-        for entry in _candidates(graph, parameters, a):
+        strengths.append(strength)
+        for entry in _candidates(graph, strongest, least_contact, a):
             heapq.heappush(waiting, entry)
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    return np.array(pairs, np.int64).reshape(-1, 2), np.array(strengths)
 
 
 def _candidates(
-    graph: AdjacencyGraph, parameters: MaskParameters, a: int
+    graph: AdjacencyGraph, strongest: float, least_contact: float, a: int
 ) -> Iterator[tuple[float, int, int]]:
     """Yield the mergers that an object allows: strength of the boundary, and both numbers, the smaller first."""
     for b in graph.contacts[a]:
-        if graph.contact_fraction(a, b) >= parameters.merge_contact_fraction:
+        if graph.contact_fraction(a, b) >= least_contact:
             strength = graph.boundary_strength(a, b)
-            if strength <= parameters.merge_boundary_strength:
+            if strength <= strongest:
                 yield strength, min(a, b), max(a, b)

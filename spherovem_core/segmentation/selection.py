@@ -11,8 +11,9 @@ from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.filters import filter_vectors
 from spherovem_core.segmentation.flow_error import object_error
 from spherovem_core.segmentation.holes import find_enclosed_background
+from spherovem_core.segmentation.learned_merging import LearnedGraph, LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
-from spherovem_core.segmentation.merging import AdjacencyGraph, merge_weak_boundaries
+from spherovem_core.segmentation.merging import AdjacencyGraph, merge_in_order, merge_weak_boundaries
 from spherovem_core.segmentation.supervoxels import Supervoxels, face_areas_nm2
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 
@@ -23,6 +24,7 @@ def choose_objects(
     numbers: ArrayLike,
     parameters: MaskParameters,
     ledger: MutableMapping[str, Any],
+    learned: LearnedMerging | None = None,
 ) -> None:
     """Join and drop supervoxels as the parameters say.
 
@@ -38,11 +40,19 @@ def choose_objects(
         Holes, merging, smallest diameter, largest truncated fraction, and flow error, in this order.
     ledger
         Keeps the flow error of each object measured so far.
+    learned
+        Decides on merging, if given.
     """
     spacing_nm = inputs.target.spacing_nm
     if parameters.fill_holes:
         supervoxels.join(find_enclosed_background(supervoxels))
-    if parameters.merge_boundary_strength:
+    if learned is not None:
+        model = learned.model
+        graph = LearnedGraph(supervoxels, spacing_nm, model.contact, model.spacing_nm)
+        supervoxels.join(merge_in_order(graph, model.strongest)[0])
+        if parameters.fill_holes:
+            supervoxels.join(find_enclosed_background(supervoxels))
+    elif parameters.merge_boundary_strength:
         supervoxels.join(merge_weak_boundaries(AdjacencyGraph(supervoxels, spacing_nm), parameters))
         if parameters.fill_holes:
             supervoxels.join(find_enclosed_background(supervoxels))

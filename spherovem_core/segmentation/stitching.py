@@ -15,8 +15,10 @@ from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.block_statistics import BlockStatistics
 from spherovem_core.segmentation.block_supervoxels import number_supervoxels
 from spherovem_core.segmentation.cellpose_dynamics import follow_flows_with_cellpose
+from spherovem_core.segmentation.contact_features import MAPS
 from spherovem_core.segmentation.dynamics import follow_flows
 from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
+from spherovem_core.segmentation.learned_merging import LearnedMerging, learned_supervoxels
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.selection import choose_objects
 from spherovem_core.segmentation.supervoxels import Supervoxels
@@ -29,6 +31,7 @@ def segment_masks(
     parameters: MaskParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any] | None = None,
+    learned: LearnedMerging | None = None,
 ) -> int:
     """Make masks of a volume, block by block.
 
@@ -57,6 +60,9 @@ def segment_masks(
     ledger
         Statistics of finished blocks and flow errors of measured objects. With a ledger and sinks that survive a kill,
         the next run continues from there.
+    learned
+        If given, supervoxels are those of a watershed on learned boundaries instead of the places where flows converge, and the
+        model decides on merging instead of `merge_boundary_strength` and `merge_contact_fraction`.
 
     Returns
     -------
@@ -68,9 +74,9 @@ def segment_masks(
     edge = (execution.block_voxels,) * 3
     blocks = block_grid(shape, edge, execution.block_halo_voxels)
     with _numba_threads(execution.workers):
-        statistics = _measure_blocks(blocks, inputs, provisional, parameters, execution, ledger)
+        statistics = measure_blocks(blocks, inputs, provisional, parameters, execution, ledger, learned)
         supervoxels = Supervoxels(statistics)
-        choose_objects(supervoxels, inputs, provisional.array, parameters, ledger)
+        choose_objects(supervoxels, inputs, provisional.array, parameters, ledger, learned)
         lookup = supervoxels.labels()
         reach = reach_voxels(1000 * parameters.expansion_um, inputs.target.spacing_nm)
         grown = block_grid(shape, edge, reach)
@@ -94,13 +100,14 @@ def segment_masks(
     return int(lookup.max(initial=0))
 
 
-def _measure_blocks(
+def measure_blocks(
     blocks: Sequence[Block],
     inputs: MaskInputs,
     provisional: ReadableSink,
     parameters: MaskParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+    learned: LearnedMerging | None,
 ) -> list[BlockStatistics]:
     """Write the supervoxels of every unfinished block to `provisional` and their statistics to the ledger."""
     lacking = {block.key for block in provisional.pending(blocks)}
@@ -113,19 +120,28 @@ def _measure_blocks(
         parameters,
         execution.device,
         threads,
+        learned,
         executor=executor,
         ahead=execution.workers + 1,
     )
     statistics: list[BlockStatistics] = []
     background = [np.ones(1, bool)]
     unfinished = {block.key for block in todo}
+    columns = 2 if learned is None else len(MAPS)
     for done, block in enumerate(blocks):
         if block.key in unfinished:
             execution.report(done, 2 * len(blocks))
             _, (labels, measured) = next(made)
             earlier = np.concatenate(background)
             numbers, own = number_supervoxels(
-                block, labels, provisional.array, earlier, measured, parameters.fill_holes
+                block,
+                labels,
+                provisional.array,
+                earlier,
+                measured,
+                parameters.fill_holes,
+                columns,
+                with_flows=learned is not None,
             )
             provisional.write(block, numbers)
             ledger[block.key] = own.to_text()
@@ -147,13 +163,24 @@ def _other_processes(execution: Execution) -> tuple[Executor | None, int]:
 
 
 def _block_masks(
-    block: Block, inputs: MaskInputs, parameters: MaskParameters, device: str, threads: int
+    block: Block,
+    inputs: MaskInputs,
+    parameters: MaskParameters,
+    device: str,
+    threads: int,
+    learned: LearnedMerging | None,
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32] | None]:
     """Make the masks of a block, and measure its boundaries if objects are merged."""
     labels, measured = np.zeros([s.stop - s.start for s in block.outer], np.uint32), None
     with _numba_threads(threads):
         # Most blocks around a spheroid hold nothing.
-        if inputs.has_foreground(block.outer, parameters):
+        if not inputs.has_foreground(block.outer, parameters):
+            return labels, measured
+        if learned is not None:
+            labels, measured = learned_supervoxels(
+                block, inputs, learned.model.boundary, learned.intensities, parameters
+            )
+        else:
             values = inputs.upsampled_flows(block.outer, parameters)
             foreground = values[3] > parameters.probability_threshold
             if parameters.mask_dynamics == "cellpose":

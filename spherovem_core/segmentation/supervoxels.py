@@ -26,7 +26,7 @@ def face_areas_nm2(spacing_nm: SpacingNm) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Contacts:
-    """Pairs of touching supervoxels (M, 2), their common faces (M, 3), and sums over these faces (M, 2).
+    """Pairs of touching supervoxels (M, 2), their common faces (M, 3), and sums over these faces (M, C).
 
     As in `BlockStatistics`; the smaller number comes first.
     """
@@ -56,11 +56,12 @@ class Supervoxels:
         self._firsts = column("firsts", np.full(1, NOWHERE))
         self._boxes = column("boxes", np.zeros((1, 6), np.int64))
         self._border = column("border", np.zeros((1, 3), np.int64))
-        self._sums = column("sums", np.zeros((1, 2)))
+        widths = [(one.sums.shape[1], one.contact_sums.shape[1]) for one in blocks[:1]] or [(2, 2)]
+        self._sums = column("sums", np.zeros((1, widths[0][0])))
         self._contacts = Contacts(
             column("pairs", np.zeros((0, 2), np.int64)),
             column("faces", np.zeros((0, 3), np.int64)),
-            column("contact_sums", np.zeros((0, 2))),
+            column("contact_sums", np.zeros((0, widths[0][1]))),
         )
         self.roots = np.arange(len(background))
         self.is_object = ~background
@@ -103,7 +104,7 @@ class Supervoxels:
         return self._total(self._border)
 
     def sums(self) -> NDArray[np.float64]:
-        """Add up confidence and gradient (N, 2) of each root."""
+        """Add up the measured maps (N, K) of each root, as a rule confidence and gradient."""
         return self._total(self._sums)
 
     def boxes(self) -> dict[int, Region]:
@@ -120,7 +121,10 @@ class Supervoxels:
         ends = np.sort(self.roots[self._contacts.pairs], axis=1)
         apart = ends[:, 0] != ends[:, 1]
         pairs, index = np.unique(ends[apart], axis=0, return_inverse=True)
-        faces, sums = np.zeros((len(pairs), 3), np.int64), np.zeros((len(pairs), 2))
+        faces, sums = (
+            np.zeros((len(pairs), 3), np.int64),
+            np.zeros((len(pairs), self._contacts.sums.shape[1])),
+        )
         np.add.at(faces, index, self._contacts.faces[apart])
         np.add.at(sums, index, self._contacts.sums[apart])
         return Contacts(pairs, faces, sums)
