@@ -100,7 +100,7 @@ def cuts_through(stored: StoredArray, position_um: Sequence[float], bounds_um: B
     if not inside or prod(counts) > sum(prod(counts) // count for count in counts):
         bounds = [{a: b for a, b in bounds_um.items() if a != axis} for axis in range(3)]
         return tuple(cut(stored, axis, position_um[axis], bounds[axis]) for axis in range(3))
-    z, y, x = (index - side.start for index, side in zip(indices, region, strict=True))
+    y, x = (indices[axis] - region[axis].start for axis in (1, 2))
     across_y, across_x, across_z = [], [], np.empty((0, 0))
     # One layer of chunks is in memory at a time.
     for start in range(region[0].start // chunks[0] * chunks[0], region[0].stop, chunks[0]):
@@ -114,9 +114,7 @@ def cuts_through(stored: StoredArray, position_um: Sequence[float], bounds_um: B
     return tuple(_view(stored, axis, indices[axis], region, planes[axis]) for axis in range(3))
 
 
-def _view(
-    stored: StoredArray, axis: int, index: int, region: Sequence[slice], values: NDArray[Any]
-) -> View:
+def _view(stored: StoredArray, axis: int, index: int, region: Sequence[slice], values: NDArray[Any]) -> View:
     """Describe the part `region` of the plane at an index along `axis`."""
     spacing, origin = _grid(stored)
     rows, columns = (a for a in range(3) if a != axis)
