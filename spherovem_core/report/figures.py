@@ -134,17 +134,25 @@ def finish(axes: Axes, name: str = "", layers: Sequence[Layer] = ()) -> Panel:
     box = axes.get_position()
     place = (box.x0 * width, (1 - box.y1) * height, box.width * width, box.height * height)
     title = next((text.get_text() for text in axes.texts if text.get_gid() == TITLE), "")
-    spoken = name or ", ".join(t for t in (title, axes.get_ylabel(), axes.get_xlabel()) if t)
-    images = "".join(_image(layer, place) for layer in layers)
-    markup = (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{html.escape(spoken)}">'
-        f"{images}{_content(buffer.getvalue())}</svg>"
-    )
+    spoken = name or spoken_name(title, axes.get_ylabel(), axes.get_xlabel())
+    images = "".join(image_element(layer, place) for layer in layers)
+    return panel_of(width, height, spoken, Markup(images + _content(buffer.getvalue())))
+
+
+def spoken_name(*texts: str) -> str:
+    """Join the texts of a panel for screen readers."""
+    return ", ".join(text for text in texts if text)
+
+
+def panel_of(width: float, height: float, spoken: str, content: Markup) -> Panel:
+    """Make a panel of a size in points from the elements of an SVG."""
+    markup = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{html.escape(spoken)}">{content}</svg>'
     wanted = round(width * PIXELS_PER_INCH / POINTS_PER_INCH)
     return Panel(Markup(markup), wanted, round(LEAST_SCALE * wanted))
 
 
-def _image(layer: Layer, place: tuple[float, float, float, float]) -> str:
+def image_element(layer: Layer, place: tuple[float, float, float, float]) -> str:
+    """Place an image at left, top, width and height in points."""
     x, y, width, height = place
     sharp = ' class="sharp"' if layer.sharp else ""
     return (

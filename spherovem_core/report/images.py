@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from spherovem_core.report.data_uris import coloured, grey, outlined
-from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins, finish, new_panel
+from spherovem_core.report.figures import PIXELS_PER_INCH, Layer, Margins
+from spherovem_core.report.image_frames import Axis, frame_images
 from spherovem_core.report.memory import remember_panel, remembered
 from spherovem_core.report.page import Panel
 from spherovem_core.report.views import Extent, View
@@ -59,10 +59,8 @@ def thumbnail(view: View, limits: tuple[float, float], title: str) -> Panel:
     """Show a small plane in grey, without axes."""
     across = THUMBNAIL - THUMBNAIL_MARGINS.left - THUMBNAIL_MARGINS.right
     up = THUMBNAIL_MARGINS.top + THUMBNAIL_MARGINS.bottom
-    axes = new_panel(THUMBNAIL, across * _shown(view) + up, title, THUMBNAIL_MARGINS)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[["top", "right"]].set_visible(True)
-    return finish(axes, layers=[Layer(grey(view.values, limits))])
+    size = (THUMBNAIL, across * _shown(view) + up)
+    return frame_images([Layer(grey(view.values, limits))], size, THUMBNAIL_MARGINS, title)
 
 
 @remember_panel
@@ -89,25 +87,17 @@ def _framed(
     shape = (bottom - top) / (right - left)
     shown = _shown(view)
     margins = Margins(MARGINS.left, MARGINS.right, MARGINS.top, MARGINS.bottom + (0.2 if below else 0))
-    axes = new_panel(width, across * shown + margins.top + margins.bottom, title, margins)
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.spines[["top", "right"]].set_visible(True)
     stretched = (
         ""
         if shown == shape
         else f", {'stretched' if shown > shape else 'pressed'} {max(shown / shape, shape / shown):.1f}×"
     )
-    axes.set(
-        xlabel=f"{view.plane[0]} (µm)" + (f"\n{below}" if below else ""),
-        ylabel=f"{view.plane[1]} (µm){stretched}",
+    axes = (
+        Axis(left, right, f"{view.plane[0]} (µm)" + (f"\n{below}" if below else "")),
+        Axis(top, bottom, f"{view.plane[1]} (µm){stretched}"),
     )
-    axes.locator_params(nbins=5)
-    if frame_um is not None:
-        start, end, low, high = frame_um
-        axes.add_patch(
-            Rectangle((start, high), end - start, low - high, fill=False, edgecolor=FRAME, linewidth=1.5)
-        )
-    return finish(axes, layers=layers)
+    size = (width, across * shown + margins.top + margins.bottom)
+    return frame_images(layers, size, margins, title, axes, frame_um, FRAME)
 
 
 def _shown(view: View) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,17 +73,57 @@ def cut(
     bounds_um
         Part of the plane to read, by axis; by default all of it.
     """
-    spacing, origin = _grid(stored)
+    region = [_range(stored, a, (bounds_um or {}).get(a)) for a in range(3)]
     index = nearest_index(stored, axis, position_um)
-    region: list[Any] = [_range(stored, a, (bounds_um or {}).get(a)) for a in range(3)]
+    place: list[Any] = [*region]
+    place[axis] = index
+    return _view(stored, axis, index, region, stored[tuple(place)])
+
+
+def cuts_through(stored: StoredArray, position_um: Sequence[float], bounds_um: Bounds) -> tuple[View, ...]:
+    """Read the planes across z, y and x through a position, as `cut` does, where they share chunks each chunk once.
+
+    Parameters
+    ----------
+    position_um
+        Position along z, y and x in µm.
+    bounds_um
+        Part of each plane to read, for all axes.
+    """
+    region = [_range(stored, axis, bounds_um[axis]) for axis in range(3)]
+    indices = [nearest_index(stored, axis, position_um[axis]) for axis in range(3)]
+    chunks = stored.array.chunks
+    counts = [
+        (side.stop - 1) // chunk - side.start // chunk + 1 for side, chunk in zip(region, chunks, strict=True)
+    ]
+    inside = all(side.start <= index < side.stop for side, index in zip(region, indices, strict=True))
+    if not inside or prod(counts) > sum(prod(counts) // count for count in counts):
+        bounds = [{a: b for a, b in bounds_um.items() if a != axis} for axis in range(3)]
+        return tuple(cut(stored, axis, position_um[axis], bounds[axis]) for axis in range(3))
+    y, x = (indices[axis] - region[axis].start for axis in (1, 2))
+    across_y, across_x, across_z = [], [], np.empty((0, 0))
+    # One layer of chunks is in memory at a time.
+    for start in range(region[0].start // chunks[0] * chunks[0], region[0].stop, chunks[0]):
+        first = max(start, region[0].start)
+        part = stored[first : min(start + chunks[0], region[0].stop), region[1], region[2]]
+        across_y.append(part[:, y].copy())
+        across_x.append(part[:, :, x].copy())
+        if first <= indices[0] < first + len(part):
+            across_z = part[indices[0] - first].copy()
+    planes = (across_z, np.concatenate(across_y), np.concatenate(across_x))
+    return tuple(_view(stored, axis, indices[axis], region, planes[axis]) for axis in range(3))
+
+
+def _view(stored: StoredArray, axis: int, index: int, region: Sequence[slice], values: NDArray[Any]) -> View:
+    """Describe the part `region` of the plane at an index along `axis`."""
+    spacing, origin = _grid(stored)
     rows, columns = (a for a in range(3) if a != axis)
     ends = [
         (origin[a] + (region[a].start - 0.5) * spacing[a], origin[a] + (region[a].stop - 0.5) * spacing[a])
         for a in (columns, rows)
     ]
-    region[axis] = index
     return View(
-        stored[tuple(region)],
+        values,
         (*ends[0], ends[1][1], ends[1][0]),
         AXES[columns] + AXES[rows],
         float(origin[axis] + index * spacing[axis]),

@@ -13,7 +13,7 @@ from spherovem_core.report.figures import OUTLINE_COLOURS, SOFT
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import OpenLevel
 from spherovem_core.report.page import Page, Panel, Picture, Section, render
-from spherovem_core.report.views import View, contrast_limits, cut
+from spherovem_core.report.views import View, contrast_limits, cuts_through
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import Layout, StoredArray, open_array, write_text
 from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, labels_group
@@ -91,13 +91,10 @@ def _panels(open_level: OpenLevel, group: str, row: dict[str, Any], image_px: in
     bounds = _bounds(labels, row)
     image, labels = (_fitting(open_level, name, bounds, image_px) for name in (REGISTERED, group))
     place = [float(row[name]) for name in CENTROID_COLUMNS]
-    views = [
-        cut(image, axis, place[axis], {a: b for a, b in bounds.items() if a != axis}) for axis in range(3)
-    ]
+    views = cuts_through(image, place, bounds)
     limits = contrast_limits([view.values for view in views])
     panels = []
-    for axis, view in enumerate(views):
-        own = cut(labels, axis, place[axis], {a: b for a, b in bounds.items() if a != axis})
+    for axis, (view, own) in enumerate(zip(views, cuts_through(labels, place, bounds), strict=True)):
         rows, columns = (a for a in range(3) if a != axis)
         panels.append(
             plane(

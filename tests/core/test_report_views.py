@@ -1,5 +1,6 @@
 """Planes of a volume on the page: level, position, extent and outlines."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.report import ReportInputs
 from spherovem_core.report.data_uris import outlines
 from spherovem_core.report.images import plane, sample_labels
-from spherovem_core.report.views import View, cut, cuts_along_z, fitting_level, window_around
+from spherovem_core.report.views import View, cut, cuts_along_z, cuts_through, fitting_level, window_around
 from spherovem_core.store import (
     ArraySpec,
     ArrayWriter,
@@ -97,6 +98,31 @@ def test_planes_read_by_layers_of_chunks_equal_those_read_one_by_one(inputs: Rep
         np.testing.assert_array_equal(view.values, single.values)
         assert view.extent_um == pytest.approx(single.extent_um)
         assert view.position_um == pytest.approx(single.position_um)
+
+
+@pytest.mark.parametrize(
+    ("place", "bounds"),
+    [
+        ((0.8, 0.4, 0.5), {0: (0.3, 1.9), 1: (0.1, 0.9), 2: (0.2, 1.1)}),
+        ((0.8, 0.4, 0.5), {0: (-5.0, 50.0), 1: (-5.0, 50.0), 2: (-5.0, 50.0)}),
+        ((0.8, 3.4, 0.5), {0: (0.3, 1.9), 1: (0.1, 0.9), 2: (0.2, 1.1)}),
+    ],
+    ids=["inside", "whole volume", "place outside the part"],
+)
+@pytest.mark.parametrize("group", ["registered", "registered/labels/cells"])
+@pytest.mark.parametrize("level", [0, 1])
+def test_planes_through_a_place_equal_those_read_one_by_one(
+    inputs: ReportInputs,
+    group: str,
+    level: int,
+    place: tuple[float, float, float],
+    bounds: dict[int, tuple[float, float]],
+) -> None:
+    stored = inputs.open_level(group, level)
+    for axis, view in enumerate(cuts_through(stored, place, bounds)):
+        single = cut(stored, axis, place[axis], {a: side for a, side in bounds.items() if a != axis})
+        np.testing.assert_array_equal(view.values, single.values)
+        assert replace(view, values=0) == replace(single, values=0)
 
 
 def test_the_finest_level_that_fits_is_opened(stored: Layout) -> None:
