@@ -146,7 +146,7 @@ def _chapter() -> Chapter:
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters.spatial,
     inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES),
     outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY),
