@@ -75,7 +75,10 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     known = KnownSpace(ledger)
     if replaced is not None and (record := known.find(_map_entry(replaced.digest))):
         known.distances = KnownDistances(
-            replaced, record, lambda block: writer.take_over(block, replaced.folder, link=True)
+            replaced,
+            record,
+            lambda block: writer.take_over(block, replaced.folder, link=True),
+            lambda block, values, before: writer.write(block, values, (before, replaced.folder)),
         )
     statistics = run.label_statistics("cells")
     blocks_of_cells = KnownResults(statistics)
