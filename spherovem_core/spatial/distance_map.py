@@ -16,6 +16,7 @@ from spherovem_core.spatial.distance import distance_in_cell
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 from spherovem_core.spatial.known_space import (
     CellContents,
+    Distances,
     KnownSpace,
     find_cells,
 )
@@ -140,10 +141,20 @@ def _write(
         ahead=execution.workers + 1,
     )
     distances = _noting_bins(computed, contents, known, bin_um)
-    for block, values in _join_cells(plan, boxes, ~kept, distances, before):
-        sink.write(block, values)
+    for block, values, replaced in _join_cells(plan, boxes, ~kept, distances, before):
+        _write_block(sink, known, block, values, replaced)
         finished += 1
         execution.report(finished, len(ordered))
+
+
+def _write_block(
+    sink: BlockSink, known: KnownSpace, block: Block, values: Distances, replaced: Distances | None
+) -> None:
+    """Write a block, beside its values in the replaced map if these were read."""
+    if replaced is None or known.distances is None or known.distances.write_changes is None:
+        sink.write(block, values)
+    else:
+        known.distances.write_changes(block, values, replaced)
 
 
 def _distance_and_bins(
@@ -212,12 +223,13 @@ def _copy(
 
 def _kept_values(
     item: tuple[Block, NDArray[np.uint32]], cells: ArrayLike, known: ArrayLike
-) -> NDArray[np.float32]:
-    """Read the known distances of the kept cells in a block; NaN elsewhere."""
+) -> tuple[Distances, Distances]:
+    """Read the known distances in a block; return those of the kept cells, NaN elsewhere, and all."""
     block, labels = item
-    values = np.array(known[block.core], np.float32)
+    replaced = np.asarray(known[block.core], np.float32)
+    values = replaced.copy()
     keep_in_cells(np.ascontiguousarray(cells[block.core], np.uint32), np.sort(labels), values)
-    return values
+    return values, replaced
 
 
 def _column_order(block: Block) -> tuple[int, ...]:
@@ -261,24 +273,27 @@ def _join_cells(
     boxes: LabelStatistics,
     changed: NDArray[np.bool_],
     computed: Iterator[tuple[Cell, NDArray[np.float32] | None]],
-    before: Iterator[tuple[tuple[Block, NDArray[np.uint32]], NDArray[np.float32]]],
-) -> Iterator[tuple[Block, NDArray[np.float32]]]:
-    """Add the distances of the changed cells to those of the kept ones, block by block."""
+    before: Iterator[tuple[tuple[Block, NDArray[np.uint32]], tuple[Distances, Distances]]],
+) -> Iterator[tuple[Block, Distances, Distances | None]]:
+    """Add the distances of the changed cells to those of the kept ones, block by block.
+
+    Yields the block, its values, and those of the replaced map if they were read.
+    """
     held: dict[int, NDArray[np.float32] | None] = {}
     for block, fresh, dropped in plan:
         for row in fresh:
             held[row] = next(computed)[1]
         if _touching(block, boxes, ~changed):
-            values = next(before)[1]
+            values, replaced = next(before)[1]
         else:
-            values = np.full([s.stop - s.start for s in block.core], np.nan, np.float32)
+            values, replaced = np.full([s.stop - s.start for s in block.core], np.nan, np.float32), None
         for row in _touching(block, boxes, changed):
             own = held[row]
             if own is not None:
                 _paste(values, block.core, own, boxes.region(row))
         for row in dropped:
             del held[row]
-        yield block, values
+        yield block, values, replaced
 
 
 def _paste(values: NDArray[np.float32], core: Region, own: NDArray[np.float32], box: Region) -> None:

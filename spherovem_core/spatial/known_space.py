@@ -38,6 +38,9 @@ NUCLEUS_BLOCKS = "blocks of nuclei"
 """Name of the overlaps of nuclei and cells among the known results."""
 
 
+Distances = NDArray[np.float32]
+
+
 @dataclass(frozen=True, eq=False)
 class CellContents:
     """The cells of a volume.
@@ -103,6 +106,8 @@ class KnownDistances:
         What `record_distances` recorded of it. Blocks that differ from it are not used.
     take_over
         Copies a block of the map to the new one; returns False where it cannot. None for a sink that cannot.
+    write_changes
+        Writes the values of a block to the new map, with those of this map beside them. None for a sink that cannot.
     """
 
     def __init__(
@@ -110,12 +115,14 @@ class KnownDistances:
         values: ArrayLike,
         record: Mapping[str, Any],
         take_over: Callable[[Block], bool] | None = None,
+        write_changes: Callable[[Block, Distances, Distances], None] | None = None,
     ) -> None:
         self.values = values
         self.cells = pd.DataFrame(columns_from_text(record["cells"]))
         self._blocks: Mapping[str, str] = record["blocks"]
         self._digests = RegionDigests(values)
         self._take_over = take_over
+        self.write_changes = write_changes
 
     def is_intact(self, block: Block) -> bool:
         """Return whether the map holds in a block what was recorded."""

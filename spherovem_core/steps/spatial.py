@@ -75,7 +75,10 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     known = KnownSpace(ledger)
     if replaced is not None and (record := known.find(_map_entry(replaced.digest))):
         known.distances = KnownDistances(
-            replaced, record, lambda block: writer.take_over(block, replaced.folder, link=True)
+            replaced,
+            record,
+            lambda block: writer.take_over(block, replaced.folder, link=True),
+            lambda block, values, before: writer.write(block, values, (before, replaced.folder)),
         )
     statistics = run.label_statistics("cells")
     blocks_of_cells = KnownResults(statistics)
@@ -146,7 +149,7 @@ def _chapter() -> Chapter:
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters.spatial,
     inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES),
     outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY),

@@ -116,8 +116,16 @@ class ArrayWriter:
         sides = zip(core, self.spec.shards, strict=True)
         return itertools.product(*(range(s.start // n, -(-s.stop // n)) for s, n in sides))
 
-    def write(self, block: Block, values: NDArray[Any]) -> None:
+    def write(
+        self, block: Block, values: NDArray[Any], like: tuple[NDArray[Any], Path] | None = None
+    ) -> None:
         """Write the block's core and note it in the ledger.
+
+        Parameters
+        ----------
+        like
+            Values of the block in another array, and the folder of that array. If it has the same form, chunks of the same values
+            are not compressed again.
 
         Raises
         ------
@@ -139,8 +147,11 @@ class ArrayWriter:
         states = []
         for index in self._shard_indices(block.core):
             sides = zip(index, self.spec.shards, block.core, strict=True)
-            part = values[tuple(slice(i * n - s.start, (i + 1) * n - s.start) for i, n, s in sides)]
-            states.append(self._shards.write(index, part).text)
+            place = tuple(slice(i * n - s.start, (i + 1) * n - s.start) for i, n, s in sides)
+            other = None
+            if like is not None and self._has_form_of(like[1]):
+                other = like[0][place], ShardFiles(like[1], *self._form).path(index)
+            states.append(self._shards.write(index, values[place], other).text)
         self._ledger[block.key] = states
 
     def take_over(self, block: Block, folder: Path, *, link: bool = False) -> bool:

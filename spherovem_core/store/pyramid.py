@@ -185,17 +185,42 @@ def _build_level(
     blocks = target.pending(block_grid(shape, shards))
     if like is not None:
         blocks = like.copy(target, blocks, factors)
-    results = map_blocks(_reduce_block, blocks, source, step, spec.content, executor=execution.executor)
-    for block, values in results:
-        target.write(block, values)
+    columns = _share_chunks(blocks, step[0], source.chunks[0])
+    results = map_blocks(_reduce_column, columns, source, step, spec.content, executor=execution.executor)
+    for column, values in results:
+        for block, own in zip(column, values, strict=True):
+            target.write(block, own)
     return target
 
 
-def _reduce_block(block: Block, source: Any, step: Sequence[int], content: Content) -> NDArray[Any]:
-    region = tuple(
-        slice(s.start * f, min(n, s.stop * f)) for s, f, n in zip(block.core, step, source.shape, strict=True)
-    )
-    return downsample(read_region(source, region), step, content)
+def _share_chunks(blocks: Sequence[Block], step: int, chunk: int) -> list[list[Block]]:
+    """Group the blocks that lie above each other in the same chunks of the finer level, of `chunk` voxels along z."""
+    columns: dict[tuple[int, ...], list[Block]] = {}
+    for block in blocks:
+        z, *across = (side.start for side in block.core)
+        columns.setdefault((z * step // chunk, *across), []).append(block)
+    return list(columns.values())
+
+
+def _reduce_column(
+    column: Sequence[Block], source: Any, step: Sequence[int], content: Content
+) -> list[NDArray[Any]]:
+    """Compute blocks above each other, in strips of whole chunks along y: each chunk is decoded once, and few are held."""
+    values = [np.empty([s.stop - s.start for s in block.core], source.dtype) for block in column]
+    z, y, x = (slice(column[0].core[axis].start, column[-1].core[axis].stop) for axis in range(3))
+    rows = max(1, source.chunks[1] // step[1])
+    for start in range(y.start, y.stop, rows):
+        strip = slice(start, min(y.stop, start + rows))
+        region = tuple(
+            slice(s.start * f, min(n, s.stop * f))
+            for s, f, n in zip((z, strip, x), step, source.shape, strict=True)
+        )
+        found = downsample(read_region(source, region), step, content)
+        for block, own in zip(column, values, strict=True):
+            own[:, start - y.start : strip.stop - y.start] = found[
+                block.core[0].start - z.start : block.core[0].stop - z.start
+            ]
+    return values
 
 
 def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> NDArray[Any]:

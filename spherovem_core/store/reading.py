@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import core_of_key
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
@@ -18,6 +19,7 @@ from spherovem_core.store.array_check import ArrayCheck, check_array
 from spherovem_core.store.changes import Change, changed_error
 from spherovem_core.store.checksums import FileState, new_checksum
 from spherovem_core.store.layout import VOLUME, Layout, array_path
+from spherovem_core.store.ledger import read_entries
 from spherovem_core.store.nodes import (
     METADATA,
     Node,
@@ -89,8 +91,24 @@ class StoredArray:
         return itertools.product(*(range(s.start // n, -(-s.stop // n)) for s, n in sides))
 
     def shard_record(self) -> ShardRecord | None:
-        """Return the record of what each file held when it was written; None for an array that is being written."""
-        return ShardRecord.load(self.folder, shard_grid(read_node(self.folder) or {}))
+        """Return the record of what each file held when it was written; of an unfinished array, as its ledger notes it.
+
+        None where neither is there.
+        """
+        grid = shard_grid(read_node(self.folder) or {})
+        record = ShardRecord.load(self.folder, grid)
+        ledger = self.folder / ARRAY_LEDGER
+        return self._noted_record(ledger, grid) if record is None and ledger.exists() else record
+
+    def _noted_record(self, ledger: Path, grid: Sequence[int]) -> ShardRecord:
+        """Gather what a ledger notes of files; those of which it notes nothing have size 0, which no file of a shard has."""
+        record = ShardRecord.empty(grid)
+        for key, entry in read_entries(ledger).items():
+            for index, text in zip(self.shards_of(core_of_key(key)), entry or (), strict=False):
+                state = FileState.from_text(text)
+                if state is not None:
+                    record.set(index, state)
+        return record
 
     def shard_digest(self, index: Sequence[int], record: ShardRecord | None = None) -> str:
         """Digest a shard as it is on disk, without decoding it; equal digests mean equal values. Empty if its file is gone.

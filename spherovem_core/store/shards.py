@@ -7,6 +7,7 @@ The package zarrs writes them as fast, but leaves a torn file behind when the di
 """
 
 import itertools
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,7 +50,9 @@ class ShardFiles:
         """Return the file of a shard by its position in the grid of shards."""
         return self.folder.joinpath("c", *map(str, index))
 
-    def write(self, index: Sequence[int], values: NDArray[Any]) -> FileState:
+    def write(
+        self, index: Sequence[int], values: NDArray[Any], like: tuple[NDArray[Any], Path] | None = None
+    ) -> FileState:
         """Write one shard, and return what its file holds; after a kill its file is as before.
 
         Parameters
@@ -58,13 +61,17 @@ class ShardFiles:
             Position in the grid of shards.
         values
             Values of the shard; fewer than a whole shard at the end of the array.
+        like
+            Values of the shard of another array of the same form, and its file. Of a chunk with the same values the compressed
+            bytes are taken over.
         """
         checksum = new_checksum()
+        known = self._unchanged(values, *like) if like else {}
         with self._placing(index) as partial:
             with partial.open("wb", buffering=0) as file:
                 entries, offset = [], 0
-                for chunk in self._chunks(values):
-                    content = b"" if chunk is None else encode_chunk(chunk)
+                for number, chunk in enumerate(self._chunks(values)):
+                    content = b"" if chunk is None else known.get(number) or encode_chunk(chunk)
                     entries.append(ABSENT if chunk is None else (offset, len(content)))
                     offset += _write_whole(file, content)
                     checksum.update(content)
@@ -91,6 +98,16 @@ class ShardFiles:
                 shutil.copyfile(source, partial)
             return FileState.of(partial)
 
+    def _unchanged(self, values: NDArray[Any], before: NDArray[Any], source: Path) -> dict[int, bytes]:
+        """Return the compressed bytes of the chunks of the same values, bit for bit; empty if the file is no whole shard."""
+        pairs = enumerate(zip(self._chunks(values), self._chunks(before), strict=True))
+        same = [number for number, (own, other) in pairs if own is not None and _is_same(own, other)]
+        return _encoded_chunks(source, same, math.prod(self._chunk_counts)) if same else {}
+
+    @property
+    def _chunk_counts(self) -> list[int]:
+        return [shard // chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)]
+
     @contextmanager
     def _placing(self, index: Sequence[int]) -> Iterator[Path]:
         """Yield the path of a new file, and move it into the place of a shard; it is deleted if an error comes first."""
@@ -107,8 +124,7 @@ class ShardFiles:
 
     def _chunks(self, values: NDArray[Any]) -> Iterator[NDArray[Any] | None]:
         """Yield the chunks of a shard in C order, padded at the end of the array; None for a chunk outside of it."""
-        counts = [shard // chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)]
-        for place in itertools.product(*map(range, counts)):
+        for place in itertools.product(*map(range, self._chunk_counts)):
             region = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, self.chunks, strict=True))
             part = values[region]
             if part.size == 0:
@@ -119,6 +135,26 @@ class ShardFiles:
                 padded = np.full(self.chunks, self.fill_value, values.dtype)
                 padded[tuple(map(slice, part.shape))] = part
                 yield padded
+
+
+def _is_same(own: NDArray[Any], other: NDArray[Any] | None) -> bool:
+    """Compare chunks by their bits: NaN equals NaN, and 0 differs from -0."""
+    return other is not None and np.array_equal(
+        own.reshape(-1).view(np.uint8), other.reshape(-1).view(np.uint8)
+    )
+
+
+def _encoded_chunks(path: Path, numbers: Sequence[int], count: int) -> dict[int, bytes]:
+    """Read the compressed bytes of some chunks of a shard with `count` ones; empty if the file is no whole shard."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return {}
+    end = len(content) - 16 * count - 4
+    if end < 0 or google_crc32c.value(content[end:-4]) != int.from_bytes(content[-4:], "little"):
+        return {}
+    entries = np.frombuffer(content[end:-4], "<u8").reshape(count, 2).tolist()
+    return {number: content[slice(entries[number][0], sum(entries[number]))] for number in numbers}
 
 
 def _is_linked(path: Path, source: Path) -> bool:

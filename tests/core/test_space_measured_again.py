@@ -65,7 +65,7 @@ class Measurement:
         self.turn += 1
         layout, digest = Layout(self.layout.folder / str(self.turn)), f"digest {self.turn}"
         spec = ArraySpec(
-            DISTANCE, "field", cells.shape, np.dtype("float32"), (EDGE,) * 3, (EDGE,) * 3, SPACING
+            DISTANCE, "field", cells.shape, np.dtype("float32"), (EDGE // 2,) * 3, (EDGE,) * 3, SPACING
         )
         writer = ArrayWriter(layout, spec, digest)
         blocks = block_grid(cells.shape, spec.shards)
@@ -74,7 +74,10 @@ class Measurement:
         if before is not None:
             record = known.find(f"map {before.digest}")
             known.distances = KnownDistances(
-                before, record, lambda block: writer.take_over(block, before.folder, link=True)
+                before,
+                record,
+                lambda block: writer.take_over(block, before.folder, link=True),
+                lambda block, values, known: writer.write(block, values, (known, before.folder)),
             )
         execution = Execution(executor=executor, workers=2)
         contents = find_cells(cells, nuclei, execution)
@@ -118,7 +121,11 @@ def test_results_after_rounds_of_corrections_equal_a_full_measurement(seed: int,
     with ThreadPoolExecutor(2) as executor:
         for turn in range(3):
             found = measurement.run(volumes, executor if turn % 2 else None)
-            assert_same(found, Measurement(tmp_path / f"full-{turn}").run(volumes))
+            full = Measurement(tmp_path / f"full-{turn}")
+            assert_same(found, full.run(volumes))
+            assert measurement.before is not None
+            assert full.before is not None
+            assert measurement.before.details["content"] == full.before.details["content"]
             edited = {turn % 3, int(rng.integers(3))} if turn < 2 else {int(rng.integers(3))}
             for which in edited:
                 volumes[which] = random_edits(volumes[which], rng, int(rng.integers(1, 4)))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 from spatial_scenes import SPACING, Labels, random_tissue
 
 import spherovem_core.spatial.grids as grids
@@ -19,6 +20,7 @@ from spherovem_core.spatial import (
     radial_distribution,
     radial_rank,
 )
+from spherovem_core.spatial.surface_distance import distance_to_surface
 
 # Bin edges between voxels: distances are multiples of 10 nm.
 WIDTH = SpatialParameters(radial_bin_um=0.045)
@@ -123,6 +125,17 @@ def test_centroids_on_a_shifted_grid_keep_the_order_of_the_table() -> None:
     found = measure_centroids(table, cells, distance, SPACING, origin_nm=(25.0, 5.0, 5.0))
     np.testing.assert_allclose(found["distance_to_nucleus_centroid_um"], [0.11, 0.04], atol=1e-6)
     np.testing.assert_allclose(found["distance_to_cell_surface_um"], [0.06, 0.13], atol=1e-6)
+
+
+def test_distances_to_the_surface_are_those_of_a_distance_transform() -> None:
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.random((13, 40, 45)), 3)
+    cells = np.where(smooth > np.median(smooth), 7, 0).astype(np.uint32)
+    points = rng.integers(0, cells.shape, (400, 3))
+    spacing = np.array(SPACING) / 1000
+    found = distance_to_surface(cells, np.uint32(7), points, spacing)
+    expected = ndimage.distance_transform_edt(cells == 7, sampling=spacing)[tuple(points.T)]
+    np.testing.assert_allclose(found, np.where(expected > 0, expected, np.nan), rtol=1e-12)
 
 
 def test_cell_that_fills_the_volume_has_no_surface() -> None:

@@ -1,6 +1,8 @@
 """Arrays of the store: they count once they are committed, and zarr reads the written values."""
 
 import json
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ from store_samples import make_spec, random_image, write_all
 
 from spherovem_core.blocks import block_grid, slab_grid
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError, StoreNotWritableError
+from spherovem_core.known_blocks import RegionDigests
 from spherovem_core.store import ArrayWriter, Layout, cube_shards, find_array, open_array
+from spherovem_core.store.checksums import FileState
 
 
 @pytest.fixture
@@ -115,3 +119,23 @@ def test_the_attributes_are_plain_json(layout: Layout, image: np.ndarray) -> Non
     text = json.loads((layout.volume / "raw/0/zarr.json").read_text())
     assert text["attributes"]["spherovem"]["complete"] is True
     assert text["dimension_names"] == ["z", "y", "x"]
+
+
+def test_files_of_an_unfinished_array_are_digested_without_a_read(
+    layout: Layout, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was noted as they were written is enough, also for an array that was pickled; a file that changed since is read."""
+    writer = ArrayWriter(layout, make_spec(), "new")
+    write_all(writer, image)
+    stored = pickle.loads(pickle.dumps(writer.stored))
+    read: list[Path] = []
+    whole = FileState.of
+    monkeypatch.setattr(FileState, "of", lambda path: read.append(path) or whole(path))
+    digests = RegionDigests(stored).of(tuple(slice(0, n) for n in image.shape))
+    assert not read
+    changed = next(path for path in (stored.folder / "c").rglob("*") if path.is_file())
+    os.utime(changed, ns=(1, 1))
+    assert RegionDigests(stored).of(tuple(slice(0, n) for n in image.shape)) == digests
+    assert read == [changed]
+    changed.write_bytes(changed.read_bytes()[:-1])
+    assert RegionDigests(stored).of(tuple(slice(0, n) for n in image.shape)) != digests

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import yaozarrs
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_samples import SPACING, make_spec, random_image, write_all
 
+from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.store import (
     ArrayWriter,
     Layout,
+    cube_shards,
     downsample,
     finish_multiscale,
     level_factors,
@@ -21,6 +24,7 @@ from spherovem_core.store import (
     nearest_level,
     open_array,
 )
+from spherovem_core.store.pyramid import build_levels
 
 
 @pytest.fixture
@@ -88,6 +92,40 @@ def test_the_nearest_level_is_chosen_by_ratio() -> None:
         3,
         5,
     ]
+
+
+def test_chunks_of_the_finer_level_are_decoded_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 64 voxels along z serve two blocks of 32 where the first level keeps the slices."""
+    shape = (96, 140, 150)
+    values = np.random.default_rng(0).random(shape).astype(np.float32)
+    values[values < 0.2] = np.nan
+    chunks, shards = cube_shards(shape)
+    spec = make_spec(
+        "map",
+        shape,
+        content="field",
+        dtype=values.dtype,
+        chunks=chunks,
+        shards=shards,
+        spacing_nm=(40, 10, 10),
+    )
+    writer = ArrayWriter(layout, spec, "digest")
+    for block in block_grid(shape, shards):
+        writer.write(block, values[block.core])
+    decoded = 0
+    decode = imagecodecs.zstd_decode
+
+    def counting(*args: object, **options: object) -> object:
+        nonlocal decoded
+        decoded += 1
+        return decode(*args, **options)
+
+    monkeypatch.setattr(imagecodecs, "zstd_decode", counting)
+    factors = [(1, 1, 1), (1, 2, 2)]
+    build_levels(layout, spec, "digest", writer.array, factors, Execution())
+    assert decoded == 2 * 3 * 3
+    coarse = open_array(layout, "map", 1)[:]
+    np.testing.assert_array_equal(coarse, downsample(values, (1, 2, 2), "field"))
 
 
 @given(

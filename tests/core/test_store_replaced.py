@@ -7,8 +7,19 @@ import numpy as np
 import pytest
 from store_samples import make_spec, random_image, write_all
 
-from spherovem_core.blocks import slab_grid
-from spherovem_core.store import ArrayWriter, Layout, StoredArray, discard_replaced, open_array, set_aside
+from spherovem_core.blocks import block_grid, slab_grid
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Layout,
+    StoredArray,
+    discard_replaced,
+    open_array,
+    set_aside,
+    shards,
+)
+from spherovem_core.store.codecs import encode_chunk
+from spherovem_core.store.layout import array_path
 
 
 @pytest.fixture
@@ -95,3 +106,52 @@ def test_blocks_of_an_array_of_another_form_or_without_a_file_are_not_taken_over
     assert writer.pending([block]) == [block]
     assert aside.shard_digest(index) == ""
     assert old.digest == "old"
+
+
+@pytest.mark.parametrize("damage", [None, "truncated", "overwritten", "lost", "other form"])
+def test_chunks_of_the_same_values_are_not_compressed_again(
+    damage: str | None, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values decide, bit for bit; where the other file is no whole shard, or of another form, all chunks are compressed."""
+    shape = (6, 10, 12)
+    before = np.full(shape, np.nan, np.float32)
+    before[:4] = np.random.default_rng(0).random((4, 10, 12))
+    spec = make_spec(
+        "map", shape, content="field", dtype=np.dtype("float32"), chunks=(3, 4, 4), shards=(6, 8, 8)
+    )
+    other = replace(spec, spacing_nm=(1.0, 1.0, 1.0)) if damage == "other form" else spec
+    blocks = block_grid(shape, spec.shards)
+
+    def write(digest: str, values: np.ndarray, kind: ArraySpec, like: Path | None) -> str:
+        writer = ArrayWriter(Layout(layout.folder / digest), kind, digest)
+        for block in blocks:
+            writer.write(block, values[block.core], None if like is None else (before[block.core], like))
+        writer.commit()
+        stored = open_array(writer.layout, "map")
+        np.testing.assert_array_equal(stored[:].view(np.uint32), values.view(np.uint32))
+        return writer.content
+
+    write("old", before, other, None)
+    folder = Layout(layout.folder / "old").path(array_path("map", 0))
+    values = before.copy()
+    values[0, 0, 0] = -1
+    # Equal as numbers, but not as bits.
+    before[5, 9, 11], values[5, 9, 11] = 0.0, -0.0
+    content = write("full", values, spec, None)
+    for file in [file for file in (folder / "c").rglob("*") if file.is_file()] if damage else ():
+        if damage == "truncated":
+            file.write_bytes(file.read_bytes()[:-3])
+        elif damage == "overwritten":
+            file.write_bytes(bytes(file.stat().st_size))
+        elif damage == "lost":
+            file.unlink()
+    encoded = 0
+
+    def encode(chunk: np.ndarray) -> bytes:
+        nonlocal encoded
+        encoded += 1
+        return encode_chunk(chunk)
+
+    monkeypatch.setattr(shards, "encode_chunk", encode)
+    assert write("new", values, spec, folder) == content
+    assert encoded == (2 if damage is None else 2 * 3 * 3)
