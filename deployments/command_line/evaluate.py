@@ -37,6 +37,8 @@ ROWS: tuple[FigureRow, ...] = (
     ("variation of information: merge", "voi_merge_bits", "bits"),
     ("  on true objects: split", "voi_objects_split_bits", "bits"),
     ("  on true objects: merge", "voi_objects_merge_bits", "bits"),
+    ("  adapted Rand error", "adapted_rand_error", ""),
+    ("  CREMI score", "cremi_score", ""),
     ("median volume error of matches", "median_volume_error", "%"),
     ("boundary error of matches: mean", "boundary_mean_nm", "nm"),
     ("boundary error of matches: 95th perc.", "boundary_p95_nm", "nm"),

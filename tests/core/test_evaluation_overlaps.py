@@ -18,6 +18,7 @@ from spherovem_core.segmentation.evaluation import (
     pool,
     variation_of_information,
 )
+from spherovem_core.segmentation.evaluation.information import adapted_rand_error, cremi_score
 
 
 def pairs_of(table: Contingency) -> dict[tuple[int, int], int]:
@@ -225,3 +226,23 @@ def test_unequal_shapes_floats_and_bad_spacing_are_refused() -> None:
         evaluate_labels(labels, labels, (50.0, 0.0, 10.0))
     with pytest.raises(ParameterError, match="no section"):
         evaluate_sections([], [], SPACING)
+
+
+def test_adapted_rand_error_and_cremi_score_of_a_halved_object() -> None:
+    truth, predicted = np.ones((2, 10, 10), np.uint32), np.ones((2, 10, 10), np.uint32)
+    predicted[1] = 2
+    table = count_overlaps(truth, predicted)
+    # All pairs of the prediction are right, and 2 * 100 * 99 of 200 * 199 true ones are found.
+    recall = 2 * 100 * 99 / (200 * 199)
+    expected = 1 - 2 * recall / (1 + recall)
+    assert adapted_rand_error(table) == pytest.approx(expected)
+    assert cremi_score(table) == pytest.approx(np.sqrt(1.0 * expected))
+
+
+def test_adapted_rand_error_is_that_of_scikit_image() -> None:
+    from skimage.metrics import adapted_rand_error as reference
+
+    truth, predicted = np.random.default_rng(0).integers(0, 5, (2, 6, 7, 8)).astype(np.uint32)
+    assert adapted_rand_error(count_overlaps(truth, predicted)) == pytest.approx(
+        reference(truth, predicted)[0]
+    )

@@ -9,7 +9,9 @@ from spherovem_core.segmentation.boosted_trees import NO_TREES, BoostedTrees, fi
 from spherovem_core.segmentation.evaluation import match_labels
 from spherovem_core.segmentation.fine_tuning import merging_training
 from spherovem_core.segmentation.fine_tuning.merging_training import (
+    THRESHOLDS,
     boundary_pixels,
+    choose_threshold,
     learn_merging,
     section_labels,
     touching_pairs,
@@ -214,6 +216,11 @@ def test_boundary_pixels_of_touching_and_separate_objects():
     edge, known = boundary_pixels(labels)
     assert np.flatnonzero(edge[0]).tolist() == [0, 1, 2, 5, 6, 8, 9, 10]
     assert np.flatnonzero(known[0]).tolist() == list(range(11))
+
+
+def test_threshold_is_near_a_half_unless_slices_speak_against_it():
+    assert choose_threshold(np.ones(len(THRESHOLDS))) == 0.5
+    assert choose_threshold(1 + abs(THRESHOLDS - 0.8)) == 0.75
 
 
 def test_section_labels_need_a_clear_majority():

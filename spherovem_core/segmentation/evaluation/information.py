@@ -1,4 +1,6 @@
-"""Variation of information between two segmentations, from their table of overlaps."""
+"""Variation of information and adapted Rand error between two segmentations, from their table of overlaps."""
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,32 @@ def variation_of_information(table: Contingency, objects_only: bool = False) -> 
         return float("nan"), float("nan")
     split, merge = (_remaining_bits(side, voxels) / total for side in (rows, columns))
     return split, merge
+
+
+def adapted_rand_error(table: Contingency) -> float:
+    """Compute the adapted Rand error over the voxels of true objects: 0 for the same partition, 1 for no pair in common.
+
+    One minus the harmonic mean of precision and recall of pairs of voxels in one object (Arganda-Carreras et al. 2015,
+    "Crowdsourcing the creation of image segmentation algorithms for connectomics", Front. Neuroanat. 9); predicted background
+    counts as one object, as in ``skimage.metrics.adapted_rand_error``. NaN if no pair of voxels is in one object.
+    """
+    kept = table.true.labels[table.rows] > 0
+    rows, columns, voxels = table.rows[kept], table.columns[kept], table.voxels[kept].astype(np.float64)
+    # Pairs of a voxel with itself do not count.
+    common = float((voxels * (voxels - 1)).sum())
+    of_true, of_predicted = (np.bincount(side, weights=voxels) for side in (rows, columns))
+    pairs = float((of_true * (of_true - 1)).sum() + (of_predicted * (of_predicted - 1)).sum())
+    return 1 - 2 * common / pairs if pairs else float("nan")
+
+
+def cremi_score(table: Contingency) -> float:
+    """Compute the score of the CREMI challenge: the geometric mean of variation of information and adapted Rand error.
+
+    Both over the voxels of true objects; 0 is best (Funke et al. 2017, "MICCAI challenge on circuit reconstruction from electron
+    microscopy images", cremi.org). NaN where one of both is.
+    """
+    split, merge = variation_of_information(table, objects_only=True)
+    return math.sqrt((split + merge) * max(adapted_rand_error(table), 0.0))
 
 
 def _remaining_bits(known: NDArray[np.intp], voxels: NDArray[np.float64]) -> float:

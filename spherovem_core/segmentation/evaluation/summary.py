@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 
 from spherovem_core.label_overlaps import Contingency
 from spherovem_core.parameters import EvaluationParameters
-from spherovem_core.segmentation.evaluation.information import variation_of_information
+from spherovem_core.segmentation.evaluation.information import (
+    adapted_rand_error,
+    cremi_score,
+    variation_of_information,
+)
 from spherovem_core.segmentation.evaluation.matching import Matching, count_scores, match_objects
 from spherovem_core.segmentation.evaluation.splits_and_merges import find_splits_and_merges
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
@@ -41,6 +45,7 @@ class Evaluation:
         invented (not matched, fragment or merger). ``precision``, ``recall``, ``f1``, ``panoptic_quality``,
         ``mean_matched_iou``, ``average_precision`` at the IoU of a match; ``mean_average_precision`` over IoU 0.5 to
         0.95. ``voi_split_bits``, ``voi_merge_bits`` over all voxels, ``voi_objects_…`` over those of true objects.
+        ``adapted_rand_error`` and ``cremi_score``, over the latter, 0 is best.
         ``median_volume_error``, relative, and ``boundary_mean_nm``, ``boundary_p95_nm``, means over the matched pairs.
         NaN where there is nothing to measure.
     thresholds
@@ -104,6 +109,8 @@ def summarise(
         "voi_merge_bits": merge,
         "voi_objects_split_bits": objects_split,
         "voi_objects_merge_bits": objects_merge,
+        "adapted_rand_error": adapted_rand_error(table),
+        "cremi_score": cremi_score(table),
         "median_volume_error": float(volume_errors.median()),
         "boundary_mean_nm": float(true["boundary_mean_nm"].mean()),
         "boundary_p95_nm": float(true["boundary_p95_nm"].mean()),
