@@ -121,7 +121,8 @@ def _choice(manifest: dict[str, Any]) -> str:
     )
     if not count:
         return f"{what}: too few slices to choose by, the weights are those of the last epoch"
-    return f"{what}: chosen or confirmed by {count} other slices, on which F1 is {chosen['f1']:.3f} (no fair test)"
+    other = "1 other slice" if count == 1 else f"{count} other slices"
+    return f"{what}: chosen or confirmed by {other}, on which F1 is {chosen['f1']:.3f} (no fair test)"
 
 
 def format_merging(merging: dict[str, Any]) -> str:

@@ -1,11 +1,24 @@
 """Parameters of cutting slices for labelling, and of training on them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
 from spherovem_core.parameters.segmentation import KindName
+
+
+def _one_message(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Say what is wrong with a number or ``auto`` once, not once for the number and once for the word."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        first = error.errors()[0]["msg"]
+        raise PydanticCustomError("number_or_auto", "{first}, or be auto", {"first": first}) from None
+
+
+ONE_MESSAGE = WrapValidator(_one_message)
 
 
 class SliceCuttingParameters(StageParameters):
@@ -92,25 +105,29 @@ class FineTuningParameters(StageParameters):
         le=0.5,
         description="Fraction of the slices that choose learning rate, epoch and threshold; at least one where there are enough.",
     )
-    epochs: Annotated[int, Field(ge=1, le=5000)] | Literal["auto"] = Field(
+    epochs: Annotated[Annotated[int, Field(ge=1, le=5000)] | Literal["auto"], ONE_MESSAGE] = Field(
         default="auto",
         description="Passes over the training slices. With auto, training ends early when other slices no longer improve.",
     )
-    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] | Literal["auto"] = Field(
+    learning_rate: Annotated[Annotated[float, Field(gt=0.0, le=0.1)] | Literal["auto"], ONE_MESSAGE] = Field(
         default="auto",
         description="Highest step size of the optimiser. With auto, short trainings choose among three that suit the network.",
     )
-    probability_threshold: Annotated[float, Field(ge=-10.0, le=10.0)] | Literal["auto"] = Field(
+    probability_threshold: Annotated[
+        Annotated[float, Field(ge=-10.0, le=10.0)] | Literal["auto"], ONE_MESSAGE
+    ] = Field(
         default="auto",
         description="Logit above which pixels belong to objects. With auto, the slices for choosing decide; process takes the "
         "same value as probability_threshold.",
     )
-    flow_smoothing: Annotated[float, Field(ge=0.0, le=10.0)] | Literal["auto"] = Field(
-        default="auto",
-        description="Gaussian smoothing of the flows in pixels. With auto, the slices for choosing decide; process takes the "
-        "same value as flow_smoothing.",
+    flow_smoothing: Annotated[Annotated[float, Field(ge=0.0, le=10.0)] | Literal["auto"], ONE_MESSAGE] = (
+        Field(
+            default="auto",
+            description="Gaussian smoothing of the flows in pixels. With auto, the slices for choosing decide; process takes the "
+            "same value as flow_smoothing.",
+        )
     )
-    min_pixels: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
+    min_pixels: Annotated[Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"], ONE_MESSAGE] = Field(
         default="auto",
         description="Objects with fewer pixels in a slice are dropped. With auto, the slices for choosing decide between sizes "
         "that are hardly ever labelled.",
@@ -165,12 +182,14 @@ class FineTuningParameters(StageParameters):
         le=1.0,
         description="Fraction of crops that lose a block, or lines as of a missing slice.",
     )
-    batch_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+    batch_size: Annotated[Annotated[int, Field(ge=1, le=256)] | Literal["auto"], ONE_MESSAGE] = Field(
         json_schema_extra=EXPERT,
         default="auto",
         description="Crops in one training step; auto takes 1 for Cellpose-SAM and 3 of 256 pixels for a compact network.",
     )
-    crop_px: Annotated[int, Field(ge=64, le=1024, multiple_of=16)] | Literal["auto"] = Field(
+    crop_px: Annotated[
+        Annotated[int, Field(ge=64, le=1024, multiple_of=16)] | Literal["auto"], ONE_MESSAGE
+    ] = Field(
         json_schema_extra=EXPERT,
         default="auto",
         description="Side of the crops in pixels; auto takes 256, which Cellpose-SAM needs, or less for smaller slices.",

@@ -34,7 +34,7 @@ def draw_crop(
     -------
     image : (size, size) Tensor
     targets : (4, size, size) Tensor
-        Flows are turned with the crop and keep their length. What lies outside the section is unknown.
+        Flows are turned with the crop and keep their length. What lies outside the section is 0 in the image, and unknown.
     """
     import torch
     from torch.nn import functional
@@ -48,7 +48,10 @@ def draw_crop(
     targets = functional.grid_sample(
         section[None, 1:], grid, mode="nearest", padding_mode="zeros", align_corners=True
     )[0]
-    return _change_intensities(image, parameters, generator), _turn_flows(targets, y, x)
+    image = _change_intensities(image, parameters, generator)
+    # cellpose.core.run_net pads a section, or a thin volume, with zeros.
+    inside = (y >= 0) & (y <= rows - 1) & (x >= 0) & (x <= columns - 1)
+    return torch.where(inside, image, torch.zeros(())), _turn_flows(targets, y, x)
 
 
 def _places(

@@ -1,7 +1,7 @@
 """What the slices for choosing decide: learning rate, epoch, and how flows become objects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cc3d
@@ -111,8 +111,10 @@ def _f1(
 
 
 def _changed(settings: SectionSettings, values: dict[str, float]) -> SectionSettings:
-    changed = replace(settings, **values)
-    return replace(changed, min_pixels=int(changed.min_pixels))
+    merged = asdict(settings) | values
+    return SectionSettings(
+        merged["probability_threshold"], merged["flow_smoothing"], int(merged["min_pixels"])
+    )
 
 
 def _areas(labels: NDArray[np.uint32]) -> NDArray[np.intp]:
