@@ -14,8 +14,9 @@ MIN_STEPS = {"compact": 50, "sam": 1}
 """Fewest steps of an epoch: with few slices, an epoch is several passes over them."""
 AUTO_EPOCHS = {"compact": 40, "sam": 100}
 MAX_CROP_PX = 256
-"""Side of the crops of a compact network, where slices are as large. The flow of a pixel leads to the centre of its object: with
-crops of 128 pixels, which cut objects of 30 to 100 pixels, F1 on real tissue was 0.62 instead of 0.7 after the same time."""
+"""Side of the crops of a compact network, where slices are as large. The flow of a pixel leads to the centre of its object: on
+real tissue with objects of 30 to 100 pixels, the loss on slices for choosing stayed above 2.7 with crops of 128 pixels, and fell
+to 2.1 with 256 (there a narrow network, with 128 a wide one)."""
 AUTO_BATCH_PIXELS = 3 * MAX_CROP_PX**2
 AUTO_RATES = {"compact": (1e-3, 2e-3, 4e-3), "sam": (5e-6, 1e-5, 2e-5)}
 DEFAULT_RATE = {"compact": 2e-3, "sam": 1e-5}
