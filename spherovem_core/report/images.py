@@ -139,7 +139,7 @@ def sampled_outlines(labels: View, image: View, shape: tuple[int, int]) -> NDArr
     x = left + (np.arange(shape[1]) + 0.5) / shape[1] * (right - left)
     row = np.clip(((y - own_top) / (own_bottom - own_top) * rows).astype(int), 0, rows - 1)
     column = np.clip(((x - own_left) / (own_right - own_left) * columns).astype(int), 0, columns - 1)
-    border = np.take(_borders(np.take(labels.values, row, axis=0)), column, axis=1)
+    border: NDArray[np.bool_] = np.take(_borders(np.take(labels.values, row, axis=0)), column, axis=1)
     border |= np.take(_borders(np.take(labels.values, column, axis=1).T).T, row, axis=0)
     return border
 
