@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from spherovem_core.denoising.noise_measurement import MeasuredNoise
 
@@ -37,10 +37,13 @@ def recorrupt(
     -------
     input, target : (Y, X) ndarray of float32
     """
+    # It takes half a second of processor time to import, and training alone needs it.
+    from scipy.signal import oaconvolve
+
     kernel = noise.kernel_array
     shape = tuple(n + k - 1 for n, k in zip(values.shape, kernel.shape, strict=True))
     white = generator.standard_normal(shape, dtype=np.float32)
-    drawn = white if kernel.size == 1 else signal.oaconvolve(white, kernel, mode="valid").astype(np.float32)
+    drawn = white if kernel.size == 1 else oaconvolve(white, kernel, mode="valid").astype(np.float32)
     drawn = drawn * np.sqrt(noise.variance.variance(ndimage.uniform_filter(values, _AROUND)))
     return values + np.float32(STRENGTH) * drawn, values - drawn / np.float32(STRENGTH)
 

@@ -26,19 +26,19 @@ def coloured(values: NDArray[Any], limits: tuple[float, float], colours: str) ->
     return _encode(Image.fromarray(picture), lossless=True, method=2)
 
 
-def outlined(layers: list[tuple[NDArray[Any], str]]) -> str:
-    """Encode the borders of labels, two pixels wide and in one colour per layer, on a transparent ground.
+def outlined(layers: list[tuple[NDArray[np.bool_], str]]) -> str:
+    """Encode the borders of labels in one colour per layer on a transparent ground.
 
     Parameters
     ----------
     layers
-        Pairs of labels (Y, X), all of one shape, and a colour such as ``#edae49``. Later layers lie on top.
+        Pairs of the pixels on borders (Y, X), all of one shape, and a colour such as ``#edae49``. Later layers lie on top.
     """
     # Whole pixels: setting four bytes each takes seven times as long.
     overlay = np.zeros(layers[0][0].shape, np.uint32)
-    for labels, colour in layers:
+    for border, colour in layers:
         pixel = np.array([*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), 255], np.uint8).view(np.uint32)
-        np.copyto(overlay, pixel, where=outlines(labels))
+        np.copyto(overlay, pixel, where=border)
     picture = overlay.view(np.uint8).reshape(*overlay.shape, 4)
     # Of lines 900 pixels wide, method 2 makes 19 % less in 2.3 times the time.
     return encode(Image.fromarray(picture), lossless=True, method=0)
@@ -47,17 +47,6 @@ def outlined(layers: list[tuple[NDArray[Any], str]]) -> str:
 def from_rgba(picture: NDArray[np.uint8]) -> str:
     """Encode (Y, X, 4) colours with opacity without loss."""
     return _encode(Image.fromarray(picture), lossless=True, method=2)
-
-
-def outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Mark the pixels on both sides of a border between two labels, or between a label and background."""
-    edge = np.zeros(labels.shape, dtype=bool)
-    down, across = labels[:-1] != labels[1:], labels[:, :-1] != labels[:, 1:]
-    edge[:-1] |= down
-    edge[1:] |= down
-    edge[:, :-1] |= across
-    edge[:, 1:] |= across
-    return edge
 
 
 def _to_byte(values: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import hashlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -48,9 +49,10 @@ class Axis:
         found = MaxNLocator(MOST_INTERVALS, steps=TICK_STEPS).tick_values(low, high)
         values = [float(value) for value in found if low <= value <= high]
         formatter = ScalarFormatter(useOffset=False)
-        formatter.create_dummy_axis()
         formatter.set_scientific(False)
-        formatter.axis.set_view_interval(low, high)
+        formatter.create_dummy_axis()
+        axis: Any = formatter.axis
+        axis.set_view_interval(low, high)
         places = [(value - self.begin) / (self.end - self.begin) for value in values]
         return list(zip(places, formatter.format_ticks(values), strict=True))
 

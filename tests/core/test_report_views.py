@@ -3,16 +3,17 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from report_scenes import shared
 
 from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.report import ReportInputs
-from spherovem_core.report.data_uris import outlines
-from spherovem_core.report.images import plane, sample_labels
+from spherovem_core.report.images import plane, sampled_outlines
 from spherovem_core.report.views import View, cut, cuts_along_z, cuts_through, fitting_level, window_around
 from spherovem_core.store import (
     ArraySpec,
@@ -31,17 +32,32 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     return shared(tmp_path_factory)[0]
 
 
+def over(values: NDArray[Any], extent_um: tuple[float, float, float, float] = (0.0, 8.0, 4.0, 0.0)) -> View:
+    return View(values, extent_um, "xy", 0.0)
+
+
 def test_outlines_run_along_both_sides_of_a_border() -> None:
-    labels = np.array([[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1]])
-    assert outlines(labels).tolist() == [[False, True, True, False, False]] * 3
-    assert not outlines(np.ones((3, 3))).any()
+    labels = over(np.array([[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]))
+    assert sampled_outlines(labels, labels, (3, 5)).tolist() == [[False, True, True, False, False]] * 3
+    assert not sampled_outlines(over(np.ones((3, 3))), labels, (3, 3)).any()
 
 
-def test_labels_of_a_coarser_grid_are_sampled_at_their_place() -> None:
-    image = View(np.zeros((4, 8)), (0.0, 8.0, 4.0, 0.0), "xy", 0.0)
-    labels = View(np.array([[1, 2], [3, 4]]), (0.0, 8.0, 4.0, 0.0), "xy", 0.0)
-    found = sample_labels(labels, image, (4, 8))
-    assert found.tolist() == [[1] * 4 + [2] * 4] * 2 + [[3] * 4 + [4] * 4] * 2
+def test_labels_of_a_coarser_grid_are_outlined_at_their_place() -> None:
+    found = sampled_outlines(over(np.array([[1, 2], [3, 3]])), over(np.zeros((4, 8))), (4, 8))
+    beside = [False] * 3 + [True] * 2 + [False] * 3
+    assert found.tolist() == [beside, [True] * 8, [True] * 8, [False] * 8]
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (23, 17), (40, 61)], ids=["coarser", "like the labels", "finer"])
+def test_outlines_are_those_of_labels_sampled_at_each_pixel(shape: tuple[int, int]) -> None:
+    labels = np.random.default_rng(4).integers(0, 3, (23, 17)).repeat(2, axis=1).astype(np.uint32)
+    image = over(np.zeros((2, 2)), (1.0, 7.0, 3.9, 0.2))
+    y, x = (np.array([0.2, 1.0])[n] + (np.arange(k) + 0.5) / k * [3.7, 6.0][n] for n, k in enumerate(shape))
+    sampled = labels[(y / 4 * 23).astype(int)][:, (x / 8 * 34).astype(int)]
+    padded = np.pad(sampled, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    expected = np.any([sampled != other for other in neighbours], axis=0)
+    np.testing.assert_array_equal(sampled_outlines(over(labels), image, shape), expected)
 
 
 @pytest.mark.parametrize(
