@@ -1,14 +1,12 @@
 """Voxels of each cell by distance to the nucleus, found by the cell's content, so that unchanged cells are not read again."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.spatial.distance_bins import count_by_bin
+from spherovem_core.spatial.distance_bins import find_bins
 from spherovem_core.spatial.known_space import CellContents, KnownSpace
 
 Bins = list[list[int]]
@@ -22,8 +20,9 @@ def bins_entry(key: str) -> str:
 
 def count_in_cell(distance: NDArray[np.float32], width: float) -> Bins:
     """Count the voxels of one cell by distance; NaN outside the cell."""
-    table = count_by_bin(np.ones(distance.shape, np.uint32), distance, width)
-    return [table["bin"].tolist(), table["voxels"].tolist()]
+    voxels = np.bincount(find_bins(distance[np.isfinite(distance)], width))
+    bins = np.flatnonzero(voxels)
+    return [bins.tolist(), voxels[bins].tolist()]
 
 
 def known_cell_bins(
@@ -33,8 +32,8 @@ def known_cell_bins(
     width: float,
     execution: Execution,
     known: KnownSpace,
-) -> Iterator[pd.DataFrame]:
-    """Yield the voxels of each cell by distance: those of known cells, and of the others as they are counted.
+) -> pd.DataFrame:
+    """Return the voxels of each cell by distance: those of known cells, and of the others as they are counted.
 
     `write_distance_map` counts the cells that it computes. Cells are read here if their distances were taken over or written by a
     killed run, and an older record of measurements does not name their bins.
@@ -54,14 +53,11 @@ def known_cell_bins(
         known.add(bins_entry(keys[label]), bins)
         found[label] = bins
         execution.report(done, len(todo))
-    for label, (bins, voxels) in found.items():
-        yield pd.DataFrame(
-            {
-                "cell": np.full(len(bins), label, np.int64),
-                "bin": np.array(bins, np.int64),
-                "voxels": np.array(voxels, np.int64),
-            }
-        )
+    columns = [
+        np.repeat(np.array(list(found), np.int64), [len(bins) for bins, _ in found.values()]),
+        *(np.array([each for pair in found.values() for each in pair[part]], np.int64) for part in (0, 1)),
+    ]
+    return pd.DataFrame(dict(zip(("cell", "bin", "voxels"), columns, strict=True)))
 
 
 def _count_cell(cell: tuple[int, Region], cells: ArrayLike, distance: ArrayLike, width: float) -> Bins:

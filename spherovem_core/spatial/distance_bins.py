@@ -37,6 +37,11 @@ def count_by_bin(
     return pd.DataFrame({"cell": names[rows].astype(np.int64), "bin": bins, "voxels": counts[rows, bins]})
 
 
+def find_bins(distance: NDArray[np.float32], width: float) -> NDArray[np.int64]:
+    """Return the bin of each finite distance, as `count_by_bin` counts it."""
+    return np.ceil(distance.astype(np.float64) / width).astype(np.int64)
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _count(labels: Any, distance: Any, names: Any, width: float, counts: Any) -> None:
     row = 0

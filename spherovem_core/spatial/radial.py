@@ -83,7 +83,7 @@ def radial_distribution(
     if contents is None or known is None:
         volume = _sum(_count_blocks(cells, distance, width, execution))
     else:
-        volume = _sum(known_cell_bins(contents, cells, distance, width, execution, known))
+        volume = _sum([known_cell_bins(contents, cells, distance, width, execution, known)])
     particle = _sum([sums.bins])
     voxel = voxel_volume_um3(spacing_nm)
     table = pd.DataFrame(

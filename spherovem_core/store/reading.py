@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class StoredArray:
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
         return read_region(self.array, region)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Folder of the array on disk."""
         store: Any = self.array.store
@@ -120,7 +121,6 @@ class StoredArray:
         record
             What `shard_record` returned: a file of the size and time in it is not read.
         """
-        form = f"{self.dtype} {self.array.chunks} {self.array.shards} {self.array.compressors}"
         path = shard_path(self.folder, index)
         try:
             found = path.stat()
@@ -129,7 +129,12 @@ class StoredArray:
                 state = FileState.of(path)
         except (FileNotFoundError, NotADirectoryError):
             return ""
-        return new_checksum(f"{form}\n{state.checksum}".encode()).hexdigest()
+        return new_checksum(f"{self._form}\n{state.checksum}".encode()).hexdigest()
+
+    @cached_property
+    def _form(self) -> str:
+        """Name how its values are stored; zarr takes long to tell it."""
+        return f"{self.dtype} {self.array.chunks} {self.array.shards} {self.array.compressors}"
 
 
 def missing_shards(folder: Path) -> int:
