@@ -220,19 +220,25 @@ class SegmentationParameters(StageParameters):
     @model_validator(mode="after")
     def _masks_lie_on_one_grid(self) -> Self:
         cells, nuclei = self.cells.mask_spacing_nm, self.nuclei.mask_spacing_nm
-        # A kind that is left out has no masks of its own to compare.
-        if self.nuclei.segmenter == "none":
+        if cells == nuclei:
+            return self
+        # A kind that is left out has no masks of its own to compare, and one whose value nobody gave follows the other.
+        if self.nuclei.segmenter == "none" or not _is_spacing_given(self.nuclei):
             object.__setattr__(self, "nuclei", self.nuclei.model_copy(update={"mask_spacing_nm": cells}))
-        elif self.cells.segmenter == "none":
+        elif self.cells.segmenter == "none" or not _is_spacing_given(self.cells):
             object.__setattr__(self, "cells", self.cells.model_copy(update={"mask_spacing_nm": nuclei}))
-        elif cells != nuclei:
+        else:
             raise ValueError(
                 f"cells.mask_spacing_nm is {cells:g} and nuclei.mask_spacing_nm {nuclei:g}; "
-                "masks of cells and nuclei are compared voxel by voxel: make them equal, or leave one kind out by its "
-                "segmenter none"
+                "masks of cells and nuclei are compared voxel by voxel: make them equal, give one of them alone, or leave one "
+                "kind out by its segmenter none"
             )
         return self
 
 
 def _part(parameters: StageParameters, model: type[StageParameters]) -> dict[str, object]:
     return {name: getattr(parameters, name) for name in model.model_fields}
+
+
+def _is_spacing_given(parameters: MaskParameters) -> bool:
+    return "mask_spacing_nm" in parameters.model_fields_set

@@ -172,7 +172,13 @@ def test_one_kind_alone_needs_no_mask_spacing_of_the_other() -> None:
         )
         assert (parameters.cells.mask_spacing_nm, parameters.nuclei.mask_spacing_nm) == (10.0, 10.0)
         assert SegmentationParameters.model_validate(parameters.model_dump()) == parameters
+        # One value alone is taken for both; two that differ are refused.
+        alone = SegmentationParameters.model_validate({kind: {"mask_spacing_nm": 10.0}})
+        assert (alone.cells.mask_spacing_nm, alone.nuclei.mask_spacing_nm) == (10.0, 10.0)
+        assert SegmentationParameters.model_validate(alone.model_dump()) == alone
         with pytest.raises(
-            ValidationError, match="make them equal, or leave one kind out by its segmenter none"
+            ValidationError, match="make them equal, give one of them alone, or leave one kind out"
         ):
-            SegmentationParameters.model_validate({kind: {"mask_spacing_nm": 10.0}})
+            SegmentationParameters.model_validate(
+                {kind: {"mask_spacing_nm": 10.0}, other: {"mask_spacing_nm": 50.0}}
+            )

@@ -113,7 +113,9 @@ def test_parameters_that_contradict_each_other_end_the_run_before_its_first_stag
 ) -> None:
     copy = finished.model_copy(update={"results_root": tmp_path})
     shutil.copytree(finished.folder, copy.folder)
-    apart = merge(TINY, {"segmentation": {"cells": {"mask_spacing_nm": 30.0}}})
+    apart = merge(
+        TINY, {"segmentation": {"cells": {"mask_spacing_nm": 30.0}, "nuclei": {"mask_spacing_nm": 50.0}}}
+    )
     state = process_acquisition(copy, apart, ExecutionSettings(device="cpu"), return_state=True)
     assert state.is_failed()
     assert "cells.mask_spacing_nm is 30 and nuclei.mask_spacing_nm 50" in state.message

@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "fill_holes": False,
     "max_truncated_fraction": 0.5,
     "expansion_um": 0.5,
+    "merging": "boundary_strength",
     "min_diameter_um": 3.0,
 }
 FOR_FLOWS = {"segmenter", "flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"}
