@@ -1,6 +1,6 @@
 """Real tissue: bodies of neuropil in 3D from twenty labelled slices of FIB-SEM, by the command line as a user would.
 
-    python benchmarks/real_tissue.py [--splits first last] [--seeds 0 1 2] [--slices 20] [--data FOLDER] [--keep FOLDER]
+    python benchmarks/real_tissue.py [--splits first last] [--seeds 0 1 2] [--slices 20] [--epochs N] [--network NAME] [--keep FOLDER]
 
 Split `first` trains on xy slices z 2 to 150 and tests on z 170 to 250, `last` trains on z 101 to 247 and tests on z 0 to 80.
 Labels are the connected pieces of each body in a slice, from 100 pixels. Each row is scored on bodies of 3,000 voxels and more:
@@ -12,6 +12,7 @@ Labels are the connected pieces of each body in a slice, from 100 pixels. Each r
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from deployments.command_line.finetune import usage
 from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.label_overlaps import count_overlaps, pool
 from spherovem_core.segmentation.evaluation import variation_of_information
@@ -40,9 +42,9 @@ TRAINED = {"first": (2, 150), "last": (101, 247)}
 TESTED = {"first": (170, 250), "last": (0, 80)}
 LEAST_VOXELS, LEAST_PIXELS = 3000, 100
 SEGMENTATION = (
-    "segmentation.cells.flow_spacing_nm=10", "segmentation.cells.mask_spacing_nm=10", "segmentation.nuclei.mask_spacing_nm=10",
-    "segmentation.cells.min_diameter_um=0.05", "segmentation.nuclei.segmenter=none",
-)  # fmt: skip
+    "segmentation.cells.mask_spacing_nm=10",
+    "segmentation.nuclei.segmenter=none",
+)
 Scores = dict[str, float]
 
 
@@ -221,18 +223,20 @@ def bench(split: str, seed: int, options: argparse.Namespace, folder: Path) -> d
     write_training(folder / "slices", image, bodies, places)
     # Only the registered image is wanted, from which slices are cut.
     process(source, results, "--stop-after", "segmentation", "--set", "segmentation.cells.segmenter=none")
+    chosen = () if options.epochs == "auto" else ("--epochs", options.epochs, "--learning-rate", "2e-3")
     trained = command(
-        "finetune", folder / "slices", network, "--network", "phantom-compact", "--flow-spacing-nm", NM,
-        "--epochs", options.epochs, "--learning-rate", "1e-3", "--batch-size", 4, "--seed", seed,
-        "--volume", results / "tissue",
+        "finetune", folder / "slices", network, "--network", options.network, "--flow-spacing-nm", NM, *chosen,
+        "--seed", seed, "--volume", results / "tissue",
     )  # fmt: skip
+    # The options that the command prints.
+    use = usage(json.loads((network / "manifest.json").read_text()), network / "weights.pt").split()
     low, high = TESTED[split]
     found: dict[str, Scores] = {}
     for name, merging in (("today", "boundary_strength"), ("learned", "auto")):
         out = folder / name
         seconds = process(
             source, out, "--roi", f"{low}:{high}", f"0:{options.side}", f"0:{options.side}", "--stop-after", "segmentation",
-            "--set", f"segmentation.cells.network={network / 'weights.pt'}", "--set", f"segmentation.cells.merging={merging}",
+            *use, "--set", f"segmentation.cells.merging={merging}",
         )  # fmt: skip
         labels = open_array(
             Layout(next(p for p in out.iterdir() if (p / "volume.zarr").is_dir())), labels_group("cells")
@@ -252,7 +256,10 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", choices=tuple(TRAINED), default=list(TRAINED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--slices", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--network", default="phantom-compact", help="Network to start from.")
+    parser.add_argument(
+        "--epochs", default="auto", help="Passes over the training slices, at a learning rate of 0.002."
+    )
     parser.add_argument(
         "--side", type=int, default=250, help="Side of the used corner in pixels; smaller only for a trial."
     )
