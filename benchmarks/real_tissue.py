@@ -1,6 +1,6 @@
 """Real tissue: bodies of neuropil in 3D from twenty labelled slices of FIB-SEM, by the command line as a user would.
 
-    python benchmarks/real_tissue.py [--splits first last] [--seeds 0 1 2] [--slices 20] [--epochs N] [--network NAME] [--keep FOLDER]
+    python benchmarks/real_tissue.py [--splits first last] [--seeds 0 1 2] [--slices 20] [--epochs N] [--network NAME]
 
 Split `first` trains on xy slices z 2 to 150 and tests on z 170 to 250, `last` trains on z 101 to 247 and tests on z 0 to 80.
 Labels are the connected pieces of each body in a slice, from 100 pixels. Each row is scored on bodies of 3,000 voxels and more:
