@@ -113,7 +113,7 @@ class Trainer:
         loss.backward()
         self.optimiser.step()
         if self.recipe.averaged:
-            _move_average(self.average, self.network, min(AVERAGE_DECAY, 1 - 1 / (1 + (step + 1) / 10)))
+            move_average(self.average, self.network, min(AVERAGE_DECAY, 1 - 1 / (1 + (step + 1) / 10)))
         return float(loss.item())
 
     def state(self) -> State:
@@ -180,7 +180,8 @@ def _schedule(progress: float) -> float:
     return float(0.5 + 0.5 * np.cos(np.pi * (progress - WARM_UP) / (1 - WARM_UP))) + 1e-3
 
 
-def _move_average(average: Any, network: Any, decay: float) -> None:
+def move_average(average: Any, network: Any, decay: float) -> None:
+    """Move the average of a network's weights towards its present ones; `decay` is the weight of the past."""
     import torch
 
     with torch.no_grad():

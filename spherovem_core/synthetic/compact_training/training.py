@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from spherovem_core.segmentation.compact_network import CompactNetwork
+from spherovem_core.segmentation.fine_tuning.training import masked_loss, move_average
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.synthetic.compact_training.crops import draw_batches
 from spherovem_core.synthetic.compact_training.recipes import RECIPES, Recipe
 from spherovem_core.synthetic.compact_training.sections import Section
 
 KINDS = ("cells", "nuclei")
-FLOW_LENGTH = 5.0
-"""Length of a target flow in `cellpose.train`; `cellpose.dynamics` divides by it."""
 
 
 def cellpose_loss(maps: Tensor, targets: Tensor) -> Tensor:
@@ -31,13 +29,11 @@ def cellpose_loss(maps: Tensor, targets: Tensor) -> Tensor:
     targets : (N, 7, Y, X) Tensor
         From `crops.draw_batches`.
     """
-    valid = targets[:, 6]
+    valid = targets[:, 6:]
     total = torch.zeros(())
     for kind in range(len(KINDS)):
-        predicted, wanted = maps[:, 3 * kind : 3 * kind + 3], targets[:, 3 * kind : 3 * kind + 3]
-        flow = ((predicted[:, :2] - FLOW_LENGTH * wanted[:, :2]) ** 2).mean(dim=1) / 2
-        inside = functional.binary_cross_entropy_with_logits(predicted[:, 2], wanted[:, 2], reduction="none")
-        total = total + ((flow + inside) * valid).sum() / valid.sum()
+        own = slice(3 * kind, 3 * kind + 3)
+        total = total + masked_loss(maps[:, own], torch.cat([targets[:, own], valid], dim=1))
     return total
 
 
@@ -96,7 +92,7 @@ def train_compact(
         loss.backward()
         optimiser.step()
         schedule.step()
-        _move_average(average, network, min(0.995, 1 - 1 / (1 + step / 10)))
+        move_average(average, network, min(0.995, 1 - 1 / (1 + step / 10)))
         if step % 100 == 0 or step == steps:
             score = np.mean([_score(average, *pair) for _, pair in test])
             seconds = time.monotonic() - began
@@ -105,15 +101,6 @@ def train_compact(
             )
             torch.save(average.state_dict(), checkpoint)
     return average
-
-
-def _move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    with torch.no_grad():
-        for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-            if kept.dtype.is_floating_point:
-                kept.lerp_(new, 1 - decay)
-            else:
-                kept.copy_(new)
 
 
 def _score(network: CompactNetwork, images: Tensor, targets: Tensor) -> float:
