@@ -1,6 +1,7 @@
 """Command line of the training of the compact networks."""
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,14 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--work",
         type=Path,
-        help="folder of sections and checkpoint; by default /tmp/spherovem-training-RECIPE",
+        help="folder of sections and checkpoint; by default spherovem-training-RECIPE in the folder for temporary files",
     )
     parser.add_argument("--start", type=Path, help="checkpoint to continue from")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of the weights")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.workers)
     recipe = RECIPES[options.recipe]
-    work = options.work or Path(f"/tmp/spherovem-training-{options.recipe}")
+    work = options.work or Path(tempfile.gettempdir()) / f"spherovem-training-{options.recipe}"
     seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + options.phantoms)
     write_sections(work, seeds, options.workers, recipe.sections)
     held_out = max(1, options.phantoms // 12)
