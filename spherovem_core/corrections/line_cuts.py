@@ -20,38 +20,6 @@ from spherovem_core.corrections.object_box import (
 )
 
 
-def split_along_line(
-    mask: NDArray[np.bool_], spacing: PointUmTuple, start: PointUmTuple, end: PointUmTuple
-) -> NDArray[np.uint16] | None:
-    """Cut an object along the plane through a line, parallel to z.
-
-    The plane may cross the object in several places. The parts are those on both sides of the line as drawn; what the plane
-    separates from them elsewhere goes to the part that it touches.
-
-    Parameters
-    ----------
-    mask : (Z, Y, X) ndarray of bool
-        The object.
-    spacing
-        Voxel size z, y, x.
-    start, end
-        Ends of the line, from the centre of voxel (0, 0, 0), both at one z.
-
-    Returns
-    -------
-    (Z, Y, X) ndarray of uint16 or None
-        1 and 2 for the parts, 0 outside the object; None if the line does not cross the object.
-    """
-    box = ObjectBox.of(mask)
-    cut = find_line_cut(box, spacing, start, end)
-    if cut is None:
-        return None
-    parts = np.zeros(mask.shape, np.uint16)
-    for region in box.blocks():
-        parts[region] = cut.parts(box, region)
-    return parts
-
-
 @dataclass(frozen=True)
 class Plane:
     """The plane through a line, parallel to z; `start` and `end` from the centre of voxel (0, 0, 0)."""
@@ -118,10 +86,11 @@ class LineCut:
 def find_line_cut(
     box: ObjectBox, spacing: PointUmTuple, start: PointUmTuple, end: PointUmTuple
 ) -> LineCut | None:
-    """Find the cut along a line; None if the line does not cross the object.
+    """Find the cut along the plane through a line, parallel to z; None if the line does not cross the object.
 
-    The plane cuts at full resolution. Which pieces hang together is seen on a coarser grid where the box of the object has more
-    than `LARGEST_GRID` voxels.
+    The plane may cross the object in several places. The parts are those on both sides of the line as drawn; what the plane
+    separates from them elsewhere goes to the part that it touches. The plane cuts at full resolution. Which pieces hang
+    together is seen on a coarser grid where the box of the object has more than `LARGEST_GRID` voxels.
     """
     row = math.floor(start[0] / spacing[0] + 0.5)
     if not 0 <= row < box.shape[0]:

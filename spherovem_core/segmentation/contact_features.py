@@ -12,8 +12,6 @@ MAPS = (
     "image", "image_squared", "ridge", "dz", "dy", "dx",
 )  # fmt: skip
 """Maps whose sums describe objects and contacts; over faces also the step of the flow and its square."""
-PLAIN = 9
-"""Maps before the flows."""
 BESIDE = (0, 4, 5, 6, 8)
 """Maps that are compared with their means in both objects."""
 CONTACT_FEATURE_COUNT = 31
