@@ -1,6 +1,8 @@
 """Errors planted in labels: neighbours joined, and objects cut in two."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,25 @@ class Plant:
     labels: tuple[int, int]
     fraction: float
     at_border: bool
+
+    def is_undone_by(
+        self, suspect: Mapping[Any, Any], before: NDArray[np.uint32], spacing_nm: Sequence[float]
+    ) -> bool:
+        """Tell whether the operation that a suspect suggests undoes it; `before` holds the labels before planting."""
+        if self.kind != "merge":
+            return suspect["operation"] == "merge" and {suspect["label"], suspect["other_label"]} == set(
+                self.labels
+            )
+        if suspect["operation"] != "split" or suspect["label"] != self.labels[0]:
+            return False
+        return {int(before[seed]) for seed in seeds_of(suspect, spacing_nm)} == set(self.labels)
+
+
+def seeds_of(suspect: Mapping[Any, Any], spacing_nm: Sequence[float]) -> list[tuple[int, ...]]:
+    """Return the voxels of the seeds of a suggested split."""
+    points = np.array([[suspect[f"seed_{n}_{axis}_um"] for axis in "zyx"] for n in (1, 2)])
+    index = np.rint(points * 1000 / np.array(spacing_nm)).astype(int)
+    return [tuple(place) for place in index.tolist()]
 
 
 def contacts_of(labels: NDArray[np.uint32], spacing: NDArray[np.float64]) -> dict[tuple[int, int], float]:

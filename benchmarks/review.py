@@ -67,15 +67,7 @@ def review(base: Base, labels: NDArray[np.uint32], sources: str) -> tuple[Any, f
 
 def is_found(plant: Plant, suspects: Any, before: NDArray[np.uint32], spacing_nm: Any) -> bool:
     """Tell whether an error is among the suspects, with the right remedy."""
-    for row in suspects.to_dict("records"):
-        if plant.kind != "merge":
-            if row["operation"] == "merge" and {row["label"], row["other_label"]} == set(plant.labels):
-                return True
-        elif row["operation"] == "split" and row["label"] == plant.labels[0]:
-            seeds = np.array([[row[f"seed_{n}_{axis}_um"] for axis in "zyx"] for n in (1, 2)])
-            index = np.rint(seeds * 1000 / np.array(spacing_nm)).astype(int)
-            return {int(before[tuple(i)]) for i in index} == set(plant.labels)
-    return False
+    return any(plant.is_undone_by(row, before, spacing_nm) for row in suspects.to_dict("records"))
 
 
 def measure(base: Base, seed: int, gap: bool) -> Iterator[Outcome]:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from _pipeline_runs import write_slices
-from _planted_errors import Plant, plant_errors
+from _planted_errors import Plant, plant_errors, seeds_of
 from _review_bases import CASES, Base, make_base
 from numpy.typing import NDArray
 
@@ -88,21 +88,8 @@ class Operator:
 
     def found(self, suspects: Sequence[Suspect]) -> int:
         """Count the planted errors among suspects, with the right remedy."""
-        return sum(any(self.undoes(row, plant) for row in suspects) for plant in self.plants)
-
-    def undoes(self, row: Suspect, plant: Plant) -> bool:
-        """Tell whether a suggestion undoes a planted error."""
-        if plant.kind != "merge":
-            return row["operation"] == "merge" and {row["label"], row["other_label"]} == set(plant.labels)
-        if row["operation"] != "split" or row["label"] != plant.labels[0]:
-            return False
-        return {int(self.base.labels[seed]) for seed in self.seeds(row)} == set(plant.labels)
-
-    def seeds(self, row: Suspect) -> list[tuple[int, ...]]:
-        """Return the voxels of the seeds of a split."""
-        points = [[row[f"seed_{n}_{axis}_um"] for axis in "zyx"] for n in (1, 2)]
-        spacing = np.array(self.base.spacing_nm) / 1000
-        return [tuple(np.floor(np.array(point) / spacing + 0.5).astype(int).tolist()) for point in points]
+        before, spacing = self.base.labels, self.base.spacing_nm
+        return sum(any(plant.is_undone_by(row, before, spacing) for row in suspects) for plant in self.plants)
 
     def agreed(self, suspects: Sequence[Suspect]) -> list[dict[str, Any]]:
         """Return the operations that the truth agrees with, at most one for each object; remember the others."""
@@ -112,7 +99,7 @@ class Operator:
             if touched & objects:
                 continue
             if row["operation"] == "split":
-                seeds = self.seeds(row)
+                seeds = seeds_of(row, self.base.spacing_nm)
                 right = len({int(self.base.labels[seed]) for seed in seeds}) == 2
                 anchors = [point_of(seed, self.base.spacing_nm) for seed in seeds]
             elif row["operation"] == "merge":
