@@ -8,13 +8,11 @@ real slices are of ``../shared/data/fibsem_drosophila`` (none if it is not there
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-import tifffile
+from _fibsem import DATA, LEAST_PIXELS, read_stack, section_truth
 from fine_tuning import STRAIGHT
 from numpy.typing import NDArray
-from skimage.measure import label
 
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FineTuningParameters, ObjectParameters
@@ -56,9 +54,6 @@ OWN = {
 }
 """Cases that are no scenes of a phantom, and their settings."""
 SMALLEST_UM = {"cells": 1.5, "nuclei": 1.0}
-REAL = Path(__file__).parents[2] / "shared" / "data" / "fibsem_drosophila"
-SMALLEST_PX = 100
-"""Pixels of 10 nm of the smallest piece of a body that counts in a slice."""
 
 
 def phantom_scores(case: str, seed: int, networks: Sequence[str], threads: int) -> list[float]:
@@ -82,18 +77,16 @@ def phantom_scores(case: str, seed: int, networks: Sequence[str], threads: int) 
 
 def real_slices(side_nm: int) -> Iterator[LabelledSlice]:
     """Cut slices of z, y, x from 172 on; a body's pieces in a slice are objects of their own."""
-    image = np.stack([tifffile.imread(path) for path in sorted((REAL / "slices").iterdir())])
-    with np.load(REAL / "bodies.npz") as arrays:
-        bodies = arrays["labels"]
+    image, bodies = read_stack()
     step = side_nm // 10
     black, white = np.percentile(image, (1, 99))
     for position in range(172, 250, 13):
         for axis, plane in enumerate(("xy", "xz", "yz")):
             pixels = means(np.take(image, position, axis), step)
-            pieces = label(np.take(bodies, position, axis)[::step, ::step], background=0, connectivity=1)
-            pieces[np.bincount(pieces.ravel())[pieces] < SMALLEST_PX // step**2] = 0
+            plane_bodies = np.take(bodies, position, axis)[::step, ::step]
+            pieces = section_truth(plane_bodies, LEAST_PIXELS // step**2).astype(np.uint32)
             normalised = ((pixels - black) / (white - black)).astype(np.float32)
-            yield LabelledSlice(f"{plane}-{position}", plane, normalised, pieces.astype(np.uint32), ("", ""))
+            yield LabelledSlice(f"{plane}-{position}", plane, normalised, pieces, ("", ""))
 
 
 def means(image: NDArray[np.uint8], step: int) -> NDArray[np.float32]:
@@ -122,8 +115,8 @@ def main() -> None:
                 print(line(f"{case or 'plain':22} {seed:4d}", every[-1], heads), flush=True)
         print(line(f"{'mean':27}", np.mean(every, axis=0), heads))
         print(line(f"{'worst':27}", np.min(every, axis=0), heads))
-        if not REAL.is_dir():
-            print(f"no real slices: {REAL} is not there")
+        if not DATA.is_dir():
+            print(f"no real slices: {DATA} is not there")
             return
         for side_nm in (10, 20):
             slices = list(real_slices(side_nm))

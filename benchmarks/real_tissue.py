@@ -23,6 +23,7 @@ from typing import Any
 import cc3d
 import numpy as np
 import tifffile
+from _fibsem import DATA, read_stack, section_truth
 from numpy.typing import NDArray
 
 from deployments.command_line.finetune import usage
@@ -36,11 +37,10 @@ from spherovem_core.segmentation.watershed_supervoxels import watershed_supervox
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import labels_group
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "fibsem_drosophila"
 NM = 10.0
 TRAINED = {"first": (2, 150), "last": (101, 247)}
 TESTED = {"first": (170, 250), "last": (0, 80)}
-LEAST_VOXELS, LEAST_PIXELS = 3000, 100
+LEAST_VOXELS = 3000
 SEGMENTATION = (
     "segmentation.cells.mask_spacing_nm=10",
     "segmentation.nuclei.segmenter=none",
@@ -81,12 +81,6 @@ def write_training(
     for z in places.tolist():
         path = write_slice(folder, image[z], SliceOrigin("tissue", "xy", z * NM, (0.0, 0.0), NM, low, high))
         tifffile.imwrite(labels_path(path, "cells"), section_truth(bodies[z]))
-
-
-def section_truth(bodies: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    pieces = cc3d.connected_components(bodies.astype(np.uint32), connectivity=4)
-    pieces[np.bincount(pieces.ravel())[pieces] < LEAST_PIXELS] = 0
-    return pieces.astype(np.uint16)
 
 
 def score(truth: NDArray[Any], found: NDArray[Any]) -> Scores:
@@ -212,9 +206,7 @@ def agglomerate(
 
 
 def bench(split: str, seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Scores]:
-    names = sorted((options.data / "slices").glob("*.tif*"))
-    image = np.stack([tifffile.imread(name) for name in names])[:, : options.side, : options.side]
-    bodies = np.load(options.data / "bodies.npz")["labels"][:, : options.side, : options.side]
+    image, bodies = (each[:, : options.side, : options.side] for each in read_stack(options.data))
     places = np.linspace(*TRAINED[split], options.slices).round().astype(int)
     source, results, network = folder / "tissue", folder / "results", folder / "network"
     source.mkdir(parents=True)
