@@ -1,6 +1,5 @@
 """``acquisition.json``: the description of an acquisition by the operator or the microscope's software."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import Any
 
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
+from spherovem_core.ingest.strict_json import read_strict_json
 from spherovem_core.ingest.voxel_size import VoxelSize
+from spherovem_core.parameters.ingest import LARGEST_SIDE_NM, SMALLEST_SIDE_NM
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Description:
         instruments that store the pixel size but not the slice thickness.
     slice_count
         Number of slices that the acquisition should have.
+    series
+        Series of slices that is read, of several in the folder; empty for all files.
+    files
+        Names of the slice files in order; empty to go by the names.
     problems
         Entries that cannot be used.
     """
@@ -31,6 +36,8 @@ class Description:
     content: Mapping[str, Any] = field(default_factory=dict)
     voxel_size: VoxelSize | None = None
     slice_count: int | None = None
+    series: str = ""
+    files: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -40,7 +47,7 @@ def read_description(source: Path) -> Description:
     if not path.is_file():
         return Description()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = read_strict_json(path)
     except ValueError as error:
         return Description(problems=(_problem(f"is not valid JSON ({error}); correct or remove it"),))
     if not isinstance(content, dict):
@@ -51,19 +58,42 @@ def read_description(source: Path) -> Description:
         voxel_size = _voxel_size(spacing)
         if voxel_size is None:
             problems.append(
-                _problem(f"spacing_nm is {spacing!r}; expected three positive numbers [z, y, x] in nm")
+                _problem(
+                    f"spacing_nm is {_short(spacing)}; expected three numbers [z, y, x] in nm, from {SMALLEST_SIDE_NM:g} to "
+                    f"{LARGEST_SIDE_NM:g}"
+                )
             )
     if (stated := content.get("slice_count")) is not None:
         if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0:
             count = stated
         else:
-            problems.append(_problem(f"slice_count is {stated!r}; expected a positive whole number"))
-    return Description(content, voxel_size, count, tuple(problems))
+            problems.append(_problem(f"slice_count is {_short(stated)}; expected a positive whole number"))
+    series = content.get("series") or ""
+    if not isinstance(series, str):
+        problems.append(
+            _problem(f"series is {_short(series)}; expected the name of a series, such as InLens")
+        )
+        series = ""
+    files = content.get("files") or []
+    if not _are_names(files):
+        problems.append(
+            _problem(f"files is {_short(files)}; expected the names of the slice files in order, each once")
+        )
+        files = []
+    return Description(content, voxel_size, count, series, tuple(files), tuple(problems))
 
 
-def _refuse(constant: str) -> None:
-    # Python reads NaN and Infinity, which are no JSON and cannot be written into the array's history.
-    raise ValueError(f"{constant} is no number")
+def _are_names(files: object) -> bool:
+    return (
+        isinstance(files, list)
+        and all(isinstance(name, str) for name in files)
+        and len(set(files)) == len(files)
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]} …"
 
 
 def _voxel_size(spacing: object) -> VoxelSize | None:
@@ -76,7 +106,11 @@ def _voxel_size(spacing: object) -> VoxelSize | None:
 
 
 def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (SMALLEST_SIDE_NM <= value <= LARGEST_SIDE_NM)
+    )
 
 
 def _problem(found: str) -> Problem:

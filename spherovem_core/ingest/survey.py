@@ -11,6 +11,7 @@ from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
+from spherovem_core.ingest.selection import select_files
 from spherovem_core.ingest.source_files import FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
@@ -99,13 +100,13 @@ def survey_stack(
     ((50.0, 10.0, 10.0), 1)
     >>> folder.cleanup()
     """
-    files = find_source_files(source)
+    description = read_description(source)
+    files = select_files(source, find_source_files(source), description, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
-    description = read_description(source)
-    ordered = order_slices(reports, parameters.slice_number_step)
+    ordered = order_slices(reports, parameters.slice_number_step, description.files)
     found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)
     databars = {report.path: _databar(report, parameters) or found for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
