@@ -9,6 +9,7 @@ from spherovem_core.ingest import checks
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
+from spherovem_core.ingest.plausibility import ARGUMENT, plausibility_problems
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
 from spherovem_core.ingest.selection import select_files
@@ -115,7 +116,8 @@ def survey_stack(
         metadata["databar_origin"] = "pixels"
     stack = _stack(source, files.reader, ordered, databars, size, parameters, metadata)
     stated = list(checks.slice_count_problems(ordered, description))
-    if not region.is_whole:
+    # Without a readable slice the shape is unknown, and the problems say so.
+    if not region.is_whole and all(stack.shape):
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
         reports = _reports_of(ordered, reports)
@@ -187,7 +189,7 @@ def _voxel_sizes(
 ) -> list[VoxelSize]:
     if parameters.spacing_nm is not None:
         z, y, x = parameters.spacing_nm
-        return [VoxelSize(z, (y, x), "argument")]
+        return [VoxelSize(z, (y, x), ARGUMENT)]
     stated = [] if description.voxel_size is None else [description.voxel_size]
     found = next((report.voxel_sizes for report in reports if report.voxel_sizes), ())
     return [*stated, *found]
@@ -217,4 +219,5 @@ def _spacing_problems(
         return list(description.problems)
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *([] if stated else checks.voxel_size_problems(reports))]
+    implausible = plausibility_problems(_voxel_sizes(reports, description, parameters))
+    return [*missing, *implausible, *([] if stated else checks.voxel_size_problems(reports))]
