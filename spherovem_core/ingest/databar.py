@@ -60,7 +60,8 @@ def unstated_databar(
     reports = [inspect(path) for path in _spread(files.paths)]
     if any(report.databar_rows for report in reports):
         return 0
-    slices = [file for report in reports for file in report.slices if not file.fault]
+    # Pages of another kind than slices may ask for any amount of memory.
+    slices = [file for report in reports if not report.problems for file in report.slices if not file.fault]
     kinds = Counter((file.shape, file.dtype) for file in slices)
     if not kinds:
         return 0

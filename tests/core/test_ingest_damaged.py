@@ -148,6 +148,17 @@ def test_a_size_that_the_data_cannot_have_is_a_fault(tmp_path: Path, compression
         open_stack(folder, GIVEN)
 
 
+def test_a_jpeg_stream_larger_than_its_strip_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "s_1.tif"
+    tifffile.imwrite(path, textured()[0], compression="jpeg", metadata=None)
+    data = bytearray(path.read_bytes())
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 65_000, 65_000)
+    path.write_bytes(data)
+    outcome = read_damaged(path, 0, len(data))
+    assert (outcome.error, outcome.accepted, outcome.peak_bytes < MOST_BYTES) == ("", False, True)
+
+
 def test_blank_slices_compress_as_far_as_they_do(tmp_path: Path) -> None:
     """The bound on expansion refuses no sound file."""
     blank = np.zeros((3000, 3000), np.uint16)
