@@ -136,9 +136,10 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
 
 
 def _parts(names: Sequence[str], word: str) -> str:
+    part = word.removesuffix("s")
     return (
-        f"the names number the {word.removesuffix('s')}s of one slice ({_some(names)}); stitch tiles and choose one detector first; if they are slices, "
-        f"{IN_ORDER}"
+        f"the names number each {part} of one slice ({_some(names)}); stitch tiles and choose one detector first; if they are "
+        f"slices, {IN_ORDER}"
     )
 
 

@@ -33,6 +33,13 @@ def test_damaged_files_end_in_a_fault() -> None:
     check_outcomes(range(150))
 
 
+@pytest.mark.parametrize("seed", [41, 961, 2407])
+def test_damage_that_was_an_error_once_is_a_fault(seed: int) -> None:
+    """A colour page of 50 MB, an image without columns, a file taken for one of a light microscope."""
+    (outcome,) = damaged_outcomes(range(seed, seed + 1))
+    assert (outcome.error, outcome.peak_bytes < MOST_BYTES) == ("", True)
+
+
 @pytest.mark.slow
 def test_many_damaged_files_end_in_a_fault() -> None:
     check_outcomes(range(10_000))
