@@ -296,7 +296,11 @@ def operations_digest(entries: Sequence[Entry]) -> str:
     if not entries:
         return ""
     # The number of a line decides the numbers of new labels.
-    content = [[entry.number, entry.operation.model_dump(mode="json")] for entry in entries]
+    content = [
+        [entry.number, entry.operation.model_dump(mode="json")]
+        + ([entry.operation.meaning] if entry.operation.meaning > 1 else [])
+        for entry in entries
+    ]
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
