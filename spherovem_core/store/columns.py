@@ -110,8 +110,10 @@ CORRECTIONS = (
 )
 CELL_COLUMNS = (
     *SHAPE,
-    Column("nucleus_count", "int64", "Number of nuclei with this parent cell."),
-    Column("nanoparticle_count", "int64", "Number of nanoparticles with this parent cell."),
+    Column("nucleus_count", "int64", "Number of nuclei with this parent cell, without excluded ones."),
+    Column(
+        "nanoparticle_count", "int64", "Number of nanoparticles with this parent cell, without excluded ones."
+    ),
     Column("nanoparticle_volume_um3", "float64", "Total volume of these nanoparticles."),
     Column(
         "nanoparticle_density_per_um3",
@@ -168,7 +170,11 @@ IN_CELL = (
         "float64",
         "Distance from its centroid to the surface of the parent cell; the volume's border is no surface.",
     ),
-    Column("nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other one."),
+    Column(
+        "nearest_neighbour_um",
+        "float64",
+        "Distance from its centroid to that of the nearest other one that is not excluded.",
+    ),
 )
 NAMED_KIND_COLUMNS = (*SHAPE, *IN_CELL)
 NANOPARTICLE_COLUMNS = (
@@ -442,16 +448,21 @@ RADIAL_COLUMNS = (
     ),
     Column("distance_high_um", "float64", "Upper end of the bin."),
     Column("cell_volume_um3", "float64", "Volume of the cell in the bin."),
-    Column("nanoparticle_volume_um3", "float64", "Particle volume in the bin."),
+    Column("nanoparticle_volume_um3", "float64", "Particle volume in the bin, without excluded particles."),
     Column(
         "enrichment",
         "float64",
         "Fraction of the bin that is particle, divided by this fraction in the whole cytoplasm; 1 if spread evenly.",
     ),
+    Column("excluded", "bool", "True if the cell was excluded by hand from statistics."),
 )
 RIPLEY_COLUMNS = (
     Column("radius_um", "float64", "Radius."),
-    Column("centre_count", "int64", "Number of particles at least the radius away from the border."),
+    Column(
+        "centre_count",
+        "int64",
+        "Number of particles at least the radius away from the border; excluded ones are no points.",
+    ),
     Column(
         "ripley_k_um3",
         "float64",

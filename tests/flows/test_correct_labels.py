@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,30 @@ def test_corrected_particles_have_the_volume_of_their_voxels(copy: Acquisition) 
     correct_labels(copy.name, copy.results_root, "nanoparticles", undo=names, execution=ALONE)
     pd.testing.assert_frame_equal(table(layout, "nanoparticles"), before)
     assert acquisition_state(copy.folder).state == "complete"
+
+
+def test_excluded_particles_and_nuclei_count_in_no_cell(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    before = {path: path.read_bytes() for path in sorted(layout.tables.rglob("*.parquet"))}
+    for kind in ("nuclei", "nanoparticles"):
+        inside = table(layout, kind).query("parent_cell > 0").index[0]
+        edits = [{"operation": "exclude", "object": point_in(layout, kind, int(inside))}]
+        correct(copy, kind, edits, measure=kind == "nanoparticles")
+    cells, ripley = table(layout, "cells"), pd.read_parquet(layout.tables / "stages/spatial-ripley.parquet")
+    for kind, column in (("nuclei", "nucleus_count"), ("nanoparticles", "nanoparticle_count")):
+        rows = table(layout, kind)
+        assert rows["excluded"].sum() == 1
+        counted = rows[~rows["excluded"]].groupby("parent_cell").size().reindex(cells.index, fill_value=0)
+        assert cells[column].tolist() == counted.tolist()
+    points = table(layout, "nanoparticles").query("not excluded")
+    assert ripley["centre_count"].max() <= len(points)
+    assert "Excluded nuclei" in layout.report.read_text()
+    assert acquisition_state(copy.folder).state == "complete"
+    for kind in ("nuclei", "nanoparticles"):
+        names = [entry.id for entry in Journal(layout.journal(kind)).effective()]
+        correct_labels(copy.name, copy.results_root, kind, undo=names, execution=ALONE)
+    for path, content in before.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(BytesIO(content)))
 
 
 def test_a_retried_run_adds_its_edits_once(copy: Acquisition, monkeypatch: pytest.MonkeyPatch) -> None:
