@@ -1,5 +1,6 @@
 """The protocol for readers of file formats, and the descriptions of files and slices that they return."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,14 @@ from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.voxel_size import VoxelSize
 
 ACCEPTED_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+
+
+def type_problems(dtype: np.dtype[Any], name: str) -> tuple[Problem, ...]:
+    """Report a type of pixels that is not accepted; the remedy is the same in every format."""
+    if dtype.newbyteorder("=") in ACCEPTED_TYPES:
+        return ()
+    wanted = "expected slices of one channel in uint8 or uint16: export them as greyscale"
+    return (Problem(f"pixels of type {dtype.newbyteorder('=')}; {wanted}", name),)
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,11 @@ class FileReport:
     databar_rows: int = 0
     indices: tuple[int, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def refused(path: Path, problems: Sequence[Problem]) -> FileReport:
+    """Report a file that is whole but no stack of slices: it counts as one slice, which is not read."""
+    return FileReport(path, (SliceFile(path, fault=problems[0].found),), tuple(problems))
 
 
 class Reader(Protocol):

@@ -1,11 +1,15 @@
 """The registry of readers: the file formats that ingest accepts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from spherovem_core.ingest.formats.digital_micrograph import DigitalMicrographReader
+from spherovem_core.ingest.formats.mrc import MrcReader
+from spherovem_core.ingest.formats.nifti import NiftiReader
 from spherovem_core.ingest.reader import Reader
 from spherovem_core.ingest.tiff.tiff_reader import TiffReader
 
-READERS: list[Reader] = [TiffReader()]
+READERS: list[Reader] = [TiffReader(), MrcReader(), DigitalMicrographReader(), NiftiReader()]
 """Readers, tried in this order."""
 
 
@@ -16,9 +20,13 @@ def reader_for(path: Path) -> Reader | None:
 
 def format_names() -> str:
     """Return the names of all formats for a message, such as ``TIFF or MRC``."""
-    return " or ".join(reader.name for reader in READERS)
+    return _in_words([reader.name for reader in READERS])
 
 
 def usual_suffixes() -> str:
     """Return the usual endings of file names for a message, such as ``.tif or .tiff``."""
-    return " or ".join(suffix for reader in READERS for suffix in reader.suffixes)
+    return _in_words([suffix for reader in READERS for suffix in reader.suffixes])
+
+
+def _in_words(names: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -47,13 +47,13 @@ def find_source_files(source: Path) -> SourceFiles:
     """
     if not source.exists():
         raise NoSlicesError(
-            f"{source} does not exist; expected a folder of {format_names()} slices or one multi-page {format_names()}"
+            f"{source} does not exist; expected a folder of slices, or one file of several ({format_names()})"
         )
     if not source.is_dir():
         reader = reader_for(source)
         if reader is None:
             raise NoSlicesError(
-                f"{source} is not named as a {format_names()}; expected a file ending in {usual_suffixes()}, "
+                f"{source} is not named as a file of a known format; expected a file ending in {usual_suffixes()}, "
                 "or a folder of them"
             )
         return SourceFiles(reader, (source,))
@@ -83,7 +83,9 @@ def _found_in(folder: Path) -> str:
         for path in folder.iterdir()
         if path.is_dir() and any(is_slice_file(file) for file in path.iterdir())
     )
-    found = f"no {format_names()} slice among its {len(files)} files" if files else "the folder holds no file"
+    found = (
+        f"no slice of a known format among its {len(files)} files" if files else "the folder holds no file"
+    )
     if deeper:
         found += f", but its subfolder {deeper[0]} has some: name that as the source"
     return found

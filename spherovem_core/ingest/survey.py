@@ -204,7 +204,9 @@ def _slice_problems(
     usual = checks.usual_shape_and_type(ordered.files, databars)
     shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
     absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices)
-    return [*unaccepted, *ordered.problems, *shape_problems, *absent]
+    # A file that holds no stack of slices is not read: that it is not is said once.
+    refused = {problem.found for problem in unaccepted}
+    return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
 
 
 def _spacing_problems(

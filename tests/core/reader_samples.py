@@ -3,14 +3,20 @@
 A new reader gets an entry in `SAMPLES`, under its name.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mrcfile
+import nibabel
 import numpy as np
 import tifffile
+from dm_files import write_dm
 from numpy.typing import NDArray
+
+from spherovem_core.spacing import SpacingNm
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,34 @@ def write_ome_tiff(path: Path, volume: NDArray[Any], spacing_nm: tuple[float, fl
     tifffile.imwrite(path, volume, ome=True, metadata={"axes": "ZYX", **sizes, **units})
 
 
+def write_mrc(path: Path, values: NDArray[Any], spacing_nm: SpacingNm | None = None) -> None:
+    """Write MRC; bytes get IMOD's mark that says that they run from 0 to 255, since MRC's own bytes are signed."""
+    is_byte = values.dtype == np.uint8
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(values.view(np.int8) if is_byte else values)
+        if values.ndim == 3:
+            file.set_volume()
+        # mrcfile writes a cell of 0 where no voxel size is set.
+        if spacing_nm is not None:
+            file.voxel_size = tuple(10 * side for side in spacing_nm[::-1])
+    if is_byte:
+        with path.open("r+b") as raw:
+            raw.seek(152)
+            raw.write(struct.pack("<ii", 1146047817, 0))
+
+
+def write_nifti(path: Path, values: NDArray[Any], spacing_nm: SpacingNm | None = None) -> None:
+    image = nibabel.Nifti1Image(values.T, np.eye(4) if spacing_nm is None else None)
+    if spacing_nm is not None:
+        image.header.set_zooms([side / 1000 for side in spacing_nm[::-1]])
+        image.header.set_xyzt_units("micron")
+    nibabel.save(image, path)
+
+
 SAMPLES = {
     "TIFF": ReaderSample(".tif", write_tiff, write_tiff, write_ome_tiff),
     "NPY": ReaderSample(".npy", np.save, np.save),
+    "MRC": ReaderSample(".mrc", write_mrc, write_mrc, write_mrc),
+    "DigitalMicrograph": ReaderSample(".dm4", write_dm, write_dm, write_dm),
+    "NIfTI": ReaderSample(".nii", write_nifti, write_nifti, write_nifti),
 }

@@ -203,13 +203,15 @@ def test_a_reader_counts_only_while_it_is_registered(tmp_path: Path) -> None:
     np.save(tmp_path / "slice_0000.npy", textured()[0])
     assert reader_for(tmp_path / "slice_0000.npy") is None
     with pytest.raises(
-        NoSlicesError, match=r"no TIFF slice among its 1 files; expected slices ending in \.tif"
+        NoSlicesError, match=r"no slice of a known format among its 1 files; expected slices ending in \.tif"
     ):
         open_stack(tmp_path, GIVEN)
     READERS.append(NpyReader())
     try:
         assert open_stack(tmp_path, GIVEN).shape == (1, *SHAPE[1:])
-        with pytest.raises(NoSlicesError, match=r"expected a folder of TIFF or NPY slices"):
+        with pytest.raises(
+            NoSlicesError, match=r"expected a folder of slices, or one file of several \(TIFF.* or NPY\)"
+        ):
             open_stack(tmp_path / "nowhere", GIVEN)
     finally:
         READERS.pop()
