@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from spherovem_core.ingest.grey_scale import GreyScale
 from spherovem_core.report.charts import WIDE, lines
 from spherovem_core.report.images import plane, thumbnail
 from spherovem_core.report.inputs import ReportInputs
@@ -33,6 +35,7 @@ def acquisition_section(inputs: ReportInputs) -> Section:
         ("Volume (z, y, x)", " × ".join(f"{s:.4g}" for s in size_um) + " µm"),
         ("Voxel size taken from", str(raw.details.get("spacing_origin", "unknown"))),
         ("Databar", _databar(raw.details.get("source", {}))),
+        *_conversion(raw.details.get("source", {})),
         ("Slices with a flag", f"{len(flagged)} of {depth}"),
     ]
     flags = [flag for flag in FLAGS if flag in slices]
@@ -55,6 +58,16 @@ def _databar(source: dict[str, Any]) -> str:
         "; they are lettering and the same in all slices" if source.get("databar_origin") == "pixels" else ""
     )
     return f"the lowest {rows} rows of each slice, cut off{found}" if rows else "none"
+
+
+def _conversion(source: dict[str, Any]) -> list[tuple[str, str]]:
+    """State how values of the source are stored, where they are not stored as they are."""
+    if "grey_scale" not in source:
+        return []
+    stated = source["grey_scale"]
+    scale = GreyScale(stated["scale"], stated["offset"], np.dtype(stated["source_dtype"]))
+    chosen = "; the range was chosen" if stated.get("chosen") else ""
+    return [("Values of the source", f"{scale.rule}{chosen}; the intensities below are in these values")]
 
 
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:

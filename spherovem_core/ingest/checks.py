@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from spherovem_core.errors import ParameterError
+from spherovem_core.errors import AcquisitionError, ParameterError
 from spherovem_core.ingest.description import Description
 from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
+from spherovem_core.ingest.value_range import with_grey_scale
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, describe_missing_axes, differs, spacing_of
 
 Kind = tuple[tuple[int, int], np.dtype[Any]]
@@ -127,6 +128,10 @@ def _in_words(size: VoxelSize) -> str:
 
 def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:
     """Read every slice without a known problem; report those that are blank, saturated or cannot be decoded."""
+    try:
+        stack = with_grey_scale(stack)
+    except AcquisitionError as error:
+        return [Problem(str(error))]
     unread = [z for z, file in enumerate(stack.files) if file and not known & {file.name, file.path.name}]
     # Two threads keep two slices in memory: a slice may have gigabytes.
     with ThreadPoolExecutor(2) as threads:

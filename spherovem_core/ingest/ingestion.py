@@ -48,7 +48,7 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
     Parameters
     ----------
     stack
-        A stack from `open_stack`.
+        A stack from `open_stack`; one that is neither uint8 nor uint16 with its grey scale, from `with_grey_scale`.
     sink
         Takes one block per slice; `write` is called from the workers. It is not committed here: nothing counts as complete
         before this function has returned.
@@ -61,7 +61,7 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
     -------
     DataFrame
         One row per slice: ``file`` (empty if missing), ``z``, ``intensity_mean``, ``intensity_std``, ``intensity_p1``,
-        ``intensity_p50``, ``intensity_p99`` in grey values of the slice as acquired (NaN if missing or truncated), and
+        ``intensity_p50``, ``intensity_p99`` in grey values of the source (NaN if missing or truncated), and
         the flags ``missing``, ``blank``, ``truncated``, ``saturated``, ``outlier``. An outlier is only marked; slices with
         one of the other four flags have been filled from their neighbours.
 
@@ -133,4 +133,8 @@ def _table(stack: SliceStack, slices: Sequence[CheckedSlice]) -> pd.DataFrame:
     table["outlier"] = find_outliers(
         table["intensity_mean"].where(judged), table["intensity_std"].where(judged)
     )
+    if stack.grey_scale is not None:
+        for name in INTENSITIES:
+            offset = 0.0 if name == "std" else stack.grey_scale.offset
+            table[f"intensity_{name}"] = stack.grey_scale.scale * table[f"intensity_{name}"] + offset
     return table

@@ -12,7 +12,11 @@ from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.voxel_size import VoxelSize
 
-ACCEPTED_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+ACCEPTED_TYPES = tuple(
+    np.dtype(kind)
+    for kind in ("uint8", "uint16", "int8", "int16", "uint32", "int32", "float16", "float32", "float64")
+)
+"""Types of pixels; all but the first two are converted to uint16, see `spherovem_core.ingest.grey_scale`."""
 
 
 def type_problems(dtype: np.dtype[Any], name: str) -> tuple[Problem, ...]:
@@ -158,7 +162,7 @@ def read_window(reader: Reader, file: SliceFile, rows: slice, columns: slice) ->
 
     Returns
     -------
-    (rows, columns) ndarray of uint8 or uint16
+    (rows, columns) ndarray of the slice's type
         In native byte order; larger is brighter.
 
     Raises

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
+from spherovem_core.ingest.grey_scale import STORED_TYPES, GreyScale
 from spherovem_core.ingest.intensities import Intensities, content_flag, measure_intensities
 from spherovem_core.ingest.reader import Reader, SliceFile, read_pixels, read_window
 from spherovem_core.parameters import IngestParameters
@@ -54,7 +55,7 @@ class SliceStack:
     shape
         (Z, Y, X), databar cut off, missing slices counted.
     dtype
-        uint8 or uint16, native byte order.
+        Type in which it is stored: uint8 or uint16.
     spacing_nm
         (dz, dy, dx).
     spacing_origin
@@ -67,8 +68,14 @@ class SliceStack:
         Parameters under which it was opened.
     metadata
         Facts for the history: container, compression, databar, acquisition.json.
+    source_dtype
+        Type of the source, in native byte order.
+    grey_scale
+        Relation of the source's values to the stored ones; None if they are the same, or before `with_grey_scale`.
     window
         Rows and columns of each slice that belong to the stack; None if all do.
+    whole
+        The stack that it was cut out of; None if it is whole.
     """
 
     source: Path
@@ -81,7 +88,10 @@ class SliceStack:
     numbers: tuple[int, ...]
     parameters: IngestParameters
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    source_dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
+    grey_scale: GreyScale | None = None
     window: tuple[slice, slice] | None = None
+    whole: "SliceStack | None" = None
 
     def crop(self, region: RegionOfInterest) -> "SliceStack":
         """Cut a region out of the stack; its slices count from 0 again.
@@ -99,6 +109,7 @@ class SliceStack:
             numbers=self.numbers[z],
             metadata={**self.metadata, "region": region.model_dump()},
             window=(y, x),
+            whole=self.whole or self,
         )
 
     @property
@@ -126,14 +137,27 @@ class SliceStack:
         except BadSlicesError as error:
             return AcquiredSlice(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
         intensities = measure_intensities(values)
-        flag = content_flag(intensities, self.dtype, self.parameters.blank_fraction)
-        fraction = f"{intensities.mode_fraction:.2%} of its pixels are {intensities.mode}"
+        flag = content_flag(intensities, self._brightest, self.parameters.blank_fraction)
+        mode = intensities.mode if self.grey_scale is None else self.grey_scale.value(intensities.mode)
+        fraction = f"{intensities.mode_fraction:.2%} of its pixels are {mode:g}"
         return AcquiredSlice(values, intensities, flag, f"{flag}, {fraction}" if flag else "")
+
+    @property
+    def _brightest(self) -> int:
+        return int(np.iinfo(self.dtype).max) if self.grey_scale is None else self.grey_scale.brightest
 
     def _read(self, file: SliceFile) -> NDArray[Any]:
         if self.window is None:
-            return read_pixels(self.reader, file)[: self.shape[1]]
-        return read_window(self.reader, file, *self.window)
+            values = read_pixels(self.reader, file)[: self.shape[1]]
+        else:
+            values = read_window(self.reader, file, *self.window)
+        if self.source_dtype in STORED_TYPES:
+            return values
+        if self.grey_scale is None:
+            raise ValueError(
+                f"the grey scale of this {self.source_dtype} stack is unknown; call with_grey_scale first"
+            )
+        return self.grey_scale.store(values, file.name)
 
     def read_slice(self, z: int) -> NDArray[Any]:
         """Read one slice; fill it from its neighbours if it is bad and `on_bad_slice` is ``interpolate``.

@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from spherovem_core.ingest import checks
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
+from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
@@ -142,14 +146,19 @@ def _stack(
         source=source,
         reader=reader,
         shape=(len(ordered.files), *shape),
-        dtype=dtype,
+        dtype=stored_type(dtype),
         spacing_nm=spacing_of(size) or (0.0, 0.0, 0.0),
         spacing_origin=size.origin,
         files=ordered.files,
         numbers=ordered.numbers,
         parameters=parameters,
-        metadata={**metadata, "databar_rows": max(databars.values())},
+        metadata={**metadata, "databar_rows": max(databars.values()), **_conversion(dtype)},
+        source_dtype=dtype,
     )
+
+
+def _conversion(dtype: np.dtype[Any]) -> dict[str, str]:
+    return {} if dtype in STORED_TYPES else {"source_dtype": dtype.name}
 
 
 def _with_untrusted_pixel(report: FileReport) -> FileReport:

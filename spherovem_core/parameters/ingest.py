@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat, model_validator
 
 from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
 
@@ -43,6 +43,12 @@ class IngestParameters(StageParameters):
         le=1000,
         description="Longest run of bad slices that is filled from its neighbours; a longer one stops the run.",
     )
+    value_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        json_schema_extra=EXPERT,
+        default=None,
+        description="Range (low, high) that is stored as 0 to 65535 where the slices are neither uint8 nor uint16; values beyond "
+        "it are clipped. Left empty, that of all slices; whole numbers that span less than 65536 are then kept exactly.",
+    )
     slice_number_step: int = Field(
         json_schema_extra=EXPERT,
         default=1,
@@ -50,3 +56,9 @@ class IngestParameters(StageParameters):
         le=1_000_000,
         description="Difference between the numbers in the names of consecutive slices.",
     )
+
+    @model_validator(mode="after")
+    def _check_value_range(self) -> "IngestParameters":
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"value_range is {self.value_range}; expected (low, high) with low below high")
+        return self

@@ -255,12 +255,10 @@ FAULTS = (
     Column("outlier", "bool", "The intensities differ from those of its neighbours; kept as it is."),
 )
 INTENSITIES = (
-    Column("intensity_mean", "float64", "Mean grey value as acquired; NaN if the slice could not be read."),
-    Column("intensity_std", "float64", "Standard deviation of the grey values."),
+    Column("intensity_mean", "float64", "Mean value in the source; NaN if the slice could not be read."),
+    Column("intensity_std", "float64", "Standard deviation of its values."),
     *(
-        Column(
-            f"intensity_p{percent}", "float64", f"Grey value that {percent} % of the pixels do not exceed."
-        )
+        Column(f"intensity_p{percent}", "float64", f"Value that {percent} % of the pixels do not exceed.")
         for percent in (1, 50, 99)
     ),
 )

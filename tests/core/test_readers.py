@@ -117,10 +117,10 @@ def test_the_voxel_size_of_the_metadata_is_found(
 
 def test_another_type_of_pixels_is_a_problem(reader: Reader, sample: ReaderSample, tmp_path: Path) -> None:
     path = tmp_path / f"slice{sample.suffix}"
-    sample.write_slice(path, np.ones(SHAPE[1:], np.float32))
+    sample.write_slice(path, np.ones(SHAPE[1:], np.complex64))
     (problem,) = reader.inspect(path).problems
     assert problem.file == path.name
-    assert "float32; expected" in problem.found
+    assert "complex64; expected" in problem.found
     assert not problem.fillable
 
 

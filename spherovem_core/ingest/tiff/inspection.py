@@ -99,6 +99,7 @@ def _slice(
         int(page.offset),
         int(page.dataoffsets[0]) + skip if plain else None,
         page.photometric == PHOTOMETRIC.MINISWHITE,
+        int(page.bitspersample),
     )
     return SliceFile(
         path,
@@ -130,7 +131,7 @@ def _data_fault(page: TiffPage, size: int, skip: int) -> str:
 
 
 def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
-    wanted = "expected slices of one channel in uint8 or uint16: export them as greyscale"
+    wanted = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
     kinds = {}
     for page in pages:
         if page.samplesperpixel > 1:

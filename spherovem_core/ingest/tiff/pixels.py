@@ -34,11 +34,14 @@ class PagePlace:
         Byte at which the pixels begin if they lie uncompressed in one piece; None if they must be decoded.
     inverted
         True if 0 is stored for white.
+    bits
+        Bits per pixel: pixels of 12 bits reach from 0 to 4095 although their type is uint16.
     """
 
     directory_offset: int
     data_offset: int | None
     inverted: bool
+    bits: int
 
 
 def read_part(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
@@ -58,7 +61,16 @@ def read_part(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
         values = _decode(file)
     else:
         values = _decode_window(file, rows, columns)
-    return np.bitwise_not(values) if place.inverted else values
+    return _invert(values, place.bits) if place.inverted else values
+
+
+def _invert(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Turn values of which larger ones are darker into values of which larger ones are brighter."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.negative(values))
+    if values.dtype.kind == "u" and bits < 8 * values.dtype.itemsize:
+        return np.asarray(values.dtype.type(2**bits - 1) - values)
+    return np.asarray(np.bitwise_not(values))
 
 
 def _read_plain(file: SliceFile, offset: int, rows: slice) -> NDArray[Any]:
