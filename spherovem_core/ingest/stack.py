@@ -14,6 +14,7 @@ from spherovem_core.ingest.reader import Reader, SliceFile, read_pixels, read_wi
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.columns import EXCLUDED
 
 # Rows that are mixed at once: floats of a whole slice would take four times its memory.
 BAND_ROWS = 256
@@ -30,7 +31,7 @@ class AcquiredSlice:
     intensities
         Intensities of `values`.
     flag
-        ``missing``, ``truncated``, ``blank`` or ``saturated``; empty for a good slice.
+        ``missing``, ``truncated``, ``blank``, ``saturated`` or ``excluded``; empty for a good slice.
     reason
         The flag in words that name the cause.
     """
@@ -69,6 +70,8 @@ class SliceStack:
         Facts for the history: container, compression, databar, acquisition.json.
     window
         Rows and columns of each slice that belong to the stack; None if all do.
+    excluded
+        Reason of each slice that the user excludes, by its position.
     """
 
     source: Path
@@ -82,6 +85,7 @@ class SliceStack:
     parameters: IngestParameters
     metadata: Mapping[str, Any] = field(default_factory=dict)
     window: tuple[slice, slice] | None = None
+    excluded: Mapping[int, str] = field(default_factory=dict)
 
     def crop(self, region: RegionOfInterest) -> "SliceStack":
         """Cut a region out of the stack; its slices count from 0 again.
@@ -99,7 +103,13 @@ class SliceStack:
             numbers=self.numbers[z],
             metadata={**self.metadata, "region": region.model_dump()},
             window=(y, x),
+            excluded={n - z.start: reason for n, reason in self.excluded.items() if z.start <= n < z.stop},
         )
+
+    @property
+    def kept_files(self) -> tuple[SliceFile | None, ...]:
+        """File of each slice, None if it is missing or excluded."""
+        return tuple(None if z in self.excluded else file for z, file in enumerate(self.files))
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -119,6 +129,10 @@ class SliceStack:
     def read_as_acquired(self, z: int) -> AcquiredSlice:
         """Read one slice and judge its content, without filling it."""
         file = self.files[z]
+        if z in self.excluded:
+            return AcquiredSlice(
+                None, None, EXCLUDED, f"slice number {self.numbers[z]} is excluded: {self.excluded[z]}"
+            )
         if file is None:
             return AcquiredSlice(None, None, "missing", f"slice number {self.numbers[z]} is missing")
         try:
@@ -136,7 +150,7 @@ class SliceStack:
         return read_window(self.reader, file, *self.window)
 
     def read_slice(self, z: int) -> NDArray[Any]:
-        """Read one slice; fill it from its neighbours if it is bad and `on_bad_slice` is ``interpolate``.
+        """Read one slice; fill it from its neighbours if it is excluded, or bad and `on_bad_slice` is ``interpolate``.
 
         Returns
         -------
@@ -150,7 +164,7 @@ class SliceStack:
         acquired = self.read_as_acquired(z)
         if not acquired.flag and acquired.values is not None:
             return acquired.values
-        if self.parameters.on_bad_slice == "error":
+        if self.parameters.on_bad_slice == "error" and acquired.flag != EXCLUDED:
             raise BadSlicesError(f"{self.slice_name(z) or self.source.name}: {acquired.reason}")
         return self.fill(z)
 
@@ -167,9 +181,10 @@ class SliceStack:
         last = self.shape[0] - 1 if above is None else above[0] - 1
         nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
+        lost = "bad or excluded" if self.excluded else "bad"
         if nearest is None or last - first + 1 > limit:
             raise BadSlicesError(
-                f"slices {self.numbers[first]} to {self.numbers[last]} are bad, more than {limit} in a row; "
+                f"slices {self.numbers[first]} to {self.numbers[last]} are {lost}, more than {limit} in a row; "
                 "acquire them again, or raise max_filled_slices"
             )
         if below is None or above is None:
