@@ -12,10 +12,10 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store.columns import FILLED_FLAGS
+from spherovem_core.store.columns import EXCLUDED, FILLED_FLAGS
 from spherovem_core.store.layout import RAW
 
-FLAGS = ("missing", "blank", "truncated", "saturated", "outlier")
+FLAGS = (*FILLED_FLAGS, "outlier")
 MAX_ROWS = 200
 MAX_THUMBNAILS = 6
 THUMBNAIL_PX = 320
@@ -37,6 +37,7 @@ def acquisition_section(inputs: ReportInputs) -> Section:
         ("Databar", _databar(raw.details.get("source", {}))),
         *_conversion(raw.details.get("source", {})),
         ("Slices with a flag", f"{len(flagged)} of {depth}"),
+        *_cut_off(raw.details.get("source", {})),
     ]
     flags = [flag for flag in FLAGS if flag in slices]
     columns = [
@@ -47,6 +48,7 @@ def acquisition_section(inputs: ReportInputs) -> Section:
     ]
     shown = flagged[columns].head(MAX_ROWS)
     tables = [Table("Flagged slices", _flags_as_text(shown, flags))] if len(flagged) else []
+    tables += _excluded(raw.details.get("source", {}))
     tables += _metadata(raw.details.get("source", {}))
     pictures = [_views(inputs), _intensity(slices, flagged), *_thumbnails(inputs, flagged, flags)]
     return Section("ingest", "Acquisition", facts, pictures, tables, acquisition_warnings(inputs))
@@ -70,15 +72,33 @@ def _conversion(source: dict[str, Any]) -> list[tuple[str, str]]:
     return [("Values of the source", f"{scale.rule}{chosen}; the intensities below are in these values")]
 
 
+def _cut_off(source: dict[str, Any]) -> list[tuple[str, str]]:
+    found = source.get("slices_cut_off")
+    return [("Excluded at the ends, cut off", f"slice numbers {found}")] if found else []
+
+
+def _excluded(source: dict[str, Any]) -> list[Table]:
+    """Tabulate the slices that the user excluded, with the reasons."""
+    entries = source.get("excluded", [])
+    rows = [(str(entry["slices"]), str(entry["reason"]), str(entry["origin"])) for entry in entries]
+    table = pd.DataFrame(rows, columns=["slices", "reason", "given by"])
+    return [Table("Slices excluded by the user", table)] if rows else []
+
+
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:
     """Warn of filled slices, and of many slices with an unusual intensity."""
     slices = inputs.tables["slices"]
-    filled = int(_any_flag(slices, FILLED_FLAGS).sum())
+    excluded = int(_any_flag(slices, (EXCLUDED,)).sum())
+    filled = int(_any_flag(slices, FILLED_FLAGS).sum()) - excluded
     outliers = int(_any_flag(slices, ("outlier",)).sum())
     warnings = []
     if filled:
         warnings.append(
             f"{filled} of {len(slices)} slices were missing or unusable and were filled from their neighbours"
+        )
+    if excluded:
+        warnings.append(
+            f"{excluded} of {len(slices)} slices were excluded by the user and were filled from their neighbours"
         )
     if outliers > 0.05 * len(slices):
         warnings.append(

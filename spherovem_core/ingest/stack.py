@@ -15,6 +15,7 @@ from spherovem_core.ingest.reader import Reader, SliceFile, read_pixels, read_wi
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.columns import EXCLUDED
 
 # Rows that are mixed at once: floats of a whole slice would take four times its memory.
 BAND_ROWS = 256
@@ -31,7 +32,7 @@ class AcquiredSlice:
     intensities
         Intensities of `values`.
     flag
-        ``missing``, ``truncated``, ``blank`` or ``saturated``; empty for a good slice.
+        ``missing``, ``truncated``, ``blank``, ``saturated`` or ``excluded``; empty for a good slice.
     reason
         The flag in words that name the cause.
     """
@@ -76,6 +77,8 @@ class SliceStack:
         Rows and columns of each slice that belong to the stack; None if all do.
     whole
         The stack that it was cut out of; None if it is whole.
+    excluded
+        Reason of each slice that the user excludes, by its position.
     """
 
     source: Path
@@ -92,6 +95,7 @@ class SliceStack:
     grey_scale: GreyScale | None = None
     window: tuple[slice, slice] | None = None
     whole: "SliceStack | None" = None
+    excluded: Mapping[int, str] = field(default_factory=dict)
 
     def crop(self, region: RegionOfInterest) -> "SliceStack":
         """Cut a region out of the stack; its slices count from 0 again.
@@ -110,7 +114,13 @@ class SliceStack:
             metadata={**self.metadata, "region": region.model_dump()},
             window=(y, x),
             whole=self.whole or self,
+            excluded={n - z.start: reason for n, reason in self.excluded.items() if z.start <= n < z.stop},
         )
+
+    @property
+    def kept_files(self) -> tuple[SliceFile | None, ...]:
+        """File of each slice, None if it is missing or excluded."""
+        return tuple(None if z in self.excluded else file for z, file in enumerate(self.files))
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -130,6 +140,10 @@ class SliceStack:
     def read_as_acquired(self, z: int) -> AcquiredSlice:
         """Read one slice and judge its content, without filling it."""
         file = self.files[z]
+        if z in self.excluded:
+            return AcquiredSlice(
+                None, None, EXCLUDED, f"slice number {self.numbers[z]} is excluded: {self.excluded[z]}"
+            )
         if file is None:
             return AcquiredSlice(None, None, "missing", f"slice number {self.numbers[z]} is missing")
         try:
@@ -160,7 +174,7 @@ class SliceStack:
         return self.grey_scale.store(values, file.name)
 
     def read_slice(self, z: int) -> NDArray[Any]:
-        """Read one slice; fill it from its neighbours if it is bad and `on_bad_slice` is ``interpolate``.
+        """Read one slice; fill it from its neighbours if it is excluded, or bad and `on_bad_slice` is ``interpolate``.
 
         Returns
         -------
@@ -174,7 +188,7 @@ class SliceStack:
         acquired = self.read_as_acquired(z)
         if not acquired.flag and acquired.values is not None:
             return acquired.values
-        if self.parameters.on_bad_slice == "error":
+        if self.parameters.on_bad_slice == "error" and acquired.flag != EXCLUDED:
             raise BadSlicesError(f"{self.slice_name(z) or self.source.name}: {acquired.reason}")
         return self.fill(z)
 
@@ -191,9 +205,10 @@ class SliceStack:
         last = self.shape[0] - 1 if above is None else above[0] - 1
         nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
+        lost = "bad or excluded" if self.excluded else "bad"
         if nearest is None or last - first + 1 > limit:
             raise BadSlicesError(
-                f"slices {self.numbers[first]} to {self.numbers[last]} are bad, more than {limit} in a row; "
+                f"slices {self.numbers[first]} to {self.numbers[last]} are {lost}, more than {limit} in a row; "
                 "acquire them again, or raise max_filled_slices"
             )
         if below is None or above is None:

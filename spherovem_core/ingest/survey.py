@@ -11,14 +11,17 @@ import numpy as np
 from spherovem_core.ingest import checks
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
+from spherovem_core.ingest.exclusion import ExcludedStack, exclude_slices
 from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
+from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
-from spherovem_core.ingest.source_files import FILE_THREADS, find_source_files
+from spherovem_core.ingest.source_files import DESCRIPTION, FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
+from spherovem_core.parameters.exclusions import parse_exclusion
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 
 
@@ -109,22 +112,28 @@ def survey_stack(
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
     description = read_description(source)
-    ordered = order_slices(reports, parameters.slice_number_step)
+    every = order_slices(reports, parameters.slice_number_step)
+    excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
+    ordered = excluded.ordered
     found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)
     databars = {report.path: _databar(report, parameters) or found for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
+    metadata |= _exclusion_facts(excluded, parameters, description)
     if found:
         metadata["databar_origin"] = "pixels"
-    stack = _stack(source, files.reader, ordered, databars, size, parameters, metadata)
-    stated = list(checks.slice_count_problems(ordered, description))
+    stack = _stack(source, files.reader, excluded, databars, size, parameters, metadata)
+    stated = list(checks.slice_count_problems(every, description))
+    reports = excluded.reports_of_kept(reports)
     if not region.is_whole:
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
         reports = _reports_of(ordered, reports)
         stated = []
+    ordered = replace(ordered, files=stack.kept_files)
     problems = [
-        *_slice_problems(reports, ordered, databars, parameters),
+        *_slice_problems(reports, ordered, databars, stack.excluded, parameters),
+        *excluded.problems,
         *stated,
         *_spacing_problems(reports, description, size, parameters),
     ]
@@ -135,13 +144,14 @@ def survey_stack(
 def _stack(
     source: Path,
     reader: Reader,
-    ordered: OrderedSlices,
+    excluded: ExcludedStack,
     databars: Mapping[Path, int],
     size: VoxelSize,
     parameters: IngestParameters,
     metadata: Mapping[str, object],
 ) -> SliceStack:
-    shape, dtype = checks.usual_shape_and_type(ordered.files, databars)
+    ordered = excluded.ordered
+    shape, dtype = checks.usual_shape_and_type(excluded.kept.files, databars)
     return SliceStack(
         source=source,
         reader=reader,
@@ -154,6 +164,7 @@ def _stack(
         parameters=parameters,
         metadata={**metadata, "databar_rows": max(databars.values()), **_conversion(dtype)},
         source_dtype=dtype,
+        excluded=excluded.reasons,
     )
 
 
@@ -190,6 +201,32 @@ def _acquisition_facts(description: Description) -> dict[str, object]:
     return {"acquisition": dict(description.content)} if description.content else {}
 
 
+def _exclusions(parameters: IngestParameters, description: Description) -> list[tuple[str, str]]:
+    """Return the entries of excluded slices, each with its source."""
+    stated = description.entries.exclude_slices or ()
+    return [
+        *((entry, "parameter") for entry in parameters.exclude_slices),
+        *((entry, DESCRIPTION) for entry in stated),
+    ]
+
+
+def _exclusion_facts(
+    excluded: ExcludedStack, parameters: IngestParameters, description: Description
+) -> dict[str, object]:
+    entries = _exclusions(parameters, description)
+    if not entries or excluded.problems:
+        return {}
+    cut_off = {"slices_cut_off": ranges(excluded.cut_off)} if excluded.cut_off else {}
+    found = [parse_exclusion(entry) for entry, _ in entries]
+    return {
+        "excluded": [
+            {"slices": each.what, "reason": each.reason, "origin": origin}
+            for each, (_, origin) in zip(found, entries, strict=True)
+        ],
+        **cut_off,
+    }
+
+
 def _voxel_sizes(
     reports: Sequence[FileReport], description: Description, parameters: IngestParameters
 ) -> list[VoxelSize]:
@@ -205,6 +242,7 @@ def _slice_problems(
     reports: Sequence[FileReport],
     ordered: OrderedSlices,
     databars: Mapping[Path, int],
+    excluded: Mapping[int, str],
     parameters: IngestParameters,
 ) -> list[Problem]:
     unaccepted = [problem for report in reports for problem in report.problems]
@@ -212,7 +250,7 @@ def _slice_problems(
     named = {problem.file for problem in unaccepted}
     usual = checks.usual_shape_and_type(ordered.files, databars)
     shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
-    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices)
+    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices, excluded)
     # A file that holds no stack of slices is not read: that it is not is said once.
     refused = {problem.found for problem in unaccepted}
     return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
@@ -222,7 +260,7 @@ def _spacing_problems(
     reports: Sequence[FileReport], description: Description, size: VoxelSize, parameters: IngestParameters
 ) -> list[Problem]:
     if parameters.spacing_nm is not None:
-        return []
+        return [problem for name, problem in description.faults.items() if name != "spacing_nm"]
     if description.problems:
         return list(description.problems)
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)

@@ -134,7 +134,7 @@ def _measure_slices(
     stack: SliceStack, execution: Execution, measured: MutableMapping[str, Any] | None
 ) -> list[SliceRange]:
     known = {} if measured is None else measured
-    files = [file for file in stack.files if file is not None and _counts(file, stack)]
+    files = [file for file in stack.kept_files if file is not None and _counts(file, stack)]
 
     def measure(file: SliceFile) -> None:
         if file.name not in known:

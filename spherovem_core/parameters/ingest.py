@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.exclusions import ExcludedSlices
 
 
 class IngestParameters(StageParameters):
@@ -29,6 +30,12 @@ class IngestParameters(StageParameters):
         default="error",
         description="Treatment of a missing, truncated, blank or saturated slice: stop the run, or fill it from its neighbours.",
     )
+    exclude_slices: ExcludedSlices = Field(
+        default=(),
+        description="Slices to leave out, each with the reason: '42: fold' by its number, '12-18: charging' from the first to "
+        "the last number, 'slice_0042.tif: fold' by the name of its file. They are filled from their neighbours; at the ends "
+        "of the stack they are cut off.",
+    )
     blank_fraction: float = Field(
         json_schema_extra=EXPERT,
         default=0.999,
@@ -41,7 +48,7 @@ class IngestParameters(StageParameters):
         default=5,
         ge=1,
         le=1000,
-        description="Longest run of bad slices that is filled from its neighbours; a longer one stops the run.",
+        description="Longest run of bad or excluded slices that is filled from its neighbours; a longer one stops the run.",
     )
     value_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
         json_schema_extra=EXPERT,

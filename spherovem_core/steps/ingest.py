@@ -34,7 +34,8 @@ STORED_FRACTION = 0.78
 def filled_slices(run: StepRun[Any]) -> list[int]:
     """Return the numbers of the slices that were filled from their neighbours, for a later step."""
     slices = run.table(SLICES)
-    return slices.loc[slices[list(FILLED_FLAGS)].any(axis=1), "z"].tolist()
+    flags = [flag for flag in FILLED_FLAGS if flag in slices]
+    return slices.loc[slices[flags].any(axis=1), "z"].tolist()
 
 
 def _digest_files(acquisition: Acquisition) -> tuple[str, dict[str, Any]]:
@@ -58,6 +59,9 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     # Not the version of the step: results of acquisitions without such a databar stay as they are.
     if rows := unstated_databar(find_source_files(request.acquisition.source), request.parameters.ingest):
         source["databar"] = f"{rows} rows"
+    if request.parameters.ingest.exclude_slices:
+        # The maps of a registration hold for a region of the same stack only: slices at its ends may be cut off.
+        source["excluded"] = "; ".join(request.parameters.ingest.exclude_slices)
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
 
@@ -131,7 +135,7 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
-    omitted={"value_range": None},
+    omitted={"value_range": None, "exclude_slices": []},
     check=_remember_files,
     chapter=_chapter,
 )

@@ -22,8 +22,10 @@ class Column:
         return column_unit(self.name)
 
 
-FILLED_FLAGS = ("missing", "blank", "truncated", "saturated")
-"""Flags of slices that are filled from their neighbours; at most one is set per slice."""
+EXCLUDED = "excluded"
+"""Flag of slices that the user excludes."""
+FILLED_FLAGS = ("missing", "blank", "truncated", "saturated", EXCLUDED)
+"""Flags of slices that are filled from their neighbours; at most one is set per slice. Tables of version 0.2.0 lack the last."""
 
 BOUNDING_BOX = tuple(
     Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {meaning}.")
@@ -252,10 +254,15 @@ FAULTS = (
     ),
     Column("truncated", "bool", "The file ends too early or cannot be decoded; filled from its neighbours."),
     Column("saturated", "bool", "Nearly all pixels have the brightest value; filled from its neighbours."),
+    Column("excluded", "bool", "Excluded by the user, with a reason; filled from its neighbours."),
     Column("outlier", "bool", "The intensities differ from those of its neighbours; kept as it is."),
 )
 INTENSITIES = (
-    Column("intensity_mean", "float64", "Mean value in the source; NaN if the slice could not be read."),
+    Column(
+        "intensity_mean",
+        "float64",
+        "Mean value in the source; NaN if the slice could not be read or is excluded.",
+    ),
     Column("intensity_std", "float64", "Standard deviation of its values."),
     *(
         Column(f"intensity_p{percent}", "float64", f"Value that {percent} % of the pixels do not exceed.")

@@ -214,10 +214,13 @@ INVALID_DESCRIPTIONS = [
     '{"spacing_nm": [10, 10]}',
     '{"spacing_nm": "10 nm"}',
     '{"spacing_nm": [-1, 2, 2]}',
-    '{"spacing_nm": [50, NaN, 10]}',
     '{"spacing_nm": [50, true, 10]}',
+]
+UNREADABLE_DESCRIPTIONS = [
+    '{"spacing_nm": [50, NaN, 10]}',
     '{"spacing_nm": [50, 10',
     "[50, 10, 10]",
+    '{"spacing_nm": [50, 10, 12], "spacing_nm": [50, 10, 10]}',
 ]
 
 
@@ -228,6 +231,16 @@ def test_an_invalid_acquisition_json_is_refused(tmp_path: Path, text: str) -> No
     with pytest.raises(AcquisitionError, match=r"acquisition\.json.*(expected|correct or remove)"):
         open_stack(folder, DEFAULT)
     assert open_stack(folder, IngestParameters(spacing_nm=SPACING_NM)).shape == SHAPE
+
+
+@pytest.mark.parametrize("text", UNREADABLE_DESCRIPTIONS)
+def test_an_unreadable_acquisition_json_is_refused_with_a_spacing_too(tmp_path: Path, text: str) -> None:
+    """It may exclude slices."""
+    folder = write_slices(tmp_path / "run", textured())
+    (folder / "acquisition.json").write_text(text)
+    for parameters in (DEFAULT, IngestParameters(spacing_nm=SPACING_NM)):
+        with pytest.raises(AcquisitionError, match=r"acquisition\.json.*(expected|correct or remove)"):
+            open_stack(folder, parameters)
 
 
 def test_resolution_tags_count_only_if_trusted(tmp_path: Path) -> None:
