@@ -45,15 +45,18 @@ class InspectPath(Command):
     pixels: CliToggleFlag[bool] = Field(
         default=False, description="Read every slice of a source, to find blank, saturated and damaged ones."
     )
+    series: str = Field(
+        default="", description="Series of slices to look at where the source holds several, such as InLens."
+    )
     json_: CliToggleFlag[bool] = Field(default=False, alias="json", description="Print JSON.")
 
     def cli_cmd(self) -> None:
         """Print the content."""
-        document, text = inspect_path(self.path, pixels=self.pixels)
+        document, text = inspect_path(self.path, pixels=self.pixels, series=self.series)
         print(json.dumps(document, indent=2, default=str) if self.json_ else text)
 
 
-def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
+def inspect_path(path: Path, *, pixels: bool = False, series: str = "") -> tuple[Document, str]:
     """Describe a path, as a JSON document and as text for people.
 
     Raises
@@ -79,17 +82,17 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         raise BadArgumentsError(
             f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
-    return inspect_source(path, pixels=pixels)
+    return inspect_source(path, pixels=pixels, series=series)
 
 
-def inspect_source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
+def inspect_source(path: Path, *, pixels: bool = False, series: str = "") -> tuple[Document, str]:
     """Describe an acquisition as the microscope wrote it."""
     from spherovem_core.ingest import survey_stack
     from spherovem_core.ingest.checks import content_problems
     from spherovem_core.ingest.problems import problem_lines
     from spherovem_core.parameters import IngestParameters
 
-    report = survey_stack(path, IngestParameters())
+    report = survey_stack(path, IngestParameters(series=series))
     problems = list(report.problems)
     if pixels:
         problems += content_problems(report.stack, {problem.file for problem in problems})

@@ -55,6 +55,11 @@ class Process(Command):
     spacing_nm: CliVariadicArg[list[float]] = Field(
         default=[], description="Voxel size z y x in nm; by default from acquisition.json or the metadata."
     )
+    series: str | None = Field(
+        default=None,
+        description="Series of slices to read where SOURCE holds several, by words of the file names such as InLens.",
+        json_schema_extra={"metavar": "NAME"},
+    )
     network: str | None = Field(
         default=None,
         description="Network for cells and nuclei: cpsam_v2, a path to weights, phantom-compact or em-compact.",
@@ -129,6 +134,8 @@ class Process(Command):
             overrides.append(with_network(self.network))
         if self.spacing_nm:
             overrides.append({"ingest": {"spacing_nm": checked_spacing(self.spacing_nm)}})
+        if self.series:
+            overrides.append({"ingest": {"series": self.series}})
         overrides.append(own.overrides)
         overrides += [parse_assignment(text) for text in self.set]
         if own.labels:

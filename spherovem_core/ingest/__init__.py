@@ -4,6 +4,7 @@ from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.in_memory import AcquiredStack, read_stack
 from spherovem_core.ingest.ingestion import ingest_stack
 from spherovem_core.ingest.opening import open_stack
+from spherovem_core.ingest.selection import acquired_files
 from spherovem_core.ingest.source_digest import source_digest
 from spherovem_core.ingest.source_files import find_source_files
 from spherovem_core.ingest.stack import SliceStack
@@ -14,6 +15,7 @@ __all__ = [
     "AcquiredStack",
     "AcquisitionReport",
     "SliceStack",
+    "acquired_files",
     "find_source_files",
     "ingest_stack",
     "open_stack",

@@ -7,16 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
+from spherovem_core.ingest.strict_json import read_strict_json
 from spherovem_core.ingest.voxel_size import VoxelSize
 from spherovem_core.parameters.exclusions import ExcludedSlices
+from spherovem_core.parameters.ingest import LARGEST_SIDE_NM, SMALLEST_SIDE_NM
 
 SCHEMA_FILE = Path(__file__).with_name("templates") / "acquisition.schema.json"
 SCHEMA_LINK = "$schema"
-Length = Annotated[float, Field(gt=0.0)]
+Length = Annotated[float, Field(ge=SMALLEST_SIDE_NM, le=LARGEST_SIDE_NM)]
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name is there twice")
+    return names
+
+
+FileNames = Annotated[tuple[str, ...], AfterValidator(_once)]
 
 
 def _entry(expected: str, description: str, **schema: JsonValue) -> Any:
@@ -34,12 +45,22 @@ class AcquisitionEntries(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", title="acquisition.json of spherovem")
 
     spacing_nm: tuple[Length | None, Length | None, Length | None] | None = _entry(
-        "three positive numbers [z, y, x] in nm",
+        f"three numbers [z, y, x] in nm, from {SMALLEST_SIDE_NM:g} to {LARGEST_SIDE_NM:g}",
         "Voxel size [z, y, x] in nm. For an axis with null, the metadata of the files decide, as in [60, null, null].",
     )
     slice_count: Annotated[int, Field(gt=0)] | None = _entry(
         "a positive whole number",
         "Number of slices that the acquisition should have, excluded ones among them; another number of slices is an error.",
+    )
+    series: str | None = _entry(
+        "the name of a series, such as InLens",
+        "Series of slices that is read, of several in the folder: a part of the file names that it alone has. The parameter "
+        "ingest.series counts before it.",
+    )
+    files: FileNames | None = _entry(
+        "the names of the slice files in order, each once",
+        "Names of the slice files in order, where their names do not tell it; files that are not listed are left out.",
+        uniqueItems=True,
     )
     exclude_slices: ExcludedSlices | None = _entry(
         'slices with a reason, such as {"12-18": "charging", "slice_0042.tif": "fold"}',
@@ -84,6 +105,16 @@ class Description:
         return self.entries.slice_count
 
     @property
+    def series(self) -> str:
+        """Series of slices that is read, of several in the folder; empty for all files."""
+        return self.entries.series or ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the slice files in order; empty to go by the names."""
+        return self.entries.files or ()
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """Problems of the file and of its entries."""
         return tuple(self.faults.values())
@@ -95,9 +126,7 @@ def read_description(source: Path) -> Description:
     if not path.is_file():
         return Description()
     try:
-        content = json.loads(
-            path.read_text(encoding="utf-8-sig"), parse_constant=_refuse, object_pairs_hook=_object
-        )
+        content = read_strict_json(path)
     except ValueError as error:
         return Description(faults={"": _problem(f"is not valid JSON ({error}); correct or remove it")})
     if not isinstance(content, dict):
@@ -129,20 +158,6 @@ def description_schema() -> dict[str, Any]:
     }
 
 
-def _refuse(constant: str) -> None:
-    # Python reads NaN and Infinity, which are no JSON and cannot be written into the array's history.
-    raise ValueError(f"{constant} is no number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice} is there twice")
-    return found
-
-
 def _unknown(content: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
     """Report entries whose name is nearly that of one with a meaning: without a word, they would have none."""
     known = list(AcquisitionEntries.model_fields)
@@ -168,10 +183,12 @@ def _wrong_value(name: str, value: object, message: str) -> Problem:
     extra = AcquisitionEntries.model_fields[name].json_schema_extra
     expected = extra["expected"] if isinstance(extra, dict) else message
     detail = message.removeprefix("Value error, ") if message.startswith("Value error, ") else ""
-    return _problem(
-        f"{name} is {json.dumps(value, ensure_ascii=False)}; expected {expected}"
-        + (f" ({detail})" if detail else "")
-    )
+    return _problem(f"{name} is {_short(value)}; expected {expected}" + (f" ({detail})" if detail else ""))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]} …"
 
 
 def _problem(found: str) -> Problem:

@@ -82,6 +82,8 @@ class FileReport:
         Height of the databar by the metadata.
     indices
         Slice numbers that the metadata give the pages; empty if the pages follow one another.
+    times
+        Time of acquisition of each page by the metadata, as text that sorts; empty if there is none.
     facts
         Facts for the history. ``container``, ``compression``, ``bits`` and ``metadata`` get a default if they are left out;
         others, such as the byte order, are optional.
@@ -96,6 +98,7 @@ class FileReport:
     untrusted_pixel: VoxelSize | None = None
     databar_rows: int = 0
     indices: tuple[int, ...] = ()
+    times: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
 

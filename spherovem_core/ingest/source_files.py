@@ -7,6 +7,7 @@ from spherovem_core.errors import NoSlicesError
 from spherovem_core.ingest.numbering import natural_key
 from spherovem_core.ingest.reader import Reader
 from spherovem_core.ingest.readers import READERS, format_names, reader_for, usual_suffixes
+from spherovem_core.ingest.thumbnails import is_thumbnail, without_thumbnails
 
 DESCRIPTION = "acquisition.json"
 # Opening a file on network storage is latency, not work: more threads than cores.
@@ -57,9 +58,9 @@ def find_source_files(source: Path) -> SourceFiles:
                 "or a folder of them"
             )
         return SourceFiles(reader, (source,))
-    paths = [path for path in source.iterdir() if path.is_file() and is_slice_file(path)]
+    paths = [path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")]
     for reader in READERS:
-        own = [path for path in paths if reader.can_read(path)]
+        own = without_thumbnails([path for path in paths if reader.can_read(path)])
         if own:
             return SourceFiles(reader, tuple(sorted(own, key=lambda path: natural_key(path.name))))
     raise NoSlicesError(f"{source}: {_found_in(source)}; expected slices ending in {usual_suffixes()}")
@@ -72,8 +73,7 @@ def description_path(source: Path) -> Path:
 
 def is_slice_file(path: Path) -> bool:
     """Return whether a file is named as a slice or a stack: in a known format, neither hidden nor a thumbnail."""
-    name = path.name.lower()
-    return reader_for(path) is not None and not name.startswith(".") and "thumb" not in name
+    return reader_for(path) is not None and not path.name.startswith(".") and not is_thumbnail(path)
 
 
 def _found_in(folder: Path) -> str:

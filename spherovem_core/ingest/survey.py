@@ -17,6 +17,7 @@ from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
+from spherovem_core.ingest.selection import select_files
 from spherovem_core.ingest.source_files import DESCRIPTION, FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
@@ -106,13 +107,13 @@ def survey_stack(
     ((50.0, 10.0, 10.0), 1)
     >>> folder.cleanup()
     """
-    files = find_source_files(source)
+    description = read_description(source)
+    files = select_files(source, find_source_files(source), description, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
-    description = read_description(source)
-    every = order_slices(reports, parameters.slice_number_step)
+    every = order_slices(reports, parameters.slice_number_step, description.files)
     excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
     ordered = excluded.ordered
     found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)

@@ -1,19 +1,31 @@
 """Parameters of the stage ingest."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.base import EXPERT, StageParameters
 from spherovem_core.parameters.exclusions import ExcludedSlices
+
+SMALLEST_SIDE_NM = 0.01
+LARGEST_SIDE_NM = 1e6
+
+SideNm = Annotated[float, Field(ge=SMALLEST_SIDE_NM, le=LARGEST_SIDE_NM)]
 
 
 class IngestParameters(StageParameters):
     """Reading of the acquired slices."""
 
-    spacing_nm: tuple[PositiveNm, PositiveNm, PositiveNm] | None = Field(
+    spacing_nm: tuple[SideNm, SideNm, SideNm] | None = Field(
         default=None,
         description="Voxel size (z, y, x) in nm. Left empty, it is taken from acquisition.json, then from the metadata.",
+    )
+    series: str = Field(
+        json_schema_extra=EXPERT,
+        default="",
+        max_length=200,
+        description="Series of slices to read, where the folder holds several: a detector, sample, part or tile, by words of its "
+        "file names such as InLens. Left empty, acquisition.json decides; several series are an error.",
     )
     trust_resolution_tags: bool = Field(
         json_schema_extra=EXPERT,

@@ -52,12 +52,13 @@ def _external(request: RunRequest) -> Mapping[str, str]:
 
     Files whose size and times are those of an earlier run are not read again, but for the lower rows of four of them.
     """
-    from spherovem_core.ingest import find_source_files, unstated_databar
+    from spherovem_core.ingest import acquired_files, unstated_databar
 
     digest, _ = _digest_files(request.acquisition)
     source = {"source": digest}
     # Not the version of the step: results of acquisitions without such a databar stay as they are.
-    if rows := unstated_databar(find_source_files(request.acquisition.source), request.parameters.ingest):
+    files = acquired_files(request.acquisition.source, request.parameters.ingest)
+    if rows := unstated_databar(files, request.parameters.ingest):
         source["databar"] = f"{rows} rows"
     if request.parameters.ingest.exclude_slices:
         # The maps of a registration hold for a region of the same stack only: slices at its ends may be cut off.
@@ -135,7 +136,7 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
-    omitted={"value_range": None, "exclude_slices": []},
+    omitted={"value_range": None, "exclude_slices": [], "series": ""},
     check=_remember_files,
     chapter=_chapter,
 )

@@ -70,7 +70,7 @@ def test_missing_slice_numbers_are_named(folder: Path) -> None:
 def test_a_slice_number_that_occurs_twice_is_refused(folder: Path) -> None:
     (folder / "slice_3.tiff").write_bytes((folder / "slice_0003.tif").read_bytes())
     with pytest.raises(
-        BadSlicesError, match=r"slice number 3 is there 2 times; keep one: slice_0003.tif, slice_3.tiff"
+        BadSlicesError, match=r"slice number 3 is there twice: slice_0003.tif, slice_3.tiff; move"
     ):
         open_stack(folder, FILLING)
 
