@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from spherovem_core.ingest import checks
+from spherovem_core.ingest.contradictions import contradiction_problems
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
+from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
 from spherovem_core.ingest.source_files import FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
@@ -104,11 +106,13 @@ def survey_stack(
     >>> folder.cleanup()
     """
     files = find_source_files(source)
+    description = read_description(source)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
+    reports = with_sidecars(reports, find_sidecars(source, files.paths))
+    contradictions = list(contradiction_problems(reports, _stated_size(description, parameters)))
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
-    description = read_description(source)
     ordered = order_slices(reports, parameters.slice_number_step)
     found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)
     databars = {report.path: _databar(report, parameters) or found for report in reports}
@@ -122,11 +126,14 @@ def survey_stack(
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
         reports = _reports_of(ordered, reports)
+        names = {report.path.name for report in reports}
+        contradictions = [problem for problem in contradictions if problem.file in names]
         stated = []
     problems = [
         *_slice_problems(reports, ordered, databars, parameters),
         *stated,
         *_spacing_problems(reports, description, size, parameters),
+        *contradictions,
     ]
     sizes = [path.stat().st_size for path in files.paths]
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
@@ -193,12 +200,20 @@ def _acquisition_facts(description: Description) -> dict[str, object]:
 def _voxel_sizes(
     reports: Sequence[FileReport], description: Description, parameters: IngestParameters
 ) -> list[VoxelSize]:
-    if parameters.spacing_nm is not None:
-        z, y, x = parameters.spacing_nm
-        return [VoxelSize(z, (y, x), "argument")]
-    stated = [] if description.voxel_size is None else [description.voxel_size]
+    user = _stated_size(description, parameters)
+    if user is not None and parameters.spacing_nm is not None:
+        return [user]
+    stated = [] if user is None else [user]
     found = next((report.voxel_sizes for report in reports if report.voxel_sizes), ())
     return [*stated, *found]
+
+
+def _stated_size(description: Description, parameters: IngestParameters) -> VoxelSize | None:
+    """Return the voxel size that the user states; None if there is none."""
+    if parameters.spacing_nm is None:
+        return description.voxel_size
+    z, y, x = parameters.spacing_nm
+    return VoxelSize(z, (y, x), "argument")
 
 
 def _slice_problems(
