@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.reader import FileReport, read_window
+from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
 from spherovem_core.ingest.source_files import SourceFiles
 from spherovem_core.parameters import IngestParameters
 
@@ -42,7 +43,7 @@ def unstated_databar(
     parameters
         With `databar_rows`, nothing is looked for.
     inspect
-        Describes a file by its header; by default the files' reader.
+        Describes a file by its header and the files beside it; by default the files' reader does.
 
     Returns
     -------
@@ -56,7 +57,11 @@ def unstated_databar(
     """
     if parameters.databar_rows is not None:
         return 0
-    inspect = inspect or files.reader.inspect
+
+    def inspect_slice(path: Path) -> FileReport:
+        return with_sidecars([files.reader.inspect(path)], find_sidecars(path, [path]))[0]
+
+    inspect = inspect or inspect_slice
     reports = [inspect(path) for path in _spread(files.paths)]
     if any(report.databar_rows for report in reports):
         return 0

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from spherovem_core.ingest.sidecars import find_sidecars
 from spherovem_core.ingest.source_files import FILE_THREADS, description_path, find_source_files
 from spherovem_core.references import canonical_json
 from spherovem_core.utils.digests import file_digest
@@ -27,7 +28,8 @@ def source_digest(source: Path, known: MutableMapping[str, Any] | None = None) -
     Returns
     -------
     str
-        sha256 in hexadecimal, over name, size and content of every slice file and of ``acquisition.json``. The folder's
+        sha256 in hexadecimal, over name, size and content of every slice file, of the files beside them that state something
+        about them, and of ``acquisition.json``. The folder's
         path and the files' times do not enter: an acquisition that was moved, copied or touched keeps its digest.
 
     Raises
@@ -59,8 +61,8 @@ def _file_digest(path: str, size: int, mtime_ns: int, ctime_ns: int) -> str:
     return file_digest(Path(path))
 
 
-def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]]) -> str:
-    """Compute the sha256 over the entries of all slice files, and of ``acquisition.json`` if it is there.
+def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]], *, sidecars: bool = True) -> str:
+    """Compute the sha256 over the entries of all slice files, their sidecars, and ``acquisition.json`` if it is there.
 
     Parameters
     ----------
@@ -68,8 +70,12 @@ def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]]) -> s
         A folder of slice files, or one multi-page file.
     entry
         Describes one file in a list of texts and numbers; called from several threads.
+    sidecars
+        Include the files beside the slices that state something about them.
     """
     paths = list(find_source_files(source).paths)
+    if sidecars:
+        paths += find_sidecars(source, paths).paths
     description = description_path(source)
     if description.is_file():
         paths.append(description)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spherovem_core.ingest import checks
+from spherovem_core.ingest.contradictions import contradiction_problems
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.exclusion import ExcludedStack, exclude_slices
@@ -18,6 +19,7 @@ from spherovem_core.ingest.ordering import OrderedSlices, order_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
 from spherovem_core.ingest.selection import select_files
+from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
 from spherovem_core.ingest.source_files import DESCRIPTION, FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
@@ -111,6 +113,8 @@ def survey_stack(
     files = select_files(source, find_source_files(source), description, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
+    reports = with_sidecars(reports, find_sidecars(source, files.paths))
+    contradictions = list(contradiction_problems(reports, _stated_size(description, parameters)))
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
     every = order_slices(reports, parameters.slice_number_step, description.files)
@@ -130,6 +134,8 @@ def survey_stack(
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
         reports = _reports_of(ordered, reports)
+        names = {report.path.name for report in reports}
+        contradictions = [problem for problem in contradictions if problem.file in names]
         stated = []
     ordered = replace(ordered, files=stack.kept_files)
     problems = [
@@ -137,6 +143,7 @@ def survey_stack(
         *excluded.problems,
         *stated,
         *_spacing_problems(reports, description, size, parameters),
+        *contradictions,
     ]
     sizes = [path.stat().st_size for path in files.paths]
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
@@ -231,12 +238,20 @@ def _exclusion_facts(
 def _voxel_sizes(
     reports: Sequence[FileReport], description: Description, parameters: IngestParameters
 ) -> list[VoxelSize]:
-    if parameters.spacing_nm is not None:
-        z, y, x = parameters.spacing_nm
-        return [VoxelSize(z, (y, x), "argument")]
-    stated = [] if description.voxel_size is None else [description.voxel_size]
+    user = _stated_size(description, parameters)
+    if user is not None and parameters.spacing_nm is not None:
+        return [user]
+    stated = [] if user is None else [user]
     found = next((report.voxel_sizes for report in reports if report.voxel_sizes), ())
     return [*stated, *found]
+
+
+def _stated_size(description: Description, parameters: IngestParameters) -> VoxelSize | None:
+    """Return the voxel size that the user states; None if there is none."""
+    if parameters.spacing_nm is None:
+        return description.voxel_size
+    z, y, x = parameters.spacing_nm
+    return VoxelSize(z, (y, x), "argument")
 
 
 def _slice_problems(

@@ -12,12 +12,14 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
+from spherovem_core.ingest.tiff.palettes import grey_order, is_inverted
 from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
 from spherovem_core.ingest.tiff.stack_metadata import declared_count, hyperstack_problems, ome_page_order
 from spherovem_core.ingest.tiff.vendor_metadata import (
     databar_rows,
     resolution_voxel_size,
     slice_index,
+    vendors,
     voxel_sizes,
 )
 
@@ -98,7 +100,7 @@ def _slice(
     place = PagePlace(
         int(page.offset),
         int(page.dataoffsets[0]) + skip if plain else None,
-        page.photometric == PHOTOMETRIC.MINISWHITE,
+        is_inverted(page),
         int(page.bitspersample),
     )
     return SliceFile(
@@ -136,23 +138,13 @@ def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
     for page in pages:
         if page.samplesperpixel > 1:
             kinds[f"colour, {page.samplesperpixel} samples per pixel; {wanted}"] = page
-        elif page.photometric == PHOTOMETRIC.PALETTE and not _is_grey_palette(page):
+        elif page.photometric == PHOTOMETRIC.PALETTE and grey_order(page) == 0:
             kinds[f"palette colour; {wanted}"] = page
         elif page.dtype is None or np.dtype(page.dtype) not in ACCEPTED_TYPES:
             kinds[f"pixels of type {page.dtype or 'unknown'}; {wanted}"] = page
         elif len(page.shape) != 2:
             kinds[f"pages of {len(page.shape)} dimensions; {wanted}"] = page
     return (Problem(kind, path.name) for kind in kinds)
-
-
-def _is_grey_palette(page: TiffPage) -> bool:
-    """Return whether a palette is a grey ramp; Zeiss replaces some of its entries by colours for annotations."""
-    palette = page.colormap
-    if palette is None:
-        return False
-    levels = palette.shape[1]
-    ramp = np.arange(levels) * (65535 // (levels - 1))
-    return bool(np.mean(np.all(palette == ramp, axis=0)) > 0.75)
 
 
 def _indices(pages: list[TiffPage]) -> tuple[int, ...]:
@@ -163,11 +155,10 @@ def _indices(pages: list[TiffPage]) -> tuple[int, ...]:
 
 
 def _facts(tif: TiffFile, page: TiffPage) -> dict[str, Any]:
-    vendors = {"FEI/Thermo": tif.is_fei, "Zeiss": tif.is_sem, "OME": tif.is_ome, "ImageJ": tif.is_imagej}
     return {
         "container": "BigTIFF" if tif.is_bigtiff else "TIFF",
         "byte_order": "big" if tif.byteorder == ">" else "little",
         "compression": COMPRESSION(page.compression).name.lower(),
         "bits": page.bitspersample,
-        "metadata": ", ".join(name for name, present in vendors.items() if present) or "none",
+        "metadata": ", ".join(vendors(tif)) or "none",
     }
