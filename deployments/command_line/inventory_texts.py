@@ -42,6 +42,8 @@ def source_text(document: Mapping[str, Any]) -> str:
         ("metadata", metadata["metadata"]),
         ("databar", _databar(metadata)),
     ]
+    if excluded := metadata.get("excluded"):
+        facts.append(("excluded", "; ".join(f"{each['slices']}: {each['reason']}" for each in excluded)))
     faults = [f"  - {fault}" for fault in document["faults"]]
     facts.append(("faults", str(len(faults)) if faults else "none"))
     lines = [f"source {document['path']}", "", *(f"{name:<12}{value}" for name, value in facts), *faults]
