@@ -42,6 +42,11 @@ class InspectPath(Command):
     path: CliPositionalArg[Path] = Field(
         description="Folder of slices, file of several slices, results folder, zarr group or array, or Parquet table."
     )
+    dataset: str | None = Field(
+        default=None,
+        description="Dataset in a source that holds several, such as volumes/raw.",
+        json_schema_extra={"metavar": "PATH"},
+    )
     pixels: CliToggleFlag[bool] = Field(
         default=False, description="Read every slice of a source, to find blank, saturated and damaged ones."
     )
@@ -49,11 +54,11 @@ class InspectPath(Command):
 
     def cli_cmd(self) -> None:
         """Print the content."""
-        document, text = inspect_path(self.path, pixels=self.pixels)
+        document, text = inspect_path(self.path, pixels=self.pixels, dataset=self.dataset)
         print(json.dumps(document, indent=2, default=str) if self.json_ else text)
 
 
-def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
+def inspect_path(path: Path, *, pixels: bool = False, dataset: str | None = None) -> tuple[Document, str]:
     """Describe a path, as a JSON document and as text for people.
 
     Raises
@@ -63,7 +68,10 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
     SpheroVemError
         If it is none of the things that can be inspected.
     """
-    if not path.exists():
+    from spherovem_core.ingest import locations
+    from spherovem_core.ingest.source_files import split_source
+
+    if not locations.exists(split_source(path)[0]):
         raise BadArgumentsError(
             f"{path} does not exist; name a source, a results folder, a volume or a table"
         )
@@ -71,7 +79,7 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
 
     if path.suffix == ".parquet":
         return inspect_table(path)
-    if (path / "zarr.json").is_file():
+    if dataset is None and (path / "zarr.json").is_file() and not is_foreign_image(path):
         return inspect_volume(path)
     if path.is_dir() and is_results_folder(path):
         return inspect_results(path)
@@ -79,17 +87,26 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         raise BadArgumentsError(
             f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
-    return inspect_source(path, pixels=pixels)
+    return inspect_source(path, pixels=pixels, dataset=dataset)
 
 
-def inspect_source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
+def is_foreign_image(path: Path) -> bool:
+    """Return whether a zarr group is an OME-Zarr image that another program wrote: a source."""
+    from spherovem_core.store.nodes import ATTRIBUTE
+
+    group = (path / "zarr.json").read_text("utf-8", "replace")
+    own = any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in path.glob("*/zarr.json"))
+    return '"multiscales"' in group and f'"{ATTRIBUTE}"' not in group and not own
+
+
+def inspect_source(path: Path, *, pixels: bool = False, dataset: str | None = None) -> tuple[Document, str]:
     """Describe an acquisition as the microscope wrote it."""
     from spherovem_core.ingest import survey_stack
     from spherovem_core.ingest.checks import content_problems
     from spherovem_core.ingest.problems import problem_lines
     from spherovem_core.parameters import IngestParameters
 
-    report = survey_stack(path, IngestParameters())
+    report = survey_stack(path, IngestParameters(dataset=dataset))
     problems = list(report.problems)
     if pixels:
         problems += content_problems(report.stack, {problem.file for problem in problems})
@@ -99,10 +116,12 @@ def inspect_source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
 
 def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[str]) -> Document:
     """Return the facts of a source as a JSON document."""
+    from spherovem_core.ingest import locations
+
     stack = report.stack
     return {
         "kind": "source",
-        "path": str(path.absolute()),
+        "path": locations.shown(locations.absolute(path)),
         "files": report.file_count,
         "bytes": report.file_bytes,
         "shape": list(stack.shape),

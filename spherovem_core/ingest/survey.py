@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spherovem_core.ingest import checks
+from spherovem_core.ingest import checks, locations
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
@@ -99,7 +99,7 @@ def survey_stack(
     ((50.0, 10.0, 10.0), 1)
     >>> folder.cleanup()
     """
-    files = find_source_files(source)
+    files = find_source_files(source, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
     if parameters.trust_resolution_tags:
@@ -124,7 +124,7 @@ def survey_stack(
         *stated,
         *_spacing_problems(reports, description, size, parameters),
     ]
-    sizes = [path.stat().st_size for path in files.paths]
+    sizes = [locations.size_of(path) for _, path in files.members()]
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
 
 

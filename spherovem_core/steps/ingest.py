@@ -56,7 +56,8 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     digest, _ = _digest_files(request.acquisition)
     source = {"source": digest}
     # Not the version of the step: results of acquisitions without such a databar stay as they are.
-    if rows := unstated_databar(find_source_files(request.acquisition.source), request.parameters.ingest):
+    files = find_source_files(request.acquisition.source, request.parameters.ingest)
+    if rows := unstated_databar(files, request.parameters.ingest):
         source["databar"] = f"{rows} rows"
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
@@ -126,6 +127,7 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
+    omitted={"dataset": None, "absent_chunks": "error"},
     check=_remember_files,
     chapter=_chapter,
 )
