@@ -35,6 +35,11 @@ class InspectPath(Command):
     path: CliPositionalArg[Path] = Field(
         description="Folder of slices, file of several slices, results folder, zarr group or array, or Parquet table."
     )
+    dataset: str | None = Field(
+        default=None,
+        description="Dataset in a source that holds several, such as volumes/raw.",
+        json_schema_extra={"metavar": "PATH"},
+    )
     pixels: CliToggleFlag[bool] = Field(
         default=False, description="Read every slice of a source, to find blank, saturated and damaged ones."
     )
@@ -58,6 +63,7 @@ class InspectPath(Command):
             self.path,
             pixels=self.pixels,
             series=self.series,
+            dataset=self.dataset,
             sheet=self.sheet,
             write_description=self.write_description,
         )
@@ -69,6 +75,7 @@ def inspect_path(
     *,
     pixels: bool = False,
     series: str = "",
+    dataset: str | None = None,
     sheet: Path | None = None,
     write_description: bool = False,
 ) -> tuple[Document, str]:
@@ -81,7 +88,10 @@ def inspect_path(
     SpheroVemError
         If it is none of the things that can be inspected.
     """
-    if not path.exists():
+    from spherovem_core.ingest import locations
+    from spherovem_core.ingest.source_files import split_source
+
+    if not locations.exists(split_source(path)[0]):
         raise BadArgumentsError(
             f"{path} does not exist; name a source, a results folder, a volume or a table"
         )
@@ -94,7 +104,7 @@ def inspect_path(
         )
     if path.suffix == ".parquet":
         return inspect_table(path)
-    if (path / "zarr.json").is_file():
+    if dataset is None and (path / "zarr.json").is_file() and not is_foreign_image(path):
         return inspect_volume(path)
     if path.is_dir() and is_results_folder(path):
         return inspect_results(path)
@@ -103,8 +113,22 @@ def inspect_path(
             f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
     return inspect_source(
-        path, pixels=pixels, series=series, sheet=sheet, write_description=write_description
+        path,
+        pixels=pixels,
+        series=series,
+        dataset=dataset,
+        sheet=sheet,
+        write_description=write_description,
     )
+
+
+def is_foreign_image(path: Path) -> bool:
+    """Return whether a zarr group is an OME-Zarr image that another program wrote: a source."""
+    from spherovem_core.store.nodes import ATTRIBUTE
+
+    group = (path / "zarr.json").read_text("utf-8", "replace")
+    own = any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in path.glob("*/zarr.json"))
+    return '"multiscales"' in group and f'"{ATTRIBUTE}"' not in group and not own
 
 
 def inspect_results(path: Path) -> tuple[Document, str]:

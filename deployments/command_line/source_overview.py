@@ -19,6 +19,7 @@ def inspect_source(
     *,
     pixels: bool = False,
     series: str = "",
+    dataset: str | None = None,
     sheet: Path | None = None,
     write_description: bool = False,
 ) -> tuple[Document, str]:
@@ -30,6 +31,8 @@ def inspect_source(
         Read every slice, to find blank, saturated and damaged ones.
     series
         Series of slices to look at where the source holds several; empty for the only one.
+    dataset
+        Dataset to look at where the source holds several; None for the only one.
     sheet
         Folder to write the contact sheet to.
     write_description
@@ -48,7 +51,7 @@ def inspect_source(
     from spherovem_core.parameters import IngestParameters
 
     _check_folder(path, sheet)
-    report = survey_stack(path, IngestParameters(series=series))
+    report = survey_stack(path, IngestParameters(series=series, dataset=dataset))
     problems = list(report.problems)
     if pixels:
         problems += content_problems(report.stack, {problem.file for problem in problems})

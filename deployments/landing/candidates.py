@@ -24,7 +24,7 @@ class Candidate:
     path
         The entry: a folder, or a file of slices.
     name
-        Name of its results folder: the folder's name, or the file's without its suffix.
+        Name of its results folder: the folder's name, or that of a file or volume without its suffix.
     """
 
     landing: Path
@@ -63,7 +63,7 @@ def find_candidates(landing: Path) -> list[Candidate]:
     OSError
         If the landing folder is missing or cannot be read.
     """
-    from spherovem_core.ingest.source_files import is_slice_file
+    from spherovem_core.ingest.source_files import acquisition_name, is_slice_file
 
     found = []
     with os.scandir(landing) as entries:
@@ -71,10 +71,8 @@ def find_candidates(landing: Path) -> list[Candidate]:
             path = landing / entry.name
             if entry.name.startswith("."):
                 continue
-            if _is_folder(entry):
-                found.append(Candidate(landing, path, entry.name))
-            elif is_slice_file(path):
-                found.append(Candidate(landing, path, path.stem))
+            if _is_folder(entry) or is_slice_file(path):
+                found.append(Candidate(landing, path, acquisition_name(path)))
     return sorted(found, key=lambda candidate: candidate.path.name)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.ingest.strict_json import read_strict_json
@@ -123,7 +124,7 @@ class Description:
 def read_description(source: Path) -> Description:
     """Read the description in the source folder or beside the multi-page file."""
     path = description_path(source)
-    if not path.is_file():
+    if not locations.is_file(path):
         return Description()
     try:
         content = read_strict_json(path)

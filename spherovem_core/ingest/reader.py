@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class SliceFile:
         Reason why the slice cannot be read; empty if it can, as far as the file's header tells.
     place
         Position of the pixels in the file. Only the reader that made it uses it.
+    title
+        Name for messages and tables, if it is not the file's.
     """
 
     path: Path
@@ -53,11 +55,13 @@ class SliceFile:
     shape: tuple[int, int] = (0, 0)
     fault: str = ""
     place: Any = None
+    title: str = ""
 
     @property
     def name(self) -> str:
         """File name, with the page (counted from 1) in a file of several images."""
-        return self.path.name if self.page is None else f"{self.path.name} page {self.page + 1}"
+        title = self.title or self.path.name
+        return title if self.page is None else f"{title} page {self.page + 1}"
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,21 @@ class Reader(Protocol):
         OSError
             If the disk or network fails.
         """
+
+
+@runtime_checkable
+class ContainerReader(Reader, Protocol):
+    """Reader of a format whose files or folders may hold several datasets.
+
+    `inspect` takes the path of the file or folder, or that of a dataset inside (``stack.h5/volumes/raw``). Without one, the only
+    dataset is taken; several are one problem that names them.
+    """
+
+    def can_read_folder(self, folder: Path) -> bool:
+        """Return whether a folder is one container of this format, such as a zarr group, and no folder of slices."""
+
+    def filling_absent(self) -> "ContainerReader":
+        """Return a reader that takes chunks which are not there for the fill value, instead of a fault."""
 
 
 def read_pixels(reader: Reader, file: SliceFile) -> NDArray[Any]:

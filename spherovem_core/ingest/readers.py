@@ -6,11 +6,15 @@ from pathlib import Path
 from spherovem_core.ingest.formats.digital_micrograph import DigitalMicrographReader
 from spherovem_core.ingest.formats.mrc import MrcReader
 from spherovem_core.ingest.formats.nifti import NiftiReader
-from spherovem_core.ingest.reader import Reader
+from spherovem_core.ingest.formats.zarr_volumes import ZarrReader
+from spherovem_core.ingest.reader import ContainerReader, Reader
 from spherovem_core.ingest.tiff.tiff_reader import TiffReader
 
 READERS: list[Reader] = [TiffReader(), MrcReader(), DigitalMicrographReader(), NiftiReader()]
 """Readers, tried in this order."""
+
+FOLDER_READERS: list[ContainerReader] = [ZarrReader()]
+"""Readers of folders that are one volume, tried in this order."""
 
 
 def reader_for(path: Path) -> Reader | None:
@@ -18,9 +22,14 @@ def reader_for(path: Path) -> Reader | None:
     return next((reader for reader in READERS if reader.can_read(path)), None)
 
 
+def folder_reader_for(folder: Path) -> ContainerReader | None:
+    """Return the reader of a folder that is one volume, such as a zarr group; None if it is another folder."""
+    return next((reader for reader in FOLDER_READERS if reader.can_read_folder(folder)), None)
+
+
 def format_names() -> str:
     """Return the names of all formats for a message, such as ``TIFF or MRC``."""
-    return _in_words([reader.name for reader in READERS])
+    return _in_words([reader.name for reader in (*READERS, *FOLDER_READERS)])
 
 
 def usual_suffixes() -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spherovem_core.ingest import vendor_texts
+from spherovem_core.ingest import locations, vendor_texts
 from spherovem_core.ingest.reader import FileReport
+from spherovem_core.ingest.source_files import folder_of_slices
 from spherovem_core.ingest.vendor_texts import Statement
 
 # Texts of instruments take kilobytes, projects of long runs some megabytes.
@@ -55,8 +56,8 @@ def find_sidecars(source: Path, slices: Sequence[Path]) -> Sidecars:
     OSError
         If a file cannot be read.
     """
-    folder = source if source.is_dir() else source.parent
-    beside = {path.name.lower(): path for path in sorted(folder.iterdir()) if _ending(path)}
+    folder = folder_of_slices(source)
+    beside = {path.name.lower(): path for path in locations.children(folder)[0] if _ending(path)}
     of_slices: dict[Path, list[tuple[Path, Statement]]] = {}
     if beside:
         for path in slices:
@@ -64,7 +65,7 @@ def find_sidecars(source: Path, slices: Sequence[Path]) -> Sidecars:
             found = _read_all(beside[name] for name in names if name in beside)
             if found:
                 of_slices[path] = found
-    return Sidecars(of_slices, _of_all(folder, beside, slices) if source.is_dir() else [])
+    return Sidecars(of_slices, _of_all(folder, beside, slices) if folder == source else [])
 
 
 def with_sidecars(reports: Sequence[FileReport], sidecars: Sidecars) -> list[FileReport]:
@@ -112,9 +113,11 @@ def _of_all(folder: Path, beside: Mapping[str, Path], slices: Sequence[Path]) ->
     if len(documents) == 1 and len(slices) > 1 and slices[-1].name in _text(documents[0]):
         found += _read_all(documents)
     found += _first(vendor_texts.atlas_setup, _setups(folder, beside))
-    for level, above in enumerate([folder, *folder.absolute().parents[:2]]):
+    # Above a folder on a server lie other people's.
+    parents = [] if locations.is_remote(folder) else folder.absolute().parents[:2]
+    for level, above in enumerate([folder, *parents]):
         name = None if level == 0 else folder.absolute().name
-        project = next((above / each for each in PROJECTS if (above / each).is_file()), None)
+        project = next((above / each for each in PROJECTS if locations.is_file(above / each)), None)
         statement = project and vendor_texts.slice_and_view_project(_text(project), name)
         if project and statement:
             found.append((project, statement))
@@ -125,7 +128,7 @@ def _of_all(folder: Path, beside: Mapping[str, Path], slices: Sequence[Path]) ->
 def _setups(folder: Path, beside: Mapping[str, Path]) -> list[Path]:
     own = [path for path in beside.values() if path.suffix.lower() == ".a3d-setup"]
     above = folder.absolute().parent / SETUP
-    return own or ([above] if above.is_file() else [])
+    return own or ([above] if not locations.is_remote(folder) and above.is_file() else [])
 
 
 def _first(parse: Callable[[str], Statement | None], paths: Sequence[Path]) -> list[tuple[Path, Statement]]:
@@ -135,5 +138,4 @@ def _first(parse: Callable[[str], Statement | None], paths: Sequence[Path]) -> l
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        return vendor_texts.decode(file.read(MOST_BYTES))
+    return vendor_texts.decode(locations.read_range(path, 0, MOST_BYTES))

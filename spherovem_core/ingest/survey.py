@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spherovem_core.ingest import checks
+from spherovem_core.ingest import checks, locations
 from spherovem_core.ingest.contradictions import contradiction_problems
 from spherovem_core.ingest.databar import unstated_databar
 from spherovem_core.ingest.description import Description, read_description
@@ -110,7 +110,7 @@ def survey_stack(
     >>> folder.cleanup()
     """
     description = read_description(source)
-    files = select_files(source, find_source_files(source), description, parameters)
+    files = select_files(source, find_source_files(source, parameters), description, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
     reports = with_sidecars(reports, find_sidecars(source, files.paths))
@@ -145,7 +145,7 @@ def survey_stack(
         *_spacing_problems(reports, description, size, parameters),
         *contradictions,
     ]
-    sizes = [path.stat().st_size for path in files.paths]
+    sizes = [locations.size_of(path) for _, path in files.members()]
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
 
 

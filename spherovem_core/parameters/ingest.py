@@ -27,6 +27,18 @@ class IngestParameters(StageParameters):
         description="Series of slices to read, where the folder holds several: a detector, sample, part or tile, by words of its "
         "file names such as InLens. Left empty, acquisition.json decides; several series are an error.",
     )
+    dataset: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path of the dataset in a file or folder that holds several (HDF5, zarr, N5), such as volumes/raw; c=0 or "
+        "t=0 after it chooses a channel or time point. Left empty, the only one is taken.",
+    )
+    absent_chunks: Literal["error", "fill"] = Field(
+        json_schema_extra=EXPERT,
+        default="error",
+        description="Chunks of a zarr, N5, HDF5 or precomputed volume that are not there: a fault, or the fill value, which "
+        "programs leave out when they write.",
+    )
     trust_resolution_tags: bool = Field(
         json_schema_extra=EXPERT,
         default=False,

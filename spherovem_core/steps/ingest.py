@@ -136,7 +136,13 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
-    omitted={"value_range": None, "exclude_slices": [], "series": ""},
+    omitted={
+        "value_range": None,
+        "exclude_slices": [],
+        "series": "",
+        "dataset": None,
+        "absent_chunks": "error",
+    },
     check=_remember_files,
     chapter=_chapter,
 )

@@ -210,7 +210,7 @@ def test_a_reader_counts_only_while_it_is_registered(tmp_path: Path) -> None:
     try:
         assert open_stack(tmp_path, GIVEN).shape == (1, *SHAPE[1:])
         with pytest.raises(
-            NoSlicesError, match=r"expected a folder of slices, or one file of several \(TIFF.* or NPY\)"
+            NoSlicesError, match=r"expected a folder of slices, or one file of several \(TIFF.*, NPY"
         ):
             open_stack(tmp_path / "nowhere", GIVEN)
     finally:
