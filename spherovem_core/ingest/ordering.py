@@ -9,6 +9,7 @@ from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, SliceFile
 
 _SHOWN = 8
+_SHOWN_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def order_slices(reports: Sequence[FileReport], step: int, listed: Sequence[str]
     """
     if len(reports) == 1:
         return _order_pages(reports[0])
-    problems = _several_images(reports)
+    problems = (*_several_images(reports), *_absent_companions(reports))
     slices = {report.path.name: report.slices[0] for report in reports}
     if listed:
         return OrderedSlices(tuple(slices[name] for name in listed), tuple(range(len(listed))), problems)
@@ -71,7 +72,14 @@ def _by_number(numbering: Numbering) -> Sequence[str]:
 def _order_pages(report: FileReport) -> OrderedSlices:
     count = len(report.slices)
     problems = []
-    if count < report.declared_count or report.broken_off:
+    if report.companions:
+        others = ", ".join(report.companions[:_SHOWN_FILES])
+        found = (
+            f"is one of {len(report.companions) + 1} files of a stack ({others} …); give the folder that holds them all as the "
+            "source"
+        )
+        problems.append(Problem(found, report.path.name))
+    elif count < report.declared_count or report.broken_off:
         expected = max(report.declared_count, count + 1)
         found = f"truncated, {count} images are there, at least {expected} should be; copy it again"
         problems.append(Problem(found, report.path.name))
@@ -92,6 +100,19 @@ def _several_images(reports: Sequence[FileReport]) -> tuple[Problem, ...]:
         for report in reports
         if len(report.slices) > 1
     )
+
+
+def _absent_companions(reports: Sequence[FileReport]) -> tuple[Problem, ...]:
+    """Report files that the metadata of others name and that are not there; where all were renamed, none is."""
+    there = {report.path.name for report in reports}
+    named = dict.fromkeys(name for report in reports for name in report.companions)
+    absent = [name for name in named if name not in there]
+    if not absent or len(absent) == len(named):
+        return ()
+    listed = ", ".join(absent[:_SHOWN]) + (
+        f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+    )
+    return (Problem(f"files of the stack are not there, by the metadata of the others: {listed}; add them"),)
 
 
 def _naming_problems(numbering: Numbering) -> tuple[Problem, ...]:

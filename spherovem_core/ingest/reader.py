@@ -74,6 +74,8 @@ class FileReport:
         Number of images that the file should hold by its metadata; 0 if they say nothing.
     broken_off
         True if the list of images refers to a further one that is not in the file.
+    companions
+        Names of the other files that hold the rest of the same stack, by the metadata.
     voxel_sizes
         Voxel sizes from the metadata, the most trusted first.
     untrusted_pixel
@@ -94,6 +96,7 @@ class FileReport:
     problems: tuple[Problem, ...] = ()
     declared_count: int = 0
     broken_off: bool = False
+    companions: tuple[str, ...] = ()
     voxel_sizes: tuple[VoxelSize, ...] = ()
     untrusted_pixel: VoxelSize | None = None
     databar_rows: int = 0

@@ -12,9 +12,12 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
+from spherovem_core.ingest.tiff.acquisition_times import acquisition_times
+from spherovem_core.ingest.tiff.directories import follow_directories
+from spherovem_core.ingest.tiff.expansion import expansion_fault
 from spherovem_core.ingest.tiff.palettes import grey_order, is_inverted
 from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
-from spherovem_core.ingest.tiff.stack_metadata import declared_count, hyperstack_problems, ome_page_order
+from spherovem_core.ingest.tiff.stack_metadata import ome_page_order, read_stack_metadata
 from spherovem_core.ingest.tiff.vendor_metadata import (
     databar_rows,
     resolution_voxel_size,
@@ -22,6 +25,9 @@ from spherovem_core.ingest.tiff.vendor_metadata import (
     vendors,
     voxel_sizes,
 )
+
+# Slices behind the end of a truncated file that are listed one by one.
+MOST_SHOWN_MISSING = 1000
 
 
 def inspect_file(path: Path) -> FileReport:
@@ -31,21 +37,34 @@ def inspect_file(path: Path) -> FileReport:
     """
     size = path.stat().st_size
     try:
-        with TiffFile(path) as tif:
-            every_page, broken_off = _read_pages(tif)
+        with path.open("rb") as file:
+            directories = follow_directories(file)
+            if not directories.count:
+                return _unreadable(path, size, directories.damage or "its image directory is missing")
+            file.seek(0)
+            tif = TiffFile(file)
+            every_page, broken_off = _read_pages(tif, directories.count)
             pages = [page for page in every_page if not (page.is_reduced or page.is_mask)]
             if not pages:
                 return _unreadable(path, size, "its image directory is missing")
+            stack = read_stack_metadata(tif, pages, path)
+            damage = f"damaged, {directories.damage}; copy it again, or export it again"
             return FileReport(
                 path,
-                slices=tuple(_slices(tif, pages, path, size)),
-                problems=(*_kind_problems(pages, path), *hyperstack_problems(tif, path)),
-                declared_count=declared_count(tif, pages[0]),
-                broken_off=broken_off,
+                slices=tuple(_slices(tif, pages, path, size, stack.count)),
+                problems=(
+                    *_kind_problems(pages, path),
+                    *stack.problems,
+                    *([Problem(damage, path.name)] if directories.damage else []),
+                ),
+                declared_count=stack.count,
+                broken_off=broken_off and not directories.damage,
+                companions=stack.part.companions if stack.part else (),
                 voxel_sizes=voxel_sizes(tif),
                 untrusted_pixel=resolution_voxel_size(pages[0]),
                 databar_rows=databar_rows(tif),
                 indices=ome_page_order(tif, len(pages)) or _indices(pages),
+                times=acquisition_times(pages),
                 facts=_facts(tif, pages[0]),
             )
     except (*DAMAGE, MemoryError) as error:  # a damaged count asks for any amount of memory
@@ -59,14 +78,15 @@ def _unreadable(path: Path, size: int, reason: str) -> FileReport:
     )
 
 
-def _read_pages(tif: TiffFile) -> tuple[list[TiffPage], bool]:
-    """Follow the chain of pages to its end; return the pages, and whether the chain should have gone further."""
+def _read_pages(tif: TiffFile, count: int) -> tuple[list[TiffPage], bool]:
+    """Read this many pages, as far as they can be read; return them, and whether the chain should have gone further."""
     pages: list[TiffPage] = []
-    while True:
+    while len(pages) < count:
         try:
             pages.append(tif.pages[len(pages)])
-        except (*DAMAGE, MemoryError):  # the end of the chain, or a damaged directory
-            return pages, bool(pages) and _next_directory(tif, pages[-1]) != 0
+        except (*DAMAGE, MemoryError):  # a damaged directory
+            break
+    return pages, bool(pages) and _next_directory(tif, pages[-1]) != 0
 
 
 def _next_directory(tif: TiffFile, page: TiffPage) -> int:
@@ -78,15 +98,16 @@ def _next_directory(tif: TiffFile, page: TiffPage) -> int:
     return int(struct.unpack(layout.offsetformat, link)[0]) if len(link) == layout.offsetsize else -1
 
 
-def _slices(tif: TiffFile, pages: list[TiffPage], path: Path, size: int) -> Iterator[SliceFile]:
+def _slices(tif: TiffFile, pages: list[TiffPage], path: Path, size: int, count: int) -> Iterator[SliceFile]:
     first = pages[0]
-    if len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped):
+    one_directory = len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped)
+    if one_directory and count > 1 and first.nbytes:
         # ImageJ writes a large stack as one directory, followed by all planes one after another.
-        count = declared_count(tif, first)
-        if count > 1:
-            for index in range(count):
-                yield _slice(tif, first, path, size, index, index * int(first.nbytes))
-            return
+        there = max(0, size - int(first.dataoffsets[0])) // int(first.nbytes)
+        # A damaged count may be of any size; those behind the end of the file are missing.
+        for index in range(min(count, there + MOST_SHOWN_MISSING)):
+            yield _slice(tif, first, path, size, index, index * int(first.nbytes))
+        return
     for index, page in enumerate(pages):
         yield _slice(tif, page, path, size, index if len(pages) > 1 else None)
 
@@ -128,7 +149,9 @@ def _data_fault(page: TiffPage, size: int, skip: int) -> str:
     elif any(count == 0 for count in counts):
         return f"{sum(count == 0 for count in counts)} of {len(counts)} strips or tiles hold no data"
     else:
-        end = max(offset + count for offset, count in zip(offsets, counts, strict=True))
+        end = max((offset + count for offset, count in zip(offsets, counts, strict=False)), default=0)
+    if end <= size and (fault := expansion_fault(page, sum(counts))):
+        return fault
     return f"truncated, its pixels end at byte {end}, the file at {size}" if end > size else ""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from tifffile import TiffFile, TiffPage
 
 from spherovem_core.ingest import vendor_texts
+from spherovem_core.ingest.tiff.ome import ome_root
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.vendor_texts import Statement
 from spherovem_core.ingest.voxel_size import VoxelSize
@@ -39,12 +40,8 @@ def voxel_sizes(tif: TiffFile) -> tuple[VoxelSize, ...]:
 
 def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
     """Find the Pixels element of the OME metadata; return None if there is no readable one."""
-    if not tif.is_ome:
-        return None
-    try:
-        return ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
-    except ElementTree.ParseError:
-        return None
+    root = ome_root(tif)
+    return None if root is None else root.find(".//{*}Pixels")
 
 
 def databar_rows(tif: TiffFile) -> int:
