@@ -116,6 +116,8 @@ def test_the_voxel_size_of_the_metadata_is_found(
 
 
 def test_another_type_of_pixels_is_a_problem(reader: Reader, sample: ReaderSample, tmp_path: Path) -> None:
+    if not sample.holds_floats:
+        pytest.skip(f"{reader.name} holds whole numbers only")
     path = tmp_path / f"slice{sample.suffix}"
     sample.write_slice(path, np.ones(SHAPE[1:], np.float32))
     (problem,) = reader.inspect(path).problems
