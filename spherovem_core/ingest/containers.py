@@ -23,8 +23,8 @@ class ArrayInContainer:
 
     Attributes
     ----------
-    path, title
-        Path under which the reader was asked, and name for messages.
+    path
+        The file or folder that holds it.
     axes
         Its axes, without a problem.
     dtype, chunks
@@ -40,7 +40,6 @@ class ArrayInContainer:
     """
 
     path: Path
-    title: str
     axes: VolumeAxes
     dtype: np.dtype[Any]
     chunks: tuple[int, int, int]
@@ -58,7 +57,7 @@ def volume_report(array: ArrayInContainer) -> FileReport:
             f"its chunks of {' × '.join(map(str, array.chunks))} voxels take {chunk / 2**30:.1f} GiB each, which are decoded "
             "as a whole; expected at most 4 GiB: write it with smaller chunks"
         )
-        return refused(array.path, (Problem(found, array.title),))
+        return refused(array.path, (Problem(found, array.path.name),))
     shape = array.axes.shape
     volume = ChunkedVolume(shape, array.dtype, array.chunks, array.load)
     slices = tuple(
@@ -69,7 +68,6 @@ def volume_report(array: ArrayInContainer) -> FileReport:
             shape[1:],
             array.faults.get(z, ""),
             (volume, z),
-            array.title,
         )
         for z in range(shape[0])
     )
@@ -78,7 +76,7 @@ def volume_report(array: ArrayInContainer) -> FileReport:
     return FileReport(
         array.path,
         slices,
-        type_problems(array.dtype, array.title),
+        type_problems(array.dtype, array.path.name),
         declared_count=shape[0],
         voxel_sizes=(size,) if size.has_values else (),
         facts={"bits": array.dtype.itemsize * 8, **array.facts, **axes},

@@ -34,7 +34,7 @@ class SliceFile:
     Attributes
     ----------
     path
-        File that holds the slice.
+        File that holds the slice, or folder that is a volume.
     page
         Position among the images of the file, from 0; None in a file of one image.
     dtype
@@ -45,8 +45,6 @@ class SliceFile:
         Reason why the slice cannot be read; empty if it can, as far as the file's header tells.
     place
         Position of the pixels in the file. Only the reader that made it uses it.
-    title
-        Name for messages and tables, if it is not the file's.
     """
 
     path: Path
@@ -55,13 +53,11 @@ class SliceFile:
     shape: tuple[int, int] = (0, 0)
     fault: str = ""
     place: Any = None
-    title: str = ""
 
     @property
     def name(self) -> str:
         """File name, with the page (counted from 1) in a file of several images."""
-        title = self.title or self.path.name
-        return title if self.page is None else f"{title} page {self.page + 1}"
+        return self.path.name if self.page is None else f"{self.path.name} page {self.page + 1}"
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,7 @@ class ContainerReader(Reader, Protocol):
     """Reader of a format whose files or folders may hold several datasets.
 
     `inspect` takes the path of the file or folder, or that of a dataset inside (``stack.h5/volumes/raw``). Without one, the only
-    dataset is taken; several are one problem that names them.
+    dataset is taken; several are one problem that names them. Reports and slices carry the path of the file or folder.
     """
 
     def can_read_folder(self, folder: Path) -> bool:

@@ -4,16 +4,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spherovem_core.ingest.formats.digital_micrograph import DigitalMicrographReader
+from spherovem_core.ingest.formats.hdf5 import Hdf5Reader
+from spherovem_core.ingest.formats.jpeg2000 import Jpeg2000Reader
 from spherovem_core.ingest.formats.mrc import MrcReader
+from spherovem_core.ingest.formats.n5 import N5Reader
 from spherovem_core.ingest.formats.nifti import NiftiReader
+from spherovem_core.ingest.formats.png import PngReader
+from spherovem_core.ingest.formats.precomputed import PrecomputedReader
 from spherovem_core.ingest.formats.zarr_volumes import ZarrReader
 from spherovem_core.ingest.reader import ContainerReader, Reader
 from spherovem_core.ingest.tiff.tiff_reader import TiffReader
 
-READERS: list[Reader] = [TiffReader(), MrcReader(), DigitalMicrographReader(), NiftiReader()]
+READERS: list[Reader] = [
+    TiffReader(),
+    MrcReader(),
+    DigitalMicrographReader(),
+    NiftiReader(),
+    Hdf5Reader(),
+    PngReader(),
+    Jpeg2000Reader(),
+]
 """Readers, tried in this order."""
 
-FOLDER_READERS: list[ContainerReader] = [ZarrReader()]
+FOLDER_READERS: list[ContainerReader] = [ZarrReader(), N5Reader(), PrecomputedReader()]
 """Readers of folders that are one volume, tried in this order."""
 
 

@@ -9,6 +9,7 @@ from spherovem_core.ingest import locations
 from spherovem_core.ingest.numbering import natural_key
 from spherovem_core.ingest.reader import ContainerReader, Reader
 from spherovem_core.ingest.readers import (
+    FOLDER_READERS,
     READERS,
     folder_reader_for,
     format_names,
@@ -145,6 +146,14 @@ def split_source(source: Path) -> tuple[Path, list[str]]:
         else folder_reader_for(container)
     ):
         return source, []
+    suffixes = {suffix for reader in FOLDER_READERS for suffix in reader.suffixes}
+    for above in reversed(container.parents):
+        # Groups of N5 need no mark of their own; the container's name tells.
+        if above.suffix.lower() in suffixes and folder_reader_for(above) is not None:
+            return above, [*container.relative_to(above).parts, *inside]
+    if folder_reader_for(container) is None and folder_reader_for(container.parent) is not None:
+        # The folder of a scale, which has no mark of its own either.
+        return container.parent, [container.name, *inside]
     while locations.is_folder(container) and (reader := folder_reader_for(container)):
         above = container.parent
         if above == container or not reader.can_read_folder(above):
@@ -181,26 +190,22 @@ def _in_folder(folder: Path) -> tuple[Reader, tuple[Path, ...]]:
 def _format_of(slices: Sequence[Path], folder: Path) -> Reader:
     """Choose the format of a folder's slices; refuse a folder in which two could be meant.
 
-    Files of a second format that have the names of the first's are the same slices once more, and a few are overviews.
+    A few files of another format are overviews. Files of a format that is registered later and that have the names of the
+    others are the same slices once more.
     """
     present = [(reader, [path for path in slices if reader_for(path) is reader]) for reader in READERS]
     present = [(reader, own) for reader, own in present if own]
-    first, most = max(present, key=lambda pair: len(pair[1]))
-    stems = {path.stem.lower() for path in most}
-    rivals = [
-        (reader, own)
-        for reader, own in present
-        if len(own) > _FEW * len(most) and reader is not first and {path.stem.lower() for path in own} - stems
-    ]
-    if rivals:
-        formats = ", ".join(f"{len(own)} {reader.name}" for reader, own in [(first, most), *rivals])
-        raise NoSlicesError(
-            f"{locations.shown(folder)} holds files of several formats ({formats}); expected the slices of one acquisition: "
-            "move the others out of the folder"
-        )
-    # Twins in two formats: the first registered one.
-    return next(
-        reader for reader, own in present if reader is first or {path.stem.lower() for path in own} == stems
+    stems = [{path.stem.lower() for path in own} for _, own in present]
+    for place, (reader, own) in enumerate(present):
+        others = [n for n in range(len(present)) if n != place]
+        if all(
+            len(present[n][1]) <= _FEW * len(own) or (n > place and stems[n] <= stems[place]) for n in others
+        ):
+            return reader
+    formats = ", ".join(f"{len(own)} {reader.name}" for reader, own in present)
+    raise NoSlicesError(
+        f"{locations.shown(folder)} holds files of several formats ({formats}); expected the slices of one acquisition: "
+        "move the others out of the folder"
     )
 
 

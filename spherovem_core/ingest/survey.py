@@ -120,7 +120,7 @@ def survey_stack(
     every = order_slices(reports, parameters.slice_number_step, description.files)
     excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
     ordered = excluded.ordered
-    found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)
+    found = unstated_databar(files, parameters, dict(zip(files.paths, reports, strict=True)).__getitem__)
     databars = {report.path: _databar(report, parameters) or found for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}

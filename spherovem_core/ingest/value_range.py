@@ -51,7 +51,8 @@ def with_grey_scale(
     """Give a stack the grey scale under which its values are stored, which its type alone does not tell.
 
     All slices of the acquisition count, also those outside of a region, without the databar: a region is stored as in a run
-    over the whole. Slices that cannot be read, and those of one value, are left out. Each worker reads one slice at a time.
+    over the whole. Slices that are excluded or cannot be read, and those of one value, are left out. Each worker reads one
+    slice at a time.
 
     Parameters
     ----------

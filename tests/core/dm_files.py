@@ -11,6 +11,7 @@ SHORT, LONG, USHORT, ULONG, FLOAT, OCTET = 2, 3, 4, 5, 6, 8
 TYPES = {
     "int16": (1, SHORT),
     "float32": (2, FLOAT),
+    "complex64": (3, FLOAT),
     "uint8": (6, OCTET),
     "uint16": (10, USHORT),
     "uint32": (11, ULONG),
@@ -63,9 +64,11 @@ def image_tags(
         ("", [("Origin", (FLOAT, 0.0)), ("Scale", (FLOAT, scale)), ("Units", unit if spacing else "")])
         for scale in scales[::-1]
     ]
+    # The file holds a complex number as two floats.
+    stored = values.view(np.float32) if np.iscomplexobj(values) else values
     data = [
         ("Calibrations", [("Dimension", dimensions)]),
-        ("Data", values.astype(values.dtype.newbyteorder("<"))),
+        ("Data", stored.astype(stored.dtype.newbyteorder("<"))),
         ("DataType", (ULONG, number if kind is None else kind)),
         ("Dimensions", [("", (ULONG, side)) for side in values.shape[::-1]]),
         ("PixelDepth", (ULONG, values.itemsize)),

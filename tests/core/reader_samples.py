@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+import imagecodecs
 import mrcfile
 import nibabel
 import numpy as np
@@ -33,12 +35,15 @@ class ReaderSample:
         Writes a (Z, Y, X) array into one file; None if the format holds one slice per file.
     write_with_spacing
         Writes a (Z, Y, X) array with a voxel size (dz, dy, dx) in nm; None if the format holds no voxel size.
+    holds_floats
+        False if the format has whole numbers only.
     """
 
     suffix: str
     write_slice: Callable[[Path, NDArray[Any]], None]
     write_stack: Callable[[Path, NDArray[Any]], None] | None = None
     write_with_spacing: Callable[[Path, NDArray[Any], tuple[float, float, float]], None] | None = None
+    holds_floats: bool = True
 
 
 def write_tiff(path: Path, values: NDArray[Any]) -> None:
@@ -75,10 +80,29 @@ def write_nifti(path: Path, values: NDArray[Any], spacing_nm: SpacingNm | None =
     nibabel.save(image, path)
 
 
+def write_hdf5(path: Path, values: NDArray[Any], spacing_nm: SpacingNm | None = None) -> None:
+    """Write one dataset, with a voxel size in the way of ilastik and PlantSeg."""
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("exported_data", data=values)
+        if spacing_nm is not None:
+            dataset.attrs["element_size_um"] = [side / 1000 for side in spacing_nm]
+
+
+def write_png(path: Path, values: NDArray[Any]) -> None:
+    path.write_bytes(imagecodecs.png_encode(values))
+
+
+def write_jpeg2000(path: Path, values: NDArray[Any]) -> None:
+    path.write_bytes(imagecodecs.jpeg2k_encode(values, level=0, reversible=True))
+
+
 SAMPLES = {
     "TIFF": ReaderSample(".tif", write_tiff, write_tiff, write_ome_tiff),
     "NPY": ReaderSample(".npy", np.save, np.save),
     "MRC": ReaderSample(".mrc", write_mrc, write_mrc, write_mrc),
     "DigitalMicrograph": ReaderSample(".dm4", write_dm, write_dm, write_dm),
+    "PNG": ReaderSample(".png", write_png, holds_floats=False),
+    "JPEG 2000": ReaderSample(".jp2", write_jpeg2000, holds_floats=False),
+    "HDF5": ReaderSample(".h5", write_hdf5, write_hdf5, write_hdf5),
     "NIfTI": ReaderSample(".nii", write_nifti, write_nifti, write_nifti),
 }

@@ -18,7 +18,7 @@ GOOD: list[dict[str, Any]] = [
     {"$schema": "acquisition.schema.json", "exclude_slices": ["3: fold"]},
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"spacing_nm": [0, 10, 10]}, "spacing_nm is [0, 10, 10]; expected three positive numbers"),
+    ({"spacing_nm": [0, 10, 10]}, "spacing_nm is [0, 10, 10]; expected three numbers"),
     ({"spacing_nm": [50, 10]}, "spacing_nm is [50, 10]; expected three"),
     ({"spacing_nm": "50"}, 'spacing_nm is "50"; expected three'),
     ({"slice_count": 0}, "slice_count is 0; expected a positive whole number"),

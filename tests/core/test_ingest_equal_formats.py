@@ -8,7 +8,7 @@ import pytest
 from ingest_samples import SHAPE, SPACING_NM, textured
 from numpy.typing import NDArray
 from reader_samples import SAMPLES
-from volume_samples import write_ome_zarr
+from volume_samples import write_bdv_hdf5, write_bdv_n5, write_n5, write_ome_zarr, write_precomputed
 
 from spherovem_core.ingest import read_stack
 from spherovem_core.ingest.readers import READERS
@@ -22,6 +22,11 @@ FOLDERS: dict[str, Callable[[Path, NDArray[Any]], None]] = {
     "OME-Zarr 0.5, sharded, axes x, y, z": lambda path, volume: write_ome_zarr(
         path, volume, SPACING_NM, axes="xyz", chunks=(16, 8, 2), shards=(32, 16, 4)
     ),
+    "N5": lambda path, volume: write_n5(path, volume, SPACING_NM),
+    "BigDataViewer's N5": lambda path, volume: write_bdv_n5(path, volume, SPACING_NM),
+    "precomputed": lambda path, volume: write_precomputed(path, volume, SPACING_NM),
+    "precomputed, sharded": lambda path, volume: write_precomputed(path, volume, SPACING_NM, sharded=True),
+    "BigDataViewer's HDF5": lambda path, volume: write_bdv_hdf5(path / "volume.h5", volume, SPACING_NM),
 }
 
 
@@ -29,6 +34,8 @@ FOLDERS: dict[str, Callable[[Path, NDArray[Any]], None]] = {
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_volume_is_the_same_in_every_format_of_folders(tmp_path: Path, name: str, dtype: str) -> None:
     volume = textured(SHAPE, dtype)
+    if "HDF5" in name:
+        (tmp_path / "volume").mkdir()
     FOLDERS[name](tmp_path / "volume", volume)
     acquired = read_stack(tmp_path / "volume", IngestParameters())
     assert acquired.image.tobytes() == volume.tobytes()

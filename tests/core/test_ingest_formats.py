@@ -4,14 +4,17 @@ import struct
 from pathlib import Path
 
 import dm_files
+import imagecodecs
 import mrcfile
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from ingest_samples import SHAPE, SPACING_NM, textured, truncate
+from PIL import Image
 from reader_samples import write_mrc, write_nifti
 
-from spherovem_core.errors import BadSlicesError, MissingSpacingError
+from spherovem_core.errors import BadSlicesError, MissingSpacingError, NoSlicesError
 from spherovem_core.ingest import open_stack, read_stack, survey_stack
 from spherovem_core.parameters import IngestParameters
 
@@ -145,7 +148,54 @@ def test_compressed_nifti_is_exact_and_a_damaged_one_names_its_slices(tmp_path: 
         read_stack(path, IngestParameters())
 
 
-@pytest.mark.parametrize("name", ["a.mrc", "a.dm3", "a.nii", "a.nii.gz"])
+def test_colour_and_palette_png_are_refused(tmp_path: Path) -> None:
+    for kind, mode in [
+        ("colour", "RGB"),
+        ("palette colour", "P"),
+        ("grey with transparency", "LA"),
+        ("of 1 bits", "1"),
+    ]:
+        Image.new(mode, (30, 20)).save(tmp_path / "a.png")
+        assert found_in(tmp_path / "a.png")[0].startswith(f"pixels are {kind}; expected grey of 8 or 16 bits")
+
+
+def test_png_with_data_behind_its_end_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(textured()[0]) + b"\0" * 20)
+    np.testing.assert_array_equal(read_stack(path, GIVEN).image, textured()[:1])
+
+
+def test_damage_inside_a_png_is_a_bad_slice(tmp_path: Path) -> None:
+    content = imagecodecs.png_encode(textured()[0])
+    (tmp_path / "a.png").write_bytes(content[:400] + bytes(200) + content[600:])
+    with pytest.raises(BadSlicesError, match=r"a\.png: cannot be decoded"):
+        read_stack(tmp_path / "a.png", GIVEN)
+
+
+def test_jpeg2000_codestreams_are_exact_and_colour_is_refused(tmp_path: Path) -> None:
+    path, values = tmp_path / "a.j2k", textured(SHAPE, "uint16")[0]
+    path.write_bytes(imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="j2k"))
+    np.testing.assert_array_equal(read_stack(path, GIVEN).image[0], values)
+    (tmp_path / "b.jp2").write_bytes(imagecodecs.jpeg2k_encode(np.zeros((20, 30, 3), np.uint8)))
+    assert found_in(tmp_path / "b.jp2")[0].startswith("colour, 3 samples per pixel")
+
+
+def test_slices_in_two_formats_are_refused_but_twins_and_overviews_are_not(tmp_path: Path) -> None:
+    for z, values in enumerate(textured()):
+        tifffile.imwrite(tmp_path / f"slice_{z:03d}.tif", values)
+        (tmp_path / f"slice_{z:03d}.png").write_bytes(imagecodecs.png_encode(values // 2))
+    (tmp_path / "overview.png").write_bytes(imagecodecs.png_encode(textured()[0]))
+    with pytest.raises(NoSlicesError, match=r"files of several formats \(7 TIFF, 8 PNG\)"):
+        open_stack(tmp_path, GIVEN)
+    (tmp_path / "overview.png").unlink()
+    np.testing.assert_array_equal(read_stack(tmp_path, GIVEN).image, textured())
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    (tmp_path / "overview.png").write_bytes(imagecodecs.png_encode(textured()[0]))
+    np.testing.assert_array_equal(read_stack(tmp_path, GIVEN).image, textured())
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.dm3", "a.nii", "a.nii.gz", "a.png", "a.jp2", "a.h5"])
 @pytest.mark.parametrize("content", [b"", b"\0" * 2000, bytes(range(256)) * 20])
 def test_a_file_of_another_kind_is_one_clear_fault(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name

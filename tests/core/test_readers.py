@@ -116,11 +116,14 @@ def test_the_voxel_size_of_the_metadata_is_found(
 
 
 def test_another_type_of_pixels_is_a_problem(reader: Reader, sample: ReaderSample, tmp_path: Path) -> None:
+    if not sample.holds_floats:
+        pytest.skip(f"{reader.name} holds whole numbers only")
     path = tmp_path / f"slice{sample.suffix}"
     sample.write_slice(path, np.ones(SHAPE[1:], np.complex64))
     (problem,) = reader.inspect(path).problems
     assert problem.file == path.name
-    assert "complex64; expected" in problem.found
+    assert "complex" in problem.found
+    assert "; expected" in problem.found
     assert not problem.fillable
 
 

@@ -119,8 +119,8 @@ def other_values(value: Any) -> list[Any]:
     if isinstance(value, int | float):
         return [value + 1, value + 8, value + 0.01, value * 0.9 + 1e-3, value - 0.01]
     if isinstance(value, str):
-        words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength other"
-        return list(words.split())
+        words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength fill"
+        return [*words.split(), "other"]
     if value is None:
         return [1.0, 2, "other", (50.0, 10.0, 10.0), (10.0, 50.0)]
     if value == ():

@@ -118,7 +118,8 @@ class _Image:
             found = f"images along more axes than z, y, x ({self.text}); expected one image or one volume per file"
             return (Problem(found, name),)
         if self.dtype is None:
-            kind = "colour" if self.kind == RGB else f"of DigitalMicrograph's type {self.kind}"
+            names = {RGB: "colour", 3: "complex", 13: "complex"}
+            kind = names.get(self.kind, f"of DigitalMicrograph's type {self.kind}")
             return (Problem(f"pixels are {kind}; expected uint8 or uint16: export them as greyscale", name),)
         return type_problems(self.dtype, name)
 

@@ -59,15 +59,15 @@ class ZarrReader:
         """Read the metadata, and look which chunks are there."""
         root, inside, choices = self._split(path)
         try:
-            return self._inspect(path, root, inside, choices)
+            return self._inspect(root, inside, choices)
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             what = "/".join(inside) or root.name
             fault = f"{what} is damaged or no zarr array ({type(error).__name__}: {error}); copy or write it again"
-            return FileReport(path, (SliceFile(path, fault=fault, title=root.name),))
+            return FileReport(root, (SliceFile(root, fault=fault),))
 
-    def _inspect(self, path: Path, root: Path, inside: list[str], choices: Mapping[str, int]) -> FileReport:
+    def _inspect(self, root: Path, inside: list[str], choices: Mapping[str, int]) -> FileReport:
         import zarr
 
         store = open_store(root)
@@ -76,7 +76,7 @@ class ZarrReader:
         if isinstance(node, zarr.Group):
             chosen = _choose(node, root.name)
             if isinstance(chosen, Problem):
-                return refused(path, (chosen,))
+                return refused(root, (chosen,))
             inside, image = [*inside, *chosen.split("/")], node.attrs.asdict()
             node = zarr.open(store, path="/".join(inside), mode="r")
         elif inside:
@@ -84,11 +84,10 @@ class ZarrReader:
         if not isinstance(node, zarr.Array):
             raise ValueError(f"{'/'.join(inside)} is no array")
         store.strict = not self.fill_absent
-        return self._report(path, root, inside, node, image, choices)
+        return self._report(root, inside, node, image, choices)
 
     def _report(
         self,
-        path: Path,
         root: Path,
         inside: Sequence[str],
         array: Any,
@@ -100,7 +99,7 @@ class ZarrReader:
         axes = volume_axes(array.shape, names, choices)
         if axes.problem:
             return refused(
-                path, (Problem(f"{'/'.join(inside) or 'the array'} has {axes.problem}", root.name),)
+                root, (Problem(f"{'/'.join(inside) or 'the array'} has {axes.problem}", root.name),)
             )
 
         def load(z: slice, rows: slice, columns: slice) -> NDArray[Any]:
@@ -122,8 +121,7 @@ class ZarrReader:
             faults = {} if present is None else absent_chunk_faults(present, array.shape, files, axes)
         return volume_report(
             ArrayInContainer(
-                path,
-                root.name,
+                root,
                 axes,
                 np.dtype(array.dtype),
                 axes.of(array.chunks),
