@@ -55,11 +55,13 @@ def acquisition_section(inputs: ReportInputs) -> Section:
 
 
 def _databar(source: dict[str, Any]) -> str:
-    rows = source.get("databar_rows", 0)
+    rows, top = source.get("databar_rows", 0), source.get("databar_top_rows", 0)
     found = (
         "; they are lettering and the same in all slices" if source.get("databar_origin") == "pixels" else ""
     )
-    return f"the lowest {rows} rows of each slice, cut off{found}" if rows else "none"
+    lowest = [f"the lowest {rows} rows of each slice, cut off{found}"] if rows else []
+    highest = [f"the highest {top} rows of each slice, cut off"] if top else []
+    return "; ".join([*lowest, *highest]) or "none"
 
 
 def _conversion(source: dict[str, Any]) -> list[tuple[str, str]]:

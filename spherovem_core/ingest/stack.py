@@ -73,8 +73,10 @@ class SliceStack:
         Type of the source, in native byte order.
     grey_scale
         Relation of the source's values to the stored ones; None if they are the same, or before `with_grey_scale`.
+    first_row
+        Rows of each file above the stack: those of a databar at the top.
     window
-        Rows and columns of each slice that belong to the stack; None if all do.
+        Rows and columns of each slice that belong to the stack, counted from `first_row`; None if all do.
     whole
         The stack that it was cut out of; None if it is whole.
     excluded
@@ -93,6 +95,7 @@ class SliceStack:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source_dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
     grey_scale: GreyScale | None = None
+    first_row: int = 0
     window: tuple[slice, slice] | None = None
     whole: "SliceStack | None" = None
     excluded: Mapping[int, str] = field(default_factory=dict)
@@ -151,20 +154,13 @@ class SliceStack:
         except BadSlicesError as error:
             return AcquiredSlice(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
         intensities = measure_intensities(values)
-        flag = content_flag(intensities, self._brightest, self.parameters.blank_fraction)
+        flag = content_flag(intensities, self.brightest, self.parameters.blank_fraction)
         mode = intensities.mode if self.grey_scale is None else self.grey_scale.value(intensities.mode)
         fraction = f"{intensities.mode_fraction:.2%} of its pixels are {mode:g}"
         return AcquiredSlice(values, intensities, flag, f"{flag}, {fraction}" if flag else "")
 
-    @property
-    def _brightest(self) -> int:
-        return int(np.iinfo(self.dtype).max) if self.grey_scale is None else self.grey_scale.brightest
-
     def _read(self, file: SliceFile) -> NDArray[Any]:
-        if self.window is None:
-            values = read_pixels(self.reader, file)[: self.shape[1]]
-        else:
-            values = read_window(self.reader, file, *self.window)
+        values = self.read_source(file, *(self.window or (None, None)))
         if self.source_dtype in STORED_TYPES:
             return values
         if self.grey_scale is None:
@@ -172,6 +168,27 @@ class SliceStack:
                 f"the grey scale of this {self.source_dtype} stack is unknown; call with_grey_scale first"
             )
         return self.grey_scale.store(values, file.name)
+
+    def read_source(
+        self, file: SliceFile, rows: slice | None = None, columns: slice | None = None
+    ) -> NDArray[Any]:
+        """Read rows and columns of a file without the databar, in values of the source; all if none are given.
+
+        Raises
+        ------
+        BadSlicesError
+            If they are not there or cannot be decoded.
+        """
+        if rows is None and columns is None and not self.first_row:
+            return read_pixels(self.reader, file)[: self.shape[1]]
+        rows, columns = rows or slice(0, self.shape[1]), columns or slice(0, self.shape[2])
+        rows = slice(rows.start + self.first_row, rows.stop + self.first_row)
+        return read_window(self.reader, file, rows, columns)
+
+    @property
+    def brightest(self) -> int:
+        """Stored value of the brightest value that the source can hold."""
+        return int(np.iinfo(self.dtype).max) if self.grey_scale is None else self.grey_scale.brightest
 
     def read_slice(self, z: int) -> NDArray[Any]:
         """Read one slice; fill it from its neighbours if it is excluded, or bad and `on_bad_slice` is ``interpolate``.

@@ -10,7 +10,7 @@ import numpy as np
 
 from spherovem_core.ingest import checks, locations
 from spherovem_core.ingest.contradictions import contradiction_problems
-from spherovem_core.ingest.databar import unstated_databar
+from spherovem_core.ingest.databar import find_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.exclusion import ExcludedStack, exclude_slices
 from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
@@ -53,7 +53,7 @@ def survey_stack(
 ) -> AcquisitionReport:
     """Find the slices of an acquisition and check each of them by the header of its file.
 
-    Problems are collected, not raised, and of the pixels only the lower rows of four slices are read, for a databar: an
+    Problems are collected, not raised, and of the pixels only the lower and upper rows of four slices are read, for a databar: an
     acquisition of any size is surveyed in the time that opening its files takes.
 
     Parameters
@@ -120,13 +120,16 @@ def survey_stack(
     every = order_slices(reports, parameters.slice_number_step, description.files)
     excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
     ordered = excluded.ordered
-    found = unstated_databar(files, parameters, dict(zip(files.paths, reports, strict=True)).__getitem__)
-    databars = {report.path: _databar(report, parameters) or found for report in reports}
+    found = find_databar(files, parameters, dict(zip(files.paths, reports, strict=True)).__getitem__)
+    top = parameters.databar_top_rows or 0
+    databars = {report.path: top + (_databar(report, parameters) or found.rows) for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
     metadata |= _exclusion_facts(excluded, parameters, description)
-    if found:
+    if found.rows:
         metadata["databar_origin"] = "pixels"
+    if top:
+        metadata["databar_top_rows"] = top
     stack = _stack(source, files.reader, excluded, databars, size, parameters, metadata)
     stated = list(checks.slice_count_problems(every, description))
     reports = excluded.reports_of_kept(reports)
@@ -144,6 +147,7 @@ def survey_stack(
         *stated,
         *_spacing_problems(reports, description, size, parameters),
         *contradictions,
+        *found.questions,
     ]
     sizes = [locations.size_of(path) for _, path in files.members()]
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
@@ -160,6 +164,7 @@ def _stack(
 ) -> SliceStack:
     ordered = excluded.ordered
     shape, dtype = checks.usual_shape_and_type(excluded.kept.files, databars)
+    top = parameters.databar_top_rows or 0
     return SliceStack(
         source=source,
         reader=reader,
@@ -170,8 +175,9 @@ def _stack(
         files=ordered.files,
         numbers=ordered.numbers,
         parameters=parameters,
-        metadata={**metadata, "databar_rows": max(databars.values()), **_conversion(dtype)},
+        metadata={**metadata, "databar_rows": max(databars.values()) - top, **_conversion(dtype)},
         source_dtype=dtype,
+        first_row=top,
         excluded=excluded.reasons,
     )
 

@@ -159,13 +159,14 @@ def _counts(file: SliceFile, stack: SliceStack) -> bool:
     return (
         not file.fault
         and file.dtype.newbyteorder("=") == stack.source_dtype
-        and file.shape[0] >= stack.shape[1]
+        and file.shape[0] >= stack.first_row + stack.shape[1]
     )
 
 
 def _measure_file(file: SliceFile, stack: SliceStack) -> SliceRange | None:
     try:
-        values = read_window(stack.reader, file, slice(0, stack.shape[1]), slice(0, file.shape[1]))
+        rows = slice(stack.first_row, stack.first_row + stack.shape[1])
+        values = read_window(stack.reader, file, rows, slice(0, file.shape[1]))
     except BadSlicesError:
         return None
     return measure_range(values, file.name)

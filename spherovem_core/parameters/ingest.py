@@ -48,7 +48,14 @@ class IngestParameters(StageParameters):
         default=None,
         ge=0,
         description="Rows of the instrument's databar to cut off at the bottom; 0 keeps it. Left empty, the metadata decide, "
-        "then the lettering that is the same in all slices.",
+        "then the lettering that is the same in all slices; what is only likely to be a databar is asked about.",
+    )
+    databar_top_rows: int | None = Field(
+        json_schema_extra=EXPERT,
+        default=None,
+        ge=0,
+        description="Rows of a databar to cut off at the top; 0 keeps it. Left empty, none are cut off, and rows that are likely "
+        "to be a databar are asked about.",
     )
     on_bad_slice: Literal["error", "interpolate"] = Field(
         default="error",

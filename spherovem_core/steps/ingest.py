@@ -99,7 +99,8 @@ def _compute(run: StepRun[IngestParameters]) -> Quality:
     stack = open_stack(run.plan.acquisition.source, run.parameters, region=run.region)
     if stack.source_dtype != stack.dtype:
         # The ranges of slices that a killed run has measured hold for these files, without this databar.
-        basis = {"source": run.plan.external["source"], "databar_rows": stack.metadata["databar_rows"]}
+        rows = [stack.first_row, stack.metadata["databar_rows"]]
+        basis = {"source": run.plan.external["source"], "databar_rows": rows}
         stack = with_grey_scale(stack, run.execution, run.memory("value-ranges", basis))
     writer = run.writer(RAW, stack.shape, stack.dtype, stack.spacing_nm, by_slice=True)
     slices = ingest_stack(stack, writer, run.execution)
@@ -138,6 +139,7 @@ INGEST = Step(
     external=_external,
     omitted={
         "value_range": None,
+        "databar_top_rows": None,
         "exclude_slices": [],
         "series": "",
         "dataset": None,

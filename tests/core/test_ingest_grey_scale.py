@@ -16,6 +16,7 @@ from spherovem_core.errors import AcquisitionError, BadSlicesError
 from spherovem_core.execution import Execution
 from spherovem_core.ingest import open_stack, read_stack, survey_stack, with_grey_scale
 from spherovem_core.ingest.grey_scale import GreyScale
+from spherovem_core.ingest.overview import look_over, make_contact_sheet
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.parameters import IngestParameters, PipelineParameters
 from spherovem_core.references import Acquisition
@@ -266,3 +267,20 @@ def test_white_is_zero_of_other_types_gives_larger_for_brighter(tmp_path: Path, 
     acquired = read_stack(write_slices(tmp_path, volume, photometric="miniswhite"), GIVEN)
     order = np.argsort(-volume.astype(float), axis=None)
     assert (np.diff(acquired.image.ravel()[order].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_the_overview_shows_values_of_the_source(tmp_path: Path, dtype: str) -> None:
+    volume = values(dtype, -3000, 7000)
+    if dtype == "float32":
+        volume[2, 20, 30] = np.nan
+    volume[5] = 17
+    folder = write_slices(tmp_path, volume)
+    overview = look_over(survey_stack(folder, GIVEN).stack)
+    sheet = make_contact_sheet(survey_stack(folder, GIVEN).stack, overview)
+    assert len(sheet.thumbnails) == len(volume)
+    table = overview.table
+    np.testing.assert_allclose(
+        table["intensity_mean"][[0, 1, 3]], volume[[0, 1, 3]].mean((1, 2), np.float64), atol=300
+    )
+    assert "blank" in table["suspicion"][5]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.overview.survey_of_pixels import Overview
-from spherovem_core.ingest.reader import read_pixels
 from spherovem_core.ingest.stack import SliceStack
 
 EVEN, SUSPICIOUS = 24, 24
@@ -68,7 +67,7 @@ def _thumbnail(stack: SliceStack, row: "pd.Series[Any]") -> Thumbnail:
     values = None
     if file is not None and not file.fault:
         try:
-            values = shrink(read_pixels(stack.reader, file)[: stack.shape[1]], LONGEST_SIDE)
+            values = shrink(stack.read_source(file), LONGEST_SIDE)
         except BadSlicesError:
             values = None
     return Thumbnail(int(row["number"]), str(row["file"]), values, str(row["suspicion"]))

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
+from spherovem_core.ingest.grey_scale import STORED_TYPES
 from spherovem_core.ingest.intensities import content_flag, measure_intensities
-from spherovem_core.ingest.reader import SliceFile, read_pixels, read_window
+from spherovem_core.ingest.reader import SliceFile
 from spherovem_core.ingest.stack import SliceStack
 
 BANDS, BAND_ROWS = 6, 16
@@ -27,7 +28,7 @@ class SampledSlice:
     fault
         Reason why it could not be read, or that it is blank or saturated; empty for a good one.
     mean, std
-        In grey values; NaN if it could not be read.
+        In values of the source; NaN if it could not be read.
     sharpness
         See `sharpness`.
     digest
@@ -64,9 +65,9 @@ def read_bands(stack: SliceStack, file: SliceFile, *, whole: bool) -> list[NDArr
     columns = slice(0, stack.shape[2])
     starts = band_starts(rows)
     if whole:
-        values = read_pixels(stack.reader, file)
+        values = stack.read_source(file)
         return [values[start : start + height, columns] for start in starts]
-    return [read_window(stack.reader, file, slice(start, start + height), columns) for start in starts]
+    return [stack.read_source(file, slice(start, start + height), columns) for start in starts]
 
 
 def sample_slice(stack: SliceStack, z: int, *, whole: bool) -> SampledSlice:
@@ -80,15 +81,28 @@ def sample_slice(stack: SliceStack, z: int, *, whole: bool) -> SampledSlice:
     except BadSlicesError as error:
         return SampledSlice(str(error).removeprefix(f"{file.name}: "))
     values = np.concatenate(bands)
-    found = measure_intensities(values)
+    fault, mean, std = _measure(stack, values)
     return SampledSlice(
-        content_flag(found, stack.dtype, stack.parameters.blank_fraction),
-        found.mean,
-        found.std,
+        fault,
+        mean,
+        std,
         sharpness(bands),
         blake2b(values.tobytes(), digest_size=16).digest(),
         np.concatenate([_cells(band) for band in bands]),
     )
+
+
+def _measure(stack: SliceStack, values: NDArray[Any]) -> tuple[str, float, float]:
+    """Return fault, mean and standard deviation of a sample, in values of the source."""
+    if values.dtype in STORED_TYPES:
+        found = measure_intensities(values)
+        return content_flag(found, stack.brightest, stack.parameters.blank_fraction), found.mean, found.std
+    wide = values.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return f"{np.count_nonzero(~np.isfinite(wide))} of its sampled pixels hold no number", np.nan, np.nan
+    same = np.count_nonzero(wide == np.median(wide)) / wide.size
+    fault = "blank" if same >= stack.parameters.blank_fraction else ""
+    return fault, float(wide.mean()), float(wide.std())
 
 
 def sharpness(bands: Sequence[NDArray[Any]]) -> float:
