@@ -158,6 +158,11 @@ class Scanner:
         except (SpheroVemError, OSError) as error:
             result.failed[name] = str(error)
             self._messages.log_error(key, f"{name}: {error}; the next scan tries again")
+        except Exception as error:  # an error of this program about one acquisition must not stop the others
+            result.failed[name] = f"{type(error).__name__}: {error}"
+            logger.debug("%s", name, exc_info=True)
+            text = f"{name}: unexpected {result.failed[name]:.500}; the next scan tries again"
+            self._messages.log_error(key, text)
 
     def _forget_removed(self, landing: Path, present: set[str]) -> None:
         """Forget acquisitions that were removed before their first check; keep the records of others."""
