@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.ingest.voxel_size import VoxelSize
+
+LARGEST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,11 @@ class Description:
 def read_description(source: Path) -> Description:
     """Read the description in the source folder or beside the multi-page file."""
     path = description_path(source)
-    if not path.is_file():
+    if not locations.is_file(path):
         return Description()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        text = locations.read_range(path, 0, LARGEST_BYTES).decode("utf-8")
+        content = json.loads(text, parse_constant=_refuse)
     except ValueError as error:
         return Description(problems=(_problem(f"is not valid JSON ({error}); correct or remove it"),))
     if not isinstance(content, dict):

@@ -17,6 +17,7 @@ from spherovem_core.ingest.readers import (
     usual_suffixes,
 )
 from spherovem_core.parameters import IngestParameters
+from spherovem_core.urls import holds_credentials
 
 DESCRIPTION = "acquisition.json"
 # Opening a file on network storage is latency, not work: more threads than cores.
@@ -88,6 +89,11 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
         If the disk or network fails.
     """
     parameters = parameters or IngestParameters()
+    if holds_credentials(source):
+        raise ParameterError(
+            "the URL of the source names a user or has a query, which would be kept in the history; give credentials in the "
+            "environment (AWS_PROFILE, AWS_ACCESS_KEY_ID ...)"
+        )
     container, inside = split_source(source)
     if not locations.exists(container):
         raise NoSlicesError(
@@ -189,8 +195,8 @@ def _in_folder(folder: Path) -> tuple[Reader, tuple[Path, ...]]:
 def _format_of(slices: Sequence[Path], folder: Path) -> Reader:
     """Choose the format of a folder's slices; refuse a folder in which two could be meant.
 
-    A few files of another format are overviews. Files of a format that is registered later and that have the names of the others are
-    the same slices once more.
+    A few files of another format are overviews. Files of a format that is registered later and that have the names of the
+    others are the same slices once more.
     """
     present = [(reader, [path for path in slices if reader_for(path) is reader]) for reader in READERS]
     present = [(reader, own) for reader, own in present if own]

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
+from spherovem_core.ingest.tiff.opening import open_tiff
 from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
 from spherovem_core.ingest.tiff.stack_metadata import declared_count, hyperstack_problems, ome_page_order
 from spherovem_core.ingest.tiff.vendor_metadata import (
@@ -27,9 +29,9 @@ def inspect_file(path: Path) -> FileReport:
 
     Reduced-resolution and mask pages are skipped.
     """
-    size = path.stat().st_size
+    size = locations.size_of(path)
     try:
-        with TiffFile(path) as tif:
+        with open_tiff(path) as tif:
             every_page, broken_off = _read_pages(tif)
             pages = [page for page in every_page if not (page.is_reduced or page.is_mask)]
             if not pages:
