@@ -2,12 +2,34 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from spherovem_core.ingest import remote
+from spherovem_core.urls import absolute, is_remote, shown
+
+__all__ = [
+    "FileState",
+    "absolute",
+    "children",
+    "exists",
+    "files_below",
+    "has_file",
+    "is_file",
+    "is_folder",
+    "is_remote",
+    "open_binary",
+    "read_range",
+    "shown",
+    "size_of",
+    "state_of",
+    "states_of",
+]
+
+_REQUESTS = 16
 
 # Copies and desktops leave these; they are no part of an acquisition.
 _NO_PART = (".DS_Store", "Thumbs.db", "desktop.ini")
@@ -29,21 +51,6 @@ class FileState:
     mark: str
 
 
-def is_remote(path: Path) -> bool:
-    """Return whether a path stands for a URL; ``Path`` writes ``s3://bucket`` as ``s3:/bucket``."""
-    return remote.url_of(path) is not None
-
-
-def shown(path: Path) -> str:
-    """Write a path or URL for messages."""
-    return remote.url_of(path) or str(path)
-
-
-def absolute(path: Path) -> Path:
-    """Return the absolute path; a URL as it is."""
-    return path if is_remote(path) else path.absolute()
-
-
 def exists(path: Path) -> bool:
     """Return whether a file, folder or object is there."""
     return remote.exists(path) if is_remote(path) else path.exists()
@@ -57,6 +64,13 @@ def is_folder(path: Path) -> bool:
 def is_file(path: Path) -> bool:
     """Return whether a path is a file or an object."""
     return remote.is_file(path) if is_remote(path) else path.is_file()
+
+
+def has_file(folder: Path, *names: str) -> bool:
+    """Return whether one of some files lies in a folder; a bucket is asked once."""
+    if is_remote(folder) and not remote.is_web(folder):
+        return not {path.name for path in remote.files_in(folder)}.isdisjoint(names)
+    return any(is_file(folder / name) for name in names)
 
 
 def children(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -103,6 +117,12 @@ def state_of(path: Path) -> FileState:
         raise FileNotFoundError(f"{path} is no file")
     # The time of the last change also shows an edit after which the modification time was set back.
     return FileState(state.st_size, f"{state.st_mtime_ns}:{state.st_ctime_ns}")
+
+
+def states_of(paths: Sequence[Path]) -> list[FileState]:
+    """Return the states of several files; objects are asked for at the same time."""
+    with ThreadPoolExecutor(_REQUESTS) as threads:
+        return list(threads.map(state_of, paths))
 
 
 def size_of(path: Path) -> int:

@@ -4,7 +4,6 @@ Credentials come from the environment that the libraries use (``AWS_ACCESS_KEY_I
 ``FSSPEC_S3_ANON=true`` for public buckets); none is held or logged here.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,19 +11,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from spherovem_core.ingest.extras import missing_extra
+from spherovem_core.urls import url_of
 
-SCHEMES = ("s3", "http", "https")
-_URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
 _BLOCK = 2**20
-
-
-def url_of(path: Path) -> str | None:
-    """Return the URL that a path stands for; None if it is a path on disk."""
-    text = str(path)
-    if text[:1] not in "sh":
-        return None
-    found = _URL.fullmatch(text)
-    return f"{found[1]}://{found[2]}" if found else None
+MARKS = ("ETag", "Content-MD5", "Digest", "LastModified", "Last-Modified", "mtime")
+"""Entries by which servers tell one content from another, the best first."""
 
 
 @lru_cache(maxsize=8)
@@ -33,9 +24,14 @@ def _filesystem(scheme: str) -> Any:
         import fsspec
 
         # Listings are asked for again each time: an acquisition grows while it is copied.
-        return fsspec.filesystem(scheme, use_listings_cache=False)
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
         raise missing_extra("remote", f"{scheme}:// sources", error) from error
+
+
+def forget_connections() -> None:
+    """Make new clients from now on, with the settings that the environment holds then."""
+    _filesystem.cache_clear()
 
 
 @contextmanager
@@ -43,8 +39,10 @@ def _as_os_error(url: str) -> Iterator[None]:
     """Turn errors of clients into those of the system, without headers or keys in their text."""
     try:
         yield
-    except OSError:
+    except FileNotFoundError:
         raise
+    except PermissionError:
+        raise PermissionError(f"{url} cannot be read: access denied; check the credentials") from None
     except Exception as error:
         name = type(error).__name__
         if name in ("NoCredentialsError", "PartialCredentialsError"):
@@ -56,9 +54,12 @@ def _as_os_error(url: str) -> Iterator[None]:
             raise PermissionError(f"{url} cannot be read: access denied; check the credentials") from None
         if _status_of(error) == 404:
             raise FileNotFoundError(f"{url} does not exist") from None
-        if not type(error).__module__.startswith(("aiohttp", "botocore", "aiobotocore", "asyncio", "fsspec")):
+        own = type(error).__module__.startswith(("aiohttp", "botocore", "aiobotocore", "asyncio", "fsspec"))
+        if not own and not isinstance(error, OSError):
             raise
-        raise OSError(f"{url} cannot be read ({name}); try again later") from None
+        raise ConnectionError(
+            f"{url} cannot be read ({name}); check the address and the network, or try again later"
+        ) from None
 
 
 def _status_of(error: Exception) -> int:
@@ -72,11 +73,25 @@ def _opened(path: Path) -> tuple[Any, str]:
     return _filesystem(url.partition(":")[0]), url
 
 
+def is_web(path: Path) -> bool:
+    """Return whether a path stands for an address on a web server."""
+    return (url_of(path) or "").startswith("http")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """List the objects directly below a prefix; none if there is no such prefix."""
+    try:
+        return children(folder)[0]
+    except FileNotFoundError:
+        return []
+
+
 def exists(path: Path) -> bool:
     """Return whether an object or a prefix is there."""
     files, url = _opened(path)
     with _as_os_error(url):
-        return bool(files.exists(url) or is_folder(path))
+        # A prefix without an object of its name exists for S3, but not for a web server.
+        return bool(files.exists(url)) or (is_web(path) and is_folder(path))
 
 
 def is_folder(path: Path) -> bool:
@@ -137,7 +152,7 @@ def state_of(path: Path) -> tuple[int, str]:
         info = files.info(url)
     if info.get("type") == "directory" or info.get("size") is None:
         raise FileNotFoundError(f"{url} is no object, or the server does not state its size")
-    mark = next((info[key] for key in ("ETag", "etag", "LastModified", "mtime") if info.get(key)), "")
+    mark = next((info[key] for key in MARKS if info.get(key)), "")
     return int(info["size"]), str(mark).strip('"')
 
 
@@ -151,7 +166,18 @@ def open_binary(path: Path) -> BinaryIO:
 def read_range(path: Path, start: int, count: int) -> bytes:
     """Read some bytes of an object, fewer if it ends before."""
     files, url = _opened(path)
+    if count <= 0 or start < 0:
+        return b""
     with _as_os_error(url):
-        size = state_of(path)[0]
-        end = min(start + count, size)
-        return bytes(files.cat_file(url, start=start, end=end)) if end > start else b""
+        try:
+            content = bytes(files.cat_file(url, start=start, end=start + count))
+        except FileNotFoundError:
+            raise
+        except Exception:
+            # A range that begins behind the end is an error of its own kind for each server.
+            if start < state_of(path)[0]:
+                raise
+            return b""
+    if len(content) > count:
+        raise OSError(f"the server of {url} ignores ranges; expected one that sends parts of a file")
+    return content

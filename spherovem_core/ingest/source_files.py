@@ -18,6 +18,7 @@ from spherovem_core.ingest.readers import (
 )
 from spherovem_core.ingest.thumbnails import is_thumbnail, without_thumbnails
 from spherovem_core.parameters import IngestParameters
+from spherovem_core.urls import holds_credentials
 
 DESCRIPTION = "acquisition.json"
 # Opening a file on network storage is latency, not work: more threads than cores.
@@ -89,6 +90,11 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
         If the disk or network fails.
     """
     parameters = parameters or IngestParameters()
+    if holds_credentials(source):
+        raise ParameterError(
+            "the URL of the source names a user or has a query, which would be kept in the history; give credentials in the "
+            "environment (AWS_PROFILE, AWS_ACCESS_KEY_ID ...)"
+        )
     container, inside = split_source(source)
     if not locations.exists(container):
         raise NoSlicesError(

@@ -16,6 +16,7 @@ from spherovem_core.ingest.exclusion import ExcludedStack, exclude_slices
 from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
 from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
+from spherovem_core.ingest.plausibility import ARGUMENT, plausibility_problems
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
 from spherovem_core.ingest.selection import select_files
@@ -133,7 +134,8 @@ def survey_stack(
     stack = _stack(source, files.reader, excluded, databars, size, parameters, metadata)
     stated = list(checks.slice_count_problems(every, description))
     reports = excluded.reports_of_kept(reports)
-    if not region.is_whole:
+    # Without a readable slice the shape is unknown, and the problems say so.
+    if not region.is_whole and all(stack.shape):
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
         reports = _reports_of(ordered, reports)
@@ -257,7 +259,7 @@ def _stated_size(description: Description, parameters: IngestParameters) -> Voxe
     if parameters.spacing_nm is None:
         return description.voxel_size
     z, y, x = parameters.spacing_nm
-    return VoxelSize(z, (y, x), "argument")
+    return VoxelSize(z, (y, x), ARGUMENT)
 
 
 def _slice_problems(
@@ -287,4 +289,5 @@ def _spacing_problems(
         return list(description.problems)
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *([] if stated else checks.voxel_size_problems(reports))]
+    implausible = plausibility_problems(_voxel_sizes(reports, description, parameters))
+    return [*missing, *implausible, *([] if stated else checks.voxel_size_problems(reports))]

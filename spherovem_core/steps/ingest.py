@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from spherovem_core.parameters import IngestParameters, PipelineParameters
-from spherovem_core.references import Acquisition
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.steps.source_owner import check_owner, claim_folder, read_source
 from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW as RAW_GROUP
-from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -38,15 +37,6 @@ def filled_slices(run: StepRun[Any]) -> list[int]:
     return slices.loc[slices[flags].any(axis=1), "z"].tolist()
 
 
-def _digest_files(acquisition: Acquisition) -> tuple[str, dict[str, Any]]:
-    """Return the digest of the acquired files and those of each file, known from an earlier run or taken now."""
-    from spherovem_core.ingest import source_digest
-    from spherovem_core.store import read_json
-
-    known = read_json(Layout(acquisition.folder).source_files) or {}
-    return source_digest(acquisition.source, known), known
-
-
 def _external(request: RunRequest) -> Mapping[str, str]:
     """Return the digest of the acquired files, and the region and the databar that only the pixels show, where there are any.
 
@@ -54,11 +44,14 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     """
     from spherovem_core.ingest import acquired_files, unstated_databar
 
-    digest, _ = _digest_files(request.acquisition)
+    if not request.region.is_whole:
+        _check_region(request)
+    digest, files = read_source(request.acquisition)
+    check_owner(request.acquisition, digest, files)
     source = {"source": digest}
     # Not the version of the step: results of acquisitions without such a databar stay as they are.
-    files = acquired_files(request.acquisition.source, request.parameters.ingest)
-    if rows := unstated_databar(files, request.parameters.ingest):
+    slices = acquired_files(request.acquisition.source, request.parameters.ingest)
+    if rows := unstated_databar(slices, request.parameters.ingest):
         source["databar"] = f"{rows} rows"
     if request.parameters.ingest.exclude_slices:
         # The maps of a registration hold for a region of the same stack only: slices at its ends may be cut off.
@@ -66,12 +59,23 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
 
-def _remember_files(request: RunRequest, external: Mapping[str, str]) -> None:
-    """Keep the digests of the files in the results folder, which exists by now."""
-    from spherovem_core.store import write_json
+def _check_region(request: RunRequest) -> None:
+    """Refuse a region that reaches beyond the acquisition, or whose slices cannot be read, by the headers of the files.
 
-    _, known = _digest_files(request.acquisition)
-    write_json(Layout(request.acquisition.folder).source_files, known)
+    Raises
+    ------
+    ParameterError, AcquisitionError
+        If it is so.
+    """
+    from spherovem_core.ingest import open_stack
+
+    open_stack(request.acquisition.source, request.parameters.ingest, name_all=False, region=request.region)
+
+
+def _claim_folder(request: RunRequest, external: Mapping[str, str]) -> None:
+    """Keep the source and the digests of its files in the results folder, which exists by now."""
+    digest, files = read_source(request.acquisition)
+    claim_folder(request.acquisition, digest, files)
 
 
 def _check_unchanged(run: StepRun[IngestParameters]) -> None:
@@ -85,7 +89,7 @@ def _check_unchanged(run: StepRun[IngestParameters]) -> None:
     from spherovem_core.errors import BadSlicesError
     from spherovem_core.store import discard
 
-    digest, _ = _digest_files(run.plan.acquisition)
+    digest, _ = read_source(run.plan.acquisition)
     if digest != run.plan.external["source"]:
         discard(run.layout, run.layout.path(RAW.path).parent)
         raise BadSlicesError(
@@ -145,7 +149,7 @@ INGEST = Step(
         "dataset": None,
         "absent_chunks": "error",
     },
-    check=_remember_files,
+    check=_claim_folder,
     chapter=_chapter,
 )
 STEPS = (INGEST,)

@@ -50,7 +50,7 @@ class N5Reader:
 
     def can_read_folder(self, folder: Path) -> bool:
         """Return whether a folder is an N5 container or dataset."""
-        if not locations.is_file(folder / ATTRIBUTES):
+        if not locations.has_file(folder, ATTRIBUTES):
             return folder.suffix.lower() == ".n5" and locations.is_folder(folder)
         found = _attributes(folder)
         return "n5" in found or {"dimensions", "blockSize"} <= set(found) or folder.suffix.lower() == ".n5"

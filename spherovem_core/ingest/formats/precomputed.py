@@ -42,7 +42,7 @@ class PrecomputedReader:
 
     def can_read_folder(self, folder: Path) -> bool:
         """Return whether a folder holds the ``info`` of a volume."""
-        return locations.is_file(folder / INFO) and {"data_type", "scales"} <= set(_info(folder))
+        return locations.has_file(folder, INFO) and {"data_type", "scales"} <= set(_info(folder))
 
     def filling_absent(self) -> "PrecomputedReader":
         """Return a reader that takes absent chunks for zeros."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
-from spherovem_core.ingest import remote
 from spherovem_core.ingest.axes import VolumeAxes
 from spherovem_core.ingest.extras import missing_extra
+from spherovem_core.urls import url_of
 
 # Status with which tensorstore reports faults of the network, which may pass.
 PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED")
@@ -46,7 +46,7 @@ def open_tensorstore(driver: str, folder: Path, *, fill_absent: bool, **spec: An
 
 def key_value_store(folder: Path) -> dict[str, Any]:
     """Describe a folder as tensorstore takes it; credentials come from the environment."""
-    url = remote.url_of(folder)
+    url = url_of(folder)
     if url is None:
         return {"driver": "file", "path": f"{folder.absolute()}/"}
     scheme, _, place = url.partition("://")
@@ -59,6 +59,8 @@ def key_value_store(folder: Path) -> dict[str, Any]:
         store["aws_region"] = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
     if os.environ.get("FSSPEC_S3_ANON", "").lower() in ("1", "true"):
         store["aws_credentials"] = {"type": "anonymous"}
+    elif "AWS_ACCESS_KEY_ID" in os.environ:
+        store["aws_credentials"] = {"type": "environment"}
     return store
 
 

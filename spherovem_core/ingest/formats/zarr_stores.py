@@ -6,7 +6,8 @@ from typing import Any
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
-from spherovem_core.ingest import locations, remote
+from spherovem_core.ingest import locations
+from spherovem_core.urls import url_of
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
@@ -30,7 +31,7 @@ class CheckedStore(WrapperStore[Store]):
 
 def open_store(root: Path) -> CheckedStore:
     """Open the store of a group or array for reading."""
-    url = remote.url_of(root)
+    url = url_of(root)
     if url is None:
         return CheckedStore(LocalStore(root, read_only=True))
     if not locations.exists(root):

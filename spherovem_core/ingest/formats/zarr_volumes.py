@@ -49,7 +49,7 @@ class ZarrReader:
 
     def can_read_folder(self, folder: Path) -> bool:
         """Return whether a folder is a zarr group or array."""
-        return any(locations.is_file(folder / marker) for marker in MARKERS)
+        return locations.has_file(folder, *MARKERS)
 
     def filling_absent(self) -> "ZarrReader":
         """Return a reader that takes absent chunks for the fill value."""

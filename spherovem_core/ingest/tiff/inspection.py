@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
 from spherovem_core.ingest.tiff.acquisition_times import acquisition_times
@@ -35,14 +36,14 @@ def inspect_file(path: Path) -> FileReport:
 
     Reduced-resolution and mask pages are skipped.
     """
-    size = path.stat().st_size
+    size = locations.size_of(path)
     try:
-        with path.open("rb") as file:
+        with locations.open_binary(path) as file:
             directories = follow_directories(file)
             if not directories.count:
                 return _unreadable(path, size, directories.damage or "its image directory is missing")
             file.seek(0)
-            tif = TiffFile(file)
+            tif = TiffFile(file, name=path.name)
             every_page, broken_off = _read_pages(tif, directories.count)
             pages = [page for page in every_page if not (page.is_reduced or page.is_mask)]
             if not pages:
