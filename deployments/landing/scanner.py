@@ -17,6 +17,7 @@ from deployments.landing.rejections import write_rejection
 from deployments.landing.retries import pending_retries
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import SpheroVemError
+from spherovem_core.urls import shown
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +97,10 @@ class Scanner:
         try:
             candidates = find_candidates(landing)
         except OSError as error:
-            text = (
-                f"the landing folder {landing} cannot be read ({error.strerror}); the next scan tries again"
-            )
+            text = f"the landing folder {shown(landing)} cannot be read ({error.strerror or error}); the next scan tries again"
             self._messages.log_error(str(landing), text)
             return []
-        self._messages.log_resolved(str(landing), f"the landing folder {landing} can be read again")
+        self._messages.log_resolved(str(landing), f"the landing folder {shown(landing)} can be read again")
         self._forget_removed(landing, {candidate.key for candidate in candidates})
         return candidates
 

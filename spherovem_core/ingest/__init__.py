@@ -9,6 +9,7 @@ from spherovem_core.ingest.source_digest import source_digest
 from spherovem_core.ingest.source_files import find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.survey import AcquisitionReport, survey_stack
+from spherovem_core.ingest.value_range import with_grey_scale
 
 __all__ = [
     "AcquiredStack",
@@ -22,4 +23,5 @@ __all__ = [
     "source_digest",
     "survey_stack",
     "unstated_databar",
+    "with_grey_scale",
 ]

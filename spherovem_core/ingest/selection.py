@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.file_names import names_of_series
 from spherovem_core.ingest.numbering import number_slices
@@ -15,7 +16,7 @@ _SHOWN = 6
 
 def acquired_files(source: Path, parameters: IngestParameters) -> SourceFiles:
     """Find the slice files that are read, as `select_files` does, with the description beside them."""
-    return select_files(source, find_source_files(source), read_description(source), parameters)
+    return select_files(source, find_source_files(source, parameters), read_description(source), parameters)
 
 
 def select_files(
@@ -36,14 +37,14 @@ def select_files(
 
 def _series(source: Path, files: SourceFiles, series: str) -> SourceFiles:
     names = [path.name for path in files.paths]
-    if not source.is_dir():
+    if not locations.is_folder(source):
         found = f"the series {series!r} is chosen, but the source is one file; expected a folder with several series"
         raise acquisition_error(source, [Problem(found)])
     chosen = set(names_of_series(names, series))
     if not chosen:
         there = number_slices(names).fault or f"its files are {_some(names)}"
         raise acquisition_error(source, [Problem(f"no file is of the series {series!r}; {there}")])
-    return replace(files, paths=tuple(path for path in files.paths if path.name in chosen))
+    return _with(files, tuple(path for path in files.paths if path.name in chosen))
 
 
 def _listed(source: Path, files: SourceFiles, names: tuple[str, ...]) -> SourceFiles:
@@ -52,7 +53,11 @@ def _listed(source: Path, files: SourceFiles, names: tuple[str, ...]) -> SourceF
     if absent:
         found = f"lists {len(absent)} of {len(names)} files that are not there or no slices: {_some(absent)}; correct files"
         raise acquisition_error(source, [Problem(found, DESCRIPTION)])
-    return replace(files, paths=tuple(paths[name] for name in names))
+    return _with(files, tuple(paths[name] for name in names))
+
+
+def _with(files: SourceFiles, paths: tuple[Path, ...]) -> SourceFiles:
+    return replace(files, paths=paths, files=paths)
 
 
 def _some(names: list[str]) -> str:

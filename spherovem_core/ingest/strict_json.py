@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from spherovem_core.ingest import locations
+
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 32
 
@@ -17,12 +19,12 @@ def read_strict_json(path: Path) -> Any:
     ValueError
         If it is no JSON, holds a key twice, a number that is not finite, more than 32 levels or more than 64 MiB.
     """
-    size = path.stat().st_size
+    size = locations.size_of(path)
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes, more than {MAX_BYTES}")
     try:
         content = json.loads(
-            path.read_text(encoding="utf-8"),
+            locations.read_range(path, 0, size).decode("utf-8-sig"),
             parse_constant=_refuse,
             parse_float=_finite,
             object_pairs_hook=_without_twins,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from spherovem_core.ingest import locations
+
 _WORD = "thumb"
 # A thumbnail of half the width and height has a quarter of the pixels.
 _LARGEST = 0.25
@@ -20,6 +22,6 @@ def without_thumbnails(paths: Sequence[Path]) -> list[Path]:
     others = [path for path in paths if _WORD not in path.name.lower()]
     if not others or len(others) == len(paths):
         return list(paths)
-    limit = _LARGEST * median(path.stat().st_size for path in others)
+    limit = _LARGEST * median(locations.size_of(path) for path in others)
     kept = set(others)
-    return [path for path in paths if path in kept or path.stat().st_size >= limit]
+    return [path for path in paths if path in kept or locations.size_of(path) >= limit]

@@ -5,16 +5,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.segmentation.voxel_features import RIDGE, SMOOTH_IMAGE
+from spherovem_core.segmentation.voxel_features import image_filters
 
 MAPS = (
     "boundary", "boundary_squared", "boundary_over_quarter", "boundary_over_half", "logit", "flow_length",
-    "image", "image_squared", "ridge", "dz", "dy", "dx",
+    "image", "image_squared", "ridge", "far_boundary", "dz", "dy", "dx",
 )  # fmt: skip
 """Maps whose sums describe objects and contacts; over faces also the step of the flow and its square."""
-BESIDE = (0, 4, 5, 6, 8)
+BESIDE = (0, 4, 5, 6, 8, 9)
 """Maps that are compared with their means in both objects."""
-CONTACT_FEATURE_COUNT = 31
+CONTACT_FEATURE_COUNT = 34
+IMAGE_SCALE = 1.5
+MARGIN = 6
+"""Voxels around a region on which its maps depend."""
 
 
 class Side(NamedTuple):
@@ -26,19 +29,31 @@ class Side(NamedTuple):
 
 
 def contact_maps(
-    boundary: NDArray[np.float32], features: NDArray[np.float32], flows: NDArray[np.float32]
+    boundaries: NDArray[np.float32], image: NDArray[np.float32], flows: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the maps (12, Z, Y, X) named `MAPS`, from the boundary's probability, voxel features and flows."""
+    """Return the maps (13, Z, Y, X) named `MAPS`.
+
+    Parameters
+    ----------
+    boundaries : (2, Z, Y, X) ndarray of float32
+        Probability of a boundary, beside each voxel and farther away, see `LearnedBoundaries`.
+    image : (Z, Y, X) ndarray of float32
+        Intensities, 0 and 1 at black and white; the outermost 6 voxels of the maps depend on where it ends. The ridge is the
+        largest second derivative of the smoothed image.
+    flows : (4, Z, Y, X) ndarray of float32
+        (dz, dy, dx) and logit. Passes through the three planes are summed in them: where they disagree, the sum is short.
+    """
+    boundary, far = boundaries
+    smooth, _, ridge, *_ = image_filters(image, IMAGE_SCALE)
     length = np.sqrt(np.square(flows[:3]).sum(axis=0))
-    image = features[SMOOTH_IMAGE]
-    maps = [boundary, boundary**2, boundary > 0.25, boundary > 0.5, flows[3], length, image, image**2]
-    return np.stack([*maps, features[RIDGE], *flows[:3]]).astype(np.float32)
+    maps = [boundary, boundary**2, boundary > 0.25, boundary > 0.5, flows[3], length, smooth, smooth**2]
+    return np.stack([*maps, ridge, far, *flows[:3]]).astype(np.float32)
 
 
 def contact_features(
     faces: float, sums: NDArray[np.float64], count: float, one: Side, other: Side
 ) -> NDArray[np.float32]:
-    """Return the features (31,) of a contact, whichever of both objects comes first.
+    """Return the features (34,) of a contact, whichever of both objects comes first.
 
     Parameters
     ----------
@@ -63,6 +78,7 @@ def contact_features(
             *means[2:7],
             _deviation(means[6], means[7]),
             means[8],
+            means[9],
             steps,
             _deviation(steps, squares),
             *low[compared],

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from spherovem_core.errors import NetworkError
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
 from spherovem_core.segmentation.contact_features import CONTACT_FEATURE_COUNT
-from spherovem_core.segmentation.voxel_features import FEATURE_COUNT
+from spherovem_core.segmentation.learned_boundaries import LearnedBoundaries
 from spherovem_core.store import write_atomically
 
 SUFFIX = "-merging.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class MergingModel:
 
     Attributes
     ----------
-    boundary
-        Trees over `voxel_features`: whether a voxel lies at a boundary between two objects.
+    boundaries
+        Networks that tell where objects end.
     contact
         Trees over `contact_features`: whether two touching supervoxels belong to different objects.
     strongest
@@ -35,7 +35,7 @@ class MergingModel:
         Intensity percentiles of the volume that become 0 and 1.
     """
 
-    boundary: BoostedTrees
+    boundaries: LearnedBoundaries
     contact: BoostedTrees
     strongest: float
     spacing_nm: float
@@ -65,7 +65,7 @@ def write_merging_model(path: Path, model: MergingModel, origin: dict[str, Any])
         "percentiles": list(model.percentiles),
         "origin": origin,
     }
-    arrays = model.boundary.arrays("boundary") | model.contact.arrays("contact")
+    arrays = model.boundaries.arrays("boundary") | model.contact.arrays("contact")
     content = save(arrays, {"spherovem": json.dumps(described, sort_keys=True)})
 
     def write(fresh: Path) -> None:
@@ -92,7 +92,7 @@ def read_merging_model(path: Path) -> tuple[MergingModel, dict[str, Any]]:
             raise NetworkError(f"format {described['format']}, this version reads {FORMAT}")
         low, high = described["percentiles"]
         model = MergingModel(
-            BoostedTrees.from_arrays(arrays, "boundary", FEATURE_COUNT),
+            LearnedBoundaries.from_arrays(arrays, "boundary"),
             BoostedTrees.from_arrays(arrays, "contact", CONTACT_FEATURE_COUNT),
             float(described["strongest"]),
             float(described["spacing_nm"]),

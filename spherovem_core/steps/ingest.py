@@ -33,7 +33,8 @@ STORED_FRACTION = 0.78
 def filled_slices(run: StepRun[Any]) -> list[int]:
     """Return the numbers of the slices that were filled from their neighbours, for a later step."""
     slices = run.table(SLICES)
-    return slices.loc[slices[list(FILLED_FLAGS)].any(axis=1), "z"].tolist()
+    flags = [flag for flag in FILLED_FLAGS if flag in slices]
+    return slices.loc[slices[flags].any(axis=1), "z"].tolist()
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
@@ -52,6 +53,9 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     slices = acquired_files(request.acquisition.source, request.parameters.ingest)
     if rows := unstated_databar(slices, request.parameters.ingest):
         source["databar"] = f"{rows} rows"
+    if request.parameters.ingest.exclude_slices:
+        # The maps of a registration hold for a region of the same stack only: slices at its ends may be cut off.
+        source["excluded"] = "; ".join(request.parameters.ingest.exclude_slices)
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
 
@@ -94,9 +98,14 @@ def _check_unchanged(run: StepRun[IngestParameters]) -> None:
 
 
 def _compute(run: StepRun[IngestParameters]) -> Quality:
-    from spherovem_core.ingest import ingest_stack, open_stack
+    from spherovem_core.ingest import ingest_stack, open_stack, with_grey_scale
 
     stack = open_stack(run.plan.acquisition.source, run.parameters, region=run.region)
+    if stack.source_dtype != stack.dtype:
+        # The ranges of slices that a killed run has measured hold for these files, without this databar.
+        rows = [stack.first_row, stack.metadata["databar_rows"]]
+        basis = {"source": run.plan.external["source"], "databar_rows": rows}
+        stack = with_grey_scale(stack, run.execution, run.memory("value-ranges", basis))
     writer = run.writer(RAW, stack.shape, stack.dtype, stack.spacing_nm, by_slice=True)
     slices = ingest_stack(stack, writer, run.execution)
     _check_unchanged(run)
@@ -107,6 +116,7 @@ def _compute(run: StepRun[IngestParameters]) -> Quality:
         "height and width (px)": " x ".join(map(str, stack.shape[1:])),
         "voxel size z, y, x (nm)": ", ".join(f"{side:g}" for side in stack.spacing_nm),
         "voxel size from": stack.spacing_origin,
+        **({} if stack.grey_scale is None else {"values of the source": stack.grey_scale.rule}),
         **{flag: int(slices[flag].sum()) for flag in [*FILLED_FLAGS, "outlier"]},
     }
     return Quality("Slices as acquired", figures, RAW, "Middle slice as acquired")
@@ -131,7 +141,14 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
-    omitted={"series": ""},
+    omitted={
+        "value_range": None,
+        "databar_top_rows": None,
+        "exclude_slices": [],
+        "series": "",
+        "dataset": None,
+        "absent_chunks": "error",
+    },
     check=_claim_folder,
     chapter=_chapter,
 )

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
 from spherovem_core.ingest.tiff.acquisition_times import acquisition_times
 from spherovem_core.ingest.tiff.directories import follow_directories
 from spherovem_core.ingest.tiff.expansion import expansion_fault
+from spherovem_core.ingest.tiff.palettes import grey_order, is_inverted
 from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
 from spherovem_core.ingest.tiff.stack_metadata import ome_page_order, read_stack_metadata
 from spherovem_core.ingest.tiff.vendor_metadata import (
     databar_rows,
     resolution_voxel_size,
     slice_index,
+    vendors,
     voxel_sizes,
 )
 
@@ -33,14 +36,14 @@ def inspect_file(path: Path) -> FileReport:
 
     Reduced-resolution and mask pages are skipped.
     """
-    size = path.stat().st_size
+    size = locations.size_of(path)
     try:
-        with path.open("rb") as file:
+        with locations.open_binary(path) as file:
             directories = follow_directories(file)
             if not directories.count:
                 return _unreadable(path, size, directories.damage or "its image directory is missing")
             file.seek(0)
-            tif = TiffFile(file)
+            tif = TiffFile(file, name=path.name)
             every_page, broken_off = _read_pages(tif, directories.count)
             pages = [page for page in every_page if not (page.is_reduced or page.is_mask)]
             if not pages:
@@ -120,7 +123,8 @@ def _slice(
     place = PagePlace(
         int(page.offset),
         int(page.dataoffsets[0]) + skip if plain else None,
-        page.photometric == PHOTOMETRIC.MINISWHITE,
+        is_inverted(page),
+        int(page.bitspersample),
     )
     return SliceFile(
         path,
@@ -154,28 +158,18 @@ def _data_fault(page: TiffPage, size: int, skip: int) -> str:
 
 
 def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
-    wanted = "expected slices of one channel in uint8 or uint16: export them as greyscale"
+    wanted = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
     kinds = {}
     for page in pages:
         if page.samplesperpixel > 1:
             kinds[f"colour, {page.samplesperpixel} samples per pixel; {wanted}"] = page
-        elif page.photometric == PHOTOMETRIC.PALETTE and not _is_grey_palette(page):
+        elif page.photometric == PHOTOMETRIC.PALETTE and grey_order(page) == 0:
             kinds[f"palette colour; {wanted}"] = page
         elif page.dtype is None or np.dtype(page.dtype) not in ACCEPTED_TYPES:
             kinds[f"pixels of type {page.dtype or 'unknown'}; {wanted}"] = page
         elif len(page.shape) != 2:
             kinds[f"pages of {len(page.shape)} dimensions; {wanted}"] = page
     return (Problem(kind, path.name) for kind in kinds)
-
-
-def _is_grey_palette(page: TiffPage) -> bool:
-    """Return whether a palette is a grey ramp; Zeiss replaces some of its entries by colours for annotations."""
-    palette = page.colormap
-    if palette is None:
-        return False
-    levels = palette.shape[1]
-    ramp = np.arange(levels) * (65535 // (levels - 1))
-    return bool(np.mean(np.all(palette == ramp, axis=0)) > 0.75)
 
 
 def _indices(pages: list[TiffPage]) -> tuple[int, ...]:
@@ -186,11 +180,10 @@ def _indices(pages: list[TiffPage]) -> tuple[int, ...]:
 
 
 def _facts(tif: TiffFile, page: TiffPage) -> dict[str, Any]:
-    vendors = {"FEI/Thermo": tif.is_fei, "Zeiss": tif.is_sem, "OME": tif.is_ome, "ImageJ": tif.is_imagej}
     return {
         "container": "BigTIFF" if tif.is_bigtiff else "TIFF",
         "byte_order": "big" if tif.byteorder == ">" else "little",
         "compression": COMPRESSION(page.compression).name.lower(),
         "bits": page.bitspersample,
-        "metadata": ", ".join(name for name, present in vendors.items() if present) or "none",
+        "metadata": ", ".join(vendors(tif)) or "none",
     }

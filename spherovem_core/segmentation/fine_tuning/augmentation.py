@@ -40,7 +40,7 @@ def draw_crop(
     from torch.nn import functional
 
     rows, columns = section.shape[1:]
-    y, x = _places(rows, columns, size, parameters, generator)
+    y, x = draw_places(rows, columns, size, parameters, generator)
     grid = torch.stack([2 * x / max(columns - 1, 1) - 1, 2 * y / max(rows - 1, 1) - 1], dim=-1)[None]
     image = functional.grid_sample(
         section[None, :1], grid, mode="bilinear", padding_mode="reflection", align_corners=True
@@ -54,7 +54,7 @@ def draw_crop(
     return torch.where(inside, image, torch.zeros(())), _turn_flows(targets, y, x)
 
 
-def _places(
+def draw_places(
     rows: int, columns: int, size: int, parameters: FineTuningParameters, generator: np.random.Generator
 ) -> "tuple[Tensor, Tensor]":
     """Draw the place (y, x) in the section of every pixel of a crop."""
@@ -104,6 +104,23 @@ def _change_intensities(
     import torch
 
     strength = parameters.contrast_range
+    image = change_contrast(image, parameters, generator)
+    if generator.random() < 0.3:
+        image = image + 0.25 * strength * _smooth_field(1, len(image), len(image) / 2, generator)[0]
+    if parameters.blur_px and generator.random() < 0.3:
+        image = blur(image, generator.uniform(0.25, 1) * parameters.blur_px)
+    noise = generator.standard_normal(tuple(image.shape), np.float32)
+    image = image + torch.from_numpy(noise) * float(generator.uniform(0, parameters.noise))
+    if generator.random() < parameters.missing_fraction:
+        _lose_part(image, generator)
+    return image
+
+
+def change_contrast(
+    image: "Tensor", parameters: FineTuningParameters, generator: np.random.Generator
+) -> "Tensor":
+    """Change gain, offset and gamma of an image of any shape, and invert it where that may happen."""
+    strength = parameters.contrast_range
     if parameters.inversion and generator.random() < 0.5:
         image = 1 - image
     gain, offset = np.exp(generator.uniform(-1, 1) * strength), generator.uniform(-0.5, 0.5) * strength
@@ -112,14 +129,6 @@ def _change_intensities(
         gamma = float(np.exp(generator.uniform(-1, 1) * strength))
         # Intensities beyond black and white keep their order.
         image = ((image.clamp(-0.3, 1.3) + 0.3) / 1.6) ** gamma * 1.6 - 0.3
-    if generator.random() < 0.3:
-        image = image + 0.25 * strength * _smooth_field(1, len(image), len(image) / 2, generator)[0]
-    if parameters.blur_px and generator.random() < 0.3:
-        image = _blur(image, generator.uniform(0.25, 1) * parameters.blur_px)
-    noise = generator.standard_normal(tuple(image.shape), np.float32)
-    image = image + torch.from_numpy(noise) * float(generator.uniform(0, parameters.noise))
-    if generator.random() < parameters.missing_fraction:
-        _lose_part(image, generator)
     return image
 
 
@@ -133,16 +142,18 @@ def _smooth_field(count: int, size: int, cell: float, generator: np.random.Gener
     return functional.interpolate(values, size=(size, size), mode="bicubic", align_corners=True)[0]
 
 
-def _blur(image: "Tensor", sigma: float) -> "Tensor":
+def blur(image: "Tensor", sigma: float) -> "Tensor":
+    """Smooth the last two axes of an image (..., Y, X)."""
     import torch
     from torch.nn import functional
 
     steps = torch.arange(-MAX_BLUR_RADIUS, MAX_BLUR_RADIUS + 1, dtype=torch.float32)
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
-    padded = functional.pad(image[None, None], (MAX_BLUR_RADIUS,) * 4, mode="reflect")
+    planes = image.reshape(-1, 1, *image.shape[-2:])
+    padded = functional.pad(planes, (MAX_BLUR_RADIUS,) * 4, mode="reflect")
     rows = functional.conv2d(padded, kernel.view(1, 1, -1, 1))
-    return functional.conv2d(rows, kernel.view(1, 1, 1, -1))[0, 0]
+    return functional.conv2d(rows, kernel.view(1, 1, 1, -1)).reshape(image.shape)
 
 
 def _lose_part(image: "Tensor", generator: np.random.Generator) -> None:
