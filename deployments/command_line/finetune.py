@@ -101,6 +101,9 @@ def usage(manifest: dict[str, Any], weights: Path) -> str:
         "flow_smoothing": f"{chosen['flow_smoothing']:g}",
         "min_diameter_um": f"{diameter_um:.3g}",
     }
+    planes = manifest["parameters"].get("planes", "all")
+    if planes != "all":
+        values["planes"] = planes
     return " ".join(f"--set {group}{name}={value}" for name, value in values.items())
 
 

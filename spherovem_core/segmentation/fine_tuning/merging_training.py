@@ -136,7 +136,7 @@ def learn_merging(
         _fit_boundary(pixels, list(fold_of), seed),
         _fit_contact(both, seed),
         choose_threshold(split + merge),
-        regions[0].grid.spacing_nm[0],
+        regions[0].grid.spacing_nm[-1],
         percentiles,
     )
     return model, MergingScores(THRESHOLDS, split, merge, len(both.different), sum(both.different))
@@ -230,7 +230,7 @@ class _Scene:
         numbers = np.zeros(region.grid.shape, np.uint32)
         blocks = block_grid(numbers.shape, (execution.block_voxels,) * 3, execution.block_halo_voxels)
         learned = LearnedMerging(
-            MergingModel(boundary, NO_TREES, 0.0, region.grid.spacing_nm[0], (0.0, 100.0)), intensities
+            MergingModel(boundary, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)), intensities
         )
         statistics = measure_blocks(
             blocks, region.inputs, MemorySink(numbers), parameters, execution, {}, learned
@@ -239,7 +239,7 @@ class _Scene:
 
     def graph(self, supervoxels: Supervoxels, contact: BoostedTrees) -> LearnedGraph:
         spacing = self.region.grid.spacing_nm
-        return LearnedGraph(supervoxels, spacing, contact, spacing[0])
+        return LearnedGraph(supervoxels, spacing, contact, spacing[-1])
 
     def sections(self, roots: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
         """Return the object of each pixel of each slice, and the labels."""
