@@ -34,7 +34,7 @@ def finetune_segmentation(
     -------
     dict
         The manifest: digests of data and weights, parameters, scores before and after; with a volume also what was learned about
-        merging.
+        merging, and with labels in 3D what they chose for masks.
     """
     # Imported here so that a deployment which only looks at the flow's signature does not wait for torch.
     from tasks.finetune import finetune
@@ -44,4 +44,8 @@ def finetune_segmentation(
         from tasks.learn_merging import learn_merging_of
 
         manifest = manifest | {"merging": learn_merging_of(folders, parameters, execution)}
+    if folders.labels_3d is not None:
+        from tasks.tune_masks import tune_masks_of
+
+        manifest = manifest | {"masks": tune_masks_of(folders, parameters, manifest["chosen"], execution)}
     return manifest

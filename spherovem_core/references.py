@@ -56,6 +56,11 @@ class FineTuningFolders(BaseModel):
         description="Results folder of the acquisition from which the slices were cut: boundaries and merging in 3D are learned "
         "there, into weights-merging.safetensors.",
     )
+    labels_3d: str | None = Field(
+        default=None,
+        description="Labels in 3D of a part of that volume, on the grid of its registered image or with a place of their own: "
+        "they choose the parameters of masks. All within their bounding box counts as labelled.",
+    )
 
 
 class Comparison(BaseModel):

@@ -149,7 +149,9 @@ def _show(name: str, result: ScoredTraining, pictures: dict[str, bytes]) -> None
 
 
 def _digest(slices: Sequence[LabelledSlice], base: str, parameters: FineTuningParameters) -> str:
-    own = parameters.model_dump(mode="json", exclude={"network"})
+    # Planes were added after networks had been trained.
+    omitted = {"network", "planes"} if parameters.planes == "all" else {"network"}
+    own = parameters.model_dump(mode="json", exclude=omitted)
     content = [base, *(part for one in slices for part in (one.name, *one.digests))]
     return step_digest(NAME, VERSION, own, content)
 

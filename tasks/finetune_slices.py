@@ -21,6 +21,8 @@ from spherovem_core.segmentation.fine_tuning import (
     write_starting_labels,
 )
 from spherovem_core.segmentation.fine_tuning.places import Place
+from spherovem_core.segmentation.grid import warn_of_thick_sections
+from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import REGISTERED, flows_group, labels_group
@@ -65,7 +67,9 @@ def cut_slices_of(
     layout = Layout(acquisition.absolute())
     finest = open_array(layout, REGISTERED)
     spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
-    level = source_level(spacings, FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm))
+    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm, planes=parameters.planes)
+    warn_of_thick_sections(finest.spacing_nm, flows)
+    level = source_level(spacings, flows)
     source = open_array(layout, REGISTERED, level)
     labels = _labels(layout, parameters)
     places = _places(layout, cutting_grid(grid_of(source), parameters), labels, parameters, from_corrections)
@@ -94,6 +98,10 @@ def _labels(layout: Layout, parameters: SliceCuttingParameters) -> StoredArray |
         return None
 
 
+def _sides(spacing_nm: SpacingNm) -> str:
+    return " x ".join(f"{side:g}" for side in spacing_nm)
+
+
 def _places(
     layout: Layout,
     grid: Grid,
@@ -106,8 +114,8 @@ def _places(
     field = open_array(layout, flows_group(parameters.kind))
     if grid_of(field) != grid:
         raise LabelsError(
-            f"the flows of {layout.folder.name} have voxels of {field.spacing_nm[0]:g} nm, the slices {grid.spacing_nm[0]:g} nm; "
-            f"give --flow-spacing-nm {field.spacing_nm[0]:g}"
+            f"the flows of {layout.folder.name} have voxels of {_sides(field.spacing_nm)} nm, the slices "
+            f"{_sides(grid.spacing_nm)} nm; give --flow-spacing-nm {field.spacing_nm[-1]:g} and the planes of the flows"
         )
     tiles = uncertainty_tiles(field)
     if from_corrections:

@@ -17,6 +17,7 @@ from spherovem_core.parameters import FineTuningParameters, FlowParameters, Obje
 from spherovem_core.references import FineTuningFolders, step_digest
 from spherovem_core.segmentation import Grid, flow_grid, grid_of, load_network, network_digest, source_level
 from spherovem_core.segmentation.fine_tuning.checkpoints import checkpoint_path, drop_checkpoints
+from spherovem_core.segmentation.fine_tuning.known_pixels import known_pixels
 from spherovem_core.segmentation.fine_tuning.merging_training import learn_merging
 from spherovem_core.segmentation.fine_tuning.network_files import WEIGHTS
 from spherovem_core.segmentation.fine_tuning.slice_files import (
@@ -24,6 +25,7 @@ from spherovem_core.segmentation.fine_tuning.slice_files import (
     labels_path,
     read_labels,
     read_slice,
+    unknown_path,
 )
 from spherovem_core.segmentation.fine_tuning.training_regions import (
     PlacedSlice,
@@ -155,7 +157,7 @@ def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> 
     check_format(acquisition)
     layout = Layout(acquisition.absolute())
     finest = open_array(layout, REGISTERED)
-    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm)
+    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm, planes=parameters.planes)
     spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
     source = open_array(layout, REGISTERED, source_level(spacings, flows))
     grid = flow_grid(finest.shape, finest.spacing_nm, flows, finest.origin_nm)
@@ -166,9 +168,12 @@ def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> 
             raise LabelsError(
                 f"{image} does not tell where in the volume it lies; merging is learned from slices of spherovem cut-slices"
             )
-        labels = labels_path(image, parameters.kind)
-        placed.append(place_slice(origin, read_labels(labels)[0], grid))
-        digests += [origin.name, file_digest(labels)]
+        labels, mask = labels_path(image, parameters.kind), unknown_path(image, parameters.kind)
+        files = [labels, mask] if mask.is_file() else [labels]
+        drawn, *unknown = (read_labels(file)[0] for file in files)
+        objects, _ = known_pixels(drawn, unknown[0] if unknown else None, parameters)
+        placed.append(place_slice(origin, objects, grid))
+        digests += [origin.name, *map(file_digest, files)]
     return _Volume(source, grid, placed, digests)
 
 
@@ -183,7 +188,9 @@ def _regions(
     """Predict the flows around the slices."""
     network = load_network(weights, parameters.kind, run.device)
     flow_parameters = FlowParameters(
-        flow_spacing_nm=parameters.flow_spacing_nm, normalise_percentiles=parameters.normalise_percentiles
+        flow_spacing_nm=parameters.flow_spacing_nm,
+        planes=parameters.planes,
+        normalise_percentiles=parameters.normalise_percentiles,
     )
     found = []
     places = surroundings(volume.slices, volume.grid.shape)
@@ -218,6 +225,13 @@ def _digest(volume: _Volume, weights: str, parameters: FineTuningParameters) -> 
         "normalise_percentiles": list(parameters.normalise_percentiles),
         "seed": parameters.seed,
         "image": volume.source.own_digest,
+    }
+    # What was added after models had been learned.
+    added = {"planes": "all", "unlabelled": "background", "background_label": 0}
+    own |= {
+        name: getattr(parameters, name)
+        for name, default in added.items()
+        if getattr(parameters, name) != default
     }
     return step_digest(NAME, VERSION, own, [network_digest(weights, parameters.kind), *volume.digests])
 

@@ -53,6 +53,6 @@ class CutSlices(Command, SliceCuttingParameters):
             print(f"look at the labels of objects that nobody corrected in {labels}, then run")
         else:
             print(f"correct the predicted labels in {labels} (0 is background) and save each file, then run")
-        print(
-            f"  spherovem finetune {self.out} OUT --kind {parameters.kind} --flow-spacing-nm {parameters.flow_spacing_nm:g}"
-        )
+        planes = "" if parameters.planes == "all" else f" --planes {parameters.planes}"
+        spacing = f"--flow-spacing-nm {parameters.flow_spacing_nm:g}"
+        print(f"  spherovem finetune {self.out} OUT --kind {parameters.kind} {spacing}{planes}")

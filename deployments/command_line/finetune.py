@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from deployments.command_line.arguments import Command, Device, Workers, reading_arguments
+from deployments.command_line.arguments import BadArgumentsError, Command, Device, Workers, reading_arguments
 from deployments.command_line.text_tables import text_table
 from deployments.run_parameters import network_parameter
 from spherovem_core.execution import ExecutionSettings
@@ -39,6 +39,11 @@ class Finetune(Command, FineTuningParameters):
         description="Results folder of the acquisition from which the slices were cut; boundaries and merging of objects in 3D "
         "are learned there.",
     )
+    labels_3d: str | None = Field(
+        default=None,
+        description="Labels in 3D of a part of that volume, which choose the parameters of masks; any format of evaluate, on the "
+        "grid of the registered image, 0 where nobody has labelled.",
+    )
     device: Device = Field(default="auto", description="auto, cpu, cuda or cuda:n.")
     workers: Workers | None = Field(default=None, description="Threads; every core by default.")
 
@@ -49,6 +54,12 @@ class Finetune(Command, FineTuningParameters):
         parameters = FineTuningParameters.model_validate(
             self.model_dump(include=set(FineTuningParameters.model_fields))
         )
+        folders = FineTuningFolders(
+            slices=self.slices.absolute(),
+            out=self.out.absolute(),
+            volume=None if self.volume is None else self.volume.absolute(),
+            labels_3d=self.labels_3d,
+        )
         from tasks.finetune import check_before_training
 
         check_before_training(self.slices, parameters, execution)
@@ -56,19 +67,24 @@ class Finetune(Command, FineTuningParameters):
             from tasks.learn_merging import check_before_merging
 
             check_before_merging(self.slices, self.volume, parameters)
+        if self.labels_3d is not None:
+            if self.volume is None:
+                raise BadArgumentsError(
+                    "--labels-3d needs the results folder in which the labels lie; give it with --volume"
+                )
+            from tasks.tune_masks import check_before_tuning
+
+            check_before_tuning(folders, parameters)
         from flows.finetune_segmentation import finetune_segmentation
 
-        folders = FineTuningFolders(
-            slices=self.slices.absolute(),
-            out=self.out.absolute(),
-            volume=None if self.volume is None else self.volume.absolute(),
-        )
         manifest = finetune_segmentation(folders, parameters, execution)
         print(format_manifest(manifest))
         print(f"weights:  {self.out / 'weights.pt'}")
         print(f"manifest: {self.out / 'manifest.json'}")
         if "merging" in manifest:
             print(format_merging(manifest["merging"]))
+        if "masks" in manifest:
+            print(format_masks(manifest["masks"]))
         print(f"use them with {usage(manifest, self.out.absolute() / 'weights.pt')}")
 
 
@@ -94,13 +110,19 @@ def usage(manifest: dict[str, Any], weights: Path) -> str:
     )
     # A ball whose largest section has the fewest pixels that were labelled.
     diameter_um = 2 * math.sqrt(chosen["min_pixels"] / math.pi) * pixel_nm / 1000
-    values = {
-        "network": str(weights),
-        "flow_spacing_nm": f"{pixel_nm:g}",
-        "probability_threshold": f"{chosen['probability_threshold']:g}",
-        "flow_smoothing": f"{chosen['flow_smoothing']:g}",
-        "min_diameter_um": f"{diameter_um:.3g}",
+    tuned = {
+        "probability_threshold": chosen["probability_threshold"],
+        "flow_smoothing": chosen["flow_smoothing"],
+        "min_diameter_um": float(f"{diameter_um:.3g}"),
+        **manifest.get("masks", {}).get("values", {}),
     }
+    # The file of the merging model holds its own.
+    tuned.pop("strongest", None)
+    values = {"network": str(weights), "flow_spacing_nm": f"{pixel_nm:g}"}
+    values |= {name: f"{value:g}" for name, value in tuned.items()}
+    planes = manifest["parameters"].get("planes", "all")
+    if planes != "all":
+        values["planes"] = planes
     return " ".join(f"--set {group}{name}={value}" for name, value in values.items())
 
 
@@ -131,6 +153,17 @@ def format_merging(merging: dict[str, Any]) -> str:
         f"merging:  learned from {merging['contacts']} contacts, {merging['different']} of different objects; objects are merged "
         f"up to {merging['strongest']:g}\n          variation of information in slices left out, split + merge: "
         f"{merging['voi_split_bits']:.2f} + {merging['voi_merge_bits']:.2f} bits"
+    )
+
+
+def format_masks(masks: dict[str, Any]) -> str:
+    """Tell what the labels in 3D chose, and how well it holds where they chose nothing."""
+    values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in masks["values"].items())
+    before, after = masks["stated"]
+    return (
+        f"masks:    {values}: chosen by {masks['objects'][0]} objects in one half of the labelled box\n"
+        f"          in the other half, {masks['objects'][1]} objects, F1 {after['f1']:.3f} ({before['f1']:.3f} before), "
+        f"variation of information {after['voi_bits']:.2f} bits ({before['voi_bits']:.2f})"
     )
 
 

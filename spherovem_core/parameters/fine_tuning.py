@@ -32,13 +32,18 @@ class SliceCuttingParameters(StageParameters):
         default=7,
         ge=1,
         le=1000,
-        description="Slices in each of the three planes xy, xz and yz, where they are spread.",
+        description="Slices in each of the planes, where they are spread.",
     )
     slice_count: int = Field(
         default=10,
         ge=1,
         le=1000,
-        description="Slices in all three planes together, where they are chosen by uncertainty.",
+        description="Slices in all planes together, where they are chosen by uncertainty.",
+    )
+    planes: Literal["all", "xy"] = Field(
+        default="all",
+        description="Planes of the slices: all three, or xy alone, each on a section as acquired, for serial sections much "
+        "thicker than flow_spacing_nm.",
     )
     kind: Literal["cells", "nuclei"] = Field(
         default="cells",
@@ -77,6 +82,10 @@ class FineTuningParameters(StageParameters):
     flow_spacing_nm: PositiveNm = Field(
         default=100.0,
         description="Pixel size of the slices in nm: the flow_spacing_nm at which the network will see volumes.",
+    )
+    planes: Literal["all", "xy"] = Field(
+        default="all",
+        description="Planes of volumes that the network will see: all three, or xy alone, as the slices were cut.",
     )
     normalise_percentiles: tuple[float, float] = Field(
         default=(1.0, 99.0),

@@ -43,6 +43,11 @@ class FlowParameters(SegmenterParameters):
     flow_spacing_nm: PositiveNm = Field(
         default=100.0, description="Isotropic voxel size in nm at which the network sees the volume."
     )
+    planes: Literal["all", "xy"] = Field(
+        default="all",
+        description="Planes that the network sees: all three, or xy alone for serial sections much thicker than flow_spacing_nm, "
+        "which keep their thickness then.",
+    )
     normalise_percentiles: tuple[float, float] = Field(
         json_schema_extra=EXPERT,
         default=(1.0, 99.0),

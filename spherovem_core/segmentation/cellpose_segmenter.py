@@ -80,7 +80,8 @@ class CellposeSegmenter:
         ledger: MutableMapping[str, Any] | None = None,
     ) -> int:
         """Make masks from flows, see `segment_masks`; by learned merging where the network has a model of it."""
-        inputs = MaskInputs(field, grid_of(field), grid_of(image), image)
+        grid = grid_of(field)
+        inputs = MaskInputs(field, grid, grid_of(image), image, grid.in_sections)
         path, learned = _model_in_use(parameters), None
         if path is not None:
             logger.info("boundaries and merging by %s", path)

@@ -1,5 +1,6 @@
 """Filters of flows and probability, applied before masks are made."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy.special import expit
 from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.curl import remove_curl
 
+Sides = tuple[float, float, float]
+
 GUIDE_CONTRAST = 0.1
 """Contrast of the guide, of a range of 1, below which the guided filter smooths over edges."""
 
@@ -17,14 +20,25 @@ CURL_MARGIN = 16
 """Voxels around a block for the projection on the curl-free part."""
 
 
-def filter_vectors(vectors: NDArray[np.floating[Any]], parameters: MaskParameters) -> NDArray[np.float32]:
-    """Project vectors (3, Z, Y, X) on their curl-free part and smooth them into a new array, as the parameters say."""
+CUBE = (1.0, 1.0, 1.0)
+"""Sides of a voxel as multiples of the shortest."""
+
+
+def filter_vectors(
+    vectors: NDArray[np.floating[Any]], parameters: MaskParameters, sides: Sides = CUBE
+) -> NDArray[np.float32]:
+    """Project vectors (3, Z, Y, X) on their curl-free part and smooth them into a new array, as the parameters say.
+
+    Widths are in voxels along the shortest of their sides, and as long along the others. Sections that are several times thicker
+    than their pixels are hardly mixed. The projection takes voxels as cubes.
+    """
     values = np.array(vectors, dtype=np.float32)
     if parameters.curl_free:
         values = remove_curl(values)
     if parameters.flow_smoothing:
+        widths = [parameters.flow_smoothing / side for side in sides]
         for component in values:
-            ndimage.gaussian_filter(component, parameters.flow_smoothing, output=component, truncate=3.0)
+            ndimage.gaussian_filter(component, widths, output=component, truncate=3.0)
     return values
 
 
@@ -32,28 +46,31 @@ def filter_probability(
     logit: NDArray[np.floating[Any]],
     parameters: MaskParameters,
     guide: NDArray[np.float32] | None = None,
+    sides: Sides = CUBE,
 ) -> NDArray[np.float32]:
     """Filter a probability's logit as `probability_filter` says.
 
     Parameters
     ----------
     logit : (Z, Y, X) ndarray
-        On the isotropic flow grid.
+        On the flow grid.
     parameters
-        Type of filter and its radius in voxels of this grid.
+        Type of filter and its radius in voxels of this grid, along the shortest side.
     guide : (Z, Y, X) ndarray of float32, optional
         Image with values from 0 to 1 whose edges the guided filter keeps; by default the probability itself.
+    sides
+        Sides of a voxel as multiples of the shortest.
 
     Returns
     -------
     (Z, Y, X) ndarray of float32
     """
     values = np.asarray(logit, dtype=np.float32)
-    radius = parameters.probability_filter_voxels
+    radii = [int(parameters.probability_filter_voxels / side) for side in sides]
     if parameters.probability_filter == "median":
-        return np.asarray(ndimage.median_filter(values, size=2 * radius + 1))
+        return np.asarray(ndimage.median_filter(values, size=[2 * radius + 1 for radius in radii]))
     if parameters.probability_filter == "guided":
-        return guided_filter(values, expit(values) if guide is None else guide, radius, GUIDE_CONTRAST)
+        return guided_filter(values, expit(values) if guide is None else guide, radii, GUIDE_CONTRAST)
     return values
 
 
@@ -69,25 +86,26 @@ def filter_margin(parameters: MaskParameters) -> int:
 
 
 def guided_filter(
-    values: NDArray[np.float32], guide: NDArray[np.float32], radius: int, contrast: float
+    values: NDArray[np.float32], guide: NDArray[np.float32], radii: Sequence[int], contrast: float
 ) -> NDArray[np.float32]:
     """Smooth values where a guide is smooth and keep them apart where it has an edge.
 
-    In each cube of ``2 radius + 1`` voxels the values are fitted by a linear function of the guide; a voxel takes the mean
-    of the fits of all cubes around it (He, Sun and Tang 2013, "Guided image filtering", IEEE TPAMI 35).
+    In each box of ``2 radius + 1`` voxels along each axis the values are fitted by a linear function of the guide; a voxel
+    takes the mean of the fits of all boxes around it (He, Sun and Tang 2013, "Guided image filtering", IEEE TPAMI 35).
 
     Parameters
     ----------
     values, guide : (Z, Y, X) ndarray of float32
         Values to smooth, and the image whose edges are kept.
-    radius
-        Half the side of the cubes in voxels.
+    radii
+        Half the sides of the boxes in voxels.
     contrast
-        Standard deviation of the guide in a cube above which it counts as an edge.
+        Standard deviation of the guide in a box above which it counts as an edge.
     """
+    sizes = [2 * radius + 1 for radius in radii]
 
     def mean(array: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(ndimage.uniform_filter(array, size=2 * radius + 1, mode="nearest"))
+        return np.asarray(ndimage.uniform_filter(array, size=sizes, mode="nearest"))
 
     guide_mean, values_mean = mean(guide), mean(values)
     variance = mean(guide * guide) - guide_mean**2

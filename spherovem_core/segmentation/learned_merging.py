@@ -66,7 +66,7 @@ def learned_supervoxels(
                 slice(a - s.start + 1, b - s.start + 1) for s, (a, b) in zip(block.core, kept, strict=True)
             )
             maps[(slice(None), *target)] = found[(slice(None), *source)]
-    return watershed_supervoxels(probability, foreground), maps
+    return watershed_supervoxels(probability, foreground, inputs.in_sections), maps
 
 
 def evaluate_maps(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region
 from spherovem_core.boundary_gradient import MARGIN, boundary_gradient
 from spherovem_core.parameters import MaskParameters
-from spherovem_core.segmentation.filters import filter_margin, filter_probability, filter_vectors
+from spherovem_core.segmentation.filters import CUBE, Sides, filter_margin, filter_probability, filter_vectors
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import axis_weights, resample
 
@@ -26,24 +26,36 @@ class MaskInputs:
         Grids of the flows and of the masks.
     image : (Z, Y, X) array, optional
         The registered image on `target`, for the boundaries between objects and for the guided filter.
+    in_sections
+        True if the network saw each section by itself, and no flow leads across sections.
     """
 
     flows: ArrayLike
     grid: Grid
     target: Grid
     image: ArrayLike | None = None
+    in_sections: bool = False
+
+    @property
+    def sides(self) -> Sides:
+        """Sides of a voxel of the flows for the filters: multiples of the shortest in sections, else a cube."""
+        if not self.in_sections:
+            return CUBE
+        dz, dy, dx = self.grid.spacing_nm
+        least = min(dz, dy, dx)
+        return dz / least, dy / least, dx / least
 
     def upsampled_flows(self, region: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Return filtered flows (4, z, y, x) in a region of the target, the vectors in voxels of the target."""
         place = self.coarse_region(region, filter_margin(parameters))
         coarse = np.asarray(self.flows[(slice(None), *place)])
         values = np.empty(coarse.shape, np.float32)
-        values[:3] = filter_vectors(coarse[:3], parameters)
+        values[:3] = filter_vectors(coarse[:3], parameters, self.sides)
         for component, from_nm, to_nm in zip(
             values, self.grid.spacing_nm, self.target.spacing_nm, strict=False
         ):
             component *= np.float32(from_nm / to_nm)
-        values[3] = filter_probability(coarse[3], parameters, self._guide(place, parameters))
+        values[3] = filter_probability(coarse[3], parameters, self._guide(place, parameters), self.sides)
         return resample(values, crop_grid(self.grid, place), self.target, region)
 
     def upsampled_logit(self, region: Region, parameters: MaskParameters) -> NDArray[np.float32]:
@@ -105,7 +117,7 @@ class MaskInputs:
     def _filtered_logit(self, place: Region, parameters: MaskParameters) -> NDArray[np.float32]:
         """Read and filter the logit in a region of the flow grid."""
         return filter_probability(
-            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters)
+            np.asarray(self.flows[(3, *place)]), parameters, self._guide(place, parameters), self.sides
         )
 
     def _guide(self, place: Region, parameters: MaskParameters) -> NDArray[np.float32] | None:

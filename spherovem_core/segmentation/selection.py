@@ -123,4 +123,9 @@ def _measure_error(
     mask = (supervoxels.roots[np.asarray(numbers[box])] == root)[np.ix_(*samples)]
     if not mask.any():
         return 0.0
-    return object_error(mask, filter_vectors(np.asarray(inputs.flows[(slice(0, 3), *region)]), parameters))
+    flows = filter_vectors(np.asarray(inputs.flows[(slice(0, 3), *region)]), parameters, inputs.sides)
+    if not inputs.in_sections:
+        return object_error(mask, flows)
+    shown = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
+    errors = [object_error(mask[z : z + 1], flows[:, z : z + 1]) for z in shown]
+    return float(np.average(errors, weights=mask[shown].sum(axis=(1, 2))))

@@ -183,13 +183,30 @@ def _block_masks(
         else:
             values = inputs.upsampled_flows(block.outer, parameters)
             foreground = values[3] > parameters.probability_threshold
-            if parameters.mask_dynamics == "cellpose":
-                labels = follow_flows_with_cellpose(values[:3], foreground, device)
-            else:
-                labels = follow_flows(values[:3], foreground)
+            labels = _follow(values[:3], foreground, inputs.in_sections, parameters, device)
             if parameters.merge_boundary_strength:
                 measured = _with_layer_before(block, values[3], inputs, parameters)
     return labels, measured
+
+
+def _follow(
+    flows: NDArray[np.float32],
+    foreground: NDArray[np.bool_],
+    in_sections: bool,
+    parameters: MaskParameters,
+    device: str,
+) -> NDArray[np.uint32]:
+    """Number the places where flows converge; of flows that lead across no section, those of each section by itself."""
+    if in_sections:
+        labels, highest = np.zeros(foreground.shape, np.uint32), np.uint32(0)
+        for z in range(len(labels)):
+            found = _follow(flows[:, z : z + 1], foreground[z : z + 1], False, parameters, device)
+            labels[z : z + 1] = np.where(found > 0, found + highest, 0)
+            highest = max(highest, labels[z].max())
+        return labels
+    if parameters.mask_dynamics == "cellpose":
+        return follow_flows_with_cellpose(flows, foreground, device)
+    return follow_flows(flows, foreground)
 
 
 def _final_labels(

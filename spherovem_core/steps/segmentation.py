@@ -130,6 +130,7 @@ def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -
 
 def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
     from spherovem_core.segmentation import flow_grid, segmenter_named, source_level
+    from spherovem_core.segmentation.grid import warn_of_thick_sections
     from spherovem_core.store.ome import level_spacing
 
     parameters = run.parameters
@@ -139,6 +140,7 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
         return _no_flows(kind, run, finest)
     spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
     source = run.open(REGISTERED, source_level(spacings, parameters))
+    warn_of_thick_sections(finest.spacing_nm, parameters)
     grid = flow_grid(finest.shape, finest.spacing_nm, parameters, finest.origin_nm)
     writer = run.writer(
         FLOWS[kind],
@@ -157,7 +159,7 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
     figures = {
         "network": parameters.network,
         "voxels z, y, x": " x ".join(map(str, grid.shape)),
-        "voxel size (nm)": grid.spacing_nm[0],
+        "voxel size z, y, x (nm)": " x ".join(f"{side:g}" for side in grid.spacing_nm),
         "fraction of the middle slice with a positive logit": float((middle > 0).mean()),
     }
     return Quality(f"Flows of {kind}", figures, FLOWS[kind], f"Probability of {kind} in the middle slice")
@@ -222,7 +224,8 @@ def _flows_work(kind: ObjectKind, volume: SourceVolume, parameters: PipelinePara
     """Return the millions of voxels that the network sees; the small constant of opening an array where there is none."""
     if parameters.segmentation.of(kind).segmenter in (IMPORTED, NO_OBJECTS):
         return 0.1
-    return math.prod(_grid_shape(kind, volume, parameters)) / MILLION
+    passes = 1 if parameters.segmentation.of(kind).planes == "xy" else 3
+    return math.prod(_grid_shape(kind, volume, parameters)) / MILLION * passes / 3
 
 
 def _mask_variant(kind: ObjectKind, parameters: PipelineParameters) -> str:
@@ -289,6 +292,8 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
         external=lambda request: _external(kind, request),
         check=lambda request, external: _check(kind, request, external),
         external_parameters=frozenset({"network"}),
+        # Added after results had been written.
+        omitted={"planes": "all"},
         gpu_library=_flows_gpu,
     )
 

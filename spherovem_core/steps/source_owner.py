@@ -70,8 +70,8 @@ def check_owner(acquisition: Acquisition, digest: str = "", files: Mapping[str, 
     if record.get("digest") == digest or _share_files(before, files):
         return
     raise ParameterError(
-        f"{layout.folder} holds the results of {recorded or 'another source'}, and {_place(acquisition.source)} has other files: two "
-        "acquisitions of one name cannot share a results folder; choose another name (--name), or another results root"
+        f"{layout.folder} holds the results of {recorded or 'another source'}, and {_place(acquisition.source)} has other files: "
+        "two acquisitions of one name cannot share a results folder; choose another name (--name), or another results root"
     )
 
 

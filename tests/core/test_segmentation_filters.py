@@ -109,14 +109,14 @@ def test_guided_filter_averages_where_the_guide_is_flat() -> None:
     values = np.random.default_rng(0).normal(size=(14, 16, 18)).astype(np.float32)
     flat = np.full(values.shape, 0.5, np.float32)
     twice = ndimage.uniform_filter(ndimage.uniform_filter(values, 5, mode="nearest"), 5, mode="nearest")
-    assert np.allclose(guided_filter(values, flat, 2, 0.1), twice, atol=1e-5)
+    assert np.allclose(guided_filter(values, flat, (2, 2, 2), 0.1), twice, atol=1e-5)
 
 
 def test_guided_filter_keeps_a_linear_function_of_the_guide() -> None:
     guide = np.random.default_rng(0).normal(0, 5, (14, 16, 18)).astype(np.float32)
     # The guide varies far more than the contrast: the values are kept to (contrast / deviation)² = 4e-4.
     values = 3 * guide - 2
-    found = guided_filter(values, guide, 2, 0.1)
+    found = guided_filter(values, guide, (2, 2, 2), 0.1)
     assert np.abs(found - values).max() < 2e-3 * np.abs(values).max()
 
 

@@ -22,6 +22,7 @@ OTHER: dict[str, Any] = {
     "segmenter": "other",
     "network": "other",
     "flow_spacing_nm": 90.0,
+    "planes": "xy",
     "mask_spacing_nm": 90.0,
     "normalise_percentiles": (2.0, 98.0),
     "tile_overlap": 0.2,
@@ -41,7 +42,14 @@ OTHER: dict[str, Any] = {
     "merging": "boundary_strength",
     "min_diameter_um": 3.0,
 }
-FOR_FLOWS = {"segmenter", "flow_spacing_nm", "normalise_percentiles", "tile_overlap", "min_tile_contrast"}
+FOR_FLOWS = {
+    "segmenter",
+    "flow_spacing_nm",
+    "planes",
+    "normalise_percentiles",
+    "tile_overlap",
+    "min_tile_contrast",
+}
 FOR_MASKS = set(OTHER) - FOR_FLOWS - {"network"} | {"segmenter"}
 
 
@@ -119,7 +127,7 @@ def other_values(value: Any) -> list[Any]:
     if isinstance(value, int | float):
         return [value + 1, value + 8, value + 0.01, value * 0.9 + 1e-3, value - 0.01]
     if isinstance(value, str):
-        words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength fill"
+        words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength fill xy"
         return [*words.split(), "other"]
     if value is None:
         return [1.0, 2, "other", (50.0, 10.0, 10.0), (10.0, 50.0)]

@@ -67,7 +67,7 @@ def cut_slices(
 
 def cutting_grid(source_grid: Grid, parameters: SliceCuttingParameters) -> Grid:
     """Return the grid of the network over a volume, on whose voxels slices lie."""
-    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm)
+    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm, planes=parameters.planes)
     return flow_grid(source_grid.shape, source_grid.spacing_nm, flows, source_grid.origin_nm)
 
 

@@ -156,7 +156,7 @@ def learn_merging(
         LearnedBoundaries(tuple(states), axes),
         _fit_contact(both, tuning.seed),
         choose_threshold(split + merge),
-        regions[0].grid.spacing_nm[0],
+        regions[0].grid.spacing_nm[-1],
         tuning.normalise_percentiles,
     )
     return model, MergingScores(THRESHOLDS, split, merge, len(both.different), sum(both.different))
@@ -217,7 +217,7 @@ class _Scene:
         numbers = np.zeros(region.grid.shape, np.uint32)
         blocks = block_grid(numbers.shape, (execution.block_voxels,) * 3, execution.block_halo_voxels)
         learned = LearnedMerging(
-            MergingModel(boundaries, NO_TREES, 0.0, region.grid.spacing_nm[0], (0.0, 100.0)), intensities
+            MergingModel(boundaries, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)), intensities
         )
         statistics = measure_blocks(
             blocks, region.inputs, MemorySink(numbers), parameters, execution, {}, learned
@@ -226,7 +226,7 @@ class _Scene:
 
     def graph(self, supervoxels: Supervoxels, contact: BoostedTrees) -> LearnedGraph:
         spacing = self.region.grid.spacing_nm
-        return LearnedGraph(supervoxels, spacing, contact, spacing[0])
+        return LearnedGraph(supervoxels, spacing, contact, spacing[-1])
 
     def sections(self, roots: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
         """Return the object of each pixel of each slice, and the labels."""

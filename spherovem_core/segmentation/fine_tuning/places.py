@@ -32,9 +32,10 @@ def spread_places(shape: tuple[int, int, int], parameters: SliceCuttingParameter
     Returns
     -------
     list of (int, region)
-        First the slices across z (plane xy), then across y and x; fewer where the volume is thinner than `slices_per_plane`.
+        First the slices across z (plane xy), then those across y and x if all planes are wanted; fewer where the volume is
+        thinner than `slices_per_plane`.
     """
-    return [(axis, region) for axis in range(3) for region in _spread(shape, axis, parameters)]
+    return [(axis, region) for axis in _axes(parameters) for region in _spread(shape, axis, parameters)]
 
 
 def uncertain_places(
@@ -57,15 +58,15 @@ def uncertain_places(
     list of (int, region)
         At most `slice_count`, ordered by axis and position; none where the tiles are 0.
     """
-    left = tiles.astype(np.float64)
-    fewest = min(int(FEWEST_FRACTION * parameters.slice_count), parameters.slice_count // 3)
+    left, possible = tiles.astype(np.float64), _axes(parameters)
+    fewest = min(int(FEWEST_FRACTION * parameters.slice_count), parameters.slice_count // len(possible))
     chosen: list[Place] = []
     taken: tuple[list[Region], ...] = ([], [], [])
     while len(chosen) < parameters.slice_count:
-        missing = [axis for axis in range(3) if sum(a == axis for a, _ in chosen) < fewest]
+        missing = [axis for axis in possible if sum(a == axis for a, _ in chosen) < fewest]
         wanted = parameters.slice_count - len(chosen)
         owed = sum(fewest - sum(a == axis for a, _ in chosen) for axis in missing)
-        axes = missing if missing and owed >= wanted else range(3)
+        axes = missing if missing and owed >= wanted else possible
         found = [(*_best_window(left, axis, shape, parameters.side_px, taken[axis]), axis) for axis in axes]
         mean, window, axis = max(found, key=lambda each: each[0])
         if mean <= 0:
@@ -75,6 +76,11 @@ def uncertain_places(
         taken[axis].append(window)
         _fade(left, axis, window)
     return sorted(chosen, key=lambda place: (place[0], [side.start for side in place[1]]))
+
+
+def _axes(parameters: SliceCuttingParameters) -> tuple[int, ...]:
+    """Return the axes across which slices are cut."""
+    return (0,) if parameters.planes == "xy" else (0, 1, 2)
 
 
 def _spread(shape: tuple[int, int, int], axis: int, parameters: SliceCuttingParameters) -> list[Region]:

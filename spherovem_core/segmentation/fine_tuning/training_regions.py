@@ -61,7 +61,7 @@ class TrainingRegion:
     @property
     def inputs(self) -> MaskInputs:
         """Return flows and image as inputs of masks on the grid of the flows."""
-        return MaskInputs(self.flows, self.grid, self.grid, self.image)
+        return MaskInputs(self.flows, self.grid, self.grid, self.image, self.grid.in_sections)
 
 
 def place_slice(origin: SliceOrigin, labels: NDArray[np.uint32], grid: Grid) -> PlacedSlice:
@@ -83,11 +83,12 @@ def place_slice(origin: SliceOrigin, labels: NDArray[np.uint32], grid: Grid) -> 
     if (
         not inside
         or not np.allclose(exact, first, atol=0.26)
-        or not np.isclose(origin.pixel_nm, grid.spacing_nm[0], rtol=1e-3)
+        or not np.isclose(origin.pixel_nm, grid.spacing_nm[-1], rtol=1e-3)
     ):
         raise LabelsError(
             f"slice {origin.name} lies at voxels {[round(value, 2) for value in exact]} of {grid.shape} voxels of "
-            f"{grid.spacing_nm[0]:g} nm; it was cut from another volume or at another flow_spacing_nm"
+            f"{' x '.join(f'{side:g}' for side in grid.spacing_nm)} nm; it was cut from another volume, at another "
+            "flow_spacing_nm or for other planes"
         )
     return PlacedSlice(origin.name, axis, first[axis], region, labels)
 
