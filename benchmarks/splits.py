@@ -20,7 +20,8 @@ from _review_bases import CASES, LEAST_UM3, make_base
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.corrections.splitting import split_at_seeds
+from spherovem_core.corrections.object_box import ObjectBox
+from spherovem_core.corrections.splitting import find_seed_cut
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import labels_group
 
@@ -101,7 +102,10 @@ def measure(name: str, labels: NDArray[np.uint32], spacing: NDArray[np.float64],
         for place in ("middle", "inner", "anywhere"):
             started, scores = time.process_time(), []
             for crop, group, seeds in chosen:
-                parts = split_at_seeds(np.isin(crop, group), tuple(spacing.tolist()), seeds[place])
+                box, parts = ObjectBox.of(np.isin(crop, group)), np.zeros(crop.shape, np.uint16)
+                cut = find_seed_cut(box, tuple(spacing.tolist()), seeds[place])
+                for region in box.blocks():
+                    parts[region] = cut.parts(box, region)
                 scores.append(worst_part(parts, crop, group))
             found, seconds = np.array(scores), (time.process_time() - started) / len(scores)
             print(

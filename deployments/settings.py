@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from deployments.settings_sources import SpherovemToml, refuse_unknown_variables
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import BlockHaloVoxels, BlockVoxels, ExecutionSettings
 from spherovem_core.overrides import explain
+from spherovem_core.urls import SCHEMES, is_remote
 
 
 class Settings(BaseSettings):
@@ -53,7 +55,7 @@ class Settings(BaseSettings):
     block_halo_voxels: BlockHaloVoxels = 64
     landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
-        description="Folders in which acquisitions land, as FOLDER:FOLDER or as a JSON list of absolute paths.",
+        description="Folders or buckets in which acquisitions land, as FOLDER:FOLDER or as a JSON list.",
     )
     profiles: Annotated[dict[Path, Path], NoDecode] = Field(
         default={},
@@ -96,7 +98,7 @@ class Settings(BaseSettings):
             return value
         if value.lstrip().startswith("["):
             return _read_json(value, '["/data/microscope", "/data/other"]')
-        return tuple(part for part in value.split(os.pathsep) if part)
+        return tuple(split_folders(value))
 
     @field_validator("profiles", mode="before")
     @classmethod
@@ -187,13 +189,26 @@ def read_settings(**given: Any) -> Settings:
         raise ParameterError(explain(error, Settings)) from error
 
 
+def split_folders(text: str) -> Iterator[str]:
+    """Split a list of folders at its colons; the colon of a URL separates nothing."""
+    parts = iter(text.split(os.pathsep))
+    for part in parts:
+        if part in SCHEMES:
+            part += f"{os.pathsep}{next(parts, '')}"
+        if part:
+            yield part
+
+
 def _absolute(path: Path) -> Path:
     """Make a path absolute without following links: a landing folder may be one."""
-    return Path(os.path.normpath(path.expanduser().absolute()))
+    return path if is_remote(path) else Path(os.path.normpath(path.expanduser().absolute()))
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    one, other = one.resolve(), other.resolve()
+    if is_remote(one) != is_remote(other):
+        return False
+    if not is_remote(one):
+        one, other = one.resolve(), other.resolve()
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 

@@ -24,3 +24,4 @@ html_copy_source = False
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
+html_extra_path = ["../spherovem_core/ingest/templates"]

@@ -1,10 +1,11 @@
-"""Correct labels by hand, and measure again what follows from them."""
+"""Correct labels by hand or by those of another program, and measure again what follows from them."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow
 
+from flows.imported_labels import ImportParameters
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import ArtifactRef
 
@@ -21,6 +22,7 @@ def correct_labels(
     keep_what_fits: bool = False,
     measure: bool = True,
     execution: ExecutionSettings = ExecutionSettings(),
+    imported: ImportParameters = ImportParameters(),
 ) -> dict[str, ArtifactRef]:
     """Add edits to the journal of an acquisition, apply it to the labels, and compute all that follows.
 
@@ -44,6 +46,9 @@ def correct_labels(
         Compute the tables and the report as well; without it only the labels.
     execution
         Settings of the run; they change no result.
+    imported
+        Labels that were edited in another program: what differs becomes operations in the journal, or they become the
+        segmentation. Not beside edits and undo.
 
     Returns
     -------
@@ -53,16 +58,26 @@ def correct_labels(
     Raises
     ------
     SpheroVemError
-        If an edit does not fit, before anything is written; or if a step fails.
+        If an edit does not fit or labels cannot be imported, before anything is written; or if a step fails.
     """
     import json
 
     from flows.corrected_run import check_correctable, names_of_run, run_after_corrections
+    from flows.imported_labels import (
+        import_as_corrections,
+        refuse_import_beside_edits,
+        run_with_imported_labels,
+    )
     from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
     from spherovem_core.store import Layout
 
     layout = Layout((results_root / name).absolute())
+    refuse_import_beside_edits(imported, edits=bool(edits or undo))
     check_correctable(layout, measure=measure)
+    if imported.file and imported.as_labels:
+        return run_with_imported_labels(layout, kind, imported.file, execution, measure=measure)
+    if imported.file:
+        import_as_corrections(layout, kind, imported, execution, author=author, reason=reason)
     journal, name_of = Journal(layout.journal(kind)), names_of_run()
     known = {entry.id for entry in journal.entries()}
     # A run that is retried has added its edits before.

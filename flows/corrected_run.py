@@ -52,15 +52,21 @@ def run_after_corrections(
     )
 
 
-def names_of_run() -> "Callable[[Draft], str]":
-    """Return the function that names the edits of this flow run, the same when it is retried; outside a run, no names."""
+def names_of_run(source: str = "") -> "Callable[[Draft], str]":
+    """Return the function that names the edits of this flow run, the same when it is retried; outside a run, no names.
+
+    Parameters
+    ----------
+    source
+        Where they come from, if a run has edits of several sources.
+    """
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return lambda draft: ""
     run = str(context.flow_run.id)
-    return lambda draft: hashlib.sha256(f"{run} {draft.line}".encode()).hexdigest()[:12]
+    return lambda draft: hashlib.sha256(f"{run} {source}{draft.line}".encode()).hexdigest()[:12]
 
 
 def check_correctable(layout: Layout, *, measure: bool) -> None:

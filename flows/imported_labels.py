@@ -1,14 +1,159 @@
-"""A run that takes the labels of another program as the segmentation of one kind of object."""
+"""Labels of another program: as corrections of an acquisition, or as the segmentation of one kind of object."""
 
-from typing import Any
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
-from spherovem_core.execution import ExecutionSettings
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from spherovem_core.errors import ParameterError
+from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.overrides import merge
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import ArtifactRef
+from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.stages import LAST_STAGE, StageName
 from spherovem_core.store import Layout
 from spherovem_core.store.layout import CorrectedKind
+
+if TYPE_CHECKING:
+    from spherovem_core.corrections.label_import import LabelImport
+
+logger = logging.getLogger(__name__)
+
+
+class ImportParameters(BaseModel):
+    """Labels that were edited in another program."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(
+        default="",
+        description="Label file or folder, as the worker sees it; FILE.npz:NAME names an array. Empty for none.",
+    )
+    as_labels: bool = Field(
+        default=False,
+        description="Take the file as the segmentation, with its numbers, instead of correcting the present one.",
+    )
+    spacing_nm: list[float] = Field(
+        default=[],
+        description="Voxel size z, y, x of the file in nm; empty for what it states, or that of the level of its shape.",
+    )
+    offset_um: list[float] = Field(
+        default=[],
+        description="Centre z, y, x of the file's first voxel in µm, in the frame of the tables; empty for what the file states.",
+    )
+    exact: bool = Field(
+        default=False,
+        description="Take every voxel of a coarser file as it is, also at borders that only its sampling moved.",
+    )
+    any_overlap: bool = Field(
+        default=False, description="Accept labels that have almost nothing in common with the present ones."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ImportParameters":
+        if self.spacing_nm and (len(self.spacing_nm) != 3 or not all(side > 0 for side in self.spacing_nm)):
+            raise ValueError(
+                f"spacing_nm: got {self.spacing_nm}; expected three sizes above 0: z, y, x in nm"
+            )
+        if self.offset_um and len(self.offset_um) != 3:
+            raise ValueError(f"offset_um: got {self.offset_um}; expected three numbers: z, y, x in µm")
+        if self.as_labels and (self.spacing_nm or self.offset_um):
+            raise ValueError(
+                "as_labels takes voxel size and offset from the file; write them into it, and leave out spacing_nm and offset_um"
+            )
+        if not self.file and self.model_fields_set - {"file"} and self != ImportParameters():
+            raise ValueError("file is empty; name the label file, or leave out all parameters of the import")
+        return self
+
+    @property
+    def file_spacing_nm(self) -> SpacingNm | None:
+        """Voxel size, None for what the file states."""
+        if not self.spacing_nm:
+            return None
+        z, y, x = self.spacing_nm
+        return z, y, x
+
+    @property
+    def file_origin_nm(self) -> SpacingNm | None:
+        """Centre of the first voxel, None for what the file states."""
+        if not self.offset_um:
+            return None
+        z, y, x = (NM_PER_UM * place for place in self.offset_um)
+        return z, y, x
+
+
+def compare_labels(
+    layout: Layout, kind: CorrectedKind, given: ImportParameters, execution: ExecutionSettings
+) -> "LabelImport":
+    """Compare the labels of a file with the present ones, with progress; change nothing. See `plan_import`."""
+    from spherovem_core.corrections.label_import import plan_import
+    from tasks.progress import report_progress
+
+    workers = execution.worker_count
+    with report_progress("compare labels") as progress, ThreadPoolExecutor(workers) as executor:
+        return plan_import(
+            layout,
+            kind,
+            given.file,
+            file_spacing_nm=given.file_spacing_nm,
+            file_origin_nm=given.file_origin_nm,
+            exact=given.exact,
+            any_overlap=given.any_overlap,
+            execution=Execution("cpu", executor, workers, None, progress),
+        )
+
+
+def import_as_corrections(
+    layout: Layout,
+    kind: CorrectedKind,
+    given: ImportParameters,
+    execution: ExecutionSettings,
+    *,
+    author: str,
+    reason: str,
+) -> None:
+    """Add what differs between a file and the present labels to the journal, once for a run that is retried.
+
+    Raises
+    ------
+    SpheroVemError
+        As `plan_import` and `record_import`.
+    """
+    from flows.corrected_run import names_of_run
+    from spherovem_core.corrections import Draft, Journal, Undo
+    from spherovem_core.corrections.label_import import record_import
+    from tasks.artifacts import show_figures
+
+    name_of = names_of_run("import ")
+    # Any operation: the name follows from the line alone.
+    first = name_of(Draft(Undo(of=""), line=1))
+    if first and any(entry.id == first for entry in Journal(layout.journal(kind)).entries()):
+        return
+    found = compare_labels(layout, kind, given, execution)
+    entries, _ = record_import(layout, found, author=author, reason=reason, name_of=name_of)
+    counts = {str(fate): count for fate, count in found.comparison.counts.items()}
+    figures = {**counts, "operations": len(entries)}
+    logger.info(
+        "import of %s: %s", given.file, ", ".join(f"{count} {name}" for name, count in figures.items())
+    )
+    show_figures(f"import {layout.folder.name} {kind}", figures, f"{kind.capitalize()} of {given.file}")
+
+
+def refuse_import_beside_edits(given: ImportParameters, *, edits: bool) -> None:
+    """Refuse a run that imports labels and edits them: a file is compared with labels that hold all corrections.
+
+    Raises
+    ------
+    ParameterError
+        If both are asked for.
+    """
+    if given.file and edits:
+        raise ParameterError(
+            f"edits or undo beside the import of {given.file}; a file is compared with labels that hold all corrections: "
+            "run them one after the other"
+        )
 
 
 def run_with_imported_labels(

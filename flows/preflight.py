@@ -45,6 +45,8 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
             f"{request.acquisition.folder} does not exist, so no earlier stage is complete; start at {FIRST_STAGE}"
             f"{OWN_DATA}"
         )
+    if steps[0].stage != FIRST_STAGE:
+        _check_source(request)
     external = {step.name: step.external(request) for step in steps}
     check_device(device)
     layout = Layout(request.acquisition.folder)
@@ -54,6 +56,15 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
         if step.check is not None:
             step.check(request, external[step.name])
     return external
+
+
+def _check_source(request: RunRequest) -> None:
+    """Refuse to continue the results of another acquisition; a source that is no longer there is not needed."""
+    from spherovem_core.ingest.locations import exists
+    from spherovem_core.steps.source_owner import check_owner
+
+    if exists(request.acquisition.source):
+        check_owner(request.acquisition)
 
 
 def check_run(

@@ -76,6 +76,10 @@ class DeviceError(SpheroVemError, RuntimeError):
     """The requested device cannot be used."""
 
 
+class MissingPackageError(SpheroVemError, ImportError):
+    """A package that an optional part needs is not installed."""
+
+
 class DeadlineError(SpheroVemError, TimeoutError):
     """A step passed its deadline and stopped between two blocks."""
 

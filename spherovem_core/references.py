@@ -72,6 +72,10 @@ class Comparison(BaseModel):
     spacing_nm: SpacingNm | None = Field(
         default=None, description="Voxel size z, y, x in nm; left empty, that of the files."
     )
+    image: str | None = Field(
+        default=None,
+        description="Image of the same shape, under the outlines in the picture of the worst errors.",
+    )
 
 
 class ArtifactRef(BaseModel):

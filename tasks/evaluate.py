@@ -9,10 +9,14 @@ from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.references import Comparison
 from spherovem_core.segmentation.evaluation import as_rows, evaluate_files, without_nan
-from spherovem_core.segmentation.evaluation.files import NAME, VERSION
-from tasks.artifacts import show_figures, show_table
+from spherovem_core.segmentation.evaluation.files import NAME, PICTURE, VERSION
+from tasks.artifacts import show_figures, show_picture, show_table
 from tasks.policies import retry_policy
 from tasks.progress import report_progress
+
+PICTURE_TITLE = (
+    "Worst errors: orange true objects, blue found ones, green both; the two parts are tinted green and pink"
+)
 
 
 @task(
@@ -44,4 +48,8 @@ def evaluate(
         as_rows(evaluation.thresholds),
         "Scores by intersection over union",
     )
+    show_table(f"evaluation {name} sizes", as_rows(evaluation.sizes), "Scores by size of objects")
+    if evaluation.worst_errors:
+        picture = (comparison.out / PICTURE).read_bytes()
+        show_picture(f"evaluation {name} worst errors", picture, PICTURE_TITLE)
     return figures

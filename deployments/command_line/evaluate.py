@@ -1,17 +1,21 @@
 """``spherovem evaluate``: a comparison of a segmentation with its truth."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliVariadicArg
 
 from deployments.command_line.arguments import Command, Workers, checked_spacing, reading_arguments
-from deployments.command_line.text_tables import FigureRow, figure_table
+from deployments.command_line.text_tables import FigureRow, figure_table, text_table
 from spherovem_core.execution import Execution, ExecutionSettings
 from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.references import Comparison
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS: tuple[FigureRow, ...] = (
     ("objects, true and predicted", ("true_count", "predicted_count"), ""),
@@ -43,6 +47,7 @@ ROWS: tuple[FigureRow, ...] = (
     ("boundary error of matches: mean", "boundary_mean_nm", "nm"),
     ("boundary error of matches: 95th perc.", "boundary_p95_nm", "nm"),
 )
+COUNTS = ("true_count", "matched_count", "split_count", "merged_count", "missed_count")
 
 
 class Evaluate(Command, EvaluationParameters):
@@ -65,15 +70,24 @@ class Evaluate(Command, EvaluationParameters):
     spacing_nm: CliVariadicArg[list[float]] = Field(
         default=[], description="Voxel size z y x in nm; by default that of the files."
     )
+    image: str | None = Field(
+        default=None,
+        description="Image of the same shape, such as DIR/NAME/volume.zarr/registered, for the picture of the worst errors.",
+    )
+    size_limits_um3: CliVariadicArg[list[float]] = Field(
+        default=[], description=EvaluationParameters.model_fields["size_limits_um3"].description
+    )
     workers: Workers | None = Field(default=None, description="Threads; every core by default.")
 
     def cli_cmd(self) -> None:
         """Compare the labels, print the figures, write the files."""
         with reading_arguments():
             spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else None
-        comparison = Comparison(predicted=self.predicted, truth=self.truth, out=self.out, spacing_nm=spacing)
+        comparison = Comparison(
+            predicted=self.predicted, truth=self.truth, out=self.out, spacing_nm=spacing, image=self.image
+        )
         workers = ExecutionSettings(workers=self.workers).worker_count
-        from spherovem_core.segmentation.evaluation.files import DOCUMENT, evaluate_files
+        from spherovem_core.segmentation.evaluation.files import DOCUMENT, PICTURE, evaluate_files
         from tasks.progress import report_progress
 
         parameters = EvaluationParameters.model_validate(
@@ -83,4 +97,28 @@ class Evaluate(Command, EvaluationParameters):
             run = Execution("cpu", executor, workers, None, progress)
             evaluation = evaluate_files(comparison, parameters, run)
         print(figure_table(f"at an IoU of {parameters.match_iou:g}", ROWS, evaluation.figures))
-        print(f"evaluation: {self.out / DOCUMENT}")
+        print(size_table(evaluation.sizes))
+        print(f"\nevaluation: {self.out / DOCUMENT}")
+        if evaluation.worst_errors:
+            print(f"largest mergers and splits: {self.out / PICTURE}")
+
+
+def size_table(sizes: "pd.DataFrame") -> str:
+    """List the scores of the classes of size."""
+    titles = ["true objects of µm³", "number", "found", "split", "merged", "missed", "recall", "F1"]
+    rows = [
+        [
+            _range(row["volume_low_um3"], row["volume_high_um3"]),
+            *(f"{row[name]:.0f}" for name in COUNTS),
+            f"{row['recall']:.3f}",
+            f"{row['f1']:.3f}",
+        ]
+        for row in sizes.to_dict("records")
+    ]
+    return text_table(titles, rows, right=range(1, len(titles)))
+
+
+def _range(low: float, high: float) -> str:
+    if math.isinf(high):
+        return f"{low:.3g} and more" if low else "all"
+    return f"{low:.3g} to {high:.3g}" if low else f"less than {high:.3g}"

@@ -1,25 +1,16 @@
 """``spherovem inspect``: the content of a source, a results folder, a volume or a table."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from deployments.command_line.acquisition_tables import steps_table
 from deployments.command_line.arguments import BadArgumentsError, Command
-from deployments.command_line.inventory_texts import (
-    array_text,
-    arrays_table,
-    source_text,
-    table_text,
-    tables_table,
-)
-
-if TYPE_CHECKING:
-    from spherovem_core.ingest import AcquisitionReport
+from deployments.command_line.inventory_texts import array_text, arrays_table, table_text, tables_table
+from deployments.command_line.source_overview import inspect_source
 
 Document = dict[str, Any]
 
@@ -28,12 +19,14 @@ class InspectPath(Command):
     """Show the content of a source, results, volume or table.
 
     For a source: files, shape, type, voxel size and its origin, gaps and faults. For results: every array with its
-    levels, files, size on disk and state, every table, and the history. Values are read only with --pixels.
+    levels, files, size on disk and state, every table, and the history. Values are read only with --pixels and --sheet.
     """
 
     group: ClassVar[str] = "Look at results"
     examples: ClassVar[tuple[tuple[str, str], ...]] = (
         ("spherovem inspect slices/", "before processing: check that all slices and a voxel size are there"),
+        ("spherovem inspect slices/ --sheet look/", "contact sheet, with intensity and sharpness over z"),
+        ("spherovem inspect slices/ --write-description", "an acquisition.json to complete"),
         ("spherovem inspect results/spheroid_07", "arrays, tables and stages of an acquisition"),
         ("spherovem inspect results/spheroid_07/volume.zarr/registered", "one image with its labels"),
         ("spherovem inspect results/spheroid_07/tables/cells.parquet", "columns of a table with their units"),
@@ -42,36 +35,76 @@ class InspectPath(Command):
     path: CliPositionalArg[Path] = Field(
         description="Folder of slices, file of several slices, results folder, zarr group or array, or Parquet table."
     )
+    dataset: str | None = Field(
+        default=None,
+        description="Dataset in a source that holds several, such as volumes/raw.",
+        json_schema_extra={"metavar": "PATH"},
+    )
     pixels: CliToggleFlag[bool] = Field(
         default=False, description="Read every slice of a source, to find blank, saturated and damaged ones."
+    )
+    series: str = Field(
+        default="", description="Series of slices to look at where the source holds several, such as InLens."
+    )
+    sheet: Path | None = Field(
+        default=None,
+        description="Folder for a contact sheet of a source, HTML and PNG: slices spread over the stack, those that stand out "
+        "(intensity, sharpness, repeats, jumps), and curves over z. It takes about a minute, however many slices there are.",
+    )
+    write_description: CliToggleFlag[bool] = Field(
+        default=False,
+        description="Write an acquisition.json to complete beside the slices, never over one that is there.",
     )
     json_: CliToggleFlag[bool] = Field(default=False, alias="json", description="Print JSON.")
 
     def cli_cmd(self) -> None:
         """Print the content."""
-        document, text = inspect_path(self.path, pixels=self.pixels)
+        document, text = inspect_path(
+            self.path,
+            pixels=self.pixels,
+            series=self.series,
+            dataset=self.dataset,
+            sheet=self.sheet,
+            write_description=self.write_description,
+        )
         print(json.dumps(document, indent=2, default=str) if self.json_ else text)
 
 
-def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
-    """Describe a path, as a JSON document and as text for people.
+def inspect_path(
+    path: Path,
+    *,
+    pixels: bool = False,
+    series: str = "",
+    dataset: str | None = None,
+    sheet: Path | None = None,
+    write_description: bool = False,
+) -> tuple[Document, str]:
+    """Describe a path, as a JSON document and as text for people; the options are those of `inspect_source`.
 
     Raises
     ------
     BadArgumentsError
-        If the path does not exist, or holds the results of several acquisitions.
+        If the path does not exist, or holds the results of several acquisitions; if an option does not fit it.
     SpheroVemError
         If it is none of the things that can be inspected.
     """
-    if not path.exists():
+    from spherovem_core.ingest import locations
+    from spherovem_core.ingest.source_files import split_source
+
+    if not locations.exists(split_source(path)[0]):
         raise BadArgumentsError(
             f"{path} does not exist; name a source, a results folder, a volume or a table"
         )
     from spherovem_core.status import is_results_folder
 
+    is_result = path.suffix == ".parquet" or (path / "zarr.json").is_file() or is_results_folder(path)
+    if is_result and (sheet is not None or write_description or pixels):
+        raise BadArgumentsError(
+            f"{path} is a result; --pixels, --sheet and --write-description are for sources"
+        )
     if path.suffix == ".parquet":
         return inspect_table(path)
-    if (path / "zarr.json").is_file():
+    if dataset is None and (path / "zarr.json").is_file() and not is_foreign_image(path):
         return inspect_volume(path)
     if path.is_dir() and is_results_folder(path):
         return inspect_results(path)
@@ -79,41 +112,23 @@ def inspect_path(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
         raise BadArgumentsError(
             f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
-    return inspect_source(path, pixels=pixels)
+    return inspect_source(
+        path,
+        pixels=pixels,
+        series=series,
+        dataset=dataset,
+        sheet=sheet,
+        write_description=write_description,
+    )
 
 
-def inspect_source(path: Path, *, pixels: bool = False) -> tuple[Document, str]:
-    """Describe an acquisition as the microscope wrote it."""
-    from spherovem_core.ingest import survey_stack
-    from spherovem_core.ingest.checks import content_problems
-    from spherovem_core.ingest.problems import problem_lines
-    from spherovem_core.parameters import IngestParameters
+def is_foreign_image(path: Path) -> bool:
+    """Return whether a zarr group is an OME-Zarr image that another program wrote: a source."""
+    from spherovem_core.store.nodes import ATTRIBUTE
 
-    report = survey_stack(path, IngestParameters())
-    problems = list(report.problems)
-    if pixels:
-        problems += content_problems(report.stack, {problem.file for problem in problems})
-    document = source_document(path, report, problem_lines(problems, path.name))
-    return document, source_text(document)
-
-
-def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[str]) -> Document:
-    """Return the facts of a source as a JSON document."""
-    stack = report.stack
-    return {
-        "kind": "source",
-        "path": str(path.absolute()),
-        "files": report.file_count,
-        "bytes": report.file_bytes,
-        "shape": list(stack.shape),
-        "dtype": stack.dtype.name,
-        "spacing_nm": list(stack.spacing_nm) if any(stack.spacing_nm) else None,
-        "spacing_origin": stack.spacing_origin or None,
-        "slice_numbers": [stack.numbers[0], stack.numbers[-1]],
-        "missing_slices": [n for n, lost in zip(stack.numbers, stack.missing, strict=True) if lost],
-        "metadata": dict(stack.metadata),
-        "faults": list(faults),
-    }
+    group = (path / "zarr.json").read_text("utf-8", "replace")
+    own = any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in path.glob("*/zarr.json"))
+    return '"multiscales"' in group and f'"{ATTRIBUTE}"' not in group and not own
 
 
 def inspect_results(path: Path) -> tuple[Document, str]:

@@ -42,6 +42,8 @@ def source_text(document: Mapping[str, Any]) -> str:
         ("metadata", metadata["metadata"]),
         ("databar", _databar(metadata)),
     ]
+    if excluded := metadata.get("excluded"):
+        facts.append(("excluded", "; ".join(f"{each['slices']}: {each['reason']}" for each in excluded)))
     faults = [f"  - {fault}" for fault in document["faults"]]
     facts.append(("faults", str(len(faults)) if faults else "none"))
     lines = [f"source {document['path']}", "", *(f"{name:<12}{value}" for name, value in facts), *faults]
@@ -50,10 +52,10 @@ def source_text(document: Mapping[str, Any]) -> str:
 
 def _databar(metadata: Mapping[str, Any]) -> str:
     """Say how many rows are cut off as the databar, and whether the pixels or the metadata tell."""
-    if not metadata["databar_rows"]:
-        return "none"
     found = ", found in the pixels" if metadata.get("databar_origin") == "pixels" else ""
-    return f"{metadata['databar_rows']} rows{found}"
+    lowest = [f"{metadata['databar_rows']} rows{found}"] if metadata["databar_rows"] else []
+    highest = [f"{top} rows at the top"] if (top := metadata.get("databar_top_rows")) else []
+    return ", ".join([*lowest, *highest]) or "none"
 
 
 def arrays_table(arrays: "Sequence[ArrayInventory]") -> str:

@@ -45,7 +45,8 @@ class Process(Command):
     resumable: ClassVar[bool] = True
 
     source: CliPositionalArg[Path] = Field(
-        description="Folder of slices in one file each, or one file of several slices."
+        description="Folder of slices in one file each, one file of several slices, or a folder that is one volume (zarr); a "
+        "path inside chooses a dataset."
     )
     results_root: Path | None = Field(
         default=None,
@@ -54,6 +55,16 @@ class Process(Command):
     name: str | None = Field(default=None, description="Name of the results folder; the source's by default.")
     spacing_nm: CliVariadicArg[list[float]] = Field(
         default=[], description="Voxel size z y x in nm; by default from acquisition.json or the metadata."
+    )
+    series: str | None = Field(
+        default=None,
+        description="Series of slices to read where SOURCE holds several, by words of the file names such as InLens.",
+        json_schema_extra={"metavar": "NAME"},
+    )
+    dataset: str | None = Field(
+        default=None,
+        description="Dataset in a file or folder that holds several, such as volumes/raw; c=0 after it chooses a channel.",
+        json_schema_extra={"metavar": "PATH"},
     )
     network: str | None = Field(
         default=None,
@@ -129,6 +140,10 @@ class Process(Command):
             overrides.append(with_network(self.network))
         if self.spacing_nm:
             overrides.append({"ingest": {"spacing_nm": checked_spacing(self.spacing_nm)}})
+        if self.series:
+            overrides.append({"ingest": {"series": self.series}})
+        if self.dataset is not None:
+            overrides.append({"ingest": {"dataset": self.dataset}})
         overrides.append(own.overrides)
         overrides += [parse_assignment(text) for text in self.set]
         if own.labels:
@@ -143,14 +158,14 @@ class Process(Command):
         ParameterError
             If no results root is given or the name cannot be used.
         """
-        from spherovem_core.ingest.readers import reader_for
+        from spherovem_core.ingest.locations import absolute
+        from spherovem_core.ingest.source_files import acquisition_name
 
         results_root = self.results_root or settings.results_root
         if results_root is None:
             raise ParameterError("no results root: give --results-root DIR or set SPHEROVEM_RESULTS_ROOT")
-        source = self.source.absolute()
-        is_file = not source.is_dir() and reader_for(source) is not None
-        name = self.name or (source.stem if is_file else source.name)
+        source = absolute(self.source)
+        name = self.name or acquisition_name(source)
         try:
             return Acquisition(name=name, source=source, results_root=results_root.absolute())
         except ValidationError as error:

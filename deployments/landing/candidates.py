@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from spherovem_core.overrides import explain
 from spherovem_core.references import Acquisition
+from spherovem_core.urls import is_remote, url_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Candidate:
     path
         The entry: a folder, or a file of slices.
     name
-        Name of its results folder: the folder's name, or the file's without its suffix.
+        Name of its results folder: the folder's name, or that of a file or volume without its suffix.
     """
 
     landing: Path
@@ -34,7 +35,7 @@ class Candidate:
     @property
     def key(self) -> str:
         """Its path as text that any document can hold."""
-        return printable_path(self.path)
+        return url_of(self.path) or printable_path(self.path)
 
     def to_acquisition(self, results_root: Path) -> Acquisition:
         """Describe the acquisition as the flow takes it.
@@ -63,19 +64,33 @@ def find_candidates(landing: Path) -> list[Candidate]:
     OSError
         If the landing folder is missing or cannot be read.
     """
-    from spherovem_core.ingest.source_files import is_slice_file
+    from spherovem_core.ingest.source_files import acquisition_name, is_slice_file
 
+    if is_remote(landing):
+        return _candidates_in_bucket(landing)
     found = []
     with os.scandir(landing) as entries:
         for entry in entries:
             path = landing / entry.name
             if entry.name.startswith("."):
                 continue
-            if _is_folder(entry):
-                found.append(Candidate(landing, path, entry.name))
-            elif is_slice_file(path):
-                found.append(Candidate(landing, path, path.stem))
+            if _is_folder(entry) or is_slice_file(path):
+                found.append(Candidate(landing, path, acquisition_name(path)))
     return sorted(found, key=lambda candidate: candidate.path.name)
+
+
+def _candidates_in_bucket(landing: Path) -> list[Candidate]:
+    """List prefixes and objects below a URL as folders and files of slices."""
+    from spherovem_core.ingest import locations
+    from spherovem_core.ingest.source_files import acquisition_name, is_slice_file
+
+    files, folders = locations.children(landing)
+    found = [path for path in (*files, *folders) if not path.name.startswith(".")]
+    found = [path for path in found if path in folders or is_slice_file(path)]
+    return sorted(
+        (Candidate(landing, path, acquisition_name(path)) for path in found),
+        key=lambda candidate: candidate.path.name,
+    )
 
 
 def printable_path(path: Path) -> str:

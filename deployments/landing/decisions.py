@@ -10,7 +10,7 @@ from deployments.landing.file_state import FileState, read_file_state
 from deployments.landing.records import LandedAcquisition, Record, Records, Rejection
 from deployments.landing.rejections import clear_rejection
 from deployments.landing.rules import LandingRules
-from deployments.landing.verdicts import Copy, Invalid, Valid, Verdict, check_acquisition
+from deployments.landing.verdicts import Copy, Invalid, Valid, Verdict, check_acquisition, is_there
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Decider:
 
     def _take_over(self, record: Record, original: Record) -> Record:
         """Ignore a copy; give a moved acquisition the history of its old place."""
-        if Path(original.source).exists():
+        if is_there(original.source):
             logger.info("%s is a copy of %s: not processed again", record.source, original.source)
             return record
         logger.info("%s was moved to %s: not processed again", original.source, record.source)

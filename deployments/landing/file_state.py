@@ -12,6 +12,7 @@ from deployments.landing.candidates import Candidate, printable_path
 from spherovem_core.ingest.readers import reader_for
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.references import canonical_json
+from spherovem_core.urls import is_remote
 
 # Deeper files change no outcome, and a folder may hold a million of them.
 MAX_DEPTH = 3
@@ -33,7 +34,7 @@ class FileState:
     is_empty
         True if there is no file and no problem.
     sentinel
-        Modification time and inode of the sentinel file; None if there is none.
+        Modification time and inode of the sentinel file, or what tells a sentinel object from another; None if there is none.
     problems
         Reasons why files cannot be read, each with the remedy.
     """
@@ -45,7 +46,15 @@ class FileState:
 
 
 def read_file_state(candidate: Candidate, sentinel_name: str) -> FileState:
-    """Read the state of every file of a candidate."""
+    """Read the state of every file of a candidate; of an object, its size and ETag.
+
+    Raises
+    ------
+    OSError
+        If a bucket cannot be listed.
+    """
+    if is_remote(candidate.path):
+        return _state_of_objects(candidate, sentinel_name)
     listing = _Listing(candidate.landing)
     sentinel: tuple[int, int] | None = None
     if candidate.path.is_symlink() and not is_inside(candidate.path, candidate.landing):
@@ -61,6 +70,34 @@ def read_file_state(candidate: Candidate, sentinel_name: str) -> FileState:
     entries, problems = sorted(listing.entries), sorted(listing.problems)
     signature = sha256(canonical_json([entries, problems]).encode()).hexdigest()
     return FileState(signature, not entries and not problems, sentinel, tuple(problems))
+
+
+def _state_of_objects(candidate: Candidate, sentinel_name: str) -> FileState:
+    """Read size and ETag of the objects of a candidate: an object is there when its upload is complete."""
+    from spherovem_core.ingest import locations
+
+    is_folder = locations.is_folder(candidate.path)
+    marker = (
+        candidate.path / sentinel_name
+        if is_folder
+        else candidate.path.with_name(f"{candidate.path.name}.{sentinel_name}")
+    )
+    paths = [*locations.files_below(candidate.path)] if is_folder else [candidate.path]
+    description = description_path(candidate.path)
+    if description not in paths and locations.is_file(description):
+        paths.append(description)
+    sentinel = None
+    entries = []
+    for path, state in zip(paths, locations.states_of(paths), strict=True):
+        if path != marker:
+            entries.append((path.relative_to(candidate.landing).as_posix(), state.size, state.mark))
+        else:
+            sentinel = (state.size, int(sha256(state.mark.encode()).hexdigest()[:12], 16))
+    if not is_folder and locations.is_file(marker):
+        state = locations.state_of(marker)
+        sentinel = (state.size, int(sha256(state.mark.encode()).hexdigest()[:12], 16))
+    signature = sha256(canonical_json(sorted(entries)).encode()).hexdigest()
+    return FileState(signature, not entries, sentinel, ())
 
 
 class _Listing:

@@ -3,7 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.source_digest import manifest_digest
+from spherovem_core.urls import is_remote
 
 END_BYTES = 64 * 1024
 SAMPLE_BYTES = 4 * 1024
@@ -16,7 +18,7 @@ def content_fingerprint(source: Path) -> str:
 
     The samples of each slice file and of ``acquisition.json`` are its name, its size, the first and last 64 KiB, and 4 KiB
     in every 4 MiB between. Times of files do not count: a copy is the same acquisition. A change of less than 4 MiB in the
-    middle of a file that keeps its size can stay unseen.
+    middle of a file that keeps its size can stay unseen. Of an object, its size and ETag stand for the content.
 
     Parameters
     ----------
@@ -39,6 +41,9 @@ def content_fingerprint(source: Path) -> str:
 
 
 def _sample_file(path: Path) -> list[str | int]:
+    if is_remote(path):
+        state = locations.state_of(path)
+        return [path.name, state.size, state.mark]
     digest = hashlib.sha256()
     with path.open("rb") as file:
         size = file.seek(0, 2)

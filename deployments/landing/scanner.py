@@ -17,6 +17,7 @@ from deployments.landing.rejections import write_rejection
 from deployments.landing.retries import pending_retries
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import SpheroVemError
+from spherovem_core.urls import shown
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +97,10 @@ class Scanner:
         try:
             candidates = find_candidates(landing)
         except OSError as error:
-            text = (
-                f"the landing folder {landing} cannot be read ({error.strerror}); the next scan tries again"
-            )
+            text = f"the landing folder {shown(landing)} cannot be read ({error.strerror or error}); the next scan tries again"
             self._messages.log_error(str(landing), text)
             return []
-        self._messages.log_resolved(str(landing), f"the landing folder {landing} can be read again")
+        self._messages.log_resolved(str(landing), f"the landing folder {shown(landing)} can be read again")
         self._forget_removed(landing, {candidate.key for candidate in candidates})
         return candidates
 
@@ -158,6 +157,11 @@ class Scanner:
         except (SpheroVemError, OSError) as error:
             result.failed[name] = str(error)
             self._messages.log_error(key, f"{name}: {error}; the next scan tries again")
+        except Exception as error:  # an error of this program about one acquisition must not stop the others
+            result.failed[name] = f"{type(error).__name__}: {error}"
+            logger.debug("%s", name, exc_info=True)
+            text = f"{name}: unexpected {result.failed[name]:.500}; the next scan tries again"
+            self._messages.log_error(key, text)
 
     def _forget_removed(self, landing: Path, present: set[str]) -> None:
         """Forget acquisitions that were removed before their first check; keep the records of others."""

@@ -11,8 +11,9 @@ from deployments.landing.fingerprints import content_fingerprint
 from deployments.landing.records import Record, Records
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import SpheroVemError
-from spherovem_core.ingest import open_stack
+from spherovem_core.ingest import locations, open_stack
 from spherovem_core.references import canonical_json
+from spherovem_core.urls import is_remote
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def check_acquisition(
     except PermissionError as error:
         name = Path(str(error.filename or candidate.path)).name
         return Invalid(
-            "unreadable", f"{name} cannot be read ({error.strerror}); give read permission", fingerprint
+            "unreadable",
+            f"{name} cannot be read ({error.strerror or error}); give read permission",
+            fingerprint,
         )
     if stack.shape[0] == 1:
         # Slices copied into the landing folder itself would each become an acquisition.
@@ -116,13 +119,19 @@ def find_name_owner(candidate: Candidate, records: Records, results_root: Path) 
 
 
 def _is_in_use(record: Record, results_root: Path) -> bool:
-    return os.path.lexists(record.source) or os.path.lexists(results_root / record.name)
+    return is_there(record.source) or os.path.lexists(results_root / record.name)
+
+
+def is_there(source: str) -> bool:
+    """Return whether a source is still at its place, on disk or in a bucket."""
+    path = Path(source)
+    return locations.exists(path) if is_remote(path) else os.path.lexists(source)
 
 
 def _compare_with_owner(candidate: Candidate, fingerprint: str, owner: Record) -> Copy | Invalid:
     if owner.fingerprint == fingerprint:
         return Copy(owner)
-    gone = "" if os.path.lexists(owner.source) else ", which is no longer there but has results"
+    gone = "" if is_there(owner.source) else ", which is no longer there but has results"
     return Invalid(
         "name",
         f"{owner.source} has the name {candidate.name} already{gone}; two acquisitions cannot share a results folder: "

@@ -210,6 +210,19 @@ class Arrays(Generated):
         return table(("group", "axes", "type", "unit", "content"), rows)
 
 
+class AcquisitionEntries(Generated):
+    """Table of the entries of ``acquisition.json`` with a meaning."""
+
+    def markdown(self) -> Iterator[str]:
+        """Return the table."""
+        from spherovem_core.ingest.description import AcquisitionEntries
+
+        fields = AcquisitionEntries.model_fields
+        return table(
+            ("entry", "meaning"), [(f"`{name}`", field.description or "") for name, field in fields.items()]
+        )
+
+
 class Columns(Generated):
     """Table of the columns of one table, by its path."""
 
@@ -358,6 +371,7 @@ DIRECTIVES: dict[str, type[Generated]] = {
     "settings": SettingsTable,
     "arrays": Arrays,
     "columns": Columns,
+    "acquisition-json": AcquisitionEntries,
     "files": Files,
     "command-help": CommandHelp,
     "scene-table": SceneTable,

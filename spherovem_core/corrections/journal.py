@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from spherovem_core.corrections.operations import Operation, Undo, parse_operation
+from spherovem_core.corrections.operations import Exclude, Operation, Undo, parse_operation
 from spherovem_core.errors import CorrectionError
 from spherovem_core.references import canonical_json
 from spherovem_core.store.files import write_text
@@ -115,15 +115,24 @@ class Journal:
         """Digest of those that change labels; empty if there are none."""
         return operations_digest(changing_labels(self.effective()))
 
-    def as_of(self, digest: str = "", *, label_digest: str = "") -> tuple[Entry, ...]:
-        """Return the operations that counted when the journal had a digest: lines may have been added since.
+    @property
+    def exclusion_digest(self) -> str:
+        """Digest of those that exclude objects from statistics; empty if there are none."""
+        return operations_digest(excluding(self.effective()))
+
+    def as_of(
+        self,
+        digest: str | None = None,
+        *,
+        label_digest: str | None = None,
+        exclusion_digest: str | None = None,
+    ) -> tuple[Entry, ...]:
+        """Return the operations that counted when the journal last had these digests: lines may have been added since.
 
         Parameters
         ----------
-        digest
-            `digest` that it had; empty for a journal without operations.
-        label_digest
-            `label_digest` that it had, instead; the newest marks are then among the operations.
+        digest, label_digest, exclusion_digest
+            Digests that it had, empty for no such operations; None for any. Operations of which none is named are the newest.
 
         Raises
         ------
@@ -133,11 +142,12 @@ class Journal:
         entries = self.entries()
         for length in range(len(entries), -1, -1):
             counted = _counted(entries[:length])
-            if label_digest:
-                found = operations_digest(changing_labels(counted)) == label_digest
-            else:
-                found = operations_digest(counted) == digest
-            if found:
+            chosen = (counted, changing_labels(counted), excluding(counted))
+            wanted = (digest, label_digest, exclusion_digest)
+            if all(
+                own is None or operations_digest(each) == own
+                for each, own in zip(chosen, wanted, strict=True)
+            ):
                 return counted
         raise CorrectionError(f"{self.path} was changed while it was applied; run again")
 
@@ -276,12 +286,21 @@ def changing_labels(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if entry.operation.changes_labels)
 
 
+def excluding(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the operations that exclude objects from statistics."""
+    return tuple(entry for entry in entries if isinstance(entry.operation, Exclude))
+
+
 def operations_digest(entries: Sequence[Entry]) -> str:
     """Return the digest of operations; empty if there are none."""
     if not entries:
         return ""
     # The number of a line decides the numbers of new labels.
-    content = [[entry.number, entry.operation.model_dump(mode="json")] for entry in entries]
+    content = [
+        [entry.number, entry.operation.model_dump(mode="json")]
+        + ([entry.operation.meaning] if entry.operation.meaning > 1 else [])
+        for entry in entries
+    ]
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 

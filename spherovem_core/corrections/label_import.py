@@ -1,6 +1,7 @@
 """Labels that were edited in another program, as corrections of an acquisition."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -190,7 +191,12 @@ def _operations(
 
 
 def record_import(
-    layout: Layout, found: LabelImport, *, author: str = "", reason: str = ""
+    layout: Layout,
+    found: LabelImport,
+    *,
+    author: str = "",
+    reason: str = "",
+    name_of: Callable[[Draft], str] | None = None,
 ) -> tuple[tuple[Entry, ...], tuple[Outcome, ...]]:
     """Add the operations of an import to the journal, all or none; the labels follow with the next run.
 
@@ -202,6 +208,8 @@ def record_import(
         The import, as `plan_import` returned it.
     author, reason
         Who edited the labels, and why; the name of the file is added.
+    name_of
+        Makes the identifiers of the operations; by default they are drawn at random.
 
     Returns
     -------
@@ -218,17 +226,13 @@ def record_import(
     if not found.operations:
         return (), ()
     source = f"import of {Path(found.file).name}"
-    # With an identifier each, they are checked as a sequence.
-    drafts = [
-        Draft(
-            operation,
-            uuid4().hex[:12],
-            author,
-            reason=f"{reason} ({source})" if reason else source,
-            line=line,
-        )
+    why = f"{reason} ({source})" if reason else source
+    plain = [
+        Draft(operation, author=author, reason=why, line=line)
         for line, operation in enumerate(found.operations, 1)
     ]
+    # With an identifier each, they are checked as a sequence.
+    drafts = [replace(draft, id=(name_of(draft) if name_of else "") or uuid4().hex[:12]) for draft in plain]
     journal = Journal(layout.journal(found.kind))
     checked = check_edits(layout, found.kind, drafts)
     if checked.problems and checked.head == found.head:

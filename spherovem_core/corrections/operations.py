@@ -39,6 +39,11 @@ class _Operation(BaseModel):
 
     changes_labels: ClassVar[bool] = True
 
+    @property
+    def meaning(self) -> int:
+        """Number of what the operation does, raised when it would give other voxels: labels that hold it are then outdated."""
+        return 1
+
 
 class Merge(_Operation):
     """Join objects to one."""
@@ -82,6 +87,11 @@ class Split(_Operation):
         if self.line is not None and len(self.objects) != 1:
             raise ValueError("a split along a line needs one point in the object that it cuts")
         return self
+
+    @property
+    def meaning(self) -> int:
+        """2 between seeds, where the cut goes through the narrowest neck; it went midway between them."""
+        return 2 if self.line is None else 1
 
 
 class Delete(_Operation):

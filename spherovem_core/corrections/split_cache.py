@@ -15,7 +15,7 @@ from spherovem_core.corrections.necks import parts_of_seeds
 from spherovem_core.store import write_atomically
 
 VERSION = 2
-"""Raised whenever `parts_of_seeds` would cut an object in another way."""
+"""Raised whenever `parts_of_seeds` would cut an object in another way, together with `Split.meaning`."""
 
 
 class SplitCache:

@@ -22,42 +22,11 @@ DEPTH = 2
 """Coarse voxels to which the distance to the surface is looked at beside a cut."""
 
 
-def split_at_seeds(
-    mask: NDArray[np.bool_], spacing: PointUmTuple, seeds: Sequence[Index]
-) -> NDArray[np.uint16]:
-    """Cut an object through the necks between seeds, each of which gets one part.
-
-    Parameters
-    ----------
-    mask : (Z, Y, X) ndarray of bool
-        The object, with a margin of one voxel except where the volume ends: the border of the array is no surface.
-    spacing
-        Voxel size z, y, x.
-    seeds
-        Different voxels of the object.
-
-    Returns
-    -------
-    (Z, Y, X) ndarray of uint16
-        Part of each voxel, 1 for the first seed; 0 outside the object. Pieces of the object that hold no seed go to the part of
-        the nearest seed.
-
-    Raises
-    ------
-    CorrectionError
-        If two seeds cannot be told apart on the grid on which a large object is cut.
-    """
-    box = ObjectBox.of(mask)
-    cut = find_seed_cut(box, spacing, seeds)
-    parts = np.zeros(mask.shape, np.uint16)
-    for region in box.blocks():
-        parts[region] = cut.parts(box, region)
-    return parts
-
-
 @dataclass(frozen=True)
 class SeedCut:
-    """A cut between seeds.
+    """A cut through the necks of an object between seeds, each of which gets one part.
+
+    Pieces of the object that hold no seed go to the part of the nearest seed.
 
     Attributes
     ----------
@@ -125,6 +94,15 @@ def find_seed_cut(
     box: ObjectBox, spacing: PointUmTuple, seeds: Sequence[Index], find_parts: FindParts = parts_of_seeds
 ) -> SeedCut:
     """Find the cut of an object between seeds, on a coarser grid where its box has more than `LARGEST_GRID` voxels.
+
+    Parameters
+    ----------
+    box
+        The object, with a margin of one voxel except where the volume ends: the border of the box is no surface.
+    spacing
+        Voxel size z, y, x.
+    seeds
+        Different voxels of the object.
 
     Raises
     ------

@@ -166,6 +166,32 @@ def _with_later_marks(
     return replace(applied, outcomes=ordered, excluded=excluded, accepted=accepted)
 
 
+def excluded_objects(layout: Layout, kind: CorrectedKind, exclusion_digest: str) -> frozenset[int]:
+    """Return the labels of the objects that are excluded from statistics, in the present labels.
+
+    Parameters
+    ----------
+    exclusion_digest
+        `Journal.exclusion_digest` of the exclusions that count; empty for none.
+
+    Raises
+    ------
+    CorrectionError
+        If the journal is damaged, or never held these exclusions together with the corrections of the labels.
+    IncompleteArtifactError
+        If there are no labels.
+    """
+    if not exclusion_digest:
+        return frozenset()
+    labels = open_array(layout, corrected_group(kind))
+    entries = Journal(layout.journal(kind)).as_of(
+        label_digest=held_journal(labels), exclusion_digest=exclusion_digest
+    )
+    kept = labels.details.get(CORRECTIONS)
+    applied = Applied() if kept is None else Applied.read(kept)
+    return _with_later_marks(layout, kind, labels, entries, applied).excluded_labels
+
+
 def start_replay(layout: Layout, kind: CorrectedKind, labels: StoredArray) -> Replay:
     """Begin to apply operations to stored labels, in memory; nothing is written."""
     grid = LabelGrid(labels.shape, labels.spacing_nm, labels.origin_nm)

@@ -2,18 +2,20 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from spherovem_core.ingest.grey_scale import GreyScale
 from spherovem_core.report.charts import WIDE, lines
 from spherovem_core.report.images import plane, thumbnail
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store.columns import FILLED_FLAGS
+from spherovem_core.store.columns import EXCLUDED, FILLED_FLAGS
 from spherovem_core.store.layout import RAW
 
-FLAGS = ("missing", "blank", "truncated", "saturated", "outlier")
+FLAGS = (*FILLED_FLAGS, "outlier")
 MAX_ROWS = 200
 MAX_THUMBNAILS = 6
 THUMBNAIL_PX = 320
@@ -33,7 +35,9 @@ def acquisition_section(inputs: ReportInputs) -> Section:
         ("Volume (z, y, x)", " × ".join(f"{s:.4g}" for s in size_um) + " µm"),
         ("Voxel size taken from", str(raw.details.get("spacing_origin", "unknown"))),
         ("Databar", _databar(raw.details.get("source", {}))),
+        *_conversion(raw.details.get("source", {})),
         ("Slices with a flag", f"{len(flagged)} of {depth}"),
+        *_cut_off(raw.details.get("source", {})),
     ]
     flags = [flag for flag in FLAGS if flag in slices]
     columns = [
@@ -44,28 +48,59 @@ def acquisition_section(inputs: ReportInputs) -> Section:
     ]
     shown = flagged[columns].head(MAX_ROWS)
     tables = [Table("Flagged slices", _flags_as_text(shown, flags))] if len(flagged) else []
+    tables += _excluded(raw.details.get("source", {}))
     tables += _metadata(raw.details.get("source", {}))
     pictures = [_views(inputs), _intensity(slices, flagged), *_thumbnails(inputs, flagged, flags)]
     return Section("ingest", "Acquisition", facts, pictures, tables, acquisition_warnings(inputs))
 
 
 def _databar(source: dict[str, Any]) -> str:
-    rows = source.get("databar_rows", 0)
+    rows, top = source.get("databar_rows", 0), source.get("databar_top_rows", 0)
     found = (
         "; they are lettering and the same in all slices" if source.get("databar_origin") == "pixels" else ""
     )
-    return f"the lowest {rows} rows of each slice, cut off{found}" if rows else "none"
+    lowest = [f"the lowest {rows} rows of each slice, cut off{found}"] if rows else []
+    highest = [f"the highest {top} rows of each slice, cut off"] if top else []
+    return "; ".join([*lowest, *highest]) or "none"
+
+
+def _conversion(source: dict[str, Any]) -> list[tuple[str, str]]:
+    """State how values of the source are stored, where they are not stored as they are."""
+    if "grey_scale" not in source:
+        return []
+    stated = source["grey_scale"]
+    scale = GreyScale(stated["scale"], stated["offset"], np.dtype(stated["source_dtype"]))
+    chosen = "; the range was chosen" if stated.get("chosen") else ""
+    return [("Values of the source", f"{scale.rule}{chosen}; the intensities below are in these values")]
+
+
+def _cut_off(source: dict[str, Any]) -> list[tuple[str, str]]:
+    found = source.get("slices_cut_off")
+    return [("Excluded at the ends, cut off", f"slice numbers {found}")] if found else []
+
+
+def _excluded(source: dict[str, Any]) -> list[Table]:
+    """Tabulate the slices that the user excluded, with the reasons."""
+    entries = source.get("excluded", [])
+    rows = [(str(entry["slices"]), str(entry["reason"]), str(entry["origin"])) for entry in entries]
+    table = pd.DataFrame(rows, columns=["slices", "reason", "given by"])
+    return [Table("Slices excluded by the user", table)] if rows else []
 
 
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:
     """Warn of filled slices, and of many slices with an unusual intensity."""
     slices = inputs.tables["slices"]
-    filled = int(_any_flag(slices, FILLED_FLAGS).sum())
+    excluded = int(_any_flag(slices, (EXCLUDED,)).sum())
+    filled = int(_any_flag(slices, FILLED_FLAGS).sum()) - excluded
     outliers = int(_any_flag(slices, ("outlier",)).sum())
     warnings = []
     if filled:
         warnings.append(
             f"{filled} of {len(slices)} slices were missing or unusable and were filled from their neighbours"
+        )
+    if excluded:
+        warnings.append(
+            f"{excluded} of {len(slices)} slices were excluded by the user and were filled from their neighbours"
         )
     if outliers > 0.05 * len(slices):
         warnings.append(

@@ -1,7 +1,7 @@
 """Checks over a whole acquisition; each yields the problems that it finds."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from spherovem_core.errors import ParameterError
+from spherovem_core.errors import AcquisitionError, ParameterError
 from spherovem_core.ingest.description import Description
 from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
+from spherovem_core.ingest.value_range import with_grey_scale
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, describe_missing_axes, differs, spacing_of
 
 Kind = tuple[tuple[int, int], np.dtype[Any]]
@@ -63,9 +64,18 @@ def shape_problems(
         yield Problem(f"{found}; export all slices alike", file.name)
 
 
-def missing_slice_problems(ordered: OrderedSlices, longest: int) -> Iterator[Problem]:
-    """Report slices that are missing or truncated, and runs of them that are too long to be filled."""
-    missing = [n for n, file in zip(ordered.numbers, ordered.files, strict=True) if file is None]
+def missing_slice_problems(
+    ordered: OrderedSlices, longest: int, excluded: Collection[int] = ()
+) -> Iterator[Problem]:
+    """Report slices that are missing or truncated, and runs of them and of excluded ones that are too long to be filled.
+
+    Excluded slices, given by their positions, have no file in `ordered`.
+    """
+    missing = [
+        number
+        for z, (number, file) in enumerate(zip(ordered.numbers, ordered.files, strict=True))
+        if file is None and z not in excluded
+    ]
     if missing:
         numbers = "slice number" if len(missing) == 1 else f"{len(missing)} slice numbers"
         yield Problem(f"{numbers} missing: {ranges(missing)}", fillable=True)
@@ -73,12 +83,12 @@ def missing_slice_problems(ordered: OrderedSlices, longest: int) -> Iterator[Pro
         if file is not None and file.fault:
             yield Problem(file.fault, file.name, fillable=True)
     bad = [file is None or bool(file.fault) for file in ordered.files]
+    lost = "missing, excluded or truncated" if excluded else "missing or truncated"
     for is_bad, run in groupby(zip(bad, ordered.numbers, strict=True), key=lambda pair: pair[0]):
         numbers_of_run = [number for _, number in run]
         if is_bad and len(numbers_of_run) > longest:
             yield Problem(
-                f"slices {numbers_of_run[0]} to {numbers_of_run[-1]} are missing or truncated, more than "
-                f"max_filled_slices = {longest} in a row"
+                f"slices {numbers_of_run[0]} to {numbers_of_run[-1]} are {lost}, more than max_filled_slices = {longest} in a row"
             )
 
 
@@ -127,7 +137,13 @@ def _in_words(size: VoxelSize) -> str:
 
 def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:
     """Read every slice without a known problem; report those that are blank, saturated or cannot be decoded."""
-    unread = [z for z, file in enumerate(stack.files) if file and not known & {file.name, file.path.name}]
+    try:
+        stack = with_grey_scale(stack)
+    except AcquisitionError as error:
+        return [Problem(str(error))]
+    unread = [
+        z for z, file in enumerate(stack.kept_files) if file and not known & {file.name, file.path.name}
+    ]
     # Two threads keep two slices in memory: a slice may have gigabytes.
     with ThreadPoolExecutor(2) as threads:
         reasons = threads.map(lambda z: stack.read_as_acquired(z).reason, unread)

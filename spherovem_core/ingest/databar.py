@@ -1,101 +1,153 @@
-"""Databar that the metadata do not state, found in the pixels: rows that are the same in all slices, with lettering."""
+"""Databar that the metadata do not state, found in the pixels: cut off where it is certain, asked about where it is likely."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
-from spherovem_core.ingest.reader import FileReport, read_window
+from spherovem_core.ingest.lettering import Lettering, count_databar_rows, find_lettering
+from spherovem_core.ingest.problems import Problem
+from spherovem_core.ingest.reader import FileReport, Reader, SliceFile, read_window
+from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
 from spherovem_core.ingest.source_files import SourceFiles
 from spherovem_core.parameters import IngestParameters
 
 T = TypeVar("T")
+Edge = Literal["lower", "upper"]
 
-# Slices that are compared, and the part of their rows, from the lowest, in which the databar may lie.
+# Slices that are compared, and the part of their rows, from the edge, in which the databar may lie.
 _SLICES, _PART, _MOST_ROWS = 4, 0.25, 512
-_FEWEST_ROWS = 6
-# A row of the databar is the same in all slices but for numbers that count. Noise leaves less than a tenth of the pixels of
-# tissue the same, and a border of saturated resin ends slowly.
-_SAME, _CHANGED = 0.8, 0.5
-# The ground of a databar is one grey value; lettering takes at least this fraction of it, and differs by this fraction of the
-# grey values of the type.
-_GROUND, _LETTERING, _CONTRAST = 0.4, 0.005, 0.25
+_PARAMETERS: dict[Edge, str] = {"lower": "databar_rows", "upper": "databar_top_rows"}
+
+
+@dataclass(frozen=True)
+class Databar:
+    """Databar that the pixels show.
+
+    Attributes
+    ----------
+    rows
+        Rows at the lower end that are a databar for certain; 0 if there are none.
+    questions
+        Rows at an end that may be one, with the parameter that answers.
+    """
+
+    rows: int = 0
+    questions: tuple[Problem, ...] = ()
 
 
 def unstated_databar(
     files: SourceFiles, parameters: IngestParameters, inspect: Callable[[Path], FileReport] | None = None
 ) -> int:
-    """Count the rows of a databar at the lower end of the slices that neither the parameters nor the metadata state.
+    """Count the rows of a databar that is certain and neither given nor in the metadata; see `find_databar`."""
+    return find_databar(files, parameters, inspect, only_certain=True).rows
 
-    The lower rows of four slices are read. A databar has a ground of one grey value, lettering and no noise, so that it is the
-    same in all slices; tissue is not. Without lettering the rows are a border, and belong to the image.
+
+def find_databar(
+    files: SourceFiles,
+    parameters: IngestParameters,
+    inspect: Callable[[Path], FileReport] | None = None,
+    *,
+    only_certain: bool = False,
+) -> Databar:
+    """Find a databar at the ends of the slices that neither the parameters nor the metadata state.
+
+    The lower and the upper rows of four slices are read. A databar at the lower end is certain where its rows are the same in all
+    slices up to the edge, with lettering on a ground of one grey value. Other rows that hold lettering that stays are asked
+    about. Without lettering the rows are a border, and belong to the image.
 
     Parameters
     ----------
     files
         The slice files.
     parameters
-        With `databar_rows`, nothing is looked for.
+        With `databar_rows`, nothing is looked for at the lower end, with `databar_top_rows` nothing at the upper one.
     inspect
-        Describes a file by its header; by default the files' reader.
+        Describes a file by its header and the files beside it; by default the files' reader does.
+    only_certain
+        Leave out the questions.
 
     Returns
     -------
-    int
-        0 if there is none, or if fewer than two slices can be read.
+    Databar
+        Nothing if fewer than two slices can be read, or the metadata state a databar.
 
     Raises
     ------
     OSError
         If the disk or network fails.
     """
-    if parameters.databar_rows is not None:
-        return 0
-    inspect = inspect or files.reader.inspect
-    reports = [inspect(path) for path in _spread(files.paths)]
+    edges: list[Edge] = ["lower"] if parameters.databar_rows is None else []
+    if parameters.databar_top_rows is None and not only_certain:
+        edges.append("upper")
+    if not edges:
+        return Databar()
+
+    def inspect_slice(path: Path) -> FileReport:
+        return with_sidecars([files.reader.inspect(path)], find_sidecars(path, [path]))[0]
+
+    reports = [(inspect or inspect_slice)(path) for path in _spread(files.paths)]
     if any(report.databar_rows for report in reports):
-        return 0
-    slices = [file for report in reports for file in report.slices if not file.fault]
+        return Databar()
+    # Pages of another kind than slices may ask for any amount of memory.
+    sound = [report for report in reports if not report.problems]
+    compared = _alike([file for report in sound for file in report.slices if not file.fault])
+    rows, questions = 0, []
+    for edge in edges:
+        strips = _read_strips(files.reader, compared, edge)
+        certain = count_databar_rows(strips) if edge == "lower" else 0
+        likely = find_lettering(strips)
+        # Lossy compression blurs the upper end of a databar; and there may be more lettering above it.
+        if certain and (likely is None or likely.rows <= certain):
+            rows = certain
+        elif likely is not None:
+            questions.append(_question(likely, edge, compared[0].shape[0]))
+    return Databar(rows, tuple(questions))
+
+
+def _alike(slices: Sequence[SliceFile]) -> list[SliceFile]:
+    """Choose slices from the first to the last, of the shape and type that most have."""
     kinds = Counter((file.shape, file.dtype) for file in slices)
     if not kinds:
-        return 0
+        return []
     kind = kinds.most_common(1)[0][0]
+    return _spread([file for file in slices if (file.shape, file.dtype) == kind])
+
+
+def _read_strips(reader: Reader, slices: Sequence[SliceFile], edge: Edge) -> list[NDArray[Any]]:
+    """Read the rows at an edge, the outermost last; slices that cannot be read are left out."""
     strips = []
-    for file in _spread([file for file in slices if (file.shape, file.dtype) == kind]):
+    for file in slices:
         rows, columns = file.shape
         height = min(int(_PART * rows), _MOST_ROWS)
+        part = slice(rows - height, rows) if edge == "lower" else slice(0, height)
         with suppress(BadSlicesError):
-            strips.append(read_window(files.reader, file, slice(rows - height, rows), slice(0, columns)))
-    return count_databar_rows(strips)
+            strip = read_window(reader, file, part, slice(0, columns))
+            strips.append(strip if edge == "lower" else strip[::-1])
+    return strips
+
+
+def _question(likely: Lettering, edge: Edge, height: int) -> Problem:
+    name = _PARAMETERS[edge]
+    first, last = likely.first, likely.last
+    if edge == "lower":
+        first, last = height - 1 - last, height - 1 - first
+    return Problem(
+        f"rows {first} to {last} of {height} hold lettering that stays from slice to slice, probably a databar at the {edge} "
+        f"end; set ingest.{name} = {likely.rows} to cut the {edge} {likely.rows} rows off, or ingest.{name} = 0 to keep them",
+        about="description",
+    )
 
 
 def _spread(entries: Sequence[T]) -> list[T]:
     """Choose a few entries from the first to the last."""
-    return [entries[n] for n in dict.fromkeys(np.linspace(0, len(entries) - 1, _SLICES).astype(int).tolist())]
-
-
-def count_databar_rows(strips: Sequence[NDArray[Any]]) -> int:
-    """Count the rows of a databar at the lower end of strips (Y, X) of several slices; 0 if there is none."""
-    if len(strips) < 2 or not strips[0].size:
-        return 0
-    same = np.logical_and.reduce([strip == strips[0] for strip in strips[1:]])
-    others = np.flatnonzero(same.mean(axis=1) < _SAME)
-    if not others.size:
-        # Slices that are the same all over are copies.
-        return 0
-    rows = len(same) - 1 - int(others[-1])
-    if rows < _FEWEST_ROWS or same[others[-1]].mean() > _CHANGED:
-        return 0
-    return rows if _is_lettered(strips[0][-rows:]) else 0
-
-
-def _is_lettered(bar: NDArray[Any]) -> bool:
-    values, counts = np.unique(bar, return_counts=True)
-    ground = float(values[counts.argmax()])
-    apart = np.abs(values.astype(np.float64) - ground) > _CONTRAST * np.iinfo(bar.dtype).max
-    return bool(counts.max() >= _GROUND * bar.size and counts[apart].sum() >= _LETTERING * bar.size)
+    if not entries:
+        return []
+    places = np.linspace(0, len(entries) - 1, _SLICES).astype(int).tolist()
+    return [entries[n] for n in dict.fromkeys(places)]

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution
+from spherovem_core.ingest.grey_scale import GreyScale
 from spherovem_core.ingest.ingestion import ingest_stack
 from spherovem_core.ingest.opening import open_stack
+from spherovem_core.ingest.value_range import with_grey_scale
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.spacing import SpacingNm
@@ -29,11 +31,14 @@ class AcquiredStack:
         (dz, dy, dx).
     table
         One row per slice: file, intensities and flags, as `ingest_stack` describes them.
+    grey_scale
+        Relation of the values of the source to those of `image`; None if they are the same.
     """
 
     image: NDArray[Any]
     spacing_nm: SpacingNm
     table: pd.DataFrame
+    grey_scale: GreyScale | None = None
 
 
 def read_stack(
@@ -90,7 +95,8 @@ def read_stack(
     [2]
     >>> folder.cleanup()
     """
-    stack = open_stack(source, parameters, region=region)
+    execution = execution or Execution()
+    stack = with_grey_scale(open_stack(source, parameters, region=region), execution)
     image = np.zeros(stack.shape, stack.dtype)
-    table = ingest_stack(stack, MemorySink(image), execution or Execution())
-    return AcquiredStack(image, stack.spacing_nm, table)
+    table = ingest_stack(stack, MemorySink(image), execution)
+    return AcquiredStack(image, stack.spacing_nm, table, stack.grey_scale)

@@ -15,7 +15,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import Intensities, find_outliers
 from spherovem_core.ingest.problems import Problem, acquisition_error
 from spherovem_core.ingest.stack import SliceStack
-from spherovem_core.store.columns import FILLED_FLAGS
+from spherovem_core.store.columns import EXCLUDED, FILLED_FLAGS
 
 INTENSITIES = ("mean", "std", "p1", "p50", "p99")
 
@@ -48,7 +48,7 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
     Parameters
     ----------
     stack
-        A stack from `open_stack`.
+        A stack from `open_stack`; one that is neither uint8 nor uint16 with its grey scale, from `with_grey_scale`.
     sink
         Takes one block per slice; `write` is called from the workers. It is not committed here: nothing counts as complete
         before this function has returned.
@@ -61,15 +61,15 @@ def ingest_stack(stack: SliceStack, sink: BlockSink, execution: Execution) -> pd
     -------
     DataFrame
         One row per slice: ``file`` (empty if missing), ``z``, ``intensity_mean``, ``intensity_std``, ``intensity_p1``,
-        ``intensity_p50``, ``intensity_p99`` in grey values of the slice as acquired (NaN if missing or truncated), and
-        the flags ``missing``, ``blank``, ``truncated``, ``saturated``, ``outlier``. An outlier is only marked; slices with
-        one of the other four flags have been filled from their neighbours.
+        ``intensity_p50``, ``intensity_p99`` in grey values of the source (NaN if missing, truncated or
+        excluded), and the flags ``missing``, ``blank``, ``truncated``, ``saturated``, ``excluded``, ``outlier``. An outlier
+        is only marked; slices with one of the other flags have been filled from their neighbours.
 
     Raises
     ------
     BadSlicesError
         After all slices have been read, with all that are bad: any with `on_bad_slice` ``error``, those that cannot be
-        filled with ``interpolate``.
+        filled with ``interpolate``. An excluded slice is filled with either.
     """
     blocks = slab_grid(stack.shape, 1)
     pending = {block.key for block in sink.pending(blocks)}
@@ -100,7 +100,7 @@ def _ingest_slice(stack: SliceStack, block: Block, sink: BlockSink | None) -> Ch
     acquired = stack.read_as_acquired(z)
     values = acquired.values
     if acquired.flag:
-        if stack.parameters.on_bad_slice == "error":
+        if stack.parameters.on_bad_slice == "error" and acquired.flag != EXCLUDED:
             problem = Problem(acquired.reason, stack.slice_name(z), fillable=True)
             return CheckedSlice(acquired.intensities, acquired.flag, problem)
         try:
@@ -133,4 +133,8 @@ def _table(stack: SliceStack, slices: Sequence[CheckedSlice]) -> pd.DataFrame:
     table["outlier"] = find_outliers(
         table["intensity_mean"].where(judged), table["intensity_std"].where(judged)
     )
+    if stack.grey_scale is not None:
+        for name in INTENSITIES:
+            offset = 0.0 if name == "std" else stack.grey_scale.offset
+            table[f"intensity_{name}"] = stack.grey_scale.scale * table[f"intensity_{name}"] + offset
     return table

@@ -49,11 +49,14 @@ def measure_intensities(values: NDArray[Any]) -> Intensities:
     return Intensities(mean, std, p1, p50, p99, float(counts[mode]) / values.size, mode)
 
 
-def content_flag(intensities: Intensities, dtype: np.dtype[Any], least_fraction: float) -> str:
-    """Return ``blank`` or ``saturated`` if at least this fraction of the pixels has one value; else an empty text."""
+def content_flag(intensities: Intensities, brightest: int, least_fraction: float) -> str:
+    """Return ``blank`` or ``saturated`` if at least this fraction of the pixels has one value; else an empty text.
+
+    A slice is saturated if that is the `brightest` value that it can have.
+    """
     if intensities.mode_fraction < least_fraction:
         return ""
-    return "saturated" if intensities.mode == np.iinfo(dtype).max else "blank"
+    return "saturated" if intensities.mode == brightest else "blank"
 
 
 def find_outliers(mean: pd.Series, std: pd.Series) -> NDArray[np.bool_]:

@@ -1,12 +1,30 @@
-"""The slice number in a file's name."""
+"""The order of slices by the names of their files, and what in the names speaks against it."""
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import gcd
+from statistics import median
+
+from spherovem_core.ingest.file_names import (
+    FileName,
+    cut_name,
+    group_names,
+    hexadecimal_like,
+    labels_of,
+)
+from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
 
 DIGITS = re.compile(r"(\d+)")
-SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
+IN_ORDER = 'list the files in order as "files" in acquisition.json'
+CHOOSE = (
+    "put each into a folder of its own (stitch the tiles of a mosaic first), or choose one with --series NAME, which is "
+    f'ingest.series or "series" in acquisition.json; if they are parts of one stack, {IN_ORDER}'
+)
+_SHOWN = 6
+_SHOWN_IN_ORDER = 3
 
 
 @dataclass(frozen=True)
@@ -16,13 +34,22 @@ class Numbering:
     Attributes
     ----------
     numbers
-        Slice number of each name; empty if the names hold none.
+        Slice number of each name; empty if the names give no order.
+    step
+        Difference of the numbers of neighbouring slices by the names themselves; None if the numbers are plain counts.
     strays
         Names that are not built like the others, such as ``overview.tif`` among ``slice_0001.tif`` and so on.
+    repeated
+        Names of each number that occurs more than once.
+    fault
+        Reason why the names give no order, with the remedy; empty if they do.
     """
 
     numbers: Mapping[str, int]
+    step: int | None = None
     strays: tuple[str, ...] = ()
+    repeated: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    fault: str = ""
 
 
 def natural_key(name: str) -> list[str | int]:
@@ -30,25 +57,242 @@ def natural_key(name: str) -> list[str | int]:
     return [int(part) if i % 2 else part for i, part in enumerate(DIGITS.split(name.lower()))]
 
 
-def number_slices(names: Sequence[str]) -> Numbering:
-    """Find the slice number among the numbers in the names.
+def number_slices(names: Sequence[str], step: int = 1) -> Numbering:
+    """Find the slice number in the names.
 
-    A name may hold several numbers (``slice_00012_z=0.4800um``, ``2024-03-01_14-05_slice_12``). The slice number is the
-    one that differs between most files; of several that do, the one that spans the smallest range.
+    Names are cut into fixed text and quantities: whole numbers, decimals, clock times, dates. Names whose text differs are
+    several series. In one series the slice number is the quantity that differs in each name; every other one that varies must
+    rise with it, else the names can be read in two ways, or hold several series, and that is a fault.
+
+    Parameters
+    ----------
+    step
+        Difference of the numbers of neighbouring slices where they are whole numbers.
     """
-    stems = {name: SUFFIX.sub("", name).lower() for name in names}
-    pattern, count = Counter(DIGITS.sub("#", stem) for stem in stems.values()).most_common(1)[0]
-    if "#" not in pattern or 2 * count <= len(names):
-        return Numbering({})
-    members = [name for name in names if DIGITS.sub("#", stems[name]) == pattern]
-    columns = list(zip(*(map(int, DIGITS.findall(stems[name])) for name in members), strict=True))
-    chosen = max(range(len(columns)), key=lambda i: (len(set(columns[i])), -_span(columns[i]), i))
-    strays = tuple(name for name in names if DIGITS.sub("#", stems[name]) != pattern)
-    return Numbering(dict(zip(members, columns[chosen], strict=True)), strays)
+    groups = group_names(names)
+    main = groups[0]
+    others = [each.name for group in groups[1:] for each in group]
+    if len(names) > 1 and not main[0].numbers:
+        return Numbering({}, fault=_unnumbered(names))
+    if others:
+        if hexadecimal_like(names):
+            return Numbering(
+                {}, fault=f"the names look like hexadecimal counters ({_some(names)}); {IN_ORDER}"
+            )
+        if 2 * len(main) <= len(names) or any(len(group) > 1 for group in groups[1:]):
+            return Numbering({}, fault=_text_series(groups))
+    numbered = _number_series(main, step)
+    return Numbering(numbered.numbers, numbered.step, tuple(others), numbered.repeated, numbered.fault)
 
 
-def _span(values: Sequence[int]) -> int:
-    return max(values) - min(values)
+def _unnumbered(names: Sequence[str]) -> str:
+    return f"the names hold no slice number ({_some(names)}); rename the files with one, or {IN_ORDER}"
+
+
+def _some(names: Sequence[str], count: int = _SHOWN_IN_ORDER) -> str:
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+
+
+def _text_series(groups: Sequence[Sequence[FileName]]) -> str:
+    if len(groups[0]) == 1 or 3 * len(groups) > sum(map(len, groups)):
+        names = [group[0].name for group in groups]
+        return f"the names follow no common pattern ({_some(names)}); rename the files alike with a slice number, or {IN_ORDER}"
+    labels = labels_of([group[0].pattern for group in groups])
+    return _series_fault(
+        [(label, [each.name for each in group]) for label, group in zip(labels, groups, strict=True)]
+    )
+
+
+def _series_fault(series: Sequence[tuple[str, Sequence[str]]]) -> str:
+    listed = [
+        f"{label} ({len(names)} {'file' if len(names) == 1 else 'files'}, such as {names[0]})"
+        for label, names in series[:_SHOWN]
+    ]
+    more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
+    return f"{len(series)} series of slices in one folder: {', '.join(listed)}{more}; {CHOOSE}"
+
+
+def _number_series(series: Sequence[FileName], step: int) -> Numbering:
+    """Number names that differ in nothing but their numbers."""
+    names = [each.name for each in series]
+    fields = fields_of(series)
+    quantities = [each for each in fields if each.kind != "text"]
+    if len(names) == 1:
+        whole = [each.values[0] for each in quantities if each.kind == "integer"]
+        return Numbering({names[0]: whole[-1] if whole else 0})
+    varying = [each for each in quantities if each.distinct > 1]
+    unique = sorted(
+        (each for each in varying if each.distinct == len(names)), key=lambda each: _irregularity(each, step)
+    )
+    if varying and all(each.part for each in varying):
+        return Numbering({}, fault=_parts(names, varying[0].part))
+    for chosen in unique:
+        others = [each for each in varying if each is not chosen]
+        if all(_agrees(chosen, each) for each in others) and (
+            _is_unambiguous(chosen) or any(_is_unambiguous(each) for each in others if each in unique)
+        ):
+            return _numbered(names, chosen, step)
+    return _diagnose(names, [*varying, *(each for each in fields if each.kind == "text")], unique)
+
+
+def _parts(names: Sequence[str], word: str) -> str:
+    part = word.removesuffix("s")
+    return (
+        f"the names number each {part} of one slice ({_some(names)}); stitch tiles and choose one detector first; if they are "
+        f"slices, {IN_ORDER}"
+    )
+
+
+def _irregularity(quantity: Field, step: int) -> tuple[float, ...]:
+    """Rank quantities as slice numbers: whole numbers that count without gaps first."""
+    kinds = {"integer": 0, "decimal": 1, "clock": 3, "date": 3}
+    rank = 2 if _is_time_stamp(quantity) else kinds[quantity.kind]
+    values = sorted(quantity.values)
+    unit = step if rank == 0 else _unit(values)
+    span = values[-1] - values[0]
+    gaps = span // unit + 1 - len(values) if span % unit == 0 else span
+    return rank > 1, gaps > len(values), rank, gaps, span
+
+
+def _is_time_stamp(quantity: Field) -> bool:
+    """Return whether whole numbers are dates, times or seconds of an epoch written without separators, and no count."""
+    widths = {len(word) - len(word.rstrip("0123456789")) for word in quantity.words}
+    values = quantity.values
+    counts = max(values) - min(values) <= 2 * len(values) + 1
+    return (
+        quantity.kind == "integer"
+        and len(widths) == 1
+        and widths <= {8, 10, 12, 13, 14, 16, 17, 20}
+        and not counts
+    )
+
+
+def _order(values: Values) -> list[int]:
+    return sorted(range(len(values)), key=values.__getitem__)
+
+
+def _agrees(chosen: Field, other: Field) -> bool:
+    """Return whether another quantity rises, or stays, from slice to slice by one of its readings."""
+    order = _order(chosen.values)
+    for values in other.readings:
+        steps = [values[b] - values[a] for a, b in pairwise(order)]
+        # A time of day starts again each day: it may fall, but by more than half a day.
+        if all(step >= 0 or (other.kind == "clock" and step % DAY < DAY / 2) for step in steps):
+            return True
+    return False
+
+
+def _is_unambiguous(quantity: Field) -> bool:
+    """Return whether all readings of a quantity give the same order."""
+    return len({tuple(_order(values)) for values in quantity.readings}) == 1
+
+
+def _unit(values: Sequence[int]) -> int:
+    return gcd(*(b - a for a, b in pairwise(values))) or 1
+
+
+def _numbered(names: Sequence[str], chosen: Field, step: int) -> Numbering:
+    values = chosen.values
+    if chosen.kind == "integer" and not _is_time_stamp(chosen):
+        return Numbering(dict(zip(names, values, strict=True)))
+    order = _order(values)
+    counts = _counts([values[i] for i in order], exact=chosen.kind != "decimal")
+    return Numbering({names[i]: count for i, count in zip(order, counts, strict=True)}, 1)
+
+
+def _counts(values: Sequence[int], *, exact: bool) -> list[int]:
+    """Turn rising positions or times into slice numbers with gaps.
+
+    Times that are no multiples of their usual step say nothing about missing slices: a run may pause. Positions are rounded.
+    """
+    steps = [b - a for a, b in pairwise(values)]
+    usual = Counter(steps).most_common(1)[0]
+    if all(step % usual[0] == 0 for step in steps) and 2 * usual[1] >= len(steps):
+        first = 0 if exact or values[0] % usual[0] else values[0] // usual[0]
+        return [first + (value - values[0]) // usual[0] for value in values]
+    if exact:
+        return list(range(len(values)))
+    middle = int(median(steps)) or 1
+    counts = [0]
+    for step in steps:
+        counts.append(counts[-1] + max(1, (2 * step + middle) // (2 * middle)))
+    return counts
+
+
+def _diagnose(names: Sequence[str], fields: Sequence[Field], unique: Sequence[Field]) -> Numbering:
+    """Say why no quantity is the slice number: repeated slices, several series, or two readings."""
+    counters = [each for each in fields if each.kind in ("integer", "decimal") and not _is_time_stamp(each)]
+    if not counters and not unique:
+        if all(each.kind == "text" for each in fields):
+            number = next((f.values[0] for f in fields_of([cut_name(names[0])]) if f.kind == "integer"), 0)
+            return Numbering({names[0]: number}, repeated={number: tuple(names)})
+        return Numbering(
+            {}, fault=f"the names hold no number that differs in each ({_some(names)}); {IN_ORDER}"
+        )
+    counter = min(counters or unique, key=_by_role)
+    if counter.distinct < len(names):
+        return _repeated_or_series(names, counter, fields)
+    contrary = [
+        each for each in fields if each is not counter and each.kind != "text" and not _agrees(counter, each)
+    ]
+    keys = [each for each in contrary if 2 * each.distinct <= len(names)]
+    if keys:
+        return Numbering({}, fault=_series_fault(list(_split(names, keys))))
+    readings = [counter.values, *(each.values for each in contrary)] if contrary else counter.readings
+    return Numbering({}, fault=_two_orders(names, readings))
+
+
+def _by_role(quantity: Field) -> tuple[int, int, int]:
+    role = {"slice": 0, "": 1, "series": 2}[quantity.role]
+    return (quantity.role == "series", -quantity.distinct, role)
+
+
+def _repeated_or_series(names: Sequence[str], counter: Field, fields: Sequence[Field]) -> Numbering:
+    by_number: dict[int, list[str]] = defaultdict(list)
+    for name, value in zip(names, counter.values, strict=True):
+        by_number[value].append(name)
+    repeated = {value: tuple(same) for value, same in by_number.items() if len(same) > 1}
+    few = 4 * len(repeated) <= max(4, counter.distinct)
+    keys = [
+        each
+        for each in fields
+        if each is not counter and 2 * each.distinct <= len(names) and _tells(each, counter)
+    ]
+    if keys and (not few or any(key.role == "series" for key in keys)):
+        return Numbering({}, fault=_series_fault(list(_split(names, keys))))
+    if counter.kind != "integer":
+        firsts = [same for _, same in sorted(repeated.items())]
+        listed = "; ".join(", ".join(same) for same in firsts[:_SHOWN])
+        return Numbering({}, fault=f"{len(firsts)} positions are there twice: {listed}; {TWICE}")
+    numbers = {same[0]: value for value, same in by_number.items()}
+    return Numbering(numbers, repeated=repeated)
+
+
+TWICE = f"move those that do not belong to the stack out of the folder, or {IN_ORDER}"
+
+
+def _tells(key: Field, counter: Field) -> bool:
+    """Return whether a quantity differs between names of the same slice number."""
+    found: dict[int, int] = {}
+    return any(
+        found.setdefault(number, value) != value
+        for number, value in zip(counter.values, key.values, strict=True)
+    )
+
+
+def _split(names: Sequence[str], keys: Sequence[Field]) -> Iterator[tuple[str, list[str]]]:
+    """Split names into series by the values of some quantities."""
+    series: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, values in enumerate(zip(*(key.values for key in keys), strict=True)):
+        series[values].append(index)
+    for _, members in sorted(series.items()):
+        yield "_".join(key.words[members[0]] for key in keys), [names[i] for i in members]
+
+
+def _two_orders(names: Sequence[str], readings: Sequence[Values]) -> str:
+    orders = list(dict.fromkeys(_some([names[i] for i in _order(values)]) for values in readings))
+    listed = "; or ".join(orders[:_SHOWN_IN_ORDER])
+    return f"the names can be read in {len(orders)} orders: {listed}; rename the files, or {IN_ORDER}"
 
 
 def ranges(numbers: Sequence[int], limit: int = 8) -> str:

@@ -20,7 +20,7 @@ def open_stack(
 ) -> SliceStack:
     """Find the slices of an acquisition, check each of them, and refuse an acquisition with problems.
 
-    The header of every file is read: it must hold one greyscale uint8 or uint16 image of the common shape whose pixels are
+    The header of every file is read: it must hold one greyscale image of the common shape and type whose pixels are
     in the file, and no slice number may be missing or occur twice. Of the pixels, only the lower rows of four slices are read
     as long as there is no problem, to find a databar: blank and saturated slices and damage inside compressed data are found in
     the one pass of `ingest_stack`. If a slice is already known to be bad, all slices are read here, so that the error names

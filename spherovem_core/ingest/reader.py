@@ -1,8 +1,9 @@
 """The protocol for readers of file formats, and the descriptions of files and slices that they return."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,19 @@ from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.voxel_size import VoxelSize
 
-ACCEPTED_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+ACCEPTED_TYPES = tuple(
+    np.dtype(kind)
+    for kind in ("uint8", "uint16", "int8", "int16", "uint32", "int32", "float16", "float32", "float64")
+)
+"""Types of pixels; all but the first two are converted to uint16, see `spherovem_core.ingest.grey_scale`."""
+
+
+def type_problems(dtype: np.dtype[Any], name: str) -> tuple[Problem, ...]:
+    """Report a type of pixels that is not accepted; the remedy is the same in every format."""
+    if dtype.newbyteorder("=") in ACCEPTED_TYPES:
+        return ()
+    wanted = "expected slices of one channel in uint8 or uint16: export them as greyscale"
+    return (Problem(f"pixels of type {dtype.newbyteorder('=')}; {wanted}", name),)
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class SliceFile:
     Attributes
     ----------
     path
-        File that holds the slice.
+        File that holds the slice, or folder that is a volume.
     page
         Position among the images of the file, from 0; None in a file of one image.
     dtype
@@ -61,6 +74,8 @@ class FileReport:
         Number of images that the file should hold by its metadata; 0 if they say nothing.
     broken_off
         True if the list of images refers to a further one that is not in the file.
+    companions
+        Names of the other files that hold the rest of the same stack, by the metadata.
     voxel_sizes
         Voxel sizes from the metadata, the most trusted first.
     untrusted_pixel
@@ -69,6 +84,8 @@ class FileReport:
         Height of the databar by the metadata.
     indices
         Slice numbers that the metadata give the pages; empty if the pages follow one another.
+    times
+        Time of acquisition of each page by the metadata, as text that sorts; empty if there is none.
     facts
         Facts for the history. ``container``, ``compression``, ``bits`` and ``metadata`` get a default if they are left out;
         others, such as the byte order, are optional.
@@ -79,11 +96,18 @@ class FileReport:
     problems: tuple[Problem, ...] = ()
     declared_count: int = 0
     broken_off: bool = False
+    companions: tuple[str, ...] = ()
     voxel_sizes: tuple[VoxelSize, ...] = ()
     untrusted_pixel: VoxelSize | None = None
     databar_rows: int = 0
     indices: tuple[int, ...] = ()
+    times: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def refused(path: Path, problems: Sequence[Problem]) -> FileReport:
+    """Report a file that is whole but no stack of slices: it counts as one slice, which is not read."""
+    return FileReport(path, (SliceFile(path, fault=problems[0].found),), tuple(problems))
 
 
 class Reader(Protocol):
@@ -133,6 +157,21 @@ class Reader(Protocol):
         """
 
 
+@runtime_checkable
+class ContainerReader(Reader, Protocol):
+    """Reader of a format whose files or folders may hold several datasets.
+
+    `inspect` takes the path of the file or folder, or that of a dataset inside (``stack.h5/volumes/raw``). Without one, the only
+    dataset is taken; several are one problem that names them. Reports and slices carry the path of the file or folder.
+    """
+
+    def can_read_folder(self, folder: Path) -> bool:
+        """Return whether a folder is one container of this format, such as a zarr group, and no folder of slices."""
+
+    def filling_absent(self) -> "ContainerReader":
+        """Return a reader that takes chunks which are not there for the fill value, instead of a fault."""
+
+
 def read_pixels(reader: Reader, file: SliceFile) -> NDArray[Any]:
     """Read one slice whole, databar included; see `read_window`."""
     rows, columns = file.shape
@@ -144,7 +183,7 @@ def read_window(reader: Reader, file: SliceFile, rows: slice, columns: slice) ->
 
     Returns
     -------
-    (rows, columns) ndarray of uint8 or uint16
+    (rows, columns) ndarray of the slice's type
         In native byte order; larger is brighter.
 
     Raises

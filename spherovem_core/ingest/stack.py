@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
+from spherovem_core.ingest.grey_scale import STORED_TYPES, GreyScale
 from spherovem_core.ingest.intensities import Intensities, content_flag, measure_intensities
 from spherovem_core.ingest.reader import Reader, SliceFile, read_pixels, read_window
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.store.columns import EXCLUDED
 
 # Rows that are mixed at once: floats of a whole slice would take four times its memory.
 BAND_ROWS = 256
@@ -30,7 +32,7 @@ class AcquiredSlice:
     intensities
         Intensities of `values`.
     flag
-        ``missing``, ``truncated``, ``blank`` or ``saturated``; empty for a good slice.
+        ``missing``, ``truncated``, ``blank``, ``saturated`` or ``excluded``; empty for a good slice.
     reason
         The flag in words that name the cause.
     """
@@ -54,7 +56,7 @@ class SliceStack:
     shape
         (Z, Y, X), databar cut off, missing slices counted.
     dtype
-        uint8 or uint16, native byte order.
+        Type in which it is stored: uint8 or uint16.
     spacing_nm
         (dz, dy, dx).
     spacing_origin
@@ -67,8 +69,18 @@ class SliceStack:
         Parameters under which it was opened.
     metadata
         Facts for the history: container, compression, databar, acquisition.json.
+    source_dtype
+        Type of the source, in native byte order.
+    grey_scale
+        Relation of the source's values to the stored ones; None if they are the same, or before `with_grey_scale`.
+    first_row
+        Rows of each file above the stack: those of a databar at the top.
     window
-        Rows and columns of each slice that belong to the stack; None if all do.
+        Rows and columns of each slice that belong to the stack, counted from `first_row`; None if all do.
+    whole
+        The stack that it was cut out of; None if it is whole.
+    excluded
+        Reason of each slice that the user excludes, by its position.
     """
 
     source: Path
@@ -81,7 +93,12 @@ class SliceStack:
     numbers: tuple[int, ...]
     parameters: IngestParameters
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    source_dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
+    grey_scale: GreyScale | None = None
+    first_row: int = 0
     window: tuple[slice, slice] | None = None
+    whole: "SliceStack | None" = None
+    excluded: Mapping[int, str] = field(default_factory=dict)
 
     def crop(self, region: RegionOfInterest) -> "SliceStack":
         """Cut a region out of the stack; its slices count from 0 again.
@@ -99,7 +116,14 @@ class SliceStack:
             numbers=self.numbers[z],
             metadata={**self.metadata, "region": region.model_dump()},
             window=(y, x),
+            whole=self.whole or self,
+            excluded={n - z.start: reason for n, reason in self.excluded.items() if z.start <= n < z.stop},
         )
+
+    @property
+    def kept_files(self) -> tuple[SliceFile | None, ...]:
+        """File of each slice, None if it is missing or excluded."""
+        return tuple(None if z in self.excluded else file for z, file in enumerate(self.files))
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -119,6 +143,10 @@ class SliceStack:
     def read_as_acquired(self, z: int) -> AcquiredSlice:
         """Read one slice and judge its content, without filling it."""
         file = self.files[z]
+        if z in self.excluded:
+            return AcquiredSlice(
+                None, None, EXCLUDED, f"slice number {self.numbers[z]} is excluded: {self.excluded[z]}"
+            )
         if file is None:
             return AcquiredSlice(None, None, "missing", f"slice number {self.numbers[z]} is missing")
         try:
@@ -126,17 +154,44 @@ class SliceStack:
         except BadSlicesError as error:
             return AcquiredSlice(None, None, "truncated", str(error).removeprefix(f"{file.name}: "))
         intensities = measure_intensities(values)
-        flag = content_flag(intensities, self.dtype, self.parameters.blank_fraction)
-        fraction = f"{intensities.mode_fraction:.2%} of its pixels are {intensities.mode}"
+        flag = content_flag(intensities, self.brightest, self.parameters.blank_fraction)
+        mode = intensities.mode if self.grey_scale is None else self.grey_scale.value(intensities.mode)
+        fraction = f"{intensities.mode_fraction:.2%} of its pixels are {mode:g}"
         return AcquiredSlice(values, intensities, flag, f"{flag}, {fraction}" if flag else "")
 
     def _read(self, file: SliceFile) -> NDArray[Any]:
-        if self.window is None:
+        values = self.read_source(file, *(self.window or (None, None)))
+        if self.source_dtype in STORED_TYPES:
+            return values
+        if self.grey_scale is None:
+            raise ValueError(
+                f"the grey scale of this {self.source_dtype} stack is unknown; call with_grey_scale first"
+            )
+        return self.grey_scale.store(values, file.name)
+
+    def read_source(
+        self, file: SliceFile, rows: slice | None = None, columns: slice | None = None
+    ) -> NDArray[Any]:
+        """Read rows and columns of a file without the databar, in values of the source; all if none are given.
+
+        Raises
+        ------
+        BadSlicesError
+            If they are not there or cannot be decoded.
+        """
+        if rows is None and columns is None and not self.first_row:
             return read_pixels(self.reader, file)[: self.shape[1]]
-        return read_window(self.reader, file, *self.window)
+        rows, columns = rows or slice(0, self.shape[1]), columns or slice(0, self.shape[2])
+        rows = slice(rows.start + self.first_row, rows.stop + self.first_row)
+        return read_window(self.reader, file, rows, columns)
+
+    @property
+    def brightest(self) -> int:
+        """Stored value of the brightest value that the source can hold."""
+        return int(np.iinfo(self.dtype).max) if self.grey_scale is None else self.grey_scale.brightest
 
     def read_slice(self, z: int) -> NDArray[Any]:
-        """Read one slice; fill it from its neighbours if it is bad and `on_bad_slice` is ``interpolate``.
+        """Read one slice; fill it from its neighbours if it is excluded, or bad and `on_bad_slice` is ``interpolate``.
 
         Returns
         -------
@@ -150,7 +205,7 @@ class SliceStack:
         acquired = self.read_as_acquired(z)
         if not acquired.flag and acquired.values is not None:
             return acquired.values
-        if self.parameters.on_bad_slice == "error":
+        if self.parameters.on_bad_slice == "error" and acquired.flag != EXCLUDED:
             raise BadSlicesError(f"{self.slice_name(z) or self.source.name}: {acquired.reason}")
         return self.fill(z)
 
@@ -167,9 +222,10 @@ class SliceStack:
         last = self.shape[0] - 1 if above is None else above[0] - 1
         nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
+        lost = "bad or excluded" if self.excluded else "bad"
         if nearest is None or last - first + 1 > limit:
             raise BadSlicesError(
-                f"slices {self.numbers[first]} to {self.numbers[last]} are bad, more than {limit} in a row; "
+                f"slices {self.numbers[first]} to {self.numbers[last]} are {lost}, more than {limit} in a row; "
                 "acquire them again, or raise max_filled_slices"
             )
         if below is None or above is None:

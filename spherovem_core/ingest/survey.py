@@ -4,17 +4,28 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from spherovem_core.ingest import checks
-from spherovem_core.ingest.databar import unstated_databar
+import numpy as np
+
+from spherovem_core.ingest import checks, locations
+from spherovem_core.ingest.contradictions import contradiction_problems
+from spherovem_core.ingest.databar import find_databar
 from spherovem_core.ingest.description import Description, read_description
+from spherovem_core.ingest.exclusion import ExcludedStack, exclude_slices
+from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
+from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices, order_slices
+from spherovem_core.ingest.plausibility import ARGUMENT, plausibility_problems
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, Reader
-from spherovem_core.ingest.source_files import FILE_THREADS, find_source_files
+from spherovem_core.ingest.selection import select_files
+from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
+from spherovem_core.ingest.source_files import DESCRIPTION, FILE_THREADS, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
+from spherovem_core.parameters.exclusions import parse_exclusion
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 
 
@@ -43,7 +54,7 @@ def survey_stack(
 ) -> AcquisitionReport:
     """Find the slices of an acquisition and check each of them by the header of its file.
 
-    Problems are collected, not raised, and of the pixels only the lower rows of four slices are read, for a databar: an
+    Problems are collected, not raised, and of the pixels only the lower and upper rows of four slices are read, for a databar: an
     acquisition of any size is surveyed in the time that opening its files takes.
 
     Parameters
@@ -99,57 +110,83 @@ def survey_stack(
     ((50.0, 10.0, 10.0), 1)
     >>> folder.cleanup()
     """
-    files = find_source_files(source)
+    present = find_source_files(source, parameters)
+    description = read_description(source)
+    files = select_files(source, present, description, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
+    reports = with_sidecars(reports, find_sidecars(source, files.paths))
+    contradictions = list(contradiction_problems(reports, _stated_size(description, parameters)))
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
-    description = read_description(source)
-    ordered = order_slices(reports, parameters.slice_number_step)
-    found = unstated_databar(files, parameters, {report.path: report for report in reports}.__getitem__)
-    databars = {report.path: _databar(report, parameters) or found for report in reports}
+    every = order_slices(reports, parameters.slice_number_step, description.files)
+    excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
+    ordered = excluded.ordered
+    found = find_databar(files, parameters, dict(zip(files.paths, reports, strict=True)).__getitem__)
+    top = parameters.databar_top_rows or 0
+    databars = {report.path: top + (_databar(report, parameters) or found.rows) for report in reports}
     size = combine(_voxel_sizes(reports, description, parameters))
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
-    if found:
+    metadata |= _exclusion_facts(excluded, parameters, description)
+    if found.rows:
         metadata["databar_origin"] = "pixels"
-    stack = _stack(source, files.reader, ordered, databars, size, parameters, metadata)
-    stated = list(checks.slice_count_problems(ordered, description))
-    if not region.is_whole:
+    if top:
+        metadata["databar_top_rows"] = top
+    stack = _stack(source, files.reader, excluded, databars, size, parameters, metadata)
+    stated = list(checks.slice_count_problems(every, description))
+    reports = excluded.reports_of_kept(reports)
+    # Without a readable slice the shape is unknown, and the problems say so.
+    if not region.is_whole and all(stack.shape):
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
         reports = _reports_of(ordered, reports)
+        names = {report.path.name for report in reports}
+        contradictions = [problem for problem in contradictions if problem.file in names]
         stated = []
+    ordered = replace(ordered, files=stack.kept_files)
     problems = [
-        *_slice_problems(reports, ordered, databars, parameters),
+        *_slice_problems(reports, ordered, databars, stack.excluded, parameters),
+        *excluded.problems,
         *stated,
         *_spacing_problems(reports, description, size, parameters),
+        *contradictions,
+        *found.questions,
     ]
-    sizes = [path.stat().st_size for path in files.paths]
+    sizes = [locations.size_of(path) for _, path in files.members()]
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
 
 
 def _stack(
     source: Path,
     reader: Reader,
-    ordered: OrderedSlices,
+    excluded: ExcludedStack,
     databars: Mapping[Path, int],
     size: VoxelSize,
     parameters: IngestParameters,
     metadata: Mapping[str, object],
 ) -> SliceStack:
-    shape, dtype = checks.usual_shape_and_type(ordered.files, databars)
+    ordered = excluded.ordered
+    shape, dtype = checks.usual_shape_and_type(excluded.kept.files, databars)
+    top = parameters.databar_top_rows or 0
     return SliceStack(
         source=source,
         reader=reader,
         shape=(len(ordered.files), *shape),
-        dtype=dtype,
+        dtype=stored_type(dtype),
         spacing_nm=spacing_of(size) or (0.0, 0.0, 0.0),
         spacing_origin=size.origin,
         files=ordered.files,
         numbers=ordered.numbers,
         parameters=parameters,
-        metadata={**metadata, "databar_rows": max(databars.values())},
+        metadata={**metadata, "databar_rows": max(databars.values()) - top, **_conversion(dtype)},
+        source_dtype=dtype,
+        first_row=top,
+        excluded=excluded.reasons,
     )
+
+
+def _conversion(dtype: np.dtype[Any]) -> dict[str, str]:
+    return {} if dtype in STORED_TYPES else {"source_dtype": dtype.name}
 
 
 def _with_untrusted_pixel(report: FileReport) -> FileReport:
@@ -181,21 +218,56 @@ def _acquisition_facts(description: Description) -> dict[str, object]:
     return {"acquisition": dict(description.content)} if description.content else {}
 
 
+def _exclusions(parameters: IngestParameters, description: Description) -> list[tuple[str, str]]:
+    """Return the entries of excluded slices, each with its source."""
+    stated = description.entries.exclude_slices or ()
+    return [
+        *((entry, "parameter") for entry in parameters.exclude_slices),
+        *((entry, DESCRIPTION) for entry in stated),
+    ]
+
+
+def _exclusion_facts(
+    excluded: ExcludedStack, parameters: IngestParameters, description: Description
+) -> dict[str, object]:
+    entries = _exclusions(parameters, description)
+    if not entries or excluded.problems:
+        return {}
+    cut_off = {"slices_cut_off": ranges(excluded.cut_off)} if excluded.cut_off else {}
+    found = [parse_exclusion(entry) for entry, _ in entries]
+    return {
+        "excluded": [
+            {"slices": each.what, "reason": each.reason, "origin": origin}
+            for each, (_, origin) in zip(found, entries, strict=True)
+        ],
+        **cut_off,
+    }
+
+
 def _voxel_sizes(
     reports: Sequence[FileReport], description: Description, parameters: IngestParameters
 ) -> list[VoxelSize]:
-    if parameters.spacing_nm is not None:
-        z, y, x = parameters.spacing_nm
-        return [VoxelSize(z, (y, x), "argument")]
-    stated = [] if description.voxel_size is None else [description.voxel_size]
+    user = _stated_size(description, parameters)
+    if user is not None and parameters.spacing_nm is not None:
+        return [user]
+    stated = [] if user is None else [user]
     found = next((report.voxel_sizes for report in reports if report.voxel_sizes), ())
     return [*stated, *found]
+
+
+def _stated_size(description: Description, parameters: IngestParameters) -> VoxelSize | None:
+    """Return the voxel size that the user states; None if there is none."""
+    if parameters.spacing_nm is None:
+        return description.voxel_size
+    z, y, x = parameters.spacing_nm
+    return VoxelSize(z, (y, x), ARGUMENT)
 
 
 def _slice_problems(
     reports: Sequence[FileReport],
     ordered: OrderedSlices,
     databars: Mapping[Path, int],
+    excluded: Mapping[int, str],
     parameters: IngestParameters,
 ) -> list[Problem]:
     unaccepted = [problem for report in reports for problem in report.problems]
@@ -203,17 +275,20 @@ def _slice_problems(
     named = {problem.file for problem in unaccepted}
     usual = checks.usual_shape_and_type(ordered.files, databars)
     shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
-    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices)
-    return [*unaccepted, *ordered.problems, *shape_problems, *absent]
+    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices, excluded)
+    # A file that holds no stack of slices is not read: that it is not is said once.
+    refused = {problem.found for problem in unaccepted}
+    return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
 
 
 def _spacing_problems(
     reports: Sequence[FileReport], description: Description, size: VoxelSize, parameters: IngestParameters
 ) -> list[Problem]:
     if parameters.spacing_nm is not None:
-        return []
+        return [problem for name, problem in description.faults.items() if name != "spacing_nm"]
     if description.problems:
         return list(description.problems)
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *([] if stated else checks.voxel_size_problems(reports))]
+    implausible = plausibility_problems(_voxel_sizes(reports, description, parameters))
+    return [*missing, *implausible, *([] if stated else checks.voxel_size_problems(reports))]

@@ -39,6 +39,11 @@ class VoxelSize:
         return self.z_nm is not None or self.yx_nm is not None
 
 
+def of_single_precision(length_nm: float | None) -> float | None:
+    """Round a length that was stored as a 32-bit float to the seven digits that it has: 0.05 µm is 50 nm."""
+    return None if length_nm is None else float(f"{length_nm:.7g}")
+
+
 def combine(sizes: Sequence[VoxelSize]) -> VoxelSize:
     """Take z, and y with x, each from the first source that knows it."""
     depth = next((size for size in sizes if size.z_nm is not None), None)

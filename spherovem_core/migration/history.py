@@ -105,7 +105,4 @@ def _own_parameters(step: Step[Any], values: Mapping[str, Any]) -> dict[str, Any
     renamed = rename_groups(values) if step.reads_everything else rename_parameters(values, step.stage)
     model = type(step.parameters(PipelineParameters()))
     known = {name: value for name, value in renamed.items() if name in model.model_fields}
-    parameters: dict[str, Any] = model.model_validate(known).model_dump(
-        mode="json", exclude=set(step.external_parameters)
-    )
-    return parameters
+    return step.own_parameters(model.model_validate(known))

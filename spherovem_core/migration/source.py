@@ -21,7 +21,7 @@ def digest_today(source: Path, old_digest: str, *, trust_source: bool) -> str | 
         Take the files for the ones that were ingested, although their times have changed, as they do when files are copied.
     """
     try:
-        unchanged = trust_source or manifest_digest(source, _entry_of_format_1) == old_digest
+        unchanged = trust_source or manifest_digest(source, _entry_of_format_1, sidecars=False) == old_digest
         return source_digest(source) if unchanged else None
     except (NoSlicesError, OSError):
         return None

@@ -37,7 +37,7 @@ def _row_end(ball, dy, rim, spacing, low, high):  # type: ignore[no-untyped-def]
     return first, max(first, min(high, math.floor((ball[2] + half) / spacing[2]) + 1))
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def add_ball(image, ball, sign, spacing, sigma, depth, tables):  # type: ignore[no-untyped-def]
     """Add a ball, times `sign`, to an image."""
     box = np.empty(6, np.int64)
@@ -67,7 +67,7 @@ def _between(profile, k, f):  # type: ignore[no-untyped-def]
     return left * g * g + right * f * f
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def add_with_derivatives(image, ball, box, root, looked, optics, profile, rows, out):  # type: ignore[no-untyped-def]
     """Add a ball to an image, and write its derivatives by z, y, x and radius, times `root`.
 

@@ -55,7 +55,7 @@ def profile_length(radius, sigma):  # type: ignore[no-untyped-def]
     return math.ceil((radius + _PROFILE_REACH * sigma) / (PROFILE_STEP * sigma)) + 2
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def slice_profile(ball, z_nm, depth, sigma, tables, out):  # type: ignore[no-untyped-def]
     """Tabulate a ball in the slice at `z_nm` by the distance from the ball's axis.
 
@@ -79,7 +79,7 @@ def slice_profile(ball, z_nm, depth, sigma, tables, out):  # type: ignore[no-unt
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _add_disc(cut, share, inward, by_z, by_radius, tables, out):  # type: ignore[no-untyped-def]
     """Add a disc of radius `cut` to a profile, by bilinear interpolation; all lengths in blurs."""
     length = len(out)

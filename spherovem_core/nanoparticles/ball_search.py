@@ -126,7 +126,7 @@ def _search(image, weight, inside, balls, brightness, optics, values, offsets, b
     return found
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _gain(pairs, at, values, flat):  # type: ignore[no-untyped-def]
     """Compute by how much a template lowers the squared residual."""
     total = 0.0

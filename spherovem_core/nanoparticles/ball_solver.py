@@ -136,7 +136,7 @@ def _strain(balls, moving, prior):  # type: ignore[no-untyped-def]
     return strain
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _residual(image, drawn, brightness, root, looked, residual):  # type: ignore[no-untyped-def]
     """Write the weighted residuals, and return the sum of their squares."""
     error, scale = 0.0, 1.0 / brightness
@@ -149,7 +149,7 @@ def _residual(image, drawn, brightness, root, looked, residual):  # type: ignore
     return error
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _brightness(image, drawn, weight, looked, brightness):  # type: ignore[no-untyped-def]
     """Compute the brightness that makes the residual smallest."""
     product, square = 0.0, 0.0
@@ -161,7 +161,7 @@ def _brightness(image, drawn, weight, looked, brightness):  # type: ignore[no-un
     return min(max(product / max(square, 1e-12), brightness[1]), brightness[2])
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _equations(balls, moving, slopes, rows, boxes, sizes, residual, prior, packed, matrix, vector):  # type: ignore[no-untyped-def]
     matrix[:] = 0.0
     for m in range(len(moving)):
@@ -184,7 +184,7 @@ def _equations(balls, moving, slopes, rows, boxes, sizes, residual, prior, packe
                 _add_pair(slopes[m], slopes[n], rows[m], rows[n], box, other, 4 * m, 4 * n, matrix)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _add_own(slopes, left, size, at, matrix, vector):  # type: ignore[no-untyped-def]
     """Add the products of a ball's derivatives with each other, and with the residual."""
     z, y, x, r = slopes[0], slopes[1], slopes[2], slopes[3]
@@ -210,7 +210,7 @@ def _add_own(slopes, left, size, at, matrix, vector):  # type: ignore[no-untyped
         vector[at + a] = total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _add_pair(one, other, rows, other_rows, box, other_box, at, to, matrix):  # type: ignore[no-untyped-def]
     """Add the products of two balls' derivatives where their windows overlap."""
     block = np.zeros((4, 4))
@@ -261,7 +261,7 @@ def _step(matrix, vector, balls, moving, limits, trial):  # type: ignore[no-unty
     return moved
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, inline="always", fastmath=FAST)
 def _solve(matrix, vector):  # type: ignore[no-untyped-def]
     """Solve positive definite equations in place (Cholesky); returns False, and changes nothing, where they are not."""
     count = len(vector)

@@ -128,6 +128,7 @@ class Page:
     name: str
     summary: Sequence[tuple[str, str]]
     sections: Sequence[Section] = field(default_factory=list)
+    subtitle: str = "Quantitative analysis of a volume electron microscopy acquisition by spherovem"
 
     @property
     def warnings(self) -> list[tuple[Section, str]]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 from spherovem_core.blocks import BlockSink, ReadableSink
@@ -12,7 +13,7 @@ from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
-from spherovem_core.segmentation.merging_model import MergingModel, find_merging_model, read_merging_model
+from spherovem_core.segmentation.merging_model import find_merging_model, read_merging_model
 from spherovem_core.segmentation.networks import load_network, network_digest
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.store.layout import ObjectKind
@@ -28,20 +29,24 @@ class CellposeSegmenter:
     channels = ("dz", "dy", "dx", "logit")
 
     def weights_digest(self, kind: ObjectKind, parameters: FlowParameters) -> str:
-        """Return the digest of the network's weights, and of its merging model if there is one."""
-        digest = network_digest(parameters.network, kind)
-        path = find_merging_model(parameters.network)
-        return digest if path is None else f"{digest}, merging {file_digest(path)}"
+        """Return the digest of the network's weights."""
+        return network_digest(parameters.network, kind)
 
     def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
-        """Load the network once on the CPU, and read its merging model."""
+        """Load the network once on the CPU."""
         load_network(parameters.network, kind, "cpu")
-        _merging_model(parameters)
+
+    def labels_digest(self, parameters: MaskParameters) -> str:
+        """Return the digest of the merging model that makes the masks, if there is one; it is read once."""
+        path = _model_in_use(parameters)
+        if path is None:
+            return ""
+        read_merging_model(path)
+        return file_digest(path)
 
     def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         """Return whether cellpose's own dynamics make the masks."""
-        learned = parameters.merging == "auto" and find_merging_model(parameters.network) is not None
-        return parameters.mask_dynamics == "cellpose" and not learned
+        return parameters.mask_dynamics == "cellpose" and _model_in_use(parameters) is None
 
     def predict(
         self,
@@ -76,14 +81,14 @@ class CellposeSegmenter:
     ) -> int:
         """Make masks from flows, see `segment_masks`; by learned merging where the network has a model of it."""
         inputs = MaskInputs(field, grid_of(field), grid_of(image), image)
-        model = _merging_model(parameters) if parameters.merging == "auto" else None
-        learned = None
-        if model is not None:
-            logger.info("boundaries and merging by the model beside %s", parameters.network)
+        path, learned = _model_in_use(parameters), None
+        if path is not None:
+            logger.info("boundaries and merging by %s", path)
+            model = read_merging_model(path)[0]
             learned = LearnedMerging(model, volume_percentile_range(image, model.percentiles))
         return segment_masks(inputs, provisional, sink, parameters, execution, ledger, learned)
 
 
-def _merging_model(parameters: FlowParameters | MaskParameters) -> MergingModel | None:
-    path = find_merging_model(parameters.network)
-    return None if path is None else read_merging_model(path)[0]
+def _model_in_use(parameters: MaskParameters) -> Path | None:
+    """Return the file of the merging model that makes the masks; None if the strength of boundaries decides."""
+    return find_merging_model(parameters.network) if parameters.merging == "auto" else None

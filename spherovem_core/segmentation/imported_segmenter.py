@@ -20,6 +20,10 @@ class SegmenterWithoutField:
 
     channels = NO_FIELD
 
+    def labels_digest(self, parameters: MaskParameters) -> str:
+        """Return nothing: no model makes the labels."""
+        return ""
+
     def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         """Return False."""
         return False

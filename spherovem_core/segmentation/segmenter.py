@@ -50,6 +50,15 @@ class Segmenter(Protocol):
             If the weights do not exist, are damaged or do not fit.
         """
 
+    def labels_digest(self, parameters: MaskParameters) -> str:
+        """Return a digest of everything beside field, image and parameters that changes the labels; empty if there is nothing.
+
+        Raises
+        ------
+        NetworkError
+            If it cannot be read.
+        """
+
     def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         """Return whether `label` uses the GPU of `Execution.device`."""
 

@@ -173,7 +173,7 @@ def _measure_tube(
     return _count_within(position, normal, cells, shape, nearest, square, radii, square_spread)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")  # type: ignore[untyped-decorator]
 def _seed(position: Any, cells: Any, shape: Any, nearest: Any, square: Any, queued: Any, queue: Any) -> Any:
     """Offer each point to the eight sites around it, and return the number of sites queued."""
     depth, height, width = shape
@@ -198,7 +198,7 @@ def _seed(position: Any, cells: Any, shape: Any, nearest: Any, square: Any, queu
     return tail
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")  # type: ignore[untyped-decorator]
 def _count_within(
     position: Any,
     normal: Any,

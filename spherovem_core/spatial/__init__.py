@@ -17,12 +17,13 @@ from spherovem_core.spatial.known_space import (
 )
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
-from spherovem_core.spatial.positions import Space, measure_space, write_space
+from spherovem_core.spatial.positions import ExcludedObjects, Space, measure_space, write_space
 from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
 
 __all__ = [
     "NUCLEUS_BLOCKS",
+    "ExcludedObjects",
     "KnownDistances",
     "KnownSpace",
     "Placement",

@@ -26,9 +26,9 @@ def measure_cells(
     cells : (Z, Y, X) array-like of unsigned integers
         Labels of the cells; read block by block.
     nuclei
-        Table with ``parent_cell``, from `assign_parent_cells`.
+        Table with ``parent_cell``, from `assign_parent_cells`; those that count.
     particles
-        Table with ``parent_cell`` and ``volume_um3``, from `measure_particles`.
+        Table with ``parent_cell`` and ``volume_um3``, from `measure_particles`; those that count.
     spacing_nm : (dz, dy, dx)
         Voxel size of `cells` in nm.
     execution

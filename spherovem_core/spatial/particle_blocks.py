@@ -1,4 +1,4 @@
-"""Sums over the voxels of nanoparticles, block by block, in one pass: by particle and cell, and by cell and distance."""
+"""Sums over the voxels of nanoparticles, block by block, in one pass: by particle and cell, and by distance as well."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block
 from spherovem_core.execution import Execution
 from spherovem_core.known_blocks import RegionDigests, map_known_blocks
-from spherovem_core.spatial.distance_bins import count_by_bin
+from spherovem_core.spatial.distance_bins import find_bins
 from spherovem_core.spatial.grids import SERIAL, GridPair
 from spherovem_core.spatial.known_space import KnownSpace, table_columns
 
 SUMS = {"voxels": "sum", "in_nucleus": "sum", "measured": "sum", "distance_sum": "sum", "distance_min": "min"}
 PIECE = ("label", "cell", *SUMS)
-BIN = ("cell", "bin", "voxels")
+BIN = ("label", "cell", "bin", "voxels")
 OF_BINS = "of bins: "
 
 
@@ -30,7 +30,8 @@ class ParticleSums:
     pieces
         One row per particle and cell (0: none), with the sums of `SUMS`.
     bins
-        One row per block, cell and bin of distance: ``cell``, ``bin``, ``voxels``.
+        One row per block, particle, cell and bin of distance: ``label``, ``cell``, ``bin``, ``voxels``. Voxels without cell or
+        distance are left out.
     """
 
     pieces: pd.DataFrame
@@ -100,9 +101,24 @@ def _sum_block(
     where = tuple(np.unravel_index(flat, values.shape))
     region, place = grids.gather(block, where)
     cells, nuclei, distance = (np.asarray(array[region])[place] for array in maps)
-    pieces = _sum_pieces(values.reshape(-1)[flat], cells, nuclei > 0, distance.astype(np.float64))
-    bins = table_columns(count_by_bin(cells, distance, bin_um))
-    return {**table_columns(pieces), **{OF_BINS + name: column for name, column in bins.items()}}
+    labels = values.reshape(-1)[flat]
+    pieces = table_columns(_sum_pieces(labels, cells, nuclei > 0, distance.astype(np.float64)))
+    bins = table_columns(_count_bins(labels, cells, distance, bin_um))
+    return {**pieces, **{OF_BINS + name: column for name, column in bins.items()}}
+
+
+def _count_bins(
+    labels: NDArray[Any], cells: NDArray[Any], distance: NDArray[np.float32], bin_um: float
+) -> pd.DataFrame:
+    known = np.isfinite(distance) & (cells > 0)
+    voxels = pd.DataFrame(
+        {
+            "label": labels[known].astype(np.int64),
+            "cell": cells[known].astype(np.int64),
+            "bin": find_bins(distance[known], bin_um),
+        }
+    )
+    return voxels.groupby(["label", "cell", "bin"]).size().rename("voxels").reset_index()
 
 
 def _sum_pieces(

@@ -1,7 +1,7 @@
 """Positions of nuclei and nanoparticles in their cells: all steps of the stage, on a sink or in memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,20 @@ from spherovem_core.spatial.radial import radial_distribution, radial_rank
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
 
 
+@dataclass(frozen=True)
+class ExcludedObjects:
+    """Labels of the objects that a person excluded from statistics.
+
+    They keep their rows, and the others' distances to them stay: they are in the labels. An excluded nucleus is no nucleus of its
+    cell's ``nucleus_count``. An excluded particle counts in no cell, distance bin or neighbourhood, nor in Ripley's K and L. The
+    rows of an excluded cell are marked.
+    """
+
+    cells: frozenset[int] = frozenset()
+    nuclei: frozenset[int] = frozenset()
+    nanoparticles: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, eq=False)
 class Space:
     """Positions of nuclei and nanoparticles in their cells.
@@ -57,7 +71,7 @@ class Space:
         ``distance_to_nucleus_min_um``, ``in_nucleus`` (`measure_particles`), ``distance_to_nucleus_centroid_um``,
         ``distance_to_cell_surface_um`` (`measure_centroids`) and ``nearest_neighbour_um`` (`nearest_neighbours`).
     radial
-        One row per cell and distance bin (`radial_distribution`).
+        One row per cell and distance bin (`radial_distribution`); ``excluded`` where the cell is.
     clustering
         One row per radius: Ripley's K and L of the particle centroids in the imaged box (`ripley`).
     distance : (Z, Y, X) array-like of float32
@@ -82,6 +96,7 @@ def measure_space(
     *,
     particle_table: pd.DataFrame | None = None,
     factors: Factors = SAME_GRID,
+    excluded: ExcludedObjects = ExcludedObjects(),
 ) -> Space:
     """Measure where the nuclei and nanoparticles of label volumes in memory lie in their cells.
 
@@ -104,6 +119,8 @@ def measure_space(
         `spherovem_core.nanoparticles.find_particles` returns it. By default it is measured from the labels.
     factors
         Voxels of `nanoparticles` per voxel of `cells` along z, y, x.
+    excluded
+        Objects that statistics leave out.
 
     Returns
     -------
@@ -154,6 +171,7 @@ def measure_space(
         block_grid(cells.shape, (BLOCK_EDGE,) * 3),
         parameters,
         execution,
+        excluded=excluded,
     )
 
 
@@ -172,6 +190,7 @@ def write_space(
     *,
     contents: CellContents | None = None,
     known: KnownSpace | None = None,
+    excluded: ExcludedObjects = ExcludedObjects(),
 ) -> Space:
     """Measure where nuclei and nanoparticles lie in their cells, for volumes that do not fit in memory.
 
@@ -198,6 +217,8 @@ def write_space(
         The cells with their keys; None reads the volumes for them.
     known
         What was measured before. What did not change since is taken from it, and the result is the same as without it.
+    excluded
+        Objects that statistics leave out.
 
     Returns
     -------
@@ -261,31 +282,46 @@ def write_space(
         factors=factors,
         contents=contents,
         known=known,
-        sums=sums,
+        sums=replace(sums, bins=_without(sums.bins, excluded.nanoparticles)),
     )
     cell_table = measure_cells(
-        cells, nucleus_table, particle_table, spacing_nm, execution, statistics=contents.statistics
+        cells,
+        _without(nucleus_table, excluded.nuclei),
+        _without(particle_table, excluded.nanoparticles),
+        spacing_nm,
+        execution,
+        statistics=contents.statistics,
     )
     points = particle_table[list(CENTROID_COLUMNS)].to_numpy()
-    content = digest_of(points.tobytes(), str((particle_placement, nanoparticles.shape)).encode())
+    counted = ~_are_among(particle_table, excluded.nanoparticles)
+    place = str((particle_placement, nanoparticles.shape)).encode()
+    content = digest_of(points.tobytes(), counted.tobytes(), place)
     neighbours = known_columns(
-        known, f"nearest neighbours {content}", lambda: {"distance": nearest_neighbours(points)}
+        known, f"nearest neighbours {content}", lambda: {"distance": nearest_neighbours(points, counted)}
     )
     clustering = known_columns(
         known,
         f"clustering {content}",
         lambda: table_columns(
-            _measure_clustering(points, particle_placement, nanoparticles.shape, parameters)
+            _measure_clustering(points[counted], particle_placement, nanoparticles.shape, parameters)
         ),
     )
     return Space(
         cell_table.merge(radial_rank(radial), on="label", how="left"),
         nucleus_table,
         particle_table.assign(nearest_neighbour_um=neighbours["distance"]),
-        radial,
+        radial.assign(excluded=_are_among(radial, excluded.cells, "cell")),
         pd.DataFrame(dict(clustering)),
         distance,
     )
+
+
+def _are_among(table: pd.DataFrame, labels: frozenset[int], column: str = "label") -> NDArray[np.bool_]:
+    return table[column].isin(list(labels)).to_numpy(bool)
+
+
+def _without(table: pd.DataFrame, labels: frozenset[int]) -> pd.DataFrame:
+    return table[~_are_among(table, labels)]
 
 
 def _measure_clustering(

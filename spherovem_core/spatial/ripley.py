@@ -73,18 +73,27 @@ def default_radii(low_um: Numbers, high_um: Numbers, max_um: float | None, steps
     return np.linspace(0, max_um or shortest / 4, steps + 1)[1:]
 
 
-def nearest_neighbours(points_um: NDArray[np.float64]) -> NDArray[np.float64]:
+def nearest_neighbours(
+    points_um: NDArray[np.float64], counted: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """Measure the distance from each point to the nearest other point in µm; NaN if there is no other point.
 
     Parameters
     ----------
     points_um : (N, 3) ndarray
+    counted : (N,) ndarray of bool
+        Points that are neighbours of others; None counts all.
     """
     points = np.asarray(points_um, np.float64).reshape(-1, 3)
-    if len(points) < 2:
-        return np.full(len(points), np.nan)
-    distance, _ = cKDTree(points).query(points, k=[2])
-    return np.asarray(distance, np.float64)[:, 0]
+    own = np.ones(len(points), bool) if counted is None else np.asarray(counted, bool)
+    distances = np.full(len(points), np.nan)
+    tree = cKDTree(points[own])
+    # Among the neighbours that count, the nearest of a point that counts is itself.
+    for asking, nearest in ((own, 2), (~own, 1)):
+        if asking.any() and tree.n >= nearest:
+            found, _ = tree.query(points[asking], k=[nearest])
+            distances[asking] = np.asarray(found, np.float64)[:, 0]
+    return distances
 
 
 def _count_neighbours(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spherovem_core.corrections.journal import Journal, operations_digest
 from spherovem_core.corrections.outcomes import place_of
-from spherovem_core.corrections.state import CorrectionState, correction_state, marks_of
+from spherovem_core.corrections.state import CorrectionState, correction_state, excluded_objects, marks_of
 from spherovem_core.store.layout import CORRECTED_KINDS, CorrectedKind, Layout
 from spherovem_core.workflow import RunRequest
 from spherovem_core.workflow.run import StepRun
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 PER_CELL = ("radial",)
 """Tables with a row for each cell and something else; its column is ``cell``."""
+
+IN_PARENT = (
+    "distance_to_nucleus_um",
+    "distance_to_nucleus_min_um",
+    "distance_to_nucleus_centroid_um",
+    "distance_to_cell_surface_um",
+)
+"""Distances of an object in its parent cell."""
 
 
 def journal_digests(request: RunRequest) -> Mapping[str, str]:
@@ -28,6 +36,28 @@ def journal_digests(request: RunRequest) -> Mapping[str, str]:
     layout = Layout(request.acquisition.folder)
     found = {_name(kind): Journal(layout.journal(kind)).digest for kind in CORRECTED_KINDS}
     return {name: digest for name, digest in found.items() if digest}
+
+
+def exclusion_digests(request: RunRequest) -> Mapping[str, str]:
+    """Return the digests of all exclusions from statistics, by kind; none where nothing was excluded.
+
+    Raises
+    ------
+    CorrectionError
+        If a journal is damaged.
+    """
+    layout = Layout(request.acquisition.folder)
+    found = {_excluded(kind): Journal(layout.journal(kind)).exclusion_digest for kind in CORRECTED_KINDS}
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def excluded_by_hand(run: StepRun[Any]) -> Mapping[CorrectedKind, frozenset[int]]:
+    """Return the labels of the objects that were excluded from statistics when the run began."""
+    external = run.plan.external
+    return {
+        kind: excluded_objects(run.layout, kind, external.get(_excluded(kind), ""))
+        for kind in CORRECTED_KINDS
+    }
 
 
 def state_of(run: StepRun[Any], kind: CorrectedKind) -> CorrectionState:
@@ -46,10 +76,14 @@ def marked_rows(table: "pd.DataFrame", state: CorrectionState) -> "pd.DataFrame"
 def without_excluded(
     tables: Mapping[str, "pd.DataFrame"],
 ) -> tuple[dict[str, "pd.DataFrame"], dict[str, int]]:
-    """Leave excluded objects out of tables, and count them by table. Tables of older versions have no such column."""
+    """Leave excluded objects out of tables, and count them by table. Tables of older versions have no such column.
+
+    What is left is as if the objects were not there, but for distances to excluded nuclei and particles, which stay: a nucleus or
+    particle in an excluded cell has no parent, and an agglomerate has the particles that are left.
+    """
     kept, excluded = dict(tables), {}
     for name, table in tables.items():
-        if "excluded" in table and table["excluded"].any():
+        if name not in PER_CELL and "excluded" in table and table["excluded"].any():
             kept[name] = table[~table["excluded"]].reset_index(drop=True)
             excluded[name] = int(table["excluded"].sum())
     if "cells" in excluded:
@@ -57,7 +91,30 @@ def without_excluded(
         for name in PER_CELL:
             if name in kept:
                 kept[name] = kept[name][~kept[name]["cell"].isin(gone)].reset_index(drop=True)
+        for name, table in kept.items():
+            if "parent_cell" in table:
+                kept[name] = _without_parents(table, gone)
+    if "nanoparticles" in excluded and "agglomerates" in kept:
+        kept["agglomerates"] = _agglomerates_of(kept["nanoparticles"])
     return kept, excluded
+
+
+def _without_parents(table: "pd.DataFrame", gone: "pd.Series[Any]") -> "pd.DataFrame":
+    """Take away parents that are gone, and the distances in them."""
+    orphaned = table["parent_cell"].isin(gone)
+    distances = [name for name in IN_PARENT if name in table]
+    own = {name: table[name].mask(orphaned) for name in distances}
+    return table.assign(parent_cell=table["parent_cell"].mask(orphaned, 0), **own)
+
+
+def _agglomerates_of(particles: "pd.DataFrame") -> "pd.DataFrame":
+    """Measure the agglomerates of the particles that are left, under their numbers."""
+    import numpy as np
+
+    from spherovem_core.nanoparticles.agglomerates import agglomerate_table
+
+    numbers, compact = np.unique(particles["agglomerate"].to_numpy(), return_inverse=True)
+    return agglomerate_table(particles, compact + 1).assign(label=numbers.astype(np.uint32))
 
 
 def corrections_document(states: Mapping[CorrectedKind, CorrectionState]) -> dict[str, Any]:
@@ -102,3 +159,7 @@ def operation_rows(states: Mapping[CorrectedKind, CorrectionState]) -> "pd.DataF
 
 def _name(kind: CorrectedKind) -> str:
     return f"corrections_{kind}"
+
+
+def _excluded(kind: CorrectedKind) -> str:
+    return f"excluded_{kind}"

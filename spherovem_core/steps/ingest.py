@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from spherovem_core.parameters import IngestParameters, PipelineParameters
-from spherovem_core.references import Acquisition
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.steps.source_owner import check_owner, claim_folder, read_source
 from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW as RAW_GROUP
-from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -34,16 +33,8 @@ STORED_FRACTION = 0.78
 def filled_slices(run: StepRun[Any]) -> list[int]:
     """Return the numbers of the slices that were filled from their neighbours, for a later step."""
     slices = run.table(SLICES)
-    return slices.loc[slices[list(FILLED_FLAGS)].any(axis=1), "z"].tolist()
-
-
-def _digest_files(acquisition: Acquisition) -> tuple[str, dict[str, Any]]:
-    """Return the digest of the acquired files and those of each file, known from an earlier run or taken now."""
-    from spherovem_core.ingest import source_digest
-    from spherovem_core.store import read_json
-
-    known = read_json(Layout(acquisition.folder).source_files) or {}
-    return source_digest(acquisition.source, known), known
+    flags = [flag for flag in FILLED_FLAGS if flag in slices]
+    return slices.loc[slices[flags].any(axis=1), "z"].tolist()
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
@@ -51,22 +42,40 @@ def _external(request: RunRequest) -> Mapping[str, str]:
 
     Files whose size and times are those of an earlier run are not read again, but for the lower rows of four of them.
     """
-    from spherovem_core.ingest import find_source_files, unstated_databar
+    from spherovem_core.ingest import acquired_files, unstated_databar
 
-    digest, _ = _digest_files(request.acquisition)
+    if not request.region.is_whole:
+        _check_region(request)
+    digest, files = read_source(request.acquisition)
+    check_owner(request.acquisition, digest, files)
     source = {"source": digest}
     # Not the version of the step: results of acquisitions without such a databar stay as they are.
-    if rows := unstated_databar(find_source_files(request.acquisition.source), request.parameters.ingest):
+    slices = acquired_files(request.acquisition.source, request.parameters.ingest)
+    if rows := unstated_databar(slices, request.parameters.ingest):
         source["databar"] = f"{rows} rows"
+    if request.parameters.ingest.exclude_slices:
+        # The maps of a registration hold for a region of the same stack only: slices at its ends may be cut off.
+        source["excluded"] = "; ".join(request.parameters.ingest.exclude_slices)
     return source if request.region.is_whole else {**source, "region": request.region.suffix}
 
 
-def _remember_files(request: RunRequest, external: Mapping[str, str]) -> None:
-    """Keep the digests of the files in the results folder, which exists by now."""
-    from spherovem_core.store import write_json
+def _check_region(request: RunRequest) -> None:
+    """Refuse a region that reaches beyond the acquisition, or whose slices cannot be read, by the headers of the files.
 
-    _, known = _digest_files(request.acquisition)
-    write_json(Layout(request.acquisition.folder).source_files, known)
+    Raises
+    ------
+    ParameterError, AcquisitionError
+        If it is so.
+    """
+    from spherovem_core.ingest import open_stack
+
+    open_stack(request.acquisition.source, request.parameters.ingest, name_all=False, region=request.region)
+
+
+def _claim_folder(request: RunRequest, external: Mapping[str, str]) -> None:
+    """Keep the source and the digests of its files in the results folder, which exists by now."""
+    digest, files = read_source(request.acquisition)
+    claim_folder(request.acquisition, digest, files)
 
 
 def _check_unchanged(run: StepRun[IngestParameters]) -> None:
@@ -80,7 +89,7 @@ def _check_unchanged(run: StepRun[IngestParameters]) -> None:
     from spherovem_core.errors import BadSlicesError
     from spherovem_core.store import discard
 
-    digest, _ = _digest_files(run.plan.acquisition)
+    digest, _ = read_source(run.plan.acquisition)
     if digest != run.plan.external["source"]:
         discard(run.layout, run.layout.path(RAW.path).parent)
         raise BadSlicesError(
@@ -89,9 +98,14 @@ def _check_unchanged(run: StepRun[IngestParameters]) -> None:
 
 
 def _compute(run: StepRun[IngestParameters]) -> Quality:
-    from spherovem_core.ingest import ingest_stack, open_stack
+    from spherovem_core.ingest import ingest_stack, open_stack, with_grey_scale
 
     stack = open_stack(run.plan.acquisition.source, run.parameters, region=run.region)
+    if stack.source_dtype != stack.dtype:
+        # The ranges of slices that a killed run has measured hold for these files, without this databar.
+        rows = [stack.first_row, stack.metadata["databar_rows"]]
+        basis = {"source": run.plan.external["source"], "databar_rows": rows}
+        stack = with_grey_scale(stack, run.execution, run.memory("value-ranges", basis))
     writer = run.writer(RAW, stack.shape, stack.dtype, stack.spacing_nm, by_slice=True)
     slices = ingest_stack(stack, writer, run.execution)
     _check_unchanged(run)
@@ -102,6 +116,7 @@ def _compute(run: StepRun[IngestParameters]) -> Quality:
         "height and width (px)": " x ".join(map(str, stack.shape[1:])),
         "voxel size z, y, x (nm)": ", ".join(f"{side:g}" for side in stack.spacing_nm),
         "voxel size from": stack.spacing_origin,
+        **({} if stack.grey_scale is None else {"values of the source": stack.grey_scale.rule}),
         **{flag: int(slices[flag].sum()) for flag in [*FILLED_FLAGS, "outlier"]},
     }
     return Quality("Slices as acquired", figures, RAW, "Middle slice as acquired")
@@ -126,7 +141,15 @@ INGEST = Step(
     compute=_compute,
     cost=Cost(image_work, _size, seconds={"": 0.13}),
     external=_external,
-    check=_remember_files,
+    omitted={
+        "value_range": None,
+        "databar_top_rows": None,
+        "exclude_slices": [],
+        "series": "",
+        "dataset": None,
+        "absent_chunks": "error",
+    },
+    check=_claim_folder,
     chapter=_chapter,
 )
 STEPS = (INGEST,)

@@ -39,6 +39,7 @@ from spherovem_core.store.layout import (
     labels_group,
     table_path,
 )
+from spherovem_core.urls import shown as shown_source
 from spherovem_core.workflow import (
     Cost,
     DocumentOutput,
@@ -92,7 +93,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     _name_origins(run.layout, used)
     provenance = {
         "acquisition": run.plan.acquisition.name,
-        "source": str(run.plan.acquisition.source),
+        "source": shown_source(run.plan.acquisition.source),
         "parameters": used,
         "artifacts": {name: reference.model_dump(mode="json") for name, reference in run.plan.inputs.items()},
         "stages": history,

@@ -101,6 +101,15 @@ def _external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
     return {"network": segmenter_named(parameters.segmenter).weights_digest(kind, parameters)}
 
 
+def _masks_external(kind: ObjectKind, request: RunRequest) -> Mapping[str, str]:
+    """Return the digests of the corrections and of the model that merges, where there are such."""
+    from spherovem_core.segmentation import segmenter_named
+
+    parameters = request.parameters.segmentation.of(kind).masks
+    merging = segmenter_named(parameters.segmenter).labels_digest(parameters)
+    return {**journal_digest(kind, request), **({"merging": merging} if merging else {})}
+
+
 def _check(kind: ObjectKind, request: RunRequest, external: Mapping[str, str]) -> None:
     """Load a network once before hours of other work, and remember it as loadable."""
     from spherovem_core.segmentation import segmenter_named
@@ -305,7 +314,7 @@ def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
             seconds={"": MASKS_SECONDS[kind], IMPORTED: COPY_SECONDS, NO_OBJECTS: COPY_SECONDS},
         ),
         kind=kind,
-        external=lambda request: journal_digest(kind, request),
+        external=lambda request: _masks_external(kind, request),
         journal=kind,
         corrected=(LABELS[kind],),
         gpu_library=_masks_gpu,

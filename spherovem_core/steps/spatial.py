@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from spherovem_core.parameters import PipelineParameters, SpatialParameters
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.steps.correction_tables import excluded_by_hand, exclusion_digests, without_excluded
 from spherovem_core.steps.nanoparticles import LABELS as PARTICLE_LABELS
 from spherovem_core.steps.nanoparticles import PARTICLES
 from spherovem_core.steps.segmentation import LABELS
 from spherovem_core.store.columns import RADIAL_COLUMNS, RIPLEY_COLUMNS
 from spherovem_core.store.layout import DISTANCE as DISTANCE_GROUP
+from spherovem_core.store.layout import CorrectedKind
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -22,6 +25,9 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import mask_grid, mask_work, pyramid_voxels
 from spherovem_core.workflow.run import StepRun
+
+if TYPE_CHECKING:
+    from spherovem_core.spatial import Space
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +59,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     from spherovem_core.known_blocks import KnownResults
     from spherovem_core.spatial import (
         NUCLEUS_BLOCKS,
+        ExcludedObjects,
         KnownDistances,
         KnownSpace,
         Placement,
@@ -83,6 +90,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     statistics = run.label_statistics("cells")
     blocks_of_cells = KnownResults(statistics)
     contents = find_cells(cells, nuclei, run.execution, known=blocks_of_cells)
+    excluded = excluded_by_hand(run)
     space = write_space(
         cells,
         nuclei,
@@ -97,6 +105,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         run.execution,
         contents=contents,
         known=known,
+        excluded=ExcludedObjects(excluded["cells"], excluded["nuclei"], excluded["nanoparticles"]),
     )
     known.add(_map_entry(run.plan.digest), record_distances(contents, writer.stored, blocks))
     run.write_table(CELLS, space.cells)
@@ -112,14 +121,31 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     statistics.drop_oldest(blocks_of_cells.used, REMEMBERED * len(blocks_of_cells.used))
     figures = {
         **_counts({**known.counts, NUCLEUS_BLOCKS: blocks_of_cells.counts[NUCLEUS_BLOCKS]}),
-        "cells with a nucleus": int((space.cells["nucleus_count"] > 0).sum()),
-        "particles in a cell": int((space.nanoparticles["parent_cell"] > 0).sum()),
-        "particles in a nucleus": int(space.nanoparticles["in_nucleus"].sum()),
-        "median distance to the nucleus (µm)": float(space.nanoparticles["distance_to_nucleus_um"].median()),
+        **_statistics(space, excluded),
     }
     given = {"cells": cells, "nuclei": nuclei, "nanoparticles": particles}
     absent = {kind: "none given" for kind, stored in given.items() if stored.details.get("absent")}
     return Quality("Nuclei and nanoparticles in their cells", absent if len(absent) > 1 else absent | figures)
+
+
+def _statistics(space: "Space", excluded: Mapping[CorrectedKind, frozenset[int]]) -> dict[str, Any]:
+    """Name the figures of all objects but excluded ones, and the numbers of those."""
+    kept, _ = without_excluded(
+        {
+            "cells": space.cells.assign(excluded=space.cells["label"].isin(list(excluded["cells"]))),
+            "nanoparticles": space.nanoparticles.assign(
+                excluded=space.nanoparticles["label"].isin(list(excluded["nanoparticles"]))
+            ),
+        }
+    )
+    particles = kept["nanoparticles"]
+    return {
+        "cells with a nucleus": int((kept["cells"]["nucleus_count"] > 0).sum()),
+        "particles in a cell": int((particles["parent_cell"] > 0).sum()),
+        "particles in a nucleus": int(particles["in_nucleus"].sum()),
+        "median distance to the nucleus (µm)": float(particles["distance_to_nucleus_um"].median()),
+        **{f"{kind} excluded by hand": len(labels) for kind, labels in excluded.items() if labels},
+    }
 
 
 def _map_entry(digest: str) -> str:
@@ -149,11 +175,12 @@ def _chapter() -> Chapter:
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=3,
+    version=4,
     parameters=lambda parameters: parameters.spatial,
     inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES),
     outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY),
     compute=_compute,
+    external=exclusion_digests,
     cost=Cost(mask_work, _size, seconds={"": 1.4}),
     gpu_library=cupy_gpu,
     chapter=_chapter,

@@ -22,8 +22,10 @@ class Column:
         return column_unit(self.name)
 
 
-FILLED_FLAGS = ("missing", "blank", "truncated", "saturated")
-"""Flags of slices that are filled from their neighbours; at most one is set per slice."""
+EXCLUDED = "excluded"
+"""Flag of slices that the user excludes."""
+FILLED_FLAGS = ("missing", "blank", "truncated", "saturated", EXCLUDED)
+"""Flags of slices that are filled from their neighbours; at most one is set per slice. Tables of version 0.2.0 lack the last."""
 
 BOUNDING_BOX = tuple(
     Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {meaning}.")
@@ -110,8 +112,10 @@ CORRECTIONS = (
 )
 CELL_COLUMNS = (
     *SHAPE,
-    Column("nucleus_count", "int64", "Number of nuclei with this parent cell."),
-    Column("nanoparticle_count", "int64", "Number of nanoparticles with this parent cell."),
+    Column("nucleus_count", "int64", "Number of nuclei with this parent cell, without excluded ones."),
+    Column(
+        "nanoparticle_count", "int64", "Number of nanoparticles with this parent cell, without excluded ones."
+    ),
     Column("nanoparticle_volume_um3", "float64", "Total volume of these nanoparticles."),
     Column(
         "nanoparticle_density_per_um3",
@@ -168,7 +172,11 @@ IN_CELL = (
         "float64",
         "Distance from its centroid to the surface of the parent cell; the volume's border is no surface.",
     ),
-    Column("nearest_neighbour_um", "float64", "Distance from its centroid to that of the nearest other one."),
+    Column(
+        "nearest_neighbour_um",
+        "float64",
+        "Distance from its centroid to that of the nearest other one that is not excluded.",
+    ),
 )
 NAMED_KIND_COLUMNS = (*SHAPE, *IN_CELL)
 NANOPARTICLE_COLUMNS = (
@@ -246,15 +254,18 @@ FAULTS = (
     ),
     Column("truncated", "bool", "The file ends too early or cannot be decoded; filled from its neighbours."),
     Column("saturated", "bool", "Nearly all pixels have the brightest value; filled from its neighbours."),
+    Column("excluded", "bool", "Excluded by the user, with a reason; filled from its neighbours."),
     Column("outlier", "bool", "The intensities differ from those of its neighbours; kept as it is."),
 )
 INTENSITIES = (
-    Column("intensity_mean", "float64", "Mean grey value as acquired; NaN if the slice could not be read."),
-    Column("intensity_std", "float64", "Standard deviation of the grey values."),
+    Column(
+        "intensity_mean",
+        "float64",
+        "Mean value in the source; NaN if the slice could not be read or is excluded.",
+    ),
+    Column("intensity_std", "float64", "Standard deviation of its values."),
     *(
-        Column(
-            f"intensity_p{percent}", "float64", f"Grey value that {percent} % of the pixels do not exceed."
-        )
+        Column(f"intensity_p{percent}", "float64", f"Value that {percent} % of the pixels do not exceed.")
         for percent in (1, 50, 99)
     ),
 )
@@ -442,16 +453,21 @@ RADIAL_COLUMNS = (
     ),
     Column("distance_high_um", "float64", "Upper end of the bin."),
     Column("cell_volume_um3", "float64", "Volume of the cell in the bin."),
-    Column("nanoparticle_volume_um3", "float64", "Particle volume in the bin."),
+    Column("nanoparticle_volume_um3", "float64", "Particle volume in the bin, without excluded particles."),
     Column(
         "enrichment",
         "float64",
         "Fraction of the bin that is particle, divided by this fraction in the whole cytoplasm; 1 if spread evenly.",
     ),
+    Column("excluded", "bool", "True if the cell was excluded by hand from statistics."),
 )
 RIPLEY_COLUMNS = (
     Column("radius_um", "float64", "Radius."),
-    Column("centre_count", "int64", "Number of particles at least the radius away from the border."),
+    Column(
+        "centre_count",
+        "int64",
+        "Number of particles at least the radius away from the border; excluded ones are no points.",
+    ),
     Column(
         "ripley_k_um3",
         "float64",

@@ -40,6 +40,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, write)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+
+    def write(fresh: Path) -> None:
+        fresh.write_bytes(content)
+
+    write_atomically(path, write)
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON document; return None if there is no readable one."""
     try:

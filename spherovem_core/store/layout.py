@@ -165,6 +165,11 @@ class Layout:
         return self.scratch / "source_files.json"
 
     @property
+    def source_record(self) -> Path:
+        """Place and digest of the source of the results: no other acquisition may use the folder."""
+        return self.scratch / "source.json"
+
+    @property
     def label_files(self) -> Path:
         """Digests of label files that were imported, with the size and time that each file had when it was read."""
         return self.scratch / "label_files.json"

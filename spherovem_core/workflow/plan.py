@@ -49,9 +49,7 @@ class StepPlan(Generic[P]):
     @property
     def own_parameters(self) -> dict[str, Any]:
         """Parameters that change the result, as JSON; those that `external` covers or that are `omitted` are left out."""
-        own = self.parameters.model_dump(mode="json", exclude=set(self.step.external_parameters))
-        omitted = self.step.omitted
-        return {name: value for name, value in own.items() if name not in omitted or omitted[name] != value}
+        return self.step.own_parameters(self.parameters)
 
     @property
     def input_digests(self) -> tuple[str, ...]:

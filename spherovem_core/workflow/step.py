@@ -151,6 +151,12 @@ class Step(Generic[P]):
         """Name for people, such as ``flows cells``."""
         return self.name.replace("_", " ")
 
+    def own_parameters(self, parameters: P) -> dict[str, Any]:
+        """Return the parameters that change its result, as JSON, without those that `external` covers or that are `omitted`."""
+        own = parameters.model_dump(mode="json", exclude=set(self.external_parameters))
+        omitted = self.omitted
+        return {name: value for name, value in own.items() if name not in omitted or omitted[name] != value}
+
     @property
     def main_output(self) -> Output:
         """Output that stands for the step."""

@@ -6,6 +6,8 @@ import numpy as np
 
 from spherovem_core.corrections import Anchor, Entry, Operation
 from spherovem_core.corrections.grid import LabelGrid
+from spherovem_core.corrections.object_box import ObjectBox
+from spherovem_core.corrections.splitting import find_seed_cut
 
 SPACING_NM = (50.0, 20.0, 20.0)
 ORIGIN_NM = (100.0, 40.0, 20.0)
@@ -54,3 +56,14 @@ def boxes(shape: tuple[int, int, int] = (20, 60, 90), seed: int = 0) -> np.ndarr
                 depth, height, width = random.integers((6, 9, 9), (11, 16, 16))
                 labels[z : z + depth, y : y + height, x : x + width] = number
     return labels
+
+
+def split_at_seeds(
+    mask: np.ndarray, spacing: tuple[float, float, float], seeds: Sequence[tuple[int, int, int]]
+) -> np.ndarray:
+    """Cut an object between seeds, block by block; 0 outside the object, 1 for the part of the first seed."""
+    box, parts = ObjectBox.of(mask), np.zeros(mask.shape, np.uint16)
+    cut = find_seed_cut(box, spacing, seeds)
+    for region in box.blocks():
+        parts[region] = cut.parts(box, region)
+    return parts

@@ -47,7 +47,9 @@ class NpyReader:
         )
         problems = []
         if dtype.newbyteorder("=") not in ACCEPTED_TYPES:
-            problems = [Problem(f"pixels of type {dtype}; expected uint8 or uint16", path.name)]
+            problems = [
+                Problem(f"pixels of type {dtype}; expected integers up to 32 bits or floats", path.name)
+            ]
         return FileReport(path, slices, tuple(problems), declared_count=count)
 
     def read(self, file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:

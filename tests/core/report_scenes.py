@@ -242,7 +242,7 @@ def _slices(source: Phantom, scene: Scene) -> pd.DataFrame:
     table = pd.DataFrame({"file": [f"slice_{z:04d}.tif" for z in range(count)], "z": range(count)})
     for name in ("mean", "std", "p1", "p50", "p99"):
         table[f"intensity_{name}"] = [getattr(intensities, name) for intensities in found]
-    for flag in ("missing", "blank", "truncated", "saturated", "outlier"):
+    for flag in ("missing", "blank", "truncated", "saturated", "excluded", "outlier"):
         table[flag] = np.isin(table["z"], scene.flags.get(flag, []))
     first = table["z"] == 0
     shift = source.transforms[:, :, 2]

@@ -13,6 +13,7 @@ from correction_scenes import (
     boxes,
     entries_of,
     grid_of,
+    split_at_seeds,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,6 @@ from spherovem_core.corrections import (
     replay,
 )
 from spherovem_core.corrections.label_index import index_labels
-from spherovem_core.corrections.splitting import split_at_seeds
 
 VOXEL_UM3 = 50 * 20 * 20 * 1e-9
 

@@ -55,6 +55,22 @@ def test_the_operations_of_an_earlier_moment_are_found_again(journal: Journal) -
         journal.as_of("another")
 
 
+def test_a_split_that_cuts_in_another_way_has_another_digest(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels that hold cuts of an earlier version lack the present ones; those without a split are as before."""
+    ends = (Anchor(point_um=(1.0, 2.0, 3.0)), Anchor(point_um=(1.0, 2.0, 9.0)))
+    journal.append([delete()])
+    before = journal.label_digest
+    journal.append([Split(objects=ends)])
+    now = journal.label_digest
+    monkeypatch.setattr(Split, "meaning", 1)
+    assert journal.label_digest != now
+    journal.append([Undo(of=journal.entries()[-1].id)])
+    monkeypatch.undo()
+    assert journal.label_digest == before
+
+
 def test_operations_come_back_as_written(journal: Journal) -> None:
     codes = np.random.default_rng(1).integers(0, 3, (3, 5, 7))
     mask = MaskCodes.pack(codes, (0.05, 0.2, 0.3), (50.0, 10.0, 8.0))

@@ -5,13 +5,12 @@ import math
 import cc3d
 import numpy as np
 import pytest
-from correction_scenes import SPACING_NM, anchor_at, ball, entries_of, grid_of
+from correction_scenes import SPACING_NM, anchor_at, ball, entries_of, grid_of, split_at_seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spherovem_core.corrections import CutLine, Operation, Split, correct_labels, object_box
 from spherovem_core.corrections.application import Replay
-from spherovem_core.corrections.splitting import split_at_seeds
 from spherovem_core.errors import CorrectionError
 
 SPACING = (0.05, 0.02, 0.02)

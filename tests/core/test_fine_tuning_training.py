@@ -20,7 +20,6 @@ from spherovem_core.segmentation.fine_tuning import (
     course,
     evaluate_network,
     fine_tune,
-    overlay,
     read_slices,
     recipes,
     segment_section,
@@ -29,9 +28,9 @@ from spherovem_core.segmentation.fine_tuning import (
     training_targets,
 )
 from spherovem_core.segmentation.fine_tuning.choice import Score, candidates, first_settings
-from spherovem_core.segmentation.fine_tuning.overlays import BOTH, FOUND, TRUE
 from spherovem_core.segmentation.fine_tuning.prediction import SectionSettings
 from spherovem_core.segmentation.fine_tuning.training import masked_loss
+from spherovem_core.segmentation.overlays import BOTH, FOUND, TRUE, overlay
 from spherovem_core.utils.torch_device import torch_threads
 
 PARAMETERS = FineTuningParameters(

@@ -87,6 +87,7 @@ def test_a_segmenter_without_a_field_predicts_nothing(name: str, tmp_path: Path)
     assert segmenter.channels == ()
     assert not segmenter.labels_on_gpu(own)
     assert segmenter.weights_digest("cells", own)
+    assert segmenter.labels_digest(own) == ""
     segmenter.check_weights("cells", own)
     sink: Any = None
     segmenter.predict("cells", IMAGE, flow_grid(SHAPE, SPACING, own), sink, own, BLOCKS)

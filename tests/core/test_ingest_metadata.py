@@ -10,7 +10,7 @@ import tifffile
 from ingest_samples import SHAPE, SPACING_NM, textured, write_slices
 
 from spherovem_core.errors import AcquisitionError, BadSlicesError, MissingSpacingError
-from spherovem_core.ingest import open_stack
+from spherovem_core.ingest import open_stack, read_stack
 from spherovem_core.ingest.tiff.vendor_metadata import databar_rows, slice_index, voxel_sizes
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
@@ -127,10 +127,24 @@ def test_zeiss_slice_numbers_order_the_pages(shared_data: Path) -> None:
     np.testing.assert_allclose(stack.read_slice(2), first + (last - first) * 2 / 3, atol=0.51)
 
 
-def test_gatan_and_imagej_floats_are_refused_by_name(shared_data: Path) -> None:
-    for name in ("test_loading_image_saved_with_DM_stack.tif", "test_loading_image_saved_with_imageJ.tif"):
-        with pytest.raises(BadSlicesError, match=f"{name}.*float32.*expected.*uint8 or uint16"):
-            open_stack(shared_data / "tiff_vendor" / name, IngestParameters(spacing_nm=SPACING_NM))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_loading_image_saved_with_DM.tif",
+        "test_loading_image_saved_with_DM_stack.tif",
+        "test_loading_image_saved_with_imageJ.tif",
+        "test_loading_image_saved_with_imageJ_no_scale.tif",
+        "test_loading_image_saved_with_imageJ_stack.tif",
+        "test_loading_image_saved_with_imageJ_stack_no_scale.tif",
+    ],
+)
+def test_gatan_and_imagej_values_are_stored_with_their_grey_scale(shared_data: Path, name: str) -> None:
+    path = shared_data / "tiff_vendor" / name
+    acquired = read_stack(path, IngestParameters(spacing_nm=SPACING_NM))
+    expected = np.atleast_3d(tifffile.imread(path)).reshape(acquired.image.shape)
+    scale = acquired.grey_scale
+    found = acquired.image if scale is None else acquired.image * scale.scale + scale.offset
+    np.testing.assert_allclose(found, expected, atol=0.0 if scale is None else 0.51 * scale.scale)
 
 
 OME = {
@@ -200,10 +214,13 @@ INVALID_DESCRIPTIONS = [
     '{"spacing_nm": [10, 10]}',
     '{"spacing_nm": "10 nm"}',
     '{"spacing_nm": [-1, 2, 2]}',
-    '{"spacing_nm": [50, NaN, 10]}',
     '{"spacing_nm": [50, true, 10]}',
+]
+UNREADABLE_DESCRIPTIONS = [
+    '{"spacing_nm": [50, NaN, 10]}',
     '{"spacing_nm": [50, 10',
     "[50, 10, 10]",
+    '{"spacing_nm": [50, 10, 12], "spacing_nm": [50, 10, 10]}',
 ]
 
 
@@ -214,6 +231,16 @@ def test_an_invalid_acquisition_json_is_refused(tmp_path: Path, text: str) -> No
     with pytest.raises(AcquisitionError, match=r"acquisition\.json.*(expected|correct or remove)"):
         open_stack(folder, DEFAULT)
     assert open_stack(folder, IngestParameters(spacing_nm=SPACING_NM)).shape == SHAPE
+
+
+@pytest.mark.parametrize("text", UNREADABLE_DESCRIPTIONS)
+def test_an_unreadable_acquisition_json_is_refused_with_a_spacing_too(tmp_path: Path, text: str) -> None:
+    """It may exclude slices."""
+    folder = write_slices(tmp_path / "run", textured())
+    (folder / "acquisition.json").write_text(text)
+    for parameters in (DEFAULT, IngestParameters(spacing_nm=SPACING_NM)):
+        with pytest.raises(AcquisitionError, match=r"acquisition\.json.*(expected|correct or remove)"):
+            open_stack(folder, parameters)
 
 
 def test_resolution_tags_count_only_if_trusted(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_the_table_agrees_with_numpy(stack: SliceStack) -> None:
         np.testing.assert_allclose(table[f"intensity_p{percent}"], np.percentile(flat, percent, axis=1))
     assert table["file"].tolist() == [f"slice_{z:04d}.tif" for z in range(9)]
     assert table["z"].tolist() == list(range(9))
-    flags = table[["missing", "blank", "truncated", "saturated", "outlier"]]
+    flags = table[["missing", "blank", "truncated", "saturated", "excluded", "outlier"]]
     assert set(map(str, flags.dtypes)) == {"bool"}
     assert not flags.to_numpy().any()
 

@@ -130,6 +130,34 @@ def as_webknossos_layer(folder: Path) -> Path:
     return webknossos(folder, ome=True) / "segmentation"
 
 
+def as_plain_webknossos_layer(folder: Path) -> Path:
+    """As webKnossos' own library leaves a layer: a folder of arrays without any description of its own."""
+    return webknossos(folder, ome=False) / "segmentation"
+
+
+def as_webknossos_group(folder: Path) -> Path:
+    layer = webknossos(folder, ome=False) / "segmentation"
+    zarr.open_group(layer, zarr_format=3)
+    zarr.create_array(layer / "2-2-1", shape=(1, 32, 16, 32), dtype=np.uint32, chunks=(1, 16, 16, 16))
+    return layer
+
+
+def as_integers_of_another_scale(folder: Path) -> Path:
+    """Float labels saved with the header of an integer image, as nibabel does: spread over the range of the type."""
+    image = nibabel.Nifti1Image((LABELS % 600).astype(np.float64).T, np.eye(4))
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, folder / "spread.nii")
+    assert 0 < nibabel.load(folder / "spread.nii").dataobj.slope < 0.1
+    return folder / "spread.nii"
+
+
+def as_offset_nifti(folder: Path) -> Path:
+    image = nibabel.Nifti1Image((LABELS - 32768.0).astype(np.int32).T, np.eye(4))
+    image.header.set_slope_inter(1.0, 32768.0)
+    nibabel.save(image, folder / "offset.nii")
+    return folder / "offset.nii"
+
+
 FORMATS = [
     as_ome_tiff,
     as_imagej,
@@ -142,12 +170,17 @@ FORMATS = [
     as_ome_zarr_04,
     as_webknossos,
     as_webknossos_layer,
+    as_plain_webknossos_layer,
+    as_webknossos_group,
+    as_integers_of_another_scale,
+    as_offset_nifti,
 ]
+LARGEST = {as_imagej: 60_000, as_mrc: 60_000, as_integers_of_another_scale: 600}
 
 
 @pytest.mark.parametrize("write", FORMATS)
 def test_every_format_gives_its_labels(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    expected = LABELS % 60_000 if write in (as_imagej, as_mrc) else LABELS
+    expected = LABELS % LARGEST.get(write, 70_000)
     name = write(tmp_path)
     assert np.array_equal(read(name), expected)
     assert np.array_equal(read(name, region=(slice(1, 4), 7, slice(3, 30, 2))), expected[1:4, 7, 3:30:2])
@@ -229,6 +262,34 @@ def test_bytes_of_imod_go_up_to_255(tmp_path: Path) -> None:
         words[40:48] = np.array([1146047817, 0], "<i4").tobytes()
         file.header.extra2 = np.void(bytes(words))
     assert np.array_equal(read(tmp_path / "imod.rec"), labels)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "flags", "version", "sign"),
+    [
+        (1146047817, 0, 0, -1),
+        (1146047817, 4, 0, 1),
+        (1146047817, 0, 20140, 1),
+        (0, 0, 0, 1),
+        (0, 0, 20140, 1),
+    ],
+)
+def test_the_origin_of_imod_is_that_of_the_frame(
+    stamp: int, flags: int, version: int, sign: int, tmp_path: Path
+) -> None:
+    """IMOD writes the negative of the position, unless a flag or the version of the standard says otherwise."""
+    with mrcfile.new(tmp_path / "part.mrc") as file:
+        file.set_data((LABELS % 60_000).astype(np.uint16)[2:5, 10:20, 4:9])
+        file.voxel_size = tuple(10 * side for side in SPACING[::-1])
+        for axis, place in zip("xyz", (800, 1000, 1000), strict=True):
+            file.header.origin[axis] = sign * place
+        words = bytearray(file.header.extra2.tobytes())
+        words[40:48] = np.array([stamp, flags], "<i4").tobytes()
+        file.header.extra2 = np.void(bytes(words))
+        file.header.nversion = version
+    found = read(tmp_path / "part.mrc")
+    assert np.array_equal(found[2:5, 10:20, 4:9], (LABELS % 60_000)[2:5, 10:20, 4:9])
+    assert not found[:2].any()
 
 
 def test_a_huge_stack_of_imagej_has_one_page(tmp_path: Path) -> None:
@@ -313,6 +374,27 @@ def test_a_stated_voxel_size_that_contradicts_the_shape_is_refused(tmp_path: Pat
         read(tmp_path / "a.ome.tif")
     found = read(tmp_path / "a.ome.tif", file_spacing_nm=SPACING)
     assert np.array_equal(found, LABELS)
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(0.5, 0.0), (1.0, 0.25), (0.01, 0.0)])
+def test_a_scale_by_which_labels_are_not_whole_is_named(slope: float, offset: float, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(LABELS.astype(np.int32).T, np.eye(4))
+    image.header.set_slope_inter(slope, offset)
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(
+        LabelsError, match=rf"scale of {slope:g} and an offset of {offset:g} .* without a scale"
+    ) as raised:
+        read(tmp_path / "a.nii")
+    assert "cannot be read" not in str(raised.value)
+
+
+def test_an_image_layer_of_webknossos_is_no_labels(tmp_path: Path) -> None:
+    layer = webknossos(tmp_path, ome=False) / "color"
+    layer.mkdir()
+    with pytest.raises(
+        LabelsError, match=r"category color; name one of the category segmentation: .*segmentation"
+    ):
+        read(layer)
 
 
 def turned(folder: Path) -> Path:

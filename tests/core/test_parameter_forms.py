@@ -62,4 +62,4 @@ def test_few_parameters_are_everyday_ones() -> None:
                 count += 1
         return count
 
-    assert 20 <= everyday(PipelineParameters) <= 30
+    assert 20 <= everyday(PipelineParameters) <= 36

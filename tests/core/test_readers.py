@@ -116,11 +116,14 @@ def test_the_voxel_size_of_the_metadata_is_found(
 
 
 def test_another_type_of_pixels_is_a_problem(reader: Reader, sample: ReaderSample, tmp_path: Path) -> None:
+    if not sample.holds_floats:
+        pytest.skip(f"{reader.name} holds whole numbers only")
     path = tmp_path / f"slice{sample.suffix}"
-    sample.write_slice(path, np.ones(SHAPE[1:], np.float32))
+    sample.write_slice(path, np.ones(SHAPE[1:], np.complex64))
     (problem,) = reader.inspect(path).problems
     assert problem.file == path.name
-    assert "float32; expected" in problem.found
+    assert "complex" in problem.found
+    assert "; expected" in problem.found
     assert not problem.fillable
 
 
@@ -203,13 +206,15 @@ def test_a_reader_counts_only_while_it_is_registered(tmp_path: Path) -> None:
     np.save(tmp_path / "slice_0000.npy", textured()[0])
     assert reader_for(tmp_path / "slice_0000.npy") is None
     with pytest.raises(
-        NoSlicesError, match=r"no TIFF slice among its 1 files; expected slices ending in \.tif"
+        NoSlicesError, match=r"no slice of a known format among its 1 files; expected slices ending in \.tif"
     ):
         open_stack(tmp_path, GIVEN)
     READERS.append(NpyReader())
     try:
         assert open_stack(tmp_path, GIVEN).shape == (1, *SHAPE[1:])
-        with pytest.raises(NoSlicesError, match=r"expected a folder of TIFF or NPY slices"):
+        with pytest.raises(
+            NoSlicesError, match=r"expected a folder of slices, or one file of several \(TIFF.*, NPY"
+        ):
             open_stack(tmp_path / "nowhere", GIVEN)
     finally:
         READERS.pop()

@@ -1,7 +1,7 @@
 """The steps of shape and spatial after corrections: what a stopped run leaves, and results equal to those of a full run."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,16 @@ class Results:
         write_table(self.layout, nanoparticles.PARTICLES.path, table, done["nanoparticles"].digest, [])
         return done
 
-    def measure(self, volumes: Sequence[Labels], progress: Any = None) -> dict[str, dict[str, Any]]:
-        """Run the steps; return their figures."""
+    def measure(
+        self, volumes: Sequence[Labels], progress: Any = None, external: Mapping[str, str] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Run the steps, the last with these external digests; return their figures."""
         done = self.replace(volumes)
         figures = {}
         for name in STEPS:
+            given = external if external and name == "spatial" else {}
             plan = plan_step(
-                PIPELINE, PIPELINE.step(name), RunRequest(self.acquisition, PARAMETERS), {}, done
+                PIPELINE, PIPELINE.step(name), RunRequest(self.acquisition, PARAMETERS), given, done
             )
             done[name] = plan.find() or done.get(name)
             if done[name] is None:

@@ -29,6 +29,9 @@ class ThresholdSegmenter:
     def check_weights(self, kind: ObjectKind, parameters: FlowParameters) -> None:
         pass
 
+    def labels_digest(self, parameters: MaskParameters) -> str:
+        return ""
+
     def labels_on_gpu(self, parameters: MaskParameters) -> bool:
         return False
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ingest_samples import textured, write_slices
 
 from deployments.command_line.main import keep_commas, main, plain_numbers
 from deployments.run_parameters import network_parameter
@@ -80,6 +81,14 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
             ("process", "SOURCE", "--results-root", "ROOT", "--roi", "9:2", ":", ":"),
             "z from 9 to 2 holds nothing",
         ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "50", "1e-5", "10"),
+            "greater than or equal to 0.01, got 1e-05",
+        ),
+        (
+            ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "1e308", "10", "10"),
+            "less than or equal to 1000000",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_starts(
@@ -94,6 +103,18 @@ def test_bad_arguments_are_refused_before_anything_starts(
     code, error = run(capsys, *(places.get(argument, argument) for argument in arguments))
     assert code == 2
     assert message in error
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_region_outside_the_acquisition_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write_slices(tmp_path / "source", textured())
+    region = ("--roi", ":", "20:50", ":", "--spacing-nm", "50", "10", "12")
+    code, error = run(capsys, "process", source, "--results-root", tmp_path / "results", *region)
+    assert code == 2
+    assert "roi: y from 20 to 50 reaches beyond the acquisition, which has 40 voxels along y" in error
     assert not (tmp_path / "results").exists()
 
 

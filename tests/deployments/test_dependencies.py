@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OWN = {"spherovem_core", "tasks", "flows", "deployments"}
-OPTIONAL = ("gpu", "scale", "napari", "neuroglancer")
+OPTIONAL = ("gpu", "scale", "napari", "neuroglancer", "dm", "hdf5", "tensorstore", "remote")
 """Extras whose packages the code imports where they are installed."""
 
 

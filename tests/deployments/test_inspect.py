@@ -199,3 +199,52 @@ def test_inspecting_changes_no_file(results: Layout, capsys: pytest.CaptureFixtu
     before = {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")}
     inspect(capsys, results.folder)
     assert {path: path.stat().st_mtime_ns for path in results.folder.rglob("*")} == before
+
+
+def test_the_contact_sheet_goes_into_a_folder_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "slices"
+    write_slices(source, list(SPACING), count=6)
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    found = as_json(capsys, source, "--sheet", str(tmp_path / "look" / "here"))
+    assert Path(found["sheet"]["html"]).read_text().startswith("<!doctype html>")
+    assert Path(found["sheet"]["png"]).read_bytes().startswith(b"\x89PNG")
+    assert found["curves"]["number"] == list(range(6))
+    assert found["curves"]["similarity"][0] is None
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+    assert main(["inspect", str(source), "--sheet", str(source)]) == 2
+    assert main(["inspect", str(source), "--sheet", str(source / "slice_000.tif")]) == 2
+    assert "name another folder" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+
+
+def test_a_description_to_complete_is_written_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "slices"
+    write_slices(source, count=6)
+    found = as_json(capsys, source, "--write-description", "--sheet", str(tmp_path / "look"))
+    written = source / "acquisition.json"
+    assert found["description"] == str(written)
+    draft = json.loads(written.read_text())
+    assert (draft["spacing_nm"], draft["slice_count"], draft["exclude_slices"]) == ([None] * 3, 6, {})
+    assert any(question.startswith("spacing_nm: voxel size [z, y, x] in nm") for question in draft["_asked"])
+    assert as_json(capsys, source)["faults"] == [fault for fault in found["faults"] if "voxel size" in fault]
+    text = written.read_text()
+    assert main(["inspect", str(source), "--write-description"]) == 1
+    assert "exists and is left as it is" in capsys.readouterr().err
+    assert written.read_text() == text
+    draft |= {"spacing_nm": list(SPACING), "exclude_slices": {"3": "fold"}}
+    written.write_text(json.dumps(draft))
+    complete = as_json(capsys, source)
+    assert (complete["faults"], complete["spacing_nm"]) == ([], list(SPACING))
+    assert complete["metadata"]["excluded"][0]["reason"] == "fold"
+
+
+def test_options_for_sources_are_refused_for_results(
+    results: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in (["--write-description"], ["--sheet", "x"]):
+        assert main(["inspect", str(results.folder), *option]) == 2
+    assert "are for sources" in capsys.readouterr().err

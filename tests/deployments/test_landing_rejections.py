@@ -70,8 +70,8 @@ def loop(folder: Path) -> None:
 
 
 BROKEN = {
-    empty: "no TIFF slice among its 1 files",
-    no_slices: "no TIFF slice among its 1 files",
+    empty: "no slice of a known format among its 1 files",
+    no_slices: "no slice of a known format among its 1 files",
     nested: "but its subfolder deeper has some",
     write_truncated: "slice_0001.tif: truncated",
     missing: "missing: 1",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from prefect.utilities.callables import parameter_schema
+from pydantic import ValidationError
 from tiny_acquisition import run
 
 from deployments.command_line.main import main
 from flows.correct_labels import correct_labels
+from flows.imported_labels import ImportParameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
-from spherovem_core.errors import ChangedArtifactError, CorrectionError, IncompleteArtifactError
+from spherovem_core.errors import (
+    ChangedArtifactError,
+    CorrectionError,
+    IncompleteArtifactError,
+    ParameterError,
+)
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.integrity import adopt, recompute, verify_results
 from spherovem_core.parameters import PipelineParameters
@@ -147,6 +156,79 @@ def test_corrected_particles_have_the_volume_of_their_voxels(copy: Acquisition) 
     correct_labels(copy.name, copy.results_root, "nanoparticles", undo=names, execution=ALONE)
     pd.testing.assert_frame_equal(table(layout, "nanoparticles"), before)
     assert acquisition_state(copy.folder).state == "complete"
+
+
+def test_excluded_particles_and_nuclei_count_in_no_cell(copy: Acquisition) -> None:
+    layout = Layout(copy.folder)
+    before = {path: path.read_bytes() for path in sorted(layout.tables.rglob("*.parquet"))}
+    for kind in ("nuclei", "nanoparticles"):
+        inside = table(layout, kind).query("parent_cell > 0").index[0]
+        edits = [{"operation": "exclude", "object": point_in(layout, kind, int(inside))}]
+        correct(copy, kind, edits, measure=kind == "nanoparticles")
+    cells, ripley = table(layout, "cells"), pd.read_parquet(layout.tables / "stages/spatial-ripley.parquet")
+    for kind, column in (("nuclei", "nucleus_count"), ("nanoparticles", "nanoparticle_count")):
+        rows = table(layout, kind)
+        assert rows["excluded"].sum() == 1
+        counted = rows[~rows["excluded"]].groupby("parent_cell").size().reindex(cells.index, fill_value=0)
+        assert cells[column].tolist() == counted.tolist()
+    points = table(layout, "nanoparticles").query("not excluded")
+    assert ripley["centre_count"].max() <= len(points)
+    assert "Excluded nuclei" in layout.report.read_text()
+    assert acquisition_state(copy.folder).state == "complete"
+    for kind in ("nuclei", "nanoparticles"):
+        names = [entry.id for entry in Journal(layout.journal(kind)).effective()]
+        correct_labels(copy.name, copy.results_root, kind, undo=names, execution=ALONE)
+    for path, content in before.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(BytesIO(content)))
+
+
+def test_the_flow_imports_labels_once(
+    copy: Acquisition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(copy.folder)
+    stored = open_array(layout, "registered/labels/cells")
+    one, other = table(layout, "cells").index[:2].tolist()
+    np.save(tmp_path / "edited.npy", np.where(stored[:] == one, 0, stored[:]))
+    monkeypatch.setattr(
+        "flows.corrected_run.names_of_run", lambda source="": lambda draft: f"{source}{draft.line}"
+    )
+    given = ImportParameters(file=str(tmp_path / "edited.npy"))
+    for _ in range(2):
+        correct(copy, "cells", [], imported=given, author="Ada", measure=False)
+    (entry,) = Journal(layout.journal("cells")).entries()
+    assert (entry.id, entry.operation.operation, entry.author) == ("import 1", "delete", "Ada")
+    assert not (open_array(layout, "registered/labels/cells")[:] == one).any()
+    with pytest.raises(ParameterError, match="edits or undo beside the import"):
+        correct(copy, "cells", [], imported=given, undo=[entry.id])
+    np.save(tmp_path / "whole.npy", np.where(stored[:] == other, 7000, stored[:]))
+    whole = ImportParameters(file=str(tmp_path / "whole.npy"), as_labels=True)
+    correct(copy, "cells", [], imported=whole, measure=False)
+    assert (open_array(layout, "registered/labels/cells")[:] == 7000).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"file": "a.tif", "spacing_nm": [50.0, 10.0]}, "expected three sizes above 0"),
+        ({"file": "a.tif", "offset_um": [1.0]}, "expected three numbers"),
+        (
+            {"file": "a.tif", "as_labels": True, "offset_um": [1.0, 2.0, 3.0]},
+            "takes voxel size and offset from the file",
+        ),
+        ({"exact": True}, "name the label file"),
+        ({"path": "a.tif"}, "Extra inputs"),
+    ],
+)
+def test_parameters_of_an_import_are_checked(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ImportParameters.model_validate(given)
+
+
+def test_the_form_of_the_flow_describes_the_import() -> None:
+    schema = parameter_schema(correct_labels).model_dump()
+    fields = schema["definitions"]["ImportParameters"]["properties"]
+    assert all(field["description"] for field in fields.values())
+    assert "imported" in schema["properties"]
 
 
 def test_a_retried_run_adds_its_edits_once(copy: Acquisition, monkeypatch: pytest.MonkeyPatch) -> None:

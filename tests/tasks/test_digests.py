@@ -71,6 +71,14 @@ def test_a_parameter_recomputes_the_steps_that_read_it(name: str) -> None:
     assert digest("output", changed) != digest("output", plain)
 
 
+def test_parameters_added_later_leave_the_digests_of_earlier_results() -> None:
+    plan = plan_step(PIPELINE, PIPELINE.step("ingest"), RunRequest(ACQUISITION, PipelineParameters()), {}, {})
+    assert "exclude_slices" not in plan.own_parameters
+    excluding = PipelineParameters.model_validate({"ingest": {"exclude_slices": ["3: fold"]}})
+    plan = plan_step(PIPELINE, PIPELINE.step("ingest"), RunRequest(ACQUISITION, excluding), {}, {})
+    assert plan.own_parameters["exclude_slices"] == ["3: fold"]
+
+
 def test_other_weights_under_the_same_name_recompute_the_flows() -> None:
     plain = PipelineParameters()
     assert digest("flows_cells", plain, {"network": "new"}) != digest(
@@ -111,10 +119,12 @@ def other_values(value: Any) -> list[Any]:
     if isinstance(value, int | float):
         return [value + 1, value + 8, value + 0.01, value * 0.9 + 1e-3, value - 0.01]
     if isinstance(value, str):
-        words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength other"
-        return list(words.split())
+        words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength fill"
+        return [*words.split(), "other"]
     if value is None:
         return [1.0, 2, "other", (50.0, 10.0, 10.0), (10.0, 50.0)]
+    if value == ():
+        return [("12-18: charging",)]
     return [tuple(each * 0.9 for each in value), (1, 2)]
 
 

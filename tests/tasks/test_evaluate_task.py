@@ -35,17 +35,19 @@ def compared(folder: Path, out: str) -> Comparison:
 
 def test_figures_are_written_and_shown_as_artifacts(tmp_path: Path) -> None:
     np.save(tmp_path / "truth.npy", bars(20))
-    np.save(tmp_path / "found.npy", bars(16))
+    found_bars = bars(16)
+    found_bars[0, 12:18, :2] = 1
+    np.save(tmp_path / "found.npy", found_bars)
     figures = evaluate_segmentation(
         compared(tmp_path, "scores of bars"),
         EvaluationParameters(match_iou=0.75),
         ExecutionSettings(workers=2),
     )
     assert figures["f1"] == 1.0
-    assert figures["mean_matched_iou"] == pytest.approx((1 + 0.8) / 2)
+    assert figures["mean_matched_iou"] == pytest.approx((480 / 492 + 372 / 480) / 2)
     assert json.loads((tmp_path / "scores of bars" / "evaluation.json").read_text())["figures"] == figures
     with get_client(sync_client=True) as client:
-        keys = ["evaluation-scores-of-bars", "evaluation-scores-of-bars-thresholds"]
+        keys = [f"evaluation-scores-of-bars{part}" for part in ("", "-sizes", "-thresholds", "-worst-errors")]
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)))
     data = {artifact.key: str(artifact.data) for artifact in found}
     assert sorted(data) == keys

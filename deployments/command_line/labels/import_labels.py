@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -15,8 +14,7 @@ from deployments.command_line.labels.import_report import import_report
 from deployments.command_line.labels.texts import effect
 from deployments.command_line.pipeline_run import print_results
 from deployments.server.orphans import leave_no_orphans
-from spherovem_core.execution import Execution, ExecutionSettings
-from spherovem_core.spacing import NM_PER_UM, SpacingNm
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -103,34 +101,26 @@ class ImportLabels(RunAfterwards):
         self.run_flow(layout, execution)
 
     def _compare(self, layout: Layout, *, any_overlap: bool = False) -> "LabelImport":
-        from spherovem_core.corrections.label_import import plan_import
-        from tasks.progress import report_progress
+        from flows.imported_labels import ImportParameters, compare_labels
 
         with reading_arguments():
-            spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else None
-        workers = ExecutionSettings(workers=self.workers).worker_count
-        with report_progress("compare labels") as progress, ThreadPoolExecutor(workers) as executor:
-            return plan_import(
-                layout,
-                self.kind,
-                self.file,
-                file_spacing_nm=spacing,
-                file_origin_nm=self._origin_nm(),
-                exact=self.exact,
-                any_overlap=any_overlap or self.any_overlap,
-                execution=Execution("cpu", executor, workers, None, progress),
-            )
+            spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else ()
+        self._check_offset()
+        given = ImportParameters(
+            file=self.file,
+            spacing_nm=list(spacing),
+            offset_um=self.offset_um,
+            exact=self.exact,
+            any_overlap=any_overlap or self.any_overlap,
+        )
+        return compare_labels(layout, self.kind, given, ExecutionSettings(workers=self.workers))
 
-    def _origin_nm(self) -> SpacingNm | None:
-        if not self.offset_um:
-            return None
-        if len(self.offset_um) != 3 or not all(map(math.isfinite, self.offset_um)):
+    def _check_offset(self) -> None:
+        if self.offset_um and (len(self.offset_um) != 3 or not all(map(math.isfinite, self.offset_um))):
             raise BadArgumentsError(
                 f"--offset-um: got {' '.join(f'{place:g}' for place in self.offset_um)}; expected three numbers: the centre of "
                 "the file's first voxel along z, y and x in um"
             )
-        z, y, x = (NM_PER_UM * place for place in self.offset_um)
-        return z, y, x
 
     def _is_confirmed(self, question: str) -> bool:
         """Ask on a terminal; elsewhere, `yes` has to be given."""

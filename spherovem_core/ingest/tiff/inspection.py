@@ -10,16 +10,25 @@ from typing import Any
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
+from spherovem_core.ingest.tiff.acquisition_times import acquisition_times
+from spherovem_core.ingest.tiff.directories import follow_directories
+from spherovem_core.ingest.tiff.expansion import expansion_fault
+from spherovem_core.ingest.tiff.palettes import grey_order, is_inverted
 from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
-from spherovem_core.ingest.tiff.stack_metadata import declared_count, hyperstack_problems, ome_page_order
+from spherovem_core.ingest.tiff.stack_metadata import ome_page_order, read_stack_metadata
 from spherovem_core.ingest.tiff.vendor_metadata import (
     databar_rows,
     resolution_voxel_size,
     slice_index,
+    vendors,
     voxel_sizes,
 )
+
+# Slices behind the end of a truncated file that are listed one by one.
+MOST_SHOWN_MISSING = 1000
 
 
 def inspect_file(path: Path) -> FileReport:
@@ -27,23 +36,36 @@ def inspect_file(path: Path) -> FileReport:
 
     Reduced-resolution and mask pages are skipped.
     """
-    size = path.stat().st_size
+    size = locations.size_of(path)
     try:
-        with TiffFile(path) as tif:
-            every_page, broken_off = _read_pages(tif)
+        with locations.open_binary(path) as file:
+            directories = follow_directories(file)
+            if not directories.count:
+                return _unreadable(path, size, directories.damage or "its image directory is missing")
+            file.seek(0)
+            tif = TiffFile(file, name=path.name)
+            every_page, broken_off = _read_pages(tif, directories.count)
             pages = [page for page in every_page if not (page.is_reduced or page.is_mask)]
             if not pages:
                 return _unreadable(path, size, "its image directory is missing")
+            stack = read_stack_metadata(tif, pages, path)
+            damage = f"damaged, {directories.damage}; copy it again, or export it again"
             return FileReport(
                 path,
-                slices=tuple(_slices(tif, pages, path, size)),
-                problems=(*_kind_problems(pages, path), *hyperstack_problems(tif, path)),
-                declared_count=declared_count(tif, pages[0]),
-                broken_off=broken_off,
+                slices=tuple(_slices(tif, pages, path, size, stack.count)),
+                problems=(
+                    *_kind_problems(pages, path),
+                    *stack.problems,
+                    *([Problem(damage, path.name)] if directories.damage else []),
+                ),
+                declared_count=stack.count,
+                broken_off=broken_off and not directories.damage,
+                companions=stack.part.companions if stack.part else (),
                 voxel_sizes=voxel_sizes(tif),
                 untrusted_pixel=resolution_voxel_size(pages[0]),
                 databar_rows=databar_rows(tif),
                 indices=ome_page_order(tif, len(pages)) or _indices(pages),
+                times=acquisition_times(pages),
                 facts=_facts(tif, pages[0]),
             )
     except (*DAMAGE, MemoryError) as error:  # a damaged count asks for any amount of memory
@@ -57,14 +79,16 @@ def _unreadable(path: Path, size: int, reason: str) -> FileReport:
     )
 
 
-def _read_pages(tif: TiffFile) -> tuple[list[TiffPage], bool]:
-    """Follow the chain of pages to its end; return the pages, and whether the chain should have gone further."""
+def _read_pages(tif: TiffFile, count: int) -> tuple[list[TiffPage], bool]:
+    """Read this many pages, as far as they can be read; return them, and whether the chain should have gone further."""
     pages: list[TiffPage] = []
-    while True:
+    while len(pages) < count:
         try:
-            pages.append(tif.pages[len(pages)])
-        except (*DAMAGE, MemoryError):  # the end of the chain, or a damaged directory
-            return pages, bool(pages) and _next_directory(tif, pages[-1]) != 0
+            # Files of light microscopes are opened with all pages but the first shortened.
+            pages.append(tif.pages[len(pages)].aspage())
+        except (*DAMAGE, MemoryError):  # a damaged directory
+            break
+    return pages, bool(pages) and _next_directory(tif, pages[-1]) != 0
 
 
 def _next_directory(tif: TiffFile, page: TiffPage) -> int:
@@ -76,15 +100,16 @@ def _next_directory(tif: TiffFile, page: TiffPage) -> int:
     return int(struct.unpack(layout.offsetformat, link)[0]) if len(link) == layout.offsetsize else -1
 
 
-def _slices(tif: TiffFile, pages: list[TiffPage], path: Path, size: int) -> Iterator[SliceFile]:
+def _slices(tif: TiffFile, pages: list[TiffPage], path: Path, size: int, count: int) -> Iterator[SliceFile]:
     first = pages[0]
-    if len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped):
+    one_directory = len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped)
+    if one_directory and count > 1 and first.nbytes:
         # ImageJ writes a large stack as one directory, followed by all planes one after another.
-        count = declared_count(tif, first)
-        if count > 1:
-            for index in range(count):
-                yield _slice(tif, first, path, size, index, index * int(first.nbytes))
-            return
+        there = max(0, size - int(first.dataoffsets[0])) // int(first.nbytes)
+        # A damaged count may be of any size; those behind the end of the file are missing.
+        for index in range(min(count, there + MOST_SHOWN_MISSING)):
+            yield _slice(tif, first, path, size, index, index * int(first.nbytes))
+        return
     for index, page in enumerate(pages):
         yield _slice(tif, page, path, size, index if len(pages) > 1 else None)
 
@@ -98,7 +123,8 @@ def _slice(
     place = PagePlace(
         int(page.offset),
         int(page.dataoffsets[0]) + skip if plain else None,
-        page.photometric == PHOTOMETRIC.MINISWHITE,
+        is_inverted(page),
+        int(page.bitspersample),
     )
     return SliceFile(
         path,
@@ -125,33 +151,25 @@ def _data_fault(page: TiffPage, size: int, skip: int) -> str:
     elif any(count == 0 for count in counts):
         return f"{sum(count == 0 for count in counts)} of {len(counts)} strips or tiles hold no data"
     else:
-        end = max(offset + count for offset, count in zip(offsets, counts, strict=True))
+        end = max((offset + count for offset, count in zip(offsets, counts, strict=False)), default=0)
+    if end <= size and (fault := expansion_fault(page, sum(counts))):
+        return fault
     return f"truncated, its pixels end at byte {end}, the file at {size}" if end > size else ""
 
 
 def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
-    wanted = "expected slices of one channel in uint8 or uint16: export them as greyscale"
+    wanted = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
     kinds = {}
     for page in pages:
         if page.samplesperpixel > 1:
             kinds[f"colour, {page.samplesperpixel} samples per pixel; {wanted}"] = page
-        elif page.photometric == PHOTOMETRIC.PALETTE and not _is_grey_palette(page):
+        elif page.photometric == PHOTOMETRIC.PALETTE and grey_order(page) == 0:
             kinds[f"palette colour; {wanted}"] = page
         elif page.dtype is None or np.dtype(page.dtype) not in ACCEPTED_TYPES:
             kinds[f"pixels of type {page.dtype or 'unknown'}; {wanted}"] = page
         elif len(page.shape) != 2:
             kinds[f"pages of {len(page.shape)} dimensions; {wanted}"] = page
     return (Problem(kind, path.name) for kind in kinds)
-
-
-def _is_grey_palette(page: TiffPage) -> bool:
-    """Return whether a palette is a grey ramp; Zeiss replaces some of its entries by colours for annotations."""
-    palette = page.colormap
-    if palette is None:
-        return False
-    levels = palette.shape[1]
-    ramp = np.arange(levels) * (65535 // (levels - 1))
-    return bool(np.mean(np.all(palette == ramp, axis=0)) > 0.75)
 
 
 def _indices(pages: list[TiffPage]) -> tuple[int, ...]:
@@ -162,11 +180,10 @@ def _indices(pages: list[TiffPage]) -> tuple[int, ...]:
 
 
 def _facts(tif: TiffFile, page: TiffPage) -> dict[str, Any]:
-    vendors = {"FEI/Thermo": tif.is_fei, "Zeiss": tif.is_sem, "OME": tif.is_ome, "ImageJ": tif.is_imagej}
     return {
         "container": "BigTIFF" if tif.is_bigtiff else "TIFF",
         "byte_order": "big" if tif.byteorder == ">" else "little",
         "compression": COMPRESSION(page.compression).name.lower(),
         "bits": page.bitspersample,
-        "metadata": ", ".join(name for name, present in vendors.items() if present) or "none",
+        "metadata": ", ".join(vendors(tif)) or "none",
     }

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPage
+from tifffile import TiffPage
 
 from spherovem_core.errors import BadSlicesError
+from spherovem_core.ingest.plain_pixels import read_plain
 from spherovem_core.ingest.reader import SliceFile
+from spherovem_core.ingest.tiff.jpeg_segments import check_jpeg_segments
+from spherovem_core.ingest.tiff.opening import open_tiff
 
 # tifffile logs each fault of a damaged file; here every fault becomes a problem that names the file.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -34,11 +37,14 @@ class PagePlace:
         Byte at which the pixels begin if they lie uncompressed in one piece; None if they must be decoded.
     inverted
         True if 0 is stored for white.
+    bits
+        Bits per pixel: pixels of 12 bits reach from 0 to 4095 although their type is uint16.
     """
 
     directory_offset: int
     data_offset: int | None
     inverted: bool
+    bits: int
 
 
 def read_part(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
@@ -53,23 +59,21 @@ def read_part(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]:
     """
     place: PagePlace = file.place
     if place.data_offset is not None:
-        values = _read_plain(file, place.data_offset, rows)[:, columns]
+        values = read_plain(file, rows, columns, begin=place.data_offset)
     elif (rows, columns) == tuple(slice(0, side) for side in file.shape):
         values = _decode(file)
     else:
         values = _decode_window(file, rows, columns)
-    return np.bitwise_not(values) if place.inverted else values
+    return _invert(values, place.bits) if place.inverted else values
 
 
-def _read_plain(file: SliceFile, offset: int, rows: slice) -> NDArray[Any]:
-    count, columns = rows.stop - rows.start, file.shape[1]
-    start = offset + rows.start * columns * file.dtype.itemsize
-    values = np.fromfile(file.path, file.dtype, count * columns, offset=start)
-    if values.size != count * columns:
-        raise BadSlicesError(
-            f"{file.name}: truncated, {values.nbytes} of {count * columns * file.dtype.itemsize} bytes of pixels are there"
-        )
-    return values.reshape(count, columns)
+def _invert(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Turn values of which larger ones are darker into values of which larger ones are brighter."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.negative(values))
+    if values.dtype.kind == "u" and bits < 8 * values.dtype.itemsize:
+        return np.asarray(values.dtype.type(2**bits - 1) - values)
+    return np.asarray(np.bitwise_not(values))
 
 
 def _decode(file: SliceFile) -> NDArray[Any]:
@@ -90,8 +94,10 @@ def _decode_window(file: SliceFile, rows: slice, columns: slice) -> NDArray[Any]
 def _decoded(file: SliceFile, decode: Callable[[TiffPage], Any]) -> NDArray[Any]:
     place: PagePlace = file.place
     try:
-        with TiffFile(file.path) as tif:
+        with open_tiff(file.path) as tif:
             tif.filehandle.seek(place.directory_offset)
-            return np.asarray(decode(TiffPage(tif, file.page or 0)))
+            page = TiffPage(tif, file.page or 0)
+            check_jpeg_segments(page, tif.filehandle)
+            return np.asarray(decode(page))
     except DAMAGE as error:
         raise BadSlicesError(f"{file.name}: cannot be decoded ({error})") from error

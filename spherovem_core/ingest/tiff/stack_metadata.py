@@ -1,49 +1,136 @@
 """The number and the axes of the images that a TIFF should hold, by its metadata."""
 
+import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tifffile import TiffFile, TiffPage
 
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.tiff.vendor_metadata import ome_pixels
+from spherovem_core.ingest.tiff.ome import AXES, OmeImage, OmePart, ome_images, ome_part, ome_root
+
+_AXIS_NAMES = {"Z": "slices", "C": "channels", "T": "time points", "S": "samples"}
+# Programs write plain stacks as channels or time points; so few of them are channels.
+_FEW_CHANNELS = 4
+_SHOWN = 6
 
 
-def declared_count(tif: TiffFile, page: TiffPage) -> int:
-    """Count the images that the file should hold by OME, ImageJ or tifffile metadata; return 0 if they say nothing."""
-    pixels = ome_pixels(tif)
-    if pixels is not None:
-        return math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT")
+@dataclass(frozen=True)
+class StackMetadata:
+    """What the metadata of a TIFF say about its images.
+
+    Attributes
+    ----------
+    count
+        Number of images that the file should hold; 0 if they say nothing.
+    part
+        Part of an OME stack over several files that this one holds; None if it holds all.
+    problems
+        Several images or series, channels, time points.
+    """
+
+    count: int = 0
+    part: OmePart | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def read_stack_metadata(tif: TiffFile, pages: Sequence[TiffPage], path: Path) -> StackMetadata:
+    """Read what OME, ImageJ or tifffile metadata say about the images."""
+    root = ome_root(tif)
+    if root is not None:
+        return _ome(ome_images(root), ome_part(root, path.name), path)
     if tif.is_imagej:
-        return int((tif.imagej_metadata or {}).get("images", 0))
-    if tif.is_shaped and page.size:
-        metadata: tuple[dict[str, Any], ...] = tif.shaped_metadata or ()
-        return math.prod(metadata[0].get("shape", ())) // int(page.size) if metadata else 0
-    return 0
+        return _imagej(tif.imagej_metadata or {}, path)
+    series = list(_shaped_series(pages)) if tif.is_shaped else []
+    return _shaped(series, pages[0], path)
 
 
-def hyperstack_problems(tif: TiffFile, path: Path) -> Iterator[Problem]:
-    """Report images along more than one axis.
+def _ome(images: Sequence[OmeImage], part: OmePart | None, path: Path) -> StackMetadata:
+    if not images:
+        return StackMetadata(part=part)
+    count = len(part.positions) if part else sum(image.planes for image in images)
+    # A loop that writes plane by plane makes an image of each; those have no names, or numbered ones.
+    kinds = {re.sub(r"\d+", "#", image.name) for image in images}
+    if len(images) > 1 and (len(kinds) > 1 or any(image.planes > 1 for image in images)):
+        named = ", ".join(f"{image.name or 'unnamed'} ({image.planes} planes)" for image in images[:_SHOWN])
+        found = f"{len(images)} images in one file: {named}; expected one stack: export the one that you want"
+        return StackMetadata(count, part, (Problem(found, path.name),))
+    first = images[0]
+    certain = (len(first.channel_names) > 1 or first.extents[1] <= _FEW_CHANNELS) and first.extents[0] == 1
+    problem = _axes_problem(
+        list(zip(AXES, first.extents, strict=True)), path, channels=certain, times=first.is_timed
+    )
+    return StackMetadata(count, part, problem)
+
+
+def _imagej(metadata: dict[str, Any], path: Path) -> StackMetadata:
+    z, c, t = (_whole(metadata.get(name, 1)) for name in ("slices", "channels", "frames"))
+    interval = metadata.get("finterval", 0)
+    timed = isinstance(interval, int | float) and interval > 0
+    extents = list(zip(AXES, (z, c, t), strict=True))
+    return StackMetadata(
+        _whole(metadata.get("images", 0)),
+        None,
+        _axes_problem(extents, path, channels=c <= _FEW_CHANNELS, times=timed),
+    )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _shaped_series(pages: Sequence[TiffPage]) -> Iterator[tuple[tuple[int, ...], str]]:
+    """List shape and axes of the series that tifffile wrote, each described by its first page."""
+    for page in pages:
+        if page.is_shaped:
+            try:
+                content = json.loads(page.shaped_description or "")
+                shape = tuple(int(side) for side in content["shape"])
+            except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+                continue
+            if shape and min(shape) > 0:
+                axes = str(content.get("axes", ""))
+                yield shape, axes if len(axes) == len(shape) else ""
+
+
+def _shaped(series: Sequence[tuple[tuple[int, ...], str]], page: TiffPage, path: Path) -> StackMetadata:
+    if not series or not page.size:
+        return StackMetadata()
+    planes = [max(1, math.prod(shape) // int(page.size)) for shape, _ in series]
+    if len(series) > 1:
+        if max(planes) == 1:
+            return StackMetadata(len(planes))
+        found = (
+            f"{len(series)} series in one file ({' + '.join(map(str, planes[:_SHOWN]))} images); "
+            "expected one stack: export the one that you want"
+        )
+        return StackMetadata(sum(planes), None, (Problem(found, path.name),))
+    shape, axes = series[0]
+    letters = axes or "?" * len(shape)
+    extents = [(letter, side) for letter, side in zip(letters, shape, strict=True)][
+        : len(shape) - len(page.shape)
+    ]
+    return StackMetadata(planes[0], None, _axes_problem(extents, path, channels=True, times=True))
+
+
+def _axes_problem(
+    extents: Sequence[tuple[str, int]], path: Path, *, channels: bool, times: bool
+) -> tuple[Problem, ...]:
+    """Report images along more than one axis, and those along one that are certainly channels or time points.
 
     Programs disagree on whether a plain stack runs along z, time or channel, so that any one of these may be long.
     """
-    extents = [extent for extent in _extents(tif) if extent > 1]
-    if len(extents) > 1:
-        yield Problem(
-            f"images along {len(extents)} axes besides y and x ({' × '.join(map(str, extents))}); "
-            "expected slices of one channel and one time: export those",
-            path.name,
-        )
-
-
-def _extents(tif: TiffFile) -> list[int]:
-    pixels = ome_pixels(tif)
-    if pixels is not None:
-        return [int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT"]
-    metadata = (tif.imagej_metadata or {}) if tif.is_imagej else {}
-    return [int(metadata.get(name, 1)) for name in ("slices", "channels", "frames")]
+    long = [(axis, extent) for axis, extent in extents if extent > 1]
+    alone = {axis for axis, _ in long}
+    if len(long) < 2 and not (alone == {"C"} and channels) and not (alone == {"T"} and times):
+        return ()
+    counts = " × ".join(f"{extent} {_AXIS_NAMES.get(axis, 'images')}" for axis, extent in long)
+    found = f"its images are {counts}; expected slices of one channel and one time: export those"
+    return (Problem(found, path.name),)
 
 
 def ome_page_order(tif: TiffFile, pages: int) -> tuple[int, ...]:
@@ -54,19 +141,21 @@ def ome_page_order(tif: TiffFile, pages: int) -> tuple[int, ...]:
     tuple of int
         Empty if the metadata say nothing, do not cover every page once, or agree with the order of the file.
     """
-    pixels = ome_pixels(tif)
-    if pixels is None:
+    root = ome_root(tif)
+    pixels = None if root is None else root.find("{*}Image/{*}Pixels")
+    if root is None or pixels is None:
         return ()
+    part = ome_part(root, tif.filename)
+    if part is not None:
+        positions = tuple(part.positions.get(page, -1) for page in range(pages))
+        return positions if -1 not in positions else ()
     places: dict[int, int] = {}
-    for entry in pixels.findall("{*}TiffData"):
-        owner = entry.find("{*}UUID")
-        if owner is not None and owner.get("FileName", tif.filename) != tif.filename:
-            continue
+    for entry in pixels.iterfind("{*}TiffData"):
         page = int(entry.get("IFD", 0))
         # Only one axis is longer than 1 (else the file is refused), so that the sum is the position along it.
-        first = sum(int(entry.get(f"First{axis}", 0)) for axis in "ZCT")
+        first = sum(int(entry.get(f"First{axis}", 0)) for axis in AXES)
         count = int(entry.get("PlaneCount", 1 if "IFD" in entry.attrib else pages))
-        places.update({page + k: first + k for k in range(count)})
+        places.update({page + k: first + k for k in range(min(count, pages))})
     order = tuple(places.get(page, -1) for page in range(pages))
     whole = len(places) == pages and sorted(order) == list(range(pages))
     return order if whole and order != tuple(range(pages)) else ()

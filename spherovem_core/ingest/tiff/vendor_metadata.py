@@ -5,11 +5,15 @@ from typing import Any
 
 from tifffile import TiffFile, TiffPage
 
+from spherovem_core.ingest import vendor_texts
+from spherovem_core.ingest.tiff.ome import ome_root
 from spherovem_core.ingest.units import length_nm
+from spherovem_core.ingest.vendor_texts import Statement
 from spherovem_core.ingest.voxel_size import VoxelSize
 
 GATAN_UNITS = (65003, 65004, 65005)
 GATAN_SCALES = (65009, 65010, 65011)
+TESCAN, FIBICS = 50431, 51023
 RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
 
@@ -24,32 +28,46 @@ def voxel_sizes(tif: TiffFile) -> tuple[VoxelSize, ...]:
     Returns
     -------
     tuple of VoxelSize
-        The most trusted first: OME, ImageJ, FEI/Thermo, Zeiss, Gatan. Those that say nothing are left out. The baseline
-        resolution tags are not among them, since most instruments leave the screen's dpi there: see
-        `resolution_voxel_size`.
+        The most trusted first: OME, ImageJ, FEI/Thermo, Zeiss, Gatan, TESCAN, Atlas, OpenFIBSEM, Olympus SIS. Those that say
+        nothing, or describe an image of another size, are left out. The baseline resolution tags are not among them, since
+        most instruments leave the screen's dpi there: see `resolution_voxel_size`.
     """
     page = tif.pages[0]
-    sizes = [_ome(tif), _imagej(tif, page), _fei(tif), _zeiss(tif, page), _gatan(page)]
+    texts = [statement.voxel_size for statement in _statements(page)]
+    sizes = [_ome(tif), _imagej(tif, page), _fei(tif), _zeiss(tif, page), _gatan(page), *texts, _olympus(tif)]
     return tuple(size for size in sizes if size is not None and size.has_values)
 
 
 def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
     """Find the Pixels element of the OME metadata; return None if there is no readable one."""
-    if not tif.is_ome:
-        return None
-    try:
-        return ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
-    except ElementTree.ParseError:
-        return None
+    root = ome_root(tif)
+    return None if root is None else root.find(".//{*}Pixels")
 
 
 def databar_rows(tif: TiffFile) -> int:
-    """Count the rows of the databar below the image by FEI/Thermo metadata; return 0 if they name none."""
+    """Count the rows of the databar below the image by FEI/Thermo or TESCAN metadata; return 0 if they name none."""
     if not tif.is_fei:
-        return 0
+        page = tif.pages[0]
+        return max((each.databar_rows(page.shape[:2]) for each in _statements(page)), default=0)
     image_rows = (tif.fei_metadata or {}).get("Image", {}).get("ResolutionY")
     rows = int(tif.pages[0].shape[0])
     return rows - image_rows if isinstance(image_rows, int) and 0 < image_rows < rows else 0
+
+
+def vendors(tif: TiffFile) -> list[str]:
+    """Name the instruments and programs whose metadata a TIFF holds."""
+    page = tif.pages[0]
+    present = {
+        "FEI/Thermo": tif.is_fei,
+        "Zeiss": tif.is_sem,
+        "OME": tif.is_ome,
+        "ImageJ": tif.is_imagej,
+        "Gatan": GATAN_SCALES[0] in page.tags,
+        "TESCAN": TESCAN in page.tags,
+        "Atlas": FIBICS in page.tags,
+        "Olympus SIS": tif.is_sis,
+    }
+    return [name for name, is_there in present.items() if is_there]
 
 
 def slice_index(page: TiffPage) -> int | None:
@@ -128,6 +146,31 @@ def _gatan(page: TiffPage) -> VoxelSize | None:
         for scale, unit in zip(GATAN_SCALES, GATAN_UNITS, strict=True)
     )
     return VoxelSize.from_axes(z, y, x, "Gatan metadata")
+
+
+def _statements(page: TiffPage) -> list[Statement]:
+    """Read the texts of TESCAN, Atlas and OpenFIBSEM, as far as they describe an image of this size."""
+    found = [
+        vendor_texts.tescan(_text(page, TESCAN)),
+        vendor_texts.fibics(_text(page, FIBICS)),
+        vendor_texts.open_fibsem(page.description),
+    ]
+    return [each for each in found if each is not None and each.describes(page.shape[:2])]
+
+
+def _text(page: TiffPage, tag: int) -> str:
+    value = page.tags.valueof(tag)
+    if isinstance(value, bytes):
+        return vendor_texts.decode(value)
+    return value if isinstance(value, str) else ""
+
+
+def _olympus(tif: TiffFile) -> VoxelSize | None:
+    if not tif.is_sis:
+        return None
+    metadata = tif.sis_metadata or {}
+    y, x = (length_nm(metadata.get(name), "m") for name in ("pixelsizey", "pixelsizex"))
+    return VoxelSize.from_axes(None, y, x, "Olympus SIS metadata")
 
 
 def _inverse(pixels: float) -> float | None:

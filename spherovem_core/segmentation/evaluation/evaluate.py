@@ -19,6 +19,7 @@ from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.segmentation.evaluation.boundaries import Pair, boundary_distances
 from spherovem_core.segmentation.evaluation.matching import Matching, match_objects
 from spherovem_core.segmentation.evaluation.summary import Evaluation, min_voxels, summarise
+from spherovem_core.segmentation.evaluation.worst_errors import find_worst_errors
 from spherovem_core.segmentation.grid import check_spacing
 from spherovem_core.spacing import SpacingNm
 
@@ -32,8 +33,8 @@ def evaluate_labels(
 ) -> Evaluation:
     """Compare two label volumes.
 
-    Both are read twice: in blocks for the table of overlaps, and around each matched pair for its
-    surfaces. Memory grows with the number of objects and the largest surface, not with the number of voxels.
+    Both are read twice: in blocks for the table of overlaps, and around each matched pair for its surfaces; a third time around
+    the worst errors. Memory grows with the number of objects and the largest surface, not with the number of voxels.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def evaluate_labels(
     boundaries = np.full((len(matching.pairs), 2), np.nan)
     if parameters.boundary_error:
         boundaries = _measure_boundaries(table, matching, truth, predicted, spacing_nm, execution)
-    return summarise(table, matching, boundaries, spacing_nm, parameters)
+    worst = find_worst_errors(table, matching, truth, predicted, parameters.worst_errors)
+    return summarise(table, matching, boundaries, spacing_nm, parameters, worst)
 
 
 def evaluate_sections(

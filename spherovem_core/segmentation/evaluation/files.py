@@ -2,34 +2,38 @@
 
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from spherovem_core.errors import ParameterError, StoreNotWritableError
+from spherovem_core.errors import ParameterError, ShapeMismatchError, StoreNotWritableError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.references import Comparison, step_digest
 from spherovem_core.segmentation.evaluation.documents import as_document
+from spherovem_core.segmentation.evaluation.error_pictures import ErrorPictures
 from spherovem_core.segmentation.evaluation.evaluate import evaluate_labels
 from spherovem_core.segmentation.evaluation.summary import Evaluation
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store import Layout, package_versions, write_json, write_table
-from spherovem_core.store.label_files import open_label_volume
+from spherovem_core.store import Layout, package_versions, write_atomically, write_json, write_table
+from spherovem_core.store.label_files import LabelVolume, open_label_volume
 
 NAME, VERSION = "evaluate", 1
-DOCUMENT = "evaluation.json"
+DOCUMENT, PICTURE = "evaluation.json", "worst_errors.png"
 
 
 def evaluate_files(
     comparison: Comparison, parameters: EvaluationParameters, execution: Execution
 ) -> Evaluation:
-    """Compare two label files and write ``evaluation.json``, ``true_objects.parquet`` and ``predicted_objects.parquet``.
+    """Compare two label files and write ``evaluation.json``, tables and a picture of the worst errors.
 
-    The JSON document is written last. A killed run starts again; files of an earlier one stay until then.
+    The tables are ``true_objects.parquet``, ``predicted_objects.parquet`` and ``sizes.parquet``. The JSON document is written
+    last. A killed run starts again; files of an earlier one stay until then.
 
     Parameters
     ----------
     comparison
-        Label files that `open_label_volume` can read, and the folder for the three files.
+        Label files that `open_label_volume` can read, and the folder for the files; optionally an image for the picture.
     execution
         With an executor of threads, or none.
 
@@ -43,9 +47,13 @@ def evaluate_files(
     with (
         open_label_volume(comparison.truth) as truth,
         open_label_volume(comparison.predicted) as predicted,
+        _opened_image(comparison.image, truth.shape) as image,
     ):
         spacing = agreed_spacing(comparison, truth.spacing_nm, predicted.spacing_nm)
         evaluation = evaluate_labels(truth, predicted, spacing, parameters, execution)
+        picture = None
+        if evaluation.worst_errors:
+            picture = ErrorPictures(truth, predicted, spacing, image).draw(evaluation.worst_errors)
     document = {
         "predicted": comparison.predicted,
         "truth": comparison.truth,
@@ -55,8 +63,48 @@ def evaluate_files(
     digest = step_digest(NAME, VERSION, document, ())
     write_table(layout, "true_objects.parquet", evaluation.true_objects, digest)
     write_table(layout, "predicted_objects.parquet", evaluation.predicted_objects, digest)
+    write_table(layout, "sizes.parquet", evaluation.sizes, digest)
+    _write_picture(layout.path(PICTURE), picture)
     write_json(layout.path(DOCUMENT), document | as_document(evaluation) | {"packages": package_versions()})
     return evaluation
+
+
+@contextmanager
+def _opened_image(name: str | None, shape: tuple[int, ...]) -> Iterator[LabelVolume | None]:
+    """Open the image of a comparison, of one with several levels that with the shape of the labels.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If it lies on another grid than the labels.
+    """
+    if name is None:
+        yield None
+        return
+    levels = sorted(path for path in Path(name).expanduser().glob("[0-9]*") if path.is_dir())
+    found = []
+    for level in [str(path) for path in levels] or [name]:
+        with open_label_volume(level) as image:
+            if tuple(image.shape) == tuple(shape):
+                yield image
+                return
+            found.append(tuple(image.shape))
+    raise ShapeMismatchError(
+        f"image {name} has shape {', '.join(map(str, found))} and the labels {tuple(shape)}; give an image on the grid of the "
+        "labels, such as volume.zarr/registered of the same results folder"
+    )
+
+
+def _write_picture(path: Path, picture: bytes | None) -> None:
+    """Write a picture, or delete that of an earlier evaluation."""
+    if picture is None:
+        path.unlink(missing_ok=True)
+        return
+
+    def write(fresh: Path) -> None:
+        fresh.write_bytes(picture)
+
+    write_atomically(path, write)
 
 
 def _ensure_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Figures and tables of the agreement between a segmentation and its truth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from spherovem_core.segmentation.evaluation.information import (
     variation_of_information,
 )
 from spherovem_core.segmentation.evaluation.matching import Matching, count_scores, match_objects
+from spherovem_core.segmentation.evaluation.sizes import scores_by_size
 from spherovem_core.segmentation.evaluation.splits_and_merges import find_splits_and_merges
+from spherovem_core.segmentation.evaluation.worst_errors import WorstError
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
 
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
@@ -52,12 +55,18 @@ class Evaluation:
         One row per IoU from 0.5 to 0.95: true and false positives, false negatives and scores.
     true_objects, predicted_objects
         One row per object that counts: its size, its partner (0: none), whether it was split, merged or is a fragment.
+    sizes
+        One row per class of size, see `scores_by_size`.
+    worst_errors
+        The largest mergers and splits; empty where sections were compared.
     """
 
     figures: dict[str, float]
     thresholds: pd.DataFrame
     true_objects: pd.DataFrame
     predicted_objects: pd.DataFrame
+    sizes: pd.DataFrame
+    worst_errors: tuple[WorstError, ...] = ()
 
 
 def min_voxels(spacing_nm: SpacingNm, parameters: EvaluationParameters) -> int:
@@ -72,6 +81,7 @@ def summarise(
     boundaries: NDArray[np.float64],
     spacing_nm: SpacingNm,
     parameters: EvaluationParameters,
+    worst_errors: Sequence[WorstError] = (),
 ) -> Evaluation:
     """Compute all figures and tables from the overlaps, the matches and their boundary distances.
 
@@ -79,6 +89,8 @@ def summarise(
     ----------
     boundaries : (N, 2) ndarray
         Mean and 95th percentile distance in nm of each matched pair.
+    worst_errors
+        From `find_worst_errors`.
     """
     true, predicted = _object_tables(table, matching, boundaries, spacing_nm, parameters)
     thresholds = _thresholds(table, min_voxels(spacing_nm, parameters))
@@ -115,7 +127,8 @@ def summarise(
         "boundary_mean_nm": float(true["boundary_mean_nm"].mean()),
         "boundary_p95_nm": float(true["boundary_p95_nm"].mean()),
     }
-    return Evaluation(figures, thresholds, true, predicted)
+    sizes = scores_by_size(true, predicted, parameters.size_limits_um3)
+    return Evaluation(figures, thresholds, true, predicted, sizes, tuple(worst_errors))
 
 
 def _thresholds(table: Contingency, smallest: int) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from spherovem_core.segmentation.fine_tuning.dataset import (
     split_slices,
 )
 from spherovem_core.segmentation.fine_tuning.network_files import find_finished, write_network
-from spherovem_core.segmentation.fine_tuning.overlays import as_png, overlay
 from spherovem_core.segmentation.fine_tuning.places import spread_places, uncertain_places
 from spherovem_core.segmentation.fine_tuning.prediction import evaluate_network, segment_section
 from spherovem_core.segmentation.fine_tuning.scored_training import ScoredTraining, train_with_scores
@@ -26,7 +25,6 @@ __all__ = [
     "SliceOrigin",
     "SplitSlices",
     "Tuned",
-    "as_png",
     "cut_slices",
     "cutting_grid",
     "drop_checkpoints",
@@ -36,7 +34,6 @@ __all__ = [
     "labels_on_slice",
     "labels_path",
     "object_tiles",
-    "overlay",
     "read_slices",
     "segment_section",
     "split_by_plane",

@@ -10,8 +10,8 @@ import pandas as pd
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.segmentation.evaluation import as_document, without_nan
 from spherovem_core.segmentation.fine_tuning.dataset import LabelledSlice
-from spherovem_core.segmentation.fine_tuning.overlays import as_png, overlay
 from spherovem_core.segmentation.fine_tuning.scored_training import ScoredTraining
+from spherovem_core.segmentation.overlays import as_png, overlay
 from spherovem_core.store import (
     Layout,
     package_versions,

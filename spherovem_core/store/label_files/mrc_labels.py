@@ -11,20 +11,28 @@ from spherovem_core.store.label_files.volume import LabelVolume, triple, volume_
 NM_PER_ANGSTROM = 0.1
 FIXED_HEADER = 1024
 """Bytes before the extended header."""
-IMOD_STAMP, SIGNED_BYTES = 1146047817, 1
-"""IMOD's mark in the header, and the flag that says that its bytes are signed."""
+IMOD_STAMP, SIGNED_BYTES, STANDARD_ORIGIN = 1146047817, 1, 4
+"""IMOD's mark in the header, and its flags: bytes are signed; the origin has the sign of the MRC2014 standard."""
+STANDARD_VERSION = 20140
+"""`nversion` of files of the MRC2014 standard, and more."""
 
 
 def open_mrc(path: Path, shown_name: str = "") -> LabelVolume:
     """Map an MRC file.
 
     The voxel size counts if it is neither 0 nor a cube of 1 Å, which programs write that know no voxel size. The offset is the
-    field `origin`, or else `nxstart`, `nystart` and `nzstart`.
+    field `origin`, or else `nxstart`, `nystart` and `nzstart`. IMOD writes the position of the frame in the file, the negative of
+    what the MRC2014 standard [1]_ says, unless it marks the file with a flag or as one of this standard.
 
     Raises
     ------
     LabelsError
         If the file is damaged or holds a stack of volumes.
+
+    References
+    ----------
+    .. [1] A. Cheng et al., "MRC2014: Extensions to the MRC format header for electron cryo-microscopy and tomography", Journal
+       of Structural Biology 192, 146-150 (2015).
     """
     import mrcfile
 
@@ -49,6 +57,8 @@ def open_mrc(path: Path, shown_name: str = "") -> LabelVolume:
     if not (sides > 0).all() or np.allclose(sides, 1):
         return volume_of_array(data)
     origin = _xyz(header["origin"])
+    if _has_origin_of_imod(header):
+        origin = -origin
     if not origin.any():
         origin = np.array([header[name] for name in ("nxstart", "nystart", "nzstart")], float) * sides
     return volume_of_array(
@@ -62,6 +72,16 @@ def _xyz(record: Any) -> Any:
 
 def _has_unsigned_bytes(header: Any) -> bool:
     """Return whether IMOD wrote the file with bytes from 0 to 255."""
+    stamp, flags = _imod_words(header)
+    return stamp == IMOD_STAMP and not flags & SIGNED_BYTES
+
+
+def _has_origin_of_imod(header: Any) -> bool:
+    stamp, flags = _imod_words(header)
+    return stamp == IMOD_STAMP and not flags & STANDARD_ORIGIN and int(header["nversion"]) < STANDARD_VERSION
+
+
+def _imod_words(header: Any) -> tuple[int, int]:
     words = np.frombuffer(header.tobytes(), header["mode"].dtype.newbyteorder("="), 256)
     words = words.view(header["mode"].dtype)
-    return bool(words[38] == IMOD_STAMP and not words[39] & SIGNED_BYTES)
+    return int(words[38]), int(words[39])

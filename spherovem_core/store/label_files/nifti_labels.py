@@ -13,6 +13,10 @@ from spherovem_core.store.label_files.unpacking import gunzip
 from spherovem_core.store.label_files.volume import LabelVolume, deferred_volume, triple
 
 NM_PER_UNIT = {"meter": 1e9, "mm": 1e6, "micron": 1e3}
+LARGEST_STEP = 0.1
+"""Of a scale of larger steps, values near a whole number tell nothing."""
+ROUNDING = 1e-6
+"""Relative error of a scale, which the header holds as a float32."""
 
 
 def open_nifti(path: Path, folder: Path) -> LabelVolume:
@@ -25,7 +29,7 @@ def open_nifti(path: Path, folder: Path) -> LabelVolume:
     Raises
     ------
     LabelsError
-        If the file is damaged, has a fourth axis, or its axes are turned or mirrored.
+        If the file is damaged, has a fourth axis, its axes are turned or mirrored, or its scale makes other than whole numbers.
     """
     shown = str(path)
     image = _load(path, shown)
@@ -40,7 +44,9 @@ def open_nifti(path: Path, folder: Path) -> LabelVolume:
     spacing, origin = _geometry(image, shown)
     turned = tuple(shape[::-1])
     volume = deferred_volume(turned, proxy.dtype, lambda: _map(path, folder).reshape(turned), spacing, origin)
-    return volume if (proxy.slope, proxy.inter) == (1, 0) else _scaled(volume, proxy.slope, proxy.inter)
+    return (
+        volume if (proxy.slope, proxy.inter) == (1, 0) else _scaled(volume, proxy.slope, proxy.inter, shown)
+    )
 
 
 def _load(path: Path, shown: str) -> Any:
@@ -64,13 +70,34 @@ def _map(path: Path, folder: Path) -> NDArray[Any]:
     return mapped
 
 
-def _scaled(volume: LabelVolume, slope: float, intercept: float) -> LabelVolume:
+def _scaled(volume: LabelVolume, slope: float, intercept: float, shown: str) -> LabelVolume:
+    """Apply the scale of the header, so that whole numbers stay whole.
+
+    Programs that save labels from floating-point numbers spread them over the range of an integer type. What they stored is off
+    by half a step of that range at most.
+    """
+    whole = float(slope).is_integer() and float(intercept).is_integer() and volume.dtype.kind in "bui"
+
     def read(region: Any) -> NDArray[Any]:
-        return np.asarray(volume[region] * np.float64(slope) + intercept)
+        stored = volume[region]
+        if whole:
+            return np.asarray(stored.astype(np.int64) * int(slope) + int(intercept))
+        values = np.asarray(stored * np.float64(slope) + intercept)
+        nearest = np.rint(values)
+        off = np.abs(values - nearest)
+        known = off <= (abs(slope) / 2 if abs(slope) <= LARGEST_STEP else 0) + ROUNDING * (
+            1 + np.abs(nearest)
+        )
+        if not known.all():
+            raise LabelsError(
+                f"{shown} states a scale of {slope:.6g} and an offset of {intercept:.6g} (scl_slope, scl_inter), by which it has "
+                f"the value {values[~known].flat[0]:.6g}; expected whole numbers: write labels as integers without a scale"
+            )
+        return nearest
 
     return LabelVolume(
         volume.shape,
-        np.dtype(np.float64),
+        np.dtype(np.int64 if whole else np.float64),
         volume.chunks,
         volume.spacing_nm,
         read,

@@ -160,6 +160,8 @@ def read_labels(name: str, volume: LabelVolume, region: tuple[slice, ...]) -> ND
     """
     try:
         values = volume[region]
+    except LabelsError:
+        raise
     except (ValueError, OSError, RuntimeError, EOFError, zlib.error) as error:
         raise LabelsError(
             f"{name}: the voxels {_region(region)} cannot be read ({error}); copy or write the file again"

@@ -13,6 +13,8 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.label_files.volume import EXPECTED, LabelVolume, triple
 from spherovem_core.store.label_files.webknossos import (
     WEBKNOSSOS,
+    finest_array,
+    is_layer,
     segmentation_layer,
     webknossos_axes,
     webknossos_geometry,
@@ -24,8 +26,8 @@ ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def is_zarr(path: Path) -> bool:
-    """Return whether a folder is a zarr array, a zarr group or a webKnossos dataset."""
-    return any((path / name).is_file() for name in (*ZARR_FILES, WEBKNOSSOS))
+    """Return whether a folder is a zarr array, a zarr group, or a webKnossos dataset or layer."""
+    return any((path / name).is_file() for name in (*ZARR_FILES, WEBKNOSSOS)) or is_layer(path)
 
 
 def open_zarr(path: Path) -> LabelVolume:
@@ -42,6 +44,8 @@ def open_zarr(path: Path) -> LabelVolume:
     """
     if (path / WEBKNOSSOS).is_file():
         path = segmentation_layer(path)
+    elif is_layer(path):
+        path = finest_array(path)
     node = _open(path)
     if isinstance(node, zarr.Array):
         return _of_array(path, node, _attributes_of(path.parent), path.name)

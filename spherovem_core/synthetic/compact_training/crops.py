@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spherovem_core.synthetic.compact_training.recipes import Recipe
+from spherovem_core.synthetic.compact_training.recipes import SectionRecipe
 from spherovem_core.synthetic.compact_training.sections import Section
 
 FLOWS_Y, FLOWS_X = [1, 4], [2, 5]
@@ -15,7 +15,7 @@ FLOWS_Y, FLOWS_X = [1, 4], [2, 5]
 
 
 def draw_batches(
-    sections: Sequence[Section], size: int, batch: int, generator: np.random.Generator, recipe: Recipe
+    sections: Sequence[Section], size: int, batch: int, generator: np.random.Generator, recipe: SectionRecipe
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw random crops without end, turned, mirrored, and changed in contrast and brightness.
 
@@ -48,7 +48,7 @@ def draw_batches(
 
 
 def draw_crop(
-    section: Section, size: int, generator: np.random.Generator, recipe: Recipe
+    section: Section, size: int, generator: np.random.Generator, recipe: SectionRecipe
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw one crop of a section.
 

@@ -32,8 +32,8 @@ SCENES: tuple[tuple[float, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A way to train a pair of compact networks.
+class SectionRecipe:
+    """Sections and appearance from which a pair of compact networks is trained.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def _settings(generator: np.random.Generator) -> Mapping[str, Any]:
     }
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "phantom": Recipe(phantom_sections),
-    "em": Recipe(scene_sections, contrast=(0.6, 1.6), brightness=0.25, gamma=0.5, inverted=0.1),
+RECIPES: Mapping[str, SectionRecipe] = {
+    "phantom": SectionRecipe(phantom_sections),
+    "em": SectionRecipe(scene_sections, contrast=(0.6, 1.6), brightness=0.25, gamma=0.5, inverted=0.1),
 }

@@ -13,7 +13,7 @@ from spherovem_core.segmentation.compact_network import CompactNetwork
 from spherovem_core.segmentation.fine_tuning.training import masked_loss, move_average
 from spherovem_core.segmentation.networks import WEIGHTS
 from spherovem_core.synthetic.compact_training.crops import draw_batches
-from spherovem_core.synthetic.compact_training.recipes import RECIPES, Recipe
+from spherovem_core.synthetic.compact_training.recipes import RECIPES, SectionRecipe
 from spherovem_core.synthetic.compact_training.sections import Section
 
 KINDS = ("cells", "nuclei")
@@ -47,7 +47,7 @@ def train_compact(
     size: int = 128,
     batch: int = 16,
     learning_rate: float = 3e-3,
-    recipe: Recipe = RECIPES["phantom"],
+    recipe: SectionRecipe = RECIPES["phantom"],
 ) -> CompactNetwork:
     """Train on crops with a one-cycle learning rate, and keep a moving average of the weights.
 

@@ -1,0 +1,87 @@
+"""Pixels that lie uncompressed in a file, row after row: the same for every format that stores them so."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.errors import BadSlicesError
+from spherovem_core.ingest import locations
+from spherovem_core.ingest.reader import SliceFile
+
+
+def plain_slices(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int], begin: int, size: int
+) -> tuple[SliceFile, ...]:
+    """Describe the slices of a volume that lies in one piece in a file.
+
+    Parameters
+    ----------
+    path
+        File.
+    dtype
+        Type and byte order as stored.
+    shape
+        (Z, Y, X).
+    begin
+        Byte at which the first slice begins.
+    size
+        Size of the file in bytes.
+
+    Returns
+    -------
+    tuple of SliceFile
+        A slice that goes beyond the end of the file has a fault.
+    """
+    count, rows, columns = shape
+    length = rows * columns * dtype.itemsize
+    return tuple(
+        SliceFile(
+            path,
+            z if count > 1 else None,
+            dtype,
+            (rows, columns),
+            ""
+            if begin + (z + 1) * length <= size
+            else f"truncated, its pixels end at byte {begin + (z + 1) * length}, the file at {size}",
+            begin + z * length,
+        )
+        for z in range(count)
+    )
+
+
+def read_plain(
+    file: SliceFile, rows: slice, columns: slice, content: Path | None = None, begin: int | None = None
+) -> NDArray[Any]:
+    """Read some rows of a slice whose `place` is the byte at which it begins; cut the columns out of them.
+
+    Parameters
+    ----------
+    file, rows, columns
+        As in `Reader.read`.
+    content
+        File that holds the pixels, if it is not the slice's own.
+    begin
+        Byte at which the slice begins, if it is not `place`.
+
+    Raises
+    ------
+    BadSlicesError
+        If the file ends before.
+    OSError
+        If the disk or network fails.
+    """
+    width, path = file.shape[1], content or file.path
+    count = (rows.stop - rows.start) * width
+    start = (file.place if begin is None else begin) + rows.start * width * file.dtype.itemsize
+    if locations.is_remote(path):
+        piece = locations.read_range(path, start, count * file.dtype.itemsize)
+        values = np.frombuffer(piece[: len(piece) - len(piece) % file.dtype.itemsize], file.dtype)
+    else:
+        values = np.fromfile(path, file.dtype, count, offset=start)
+    if values.size != count:
+        raise BadSlicesError(
+            f"{file.name}: truncated, {values.nbytes} of {count * file.dtype.itemsize} bytes of pixels are there"
+        )
+    return values.reshape(-1, width)[:, columns]

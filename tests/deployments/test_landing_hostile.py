@@ -1,0 +1,77 @@
+"""Hostile and damaged acquisitions in the landing folder: each is rejected by name, and none stops the others."""
+
+import struct
+from pathlib import Path
+
+import pytest
+import tifffile
+from ingest_samples import textured
+from landing_scenes import SMALL, Scene, write_acquisition
+
+from deployments.landing import decisions
+
+DESCRIPTIONS = {
+    "a_nested": "[" * 200_000,
+    "b_nested_object": '{"a":' * 100_000,
+    "c_infinite": '{"spacing_nm": [1e400, 10, 10]}',
+    "d_huge": '{"spacing_nm": [1e308, 1e308, 1e308]}',
+    "e_digits": '{"spacing_nm": [' + "9" * 5000 + ", 10, 10]}",
+    "f_twice": '{"spacing_nm": [50, 10, 10], "spacing_nm": [1, 1, 1]}',
+    "g_not_utf8": b'\xff\xfe{"spacing_nm": [50, 10, 10]}',
+    "h_series": '{"spacing_nm": [50, 10, 10], "series": "../x"}',
+    "i_files": '{"spacing_nm": [50, 10, 10], "files": ["../secret.tif"]}',
+}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_hostile_descriptions_are_rejected_and_the_sound_one_is_processed(scene: Scene) -> None:
+    for name, text in DESCRIPTIONS.items():
+        folder = write_acquisition(scene.landing / name)
+        (folder / "acquisition.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    write_acquisition(scene.landing / "z_sound")
+    result = scene.settle()
+    assert (result.handed_over, result.failed) == (["z_sound"], {})
+    for name in DESCRIPTIONS:
+        assert len(scene.rejected(name)["message"]) < 2000
+
+
+def test_a_looping_file_is_rejected(scene: Scene) -> None:
+    folder = write_acquisition(scene.landing / "loop")
+    for path in folder.glob("*.tif"):
+        path.unlink()
+    path = folder / "stack.tif"
+    tifffile.imwrite(path, textured(SMALL), metadata=None, photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        first, second = tif.pages[0].offset, tif.pages[1].offset
+    (entries,) = struct.unpack("<H", data[second : second + 2])
+    place = second + 2 + 12 * entries
+    data[place : place + 4] = struct.pack("<I", first)
+    path.write_bytes(data)
+    write_acquisition(scene.landing / "sound", seed=1)
+    assert scene.settle().handed_over == ["sound"]
+    assert "damaged, its list of images runs in a circle" in scene.rejected("loop")["message"]
+
+
+def test_an_unexpected_error_stops_no_other_acquisition(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = decisions.check_acquisition
+
+    def check_with_a_bug(candidate, *others):  # type: ignore[no-untyped-def]
+        if candidate.name == "a":
+            raise ZeroDivisionError("division by zero")
+        return check(candidate, *others)
+
+    monkeypatch.setattr(decisions, "check_acquisition", check_with_a_bug)
+    write_acquisition(scene.landing / "a")
+    write_acquisition(scene.landing / "b", seed=1)
+    result = scene.settle()
+    assert result.handed_over == ["b"]
+    assert result.failed == {"a": "ZeroDivisionError: division by zero"}
+    monkeypatch.undo()
+    assert scene.scan().handed_over == ["a"]
