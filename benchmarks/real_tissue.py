@@ -32,7 +32,7 @@ from spherovem_core.label_overlaps import count_overlaps, pool
 from spherovem_core.segmentation.evaluation import variation_of_information
 from spherovem_core.segmentation.evaluation.matching import count_scores, match_objects
 from spherovem_core.segmentation.fine_tuning import SliceOrigin, labels_path, write_slice
-from spherovem_core.segmentation.voxel_features import image_filters
+from spherovem_core.segmentation.voxel_features import SCALES, voxel_features
 from spherovem_core.segmentation.watershed_supervoxels import watershed_supervoxels
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import labels_group
@@ -104,7 +104,8 @@ def baseline(
 
     low, high = np.percentile(image, (1, 99))
     scaled = ((image - low) / (high - low)).astype(np.float32)
-    features = np.concatenate([image_filters(scaled, sigma) for sigma in (0.7, 1.5, 3.0)])
+    flows, boundaries = np.zeros((4, *image.shape), np.float32), np.zeros((2, *image.shape), np.uint8)
+    features = voxel_features(scaled, flows, boundaries)[: 5 * len(SCALES)]
     samples, classes, generator = [], [], np.random.default_rng(seed)
     for z in places.tolist():
         labels = bodies[z]

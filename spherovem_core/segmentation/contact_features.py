@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.segmentation.voxel_features import image_filters
+from spherovem_core.segmentation.voxel_features import RIDGE, SMOOTH_IMAGE
 
 MAPS = (
     "boundary", "boundary_squared", "boundary_over_quarter", "boundary_over_half", "logit", "flow_length",
@@ -15,9 +15,6 @@ MAPS = (
 BESIDE = (0, 4, 5, 6, 8, 9)
 """Maps that are compared with their means in both objects."""
 CONTACT_FEATURE_COUNT = 34
-IMAGE_SCALE = 1.5
-MARGIN = 6
-"""Voxels around a region on which its maps depend."""
 
 
 class Side(NamedTuple):
@@ -29,25 +26,13 @@ class Side(NamedTuple):
 
 
 def contact_maps(
-    boundaries: NDArray[np.float32], image: NDArray[np.float32], flows: NDArray[np.float32]
+    boundary: NDArray[np.float32], features: NDArray[np.float32], flows: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the maps (13, Z, Y, X) named `MAPS`.
-
-    Parameters
-    ----------
-    boundaries : (2, Z, Y, X) ndarray of float32
-        Probability of a boundary, beside each voxel and farther away, see `LearnedBoundaries`.
-    image : (Z, Y, X) ndarray of float32
-        Intensities, 0 and 1 at black and white; the outermost 6 voxels of the maps depend on where it ends. The ridge is the
-        largest second derivative of the smoothed image.
-    flows : (4, Z, Y, X) ndarray of float32
-        (dz, dy, dx) and logit. Passes through the three planes are summed in them: where they disagree, the sum is short.
-    """
-    boundary, far = boundaries
-    smooth, _, ridge, *_ = image_filters(image, IMAGE_SCALE)
+    """Return the maps (13, Z, Y, X) named `MAPS`, from the boundary's probability, voxel features and flows."""
     length = np.sqrt(np.square(flows[:3]).sum(axis=0))
-    maps = [boundary, boundary**2, boundary > 0.25, boundary > 0.5, flows[3], length, smooth, smooth**2]
-    return np.stack([*maps, ridge, far, *flows[:3]]).astype(np.float32)
+    image = features[SMOOTH_IMAGE]
+    maps = [boundary, boundary**2, boundary > 0.25, boundary > 0.5, flows[3], length, image, image**2]
+    return np.stack([*maps, features[RIDGE], features[-1] / 255, *flows[:3]]).astype(np.float32)
 
 
 def contact_features(

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import Block, Region
 from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
-from spherovem_core.segmentation.contact_features import MAPS, MARGIN, Side, contact_features, contact_maps
+from spherovem_core.segmentation.boundary_networks import image_on_flows, inside
+from spherovem_core.segmentation.contact_features import MAPS, Side, contact_features, contact_maps
 from spherovem_core.segmentation.grid import crop_grid
-from spherovem_core.segmentation.learned_boundaries import LEVELS, LearnedBoundaries, image_on_flows
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.merging import AdjacencyGraph
 from spherovem_core.segmentation.merging_model import MergingModel
 from spherovem_core.segmentation.resample import resample
 from spherovem_core.segmentation.supervoxels import Supervoxels
+from spherovem_core.segmentation.voxel_features import MARGIN, voxel_features
 from spherovem_core.segmentation.watershed_supervoxels import watershed_supervoxels
 from spherovem_core.spacing import SpacingNm
 
@@ -35,7 +36,7 @@ class LearnedMerging:
 def learned_supervoxels(
     block: Block,
     inputs: MaskInputs,
-    boundaries: LearnedBoundaries,
+    model: MergingModel,
     intensities: tuple[float, float],
     parameters: MaskParameters,
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
@@ -52,10 +53,10 @@ def learned_supervoxels(
     probability, foreground = np.empty(shape, np.float32), np.empty(shape, bool)
     core = [(max(0, s.start - 1), s.stop) for s in block.core]
     maps = np.zeros((len(MAPS), *(s.stop - s.start + 1 for s in block.core)), np.float32)
-    place = inputs.coarse_region(block.outer, 0)
-    predicted = boundaries.probability(place, inputs, intensities)
+    place = inputs.coarse_region(block.outer, MARGIN)
+    predicted = model.networks.probability(place, inputs, intensities)
     for region in _slabs(block.outer):
-        found = evaluate_maps(region, inputs, place, predicted, intensities)
+        found = evaluate_maps(region, inputs, model.boundary, place, predicted, intensities)
         own = slice(region[0].start - block.outer[0].start, region[0].stop - block.outer[0].start)
         probability[own] = found[0]
         foreground[own] = inputs.upsampled_logit(region, parameters) > parameters.probability_threshold
@@ -72,31 +73,32 @@ def learned_supervoxels(
 def evaluate_maps(
     region: Region,
     inputs: MaskInputs,
-    place: Region,
-    boundaries: NDArray[np.uint8],
+    boundary: BoostedTrees,
+    known: Region,
+    predicted: NDArray[np.uint8],
     intensities: tuple[float, float],
 ) -> NDArray[np.float32]:
     """Return the maps `MAPS` (13, z, y, x) in a region of the masks' grid.
 
     Parameters
     ----------
-    place, boundaries
-        Region of the flows' grid, and the result of `LearnedBoundaries.probability` there.
+    known, predicted
+        Region of the flows' grid, with a margin, and the result of `BoundaryNetworks.probability` there.
     """
-    needed, outer = inputs.coarse_region(region, 0), inputs.coarse_region(region, MARGIN)
-    flows = np.zeros((4, *(s.stop - s.start for s in outer)), np.float32)
-    own = _inside(needed, outer)
-    flows[(slice(None), *own)] = inputs.flows[(slice(None), *needed)]
-    probability = np.zeros((2, *flows.shape[1:]), np.float32)
-    probability[(slice(None), *own)] = boundaries[(slice(None), *_inside(needed, place))]
-    probability /= np.float32(LEVELS)
-    maps = contact_maps(probability, image_on_flows(outer, inputs, intensities), flows)
-    return resample(maps[(slice(None), *own)], crop_grid(inputs.grid, needed), inputs.target, region)
+    place = inputs.coarse_region(region, MARGIN)
+    own = predicted[(slice(None), *inside(place, known))]
+    features, flows = features_on_flows(place, inputs, own, intensities)
+    probability = boundary.probability(features.reshape(len(features), -1)).reshape(flows.shape[1:])
+    maps = contact_maps(probability, features, flows)
+    return resample(maps, crop_grid(inputs.grid, place), inputs.target, region)
 
 
-def _inside(region: Region, outer: Region) -> Region:
-    """Return where a region lies in an outer one."""
-    return tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(region, outer, strict=True))
+def features_on_flows(
+    place: Region, inputs: MaskInputs, predicted: NDArray[np.uint8], intensities: tuple[float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return voxel features (23, z, y, x) and flows (4, z, y, x) in a region of the flows' grid."""
+    flows = np.asarray(inputs.flows[(slice(None), *place)]).astype(np.float32)
+    return voxel_features(image_on_flows(place, inputs, intensities), flows, predicted), flows
 
 
 class LearnedGraph(AdjacencyGraph):

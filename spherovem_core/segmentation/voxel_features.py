@@ -1,35 +1,69 @@
-"""Filters of an image that show membranes."""
+"""Features of voxels by which a boundary between objects is learned: filters of the image and of flows, and other networks."""
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import ndimage
 
+SCALES = (0.7, 1.5, 3.0)
+"""Standard deviations of the image's filters in voxels of the flows."""
+FLOW_SCALE = 1.5
 TRUNCATE = 3.0
+MARGIN = 12
+"""Voxels around a region on which its features depend."""
+FEATURE_COUNT = 5 * len(SCALES) + 6 + 2
+SMOOTH_IMAGE, RIDGE = 5, 7
+"""Features that describe contacts too: the image smoothed by 1.5 voxels, and the largest second derivative there."""
 
 
-def image_filters(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Compute the usual filters of trainable segmentation at one scale.
+def voxel_features(
+    image: NDArray[np.float32], flows: NDArray[np.float32], boundaries: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Compute the features of each voxel.
 
-    Arganda-Carreras et al. 2017, "Trainable Weka Segmentation", Bioinformatics 33; Berg et al. 2019, "ilastik", Nat. Methods 16.
+    At each scale: the smoothed image, the magnitude of its gradient, and the eigenvalues of its Hessian, which tell sheets from
+    lines, the largest first (Arganda-Carreras et al. 2017, "Trainable Weka Segmentation", Bioinformatics 33; Berg et al.
+    2019, "ilastik", Nat. Methods 16). Of the flows: logit, length and divergence, each as it is and smoothed.
+    The passes through the three planes are summed in the flows: where they disagree, the sum is short. Last come the networks
+    that were trained on boundaries.
 
     Parameters
     ----------
     image : (Z, Y, X) ndarray of float32
-        Intensities.
-    sigma
-        Standard deviation of the smoothing in voxels.
+        Intensities, 0 and 1 at black and white.
+    flows : (4, Z, Y, X) ndarray of float32
+        (dz, dy, dx) as networks predict them, and the logit.
+    boundaries : (2, Z, Y, X) ndarray of uint8
+        Result of `BoundaryNetworks.probability`.
 
     Returns
     -------
-    (5, Z, Y, X) ndarray of float32
-        The smoothed image, the magnitude of its gradient, and the eigenvalues of its Hessian, which tell sheets from lines, the
-        largest first. The outermost 3 sigma + 1 voxels depend on where the array ends.
+    (23, Z, Y, X) ndarray of float32
+        The outermost 12 voxels depend on where the arrays end.
     """
-    features = np.empty((5, *image.shape), np.float32)
-    features[0] = ndimage.gaussian_filter(image, sigma, truncate=TRUNCATE, mode="nearest")
-    _derivatives(features[0], np.float32(sigma), features[1:])
+    features = np.empty((FEATURE_COUNT, *image.shape), np.float32)
+    for number, sigma in enumerate(SCALES):
+        part = features[5 * number : 5 * number + 5]
+        part[0] = ndimage.gaussian_filter(image, sigma, truncate=TRUNCATE, mode="nearest")
+        _derivatives(part[0], np.float32(sigma), part[1:])
+    features[-2:] = boundaries
+    part = features[5 * len(SCALES) :]
+    part[0] = flows[3]
+    part[2] = np.sqrt(np.square(flows[:3]).sum(axis=0))
+    part[4] = sum(_difference(flows[axis], axis) for axis in range(3))
+    for raw, smooth in ((0, 1), (2, 3), (4, 5)):
+        part[smooth] = ndimage.gaussian_filter(part[raw], FLOW_SCALE, truncate=TRUNCATE, mode="nearest")
     return features
+
+
+def _difference(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return half the difference of both neighbours along an axis; the border repeats."""
+    pad = [(int(n == axis),) * 2 for n in range(values.ndim)]
+    outer = np.pad(values, pad, mode="edge")
+    count = values.shape[axis]
+    ahead = np.take(outer, np.arange(2, count + 2), axis)
+    before = np.take(outer, np.arange(count), axis)
+    return np.asarray((ahead - before) / 2, np.float32)
 
 
 @njit(cache=True, nogil=True, parallel=True)

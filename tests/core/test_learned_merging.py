@@ -9,12 +9,13 @@ from spherovem_core.errors import LabelsError, NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FineTuningParameters, ObjectParameters
 from spherovem_core.segmentation.boosted_trees import NO_TREES, BoostedTrees, fit_trees
-from spherovem_core.segmentation.boundary_network import BoundaryNetwork
-from spherovem_core.segmentation.contact_features import MARGIN, contact_maps
+from spherovem_core.segmentation.boundary_networks import BoundaryNetworks
+from spherovem_core.segmentation.compact_network import CompactNetwork
 from spherovem_core.segmentation.evaluation import match_labels
 from spherovem_core.segmentation.fine_tuning import merging_training
 from spherovem_core.segmentation.fine_tuning.merging_training import (
     THRESHOLDS,
+    boundary_pixels,
     choose_threshold,
     learn_merging,
     section_labels,
@@ -28,12 +29,11 @@ from spherovem_core.segmentation.fine_tuning.training_regions import (
     surroundings,
 )
 from spherovem_core.segmentation.grid import Grid
-from spherovem_core.segmentation.learned_boundaries import LearnedBoundaries, image_on_flows
 from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
-from spherovem_core.segmentation.merging_model import MergingModel, read_merging_model, write_merging_model
+from spherovem_core.segmentation.merging_model import read_merging_model, write_merging_model
 from spherovem_core.segmentation.stitching import segment_masks
-from spherovem_core.segmentation.voxel_features import image_filters
+from spherovem_core.segmentation.voxel_features import MARGIN, voxel_features
 
 SHAPE = (48, 64, 80)
 SPACING = (20.0, 20.0, 20.0)
@@ -68,19 +68,31 @@ def region_of(labels, image, flows, places):
     return TrainingRegion(grid, image, flows, slices)
 
 
-class DarkIsBoundary(LearnedBoundaries):
-    """Membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
+DARK_IS_BOUNDARY = BoostedTrees(
+    np.array([0, 0, 0], np.int32),
+    np.array([0.6, 0.0, 0.0]),
+    np.array([1, -1, -1], np.int32),
+    np.array([2, -1, -1], np.int32),
+    np.array([0.0, 3.0, -3.0]),
+    np.array([0], np.int32),
+    np.zeros(1),
+)
+"""Membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
+
+
+class SilentNetworks(BoundaryNetworks):
+    """Networks that see no boundary, in no time."""
 
     def probability(self, region, inputs, intensities):
-        dark = image_on_flows(region, inputs, intensities) <= 0.6
-        return np.stack([np.where(dark, 243, 12)] * 2).astype(np.uint8)
+        return np.zeros((2, *(s.stop - s.start for s in region)), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def model():
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merging_training, "_fit_boundary", lambda *_: DARK_IS_BOUNDARY)
         patch.setattr(merging_training, "_train_networks", lambda known, *_: [{} for _ in known])
-        patch.setattr(merging_training, "LearnedBoundaries", DarkIsBoundary)
+        patch.setattr(merging_training, "BoundaryNetworks", SilentNetworks)
         region = region_of(*rods(), PLACES)
         found, scores = learn_merging([region], (0.0, 1.0), TUNING, PARAMETERS, Execution())
     assert scores.different > 50
@@ -90,7 +102,7 @@ def model():
 def random_state(seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = BoundaryNetwork()
+        network = CompactNetwork(4)
     return {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
 
@@ -108,7 +120,7 @@ def segment(
 
 def test_pieces_of_another_volume_are_merged_to_its_objects(model):
     labels, image, flows = rods(seed=1)
-    apart = MergingModel(model.boundaries, NO_TREES, 0.0, model.spacing_nm, model.percentiles)
+    apart = replace(model, contact=NO_TREES, strongest=0.0)
     pieces = segment(image, flows, LearnedMerging(apart, (0.0, 1.0)))
     merged = segment(image, flows, LearnedMerging(model, (0.0, 1.0)))
     assert pieces.max() > 3 * len(np.unique(labels))
@@ -151,14 +163,14 @@ def test_killed_segmentation_continues(model):
     assert np.array_equal(segment(image, flows, learned, 24, ledger=ledger, sinks=sinks), whole)
 
 
-def test_maps_of_a_part_are_those_of_the_whole():
-    _, image, _ = rods((40, 44, 48))
-    flows = np.random.default_rng(0).normal(size=(6, *image.shape)).astype(np.float32)
-    whole = contact_maps(flows[:2], image, flows[2:])
-    inner = (slice(None), *(slice(MARGIN, -MARGIN),) * 3)
-    part = (slice(None), slice(3, None), slice(5, None), slice(2, None))
-    found = contact_maps(flows[:2][part], image[part[1:]], flows[2:][part])
-    assert np.allclose(found[inner], whole[part][inner], atol=1e-5)
+def test_features_of_a_part_are_those_of_the_whole():
+    _, image, flows = rods((40, 44, 48))
+    flows = np.random.default_rng(0).normal(size=flows.shape).astype(np.float32)
+    seen = np.random.default_rng(1).integers(0, 256, (2, *image.shape), np.uint8)
+    whole = voxel_features(image, flows, seen)
+    inner = (slice(MARGIN, -MARGIN),) * 3
+    part = voxel_features(image[3:, 5:, 2:], flows[:, 3:, 5:, 2:], seen[:, 3:, 5:, 2:])
+    assert np.allclose(part[(slice(None), *inner)], whole[:, 3:, 5:, 2:][(slice(None), *inner)], atol=1e-5)
 
 
 def test_eigenvalues_are_those_of_a_parabola():
@@ -166,8 +178,10 @@ def test_eigenvalues_are_those_of_a_parabola():
     # Smoothing leaves second derivatives as they are: 0.06, 0.02 and -0.04, along turned axes.
     turned = (y + x) / np.sqrt(2), (y - x) / np.sqrt(2)
     image = (0.03 * turned[0] ** 2 + 0.01 * turned[1] ** 2 - 0.02 * z**2).astype(np.float32)
-    for sigma in (0.7, 1.5):
-        eigenvalues = image_filters(image, sigma)[2:, 15, 15, 15] / sigma**2
+    flows, seen = np.zeros((4, *image.shape), np.float32), np.zeros((2, *image.shape), np.uint8)
+    features = voxel_features(image, flows, seen)[:, 15, 15, 15]
+    for number, sigma in enumerate((0.7, 1.5)):
+        eigenvalues = features[5 * number + 2 : 5 * number + 5] / sigma**2
         assert np.allclose(eigenvalues, [0.06, 0.02, -0.04], atol=2e-3)
 
 
@@ -192,12 +206,12 @@ def test_trees_are_those_of_scikit_learn():
 
 def test_model_survives_its_file(model, tmp_path):
     path = tmp_path / "weights-merging.safetensors"
-    written = replace(model, boundaries=LearnedBoundaries((random_state(0), random_state(1)), (1, 2)))
+    written = replace(model, networks=BoundaryNetworks((random_state(0), random_state(1)), (0, 2)))
     write_merging_model(path, written, {"fingerprint": "abc"})
     again, origin = read_merging_model(path)
     assert origin == {"fingerprint": "abc"}
     assert (again.strongest, again.spacing_nm, again.percentiles) == (model.strongest, 20.0, (1.0, 99.0))
-    assert again.boundaries.axes == (1, 2)
+    assert again.networks.planes == (0, 2)
     _, image, flows = rods((24, 48, 48), seed=3)
     first, second = (segment(image, flows, LearnedMerging(one, (0.0, 1.0))) for one in (written, again))
     assert np.array_equal(first, second)
@@ -205,7 +219,7 @@ def test_model_survives_its_file(model, tmp_path):
 
 def test_damaged_model_tells_the_remedy(model, tmp_path):
     path = tmp_path / "weights-merging.safetensors"
-    write_merging_model(path, replace(model, boundaries=LearnedBoundaries((random_state(0),))), {})
+    write_merging_model(path, replace(model, networks=BoundaryNetworks((random_state(0),))), {})
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(NetworkError, match="finetune --volume, or delete it"):
         read_merging_model(path)
@@ -216,6 +230,14 @@ def test_too_few_contacts_are_refused():
     region = region_of(np.ones_like(labels), image, flows, [(0, 4), (0, 12)])
     with pytest.raises(LabelsError, match="no boundary"):
         learn_merging([region], (0.0, 1.0), TUNING, PARAMETERS, Execution())
+
+
+def test_boundary_pixels_of_touching_and_separate_objects():
+    labels = np.zeros((1, 20), np.uint32)
+    labels[0, 2:6], labels[0, 6:9] = 1, 2
+    edge, known = boundary_pixels(labels)
+    assert np.flatnonzero(edge[0]).tolist() == [0, 1, 2, 5, 6, 8, 9, 10]
+    assert np.flatnonzero(known[0]).tolist() == list(range(11))
 
 
 def test_threshold_is_near_a_half_unless_slices_speak_against_it():

@@ -1,7 +1,6 @@
 """Merging learned beside a network: the model on disk, done once, without traces of the training."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
 from spherovem_core.segmentation.fine_tuning import boundary_training, merging_training
 from spherovem_core.segmentation.fine_tuning.slice_files import SliceOrigin, labels_path, write_slice
-from spherovem_core.segmentation.learned_boundaries import LearnedBoundaries, image_on_flows
 from spherovem_core.segmentation.merging_model import read_merging_model
 from spherovem_core.segmentation.networks import weights_path
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale
@@ -21,14 +19,6 @@ from tasks import learn_merging
 
 SHAPE, NM = (32, 64, 64), 20.0
 PARAMETERS = FineTuningParameters(network="phantom-compact", flow_spacing_nm=NM)
-
-
-class DarkIsBoundary(LearnedBoundaries):
-    """Two steps of a training teach nothing."""
-
-    def probability(self, region: Any, inputs: Any, intensities: Any) -> Any:
-        dark = image_on_flows(region, inputs, intensities) <= 0.5
-        return np.stack([np.where(dark, 243, 12)] * 2).astype(np.uint8)
 
 
 def acquisition(folder: Path) -> FineTuningFolders:
@@ -71,15 +61,14 @@ def test_model_lies_beside_the_weights_and_is_learned_once(
     monkeypatch.setattr(merging_training, "STEPS", 2)
     monkeypatch.setattr(merging_training, "KEPT_STEPS", 1)
     monkeypatch.setattr(boundary_training, "SIDE", 32)
-    monkeypatch.setattr(merging_training, "LearnedBoundaries", DarkIsBoundary)
     folders = acquisition(tmp_path)
     told = learn_merging.learn_merging_of.fn(folders, PARAMETERS)
     model, origin = read_merging_model(folders.out / "weights-merging.safetensors")
     assert origin == told
     assert told["slices"] == 9
     assert min(told["different"], told["contacts"] - told["different"]) >= 20
-    assert len(model.boundaries.states) == 2
-    assert model.boundaries.axes == (0, 1, 2)
+    assert len(model.networks.states) == 2
+    assert model.networks.planes == (0, 1, 2)
     assert not list(Layout(folders.out).scratch.glob("training-*"))
     monkeypatch.setattr(learn_merging, "learn_merging", None)
     assert learn_merging.learn_merging_of.fn(folders, PARAMETERS) == told

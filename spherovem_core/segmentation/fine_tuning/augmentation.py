@@ -48,7 +48,7 @@ def draw_crop(
     targets = functional.grid_sample(
         section[None, 1:], grid, mode="nearest", padding_mode="zeros", align_corners=True
     )[0]
-    image = _change_intensities(image, parameters, generator)
+    image = change_intensities(image, parameters, generator)
     # cellpose.core.run_net pads a section, or a thin volume, with zeros.
     inside = (y >= 0) & (y <= rows - 1) & (x >= 0) & (x <= columns - 1)
     return torch.where(inside, image, torch.zeros(())), _turn_flows(targets, y, x)
@@ -97,29 +97,12 @@ def _turn_flows(targets: "Tensor", y: "Tensor", x: "Tensor") -> "Tensor":
     return torch.cat([torch.stack([turned_y * length, turned_x * length]), targets[KNOWN - 1 :]])
 
 
-def _change_intensities(
+def change_intensities(
     image: "Tensor", parameters: FineTuningParameters, generator: np.random.Generator
 ) -> "Tensor":
     """Change gain, offset, gamma, shading, sharpness and noise; lose blocks and lines, as of missing slices."""
     import torch
 
-    strength = parameters.contrast_range
-    image = change_contrast(image, parameters, generator)
-    if generator.random() < 0.3:
-        image = image + 0.25 * strength * _smooth_field(1, len(image), len(image) / 2, generator)[0]
-    if parameters.blur_px and generator.random() < 0.3:
-        image = blur(image, generator.uniform(0.25, 1) * parameters.blur_px)
-    noise = generator.standard_normal(tuple(image.shape), np.float32)
-    image = image + torch.from_numpy(noise) * float(generator.uniform(0, parameters.noise))
-    if generator.random() < parameters.missing_fraction:
-        _lose_part(image, generator)
-    return image
-
-
-def change_contrast(
-    image: "Tensor", parameters: FineTuningParameters, generator: np.random.Generator
-) -> "Tensor":
-    """Change gain, offset and gamma of an image of any shape, and invert it where that may happen."""
     strength = parameters.contrast_range
     if parameters.inversion and generator.random() < 0.5:
         image = 1 - image
@@ -129,6 +112,14 @@ def change_contrast(
         gamma = float(np.exp(generator.uniform(-1, 1) * strength))
         # Intensities beyond black and white keep their order.
         image = ((image.clamp(-0.3, 1.3) + 0.3) / 1.6) ** gamma * 1.6 - 0.3
+    if generator.random() < 0.3:
+        image = image + 0.25 * strength * _smooth_field(1, len(image), len(image) / 2, generator)[0]
+    if parameters.blur_px and generator.random() < 0.3:
+        image = _blur(image, generator.uniform(0.25, 1) * parameters.blur_px)
+    noise = generator.standard_normal(tuple(image.shape), np.float32)
+    image = image + torch.from_numpy(noise) * float(generator.uniform(0, parameters.noise))
+    if generator.random() < parameters.missing_fraction:
+        _lose_part(image, generator)
     return image
 
 
@@ -142,18 +133,16 @@ def _smooth_field(count: int, size: int, cell: float, generator: np.random.Gener
     return functional.interpolate(values, size=(size, size), mode="bicubic", align_corners=True)[0]
 
 
-def blur(image: "Tensor", sigma: float) -> "Tensor":
-    """Smooth the last two axes of an image (..., Y, X)."""
+def _blur(image: "Tensor", sigma: float) -> "Tensor":
     import torch
     from torch.nn import functional
 
     steps = torch.arange(-MAX_BLUR_RADIUS, MAX_BLUR_RADIUS + 1, dtype=torch.float32)
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
-    planes = image.reshape(-1, 1, *image.shape[-2:])
-    padded = functional.pad(planes, (MAX_BLUR_RADIUS,) * 4, mode="reflect")
+    padded = functional.pad(image[None, None], (MAX_BLUR_RADIUS,) * 4, mode="reflect")
     rows = functional.conv2d(padded, kernel.view(1, 1, -1, 1))
-    return functional.conv2d(rows, kernel.view(1, 1, 1, -1)).reshape(image.shape)
+    return functional.conv2d(rows, kernel.view(1, 1, 1, -1))[0, 0]
 
 
 def _lose_part(image: "Tensor", generator: np.random.Generator) -> None:

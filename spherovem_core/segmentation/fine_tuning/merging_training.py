@@ -8,6 +8,7 @@ from typing import Any
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.errors import LabelsError
@@ -15,26 +16,27 @@ from spherovem_core.execution import Execution
 from spherovem_core.label_overlaps import count_overlaps, pool
 from spherovem_core.parameters import FineTuningParameters, ObjectParameters
 from spherovem_core.segmentation.boosted_trees import NO_TREES, BoostedTrees, fit_trees
+from spherovem_core.segmentation.boundary_networks import BoundaryNetworks, State
 from spherovem_core.segmentation.evaluation.information import variation_of_information
 from spherovem_core.segmentation.fine_tuning.boundary_training import (
+    GAP,
     KEPT_STEPS,
     STEPS,
-    BoundarySlices,
     BoundaryTraining,
-    boundary_slices,
-    known_axes,
+    boundary_sections,
 )
 from spherovem_core.segmentation.fine_tuning.checkpoints import read_checkpoint, write_checkpoint
 from spherovem_core.segmentation.fine_tuning.training_regions import PlacedSlice, TrainingRegion
-from spherovem_core.segmentation.learned_boundaries import LearnedBoundaries, State
-from spherovem_core.segmentation.learned_merging import LearnedGraph, LearnedMerging
+from spherovem_core.segmentation.learned_merging import LearnedGraph, LearnedMerging, features_on_flows
 from spherovem_core.segmentation.merging import merge_in_order
 from spherovem_core.segmentation.merging_model import MergingModel
 from spherovem_core.segmentation.stitching import measure_blocks
 from spherovem_core.segmentation.supervoxels import Supervoxels
+from spherovem_core.segmentation.voxel_features import MARGIN
 from spherovem_core.utils.torch_device import torch_threads
 
 FOLDS = 2
+PIXELS_PER_SLICE = 15000
 LEAST_PURITY, LEAST_PIXELS = 0.7, 6
 """A section of an object has the label that covers this fraction of it, from this number of pixels on."""
 STAGES = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -87,13 +89,16 @@ def learn_merging(
 ) -> tuple[MergingModel, MergingScores]:
     """Learn boundaries and merging from labelled slices.
 
-    Networks first learn where objects end, see `BoundaryNetwork`. Trees learn whether the contact of two supervoxels separates
-    different objects: contacts that a slice cuts, between supervoxels with a label in it. As in the learned agglomeration of
-    Nunez-Iglesias et al. 2013 (PLOS ONE 8), contacts of partly merged objects are learned too.
+    Networks first learn where objects end, see `BoundaryTraining`. Trees learn from them, filters and flows whether a voxel lies
+    at a boundary. Other trees learn whether the contact of two supervoxels separates different objects: contacts that a slice
+    cuts, between supervoxels with a label in it. As in the learned agglomeration of Nunez-Iglesias et al. 2013 (PLOS ONE 8),
+    contacts of partly merged objects are learned too.
 
-    Slices are divided in two halves. Contacts are learned from the one half, of supervoxels whose boundaries a network learned
-    from the other; the model has the mean of both networks. The largest strength at which objects are merged is the one
-    nearest to 0.5 that has nearly the least variation of information in slices that neither network nor trees had seen.
+    Slices are divided in two halves, and a network learns from each. Trees see each slice by the network that learned from the
+    other half (Wolpert 1992, "Stacked generalization", Neural Netw. 5); the model has the mean of both networks. Contacts are
+    learned from the one half, of supervoxels whose boundaries the trees learned from the other. The largest strength at which
+    objects are merged is the one nearest to 0.5 that has nearly the least variation of information in slices that neither
+    network nor trees had seen.
 
     Parameters
     ----------
@@ -108,7 +113,8 @@ def learn_merging(
     execution
         Workers, blocks, deadline and progress.
     alike
-        Whether all axes of the volume look alike; not so for thick sections.
+        Whether all planes of the volume look alike; not so with thick sections, where boundaries are looked for in the planes of
+        labelled slices alone.
     checkpoint
         File of the networks as trained so far, from which the same call continues; None keeps none.
 
@@ -126,15 +132,22 @@ def learn_merging(
             f"{len(slices)} labelled slice lies in the volume; merging is learned from two or more"
         )
     known = [
-        boundary_slices(regions, intensities, {n for n, f in fold_of.items() if f != fold})
+        boundary_sections(regions, intensities, {n for n, f in fold_of.items() if f != fold})
         for fold in range(FOLDS)
     ]
-    axes = tuple(sorted(set.intersection(*(set(known_axes(one, alike)) for one in known))))
-    states = _train_networks(known, tuning, alike, execution, checkpoint)
-    boundaries = [LearnedBoundaries((state,), axes) for state in states]
+    planes = (0, 1, 2) if alike else tuple(sorted({one.axis for one in slices}))
+    states = _train_networks(known, tuning, execution, checkpoint)
+    networks = [BoundaryNetworks((state,), planes) for state in states]
+    # Each slice is seen by the network that did not learn from it, as the slices of a new volume are.
+    pixels = _boundary_pixels(regions, networks, fold_of, intensities, tuning.seed)
+    boundaries = [
+        _fit_boundary(pixels, [n for n, f in fold_of.items() if f != fold], tuning.seed)
+        for fold in range(FOLDS)
+    ]
     scenes = [
         _Scene.make(
             region,
+            networks[fold],
             boundaries[fold],
             [s for s in region.slices if fold_of[s.name] == fold],
             fold,
@@ -153,7 +166,8 @@ def learn_merging(
     split, merge = _scores(scenes, [contacts[1 - fold] for fold in range(FOLDS)])
     both = _Examples([f for e in by_fold for f in e.features], [d for e in by_fold for d in e.different])
     model = MergingModel(
-        LearnedBoundaries(tuple(states), axes),
+        BoundaryNetworks(tuple(states), planes),
+        _fit_boundary(pixels, list(fold_of), tuning.seed),
         _fit_contact(both, tuning.seed),
         choose_threshold(split + merge),
         regions[0].grid.spacing_nm[-1],
@@ -168,10 +182,73 @@ def choose_threshold(bits: NDArray[np.float64]) -> float:
     return float(good[int(np.argmin(np.abs(good - 0.5)))])
 
 
+def boundary_pixels(labels: NDArray[np.uint32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pixels of a labelled slice lie at a boundary of objects, and which are known to or not to.
+
+    A pixel with a neighbour of another label lies at a boundary, and so does background up to 2 pixels from an object. Other
+    background is unknown.
+    """
+    edge = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        ahead = tuple(slice(1, None) if n == axis else slice(None) for n in range(2))
+        behind = tuple(slice(None, -1) if n == axis else slice(None) for n in range(2))
+        differs = labels[ahead] != labels[behind]
+        edge[ahead] |= differs
+        edge[behind] |= differs
+    inside = labels > 0
+    near = ndimage.binary_dilation(inside, iterations=GAP)
+    return edge | (near & ~inside), near
+
+
+Pixels = dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+def _boundary_pixels(
+    regions: Sequence[TrainingRegion],
+    networks: Sequence[BoundaryNetworks],
+    fold_of: dict[str, int],
+    intensities: tuple[float, float],
+    seed: int,
+) -> Pixels:
+    """Return features (23, n) and classes (n,) of pixels of each slice."""
+    found: Pixels = {}
+    for region in regions:
+        inputs = region.inputs
+        everywhere = tuple(slice(0, n) for n in region.grid.shape)
+        predicted = [one.probability(everywhere, inputs, intensities) for one in networks]
+        for one in region.slices:
+            place = list(one.region)
+            place[one.axis] = slice(one.index, one.index + 1)
+            outer = tuple(
+                slice(max(0, s.start - MARGIN), min(n, s.stop + MARGIN))
+                for s, n in zip(place, region.grid.shape, strict=True)
+            )
+            inner = tuple(
+                slice(s.start - o.start, s.stop - o.start) for s, o in zip(place, outer, strict=True)
+            )
+            features = features_on_flows(
+                outer, inputs, predicted[fold_of[one.name]][(slice(None), *outer)], intensities
+            )[0][(slice(None), *inner)].squeeze(one.axis + 1)
+            edge, known = boundary_pixels(one.labels)
+            generator = np.random.default_rng((seed, len(found)))
+            chosen = generator.permutation(np.flatnonzero(known))[:PIXELS_PER_SLICE]
+            found[one.name] = (features.reshape(len(features), -1)[:, chosen], edge.ravel()[chosen])
+    return found
+
+
+def _fit_boundary(pixels: Pixels, names: Sequence[str], seed: int) -> BoostedTrees:
+    features = np.concatenate([pixels[name][0] for name in names], axis=1)
+    edge = np.concatenate([pixels[name][1] for name in names])
+    if edge.all() or not edge.any():
+        raise LabelsError(
+            "the labelled slices show no boundary between objects; label whole regions with touching objects"
+        )
+    return fit_trees(features, edge, trees=100, leaves=31, least_samples=50, seed=seed)
+
+
 def _train_networks(
-    known: Sequence[Sequence[BoundarySlices]],
+    known: Sequence[Sequence[Any]],
     tuning: FineTuningParameters,
-    alike: bool,
     execution: Execution,
     checkpoint: Path | None,
 ) -> list[State]:
@@ -180,7 +257,7 @@ def _train_networks(
     finished: list[dict[str, Any]] = kept.get("finished", [])
     with torch_threads(execution.workers):
         for fold in range(len(finished), len(known)):
-            training = BoundaryTraining(known[fold], tuning, alike, fold, STEPS)
+            training = BoundaryTraining(known[fold], tuning, fold, STEPS)
             if "training" in kept:
                 training.restore(kept.pop("training"))
             while training.step < STEPS:
@@ -207,7 +284,8 @@ class _Scene:
     def make(
         cls,
         region: TrainingRegion,
-        boundaries: LearnedBoundaries,
+        networks: BoundaryNetworks,
+        boundary: BoostedTrees,
         slices: list[PlacedSlice],
         fold: int,
         intensities: tuple[float, float],
@@ -217,7 +295,8 @@ class _Scene:
         numbers = np.zeros(region.grid.shape, np.uint32)
         blocks = block_grid(numbers.shape, (execution.block_voxels,) * 3, execution.block_halo_voxels)
         learned = LearnedMerging(
-            MergingModel(boundaries, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)), intensities
+            MergingModel(networks, boundary, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)),
+            intensities,
         )
         statistics = measure_blocks(
             blocks, region.inputs, MemorySink(numbers), parameters, execution, {}, learned
