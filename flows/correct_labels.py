@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.imported_labels import ImportParameters
+from flows.import_parameters import ImportParameters
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import ArtifactRef
 

@@ -18,9 +18,21 @@ FIRST_CORRECTED: StageName = "segmentation"
 
 
 def run_after_corrections(
-    layout: Layout, kind: CorrectedKind, execution: ExecutionSettings, *, measure: bool = True
+    layout: Layout,
+    kind: CorrectedKind,
+    execution: ExecutionSettings,
+    *,
+    measure: bool = True,
+    without_prefect: bool = False,
 ) -> dict[str, ArtifactRef]:
     """Run the steps from the labels on, with the parameters of the results on disk. The output of networks is taken as it is.
+
+    Parameters
+    ----------
+    measure
+        Compute the tables and the report as well.
+    without_prefect
+        As in `run_pipeline`.
 
     Raises
     ------
@@ -49,6 +61,7 @@ def run_after_corrections(
         stop_after=stop_after,
         pipeline=pipeline,
         taken=[own.name for own in flows],
+        without_prefect=without_prefect,
     )
 
 

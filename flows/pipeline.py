@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 from flows.finished_steps import take_finished
@@ -17,10 +18,9 @@ from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout
-from spherovem_core.workflow import Pipeline, RunRequest, plan_step
+from spherovem_core.workflow import Pipeline, RunRequest, StepPlan, plan_step
 from spherovem_core.workflow.replacements import check_results, refuse_replacements
-from tasks.policies import acquisition_locks, with_local_records
-from tasks.steps import arguments_of, step_task
+from tasks.locks import acquisition_locks
 
 
 def run_pipeline(
@@ -32,6 +32,8 @@ def run_pipeline(
     roi: RegionOfInterest = WHOLE,
     pipeline: Pipeline = PIPELINE,
     taken: Collection[str] = (),
+    *,
+    without_prefect: bool = False,
 ) -> dict[str, ArtifactRef]:
     """Run the steps of the stages from one to another, one after another.
 
@@ -39,6 +41,8 @@ def run_pipeline(
     ----------
     taken
         Names of steps of these stages that are taken from disk like those of earlier stages.
+    without_prefect
+        Run the steps in this process, with the same locks and retries, and without a server that sees them.
 
     Returns
     -------
@@ -62,12 +66,24 @@ def run_pipeline(
         for step in steps:
             plan = plan_step(pipeline, step, request, external[step.name], done)
             finished, start = plan.find() is not None, time.monotonic()
-            task = with_local_records(step_task(step.name, pipeline), request.acquisition)
-            done[step.name] = task(**arguments_of(plan, execution))
+            done[step.name] = _run_step(plan, execution, without_prefect=without_prefect)
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
         show_summary(folder, records)
         return done
+
+
+def _run_step(plan: StepPlan[Any], execution: ExecutionSettings, *, without_prefect: bool) -> ArtifactRef:
+    if without_prefect:
+        from tasks.running import run_step_without_prefect
+
+        return run_step_without_prefect(plan, execution)
+    from tasks.policies import with_local_records
+    from tasks.steps import arguments_of, step_task
+
+    task = with_local_records(step_task(plan.step.name, plan.pipeline), plan.acquisition)
+    reference: ArtifactRef = task(**arguments_of(plan, execution))
+    return reference
 
 
 @contextmanager

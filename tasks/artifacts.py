@@ -2,20 +2,29 @@
 
 import base64
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 
+def is_in_a_run() -> bool:
+    """Return whether the caller is in a run of a flow or task; Prefect is not imported for it."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    return TaskRunContext.get() is not None or FlowRunContext.get() is not None
+
+
 def publish(create: Callable[..., Any], *arguments: Any) -> None:
     """Publish an artifact within a run; outside a run do nothing. Log an error of the server and go on."""
+    if not is_in_a_run():
+        return
     import httpx
-    from prefect.context import FlowRunContext, TaskRunContext
     from prefect.exceptions import PrefectException
 
-    if TaskRunContext.get() is None and FlowRunContext.get() is None:
-        return
     try:
         create(*arguments)
     except (httpx.HTTPError, PrefectException, OSError, RuntimeError) as error:
@@ -24,9 +33,13 @@ def publish(create: Callable[..., Any], *arguments: Any) -> None:
 
 def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """Show rows as a table artifact."""
-    from prefect.artifacts import create_table_artifact
 
-    publish(lambda: create_table_artifact([dict(row) for row in rows], _slug(key), description))
+    def create() -> None:
+        from prefect.artifacts import create_table_artifact
+
+        create_table_artifact([dict(row) for row in rows], _slug(key), description)
+
+    publish(create)
 
 
 def show_figures(key: str, figures: Mapping[str, Any], description: str) -> None:
@@ -38,17 +51,25 @@ def show_figures(key: str, figures: Mapping[str, Any], description: str) -> None
 
 def show_markdown(key: str, text: str, description: str) -> None:
     """Show a markdown text."""
-    from prefect.artifacts import create_markdown_artifact
 
-    publish(lambda: create_markdown_artifact(text, _slug(key), description))
+    def create() -> None:
+        from prefect.artifacts import create_markdown_artifact
+
+        create_markdown_artifact(text, _slug(key), description)
+
+    publish(create)
 
 
 def show_picture(key: str, png: bytes, description: str) -> None:
     """Show a PNG picture, which the artifact holds as a data URI."""
-    from prefect.artifacts import create_image_artifact
 
-    uri = "data:image/png;base64," + base64.b64encode(png).decode()
-    publish(lambda: create_image_artifact(image_url=uri, key=_slug(key), description=description))
+    def create() -> None:
+        from prefect.artifacts import create_image_artifact
+
+        uri = "data:image/png;base64," + base64.b64encode(png).decode()
+        create_image_artifact(image_url=uri, key=_slug(key), description=description)
+
+    publish(create)
 
 
 def _slug(key: str) -> str:

@@ -36,6 +36,11 @@ def gpu_slot(library: GpuLibrary | None, device: str) -> Iterator[None]:
         yield
 
 
+def needs_gpu_slot(device: str) -> bool:
+    """Return whether steps may ask the Prefect server for this host's GPU slot, torch aside, which takes seconds to import."""
+    return device.startswith("cuda") or runs_on_gpu("cupy", device)
+
+
 def resolve_device(library: GpuLibrary | None, device: str) -> str:
     """Return the device that a step computes on: ``cpu`` or ``cuda:n``."""
     if not runs_on_gpu(library, device):

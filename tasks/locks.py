@@ -1,4 +1,4 @@
-"""File locks that the kernel frees when their holder dies, for Prefect's serializable isolation."""
+"""File locks that the kernel frees when their holder dies, for Prefect's serializable isolation and for runs without Prefect."""
 
 import asyncio
 import fcntl
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from prefect.locking.protocol import LockManager
+from spherovem_core.references import Acquisition
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +24,14 @@ _changed = threading.Condition()
 _held: dict[Path, tuple[str, IO[str] | None]] = {}
 
 
-class FileLocks(LockManager):
+class FileLocks:
     """One lock per key, as a file in `folder` that its holder locks with ``fcntl.lockf``.
 
     The kernel frees such a lock when its process ends, also by a kill, and a forked child does not inherit it. It does not
     exclude threads of one process from each other; a table of this process's locks does that. Files stay after the
     release: if they were removed, two holders could lock two files of one name.
+
+    It has the methods of Prefect's protocol `LockManager`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,6 +118,13 @@ class FileLocks(LockManager):
 
     def _path(self, key: str) -> Path:
         return self.folder.resolve() / f"{key}.lock"
+
+
+def acquisition_locks(acquisition: Acquisition) -> FileLocks:
+    """Return the locks beside the acquisition's results."""
+    from spherovem_core.store import Layout
+
+    return FileLocks(Layout(acquisition.folder.absolute()).scratch / "locks")
 
 
 def _reserve(path: Path, holder: str, deadline: float | None) -> bool:

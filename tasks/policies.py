@@ -14,17 +14,13 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from prefect.tasks import exponential_backoff
 
-from spherovem_core.errors import SpheroVemError
 from spherovem_core.references import Acquisition
-from spherovem_core.workflow.disk_errors import DISK_REFUSES
 from spherovem_core.workflow.plan import StepPlan
-from tasks.locks import FileLocks
+from tasks.locks import acquisition_locks
+from tasks.retries import FIRST_DELAY_S, JITTER, RETRIES, may_pass
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-RETRIES = 3
-NO_USE_RETRYING = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 PlanOf = Callable[[Mapping[str, Any]], StepPlan[Any]]
 """Function that makes the plan of a step from the arguments of its task."""
@@ -92,8 +88,8 @@ def retry_policy() -> dict[str, Any]:
     """Return the arguments of ``@task`` that set the retries of a failed task."""
     return {
         "retries": RETRIES,
-        "retry_delay_seconds": exponential_backoff(backoff_factor=5),
-        "retry_jitter_factor": 0.5,
+        "retry_delay_seconds": exponential_backoff(backoff_factor=FIRST_DELAY_S),
+        "retry_jitter_factor": JITTER,
         "retry_condition_fn": is_transient,
     }
 
@@ -116,24 +112,9 @@ def with_local_records(task: Task[P, R], acquisition: Acquisition) -> Task[P, R]
     )
 
 
-def acquisition_locks(acquisition: Acquisition) -> FileLocks:
-    """Return the locks beside the acquisition's results."""
-    return FileLocks(_scratch(acquisition) / "locks")
-
-
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Return whether a retry of a failed step may succeed: after a fault of disk or memory, not after bad input."""
-    error = state.data
-    if isinstance(error, SpheroVemError) or not isinstance(error, Exception):
-        return False
-    if isinstance(error, OSError):
-        return not isinstance(error, NO_USE_RETRYING) and error.errno not in DISK_REFUSES
-    return isinstance(error, MemoryError) or is_device_out_of_memory(error)
-
-
-def is_device_out_of_memory(error: BaseException) -> bool:
-    """Return whether torch or CuPy ran out of device memory, without importing either."""
-    return any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return may_pass(state.data)
 
 
 def _scratch(acquisition: Acquisition) -> Path:

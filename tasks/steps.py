@@ -1,26 +1,18 @@
 """Prefect tasks of the pipeline's steps: cached, retryable and locked, one for each step of the registry."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from prefect import Task, task
 
-from spherovem_core.execution import ExecutionSettings, open_executor
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters, StageParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.registry import PIPELINE
-from spherovem_core.store import noting_failure
-from spherovem_core.workflow import Pipeline, Quality, StepPlan
-from spherovem_core.workflow.compute import compute_step
-from tasks.artifacts import show_figures, show_markdown
-from tasks.devices import gpu_slot, resolve_device
-from tasks.pictures import show_middle_slice
+from spherovem_core.workflow import Pipeline, StepPlan
 from tasks.policies import step_policy
-from tasks.progress import report_progress
-
-logger = logging.getLogger(__name__)
+from tasks.running import run_step as compute
 
 StepTask = Task[..., ArtifactRef]
 
@@ -56,7 +48,7 @@ def step_task(name: str, pipeline: Pipeline = PIPELINE) -> StepTask:
         execution: ExecutionSettings = ExecutionSettings(),
     ) -> ArtifactRef:
         plan: StepPlan[Any] = StepPlan(pipeline, step, acquisition, region, parameters, external, inputs)
-        return _run(plan, execution)
+        return compute(plan, execution)
 
     return run_step
 
@@ -71,35 +63,3 @@ def arguments_of(plan: StepPlan[Any], execution: ExecutionSettings) -> dict[str,
         "region": plan.region,
         "execution": execution,
     }
-
-
-def _run(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef:
-    """Compute a step unless its outputs are complete on disk, and show its quality."""
-    finished = plan.find()
-    if finished is not None:
-        logger.info("%s: complete on disk", plan.step.title)
-        return finished
-    plan.layout.ensure_writable()
-    library = plan.step.gpu_library(plan.parameters)
-    with (
-        noting_failure(plan.layout, plan.step.title),
-        gpu_slot(library, execution.device),
-        open_executor(execution) as executor,
-        report_progress(plan.step.title) as progress,
-    ):
-        device = resolve_device(library, execution.device)
-        reference, quality = compute_step(plan, execution, executor, device, progress)
-        _show(plan, quality)
-    return reference
-
-
-def _show(plan: StepPlan[Any], quality: Quality) -> None:
-    """Show the quality of a step as artifacts in the Prefect UI."""
-    key = f"{plan.folder.name} {plan.step.title}"
-    if quality.figures:
-        show_figures(key, quality.figures, quality.description)
-    if quality.markdown:
-        show_markdown(key, quality.markdown, quality.description)
-    if quality.picture is not None:
-        reference = plan.expected.model_copy(update={"path": quality.picture.path})
-        show_middle_slice(key, reference, plan.layout, quality.picture_description)

@@ -16,7 +16,8 @@ from tiny_acquisition import run
 
 from deployments.command_line.main import main
 from flows.correct_labels import correct_labels
-from flows.imported_labels import ImportParameters
+from flows.corrected_run import run_after_corrections
+from flows.import_parameters import ImportParameters
 from flows.process_acquisition import process_acquisition
 from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
 from spherovem_core.errors import (
@@ -180,6 +181,35 @@ def test_excluded_particles_and_nuclei_count_in_no_cell(copy: Acquisition) -> No
         correct_labels(copy.name, copy.results_root, kind, undo=names, execution=ALONE)
     for path, content in before.items():
         pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(BytesIO(content)))
+
+
+def test_without_prefect_the_results_are_the_same(copy: Acquisition, tmp_path: Path) -> None:
+    layout = Layout(copy.folder)
+    other = copy.model_copy(update={"results_root": tmp_path / "other"})
+    shutil.copytree(copy.folder, other.folder)
+    edits = [
+        {"operation": "delete", "object": point_in(layout, "cells", int(table(layout, "cells").index[0]))}
+    ]
+    correct(copy, "cells", edits)
+    append_edits(Layout(other.folder), "cells", parse_edits(map(json.dumps, edits)))
+    done = run_after_corrections(Layout(other.folder), "cells", ALONE, without_prefect=True)
+    assert {"spatial", "output"} <= set(done)
+    for path in sorted(layout.tables.rglob("*.parquet")):
+        own = other.folder / path.relative_to(copy.folder)
+        pd.testing.assert_frame_equal(pd.read_parquet(own), pd.read_parquet(path), check_exact=True)
+    states = [
+        [(step.title, step.state) for step in acquisition_state(each).steps]
+        for each in (copy.folder, other.folder)
+    ]
+    assert states[0] == states[1]
+    steps = [
+        [
+            (step["step"], step["version"], step["device"])
+            for step in read_json(Layout(each.folder).provenance)["stages"]
+        ]
+        for each in (copy, other)
+    ]
+    assert steps[0] == steps[1]
 
 
 def test_the_flow_imports_labels_once(

@@ -16,11 +16,13 @@ from deployments.command_line.arguments import (
 )
 from deployments.command_line.labels.texts import effect
 from deployments.command_line.pipeline_run import print_results
+from deployments.server.configured import server_is_configured
 from deployments.server.orphans import leave_no_orphans
 from deployments.settings import read_settings
 from spherovem_core.execution import ExecutionSettings
 
 if TYPE_CHECKING:
+    from flows.import_parameters import ImportParameters
     from spherovem_core.store import Layout
 
 Kind = Literal["cells", "nuclei", "nanoparticles"]
@@ -91,18 +93,45 @@ class RunAfterwards(KindCommand):
         with reading_arguments():
             return read_settings().execution(device=self.device, executor=self.executor, workers=self.workers)
 
-    def run_flow(self, layout: "Layout", execution: ExecutionSettings) -> None:
-        """Apply the journal to the labels, and compute what follows."""
-        leave_no_orphans()
-        from flows.correct_labels import correct_labels
+    def run_flow(
+        self, layout: "Layout", execution: ExecutionSettings, imported: "ImportParameters | None" = None
+    ) -> None:
+        """Apply the journal to the labels, and compute what follows.
 
-        correct_labels(
-            layout.folder.name,
-            layout.folder.parent,
-            self.kind,
-            measure=not self.no_measure,
-            execution=execution,
-        )
+        It is a flow where a Prefect server is configured, which sees it. Else it runs in this process: to start a server takes
+        as long as the measurements.
+
+        Parameters
+        ----------
+        imported
+            Labels that become the segmentation before.
+        """
+        measure = not self.no_measure
+        if server_is_configured():
+            from flows.correct_labels import correct_labels
+            from flows.import_parameters import ImportParameters
+
+            correct_labels(
+                layout.folder.name,
+                layout.folder.parent,
+                self.kind,
+                measure=measure,
+                execution=execution,
+                imported=imported or ImportParameters(),
+            )
+        else:
+            from flows.corrected_run import run_after_corrections
+            from flows.imported_labels import run_with_imported_labels
+            from tasks.devices import needs_gpu_slot
+
+            if needs_gpu_slot(execution.device):
+                leave_no_orphans()
+            if imported is None:
+                run_after_corrections(layout, self.kind, execution, measure=measure, without_prefect=True)
+            else:
+                run_with_imported_labels(
+                    layout, self.kind, imported.file, execution, measure=measure, without_prefect=True
+                )
         from spherovem_core.corrections import correction_state
 
         applied = correction_state(layout, self.kind).applied

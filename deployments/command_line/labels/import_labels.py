@@ -12,8 +12,6 @@ from deployments.command_line.arguments import BadArgumentsError, checked_spacin
 from deployments.command_line.labels.arguments import RunAfterwards
 from deployments.command_line.labels.import_report import import_report
 from deployments.command_line.labels.texts import effect
-from deployments.command_line.pipeline_run import print_results
-from deployments.server.orphans import leave_no_orphans
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.store.layout import Layout
 
@@ -101,7 +99,8 @@ class ImportLabels(RunAfterwards):
         self.run_flow(layout, execution)
 
     def _compare(self, layout: Layout, *, any_overlap: bool = False) -> "LabelImport":
-        from flows.imported_labels import ImportParameters, compare_labels
+        from flows.import_parameters import ImportParameters
+        from flows.imported_labels import compare_labels
 
         with reading_arguments():
             spacing = checked_spacing(self.spacing_nm) if self.spacing_nm else ()
@@ -145,12 +144,9 @@ class ImportLabels(RunAfterwards):
         if not self._is_confirmed(f"Replace the {self.kind} by those of the file?"):
             print("nothing was changed")
             return
-        from flows.imported_labels import run_with_imported_labels
+        from flows.import_parameters import ImportParameters
 
-        leave_no_orphans()
-        run_with_imported_labels(layout, self.kind, self.file, execution, measure=not self.no_measure)
-        if not self.no_measure:
-            print_results(layout.folder)
+        self.run_flow(layout, execution, ImportParameters(file=self.file, as_labels=True))
 
     def _shown(self, found: "LabelImport") -> str:
         return json.dumps(found.document(), indent=2) if self.json_ else import_report(found)

@@ -1,0 +1,36 @@
+"""Whether this machine is set up for a Prefect server that others look at."""
+
+import os
+from pathlib import Path
+
+MARKS = {"prefect.toml": "", ".env": "prefect_", "pyproject.toml": "tool.prefect"}
+"""Files of the working folder in which Prefect looks for settings, and a text that is in those that hold any."""
+
+
+def server_is_configured() -> bool:
+    """Return whether a run here goes to a Prefect server of its own address, and not to one that is started for it.
+
+    Prefect, which takes a second to import, is asked only where a file may hold its settings.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    places = {_profiles(): "", **{Path(name): mark for name, mark in MARKS.items()}}
+    if not any(_holds(file, mark) for file, mark in places.items()):
+        return False
+    from prefect.settings import get_current_settings
+
+    return bool(get_current_settings().api.url)
+
+
+def _profiles() -> Path:
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect")
+    return Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
+
+
+def _holds(file: Path, mark: str) -> bool:
+    try:
+        return mark in file.read_text(errors="replace").lower()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
