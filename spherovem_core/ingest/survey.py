@@ -209,10 +209,17 @@ def _slice_problems(
     return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
 
 
+def _any_readable(report: FileReport) -> bool:
+    return any(not file.fault for file in report.slices)
+
+
 def _spacing_problems(
     reports: Sequence[FileReport], description: Description, size: VoxelSize, parameters: IngestParameters
 ) -> list[Problem]:
-    if parameters.spacing_nm is not None:
+    if parameters.spacing_nm is not None or all(
+        report.problems and not _any_readable(report) for report in reports
+    ):
+        # What is no stack of slices has no voxel size to ask for.
         return []
     if description.problems:
         return list(description.problems)
