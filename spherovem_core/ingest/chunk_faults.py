@@ -5,6 +5,9 @@ from collections.abc import Sequence, Set
 
 from spherovem_core.ingest.axes import VolumeAxes
 
+# Volumes with more slices are refused for that.
+_MOST = 1_000_001
+
 
 def absent_chunk_faults(
     present: Set[tuple[int, ...]], shape: Sequence[int], chunks: Sequence[int], axes: VolumeAxes
@@ -38,7 +41,7 @@ def absent_chunk_faults(
         and all(place[axis] == index for axis, index in fixed.items())
     )
     faults = {}
-    for z in range(axes.shape[0]):
+    for z in range(min(axes.shape[0], _MOST)):
         absent = per_slice - found[z // depth]
         if absent:
             which = (

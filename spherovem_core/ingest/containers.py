@@ -16,6 +16,9 @@ from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_pr
 from spherovem_core.ingest.slabs import LARGEST_CHUNK_BYTES, ChunkedVolume, Load
 from spherovem_core.ingest.voxel_size import VoxelSize
 
+MOST_SLICES, LARGEST_SLICE_BYTES = 1_000_000, 2**36
+"""More than these are taken for damage, before anything is made of them."""
+
 
 @dataclass(frozen=True)
 class ArrayInContainer:
@@ -59,6 +62,13 @@ def volume_report(array: ArrayInContainer) -> FileReport:
         )
         return refused(array.path, (Problem(found, array.path.name),))
     shape = array.axes.shape
+    plane = prod(shape[1:]) * array.dtype.itemsize
+    if shape[0] > MOST_SLICES or plane > LARGEST_SLICE_BYTES:
+        found = (
+            f"an array of {' × '.join(map(str, shape))} voxels; expected at most {MOST_SLICES} slices of 64 GiB each: its "
+            "metadata are damaged"
+        )
+        return refused(array.path, (Problem(found, array.path.name),))
     volume = ChunkedVolume(shape, array.dtype, array.chunks, array.load)
     slices = tuple(
         SliceFile(

@@ -10,6 +10,9 @@ from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.reader import SliceFile
 
+MOST_ABSENT = 10_000
+"""Slices beyond the end of a file that are listed one by one."""
+
 
 def plain_slices(
     path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int], begin: int, size: int
@@ -32,10 +35,15 @@ def plain_slices(
     Returns
     -------
     tuple of SliceFile
-        A slice that goes beyond the end of the file has a fault.
+        A slice that goes beyond the end of the file has a fault; where thousands do, the file is one slice with a fault.
     """
     count, rows, columns = shape
     length = rows * columns * dtype.itemsize
+    whole = max(0, size - begin) // length
+    if count > whole + MOST_ABSENT:
+        # A damaged count asks for any number of them.
+        fault = f"truncated or damaged, its header says {count} slices, the file of {size} bytes has room for {whole}"
+        return (SliceFile(path, None, dtype, (rows, columns), fault, begin),)
     return tuple(
         SliceFile(
             path,

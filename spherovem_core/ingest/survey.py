@@ -281,11 +281,18 @@ def _slice_problems(
     return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
 
 
+def _any_readable(report: FileReport) -> bool:
+    return any(not file.fault for file in report.slices)
+
+
 def _spacing_problems(
     reports: Sequence[FileReport], description: Description, size: VoxelSize, parameters: IngestParameters
 ) -> list[Problem]:
     if parameters.spacing_nm is not None:
         return [problem for name, problem in description.faults.items() if name != "spacing_nm"]
+    if all(report.problems and not _any_readable(report) for report in reports):
+        # What is no stack of slices has no voxel size to ask for.
+        return list(description.problems)
     if description.problems:
         return list(description.problems)
     missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)

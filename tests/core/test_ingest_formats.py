@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 import dm_files
+import h5py
 import imagecodecs
 import mrcfile
 import nibabel
@@ -80,6 +81,21 @@ def test_mrc_that_is_no_stack_of_grey_slices_is_refused(
             file.write(struct.pack("<i", 3))
     with pytest.raises(BadSlicesError, match=found):
         open_stack(path, GIVEN)
+
+
+@pytest.mark.parametrize("count", [10**6, 2**31 - 1])
+def test_an_absurd_number_of_slices_is_one_fault(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "stack.mrc"
+    write_mrc(path, textured())
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write(struct.pack("<i", count))
+    with pytest.raises(BadSlicesError, match=rf"its header says {count} slices, the file .* has room for 7"):
+        open_stack(path, GIVEN)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("raw", (2**40, 4, 4), np.uint8, chunks=(1, 4, 4))
+    with pytest.raises(BadSlicesError, match="its metadata are damaged"):
+        open_stack(tmp_path / "a.h5", GIVEN)
 
 
 def test_signed_bytes_of_mrc_are_not_taken_for_grey_values(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Gatan's DM3 and DM4 as a source of slices."""
 
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +31,8 @@ DAMAGE = (
 TYPES = {1: "<i2", 2: "<f4", 6: "u1", 7: "<i4", 9: "i1", 10: "<u2", 11: "<u4", 12: "<f8"}
 RGB = 23
 DATA = re.compile(r"\.ImageList\.\d+\.ImageData(?=\.Data\.arrayOffset$)")
+# NumPy parses the types that ncempy asks for with Python's ast, which Python 3.11 may refuse in several threads at once.
+_PARSING = threading.Lock()
 
 
 class DigitalMicrographReader:
@@ -74,7 +77,6 @@ class DigitalMicrographReader:
             path,
             plain_slices(path, dtype, image.shape[-3:], image.offset, size),
             problems,
-            declared_count=image.shape[-3],
             voxel_sizes=(voxel,) if voxel.has_values else (),
             facts={"bits": dtype.itemsize * 8, "byte_order": "little", "metadata": "Gatan"},
         )
@@ -143,8 +145,14 @@ def _images(path: Path, size: int) -> list[_Image]:
             content = fid.read(min(int(count) * kind.itemsize, size))
             return np.frombuffer(content[: len(content) - len(content) % kind.itemsize], kind)
 
+        def seek(self, fid: BinaryIO, offset: Any, from_what: int = 0) -> None:
+            place = int(offset) + (fid.tell() if from_what == 1 else size if from_what == 2 else 0)
+            if not 0 <= place <= size:
+                raise ValueError(f"its tags refer to byte {place}")
+            fid.seek(place)
+
     # It counts tags in int8 and lets the count run over.
-    with locations.open_binary(path) as file, np.errstate(over="ignore"):
+    with _PARSING, locations.open_binary(path) as file, np.errstate(over="ignore"):
         tags = Tags(file, on_memory=False).allTags
         if not any(name.startswith(".ImageList.") for name in tags):
             raise ValueError("it has no list of images")

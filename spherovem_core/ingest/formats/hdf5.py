@@ -35,7 +35,16 @@ BDV = re.compile(r"t\d{5,}/s\d{2,}/\d+/cells|s\d{2,}/(resolutions|subdivisions)|
 # Slices that are read at once from an array in which a slice does not lie in one piece.
 SLAB = 32
 # What h5py raises on damaged files; errors of the system have a number, these have none.
-DAMAGE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError, OSError)
+DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    AttributeError,
+    OSError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)

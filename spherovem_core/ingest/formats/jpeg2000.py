@@ -16,6 +16,8 @@ SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM, END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 # From the first marker to the depth of the first component.
 SIZE_BYTES = 43
+# A longer side is taken for damage, before memory is asked for.
+LONGEST_SIDE = 2**20
 
 
 class Jpeg2000Reader:
@@ -37,6 +39,8 @@ class Jpeg2000Reader:
                 file.seek(begin)
                 head = file.read(SIZE_BYTES)
                 right, bottom, left, top = struct.unpack(">IIII", head[8:24])
+                if not (0 < right - left <= LONGEST_SIDE and 0 < bottom - top <= LONGEST_SIDE):
+                    raise ValueError(f"{bottom - top} × {right - left} pixels")
                 count, depth = struct.unpack(">HB", head[40:43])
                 file.seek(max(begin, min(end, size) - 2))
                 whole = file.read(2) == END and end <= size

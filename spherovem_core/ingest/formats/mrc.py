@@ -50,7 +50,6 @@ class MrcReader:
             path,
             plain_slices(path, dtype, shape, HEADER_BYTES + int(header["nsymbt"]), size),
             type_problems(dtype, path.name),
-            declared_count=shape[0],
             voxel_sizes=(size_nm,) if size_nm.has_values else (),
             facts={
                 "bits": dtype.itemsize * 8,

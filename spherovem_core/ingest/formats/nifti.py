@@ -57,7 +57,6 @@ class NiftiReader:
             path,
             plain_slices(path, dtype, (count, rows, columns), begin, end if packed else size),
             type_problems(dtype, path.name),
-            declared_count=count,
             voxel_sizes=(voxel,) if voxel.has_values else (),
             facts={"compression": "gzip" if packed else "none", "metadata": "NIfTI"},
         )
@@ -110,7 +109,10 @@ def _problems(header: Any, shape: list[int], name: str) -> list[Problem]:
 def _voxel_size(header: Any) -> VoxelSize:
     """Return the zooms; without a unit, or as a cube of side 1, which programs write that know no size, they do not count."""
     zooms = [float(side) for side in header.get_zooms()[:3]]
-    unit = UNITS.get(header.get_xyzt_units()[0])
+    try:
+        unit = UNITS.get(header.get_xyzt_units()[0])
+    except KeyError:  # a code that the format does not know
+        unit = None
     if unit is None or all(abs(side - 1) < 1e-6 for side in zooms):
         return VoxelSize(None, None, "")
     x, y, z = (of_single_precision(length_nm(side, unit)) for side in (*zooms, None, None)[:3])

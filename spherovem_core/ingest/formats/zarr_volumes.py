@@ -28,7 +28,16 @@ from spherovem_core.ingest.voxel_size import VoxelSize
 MARKERS = ("zarr.json", ".zgroup", ".zarray")
 DEEPEST = 4
 # What zarr and its codecs raise on damaged metadata and chunks.
-_DAMAGE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError, OSError)
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    AttributeError,
+    OSError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
