@@ -79,7 +79,7 @@ def with_sidecars(reports: Sequence[FileReport], sidecars: Sidecars) -> list[Fil
         rows = report.databar_rows or max((each.databar_rows(shape) for each in fitting), default=0)
         added.append(
             replace(report, voxel_sizes=(*report.voxel_sizes, *sizes), databar_rows=rows)
-            if fitting and not report.slices[0].fault
+            if fitting and report.slices and not report.slices[0].fault
             else report
         )
     return added
