@@ -110,8 +110,9 @@ def survey_stack(
     ((50.0, 10.0, 10.0), 1)
     >>> folder.cleanup()
     """
+    present = find_source_files(source, parameters)
     description = read_description(source)
-    files = select_files(source, find_source_files(source, parameters), description, parameters)
+    files = select_files(source, present, description, parameters)
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
     reports = with_sidecars(reports, find_sidecars(source, files.paths))
