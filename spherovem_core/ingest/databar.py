@@ -95,7 +95,9 @@ def find_databar(
     reports = [(inspect or inspect_slice)(path) for path in _spread(files.paths)]
     if any(report.databar_rows for report in reports):
         return Databar()
-    compared = _alike([file for report in reports for file in report.slices if not file.fault])
+    # Pages of another kind than slices may ask for any amount of memory.
+    sound = [report for report in reports if not report.problems]
+    compared = _alike([file for report in sound for file in report.slices if not file.fault])
     rows, questions = 0, []
     for edge in edges:
         strips = _read_strips(files.reader, compared, edge)

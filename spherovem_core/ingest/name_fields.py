@@ -39,6 +39,10 @@ _DATE_SEPARATORS = frozenset("-_. /:")
 _DENSE = 3
 
 
+PARTS = frozenset({"tile", "tiles", "channel", "channels", "chan", "detector", "det"})  # fmt: skip
+"""Words before a number that counts the parts of one slice, and no slices."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One quantity in the names of a series.
@@ -55,6 +59,8 @@ class Field:
         Purpose by the word before it.
     decimals
         Digits behind the point: values are whole numbers of this unit, so that numbers of any length stay exact.
+    part
+        Word before it, if it is one of `PARTS`.
     """
 
     kind: Kind
@@ -62,6 +68,7 @@ class Field:
     readings: tuple[Values, ...]
     role: Role = ""
     decimals: int = 0
+    part: str = ""
 
     @property
     def values(self) -> Values:
@@ -127,14 +134,17 @@ class _Names:
             )
         return tuple(found)
 
+    def word_before(self, place: int) -> str:
+        """Return the word before a number; empty if there is none."""
+        word = re.search(r"([^\W\d_]+)[\W_]*$", self.texts[place])
+        return "" if word is None else word.group(1)
+
     def role(self, place: int) -> Role:
         """Return the purpose of a number by the word before it."""
-        word = re.search(r"([^\W\d_]+)[\W_]*$", self.texts[place])
-        if word is None:
-            return ""
-        if word.group(1) in _SLICE_WORDS:
+        word = self.word_before(place)
+        if word in _SLICE_WORDS:
             return "slice"
-        return "series" if word.group(1) in _SERIES_WORDS else ""
+        return "series" if word in _SERIES_WORDS else ""
 
 
 Read = tuple[Field, int] | None
@@ -330,7 +340,9 @@ def _read_integer(names: _Names, place: int) -> Read:
     if names.texts[place][-1:].isspace() and all(text.startswith("-") for text in texts):
         readings.append(tuple(-value for value in values))  # "slice -5": a sign, or a dash
     kind: Kind = "decimal" if any("e" in text.lower() for text in texts) else "integer"
-    return Field(kind, names.words(place), tuple(readings), names.role(place), decimals), 1
+    word = names.word_before(place)
+    part = word if word in PARTS else ""
+    return Field(kind, names.words(place), tuple(readings), names.role(place), decimals, part), 1
 
 
 def _scaled(texts: Sequence[str]) -> tuple[Values, int]:

@@ -124,6 +124,8 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
     unique = sorted(
         (each for each in varying if each.distinct == len(names)), key=lambda each: _irregularity(each, step)
     )
+    if varying and all(each.part for each in varying):
+        return Numbering({}, fault=_parts(names, varying[0].part))
     for chosen in unique:
         others = [each for each in varying if each is not chosen]
         if all(_agrees(chosen, each) for each in others) and (
@@ -131,6 +133,14 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
         ):
             return _numbered(names, chosen, step)
     return _diagnose(names, [*varying, *(each for each in fields if each.kind == "text")], unique)
+
+
+def _parts(names: Sequence[str], word: str) -> str:
+    part = word.removesuffix("s")
+    return (
+        f"the names number each {part} of one slice ({_some(names)}); stitch tiles and choose one detector first; if they are "
+        f"slices, {IN_ORDER}"
+    )
 
 
 def _irregularity(quantity: Field, step: int) -> tuple[float, ...]:

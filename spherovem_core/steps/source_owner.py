@@ -10,6 +10,7 @@ from spherovem_core.errors import ParameterError
 from spherovem_core.references import Acquisition
 from spherovem_core.store import Layout, read_json, write_json
 from spherovem_core.store.files import format_json
+from spherovem_core.urls import absolute, shown
 
 DESCRIPTION = "acquisition.json"
 # Slices of one acquisition stay the same when some are added or acquired again; those of another never are the same.
@@ -62,14 +63,14 @@ def check_owner(acquisition: Acquisition, digest: str = "", files: Mapping[str, 
     before = read_json(layout.source_files) or {}
     record = read_json(layout.source_record) or {}
     recorded = record.get("source") or (read_json(layout.provenance) or {}).get("source")
-    if recorded == _place(acquisition.source) or not (recorded or before):
+    if (recorded and _place(Path(recorded)) == _place(acquisition.source)) or not (recorded or before):
         return
     if files is None:
         digest, files = read_source(acquisition)
     if record.get("digest") == digest or _share_files(before, files):
         return
     raise ParameterError(
-        f"{layout.folder} holds the results of {recorded or 'another source'}, and {acquisition.source} has other files: two "
+        f"{layout.folder} holds the results of {recorded or 'another source'}, and {_place(acquisition.source)} has other files: two "
         "acquisitions of one name cannot share a results folder; choose another name (--name), or another results root"
     )
 
@@ -120,4 +121,4 @@ def _contents(files: Mapping[str, Any]) -> set[str]:
 
 
 def _place(source: Path) -> str:
-    return str(source.absolute())
+    return shown(absolute(source))

@@ -21,6 +21,9 @@ from spherovem_core.parameters import IngestParameters
 
 GIVEN = IngestParameters(spacing_nm=(50, 10, 12))
 SHAPE = (3, 24, 32)
+SPECIAL_TAGS = sorted(
+    {*tifffile.TIFF.TAG_READERS, 256, 257, 258, 259, 270, 273, 277, 278, 279, 320, 322, 324, 330, 339, 347}
+)
 EXTREMES = (0, 1, 2, 7, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF)
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
@@ -86,7 +89,7 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
             break
         # Directories and texts matter most; they lie at the start and at the end.
         where = int(rng.integers(len(data))) if rng.random() < 0.5 else int(rng.integers(min(len(data), 600)))
-        kind = rng.integers(7)
+        kind = rng.integers(8)
         if kind == 0:
             data[where] ^= 1 << int(rng.integers(8))
         elif kind == 1:
@@ -100,6 +103,8 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
         elif kind == 4:
             other = int(rng.integers(len(data)))
             data[where : where + 12] = data[other : other + 12]
+        elif kind == 7:
+            damage_entry(data, rng)
         elif kind == 5:
             data[where : where + 4] = struct.pack("<I", int(rng.integers(max(1, len(data)))))
         else:
@@ -118,6 +123,27 @@ def damaged_outcomes(seeds: range) -> Iterator[Outcome]:
             content = damage(files[int(rng.integers(len(files)))], rng)
             path.write_bytes(content)
             yield read_damaged(path, seed, len(content))
+
+
+def damage_entry(data: bytearray, rng: np.random.Generator) -> None:
+    """Give an entry of the first directory a tag that libraries read in a way of its own, or another type, count or value."""
+    if data[:4] != b"II*\0" or len(data) < 10:
+        return
+    (offset,) = struct.unpack("<I", data[4:8])
+    (entries,) = struct.unpack("<H", (data[offset : offset + 2] + b"\0\0")[:2])
+    entry = offset + 2 + 12 * int(rng.integers(max(1, entries)))
+    part = rng.integers(4)
+    if part == 0:
+        data[entry : entry + 2] = struct.pack("<H", int(rng.choice(SPECIAL_TAGS)))
+    elif part == 1:
+        data[entry + 2 : entry + 4] = struct.pack("<H", int(rng.integers(20)))
+    else:
+        value = (
+            int(rng.choice(np.array(EXTREMES, np.uint64)))
+            if rng.random() < 0.5
+            else int(rng.integers(len(data)))
+        )
+        data[entry + 4 * part - 4 : entry + 4 * part] = struct.pack("<I", value)
 
 
 def warm_up(files: list[bytes]) -> None:

@@ -33,6 +33,13 @@ def test_damaged_files_end_in_a_fault() -> None:
     check_outcomes(range(150))
 
 
+@pytest.mark.parametrize("seed", [41, 961, 2407])
+def test_damage_that_was_an_error_once_is_a_fault(seed: int) -> None:
+    """A colour page of 50 MB, an image without columns, a file taken for one of a light microscope."""
+    (outcome,) = damaged_outcomes(range(seed, seed + 1))
+    assert (outcome.error, outcome.peak_bytes < MOST_BYTES) == ("", True)
+
+
 @pytest.mark.slow
 def test_many_damaged_files_end_in_a_fault() -> None:
     check_outcomes(range(10_000))
@@ -146,6 +153,17 @@ def test_a_size_that_the_data_cannot_have_is_a_fault(tmp_path: Path, compression
     path.write_bytes(data)
     with pytest.raises(BadSlicesError, match=r"slice_0003\.tif: damaged, \d+ bytes of data cannot hold"):
         open_stack(folder, GIVEN)
+
+
+def test_a_jpeg_stream_larger_than_its_strip_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "s_1.tif"
+    tifffile.imwrite(path, textured()[0], compression="jpeg", metadata=None)
+    data = bytearray(path.read_bytes())
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 65_000, 65_000)
+    path.write_bytes(data)
+    outcome = read_damaged(path, 0, len(data))
+    assert (outcome.error, outcome.accepted, outcome.peak_bytes < MOST_BYTES) == ("", False, True)
 
 
 def test_blank_slices_compress_as_far_as_they_do(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ UNREADABLE = {
     "clock over midnight": clock("s_{:02d}-{:02d}.tif", range(1435, 1445)),
     "day and month": [f"img {d}-2024.tif" for d in ("01-02", "02-02", "01-03", "02-03")],
     "compact days before months": [f"img_{d}2024.tif" for d in ("2802", "2902", "0103", "0203")],
+    "tiles alone": [f"tile_{n:04d}.tif" for n in range(12)],
     "versions or decimals": [f"z{v}.tif" for v in ("0.9", "0.10", "0.11", "1.1")],
 }
 

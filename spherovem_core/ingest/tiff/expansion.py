@@ -20,6 +20,9 @@ _SMALL_BYTES = 2**20
 
 def expansion_fault(page: TiffPage, stored_bytes: int) -> str:
     """Describe a page whose size does not fit the bytes that it is stored in; return an empty text if it does."""
+    shape = " × ".join(map(str, page.shape))
+    if not page.size:
+        return f"damaged, an image of {shape or 'no'} pixels; copy it again"
     itemsize = 1 if page.dtype is None else page.dtype.itemsize
     needed = math.prod(page.shape) * itemsize
     # Tiles and strips reach beyond the edge of the image.
@@ -27,5 +30,4 @@ def expansion_fault(page: TiffPage, stored_bytes: int) -> str:
     most = _MOST.get(page.compression, _OTHERWISE) * stored_bytes + _SMALL_BYTES
     if needed <= most:
         return ""
-    shape = " × ".join(map(str, page.shape))
     return f"damaged, {stored_bytes} bytes of data cannot hold {shape} pixels; copy it again"

@@ -84,7 +84,8 @@ def _read_pages(tif: TiffFile, count: int) -> tuple[list[TiffPage], bool]:
     pages: list[TiffPage] = []
     while len(pages) < count:
         try:
-            pages.append(tif.pages[len(pages)])
+            # Files of light microscopes are opened with all pages but the first shortened.
+            pages.append(tif.pages[len(pages)].aspage())
         except (*DAMAGE, MemoryError):  # a damaged directory
             break
     return pages, bool(pages) and _next_directory(tif, pages[-1]) != 0

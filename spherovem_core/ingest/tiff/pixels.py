@@ -14,6 +14,7 @@ from tifffile import TiffPage
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.plain_pixels import read_plain
 from spherovem_core.ingest.reader import SliceFile
+from spherovem_core.ingest.tiff.jpeg_segments import check_jpeg_segments
 from spherovem_core.ingest.tiff.opening import open_tiff
 
 # tifffile logs each fault of a damaged file; here every fault becomes a problem that names the file.
@@ -95,6 +96,8 @@ def _decoded(file: SliceFile, decode: Callable[[TiffPage], Any]) -> NDArray[Any]
     try:
         with open_tiff(file.path) as tif:
             tif.filehandle.seek(place.directory_offset)
-            return np.asarray(decode(TiffPage(tif, file.page or 0)))
+            page = TiffPage(tif, file.page or 0)
+            check_jpeg_segments(page, tif.filehandle)
+            return np.asarray(decode(page))
     except DAMAGE as error:
         raise BadSlicesError(f"{file.name}: cannot be decoded ({error})") from error
