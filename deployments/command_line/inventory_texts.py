@@ -42,6 +42,8 @@ def source_text(document: Mapping[str, Any]) -> str:
         ("metadata", metadata["metadata"]),
         ("databar", _databar(metadata)),
     ]
+    if source_type := metadata.get("source_dtype"):
+        facts.append(("values", f"{source_type}, stored as {document['dtype']} under one scale and offset"))
     if excluded := metadata.get("excluded"):
         facts.append(("excluded", "; ".join(f"{each['slices']}: {each['reason']}" for each in excluded)))
     faults = [f"  - {fault}" for fault in document["faults"]]

@@ -1,12 +1,13 @@
 """Files beside the slices that instruments write: one per slice, or one for all."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spherovem_core.ingest import locations, vendor_texts
 from spherovem_core.ingest.reader import FileReport
-from spherovem_core.ingest.source_files import folder_of_slices
+from spherovem_core.ingest.source_files import FILE_THREADS, folder_of_slices
 from spherovem_core.ingest.vendor_texts import Statement
 
 # Texts of instruments take kilobytes, projects of long runs some megabytes.
@@ -60,11 +61,14 @@ def find_sidecars(source: Path, slices: Sequence[Path]) -> Sidecars:
     beside = {path.name.lower(): path for path in locations.children(folder)[0] if _ending(path)}
     of_slices: dict[Path, list[tuple[Path, Statement]]] = {}
     if beside:
-        for path in slices:
+
+        def read(path: Path) -> list[tuple[Path, Statement]]:
             names = dict.fromkeys(name.lower() for name in _sidecar_names(path))
-            found = _read_all(beside[name] for name in names if name in beside)
-            if found:
-                of_slices[path] = found
+            return _read_all(beside[name] for name in names if name in beside)
+
+        with ThreadPoolExecutor(FILE_THREADS) as threads:
+            every = zip(slices, threads.map(read, slices), strict=True)
+            of_slices = {path: found for path, found in every if found}
     return Sidecars(of_slices, _of_all(folder, beside, slices) if folder == source else [])
 
 
@@ -79,7 +83,7 @@ def with_sidecars(reports: Sequence[FileReport], sidecars: Sidecars) -> list[Fil
         rows = report.databar_rows or max((each.databar_rows(shape) for each in fitting), default=0)
         added.append(
             replace(report, voxel_sizes=(*report.voxel_sizes, *sizes), databar_rows=rows)
-            if fitting and not report.slices[0].fault
+            if fitting and report.slices and not report.slices[0].fault
             else report
         )
     return added

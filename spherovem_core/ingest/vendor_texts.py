@@ -74,7 +74,7 @@ def jeol(text: str) -> Statement | None:
     marker = LENGTH.match(entries.get("$$SM_MICRON_MARKER", ""))
     length = length_nm(*marker.groups()) if marker else None
     pixels = _number(entries.get("$$SM_MICRON_BAR"))
-    pixel = length / pixels if length and pixels and pixels > 0 else None
+    pixel = length_nm(length / pixels, "nm") if length and pixels and pixels > 0 else None
     shape = _shape(entries.get("$CM_FULL_SIZE") or entries.get("$CM_IMAGE_SIZE"))
     return Statement(VoxelSize.from_axes(None, pixel, pixel, "JEOL text"), shape, databar_below=True)
 
@@ -195,7 +195,7 @@ def _xml(text: str, root_name: str) -> ElementTree.Element | None:
     try:
         # A text that names its own encoding was decoded already.
         root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).strip("\x00 \r\n\t"))
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError):
         return None
     return root if root.tag.rpartition("}")[2] == root_name else None
 
@@ -215,5 +215,5 @@ def _count(text: str | None) -> int | None:
 
 def _shape(text: str | None) -> tuple[int, int] | None:
     """Read (rows, columns) from ``1280x960`` or ``1280 960``."""
-    sides = re.fullmatch(r"(\d+)\s*[xX×, ]\s*(\d+)", (text or "").strip())
+    sides = re.fullmatch(r"(\d{1,9})\s*[xX×, ]\s*(\d{1,9})", (text or "").strip())
     return (int(sides[2]), int(sides[1])) if sides else None

@@ -211,6 +211,15 @@ def test_the_survey_states_the_type_of_the_source(tmp_path: Path) -> None:
     assert (stack.dtype, stack.metadata["source_dtype"]) == (np.uint16, "int32")
 
 
+def test_conversion_takes_no_value_out_of_order() -> None:
+    """Neighbouring floats at the ends of the range stay in order, and the ends themselves are met."""
+    scale = GreyScale(0.1, -3.0, np.dtype(np.float32))
+    steps = np.linspace(-3.0, -3.0 + 0.1 * 65535, 200_001, dtype=np.float32)[np.newaxis]
+    stored = scale.store(steps, "slice")[0].astype(int)
+    assert (stored[0], stored[-1]) == (0, 65535)
+    assert (np.diff(stored) >= 0).all()
+
+
 def test_the_stage_keeps_scale_and_offset_and_continues_after_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What instruments write into TIFF files and beside them. The texts are made up after the sources that the docs name."""
 
 import json
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ import tifffile
 from ingest_samples import SPACING_NM, textured, write_slices
 
 from spherovem_core.errors import BadSlicesError, MissingSpacingError
-from spherovem_core.ingest import open_stack, read_stack, source_digest, survey_stack, with_grey_scale
+from spherovem_core.ingest import (
+    open_stack,
+    read_stack,
+    source_digest,
+    survey_stack,
+    vendor_texts,
+    with_grey_scale,
+)
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import RegionOfInterest
@@ -308,6 +316,51 @@ def test_texts_of_another_kind_or_damaged_ones_state_nothing(tmp_path: Path) -> 
     stack = open_stack(tmp_path, GIVEN)
     assert stack.shape == (7, 40, 64)
     assert survey_stack(tmp_path, DEFAULT).problems[0].found.startswith("no voxel size")
+
+
+def test_damaged_texts_never_crash() -> None:
+    """Random damage to each kind of text: what it states then is a positive finite length, or nothing."""
+    jeol = "$CM_FORMAT JEOL/SEM\n$CM_FULL_SIZE 64 34\n$$SM_MICRON_BAR 10\n$$SM_MICRON_MARKER 100nm\n"
+    parsers = {
+        TESCAN.format(strip=3, x="1e-8", y="1e-8"): vendor_texts.tescan,
+        jeol: vendor_texts.jeol,
+        "[SemImageFile]\nDataSize=64x40\nPixelSize=12.5\n": vendor_texts.hitachi,
+        "PixelSpacing = 46.2\nImageSize = 64 40\n": vendor_texts.mdoc,
+        '{"pixel_size": {"x": 1e-8, "y": 1e-8}, "hfw": 1}': vendor_texts.open_fibsem,
+        ATLAS.format(width=64, steps=STEPS.format(0.01, 0, 0, 0.01)): vendor_texts.fibics,
+        "<ATLAS3D-Setup><Settings><Imaging><Interval>1</Interval></Imaging></Settings></ATLAS3D-Setup>": vendor_texts.atlas_setup,
+        PROJECT.format(thickness=1e-8): vendor_texts.slice_and_view_project,
+    }
+    chance = random.Random(0)
+    pieces = [
+        "0",
+        "-1",
+        "1e400",
+        "9" * 5000,
+        "nan",
+        "\x00",
+        "<",
+        ">",
+        "[",
+        "=",
+        "\n",
+        "{",
+        "null",
+        "\ud800",
+        "1e-320",
+    ]
+    for text, parse in parsers.items():
+        assert parse(text) is not None
+        for _ in range(500):
+            damaged = text
+            for _ in range(chance.randint(1, 3)):
+                start = chance.randrange(len(damaged) + 1)
+                damaged = damaged[:start] + chance.choice(pieces) + damaged[start + chance.randint(0, 8) :]
+            found = parse(damaged)
+            sizes = [] if found is None else [found.voxel_size.z_nm, *(found.voxel_size.yx_nm or ())]
+            assert all(size is None or (np.isfinite(size) and size > 0) for size in sizes)
+            if found is not None:
+                assert 0 <= found.databar_rows((40, 64)) < 40
 
 
 def palette(levels: np.ndarray) -> np.ndarray:

@@ -79,6 +79,13 @@ def test_gaps_and_faults_of_a_source_are_listed(tmp_path: Path, capsys: pytest.C
     assert "faults      3\n  - " in text
 
 
+def test_values_that_are_converted_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for z in range(3):
+        values = np.random.default_rng(z).normal(size=(20, 30)).astype(np.float32)
+        tifffile.imwrite(tmp_path / f"slice_{z}.tif", values, metadata=None)
+    assert "float32, stored as uint16" in inspect(capsys, tmp_path)
+
+
 def test_a_multi_page_file_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "stack.ome.tif"
     size = {"PhysicalSizeZ": 50.0, "PhysicalSizeY": 10.0, "PhysicalSizeX": 10.0}
