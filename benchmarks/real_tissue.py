@@ -1,9 +1,15 @@
 """Real tissue: bodies of neuropil in 3D from twenty labelled slices of FIB-SEM, by the command line as a user would.
 
-    python benchmarks/real_tissue.py [--splits first last] [--seeds 0 1 2] [--slices 20] [--epochs N] [--network NAME]
+    python benchmarks/real_tissue.py [--splits first last] [--seeds 0 1 2] [--slices 20 10 5] [--epochs N] [--network NAME]
+                                     [--page docs/validation]
+
+With `--page`, rows are added to those of earlier runs and the page of the documentation is written again; `--splits` without a
+name only writes it.
 
 Split `first` trains on xy slices z 2 to 150 and tests on z 170 to 250, `last` trains on z 101 to 247 and tests on z 0 to 80.
 Labels are the connected pieces of each body in a slice, from 100 pixels. Each row is scored on bodies of 3,000 voxels and more:
+
+F1 in 2D is that of sections of the test region: of the network alone for `today`, of the result in 3D for the others.
 
 - `today`: the fine-tuned network, objects where flows converge, merged by the strength of their boundary,
 - `learned`: the same network with boundaries and merging learned from the same slices,
@@ -17,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +32,19 @@ import cc3d
 import numpy as np
 import tifffile
 from _fibsem import DATA, read_stack, section_truth
+from _real_tissue_page import PAGE, PICTURE, add_rows, page, picture
 from numpy.typing import NDArray
 
 from deployments.command_line.finetune import usage
 from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.label_overlaps import count_overlaps, pool
-from spherovem_core.segmentation.evaluation import variation_of_information
+from spherovem_core.parameters import EvaluationParameters
+from spherovem_core.segmentation import load_network
+from spherovem_core.segmentation.evaluation import as_rows, evaluate_labels, variation_of_information
 from spherovem_core.segmentation.evaluation.matching import count_scores, match_objects
-from spherovem_core.segmentation.fine_tuning import SliceOrigin, labels_path, write_slice
+from spherovem_core.segmentation.fine_tuning import SliceOrigin, labels_path, segment_section, write_slice
+from spherovem_core.segmentation.fine_tuning.prediction import SectionSettings
+from spherovem_core.segmentation.overlays import as_png
 from spherovem_core.segmentation.voxel_features import SCALES, voxel_features
 from spherovem_core.segmentation.watershed_supervoxels import watershed_supervoxels
 from spherovem_core.store import Layout, open_array
@@ -45,7 +58,20 @@ SEGMENTATION = (
     "segmentation.cells.mask_spacing_nm=10",
     "segmentation.nuclei.segmenter=none",
 )
+SIZE_LIMITS_UM3 = [0.003, 0.01, 0.03, 0.1]
+"""From 3,000 voxels on."""
+SECTION_STEP = 8
+"""Every eighth section of the test region is scored in 2D."""
 Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores, those by size, and labels of one method."""
+
+    scores: Scores
+    sizes: list[dict[str, Any]]
+    labels: NDArray[Any]
 
 
 def command(*arguments: object) -> float:
@@ -83,6 +109,42 @@ def write_training(
         tifffile.imwrite(labels_path(path, "cells"), section_truth(bodies[z]))
 
 
+def judge(truth: NDArray[Any], found: NDArray[Any], **more: float) -> Result:
+    """Score a result in 3D, by size, and in its sections."""
+    scores = score(truth, found)
+    if "F1 in 2D" not in more:
+        truths = [section_truth(plane) for plane in truth[::SECTION_STEP]]
+        scores["F1 in 2D"] = section_f1(truths, [section_truth(plane) for plane in found[::SECTION_STEP]])
+    plain = EvaluationParameters(boundary_error=False, worst_errors=0, size_limits_um3=SIZE_LIMITS_UM3)
+    sizes = evaluate_labels(truth, found, (NM, NM, NM), plain).sizes[1:]
+    return Result({**scores, **more}, as_rows(sizes), found)
+
+
+def section_f1(truths: list[NDArray[Any]], found: list[NDArray[Any]]) -> float:
+    """Return F1 at an IoU of 0.5 over the objects of all sections."""
+    table = pool([count_overlaps(*pair) for pair in zip(truths, found, strict=True)])
+    return count_scores(table, match_objects(table, 0.5)).f1
+
+
+def network_f1(network: Path, image: NDArray[np.uint8], truth: NDArray[Any], split: str) -> float:
+    """Return F1 in 2D of a fine-tuned network on sections of the test region."""
+    manifest = json.loads((network / "manifest.json").read_text())
+    chosen = manifest["chosen"]
+    settings = SectionSettings(
+        chosen["probability_threshold"], chosen["flow_smoothing"], chosen["min_pixels"]
+    )
+    low, high = volume_percentile_range(image, (1.0, 99.0))
+    first, last = TESTED[split]
+    model, places = (
+        load_network(str(network / "weights.pt"), "cells", "cpu"),
+        range(first, last, SECTION_STEP),
+    )
+    found = [
+        segment_section(((image[z] - low) / (high - low)).astype(np.float32), model, settings) for z in places
+    ]
+    return section_f1([section_truth(truth[z]) for z in places], found)
+
+
 def score(truth: NDArray[Any], found: NDArray[Any]) -> Scores:
     table = count_overlaps(truth.astype(np.uint32), found.astype(np.uint32))
     scores = count_scores(table, match_objects(table, 0.5, LEAST_VOXELS))
@@ -98,8 +160,8 @@ def score(truth: NDArray[Any], found: NDArray[Any]) -> Scores:
 
 def baseline(
     image: NDArray[np.uint8], bodies: NDArray[np.uint16], split: str, places: NDArray[np.int64], seed: int
-) -> Scores:
-    """Segment without a network."""
+) -> NDArray[np.uint32]:
+    """Segment without a network; return the objects of the test region."""
     from sklearn.ensemble import RandomForestClassifier
 
     low, high = np.percentile(image, (1, 99))
@@ -142,8 +204,7 @@ def baseline(
             best, chosen_threshold = bits, threshold
     low_z, high_z = TESTED[split]
     pieces, pairs, sums, counts = pieces_and_contacts(low_z, high_z)
-    found = agglomerate(pairs, sums, counts, int(pieces.max()) + 1, chosen_threshold)[pieces]
-    return score(bodies[low_z:high_z], found)
+    return agglomerate(pairs, sums, counts, int(pieces.max()) + 1, chosen_threshold)[pieces]
 
 
 def mean_contacts(
@@ -206,9 +267,9 @@ def agglomerate(
     return parent.astype(np.uint32)
 
 
-def bench(split: str, seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Scores]:
+def bench(split: str, seed: int, slices: int, options: argparse.Namespace, folder: Path) -> dict[str, Result]:
     image, bodies = (each[:, : options.side, : options.side] for each in read_stack(options.data))
-    places = np.linspace(*TRAINED[split], options.slices).round().astype(int)
+    places = np.linspace(*TRAINED[split], slices).round().astype(int)
     source, results, network = folder / "tissue", folder / "results", folder / "network"
     source.mkdir(parents=True)
     for z, plane in enumerate(image):
@@ -224,31 +285,41 @@ def bench(split: str, seed: int, options: argparse.Namespace, folder: Path) -> d
     # The options that the command prints.
     use = usage(json.loads((network / "manifest.json").read_text()), network / "weights.pt").split()
     low, high = TESTED[split]
-    found: dict[str, Scores] = {}
+    truth = bodies[low:high]
+    found: dict[str, Result] = {}
     for name, merging in (("today", "boundary_strength"), ("learned", "auto")):
-        out = folder / name
+        # Both in one folder: flows do not depend on how objects are merged.
         seconds = process(
-            source, out, "--roi", f"{low}:{high}", f"0:{options.side}", f"0:{options.side}", "--stop-after", "segmentation",
-            *use, "--set", f"segmentation.cells.merging={merging}",
+            source, folder / "tested", "--roi", f"{low}:{high}", f"0:{options.side}", f"0:{options.side}",
+            "--stop-after", "segmentation", *use, "--set", f"segmentation.cells.merging={merging}",
         )  # fmt: skip
-        labels = open_array(
-            Layout(next(p for p in out.iterdir() if (p / "volume.zarr").is_dir())), labels_group("cells")
-        )
-        found[name] = score(bodies[low:high], np.asarray(labels[:])) | {"seconds": seconds}
-    found["learned"]["training seconds"] = trained
+        results = next(p for p in (folder / "tested").iterdir() if (p / "volume.zarr").is_dir())
+        labels = np.asarray(open_array(Layout(results), labels_group("cells"))[:])
+        own = {"F1 in 2D": network_f1(network, image, bodies, split)} if name == "today" else {}
+        found[name] = judge(truth, labels, seconds=seconds, **own)
+    found["learned"].scores["training seconds"] = trained
     start = time.perf_counter()
-    found["baseline"] = baseline(image, bodies, split, places, seed)
-    found["baseline"]["seconds"] = time.perf_counter() - start
+    forest = baseline(image, bodies, split, places, seed)
+    found["baseline"] = judge(truth, forest, seconds=time.perf_counter() - start)
     return found
+
+
+def add_to_page(folder: Path, rows: list[dict[str, Any]], drawn: NDArray[np.uint8] | None) -> None:
+    """Add rows and the picture to the page."""
+    if drawn is not None:
+        (folder / PICTURE).write_bytes(as_png(drawn))
+    text = page(add_rows(folder, rows), (folder / PICTURE).is_file())
+    (folder / PAGE).write_text(text)
+    print(folder / PAGE, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--splits", nargs="+", choices=tuple(TRAINED), default=list(TRAINED))
+    parser.add_argument("--splits", nargs="*", choices=tuple(TRAINED), default=list(TRAINED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--slices", type=int, default=20)
+    parser.add_argument("--slices", nargs="+", type=int, default=[20])
     parser.add_argument("--network", default="phantom-compact", help="Network to start from.")
     parser.add_argument(
         "--epochs", default="auto", help="Passes over the training slices, at a learning rate of 0.002."
@@ -256,18 +327,39 @@ def main() -> None:
     parser.add_argument(
         "--side", type=int, default=250, help="Side of the used corner in pixels; smaller only for a trial."
     )
+    parser.add_argument("--page", type=Path, help="Folder of the page to which rows are added.")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--keep", type=Path, help="Folder in which all files are kept.")
     options = parser.parse_args()
     if not options.data.is_dir():
         raise SystemExit(f"{options.data} is not there; give the folder of the FIB-SEM data with --data")
-    for split in options.splits:
-        for seed in options.seeds:
-            with tempfile.TemporaryDirectory() as temporary:
-                folder = (options.keep or Path(temporary)) / f"{split}-{seed}"
-                for name, scores in bench(split, seed, options, folder).items():
-                    figures = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
-                    print(f"{split}, seed {seed}, {options.slices} slices, {name}: {figures}", flush=True)
+    for split, slices, seed in product(options.splits, options.slices, options.seeds):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (options.keep or Path(temporary)) / f"{split}-{slices}-{seed}"
+            found = bench(split, seed, slices, options, folder)
+        named = {
+            "split": split,
+            "slices": slices,
+            "seed": seed,
+            "network": options.network,
+            "epochs": options.epochs,
+        }
+        rows = []
+        for name, result in found.items():
+            figures = ", ".join(f"{key} {value:.3g}" for key, value in result.scores.items())
+            print(f"{split}, seed {seed}, {slices} slices, {name}: {figures}", flush=True)
+            rows.append(named | {"method": name, "scores": result.scores, "sizes": result.sizes})
+        if options.page:
+            drawn = None
+            if (split, slices) == ("first", max(options.slices)):
+                low, high = TESTED[split]
+                image, bodies = (
+                    each[low:high, : options.side, : options.side] for each in read_stack(options.data)
+                )
+                drawn = picture(image, bodies, {name: found[name].labels for name in ("today", "learned")})
+            add_to_page(options.page, rows, drawn)
+    if options.page and not options.splits:
+        add_to_page(options.page, [], None)
 
 
 if __name__ == "__main__":
