@@ -10,6 +10,7 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
+from spherovem_core.segmentation.boosted_trees import BoostedTrees
 from spherovem_core.segmentation.fine_tuning import boundary_training, merging_training
 from spherovem_core.segmentation.fine_tuning.slice_files import SliceOrigin, labels_path, write_slice
 from spherovem_core.segmentation.merging_model import read_merging_model
@@ -19,6 +20,18 @@ from tasks import learn_merging
 
 SHAPE, NM = (32, 64, 64), 20.0
 PARAMETERS = FineTuningParameters(network="phantom-compact", flow_spacing_nm=NM)
+
+
+DARK_IS_BOUNDARY = BoostedTrees(
+    np.array([0, 0, 0], np.int32),
+    np.array([0.5, 0.0, 0.0]),
+    np.array([1, -1, -1], np.int32),
+    np.array([2, -1, -1], np.int32),
+    np.array([0.0, 3.0, -3.0]),
+    np.array([0], np.int32),
+    np.zeros(1),
+)
+"""Membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
 
 
 def acquisition(folder: Path) -> FineTuningFolders:
@@ -61,6 +74,7 @@ def test_model_lies_beside_the_weights_and_is_learned_once(
     monkeypatch.setattr(merging_training, "STEPS", 2)
     monkeypatch.setattr(merging_training, "KEPT_STEPS", 1)
     monkeypatch.setattr(boundary_training, "SIDE", 32)
+    monkeypatch.setattr(merging_training, "_fit_boundary", lambda *_: DARK_IS_BOUNDARY)
     folders = acquisition(tmp_path)
     told = learn_merging.learn_merging_of.fn(folders, PARAMETERS)
     model, origin = read_merging_model(folders.out / "weights-merging.safetensors")
