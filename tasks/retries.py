@@ -1,7 +1,7 @@
 """Which faults of a step are worth another try, and when."""
 
 from spherovem_core.errors import SpheroVemError
-from spherovem_core.workflow.disk_errors import DISK_REFUSES
+from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
 RETRIES, FIRST_DELAY_S, JITTER = 3, 5.0, 0.5
 """Tries after the first; each waits twice as long as the one before, and up to `JITTER` of that longer."""

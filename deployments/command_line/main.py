@@ -25,6 +25,7 @@ from deployments.command_line.interruption import ending_in_order, resume_hint
 from deployments.environment import prepare_environment
 from spherovem_core.errors import SpheroVemError
 from spherovem_core.overrides import RENAMED
+from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
 GATHERING, GATHERED = "process", ("--labels", "--already")
 """Command and its options that take several values."""
@@ -116,12 +117,23 @@ def _run(given: Sequence[str]) -> int:
         return _fail(str(error), BAD_ARGUMENTS)
     except SpheroVemError as error:
         return _fail(str(error), FAILED)
-    except Exception as error:  # the last resort: one message, not a traceback
+    except OSError as error:
+        if error.errno not in DISK_REFUSES:
+            return _fail(_unexpected(error), FAILED)
         return _fail(
-            f"{type(error).__name__}: {error}; this is an error in spherovem, please report it with the command",
+            f"{error.filename or 'a file'} could not be written ({error.strerror}); nothing is half-written: free or add disk "
+            "space, or make the folder writable, and give the command again",
             FAILED,
         )
+    except Exception as error:  # the last resort: one message, not a traceback
+        return _fail(_unexpected(error), FAILED)
     return SUCCESS
+
+
+def _unexpected(error: Exception) -> str:
+    return (
+        f"{type(error).__name__}: {error}; this is an error in spherovem, please report it with the command"
+    )
 
 
 def keep_commas(arguments: Sequence[str]) -> list[str]:

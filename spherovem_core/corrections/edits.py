@@ -191,7 +191,7 @@ def append_edits(
     if checked.problems and not keep_what_fits:
         more = len(checked.problems) - SHOWN_PROBLEMS
         shown = "; ".join(checked.problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-        raise CorrectionError(f"nothing was written: {shown}")
+        raise CorrectionError(f"nothing was written: {shown}{_waiting(layout, kind)}")
     named = [
         replace(
             draft,
@@ -202,6 +202,17 @@ def append_edits(
         for draft in checked.fitting
     ]
     return Journal(layout.journal(kind)).append_drafts(named, after=checked.head), checked
+
+
+def _waiting(layout: Layout, kind: CorrectedKind) -> str:
+    """Name operations that wait in the journal: edits that were given twice do not fit because of themselves."""
+    journal, labels = Journal(layout.journal(kind)), present_labels(layout, kind)
+    if labels is None or held_journal(labels) == journal.label_digest:
+        return ""
+    return (
+        f". {journal.path} has operations that the labels do not hold yet, since a run stopped, and the edits were checked "
+        "on what they leave; if these are among them, process the acquisition, which applies them"
+    )
 
 
 def undo_operations(

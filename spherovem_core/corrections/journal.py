@@ -1,5 +1,6 @@
 """The journal of corrections of one kind of object: one JSON operation a line, each bound to the line before."""
 
+import errno
 import fcntl
 import getpass
 import hashlib
@@ -13,9 +14,10 @@ from typing import Any
 from uuid import uuid4
 
 from spherovem_core.corrections.operations import Exclude, Operation, Undo, parse_operation
-from spherovem_core.errors import CorrectionError
+from spherovem_core.errors import CorrectionError, StoreNotWritableError
 from spherovem_core.references import canonical_json
 from spherovem_core.store.files import write_text
+from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
 OWN_KEYS = ("id", "author", "time", "reason", "previous")
 """Keys of a line beside those of its operation."""
@@ -251,11 +253,19 @@ class Journal:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("a") as file:
-            # flock, not lockf: it excludes other threads of this process as well. Closing the file frees it.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.with_name(f".{self.path.name}.lock").open("a") as file:
+                # flock, not lockf: it excludes other threads of this process as well. Closing the file frees it.
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            if error.errno not in (*DISK_REFUSES, errno.EACCES, errno.EPERM):
+                raise
+            raise StoreNotWritableError(
+                f"{self.path} could not be written ({error.strerror}); the journal is as it was: free or add disk space, or make "
+                "its folder writable, and repeat the correction"
+            ) from error
 
 
 def _user() -> str:

@@ -1,6 +1,5 @@
 """Disk errors of the results folder while a step runs, turned into clear errors."""
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,10 +7,8 @@ from typing import Any
 
 from spherovem_core.errors import StoreNotWritableError
 from spherovem_core.store import Layout
+from spherovem_core.utils.disk_refusals import DISK_REFUSES
 from spherovem_core.workflow.plan import StepPlan
-
-DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors of a disk that a retry does not solve."""
 
 
 @contextmanager

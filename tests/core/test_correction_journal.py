@@ -1,5 +1,6 @@
 """The journal of corrections: operations that are refused, lines that were damaged, and several writers."""
 
+import errno
 import json
 import multiprocessing
 import threading
@@ -20,7 +21,7 @@ from spherovem_core.corrections import (
     Undo,
     parse_operation,
 )
-from spherovem_core.errors import CorrectionError
+from spherovem_core.errors import CorrectionError, StoreNotWritableError
 from spherovem_core.store.layout import Layout
 
 
@@ -69,6 +70,22 @@ def test_a_split_that_cuts_in_another_way_has_another_digest(
     journal.append([Undo(of=journal.entries()[-1].id)])
     monkeypatch.undo()
     assert journal.label_digest == before
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_leaves_the_journal_as_it_was(
+    number: int, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append([delete()])
+    before = journal.path.read_bytes()
+
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(number, "refused", str(path))
+
+    monkeypatch.setattr("spherovem_core.corrections.journal.write_text", refuse)
+    with pytest.raises(StoreNotWritableError, match=r"refused\); the journal is as it was"):
+        journal.append([delete()])
+    assert journal.path.read_bytes() == before
 
 
 def test_operations_come_back_as_written(journal: Journal) -> None:

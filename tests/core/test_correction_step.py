@@ -110,6 +110,17 @@ def test_labels_hold_the_corrections_and_the_automatic_ones_stay(root: Path) -> 
     assert (layout.folder / "computed.txt").read_text() == "computed\n"
 
 
+def test_edits_that_wait_in_the_journal_are_named_where_they_do_not_fit_twice(root: Path) -> None:
+    edits = [Delete(object=point_in(values(root), 2))]
+    correct(root, edits)
+    with pytest.raises(CorrectionError, match=r"no object is at the point .* the labels do not hold yet"):
+        correct(root, edits)
+    run(root)
+    with pytest.raises(CorrectionError, match="no object is at the point") as raised:
+        correct(root, edits)
+    assert "do not hold yet" not in str(raised.value)
+
+
 def test_pyramid_equals_that_of_labels_written_whole(root: Path) -> None:
     from spherovem_core.execution import Execution
     from spherovem_core.store import ArrayWriter, finish_multiscale

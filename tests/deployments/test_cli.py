@@ -1,5 +1,6 @@
 """Bad arguments end in one line on standard error and exit code 2, before anything starts."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,16 @@ def test_phantom_lists_every_scene(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for scene in SCENES.values():
         assert any(line.startswith(scene.name) and scene.summary in line for line in shown.splitlines())
+
+
+def test_a_full_disk_is_no_error_of_the_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/file")
+
+    monkeypatch.setattr("deployments.command_line.main.CliApp.run", refuse)
+    code, error = run(capsys, "status", tmp_path)
+    assert code == 1
+    assert "/data/file could not be written (No space left on device)" in error
+    assert "report it" not in error
