@@ -94,7 +94,7 @@ def _order_pages(report: FileReport) -> OrderedSlices:
 
 
 def _several_images(reports: Sequence[FileReport]) -> tuple[Problem, ...]:
-    wanted = "expected one slice per file, or a single multi-page file"
+    wanted = "expected one slice per file, or a single multi-page file; join parts of one stack, give other stacks a folder each"
     return tuple(
         Problem(f"{len(report.slices)} images in one file among others; {wanted}", report.path.name)
         for report in reports
@@ -117,7 +117,10 @@ def _absent_companions(reports: Sequence[FileReport]) -> tuple[Problem, ...]:
 
 def _naming_problems(numbering: Numbering) -> tuple[Problem, ...]:
     problems = [
-        Problem("is not named like the other slices; move it out of the folder", name)
+        Problem(
+            "is not named like the other slices; if it is no slice, move it out of the folder, else rename it like them",
+            name,
+        )
         for name in numbering.strays
     ]
     repeated = sorted(numbering.repeated.items())

@@ -62,8 +62,10 @@ def check_owner(acquisition: Acquisition, digest: str = "", files: Mapping[str, 
     layout = Layout(acquisition.folder)
     before = read_json(layout.source_files) or {}
     record = read_json(layout.source_record) or {}
+    if not (record or before):
+        return  # nothing was computed, or by a version that recorded no content of the source
     recorded = record.get("source") or (read_json(layout.provenance) or {}).get("source")
-    if (recorded and _place(Path(recorded)) == _place(acquisition.source)) or not (recorded or before):
+    if recorded and _place(Path(recorded)) == _place(acquisition.source):
         return
     if files is None:
         digest, files = read_source(acquisition)
