@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CHOICE = re.compile(r"([a-z]+)=(\d+)")
+_CHOICE = re.compile(r"([a-z]\w*)=(\d+)")
 _LONG = {"channel": "c", "time": "t", "channels": "c", "times": "t"}
 
 

@@ -7,13 +7,17 @@ Credentials come from the environment that the libraries use (``AWS_ACCESS_KEY_I
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
+from spherovem_core.errors import AcquisitionError
 from spherovem_core.ingest.extras import missing_extra
 from spherovem_core.urls import url_of
 
 _BLOCK = 2**20
+VOLUME_FILES = ("zarr.json", ".zgroup", ".zarray", "attributes.json", "info")
+VOLUME_ENDINGS = ("", ".zarr", ".n5", ".precomputed")
+"""Files by which a folder is known as a volume where it cannot be listed, and endings of its name."""
 MARKS = ("ETag", "Content-MD5", "Digest", "LastModified", "Last-Modified", "mtime")
 """Entries by which servers tell one content from another, the best first."""
 
@@ -103,9 +107,18 @@ def is_folder(path: Path) -> bool:
                 return bool(files.isdir(url))
             # A web server answers for a file too: only a listing with entries below the address makes it a folder.
             base = url.rstrip("/") + "/"
-            return any(entry.startswith(base) for entry in files.ls(base, detail=False))
+            return any(entry.startswith(base) for entry in files.ls(base, detail=False)) or _is_unlisted(
+                files, base
+            )
         except FileNotFoundError:
-            return False
+            return _is_unlisted(files, url.rstrip("/") + "/")
+
+
+def _is_unlisted(files: Any, base: str) -> bool:
+    """Return whether a folder is a volume on a server that lists no folders."""
+    # Some servers answer to any address: what is named as a file is none of these.
+    ending = PurePosixPath(base).suffix
+    return ending in VOLUME_ENDINGS and any(files.exists(base + name) for name in VOLUME_FILES)
 
 
 def is_file(path: Path) -> bool:
@@ -133,12 +146,32 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
     return sorted(found[0]), sorted(found[1])
 
 
+def _linked_below(folder: Path) -> Iterator[Path]:
+    own, deeper = children(folder)
+    yield from own
+    for each in deeper:
+        yield from _linked_below(each)
+
+
+def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    try:
+        found = children(folder)
+    except FileNotFoundError:
+        found = ([], [])
+    if not any(found):
+        raise AcquisitionError(
+            f"the server of {url_of(folder)} lists no files there, so that a change of the volume could not be seen; expected a "
+            "server that lists folders, a bucket (s3://), or a copy on disk"
+        )
+    return found
+
+
 def files_below(folder: Path) -> list[Path]:
     """List every object below a prefix."""
     files, url = _opened(folder)
     if url.startswith("http"):
-        own, deeper = children(folder)
-        return sorted([*own, *(path for each in deeper for path in files_below(each))])
+        own, deeper = _listed(folder)
+        return sorted([*own, *(path for each in deeper for path in _linked_below(each))])
     with _as_os_error(url):
         found = files.find(url)
     base = url.partition("://")[2].rstrip("/")

@@ -17,7 +17,7 @@ from spherovem_core.errors import StoreNotWritableError
 Load = Callable[[slice, slice, slice], NDArray[Any]]
 Window = tuple[int, int, int, int, int]
 
-MEMORY_BYTES = 2**30
+MEMORY_BYTES = 2**29
 """Bytes of slabs that one volume keeps in memory; the two that are in use stay in any case."""
 SLAB_BYTES = 2**28
 """A larger slab is kept in a file in the folder for temporary files."""

@@ -199,8 +199,13 @@ def _format_of(slices: Sequence[Path], folder: Path) -> Reader:
     A few files of another format are overviews. Files of a format that is registered later and that have the names of the
     others are the same slices once more.
     """
-    present = [(reader, [path for path in slices if reader_for(path) is reader]) for reader in READERS]
-    present = [(reader, own) for reader, own in present if own]
+    formats_of = {path: reader_for(path) for path in slices}
+    found = list(dict.fromkeys(formats_of.values()))
+    present = [
+        (reader, [path for path in slices if formats_of[path] is reader])
+        for reader in READERS
+        if reader in found
+    ]
     stems = [{path.stem.lower() for path in own} for _, own in present]
     for place, (reader, own) in enumerate(present):
         others = [n for n in range(len(present)) if n != place]

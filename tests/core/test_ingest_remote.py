@@ -1,6 +1,9 @@
 """Sources in a bucket and on a web server: the same values as on disk, digests, faults, and no credentials anywhere."""
 
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from object_servers import access, bucket_server, web_server
 from reader_samples import SAMPLES, write_nifti
 from volume_samples import write_n5, write_ome_zarr, write_precomputed
 
-from spherovem_core.errors import BadSlicesError, NoSlicesError, ParameterError
+from spherovem_core.errors import AcquisitionError, BadSlicesError, NoSlicesError, ParameterError
 from spherovem_core.ingest import open_stack, read_stack, remote, source_digest
 from spherovem_core.ingest.source_files import acquisition_name
 from spherovem_core.parameters import IngestParameters
@@ -121,6 +124,27 @@ def test_what_is_not_there_is_one_clear_error(bucket: Any, web: str) -> None:
     for url in ("s3://microscope/nowhere", "s3://no-such-bucket/a", f"{web}/nowhere"):
         with pytest.raises(NoSlicesError, match=rf"^{url} does not exist; expected"):
             open_stack(Path(url), GIVEN)
+
+
+def test_a_server_that_lists_no_folder_is_named(tmp_path: Path) -> None:
+    class Unlisted(SimpleHTTPRequestHandler):
+        def list_directory(self, path: Any) -> None:
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    write_ome_zarr(tmp_path / "a.zarr", textured(), SPACING_NM)
+    handler = partial(Unlisted, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(AcquisitionError, match="lists no files there"):
+                source_digest(Path(f"http://127.0.0.1:{server.server_port}/a.zarr"))
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_server_that_is_away_is_an_error_of_the_system() -> None:

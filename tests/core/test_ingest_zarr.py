@@ -78,6 +78,23 @@ def test_several_arrays_are_one_fault_that_names_them(tmp_path: Path) -> None:
     )
 
 
+def test_images_in_groups_keep_their_voxel_size_and_axes_without_names_can_be_chosen(tmp_path: Path) -> None:
+    source = tmp_path / "converted.zarr"
+    zarr.open_group(source, mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+    write_ome_zarr(source / "0", textured(), SPACING_NM, version="0.4", axes="tczyx")
+    assert open_stack(source, IngestParameters()).spacing_nm == SPACING_NM
+    write_ome_zarr(source / "1", textured(), SPACING_NM, version="0.4")
+    (problem,) = survey_stack(source, IngestParameters()).problems
+    assert problem.found.startswith("holds 2 datasets (0, 1); expected one")
+    volumes = np.stack([textured(seed=n) for n in range(2)])
+    write_plain_zarr(tmp_path / "four.zarr", volumes)
+    (problem,) = survey_stack(tmp_path / "four.zarr", GIVEN).problems
+    assert "2 images along axis0; expected one: choose it with --dataset axis0=0" in problem.found
+    np.testing.assert_array_equal(
+        read_stack(tmp_path / "four.zarr", given(dataset="axis0=1")).image, volumes[1]
+    )
+
+
 def test_labels_of_an_image_are_no_second_dataset(tmp_path: Path) -> None:
     source = tmp_path / "a.zarr"
     write_ome_zarr(source, textured(), SPACING_NM)

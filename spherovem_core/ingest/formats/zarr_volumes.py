@@ -81,15 +81,13 @@ class ZarrReader:
 
         store = open_store(root)
         node = zarr.open(store, path="/".join(inside), mode="r")
-        image: Mapping[str, Any] = {}
         if isinstance(node, zarr.Group):
             chosen = _choose(node, root.name)
             if isinstance(chosen, Problem):
                 return refused(root, (chosen,))
-            inside, image = [*inside, *chosen.split("/")], node.attrs.asdict()
+            inside = [*inside, *chosen.split("/")]
             node = zarr.open(store, path="/".join(inside), mode="r")
-        elif inside:
-            image = _attributes_above(store, inside)
+        image = _attributes_above(store, inside)
         if not isinstance(node, zarr.Array):
             raise ValueError(f"{'/'.join(inside)} is no array")
         store.strict = not self.fill_absent
