@@ -5,7 +5,7 @@ from spherovem_core.denoising.contrast import return_contrast
 from spherovem_core.denoising.given import write_given
 from spherovem_core.denoising.grey_map import GreyMap, choose_grey_map
 from spherovem_core.denoising.in_memory import Denoised, denoise_volume
-from spherovem_core.denoising.models import NOT_TRAINED, obtain_model, train_model
+from spherovem_core.denoising.models import NOT_TRAINED, obtain_model, train_model, training_parameters
 from spherovem_core.denoising.noise import NoiseModel, fit_noise
 from spherovem_core.denoising.noise_measurement import MeasuredNoise, measure_noise
 from spherovem_core.denoising.posterior import PosteriorDenoiser, posterior_mean
@@ -39,5 +39,6 @@ __all__ = [
     "posterior_mean",
     "return_contrast",
     "train_model",
+    "training_parameters",
     "write_given",
 ]

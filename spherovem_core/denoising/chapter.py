@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 
 from spherovem_core.denoising.autocorrelation import autocorrelation
 from spherovem_core.denoising.facts import denoising_facts, facts_as_given, sample_of, stored_map
+from spherovem_core.denoising.repair_pictures import (
+    denoised_source,
+    recorded_repairs,
+    repair_facts,
+    repair_pictures,
+)
+from spherovem_core.repairs import Repairs
 from spherovem_core.report.charts import HEIGHT, WIDTH, lines
 from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
 from spherovem_core.report.images import plane
@@ -20,6 +27,7 @@ from spherovem_core.report.views import (
     fitting_level,
     window_around,
 )
+from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import DENOISED, RAW
 
@@ -37,14 +45,18 @@ def denoising_section(inputs: ReportInputs) -> Section:
     """Show what denoising removed: structure in the residual means that signal was removed."""
     found = _found(inputs)
     sample = sample_of(found)
+    repairs = recorded_repairs(found)
+    raw = inputs.open_level(RAW)
+    repaired = repair_pictures(inputs, repairs, _acquired_slice(inputs) * raw.spacing_nm[0] / NM_PER_UM)
     if found.get("algorithm") == "none":
         warnings = denoising_warnings(inputs)
-        return Section("denoising", "Denoising", facts_as_given(inputs, found), warnings=warnings)
-    facts = denoising_facts(inputs, found)
+        facts = [*facts_as_given(inputs, found), *repair_facts(repairs)]
+        return Section("denoising", "Denoising", facts, repaired, warnings=warnings)
+    facts = [*denoising_facts(inputs, found), *repair_facts(repairs)]
     clipped = found.get("clipped_fraction")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
-    pictures = [*_compare(inputs, sample), _over_all(inputs, found)]
+    pictures = [*repaired, *_compare(inputs, sample, repairs), _over_all(inputs, found)]
     return Section("denoising", "Denoising", facts, pictures, (), denoising_warnings(inputs))
 
 
@@ -101,9 +113,9 @@ def _found(inputs: ReportInputs) -> dict[str, Any]:
     return dict(inputs.open_level(DENOISED).details.get("denoising", {}))
 
 
-def _compare(inputs: ReportInputs, sample: dict[str, Any]) -> list[Picture]:
+def _compare(inputs: ReportInputs, sample: dict[str, Any], repairs: Repairs) -> list[Picture]:
     """Show one window in full resolution of an acquired slice, where the specimen has most contrast."""
-    raw, denoised = inputs.open_level(RAW), inputs.open_level(DENOISED)
+    raw, denoised = denoised_source(inputs, repairs), inputs.open_level(DENOISED)
     z_um = _acquired_slice(inputs) * raw.spacing_nm[0] / 1000
     window = window_around(raw, _richest_place(inputs, z_um, raw.spacing_nm[1]), WINDOW_PX)
     before, after = (cut(stored, 0, z_um, window) for stored in (raw, denoised))

@@ -25,11 +25,19 @@ CHECKPOINT = "n2v.ckpt"
 LOSS = "loss.json"
 NOT_TRAINED = frozenset({"model", "posterior_mean", "range_percentiles"})
 """Parameters that a training does not depend on."""
+REPAIRS_OFF: Mapping[str, Any] = {"repair_shading": False, "repair_stripes": "none", "repair_contrast": False}
+"""Parameters added after models had been trained, with the values under which they change nothing."""
 _SCRATCH = ".training-"
 
 # A network sees intensities in units of the standard deviation of its training data; it is not defined far outside them.
 _MAX_OFFSET = 4.0
 _MAX_SPREAD = 4.0
+
+
+def training_parameters(parameters: DenoisingParameters) -> dict[str, Any]:
+    """Return the parameters that a training depends on, as JSON; repairs only where they are on."""
+    own = parameters.model_dump(mode="json", exclude=set(NOT_TRAINED))
+    return {name: value for name, value in own.items() if REPAIRS_OFF.get(name, ...) != value}
 
 
 def obtain_model(
@@ -137,7 +145,7 @@ def _training_settings(
 ) -> dict[str, Any]:
     """Collect all that a training depends on and that is known without reading the acquisition."""
     return {
-        "parameters": parameters.model_dump(mode="json", exclude=set(NOT_TRAINED)),
+        "parameters": training_parameters(parameters),
         "shape": list(source.shape),
         "dtype": np.dtype(source.dtype).name,
         "bad_slices": sorted(bad_slices),

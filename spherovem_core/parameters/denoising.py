@@ -22,6 +22,20 @@ class DenoisingParameters(StageParameters):
         default=None,
         description="Checkpoint of an earlier run to use instead of training on this acquisition.",
     )
+    repair_shading: bool = Field(
+        default=False,
+        description="Divide by the shading of the frame before denoising: brightness that varies slowly across it and is the "
+        "same in all slices, estimated from the slices. The raw image stays as acquired.",
+    )
+    repair_stripes: Literal["none", "vertical", "horizontal", "auto"] = Field(
+        default="none",
+        description="Remove stripes along this direction before denoising, such as curtains of the ion beam; auto takes the "
+        "direction in which there are stripes. Slices without stripes stay as they are.",
+    )
+    repair_contrast: bool = Field(
+        default=False,
+        description="Match gain and offset of each slice to those around it before denoising. Slow and lasting changes stay.",
+    )
     training_slices: int = Field(
         json_schema_extra=EXPERT,
         default=64,

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spherovem_core.errors import MissingNetworkError
 from spherovem_core.parameters import DenoisingParameters, PipelineParameters
 from spherovem_core.references import step_digest
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.ingest import RAW, SLICES, filled_slices
+from spherovem_core.store import Ledger, StoredArray
 from spherovem_core.store.layout import DENOISED as DENOISED_GROUP
 from spherovem_core.workflow import (
     ArrayOutput,
@@ -22,6 +24,9 @@ from spherovem_core.workflow import (
 )
 from spherovem_core.workflow.cost import MILLION
 from spherovem_core.workflow.run import StepRun
+
+if TYPE_CHECKING:
+    from spherovem_core.repairs import RepairedStack
 
 DENOISED = ArrayOutput(
     DENOISED_GROUP,
@@ -86,19 +91,21 @@ def _take_given(run: StepRun[DenoisingParameters]) -> Quality:
     """Keep slices that are denoised already."""
     from spherovem_core.denoising import write_given
 
-    source = run.open(RAW)
-    writer = run.writer(DENOISED, source.shape, "uint8", source.spacing_nm, by_slice=True)
-    slices, grey_map = write_given(
-        source, writer, run.parameters, run.execution, filled_slices(run), run.ledger()
-    )
+    raw, bad, ledger = run.open(RAW), filled_slices(run), run.ledger()
+    writer = run.writer(DENOISED, raw.shape, "uint8", raw.spacing_nm, by_slice=True)
+    source, repairs = _repaired(raw, run, bad, ledger)
+    slices, grey_map = write_given(source, writer, run.parameters, run.execution, bad, ledger)
     run.write_table(RESIDUALS, slices)
     clipped = float(slices["clipped_fraction"].mean())
     sample = {"low": grey_map.low, "high": grey_map.high, "grey_map": grey_map.model_dump(mode="json")}
-    run.finish(writer, denoising={"algorithm": "none", "clipped_fraction": clipped, "sample": sample})
+    run.finish(
+        writer, denoising={"algorithm": "none", "clipped_fraction": clipped, "sample": sample, **repairs}
+    )
     figures = {
         "method": "none: denoised as given",
         "grey values that become 0 and 255": f"{grey_map.low:g}, {grey_map.high:g}",
         "fraction of voxels outside the 8-bit range": clipped,
+        **_repair_figures(repairs),
     }
     return Quality("Slices taken as denoised", figures, DENOISED, "Middle slice")
 
@@ -111,16 +118,17 @@ def _compute(run: StepRun[DenoisingParameters]) -> Quality:
 
     if run.parameters.algorithm == "none":
         return _take_given(run)
-    source, parameters = run.open(RAW), run.parameters
-    bad = filled_slices(run)
+    raw, parameters = run.open(RAW), run.parameters
+    bad, ledger = filled_slices(run), run.ledger()
+    source, repairs = _repaired(raw, run, bad, ledger)
     model = obtain_model(source, _model_folder(run), parameters, run.execution, bad)
-    writer = run.writer(DENOISED, source.shape, "uint8", source.spacing_nm, by_slice=True)
-    report = denoise_stack(source, writer, model, parameters, run.execution, bad, run.ledger())
+    writer = run.writer(DENOISED, raw.shape, "uint8", raw.spacing_nm, by_slice=True)
+    report = denoise_stack(source, writer, model, parameters, run.execution, bad, ledger)
     slices = pd.DataFrame([figures.model_dump() for figures in report.slices])
     run.write_table(RESIDUALS, slices)
     loss = {name: [epoch[name] for epoch in report.loss] for name in ("training", "validation")}
     found = report.model_dump(mode="json", exclude={"slices", "loss"})
-    run.finish(writer, denoising={**found, "loss": loss, "model": model.digest})
+    run.finish(writer, denoising={**found, "loss": loss, "model": model.digest, **repairs})
     noise = report.sample.measured
     middle = np.array([(report.sample.low + report.sample.high) / 2], np.float32)
     figures = {
@@ -133,15 +141,36 @@ def _compute(run: StepRun[DenoisingParameters]) -> Quality:
         "residual, standard deviation (grey values)": float(slices["residual_std"].median()),
         "fraction of voxels outside the 8-bit range": report.clipped_fraction,
         "epochs": len(report.loss),
+        **_repair_figures(repairs),
     }
     return Quality("Noise that was removed", figures, DENOISED, "Middle slice without noise")
 
 
+def _repaired(
+    raw: StoredArray, run: StepRun[DenoisingParameters], bad: list[int], ledger: Ledger
+) -> tuple["StoredArray | RepairedStack", dict[str, Any]]:
+    """Return the slices with the repairs that were asked for, and what is recorded of these; the raw image stays as acquired."""
+    from spherovem_core.repairs import RepairedStack, estimate_repairs
+    from spherovem_core.repairs.estimate import repairs_asked_for
+
+    if not repairs_asked_for(run.parameters):
+        return raw, {}
+    repairs = estimate_repairs(raw, run.parameters, bad, ledger)
+    source = RepairedStack(raw, repairs, bad) if repairs.changes else raw
+    return source, {"repairs": repairs.model_dump(mode="json")}
+
+
+def _repair_figures(recorded: Mapping[str, Any]) -> dict[str, str]:
+    repairs = recorded.get("repairs", {})
+    notes = {name: repairs.get(f"{name}_note", "") for name in ("shading", "contrast", "stripes")}
+    return {f"repair of the {name}": note for name, note in notes.items() if note}
+
+
 def _model_folder(run: StepRun[DenoisingParameters]) -> Path:
     """Return the folder of the model, named by all that the training depends on."""
-    from spherovem_core.denoising import NOT_TRAINED
+    from spherovem_core.denoising import training_parameters
 
-    own = run.parameters.model_dump(mode="json", exclude=set(NOT_TRAINED))
+    own = training_parameters(run.parameters)
     digest = step_digest("n2v", TRAINING_VERSION, own, [run.reference(RAW).digest])
     return run.layout.models / f"n2v-{digest[:16]}"
 
@@ -187,6 +216,7 @@ DENOISING = Step(
     external=_external,
     check=_check,
     external_parameters=frozenset({"model"}),
+    omitted={"repair_shading": False, "repair_stripes": "none", "repair_contrast": False},
     gpu_library=_gpu,
     ledger="denoising",
     chapter=_chapter,
