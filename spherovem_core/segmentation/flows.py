@@ -69,8 +69,8 @@ def predict_flows(
     with torch_threads(execution.workers):
         for done, block in enumerate(pending, len(blocks) - len(pending)):
             execution.report(done, len(blocks))
-            image = resample(source, source_grid, grid, block.outer[1:])
-            image -= low
+            # On the same grid, `resample` returns the memory of a source in memory, which is the caller's.
+            image = resample(source, source_grid, grid, block.outer[1:]) - np.float32(low)
             if high > low:
                 image /= max(high - low, 1e-6)
             else:

@@ -137,6 +137,15 @@ def test_flows_follow_the_axes_and_the_normalised_image() -> None:
     assert np.allclose(flows[3][inner], 3 * image[inner], atol=0.01)
 
 
+def test_source_on_the_grid_of_the_flows_stays_as_it_is() -> None:
+    volume = np.random.default_rng(0).random((20, 40, 48), np.float32)
+    before, grid = volume.copy(), Grid(volume.shape, (20.0, 20.0, 20.0))
+    out = np.zeros((4, *grid.shape), np.float16)
+    parameters = ObjectParameters(flow_spacing_nm=20.0)
+    predict_flows(volume, grid.spacing_nm, grid, Gradient(), MemorySink(out), parameters, Execution())
+    assert np.array_equal(volume, before)
+
+
 def test_flows_in_blocks_equal_those_of_a_whole_run() -> None:
     volume = np.random.default_rng(0).integers(0, 255, (28, 140, 150)).astype(np.uint8)
     parameters = ObjectParameters(flow_spacing_nm=10.0)
