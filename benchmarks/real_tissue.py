@@ -166,8 +166,7 @@ def baseline(
 
     low, high = np.percentile(image, (1, 99))
     scaled = ((image - low) / (high - low)).astype(np.float32)
-    flows, boundaries = np.zeros((4, *image.shape), np.float32), np.zeros((2, *image.shape), np.uint8)
-    features = voxel_features(scaled, flows, boundaries)[: 5 * len(SCALES)]
+    features = voxel_features(scaled, np.zeros((4, *image.shape), np.float32))[: 5 * len(SCALES)]
     samples, classes, generator = [], [], np.random.default_rng(seed)
     for z in places.tolist():
         labels = bodies[z]

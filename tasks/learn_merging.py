@@ -16,7 +16,6 @@ from spherovem_core.intensity_ranges import volume_percentile_range
 from spherovem_core.parameters import FineTuningParameters, FlowParameters, ObjectParameters
 from spherovem_core.references import FineTuningFolders, step_digest
 from spherovem_core.segmentation import Grid, flow_grid, grid_of, load_network, network_digest, source_level
-from spherovem_core.segmentation.fine_tuning.checkpoints import checkpoint_path, drop_checkpoints
 from spherovem_core.segmentation.fine_tuning.known_pixels import known_pixels
 from spherovem_core.segmentation.fine_tuning.merging_training import learn_merging
 from spherovem_core.segmentation.fine_tuning.network_files import WEIGHTS
@@ -54,10 +53,8 @@ from tasks.devices import gpu_slot, resolve_device
 from tasks.policies import retry_policy
 from tasks.progress import report_progress
 
-NAME, VERSION = "learn_merging", 2
+NAME, VERSION = "learn_merging", 1
 BLOCK_VOXELS, HALO_VOXELS = 256, 64
-LONGEST_SIDE = 1.5
-"""Longest side of a voxel over its shortest up to which all axes of a volume look alike."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +85,7 @@ def learn_merging_of(
 ) -> dict[str, Any]:
     """Learn boundaries and merging for the weights in a folder, unless a model of the same data lies beside them.
 
-    The model is written last, in one step. A killed training continues with its networks, and begins the rest again.
+    The model is written last, in one step: a killed training starts again.
 
     Returns
     -------
@@ -110,7 +107,6 @@ def learn_merging_of(
     volume = _open(folders.slices, folders.volume, parameters)
     digest = _digest(volume, str(weights), parameters)
     path = merging_model_path(str(weights))
-    checkpoint = checkpoint_path(Layout(weights.parent).scratch, digest)
     known = _finished(str(weights), digest)
     if known is not None:
         logger.info("%s holds this merging model already", folders.out.name)
@@ -126,12 +122,11 @@ def learn_merging_of(
             workers=execution.worker_count,
             block_voxels=BLOCK_VOXELS,
             block_halo_voxels=HALO_VOXELS,
-            progress=progress,
         )
         intensities = volume_percentile_range(volume.source, parameters.normalise_percentiles)
         regions = _regions(volume, str(weights), parameters, run, intensities, progress)
         model, scores = learn_merging(
-            regions, intensities, parameters, ObjectParameters(), run, _is_alike(volume.source), checkpoint
+            regions, intensities, parameters.normalise_percentiles, ObjectParameters(), run, parameters.seed
         )
     chosen = int(np.argmin(np.abs(scores.thresholds - model.strongest)))
     told = {
@@ -144,7 +139,6 @@ def learn_merging_of(
         "voi_merge_bits": float(scores.merge_bits[chosen]),
     }
     write_merging_model(path, model, told)
-    drop_checkpoints(checkpoint.parent)
     return told
 
 
@@ -212,10 +206,6 @@ def _regions(
         image = resample(volume.source, grid_of(volume.source), volume.grid, region)
         found.append(TrainingRegion(grid, image, flows, [moved(one, region) for one in slices]))
     return found
-
-
-def _is_alike(source: StoredArray) -> bool:
-    return max(source.spacing_nm) <= LONGEST_SIDE * min(source.spacing_nm)
 
 
 def _digest(volume: _Volume, weights: str, parameters: FineTuningParameters) -> str:

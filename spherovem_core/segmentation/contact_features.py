@@ -9,12 +9,12 @@ from spherovem_core.segmentation.voxel_features import RIDGE, SMOOTH_IMAGE
 
 MAPS = (
     "boundary", "boundary_squared", "boundary_over_quarter", "boundary_over_half", "logit", "flow_length",
-    "image", "image_squared", "ridge", "far_boundary", "dz", "dy", "dx",
+    "image", "image_squared", "ridge", "dz", "dy", "dx",
 )  # fmt: skip
 """Maps whose sums describe objects and contacts; over faces also the step of the flow and its square."""
-BESIDE = (0, 4, 5, 6, 8, 9)
+BESIDE = (0, 4, 5, 6, 8)
 """Maps that are compared with their means in both objects."""
-CONTACT_FEATURE_COUNT = 34
+CONTACT_FEATURE_COUNT = 31
 
 
 class Side(NamedTuple):
@@ -28,17 +28,17 @@ class Side(NamedTuple):
 def contact_maps(
     boundary: NDArray[np.float32], features: NDArray[np.float32], flows: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the maps (13, Z, Y, X) named `MAPS`, from the boundary's probability, voxel features and flows."""
+    """Return the maps (12, Z, Y, X) named `MAPS`, from the boundary's probability, voxel features and flows."""
     length = np.sqrt(np.square(flows[:3]).sum(axis=0))
     image = features[SMOOTH_IMAGE]
     maps = [boundary, boundary**2, boundary > 0.25, boundary > 0.5, flows[3], length, image, image**2]
-    return np.stack([*maps, features[RIDGE], features[-1] / 255, *flows[:3]]).astype(np.float32)
+    return np.stack([*maps, features[RIDGE], *flows[:3]]).astype(np.float32)
 
 
 def contact_features(
     faces: float, sums: NDArray[np.float64], count: float, one: Side, other: Side
 ) -> NDArray[np.float32]:
-    """Return the features (34,) of a contact, whichever of both objects comes first.
+    """Return the features (31,) of a contact, whichever of both objects comes first.
 
     Parameters
     ----------
@@ -63,7 +63,6 @@ def contact_features(
             *means[2:7],
             _deviation(means[6], means[7]),
             means[8],
-            means[9],
             steps,
             _deviation(steps, squares),
             *low[compared],

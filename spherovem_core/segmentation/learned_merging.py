@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import Block, Region
 from spherovem_core.parameters import MaskParameters
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
-from spherovem_core.segmentation.boundary_networks import image_on_flows, inside
 from spherovem_core.segmentation.contact_features import MAPS, Side, contact_features, contact_maps
 from spherovem_core.segmentation.grid import crop_grid
 from spherovem_core.segmentation.mask_inputs import MaskInputs
@@ -36,7 +35,7 @@ class LearnedMerging:
 def learned_supervoxels(
     block: Block,
     inputs: MaskInputs,
-    model: MergingModel,
+    boundary: BoostedTrees,
     intensities: tuple[float, float],
     parameters: MaskParameters,
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
@@ -46,17 +45,15 @@ def learned_supervoxels(
     -------
     (z, y, x) ndarray of uint32
         Supervoxels of the block with its halo; 0 is background.
-    (13, z + 1, y + 1, x + 1) ndarray of float32
+    (12, z + 1, y + 1, x + 1) ndarray of float32
         Maps in the block's core and the layers in front of it, for `measure_block`.
     """
     shape = [s.stop - s.start for s in block.outer]
     probability, foreground = np.empty(shape, np.float32), np.empty(shape, bool)
     core = [(max(0, s.start - 1), s.stop) for s in block.core]
     maps = np.zeros((len(MAPS), *(s.stop - s.start + 1 for s in block.core)), np.float32)
-    place = inputs.coarse_region(block.outer, MARGIN)
-    predicted = model.networks.probability(place, inputs, intensities)
     for region in _slabs(block.outer):
-        found = evaluate_maps(region, inputs, model.boundary, place, predicted, intensities)
+        found = evaluate_maps(region, inputs, boundary, intensities)
         own = slice(region[0].start - block.outer[0].start, region[0].stop - block.outer[0].start)
         probability[own] = found[0]
         foreground[own] = inputs.upsampled_logit(region, parameters) > parameters.probability_threshold
@@ -71,34 +68,28 @@ def learned_supervoxels(
 
 
 def evaluate_maps(
-    region: Region,
-    inputs: MaskInputs,
-    boundary: BoostedTrees,
-    known: Region,
-    predicted: NDArray[np.uint8],
-    intensities: tuple[float, float],
+    region: Region, inputs: MaskInputs, boundary: BoostedTrees, intensities: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """Return the maps `MAPS` (13, z, y, x) in a region of the masks' grid.
-
-    Parameters
-    ----------
-    known, predicted
-        Region of the flows' grid, with a margin, and the result of `BoundaryNetworks.probability` there.
-    """
+    """Return the maps `MAPS` (12, z, y, x) in a region of the masks' grid."""
     place = inputs.coarse_region(region, MARGIN)
-    own = predicted[(slice(None), *inside(place, known))]
-    features, flows = features_on_flows(place, inputs, own, intensities)
+    features, flows = features_on_flows(place, inputs, intensities)
     probability = boundary.probability(features.reshape(len(features), -1)).reshape(flows.shape[1:])
     maps = contact_maps(probability, features, flows)
     return resample(maps, crop_grid(inputs.grid, place), inputs.target, region)
 
 
 def features_on_flows(
-    place: Region, inputs: MaskInputs, predicted: NDArray[np.uint8], intensities: tuple[float, float]
+    place: Region, inputs: MaskInputs, intensities: tuple[float, float]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return voxel features (23, z, y, x) and flows (4, z, y, x) in a region of the flows' grid."""
+    """Return voxel features (21, z, y, x) and flows (4, z, y, x) in a region of the flows' grid."""
+    low, high = intensities
     flows = np.asarray(inputs.flows[(slice(None), *place)]).astype(np.float32)
-    return voxel_features(image_on_flows(place, inputs, intensities), flows, predicted), flows
+    image = np.zeros(flows.shape[1:], np.float32)
+    if inputs.image is not None:
+        image = (resample(inputs.image, inputs.target, inputs.grid, place) - np.float32(low)) / np.float32(
+            max(high - low, 1e-6)
+        )
+    return voxel_features(image, flows), flows
 
 
 class LearnedGraph(AdjacencyGraph):

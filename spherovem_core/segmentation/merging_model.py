@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import NetworkError
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
-from spherovem_core.segmentation.boundary_networks import BoundaryNetworks
 from spherovem_core.segmentation.contact_features import CONTACT_FEATURE_COUNT
 from spherovem_core.segmentation.voxel_features import FEATURE_COUNT
 from spherovem_core.store import write_atomically
 
 SUFFIX = "-merging.safetensors"
-FORMAT = 2
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,6 @@ class MergingModel:
 
     Attributes
     ----------
-    networks
-        Networks that tell where objects end.
     boundary
         Trees over `voxel_features`: whether a voxel lies at a boundary between two objects.
     contact
@@ -38,7 +35,6 @@ class MergingModel:
         Intensity percentiles of the volume that become 0 and 1.
     """
 
-    networks: BoundaryNetworks
     boundary: BoostedTrees
     contact: BoostedTrees
     strongest: float
@@ -69,9 +65,7 @@ def write_merging_model(path: Path, model: MergingModel, origin: dict[str, Any])
         "percentiles": list(model.percentiles),
         "origin": origin,
     }
-    arrays = (
-        model.networks.arrays("network") | model.boundary.arrays("boundary") | model.contact.arrays("contact")
-    )
+    arrays = model.boundary.arrays("boundary") | model.contact.arrays("contact")
     content = save(arrays, {"spherovem": json.dumps(described, sort_keys=True)})
 
     def write(fresh: Path) -> None:
@@ -98,7 +92,6 @@ def read_merging_model(path: Path) -> tuple[MergingModel, dict[str, Any]]:
             raise NetworkError(f"format {described['format']}, this version reads {FORMAT}")
         low, high = described["percentiles"]
         model = MergingModel(
-            BoundaryNetworks.from_arrays(arrays, "network"),
             BoostedTrees.from_arrays(arrays, "boundary", FEATURE_COUNT),
             BoostedTrees.from_arrays(arrays, "contact", CONTACT_FEATURE_COUNT),
             float(described["strongest"]),

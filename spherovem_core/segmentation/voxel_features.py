@@ -1,4 +1,4 @@
-"""Features of voxels by which a boundary between objects is learned: filters of the image and of flows, and other networks."""
+"""Features of voxels by which a boundary between objects is learned: filters of the image, and of a network's flows."""
 
 import numpy as np
 from numba import njit, prange
@@ -11,21 +11,18 @@ FLOW_SCALE = 1.5
 TRUNCATE = 3.0
 MARGIN = 12
 """Voxels around a region on which its features depend."""
-FEATURE_COUNT = 5 * len(SCALES) + 6 + 2
+FEATURE_COUNT = 5 * len(SCALES) + 6
 SMOOTH_IMAGE, RIDGE = 5, 7
 """Features that describe contacts too: the image smoothed by 1.5 voxels, and the largest second derivative there."""
 
 
-def voxel_features(
-    image: NDArray[np.float32], flows: NDArray[np.float32], boundaries: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def voxel_features(image: NDArray[np.float32], flows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute the features of each voxel.
 
     At each scale: the smoothed image, the magnitude of its gradient, and the eigenvalues of its Hessian, which tell sheets from
     lines, the largest first (Arganda-Carreras et al. 2017, "Trainable Weka Segmentation", Bioinformatics 33; Berg et al.
     2019, "ilastik", Nat. Methods 16). Of the flows: logit, length and divergence, each as it is and smoothed.
-    The passes through the three planes are summed in the flows: where they disagree, the sum is short. Last come the networks
-    that were trained on boundaries.
+    The passes through the three planes are summed in the flows: where they disagree, the sum is short.
 
     Parameters
     ----------
@@ -33,12 +30,10 @@ def voxel_features(
         Intensities, 0 and 1 at black and white.
     flows : (4, Z, Y, X) ndarray of float32
         (dz, dy, dx) as networks predict them, and the logit.
-    boundaries : (2, Z, Y, X) ndarray of uint8
-        Result of `BoundaryNetworks.probability`.
 
     Returns
     -------
-    (23, Z, Y, X) ndarray of float32
+    (21, Z, Y, X) ndarray of float32
         The outermost 12 voxels depend on where the arrays end.
     """
     features = np.empty((FEATURE_COUNT, *image.shape), np.float32)
@@ -46,7 +41,6 @@ def voxel_features(
         part = features[5 * number : 5 * number + 5]
         part[0] = ndimage.gaussian_filter(image, sigma, truncate=TRUNCATE, mode="nearest")
         _derivatives(part[0], np.float32(sigma), part[1:])
-    features[-2:] = boundaries
     part = features[5 * len(SCALES) :]
     part[0] = flows[3]
     part[2] = np.sqrt(np.square(flows[:3]).sum(axis=0))

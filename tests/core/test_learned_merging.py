@@ -1,16 +1,11 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import LabelsError, NetworkError
 from spherovem_core.execution import Execution
-from spherovem_core.parameters import FineTuningParameters, ObjectParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation.boosted_trees import NO_TREES, BoostedTrees, fit_trees
-from spherovem_core.segmentation.boundary_networks import BoundaryNetworks
-from spherovem_core.segmentation.compact_network import CompactNetwork
 from spherovem_core.segmentation.evaluation import match_labels
 from spherovem_core.segmentation.fine_tuning import merging_training
 from spherovem_core.segmentation.fine_tuning.merging_training import (
@@ -31,7 +26,7 @@ from spherovem_core.segmentation.fine_tuning.training_regions import (
 from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
-from spherovem_core.segmentation.merging_model import read_merging_model, write_merging_model
+from spherovem_core.segmentation.merging_model import MergingModel, read_merging_model, write_merging_model
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.segmentation.voxel_features import MARGIN, voxel_features
 
@@ -39,7 +34,6 @@ SHAPE = (48, 64, 80)
 SPACING = (20.0, 20.0, 20.0)
 PLACES = [(0, 10), (0, 30), *((axis, n) for axis in (1, 2) for n in range(4, 64, 6))]
 PARAMETERS = ObjectParameters(min_diameter_um=0.05, fill_holes=False)
-TUNING = FineTuningParameters(kind="cells", network="phantom-compact")
 
 
 def rods(shape=SHAPE, seed=0):
@@ -80,30 +74,18 @@ DARK_IS_BOUNDARY = BoostedTrees(
 """Membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
 
 
-class SilentNetworks(BoundaryNetworks):
-    """Networks that see no boundary, in no time."""
-
-    def probability(self, region, inputs, intensities):
-        return np.zeros((2, *(s.stop - s.start for s in region)), np.uint8)
-
-
 @pytest.fixture(scope="module")
 def model():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merging_training, "_fit_boundary", lambda *_: DARK_IS_BOUNDARY)
-        patch.setattr(merging_training, "_train_networks", lambda known, *_: [{} for _ in known])
-        patch.setattr(merging_training, "BoundaryNetworks", SilentNetworks)
-        region = region_of(*rods(), PLACES)
-        found, scores = learn_merging([region], (0.0, 1.0), TUNING, PARAMETERS, Execution())
+        return trained()
+
+
+def trained():
+    region = region_of(*rods(), PLACES)
+    found, scores = learn_merging([region], (0.0, 1.0), (1.0, 99.0), PARAMETERS, Execution())
     assert scores.different > 50
     return found
-
-
-def random_state(seed):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = CompactNetwork(4)
-    return {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
 
 def segment(
@@ -120,7 +102,7 @@ def segment(
 
 def test_pieces_of_another_volume_are_merged_to_its_objects(model):
     labels, image, flows = rods(seed=1)
-    apart = replace(model, contact=NO_TREES, strongest=0.0)
+    apart = MergingModel(model.boundary, NO_TREES, 0.0, model.spacing_nm, model.percentiles)
     pieces = segment(image, flows, LearnedMerging(apart, (0.0, 1.0)))
     merged = segment(image, flows, LearnedMerging(model, (0.0, 1.0)))
     assert pieces.max() > 3 * len(np.unique(labels))
@@ -166,10 +148,9 @@ def test_killed_segmentation_continues(model):
 def test_features_of_a_part_are_those_of_the_whole():
     _, image, flows = rods((40, 44, 48))
     flows = np.random.default_rng(0).normal(size=flows.shape).astype(np.float32)
-    seen = np.random.default_rng(1).integers(0, 256, (2, *image.shape), np.uint8)
-    whole = voxel_features(image, flows, seen)
+    whole = voxel_features(image, flows)
     inner = (slice(MARGIN, -MARGIN),) * 3
-    part = voxel_features(image[3:, 5:, 2:], flows[:, 3:, 5:, 2:], seen[:, 3:, 5:, 2:])
+    part = voxel_features(image[3:, 5:, 2:], flows[:, 3:, 5:, 2:])
     assert np.allclose(part[(slice(None), *inner)], whole[:, 3:, 5:, 2:][(slice(None), *inner)], atol=1e-5)
 
 
@@ -178,8 +159,7 @@ def test_eigenvalues_are_those_of_a_parabola():
     # Smoothing leaves second derivatives as they are: 0.06, 0.02 and -0.04, along turned axes.
     turned = (y + x) / np.sqrt(2), (y - x) / np.sqrt(2)
     image = (0.03 * turned[0] ** 2 + 0.01 * turned[1] ** 2 - 0.02 * z**2).astype(np.float32)
-    flows, seen = np.zeros((4, *image.shape), np.float32), np.zeros((2, *image.shape), np.uint8)
-    features = voxel_features(image, flows, seen)[:, 15, 15, 15]
+    features = voxel_features(image, np.zeros((4, *image.shape), np.float32))[:, 15, 15, 15]
     for number, sigma in enumerate((0.7, 1.5)):
         eigenvalues = features[5 * number + 2 : 5 * number + 5] / sigma**2
         assert np.allclose(eigenvalues, [0.06, 0.02, -0.04], atol=2e-3)
@@ -206,20 +186,18 @@ def test_trees_are_those_of_scikit_learn():
 
 def test_model_survives_its_file(model, tmp_path):
     path = tmp_path / "weights-merging.safetensors"
-    written = replace(model, networks=BoundaryNetworks((random_state(0), random_state(1)), (0, 2)))
-    write_merging_model(path, written, {"fingerprint": "abc"})
+    write_merging_model(path, model, {"fingerprint": "abc"})
     again, origin = read_merging_model(path)
     assert origin == {"fingerprint": "abc"}
     assert (again.strongest, again.spacing_nm, again.percentiles) == (model.strongest, 20.0, (1.0, 99.0))
-    assert again.networks.planes == (0, 2)
     _, image, flows = rods((24, 48, 48), seed=3)
-    first, second = (segment(image, flows, LearnedMerging(one, (0.0, 1.0))) for one in (written, again))
+    first, second = (segment(image, flows, LearnedMerging(one, (0.0, 1.0))) for one in (model, again))
     assert np.array_equal(first, second)
 
 
 def test_damaged_model_tells_the_remedy(model, tmp_path):
     path = tmp_path / "weights-merging.safetensors"
-    write_merging_model(path, replace(model, networks=BoundaryNetworks((random_state(0),))), {})
+    write_merging_model(path, model, {})
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(NetworkError, match="finetune --volume, or delete it"):
         read_merging_model(path)
@@ -229,7 +207,7 @@ def test_too_few_contacts_are_refused():
     labels, image, flows = rods((24, 32, 32))
     region = region_of(np.ones_like(labels), image, flows, [(0, 4), (0, 12)])
     with pytest.raises(LabelsError, match="no boundary"):
-        learn_merging([region], (0.0, 1.0), TUNING, PARAMETERS, Execution())
+        learn_merging([region], (0.0, 1.0), (1.0, 99.0), PARAMETERS, Execution())
 
 
 def test_boundary_pixels_of_touching_and_separate_objects():

@@ -10,12 +10,11 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.segmentation.boosted_trees import NO_TREES
-from spherovem_core.segmentation.boundary_networks import NO_NETWORKS
 from spherovem_core.segmentation.merging_model import MergingModel, merging_model_path, write_merging_model
 from spherovem_core.segmentation.networks import weights_path
 from spherovem_core.workflow import RunRequest
 
-MODEL = MergingModel(NO_NETWORKS, NO_TREES, NO_TREES, 0.5, 20.0, (1.0, 99.0))
+MODEL = MergingModel(NO_TREES, NO_TREES, 0.5, 20.0, (1.0, 99.0))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
-from spherovem_core.segmentation.fine_tuning import boundary_training, merging_training
+from spherovem_core.segmentation.fine_tuning import merging_training
 from spherovem_core.segmentation.fine_tuning.slice_files import SliceOrigin, labels_path, write_slice
 from spherovem_core.segmentation.merging_model import read_merging_model
 from spherovem_core.segmentation.networks import weights_path
@@ -71,9 +71,6 @@ def acquisition(folder: Path) -> FineTuningFolders:
 def test_model_lies_beside_the_weights_and_is_learned_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merging_training, "STEPS", 2)
-    monkeypatch.setattr(merging_training, "KEPT_STEPS", 1)
-    monkeypatch.setattr(boundary_training, "SIDE", 32)
     monkeypatch.setattr(merging_training, "_fit_boundary", lambda *_: DARK_IS_BOUNDARY)
     folders = acquisition(tmp_path)
     told = learn_merging.learn_merging_of.fn(folders, PARAMETERS)
@@ -81,8 +78,6 @@ def test_model_lies_beside_the_weights_and_is_learned_once(
     assert origin == told
     assert told["slices"] == 9
     assert min(told["different"], told["contacts"] - told["different"]) >= 20
-    assert len(model.networks.states) == 2
-    assert model.networks.planes == (0, 1, 2)
-    assert not list(Layout(folders.out).scratch.glob("training-*"))
+    assert model.percentiles == PARAMETERS.normalise_percentiles
     monkeypatch.setattr(learn_merging, "learn_merging", None)
     assert learn_merging.learn_merging_of.fn(folders, PARAMETERS) == told

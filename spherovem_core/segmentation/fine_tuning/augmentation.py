@@ -40,7 +40,7 @@ def draw_crop(
     from torch.nn import functional
 
     rows, columns = section.shape[1:]
-    y, x = draw_places(rows, columns, size, parameters, generator)
+    y, x = _places(rows, columns, size, parameters, generator)
     grid = torch.stack([2 * x / max(columns - 1, 1) - 1, 2 * y / max(rows - 1, 1) - 1], dim=-1)[None]
     image = functional.grid_sample(
         section[None, :1], grid, mode="bilinear", padding_mode="reflection", align_corners=True
@@ -48,13 +48,13 @@ def draw_crop(
     targets = functional.grid_sample(
         section[None, 1:], grid, mode="nearest", padding_mode="zeros", align_corners=True
     )[0]
-    image = change_intensities(image, parameters, generator)
+    image = _change_intensities(image, parameters, generator)
     # cellpose.core.run_net pads a section, or a thin volume, with zeros.
     inside = (y >= 0) & (y <= rows - 1) & (x >= 0) & (x <= columns - 1)
     return torch.where(inside, image, torch.zeros(())), _turn_flows(targets, y, x)
 
 
-def draw_places(
+def _places(
     rows: int, columns: int, size: int, parameters: FineTuningParameters, generator: np.random.Generator
 ) -> "tuple[Tensor, Tensor]":
     """Draw the place (y, x) in the section of every pixel of a crop."""
@@ -97,7 +97,7 @@ def _turn_flows(targets: "Tensor", y: "Tensor", x: "Tensor") -> "Tensor":
     return torch.cat([torch.stack([turned_y * length, turned_x * length]), targets[KNOWN - 1 :]])
 
 
-def change_intensities(
+def _change_intensities(
     image: "Tensor", parameters: FineTuningParameters, generator: np.random.Generator
 ) -> "Tensor":
     """Change gain, offset, gamma, shading, sharpness and noise; lose blocks and lines, as of missing slices."""

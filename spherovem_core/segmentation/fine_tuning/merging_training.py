@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import cc3d
 import numpy as np
@@ -14,18 +12,9 @@ from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.errors import LabelsError
 from spherovem_core.execution import Execution
 from spherovem_core.label_overlaps import count_overlaps, pool
-from spherovem_core.parameters import FineTuningParameters, ObjectParameters
+from spherovem_core.parameters import ObjectParameters
 from spherovem_core.segmentation.boosted_trees import NO_TREES, BoostedTrees, fit_trees
-from spherovem_core.segmentation.boundary_networks import BoundaryNetworks, State
 from spherovem_core.segmentation.evaluation.information import variation_of_information
-from spherovem_core.segmentation.fine_tuning.boundary_training import (
-    GAP,
-    KEPT_STEPS,
-    STEPS,
-    BoundaryTraining,
-    boundary_sections,
-)
-from spherovem_core.segmentation.fine_tuning.checkpoints import read_checkpoint, write_checkpoint
 from spherovem_core.segmentation.fine_tuning.training_regions import PlacedSlice, TrainingRegion
 from spherovem_core.segmentation.learned_merging import LearnedGraph, LearnedMerging, features_on_flows
 from spherovem_core.segmentation.merging import merge_in_order
@@ -33,10 +22,11 @@ from spherovem_core.segmentation.merging_model import MergingModel
 from spherovem_core.segmentation.stitching import measure_blocks
 from spherovem_core.segmentation.supervoxels import Supervoxels
 from spherovem_core.segmentation.voxel_features import MARGIN
-from spherovem_core.utils.torch_device import torch_threads
 
 FOLDS = 2
 PIXELS_PER_SLICE = 15000
+GAP = 2
+"""Pixels up to which background beside an object counts as boundary: a membrane that was left out of the labels."""
 LEAST_PURITY, LEAST_PIXELS = 0.7, 6
 """A section of an object has the label that covers this fraction of it, from this number of pixels on."""
 STAGES = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -81,42 +71,31 @@ class MergingScores:
 def learn_merging(
     regions: Sequence[TrainingRegion],
     intensities: tuple[float, float],
-    tuning: FineTuningParameters,
+    percentiles: tuple[float, float],
     parameters: ObjectParameters,
     execution: Execution,
-    alike: bool = True,
-    checkpoint: Path | None = None,
+    seed: int = 0,
 ) -> tuple[MergingModel, MergingScores]:
     """Learn boundaries and merging from labelled slices.
 
-    Networks first learn where objects end, see `BoundaryTraining`. Trees learn from them, filters and flows whether a voxel lies
-    at a boundary. Other trees learn whether the contact of two supervoxels separates different objects: contacts that a slice
-    cuts, between supervoxels with a label in it. As in the learned agglomeration of Nunez-Iglesias et al. 2013 (PLOS ONE 8),
-    contacts of partly merged objects are learned too.
+    Trees first learn whether a voxel lies at a boundary, from the pixels of all slices. Other trees learn whether the contact of
+    two supervoxels separates different objects: contacts that a slice cuts, between supervoxels with a label in it. As in the
+    learned agglomeration of Nunez-Iglesias et al. 2013 (PLOS ONE 8), contacts of partly merged objects are learned too.
 
-    Slices are divided in two halves, and a network learns from each. Trees see each slice by the network that learned from the
-    other half (Wolpert 1992, "Stacked generalization", Neural Netw. 5); the model has the mean of both networks. Contacts are
-    learned from the one half, of supervoxels whose boundaries the trees learned from the other. The largest strength at which
-    objects are merged is the one nearest to 0.5 that has nearly the least variation of information in slices that neither
-    network nor trees had seen.
+    Slices are divided in two halves. Contacts are learned from the one half, of supervoxels whose boundaries were learned from
+    the other. The largest strength at which objects are merged is the one nearest to 0.5 that has nearly the least
+    variation of information in slices that neither trees had seen.
 
     Parameters
     ----------
     regions
         Parts of the volume with their flows and labelled slices.
-    intensities
-        Intensities of the volume that become 0 and 1.
-    tuning
-        Percentiles of these intensities, augmentation, and seed.
+    intensities, percentiles
+        Intensities of the volume that become 0 and 1, and their percentiles.
     parameters
         `probability_threshold` and filters; the others have no effect.
     execution
         Workers, blocks, deadline and progress.
-    alike
-        Whether all planes of the volume look alike; not so with thick sections, where boundaries are looked for in the planes of
-        labelled slices alone.
-    checkpoint
-        File of the networks as trained so far, from which the same call continues; None keeps none.
 
     Raises
     ------
@@ -131,23 +110,13 @@ def learn_merging(
         raise LabelsError(
             f"{len(slices)} labelled slice lies in the volume; merging is learned from two or more"
         )
-    known = [
-        boundary_sections(regions, intensities, {n for n, f in fold_of.items() if f != fold})
-        for fold in range(FOLDS)
-    ]
-    planes = (0, 1, 2) if alike else tuple(sorted({one.axis for one in slices}))
-    states = _train_networks(known, tuning, execution, checkpoint)
-    networks = [BoundaryNetworks((state,), planes) for state in states]
-    # Each slice is seen by the network that did not learn from it, as the slices of a new volume are.
-    pixels = _boundary_pixels(regions, networks, fold_of, intensities, tuning.seed)
+    pixels = _boundary_pixels(regions, intensities, seed)
     boundaries = [
-        _fit_boundary(pixels, [n for n, f in fold_of.items() if f != fold], tuning.seed)
-        for fold in range(FOLDS)
+        _fit_boundary(pixels, [n for n, f in fold_of.items() if f != fold], seed) for fold in range(FOLDS)
     ]
     scenes = [
         _Scene.make(
             region,
-            networks[fold],
             boundaries[fold],
             [s for s in region.slices if fold_of[s.name] == fold],
             fold,
@@ -159,19 +128,16 @@ def learn_merging(
         for fold in range(FOLDS)
         if any(fold_of[s.name] == fold for s in region.slices)
     ]
-    by_fold = [
-        _examples([s for s in scenes if s.fold == fold], parameters, tuning.seed) for fold in range(FOLDS)
-    ]
-    contacts = [_fit_contact(one, tuning.seed) for one in by_fold]
+    by_fold = [_examples([s for s in scenes if s.fold == fold], parameters, seed) for fold in range(FOLDS)]
+    contacts = [_fit_contact(one, seed) for one in by_fold]
     split, merge = _scores(scenes, [contacts[1 - fold] for fold in range(FOLDS)])
     both = _Examples([f for e in by_fold for f in e.features], [d for e in by_fold for d in e.different])
     model = MergingModel(
-        BoundaryNetworks(tuple(states), planes),
-        _fit_boundary(pixels, list(fold_of), tuning.seed),
-        _fit_contact(both, tuning.seed),
+        _fit_boundary(pixels, list(fold_of), seed),
+        _fit_contact(both, seed),
         choose_threshold(split + merge),
         regions[0].grid.spacing_nm[-1],
-        tuning.normalise_percentiles,
+        percentiles,
     )
     return model, MergingScores(THRESHOLDS, split, merge, len(both.different), sum(both.different))
 
@@ -204,18 +170,12 @@ Pixels = dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
 
 def _boundary_pixels(
-    regions: Sequence[TrainingRegion],
-    networks: Sequence[BoundaryNetworks],
-    fold_of: dict[str, int],
-    intensities: tuple[float, float],
-    seed: int,
+    regions: Sequence[TrainingRegion], intensities: tuple[float, float], seed: int
 ) -> Pixels:
-    """Return features (23, n) and classes (n,) of pixels of each slice."""
+    """Return features (21, n) and classes (n,) of pixels of each slice."""
     found: Pixels = {}
     for region in regions:
         inputs = region.inputs
-        everywhere = tuple(slice(0, n) for n in region.grid.shape)
-        predicted = [one.probability(everywhere, inputs, intensities) for one in networks]
         for one in region.slices:
             place = list(one.region)
             place[one.axis] = slice(one.index, one.index + 1)
@@ -226,9 +186,9 @@ def _boundary_pixels(
             inner = tuple(
                 slice(s.start - o.start, s.stop - o.start) for s, o in zip(place, outer, strict=True)
             )
-            features = features_on_flows(
-                outer, inputs, predicted[fold_of[one.name]][(slice(None), *outer)], intensities
-            )[0][(slice(None), *inner)].squeeze(one.axis + 1)
+            features = features_on_flows(outer, inputs, intensities)[0][(slice(None), *inner)].squeeze(
+                one.axis + 1
+            )
             edge, known = boundary_pixels(one.labels)
             generator = np.random.default_rng((seed, len(found)))
             chosen = generator.permutation(np.flatnonzero(known))[:PIXELS_PER_SLICE]
@@ -246,30 +206,6 @@ def _fit_boundary(pixels: Pixels, names: Sequence[str], seed: int) -> BoostedTre
     return fit_trees(features, edge, trees=100, leaves=31, least_samples=50, seed=seed)
 
 
-def _train_networks(
-    known: Sequence[Sequence[Any]],
-    tuning: FineTuningParameters,
-    execution: Execution,
-    checkpoint: Path | None,
-) -> list[State]:
-    """Train a network on each set of slices, or continue."""
-    kept = read_checkpoint(checkpoint)
-    finished: list[dict[str, Any]] = kept.get("finished", [])
-    with torch_threads(execution.workers):
-        for fold in range(len(finished), len(known)):
-            training = BoundaryTraining(known[fold], tuning, fold, STEPS)
-            if "training" in kept:
-                training.restore(kept.pop("training"))
-            while training.step < STEPS:
-                training.run_step()
-                execution.report(fold * STEPS + training.step, len(known) * STEPS)
-                if training.step % KEPT_STEPS == 0:
-                    write_checkpoint(checkpoint, {"finished": finished, "training": training.state()})
-            finished.append(training.average.state_dict())
-    write_checkpoint(checkpoint, {"finished": finished})
-    return [{name: value.numpy() for name, value in state.items()} for state in finished]
-
-
 @dataclass
 class _Scene:
     """Supervoxels of a region, and the labelled slices from which their contacts are learned."""
@@ -284,7 +220,6 @@ class _Scene:
     def make(
         cls,
         region: TrainingRegion,
-        networks: BoundaryNetworks,
         boundary: BoostedTrees,
         slices: list[PlacedSlice],
         fold: int,
@@ -295,8 +230,7 @@ class _Scene:
         numbers = np.zeros(region.grid.shape, np.uint32)
         blocks = block_grid(numbers.shape, (execution.block_voxels,) * 3, execution.block_halo_voxels)
         learned = LearnedMerging(
-            MergingModel(networks, boundary, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)),
-            intensities,
+            MergingModel(boundary, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)), intensities
         )
         statistics = measure_blocks(
             blocks, region.inputs, MemorySink(numbers), parameters, execution, {}, learned

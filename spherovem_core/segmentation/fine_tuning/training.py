@@ -105,7 +105,7 @@ class Trainer:
         if self.recipe.averaged:
             images = images.to(memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * learning_rate_fraction(step / (self.epochs * self.recipe.steps))
+            group["lr"] = self.rate * _schedule(step / (self.epochs * self.recipe.steps))
         with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bfloat16(self.network)):
             maps, _ = self.network(images.to(device))
         loss = masked_loss(maps.float(), targets)
@@ -173,7 +173,7 @@ def _order(sections: Sequence[Any], recipe: Recipe, generator: np.random.Generat
     ]
 
 
-def learning_rate_fraction(progress: float) -> float:
+def _schedule(progress: float) -> float:
     """Return the fraction of the learning rate at a fraction of the steps."""
     if progress < WARM_UP:
         return max(progress / WARM_UP, 0.04)
