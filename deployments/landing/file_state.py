@@ -9,12 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate, printable_path
-from spherovem_core.ingest.readers import reader_for
+from spherovem_core.ingest.readers import folder_reader_for, reader_for
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.references import canonical_json
 from spherovem_core.urls import is_remote
 
-# Deeper files change no outcome, and a folder may hold a million of them.
+# Deeper files change no outcome, unless the folder is a volume, and a folder may hold a million of them.
 MAX_DEPTH = 3
 PROVISIONAL_SUFFIXES = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".!sync")
 # rsync writes .NAME.XXXXXX and renames it when the copy is complete.
@@ -108,8 +108,14 @@ class _Listing:
         self.problems: list[str] = []
         self._landing = landing
 
-    def add_folder(self, folder: Path, apart_from: str = "", inside: str = "", depth: int = 0) -> None:
-        """Add every file and link of a folder and its subfolders; follow no links to folders."""
+    def add_folder(
+        self, folder: Path, apart_from: str = "", inside: str = "", depth: int = 0, *, in_volume: bool = False
+    ) -> None:
+        """Add every file and link of a folder and its subfolders; follow no links to folders.
+
+        In a folder that is a volume, such as a zarr group, every file counts, however deep.
+        """
+        in_volume = in_volume or folder_reader_for(folder) is not None
         try:
             with os.scandir(folder) as found:
                 files = list(found)
@@ -122,17 +128,17 @@ class _Listing:
             name = inside + file.name
             if not file.is_dir(follow_symlinks=False):
                 if name != apart_from:
-                    self.add_file(name, file)
-            elif depth < MAX_DEPTH:
-                self.add_folder(Path(file.path), apart_from, f"{name}/", depth + 1)
+                    self.add_file(name, file, in_volume=in_volume)
+            elif depth < MAX_DEPTH or in_volume:
+                self.add_folder(Path(file.path), apart_from, f"{name}/", depth + 1, in_volume=in_volume)
 
-    def add_file(self, name: str, file: "os.DirEntry[str] | Path") -> None:
+    def add_file(self, name: str, file: "os.DirEntry[str] | Path", *, in_volume: bool = False) -> None:
         """Add one file; a link to a file counts as its target."""
         try:
             state = file.stat(follow_symlinks=False)
             if stat.S_ISLNK(state.st_mode):
                 if not is_inside(Path(file), self._landing):
-                    if is_part_of_acquisition(name):
+                    if in_volume or is_part_of_acquisition(name):
                         self.problems.append(_link_problem(name))
                     return
                 state = file.stat()

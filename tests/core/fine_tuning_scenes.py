@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from spherovem_core.blocks import slab_grid
+from spherovem_core.execution import Execution
 from spherovem_core.parameters import SliceCuttingParameters
 from spherovem_core.segmentation import Grid
 from spherovem_core.segmentation.fine_tuning import SliceOrigin, cut_slices, write_slice
+from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.synthetic.phantom import make_phantom
 
 STRAIGHT = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
@@ -42,3 +45,41 @@ def labels_at(labels: np.ndarray, grid: Grid, origin: SliceOrigin, shape: tuple[
         for n, start, side, limit in zip(extent, first, grid.spacing_nm, labels.shape, strict=True)
     ]
     return labels[np.ix_(*index)].squeeze(axis).astype(np.uint16)
+
+
+ROD_SHAPE, ROD_NM = (48, 80, 96), 20.0
+
+
+def rods() -> tuple[np.ndarray, np.ndarray]:
+    """Return rods of 16 x 16 voxels along z between dark membranes, and their image; a plate crosses each every 12 slices."""
+    z, y, x = np.indices(ROD_SHAPE)
+    labels = 1 + (y // 16) * 100 + x // 16
+    image = np.full(ROD_SHAPE, 180.0)
+    crossed = (z + 5 * (y // 16) + 3 * (x // 16)) % 12 < 2
+    in_hole = (abs(y % 16 - 8) <= 1) & (abs(x % 16 - 8) <= 1)
+    image[crossed & ~in_hole] = 70
+    image[(y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)] = 60
+    image += np.random.default_rng(0).normal(0, 6, ROD_SHAPE)
+    return labels.astype(np.uint16), np.clip(image, 0, 255).astype(np.uint8)
+
+
+def write_volume(folder: Path, image: np.ndarray, side_nm: float = ROD_NM) -> Path:
+    """Write a results folder with nothing but a registered image."""
+    chunks, shards = slice_shards(image.shape)
+    spec = ArraySpec("registered", "image", image.shape, np.dtype("uint8"), chunks, shards, (side_nm,) * 3)
+    writer = ArrayWriter(Layout(folder), spec, "digest")
+    for block in slab_grid(image.shape, 1):
+        writer.write(block, image[block.core])
+    finish_multiscale(writer, Execution(), [])
+    return folder
+
+
+def write_rods(folder: Path) -> tuple[Path, Path]:
+    """Write `rods` as a results folder, and labelled slices of them in three planes; return both folders."""
+    labels, image = rods()
+    for axis, plane in enumerate(("xy", "xz", "yz")):
+        for index in range(5, ROD_SHAPE[axis], ROD_SHAPE[axis] // 5):
+            origin = SliceOrigin("rods", plane, index * ROD_NM, (0.0, 0.0), ROD_NM, 55.0, 190.0)
+            path = write_slice(folder / "slices", image.take(index, axis), origin)
+            write_labels(path, labels.take(index, axis))
+    return write_volume(folder / "rods", image), folder / "slices"

@@ -128,7 +128,9 @@ def our_commands() -> list[tuple[Block, list[str]]]:
         for words in commands(block)
         if words[0].rpartition("/")[2] == "spherovem" and words[1] not in NOT_RUN
     ]
-    # The weights of Cellpose-SAM are not available here, so that command is only parsed.
+    # The weights of Cellpose-SAM are not available here, so that command is only parsed; so are those for serial sections and
+    # for a truth in 3D, which this acquisition does not have.
+    found = [(block, words) for block, words in found if not {"--planes", "--image"} & set(words)]
     return [(block, words) for block, words in found if words[1] != "finetune" or "phantom-compact" in words]
 
 
