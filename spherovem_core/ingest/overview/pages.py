@@ -63,7 +63,7 @@ def sheet_picture(name: str, overview: Overview, sheet: ContactSheet) -> bytes:
     figure.suptitle(name)
     grid = figure.add_gridspec(curves + rows, COLUMNS, height_ratios=[1.1] * curves + [INCHES + 0.3] * rows)
     for n, (column, title, unit) in enumerate(CURVES):
-        _draw_curve(figure.add_subplot(grid[n, :]), overview, column, f"{title} ({unit})")
+        _draw_curve(figure.add_subplot(grid[n, :]), overview, column, f"{title}\n({unit})")
     limits = _limits(sheet)
     for n, each in enumerate(sheet.thumbnails):
         axes = figure.add_subplot(grid[curves + n // COLUMNS, n % COLUMNS])
