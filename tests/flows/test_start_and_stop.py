@@ -154,7 +154,7 @@ def test_all_stages_run_on_a_region(
     finished: Acquisition, parameters: PipelineParameters, task_states: States, tmp_path: Path
 ) -> None:
     own = finished.model_copy(update={"results_root": tmp_path})
-    assert len(run(own, parameters, task_states, roi=REGION)) == 13
+    assert len(run(own, parameters, task_states, roi=REGION)) == 16
     layout = Layout(crop_acquisition(own, REGION).folder)
     assert layout.report.exists()
     assert table_digest(layout, "tables/cells.parquet") is not None
