@@ -68,6 +68,14 @@ def split_choices(inside: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     return parts, choices
 
 
+def _assumed_names(shape: Sequence[int]) -> list[str]:
+    """Name the axes of an array that names none: those longer than 1 are z, y, x if they are three, else the last three."""
+    long = [axis for axis, side in enumerate(shape) if side > 1]
+    if len(shape) > 3 and len(long) == 3:
+        return ["zyx"[long.index(axis)] if axis in long else f"axis{axis}" for axis in range(len(shape))]
+    return [*(f"axis{n}" for n in range(len(shape) - 3)), "z", "y", "x"][-len(shape) :]
+
+
 def volume_axes(shape: Sequence[int], names: Sequence[str], choices: Mapping[str, int]) -> VolumeAxes:
     """Find z, y and x among the axes of an array.
 
@@ -84,7 +92,7 @@ def volume_axes(shape: Sequence[int], names: Sequence[str], choices: Mapping[str
     assumed = len(names) != len(shape)
     extents = " × ".join(map(str, shape))
     if assumed:
-        names = [*(f"axis{n}" for n in range(len(shape) - 3)), "z", "y", "x"][-len(shape) :]
+        names = _assumed_names(shape)
     if len(shape) < 2 or not {"y", "x"} <= set(names) or len(set(names)) < len(names) or min(shape) < 1:
         return VolumeAxes(problem=f"an array of {extents} with the axes {', '.join(names)}; expected z, y, x")
     fixed: dict[int, int] = {}

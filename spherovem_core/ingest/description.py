@@ -14,6 +14,7 @@ from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.ingest.strict_json import read_strict_json
 from spherovem_core.ingest.voxel_size import VoxelSize
+from spherovem_core.parameters import IngestParameters
 from spherovem_core.parameters.exclusions import ExcludedSlices
 from spherovem_core.parameters.ingest import LARGEST_SIDE_NM, SMALLEST_SIDE_NM
 
@@ -162,15 +163,26 @@ def description_schema() -> dict[str, Any]:
 def _unknown(content: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
     """Report entries whose name is nearly that of one with a meaning: without a word, they would have none."""
     known = list(AcquisitionEntries.model_fields)
+    exclusions = ("exclude", "exclusion", "skip_slice", "bad_slice", "ignore_slice", "omit_slice")
     lengths = ("voxel_size", "voxelsize", "pixel_size", "pixelsize", "pixel_nm", "spacing", "slice_thickness")
     for name in content:
         if name in known or name == SCHEMA_LINK:
             continue
         plain = name.lower().replace("-", "_").replace(" ", "_")
+        if plain in IngestParameters.model_fields and plain not in (*known, "dataset"):
+            yield (
+                name,
+                _problem(
+                    f"{name} is a parameter, which has no meaning here; give it with --set ingest.{plain}=VALUE, and remove it"
+                ),
+            )
+            continue
         near = difflib.get_close_matches(plain, known, 1, 0.72)
         near += [entry for entry in known if len(plain) >= 7 and entry.startswith(plain)]
         if not near and plain.startswith(lengths):
             near = ["spacing_nm"]
+        if not near and plain.startswith(exclusions):
+            near = ["exclude_slices"]
         if near:
             expected = AcquisitionEntries.model_fields[near[0]].json_schema_extra
             wanted = expected["expected"] if isinstance(expected, dict) else ""

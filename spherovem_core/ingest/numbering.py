@@ -16,6 +16,7 @@ from spherovem_core.ingest.file_names import (
     labels_of,
 )
 from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
+from spherovem_core.ingest.position_gaps import gap_conflict
 
 DIGITS = re.compile(r"(\d+)")
 IN_ORDER = 'list the files in order as "files" in acquisition.json'
@@ -131,8 +132,18 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
         if all(_agrees(chosen, each) for each in others) and (
             _is_unambiguous(chosen) or any(_is_unambiguous(each) for each in others if each in unique)
         ):
-            return _numbered(names, chosen, step)
+            lost = next(filter(None, (_lost(names, chosen, each) for each in others)), "")
+            return Numbering({}, fault=lost) if lost else _numbered(names, chosen, step)
     return _diagnose(names, [*varying, *(each for each in fields if each.kind == "text")], unique)
+
+
+def _lost(names: Sequence[str], chosen: Field, other: Field) -> str:
+    """Say where the position along z, beside the slice number, tells of other missing slices."""
+    counts = all(each.kind in ("integer", "decimal") and not _is_time_stamp(each) for each in (chosen, other))
+    found = gap_conflict(names, chosen.values, other.values) if counts and other.role == "slice" else ""
+    return found and (
+        f"{found}; add the missing slices, or rename the files so that both agree; if they are neighbours, {IN_ORDER}"
+    )
 
 
 def _parts(names: Sequence[str], word: str) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
 
 from spherovem_core.ingest.metadata_order import conflict_with_metadata, order_by_metadata
 from spherovem_core.ingest.numbering import TWICE, Numbering, natural_key, number_slices, ranges
@@ -10,6 +12,8 @@ from spherovem_core.ingest.reader import FileReport, SliceFile
 
 _SHOWN = 8
 _SHOWN_FILES = 3
+# With fewer slices, gaps of one size may be chance.
+_FEWEST_IN_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,10 @@ def order_slices(reports: Sequence[FileReport], step: int, listed: Sequence[str]
         return OrderedSlices(files, tuple(range(len(files))), (*problems, Problem(numbering.fault)))
     problems += _naming_problems(numbering)
     ordered = _with_gaps(
-        {number: slices[name] for name, number in numbering.numbers.items()}, numbering.step or step, problems
+        {number: slices[name] for name, number in numbering.numbers.items()},
+        numbering.step or step,
+        problems,
+        counted=numbering.step is None,
     )
     conflict = conflict_with_metadata(list(_by_number(numbering)), reports)
     return OrderedSlices(ordered.files, ordered.numbers, (*ordered.problems, *conflict))
@@ -135,14 +142,22 @@ def _times(count: int) -> str:
     return "twice" if count == 2 else f"{count} times"
 
 
-def _with_gaps(files: Mapping[int, SliceFile], step: int, problems: Sequence[Problem]) -> OrderedSlices:
+def _with_gaps(
+    files: Mapping[int, SliceFile], step: int, problems: Sequence[Problem], *, counted: bool = False
+) -> OrderedSlices:
+    """Put slices at their numbers; those that are counted in the names are judged by `slice_number_step`."""
     numbers = sorted(files)
     span = numbers[-1] - numbers[0]
+    common = gcd(*(b - a for a, b in pairwise(numbers)))
+    # Every second slice of 100 is no stack with 50 gaps, which would be filled.
+    larger = counted and common > step and len(numbers) >= _FEWEST_IN_STEPS
+    uneven = any((number - numbers[0]) % step for number in numbers)
     # A time stamp taken for a number would leave millions of gaps.
-    if any((number - numbers[0]) % step for number in numbers) or span // step + 1 > 2 * len(numbers) + 1:
+    if larger or uneven or span // step + 1 > 2 * len(numbers) + 1:
+        hint = f" = {common} (the z spacing is then that of these files)" if counted and common > 1 else ""
         what = (
             f"the {len(numbers)} slice numbers ({ranges(numbers, 3)}) do not count in steps of {step}; "
-            "add the missing slices, rename the files, or set slice_number_step"
+            f"add the missing slices, rename the files, or set slice_number_step{hint}"
         )
         return OrderedSlices(tuple(files[n] for n in numbers), tuple(numbers), (*problems, Problem(what)))
     every = range(numbers[0], numbers[-1] + 1, step)

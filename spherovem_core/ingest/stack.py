@@ -223,6 +223,11 @@ class SliceStack:
         nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
         lost = "bad or excluded" if self.excluded else "bad"
+        if nearest is None and last - first + 1 == self.shape[0] <= limit:
+            raise BadSlicesError(
+                f"every slice from number {self.numbers[first]} to {self.numbers[last]} is {lost}; expected a good one to fill "
+                "them from: acquire them again, or choose a larger region"
+            )
         if nearest is None or last - first + 1 > limit:
             raise BadSlicesError(
                 f"slices {self.numbers[first]} to {self.numbers[last]} are {lost}, more than {limit} in a row; "

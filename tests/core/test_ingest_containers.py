@@ -60,6 +60,13 @@ def test_axes_without_names_are_stated_as_assumed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("axis", [0, 1, 3])
+def test_an_axis_of_one_without_a_name_is_left_out(tmp_path: Path, axis: int) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = np.expand_dims(textured(), axis)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.h5", GIVEN).image, textured())
+
+
 def test_several_hdf5_datasets_are_one_fault_and_one_is_chosen(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

@@ -67,6 +67,8 @@ def test_schema_and_reader_refuse_the_same(tmp_path: Path, content: dict[str, An
         ("slice_cuont", "slice_count"),
         ("excluded_slices", "exclude_slices"),
         ("exclude", "exclude_slices"),
+        ("excluded", "exclude_slices"),
+        ("bad_slices", "exclude_slices"),
     ],
 )
 def test_an_entry_with_nearly_the_right_name_is_refused(tmp_path: Path, name: str, right: str) -> None:
@@ -74,8 +76,28 @@ def test_an_entry_with_nearly_the_right_name_is_refused(tmp_path: Path, name: st
     assert problem.found.startswith(f"{name} has no meaning; expected {right} with ")
 
 
+@pytest.mark.parametrize("name", ["databar_rows", "on_bad_slice", "value_range", "slice-number-step"])
+def test_a_parameter_of_the_stage_is_refused(tmp_path: Path, name: str) -> None:
+    (problem,) = read(tmp_path, {name: 3}).problems
+    assert problem.found.startswith(f"{name} is a parameter")
+    assert f"--set ingest.{name.replace('-', '_')}=" in problem.found
+
+
 @pytest.mark.parametrize(
-    "name", ["operator", "instrument", "notes", "sample", "comment", "count", "slices", "dose", "z", "date"]
+    "name",
+    [
+        "dataset",
+        "operator",
+        "instrument",
+        "notes",
+        "sample",
+        "comment",
+        "count",
+        "slices",
+        "dose",
+        "z",
+        "date",
+    ],
 )
 def test_other_entries_are_kept(tmp_path: Path, name: str) -> None:
     found = read(tmp_path, {name: 3})

@@ -70,6 +70,14 @@ def test_a_region_counts_from_the_first_slice_that_is_kept(folder: Path) -> None
     assert found.table["excluded"].tolist() == [False, False, True, False, False]
 
 
+def test_a_region_of_excluded_slices_alone_says_so(folder: Path) -> None:
+    region = RegionOfInterest(z_start=5, z_stop=7)
+    with pytest.raises(
+        BadSlicesError, match="every slice from number 5 to 6 is bad or excluded; expected a good one"
+    ):
+        read_stack(folder, excluding("5-6: fold"), region=region)
+
+
 def test_what_is_wrong_with_an_excluded_slice_does_not_count(folder: Path) -> None:
     truncate(folder / "slice_0002.tif")
     tifffile.imwrite(folder / "slice_0004.tif", textured((8, 9)), metadata=None)

@@ -73,6 +73,62 @@ def test_a_gap_in_positions_is_missing_slices() -> None:
     assert set(range(30)) - set(number_shuffled(uneven).numbers.values()) == {7}
 
 
+def lost(numbers: Sequence[int], positions: Sequence[float], digits: int = 3) -> list[str]:
+    return [f"Slice_{n:04d} z={z:.{digits}f}um.tif" for n, z in zip(numbers, positions, strict=True)]
+
+
+def test_a_gap_in_number_and_position_is_a_missing_slice() -> None:
+    kept = [n for n in range(30) if n not in (7, 8, 20)]
+    assert list(number_slices(lost(kept, [n * 0.008 for n in kept])).numbers.values()) == kept
+
+
+@pytest.mark.parametrize(
+    ("numbers", "positions", "words"),
+    [
+        (range(19), [n * 0.01 for n in range(20) if n != 7], "rises by 1, the position by 2 usual steps"),
+        (
+            [n for n in range(20) if n != 7],
+            [n * 0.01 for n in range(19)],
+            "rises by 2, the position by 1 usual steps",
+        ),
+        (range(18), [n * 0.01 for n in range(20) if n not in (7, 12)], "and at 1 more places"),
+    ],
+)
+def test_a_gap_in_number_or_position_alone_is_a_fault(
+    numbers: Sequence[int], positions: Sequence[float], words: str
+) -> None:
+    found = number_shuffled(lost(numbers, positions))
+    assert not found.numbers
+    for word in (words, "Slice_0006 z=0.060um.tif", "missing slices", '"files" in acquisition.json'):
+        assert word in found.fault
+
+
+@pytest.mark.parametrize(
+    ("positions", "digits"),
+    [
+        ([n * 0.008 for n in range(20)], 3),
+        ([n * 0.0083 for n in range(20)], 2),
+        ([n * 0.0027 for n in range(20)], 3),
+        ([n * 0.0014 for n in range(20)], 3),
+        ([n * 0.01 + 0.003 * (n % 3) for n in range(20)], 3),
+        ([0.002 * n * n for n in range(20)], 3),
+        ([0.5 + (n // 5) * 0.01 for n in range(20)], 3),
+    ],
+    ids=[
+        "even",
+        "rounded",
+        "rounded up",
+        "rounded to few digits",
+        "jitter",
+        "irregular",
+        "of several slices",
+    ],
+)
+def test_positions_that_tell_of_no_gap_are_no_fault(positions: Sequence[float], digits: int) -> None:
+    found = number_shuffled(lost(range(20), positions, digits))
+    assert (found.fault, sorted(found.numbers.values())) == ("", list(range(20)))
+
+
 SERIES = {
     "detectors": ([f"slice_{n:05d}_{d}.tif" for d in ("InLens", "EsB") for n in range(12)], ["InLens (12 files", "EsB"]),
     "one detector without a name": ([f"s_{n:03d}{d}.tif" for d in ("", "_EsB") for n in range(4)], ["s_# (4", "s_#_EsB"]),

@@ -103,6 +103,18 @@ def test_slices_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert stack.numbers == tuple(range(1, 13))
 
 
+def test_every_second_slice_is_no_stack_of_gaps(tmp_path: Path) -> None:
+    for z, values in enumerate(textured()):
+        tifffile.imwrite(tmp_path / f"s_{2 * z:03d}.tif", values, metadata=None)
+    filling = GIVEN.model_copy(update={"on_bad_slice": "interpolate"})
+    with pytest.raises(
+        BadSlicesError, match=r"do not count in steps of 1.*slice_number_step = 2 \(the z spacing"
+    ):
+        open_stack(tmp_path, filling)
+    step_of_2 = filling.model_copy(update={"slice_number_step": 2})
+    assert open_stack(tmp_path, step_of_2).shape[0] == len(textured())
+
+
 def test_numbers_in_steps_need_slice_number_step(tmp_path: Path) -> None:
     for z in range(4):
         tifffile.imwrite(tmp_path / f"z{z * 40:05d}nm.tif", textured()[z], metadata=None)
