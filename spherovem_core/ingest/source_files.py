@@ -157,16 +157,23 @@ def split_source(source: Path) -> tuple[Path, list[str]]:
         # Groups of N5 need no mark of their own; the container's name tells.
         if above.suffix.lower() in suffixes and folder_reader_for(above) is not None:
             return above, [*container.relative_to(above).parts, *inside]
-    if folder_reader_for(container) is None and folder_reader_for(container.parent) is not None:
+    around = _folder_around(container)
+    if folder_reader_for(container) is None and folder_reader_for(around) is not None:
         # The folder of a scale, which has no mark of its own either.
-        return container.parent, [container.name, *inside]
+        return around, [container.name, *inside]
     while locations.is_folder(container) and (reader := folder_reader_for(container)):
-        above = container.parent
+        above = _folder_around(container)
         if above == container or not reader.can_read_folder(above):
             break
         inside.insert(0, container.name)
         container = above
     return container, inside
+
+
+def _folder_around(container: Path) -> Path:
+    """Return the folder in which a file or folder lies; a bucket lies in none and is its own."""
+    around = container.parent
+    return container if locations.is_remote(container) and not locations.is_remote(around) else around
 
 
 def _in_folder(folder: Path) -> tuple[Reader, tuple[Path, ...]]:
@@ -224,7 +231,7 @@ def folder_of_slices(source: Path) -> Path:
     """Return the folder that holds the slices, or beside whose file or volume others may state something."""
     container, _ = split_source(source)
     own = locations.is_folder(container) and folder_reader_for(container) is None
-    return container if own else container.parent
+    return container if own else _folder_around(container)
 
 
 def description_path(source: Path) -> Path:
@@ -234,7 +241,7 @@ def description_path(source: Path) -> Path:
         inside = container / DESCRIPTION
         if folder_reader_for(container) is None or locations.is_file(inside):
             return inside
-    return container.parent / DESCRIPTION
+    return _folder_around(container) / DESCRIPTION
 
 
 def acquisition_name(source: Path) -> str:

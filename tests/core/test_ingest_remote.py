@@ -76,6 +76,16 @@ def test_a_volume_in_a_bucket_is_the_same(bucket: Any, name: str) -> None:
     assert acquired.spacing_nm == SPACING_NM
 
 
+@pytest.mark.parametrize("name", ["slices", "a.zarr", "a.n5"])
+def test_a_bucket_may_be_the_volume(bucket: Any, files: Path, name: str) -> None:
+    own = f"volume-{name.replace('.', '-')}"
+    bucket.mkdir(own)
+    bucket.put(f"{files / name}/", f"{own}/", recursive=True)
+    acquired = read_stack(Path(f"s3://{own}"), parameters_for(name))
+    assert acquired.image.tobytes() == textured(dtype="uint16").tobytes()
+    assert source_digest(Path(f"s3://{own}"))
+
+
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_volume_on_a_web_server_is_the_same(web: str, name: str) -> None:
     acquired = read_stack(Path(f"{web}/{name}"), parameters_for(name))
