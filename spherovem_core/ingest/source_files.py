@@ -85,16 +85,12 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
     NoSlicesError
         If the source does not exist or holds no file that a reader knows.
     ParameterError
-        If a dataset is chosen in a format that has none.
+        If a dataset is chosen in a format that has none, or a URL holds credentials.
     OSError
         If the disk or network fails.
     """
     parameters = parameters or IngestParameters()
-    if holds_credentials(source):
-        raise ParameterError(
-            "the URL of the source names a user or has a query, which would be kept in the history; give credentials in the "
-            "environment (AWS_PROFILE, AWS_ACCESS_KEY_ID ...)"
-        )
+    _refuse_credentials(source)
     container, inside = split_source(source)
     if not locations.exists(container):
         raise NoSlicesError(
@@ -120,6 +116,14 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
             wanted.pop()
         return SourceFiles(reader, paths, (files[0].joinpath(*wanted),), files[0])
     return SourceFiles(reader, paths, files)
+
+
+def _refuse_credentials(source: Path) -> None:
+    if holds_credentials(source):
+        raise ParameterError(
+            "the URL of the source names a user or has a query, which would be kept in the history; give credentials in the "
+            "environment (AWS_PROFILE, AWS_ACCESS_KEY_ID ...)"
+        )
 
 
 def _of_file(path: Path) -> Reader:
@@ -168,6 +172,20 @@ def split_source(source: Path) -> tuple[Path, list[str]]:
         inside.insert(0, container.name)
         container = above
     return container, inside
+
+
+def source_exists(source: Path) -> bool:
+    """Return whether the file or folder of a source is there, on disk or behind its URL; a dataset inside is not looked for.
+
+    Raises
+    ------
+    ParameterError
+        If its URL holds credentials.
+    OSError
+        If the network fails.
+    """
+    _refuse_credentials(source)
+    return locations.exists(split_source(source)[0])
 
 
 def _folder_around(container: Path) -> Path:
