@@ -60,10 +60,10 @@ def check_before_start(request: RunRequest, steps: Sequence[Step[Any]], device: 
 
 def _check_source(request: RunRequest) -> None:
     """Refuse to continue the results of another acquisition; a source that is no longer there is not needed."""
-    from spherovem_core.ingest.locations import exists
+    from spherovem_core.ingest.source_files import source_exists
     from spherovem_core.steps.source_owner import check_owner
 
-    if exists(request.acquisition.source):
+    if source_exists(request.acquisition.source):
         check_owner(request.acquisition)
 
 

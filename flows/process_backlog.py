@@ -13,6 +13,7 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName
+from spherovem_core.urls import shown
 
 Address = Annotated[
     str,
@@ -163,7 +164,7 @@ def refuse_shared_results_folders(acquisitions: list[Acquisition]) -> None:
         other = seen.setdefault(acquisition.folder, acquisition)
         if other is not acquisition:
             raise BacklogError(
-                f"{other.source} and {acquisition.source} are both named {acquisition.name} and would share the "
+                f"{shown(other.source)} and {shown(acquisition.source)} are both named {acquisition.name} and would share the "
                 f"results folder {acquisition.folder}; give them different names"
             )
 

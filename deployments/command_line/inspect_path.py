@@ -11,6 +11,7 @@ from deployments.command_line.acquisition_tables import steps_table
 from deployments.command_line.arguments import BadArgumentsError, Command
 from deployments.command_line.inventory_texts import array_text, arrays_table, table_text, tables_table
 from deployments.command_line.source_overview import inspect_source
+from spherovem_core.urls import shown
 
 Document = dict[str, Any]
 
@@ -88,14 +89,13 @@ def inspect_path(
     SpheroVemError
         If it is none of the things that can be inspected.
     """
-    from spherovem_core.ingest import locations
-    from spherovem_core.ingest.source_files import split_source
-
-    if not locations.exists(split_source(path)[0]):
-        raise BadArgumentsError(
-            f"{path} does not exist; name a source, a results folder, a volume or a table"
-        )
+    from spherovem_core.ingest.source_files import source_exists
     from spherovem_core.status import is_results_folder
+
+    if not source_exists(path):
+        raise BadArgumentsError(
+            f"{shown(path)} does not exist; name a source, a results folder, a volume or a table"
+        )
 
     is_result = path.suffix == ".parquet" or (path / "zarr.json").is_file() or is_results_folder(path)
     if is_result and (sheet is not None or write_description or pixels):

@@ -45,7 +45,9 @@ class Migrate(Command):
     def cli_cmd(self) -> None:
         """Migrate the folders one after another."""
         from spherovem_core.errors import SpheroVemError
+        from spherovem_core.ingest.source_files import source_exists
         from spherovem_core.migration import holds_results
+        from spherovem_core.urls import shown
 
         for folder in self.folders:
             if not folder.is_dir():
@@ -54,8 +56,8 @@ class Migrate(Command):
             raise BadArgumentsError(
                 "--source names the files of one acquisition; migrate one folder at a time"
             )
-        if self.source is not None and not self.source.exists():
-            raise BadArgumentsError(f"--source {self.source} does not exist; name the acquired files")
+        if self.source is not None and not source_exists(self.source):
+            raise BadArgumentsError(f"--source {shown(self.source)} does not exist; name the acquired files")
         failures: list[str] = []
         for folder in self.folders:
             try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.command_line.arguments import BadArgumentsError
 from deployments.command_line.inventory_texts import format_spacing, source_text
+from spherovem_core.urls import absolute, shown
 
 if TYPE_CHECKING:
     from spherovem_core.ingest import AcquisitionReport
@@ -83,7 +84,7 @@ def source_document(path: Path, report: "AcquisitionReport", faults: Sequence[st
     stack = report.stack
     return {
         "kind": "source",
-        "path": str(path.absolute()),
+        "path": shown(absolute(path)),
         "files": report.file_count,
         "bytes": report.file_bytes,
         "shape": list(stack.shape),
@@ -114,7 +115,9 @@ def _look(report: "AcquisitionReport") -> "Overview":
     from spherovem_core.ingest.overview import look_over
 
     if not all(report.stack.shape):
-        raise NoSlicesError(f"{report.stack.source}: no slice can be read, so that there is nothing to show")
+        raise NoSlicesError(
+            f"{shown(report.stack.source)}: no slice can be read, so that there is nothing to show"
+        )
     return look_over(report.stack)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spherovem_core.errors import AcquisitionError
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import problem_lines
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.ingest.survey import AcquisitionReport
@@ -57,9 +58,14 @@ def write_draft(source: Path, draft: Mapping[str, Any]) -> Path:
     Raises
     ------
     AcquisitionError
-        If there is a description already; it stays as it is.
+        If there is a description already, which stays as it is; if the slices are not on disk.
     """
     path = description_path(source)
+    if locations.is_remote(path):
+        raise AcquisitionError(
+            f"{locations.shown(path)} is not on disk, and sources in buckets and on servers are only read; write it by hand, and "
+            "upload it there"
+        )
     text = json.dumps(draft, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     exists = f"{path} exists and is left as it is; edit it, or move it away to write a new one"
     if path.exists():

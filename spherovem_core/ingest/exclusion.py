@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
@@ -21,6 +22,8 @@ class ExcludedStack:
         Reason of each excluded slice in it, by its position.
     cut_off
         Numbers of the excluded slices at the ends.
+    left_out
+        Files that hold excluded slices alone, those at the ends among them.
     problems
         Entries that match no slice; or all slices.
     """
@@ -28,6 +31,7 @@ class ExcludedStack:
     ordered: OrderedSlices
     reasons: Mapping[int, str]
     cut_off: tuple[int, ...]
+    left_out: frozenset[Path] = frozenset()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -37,11 +41,8 @@ class ExcludedStack:
         return replace(self.ordered, files=tuple(files))
 
     def reports_of_kept(self, reports: Sequence[FileReport]) -> list[FileReport]:
-        """Leave out the reports of files that hold excluded slices alone; all reports if nothing else is left."""
-        kept = {file.path for file in self.kept.files if file is not None}
-        excluded = {self.ordered.files[z] for z in self.reasons} - {None}
-        gone = {file.path for file in excluded if file is not None} - kept
-        return [report for report in reports if report.path not in gone] or list(reports)
+        """Leave out the reports of files that hold excluded slices alone."""
+        return [report for report in reports if report.path not in self.left_out]
 
 
 def exclude_slices(ordered: OrderedSlices, entries: Sequence[str]) -> ExcludedStack:
@@ -70,13 +71,16 @@ def exclude_slices(ordered: OrderedSlices, entries: Sequence[str]) -> ExcludedSt
     if not kept or problems:
         if not problems:
             problems.append(Problem(f"exclude_slices leaves none of the {count} slices; keep some"))
-        return ExcludedStack(ordered, {}, (), tuple(problems))
+        return ExcludedStack(ordered, {}, (), problems=tuple(problems))
     first, last = kept[0], kept[-1]
+    paths = {z: file.path for z, file in enumerate(ordered.files) if file is not None}
+    left_out = {paths[z] for z in reasons if z in paths} - {paths[z] for z in kept}
     files, numbers = ordered.files[first : last + 1], ordered.numbers[first : last + 1]
     return ExcludedStack(
         replace(ordered, files=files, numbers=numbers),
         {z - first: reason for z, reason in sorted(reasons.items()) if first < z < last},
         tuple(ordered.numbers[z] for z in sorted(reasons) if not first < z < last),
+        frozenset(left_out),
     )
 
 

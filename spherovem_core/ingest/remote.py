@@ -126,7 +126,8 @@ def is_file(path: Path) -> bool:
     files, url = _opened(path)
     with _as_os_error(url):
         if not url.startswith("http"):
-            return bool(files.isfile(url))
+            # A name without a key is that of a bucket, perhaps of somebody else's.
+            return "/" in url.partition("://")[2] and bool(files.isfile(url))
         return bool(files.exists(url)) and not is_folder(path)
 
 

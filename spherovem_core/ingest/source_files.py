@@ -85,16 +85,12 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
     NoSlicesError
         If the source does not exist or holds no file that a reader knows.
     ParameterError
-        If a dataset is chosen in a format that has none.
+        If a dataset is chosen in a format that has none, or a URL holds credentials.
     OSError
         If the disk or network fails.
     """
     parameters = parameters or IngestParameters()
-    if holds_credentials(source):
-        raise ParameterError(
-            "the URL of the source names a user or has a query, which would be kept in the history; give credentials in the "
-            "environment (AWS_PROFILE, AWS_ACCESS_KEY_ID ...)"
-        )
+    _refuse_credentials(source)
     container, inside = split_source(source)
     if not locations.exists(container):
         raise NoSlicesError(
@@ -120,6 +116,14 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
             wanted.pop()
         return SourceFiles(reader, paths, (files[0].joinpath(*wanted),), files[0])
     return SourceFiles(reader, paths, files)
+
+
+def _refuse_credentials(source: Path) -> None:
+    if holds_credentials(source):
+        raise ParameterError(
+            "the URL of the source names a user or has a query, which would be kept in the history; give credentials in the "
+            "environment (AWS_PROFILE, AWS_ACCESS_KEY_ID ...)"
+        )
 
 
 def _of_file(path: Path) -> Reader:
@@ -157,16 +161,37 @@ def split_source(source: Path) -> tuple[Path, list[str]]:
         # Groups of N5 need no mark of their own; the container's name tells.
         if above.suffix.lower() in suffixes and folder_reader_for(above) is not None:
             return above, [*container.relative_to(above).parts, *inside]
-    if folder_reader_for(container) is None and folder_reader_for(container.parent) is not None:
+    around = _folder_around(container)
+    if folder_reader_for(container) is None and folder_reader_for(around) is not None:
         # The folder of a scale, which has no mark of its own either.
-        return container.parent, [container.name, *inside]
+        return around, [container.name, *inside]
     while locations.is_folder(container) and (reader := folder_reader_for(container)):
-        above = container.parent
+        above = _folder_around(container)
         if above == container or not reader.can_read_folder(above):
             break
         inside.insert(0, container.name)
         container = above
     return container, inside
+
+
+def source_exists(source: Path) -> bool:
+    """Return whether the file or folder of a source is there, on disk or behind its URL; a dataset inside is not looked for.
+
+    Raises
+    ------
+    ParameterError
+        If its URL holds credentials.
+    OSError
+        If the network fails.
+    """
+    _refuse_credentials(source)
+    return locations.exists(split_source(source)[0])
+
+
+def _folder_around(container: Path) -> Path:
+    """Return the folder in which a file or folder lies; a bucket lies in none and is its own."""
+    around = container.parent
+    return container if locations.is_remote(container) and not locations.is_remote(around) else around
 
 
 def _in_folder(folder: Path) -> tuple[Reader, tuple[Path, ...]]:
@@ -224,7 +249,7 @@ def folder_of_slices(source: Path) -> Path:
     """Return the folder that holds the slices, or beside whose file or volume others may state something."""
     container, _ = split_source(source)
     own = locations.is_folder(container) and folder_reader_for(container) is None
-    return container if own else container.parent
+    return container if own else _folder_around(container)
 
 
 def description_path(source: Path) -> Path:
@@ -234,7 +259,7 @@ def description_path(source: Path) -> Path:
         inside = container / DESCRIPTION
         if folder_reader_for(container) is None or locations.is_file(inside):
             return inside
-    return container.parent / DESCRIPTION
+    return _folder_around(container) / DESCRIPTION
 
 
 def acquisition_name(source: Path) -> str:

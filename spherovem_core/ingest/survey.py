@@ -116,30 +116,34 @@ def survey_stack(
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
     reports = with_sidecars(reports, find_sidecars(source, files.paths))
-    contradictions = list(contradiction_problems(reports, _stated_size(description, parameters)))
-    if parameters.trust_resolution_tags:
-        reports = [_with_untrusted_pixel(report) for report in reports]
     every = order_slices(reports, parameters.slice_number_step, description.files)
     excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
     ordered = excluded.ordered
     found = find_databar(files, parameters, dict(zip(files.paths, reports, strict=True)).__getitem__)
+    reports = excluded.reports_of_kept(reports)
+    contradictions = list(contradiction_problems(reports, _stated_size(description, parameters)))
+    if parameters.trust_resolution_tags:
+        reports = [_with_untrusted_pixel(report) for report in reports]
     top = parameters.databar_top_rows or 0
     databars = {report.path: top + (_databar(report, parameters) or found.rows) for report in reports}
-    size = combine(_voxel_sizes(reports, description, parameters))
+    voxel_sizes = _voxel_sizes(reports, description, parameters)
     metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
     metadata |= _exclusion_facts(excluded, parameters, description)
     if found.rows:
         metadata["databar_origin"] = "pixels"
     if top:
         metadata["databar_top_rows"] = top
-    stack = _stack(source, files.reader, excluded, databars, size, parameters, metadata)
+    stack = _stack(source, files.reader, excluded, databars, combine(voxel_sizes), parameters, metadata)
     stated = list(checks.slice_count_problems(every, description))
-    reports = excluded.reports_of_kept(reports)
     # Without a readable slice the shape is unknown, and the problems say so.
     if not region.is_whole and all(stack.shape):
         stack = stack.crop(region)
         ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
-        reports = _reports_of(ordered, reports)
+        in_region = _reports_of(ordered, reports)
+        # Where no file of the region states a voxel size, another one may.
+        voxel_sizes = _voxel_sizes([*in_region, *reports], description, parameters)
+        stack = _with_voxel_size(stack, combine(voxel_sizes))
+        reports = in_region
         names = {report.path.name for report in reports}
         contradictions = [problem for problem in contradictions if problem.file in names]
         stated = []
@@ -148,7 +152,7 @@ def survey_stack(
         *_slice_problems(reports, ordered, databars, stack.excluded, parameters),
         *excluded.problems,
         *stated,
-        *_spacing_problems(reports, description, size, parameters),
+        *_spacing_problems(reports, description, voxel_sizes, parameters),
         *contradictions,
         *found.questions,
     ]
@@ -183,6 +187,10 @@ def _stack(
         first_row=top,
         excluded=excluded.reasons,
     )
+
+
+def _with_voxel_size(stack: SliceStack, size: VoxelSize) -> SliceStack:
+    return replace(stack, spacing_nm=spacing_of(size) or (0.0, 0.0, 0.0), spacing_origin=size.origin)
 
 
 def _conversion(dtype: np.dtype[Any]) -> dict[str, str]:
@@ -286,7 +294,10 @@ def _any_readable(report: FileReport) -> bool:
 
 
 def _spacing_problems(
-    reports: Sequence[FileReport], description: Description, size: VoxelSize, parameters: IngestParameters
+    reports: Sequence[FileReport],
+    description: Description,
+    sizes: Sequence[VoxelSize],
+    parameters: IngestParameters,
 ) -> list[Problem]:
     if parameters.spacing_nm is not None:
         return [problem for name, problem in description.faults.items() if name != "spacing_nm"]
@@ -295,7 +306,8 @@ def _spacing_problems(
         return list(description.problems)
     if description.problems:
         return list(description.problems)
-    missing = checks.spacing_problems(size, reports, trust_resolution_tags=parameters.trust_resolution_tags)
+    missing = checks.spacing_problems(
+        combine(sizes), reports, trust_resolution_tags=parameters.trust_resolution_tags
+    )
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    implausible = plausibility_problems(_voxel_sizes(reports, description, parameters))
-    return [*missing, *implausible, *([] if stated else checks.voxel_size_problems(reports))]
+    return [*missing, *plausibility_problems(sizes), *([] if stated else checks.voxel_size_problems(reports))]

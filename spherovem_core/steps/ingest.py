@@ -8,6 +8,7 @@ from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.source_owner import check_owner, claim_folder, read_source
 from spherovem_core.store.columns import FILLED_FLAGS
 from spherovem_core.store.layout import RAW as RAW_GROUP
+from spherovem_core.urls import shown
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -93,7 +94,8 @@ def _check_unchanged(run: StepRun[IngestParameters]) -> None:
     if digest != run.plan.external["source"]:
         discard(run.layout, run.layout.path(RAW.path).parent)
         raise BadSlicesError(
-            f"{run.plan.acquisition.source} was changed while it was read; run the acquisition again when nothing writes to it"
+            f"{shown(run.plan.acquisition.source)} was changed while it was read; run the acquisition again when nothing writes "
+            "to it"
         )
 
 

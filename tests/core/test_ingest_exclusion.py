@@ -141,3 +141,45 @@ def test_pages_of_one_file_are_excluded_by_number_or_name(tmp_path: Path) -> Non
     assert open_stack(path, excluding("3: fold", "stack.tif page 6: fold")).excluded == {3: "fold", 5: "fold"}
     with pytest.raises(BadSlicesError, match=r'names "stack"'):
         open_stack(path, excluding("stack: all"))
+
+
+def write_sized_slices(folder: Path, sides_nm: list[float]) -> Path:
+    """Write slices whose metadata state their pixel sizes, and a distance of 50 nm."""
+    folder.mkdir()
+    for z, side in enumerate(sides_nm):
+        tifffile.imwrite(
+            folder / f"slice_{z:04d}.tif",
+            VOLUME[z : z + 1],
+            imagej=True,
+            resolution=(1000 / side, 1000 / side),
+            metadata={"axes": "ZYX", "spacing": 0.05, "unit": "um"},
+        )
+    return folder
+
+
+def test_an_excluded_slice_states_no_voxel_size(tmp_path: Path) -> None:
+    folder = write_sized_slices(tmp_path / "run", [20, 10, 10, 20, 10, 10, 20])
+    excluded = ("0: overview", "3: overview", "6: overview")
+    stack = open_stack(folder, IngestParameters(exclude_slices=excluded))
+    assert (stack.shape[0], stack.spacing_nm) == (5, pytest.approx((50, 10, 10)))
+
+
+def test_a_region_has_the_voxel_size_of_its_own_slices(tmp_path: Path) -> None:
+    folder = write_sized_slices(tmp_path / "run", [20, 10, 10, 10, 10])
+    with pytest.raises(BadSlicesError, match="magnification must not change"):
+        open_stack(folder, IngestParameters())
+    region = RegionOfInterest(z_start=2, z_stop=4)
+    assert open_stack(folder, IngestParameters(), region=region).spacing_nm == pytest.approx((50, 10, 10))
+
+
+def test_a_region_takes_the_voxel_size_that_one_slice_states_for_all(tmp_path: Path) -> None:
+    folder = write_sized_slices(tmp_path / "run", [10])
+    for z in range(1, 4):
+        tifffile.imwrite(folder / f"slice_{z:04d}.tif", VOLUME[z], metadata=None)
+    stack = open_stack(folder, IngestParameters(), region=RegionOfInterest(z_start=2, z_stop=4))
+    assert stack.spacing_nm == pytest.approx((50, 10, 10))
+
+
+def test_what_is_wrong_with_a_slice_that_is_cut_off_does_not_count(folder: Path) -> None:
+    tifffile.imwrite(folder / "slice_0000.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    assert open_stack(folder, excluding("0: in colour")).shape == (11, 20, 30)

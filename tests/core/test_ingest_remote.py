@@ -16,7 +16,8 @@ from volume_samples import write_n5, write_ome_zarr, write_precomputed
 
 from spherovem_core.errors import AcquisitionError, BadSlicesError, NoSlicesError, ParameterError
 from spherovem_core.ingest import open_stack, read_stack, remote, source_digest
-from spherovem_core.ingest.source_files import acquisition_name
+from spherovem_core.ingest.description_draft import write_draft
+from spherovem_core.ingest.source_files import acquisition_name, source_exists
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.urls import absolute, shown, url_of
 
@@ -76,6 +77,16 @@ def test_a_volume_in_a_bucket_is_the_same(bucket: Any, name: str) -> None:
     assert acquired.spacing_nm == SPACING_NM
 
 
+@pytest.mark.parametrize("name", ["slices", "a.zarr", "a.n5"])
+def test_a_bucket_may_be_the_volume(bucket: Any, files: Path, name: str) -> None:
+    own = f"volume-{name.replace('.', '-')}"
+    bucket.mkdir(own)
+    bucket.put(f"{files / name}/", f"{own}/", recursive=True)
+    acquired = read_stack(Path(f"s3://{own}"), parameters_for(name))
+    assert acquired.image.tobytes() == textured(dtype="uint16").tobytes()
+    assert source_digest(Path(f"s3://{own}"))
+
+
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_volume_on_a_web_server_is_the_same(web: str, name: str) -> None:
     acquired = read_stack(Path(f"{web}/{name}"), parameters_for(name))
@@ -120,6 +131,19 @@ def test_absent_and_cut_objects_are_named(bucket: Any, web: str, files: Path) ->
         read_stack(Path(f"{web}/cut.zarr"), IngestParameters())
 
 
+def test_a_description_to_complete_is_not_written_to_a_server(web: str) -> None:
+    with pytest.raises(
+        AcquisitionError, match=rf"{web}/slices/acquisition.json is not on disk.*write it by hand"
+    ):
+        write_draft(Path(f"{web}/slices"), {})
+
+
+def test_the_file_of_a_source_is_looked_for_wherever_it_lies(bucket: Any, web: str, files: Path) -> None:
+    for root in (str(files), web, "s3://microscope/data"):
+        assert source_exists(Path(f"{root}/a.h5/raw"))
+        assert not source_exists(Path(f"{root}/b.h5/raw"))
+
+
 def test_what_is_not_there_is_one_clear_error(bucket: Any, web: str) -> None:
     for url in ("s3://microscope/nowhere", "s3://no-such-bucket/a", f"{web}/nowhere"):
         with pytest.raises(NoSlicesError, match=rf"^{url} does not exist; expected"):
@@ -159,6 +183,8 @@ def test_a_url_with_credentials_is_refused_without_repeating_them(url: str) -> N
     with pytest.raises(ParameterError, match="names a user or has a query") as raised:
         open_stack(Path(url), GIVEN)
     assert "secret" not in str(raised.value)
+    with pytest.raises(ParameterError, match="names a user or has a query"):
+        source_exists(Path(url))
 
 
 def test_urls_survive_as_paths() -> None:
