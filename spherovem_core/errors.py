@@ -16,6 +16,10 @@ class NoSlicesError(AcquisitionError, FileNotFoundError):
     """The source holds no slice of a known format."""
 
 
+class SourceNotFoundError(NoSlicesError):
+    """The source does not exist."""
+
+
 class BadSlicesError(AcquisitionError):
     """One or more slices are missing, truncated, or differ in shape or type."""
 

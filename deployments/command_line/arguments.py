@@ -5,12 +5,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from spherovem_core.errors import ParameterError, SpheroVemError
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Workers = Annotated[int, Field(ge=1, le=1024)]
+# The parser of lists knows no escape: quotes, backslashes and control characters pass it as characters of a private plane.
+_SHIELDED = {code: 0xF0000 + code for code in (*range(32), ord('"'), ord("\\"))}
+
+
+def shield(text: str) -> str:
+    """Replace what the parser of lists would take for its own; `Verbatim` brings it back."""
+    return text.translate(_SHIELDED)
+
+
+def _unshield(text: str) -> str:
+    return text.translate({there: code for code, there in _SHIELDED.items()})
+
+
+Verbatim = Annotated[str, AfterValidator(_unshield)]
+"""A text of a list of the command line, as it was given."""
 
 
 class Command(BaseModel):

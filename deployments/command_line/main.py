@@ -1,6 +1,5 @@
 """The program: its options, and the exit code of every outcome."""
 
-import json
 import math
 import os
 import sys
@@ -17,13 +16,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from deployments.command_line.arguments import BadArgumentsError, Command
+from deployments.command_line.arguments import BadArgumentsError, Command, shield
 from deployments.command_line.commands import command_fields, commands_of, load_commands
 from deployments.command_line.console import console
 from deployments.command_line.help import help_for
 from deployments.command_line.interruption import ending_in_order, resume_hint
 from deployments.environment import prepare_environment
-from spherovem_core.errors import SpheroVemError
+from spherovem_core.errors import SourceNotFoundError, SpheroVemError
 from spherovem_core.overrides import RENAMED
 from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
@@ -113,7 +112,7 @@ def _run(given: Sequence[str]) -> int:
         return _fail(_first_line(error), BAD_ARGUMENTS)
     except ValidationError as error:
         return _fail(_explain_arguments(error, commands), BAD_ARGUMENTS)
-    except BadArgumentsError as error:
+    except (BadArgumentsError, SourceNotFoundError) as error:
         return _fail(str(error), BAD_ARGUMENTS)
     except SpheroVemError as error:
         return _fail(str(error), FAILED)
@@ -153,16 +152,20 @@ def keep_commas(arguments: Sequence[str]) -> list[str]:
             current = name
             gathered.setdefault(name, []).extend([value] if sign else [])
         elif kept and kept[-1] == "--set":
-            kept.append(json.dumps([argument]))
+            kept.append(_listed(argument))
         elif name == "--set" and sign:
-            kept += ["--set", json.dumps([value])]
+            kept += ["--set", _listed(value)]
         else:
             kept.append(argument)
     for name, values in gathered.items():
         if not values:
             raise BadArgumentsError(f"{name}: expected at least one value; see spherovem {GATHERING} --help")
-        kept += [name, *(json.dumps([each]) for each in values)]
+        kept += [name, *map(_listed, values)]
     return kept
+
+
+def _listed(value: str) -> str:
+    return f'["{shield(value)}"]'
 
 
 def plain_numbers(arguments: Sequence[str]) -> list[str]:

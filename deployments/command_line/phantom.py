@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from pydantic_settings import CliImplicitFlag, CliPositionalArg, CliVariadicArg
 
-from deployments.command_line.arguments import BadArgumentsError, Command, reading_arguments
+from deployments.command_line.arguments import BadArgumentsError, Command, Verbatim, reading_arguments
 
 
 class MakePhantom(Command):
@@ -38,7 +38,7 @@ class MakePhantom(Command):
         description="Traits of real acquisitions, such as resin,droplets; --list-scenes lists them.",
         json_schema_extra={"metavar": "NAME,NAME"},
     )
-    set: list[str] = Field(
+    set: list[Verbatim] = Field(
         default=[],
         description="Set a parameter of the phantom. Repeatable.",
         json_schema_extra={"metavar": "NAME=VALUE"},

@@ -6,7 +6,14 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationError
 from pydantic_settings import CliPositionalArg, CliVariadicArg
 
-from deployments.command_line.arguments import Command, Device, Workers, checked_spacing, reading_arguments
+from deployments.command_line.arguments import (
+    Command,
+    Device,
+    Verbatim,
+    Workers,
+    checked_spacing,
+    reading_arguments,
+)
 from deployments.command_line.own_data import OwnData, check_own_results, read_own_data, with_label_spacing
 from deployments.command_line.pipeline_run import print_results, run_flow
 from deployments.command_line.text_options import parse_assignment, parse_region
@@ -73,7 +80,7 @@ class Process(Command):
     parameters: Path | None = Field(
         default=None, description="YAML file of parameters that differ from the defaults."
     )
-    set: list[str] = Field(
+    set: list[Verbatim] = Field(
         default=[],
         description="One parameter; may be repeated.",
         json_schema_extra={"metavar": "STAGE.NAME=VALUE"},
@@ -89,12 +96,12 @@ class Process(Command):
         "--labels, it is the first whose result is computed from own data.",
     )
     stop_after: StageName = Field(default=LAST_STAGE, description="Last stage.")
-    already: CliVariadicArg[list[str]] = Field(
+    already: CliVariadicArg[list[Verbatim]] = Field(
         default=[],
         description="What SOURCE is already: denoised, aligned or both; it is taken as it is.",
         json_schema_extra={"metavar": "STATE"},
     )
-    labels: CliVariadicArg[list[str]] = Field(
+    labels: CliVariadicArg[list[Verbatim]] = Field(
         default=[],
         description="Label files instead of a segmentation, such as cells=FILE nuclei=FILE nanoparticles=FILE; none "
         "leaves a kind out. Other names, such as mitochondria=FILE, get tables of their own.",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from spherovem_core.errors import NoSlicesError, ParameterError
+from spherovem_core.errors import NoSlicesError, ParameterError, SourceNotFoundError
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.numbering import natural_key
 from spherovem_core.ingest.reader import ContainerReader, Reader
@@ -93,7 +93,7 @@ def find_source_files(source: Path, parameters: IngestParameters | None = None) 
     _refuse_credentials(source)
     container, inside = split_source(source)
     if not locations.exists(container):
-        raise NoSlicesError(
+        raise SourceNotFoundError(
             f"{locations.shown(source)} does not exist; expected a folder of slices, or one file of several ({format_names()})"
         )
     if locations.is_folder(container):

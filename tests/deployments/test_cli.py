@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from ingest_samples import textured, write_slices
 
-from deployments.command_line.main import keep_commas, main, plain_numbers
+from deployments.command_line.commands import load_commands
+from deployments.command_line.main import build_program, keep_commas, main, plain_numbers
 from deployments.run_parameters import network_parameter
 from spherovem_core.stages import STAGE_NAMES
 from spherovem_core.synthetic.phantom import SCENES, read_truth
@@ -152,6 +153,23 @@ def test_values_of_set_keep_their_commas() -> None:
         '["c.d=1,2"]',
         "x,y",
     ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'a.b=["4: fold", "5-6: x"]',
+        'a.b={"4": "f"}',
+        "a.b=C:\\x\\",
+        "a.b=/Größe.ckpt",
+        "a.b='\\\"q\\\"'",
+        "a.b=x\ty",
+    ],
+)
+def test_quotes_reach_the_parameters(value: str) -> None:
+    arguments = keep_commas(["process", "source", "--set", value, "--set", "c.d=1"])
+    program = build_program(load_commands())(_cli_parse_args=arguments, _cli_exit_on_error=False)
+    assert program.process.set == [value, "c.d=1"]  # type: ignore[attr-defined]
 
 
 def test_numbers_of_lists_may_lack_their_zero() -> None:
