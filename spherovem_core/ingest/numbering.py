@@ -131,7 +131,7 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
         if all(_agrees(chosen, each) for each in others) and (
             _is_unambiguous(chosen) or any(_is_unambiguous(each) for each in others if each in unique)
         ):
-            return _numbered(names, chosen, step)
+            return _numbered(names, chosen)
     return _diagnose(names, [*varying, *(each for each in fields if each.kind == "text")], unique)
 
 
@@ -191,7 +191,7 @@ def _unit(values: Sequence[int]) -> int:
     return gcd(*(b - a for a, b in pairwise(values))) or 1
 
 
-def _numbered(names: Sequence[str], chosen: Field, step: int) -> Numbering:
+def _numbered(names: Sequence[str], chosen: Field) -> Numbering:
     values = chosen.values
     if chosen.kind == "integer" and not _is_time_stamp(chosen):
         return Numbering(dict(zip(names, values, strict=True)))
