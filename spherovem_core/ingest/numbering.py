@@ -16,6 +16,7 @@ from spherovem_core.ingest.file_names import (
     labels_of,
 )
 from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
+from spherovem_core.ingest.problems import some_of
 
 DIGITS = re.compile(r"(\d+)")
 IN_ORDER = 'list the files in order as "files" in acquisition.json'
@@ -89,8 +90,8 @@ def _unnumbered(names: Sequence[str]) -> str:
     return f"the names hold no slice number ({_some(names)}); rename the files with one, or {IN_ORDER}"
 
 
-def _some(names: Sequence[str], count: int = _SHOWN_IN_ORDER) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+def _some(names: Sequence[str]) -> str:
+    return some_of(names, _SHOWN_IN_ORDER)
 
 
 def _text_series(groups: Sequence[Sequence[FileName]]) -> str:

@@ -14,6 +14,7 @@ from spherovem_core.ingest import locations
 from spherovem_core.ingest.axes import VolumeAxes, split_choices, volume_axes
 from spherovem_core.ingest.chunk_faults import absent_chunk_faults
 from spherovem_core.ingest.containers import (
+    DAMAGE,
     ArrayInContainer,
     read_from_volume,
     several_datasets,
@@ -27,17 +28,6 @@ from spherovem_core.ingest.voxel_size import VoxelSize
 
 MARKERS = ("zarr.json", ".zgroup", ".zarray")
 DEEPEST = 4
-# What zarr and its codecs raise on damaged metadata and chunks.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    AttributeError,
-    OSError,
-    MemoryError,
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,7 @@ class ZarrReader:
         root, inside, choices = self._split(path)
         try:
             return self._inspect(root, inside, choices)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             what = "/".join(inside) or root.name
@@ -116,7 +106,7 @@ class ZarrReader:
                 raise BadSlicesError(
                     f"the chunk {error} is not there; copy or write the volume again"
                 ) from error
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 raise BadSlicesError(f"cannot be decoded ({type(error).__name__}: {error})") from error
@@ -273,8 +263,7 @@ def _voxel_size(array: Any, described: Mapping[str, Any], axes: VolumeAxes) -> V
 
 def _present_chunks(folder: Path) -> set[tuple[int, ...]] | None:
     """List the chunks or shards that are there; None if the server lists no objects."""
-    url = locations.shown(folder)
-    if url.startswith("http"):
+    if locations.is_web(folder):
         return None
     present = set()
     for file in locations.files_below(folder):
