@@ -30,7 +30,7 @@ def select_files(
     series = parameters.series or description.series
     if series:
         files = _series(source, files, series)
-    return _listed(source, files, description.files) if description.files else files
+    return _listed(source, files, description.files, series) if description.files else files
 
 
 def _series(source: Path, files: SourceFiles, series: str) -> SourceFiles:
@@ -45,11 +45,12 @@ def _series(source: Path, files: SourceFiles, series: str) -> SourceFiles:
     return _with(files, tuple(path for path in files.paths if path.name in chosen))
 
 
-def _listed(source: Path, files: SourceFiles, names: tuple[str, ...]) -> SourceFiles:
+def _listed(source: Path, files: SourceFiles, names: tuple[str, ...], series: str) -> SourceFiles:
     paths = {path.name: path for path in files.paths}
     absent = [name for name in names if name not in paths]
     if absent:
-        found = f"lists {len(absent)} of {len(names)} files that are not there or no slices: {some_of(absent)}; correct files"
+        what = "not there, no slices or of another series" if series else "not there or no slices"
+        found = f"lists {len(absent)} of {len(names)} files that are {what}: {some_of(absent)}; correct files"
         raise acquisition_error(source, [Problem(found, DESCRIPTION)])
     return _with(files, tuple(paths[name] for name in names))
 
