@@ -23,7 +23,8 @@ class Acquisition(BaseModel):
         pattern=r"^[^/\\\x00]+$",
     )
     source: Path = Field(
-        description="Folder of slices in one file each, or one file of several slices, as acquired."
+        description="Folder of slices in one file each, one file of several slices, or a folder that is one volume, as acquired; "
+        "on disk or as a URL."
     )
     results_root: Path = Field(description="Folder that holds one results folder per acquisition.")
 

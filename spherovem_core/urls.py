@@ -23,6 +23,11 @@ def is_remote(path: Path) -> bool:
     return url_of(path) is not None
 
 
+def is_web(path: Path) -> bool:
+    """Return whether a path stands for an address on a web server, and not for a bucket."""
+    return (url_of(path) or "").startswith("http")
+
+
 def shown(path: Path) -> str:
     """Write a path or URL for messages."""
     return url_of(path) or str(path)

@@ -52,8 +52,8 @@ class Process(Command):
     resumable: ClassVar[bool] = True
 
     source: CliPositionalArg[Path] = Field(
-        description="Folder of slices in one file each, one file of several slices, or a folder that is one volume (zarr); a "
-        "path inside chooses a dataset."
+        description="Folder of slices in one file each, one file of several slices, or a folder that is one volume (zarr, N5), "
+        "on disk or as a URL; a path inside chooses a dataset."
     )
     results_root: Path | None = Field(
         default=None,

@@ -23,7 +23,7 @@ def content_fingerprint(source: Path) -> str:
     Parameters
     ----------
     source
-        A folder of slice files, or one file of several slices.
+        A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
 
     Returns
     -------

@@ -28,7 +28,7 @@ from spherovem_core.report.views import (
     window_around,
 )
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store.columns import FILLED_FLAGS
+from spherovem_core.store.columns import is_flagged
 from spherovem_core.store.layout import DENOISED, RAW
 
 WINDOW_PX = 256
@@ -145,7 +145,7 @@ def _compare(inputs: ReportInputs, sample: dict[str, Any], repairs: Repairs) -> 
 def _acquired_slice(inputs: ReportInputs) -> int:
     """Return the slice nearest to the middle that was not filled from others."""
     slices = inputs.tables["slices"]
-    filled = slices[[flag for flag in FILLED_FLAGS if flag in slices]].any(axis=1)
+    filled = is_flagged(slices)
     numbers = slices.loc[~filled, "z"].to_numpy() if not filled.all() else slices["z"].to_numpy()
     return int(numbers[np.abs(numbers - len(slices) // 2).argmin()])
 

@@ -18,6 +18,7 @@ from spherovem_core.denoising.training import train_network
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
+from spherovem_core.parameters.denoising import REPAIRS_OFF
 from spherovem_core.store.files import read_json, write_json
 from spherovem_core.utils.digests import file_digest
 
@@ -25,8 +26,6 @@ CHECKPOINT = "n2v.ckpt"
 LOSS = "loss.json"
 NOT_TRAINED = frozenset({"model", "posterior_mean", "range_percentiles"})
 """Parameters that a training does not depend on."""
-REPAIRS_OFF: Mapping[str, Any] = {"repair_shading": False, "repair_stripes": "none", "repair_contrast": False}
-"""Parameters added after models had been trained, with the values under which they change nothing."""
 _SCRATCH = ".training-"
 
 # A network sees intensities in units of the standard deviation of its training data; it is not defined far outside them.

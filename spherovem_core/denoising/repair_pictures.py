@@ -11,7 +11,7 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture
 from spherovem_core.report.views import View, contrast_limits, cut
-from spherovem_core.store.columns import FILLED_FLAGS
+from spherovem_core.store.columns import is_flagged
 from spherovem_core.store.layout import RAW
 
 LONGEST = 700
@@ -67,8 +67,7 @@ def repair_pictures(inputs: ReportInputs, repairs: Repairs, z_um: float) -> list
 
 
 def _filled(slices: pd.DataFrame) -> list[int]:
-    flags = [flag for flag in FILLED_FLAGS if flag in slices]
-    filled: list[int] = slices.loc[slices[flags].any(axis=1), "z"].tolist()
+    filled: list[int] = slices.loc[is_flagged(slices), "z"].tolist()
     return filled
 
 

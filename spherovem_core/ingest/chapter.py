@@ -12,7 +12,7 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.store.columns import EXCLUDED, FILLED_FLAGS
+from spherovem_core.store.columns import EXCLUDED, FILLED_FLAGS, is_flagged
 from spherovem_core.store.layout import RAW
 
 FLAGS = (*FILLED_FLAGS, "outlier")
@@ -26,7 +26,7 @@ def acquisition_section(inputs: ReportInputs) -> Section:
     """Show size, voxel size and views of the acquisition, and the flagged slices."""
     raw = inputs.open_level(RAW)
     slices = inputs.tables["slices"]
-    flagged = slices[_any_flag(slices, FLAGS)]
+    flagged = slices[is_flagged(slices, FLAGS)]
     depth, height, width = raw.shape
     size_um = [n * step / 1000 for n, step in zip(raw.shape, raw.spacing_nm, strict=True)]
     facts = [
@@ -90,9 +90,9 @@ def _excluded(source: dict[str, Any]) -> list[Table]:
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:
     """Warn of filled slices, and of many slices with an unusual intensity."""
     slices = inputs.tables["slices"]
-    excluded = int(_any_flag(slices, (EXCLUDED,)).sum())
-    filled = int(_any_flag(slices, FILLED_FLAGS).sum()) - excluded
-    outliers = int(_any_flag(slices, ("outlier",)).sum())
+    excluded = int(is_flagged(slices, (EXCLUDED,)).sum())
+    filled = int(is_flagged(slices).sum()) - excluded
+    outliers = int(is_flagged(slices, ("outlier",)).sum())
     warnings = []
     if filled:
         warnings.append(
@@ -107,11 +107,6 @@ def acquisition_warnings(inputs: ReportInputs) -> list[str]:
             f"the intensity of {outliers} of {len(slices)} slices differs from that of their neighbours"
         )
     return warnings
-
-
-def _any_flag(slices: pd.DataFrame, flags: tuple[str, ...]) -> "pd.Series[bool]":
-    found: pd.Series[bool] = slices[[flag for flag in flags if flag in slices]].any(axis=1)
-    return found
 
 
 def _flags_as_text(frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:

@@ -124,15 +124,10 @@ def voxel_size_problems(reports: Sequence[FileReport]) -> Iterator[Problem]:
     for name, size in known[1:]:
         if differs(size, known[0][1]):
             yield Problem(
-                f"voxel size {_in_words(size)}, in {known[0][0]} it is {_in_words(known[0][1])}; "
+                f"voxel size {size.text}, in {known[0][0]} it is {known[0][1].text}; "
                 "magnification must not change: split the acquisition, or pass spacing_nm",
                 name,
             )
-
-
-def _in_words(size: VoxelSize) -> str:
-    values = (size.z_nm, *(size.yx_nm or (None, None)))
-    return "(" + ", ".join("?" if value is None else f"{value:g}" for value in values) + ") nm"
 
 
 def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:

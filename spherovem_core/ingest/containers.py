@@ -11,13 +11,24 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.axes import VolumeAxes
-from spherovem_core.ingest.problems import MAX_NAMES, Problem
+from spherovem_core.ingest.problems import Problem, some_of
 from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_problems
 from spherovem_core.ingest.slabs import LARGEST_CHUNK_BYTES, ChunkedVolume, Load
 from spherovem_core.ingest.voxel_size import VoxelSize
 
 MOST_SLICES, LARGEST_SLICE_BYTES = 1_000_000, 2**36
 """More than these are taken for damage, before anything is made of them."""
+DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    AttributeError,
+    OSError,
+    MemoryError,
+)
+"""Errors of h5py, of zarr and its codecs on damaged files. An OSError of the system has a number, and is none of these."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +118,8 @@ def several_datasets(names: Sequence[str], title: str) -> Problem:
     """Report several datasets of which one has to be chosen, or none."""
     if not names:
         return Problem("holds no array of two or more dimensions; expected a volume z, y, x", title)
-    shown = ", ".join(names[:MAX_NAMES]) + (
-        f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    )
     found = (
-        f"holds {len(names)} datasets ({shown}); expected one: choose it with --dataset {names[0]} (ingest.dataset), or name "
-        f"{title}/{names[0]} as the source"
+        f"holds {len(names)} datasets ({some_of(names)}); expected one: choose it with --dataset {names[0]} "
+        f"(ingest.dataset), or name {title}/{names[0]} as the source"
     )
     return Problem(found, title)

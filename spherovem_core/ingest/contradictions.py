@@ -25,7 +25,7 @@ def contradiction_problems(reports: Sequence[FileReport], stated: VoxelSize | No
         for one, other in combinations(sizes, 2):
             if differs(one, other, TOLERANCE):
                 yield Problem(
-                    f"{one.origin} and {other.origin} contradict each other: voxel size {_in_words(one)} and {_in_words(other)} "
+                    f"{one.origin} and {other.origin} contradict each other: voxel size {one.text} and {other.text} "
                     "(z, y, x); find out which is right, and pass spacing_nm or add it to acquisition.json",
                     report.path.name,
                     about="spacing",
@@ -39,8 +39,3 @@ def _left_open(size: VoxelSize, stated: VoxelSize | None) -> VoxelSize:
     return VoxelSize(
         size.z_nm if stated.z_nm is None else None, size.yx_nm if stated.yx_nm is None else None, size.origin
     )
-
-
-def _in_words(size: VoxelSize) -> str:
-    values = (size.z_nm, *(size.yx_nm or (None, None)))
-    return "(" + ", ".join("?" if value is None else f"{value:g}" for value in values) + ") nm"

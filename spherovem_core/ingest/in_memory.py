@@ -56,7 +56,7 @@ def read_stack(
     Parameters
     ----------
     source
-        A folder of single-page files, or one multi-page file.
+        A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
     parameters
         Parameters of the stage.
     region

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spherovem_core.ingest import remote
-from spherovem_core.urls import absolute, is_remote, shown
+from spherovem_core.urls import absolute, is_remote, is_web, shown
 
 __all__ = [
     "FileState",
@@ -21,6 +21,7 @@ __all__ = [
     "is_file",
     "is_folder",
     "is_remote",
+    "is_web",
     "open_binary",
     "read_range",
     "shown",
@@ -68,7 +69,7 @@ def is_file(path: Path) -> bool:
 
 def has_file(folder: Path, *names: str) -> bool:
     """Return whether one of some files lies in a folder; a bucket is asked once."""
-    if is_remote(folder) and not remote.is_web(folder):
+    if is_remote(folder) and not is_web(folder):
         return not {path.name for path in remote.files_in(folder)}.isdisjoint(names)
     return any(is_file(folder / name) for name in names)
 

@@ -17,6 +17,7 @@ from spherovem_core.ingest.file_names import (
 )
 from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
 from spherovem_core.ingest.position_gaps import gap_conflict
+from spherovem_core.ingest.problems import some_of
 
 DIGITS = re.compile(r"(\d+)")
 IN_ORDER = 'list the files in order as "files" in acquisition.json'
@@ -90,8 +91,8 @@ def _unnumbered(names: Sequence[str]) -> str:
     return f"the names hold no slice number ({_some(names)}); rename the files with one, or {IN_ORDER}"
 
 
-def _some(names: Sequence[str], count: int = _SHOWN_IN_ORDER) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+def _some(names: Sequence[str]) -> str:
+    return some_of(names, _SHOWN_IN_ORDER)
 
 
 def _text_series(groups: Sequence[Sequence[FileName]]) -> str:
@@ -202,7 +203,7 @@ def _unit(values: Sequence[int]) -> int:
     return gcd(*(b - a for a, b in pairwise(values))) or 1
 
 
-def _numbered(names: Sequence[str], chosen: Field, step: int) -> Numbering:
+def _numbered(names: Sequence[str], chosen: Field) -> Numbering:
     values = chosen.values
     if chosen.kind == "integer" and not _is_time_stamp(chosen):
         return Numbering(dict(zip(names, values, strict=True)))

@@ -29,8 +29,8 @@ def open_stack(
     Parameters
     ----------
     source
-        A folder of single-page files, or one multi-page file. Pages are taken in the order of the file unless its metadata
-        number them.
+        A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
+        Pages are taken in the order of the file unless its metadata number them.
     parameters
         Parameters of the stage.
     name_all

@@ -7,7 +7,7 @@ from math import gcd
 
 from spherovem_core.ingest.metadata_order import conflict_with_metadata, order_by_metadata
 from spherovem_core.ingest.numbering import TWICE, Numbering, natural_key, number_slices, ranges
-from spherovem_core.ingest.problems import Problem
+from spherovem_core.ingest.problems import Problem, some_of
 from spherovem_core.ingest.reader import FileReport, SliceFile
 
 _SHOWN = 8
@@ -116,10 +116,11 @@ def _absent_companions(reports: Sequence[FileReport]) -> tuple[Problem, ...]:
     absent = [name for name in named if name not in there]
     if not absent or len(absent) == len(named):
         return ()
-    listed = ", ".join(absent[:_SHOWN]) + (
-        f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+    return (
+        Problem(
+            f"files of the stack are not there, by the metadata of the others: {some_of(absent, _SHOWN)}; add them"
+        ),
     )
-    return (Problem(f"files of the stack are not there, by the metadata of the others: {listed}; add them"),)
 
 
 def _naming_problems(numbering: Numbering) -> tuple[Problem, ...]:

@@ -68,8 +68,10 @@ def problem_lines(problems: Sequence[Problem], source: str) -> list[str]:
     ]
 
 
+def some_of(names: Sequence[str], count: int = MAX_NAMES) -> str:
+    """List the first names, and say how many more there are."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+
+
 def _line(found: str, names: Sequence[str]) -> str:
-    if not names:
-        return found
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return f"{', '.join(names[:MAX_NAMES])}{more}: {found}"
+    return f"{some_of(names)}: {found}" if names else found

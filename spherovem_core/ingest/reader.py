@@ -114,8 +114,9 @@ class Reader(Protocol):
     """Source of slices in one file format.
 
     To add a format, write a class with these members in a module of its own and add an instance to
-    `spherovem_core.ingest.readers.READERS`. ``tests/core/test_readers.py`` then tests it with a small sample
-    that a function of ``tests/core/reader_samples.py`` writes. Readers are called from several threads.
+    `spherovem_core.ingest.readers.READERS`, or to `FOLDER_READERS` if a folder is one volume.
+    ``tests/core/test_readers.py`` then tests it with a small sample that a function of ``tests/core/reader_samples.py`` writes.
+    Readers are called from several threads.
     """
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from spherovem_core.errors import AcquisitionError
 from spherovem_core.ingest.extras import missing_extra
-from spherovem_core.urls import url_of
+from spherovem_core.urls import is_web, url_of
 
 _BLOCK = 2**20
 VOLUME_FILES = ("zarr.json", ".zgroup", ".zarray", "attributes.json", "info")
@@ -77,11 +77,6 @@ def _opened(path: Path) -> tuple[Any, str]:
     return _filesystem(url.partition(":")[0]), url
 
 
-def is_web(path: Path) -> bool:
-    """Return whether a path stands for an address on a web server."""
-    return (url_of(path) or "").startswith("http")
-
-
 def files_in(folder: Path) -> list[Path]:
     """List the objects directly below a prefix; none if there is no such prefix."""
     try:
@@ -103,7 +98,7 @@ def is_folder(path: Path) -> bool:
     files, url = _opened(path)
     with _as_os_error(url):
         try:
-            if not url.startswith("http"):
+            if not is_web(path):
                 return bool(files.isdir(url))
             # A web server answers for a file too: only a listing with entries below the address makes it a folder.
             base = url.rstrip("/") + "/"
@@ -125,7 +120,7 @@ def is_file(path: Path) -> bool:
     """Return whether an object is there."""
     files, url = _opened(path)
     with _as_os_error(url):
-        if not url.startswith("http"):
+        if not is_web(path):
             # A name without a key is that of a bucket, perhaps of somebody else's.
             return "/" in url.partition("://")[2] and bool(files.isfile(url))
         return bool(files.exists(url)) and not is_folder(path)
@@ -170,7 +165,7 @@ def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
 def files_below(folder: Path) -> list[Path]:
     """List every object below a prefix."""
     files, url = _opened(folder)
-    if url.startswith("http"):
+    if is_web(folder):
         own, deeper = _listed(folder)
         return sorted([*own, *(path for each in deeper for path in _linked_below(each))])
     with _as_os_error(url):

@@ -7,11 +7,9 @@ from spherovem_core.ingest import locations
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.file_names import names_of_series
 from spherovem_core.ingest.numbering import number_slices
-from spherovem_core.ingest.problems import Problem, acquisition_error
+from spherovem_core.ingest.problems import Problem, acquisition_error, some_of
 from spherovem_core.ingest.source_files import DESCRIPTION, SourceFiles, find_source_files
 from spherovem_core.parameters import IngestParameters
-
-_SHOWN = 6
 
 
 def acquired_files(source: Path, parameters: IngestParameters) -> SourceFiles:
@@ -32,7 +30,7 @@ def select_files(
     series = parameters.series or description.series
     if series:
         files = _series(source, files, series)
-    return _listed(source, files, description.files) if description.files else files
+    return _listed(source, files, description.files, series) if description.files else files
 
 
 def _series(source: Path, files: SourceFiles, series: str) -> SourceFiles:
@@ -42,23 +40,20 @@ def _series(source: Path, files: SourceFiles, series: str) -> SourceFiles:
         raise acquisition_error(source, [Problem(found)])
     chosen = set(names_of_series(names, series))
     if not chosen:
-        there = number_slices(names).fault or f"its files are {_some(names)}"
+        there = number_slices(names).fault or f"its files are {some_of(names)}"
         raise acquisition_error(source, [Problem(f"no file is of the series {series!r}; {there}")])
     return _with(files, tuple(path for path in files.paths if path.name in chosen))
 
 
-def _listed(source: Path, files: SourceFiles, names: tuple[str, ...]) -> SourceFiles:
+def _listed(source: Path, files: SourceFiles, names: tuple[str, ...], series: str) -> SourceFiles:
     paths = {path.name: path for path in files.paths}
     absent = [name for name in names if name not in paths]
     if absent:
-        found = f"lists {len(absent)} of {len(names)} files that are not there or no slices: {_some(absent)}; correct files"
+        what = "not there, no slices or of another series" if series else "not there or no slices"
+        found = f"lists {len(absent)} of {len(names)} files that are {what}: {some_of(absent)}; correct files"
         raise acquisition_error(source, [Problem(found, DESCRIPTION)])
     return _with(files, tuple(paths[name] for name in names))
 
 
 def _with(files: SourceFiles, paths: tuple[Path, ...]) -> SourceFiles:
     return replace(files, paths=paths, files=paths)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -22,7 +22,7 @@ def source_digest(source: Path, known: MutableMapping[str, Any] | None = None) -
     Parameters
     ----------
     source
-        A folder of slice files, or one multi-page file.
+        A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
     known
         Digests of files from an earlier process, by file name, each with the size and the times that the file had. A file
         that still has them is not read again, nor is one that this process has read. The digests of this call are
@@ -84,7 +84,7 @@ def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]], *, s
     Parameters
     ----------
     source
-        A folder of slice files, or one multi-page file.
+        A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
     entry
         Describes one file in a list of texts and numbers, its name first; called from several threads. Files of a folder that is
         one volume are named by their path inside.

@@ -215,23 +215,21 @@ class SliceStack:
         Raises
         ------
         BadSlicesError
-            If the run of bad slices around it is longer than `max_filled_slices`.
+            If the run of bad slices around it is longer than `max_filled_slices`, or no slice is good.
         """
         below, above = self._good_slice(z, -1), self._good_slice(z, 1)
         first = 0 if below is None else below[0] + 1
         last = self.shape[0] - 1 if above is None else above[0] - 1
         nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
-        lost = "bad or excluded" if self.excluded else "bad"
-        if nearest is None and last - first + 1 == self.shape[0] <= limit:
+        lost = f"slices {self.numbers[first]} to {self.numbers[last]} are {'bad or excluded' if self.excluded else 'bad'}"
+        if last - first + 1 > limit:
             raise BadSlicesError(
-                f"every slice from number {self.numbers[first]} to {self.numbers[last]} is {lost}; expected a good one to fill "
-                "them from: acquire them again, or choose a larger region"
+                f"{lost}, more than {limit} in a row; acquire them again, or raise max_filled_slices"
             )
-        if nearest is None or last - first + 1 > limit:
+        if nearest is None:
             raise BadSlicesError(
-                f"slices {self.numbers[first]} to {self.numbers[last]} are {lost}, more than {limit} in a row; "
-                "acquire them again, or raise max_filled_slices"
+                f"{lost}, and there is no good slice to fill them from; acquire them again, or choose a larger region"
             )
         if below is None or above is None:
             return nearest[1]

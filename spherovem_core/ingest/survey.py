@@ -60,7 +60,7 @@ def survey_stack(
     Parameters
     ----------
     source
-        A folder of single-page files, or one multi-page file, of a format in `spherovem_core.ingest.readers.READERS`.
+        A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
     parameters
         Parameters of the stage: a given spacing, databar and step of the slice numbers count before the metadata.
     region

@@ -38,6 +38,12 @@ class VoxelSize:
         """True if z is known, or y and x."""
         return self.z_nm is not None or self.yx_nm is not None
 
+    @property
+    def text(self) -> str:
+        """The sides z, y and x in words, with a question mark for one that the source does not know."""
+        values = (self.z_nm, *(self.yx_nm or (None, None)))
+        return "(" + ", ".join("?" if value is None else f"{value:g}" for value in values) + ") nm"
+
 
 def of_single_precision(length_nm: float | None) -> float | None:
     """Round a length that was stored as a 32-bit float to the seven digits that it has: 0.05 µm is 50 nm."""

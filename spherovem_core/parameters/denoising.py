@@ -1,10 +1,14 @@
 """Parameters of the stage denoising."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from spherovem_core.parameters.base import EXPERT, StageParameters
+
+REPAIRS_OFF: Mapping[str, Any] = {"repair_shading": False, "repair_stripes": "none", "repair_contrast": False}
+"""Repairs as they change nothing; digests of results and models without repairs leave them out."""
 
 
 class DenoisingParameters(StageParameters):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spherovem_core.errors import MissingNetworkError
 from spherovem_core.parameters import DenoisingParameters, PipelineParameters
+from spherovem_core.parameters.denoising import REPAIRS_OFF
 from spherovem_core.references import step_digest
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.ingest import RAW, SLICES, filled_slices
@@ -216,7 +217,7 @@ DENOISING = Step(
     external=_external,
     check=_check,
     external_parameters=frozenset({"model"}),
-    omitted={"repair_shading": False, "repair_stripes": "none", "repair_contrast": False},
+    omitted=REPAIRS_OFF,
     gpu_library=_gpu,
     ledger="denoising",
     chapter=_chapter,

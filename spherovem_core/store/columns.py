@@ -1,9 +1,13 @@
 """The columns of all tables, with type and meaning; the unit follows from the name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from spherovem_core.store.tables import column_unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ColumnType = Literal["uint32", "int64", "float64", "bool", "string"]
 
@@ -26,6 +30,13 @@ EXCLUDED = "excluded"
 """Flag of slices that the user excludes."""
 FILLED_FLAGS = ("missing", "blank", "truncated", "saturated", EXCLUDED)
 """Flags of slices that are filled from their neighbours; at most one is set per slice. Tables of version 0.2.0 lack the last."""
+
+
+def is_flagged(slices: "pd.DataFrame", flags: Sequence[str] = FILLED_FLAGS) -> "pd.Series[bool]":
+    """Return, for each row of the table of slices, whether one of some flags is set; by default, whether the slice was filled."""
+    found: pd.Series[bool] = slices[[flag for flag in flags if flag in slices]].any(axis=1)
+    return found
+
 
 BOUNDING_BOX = tuple(
     Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {meaning}.")

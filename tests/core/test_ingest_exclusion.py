@@ -70,14 +70,6 @@ def test_a_region_counts_from_the_first_slice_that_is_kept(folder: Path) -> None
     assert found.table["excluded"].tolist() == [False, False, True, False, False]
 
 
-def test_a_region_of_excluded_slices_alone_says_so(folder: Path) -> None:
-    region = RegionOfInterest(z_start=5, z_stop=7)
-    with pytest.raises(
-        BadSlicesError, match="every slice from number 5 to 6 is bad or excluded; expected a good one"
-    ):
-        read_stack(folder, excluding("5-6: fold"), region=region)
-
-
 def test_what_is_wrong_with_an_excluded_slice_does_not_count(folder: Path) -> None:
     truncate(folder / "slice_0002.tif")
     tifffile.imwrite(folder / "slice_0004.tif", textured((8, 9)), metadata=None)
@@ -183,3 +175,25 @@ def test_a_region_takes_the_voxel_size_that_one_slice_states_for_all(tmp_path: P
 def test_what_is_wrong_with_a_slice_that_is_cut_off_does_not_count(folder: Path) -> None:
     tifffile.imwrite(folder / "slice_0000.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     assert open_stack(folder, excluding("0: in colour")).shape == (11, 20, 30)
+
+
+def test_a_region_of_excluded_slices_alone_says_so(folder: Path) -> None:
+    region = RegionOfInterest(z_start=4, z_stop=6)
+    with pytest.raises(
+        BadSlicesError, match=r"slices 4 to 5 are bad or excluded, and there is no good slice.*larger region"
+    ):
+        read_stack(folder, excluding("4-5: fold"), region=region)
+
+
+def test_series_exclusion_and_region_count_together(tmp_path: Path) -> None:
+    for series, values in (("InLens", VOLUME), ("EsB", VOLUME[::-1])):
+        for z, one in enumerate(values):
+            tifffile.imwrite(tmp_path / f"{series}_{z:03d}.tif", one, metadata=None)
+    region = RegionOfInterest(z_start=2, z_stop=6, y_start=5, y_stop=15)
+    found = read_stack(tmp_path, excluding("0-1: trimming", "5: fold", series="EsB"), region=region)
+    assert found.table["file"].tolist() == [f"EsB_{z:03d}.tif" for z in (4, 5, 6, 7)]
+    assert found.table["excluded"].tolist() == [False, True, False, False]
+    np.testing.assert_array_equal(found.image[[0, 2, 3]], VOLUME[::-1][[4, 6, 7], 5:15])
+    (tmp_path / "acquisition.json").write_text('{"files": ["EsB_000.tif", "EsB_001.tif"]}')
+    with pytest.raises(BadSlicesError, match="not there, no slices or of another series: EsB_000"):
+        open_stack(tmp_path, excluding(series="InLens"))

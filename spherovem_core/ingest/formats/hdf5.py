@@ -17,6 +17,7 @@ from spherovem_core.ingest import locations
 from spherovem_core.ingest.axes import VolumeAxes, split_choices, volume_axes
 from spherovem_core.ingest.chunk_faults import absent_chunk_faults
 from spherovem_core.ingest.containers import (
+    DAMAGE,
     ArrayInContainer,
     read_from_volume,
     several_datasets,
@@ -31,20 +32,8 @@ from spherovem_core.ingest.voxel_size import VoxelSize
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".hd5")
 BDV_CELLS = re.compile(r"t\d{5,}/s(\d{2,})/0/cells")
-BDV = re.compile(r"t\d{5,}/s\d{2,}/\d+/cells|s\d{2,}/(resolutions|subdivisions)|__DATA_TYPES__/.*")
 # Slices that are read at once from an array in which a slice does not lie in one piece.
 SLAB = 32
-# What h5py raises on damaged files; errors of the system have a number, these have none.
-DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    AttributeError,
-    OSError,
-    MemoryError,
-)
 
 
 @dataclass(frozen=True)

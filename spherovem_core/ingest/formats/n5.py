@@ -215,7 +215,7 @@ def _stated_of_level(group: Mapping[str, Any], level: str) -> VoxelSize | None:
 
 
 def _present_blocks(folder: Path) -> set[tuple[int, ...]] | None:
-    if locations.shown(folder).startswith("http"):
+    if locations.is_web(folder):
         return None
     found = (file.relative_to(folder).parts for file in locations.files_below(folder))
     return {tuple(map(int, parts)) for parts in found if all(part.isdigit() for part in parts)}

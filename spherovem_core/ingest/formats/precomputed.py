@@ -114,7 +114,7 @@ def _present_chunks(
     folder: Path, scale: Mapping[str, Any], chunks: tuple[int, ...]
 ) -> set[tuple[int, ...]] | None:
     """List the chunks that are there, with all their channels."""
-    if locations.shown(folder).startswith("http"):
+    if locations.is_web(folder):
         return None
     offset = scale.get("voxel_offset", [0, 0, 0])
     names = (CHUNK.fullmatch(file.name) for file in locations.files_below(folder))

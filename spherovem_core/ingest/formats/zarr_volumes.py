@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest import locations
-from spherovem_core.ingest.axes import split_choices, volume_axes
+from spherovem_core.ingest.axes import VolumeAxes, split_choices, volume_axes
 from spherovem_core.ingest.chunk_faults import absent_chunk_faults
 from spherovem_core.ingest.containers import (
+    DAMAGE,
     ArrayInContainer,
     read_from_volume,
     several_datasets,
@@ -27,17 +28,6 @@ from spherovem_core.ingest.voxel_size import VoxelSize
 
 MARKERS = ("zarr.json", ".zgroup", ".zarray")
 DEEPEST = 4
-# What zarr and its codecs raise on damaged metadata and chunks.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    AttributeError,
-    OSError,
-    MemoryError,
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,7 @@ class ZarrReader:
         root, inside, choices = self._split(path)
         try:
             return self._inspect(root, inside, choices)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             what = "/".join(inside) or root.name
@@ -116,7 +106,7 @@ class ZarrReader:
                 raise BadSlicesError(
                     f"the chunk {error} is not there; copy or write the volume again"
                 ) from error
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 raise BadSlicesError(f"cannot be decoded ({type(error).__name__}: {error})") from error
@@ -124,7 +114,7 @@ class ZarrReader:
         faults: Mapping[int, str] = {}
         files = array.shards or array.chunks
         if not self.fill_absent:
-            present = _present_chunks(root.joinpath(*inside), array)
+            present = _present_chunks(root.joinpath(*inside))
             faults = {} if present is None else absent_chunk_faults(present, array.shape, files, axes)
         return volume_report(
             ArrayInContainer(
@@ -133,7 +123,7 @@ class ZarrReader:
                 np.dtype(array.dtype),
                 axes.of(array.chunks),
                 load,
-                _voxel_size(array, described, inside, axes),
+                _voxel_size(array, described, axes),
                 {
                     "container": f"{'OME-Zarr' if described else 'zarr'} v{array.metadata.zarr_format}",
                     "compression": ", ".join(type(codec).__name__.lower() for codec in array.compressors)
@@ -250,7 +240,7 @@ def _axis_names(array: Any, described: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in names] if len(names) == array.ndim else []
 
 
-def _voxel_size(array: Any, described: Mapping[str, Any], inside: Sequence[str], axes: Any) -> VoxelSize:
+def _voxel_size(array: Any, described: Mapping[str, Any], axes: VolumeAxes) -> VoxelSize:
     """Return the scale of the level with the units of its axes; a scale without unit is no voxel size."""
     listed = [axis for axis in described.get("axes") or [] if isinstance(axis, Mapping)]
     if not described or len(listed) != array.ndim:
@@ -271,10 +261,9 @@ def _voxel_size(array: Any, described: Mapping[str, Any], inside: Sequence[str],
     return VoxelSize.from_axes(z, y, x, "OME-Zarr metadata")
 
 
-def _present_chunks(folder: Path, array: Any) -> set[tuple[int, ...]] | None:
+def _present_chunks(folder: Path) -> set[tuple[int, ...]] | None:
     """List the chunks or shards that are there; None if the server lists no objects."""
-    url = locations.shown(folder)
-    if url.startswith("http"):
+    if locations.is_web(folder):
         return None
     present = set()
     for file in locations.files_below(folder):

@@ -128,7 +128,7 @@ def learn_merging(
         for fold in range(FOLDS)
         if any(fold_of[s.name] == fold for s in region.slices)
     ]
-    by_fold = [_examples([s for s in scenes if s.fold == fold], parameters, seed) for fold in range(FOLDS)]
+    by_fold = [_examples([s for s in scenes if s.fold == fold], seed) for fold in range(FOLDS)]
     contacts = [_fit_contact(one, seed) for one in by_fold]
     split, merge = _scores(scenes, [contacts[1 - fold] for fold in range(FOLDS)])
     both = _Examples([f for e in by_fold for f in e.features], [d for e in by_fold for d in e.different])
@@ -251,7 +251,7 @@ class _Scene:
         return found
 
 
-def _examples(scenes: Sequence[_Scene], parameters: ObjectParameters, seed: int) -> _Examples:
+def _examples(scenes: Sequence[_Scene], seed: int) -> _Examples:
     """Collect contacts of supervoxels, then those of objects merged by what was learned so far."""
     examples = _Examples()
     for scene in scenes:

@@ -55,14 +55,6 @@ class LabelsOnGrid:
         """Shape of the labels in the file."""
         return self.volume.shape
 
-    @property
-    def same_grid(self) -> bool:
-        """True if each voxel of the grid is one of the file."""
-        return all(
-            own == len(axis) and np.array_equal(axis, np.arange(own))
-            for own, axis in zip(self.file_shape, self.nearest, strict=True)
-        )
-
     def __getitem__(self, region: Any, /) -> NDArray[np.uint32]:
         parts = list(region) if isinstance(region, tuple) else [region]
         if Ellipsis in parts:
