@@ -134,7 +134,7 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
             _is_unambiguous(chosen) or any(_is_unambiguous(each) for each in others if each in unique)
         ):
             lost = next(filter(None, (_lost(names, chosen, each) for each in others)), "")
-            return Numbering({}, fault=lost) if lost else _numbered(names, chosen, step)
+            return Numbering({}, fault=lost) if lost else _numbered(names, chosen)
     return _diagnose(names, [*varying, *(each for each in fields if each.kind == "text")], unique)
 
 
