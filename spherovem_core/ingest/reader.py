@@ -17,14 +17,15 @@ ACCEPTED_TYPES = tuple(
     for kind in ("uint8", "uint16", "int8", "int16", "uint32", "int32", "float16", "float32", "float64")
 )
 """Types of pixels; all but the first two are converted to uint16, see `spherovem_core.ingest.grey_scale`."""
+WANTED = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
+"""What a reader says of other pixels."""
 
 
 def type_problems(dtype: np.dtype[Any], name: str) -> tuple[Problem, ...]:
     """Report a type of pixels that is not accepted; the remedy is the same in every format."""
     if dtype.newbyteorder("=") in ACCEPTED_TYPES:
         return ()
-    wanted = "expected slices of one channel in uint8 or uint16: export them as greyscale"
-    return (Problem(f"pixels of type {dtype.newbyteorder('=')}; {wanted}", name),)
+    return (Problem(f"pixels of type {dtype.newbyteorder('=')}; {WANTED}", name),)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from spherovem_core.store import Layout, read_json, write_json
 from spherovem_core.store.files import format_json
 from spherovem_core.urls import absolute, shown
 
-DESCRIPTION = "acquisition.json"
 # Slices of one acquisition stay the same when some are added or acquired again; those of another never are the same.
 _SHARED = 0.5
 
@@ -117,6 +116,8 @@ def _share_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def _contents(files: Mapping[str, Any]) -> set[str]:
+    from spherovem_core.ingest.source_files import DESCRIPTION
+
     return {
         str(entry["digest"]) for name, entry in files.items() if name != DESCRIPTION and "digest" in entry
     }

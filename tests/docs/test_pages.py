@@ -86,6 +86,7 @@ def test_every_stage_page_has_all_sections() -> None:
         assert headings[:2] == ["Method", "Parameters"], page.name
         assert headings[2] == "Quality control", page.name
         assert headings[3] == "When it fails", page.name
+        assert len(set(headings)) == len(headings), f"{page.name} has a section twice"
         cited = set(re.findall(r"\[(\d)(?:, (\d))?\]", page.read_text()))
         if page.name != "output.md":
             assert cited, f"{page.name} cites nothing"

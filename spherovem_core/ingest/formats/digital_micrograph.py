@@ -13,7 +13,7 @@ from spherovem_core.ingest import locations
 from spherovem_core.ingest.extras import missing_extra
 from spherovem_core.ingest.plain_pixels import plain_slices, read_plain
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_problems
+from spherovem_core.ingest.reader import WANTED, FileReport, SliceFile, refused, type_problems
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.voxel_size import VoxelSize, of_single_precision
 
@@ -122,7 +122,7 @@ class _Image:
         if self.dtype is None:
             names = {RGB: "colour", 3: "complex", 13: "complex"}
             kind = names.get(self.kind, f"of DigitalMicrograph's type {self.kind}")
-            return (Problem(f"pixels are {kind}; expected uint8 or uint16: export them as greyscale", name),)
+            return (Problem(f"pixels are {kind}; {WANTED}", name),)
         return type_problems(self.dtype, name)
 
     def voxel_size(self) -> VoxelSize:

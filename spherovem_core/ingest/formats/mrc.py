@@ -85,7 +85,8 @@ def _problems(header: Any, name: str) -> list[Problem]:
     stored = MODES[int(header["mode"])]
     if stored in ("c4", "c8", "3u1", "4 bits"):
         kind = {"3u1": "colour", "4 bits": "of 4 bits"}.get(stored, "complex")
-        found = f"pixels are {kind} (MRC mode {int(header['mode'])}); expected uint8 or uint16: convert them (newstack -mode 6)"
+        mode = int(header["mode"])
+        found = f"pixels are {kind} (MRC mode {mode}); expected integers or floats: convert them (newstack -mode 6)"
         problems.append(Problem(found, name))
     axes = tuple(int(header[axis]) for axis in ("mapc", "mapr", "maps"))
     if axes not in ((0, 0, 0), (1, 2, 3)):

@@ -12,7 +12,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
+from spherovem_core.ingest.reader import ACCEPTED_TYPES, WANTED, FileReport, SliceFile
 from spherovem_core.ingest.tiff.acquisition_times import acquisition_times
 from spherovem_core.ingest.tiff.directories import follow_directories
 from spherovem_core.ingest.tiff.expansion import expansion_fault
@@ -158,17 +158,16 @@ def _data_fault(page: TiffPage, size: int, skip: int) -> str:
 
 
 def _kind_problems(pages: list[TiffPage], path: Path) -> Iterator[Problem]:
-    wanted = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
     kinds = {}
     for page in pages:
         if page.samplesperpixel > 1:
-            kinds[f"colour, {page.samplesperpixel} samples per pixel; {wanted}"] = page
+            kinds[f"colour, {page.samplesperpixel} samples per pixel; {WANTED}"] = page
         elif page.photometric == PHOTOMETRIC.PALETTE and grey_order(page) == 0:
-            kinds[f"palette colour; {wanted}"] = page
+            kinds[f"palette colour; {WANTED}"] = page
         elif page.dtype is None or np.dtype(page.dtype) not in ACCEPTED_TYPES:
-            kinds[f"pixels of type {page.dtype or 'unknown'}; {wanted}"] = page
+            kinds[f"pixels of type {page.dtype or 'unknown'}; {WANTED}"] = page
         elif len(page.shape) != 2:
-            kinds[f"pages of {len(page.shape)} dimensions; {wanted}"] = page
+            kinds[f"pages of {len(page.shape)} dimensions; {WANTED}"] = page
     return (Problem(kind, path.name) for kind in kinds)
 
 
