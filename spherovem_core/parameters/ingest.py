@@ -28,6 +28,7 @@ class IngestParameters(StageParameters):
         "file names such as InLens. Left empty, acquisition.json decides; several series are an error.",
     )
     dataset: str | None = Field(
+        json_schema_extra=EXPERT,
         default=None,
         min_length=1,
         description="Path of the dataset in a file or folder that holds several (HDF5, zarr, N5), such as volumes/raw; c=0 or "
