@@ -218,10 +218,11 @@ class SliceStack:
             If the run of bad slices around it is longer than `max_filled_slices`.
         """
         below, above = self._good_slice(z, -1), self._good_slice(z, 1)
-        first = 0 if below is None else below[0] + 1
-        last = self.shape[0] - 1 if above is None else above[0] - 1
-        nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
+        # No good slice was found as far as was looked: the run may be longer.
+        first = max(0, z - limit) if below is None else below[0] + 1
+        last = min(self.shape[0] - 1, z + limit) if above is None else above[0] - 1
+        nearest = above if below is None else below
         lost = "bad or excluded" if self.excluded else "bad"
         if nearest is None and last - first + 1 == self.shape[0] <= limit:
             raise BadSlicesError(
