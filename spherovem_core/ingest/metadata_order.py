@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from spherovem_core.ingest.position_gaps import gap_conflict
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport
 
@@ -41,6 +42,27 @@ def conflict_with_metadata(names: Sequence[str], reports: Sequence[FileReport]) 
             'rename the files, or list them in order as "files" in acquisition.json'
         )
         return
+
+
+def gaps_against_metadata(numbers: Mapping[str, int], reports: Sequence[FileReport]) -> Iterator[Problem]:
+    """Report that the slice index in the metadata has a gap where the numbers in the names have none, or the reverse.
+
+    Parameters
+    ----------
+    numbers
+        Slice number of each file by its name.
+    reports
+        Of these files; the order by their metadata is the same.
+    """
+    indices = _indices(reports)
+    names = list(numbers)
+    if set(names) <= set(indices):
+        values = tuple(indices[name] for name in names)
+        if found := gap_conflict(names, tuple(numbers.values()), values, what="slice index in the metadata"):
+            yield Problem(
+                f"{found}; add the missing slices, or rename the files by the slice index; if they are neighbours, list the "
+                'files in order as "files" in acquisition.json'
+            )
 
 
 def _indices(reports: Sequence[FileReport]) -> dict[str, int]:

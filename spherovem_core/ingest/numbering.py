@@ -16,7 +16,7 @@ from spherovem_core.ingest.file_names import (
     labels_of,
 )
 from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
-from spherovem_core.ingest.position_gaps import gap_conflict
+from spherovem_core.ingest.position_gaps import DECIMALS_ROUNDED, gap_conflict
 from spherovem_core.ingest.problems import some_of
 
 DIGITS = re.compile(r"(\d+)")
@@ -141,7 +141,10 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
 def _lost(names: Sequence[str], chosen: Field, other: Field) -> str:
     """Say where the position along z, beside the slice number, tells of other missing slices."""
     counts = all(each.kind in ("integer", "decimal") and not _is_time_stamp(each) for each in (chosen, other))
-    found = gap_conflict(names, chosen.values, other.values) if counts and other.role == "slice" else ""
+    if not counts or other.role != "slice":
+        return ""
+    rounding = DECIMALS_ROUNDED if other.kind == "decimal" else 0
+    found = gap_conflict(names, chosen.values, other.values, rounding)
     return found and (
         f"{found}; add the missing slices, or rename the files so that both agree; if they are neighbours, {IN_ORDER}"
     )

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd
 
-from spherovem_core.ingest.metadata_order import conflict_with_metadata, order_by_metadata
+from spherovem_core.ingest.metadata_order import (
+    conflict_with_metadata,
+    gaps_against_metadata,
+    order_by_metadata,
+)
 from spherovem_core.ingest.numbering import TWICE, Numbering, natural_key, number_slices, ranges
 from spherovem_core.ingest.problems import Problem, some_of
 from spherovem_core.ingest.reader import FileReport, SliceFile
@@ -68,7 +72,8 @@ def order_slices(reports: Sequence[FileReport], step: int, listed: Sequence[str]
         problems,
         counted=numbering.step is None,
     )
-    conflict = conflict_with_metadata(list(_by_number(numbering)), reports)
+    conflict = list(conflict_with_metadata(list(_by_number(numbering)), reports))
+    conflict = conflict or list(gaps_against_metadata(numbering.numbers, reports))
     return OrderedSlices(ordered.files, ordered.numbers, (*ordered.problems, *conflict))
 
 

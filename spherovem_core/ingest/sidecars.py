@@ -3,15 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from spherovem_core.ingest import locations, vendor_texts
+from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport
 from spherovem_core.ingest.source_files import FILE_THREADS, folder_of_slices
 from spherovem_core.ingest.vendor_texts import Statement
 
 # Texts of instruments take kilobytes, projects of long runs some megabytes.
 MOST_BYTES = 16 * 1024**2
+# Sections are imaged at one tilt; a tilt series spans 60 degrees and more.
+MOST_TILT = 10.0
 
 PARSERS: dict[str, tuple[Callable[[str], Statement | None], ...]] = {
     ".hdr": (vendor_texts.tescan,),
@@ -86,7 +90,20 @@ def with_sidecars(reports: Sequence[FileReport], sidecars: Sidecars) -> list[Fil
             if fitting and report.slices and not report.slices[0].fault
             else report
         )
-    return added
+    return [*_of_one_place(added, sidecars), *added[1:]]
+
+
+def _of_one_place(reports: Sequence[FileReport], sidecars: Sidecars) -> list[FileReport]:
+    """Return the first report, with a fault if the images are a tilt series: images of one place, and no slices."""
+    every = [*chain.from_iterable(sidecars.of_slices.values()), *sidecars.of_all]
+    tilts = [tilt for _, statement in every for tilt in statement.tilts]
+    if not tilts or max(tilts) - min(tilts) <= MOST_TILT:
+        return list(reports[:1])
+    found = (
+        f"the mdoc states tilts from {min(tilts):g} to {max(tilts):g} degrees: a tilt series shows one place and has no slices; "
+        "give the volume that was reconstructed from it, or move the mdoc away if these are slices"
+    )
+    return [replace(report, problems=(*report.problems, Problem(found))) for report in reports[:1]]
 
 
 def _ending(path: Path) -> bool:

@@ -218,10 +218,11 @@ class SliceStack:
             If the run of bad slices around it is longer than `max_filled_slices`, or no slice is good.
         """
         below, above = self._good_slice(z, -1), self._good_slice(z, 1)
-        first = 0 if below is None else below[0] + 1
-        last = self.shape[0] - 1 if above is None else above[0] - 1
-        nearest = above if below is None else below
         limit = self.parameters.max_filled_slices
+        # No good slice was found as far as was looked: the run may be longer.
+        first = max(0, z - limit) if below is None else below[0] + 1
+        last = min(self.shape[0] - 1, z + limit) if above is None else above[0] - 1
+        nearest = above if below is None else below
         lost = f"slices {self.numbers[first]} to {self.numbers[last]} are {'bad or excluded' if self.excluded else 'bad'}"
         if last - first + 1 > limit:
             raise BadSlicesError(

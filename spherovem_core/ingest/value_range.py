@@ -106,7 +106,8 @@ def choose_scale(ranges: Sequence[SliceRange], dtype: np.dtype[Any]) -> GreyScal
         raise AcquisitionError(
             f"the values reach from {low:g} ({lowest.name}) to {high:g} ({highest.name}), but 99.8 % of those of a usual slice "
             f"span only {contrast:g}, which would leave {contrast / scale:.0f} of {LEVELS + 1} grey values; export the slices "
-            "without the extreme values, or set ingest.value_range to the range that counts"
+            "without the extreme values, exclude those that hold them (ingest.exclude_slices), or set ingest.value_range to the "
+            "range that counts"
         )
     return GreyScale(scale if scale > 0 else 1.0, low, dtype)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.voxel_size import VoxelSize
 
+TILT = re.compile(r"^TiltAngle *= *(\S+)", re.MULTILINE)
 LENGTH = re.compile(r"([-+.\deE]+)\s*([^\s\d]+)")
 
 
@@ -31,12 +32,15 @@ class Statement:
         describes.
     strip_rows
         Height of the databar; None if the text does not say.
+    tilts
+        Tilt of the stage in degrees at each image that the text describes.
     """
 
     voxel_size: VoxelSize
     image_shape: tuple[int, int] | None = None
     databar_below: bool = False
     strip_rows: int | None = None
+    tilts: tuple[float, ...] = ()
 
     def describes(self, shape: tuple[int, int]) -> bool:
         """Return whether the text describes a file of (rows, columns), and not one of another size."""
@@ -90,14 +94,15 @@ def hitachi(text: str) -> Statement | None:
 
 
 def mdoc(text: str) -> Statement | None:
-    """Read the ``.mdoc`` of SerialEM: the first ``PixelSpacing``, of all images or else of the first, in Å."""
+    """Read the ``.mdoc`` of SerialEM: the first ``PixelSpacing``, of all images or else of the first, in Å; and all tilts."""
     entries = _entries(text)
     if "PixelSpacing" not in entries:
         return None
     pixel = length_nm(entries["PixelSpacing"], "angstrom")
     # The pieces of a montage have this size, the stitched one is larger.
     shape = None if "Montage" in entries else _shape(entries.get("ImageSize"))
-    return Statement(VoxelSize.from_axes(None, pixel, pixel, "SerialEM mdoc"), shape)
+    tilts = tuple(tilt for text in TILT.findall(text) if (tilt := _number(text)) is not None)
+    return Statement(VoxelSize.from_axes(None, pixel, pixel, "SerialEM mdoc"), shape, tilts=tilts)
 
 
 def open_fibsem(text: str) -> Statement | None:

@@ -1,5 +1,6 @@
 """Bad acquisitions: one error names every problem, or the bad slices are filled."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,20 @@ def test_a_long_run_is_not_filled(folder: Path) -> None:
     assert ingest(folder, FILLING)[0]["missing"].sum() == 3
 
 
+def test_a_long_run_in_a_long_stack_names_no_good_slice(tmp_path: Path) -> None:
+    volume = textured((30, 8, 16))
+    volume[8:20] = 0
+    folder = write_slices(tmp_path, volume)
+    with pytest.raises(BadSlicesError) as error:
+        ingest(folder, FILLING)
+    named = [
+        tuple(map(int, found)) for found in re.findall(r"slices (\d+) to (\d+) are bad", str(error.value))
+    ]
+    assert named
+    assert all(first >= 8 and last <= 19 for first, last in named)
+
+
 def test_a_stack_of_bad_slices_is_refused(tmp_path: Path) -> None:
     folder = write_slices(tmp_path, np.zeros((3, 8, 16), "uint8"))
-    with pytest.raises(AcquisitionError, match="slices 0 to 2 are bad"):
+    with pytest.raises(AcquisitionError, match="every slice from number 0 to 2 is bad"):
         ingest(folder, FILLING)

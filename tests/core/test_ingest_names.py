@@ -13,6 +13,8 @@ from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest import open_stack, read_stack
 from spherovem_core.ingest.file_names import names_of_series
 from spherovem_core.ingest.numbering import Numbering, number_slices
+from spherovem_core.ingest.ordering import order_slices
+from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.parameters import IngestParameters
 
 GIVEN = IngestParameters(spacing_nm=SPACING_NM)
@@ -101,6 +103,39 @@ def test_a_gap_in_number_or_position_alone_is_a_fault(
     assert not found.numbers
     for word in (words, "Slice_0006 z=0.060um.tif", "missing slices", '"files" in acquisition.json'):
         assert word in found.fault
+
+
+def test_a_gap_in_a_second_whole_number_is_a_fault() -> None:
+    found = number_shuffled(
+        [f"frame_{n:04d}_sec_{s:04d}.tif" for n, s in enumerate([*range(9), *range(10, 20)])]
+    )
+    assert (
+        "from frame_0008_sec_0008.tif to frame_0009_sec_0010.tif the number rises by 1, the position by 2"
+        in found.fault
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "indices", "words"),
+    [
+        (range(9), [0, 1, 2, 3, 5, 6, 7, 8, 9], "rises by 1, the slice index by 2 usual steps"),
+        (range(9), [0, 1, 2, 3, 3, 4, 5, 6, 7], "rises by 1, the slice index by 0 usual steps"),
+        ([0, 1, 2, 3, 5, 6, 7, 8, 9], range(9), "rises by 2, the slice index by 1 usual steps"),
+        ([0, 1, 2, 3, 5, 6, 7, 8, 9], [2, 3, 4, 5, 7, 8, 9, 10, 11], ""),
+        (range(0, 18, 2), range(9), ""),
+    ],
+)
+def test_the_slice_index_of_the_metadata_is_compared_with_the_names(
+    numbers: Sequence[int], indices: Sequence[int], words: str
+) -> None:
+    reports = []
+    for number, index in zip(numbers, indices, strict=True):
+        path = Path(f"s_{number:03d}.tif")
+        reports.append(FileReport(path, (SliceFile(path, shape=(9, 9)),), indices=(index,)))
+    step = numbers.step if isinstance(numbers, range) else 1
+    found = [problem.found for problem in order_slices(reports, step).problems]
+    assert len(found) == bool(words)
+    assert all(words in text and "rename the files by the slice index" in text for text in found)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import random
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,29 @@ def test_the_mdoc_of_a_stack_and_of_a_series(tmp_path: Path) -> None:
         "ImageSeries = 1\n" + "".join(f"[Image = slice_{z:04d}.tif]\nPixelSpacing = 30\n" for z in range(7))
     )
     assert pixel_nm(open_stack(series, DEFAULT)) == pytest.approx((3, 3))
+
+
+def test_a_tilt_series_is_no_stack_of_slices(tmp_path: Path) -> None:
+    stack = tmp_path / "a.tif"
+    tifffile.imwrite(stack, textured(), metadata=None)
+    describe(tmp_path)
+
+    def write(tilts: Sequence[float]) -> None:
+        sections = (f"[ZValue = {z}]\nTiltAngle = {tilt}\n" for z, tilt in enumerate(tilts))
+        (tmp_path / "a.tif.mdoc").write_text("PixelSpacing = 46.2\nImageSize = 64 40\n" + "".join(sections))
+
+    write([-0.01, 0.02, 0.0, 0.01, 0.01, 0.0, -0.03])
+    assert open_stack(stack, DEFAULT).shape[0] == 7
+    write(range(-60, 80, 20))
+    with pytest.raises(BadSlicesError, match="tilts from -60 to 60 degrees: a tilt series shows one place"):
+        open_stack(stack, DEFAULT)
+    (tmp_path / "a.tif").unlink()
+    write_slices(tmp_path, textured())
+    for z in range(7):
+        text = f"PixelSpacing = 46.2\nImageSize = 64 40\n\n[ZValue = 0]\nTiltAngle = {20 * z - 60}\n"
+        (tmp_path / f"slice_{z:04d}.tif.mdoc").write_text(text)
+    with pytest.raises(BadSlicesError, match="a tilt series"):
+        open_stack(tmp_path, DEFAULT)
 
 
 @pytest.mark.parametrize("inner", [{"image": {"hfw": 1e-6}}, {"hfw": 1e-6}], ids=["version 3", "version 1"])
