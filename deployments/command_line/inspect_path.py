@@ -97,14 +97,17 @@ def inspect_path(
             f"{shown(path)} does not exist; name a source, a results folder, a volume or a table"
         )
 
-    is_result = path.suffix == ".parquet" or (path / "zarr.json").is_file() or is_results_folder(path)
-    if is_result and (sheet is not None or write_description or pixels):
+    of_source = sheet is not None or write_description or pixels or bool(series)
+    is_group = (path / "zarr.json").is_file()
+    if of_source and (
+        path.suffix == ".parquet" or is_results_folder(path) or (is_group and is_own_volume(path))
+    ):
         raise BadArgumentsError(
-            f"{path} is a result; --pixels, --sheet and --write-description are for sources"
+            f"{path} is a result; --pixels, --series, --sheet and --write-description are for sources"
         )
     if path.suffix == ".parquet":
         return inspect_table(path)
-    if dataset is None and (path / "zarr.json").is_file() and not is_foreign_image(path):
+    if is_group and dataset is None and not of_source and not is_foreign_image(path):
         return inspect_volume(path)
     if path.is_dir() and is_results_folder(path):
         return inspect_results(path)
@@ -124,11 +127,15 @@ def inspect_path(
 
 def is_foreign_image(path: Path) -> bool:
     """Return whether a zarr group is an OME-Zarr image that another program wrote: a source."""
+    return '"multiscales"' in (path / "zarr.json").read_text("utf-8", "replace") and not is_own_volume(path)
+
+
+def is_own_volume(path: Path) -> bool:
+    """Return whether spherovem wrote a zarr array, or the arrays of a group; their levels are marked, not the groups around."""
     from spherovem_core.store.nodes import ATTRIBUTE
 
-    group = (path / "zarr.json").read_text("utf-8", "replace")
-    own = any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in path.glob("*/zarr.json"))
-    return '"multiscales"' in group and f'"{ATTRIBUTE}"' not in group and not own
+    files = (path / "zarr.json", *path.glob("*/zarr.json"), *path.glob("*/*/zarr.json"))
+    return any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in files)
 
 
 def inspect_results(path: Path) -> tuple[Document, str]:

@@ -252,6 +252,23 @@ def test_a_description_to_complete_is_written_once(
 def test_options_for_sources_are_refused_for_results(
     results: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option in (["--write-description"], ["--sheet", "x"]):
-        assert main(["inspect", str(results.folder), *option]) == 2
+    for option in (["--write-description"], ["--sheet", "x"], ["--series", "InLens"]):
+        for path in (results.folder, results.volume):
+            assert main(["inspect", str(path), *option]) == 2
     assert "are for sources" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dataset", [None, "t=0"])
+def test_a_zarr_array_of_another_program_has_a_contact_sheet(
+    dataset: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, sheet = tmp_path / "stack.zarr", tmp_path / "look"
+    values = np.random.default_rng(0).integers(0, 255, (1, 6, 30, 20), dtype=np.uint8)
+    shape = values.shape if dataset else values.shape[1:]
+    names = ["t", "z", "y", "x"][-len(shape) :]
+    array = zarr.create_array(source, shape=shape, chunks=shape, dtype="uint8", dimension_names=names)
+    array[:] = values.reshape(shape)
+    chosen = ["--dataset", dataset] if dataset else []
+    found = as_json(capsys, source, "--sheet", str(sheet), *chosen)
+    assert (found["kind"], found["shape"]) == ("source", [6, 30, 20])
+    assert Path(found["sheet"]["png"]).is_file()
