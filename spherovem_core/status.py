@@ -17,6 +17,7 @@ from spherovem_core.store.files import read_json
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.markers import Marker, array_marker, lock_is_held, written_fraction
+from spherovem_core.store.nodes import is_own_volume
 from spherovem_core.store.reading import ARRAY_LEDGER
 from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow import ArrayOutput, DocumentOutput, Output, Pipeline, Step, TableOutput
@@ -128,7 +129,8 @@ class AcquisitionState:
 def is_results_folder(folder: Path) -> bool:
     """Return whether a folder holds results of ours, or the note that an acquisition was rejected."""
     layout = Layout(folder)
-    return any(path.exists() for path in (layout.scratch, layout.volume, layout.rejection))
+    # Another program's volume may have the name of ours.
+    return layout.scratch.exists() or layout.rejection.exists() or is_own_volume(layout.volume)
 
 
 def acquisition_states(root: Path, pipeline: Pipeline | None = None) -> Iterator[AcquisitionState]:

@@ -91,6 +91,7 @@ def inspect_path(
     """
     from spherovem_core.ingest.source_files import source_exists
     from spherovem_core.status import is_results_folder
+    from spherovem_core.store.nodes import is_own_volume
 
     if not source_exists(path):
         raise BadArgumentsError(
@@ -127,15 +128,9 @@ def inspect_path(
 
 def is_foreign_image(path: Path) -> bool:
     """Return whether a zarr group is an OME-Zarr image that another program wrote: a source."""
+    from spherovem_core.store.nodes import is_own_volume
+
     return '"multiscales"' in (path / "zarr.json").read_text("utf-8", "replace") and not is_own_volume(path)
-
-
-def is_own_volume(path: Path) -> bool:
-    """Return whether spherovem wrote a zarr array, or the arrays of a group; their levels are marked, not the groups around."""
-    from spherovem_core.store.nodes import ATTRIBUTE
-
-    files = (path / "zarr.json", *path.glob("*/zarr.json"), *path.glob("*/*/zarr.json"))
-    return any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in files)
 
 
 def inspect_results(path: Path) -> tuple[Document, str]:

@@ -26,6 +26,12 @@ def read_node(folder: Path) -> Node | None:
     return node if isinstance(node, dict) and node.get("zarr_format") == 3 and "node_type" in node else None
 
 
+def is_own_volume(path: Path) -> bool:
+    """Return whether spherovem wrote a zarr array, or the arrays of a group; their levels are marked, not the groups around."""
+    files = (path / METADATA, *path.glob(f"*/{METADATA}"), *path.glob(f"*/*/{METADATA}"))
+    return any(f'"{ATTRIBUTE}"' in file.read_text("utf-8", "replace") for file in files if file.is_file())
+
+
 def is_array_folder(folder: Path) -> bool:
     """Return whether a folder holds the metadata of a zarr array, of whatever version or program."""
     return (folder / METADATA).exists() or (folder / METADATA_OF_VERSION_2).exists()

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import zarr
 from results_scenes import SHAPE, array_writer, contents, digest, table, write_blocks, write_results
 
 from spherovem_core.errors import ParameterError
@@ -210,6 +212,17 @@ def test_other_folders_are_left_out(tmp_path: Path) -> None:
         ("b", "partial"),
     ]
     assert not is_results_folder(tmp_path / "acquisitions")
+
+
+def test_the_volume_of_another_program_is_no_result(tmp_path: Path) -> None:
+    write_results(tmp_path / "own", until="ingest")
+    shutil.copytree(Layout(tmp_path / "own").volume, tmp_path / "copied" / "volume.zarr")
+    zarr.create_array(tmp_path / "foreign" / "volume.zarr" / "0", shape=(4, 8, 8), dtype="uint8")
+    assert [is_results_folder(tmp_path / name) for name in ("own", "copied", "foreign")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "null", '{"attributes": {"spherovem": 1}}'])
