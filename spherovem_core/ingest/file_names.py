@@ -5,6 +5,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
 
 SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
 NUMBER_MARK = "#"
@@ -64,16 +66,55 @@ def group_names(names: Sequence[str]) -> list[list[FileName]]:
     """Group names that differ in nothing but their numbers; the largest group first.
 
     A dash directly after a letter is a sign if names with and without it are one series for that reason (``z-5`` and ``z5``)
-    and are no order without it.
+    and are no order without it. A whole number is a decimal among decimals (``z0.5``, ``z1``, ``z1.5``) if they count in
+    equal steps for that reason.
     """
     groups = _grouped([cut_name(name) for name in names])
     if len(groups) > 1:
+        decimals = _as_decimals(groups)
+        if decimals:
+            return [decimals]
         signed = _grouped([cut_name(name, sign_after_letters=True) for name in names])
         if len(signed) == 1:
             unsigned = {tuple(n.lstrip("-+\u2212") for n in each.numbers) for each in signed[0]}
             if len(unsigned) < len(names):
                 return signed
     return groups
+
+
+def _as_decimals(groups: Sequence[Sequence[FileName]]) -> list[FileName]:
+    """Write whole numbers as the decimals of the other names; return nothing if they then do not count in equal steps."""
+    if len(groups) > 2:
+        return []
+    whole, broken = sorted(groups, key=lambda group: len(group[0].numbers))
+    texts = tuple(text.lower() for text in broken[0].texts)
+    for place in range(1, len(texts) - 1):
+        joined = tuple(text.lower() for text in whole[0].texts)
+        if texts[place] not in (".", ",") or texts[:place] + texts[place + 1 :] != joined:
+            continue
+        point = broken[0].texts[place]
+        found = [*broken]
+        for each in whole:
+            inserted = (*each.texts[:place], point, *each.texts[place:])
+            numbers = (*each.numbers[:place], "0", *each.numbers[place:])
+            found.append(FileName(each.name, inserted, numbers, each.suffix))
+        if _is_dense([(each.numbers[place - 1], each.numbers[place]) for each in found]):
+            return found
+    return []
+
+
+def _is_dense(numbers: Sequence[tuple[str, str]]) -> bool:
+    """Return whether decimals count in equal steps, with few gaps: a slice taken again (``5.1`` beside ``5``) does not."""
+    if not all(whole.lstrip("-+\u2212").isdecimal() and fraction.isdecimal() for whole, fraction in numbers):
+        return False
+    values = sorted({Decimal(f"{whole}.{fraction}".replace("\u2212", "-")) for whole, fraction in numbers})
+    steps = [b - a for a, b in pairwise(values)]
+    least = min(steps, default=Decimal(0))
+    return (
+        len(steps) > 1
+        and not any(step % least for step in steps)
+        and sum(steps) <= 1.5 * len(steps) * float(least)
+    )
 
 
 def _grouped(cut: Sequence[FileName]) -> list[list[FileName]]:

@@ -38,6 +38,7 @@ READABLE = {
     "decimals": [f"z={v / 100:.2f}um.tif" for v in range(50, 150)],
     "decimals below zero": [f"z={v / 1000:.3f}um.tif" for v in range(-60, 60, 10)],
     "decimals with comma": [f"z={v / 20:.2f}um".replace(".", ",") + ".tif" for v in range(30)],
+    "decimals without zeros at the end": [f"z{v / 2:g}.tif" for v in range(1, 12)],
     "decimals of unequal length": [f"z={v}um.tif" for v in ("0.9", "0.95", "1.0", "1.05", "1.1")],
     "exponents": [f"z={v:.2e}m.tif" for v in np.arange(1, 30) * 1e-8],
     "clock": clock("scan_{:02d}-{:02d}.tif", range(570, 630)),
@@ -208,6 +209,7 @@ UNREADABLE = {
     "day and month": [f"img {d}-2024.tif" for d in ("01-02", "02-02", "01-03", "02-03")],
     "compact days before months": [f"img_{d}2024.tif" for d in ("2802", "2902", "0103", "0203")],
     "tiles alone": [f"tile_{n:04d}.tif" for n in range(12)],
+    "a slice taken again as a decimal": [*(f"s_{n}.tif" for n in (1, 2, 3, 3.1, 4, 4.1))],
     "versions or decimals": [f"z{v}.tif" for v in ("0.9", "0.10", "0.11", "1.1")],
 }
 
@@ -218,6 +220,11 @@ def test_names_that_give_no_order_are_a_fault_with_a_remedy(names: list[str]) ->
     assert not found.numbers
     assert 'list the files in order as "files" in acquisition.json' in found.fault
     assert "slice_number_step" not in found.fault
+
+
+def test_a_gap_among_decimals_without_zeros_is_a_missing_slice() -> None:
+    found = number_slices([f"z{v / 2:g}.tif" for v in range(1, 12) if v != 5])
+    assert sorted(found.numbers.values()) == [1, 2, 3, 4, *range(6, 12)]
 
 
 def test_both_orders_are_shown() -> None:
