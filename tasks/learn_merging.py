@@ -9,13 +9,12 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import LabelsError, NetworkError
-from spherovem_core.execution import Execution, ExecutionSettings
+from spherovem_core.execution import Execution, ExecutionSettings, Progress
 from spherovem_core.intensity_ranges import volume_percentile_range
-from spherovem_core.parameters import FineTuningParameters, FlowParameters, ObjectParameters
+from spherovem_core.parameters import FineTuningParameters, ObjectParameters
 from spherovem_core.references import FineTuningFolders, step_digest
-from spherovem_core.segmentation import Grid, flow_grid, grid_of, load_network, network_digest, source_level
+from spherovem_core.segmentation import grid_of, load_network, network_digest
 from spherovem_core.segmentation.fine_tuning.known_pixels import known_pixels
 from spherovem_core.segmentation.fine_tuning.merging_training import learn_merging
 from spherovem_core.segmentation.fine_tuning.network_files import WEIGHTS
@@ -33,7 +32,6 @@ from spherovem_core.segmentation.fine_tuning.training_regions import (
     place_slice,
     surroundings,
 )
-from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import crop_grid
 from spherovem_core.segmentation.merging_model import (
     find_merging_model,
@@ -42,29 +40,20 @@ from spherovem_core.segmentation.merging_model import (
     write_merging_model,
 )
 from spherovem_core.segmentation.resample import resample
-from spherovem_core.store import Layout, StoredArray, open_array
-from spherovem_core.store.format import check_format
-from spherovem_core.store.layout import REGISTERED
-from spherovem_core.store.ome import level_spacing
-from spherovem_core.store.pyramid import pyramid_factors
 from spherovem_core.utils.digests import file_digest
-from spherovem_core.utils.torch_device import torch_threads
-from tasks.devices import gpu_slot, resolve_device
 from tasks.policies import retry_policy
-from tasks.progress import report_progress
+from tasks.tuning_volume import TuningVolume, open_tuning_volume, tuning_run
 
 NAME, VERSION = "learn_merging", 1
-BLOCK_VOXELS, HALO_VOXELS = 256, 64
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Volume:
-    """The registered image, the grid of the flows over it, and the labelled slices on that grid."""
+class _Labelled:
+    """A volume with the labelled slices on the grid of its flows, and the digests of their files."""
 
-    source: StoredArray
-    grid: Grid
+    volume: TuningVolume
     slices: list[PlacedSlice]
     digests: list[str]
 
@@ -104,34 +93,24 @@ def learn_merging_of(
             "merging is learned in a volume; give the results folder from which the slices were cut"
         )
     weights = folders.out.absolute() / WEIGHTS
-    volume = _open(folders.slices, folders.volume, parameters)
-    digest = _digest(volume, str(weights), parameters)
+    labelled = _open(folders.slices, folders.volume, parameters)
+    digest = _digest(labelled, str(weights), parameters)
     path = merging_model_path(str(weights))
     known = _finished(str(weights), digest)
     if known is not None:
         logger.info("%s holds this merging model already", folders.out.name)
         return known
-    with (
-        gpu_slot("torch", execution.device),
-        report_progress(f"learn merging {folders.out.name}") as progress,
-        torch_threads(execution.worker_count),
-    ):
-        device = resolve_device("torch", execution.device)
-        run = Execution(
-            device=device,
-            workers=execution.worker_count,
-            block_voxels=BLOCK_VOXELS,
-            block_halo_voxels=HALO_VOXELS,
-        )
-        intensities = volume_percentile_range(volume.source, parameters.normalise_percentiles)
-        regions = _regions(volume, str(weights), parameters, run, intensities, progress)
+    with tuning_run(f"learn merging {folders.out.name}", execution) as (run, progress):
+        intensities = volume_percentile_range(labelled.volume.source, parameters.normalise_percentiles)
+        network = load_network(str(weights), parameters.kind, run.device)
+        regions = _regions(labelled, network, run, intensities, progress)
         model, scores = learn_merging(
             regions, intensities, parameters.normalise_percentiles, ObjectParameters(), run, parameters.seed
         )
     chosen = int(np.argmin(np.abs(scores.thresholds - model.strongest)))
     told = {
         "fingerprint": digest,
-        "slices": len(volume.slices),
+        "slices": len(labelled.slices),
         "contacts": scores.contacts,
         "different": scores.different,
         "strongest": model.strongest,
@@ -147,14 +126,8 @@ def check_before_merging(slices: Path, volume: Path, parameters: FineTuningParam
     _open(slices, volume, parameters)
 
 
-def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> _Volume:
-    check_format(acquisition)
-    layout = Layout(acquisition.absolute())
-    finest = open_array(layout, REGISTERED)
-    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm, planes=parameters.planes)
-    spacings = [level_spacing(finest.spacing_nm, factors) for factors in pyramid_factors(finest)]
-    source = open_array(layout, REGISTERED, source_level(spacings, flows))
-    grid = flow_grid(finest.shape, finest.spacing_nm, flows, finest.origin_nm)
+def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> _Labelled:
+    volume = open_tuning_volume(acquisition, parameters)
     placed, digests = [], []
     for image in image_paths(slices):
         origin = read_slice(image)[1]
@@ -166,55 +139,37 @@ def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> 
         files = [labels, mask] if mask.is_file() else [labels]
         drawn, *unknown = (read_labels(file)[0] for file in files)
         objects, _ = known_pixels(drawn, unknown[0] if unknown else None, parameters)
-        placed.append(place_slice(origin, objects, grid))
+        placed.append(place_slice(origin, objects, volume.grid))
         digests += [origin.name, *map(file_digest, files)]
-    return _Volume(source, grid, placed, digests)
+    return _Labelled(volume, placed, digests)
 
 
 def _regions(
-    volume: _Volume,
-    weights: str,
-    parameters: FineTuningParameters,
+    labelled: _Labelled,
+    network: Any,
     run: Execution,
     intensities: tuple[float, float],
-    progress: Any,
+    progress: Progress,
 ) -> list[TrainingRegion]:
     """Predict the flows around the slices."""
-    network = load_network(weights, parameters.kind, run.device)
-    flow_parameters = FlowParameters(
-        flow_spacing_nm=parameters.flow_spacing_nm,
-        planes=parameters.planes,
-        normalise_percentiles=parameters.normalise_percentiles,
-    )
-    found = []
-    places = surroundings(volume.slices, volume.grid.shape)
+    found, volume = [], labelled.volume
+    places = surroundings(labelled.slices, volume.grid.shape)
     for done, (region, slices) in enumerate(places):
         progress(done, len(places))
         grid = crop_grid(volume.grid, region)
-        flows = np.zeros((4, *grid.shape), np.float16)
-        predict_flows(
-            volume.source,
-            volume.source.spacing_nm,
-            grid,
-            network,
-            MemorySink(flows),
-            flow_parameters,
-            run,
-            source_origin_nm=volume.source.origin_nm,
-            intensities=intensities,
-        )
+        flows = volume.flows_on(grid, network, run, intensities)
         image = resample(volume.source, grid_of(volume.source), volume.grid, region)
         found.append(TrainingRegion(grid, image, flows, [moved(one, region) for one in slices]))
     return found
 
 
-def _digest(volume: _Volume, weights: str, parameters: FineTuningParameters) -> str:
+def _digest(labelled: _Labelled, weights: str, parameters: FineTuningParameters) -> str:
     own = {
         "kind": parameters.kind,
         "flow_spacing_nm": parameters.flow_spacing_nm,
         "normalise_percentiles": list(parameters.normalise_percentiles),
         "seed": parameters.seed,
-        "image": volume.source.own_digest,
+        "image": labelled.volume.source.own_digest,
     }
     # What was added after models had been learned.
     added = {"planes": "all", "unlabelled": "background", "background_label": 0}
@@ -223,7 +178,7 @@ def _digest(volume: _Volume, weights: str, parameters: FineTuningParameters) -> 
         for name, default in added.items()
         if getattr(parameters, name) != default
     }
-    return step_digest(NAME, VERSION, own, [network_digest(weights, parameters.kind), *volume.digests])
+    return step_digest(NAME, VERSION, own, [network_digest(weights, parameters.kind), *labelled.digests])
 
 
 def _finished(weights: str, digest: str) -> dict[str, Any] | None:

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from spherovem_core.blocks import MemorySink, Region
+from spherovem_core.blocks import Region
 from spherovem_core.errors import LabelsError
-from spherovem_core.execution import Execution, ExecutionSettings
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.intensity_ranges import volume_percentile_range
-from spherovem_core.parameters import FineTuningParameters, FlowParameters, ObjectParameters
+from spherovem_core.parameters import FineTuningParameters, ObjectParameters
 from spherovem_core.references import FineTuningFolders, step_digest
-from spherovem_core.segmentation import Grid, flow_grid, grid_of, load_network, network_digest, source_level
+from spherovem_core.segmentation import grid_of, load_network, network_digest
 from spherovem_core.segmentation.fine_tuning.mask_tuning import diameter_um, tune_masks
 from spherovem_core.segmentation.fine_tuning.network_files import WEIGHTS
-from spherovem_core.segmentation.flows import predict_flows
 from spherovem_core.segmentation.grid import crop_grid
 from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
@@ -29,23 +28,16 @@ from spherovem_core.segmentation.merging_model import (
     write_merging_model,
 )
 from spherovem_core.segmentation.resample import resample
-from spherovem_core.store import Layout, StoredArray, open_array, read_json, write_json
-from spherovem_core.store.format import check_format
-from spherovem_core.store.label_files import Level, label_digest, open_labels_on_grid
-from spherovem_core.store.layout import REGISTERED
-from spherovem_core.store.ome import level_spacing
-from spherovem_core.store.pyramid import pyramid_factors
-from spherovem_core.utils.torch_device import torch_threads
-from tasks.devices import gpu_slot, resolve_device
+from spherovem_core.store import StoredArray, read_json, write_json
+from spherovem_core.store.label_files import label_digest, open_labels_on_grid
 from tasks.policies import retry_policy
-from tasks.progress import report_progress
+from tasks.tuning_volume import TuningVolume, open_tuning_volume, tuning_run
 
 NAME, VERSION = "tune_masks", 1
 DOCUMENT = "masks.json"
 MARGIN = 24
 """Voxels of the flows around the labelled box that are segmented too."""
 MOST_VOXELS = 64_000_000
-BLOCK_VOXELS, HALO_VOXELS = 256, 64
 
 logger = logging.getLogger(__name__)
 
@@ -88,32 +80,25 @@ def tune_masks_of(
         If the acquisition has no complete registered image.
     """
     weights = str(folders.out.absolute() / WEIGHTS)
-    source, grid, levels = _open(folders, parameters)
+    volume = _open(folders, parameters)
     path, known = folders.out.absolute() / DOCUMENT, read_json(folders.out.absolute() / DOCUMENT) or {}
     model_path = find_merging_model(weights)
     model, told = (None, {}) if model_path is None else read_merging_model(model_path)
-    digest = _digest(folders, parameters, source, chosen, [weights, str(told.get("fingerprint", ""))])
+    digest = _digest(folders, parameters, volume.source, chosen, [weights, str(told.get("fingerprint", ""))])
     if known.get("fingerprint") == digest and (
         model is None or math.isclose(model.strongest, known["values"]["strongest"])
     ):
         logger.info("%s holds these parameters of masks already", folders.out.name)
         return known
-    with (
-        gpu_slot("torch", execution.device),
-        report_progress(f"tune masks {folders.out.name}") as progress,
-        torch_threads(execution.worker_count),
-    ):
-        device = resolve_device("torch", execution.device)
-        run = Execution(
-            device=device,
-            workers=execution.worker_count,
-            block_voxels=BLOCK_VOXELS,
-            block_halo_voxels=HALO_VOXELS,
-            progress=progress,
-        )
-        intensities = volume_percentile_range(source, parameters.normalise_percentiles)
-        truth, region = _labels(folders, grid, levels)
-        inputs = _inputs(source, crop_grid(grid, region), weights, parameters, run, intensities)
+    with tuning_run(f"tune masks {folders.out.name}", execution) as (settings, progress):
+        run = replace(settings, progress=progress)
+        intensities = volume_percentile_range(volume.source, parameters.normalise_percentiles)
+        truth, region = _labels(folders, volume)
+        grid = crop_grid(volume.grid, region)
+        network = load_network(weights, parameters.kind, run.device)
+        flows = volume.flows_on(grid, network, run, intensities)
+        image = resample(volume.source, grid_of(volume.source), grid)
+        inputs = MaskInputs(flows, grid, grid, image, grid.in_sections)
         learned = None
         if model is not None:
             learned_at = float(told.get("learned_strongest", model.strongest))
@@ -134,32 +119,20 @@ def tune_masks_of(
 
 def check_before_tuning(folders: FineTuningFolders, parameters: FineTuningParameters) -> None:
     """Check before a training that the labels in 3D lie in the volume; errors as in `tune_masks_of`."""
-    _, grid, levels = _open(folders, parameters)
-    _labels(folders, grid, levels)
+    _labels(folders, _open(folders, parameters))
 
 
-def _open(
-    folders: FineTuningFolders, parameters: FineTuningParameters
-) -> tuple[StoredArray, Grid, list[Level]]:
-    """Return the image for the flows, the grid of the flows, and the levels on which labels may lie."""
+def _open(folders: FineTuningFolders, parameters: FineTuningParameters) -> TuningVolume:
     if folders.volume is None or folders.labels_3d is None:
         raise LabelsError("masks are tuned in a volume; give the results folder and the labels in 3D")
-    check_format(folders.volume)
-    layout = Layout(folders.volume.absolute())
-    finest = open_array(layout, REGISTERED)
-    factors = pyramid_factors(finest)
-    flows = FlowParameters(flow_spacing_nm=parameters.flow_spacing_nm, planes=parameters.planes)
-    spacings = [level_spacing(finest.spacing_nm, each) for each in factors]
-    source = open_array(layout, REGISTERED, source_level(spacings, flows))
-    opened = [open_array(layout, REGISTERED, level) for level in range(len(factors))]
-    levels: list[Level] = [(grid_of(one).shape, one.spacing_nm, one.origin_nm) for one in opened]
-    return source, flow_grid(finest.shape, finest.spacing_nm, flows, finest.origin_nm), levels
+    return open_tuning_volume(folders.volume, parameters)
 
 
-def _labels(folders: FineTuningFolders, grid: Grid, levels: list[Level]) -> tuple[NDArray[np.uint32], Region]:
+def _labels(folders: FineTuningFolders, volume: TuningVolume) -> tuple[NDArray[np.uint32], Region]:
     """Read the labels around their box on the grid of the flows, and return the region that they fill."""
+    grid = volume.grid
     with open_labels_on_grid(
-        str(folders.labels_3d), grid.shape, grid.spacing_nm, grid.origin_nm, levels=levels
+        str(folders.labels_3d), grid.shape, grid.spacing_nm, grid.origin_nm, levels=volume.levels
     ) as labels:
         sides = []
         shown = [np.zeros(n, bool) for n in grid.shape]
@@ -181,34 +154,6 @@ def _labels(folders: FineTuningFolders, grid: Grid, levels: list[Level]) -> tupl
                 f"are tuned in up to {MOST_VOXELS / 1e6:.0f} million: leave labels of one part of the volume"
             )
         return labels[region], region
-
-
-def _inputs(
-    source: StoredArray,
-    grid: Grid,
-    weights: str,
-    parameters: FineTuningParameters,
-    run: Execution,
-    intensities: tuple[float, float],
-) -> MaskInputs:
-    """Predict the flows in a part of the volume."""
-    flows = np.zeros((4, *grid.shape), np.float16)
-    predict_flows(
-        source,
-        source.spacing_nm,
-        grid,
-        load_network(weights, parameters.kind, run.device),
-        MemorySink(flows),
-        FlowParameters(
-            flow_spacing_nm=parameters.flow_spacing_nm,
-            planes=parameters.planes,
-            normalise_percentiles=parameters.normalise_percentiles,
-        ),
-        run,
-        source_origin_nm=source.origin_nm,
-        intensities=intensities,
-    )
-    return MaskInputs(flows, grid, grid, resample(source, grid_of(source), grid), grid.in_sections)
 
 
 def _digest(

@@ -1,0 +1,31 @@
+"""Parameters of masks chosen by labels in 3D: the document beside the weights, written once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from test_learn_merging import PARAMETERS, SHAPE, acquisition
+
+from spherovem_core.store import read_json
+from tasks import tune_masks
+
+CHOSEN = {"probability_threshold": 0.0, "flow_smoothing": 0.0, "min_pixels": 20}
+
+
+def test_document_lies_beside_the_weights_and_is_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = acquisition(tmp_path)
+    _, y, x = np.indices(SHAPE)
+    bodies = (1 + (y // 16) * 4 + x // 16).astype(np.uint16)
+    bodies[(y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15) | (x >= 48)] = 0
+    tifffile.imwrite(tmp_path / "bodies.tif", bodies)
+    folders = folders.model_copy(update={"labels_3d": tmp_path / "bodies.tif"})
+    tuned = tune_masks.tune_masks_of.fn(folders, PARAMETERS, CHOSEN)
+    assert tuned["objects"] == (6, 6)
+    assert min(half["f1"] for half in tuned["stated"]) == 1.0
+    monkeypatch.setattr(tune_masks, "tune_masks", None)
+    known = tune_masks.tune_masks_of.fn(folders, PARAMETERS, CHOSEN)
+    assert known == read_json(folders.out / "masks.json")
+    assert known["values"] == tuned["values"]
