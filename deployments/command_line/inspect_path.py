@@ -10,7 +10,7 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 from deployments.command_line.acquisition_tables import steps_table
 from deployments.command_line.arguments import BadArgumentsError, Command
 from deployments.command_line.inventory_texts import array_text, arrays_table, table_text, tables_table
-from deployments.command_line.source_overview import inspect_source
+from deployments.command_line.source_overview import SourceOptions, inspect_source
 from spherovem_core.urls import shown
 
 Document = dict[str, Any]
@@ -60,27 +60,19 @@ class InspectPath(Command):
 
     def cli_cmd(self) -> None:
         """Print the content."""
-        document, text = inspect_path(
-            self.path,
+        options = SourceOptions(
             pixels=self.pixels,
             series=self.series,
             dataset=self.dataset,
             sheet=self.sheet,
             write_description=self.write_description,
         )
+        document, text = inspect_path(self.path, options)
         print(json.dumps(document, indent=2, default=str) if self.json_ else text)
 
 
-def inspect_path(
-    path: Path,
-    *,
-    pixels: bool = False,
-    series: str = "",
-    dataset: str | None = None,
-    sheet: Path | None = None,
-    write_description: bool = False,
-) -> tuple[Document, str]:
-    """Describe a path, as a JSON document and as text for people; the options are those of `inspect_source`.
+def inspect_path(path: Path, options: SourceOptions) -> tuple[Document, str]:
+    """Describe a path, as a JSON document and as text for people; the options are for sources.
 
     Raises
     ------
@@ -98,32 +90,26 @@ def inspect_path(
             f"{shown(path)} does not exist; name a source, a results folder, a volume or a table"
         )
 
-    of_source = sheet is not None or write_description or pixels or bool(series)
+    of_source = (
+        options.sheet is not None or options.write_description or options.pixels or bool(options.series)
+    )
     is_group = (path / "zarr.json").is_file()
-    if of_source and (
-        path.suffix == ".parquet" or is_results_folder(path) or (is_group and is_own_volume(path))
-    ):
+    is_results = is_results_folder(path)
+    if of_source and (path.suffix == ".parquet" or is_results or (is_group and is_own_volume(path))):
         raise BadArgumentsError(
             f"{path} is a result; --pixels, --series, --sheet and --write-description are for sources"
         )
     if path.suffix == ".parquet":
         return inspect_table(path)
-    if is_group and dataset is None and not of_source and not is_foreign_image(path):
+    if is_group and options.dataset is None and not of_source and not is_foreign_image(path):
         return inspect_volume(path)
-    if path.is_dir() and is_results_folder(path):
+    if is_results:
         return inspect_results(path)
     if path.is_dir() and any(is_results_folder(child) for child in path.iterdir() if child.is_dir()):
         raise BadArgumentsError(
             f"{path} is a results root; list it with 'spherovem status {path}', or name one of its acquisitions"
         )
-    return inspect_source(
-        path,
-        pixels=pixels,
-        series=series,
-        dataset=dataset,
-        sheet=sheet,
-        write_description=write_description,
-    )
+    return inspect_source(path, options)
 
 
 def is_foreign_image(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """``spherovem inspect`` of a source: facts, contact sheet, and a draft of its description."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,11 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-def inspect_source(
-    path: Path,
-    *,
-    pixels: bool = False,
-    series: str = "",
-    dataset: str | None = None,
-    sheet: Path | None = None,
-    write_description: bool = False,
-) -> tuple[Document, str]:
-    """Describe an acquisition as the microscope wrote it.
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options of a look at a source.
 
-    Parameters
+    Attributes
     ----------
     pixels
         Read every slice, to find blank, saturated and damaged ones.
@@ -38,6 +32,17 @@ def inspect_source(
         Folder to write the contact sheet to.
     write_description
         Write a draft of ``acquisition.json``.
+    """
+
+    pixels: bool = False
+    series: str = ""
+    dataset: str | None = None
+    sheet: Path | None = None
+    write_description: bool = False
+
+
+def inspect_source(path: Path, options: SourceOptions) -> tuple[Document, str]:
+    """Describe an acquisition as the microscope wrote it.
 
     Raises
     ------
@@ -51,10 +56,11 @@ def inspect_source(
     from spherovem_core.ingest.problems import problem_lines
     from spherovem_core.parameters import IngestParameters
 
+    sheet = options.sheet
     _check_folder(path, sheet)
-    report = survey_stack(path, IngestParameters(series=series, dataset=dataset))
+    report = survey_stack(path, IngestParameters(series=options.series, dataset=options.dataset))
     problems = list(report.problems)
-    if pixels:
+    if options.pixels:
         problems += content_problems(report.stack, {problem.file for problem in problems})
     document = source_document(path, report, problem_lines(problems, path.name))
     text = source_text(document)
@@ -70,7 +76,7 @@ def inspect_source(
         document["curves"] = _curves(overview)
         document["stand_out"] = suspicious
         text += _sheet_text(document)
-    if write_description:
+    if options.write_description:
         from spherovem_core.ingest.description_draft import draft_description, write_draft
 
         written = write_draft(path, draft_description(report, suspicious))
