@@ -15,7 +15,6 @@ from spherovem_core.store.columns import is_flagged
 from spherovem_core.store.layout import RAW
 
 LONGEST = 700
-NAMES = ("shading", "contrast", "stripes")
 
 
 def recorded_repairs(found: dict[str, Any]) -> Repairs:
@@ -25,8 +24,7 @@ def recorded_repairs(found: dict[str, Any]) -> Repairs:
 
 def repair_facts(repairs: Repairs) -> list[tuple[str, str]]:
     """State what each repair that was asked for found."""
-    notes = [(f"Repair of the {name}", getattr(repairs, f"{name}_note")) for name in NAMES]
-    return [(name, note) for name, note in notes if note]
+    return [(f"Repair of the {name}", note) for name, note in repairs.notes.items()]
 
 
 def denoised_source(inputs: ReportInputs, repairs: Repairs) -> Any:

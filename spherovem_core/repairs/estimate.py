@@ -50,6 +50,12 @@ class Repairs(BaseModel):
         """True if any slice may be changed."""
         return bool(self.shading or self.contrast) or self.stripes != "none"
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What was found, in words, by the name of each repair that was asked for."""
+        notes = {"shading": self.shading_note, "contrast": self.contrast_note, "stripes": self.stripes_note}
+        return {name: note for name, note in notes.items() if note}
+
 
 def repairs_asked_for(parameters: DenoisingParameters) -> bool:
     """Return whether any repair is switched on."""
@@ -89,9 +95,8 @@ def estimate_repairs(
         direction, note = _find_direction(source, parameters.repair_stripes, bad_slices)
         found |= {"stripes": direction, "stripes_note": note}
     repairs = Repairs(**found)
-    for name in ("shading", "contrast", "stripes"):
-        if note := getattr(repairs, f"{name}_note"):
-            logger.info("repair of the %s: %s", name, note)
+    for name, note in repairs.notes.items():
+        logger.info("repair of the %s: %s", name, note)
     if ledger is not None:
         ledger[_LEDGER] = repairs.model_dump(mode="json")
     return repairs
