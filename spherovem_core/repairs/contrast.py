@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.repairs.cells import cell_means
 from spherovem_core.repairs.robust import BIWEIGHT, biweight, robust_scale
+from spherovem_core.utils.slice_choice import good_slices
 
 CELLS = 32
 LEAST_CELL = 8
@@ -180,6 +181,5 @@ def _smooth(z: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.f
 
 def measure_cells(source: ArrayLike, bad_slices: Collection[int] = ()) -> dict[int, NDArray[np.float64]]:
     """Read the means of at most 32 by 32 cells of all good slices, one slice at a time."""
-    bad = set(bad_slices)
     grid = [max(1, min(CELLS, extent // LEAST_CELL)) for extent in source.shape[1:]]
-    return {z: cell_means(np.asarray(source[z]), grid) for z in range(source.shape[0]) if z not in bad}
+    return {z: cell_means(np.asarray(source[z]), grid) for z in good_slices(source.shape[0], bad_slices)}

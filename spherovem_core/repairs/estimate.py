@@ -13,6 +13,7 @@ from spherovem_core.repairs.contrast import SliceContrast, match_contrast, measu
 from spherovem_core.repairs.shading import Shading, estimate_shading
 from spherovem_core.repairs.stripes import find_stripes
 from spherovem_core.utils.accelerator import select_accelerator
+from spherovem_core.utils.slice_choice import good_slices, spread_evenly
 
 Direction = Literal["none", "vertical", "horizontal"]
 _LEDGER = "repairs"
@@ -124,12 +125,7 @@ def _contrast_note(contrast: SliceContrast) -> str:
 
 def _find_direction(source: ArrayLike, asked: str, bad_slices: Collection[int]) -> tuple[Direction, str]:
     """Look for stripes in 8 slices; of two directions, choose that of the stronger stripes."""
-    good = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
-    chosen = (
-        [good[n] for n in np.unique(np.linspace(0, len(good) - 1, _SLICES).round().astype(int))]
-        if good
-        else []
-    )
+    chosen = spread_evenly(good_slices(source.shape[0], bad_slices), _SLICES)
     directions: list[Direction] = ["vertical", "horizontal"] if asked == "auto" else [asked]  # type: ignore[list-item]
     heights: dict[Direction, list[float]] = {direction: [] for direction in directions}
     for z in chosen:

@@ -14,6 +14,7 @@ from spherovem_core.repairs.estimate import Repairs
 from spherovem_core.repairs.shading import Shading
 from spherovem_core.repairs.stripes import find_stripes, remove_stripes
 from spherovem_core.utils.accelerator import select_accelerator
+from spherovem_core.utils.slice_choice import good_slices
 
 _KEPT = 2
 
@@ -38,7 +39,7 @@ class RepairedStack:
         self.source = source
         self.repairs = repairs
         self.bad_slices = frozenset(bad_slices)
-        self._good = [z for z in range(source.shape[0]) if z not in self.bad_slices]
+        self._good = good_slices(source.shape[0], self.bad_slices)
         self._reset()
 
     def _reset(self) -> None:

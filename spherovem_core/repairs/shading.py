@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.repairs.cells import cell_means
 from spherovem_core.repairs.robust import BIWEIGHT, biweight, robust_scale
+from spherovem_core.utils.slice_choice import good_slices, spread_evenly
 
 MOST_SLICES = 128
 GRID = 24
@@ -74,15 +75,11 @@ def estimate_shading(source: ArrayLike, bad_slices: Collection[int] = ()) -> Sha
     bad_slices
         Slices to leave out.
     """
-    good = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
+    good = good_slices(source.shape[0], bad_slices)
     if len(good) < LEAST_SLICES:
         return Shading(reason=f"{len(good)} good slices are too few")
-    chosen = [
-        good[n]
-        for n in np.unique(np.linspace(0, len(good) - 1, min(MOST_SLICES, len(good))).round().astype(int))
-    ]
     grid = [max(2, min(GRID, extent // LEAST_CELL)) for extent in source.shape[1:]]
-    logs = np.stack([_cells(np.asarray(source[z]), grid) for z in chosen])
+    logs = np.stack([_cells(np.asarray(source[z]), grid) for z in spread_evenly(good, MOST_SLICES)])
     found = _fit(logs)
     groups = np.array_split(logs, min(LEAST_SLICES, len(logs) // 2))
     in_time = [_fit(np.concatenate([g for k, g in enumerate(groups) if k != n])) for n in range(len(groups))]
