@@ -16,7 +16,8 @@ from spherovem_core.repairs.stripes import find_stripes, remove_stripes
 from spherovem_core.utils.accelerator import select_accelerator
 from spherovem_core.utils.slice_choice import good_slices
 
-_KEPT = 2
+# A filled slice and the two from which it is filled: those are repaired once for a run of filled slices.
+_KEPT = 3
 
 
 class RepairedStack:
@@ -129,7 +130,7 @@ class RepairedStack:
             return np.asarray(self.source[z])
         below, above = self._good[max(place - 1, 0)], self._good[min(place, len(self._good) - 1)]
         if place == 0 or below == above or place == len(self._good):
-            return self._repair(above if place == 0 else below)
+            return self.slice(above if place == 0 else below)
         fraction = np.float32((z - below) / (above - below))
-        mixed = self._repair(below) * (1 - fraction) + self._repair(above) * fraction
+        mixed = self.slice(below) * (1 - fraction) + self.slice(above) * fraction
         return np.rint(mixed).astype(self.dtype)
