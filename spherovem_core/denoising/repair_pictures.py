@@ -33,12 +33,22 @@ def denoised_source(inputs: ReportInputs, repairs: Repairs) -> Any:
     return RepairedStack(raw, repairs, _filled(inputs.tables["slices"])) if repairs.changes else raw
 
 
-def repair_pictures(inputs: ReportInputs, repairs: Repairs, z_um: float) -> list[Picture]:
-    """Show a slice before and after the repairs, the brightness of each slice, and the shading."""
+def repair_pictures(inputs: ReportInputs, source: Any, repairs: Repairs, z_um: float) -> list[Picture]:
+    """Show a slice before and after the repairs, the brightness of each slice, and the shading.
+
+    Parameters
+    ----------
+    source
+        The slices as `denoised_source` returns them.
+    repairs
+        Repairs of these slices.
+    z_um
+        Position of the slice.
+    """
     if not repairs.changes:
         return []
     raw = inputs.open_level(RAW)
-    before, after = (_smaller(cut(stored, 0, z_um)) for stored in (raw, denoised_source(inputs, repairs)))
+    before, after = (_smaller(cut(stored, 0, z_um)) for stored in (raw, source))
     difference = View(after.values - before.values, before.extent_um, before.plane, before.position_um)
     spread = float(3 * difference.values.std()) or 1.0
     limits = contrast_limits([before.values])
