@@ -18,7 +18,7 @@ REACH = 12.0
 """Standard deviation, in slices, of the weights of the local straight line."""
 AROUND, PASSES, LEAST_SLICES = 3, 3, 5
 LEAST_CORRELATION = 0.5
-"""Correlation of a slice with its reference, cell by cell, below which that says nothing of its contrast."""
+"""Correlation of a slice with its reference, cell by cell, below which the two cannot be compared."""
 CERTAINTY = 4.0
 
 
@@ -145,7 +145,7 @@ def _compare(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Line | None:
 
 
 def _excess(z: NDArray[Any], values: list[float], errors: list[float]) -> NDArray[np.float64]:
-    """Return what leaves the local straight line, as far as it is certain."""
+    """Return deviations from the local straight line, as far as they are certain."""
     deviation = np.array(values) - _smooth(z.astype(np.float64), np.array(values))
     return _certain(deviation, np.array(errors))
 

@@ -1,4 +1,4 @@
-"""The repairs of one stack: what was asked for, and what was found."""
+"""Estimation of the repairs of a stack, for those that are switched on."""
 
 import logging
 from collections.abc import Collection, MutableMapping
