@@ -11,7 +11,7 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture
 from spherovem_core.report.views import View, contrast_limits, cut
-from spherovem_core.store.columns import is_flagged
+from spherovem_core.store.columns import filled_positions
 from spherovem_core.store.layout import RAW
 
 LONGEST = 700
@@ -30,7 +30,7 @@ def repair_facts(repairs: Repairs) -> list[tuple[str, str]]:
 def denoised_source(inputs: ReportInputs, repairs: Repairs) -> Any:
     """Return the slices as denoising read them: raw, or repaired."""
     raw = inputs.open_level(RAW)
-    return RepairedStack(raw, repairs, _filled(inputs.tables["slices"])) if repairs.changes else raw
+    return RepairedStack(raw, repairs, filled_positions(inputs.tables["slices"])) if repairs.changes else raw
 
 
 def repair_pictures(inputs: ReportInputs, source: Any, repairs: Repairs, z_um: float) -> list[Picture]:
@@ -72,11 +72,6 @@ def repair_pictures(inputs: ReportInputs, source: Any, repairs: Repairs, z_um: f
         caption = f"Shading of the frame: from {ends[0]:.3f} (black) to {ends[1]:.3f} (white) of the mean brightness."
         pictures.append(Picture([plane(shown, ends, title="shading")], caption))
     return pictures
-
-
-def _filled(slices: pd.DataFrame) -> list[int]:
-    filled: list[int] = slices.loc[is_flagged(slices), "z"].tolist()
-    return filled
 
 
 def _brightness(slices: pd.DataFrame, repairs: Repairs) -> Picture:
