@@ -37,7 +37,7 @@ def gpu_slot(library: GpuLibrary | None, device: str) -> Iterator[None]:
 
 
 def needs_gpu_slot(device: str) -> bool:
-    """Return whether steps may ask the Prefect server for this host's GPU slot, torch aside, which takes seconds to import."""
+    """Return whether a step may need this host's GPU slot; torch, which takes seconds to import, is not asked."""
     return device.startswith("cuda") or runs_on_gpu("cupy", device)
 
 

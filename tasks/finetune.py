@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.parameters.base import parameters_of_digest
 from spherovem_core.references import FineTuningFolders, step_digest
 from spherovem_core.segmentation import network_digest
 from spherovem_core.segmentation.evaluation import without_nan
@@ -150,8 +151,7 @@ def _show(name: str, result: ScoredTraining, pictures: dict[str, bytes]) -> None
 
 def _digest(slices: Sequence[LabelledSlice], base: str, parameters: FineTuningParameters) -> str:
     # Planes were added after networks had been trained.
-    omitted = {"network", "planes"} if parameters.planes == "all" else {"network"}
-    own = parameters.model_dump(mode="json", exclude=omitted)
+    own = parameters_of_digest(parameters, {"network"}, {"planes": "all"})
     content = [base, *(part for one in slices for part in (one.name, *one.digests))]
     return step_digest(NAME, VERSION, own, content)
 

@@ -1,10 +1,10 @@
-"""Which faults of a step are worth another try, and when."""
+"""Retries of failed steps: number, delays, and the faults after which a retry may succeed."""
 
 from spherovem_core.errors import SpheroVemError
 from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
 RETRIES, FIRST_DELAY_S, JITTER = 3, 5.0, 0.5
-"""Tries after the first; each waits twice as long as the one before, and up to `JITTER` of that longer."""
+"""Retries after the first try; the delay doubles each time, and is longer by a random fraction of up to `JITTER`."""
 NO_USE_RETRYING = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 

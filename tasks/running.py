@@ -1,4 +1,4 @@
-"""A step as it runs, within a Prefect task or without Prefect."""
+"""Run a step, within a Prefect task or without Prefect."""
 
 import logging
 import random

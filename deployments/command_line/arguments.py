@@ -16,7 +16,7 @@ _SHIELDED = {code: 0xF0000 + code for code in (*range(32), ord('"'), ord("\\"))}
 
 
 def shield(text: str) -> str:
-    """Replace what the parser of lists would take for its own; `Verbatim` brings it back."""
+    """Replace characters that the parser of lists interprets; `Verbatim` restores them."""
     return text.translate(_SHIELDED)
 
 
@@ -25,7 +25,7 @@ def _unshield(text: str) -> str:
 
 
 Verbatim = Annotated[str, AfterValidator(_unshield)]
-"""A text of a list of the command line, as it was given."""
+"""Text in a list of the command line, exactly as it was given."""
 
 
 class Command(BaseModel):

@@ -1,14 +1,14 @@
-"""Whether this machine is set up for a Prefect server that others look at."""
+"""Detection of a configured Prefect server, which does not import Prefect where no file can hold its settings."""
 
 import os
 from pathlib import Path
 
 MARKS = {"prefect.toml": "", ".env": "prefect_", "pyproject.toml": "tool.prefect"}
-"""Files of the working folder in which Prefect looks for settings, and a text that is in those that hold any."""
+"""Files of the working folder in which Prefect looks for settings, and a text that is in each file that holds some."""
 
 
 def server_is_configured() -> bool:
-    """Return whether a run here goes to a Prefect server of its own address, and not to one that is started for it.
+    """Return whether runs go to a Prefect server whose address is configured; else Prefect starts one for each run.
 
     Prefect, which takes a second to import, is asked only where a file may hold its settings.
     """

@@ -205,7 +205,7 @@ def append_edits(
 
 
 def _waiting(layout: Layout, kind: CorrectedKind) -> str:
-    """Name operations that wait in the journal: edits that were given twice do not fit because of themselves."""
+    """Say that the journal holds operations that labels lack: edits that are given twice do not fit after themselves."""
     journal, labels = Journal(layout.journal(kind)), present_labels(layout, kind)
     if labels is None or held_journal(labels) == journal.label_digest:
         return ""

@@ -134,7 +134,7 @@ class Journal:
         Parameters
         ----------
         digest, label_digest, exclusion_digest
-            Digests that it had, empty for no such operations; None for any. Operations of which none is named are the newest.
+            Digests that it had, empty for no such operations. None for any: of those operations, the newest count.
 
         Raises
         ------

@@ -41,7 +41,7 @@ class _Operation(BaseModel):
 
     @property
     def meaning(self) -> int:
-        """Number of what the operation does, raised when it would give other voxels: labels that hold it are then outdated."""
+        """Version of the operation, raised when it would give other voxels: labels that hold it are then outdated."""
         return 1
 
 
@@ -90,7 +90,7 @@ class Split(_Operation):
 
     @property
     def meaning(self) -> int:
-        """2 between seeds, where the cut goes through the narrowest neck; it went midway between them."""
+        """2 between seeds: the cut goes through the narrowest neck; in version 1 it went midway between the seeds."""
         return 2 if self.line is None else 1
 
 

@@ -140,15 +140,15 @@ def correction_state(layout: Layout, kind: CorrectedKind, digest: str | None = N
         return CorrectionState(entries, None if entries else Applied(), labels)
     if not entries:
         return CorrectionState((), Applied(), labels)
-    kept = labels.details.get(CORRECTIONS)
-    applied = Applied() if kept is None else Applied.read(kept)
-    return CorrectionState(entries, _with_later_marks(layout, kind, labels, entries, applied), labels)
+    return CorrectionState(entries, _with_later_marks(layout, kind, labels, entries), labels)
 
 
 def _with_later_marks(
-    layout: Layout, kind: CorrectedKind, labels: StoredArray, entries: tuple[Entry, ...], applied: Applied
+    layout: Layout, kind: CorrectedKind, labels: StoredArray, entries: tuple[Entry, ...]
 ) -> Applied:
-    """Drop marks that were undone since labels were written, and resolve those that were made since."""
+    """Read what labels hold of operations, without marks that were undone since, and with those that were made since."""
+    kept = labels.details.get(CORRECTIONS)
+    applied = Applied() if kept is None else Applied.read(kept)
     known = {outcome.id: outcome for outcome in applied.outcomes}
     counted = {entry.id for entry in entries}
     outcomes = {name: outcome for name, outcome in known.items() if name in counted}
@@ -187,9 +187,7 @@ def excluded_objects(layout: Layout, kind: CorrectedKind, exclusion_digest: str)
     entries = Journal(layout.journal(kind)).as_of(
         label_digest=held_journal(labels), exclusion_digest=exclusion_digest
     )
-    kept = labels.details.get(CORRECTIONS)
-    applied = Applied() if kept is None else Applied.read(kept)
-    return _with_later_marks(layout, kind, labels, entries, applied).excluded_labels
+    return _with_later_marks(layout, kind, labels, entries).excluded_labels
 
 
 def start_replay(layout: Layout, kind: CorrectedKind, labels: StoredArray) -> Replay:

@@ -14,7 +14,6 @@ from spherovem_core.denoising.repair_pictures import (
     repair_facts,
     repair_pictures,
 )
-from spherovem_core.repairs import Repairs
 from spherovem_core.report.charts import HEIGHT, WIDTH, lines
 from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
 from spherovem_core.report.images import plane
@@ -29,7 +28,7 @@ from spherovem_core.report.views import (
 )
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store.columns import is_flagged
-from spherovem_core.store.layout import DENOISED, RAW
+from spherovem_core.store.layout import DENOISED
 
 WINDOW_PX = 256
 LONGEST_LAG = 12
@@ -46,8 +45,9 @@ def denoising_section(inputs: ReportInputs) -> Section:
     found = _found(inputs)
     sample = sample_of(found)
     repairs = recorded_repairs(found)
-    raw = inputs.open_level(RAW)
-    repaired = repair_pictures(inputs, repairs, _acquired_slice(inputs) * raw.spacing_nm[0] / NM_PER_UM)
+    source = denoised_source(inputs, repairs)
+    z_um = _acquired_slice(inputs) * source.spacing_nm[0] / NM_PER_UM
+    repaired = repair_pictures(inputs, source, repairs, z_um)
     if found.get("algorithm") == "none":
         warnings = denoising_warnings(inputs)
         facts = [*facts_as_given(inputs, found), *repair_facts(repairs)]
@@ -56,7 +56,7 @@ def denoising_section(inputs: ReportInputs) -> Section:
     clipped = found.get("clipped_fraction")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
-    pictures = [*repaired, *_compare(inputs, sample, repairs), _over_all(inputs, found)]
+    pictures = [*repaired, *_compare(inputs, source, z_um, sample), _over_all(inputs, found)]
     return Section("denoising", "Denoising", facts, pictures, (), denoising_warnings(inputs))
 
 
@@ -113,12 +113,11 @@ def _found(inputs: ReportInputs) -> dict[str, Any]:
     return dict(inputs.open_level(DENOISED).details.get("denoising", {}))
 
 
-def _compare(inputs: ReportInputs, sample: dict[str, Any], repairs: Repairs) -> list[Picture]:
+def _compare(inputs: ReportInputs, source: Any, z_um: float, sample: dict[str, Any]) -> list[Picture]:
     """Show one window in full resolution of an acquired slice, where the specimen has most contrast."""
-    raw, denoised = denoised_source(inputs, repairs), inputs.open_level(DENOISED)
-    z_um = _acquired_slice(inputs) * raw.spacing_nm[0] / 1000
-    window = window_around(raw, _richest_place(inputs, z_um, raw.spacing_nm[1]), WINDOW_PX)
-    before, after = (cut(stored, 0, z_um, window) for stored in (raw, denoised))
+    denoised = inputs.open_level(DENOISED)
+    window = window_around(source, _richest_place(inputs, z_um, source.spacing_nm[1]), WINDOW_PX)
+    before, after = (cut(stored, 0, z_um, window) for stored in (source, denoised))
     residual = before.values - stored_map(sample).values(after.values)
     spread = float(3 * residual.std()) or 1.0
     difference = View(residual, before.extent_um, before.plane, before.position_um)

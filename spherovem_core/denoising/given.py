@@ -13,6 +13,7 @@ from spherovem_core.denoising.intensities import subsample, to_uint8
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
+from spherovem_core.utils.slice_choice import good_slices, spread_evenly
 
 _MAP = "map of slices taken as given"
 
@@ -93,11 +94,10 @@ def _choose_map(source: ArrayLike, parameters: DenoisingParameters, bad_slices: 
     """Choose the map to 8 bits; 8 bits stay as they are."""
     if np.dtype(source.dtype) == np.uint8:
         return linear_map(0.0, 255.0)
-    good = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
+    good = good_slices(source.shape[0], bad_slices)
     if not good:
         raise ParameterError(f"all {source.shape[0]} slices are bad, so their grey values are unknown")
-    count = min(len(good), parameters.training_slices)
-    chosen = [good[i] for i in np.unique(np.linspace(0, len(good) - 1, count).round().astype(int))]
+    chosen = spread_evenly(good, parameters.training_slices)
     sample = np.concatenate(
         [subsample(np.asarray(source[z]).astype(np.float32), len(chosen)) for z in chosen]
     )

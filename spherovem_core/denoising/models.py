@@ -18,6 +18,7 @@ from spherovem_core.denoising.training import train_network
 from spherovem_core.errors import NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import DenoisingParameters
+from spherovem_core.parameters.base import parameters_of_digest
 from spherovem_core.parameters.denoising import REPAIRS_OFF
 from spherovem_core.store.files import read_json, write_json
 from spherovem_core.utils.digests import file_digest
@@ -35,8 +36,7 @@ _MAX_SPREAD = 4.0
 
 def training_parameters(parameters: DenoisingParameters) -> dict[str, Any]:
     """Return the parameters that a training depends on, as JSON; repairs only where they are on."""
-    own = parameters.model_dump(mode="json", exclude=set(NOT_TRAINED))
-    return {name: value for name, value in own.items() if REPAIRS_OFF.get(name, ...) != value}
+    return parameters_of_digest(parameters, NOT_TRAINED, REPAIRS_OFF)
 
 
 def obtain_model(

@@ -11,11 +11,10 @@ from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Picture
 from spherovem_core.report.views import View, contrast_limits, cut
-from spherovem_core.store.columns import is_flagged
+from spherovem_core.store.columns import filled_positions
 from spherovem_core.store.layout import RAW
 
 LONGEST = 700
-NAMES = ("shading", "contrast", "stripes")
 
 
 def recorded_repairs(found: dict[str, Any]) -> Repairs:
@@ -25,22 +24,31 @@ def recorded_repairs(found: dict[str, Any]) -> Repairs:
 
 def repair_facts(repairs: Repairs) -> list[tuple[str, str]]:
     """State what each repair that was asked for found."""
-    notes = [(f"Repair of the {name}", getattr(repairs, f"{name}_note")) for name in NAMES]
-    return [(name, note) for name, note in notes if note]
+    return [(f"Repair of the {name}", note) for name, note in repairs.notes.items()]
 
 
 def denoised_source(inputs: ReportInputs, repairs: Repairs) -> Any:
     """Return the slices as denoising read them: raw, or repaired."""
     raw = inputs.open_level(RAW)
-    return RepairedStack(raw, repairs, _filled(inputs.tables["slices"])) if repairs.changes else raw
+    return RepairedStack(raw, repairs, filled_positions(inputs.tables["slices"])) if repairs.changes else raw
 
 
-def repair_pictures(inputs: ReportInputs, repairs: Repairs, z_um: float) -> list[Picture]:
-    """Show a slice before and after the repairs, the brightness of each slice, and the shading."""
+def repair_pictures(inputs: ReportInputs, source: Any, repairs: Repairs, z_um: float) -> list[Picture]:
+    """Show a slice before and after the repairs, the brightness of each slice, and the shading.
+
+    Parameters
+    ----------
+    source
+        The slices as `denoised_source` returns them.
+    repairs
+        Repairs of these slices.
+    z_um
+        Position of the slice.
+    """
     if not repairs.changes:
         return []
     raw = inputs.open_level(RAW)
-    before, after = (_smaller(cut(stored, 0, z_um)) for stored in (raw, denoised_source(inputs, repairs)))
+    before, after = (_smaller(cut(stored, 0, z_um)) for stored in (raw, source))
     difference = View(after.values - before.values, before.extent_um, before.plane, before.position_um)
     spread = float(3 * difference.values.std()) or 1.0
     limits = contrast_limits([before.values])
@@ -64,11 +72,6 @@ def repair_pictures(inputs: ReportInputs, repairs: Repairs, z_um: float) -> list
         caption = f"Shading of the frame: from {ends[0]:.3f} (black) to {ends[1]:.3f} (white) of the mean brightness."
         pictures.append(Picture([plane(shown, ends, title="shading")], caption))
     return pictures
-
-
-def _filled(slices: pd.DataFrame) -> list[int]:
-    filled: list[int] = slices.loc[is_flagged(slices), "z"].tolist()
-    return filled
 
 
 def _brightness(slices: pd.DataFrame, repairs: Repairs) -> Picture:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
 from spherovem_core.errors import ParameterError
+from spherovem_core.utils.slice_choice import good_slices
 
 
 def spread_slices(depth: int, count: int, bad_slices: Collection[int] = ()) -> list[int]:
@@ -16,7 +17,7 @@ def spread_slices(depth: int, count: int, bad_slices: Collection[int] = ()) -> l
     The good slices are cut into `count` equal groups and the middle one of each group is chosen, so that neither end
     of the stack is favoured.
     """
-    good = [z for z in range(depth) if z not in set(bad_slices)]
+    good = good_slices(depth, bad_slices)
     count = min(count, len(good))
     return [good[(2 * i + 1) * len(good) // (2 * count)] for i in range(count)]
 

@@ -33,6 +33,7 @@ from spherovem_core.nanoparticles.local_contrast import (
 from spherovem_core.nanoparticles.slice_histograms import count_tiles, count_twists
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.utils.slice_choice import good_slices
 
 # A slice is blank if one intensity makes up more than this fraction of it.
 _UNIFORM_FRACTION = 0.999
@@ -169,7 +170,7 @@ def collect_statistics(
     execution = execution or Execution()
     level_count(source.dtype)
     filters = contrast_filters(spacing_nm, parameters)
-    usable = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
+    usable = good_slices(source.shape[0], bad_slices)
     step = max(1, -(-len(usable) // _SAMPLED_SLICES))
     sampled = frozenset(usable[step // 2 :: step])
     counts: list[SliceCounts | None] = [None] * source.shape[0]

@@ -1,6 +1,7 @@
 """Base of all parameter models."""
 
-from typing import Annotated
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -16,3 +17,20 @@ class StageParameters(BaseModel):
     """Frozen parameters; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_form)
+
+
+def parameters_of_digest(
+    parameters: BaseModel, left_out: Collection[str] = (), omitted: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """Return the parameters that enter a digest, as JSON.
+
+    Parameters
+    ----------
+    left_out
+        Names of parameters that do not enter.
+    omitted
+        Values of parameters that do not enter where they have this value: parameters that were added after results had been
+        written.
+    """
+    own = parameters.model_dump(mode="json", exclude=set(left_out))
+    return {name: value for name, value in own.items() if name not in omitted or omitted[name] != value}

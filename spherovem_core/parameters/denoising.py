@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from spherovem_core.parameters.base import EXPERT, StageParameters
 
 REPAIRS_OFF: Mapping[str, Any] = {"repair_shading": False, "repair_stripes": "none", "repair_contrast": False}
-"""Repairs as they change nothing; digests of results and models without repairs leave them out."""
+"""Parameters of repairs that are switched off; with these values they are left out of the digests of results and models."""
 
 
 class DenoisingParameters(StageParameters):

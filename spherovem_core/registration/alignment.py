@@ -45,6 +45,7 @@ from spherovem_core.registration.placement_jobs import measure_placement
 from spherovem_core.registration.slice_places import PlacedSlices, place_by_thickness
 from spherovem_core.registration.slice_table import make_slice_table
 from spherovem_core.registration.uncertainty import covariance_with_pattern, rms_of_covariance
+from spherovem_core.utils.slice_choice import good_slices
 
 BRIDGE_DISTANCE = 3
 PATTERN_ROUNDS = 2
@@ -217,7 +218,7 @@ def register_stack(
         )
     execution = execution or Execution()
     count, shape = int(slices.shape[0]), (int(slices.shape[1]), int(slices.shape[2]))
-    good = [z for z in range(count) if z not in set(bad_slices)]
+    good = good_slices(count, bad_slices)
     if not good:
         raise RegistrationError(
             f"all {count} slices are marked bad, so none can be aligned; look at the flags in the slices table"

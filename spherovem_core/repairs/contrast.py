@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
+from spherovem_core.repairs.cells import cell_means
+from spherovem_core.repairs.robust import BIWEIGHT, biweight, robust_scale
+from spherovem_core.utils.slice_choice import good_slices
 
 CELLS = 32
 LEAST_CELL = 8
@@ -15,7 +18,7 @@ REACH = 12.0
 """Standard deviation, in slices, of the weights of the local straight line."""
 AROUND, PASSES, LEAST_SLICES = 3, 3, 5
 LEAST_CORRELATION = 0.5
-"""Correlation of a slice with its reference, cell by cell, below which that says nothing of its contrast."""
+"""Correlation of a slice with its reference, cell by cell, below which the two cannot be compared."""
 CERTAINTY = 4.0
 
 
@@ -37,17 +40,6 @@ class SliceContrast:
     offsets: NDArray[np.float64]
     changed: NDArray[np.bool_]
     unlike: tuple[int, ...] = ()
-
-
-def cell_means(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the means of at most 32 by 32 cells of a slice."""
-    counts = [max(1, min(CELLS, extent // LEAST_CELL)) for extent in values.shape]
-    edges = [
-        np.linspace(0, extent, n + 1).astype(int)[:-1] for extent, n in zip(values.shape, counts, strict=True)
-    ]
-    sums = np.add.reduceat(np.add.reduceat(values, edges[0], 0, dtype=np.float64), edges[1], 1)
-    heights, widths = (np.diff([*edge, extent]) for edge, extent in zip(edges, values.shape, strict=True))
-    return np.asarray(sums / (heights[:, None] * widths))
 
 
 def match_contrast(means: Mapping[int, NDArray[np.float64]], depth: int) -> SliceContrast:
@@ -141,8 +133,8 @@ def _compare(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Line | None:
         gain, shift = spread_y / spread_x, mean_y - middle
         correlation = float(weights @ ((x - middle) * (y - mean_y)) / (total * spread_x * spread_y))
         left = y - mean_y - gain * (x - middle)
-        scale = 1.4826 * float(np.median(np.abs(left))) + 1e-9
-        weights = np.square(np.clip(1 - np.square(left / (4.685 * scale)), 0, None))
+        scale = robust_scale(left) + 1e-9
+        weights = biweight(left, BIWEIGHT * scale)
     if correlation < LEAST_CORRELATION:
         return None
     # Neighbouring cells are alike; a quarter of them counts as independent.
@@ -153,7 +145,7 @@ def _compare(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Line | None:
 
 
 def _excess(z: NDArray[Any], values: list[float], errors: list[float]) -> NDArray[np.float64]:
-    """Return what leaves the local straight line, as far as it is certain."""
+    """Return deviations from the local straight line, as far as they are certain."""
     deviation = np.array(values) - _smooth(z.astype(np.float64), np.array(values))
     return _certain(deviation, np.array(errors))
 
@@ -179,19 +171,15 @@ def _smooth(z: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.f
             slope = w @ ((x - mean_x) * (y - mean_y)) / variance if variance > 0 else 0.0
             smooth[n] = mean_y - slope * mean_x
             left = y - smooth[n] - slope * x
-            scale = 1.4826 * float(np.median(np.abs(left)))
+            scale = robust_scale(left)
             # Without scatter all lies on the line.
-            robust = (
-                np.square(np.clip(1 - np.square(left / (6 * scale)), 0, None))
-                if scale > 1e-9
-                else np.ones_like(w)
-            )
+            robust = biweight(left, 6 * scale) if scale > 1e-9 else np.ones_like(w)
             if robust.sum() < 3:
                 break
     return smooth
 
 
 def measure_cells(source: ArrayLike, bad_slices: Collection[int] = ()) -> dict[int, NDArray[np.float64]]:
-    """Read the cell means of all good slices, one slice at a time."""
-    bad = set(bad_slices)
-    return {z: cell_means(np.asarray(source[z])) for z in range(source.shape[0]) if z not in bad}
+    """Read the means of at most 32 by 32 cells of all good slices, one slice at a time."""
+    grid = [max(1, min(CELLS, extent // LEAST_CELL)) for extent in source.shape[1:]]
+    return {z: cell_means(np.asarray(source[z]), grid) for z in good_slices(source.shape[0], bad_slices)}

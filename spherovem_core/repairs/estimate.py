@@ -1,4 +1,4 @@
-"""The repairs of one stack: what was asked for, and what was found."""
+"""Estimation of the repairs of a stack, for those that are switched on."""
 
 import logging
 from collections.abc import Collection, MutableMapping
@@ -13,6 +13,7 @@ from spherovem_core.repairs.contrast import SliceContrast, match_contrast, measu
 from spherovem_core.repairs.shading import Shading, estimate_shading
 from spherovem_core.repairs.stripes import find_stripes
 from spherovem_core.utils.accelerator import select_accelerator
+from spherovem_core.utils.slice_choice import good_slices, spread_evenly
 
 Direction = Literal["none", "vertical", "horizontal"]
 _LEDGER = "repairs"
@@ -49,6 +50,12 @@ class Repairs(BaseModel):
     def changes(self) -> bool:
         """True if any slice may be changed."""
         return bool(self.shading or self.contrast) or self.stripes != "none"
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What was found, in words, by the name of each repair that was asked for."""
+        notes = {"shading": self.shading_note, "contrast": self.contrast_note, "stripes": self.stripes_note}
+        return {name: note for name, note in notes.items() if note}
 
 
 def repairs_asked_for(parameters: DenoisingParameters) -> bool:
@@ -89,9 +96,8 @@ def estimate_repairs(
         direction, note = _find_direction(source, parameters.repair_stripes, bad_slices)
         found |= {"stripes": direction, "stripes_note": note}
     repairs = Repairs(**found)
-    for name in ("shading", "contrast", "stripes"):
-        if note := getattr(repairs, f"{name}_note"):
-            logger.info("repair of the %s: %s", name, note)
+    for name, note in repairs.notes.items():
+        logger.info("repair of the %s: %s", name, note)
     if ledger is not None:
         ledger[_LEDGER] = repairs.model_dump(mode="json")
     return repairs
@@ -119,12 +125,7 @@ def _contrast_note(contrast: SliceContrast) -> str:
 
 def _find_direction(source: ArrayLike, asked: str, bad_slices: Collection[int]) -> tuple[Direction, str]:
     """Look for stripes in 8 slices; of two directions, choose that of the stronger stripes."""
-    good = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
-    chosen = (
-        [good[n] for n in np.unique(np.linspace(0, len(good) - 1, _SLICES).round().astype(int))]
-        if good
-        else []
-    )
+    chosen = spread_evenly(good_slices(source.shape[0], bad_slices), _SLICES)
     directions: list[Direction] = ["vertical", "horizontal"] if asked == "auto" else [asked]  # type: ignore[list-item]
     heights: dict[Direction, list[float]] = {direction: [] for direction in directions}
     for z in chosen:

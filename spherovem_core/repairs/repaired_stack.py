@@ -14,8 +14,10 @@ from spherovem_core.repairs.estimate import Repairs
 from spherovem_core.repairs.shading import Shading
 from spherovem_core.repairs.stripes import find_stripes, remove_stripes
 from spherovem_core.utils.accelerator import select_accelerator
+from spherovem_core.utils.slice_choice import good_slices
 
-_KEPT = 2
+# A filled slice and the two from which it is filled: those are repaired once for a run of filled slices.
+_KEPT = 3
 
 
 class RepairedStack:
@@ -38,7 +40,7 @@ class RepairedStack:
         self.source = source
         self.repairs = repairs
         self.bad_slices = frozenset(bad_slices)
-        self._good = [z for z in range(source.shape[0]) if z not in self.bad_slices]
+        self._good = good_slices(source.shape[0], self.bad_slices)
         self._reset()
 
     def _reset(self) -> None:
@@ -128,7 +130,7 @@ class RepairedStack:
             return np.asarray(self.source[z])
         below, above = self._good[max(place - 1, 0)], self._good[min(place, len(self._good) - 1)]
         if place == 0 or below == above or place == len(self._good):
-            return self._repair(above if place == 0 else below)
+            return self.slice(above if place == 0 else below)
         fraction = np.float32((z - below) / (above - below))
-        mixed = self._repair(below) * (1 - fraction) + self._repair(above) * fraction
+        mixed = self.slice(below) * (1 - fraction) + self.slice(above) * fraction
         return np.rint(mixed).astype(self.dtype)

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike
+from spherovem_core.repairs.cells import cell_means
+from spherovem_core.repairs.robust import BIWEIGHT, biweight, robust_scale
+from spherovem_core.utils.slice_choice import good_slices, spread_evenly
 
 MOST_SLICES = 128
 GRID = 24
@@ -72,15 +75,11 @@ def estimate_shading(source: ArrayLike, bad_slices: Collection[int] = ()) -> Sha
     bad_slices
         Slices to leave out.
     """
-    good = [z for z in range(source.shape[0]) if z not in set(bad_slices)]
+    good = good_slices(source.shape[0], bad_slices)
     if len(good) < LEAST_SLICES:
         return Shading(reason=f"{len(good)} good slices are too few")
-    chosen = [
-        good[n]
-        for n in np.unique(np.linspace(0, len(good) - 1, min(MOST_SLICES, len(good))).round().astype(int))
-    ]
     grid = [max(2, min(GRID, extent // LEAST_CELL)) for extent in source.shape[1:]]
-    logs = np.stack([_cells(np.asarray(source[z]), grid) for z in chosen])
+    logs = np.stack([_cells(np.asarray(source[z]), grid) for z in spread_evenly(good, MOST_SLICES)])
     found = _fit(logs)
     groups = np.array_split(logs, min(LEAST_SLICES, len(logs) // 2))
     in_time = [_fit(np.concatenate([g for k, g in enumerate(groups) if k != n])) for n in range(len(groups))]
@@ -123,19 +122,10 @@ def _regions(shape: tuple[int, ...]) -> Iterator[NDArray[np.bool_]]:
 
 def _cells(values: NDArray[Any], grid: Sequence[int]) -> NDArray[np.float64]:
     """Return the logarithm of the mean of each cell; NaN for cells of which a tenth is black or saturated."""
-    edges = [
-        np.linspace(0, extent, n + 1).astype(int)[:-1] for extent, n in zip(values.shape, grid, strict=True)
-    ]
-
-    def means(of: NDArray[Any]) -> NDArray[np.float64]:
-        sums = np.add.reduceat(np.add.reduceat(of, edges[0], 0, dtype=np.float64), edges[1], 1)
-        heights, widths = (np.diff([*edge, extent]) for edge, extent in zip(edges, values.shape, strict=True))
-        return np.asarray(sums / (heights[:, None] * widths))
-
-    mean = means(values)
+    mean = cell_means(values, grid)
     limits = np.iinfo(values.dtype) if np.issubdtype(values.dtype, np.integer) else None
     if limits is not None:
-        lost = means((values == 0) | (values == limits.max))
+        lost = cell_means((values == 0) | (values == limits.max), grid)
         mean = np.where(lost > 0.1, np.nan, mean)
     return np.log(np.where(mean > 0, mean, np.nan))
 
@@ -162,8 +152,8 @@ def _fit(logs: NDArray[np.float64], without: NDArray[np.bool_] | None = None) ->
         root = np.sqrt(weights)[:, None]
         fitted = np.linalg.lstsq(matrix * root, values * root[:, 0], rcond=None)[0]
         left = values - matrix @ fitted
-        scale = max(1.4826 * float(np.median(np.abs(left))), 1e-9)
-        weights = np.square(np.clip(1 - np.square(left / (4.685 * scale)), 0, None))
+        scale = max(robust_scale(left), 1e-9)
+        weights = biweight(left, BIWEIGHT * scale)
     return fitted
 
 

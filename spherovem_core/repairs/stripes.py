@@ -22,7 +22,7 @@ CERTAINTY = 6.0
 LEAST_RATIO = 0.5
 """Height of a stripe over the difference of the grey values beside it; less is an edge."""
 USUAL_STEP = 2.0
-"""Difference of the grey values beside a stripe, over the median of such differences, up to which it is none of an edge."""
+"""Difference of the grey values beside a stripe, over the median of such differences, up to which there is no edge."""
 APART_ROWS = 64
 """Rows between two parts that are compared; with wide stripes more."""
 

@@ -162,9 +162,10 @@ def _repaired(
 
 
 def _repair_figures(recorded: Mapping[str, Any]) -> dict[str, str]:
-    repairs = recorded.get("repairs", {})
-    notes = {name: repairs.get(f"{name}_note", "") for name in ("shading", "contrast", "stripes")}
-    return {f"repair of the {name}": note for name, note in notes.items() if note}
+    from spherovem_core.repairs import Repairs
+
+    notes = Repairs.model_validate(recorded.get("repairs", {})).notes
+    return {f"repair of the {name}": note for name, note in notes.items()}
 
 
 def _model_folder(run: StepRun[DenoisingParameters]) -> Path:

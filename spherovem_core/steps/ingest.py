@@ -6,7 +6,7 @@ from typing import Any
 from spherovem_core.parameters import IngestParameters, PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.source_owner import check_owner, claim_folder, read_source
-from spherovem_core.store.columns import FILLED_FLAGS, is_flagged
+from spherovem_core.store.columns import FILLED_FLAGS, filled_positions
 from spherovem_core.store.layout import RAW as RAW_GROUP
 from spherovem_core.urls import shown
 from spherovem_core.workflow import (
@@ -33,9 +33,7 @@ STORED_FRACTION = 0.78
 
 def filled_slices(run: StepRun[Any]) -> list[int]:
     """Return the numbers of the slices that were filled from their neighbours, for a later step."""
-    slices = run.table(SLICES)
-    filled: list[int] = slices.loc[is_flagged(slices), "z"].tolist()
-    return filled
+    return filled_positions(run.table(SLICES))
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""The source of the results in a folder: two acquisitions of one name never share a results folder."""
+"""Record of the source of a results folder, which refuses another acquisition of the same name."""
 
 import os
 from collections.abc import Mapping

@@ -38,6 +38,12 @@ def is_flagged(slices: "pd.DataFrame", flags: Sequence[str] = FILLED_FLAGS) -> "
     return found
 
 
+def filled_positions(slices: "pd.DataFrame") -> list[int]:
+    """Return the positions of the slices that were filled from their neighbours, by the table of slices."""
+    filled: list[int] = slices.loc[is_flagged(slices), "z"].tolist()
+    return filled
+
+
 BOUNDING_BOX = tuple(
     Column(f"bbox_{axis}{end}", "int64", f"Bounding box along {axis}: {meaning}.")
     for end, meaning in ((0, "first voxel"), (1, "voxel after the last"))

@@ -1,1 +1,1 @@
-"""Devices, digests, progress and memory, for every stage."""
+"""Devices, digests, progress, memory and choice of slices, for every stage."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel
 
 from spherovem_core.parameters import PipelineParameters
+from spherovem_core.parameters.base import parameters_of_digest
 from spherovem_core.references import Acquisition
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 from spherovem_core.stages import StageName
@@ -153,9 +154,7 @@ class Step(Generic[P]):
 
     def own_parameters(self, parameters: P) -> dict[str, Any]:
         """Return the parameters that change its result, as JSON, without those that `external` covers or that are `omitted`."""
-        own = parameters.model_dump(mode="json", exclude=set(self.external_parameters))
-        omitted = self.omitted
-        return {name: value for name, value in own.items() if name not in omitted or omitted[name] != value}
+        return parameters_of_digest(parameters, self.external_parameters, self.omitted)
 
     @property
     def main_output(self) -> Output:

@@ -3,7 +3,7 @@
 import pickle
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -170,6 +170,23 @@ def test_clipped_pixels_stay_clipped_and_filled_slices_follow_their_neighbours()
     assert (result[5][0, 0], result[5][0, 1]) == (0, 255)
     np.testing.assert_array_equal(result[2:6, 5, 5], [100, 110, 120, 130])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(result))[:], result[:])
+
+
+def test_neighbours_of_filled_slices_are_repaired_once() -> None:
+    class Counted:
+        """A stack that notes which of its slices are read."""
+
+        shape, dtype = (8, 16, 16), np.dtype(np.uint8)
+        read: ClassVar[list[int]] = []
+
+        def __getitem__(self, z: Any, /) -> NDArray[np.uint8]:
+            self.read.append(z)
+            return np.full((16, 16), 10 * z, np.uint8)
+
+    source = Counted()
+    stack = RepairedStack(source, Repairs(contrast={1: (1.0, 10.0)}), bad_slices=(2, 3, 4))
+    assert [int(stack[z][0, 0]) for z in range(8)] == [0, 20, 28, 35, 42, 50, 60, 70]
+    assert source.read == [0, 1, 5, 6, 7]
 
 
 def test_what_was_found_is_kept_for_a_resumed_run() -> None:

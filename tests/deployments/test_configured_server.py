@@ -1,4 +1,4 @@
-"""Whether commands run as flows: only where a server of its own address is configured."""
+"""Detection of a configured Prefect server: commands run as flows only where there is one."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -14,7 +14,7 @@ from spherovem_core.store.label_files.volume import LabelVolume, deferred_volume
 
 NM_PER_UNIT = {"meter": 1e9, "mm": 1e6, "micron": 1e3}
 LARGEST_STEP = 0.1
-"""Of a scale of larger steps, values near a whole number tell nothing."""
+"""Largest step of a scale whose values are rounded to labels; with larger steps, values near whole numbers may be chance."""
 ROUNDING = 1e-6
 """Relative error of a scale, which the header holds as a float32."""
 
