@@ -11,7 +11,7 @@ from spherovem_core.errors import NetworkError
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
 from spherovem_core.segmentation.contact_features import CONTACT_FEATURE_COUNT
 from spherovem_core.segmentation.voxel_features import FEATURE_COUNT
-from spherovem_core.store import write_atomically
+from spherovem_core.store.files import write_bytes
 
 SUFFIX = "-merging.safetensors"
 FORMAT = 1
@@ -67,11 +67,7 @@ def write_merging_model(path: Path, model: MergingModel, origin: dict[str, Any])
     }
     arrays = model.boundary.arrays("boundary") | model.contact.arrays("contact")
     content = save(arrays, {"spherovem": json.dumps(described, sort_keys=True)})
-
-    def write(fresh: Path) -> None:
-        fresh.write_bytes(content)
-
-    write_atomically(path, write)
+    write_bytes(path, content)
 
 
 def read_merging_model(path: Path) -> tuple[MergingModel, dict[str, Any]]:

@@ -15,7 +15,8 @@ from spherovem_core.segmentation.evaluation.error_pictures import ErrorPictures
 from spherovem_core.segmentation.evaluation.evaluate import evaluate_labels
 from spherovem_core.segmentation.evaluation.summary import Evaluation
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store import Layout, package_versions, write_atomically, write_json, write_table
+from spherovem_core.store import Layout, package_versions, write_json, write_table
+from spherovem_core.store.files import write_bytes
 from spherovem_core.store.label_files import LabelVolume, open_label_volume
 
 NAME, VERSION = "evaluate", 1
@@ -100,11 +101,7 @@ def _write_picture(path: Path, picture: bytes | None) -> None:
     if picture is None:
         path.unlink(missing_ok=True)
         return
-
-    def write(fresh: Path) -> None:
-        fresh.write_bytes(picture)
-
-    write_atomically(path, write)
+    write_bytes(path, picture)
 
 
 def _ensure_folder(folder: Path) -> None:

@@ -16,10 +16,10 @@ from spherovem_core.store import (
     Layout,
     package_versions,
     read_json,
-    write_atomically,
     write_json,
     write_table,
 )
+from spherovem_core.store.files import write_bytes
 from spherovem_core.utils.digests import file_digest
 
 WEIGHTS, MANIFEST = "weights.pt", "manifest.json"
@@ -55,14 +55,14 @@ def write_network(
     """
     folder = layout.folder
     (folder / MANIFEST).unlink(missing_ok=True)
-    _write_bytes(folder / WEIGHTS, result.weights)
+    write_bytes(folder / WEIGHTS, result.weights)
     write_json(
         folder / "evaluation.json", {"before": as_document(result.before), "after": as_document(result.after)}
     )
     write_table(layout, "losses.parquet", _loss_table(result), manifest["fingerprint"])
     pictures = _draw_overlays(result)
     for name, picture in pictures.items():
-        _write_bytes(folder / "overlays" / f"{name}.png", picture)
+        write_bytes(folder / "overlays" / f"{name}.png", picture)
     manifest = manifest | {
         "weights_digest": file_digest(folder / WEIGHTS),
         "parameters": parameters.model_dump(mode="json"),
@@ -95,10 +95,3 @@ def _draw_overlays(result: ScoredTraining) -> dict[str, bytes]:
 def _describe(one: LabelledSlice) -> dict[str, str]:
     names = ("image_digest", "labels_digest", "unknown_digest")
     return {"name": one.name, "plane": one.plane, **dict(zip(names, one.digests, strict=False))}
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    def write(fresh: Path) -> None:
-        fresh.write_bytes(content)
-
-    write_atomically(path, write)
