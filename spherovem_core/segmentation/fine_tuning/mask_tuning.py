@@ -116,8 +116,7 @@ def tune_masks(
 
     best = _first(start, learned)
     labels = segment(best)
-    before = [_score(truth[half], labels[half]) for half in halves]
-    found = before[0]
+    before = after = [_score(truth[half], labels[half]) for half in halves]
     tried = list(_candidates(best))
     for done, (name, value) in enumerate(tried):
         execution.report(done, len(tried))
@@ -126,10 +125,8 @@ def tune_masks(
         other = best | {name: value}
         labels = segment(other)
         score = _score(truth[halves[0]], labels[halves[0]])
-        if score.beats(found):
-            best, found = other, score
-    labels = segment(best)
-    after = [_score(truth[half], labels[half]) for half in halves]
+        if score.beats(after[0]):
+            best, after = other, [score, _score(truth[halves[1]], labels[halves[1]])]
     return TunedMasks(best, (before[0], after[0]), (before[1], after[1]), (counts[0], counts[1]))
 
 
