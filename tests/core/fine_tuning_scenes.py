@@ -9,6 +9,7 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SliceCuttingParameters
 from spherovem_core.segmentation import Grid
+from spherovem_core.segmentation.boosted_trees import BoostedTrees
 from spherovem_core.segmentation.fine_tuning import SliceOrigin, cut_slices, write_slice
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.synthetic.phantom import make_phantom
@@ -83,3 +84,16 @@ def write_rods(folder: Path) -> tuple[Path, Path]:
             path = write_slice(folder / "slices", image.take(index, axis), origin)
             write_labels(path, labels.take(index, axis))
     return write_volume(folder / "rods", image), folder / "slices"
+
+
+def dark_is_boundary(threshold: float) -> BoostedTrees:
+    """Return trees for which membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
+    return BoostedTrees(
+        np.array([0, 0, 0], np.int32),
+        np.array([threshold, 0.0, 0.0]),
+        np.array([1, -1, -1], np.int32),
+        np.array([2, -1, -1], np.int32),
+        np.array([0.0, 3.0, -3.0]),
+        np.array([0], np.int32),
+        np.zeros(1),
+    )

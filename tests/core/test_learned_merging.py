@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fine_tuning_scenes import dark_is_boundary
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import LabelsError, NetworkError
@@ -62,22 +63,10 @@ def region_of(labels, image, flows, places):
     return TrainingRegion(grid, image, flows, slices)
 
 
-DARK_IS_BOUNDARY = BoostedTrees(
-    np.array([0, 0, 0], np.int32),
-    np.array([0.6, 0.0, 0.0]),
-    np.array([1, -1, -1], np.int32),
-    np.array([2, -1, -1], np.int32),
-    np.array([0.0, 3.0, -3.0]),
-    np.array([0], np.int32),
-    np.zeros(1),
-)
-"""Membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
-
-
 @pytest.fixture(scope="module")
 def model():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merging_training, "_fit_boundary", lambda *_: DARK_IS_BOUNDARY)
+        patch.setattr(merging_training, "_fit_boundary", lambda *_: dark_is_boundary(0.6))
         return trained()
 
 
