@@ -1,4 +1,4 @@
-"""Parameters of masks chosen on objects that are labelled in 3D: one half of the labelled box chooses, the other states."""
+"""Choice of the parameters of masks by objects labelled in 3D: one half of the labelled box chooses, the other one tests."""
 
 import math
 from collections.abc import Iterable
@@ -161,7 +161,7 @@ def _first(start: MaskParameters, learned: LearnedMerging | None) -> dict[str, f
 
 
 def _candidates(first: dict[str, float]) -> Iterable[tuple[str, float]]:
-    """Yield what is tried, parameter by parameter: what changes most comes first."""
+    """Yield the values to try, one parameter after another; the parameter with the largest effect comes first."""
     for name in ("strongest", "merge_boundary_strength"):
         if name in first:
             yield from ((name, value) for value in (LEARNED_STRENGTHS if name == "strongest" else STRENGTHS))
