@@ -51,15 +51,22 @@ def labels_at(labels: np.ndarray, grid: Grid, origin: SliceOrigin, shape: tuple[
 ROD_SHAPE, ROD_NM = (48, 80, 96), 20.0
 
 
-def rods() -> tuple[np.ndarray, np.ndarray]:
-    """Return rods of 16 x 16 voxels along z between dark membranes, and their image; a plate crosses each every 12 slices."""
-    z, y, x = np.indices(ROD_SHAPE)
+def rod_parts(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels of rods of 16 x 16 voxels along z, plates with a hole across each every 12 slices, and their membranes."""
+    z, y, x = np.indices(shape)
     labels = 1 + (y // 16) * 100 + x // 16
-    image = np.full(ROD_SHAPE, 180.0)
     crossed = (z + 5 * (y // 16) + 3 * (x // 16)) % 12 < 2
     in_hole = (abs(y % 16 - 8) <= 1) & (abs(x % 16 - 8) <= 1)
-    image[crossed & ~in_hole] = 70
-    image[(y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)] = 60
+    membranes = (y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)
+    return labels, crossed & ~in_hole, membranes
+
+
+def rods() -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and image of rods, see `rod_parts`."""
+    labels, plates, membranes = rod_parts(ROD_SHAPE)
+    image = np.full(ROD_SHAPE, 180.0)
+    image[plates] = 70
+    image[membranes] = 60
     image += np.random.default_rng(0).normal(0, 6, ROD_SHAPE)
     return labels.astype(np.uint16), np.clip(image, 0, 255).astype(np.uint8)
 
