@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.segmentation.overlays import overlay
-from spherovem_core.store import write_atomically
+from spherovem_core.store import write_text
 
 PAGE, ROWS, PICTURE = "real-tissue.md", "real-tissue.json", "real-tissue.png"
 KEY = ("split", "slices", "seed", "method", "network", "epochs")
-"""What names a row: a later run of the same replaces it."""
+"""Entries that identify a row; a later run with the same entries replaces it."""
 METHODS = ("today", "learned", "baseline")
 FIGURES = ("F1", "recall", "VI split", "VI merge", "VI", "F1 in 2D")
 LIMITS = {"F1": 0.60, "recall": 0.75, "VI": 1.0, "F1 in 2D": 0.75}
@@ -49,12 +49,7 @@ def add_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, 
             str(row["epochs"]),
         ),
     )
-    text = json.dumps(ordered, indent=1) + "\n"
-
-    def write(fresh: Path) -> None:
-        fresh.write_text(text)
-
-    write_atomically(path, write)
+    write_text(path, json.dumps(ordered, indent=1) + "\n")
     return ordered
 
 

@@ -9,12 +9,12 @@ name only writes it.
 Split `first` trains on xy slices z 2 to 150 and tests on z 170 to 250, `last` trains on z 101 to 247 and tests on z 0 to 80.
 Labels are the connected pieces of each body in a slice, from 100 pixels. Each row is scored on bodies of 3,000 voxels and more:
 
-F1 in 2D is that of sections of the test region: of the network alone for `today`, of the result in 3D for the others.
-
 - `today`: the fine-tuned network, objects where flows converge, merged by the strength of their boundary,
 - `learned`: the same network with boundaries and merging learned from the same slices,
 - `baseline`: no network. A random forest on filters of the image gives the probability of a membrane; watershed, and
   agglomeration by the mean probability at contacts, with the threshold that is best on the training slices.
+
+F1 in 2D is that of sections of the test region: of the network alone for `today`, of the result in 3D for the others.
 """
 
 import argparse
@@ -59,7 +59,7 @@ SEGMENTATION = (
     "segmentation.nuclei.segmenter=none",
 )
 SIZE_LIMITS_UM3 = [0.003, 0.01, 0.03, 0.1]
-"""From 3,000 voxels on."""
+"""Limits between classes of size. The lowest one is the volume of `LEAST_VOXELS`; the class below it is left out."""
 SECTION_STEP = 8
 """Every eighth section of the test region is scored in 2D."""
 Scores = dict[str, float]
@@ -135,10 +135,8 @@ def network_f1(network: Path, image: NDArray[np.uint8], truth: NDArray[Any], spl
     )
     low, high = volume_percentile_range(image, (1.0, 99.0))
     first, last = TESTED[split]
-    model, places = (
-        load_network(str(network / "weights.pt"), "cells", "cpu"),
-        range(first, last, SECTION_STEP),
-    )
+    places = range(first, last, SECTION_STEP)
+    model = load_network(str(network / "weights.pt"), "cells", "cpu")
     found = [
         segment_section(((image[z] - low) / (high - low)).astype(np.float32), model, settings) for z in places
     ]

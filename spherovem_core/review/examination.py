@@ -115,7 +115,7 @@ class Examined(Inside):
 
 @dataclass(frozen=True)
 class Examination:
-    """What is to be measured in the surroundings of one object.
+    """Measurements to make in the surroundings of one object.
 
     Attributes
     ----------

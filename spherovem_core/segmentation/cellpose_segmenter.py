@@ -37,7 +37,7 @@ class CellposeSegmenter:
         load_network(parameters.network, kind, "cpu")
 
     def labels_digest(self, parameters: MaskParameters) -> str:
-        """Return the digest of the merging model that makes the masks, if there is one; it is read once."""
+        """Return the digest of the merging model that makes the masks, empty without one; read the model to check it."""
         path = _model_in_use(parameters)
         if path is None:
             return ""

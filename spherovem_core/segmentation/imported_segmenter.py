@@ -21,7 +21,7 @@ class SegmenterWithoutField:
     channels = NO_FIELD
 
     def labels_digest(self, parameters: MaskParameters) -> str:
-        """Return nothing: no model makes the labels."""
+        """Return an empty digest: no model makes the labels."""
         return ""
 
     def labels_on_gpu(self, parameters: MaskParameters) -> bool:

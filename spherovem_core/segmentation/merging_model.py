@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class MergingModel:
-    """What decides on the boundaries of supervoxels and on their merging.
+    """Learned trees for the boundaries of supervoxels and for their merging.
 
     Attributes
     ----------

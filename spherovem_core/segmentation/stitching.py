@@ -3,6 +3,7 @@
 from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numba
@@ -20,6 +21,7 @@ from spherovem_core.segmentation.dynamics import follow_flows
 from spherovem_core.segmentation.expansion import expand_labels, reach_voxels
 from spherovem_core.segmentation.learned_merging import LearnedMerging, learned_supervoxels
 from spherovem_core.segmentation.mask_inputs import MaskInputs
+from spherovem_core.segmentation.section_labels import label_sections
 from spherovem_core.segmentation.selection import choose_objects
 from spherovem_core.segmentation.supervoxels import Supervoxels
 
@@ -183,27 +185,20 @@ def _block_masks(
         else:
             values = inputs.upsampled_flows(block.outer, parameters)
             foreground = values[3] > parameters.probability_threshold
-            labels = _follow(values[:3], foreground, inputs.in_sections, parameters, device)
+            follow = partial(_follow, parameters=parameters, device=device)
+            flows = values[:3]
+            labels = (
+                label_sections(follow, flows, foreground) if inputs.in_sections else follow(flows, foreground)
+            )
             if parameters.merge_boundary_strength:
                 measured = _with_layer_before(block, values[3], inputs, parameters)
     return labels, measured
 
 
 def _follow(
-    flows: NDArray[np.float32],
-    foreground: NDArray[np.bool_],
-    in_sections: bool,
-    parameters: MaskParameters,
-    device: str,
+    flows: NDArray[np.float32], foreground: NDArray[np.bool_], parameters: MaskParameters, device: str
 ) -> NDArray[np.uint32]:
-    """Number the places where flows converge; of flows that lead across no section, those of each section by itself."""
-    if in_sections:
-        labels, highest = np.zeros(foreground.shape, np.uint32), np.uint32(0)
-        for z in range(len(labels)):
-            found = _follow(flows[:, z : z + 1], foreground[z : z + 1], False, parameters, device)
-            labels[z : z + 1] = np.where(found > 0, found + highest, 0)
-            highest = max(highest, labels[z].max())
-        return labels
+    """Number the places where flows converge."""
     if parameters.mask_dynamics == "cellpose":
         return follow_flows_with_cellpose(flows, foreground, device)
     return follow_flows(flows, foreground)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from spherovem_core.segmentation.section_labels import label_sections
+
 BOUNDARY_SIGMA = 0.7
 SEED_BOUNDARY = 0.3
 """Smoothed probability from which a voxel counts as boundary where seeds are looked for."""
@@ -38,12 +40,7 @@ def watershed_supervoxels(
         Supervoxels from 1; 0 outside the foreground.
     """
     if in_sections:
-        labels, highest = np.zeros(boundary.shape, np.uint32), np.uint32(0)
-        for z in range(len(labels)):
-            found = watershed_supervoxels(boundary[z : z + 1], foreground[z : z + 1])
-            labels[z : z + 1] = np.where(found > 0, found + highest, 0)
-            highest = max(highest, labels[z].max())
-        return labels
+        return label_sections(watershed_supervoxels, boundary, foreground)
     if not foreground.any():
         return np.zeros(boundary.shape, np.uint32)
     smooth = ndimage.gaussian_filter(boundary, BOUNDARY_SIGMA, mode="nearest")

@@ -9,6 +9,7 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import SliceCuttingParameters
 from spherovem_core.segmentation import Grid
+from spherovem_core.segmentation.boosted_trees import BoostedTrees
 from spherovem_core.segmentation.fine_tuning import SliceOrigin, cut_slices, write_slice
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, finish_multiscale, slice_shards
 from spherovem_core.synthetic.phantom import make_phantom
@@ -50,15 +51,22 @@ def labels_at(labels: np.ndarray, grid: Grid, origin: SliceOrigin, shape: tuple[
 ROD_SHAPE, ROD_NM = (48, 80, 96), 20.0
 
 
-def rods() -> tuple[np.ndarray, np.ndarray]:
-    """Return rods of 16 x 16 voxels along z between dark membranes, and their image; a plate crosses each every 12 slices."""
-    z, y, x = np.indices(ROD_SHAPE)
+def rod_parts(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels of rods of 16 x 16 voxels along z, plates with a hole across each every 12 slices, and their membranes."""
+    z, y, x = np.indices(shape)
     labels = 1 + (y // 16) * 100 + x // 16
-    image = np.full(ROD_SHAPE, 180.0)
     crossed = (z + 5 * (y // 16) + 3 * (x // 16)) % 12 < 2
     in_hole = (abs(y % 16 - 8) <= 1) & (abs(x % 16 - 8) <= 1)
-    image[crossed & ~in_hole] = 70
-    image[(y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)] = 60
+    membranes = (y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)
+    return labels, crossed & ~in_hole, membranes
+
+
+def rods() -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and image of rods, see `rod_parts`."""
+    labels, plates, membranes = rod_parts(ROD_SHAPE)
+    image = np.full(ROD_SHAPE, 180.0)
+    image[plates] = 70
+    image[membranes] = 60
     image += np.random.default_rng(0).normal(0, 6, ROD_SHAPE)
     return labels.astype(np.uint16), np.clip(image, 0, 255).astype(np.uint8)
 
@@ -83,3 +91,16 @@ def write_rods(folder: Path) -> tuple[Path, Path]:
             path = write_slice(folder / "slices", image.take(index, axis), origin)
             write_labels(path, labels.take(index, axis))
     return write_volume(folder / "rods", image), folder / "slices"
+
+
+def dark_is_boundary(threshold: float) -> BoostedTrees:
+    """Return trees for which membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
+    return BoostedTrees(
+        np.array([0, 0, 0], np.int32),
+        np.array([threshold, 0.0, 0.0]),
+        np.array([1, -1, -1], np.int32),
+        np.array([2, -1, -1], np.int32),
+        np.array([0.0, 3.0, -3.0]),
+        np.array([0], np.int32),
+        np.zeros(1),
+    )

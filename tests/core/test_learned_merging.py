@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fine_tuning_scenes import dark_is_boundary, rod_parts
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import LabelsError, NetworkError
@@ -37,14 +38,10 @@ PARAMETERS = ObjectParameters(min_diameter_um=0.05, fill_holes=False)
 
 
 def rods(shape=SHAPE, seed=0):
-    """Rods of 16 x 16 voxels along z between dark membranes; a plate with a hole crosses each every 12 slices."""
-    z, y, x = np.indices(shape)
-    labels = 1 + (y // 16) * 100 + x // 16
+    """Return labels, image and flows of rods, see `rod_parts`."""
+    labels, plates, membranes = rod_parts(shape)
     image = np.ones(shape, np.float32)
-    shifted = (z + 5 * (y // 16) + 3 * (x // 16)) % 12
-    in_hole = (abs(y % 16 - 8) <= 1) & (abs(x % 16 - 8) <= 1)
-    image[(shifted < 2) & ~in_hole] = 0.1
-    image[(y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)] = 0.1
+    image[plates | membranes] = 0.1
     image += np.random.default_rng(seed).normal(0, 0.05, shape).astype(np.float32)
     flows = np.zeros((4, *shape), np.float16)
     flows[3] = 5
@@ -62,22 +59,10 @@ def region_of(labels, image, flows, places):
     return TrainingRegion(grid, image, flows, slices)
 
 
-DARK_IS_BOUNDARY = BoostedTrees(
-    np.array([0, 0, 0], np.int32),
-    np.array([0.6, 0.0, 0.0]),
-    np.array([1, -1, -1], np.int32),
-    np.array([2, -1, -1], np.int32),
-    np.array([0.0, 3.0, -3.0]),
-    np.array([0], np.int32),
-    np.zeros(1),
-)
-"""Membranes and plates are boundaries alike: contacts alone tell which of them separate objects."""
-
-
 @pytest.fixture(scope="module")
 def model():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merging_training, "_fit_boundary", lambda *_: DARK_IS_BOUNDARY)
+        patch.setattr(merging_training, "_fit_boundary", lambda *_: dark_is_boundary(0.6))
         return trained()
 
 

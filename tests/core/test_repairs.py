@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from denoising_scenes import psnr
 from ingest_samples import write_slices
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
@@ -24,10 +25,6 @@ from spherovem_core.utils.accelerator import select_accelerator
 PLAIN: dict[str, Any] = {"seed": 3, "shading": 0.0, "gain_drift": 0.0, "offset_drift": 0.0}
 NETWORKS = {kind: {"network": "phantom-compact"} for kind in ("cells", "nuclei")}
 NOISELESS = {"read_noise": 0.0, "shot_noise": 0.0, "poisson_counts": 0.0}
-
-
-def psnr(found: NDArray[Any], truth: NDArray[Any]) -> float:
-    return float(10 * np.log10(255**2 / np.mean(np.square(found.astype(float) - truth))))
 
 
 def stack(scene: str, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

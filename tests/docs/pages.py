@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,17 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[^`\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
 ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=")
+
+
+@contextmanager
+def benchmarks_on_path() -> Iterator[None]:
+    """Let the modules of the benchmarks be imported."""
+    folder = str(ROOT / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The independent generator draws what its truth says, and the scores of particles are right on known results."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import ROOT
+from pages import benchmarks_on_path
 
 SPACING = (50.0, 10.0, 10.0)
 
@@ -18,13 +17,10 @@ SPACING = (50.0, 10.0, 10.0)
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Any]:
     """Import the benchmark's helper modules."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
+    with benchmarks_on_path():
         names = ("images", "balls", "particles", "textures", "cases")
         modules = {name: import_module(f"_independent_{name}") for name in names}
         yield SimpleNamespace(**modules, scores=import_module("_particle_scores"))
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 def small(bench: Any, **fields: Any) -> Any:

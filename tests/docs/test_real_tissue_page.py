@@ -2,24 +2,20 @@
 
 import importlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, benchmarks_on_path
 
 TABLES = ROOT / "docs" / "validation"
 
 
 @pytest.fixture(scope="module")
 def pages() -> Any:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
+    with benchmarks_on_path():
         yield importlib.import_module("_real_tissue_page")
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 def row(method: str, split: str = "first", slices: int = 20, f1: float = 0.5) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Scores of the pipeline on scenes: truth in the registered frame, denoised contrast, and the tables of worst figures."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import ROOT
+from pages import benchmarks_on_path
 
 SPACING = (50.0, 10.0, 20.0)
 
@@ -18,15 +17,12 @@ SPACING = (50.0, 10.0, 20.0)
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Any]:
     """Import the benchmark's helper modules."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
+    with benchmarks_on_path():
         names = ("scene_runs", "scene_images", "scene_cases", "denoised_scores", "page_tables", "unkind")
         modules = {name: import_module(f"_{name}") for name in names}
         yield SimpleNamespace(
             **modules, images=import_module("_independent_images"), cases=import_module("_independent_cases")
         )
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 class StoredLevels:

@@ -3,13 +3,12 @@
 import importlib
 import json
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from pages import ROOT
+from pages import ROOT, benchmarks_on_path
 
 TABLES = ROOT / "docs" / "validation"
 CELL = re.compile(r"([\d.]+|nan) \(([≤≥]) ([\d.e-]+)\)")
@@ -20,12 +19,9 @@ SCENES = ("unkind", "scenes", "noise", "cells")
 @pytest.fixture(scope="module")
 def validation() -> Any:
     """Import the benchmark as a module, together with those next to it."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
+    with benchmarks_on_path():
         module: ModuleType = importlib.import_module("validation")
         yield module
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 def figures(text: str) -> list[tuple[float, str, float]]:

@@ -72,7 +72,7 @@ def evaluate_files(
 
 @contextmanager
 def _opened_image(name: str | None, shape: tuple[int, ...]) -> Iterator[LabelVolume | None]:
-    """Open the image of a comparison, of one with several levels that with the shape of the labels.
+    """Open the image of a comparison; of an image with several levels, the level with the shape of the labels.
 
     Raises
     ------

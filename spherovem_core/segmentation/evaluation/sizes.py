@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 CLASSES, LEAST_PER_CLASS = 4, 5
-"""Classes where no limits are given, and true objects that each of them holds at least."""
+"""Most classes if no limits are given, and fewest true objects per class."""
 
 
 def scores_by_size(

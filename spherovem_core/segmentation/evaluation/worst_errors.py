@@ -1,7 +1,7 @@
 """The largest mergers and splits of a segmentation, and where they are."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,20 +51,30 @@ def find_worst_errors(
     truth, predicted : (Z, Y, X) array of int
         As the table was counted from; read in blocks around the errors.
     """
-    found: list[WorstError] = []
-    rows, columns = (table.rows, matching.true_counts), (table.columns, matching.predicted_counts)
-    true_labels, predicted_labels = table.true.labels, table.predicted.labels
-    for error, (own, counts), other, names, others in (
-        ("merger", columns, table.rows, predicted_labels, true_labels),
-        ("split", rows, table.columns, true_labels, predicted_labels),
-    ):
-        pairs = np.flatnonzero(table.on_objects & counts[own])
-        for index, first, second, voxels in _most_divided(own, table.voxels, pairs, count):
-            label, parts = int(names[index]), (int(others[other[first]]), int(others[other[second]]))
-            volumes = (predicted, truth) if error == "merger" else (truth, predicted)
-            place = _contact(*volumes, label, parts, table.boxes[second])
-            found.append(WorstError("merger" if error == "merger" else "split", label, parts, voxels, place))
+    true = _Side(table.rows, table.true.labels, matching.true_counts, truth)
+    segmented = _Side(table.columns, table.predicted.labels, matching.predicted_counts, predicted)
+    kinds: tuple[tuple[Literal["merger", "split"], _Side, _Side], ...] = (
+        ("merger", segmented, true),
+        ("split", true, segmented),
+    )
+    found = []
+    for error, own, other in kinds:
+        pairs = np.flatnonzero(table.on_objects & own.counts[own.objects])
+        for index, first, second, voxels in _most_divided(own.objects, table.voxels, pairs, count):
+            label = int(own.labels[index])
+            parts = int(other.labels[other.objects[first]]), int(other.labels[other.objects[second]])
+            place = _contact(own.volume, other.volume, label, parts, table.boxes[second])
+            found.append(WorstError(error, label, parts, voxels, place))
     return found
+
+
+class _Side(NamedTuple):
+    """A segmentation: the index of its object in each pair of the table, its labels, which of them count, and its voxels."""
+
+    objects: NDArray[np.intp]
+    labels: NDArray[np.int64]
+    counts: NDArray[np.bool_]
+    volume: ArrayLike
 
 
 def _most_divided(

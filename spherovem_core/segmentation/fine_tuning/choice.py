@@ -1,4 +1,4 @@
-"""What the slices for choosing decide: learning rate, epoch, and how flows become objects."""
+"""Choice of learning rate, epoch and settings of objects by slices that are kept for it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Parameters of masks chosen on objects that are labelled in 3D: one half of the labelled box chooses, the other states."""
+"""Choice of the parameters of masks by objects labelled in 3D: one half of the labelled box chooses, the other one tests."""
 
 import math
 from collections.abc import Iterable
@@ -116,8 +116,7 @@ def tune_masks(
 
     best = _first(start, learned)
     labels = segment(best)
-    before = [_score(truth[half], labels[half]) for half in halves]
-    found = before[0]
+    before = after = [_score(truth[half], labels[half]) for half in halves]
     tried = list(_candidates(best))
     for done, (name, value) in enumerate(tried):
         execution.report(done, len(tried))
@@ -126,10 +125,8 @@ def tune_masks(
         other = best | {name: value}
         labels = segment(other)
         score = _score(truth[halves[0]], labels[halves[0]])
-        if score.beats(found):
-            best, found = other, score
-    labels = segment(best)
-    after = [_score(truth[half], labels[half]) for half in halves]
+        if score.beats(after[0]):
+            best, after = other, [score, _score(truth[halves[1]], labels[halves[1]])]
     return TunedMasks(best, (before[0], after[0]), (before[1], after[1]), (counts[0], counts[1]))
 
 
@@ -164,7 +161,7 @@ def _first(start: MaskParameters, learned: LearnedMerging | None) -> dict[str, f
 
 
 def _candidates(first: dict[str, float]) -> Iterable[tuple[str, float]]:
-    """Yield what is tried, parameter by parameter: what changes most comes first."""
+    """Yield the values to try, one parameter after another; the parameter with the largest effect comes first."""
     for name in ("strongest", "merge_boundary_strength"):
         if name in first:
             yield from ((name, value) for value in (LEARNED_STRENGTHS if name == "strongest" else STRENGTHS))

@@ -20,7 +20,7 @@ to 2.1 with 256 (there a narrow network, with 128 a wide one)."""
 AUTO_BATCH_PIXELS = 3 * MAX_CROP_PX**2
 AUTO_RATES = {"compact": (1e-3, 2e-3, 4e-3), "sam": (5e-6, 1e-5, 2e-5)}
 DEFAULT_RATE = {"compact": 2e-3, "sam": 1e-5}
-"""Where no slices are there to choose by."""
+"""Learning rates if there are no slices to choose them by."""
 
 
 @dataclass(frozen=True)
