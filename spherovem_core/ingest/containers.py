@@ -1,4 +1,4 @@
-"""What readers of containers share: the report of an array, several datasets, and the read through slabs."""
+"""Common parts of the readers of containers: the report of an array, several datasets, and the read through slabs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -18,7 +18,7 @@ ACCEPTED_TYPES = tuple(
 )
 """Types of pixels; all but the first two are converted to uint16, see `spherovem_core.ingest.grey_scale`."""
 WANTED = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
-"""What a reader says of other pixels."""
+"""Remedy in the messages about pixels of another kind."""
 
 
 def type_problems(dtype: np.dtype[Any], name: str) -> tuple[Problem, ...]:

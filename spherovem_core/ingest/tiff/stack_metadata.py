@@ -21,7 +21,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class StackMetadata:
-    """What the metadata of a TIFF say about its images.
+    """Number and arrangement of the images of a TIFF by its metadata.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class StackMetadata:
 
 
 def read_stack_metadata(tif: TiffFile, pages: Sequence[TiffPage], path: Path) -> StackMetadata:
-    """Read what OME, ImageJ or tifffile metadata say about the images."""
+    """Read the number and arrangement of the images from OME, ImageJ or tifffile metadata."""
     root = ome_root(tif)
     if root is not None:
         return _ome(ome_images(root), ome_part(root, path.name), path)
