@@ -156,7 +156,7 @@ def survey_stack(
         *contradictions,
         *found.questions,
     ]
-    sizes = [locations.size_of(path) for _, path in files.members()]
+    sizes = locations.sizes_of([path for _, path in files.members()])
     return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
 
 
