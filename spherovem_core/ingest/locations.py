@@ -17,6 +17,7 @@ __all__ = [
     "children",
     "exists",
     "files_below",
+    "folders_around",
     "has_file",
     "is_file",
     "is_folder",
@@ -87,6 +88,11 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
             elif entry.is_file():
                 files.append(folder / entry.name)
     return sorted(files), sorted(folders)
+
+
+def folders_around(path: Path) -> list[Path]:
+    """List the folders in which a path lies, the innermost first; those of a URL end at its bucket or server."""
+    return [above for above in path.parents if is_remote(above) == is_remote(path)]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
