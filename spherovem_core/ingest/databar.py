@@ -42,11 +42,9 @@ class Databar:
     questions: tuple[Problem, ...] = ()
 
 
-def unstated_databar(
-    files: SourceFiles, parameters: IngestParameters, inspect: Callable[[Path], FileReport] | None = None
-) -> int:
+def unstated_databar(files: SourceFiles, parameters: IngestParameters) -> int:
     """Count the rows of a databar that is certain and neither given nor in the metadata; see `find_databar`."""
-    return find_databar(files, parameters, inspect, only_certain=True).rows
+    return find_databar(files, parameters, only_certain=True).rows
 
 
 def find_databar(
