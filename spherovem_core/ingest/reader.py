@@ -106,6 +106,11 @@ class FileReport:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def is_of_system(error: Exception) -> bool:
+    """Return whether an error is one of disk or network, which has a number, and not one of a library about damaged data."""
+    return isinstance(error, OSError) and error.errno is not None
+
+
 def refused(path: Path, problems: Sequence[Problem]) -> FileReport:
     """Report a file that is whole but no stack of slices: it counts as one slice, which is not read."""
     return FileReport(path, (SliceFile(path, fault=problems[0].found),), tuple(problems))
