@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate, printable_path
+from spherovem_core.ingest import locations
 from spherovem_core.ingest.readers import folder_reader_for, reader_for
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
 from spherovem_core.references import canonical_json
@@ -74,18 +75,14 @@ def read_file_state(candidate: Candidate, sentinel_name: str) -> FileState:
 
 def _state_of_objects(candidate: Candidate, sentinel_name: str) -> FileState:
     """Read size and ETag of the objects of a candidate: an object is there when its upload is complete."""
-    from spherovem_core.ingest import locations
-
-    is_folder = locations.is_folder(candidate.path)
-    marker = (
-        candidate.path / sentinel_name
-        if is_folder
-        else candidate.path.with_name(f"{candidate.path.name}.{sentinel_name}")
-    )
-    paths = [*locations.files_below(candidate.path)] if is_folder else [candidate.path]
-    description = description_path(candidate.path)
-    if description not in paths and locations.is_file(description):
-        paths.append(description)
+    paths, beside = [candidate.path], [description_path(candidate.path)]
+    if locations.is_folder(candidate.path):
+        marker = candidate.path / sentinel_name
+        paths = list(locations.files_below(candidate.path))
+    else:
+        marker = candidate.path.with_name(f"{candidate.path.name}.{sentinel_name}")
+        beside.append(marker)
+    paths += [path for path in beside if path not in paths and locations.is_file(path)]
     sentinel = None
     entries = []
     for path, state in zip(paths, locations.states_of(paths), strict=True):
@@ -93,9 +90,6 @@ def _state_of_objects(candidate: Candidate, sentinel_name: str) -> FileState:
             entries.append((path.relative_to(candidate.landing).as_posix(), state.size, state.mark))
         else:
             sentinel = (state.size, int(sha256(state.mark.encode()).hexdigest()[:12], 16))
-    if not is_folder and locations.is_file(marker):
-        state = locations.state_of(marker)
-        sentinel = (state.size, int(sha256(state.mark.encode()).hexdigest()[:12], 16))
     signature = sha256(canonical_json(sorted(entries)).encode()).hexdigest()
     return FileState(signature, not entries, sentinel, ())
 

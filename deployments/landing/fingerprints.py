@@ -40,10 +40,10 @@ def content_fingerprint(source: Path) -> str:
     return manifest_digest(source, _sample_file)
 
 
-def _sample_file(path: Path) -> list[str | int]:
+def _sample_file(name: str, path: Path) -> list[str | int]:
     if is_remote(path):
         state = locations.state_of(path)
-        return [path.name, state.size, state.mark]
+        return [name, state.size, state.mark]
     digest = hashlib.sha256()
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -53,4 +53,4 @@ def _sample_file(path: Path) -> list[str | int]:
         for place, count in places:
             file.seek(place)
             digest.update(file.read(count))
-    return [path.name, size, digest.hexdigest()]
+    return [name, size, digest.hexdigest()]

@@ -1,4 +1,4 @@
-"""What readers of containers share: the report of an array, several datasets, and the read through slabs."""
+"""Common parts of the readers of containers: the report of an array, several datasets, and the read through slabs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ DAMAGE = (
     OSError,
     MemoryError,
 )
-"""Errors of h5py, of zarr and its codecs on damaged files. An OSError of the system has a number, and is none of these."""
+"""Errors of h5py, of zarr and its codecs on damaged files. An OSError of the system is none of these: see `is_of_system`."""
 
 
 @dataclass(frozen=True)

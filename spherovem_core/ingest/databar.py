@@ -42,11 +42,9 @@ class Databar:
     questions: tuple[Problem, ...] = ()
 
 
-def unstated_databar(
-    files: SourceFiles, parameters: IngestParameters, inspect: Callable[[Path], FileReport] | None = None
-) -> int:
+def unstated_databar(files: SourceFiles, parameters: IngestParameters) -> int:
     """Count the rows of a databar that is certain and neither given nor in the metadata; see `find_databar`."""
-    return find_databar(files, parameters, inspect, only_certain=True).rows
+    return find_databar(files, parameters, only_certain=True).rows
 
 
 def find_databar(
@@ -89,10 +87,8 @@ def find_databar(
     if not edges:
         return Databar()
 
-    def inspect_slice(path: Path) -> FileReport:
-        return with_sidecars([files.reader.inspect(path)], find_sidecars(path, [path]))[0]
-
-    reports = [(inspect or inspect_slice)(path) for path in _spread(files.paths)]
+    paths = _spread(files.paths)
+    reports = [inspect(path) for path in paths] if inspect else _inspect(files.reader, paths)
     if any(report.databar_rows for report in reports):
         return Databar()
     # Pages of another kind than slices may ask for any amount of memory.
@@ -109,6 +105,11 @@ def find_databar(
         elif likely is not None:
             questions.append(_question(likely, edge, compared[0].shape[0]))
     return Databar(rows, tuple(questions))
+
+
+def _inspect(reader: Reader, paths: Sequence[Path]) -> list[FileReport]:
+    """Describe slices of one folder by their headers and the files beside each of them."""
+    return with_sidecars([reader.inspect(path) for path in paths], find_sidecars(paths[0], paths))
 
 
 def _alike(slices: Sequence[SliceFile]) -> list[SliceFile]:

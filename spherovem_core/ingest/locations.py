@@ -17,6 +17,7 @@ __all__ = [
     "children",
     "exists",
     "files_below",
+    "folders_around",
     "has_file",
     "is_file",
     "is_folder",
@@ -26,6 +27,7 @@ __all__ = [
     "read_range",
     "shown",
     "size_of",
+    "sizes_of",
     "state_of",
     "states_of",
 ]
@@ -88,6 +90,11 @@ def children(folder: Path) -> tuple[list[Path], list[Path]]:
     return sorted(files), sorted(folders)
 
 
+def folders_around(path: Path) -> list[Path]:
+    """List the folders in which a path lies, the innermost first; those of a URL end at its bucket or server."""
+    return [above for above in path.parents if is_remote(above) == is_remote(path)]
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield every file of a folder and its subfolders, without those that copies and desktops leave."""
     if is_remote(folder):
@@ -129,6 +136,15 @@ def states_of(paths: Sequence[Path]) -> list[FileState]:
 def size_of(path: Path) -> int:
     """Return the size of a file in bytes."""
     return state_of(path).size if is_remote(path) else path.stat().st_size
+
+
+def sizes_of(paths: Sequence[Path]) -> list[int]:
+    """Return the sizes of several files in bytes; objects are asked for at the same time."""
+    if not any(map(is_remote, paths)):
+        # A thread costs more than the size of a file on disk.
+        return [size_of(path) for path in paths]
+    with ThreadPoolExecutor(_REQUESTS) as threads:
+        return list(threads.map(size_of, paths))
 
 
 def open_binary(path: Path) -> BinaryIO:

@@ -18,7 +18,7 @@ ACCEPTED_TYPES = tuple(
 )
 """Types of pixels; all but the first two are converted to uint16, see `spherovem_core.ingest.grey_scale`."""
 WANTED = "expected slices of one channel of integers up to 32 bits or floats: export them as greyscale"
-"""What a reader says of other pixels."""
+"""Remedy in the messages about pixels of another kind."""
 
 
 def type_problems(dtype: np.dtype[Any], name: str) -> tuple[Problem, ...]:
@@ -104,6 +104,11 @@ class FileReport:
     indices: tuple[int, ...] = ()
     times: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def is_of_system(error: Exception) -> bool:
+    """Return whether an error is one of disk or network, which has a number, and not one of a library about damaged data."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def refused(path: Path, problems: Sequence[Problem]) -> FileReport:

@@ -59,7 +59,7 @@ def source_digest(source: Path, known: MutableMapping[str, Any] | None = None) -
             files[name] = earlier = {**seen, "digest": digest}
         return [name, state.st_size, earlier["digest"]]
 
-    return _digest_of(source, entry)
+    return manifest_digest(source, entry)
 
 
 # The checks of a run ask more than once for files of up to 500 GB; an entry takes some 300 bytes.
@@ -78,7 +78,9 @@ def _remote_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]], *, sidecars: bool = True) -> str:
+def manifest_digest(
+    source: Path, entry: Callable[[str, Path], list[str | int]], *, sidecars: bool = True
+) -> str:
     """Compute the sha256 over the entries of all slice files, their sidecars, and ``acquisition.json`` if it is there.
 
     Parameters
@@ -86,15 +88,11 @@ def manifest_digest(source: Path, entry: Callable[[Path], list[str | int]], *, s
     source
         A folder of slice files, one file of several slices or a folder that is one volume, as `find_source_files` takes it.
     entry
-        Describes one file in a list of texts and numbers, its name first; called from several threads. Files of a folder that is
-        one volume are named by their path inside.
+        Describes one file, of which it takes name and path, in a list of texts and numbers, its name first; called from several
+        threads. Files of a folder that is one volume are named by their path inside.
     sidecars
         Include the files beside the slices that state something about them.
     """
-    return _digest_of(source, lambda name, path: [name, *entry(path)[1:]], sidecars=sidecars)
-
-
-def _digest_of(source: Path, entry: Callable[[str, Path], list[str | int]], *, sidecars: bool = True) -> str:
     files = find_source_files(source)
     members = files.members()
     if sidecars:

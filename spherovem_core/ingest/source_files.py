@@ -145,8 +145,8 @@ def split_source(source: Path) -> tuple[Path, list[str]]:
     container = source
     # What lies in a file does not exist for the system.
     while not locations.exists(container) and len(container.parts) > 1:
-        above = container.parent
-        if locations.is_remote(container) and not locations.is_remote(above):
+        above = _folder_around(container)
+        if above == container:
             break
         inside.insert(0, container.name)
         container = above
@@ -157,7 +157,7 @@ def split_source(source: Path) -> tuple[Path, list[str]]:
     ):
         return source, []
     suffixes = {suffix for reader in FOLDER_READERS for suffix in reader.suffixes}
-    for above in reversed(container.parents):
+    for above in reversed(locations.folders_around(container)):
         # Groups of N5 need no mark of their own; the container's name tells.
         if above.suffix.lower() in suffixes and folder_reader_for(above) is not None:
             return above, [*container.relative_to(above).parts, *inside]
@@ -190,8 +190,7 @@ def source_exists(source: Path) -> bool:
 
 def _folder_around(container: Path) -> Path:
     """Return the folder in which a file or folder lies; a bucket lies in none and is its own."""
-    around = container.parent
-    return container if locations.is_remote(container) and not locations.is_remote(around) else around
+    return next(iter(locations.folders_around(container)), container)
 
 
 def _in_folder(folder: Path) -> tuple[Reader, tuple[Path, ...]]:

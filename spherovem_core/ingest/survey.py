@@ -1,6 +1,6 @@
 """The survey of an acquisition: its slices in order, voxel size, databar and problems, from the headers of its files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,22 +10,22 @@ import numpy as np
 
 from spherovem_core.ingest import checks, locations
 from spherovem_core.ingest.contradictions import contradiction_problems
-from spherovem_core.ingest.databar import find_databar
+from spherovem_core.ingest.databar import Databar, find_databar
 from spherovem_core.ingest.description import Description, read_description
 from spherovem_core.ingest.exclusion import ExcludedStack, exclude_slices
 from spherovem_core.ingest.grey_scale import STORED_TYPES, stored_type
-from spherovem_core.ingest.numbering import ranges
-from spherovem_core.ingest.ordering import OrderedSlices, order_slices
-from spherovem_core.ingest.plausibility import ARGUMENT, plausibility_problems
+from spherovem_core.ingest.ordering import order_slices
+from spherovem_core.ingest.plausibility import ARGUMENT
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport, Reader
+from spherovem_core.ingest.reader import FileReport, Reader, SliceFile
 from spherovem_core.ingest.selection import select_files
 from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
-from spherovem_core.ingest.source_files import DESCRIPTION, FILE_THREADS, find_source_files
+from spherovem_core.ingest.source_facts import exclusions, source_facts
+from spherovem_core.ingest.source_files import FILE_THREADS, SourceFiles, find_source_files
 from spherovem_core.ingest.stack import SliceStack
+from spherovem_core.ingest.survey_problems import slice_problems, spacing_problems
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
-from spherovem_core.parameters.exclusions import parse_exclusion
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
 
 
@@ -113,51 +113,112 @@ def survey_stack(
     present = find_source_files(source, parameters)
     description = read_description(source)
     files = select_files(source, present, description, parameters)
+    survey = _survey_whole(source, files, _inspect(source, files), description, parameters)
+    # Without a readable slice the shape is unknown, and the problems say so.
+    if not region.is_whole and all(survey.stack.shape):
+        survey = _cut(survey, region, description, parameters)
+    problems = tuple(_problems(survey, description, parameters))
+    sizes = locations.sizes_of([path for _, path in files.members()])
+    return AcquisitionReport(survey.stack, problems, len(sizes), sum(sizes))
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """A stack and the findings about it.
+
+    Attributes
+    ----------
+    reports
+        Reports of the files that hold its slices, without those of excluded slices alone.
+    excluded
+        The slices of the whole stack.
+    databars
+        Rows that each file has more than the stack, above and below.
+    databar
+        Databar that the pixels show.
+    voxel_sizes
+        The most trusted first.
+    contradictions, count_problems
+        Problems of files that contradict themselves, and of the stated number of slices.
+    """
+
+    stack: SliceStack
+    reports: Sequence[FileReport]
+    excluded: ExcludedStack
+    databars: Mapping[Path, int]
+    databar: Databar
+    voxel_sizes: Sequence[VoxelSize]
+    contradictions: Sequence[Problem]
+    count_problems: Sequence[Problem]
+
+
+def _inspect(source: Path, files: SourceFiles) -> list[FileReport]:
+    """Describe the files by their headers and the files beside them."""
     with ThreadPoolExecutor(FILE_THREADS) as threads:
         reports = list(threads.map(files.reader.inspect, files.paths))
-    reports = with_sidecars(reports, find_sidecars(source, files.paths))
-    every = order_slices(reports, parameters.slice_number_step, description.files)
-    excluded = exclude_slices(every, [entry for entry, _ in _exclusions(parameters, description)])
-    ordered = excluded.ordered
-    found = find_databar(files, parameters, dict(zip(files.paths, reports, strict=True)).__getitem__)
-    reports = excluded.reports_of_kept(reports)
+    return with_sidecars(reports, find_sidecars(source, files.paths))
+
+
+def _survey_whole(
+    source: Path,
+    files: SourceFiles,
+    every_report: Sequence[FileReport],
+    description: Description,
+    parameters: IngestParameters,
+) -> _Survey:
+    """Put the slices in order and leave out those that the user excludes."""
+    every = order_slices(every_report, parameters.slice_number_step, description.files)
+    excluded = exclude_slices(every, [entry for entry, _ in exclusions(parameters, description)])
+    databar = find_databar(files, parameters, dict(zip(files.paths, every_report, strict=True)).__getitem__)
+    reports = excluded.reports_of_kept(every_report)
     contradictions = list(contradiction_problems(reports, _stated_size(description, parameters)))
     if parameters.trust_resolution_tags:
         reports = [_with_untrusted_pixel(report) for report in reports]
     top = parameters.databar_top_rows or 0
-    databars = {report.path: top + (_databar(report, parameters) or found.rows) for report in reports}
+    databars = {report.path: top + (_databar(report, parameters) or databar.rows) for report in reports}
     voxel_sizes = _voxel_sizes(reports, description, parameters)
-    metadata = {**_facts(files.reader, reports), **_acquisition_facts(description)}
-    metadata |= _exclusion_facts(excluded, parameters, description)
-    if found.rows:
-        metadata["databar_origin"] = "pixels"
-    if top:
-        metadata["databar_top_rows"] = top
-    stack = _stack(source, files.reader, excluded, databars, combine(voxel_sizes), parameters, metadata)
-    stated = list(checks.slice_count_problems(every, description))
-    # Without a readable slice the shape is unknown, and the problems say so.
-    if not region.is_whole and all(stack.shape):
-        stack = stack.crop(region)
-        ordered = replace(ordered, files=stack.files, numbers=stack.numbers)
-        in_region = _reports_of(ordered, reports)
-        # Where no file of the region states a voxel size, another one may.
-        voxel_sizes = _voxel_sizes([*in_region, *reports], description, parameters)
-        stack = _with_voxel_size(stack, combine(voxel_sizes))
-        reports = in_region
-        names = {report.path.name for report in reports}
-        contradictions = [problem for problem in contradictions if problem.file in names]
-        stated = []
-    ordered = replace(ordered, files=stack.kept_files)
-    problems = [
-        *_slice_problems(reports, ordered, databars, stack.excluded, parameters),
-        *excluded.problems,
-        *stated,
-        *_spacing_problems(reports, description, voxel_sizes, parameters),
-        *contradictions,
-        *found.questions,
-    ]
-    sizes = [locations.size_of(path) for _, path in files.members()]
-    return AcquisitionReport(stack, tuple(problems), len(sizes), sum(sizes))
+    metadata = source_facts(files.reader, reports, excluded, databar, description, parameters)
+    return _Survey(
+        _stack(source, files.reader, excluded, databars, combine(voxel_sizes), parameters, metadata),
+        reports,
+        excluded,
+        databars,
+        databar,
+        voxel_sizes,
+        contradictions,
+        list(checks.slice_count_problems(every, description)),
+    )
+
+
+def _cut(
+    survey: _Survey, region: RegionOfInterest, description: Description, parameters: IngestParameters
+) -> _Survey:
+    """Cut a region out of the stack; leave out the findings about files outside of it and about the number of slices."""
+    stack = survey.stack.crop(region)
+    reports = _reports_of(stack.files, survey.reports)
+    # Where no file of the region states a voxel size, another one may.
+    voxel_sizes = _voxel_sizes([*reports, *survey.reports], description, parameters)
+    names = {report.path.name for report in reports}
+    return replace(
+        survey,
+        stack=_with_voxel_size(stack, combine(voxel_sizes)),
+        reports=reports,
+        voxel_sizes=voxel_sizes,
+        contradictions=[problem for problem in survey.contradictions if problem.file in names],
+        count_problems=(),
+    )
+
+
+def _problems(survey: _Survey, description: Description, parameters: IngestParameters) -> Iterator[Problem]:
+    """Check the slices and the voxel size; add the findings."""
+    stack, reports = survey.stack, survey.reports
+    ordered = replace(survey.excluded.ordered, files=stack.kept_files, numbers=stack.numbers)
+    yield from slice_problems(reports, ordered, survey.databars, stack.excluded, parameters)
+    yield from survey.excluded.problems
+    yield from survey.count_problems
+    yield from spacing_problems(reports, description, survey.voxel_sizes, parameters)
+    yield from survey.contradictions
+    yield from survey.databar.questions
 
 
 def _stack(
@@ -204,52 +265,14 @@ def _with_untrusted_pixel(report: FileReport) -> FileReport:
     return replace(report, voxel_sizes=(*report.voxel_sizes, pixel))
 
 
-def _reports_of(ordered: OrderedSlices, reports: list[FileReport]) -> list[FileReport]:
+def _reports_of(files: Sequence[SliceFile | None], reports: Sequence[FileReport]) -> Sequence[FileReport]:
     """Select the reports of the files that hold the slices; all reports if none does."""
-    paths = {file.path for file in ordered.files if file is not None}
+    paths = {file.path for file in files if file is not None}
     return [report for report in reports if report.path in paths] or reports
 
 
 def _databar(report: FileReport, parameters: IngestParameters) -> int:
     return report.databar_rows if parameters.databar_rows is None else parameters.databar_rows
-
-
-def _facts(reader: Reader, reports: Sequence[FileReport]) -> dict[str, object]:
-    """Return the facts of the first file that could be read, with a default for each fact that all readers share."""
-    report = next((report for report in reports if report.facts), reports[0])
-    bits = report.slices[0].dtype.itemsize * 8 if report.slices else 0
-    defaults = {"container": reader.name, "compression": "none", "bits": bits, "metadata": "none"}
-    return {**report.facts, **{name: value for name, value in defaults.items() if name not in report.facts}}
-
-
-def _acquisition_facts(description: Description) -> dict[str, object]:
-    return {"acquisition": dict(description.content)} if description.content else {}
-
-
-def _exclusions(parameters: IngestParameters, description: Description) -> list[tuple[str, str]]:
-    """Return the entries of excluded slices, each with its source."""
-    stated = description.entries.exclude_slices or ()
-    return [
-        *((entry, "parameter") for entry in parameters.exclude_slices),
-        *((entry, DESCRIPTION) for entry in stated),
-    ]
-
-
-def _exclusion_facts(
-    excluded: ExcludedStack, parameters: IngestParameters, description: Description
-) -> dict[str, object]:
-    entries = _exclusions(parameters, description)
-    if not entries or excluded.problems:
-        return {}
-    cut_off = {"slices_cut_off": ranges(excluded.cut_off)} if excluded.cut_off else {}
-    found = [parse_exclusion(entry) for entry, _ in entries]
-    return {
-        "excluded": [
-            {"slices": each.what, "reason": each.reason, "origin": origin}
-            for each, (_, origin) in zip(found, entries, strict=True)
-        ],
-        **cut_off,
-    }
 
 
 def _voxel_sizes(
@@ -269,45 +292,3 @@ def _stated_size(description: Description, parameters: IngestParameters) -> Voxe
         return description.voxel_size
     z, y, x = parameters.spacing_nm
     return VoxelSize(z, (y, x), ARGUMENT)
-
-
-def _slice_problems(
-    reports: Sequence[FileReport],
-    ordered: OrderedSlices,
-    databars: Mapping[Path, int],
-    excluded: Mapping[int, str],
-    parameters: IngestParameters,
-) -> list[Problem]:
-    unaccepted = [problem for report in reports for problem in report.problems]
-    # A slice of an unaccepted type also differs from the others; one problem per slice is enough.
-    named = {problem.file for problem in unaccepted}
-    usual = checks.usual_shape_and_type(ordered.files, databars)
-    shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
-    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices, excluded)
-    # A file that holds no stack of slices is not read: that it is not is said once.
-    refused = {problem.found for problem in unaccepted}
-    return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
-
-
-def _any_readable(report: FileReport) -> bool:
-    return any(not file.fault for file in report.slices)
-
-
-def _spacing_problems(
-    reports: Sequence[FileReport],
-    description: Description,
-    sizes: Sequence[VoxelSize],
-    parameters: IngestParameters,
-) -> list[Problem]:
-    if parameters.spacing_nm is not None:
-        return [problem for name, problem in description.faults.items() if name != "spacing_nm"]
-    if all(report.problems and not _any_readable(report) for report in reports):
-        # What is no stack of slices has no voxel size to ask for.
-        return list(description.problems)
-    if description.problems:
-        return list(description.problems)
-    missing = checks.spacing_problems(
-        combine(sizes), reports, trust_resolution_tags=parameters.trust_resolution_tags
-    )
-    stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *plausibility_problems(sizes), *([] if stated else checks.voxel_size_problems(reports))]

@@ -22,6 +22,6 @@ def without_thumbnails(paths: Sequence[Path]) -> list[Path]:
     others = [path for path in paths if _WORD not in path.name.lower()]
     if not others or len(others) == len(paths):
         return list(paths)
-    limit = _LARGEST * median(locations.size_of(path) for path in others)
+    limit = _LARGEST * median(locations.sizes_of(others))
     kept = set(others)
     return [path for path in paths if path in kept or locations.size_of(path) >= limit]

@@ -27,10 +27,10 @@ def digest_today(source: Path, old_digest: str, *, trust_source: bool) -> str | 
         return None
 
 
-def _entry_of_format_1(path: Path) -> list[str | int]:
+def _entry_of_format_1(name: str, path: Path) -> list[str | int]:
     with path.open("rb") as file:
         sample = hashlib.sha256(file.read(SAMPLE_BYTES))
         size = file.seek(0, 2)
         file.seek(max(0, size - SAMPLE_BYTES))
         sample.update(file.read(SAMPLE_BYTES))
-    return [path.name, size, path.stat().st_mtime_ns, sample.hexdigest()]
+    return [name, size, path.stat().st_mtime_ns, sample.hexdigest()]

@@ -60,7 +60,7 @@ def _give_up(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to one damaged file."""
+    """Outcome of reading one damaged file."""
 
     seed: int
     size: int

@@ -94,6 +94,14 @@ def test_a_volume_on_a_web_server_is_the_same(web: str, name: str) -> None:
     assert acquired.spacing_nm == SPACING_NM
 
 
+def test_the_working_folder_is_not_around_a_url(
+    bucket: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files / "a.n5")
+    stack = open_stack(Path("s3://microscope/data/a.n5"), IngestParameters())
+    assert stack.metadata["dataset"] == "volumes/raw/s0"
+
+
 def test_the_digest_in_a_bucket_follows_content(bucket: Any) -> None:
     source = Path("s3://microscope/digests")
     bucket.cp("microscope/data/slices", "microscope/digests", recursive=True)

@@ -1,4 +1,4 @@
-"""What instruments write into TIFF files and beside them. The texts are made up after the sources that the docs name."""
+"""Metadata of instruments in TIFF files and beside them. The texts are made up after the sources that the docs name."""
 
 import json
 import random

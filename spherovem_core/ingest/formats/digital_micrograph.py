@@ -13,7 +13,7 @@ from spherovem_core.ingest import locations
 from spherovem_core.ingest.extras import missing_extra
 from spherovem_core.ingest.plain_pixels import plain_slices, read_plain
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import WANTED, FileReport, SliceFile, refused, type_problems
+from spherovem_core.ingest.reader import WANTED, FileReport, SliceFile, is_of_system, refused, type_problems
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.voxel_size import VoxelSize, of_single_precision
 
@@ -54,7 +54,7 @@ class DigitalMicrographReader:
         try:
             images = _images(path, size)
         except (*DAMAGE, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_of_system(error):
                 raise
             reason = error if str(error) else type(error).__name__
             fault = f"truncated or not a DM3 or DM4 file ({size} bytes: {reason})"

@@ -26,7 +26,7 @@ from spherovem_core.ingest.containers import (
 from spherovem_core.ingest.extras import missing_extra
 from spherovem_core.ingest.formats.bigdataviewer import bdv_voxel_size
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport, SliceFile, refused
+from spherovem_core.ingest.reader import FileReport, SliceFile, is_of_system, refused
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.voxel_size import VoxelSize
 
@@ -73,7 +73,7 @@ class Hdf5Reader:
                     return refused(container, (name,))
                 return self._report(container, file, name, choices)
         except DAMAGE as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_of_system(error):
                 raise
             fault = f"truncated or not an HDF5 file ({size} bytes: {error})"
             return FileReport(container, (SliceFile(container, fault=fault),))
@@ -148,7 +148,7 @@ def _loader(
             with _opened(container) as file:
                 values = file[name][axes.box(z, rows, columns, ndim)]
         except DAMAGE as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_of_system(error):
                 raise
             raise BadSlicesError(f"truncated or damaged ({error})") from error
         turned = axes.turned(np.asarray(values))

@@ -61,7 +61,8 @@ class N5Reader:
 
     def inspect(self, path: Path) -> FileReport:
         """Read the attributes, and look which blocks are there."""
-        root = next((each for each in reversed((path, *path.parents)) if self.can_read_folder(each)), path)
+        around = [path, *locations.folders_around(path)]
+        root = next((each for each in reversed(around) if self.can_read_folder(each)), path)
         inside, choices = split_choices(path.relative_to(root).parts)
         folder = root.joinpath(*inside)
         if not locations.is_folder(folder):

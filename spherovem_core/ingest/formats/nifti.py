@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.plain_pixels import plain_slices, read_plain
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_problems
+from spherovem_core.ingest.reader import FileReport, SliceFile, is_of_system, refused, type_problems
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.unpacked import unpacked
 from spherovem_core.ingest.voxel_size import VoxelSize, of_single_precision
@@ -42,7 +42,7 @@ class NiftiReader:
             if not shape or min(shape) < 1 or begin < 0:
                 raise ValueError(f"shape {tuple(shape)}, pixels from byte {begin}")
         except Exception as error:  # nibabel raises errors of many kinds on damaged headers
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_of_system(error):
                 raise
             fault = f"truncated or not a NIfTI file ({size} bytes: {error})"
             return FileReport(path, (SliceFile(path, fault=fault),))

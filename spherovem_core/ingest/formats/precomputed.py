@@ -50,7 +50,8 @@ class PrecomputedReader:
 
     def inspect(self, path: Path) -> FileReport:
         """Read the description, and look which chunks are there."""
-        root = next((each for each in (path, *path.parents) if self.can_read_folder(each)), path)
+        around = [path, *locations.folders_around(path)]
+        root = next((each for each in around if self.can_read_folder(each)), path)
         inside, choices = split_choices(path.relative_to(root).parts)
         try:
             scales = _info(root)["scales"]

@@ -22,7 +22,7 @@ from spherovem_core.ingest.containers import (
 )
 from spherovem_core.ingest.formats.zarr_stores import AbsentChunkError, open_store
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport, SliceFile, refused
+from spherovem_core.ingest.reader import FileReport, SliceFile, is_of_system, refused
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.voxel_size import VoxelSize
 
@@ -60,7 +60,7 @@ class ZarrReader:
         try:
             return self._inspect(root, inside, choices)
         except DAMAGE as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_of_system(error):
                 raise
             what = "/".join(inside) or root.name
             fault = f"{what} is damaged or no zarr array ({type(error).__name__}: {error}); copy or write it again"
@@ -107,7 +107,7 @@ class ZarrReader:
                     f"the chunk {error} is not there; copy or write the volume again"
                 ) from error
             except DAMAGE as error:
-                if isinstance(error, OSError) and error.errno is not None:
+                if is_of_system(error):
                     raise
                 raise BadSlicesError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 

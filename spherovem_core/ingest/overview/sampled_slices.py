@@ -72,10 +72,11 @@ def read_bands(stack: SliceStack, file: SliceFile, *, whole: bool) -> list[NDArr
 
 def sample_slice(stack: SliceStack, z: int, *, whole: bool) -> SampledSlice:
     """Read and measure the sample of a slice."""
-    file = stack.kept_files[z]
+    if z in stack.excluded:
+        return SampledSlice(f"excluded: {stack.excluded[z]}")
+    file = stack.files[z]
     if file is None:
-        reason = stack.excluded.get(z)
-        return SampledSlice(f"excluded: {reason}" if reason else "missing")
+        return SampledSlice("missing")
     try:
         bands = read_bands(stack, file, whole=whole)
     except BadSlicesError as error:

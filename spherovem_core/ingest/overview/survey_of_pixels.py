@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest.intensities import NEIGHBOURHOOD, OUTLIER_DEVIATIONS, find_outliers
 from spherovem_core.ingest.overview.sampled_slices import SampledSlice, read_bands, sample_slice
+from spherovem_core.ingest.reader import SliceFile
 from spherovem_core.ingest.stack import SliceStack
 
 FIRST_SLICES = 64
@@ -80,9 +81,9 @@ def _reads_whole(stack: SliceStack) -> bool:
     return False
 
 
-def _seconds(stack: SliceStack, file: object, *, whole: bool) -> float:
+def _seconds(stack: SliceStack, file: SliceFile, *, whole: bool) -> float:
     begin = time.monotonic()
-    read_bands(stack, file, whole=whole)  # type: ignore[arg-type]
+    read_bands(stack, file, whole=whole)
     return time.monotonic() - begin
 
 

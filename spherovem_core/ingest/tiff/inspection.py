@@ -64,7 +64,7 @@ def inspect_file(path: Path) -> FileReport:
                 voxel_sizes=voxel_sizes(tif),
                 untrusted_pixel=resolution_voxel_size(pages[0]),
                 databar_rows=databar_rows(tif),
-                indices=ome_page_order(tif, len(pages)) or _indices(pages),
+                indices=ome_page_order(tif, len(pages), stack.part) or _indices(pages),
                 times=acquisition_times(pages),
                 facts=_facts(tif, pages[0]),
             )

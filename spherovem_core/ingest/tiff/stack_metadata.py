@@ -21,7 +21,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class StackMetadata:
-    """What the metadata of a TIFF say about its images.
+    """Number and arrangement of the images of a TIFF by its metadata.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class StackMetadata:
 
 
 def read_stack_metadata(tif: TiffFile, pages: Sequence[TiffPage], path: Path) -> StackMetadata:
-    """Read what OME, ImageJ or tifffile metadata say about the images."""
+    """Read the number and arrangement of the images from OME, ImageJ or tifffile metadata."""
     root = ome_root(tif)
     if root is not None:
         return _ome(ome_images(root), ome_part(root, path.name), path)
@@ -133,22 +133,28 @@ def _axes_problem(
     return (Problem(found, path.name),)
 
 
-def ome_page_order(tif: TiffFile, pages: int) -> tuple[int, ...]:
+def ome_page_order(tif: TiffFile, pages: int, part: OmePart | None) -> tuple[int, ...]:
     """Find the position of each page in the stack by the OME metadata.
+
+    Parameters
+    ----------
+    pages
+        Number of pages of the file.
+    part
+        Part of a stack over several files that this one holds, as `read_stack_metadata` found it.
 
     Returns
     -------
     tuple of int
         Empty if the metadata say nothing, do not cover every page once, or agree with the order of the file.
     """
-    root = ome_root(tif)
-    pixels = None if root is None else root.find("{*}Image/{*}Pixels")
-    if root is None or pixels is None:
-        return ()
-    part = ome_part(root, tif.filename)
     if part is not None:
         positions = tuple(part.positions.get(page, -1) for page in range(pages))
         return positions if -1 not in positions else ()
+    root = ome_root(tif)
+    pixels = None if root is None else root.find("{*}Image/{*}Pixels")
+    if pixels is None:
+        return ()
     places: dict[int, int] = {}
     for entry in pixels.iterfind("{*}TiffData"):
         page = int(entry.get("IFD", 0))
