@@ -46,7 +46,7 @@ def package_versions() -> dict[str, str]:
 class StepRecorder:
     """Recorder of the seconds and of the peak resident memory of a step.
 
-    Memory is sampled every 50 ms and includes that of child processes.
+    Memory is sampled at the start and every 50 ms, and includes that of child processes.
     """
 
     def __init__(self, interval_s: float = 0.05) -> None:
@@ -59,6 +59,8 @@ class StepRecorder:
 
     def __enter__(self) -> Self:
         self._start = time.perf_counter()
+        # A short step may ask for the peak before the thread has come to its first sample.
+        self.peak_memory_bytes = int(psutil.Process().memory_info().rss)
         self._thread.start()
         return self
 
