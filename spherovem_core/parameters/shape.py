@@ -16,6 +16,13 @@ class ShapeParameters(StageParameters):
         description="Smoothing of surfaces before areas are taken. Left empty, 1.75 times the largest voxel side. "
         "Thin labels get less, curvatures more.",
     )
+    curvature_scale_um: float = Field(
+        default=0.25,
+        gt=0.0,
+        le=100.0,
+        description="Smoothing of the surface columns that end in `at_scale`: they compare between cells and voxels of any size. "
+        "The columns curvature_scale_low_um and curvature_scale_high_um say what each object allows.",
+    )
     min_voxels: int = Field(
         json_schema_extra=EXPERT,
         default=64,

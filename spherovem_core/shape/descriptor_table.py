@@ -8,6 +8,7 @@ import pandas as pd
 
 from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS, LabelStatistics
 from spherovem_core.shape.descriptors import SurfaceDescriptors
+from spherovem_core.shape.harmonics import DEGREES
 from spherovem_core.shape.label_grid import LabelBox
 from spherovem_core.spacing import NM_PER_UM, SpacingNm, voxel_volume_um3
 
@@ -23,6 +24,14 @@ SURFACE = (
     "shape_index_std",
     "curvedness_mean_per_um",
     "curvedness_std_per_um",
+    "curvature_scale_low_um",
+    "curvature_scale_high_um",
+    "surface_area_at_scale_um2",
+    "mean_curvature_std_at_scale_per_um",
+    "curvedness_mean_at_scale_per_um",
+    "shape_index_mean_at_scale",
+    "solidity",
+    *(f"harmonic_power_{degree}" for degree in range(1, DEGREES + 1)),
     "fractal_dimension",
     "fractal_r2",
     "fractal_low_um",
@@ -65,18 +74,27 @@ class LabelVoxels:
 def surface_measures(label: LabelVoxels, found: SurfaceDescriptors, volume_nm3: float) -> dict[str, Any]:
     """Compute the surface columns of one label, with its label and its note; lengths in µm."""
     closed = found.area + label.cut_area_nm2
+    spread, scale = found.spread, found.at_scale
     return {
         "label": label.box.label,
         "surface_area_um2": found.area / NM_PER_UM**2,
         "sphericity": np.pi ** (1 / 3) * (6 * volume_nm3) ** (2 / 3) / closed,
         "mean_curvature_mean_per_um": found.mean_curvature_mean * NM_PER_UM,
-        "mean_curvature_std_per_um": found.mean_curvature_std * NM_PER_UM,
+        "mean_curvature_std_per_um": spread.mean_curvature_std * NM_PER_UM,
         "gaussian_curvature_mean_per_um2": found.gaussian_curvature_mean * NM_PER_UM**2,
-        "gaussian_curvature_std_per_um2": found.gaussian_curvature_std * NM_PER_UM**2,
-        "shape_index_mean": found.shape_index_mean,
-        "shape_index_std": found.shape_index_std,
-        "curvedness_mean_per_um": found.curvedness_mean * NM_PER_UM,
-        "curvedness_std_per_um": found.curvedness_std * NM_PER_UM,
+        "gaussian_curvature_std_per_um2": spread.gaussian_curvature_std * NM_PER_UM**2,
+        "shape_index_mean": spread.shape_index_mean,
+        "shape_index_std": spread.shape_index_std,
+        "curvedness_mean_per_um": spread.curvedness_mean * NM_PER_UM,
+        "curvedness_std_per_um": spread.curvedness_std * NM_PER_UM,
+        "curvature_scale_low_um": scale.low / NM_PER_UM,
+        "curvature_scale_high_um": scale.high / NM_PER_UM,
+        "surface_area_at_scale_um2": scale.area / NM_PER_UM**2,
+        "mean_curvature_std_at_scale_per_um": scale.mean_curvature_std * NM_PER_UM,
+        "curvedness_mean_at_scale_per_um": scale.curvedness_mean * NM_PER_UM,
+        "shape_index_mean_at_scale": scale.shape_index_mean,
+        "solidity": found.solidity,
+        **{f"harmonic_power_{degree}": power for degree, power in enumerate(found.harmonic_power, 1)},
         "fractal_dimension": found.fractal.dimension,
         "fractal_r2": found.fractal.r2,
         "fractal_low_um": found.fractal.low_nm / NM_PER_UM,

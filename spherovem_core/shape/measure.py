@@ -26,7 +26,7 @@ from spherovem_core.shape.known_surfaces import KnownSurfaces, file_checksum
 from spherovem_core.shape.label_grid import LabelBox
 from spherovem_core.shape.meshes import MeshFormat, build_mesh, write_mesh
 from spherovem_core.shape.smoothing_scales import choose_smoothing_scales
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.utils.accelerator import accelerator, select_accelerator
 
 
@@ -232,7 +232,13 @@ def _measure_one(
         )
         try:
             found, surface = describe_surface(
-                labels, label.box, spacing_nm, scales, volume, select_accelerator(device)
+                labels,
+                label.box,
+                spacing_nm,
+                scales,
+                volume,
+                select_accelerator(device),
+                parameters.curvature_scale_um * NM_PER_UM,
             )
         except ArithmeticError as error:
             found, surface = SurfaceDescriptors(note=f"{type(error).__name__}: {error}"), None

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-from spherovem_core.shape.descriptors import SmoothedSurface, curvedness, shape_index
+from spherovem_core.shape.curvature_spread import curvedness, shape_index
+from spherovem_core.shape.smoothed_surface import SmoothedSurface
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def build_mesh(
     found, faces, _, _ = marching_cubes(surface.distance, 0.0, spacing=surface.grid.spacing_nm)
     found = found + surface.grid.centre_of_first_cell(spacing_nm)
     points = surface.everywhere
-    nearest = np.asarray(cKDTree(surface.level).query(found)[1])
-    vertices = found + (points.position - surface.level)[nearest]
+    nearest = np.asarray(cKDTree(surface.level.position).query(found)[1])
+    vertices = found + (points.position - surface.level.position)[nearest]
     keep = surface.inside[nearest]
     used, faces = np.unique(faces[keep[faces].all(axis=1)], return_inverse=True)
     point = nearest[used]

@@ -5,6 +5,8 @@ The area needs little smoothing against it; second derivatives need more, and th
 be smoothed by less than its thickness. Lengths are in nm.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,13 @@ CELLS_FOR_CURVATURE = 2.5
 # Extrapolation to no smoothing begins at the first fraction of bending at edges and has its full weight from the second on; it
 # needs two smoothings with at least this ratio.
 FEW_EDGES, MANY_EDGES, MIN_RATIO = 0.3, 0.6, 1.2
+# The spread of curvature is followed to no smoothing from that for curvatures and two finer ones. The finest is this times the
+# cube root of thickness radius times voxel side squared, where noise of voxels is a twentieth of the curvature; it is at least
+# the first of these ratios above that for areas, and at least the second below that for curvatures.
+SPREAD_FACTOR = 1.0
+SPREAD_ABOVE_AREA, SPREAD_BELOW_CURVATURE = 1.15, 1.3
+CELLS_FOR_SPREAD = 2.0
+MIN_ROOM = 1.1
 # Larger grids are made coarser, so that a label that fills the volume does not fill the memory.
 MAX_CELLS = 1 << 24
 # Tube radii over the thickness radius.
@@ -42,6 +51,8 @@ class SmoothingScales:
         Gaussian width and grid cell for area.
     curvature_smoothing, curvature_cell
         The same for curvatures.
+    spread_smoothing
+        Finest of the smoothings from which the spread of curvature is followed to none.
     tube
         Smallest and largest tube radius of the fractal dimension.
     coarsened
@@ -53,8 +64,35 @@ class SmoothingScales:
     area_cell: float
     curvature_smoothing: float
     curvature_cell: float
+    spread_smoothing: float
     tube: tuple[float, float]
     coarsened: float
+
+    @property
+    def resolves_spread(self) -> bool:
+        """Whether there is room for two smoothings between those for areas and for curvatures."""
+        return self.spread_smoothing * MIN_ROOM < self.curvature_smoothing
+
+    @property
+    def smoothings(self) -> tuple[float, ...]:
+        """All smoothings from which the spread of curvature is followed to none."""
+        return (self.area_smoothing, *self.spread_smoothings, self.curvature_smoothing)
+
+    def area_gains(self, areas: Sequence[float]) -> list[float]:
+        """Compute the growth of log area over that of log(1/smoothing), between neighbouring smoothings."""
+        if len(areas) != len(self.smoothings):
+            return []
+        return (-np.diff(np.log(areas)) / np.diff(np.log(self.smoothings))).tolist()  # type: ignore[no-any-return]
+
+    @property
+    def largest_smoothing(self) -> float:
+        """Largest smoothing that a label of this thickness keeps its shape at."""
+        return CURVATURE_FRACTION * self.radius
+
+    @property
+    def spread_smoothings(self) -> tuple[float, float]:
+        """The two smoothings, finer than that for curvatures, from which the spread of curvature is followed to none."""
+        return self.spread_smoothing, math.sqrt(self.spread_smoothing * self.curvature_smoothing)
 
     @property
     def ratio(self) -> float:
@@ -112,6 +150,9 @@ def choose_smoothing_scales(
     coarsened = max(1.0, cell * CELLS_FOR_AREA / area)
     area *= coarsened
     curvature = max(area, min(CURVATURE_FACTOR * np.sqrt(radius * side), CURVATURE_FRACTION * radius))
+    spread = min(
+        SPREAD_FACTOR * np.cbrt(radius * (side * coarsened) ** 2), curvature / SPREAD_BELOW_CURVATURE
+    )
     low = max(area, TUBE_LOW * radius)
     high = min(max(TUBE_HIGH * radius, 2 * low), TUBE_LIMIT * radius)
     return SmoothingScales(
@@ -120,6 +161,7 @@ def choose_smoothing_scales(
         area_cell=area / CELLS_FOR_AREA,
         curvature_smoothing=float(curvature),
         curvature_cell=float(curvature) / CELLS_FOR_CURVATURE,
+        spread_smoothing=float(max(spread, SPREAD_ABOVE_AREA * area)),
         tube=(float(low), float(high)),
         coarsened=coarsened,
     )

@@ -63,6 +63,12 @@ class Surface:
         """
         return float((self.area * values).sum())
 
+    @property
+    def enclosed(self) -> float:
+        """Volume in nm³ within a closed surface, by the divergence theorem."""
+        outward = ((self.position - self.position.mean(axis=0)) * self.normal).sum(axis=1)
+        return self.integrate(outward) / 3
+
     def select(self, keep: NDArray[np.bool_]) -> "Surface":
         """Select the points for which `keep` holds."""
         return Surface(

@@ -86,7 +86,11 @@ SHAPE = (
         "float64",
         "Mean curvature, averaged over the surface; positive where convex.",
     ),
-    Column("mean_curvature_std_per_um", "float64", "Standard deviation of it over the surface."),
+    Column(
+        "mean_curvature_std_per_um",
+        "float64",
+        "Standard deviation of it over the surface, without smoothing; NaN where voxels do not resolve it.",
+    ),
     Column("gaussian_curvature_mean_per_um2", "float64", "Gaussian curvature, averaged over the surface."),
     Column("gaussian_curvature_std_per_um2", "float64", "Standard deviation of it over the surface."),
     Column(
@@ -101,6 +105,37 @@ SHAPE = (
         "Curvedness, averaged: strength of the bend, independent of its shape.",
     ),
     Column("curvedness_std_per_um", "float64", "Standard deviation of it over the surface."),
+    Column(
+        "curvature_scale_low_um",
+        "float64",
+        "Least smoothing at which noise of voxels leaves the columns that end in at_scale right.",
+    ),
+    Column("curvature_scale_high_um", "float64", "Greatest smoothing at which the object keeps its shape."),
+    Column(
+        "surface_area_at_scale_um2",
+        "float64",
+        "Area of the surface smoothed with a Gaussian of curvature_scale_um; NaN outside of the two limits.",
+    ),
+    Column(
+        "mean_curvature_std_at_scale_per_um",
+        "float64",
+        "Standard deviation of the mean curvature of that surface: what comparisons between objects need.",
+    ),
+    Column("curvedness_mean_at_scale_per_um", "float64", "Curvedness of that surface, averaged."),
+    Column("shape_index_mean_at_scale", "float64", "Shape index of that surface, averaged."),
+    Column(
+        "solidity",
+        "float64",
+        "Volume over that of the convex hull; 1 for a convex body. NaN where the volume's border cuts the object.",
+    ),
+    *(
+        Column(
+            f"harmonic_power_{degree}",
+            "float64",
+            f"Power of the outline's radius in spherical harmonics of degree {degree}, over that of degree 0; 0 for a ball.",
+        )
+        for degree in range(1, 9)
+    ),
     Column(
         "fractal_dimension",
         "float64",
@@ -121,7 +156,9 @@ SHAPE = (
     Column("inertia_1_um2", "float64", "Largest principal moment of inertia per unit of mass."),
     Column("inertia_2_um2", "float64", "Middle principal moment of inertia per unit of mass."),
     Column("inertia_3_um2", "float64", "Smallest principal moment of inertia per unit of mass."),
-    Column("shape_note", "string", "Reason why surface columns are NaN; empty if they are not."),
+    Column(
+        "shape_note", "string", "Reasons why surface columns are NaN or less sure; empty if there are none."
+    ),
 )
 CORRECTIONS = (
     Column("corrected", "bool", "True if a correction by hand made or changed it."),

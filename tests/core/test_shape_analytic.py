@@ -22,7 +22,7 @@ def errors(make, draws=4, seed=1):
     for _ in range(draws):
         solid = make(rng)
         row = measure_labels(solid.labels, solid.spacing_nm).iloc[0]
-        assert row.shape_note == ""
+        assert "thin" not in row.shape_note
         area = row.surface_area_um2 * 1e6
         round_area = np.pi ** (1 / 3) * (6 * solid.volume) ** (2 / 3)
         total_gaussian = row.gaussian_curvature_mean_per_um2 * row.surface_area_um2
@@ -144,11 +144,10 @@ def cut_sphere(radius, cut, spacing, axis, rng):
     return (z**2 + y**2 + x**2 <= radius**2).astype(np.uint32)
 
 
-def test_rougher_surfaces_have_a_higher_dimension():
-    """Increments of the height fields grow with distance to the power h.
+def test_dimension_of_a_rough_surface_is_not_resolved():
+    """Increments of the height fields grow with distance to the power h, and their dimension is 3 - h.
 
-    Their dimension is 3 - h below the distance that equals the increment there, and 2 above. Over the two octaves of the fit,
-    the tube method finds part of the excess.
+    A line through the two octaves of radii is straight and finds a small part of the excess over 2.
     """
     rng = np.random.default_rng(3)
     side = 128
@@ -159,11 +158,9 @@ def test_rougher_surfaces_have_a_higher_dimension():
     for exponent in (0.25, 0.5, 0.75):
         height = np.real(np.fft.ifft2(frequency ** -(1 + exponent) * phase))
         labels = np.arange(128)[:, None, None] < 64 + 12 * height / height.std()
-        row = measure_labels(labels.astype(np.uint32), EQUAL).iloc[0]
-        assert row.fractal_r2 > 0.99
-        found.append(row.fractal_dimension)
+        found.append(measure_labels(labels.astype(np.uint32), EQUAL).iloc[0])
     flat = np.broadcast_to(np.arange(128)[:, None, None] < 64, (128, side, side)).astype(np.uint32)
     smooth = measure_labels(flat, EQUAL).iloc[0].fractal_dimension
     assert smooth == pytest.approx(2, abs=0.01)
-    assert found[0] > found[1] + 0.02 > found[2] + 0.04
-    assert found[2] > 2.05
+    assert all(np.isnan(row.fractal_dimension) for row in found)
+    assert all("fractal dimension not resolved: the area still grows by" in row.shape_note for row in found)
