@@ -22,7 +22,12 @@ from deployments.command_line.console import console
 from deployments.command_line.help import help_for
 from deployments.command_line.interruption import ending_in_order, resume_hint
 from deployments.environment import prepare_environment
-from spherovem_core.errors import SourceNotFoundError, SpheroVemError
+from spherovem_core.errors import (
+    RemoteAccessError,
+    RemoteSourceError,
+    SourceNotFoundError,
+    SpheroVemError,
+)
 from spherovem_core.overrides import RENAMED
 from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
@@ -114,7 +119,7 @@ def _run(given: Sequence[str]) -> int:
         return _fail(_explain_arguments(error, commands), BAD_ARGUMENTS)
     except (BadArgumentsError, SourceNotFoundError) as error:
         return _fail(str(error), BAD_ARGUMENTS)
-    except SpheroVemError as error:
+    except (SpheroVemError, RemoteSourceError, RemoteAccessError) as error:
         return _fail(str(error), FAILED)
     except OSError as error:
         if error.errno not in DISK_REFUSES:
