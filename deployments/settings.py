@@ -25,7 +25,12 @@ class Settings(BaseSettings):
     """Settings from ``SPHEROVEM_*`` variables, then ``.env``, then ``spherovem.toml`` of the working directory."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPHEROVEM_", env_file=".env", toml_file="spherovem.toml", extra="ignore", frozen=True
+        env_prefix="SPHEROVEM_",
+        env_file=".env",
+        toml_file="spherovem.toml",
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     results_root: Path | None = Field(

@@ -1,9 +1,12 @@
 """Fine-tune a segmentation network on labelled slices."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import flow
 
+from spherovem_core.errors import LabelsError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
@@ -43,9 +46,23 @@ def finetune_segmentation(
     if folders.volume is not None:
         from tasks.learn_merging import learn_merging_of
 
-        manifest = manifest | {"merging": learn_merging_of(folders, parameters, execution)}
+        with _network_is_kept(folders, "merging was not learned"):
+            manifest = manifest | {"merging": learn_merging_of(folders, parameters, execution)}
     if folders.labels_3d is not None:
         from tasks.tune_masks import tune_masks_of
 
-        manifest = manifest | {"masks": tune_masks_of(folders, parameters, manifest["chosen"], execution)}
+        with _network_is_kept(folders, "parameters of masks were not chosen"):
+            manifest = manifest | {"masks": tune_masks_of(folders, parameters, manifest["chosen"], execution)}
     return manifest
+
+
+@contextmanager
+def _network_is_kept(folders: FineTuningFolders, what: str) -> Iterator[None]:
+    """Say that the trained network can be used, and is not trained again, where a later step cannot be done."""
+    try:
+        yield
+    except LabelsError as error:
+        raise LabelsError(
+            f"{what}: {error}. The network is trained and kept in {folders.out / 'weights.pt'}: use it as it is; the same "
+            "slices do not train it again"
+        ) from error

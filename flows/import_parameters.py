@@ -8,7 +8,7 @@ from spherovem_core.spacing import NM_PER_UM, SpacingNm
 class ImportParameters(BaseModel):
     """Labels that were edited in another program."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     file: str = Field(
         default="",

@@ -1,7 +1,9 @@
 """Errors of spherovem; each is also the builtin error that a caller would expect.
 
-A message names the finding, the expectation and the remedy. A retry solves none of these errors.
+A message names the finding, the expectation and the remedy. A retry solves none of those below `SpheroVemError`.
 """
+
+import errno
 
 
 class SpheroVemError(Exception):
@@ -90,3 +92,19 @@ class DeadlineError(SpheroVemError, TimeoutError):
 
 class FormatError(SpheroVemError, ValueError):
     """A results folder of a format that this version does not read."""
+
+
+class RemoteSourceError(ConnectionError):
+    """A server, or the network to it, failed: this says nothing about the files, and a retry may succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.EIO
+
+
+class RemoteAccessError(PermissionError):
+    """A server refuses access to a source."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.EACCES

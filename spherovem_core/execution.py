@@ -39,7 +39,7 @@ BlockHaloVoxels = Annotated[
 class ExecutionSettings(BaseModel):
     """Settings of a run that leave its results unchanged."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     device: str = Field(
         default="auto",

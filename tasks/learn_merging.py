@@ -1,7 +1,7 @@
 """Task that learns boundaries and merging in 3D from labelled slices, for a fine-tuned network."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from spherovem_core.parameters import FineTuningParameters, ObjectParameters
 from spherovem_core.references import FineTuningFolders, step_digest
 from spherovem_core.segmentation import grid_of, load_network, network_digest
 from spherovem_core.segmentation.fine_tuning.known_pixels import known_pixels
+from spherovem_core.segmentation.fine_tuning.merging_checks import check_slices_for_merging
 from spherovem_core.segmentation.fine_tuning.merging_training import learn_merging
 from spherovem_core.segmentation.fine_tuning.network_files import WEIGHTS
 from spherovem_core.segmentation.fine_tuning.slice_files import (
@@ -34,6 +35,7 @@ from spherovem_core.segmentation.fine_tuning.training_regions import (
 )
 from spherovem_core.segmentation.grid import crop_grid
 from spherovem_core.segmentation.merging_model import (
+    LEARNED,
     find_merging_model,
     merging_model_path,
     read_merging_model,
@@ -94,12 +96,13 @@ def learn_merging_of(
         )
     weights = folders.out.absolute() / WEIGHTS
     labelled = _open(folders.slices, folders.volume, parameters)
+    check_slices_for_merging(labelled.slices)
     digest = _digest(labelled, str(weights), parameters)
     path = merging_model_path(str(weights))
     known = _finished(str(weights), digest)
     if known is not None:
         logger.info("%s holds this merging model already", folders.out.name)
-        return known
+        return known if folders.labels_3d is not None else _as_learned(path, known)
     with tuning_run(f"learn merging {folders.out.name}", execution) as (run, progress):
         intensities = volume_percentile_range(labelled.volume.source, parameters.normalise_percentiles)
         network = load_network(str(weights), parameters.kind, run.device)
@@ -122,8 +125,8 @@ def learn_merging_of(
 
 
 def check_before_merging(slices: Path, volume: Path, parameters: FineTuningParameters) -> None:
-    """Check before a training that all slices lie in the volume; errors as in `learn_merging_of`."""
-    _open(slices, volume, parameters)
+    """Check before a training that all slices lie in the volume and show different objects; errors as in `learn_merging_of`."""
+    check_slices_for_merging(_open(slices, volume, parameters).slices)
 
 
 def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> _Labelled:
@@ -142,6 +145,20 @@ def _open(slices: Path, acquisition: Path, parameters: FineTuningParameters) -> 
         placed.append(place_slice(origin, objects, volume.grid))
         digests += [origin.name, *map(file_digest, files)]
     return _Labelled(volume, placed, digests)
+
+
+def _as_learned(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """Give a model back the threshold that the slices chose, where labels in 3D had chosen another."""
+    model = read_merging_model(path)[0]
+    own = {name: value for name, value in told.items() if name != LEARNED}
+    if LEARNED in told:
+        logger.info(
+            "objects are merged up to %g, as the slices chose, no longer up to %g as labels in 3D did",
+            told[LEARNED],
+            model.strongest,
+        )
+        write_merging_model(path, replace(model, strongest=float(told[LEARNED])), own)
+    return own
 
 
 def _regions(

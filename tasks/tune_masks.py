@@ -23,6 +23,7 @@ from spherovem_core.segmentation.grid import crop_grid
 from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.merging_model import (
+    LEARNED,
     find_merging_model,
     read_merging_model,
     write_merging_model,
@@ -101,7 +102,7 @@ def tune_masks_of(
         inputs = MaskInputs(flows, grid, grid, image, grid.in_sections)
         learned = None
         if model is not None:
-            learned_at = float(told.get("learned_strongest", model.strongest))
+            learned_at = float(told.get(LEARNED, model.strongest))
             learned = LearnedMerging(replace(model, strongest=learned_at), intensities)
         start = ObjectParameters(
             probability_threshold=chosen["probability_threshold"],
@@ -110,7 +111,7 @@ def tune_masks_of(
         )
         tuned = tune_masks(inputs, truth, start.masks, run, learned)
     if model is not None and model_path is not None and learned is not None:
-        told = {**told, "learned_strongest": learned.model.strongest}
+        told = {**told, LEARNED: learned.model.strongest}
         write_merging_model(model_path, replace(model, strongest=tuned.values["strongest"]), told)
     document = {"fingerprint": digest, **tuned.described()}
     write_json(path, document)

@@ -46,7 +46,7 @@ class Command(BaseModel):
         Fields of `deployments.settings.Settings` that it reads beside its options, shown as variables.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     group: ClassVar[str] = "Process acquisitions"
     examples: ClassVar[tuple[tuple[str, str], ...]] = ()

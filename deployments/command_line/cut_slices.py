@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
-from pydantic_settings import CliPositionalArg
+from pydantic_settings import CliPositionalArg, CliVariadicArg
 
 from deployments.command_line.arguments import Command
 from spherovem_core.parameters import SliceCuttingParameters
+from spherovem_core.parameters.base import Percentiles
 
 
 class CutSlices(Command, SliceCuttingParameters):
@@ -37,6 +38,10 @@ class CutSlices(Command, SliceCuttingParameters):
     from_corrections: bool = Field(
         default=False,
         description="Cut through corrected objects, where the segmentation was most uncertain; their labels are taken over.",
+    )
+    normalise_percentiles: CliVariadicArg[Percentiles] = Field(
+        default=(1.0, 99.0),
+        description=SliceCuttingParameters.model_fields["normalise_percentiles"].description,
     )
 
     def cli_cmd(self) -> None:

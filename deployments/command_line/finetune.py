@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
-from pydantic_settings import CliPositionalArg
+from pydantic_settings import CliPositionalArg, CliVariadicArg
 
 from deployments.command_line.arguments import BadArgumentsError, Command, Device, Workers, reading_arguments
 from deployments.command_line.text_tables import text_table
 from deployments.run_parameters import network_parameter
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
+from spherovem_core.parameters.base import Percentiles
 from spherovem_core.references import FineTuningFolders
 from spherovem_core.store.layout import OBJECT_KINDS
 
@@ -43,6 +44,10 @@ class Finetune(Command, FineTuningParameters):
         default=None,
         description="Labels in 3D of a part of that volume, which choose the parameters of masks; any format of evaluate, on the "
         "grid of the registered image, 0 where nobody has labelled.",
+    )
+    normalise_percentiles: CliVariadicArg[Percentiles] = Field(
+        default=(1.0, 99.0),
+        description=FineTuningParameters.model_fields["normalise_percentiles"].description,
     )
     device: Device = Field(default="auto", description="auto, cpu, cuda or cuda:n.")
     workers: Workers | None = Field(default=None, description="Threads; every core by default.")

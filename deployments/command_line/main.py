@@ -22,13 +22,18 @@ from deployments.command_line.console import console
 from deployments.command_line.help import help_for
 from deployments.command_line.interruption import ending_in_order, resume_hint
 from deployments.environment import prepare_environment
-from spherovem_core.errors import SourceNotFoundError, SpheroVemError
+from spherovem_core.errors import (
+    RemoteAccessError,
+    RemoteSourceError,
+    SourceNotFoundError,
+    SpheroVemError,
+)
 from spherovem_core.overrides import RENAMED
 from spherovem_core.utils.disk_refusals import DISK_REFUSES
 
 GATHERING, GATHERED = "process", ("--labels", "--already")
 """Command and its options that take several values."""
-NUMBERS = ("--spacing-nm", "--offset-um")
+NUMBERS = ("--spacing-nm", "--offset-um", "--size-limits-um3", "--normalise-percentiles")
 """Options that take several numbers."""
 SUCCESS, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 
@@ -114,7 +119,7 @@ def _run(given: Sequence[str]) -> int:
         return _fail(_explain_arguments(error, commands), BAD_ARGUMENTS)
     except (BadArgumentsError, SourceNotFoundError) as error:
         return _fail(str(error), BAD_ARGUMENTS)
-    except SpheroVemError as error:
+    except (SpheroVemError, RemoteSourceError, RemoteAccessError) as error:
         return _fail(str(error), FAILED)
     except OSError as error:
         if error.errno not in DISK_REFUSES:
@@ -208,8 +213,9 @@ def _explain_arguments(error: ValidationError, commands: Mapping[str, type[Comma
         named = [str(part).replace("_", "-") for part in item["loc"] if not isinstance(part, int)]
         words = named[2:] if commands_of(commands[named[0]]) else named[1:]
         meant = RENAMED.get(str(item["input"])) if item["type"] == "literal_error" else None
+        message = item["msg"].removeprefix("Value error, ")
         problems.append(
-            f"--{'.'.join(words)}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+            f"--{'.'.join(words)}: {message[0].lower()}{message[1:]}, got {item['input']!r}"
             + (f" (since version 0.2 {meant})" if meant else "")
         )
     return "; ".join(problems)

@@ -28,14 +28,14 @@ class Anchor(BaseModel):
         Its volume; None where it was not recorded. A replay refuses an object of another size at that position.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     point_um: PointUm
     volume_um3: float | None = Field(default=None, gt=0)
 
 
 class _Operation(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     changes_labels: ClassVar[bool] = True
 
@@ -55,7 +55,7 @@ class Merge(_Operation):
 class CutLine(BaseModel):
     """A line in one slice that crosses an object; the cut is the plane through it, parallel to z."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     start_um: PointUm
     end_um: PointUm

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
 NUMBER_MARK = "#"
+_SIGNS = "-+\u2212"
 
 # A dash is a sign where a number begins: at the start, after a separator; elsewhere it separates (slice-5, 2024-03-01).
 _NUMBER = r"(?:\d+(?:[.,]\d+)?e[-+]\d\d?(?!\d)|\d+)"
@@ -67,7 +68,7 @@ def group_names(names: Sequence[str]) -> list[list[FileName]]:
 
     A dash directly after a letter is a sign if names with and without it are one series for that reason (``z-5`` and ``z5``)
     and are no order without it. A whole number is a decimal among decimals (``z0.5``, ``z1``, ``z1.5``) if they count in
-    equal steps for that reason.
+    equal steps for that reason. Both may come together (``z-1.25``, ``z-1``, ``z0.25``, ``z1``).
     """
     groups = _grouped([cut_name(name) for name in names])
     if len(groups) > 1:
@@ -76,21 +77,27 @@ def group_names(names: Sequence[str]) -> list[list[FileName]]:
             return [decimals]
         signed = _grouped([cut_name(name, sign_after_letters=True) for name in names])
         if len(signed) == 1:
-            unsigned = {tuple(n.lstrip("-+\u2212") for n in each.numbers) for each in signed[0]}
+            unsigned = {tuple(n.lstrip(_SIGNS) for n in each.numbers) for each in signed[0]}
             if len(unsigned) < len(names):
                 return signed
+        if decimals := _as_decimals(signed, with_signs=True):
+            return [decimals]
     return groups
 
 
-def _as_decimals(groups: Sequence[Sequence[FileName]]) -> list[FileName]:
-    """Write whole numbers as the decimals of the other names; return nothing if they then do not count in equal steps."""
+def _as_decimals(groups: Sequence[Sequence[FileName]], *, with_signs: bool = False) -> list[FileName]:
+    """Write whole numbers as the decimals of the other names; return nothing if they then do not count in equal steps.
+
+    Signs count `with_signs` only if the numbers do not count in equal steps without them, and go on across zero.
+    """
     if len(groups) > 2:
         return []
-    whole, broken = sorted(groups, key=lambda group: len(group[0].numbers))
+    whole, broken = sorted(groups, key=lambda group: len(group[0].numbers)) if groups[1:] else ([], groups[0])
     texts = tuple(text.lower() for text in broken[0].texts)
     for place in range(1, len(texts) - 1):
-        joined = tuple(text.lower() for text in whole[0].texts)
-        if texts[place] not in (".", ",") or texts[:place] + texts[place + 1 :] != joined:
+        if texts[place] not in (".", ","):
+            continue
+        if whole and texts[:place] + texts[place + 1 :] != tuple(t.lower() for t in whole[0].texts):
             continue
         point = broken[0].texts[place]
         found = [*broken]
@@ -98,16 +105,27 @@ def _as_decimals(groups: Sequence[Sequence[FileName]]) -> list[FileName]:
             inserted = (*each.texts[:place], point, *each.texts[place:])
             numbers = (*each.numbers[:place], "0", *each.numbers[place:])
             found.append(FileName(each.name, inserted, numbers, each.suffix))
-        if _is_dense([(each.numbers[place - 1], each.numbers[place]) for each in found]):
+        values = [(each.numbers[place - 1], each.numbers[place]) for each in found]
+        if _is_dense(values) and not (with_signs and _is_read_without_signs(values)):
             return found
     return []
 
 
+def _is_read_without_signs(numbers: Sequence[tuple[str, str]]) -> bool:
+    """Return whether signed decimals are an order without their signs too, or two series of one length of step."""
+    unsigned = [(whole.lstrip(_SIGNS), fraction) for whole, fraction in numbers]
+    if len(set(map(_decimal, unsigned))) == len(numbers) and _is_dense(unsigned):
+        return True
+    values = sorted(set(map(_decimal, numbers)))
+    above = next((n for n, value in enumerate(values) if value >= 0), 0)
+    return above == 0 or values[above] - values[above - 1] != min(b - a for a, b in pairwise(values))
+
+
 def _is_dense(numbers: Sequence[tuple[str, str]]) -> bool:
     """Return whether decimals count in equal steps, with few gaps: a slice taken again (``5.1`` beside ``5``) does not."""
-    if not all(whole.lstrip("-+\u2212").isdecimal() and fraction.isdecimal() for whole, fraction in numbers):
+    if not all(whole.lstrip(_SIGNS).isdecimal() and fraction.isdecimal() for whole, fraction in numbers):
         return False
-    values = sorted({Decimal(f"{whole}.{fraction}".replace("\u2212", "-")) for whole, fraction in numbers})
+    values = sorted(set(map(_decimal, numbers)))
     steps = [b - a for a, b in pairwise(values)]
     least = min(steps, default=Decimal(0))
     return (
@@ -115,6 +133,10 @@ def _is_dense(numbers: Sequence[tuple[str, str]]) -> bool:
         and not any(step % least for step in steps)
         and sum(steps) <= 1.5 * len(steps) * float(least)
     )
+
+
+def _decimal(number: tuple[str, str]) -> Decimal:
+    return Decimal(".".join(number).replace("\u2212", "-"))
 
 
 def _grouped(cut: Sequence[FileName]) -> list[list[FileName]]:

@@ -3,7 +3,7 @@
 import datetime
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Literal
@@ -32,6 +32,11 @@ _SERIES_WORDS = frozenset(
         "timepoint", "tp", "wafer", "area", "region",
     }
 )  # fmt: skip
+_SETTINGS = re.compile(
+    r"(?<![^\W_])(wd|working[\W_]*distance|brightness|contrast|focus|defocus|stig|stigx|stigy|stigmator|temp|temperature|"
+    r"pressure|vacuum|humidity)[\W_]*$"
+)
+"""Words before settings of the microscope that an operator or an automatic control turns up and down during a run."""
 _UNIT = re.compile(r"\s?(nm|um|\u03bcm|mm|pm|micron|microns)(?![^\W_])", re.IGNORECASE)
 _CLOCK_SEPARATORS = frozenset("-:._h ")
 _DATE_SEPARATORS = frozenset("-_. /:")
@@ -61,6 +66,8 @@ class Field:
         Digits behind the point: values are whole numbers of this unit, so that numbers of any length stay exact.
     part
         Word before it, if it is one of `PARTS`.
+    is_setting
+        True for a setting of the microscope, such as the working distance, which gives no order.
     """
 
     kind: Kind
@@ -69,6 +76,7 @@ class Field:
     role: Role = ""
     decimals: int = 0
     part: str = ""
+    is_setting: bool = False
 
     @property
     def values(self) -> Values:
@@ -88,7 +96,7 @@ def fields_of(series: Sequence[FileName]) -> list[Field]:
     place = 0
     while place < names.count:
         field, used = next(filter(None, (read(names, place) for read in _READERS)))
-        fields.append(field)
+        fields.append(replace(field, is_setting=names.is_setting(place)))
         place += used
     endings = tuple(each.suffix + "".join(each.texts) for each in series)
     if len(set(endings)) > 1:
@@ -138,6 +146,10 @@ class _Names:
         """Return the word before a number; empty if there is none."""
         word = re.search(r"([^\W\d_]+)[\W_]*$", self.texts[place])
         return "" if word is None else word.group(1)
+
+    def is_setting(self, place: int) -> bool:
+        """Return whether a number is a setting of the microscope by the word before it."""
+        return _SETTINGS.search(self.texts[place]) is not None
 
     def role(self, place: int) -> Role:
         """Return the purpose of a number by the word before it."""
@@ -318,7 +330,8 @@ def _read_decimal(names: _Names, place: int) -> Read:
     has_unit = _UNIT.match(names.texts[place + 2]) is not None
     signed = any(text[0] in "-\u2212" for text in whole)
     one_width = len({len(text) for text in fraction}) == 1
-    if len(set(whole)) == 1 and one_width and not signed and not has_unit and whole[0].strip("0"):
+    counts = one_width and not signed and not has_unit and not names.is_setting(place)
+    if len(set(whole)) == 1 and counts and whole[0].strip("0"):
         return None  # run1.0001: the number behind the point counts
     role = names.role(place)
     pairs = list(zip(whole, fraction, strict=True))

@@ -64,7 +64,8 @@ def number_slices(names: Sequence[str], step: int = 1) -> Numbering:
 
     Names are cut into fixed text and quantities: whole numbers, decimals, clock times, dates. Names whose text differs are
     several series. In one series the slice number is the quantity that differs in each name; every other one that varies must
-    rise with it, else the names can be read in two ways, or hold several series, and that is a fault.
+    rise with it, else the names can be read in two ways, or hold several series, and that is a fault. A setting of the
+    microscope, such as the working distance, may change to and fro beside a number that counts without a gap.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
         return Numbering({}, fault=_parts(names, varying[0].part))
     for chosen in unique:
         others = [each for each in varying if each is not chosen]
-        if all(_agrees(chosen, each) for each in others) and (
+        if all(_agrees(chosen, each) or _is_beside(chosen, each) for each in others) and (
             _is_unambiguous(chosen) or any(_is_unambiguous(each) for each in others if each in unique)
         ):
             lost = next(filter(None, (_lost(names, chosen, each) for each in others)), "")
@@ -195,6 +196,12 @@ def _agrees(chosen: Field, other: Field) -> bool:
         if all(step >= 0 or (other.kind == "clock" and step % DAY < DAY / 2) for step in steps):
             return True
     return False
+
+
+def _is_beside(chosen: Field, other: Field) -> bool:
+    """Return whether another quantity is a setting that changes to and fro while slices are counted without a gap."""
+    counts = chosen.kind == "integer" and max(chosen.values) - min(chosen.values) == len(chosen.values) - 1
+    return other.is_setting and counts and not chosen.is_setting and chosen.role != "series"
 
 
 def _is_unambiguous(quantity: Field) -> bool:

@@ -108,7 +108,9 @@ class FileReport:
 
 def is_of_system(error: Exception) -> bool:
     """Return whether an error is one of disk or network, which has a number, and not one of a library about damaged data."""
-    return isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, OSError) and (
+        error.errno is not None or isinstance(error, ConnectionError | TimeoutError | PermissionError)
+    )
 
 
 def refused(path: Path, problems: Sequence[Problem]) -> FileReport:

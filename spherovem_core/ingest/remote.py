@@ -5,13 +5,13 @@ Credentials come from the environment that the libraries use (``AWS_ACCESS_KEY_I
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from spherovem_core.errors import AcquisitionError
+from spherovem_core.errors import AcquisitionError, RemoteSourceError
 from spherovem_core.ingest.extras import missing_extra
+from spherovem_core.ingest.remote_faults import RemoteFile, as_os_error
 from spherovem_core.urls import is_web, url_of
 
 _BLOCK = 2**20
@@ -38,38 +38,6 @@ def forget_connections() -> None:
     _filesystem.cache_clear()
 
 
-@contextmanager
-def _as_os_error(url: str) -> Iterator[None]:
-    """Turn errors of clients into those of the system, without headers or keys in their text."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except PermissionError:
-        raise PermissionError(f"{url} cannot be read: access denied; check the credentials") from None
-    except Exception as error:
-        name = type(error).__name__
-        if name in ("NoCredentialsError", "PartialCredentialsError"):
-            raise PermissionError(
-                f"{url} cannot be read: no credentials in the environment; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket"
-            ) from None
-        if _status_of(error) in (403, 401):
-            raise PermissionError(f"{url} cannot be read: access denied; check the credentials") from None
-        if _status_of(error) == 404:
-            raise FileNotFoundError(f"{url} does not exist") from None
-        own = type(error).__module__.startswith(("aiohttp", "botocore", "aiobotocore", "asyncio", "fsspec"))
-        if not own and not isinstance(error, OSError):
-            raise
-        raise ConnectionError(
-            f"{url} cannot be read ({name}); check the address and the network, or try again later"
-        ) from None
-
-
-def _status_of(error: Exception) -> int:
-    return int(getattr(error, "status", 0) or 0)
-
-
 def _opened(path: Path) -> tuple[Any, str]:
     url = url_of(path)
     if url is None:
@@ -88,7 +56,7 @@ def files_in(folder: Path) -> list[Path]:
 def exists(path: Path) -> bool:
     """Return whether an object or a prefix is there."""
     files, url = _opened(path)
-    with _as_os_error(url):
+    with as_os_error(url):
         # A prefix without an object of its name exists for S3, but not for a web server.
         return bool(files.exists(url)) or (is_web(path) and is_folder(path))
 
@@ -96,7 +64,7 @@ def exists(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Return whether objects lie below a prefix."""
     files, url = _opened(path)
-    with _as_os_error(url):
+    with as_os_error(url):
         try:
             if not is_web(path):
                 return bool(files.isdir(url))
@@ -119,7 +87,7 @@ def _is_unlisted(files: Any, base: str) -> bool:
 def is_file(path: Path) -> bool:
     """Return whether an object is there."""
     files, url = _opened(path)
-    with _as_os_error(url):
+    with as_os_error(url):
         if not is_web(path):
             # A name without a key is that of a bucket, perhaps of somebody else's.
             return "/" in url.partition("://")[2] and bool(files.isfile(url))
@@ -129,7 +97,7 @@ def is_file(path: Path) -> bool:
 def children(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the objects and the prefixes directly below a prefix."""
     files, url = _opened(folder)
-    with _as_os_error(url):
+    with as_os_error(url):
         entries = files.ls(url.rstrip("/") + "/", detail=True)
     scheme, _, place = url.partition("://")
     base = place.rstrip("/") + "/"
@@ -168,7 +136,7 @@ def files_below(folder: Path) -> list[Path]:
     if is_web(folder):
         own, deeper = _listed(folder)
         return sorted([*own, *(path for each in deeper for path in _linked_below(each))])
-    with _as_os_error(url):
+    with as_os_error(url):
         found = files.find(url)
     base = url.partition("://")[2].rstrip("/")
     return sorted(folder / str(name).removeprefix(base).lstrip("/") for name in found if str(name) != base)
@@ -177,7 +145,7 @@ def files_below(folder: Path) -> list[Path]:
 def state_of(path: Path) -> tuple[int, str]:
     """Return the size of an object, and its ETag or else its time of modification."""
     files, url = _opened(path)
-    with _as_os_error(url):
+    with as_os_error(url):
         info = files.info(url)
     if info.get("type") == "directory" or info.get("size") is None:
         raise FileNotFoundError(f"{url} is no object, or the server does not state its size")
@@ -188,8 +156,10 @@ def state_of(path: Path) -> tuple[int, str]:
 def open_binary(path: Path) -> BinaryIO:
     """Open an object for reading in ranges."""
     files, url = _opened(path)
-    with _as_os_error(url):
-        return cast("BinaryIO", files.open(url, "rb", block_size=_BLOCK, cache_type="readahead"))
+    with as_os_error(url):
+        return cast(
+            "BinaryIO", RemoteFile(url, files.open(url, "rb", block_size=_BLOCK, cache_type="readahead"))
+        )
 
 
 def read_range(path: Path, start: int, count: int) -> bytes:
@@ -197,7 +167,7 @@ def read_range(path: Path, start: int, count: int) -> bytes:
     files, url = _opened(path)
     if count <= 0 or start < 0:
         return b""
-    with _as_os_error(url):
+    with as_os_error(url):
         try:
             content = bytes(files.cat_file(url, start=start, end=start + count))
         except FileNotFoundError:
@@ -208,5 +178,7 @@ def read_range(path: Path, start: int, count: int) -> bytes:
                 raise
             return b""
     if len(content) > count:
-        raise OSError(f"the server of {url} ignores ranges; expected one that sends parts of a file")
+        raise RemoteSourceError(
+            f"the server of {url} ignores ranges; expected one that sends parts of a file"
+        )
     return content

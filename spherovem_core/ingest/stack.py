@@ -79,6 +79,8 @@ class SliceStack:
         Rows and columns of each slice that belong to the stack, counted from `first_row`; None if all do.
     whole
         The stack that it was cut out of; None if it is whole.
+    whole_z
+        Position of its first slice in `whole`.
     excluded
         Reason of each slice that the user excludes, by its position.
     """
@@ -98,6 +100,7 @@ class SliceStack:
     first_row: int = 0
     window: tuple[slice, slice] | None = None
     whole: "SliceStack | None" = None
+    whole_z: int = 0
     excluded: Mapping[int, str] = field(default_factory=dict)
 
     def crop(self, region: RegionOfInterest) -> "SliceStack":
@@ -117,6 +120,7 @@ class SliceStack:
             metadata={**self.metadata, "region": region.model_dump()},
             window=(y, x),
             whole=self.whole or self,
+            whole_z=self.whole_z + z.start,
             excluded={n - z.start: reason for n, reason in self.excluded.items() if z.start <= n < z.stop},
         )
 
@@ -212,11 +216,16 @@ class SliceStack:
     def fill(self, z: int) -> NDArray[Any]:
         """Interpolate a slice linearly between the nearest good ones; at the end of the stack repeat the nearest.
 
+        A slice at the end of a region is filled as in the whole stack, from slices beyond the region too, unless the region
+        holds no other slice.
+
         Raises
         ------
         BadSlicesError
             If the run of bad slices around it is longer than `max_filled_slices`, or no slice is good.
         """
+        if self.whole is not None and any(file is not None for file in self.kept_files):
+            return self._in_depth(self.whole).fill(self.whole_z + z)
         below, above = self._good_slice(z, -1), self._good_slice(z, 1)
         limit = self.parameters.max_filled_slices
         # No good slice was found as far as was looked: the run may be longer.
@@ -235,6 +244,18 @@ class SliceStack:
         if below is None or above is None:
             return nearest[1]
         return _mix(below[1], above[1], (z - below[0]) / (above[0] - below[0]))
+
+    def _in_depth(self, whole: "SliceStack") -> "SliceStack":
+        """Return all slices of the whole stack, cut to the rows and columns of this one."""
+        return replace(
+            self,
+            shape=(whole.shape[0], *self.shape[1:]),
+            files=whole.files,
+            numbers=whole.numbers,
+            excluded=whole.excluded,
+            whole=None,
+            whole_z=0,
+        )
 
     def _good_slice(self, z: int, step: int) -> tuple[int, NDArray[Any]] | None:
         """Find the nearest good slice in one direction, no further than the longest run that is filled."""

@@ -148,11 +148,11 @@ def _measure_slices(
 
 
 def _run_all(measure: Callable[[SliceFile], None], files: Sequence[SliceFile], execution: Execution) -> None:
-    """Measure files in threads; between any two of them look at the deadline."""
+    """Measure files in threads; every few of them, report the progress and look at the deadline."""
     ahead = 2 * execution.workers + 2
     with ThreadPoolExecutor(execution.workers + 1) as threads:
         for start in range(0, len(files), ahead):
-            execution.report(0, len(files))
+            execution.report(start, len(files))
             list(threads.map(measure, files[start : start + ahead]))
 
 

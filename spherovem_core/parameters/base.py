@@ -3,20 +3,33 @@
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from spherovem_core.parameters.forms import describe_form
 
 PositiveNm = Annotated[float, Field(gt=0.0, le=1e6)]
+
+
+def _rising(percentiles: tuple[float, float]) -> tuple[float, float]:
+    low, high = percentiles
+    if not 0.0 <= low < high <= 100.0:
+        raise ValueError(f"percentiles {low:g}, {high:g} must rise within 0 and 100")
+    return percentiles
+
+
+Percentiles = Annotated[tuple[float, float], AfterValidator(_rising)]
+"""Two percentiles between which intensities are stretched."""
 
 EXPERT: dict[str, JsonValue] = {"expert": True}
 """Mark of a field that few users change: forms and documentation show it after the others."""
 
 
 class StageParameters(BaseModel):
-    """Frozen parameters; an unknown name is an error."""
+    """Frozen parameters; an unknown name is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_form)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=describe_form
+    )
 
 
 def parameters_of_digest(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.base import EXPERT, Percentiles, PositiveNm, StageParameters
 from spherovem_core.parameters.segmentation import KindName
 
 
@@ -59,7 +59,7 @@ class SliceCuttingParameters(StageParameters):
         le=8192,
         description="Longest side of a slice in pixels; a larger plane is cut to it.",
     )
-    normalise_percentiles: tuple[float, float] = Field(
+    normalise_percentiles: Percentiles = Field(
         default=(1.0, 99.0),
         description="Intensity percentiles of the volume that the network will see as 0 and 1, kept with each slice.",
     )
@@ -87,7 +87,7 @@ class FineTuningParameters(StageParameters):
         default="all",
         description="Planes of volumes that the network will see: all three, or xy alone, as the slices were cut.",
     )
-    normalise_percentiles: tuple[float, float] = Field(
+    normalise_percentiles: Percentiles = Field(
         default=(1.0, 99.0),
         description="Intensity percentiles that become 0 and 1 in slices whose file does not give them.",
     )

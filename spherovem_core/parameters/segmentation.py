@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from spherovem_core.parameters.base import EXPERT, PositiveNm, StageParameters
+from spherovem_core.parameters.base import EXPERT, Percentiles, PositiveNm, StageParameters
 
 TAKEN_NAMES = (
     "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "slices", "spatial", "stages", "none",
@@ -48,7 +48,7 @@ class FlowParameters(SegmenterParameters):
         description="Planes that the network sees: all three, or xy alone for serial sections much thicker than flow_spacing_nm, "
         "which keep their thickness then.",
     )
-    normalise_percentiles: tuple[float, float] = Field(
+    normalise_percentiles: Percentiles = Field(
         json_schema_extra=EXPERT,
         default=(1.0, 99.0),
         description="Intensity percentiles of the volume that become 0 and 1.",

@@ -15,6 +15,8 @@ from spherovem_core.store.files import write_bytes
 
 SUFFIX = "-merging.safetensors"
 FORMAT = 1
+LEARNED = "learned_strongest"
+"""Entry of the origin with the threshold that slices chose, where labels in 3D have chosen another."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,12 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     if request.parameters.ingest.exclude_slices:
         # The maps of a registration hold for a region of the same stack only: slices at its ends may be cut off.
         source["excluded"] = "; ".join(request.parameters.ingest.exclude_slices)
-    return source if request.region.is_whole else {**source, "region": request.region.suffix}
+    # Not the version of the step: a region was filled from its own slices alone before.
+    return (
+        source
+        if request.region.is_whole
+        else {**source, "region": f"{request.region.suffix} filled as in the whole"}
+    )
 
 
 def _check_region(request: RunRequest) -> None:

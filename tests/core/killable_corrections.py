@@ -8,6 +8,7 @@ from correction_scenes import boxes
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.corrections import append_edits, parse_edits, undo_operations
+from spherovem_core.corrections.label_import import plan_import, record_import
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters, ShapeParameters
 from spherovem_core.references import Acquisition, ArtifactRef
@@ -82,6 +83,14 @@ def apply_and_run(root: Path, lines: list[str], begun: Event) -> None:
     """Add edits and apply them."""
     begun.set()
     append_edits(Layout(root / "one"), "cells", parse_edits(lines))
+    run(root)
+
+
+def import_and_run(root: Path, file: str, begun: Event) -> None:
+    """Import labels that another program edited, and apply the differences."""
+    begun.set()
+    layout = Layout(root / "one")
+    record_import(layout, plan_import(layout, "cells", file))
     run(root)
 
 

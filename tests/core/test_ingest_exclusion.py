@@ -70,6 +70,17 @@ def test_a_region_counts_from_the_first_slice_that_is_kept(folder: Path) -> None
     assert found.table["excluded"].tolist() == [False, False, True, False, False]
 
 
+@pytest.mark.parametrize("part", [(3, 7), (2, 6), (1, 3), (4, 6)])
+def test_a_region_is_filled_as_the_whole(folder: Path, part: tuple[int, int]) -> None:
+    (folder / "slice_0005.tif").unlink()
+    parameters = excluding("2-3: fold").model_copy(update={"on_bad_slice": "interpolate"})
+    whole = read_stack(folder, parameters).image
+    start, stop = part
+    region = RegionOfInterest(z_start=start, z_stop=stop, y_start=7, x_stop=30)
+    found = read_stack(folder, parameters, region=region)
+    assert np.array_equal(found.image, whole[start:stop, 7:, :30])
+
+
 def test_what_is_wrong_with_an_excluded_slice_does_not_count(folder: Path) -> None:
     truncate(folder / "slice_0002.tif")
     tifffile.imwrite(folder / "slice_0004.tif", textured((8, 9)), metadata=None)

@@ -293,3 +293,14 @@ def test_the_overview_shows_values_of_the_source(tmp_path: Path, dtype: str) -> 
         table["intensity_mean"][[0, 1, 3]], volume[[0, 1, 3]].mean((1, 2), np.float64), atol=300
     )
     assert "blank" in table["suspicion"][5]
+
+
+def test_the_pass_over_the_ranges_shows_its_progress(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path / "run", textured((24, 20, 30)).astype("float32"))
+    seen: list[tuple[int, int]] = []
+    stack = open_stack(folder, IngestParameters(spacing_nm=SPACING_NM))
+    with_grey_scale(stack, Execution(progress=lambda done, total: seen.append((done, total)), workers=1))
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {24}
+    assert seen[-1][0] > 12

@@ -40,6 +40,10 @@ READABLE = {
     "decimals with comma": [f"z={v / 20:.2f}um".replace(".", ",") + ".tif" for v in range(30)],
     "decimals without zeros at the end": [f"z{v / 2:g}.tif" for v in range(1, 12)],
     "decimals of unequal length": [f"z={v}um.tif" for v in ("0.9", "0.95", "1.0", "1.05", "1.1")],
+    "signed decimals, some of them whole": [f"z{v / 4:g}um.tif" for v in range(-9, 10)],
+    "signed decimals beside zero": [f"z{v / 20 + 0.02:.2f}um.tif" for v in range(-5, 4)],
+    "a setting that changes": [f"s_{n:03d}_WD5.{n * 7 % 5}mm.tif" for n in range(20)],
+    "two settings that change": [f"brightness {n % 3}, stig-{n % 2} {n:03d}.tif" for n in range(20)],
     "exponents": [f"z={v:.2e}m.tif" for v in np.arange(1, 30) * 1e-8],
     "clock": clock("scan_{:02d}-{:02d}.tif", range(570, 630)),
     "clock with seconds": clock("img_{:02d}h{:02d}m{:02d}s.tif", range(560, 640)),
@@ -67,6 +71,34 @@ def test_the_names_give_the_order(names: list[str]) -> None:
     assert sorted(found.numbers, key=found.numbers.__getitem__) == names
     numbers = sorted(found.numbers.values())
     assert numbers == list(range(numbers[0], numbers[0] + len(names)))
+
+
+def test_signs_and_decimals_keep_the_gaps() -> None:
+    names = {v: f"z{v / 4:g}um.tif" for v in range(-9, 10) if v != 3}
+    found = number_shuffled(list(names.values()))
+    assert [found.numbers[names[v]] for v in names] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        # A dash or a sign: both count in equal steps.
+        ([f"z{v / 4:g}um.tif" for v in range(-9, 10, 4)], "no common pattern"),
+        # Two series of half of the slices each.
+        (
+            [f"a{v / 4:g}.tif" for v in (*range(-9, 0), *range(1, 10))],
+            "series of slices in one folder",
+        ),
+        ([f"s_{n:03d}_wd{n % 2}.tif" for n in range(20) if n != 7], "2 series of slices"),
+        ([f"s_{n // 2:03d}_wd{n % 2}.tif" for n in range(20)], "2 series of slices"),
+        ([f"s_{n:03d}_detector{n % 2}.tif" for n in range(20)], "2 series of slices"),
+        ([f"s_{n:03d}_a{n % 2}.tif" for n in range(20)], "2 series of slices"),
+    ],
+)
+def test_what_signs_decimals_and_settings_do_not_decide_is_a_fault(names: list[str], words: str) -> None:
+    found = number_shuffled(names)
+    assert words in found.fault
+    assert not found.numbers
 
 
 def test_a_gap_in_positions_is_missing_slices() -> None:

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from corrections_reference import apply_plainly, same_up_to_numbers
 from label_scenes import (
     SHAPE,
@@ -52,6 +55,38 @@ def test_exported_labels_need_no_operation(layout: Layout, tmp_path: Path, write
     assert found.covers_the_volume
     assert found.comparison.changes == ()
     assert found.comparison.kept_count == len(np.unique(labels)) - 1
+
+
+def as_plain_npy(labels: NDArray[Any], folder: Path) -> Path:
+    np.save(folder / "a.npy", labels)
+    return folder / "a.npy"
+
+
+def as_tiff(labels: NDArray[Any], folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", labels, byteorder=">" if labels.dtype.byteorder == ">" else "<")
+    return folder / "a.tif"
+
+
+def as_nifti(labels: NDArray[Any], folder: Path) -> Path:
+    header = nibabel.Nifti1Header(endianness=">" if labels.dtype.byteorder == ">" else "<")
+    header.set_data_dtype(labels.dtype)
+    nibabel.save(nibabel.Nifti1Image(labels.T, np.diag([*SPACING[::-1], 1]), header), folder / "a.nii")
+    return folder / "a.nii"
+
+
+def as_zarr(labels: NDArray[Any], folder: Path) -> Path:
+    zarr.create_array(folder / "a.zarr", data=labels, chunks=(8, 64, 64), zarr_format=2)
+    return folder / "a.zarr"
+
+
+@pytest.mark.parametrize("dtype", ["u2", ">u2", "i2", ">i2", "i4", ">i4", "i8", "f4", ">f4"])
+@pytest.mark.parametrize("write", [as_plain_npy, as_tiff, as_nifti, as_zarr])
+def test_labels_of_every_type_and_byte_order_are_the_same(
+    layout: Layout, tmp_path: Path, write: Callable[[NDArray[Any], Path], Path], dtype: str
+) -> None:
+    found = plan_import(layout, "cells", str(write(cells().astype(dtype), tmp_path)))
+    assert found.operations == ()
+    assert found.comparison.kept_count == len(np.unique(cells())) - 1
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])

@@ -111,11 +111,12 @@ def masks(flows: np.ndarray, image: np.ndarray, block_voxels: int = 256, **chang
     return labels
 
 
+@pytest.mark.parametrize("dynamics", ["compiled", "cellpose"])
 @pytest.mark.parametrize("block_voxels", [256, 40])
-def test_objects_of_overlapping_sections_become_one(block_voxels: int) -> None:
+def test_objects_of_overlapping_sections_become_one(block_voxels: int, dynamics: str) -> None:
     truth, flows, image = columns()
-    assert match_labels(truth, masks(flows, image, block_voxels), 0.8).f1 == 1
-    apart = masks(flows, image, block_voxels, merge_boundary_strength=0.0)
+    assert match_labels(truth, masks(flows, image, block_voxels, mask_dynamics=dynamics), 0.8).f1 == 1
+    apart = masks(flows, image, block_voxels, merge_boundary_strength=0.0, mask_dynamics=dynamics)
     # One object per section and column: where flows converge in one section says nothing about the next.
     assert len(np.unique(apart[apart > 0])) == 9 + 4 + 4
 

@@ -108,6 +108,22 @@ def test_bad_arguments_are_refused_before_anything_starts(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("options", [("0.5", "99.5"), ("0.5,99.5",)])
+@pytest.mark.parametrize("command", ["finetune", "cut-slices"])
+def test_percentiles_are_two_numbers(
+    command: str, options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = run(
+        capsys, command, "--normalise-percentiles", *options, "--seed", "1", tmp_path / "a", "b"
+    )
+    assert code == 1
+    assert str(tmp_path / "a") in error
+    for wrong, message in ((("99", "1"), "99, 1 must rise within 0 and 100"), (("nan", "1"), "finite")):
+        code, error = run(capsys, command, "a", "b", "--normalise-percentiles", *wrong)
+        assert code == 2
+        assert message in error
+
+
 def test_a_region_outside_the_acquisition_is_refused_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

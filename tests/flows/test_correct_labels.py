@@ -241,6 +241,8 @@ def test_the_flow_imports_labels_once(
     [
         ({"file": "a.tif", "spacing_nm": [50.0, 10.0]}, "expected three sizes above 0"),
         ({"file": "a.tif", "offset_um": [1.0]}, "expected three numbers"),
+        ({"file": "a.tif", "offset_um": [1.0, float("nan"), 1.0]}, "finite number"),
+        ({"file": "a.tif", "spacing_nm": [50.0, 10.0, float("inf")]}, "finite number"),
         (
             {"file": "a.tif", "as_labels": True, "offset_um": [1.0, 2.0, 3.0]},
             "takes voxel size and offset from the file",

@@ -23,7 +23,7 @@ from spherovem_core.references import FineTuningFolders
 from spherovem_core.segmentation.fine_tuning import merging_training
 from spherovem_core.segmentation.fine_tuning.slice_files import unknown_path
 from spherovem_core.segmentation.merging_model import read_merging_model
-from tasks import learn_merging
+from tasks import finetune, learn_merging
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -108,6 +108,20 @@ def test_a_killed_run_learns_the_same_model(trained: tuple[FineTuningFolders, di
     again = finetune_segmentation(folders, parameters, ONE_THREAD)
     assert again["merging"] == manifest["merging"]
     assert (folders.out / MODEL).read_bytes() == content
+
+
+def test_few_contacts_leave_the_trained_network(
+    cut: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquisition, slices = cut
+    folders = FineTuningFolders(slices=slices, out=tmp_path / "network", volume=acquisition)
+    monkeypatch.setattr(merging_training, "LEAST_CONTACTS", 10**6)
+    kept = r"merging was not learned: .*label more slices.* The network is trained and kept in .*weights.pt"
+    with pytest.raises(LabelsError, match=kept):
+        finetune_segmentation(folders, FineTuningParameters(**QUICK), ONE_THREAD)
+    monkeypatch.setattr(finetune, "train_with_scores", None)
+    monkeypatch.setattr(merging_training, "LEAST_CONTACTS", 1)
+    assert "merging" in finetune_segmentation(folders, FineTuningParameters(**QUICK), ONE_THREAD)
 
 
 def test_painted_background_is_no_object_and_unknown_ones_are_left_out(

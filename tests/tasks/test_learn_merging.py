@@ -1,5 +1,6 @@
 """Merging learned beside a network: the model on disk, done once, without traces of the training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.references import FineTuningFolders
 from spherovem_core.segmentation.fine_tuning import merging_training
 from spherovem_core.segmentation.fine_tuning.slice_files import SliceOrigin, write_slice
-from spherovem_core.segmentation.merging_model import read_merging_model
+from spherovem_core.segmentation.merging_model import LEARNED, read_merging_model, write_merging_model
 from spherovem_core.segmentation.networks import weights_path
 from tasks import learn_merging
 
@@ -58,3 +59,12 @@ def test_model_lies_beside_the_weights_and_is_learned_once(
     assert model.percentiles == PARAMETERS.normalise_percentiles
     monkeypatch.setattr(learn_merging, "learn_merging", None)
     assert learn_merging.learn_merging_of.fn(folders, PARAMETERS) == told
+    # Labels in 3D choose another threshold: without them, that of the slices counts again.
+    path = folders.out / "weights-merging.safetensors"
+    content = path.read_bytes()
+    write_merging_model(path, replace(model, strongest=0.9), {**told, LEARNED: model.strongest})
+    with_labels = folders.model_copy(update={"labels_3d": "box.tif"})
+    assert learn_merging.learn_merging_of.fn(with_labels, PARAMETERS)[LEARNED] == model.strongest
+    assert read_merging_model(path)[0].strongest == 0.9
+    assert learn_merging.learn_merging_of.fn(folders, PARAMETERS) == told
+    assert path.read_bytes() == content

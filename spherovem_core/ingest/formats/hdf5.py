@@ -1,13 +1,15 @@
 """HDF5 as a source of slices: plain datasets, the layouts of ilastik and BigDataViewer."""
 
+import gc
 import importlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,11 +133,32 @@ def _opened(path: Path) -> Iterator[Any]:
         # Registers the filters of other programs: Blosc, Zstandard, LZ4, bitshuffle.
         importlib.import_module("hdf5plugin")
     if locations.is_remote(path):
-        with locations.open_binary(path) as stream, h5py.File(stream, "r") as file:
+        with locations.open_binary(path) as stream, h5py.File(_Uncollected(stream), "r") as file:
             yield file
     else:
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
+
+
+class _Uncollected(io.RawIOBase):
+    """Open object that is read while no garbage is collected.
+
+    h5py holds its lock during a read, for which the thread of the client works: h5py objects that a collection there freed would
+    wait for that lock, and the read for ever for the client.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell  # type: ignore[method-assign]
+
+    def readinto(self, buffer: Any) -> int:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return int(self._stream.readinto(buffer))  # type: ignore[attr-defined]
+        finally:
+            if collects:
+                gc.enable()
 
 
 def _loader(

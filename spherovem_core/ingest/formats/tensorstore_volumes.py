@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.errors import BadSlicesError
+from spherovem_core.errors import BadSlicesError, RemoteAccessError, RemoteSourceError
 from spherovem_core.ingest.axes import VolumeAxes
 from spherovem_core.ingest.extras import missing_extra
 from spherovem_core.urls import url_of
 
 # Status with which tensorstore reports faults of the network, which may pass.
 PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED")
+# Tensorstore's default of 32 waits for a quarter of an hour.
+RETRIES = {"max_retries": 3, "initial_delay": "200ms", "max_delay": "1s"}
 DENIED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
@@ -31,7 +33,11 @@ def open_tensorstore(driver: str, folder: Path, *, fill_absent: bool, **spec: An
     except ImportError as error:
         raise missing_extra("tensorstore", "N5 and neuroglancer precomputed volumes", error) from error
     # No cache: each chunk is read once, slab by slab.
-    context = {"cache_pool": {"total_bytes_limit": 0}, "data_copy_concurrency": {"limit": 2}}
+    context = {
+        "cache_pool": {"total_bytes_limit": 0},
+        "data_copy_concurrency": {"limit": 2},
+        **dict.fromkeys(("http_request_retries", "s3_request_retries"), RETRIES),
+    }
     store = {
         "driver": driver,
         "kvstore": key_value_store(folder),
@@ -90,9 +96,11 @@ def _sorted_out(error: ValueError) -> ValueError | OSError:
     text = str(error).partition(" [")[0]
     status = text.partition(":")[0]
     if status in DENIED:
-        return PermissionError(f"{text.partition(': ')[2]}; check the credentials in the environment")
+        return RemoteAccessError(f"{text.partition(': ')[2]}; check the credentials in the environment")
     if status in PASSING:
-        return OSError(text)
+        return RemoteSourceError(
+            f"{text.partition(': ')[2]}; check the address and the network, or try again later"
+        )
     return ValueError(text)
 
 

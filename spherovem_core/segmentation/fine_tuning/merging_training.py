@@ -103,13 +103,7 @@ def learn_merging(
         If the slices show too few contacts of different objects, or of parts of one object.
     """
     slices = [one for region in regions for one in region.slices]
-    fold_of = {
-        one.name: n % FOLDS for n, one in enumerate(sorted(slices, key=lambda s: (s.axis, s.index, s.name)))
-    }
-    if len(slices) < FOLDS:
-        raise LabelsError(
-            f"{len(slices)} labelled slice lies in the volume; merging is learned from two or more"
-        )
+    fold_of = folds(slices)
     pixels = _boundary_pixels(regions, intensities, seed)
     boundaries = [
         _fit_boundary(pixels, [n for n, f in fold_of.items() if f != fold], seed) for fold in range(FOLDS)
@@ -140,6 +134,12 @@ def learn_merging(
         percentiles,
     )
     return model, MergingScores(THRESHOLDS, split, merge, len(both.different), sum(both.different))
+
+
+def folds(slices: Sequence[PlacedSlice]) -> dict[str, int]:
+    """Return the half, 0 or 1, to which each slice belongs, by its name; neighbours are in different ones."""
+    ordered = sorted(slices, key=lambda s: (s.axis, s.index, s.name))
+    return {one.name: n % FOLDS for n, one in enumerate(ordered)}
 
 
 def choose_threshold(bits: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from spherovem_core.spacing import NM_PER_UM, pixel_nm
 class Basics(BaseModel):
     """Size, voxel size and seed of a phantom."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     shape: tuple[int, int, int] = Field(
         default=(64, 512, 512), description="Slices, rows and columns of the acquired stack."

@@ -1,0 +1,117 @@
+"""A server that fails in the middle of a volume: a fault of the network, in every format, never taken for a damaged file."""
+
+import errno
+import pickle
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ingest_samples import SPACING_NM, textured, write_slices
+from RangeHTTPServer import RangeRequestHandler
+from reader_samples import SAMPLES, write_nifti
+from volume_samples import write_n5, write_ome_zarr, write_precomputed
+
+from spherovem_core.errors import RemoteAccessError, RemoteSourceError
+from spherovem_core.ingest import read_stack
+from spherovem_core.ingest.reader import is_of_system
+from spherovem_core.parameters import IngestParameters
+
+QUICK = ["slices", "a.zarr", "a.h5"]
+SLOW = ["a.mrc", "a.dm4", "a.nii.gz", "png", "a.n5", "pc"]
+
+
+class FailingServer(RangeRequestHandler):
+    """Server of files that fails after `left` requests, in the way `fault`."""
+
+    left, fault, count = 10**9, "", 0
+
+    def do_GET(self) -> None:  # noqa: N802
+        FailingServer.count += 1
+        if self.count <= self.left:
+            super().do_GET()
+            return
+        self.close_connection = True
+        if self.fault == "reset":
+            # An answer of nothing but a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        elif self.fault == "cut":
+            self.send_response(206 if "Range" in self.headers else 200)
+            self.send_header("Content-Length", "100000")
+            self.send_header("Content-Range", "bytes 0-99999/200000")
+            self.end_headers()
+            self.wfile.write(bytes(10))
+        else:
+            self.send_error(int(self.fault))
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, volume = tmp_path_factory.mktemp("files"), textured(dtype="uint16")
+    write_slices(folder / "slices", volume)
+    write_ome_zarr(folder / "a.zarr", volume, SPACING_NM, chunks=(2, 20, 64))
+    write_n5(folder / "a.n5", volume, SPACING_NM)
+    write_precomputed(folder / "pc", volume, SPACING_NM)
+    for name, suffix in [("MRC", ".mrc"), ("HDF5", ".h5"), ("DigitalMicrograph", ".dm4")]:
+        SAMPLES[name].write_with_spacing(folder / f"a{suffix}", volume, SPACING_NM)  # type: ignore[misc]
+    write_nifti(folder / "a.nii.gz", volume, SPACING_NM)
+    (folder / "png").mkdir()
+    for z, values in enumerate(volume):
+        SAMPLES["PNG"].write_slice(folder / "png" / f"slice_{z:03d}.png", values)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(FailingServer, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("NO_PROXY", "127.0.0.1")
+        yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("fault", ["reset", "500", "cut"])
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_a_server_that_fails_is_not_taken_for_damage(address: str, name: str, fault: str) -> None:
+    source = Path(f"{address}/{name}")
+    parameters = IngestParameters(spacing_nm=SPACING_NM if name in ("slices", "png") else None)
+    FailingServer.left, FailingServer.count = 10**9, 0
+    read_stack(source, parameters)
+    total = FailingServer.count
+    for left in (total // 4, total // 2, 3 * total // 4, total - 2):
+        FailingServer.left, FailingServer.fault, FailingServer.count = left, fault, 0
+        with pytest.raises(RemoteSourceError, match=r"network|server") as raised:
+            read_stack(source, parameters)
+        assert raised.value.errno == errno.EIO
+        assert "damaged" not in str(raised.value)
+        assert "Errno" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_server_that_refuses_is_not_taken_for_damage(address: str, name: str) -> None:
+    source = Path(f"{address}/{name}")
+    parameters = IngestParameters(spacing_nm=SPACING_NM if name == "slices" else None)
+    FailingServer.left, FailingServer.count = 10**9, 0
+    read_stack(source, parameters)
+    FailingServer.left, FailingServer.fault = FailingServer.count // 2, "403"
+    FailingServer.count = 0
+    with pytest.raises(RemoteAccessError, match="access denied; check the credentials"):
+        read_stack(source, parameters)
+
+
+@pytest.mark.parametrize("kind", [RemoteSourceError, RemoteAccessError])
+def test_a_fault_of_the_network_keeps_its_number_between_processes(kind: type[OSError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("the server of s3://a failed")))
+    assert error.errno
+    assert str(error) == "the server of s3://a failed"
+    assert is_of_system(error)
+    assert is_of_system(TimeoutError("no number"))
+    assert not is_of_system(OSError("Can't synchronously read data"))
