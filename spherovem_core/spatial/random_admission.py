@@ -1,0 +1,145 @@
+"""How near to the nucleus, to the surface of its cell and to each other particles lie, relative to their radii.
+
+Labels of cells have coarser voxels than particles, membranes are drawn by a network, and some particles do cross them. A rule
+that random places must keep, and that the particles themselves do not keep, would call random particles clustered or enriched. So
+the rule is measured on the particles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.spatial.random_places import Box, Pattern, draw_places
+from spherovem_core.spatial.random_space import Admission, CellSpace, Floats, OpenSpace
+
+SAMPLED_PLACES = 20_000
+"""Random places of a cell by which the volume with enough room is measured."""
+
+DISTANCE_BINS = 128
+STEP = 0.025
+MOST_CLEARANCE = 1.25
+"""Largest clearance that is tried, in radii."""
+
+LOSS = 2.0
+"""Logarithm of the odds that a particle breaks the rule. A rule is preferred where its edge meets half of the density beside."""
+
+CONTACT_STEP = 0.01
+CONTACTS = 105
+TRIALS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Clearances:
+    """Room in a cell, and the distances of its particles.
+
+    Attributes
+    ----------
+    volumes : (D + 1, D + 1) ndarray of float32
+        Fraction of the space at least n / D of the reach away from the nucleus and m / D from the surface.
+    to_nucleus, to_surface, radii : (N,) ndarray of float64
+        Distances of the particles and their radii in µm.
+    """
+
+    volumes: NDArray[np.float32]
+    to_nucleus: Floats
+    to_surface: Floats
+    radii: Floats
+
+
+def measure_clearances(space: CellSpace, pattern: Pattern, rng: np.random.Generator) -> Clearances:
+    """Measure the distances of particles, and the volume of the space by distance at random places."""
+    voxels = space.order(Admission(from_nucleus=0.0, from_surface=0.0), 0.0)
+    counts = voxels.counts_from(np.zeros(1, np.int64))[0]
+    chances = rng.random((SAMPLED_PLACES, 4))
+    ranks = np.minimum((chances[:, 0] * counts).astype(np.int64), counts - 1)
+    points = (voxels.pick(ranks) + chances[:, 1:] - 0.5) * space.spacing + space.origin
+    far = [
+        np.minimum(found / float(space.reach) * DISTANCE_BINS, DISTANCE_BINS).astype(np.int64)
+        for found in space.measure(points)
+    ]
+    counted = np.zeros((DISTANCE_BINS + 1,) * 2)
+    np.add.at(counted, tuple(far), 1)
+    volumes = counted[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1] / SAMPLED_PLACES
+    to_nucleus, to_surface = space.measure(pattern.points_um)
+    return Clearances(volumes.astype(np.float32), to_nucleus, to_surface, pattern.radii_um)
+
+
+def fit_clearances(
+    measured: Sequence[Clearances], reach_um: float, half_voxel_um: float
+) -> tuple[float, float]:
+    """Choose the distances from nucleus and surface, in radii, that particles keep.
+
+    Maximum likelihood of a place that is uniform where there is enough room, with few exceptions: each particle that breaks the
+    rule costs as much as two that a rule without it would expect outside and that are not there. The largest distances come
+    first among equals.
+
+    Parameters
+    ----------
+    measured
+        Distances in some cells.
+    reach_um
+        Reach of these.
+    half_voxel_um
+        Half of a voxel's side, by which the edge of what is drawn may be further away than one radius.
+
+    Returns
+    -------
+    float, float
+        Between 0 and `MOST_CLEARANCE`.
+    """
+    radii = np.concatenate([each.radii for each in measured] or [np.empty(0)])
+    if not radii.size or not radii.max() > 0:
+        return 1.0, 1.0
+    largest = min(MOST_CLEARANCE, 1 + half_voxel_um / float(np.median(radii[radii > 0])))
+    tried = np.append(np.arange(0, largest, STEP), largest)
+    score = np.zeros((len(tried), len(tried)))
+    for cell in measured:
+        for to_nucleus, to_surface, radius in zip(cell.to_nucleus, cell.to_surface, cell.radii, strict=True):
+            need = tried * radius
+            place = np.minimum(np.rint(need / reach_um * DISTANCE_BINS), DISTANCE_BINS).astype(np.int64)
+            volume = cell.volumes[np.ix_(place, place)]
+            kept = (to_nucleus >= need)[:, None] & (to_surface >= need)[None, :]
+            score += np.where(kept & (volume > 0), -np.log(np.maximum(volume, 1e-9)), -LOSS)
+    best = np.argwhere(score >= score.max() - 1e-6)
+    chosen = best[np.argmax(best.sum(axis=1))]
+    return float(tried[chosen[0]]), float(tried[chosen[1]])
+
+
+def contact_counts(
+    space: CellSpace | OpenSpace, pattern: Pattern, admission: Admission, box: Box, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Count pairs by their distance in sums of their radii: of the particles, and at random places that may overlap.
+
+    Returns
+    -------
+    (2, C) ndarray of int64
+        Pairs in steps of 0.01: of the particles, and in `TRIALS` random patterns.
+    """
+    loose = replace(admission, apart=0.0)
+    places, _ = draw_places(space, pattern, loose, box, TRIALS, rng)
+    own = np.concatenate([pattern.points_um[None].astype(np.float32), places])
+    found = np.zeros((2, CONTACTS), np.int64)
+    for turn, points in enumerate(own):
+        for first in range(1, len(points)):
+            gaps = np.linalg.norm(points[:first] - points[first], axis=1)
+            sums = pattern.radii_um[:first] + pattern.radii_um[first]
+            ratio = gaps / np.where(sums > 0, sums, np.nan)
+            near = ratio[ratio < CONTACTS * CONTACT_STEP] / CONTACT_STEP
+            found[min(turn, 1)] += np.bincount(near.astype(np.int64), minlength=CONTACTS)[:CONTACTS]
+    return found
+
+
+def fit_contact(counts: NDArray[np.int64]) -> float:
+    """Choose how far apart particles are, in sums of their radii, by the same rule as the clearances.
+
+    Parameters
+    ----------
+    counts : (2, C) ndarray
+        Sums of `contact_counts`.
+    """
+    gain = counts[1] / TRIALS - LOSS * counts[0]
+    total = np.append(0.0, gain.cumsum())
+    best = np.flatnonzero(total >= total.max() - 1e-9)[-1]
+    return float(best * CONTACT_STEP)

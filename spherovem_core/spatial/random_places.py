@@ -1,0 +1,244 @@
+"""Random places for the particles of a cell, each of its own size."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spherovem_core.spatial.random_space import Admission, CellSpace, Floats, OpenSpace, OrderedVoxels
+
+PROPOSALS = 4
+"""Proposals that are drawn for each particle at once."""
+
+ROUNDS, MORE_ROUNDS = 10, 30
+"""Rounds of proposals, and further ones of eight times as many, after which a pattern is made by moving particles from where
+they were measured."""
+
+SWEEPS = 60
+"""Rounds of such moves."""
+
+PLACES_AT_ONCE = 500_000
+"""Places that are drawn at once; more are drawn in several passes over the cell."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """Particles of one cell.
+
+    Attributes
+    ----------
+    points_um : (N, 3) ndarray
+        Centroids (z, y, x).
+    radii_um : (N,) ndarray
+        Radii of the balls of the same volume.
+    """
+
+    points_um: Floats
+    radii_um: Floats
+
+    def __len__(self) -> int:
+        return len(self.radii_um)
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Region (µm) in which whole particles can be seen: balls lie between the centres of its outermost voxels."""
+
+    low_um: Floats
+    high_um: Floats
+
+    def holds(self, points: Floats, radii: Floats) -> NDArray[np.bool_]:
+        """Return for each ball whether it lies in the box."""
+        reach = radii[:, None]
+        return np.asarray(((points - reach >= self.low_um) & (points + reach <= self.high_um)).all(axis=1))
+
+
+def draw_places(
+    space: CellSpace | OpenSpace,
+    pattern: Pattern,
+    admission: Admission,
+    box: Box,
+    simulations: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], int]:
+    """Draw independent random places for all particles of a cell, again and again.
+
+    Each place is uniform among those with enough room: a voxel is drawn among those that may hold one, a point in it, and the
+    point is kept if its interpolated distances allow it. Of the particles of one simulation the largest is placed first, and a
+    place that is too near to one before it is drawn again (random sequential adsorption [1]_). Where that finds no room for all,
+    the particles are moved one after another from where they were measured.
+
+    Returns
+    -------
+    (S, N, 3) ndarray of float32
+        Places in µm.
+    int
+        Number of places that are those where the particle was measured, for lack of room elsewhere.
+
+    References
+    ----------
+    .. [1] B. Widom, "Random sequential addition of hard spheres to a volume", Journal of Chemical Physics 44, 3888-3894 (1966).
+    """
+    largest = float(pattern.radii_um.max(initial=0.0))
+    voxels = space.order(admission, largest)
+    needed = _needed_room(voxels, pattern, box)
+    # Ties are broken by place, so that the numbers of the particles do not matter.
+    order = np.lexsort((*pattern.points_um.T, -pattern.radii_um))
+    needed, radii, measured = needed[order], pattern.radii_um[order], pattern.points_um[order]
+    places = np.empty((simulations, len(pattern), 3), np.float32)
+    forced = 0
+    at_once = max(1, PLACES_AT_ONCE // max(1, len(pattern)))
+    for start in range(0, simulations, at_once):
+        part = places[start : start + at_once]
+        forced += _fill(part, voxels, space, box, needed, radii, measured, admission.apart, rng)
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return places[:, back], forced
+
+
+def _needed_room(voxels: OrderedVoxels | OpenSpace, pattern: Pattern, box: Box) -> Floats:
+    """Return the room that each particle needs: its radius, or what it has where it was measured if no voxel has more."""
+    radii = pattern.radii_um
+    lacking = voxels.counts_from(voxels.levels_of(radii)) == 0
+    return np.where(lacking, np.minimum(radii, voxels.room(pattern.points_um)), radii)
+
+
+def _fill(
+    places: NDArray[np.float32],
+    voxels: OrderedVoxels | OpenSpace,
+    space: CellSpace | OpenSpace,
+    box: Box,
+    needed: Floats,
+    radii: Floats,
+    measured: Floats,
+    apart: float,
+    rng: np.random.Generator,
+) -> int:
+    """Fill places; return how many are those where the particle was measured."""
+    missing = np.ones(places.shape[:2], np.bool_)
+    levels = voxels.levels_of(needed)
+    counts = voxels.counts_from(levels)
+
+    def propose(
+        which: NDArray[np.int64], proposals: int = PROPOSALS
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        which = np.repeat(which, proposals)
+        chances = rng.random((len(which), 4))
+        ranks = np.minimum((chances[:, 0] * counts[which]).astype(np.int64), counts[which] - 1)
+        points = (voxels.pick(ranks) + chances[:, 1:] - 0.5) * space.spacing + space.origin
+        allowed = (voxels.room(points) >= needed[which]) & box.holds(points, radii[which])
+        return points.astype(np.float32).reshape(-1, proposals, 3), allowed.reshape(-1, proposals)
+
+    sizes, nearest = radii.astype(np.float32), np.float32(apart)
+    for turn in range(ROUNDS + MORE_ROUNDS):
+        rows, columns = np.nonzero(missing)
+        if not len(rows):
+            return 0
+        proposed = propose(columns, PROPOSALS if turn < ROUNDS else 8 * PROPOSALS)
+        choose(places, missing, rows, columns, *proposed, sizes, nearest)
+    full = np.flatnonzero(missing.any(axis=1))
+    moved = np.zeros((len(full), len(radii)), np.bool_)
+    patterns = np.repeat(measured[None].astype(np.float32), len(full), axis=0)
+    rows, columns = np.nonzero(~moved)
+    for _ in range(SWEEPS):
+        move(patterns, moved, rows, columns, *propose(columns), sizes, nearest)
+    places[full] = patterns
+    return int((~moved).sum())
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def move(
+    places: Any, moved: Any, rows: Any, columns: Any, points: Any, allowed: Any, radii: Any, apart: Any
+) -> None:
+    """Move each particle to its first allowed proposal that is not too near to any other, as they stand now; runs on the CPU."""
+    count = places.shape[1]
+    for n in range(len(rows)):
+        row, own = rows[n], columns[n]
+        for k in range(points.shape[1]):
+            free = allowed[n, k]
+            other = 0
+            while free and other < count:
+                gap = apart * (radii[own] + radii[other])
+                squared = np.float32(0)
+                for axis in range(3):
+                    squared += (points[n, k, axis] - places[row, other, axis]) ** 2
+                free = other == own or squared >= gap * gap
+                other += 1
+            if free:
+                places[row, own] = points[n, k]
+                moved[row, own] = True
+                break
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def choose(
+    places: Any, missing: Any, rows: Any, columns: Any, points: Any, allowed: Any, radii: Any, apart: Any
+) -> None:
+    """Give each missing particle its first allowed proposal that is not too near to one that has its place; runs on the CPU.
+
+    The particles of a simulation that have a place are found by a grid of cubes as wide as the largest distance that matters.
+    """
+    count = places.shape[1]
+    wide = max(2 * apart * radii.max(), np.float32(1e-6))
+    buckets = 1
+    while buckets < 2 * count:
+        buckets *= 2
+    head = np.full(buckets, -1, np.int64)
+    following = np.full(count, -1, np.int64)
+    simulation = -1
+    for n in range(len(rows)):
+        row, own = rows[n], columns[n]
+        if row != simulation:
+            simulation = row
+            head[:] = -1
+            for other in range(count):
+                if not missing[row, other]:
+                    _insert(places[row, other], other, wide, head, following)
+        for k in range(points.shape[1]):
+            if not allowed[n, k]:
+                continue
+            if apart > 0 and _is_near(points[n, k], own, places[row], radii, apart, wide, head, following):
+                continue
+            places[row, own] = points[n, k]
+            missing[row, own] = False
+            _insert(points[n, k], own, wide, head, following)
+            break
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _bucket(z: int, y: int, x: int, buckets: int) -> int:
+    return (z * 73856093 ^ y * 19349663 ^ x * 83492791) & (buckets - 1)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _insert(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
+    place = _bucket(
+        int(np.floor(point[0] / wide)),
+        int(np.floor(point[1] / wide)),
+        int(np.floor(point[2] / wide)),
+        len(head),
+    )
+    following[own] = head[place]
+    head[place] = own
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _is_near(
+    point: Any, own: int, places: Any, radii: Any, apart: Any, wide: Any, head: Any, following: Any
+) -> bool:
+    z, y, x = int(np.floor(point[0] / wide)), int(np.floor(point[1] / wide)), int(np.floor(point[2] / wide))
+    for i in range(z - 1, z + 2):
+        for j in range(y - 1, y + 2):
+            for k in range(x - 1, x + 2):
+                other = head[_bucket(i, j, k, len(head))]
+                while other >= 0:
+                    gap = apart * (radii[own] + radii[other])
+                    squared = np.float32(0)
+                    for axis in range(3):
+                        squared += (point[axis] - places[other, axis]) ** 2
+                    if squared < gap * gap:
+                        return True
+                    other = following[other]
+    return False
