@@ -178,8 +178,8 @@ def _enrichment(profile: pd.DataFrame | None) -> Picture:
     return Picture(
         [finish(axes), finish(ratios)],
         "Particle volume by distance to the nucleus, as found and at random places for the same particles in the same cells, "
-        "where there is room for each. The enrichment is the ratio of the two, with 95 % intervals (a bootstrap over cells); 5 % "
-        "of random patterns leave the grey band anywhere. It is not shown for bins with less than 0.5 % at random.",
+        "where there is room for each. The enrichment is the ratio of the two, with 95 % intervals (by the scatter of cells); "
+        "5 % of random patterns leave the grey band anywhere. It is not shown for bins with less than 0.5 % at random.",
     )
 
 
@@ -209,7 +209,7 @@ def _clustering_pictures(inputs: ReportInputs) -> list[Picture]:
             "Pairs of particles in one cell, compared with random places for the same particles in the same cells. Ripley's L "
             "minus the radius: above 0 particles cluster. Pair correlation: pairs near the radius over such pairs at random. "
             "Fraction of particles with a neighbour within the radius. 5 % of random patterns leave a grey band anywhere; "
-            "dotted lines are 95 % intervals (a bootstrap over cells).",
+            "dotted lines are 95 % intervals (by the scatter of cells).",
         )
     ]
 

@@ -404,15 +404,13 @@ def _compare(
     low = np.array(particle_placement.origin_nm) / NM_PER_UM
     high = low + side * (np.array(shape) - 1)
     radii = default_radii(low - side / 2, high + side / 2, parameters.ripley_max_um, parameters.ripley_steps)
-    box = Box(low, high)
+    box = Box(low, high, side)
     groups = group_patterns(particles, sums.bins, sums.pieces, contents, space, cells.shape)
     comparison = compare_with_random(
         groups, space, cells, distance, cell_placement, box, radii, parameters, execution, known
     )
     summary = summarise(comparison.cells, parameters.null_simulations, len(radii))
     clustering, clustering_rows = clustering_tables(summary, radii, space, parameters.null_seed)
-    enrichment, enrichment_rows = enrichment_tables(
-        summary, parameters.radial_bin_um, space, parameters.null_seed
-    )
+    enrichment, enrichment_rows = enrichment_tables(summary, parameters.radial_bin_um, space)
     tests = pd.DataFrame([*clustering_rows, *enrichment_rows])
     return _Compared(summary, clustering, enrichment, tests, comparison.null.admission)

@@ -23,7 +23,11 @@ MOST_CLEARANCE = 1.25
 """Largest clearance that is tried, in radii."""
 
 LOSS = 2.0
-"""Logarithm of the odds that a particle breaks the rule. A rule is preferred where its edge meets half of the density beside."""
+"""Logarithm of the odds that a particle breaks the rule: its edge comes to lie where there is half of the density beside."""
+
+NEAR_ONE, PRIOR = 0.974, 5.0
+"""Before anything is measured, rules from this radius on have a larger weight than others, as the logarithm of a factor: about
+three particles must break a rule before it is given up."""
 
 CONTACT_STEP = 0.01
 CONTACTS = 105
@@ -66,14 +70,12 @@ def measure_clearances(space: CellSpace, pattern: Pattern, rng: np.random.Genera
     return Clearances(volumes.astype(np.float32), to_nucleus, to_surface, pattern.radii_um)
 
 
-def fit_clearances(
-    measured: Sequence[Clearances], reach_um: float, half_voxel_um: float
-) -> tuple[float, float]:
-    """Choose the distances from nucleus and surface, in radii, that particles keep.
+def fit_clearances(measured: Sequence[Clearances], reach_um: float, part_um: float) -> tuple[float, float]:
+    """Estimate the distances from nucleus and surface, in radii, that particles keep.
 
-    Maximum likelihood of a place that is uniform where there is enough room, with few exceptions: each particle that breaks the
-    rule costs as much as two that a rule without it would expect outside and that are not there. The largest distances come
-    first among equals.
+    Mean over rules, weighted by the likelihood of the particles' places if they are uniform where there is enough room, with few
+    exceptions: each particle that breaks a rule costs as much as two that are expected outside of it and are not there. Without
+    evidence it is nearly 1: a particle lies whole in the space.
 
     Parameters
     ----------
@@ -81,8 +83,8 @@ def fit_clearances(
         Distances in some cells.
     reach_um
         Reach of these.
-    half_voxel_um
-        Half of a voxel's side, by which the edge of what is drawn may be further away than one radius.
+    part_um
+        Part of a voxel's side by which the edge of what is drawn may be further away than one radius.
 
     Returns
     -------
@@ -92,7 +94,7 @@ def fit_clearances(
     radii = np.concatenate([each.radii for each in measured] or [np.empty(0)])
     if not radii.size or not radii.max() > 0:
         return 1.0, 1.0
-    largest = min(MOST_CLEARANCE, 1 + half_voxel_um / float(np.median(radii[radii > 0])))
+    largest = min(MOST_CLEARANCE, 1 + part_um / float(np.median(radii[radii > 0])))
     tried = np.append(np.arange(0, largest, STEP), largest)
     score = np.zeros((len(tried), len(tried)))
     for cell in measured:
@@ -102,9 +104,15 @@ def fit_clearances(
             volume = cell.volumes[np.ix_(place, place)]
             kept = (to_nucleus >= need)[:, None] & (to_surface >= need)[None, :]
             score += np.where(kept & (volume > 0), -np.log(np.maximum(volume, 1e-9)), -LOSS)
-    best = np.argwhere(score >= score.max() - 1e-6)
-    chosen = best[np.argmax(best.sum(axis=1))]
-    return float(tried[chosen[0]]), float(tried[chosen[1]])
+    prior = _prior(tried)
+    weights = score + prior[:, None] + prior
+    weights = np.exp(weights - weights.max())
+    weights /= weights.sum()
+    return float(weights.sum(axis=1) @ tried), float(weights.sum(axis=0) @ tried)
+
+
+def _prior(tried: Floats) -> Floats:
+    return np.where(tried >= NEAR_ONE, PRIOR, 0.0)
 
 
 def contact_counts(
@@ -132,14 +140,14 @@ def contact_counts(
 
 
 def fit_contact(counts: NDArray[np.int64]) -> float:
-    """Choose how far apart particles are, in sums of their radii, by the same rule as the clearances.
+    """Estimate how far apart particles are, in sums of their radii, as the clearances are estimated.
 
     Parameters
     ----------
     counts : (2, C) ndarray
         Sums of `contact_counts`.
     """
-    gain = counts[1] / TRIALS - LOSS * counts[0]
-    total = np.append(0.0, gain.cumsum())
-    best = np.flatnonzero(total >= total.max() - 1e-9)[-1]
-    return float(best * CONTACT_STEP)
+    tried = np.arange(CONTACTS + 1, dtype=np.float64) * CONTACT_STEP
+    weights = np.append(0.0, (counts[1] / TRIALS - LOSS * counts[0]).cumsum()) + _prior(tried)
+    weights = np.exp(weights - weights.max())
+    return float(weights @ tried / weights.sum())

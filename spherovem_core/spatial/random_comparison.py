@@ -95,8 +95,9 @@ class Null:
 
     def text(self) -> str:
         """Name it among known results."""
-        arrays = digest_of(self.box.low_um.tobytes(), self.box.high_um.tobytes(), self.edges.tobytes())
-        return f"{self.placement} {arrays} {self.bin_um} {self.admission} {self.simulations} {self.seed} {self.reach_um}"
+        arrays = digest_of(*(values.tobytes() for values in (*vars(self.box).values(), self.edges)))
+        settings = (self.placement, self.bin_um, self.admission, self.simulations, self.seed)
+        return f"{settings} {self.reach_um} {arrays}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +288,7 @@ def compare_with_random(
     if space != OPEN:
         clearances = _map(_clearances_of, fitted, (*arguments, null), "clearances", null, execution, known)
         measured = [Clearances(**columns) for columns in clearances]
-        near, far = fit_clearances(measured, reach, float(voxel.max()) / 2)
+        near, far = fit_clearances(measured, reach, float(np.cbrt(voxel.prod())) / 4)
         null = replace(null, admission=replace(null.admission, from_nucleus=near, from_surface=far))
     contacts = _map(_contacts_of, fitted, (*arguments, null), "contacts", null, execution, known)
     counts = sum((columns["counts"] for columns in contacts), np.zeros((2, CONTACTS), np.int64))
@@ -366,7 +367,7 @@ def _clearances_of(
     group: CellPattern, cells: ArrayLike, distance: ArrayLike, null: Null
 ) -> Mapping[str, NDArray[Any]]:
     space = _cell_space(group, cells, distance, null)
-    return vars(measure_clearances(space, group.pattern, _generator(group, null, 0)))
+    return vars(measure_clearances(space, _spread(group, null), _generator(group, null, 0)))
 
 
 def _contacts_of(
@@ -374,7 +375,7 @@ def _contacts_of(
 ) -> Mapping[str, NDArray[Any]]:
     space = _space_of(group, cells, distance, null)
     rng = _generator(group, null, 1)
-    pattern = _sample(group.pattern, rng)[0]
+    pattern = _sample(_spread(group, null), rng)[0]
     return {"counts": contact_counts(space, pattern, null.admission, null.box, rng)}
 
 
@@ -383,9 +384,10 @@ def _counts_of(
 ) -> Mapping[str, NDArray[Any]]:
     space = _space_of(group, cells, distance, null)
     rng = _generator(group, null, 2)
-    pattern = group.pattern
+    pattern = _spread(group, null)
     places, forced = draw_places(space, pattern, null.admission, null.box, null.simulations, rng)
-    random_volumes = volumes_by_distance(space, places, pattern.radii_um, null.bin_um)
+    own = 4 / 3 * np.pi * group.pattern.radii_um**3
+    random_volumes = volumes_by_distance(space, places, pattern.radii_um, own, null.bin_um)
     volumes = np.zeros((len(places) + 1, random_volumes.shape[1]), np.float32)
     shared = min(volumes.shape[1], len(group.volumes))
     volumes[0, :shared] = group.volumes[:shared]
@@ -396,6 +398,19 @@ def _counts_of(
     nearest = np.zeros_like(pairs)
     count_pairs(np.ascontiguousarray(everything[:, rows]), null.edges, pairs, nearest)
     return {"pairs": pairs, "nearest": nearest, "volumes": volumes, "forced": np.array(forced)}
+
+
+def _spread(group: CellPattern, null: Null) -> Pattern:
+    """Spread the centroids of particles of less than two voxels over a voxel along each axis: they are not known any better.
+
+    Without this, all of them would be half a voxel or more away from any surface, and on a lattice. Particles that are as small
+    along all axes are points: they need no room.
+    """
+    pattern = group.pattern
+    small = pattern.radii_um[:, None] < null.box.voxel_um
+    offsets = _generator(group, null, 3).uniform(-0.5, 0.5, small.shape) * null.box.voxel_um
+    radii = np.where(small.all(axis=1), 0.0, pattern.radii_um)
+    return Pattern(pattern.points_um + np.where(small, offsets, 0.0), radii)
 
 
 def _sample(pattern: Pattern, rng: np.random.Generator) -> tuple[Pattern, NDArray[np.int64]]:

@@ -54,23 +54,25 @@ def _shell(distance: Any, step: Any, count: int) -> int:
 
 
 def ball_points() -> Floats:
-    """Return points spread evenly over the ball of radius 1: a spiral in shells of equal volume."""
-    n = np.arange(POINTS_IN_BALL) + 0.5
+    """Return points spread evenly over the ball of radius 1: a spiral with radii of equal volume, and its mirror image."""
+    n = np.arange(POINTS_IN_BALL // 2) + 0.5
     # The radii follow a sequence of low discrepancy, so that neighbours on the spiral have different ones.
     radius = np.cbrt((n * (np.sqrt(5) - 1) / 2) % 1.0)
-    height = 1 - 2 * n / POINTS_IN_BALL
+    height = 1 - 4 * n / POINTS_IN_BALL
     angle = n * np.pi * (3 - np.sqrt(5))
     across = np.sqrt(1 - height**2)
     points = np.stack([height, across * np.cos(angle), across * np.sin(angle)], axis=1)
-    return np.asarray(points * radius[:, None])
+    half = points * radius[:, None]
+    return np.concatenate([half, -half])
 
 
 def volumes_by_distance(
-    space: CellSpace | OpenSpace, places: NDArray[np.float32], radii: Floats, width: float
+    space: CellSpace | OpenSpace, places: NDArray[np.float32], radii: Floats, volumes: Floats, width: float
 ) -> NDArray[np.float64]:
-    """Sum the volume of balls in bins of the distance to the nucleus, for each pattern.
+    """Sum the volume of particles in bins of the distance to the nucleus, for each pattern.
 
-    A ball counts where it lies in voxels of the cell. Bins are those of `spherovem_core.spatial.distance_bins`.
+    A particle of some volume is spread evenly over a ball of its radius (0 for a point), and counts where that lies in voxels of
+    the cell. Bins are those of `spherovem_core.spatial.distance_bins`.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def volumes_by_distance(
             furthest = max(furthest, float(np.nanmax(slab.to_nucleus)))
     known = furthest > 0
     bins = int(np.ceil(furthest / width)) + 1 if known else 0
-    volumes = np.zeros((len(places), bins))
+    found = np.zeros((len(places), bins))
     if known:
         for slab in space.slabs():
             start = (slab.start * space.spacing + space.origin) / space.spacing
@@ -94,11 +96,12 @@ def volumes_by_distance(
                 space.spacing,
                 places,
                 radii,
+                volumes,
                 ball_points(),
                 width,
-                volumes,
+                found,
             )
-    return volumes
+    return found
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -109,15 +112,16 @@ def spread_balls(
     spacing: Any,
     places: Any,
     radii: Any,
+    volumes: Any,
     offsets: Any,
     width: float,
-    volumes: Any,
+    found: Any,
 ) -> None:
     """Add the volume of balls by the distance in the voxels that hold their points; runs on the CPU."""
     _, height, length = distance.shape
     for s in range(places.shape[0]):
         for n in range(places.shape[1]):
-            share = 4 / 3 * np.pi * radii[n] ** 3 / len(offsets)
+            part = volumes[n] / len(offsets)
             for k in range(len(offsets)):
                 z = int(np.rint((places[s, n, 0] + radii[n] * offsets[k, 0]) / spacing[0] - start[0]))
                 y = int(np.rint((places[s, n, 1] + radii[n] * offsets[k, 1]) / spacing[1] - start[1]))
@@ -125,4 +129,4 @@ def spread_balls(
                 if core[0] <= z < core[1] and 0 <= y < height and 0 <= x < length:
                     value = distance[z, y, x]
                     if np.isfinite(value):
-                        volumes[s, int(np.ceil(np.float64(value) / width))] += share
+                        found[s, int(np.ceil(np.float64(value) / width))] += part

@@ -44,14 +44,24 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """Region (µm) in which whole particles can be seen: balls lie between the centres of its outermost voxels."""
+    """Region in which whole particles can be seen, without a part in the outermost voxels.
+
+    Attributes
+    ----------
+    low_um, high_um : (3,) ndarray
+        Centres of the first and last voxels.
+    voxel_um : (3,) ndarray
+        Voxel size of the particles.
+    """
 
     low_um: Floats
     high_um: Floats
+    voxel_um: Floats
 
     def holds(self, points: Floats, radii: Floats) -> NDArray[np.bool_]:
         """Return for each ball whether it lies in the box."""
-        reach = radii[:, None]
+        # A ball of less than two voxels fills the one that holds its centre.
+        reach = np.where(radii[:, None] < self.voxel_um, self.voxel_um / 2, radii[:, None])
         return np.asarray(((points - reach >= self.low_um) & (points + reach <= self.high_um)).all(axis=1))
 
 

@@ -1,10 +1,11 @@
-"""Counts of all cells, summed as they come, and what of each cell its rows and bootstrap samples need."""
+"""Counts of all cells, summed as they come, and what of each cell its rows and intervals need."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from spherovem_core.spatial.random_comparison import CellCounts
 from spherovem_core.spatial.random_envelopes import pointwise_envelope
@@ -13,7 +14,7 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 400
 LEAST_CELLS = 5
-"""Cells below which a bootstrap over cells says nothing."""
+"""Cells below which their scatter says nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,34 +187,41 @@ def _curves(sums: Floats, parts: list[tuple[Floats, Floats]]) -> Curves:
     return Curves(sums, measured, random)
 
 
-def resample_cells(cells: int, seed: int) -> Floats | None:
-    """Draw how often each cell stands in each of `RESAMPLES` bootstrap samples; None for too few cells."""
-    if cells < LEAST_CELLS:
-        return None
-    rng = np.random.default_rng([seed, cells])
-    return rng.multinomial(cells, np.full(cells, 1 / cells), RESAMPLES).astype(np.float64)
+def ratio_interval(measured: Floats, random: Floats) -> tuple[Floats, Floats]:
+    """Compute the 95 % interval of a ratio of sums over cells.
 
+    The standard error is that of the ratio estimator [1]_: from the residuals of the cells about the common ratio, with the
+    quantile of Student's t for their number. It takes cells for a sample, so that particles of one cell may depend on each other.
 
-def ratio_interval(curves: Curves, seed: int) -> tuple[Floats, Floats]:
-    """Compute the 95 % interval of measured over random, by a bootstrap over cells; NaN for too few cells.
+    Parameters
+    ----------
+    measured, random : (C, R) ndarray of float64
+        Numerators and denominators of the cells.
 
     Returns
     -------
     (R,) ndarrays of float64
-        Percentiles 2.5 and 97.5 of the ratio of the sums.
+        Lower and upper ends, not below 0; NaN where fewer than 5 cells have a denominator.
+
+    References
+    ----------
+    .. [1] W. G. Cochran, "Sampling Techniques", 3rd edition, Wiley (1977), chapter 6.
     """
-    ratios = ratio_samples(curves, seed)
-    if ratios is None:
-        nothing = np.full(curves.sums.shape[1], np.nan)
-        return nothing, nothing.copy()
-    low, high = np.quantile(ratios, [0.025, 0.975], axis=0)
-    return low, high
+    cells = (random > 0).sum(axis=0)
+    total = np.where(cells >= LEAST_CELLS, random.sum(axis=0), np.nan)
+    ratio = measured.sum(axis=0) / total
+    count = np.maximum(cells, 2)
+    squares = ((measured - ratio * random) ** 2).sum(axis=0)
+    half = student.ppf(0.975, count - 1) * np.sqrt(squares * count / (count - 1)) / total
+    return np.maximum(ratio - half, 0.0), ratio + half
 
 
 def ratio_samples(curves: Curves, seed: int) -> Floats | None:
-    """Return measured over random in bootstrap samples of the cells (B, R); None for too few cells."""
-    weights = resample_cells(len(curves.measured), seed)
-    if weights is None:
+    """Return measured over random in bootstrap samples of the cells (B, R); None for fewer than 5 cells."""
+    cells = len(curves.measured)
+    if cells < LEAST_CELLS:
         return None
+    rng = np.random.default_rng([seed, cells])
+    weights = rng.multinomial(cells, np.full(cells, 1 / cells), RESAMPLES).astype(np.float64)
     random = weights @ curves.random
     return np.asarray(weights @ curves.measured / np.where(random > 0, random, np.nan))

@@ -1,6 +1,5 @@
 """Tables of the comparison with random places: clustering, enrichment, and their tests."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from spherovem_core.spatial.random_summary import (
     Summary,
     ratio_interval,
     ratio_samples,
-    resample_cells,
 )
 
 FEW_CELLS = f"no interval: fewer than {LEAST_CELLS} cells"
@@ -50,8 +48,8 @@ def clustering_tables(
     nearest = envelope_of(summary.nearest.sums)
     ball = 4 / 3 * np.pi * radii_um**3
     ratio, shell_ratio = _over(pairs.sums[0], within.mean), _over(shells.sums[0], between.mean)
-    low, high = ratio_interval(pairs, seed)
-    shell_low, shell_high = ratio_interval(shells, seed)
+    low, high = ratio_interval(pairs.measured, pairs.random)
+    shell_low, shell_high = ratio_interval(shells.measured, shells.random)
     count = summary.neighbour_count or np.nan
 
     def excess(value: Floats) -> Floats:
@@ -83,7 +81,7 @@ def clustering_tables(
         ("pair_correlation", between, shells, np.asarray),
         ("nearest_neighbour", nearest, summary.nearest, np.asarray),
     ):
-        row = _test(statistic, space, envelope, curves, radii_um, seed, reason, transform)
+        row = _test(statistic, space, envelope, curves, radii_um, reason, transform)
         row |= {"particle_count": summary.neighbour_count, "cell_count": summary.neighbour_cells}
         if statistic == "pair_correlation" and row["finding"] in ("above", "above and below"):
             row |= fit_cluster_radius(shells, radii_um, ratio_samples(shells, seed))
@@ -92,7 +90,7 @@ def clustering_tables(
 
 
 def enrichment_tables(
-    summary: Summary, bin_um: float, space: str, seed: int
+    summary: Summary, bin_um: float, space: str
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Compare the particle volume by distance to the nucleus with that at random places.
 
@@ -107,7 +105,7 @@ def enrichment_tables(
     envelope = envelope_of(curves.sums)
     bins = curves.sums.shape[1]
     ratio = _over(curves.sums[0], envelope.mean)
-    low, high = ratio_interval(curves, seed)
+    low, high = ratio_interval(curves.measured, curves.random)
     upper = np.arange(1, bins + 1) * bin_um
     total, random_total = curves.sums[0].sum(), envelope.mean.sum()
     table = pd.DataFrame(
@@ -127,10 +125,10 @@ def enrichment_tables(
     reason = (
         "" if total > 0 else "no particle that can be compared lies in the cytoplasm of a cell with a nucleus"
     )
-    row = _test("enrichment", space, envelope, curves, upper, seed, reason, np.asarray)
+    row = _test("enrichment", space, envelope, curves, upper, reason, np.asarray)
     cells = len(summary.by_cell)
     rows = [row | {"particle_count": summary.particle_count, "cell_count": cells}]
-    ranks = _rank_test(summary, space, seed, reason)
+    ranks = _rank_test(summary, space, reason)
     return table, [*rows, ranks | {"particle_count": summary.particle_count, "cell_count": cells}]
 
 
@@ -202,7 +200,6 @@ def _test(
     envelope: Envelope,
     curves: Curves,
     places_um: Floats,
-    seed: int,
     reason: str,
     transform: Any,
 ) -> dict[str, Any]:
@@ -229,7 +226,7 @@ def _test(
         return row
     at = int(np.nanargmax(deviation))
     ratio = _over(measured, envelope.mean)
-    low, high = ratio_interval(curves, seed)
+    low, high = ratio_interval(curves.measured, curves.random)
     # L minus the radius needs its radius; ratios do not.
     values = {
         name: float(transform(bound)[at])
@@ -245,7 +242,7 @@ def _test(
     return row if np.isfinite(values["effect_low"]) else row | {"reason": FEW_CELLS}
 
 
-def _rank_test(summary: Summary, space: str, seed: int, reason: str) -> dict[str, Any]:
+def _rank_test(summary: Summary, space: str, reason: str) -> dict[str, Any]:
     row = _empty_row("radial_rank", space, len(summary.ranks) - 1)
     totals = summary.ranks[:, 1]
     if reason or not (totals > 0).all():
@@ -260,14 +257,10 @@ def _rank_test(summary: Summary, space: str, seed: int, reason: str) -> dict[str
     }
     if envelope.p_value <= LEVEL:
         row["finding"] = "above" if mean[0] > envelope.mean[0] else "below"
-    weights = resample_cells(len(summary.cell_ranks), seed)
-    if weights is None:
+    low, high = ratio_interval(summary.cell_ranks[:, :1], summary.cell_ranks[:, 1:])
+    if np.isnan(low[0]):
         return row | {"reason": FEW_CELLS}
-    sums = weights @ summary.cell_ranks
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        low, high = np.nanquantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
-    return row | {"effect_low": float(low), "effect_high": float(high)}
+    return row | {"effect_low": float(low[0]), "effect_high": float(high[0])}
 
 
 def _empty_row(statistic: str, space: str, simulations: int) -> dict[str, Any]:

@@ -477,7 +477,7 @@ SLICE_COLUMNS = (
     *DENOISING,
     *REGISTRATION,
 )
-INTERVAL = "95 % interval by a bootstrap over cells; NaN for fewer than 5."
+INTERVAL = "95 % interval by the scatter of cells; NaN for fewer than 5."
 BOUNDS = {
     "": INTERVAL,
     "random": "pointwise 95 % envelope of random places, which they leave at 5 % of the rows.",
