@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
-from spherovem_core.spatial.random_places import Box, Pattern, draw_places
+from spherovem_core.spatial.random_places import CONTACT_STEP, Box, Pattern, draw_places
 from spherovem_core.spatial.random_space import Admission, CellSpace, Floats, OpenSpace
 
 SAMPLED_PLACES = 20_000
@@ -29,8 +30,7 @@ NEAR_ONE, PRIOR = 0.974, 5.0
 """Before anything is measured, rules from this radius on have a larger weight than others, as the logarithm of a factor: about
 three particles must break a rule before it is given up."""
 
-CONTACT_STEP = 0.01
-CONTACTS = 105
+CONTACTS = 21
 TRIALS = 8
 
 
@@ -123,9 +123,9 @@ def contact_counts(
     Returns
     -------
     (2, C) ndarray of int64
-        Pairs in steps of 0.01: of the particles, and in `TRIALS` random patterns.
+        Pairs in steps of 0.05: of the particles, and in `TRIALS` random patterns.
     """
-    loose = replace(admission, apart=0.0)
+    loose = replace(admission, contact=())
     places, _ = draw_places(space, pattern, loose, box, TRIALS, rng)
     own = np.concatenate([pattern.points_um[None].astype(np.float32), places])
     found = np.zeros((2, CONTACTS), np.int64)
@@ -139,15 +139,28 @@ def contact_counts(
     return found
 
 
-def fit_contact(counts: NDArray[np.int64]) -> float:
-    """Estimate how far apart particles are, in sums of their radii, as the clearances are estimated.
+def fit_contact(counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """Estimate the probability that a particle lies beside another, by their distance in sums of their radii.
+
+    The ratio of the pairs of particles to those at random places that may overlap, made to rise with distance (isotonic
+    regression weighted by the random pairs). Particles share no voxel, so that voxels blur the distance at which they touch;
+    fragments of one particle overlap. Without evidence, particles do not overlap.
 
     Parameters
     ----------
     counts : (2, C) ndarray
         Sums of `contact_counts`.
+
+    Returns
+    -------
+    tuple of float
+        In steps of `CONTACT_STEP`, without the ones at the end.
     """
-    tried = np.arange(CONTACTS + 1, dtype=np.float64) * CONTACT_STEP
-    weights = np.append(0.0, (counts[1] / TRIALS - LOSS * counts[0]).cumsum()) + _prior(tried)
-    weights = np.exp(weights - weights.max())
-    return float(weights @ tried / weights.sum())
+    # As much as one pair at random places, of whole particles.
+    edges = np.arange(CONTACTS + 1) * CONTACT_STEP
+    doubt = np.diff(edges**3)
+    apart = edges[1:] > 1 + CONTACT_STEP / 2
+    weights = counts[1] / TRIALS + doubt
+    rising = isotonic_regression((counts[0] + doubt * apart) / weights, weights=weights).x
+    below = np.flatnonzero(rising < 1)
+    return tuple(rising[: below[-1] + 1].tolist()) if len(below) else ()

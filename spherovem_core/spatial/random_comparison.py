@@ -278,7 +278,7 @@ def compare_with_random(
         box,
         edges,
         parameters.radial_bin_um,
-        Admission(space == "cells", 0.0, 0.0, 0.0),
+        Admission(space == "cells", 0.0, 0.0, ()),
         parameters.null_simulations,
         parameters.null_seed,
         reach,
@@ -292,7 +292,7 @@ def compare_with_random(
         null = replace(null, admission=replace(null.admission, from_nucleus=near, from_surface=far))
     contacts = _map(_contacts_of, fitted, (*arguments, null), "contacts", null, execution, known)
     counts = sum((columns["counts"] for columns in contacts), np.zeros((2, CONTACTS), np.int64))
-    null = replace(null, admission=replace(null.admission, apart=fit_contact(counts)))
+    null = replace(null, admission=replace(null.admission, contact=fit_contact(counts)))
     counted = _map(_counts_of, groups, (*arguments, null), "cells with random places", null, execution, known)
     return Comparison(
         space,

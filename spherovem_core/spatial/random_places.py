@@ -19,6 +19,9 @@ they were measured."""
 SWEEPS = 60
 """Rounds of such moves."""
 
+CONTACT_STEP = 0.05
+"""Step of the distance between particles, in sums of their radii."""
+
 PLACES_AT_ONCE = 500_000
 """Places that are drawn at once; more are drawn in several passes over the cell."""
 
@@ -77,8 +80,8 @@ def draw_places(
 
     Each place is uniform among those with enough room: a voxel is drawn among those that may hold one, a point in it, and the
     point is kept if its interpolated distances allow it. Of the particles of one simulation the largest is placed first, and a
-    place that is too near to one before it is drawn again (random sequential adsorption [1]_). Where that finds no room for all,
-    the particles are moved one after another from where they were measured.
+    place that is not allowed beside those before it is drawn again (random sequential adsorption [1]_). Where that finds no room
+    for all, the particles are moved one after another from where they were measured.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def draw_places(
     at_once = max(1, PLACES_AT_ONCE // max(1, len(pattern)))
     for start in range(0, simulations, at_once):
         part = places[start : start + at_once]
-        forced += _fill(part, voxels, space, box, needed, radii, measured, admission.apart, rng)
+        forced += _fill(part, voxels, space, box, needed, radii, measured, admission.contact, rng)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     return places[:, back], forced
@@ -123,7 +126,7 @@ def _fill(
     needed: Floats,
     radii: Floats,
     measured: Floats,
-    apart: float,
+    contact: tuple[float, ...],
     rng: np.random.Generator,
 ) -> int:
     """Fill places; return how many are those where the particle was measured."""
@@ -131,52 +134,51 @@ def _fill(
     levels = voxels.levels_of(needed)
     counts = voxels.counts_from(levels)
 
-    def propose(
-        which: NDArray[np.int64], proposals: int = PROPOSALS
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def propose(which: NDArray[np.int64], proposals: int = PROPOSALS) -> tuple[NDArray[np.float32], Floats]:
         which = np.repeat(which, proposals)
-        chances = rng.random((len(which), 4))
+        chances = rng.random((len(which), 5))
         ranks = np.minimum((chances[:, 0] * counts[which]).astype(np.int64), counts[which] - 1)
-        points = (voxels.pick(ranks) + chances[:, 1:] - 0.5) * space.spacing + space.origin
+        points = (voxels.pick(ranks) + chances[:, 1:4] - 0.5) * space.spacing + space.origin
         allowed = (voxels.room(points) >= needed[which]) & box.holds(points, radii[which])
-        return points.astype(np.float32).reshape(-1, proposals, 3), allowed.reshape(-1, proposals)
+        # A place that is not allowed is one to which no chance is small enough.
+        chance = np.where(allowed, chances[:, 4], np.inf)
+        return points.astype(np.float32).reshape(-1, proposals, 3), chance.reshape(-1, proposals)
 
-    sizes, nearest = radii.astype(np.float32), np.float32(apart)
+    sizes, beside = radii.astype(np.float32), np.array(contact)
     for turn in range(ROUNDS + MORE_ROUNDS):
         rows, columns = np.nonzero(missing)
         if not len(rows):
             return 0
         proposed = propose(columns, PROPOSALS if turn < ROUNDS else 8 * PROPOSALS)
-        choose(places, missing, rows, columns, *proposed, sizes, nearest)
+        choose(places, missing, rows, columns, *proposed, sizes, beside)
     full = np.flatnonzero(missing.any(axis=1))
     moved = np.zeros((len(full), len(radii)), np.bool_)
     patterns = np.repeat(measured[None].astype(np.float32), len(full), axis=0)
     rows, columns = np.nonzero(~moved)
     for _ in range(SWEEPS):
-        move(patterns, moved, rows, columns, *propose(columns), sizes, nearest)
+        move(patterns, moved, rows, columns, *propose(columns), sizes, beside)
     places[full] = patterns
     return int((~moved).sum())
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def move(
-    places: Any, moved: Any, rows: Any, columns: Any, points: Any, allowed: Any, radii: Any, apart: Any
+    places: Any, moved: Any, rows: Any, columns: Any, points: Any, chances: Any, radii: Any, contact: Any
 ) -> None:
-    """Move each particle to its first allowed proposal that is not too near to any other, as they stand now; runs on the CPU."""
+    """Move each particle to its first allowed proposal, given all others as they stand now; runs on the CPU."""
     count = places.shape[1]
     for n in range(len(rows)):
         row, own = rows[n], columns[n]
         for k in range(points.shape[1]):
-            free = allowed[n, k]
+            probability = 1.0 if chances[n, k] < 1 else 0.0
             other = 0
-            while free and other < count:
-                gap = apart * (radii[own] + radii[other])
-                squared = np.float32(0)
-                for axis in range(3):
-                    squared += (points[n, k, axis] - places[row, other, axis]) ** 2
-                free = other == own or squared >= gap * gap
+            while probability > chances[n, k] and other < count:
+                if other != own:
+                    probability *= _allowed(
+                        points[n, k], places[row, other], radii[own] + radii[other], contact
+                    )
                 other += 1
-            if free:
+            if probability > chances[n, k]:
                 places[row, own] = points[n, k]
                 moved[row, own] = True
                 break
@@ -184,14 +186,14 @@ def move(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def choose(
-    places: Any, missing: Any, rows: Any, columns: Any, points: Any, allowed: Any, radii: Any, apart: Any
+    places: Any, missing: Any, rows: Any, columns: Any, points: Any, chances: Any, radii: Any, contact: Any
 ) -> None:
-    """Give each missing particle its first allowed proposal that is not too near to one that has its place; runs on the CPU.
+    """Give each missing particle its first allowed proposal, given those that have their place; runs on the CPU.
 
     The particles of a simulation that have a place are found by a grid of cubes as wide as the largest distance that matters.
     """
     count = places.shape[1]
-    wide = max(2 * apart * radii.max(), np.float32(1e-6))
+    wide = max(2 * len(contact) * CONTACT_STEP * radii.max(), np.float32(1e-6))
     buckets = 1
     while buckets < 2 * count:
         buckets *= 2
@@ -207,9 +209,9 @@ def choose(
                 if not missing[row, other]:
                     _insert(places[row, other], other, wide, head, following)
         for k in range(points.shape[1]):
-            if not allowed[n, k]:
-                continue
-            if apart > 0 and _is_near(points[n, k], own, places[row], radii, apart, wide, head, following):
+            if not chances[n, k] < 1 or not _is_allowed(
+                points[n, k], chances[n, k], own, places[row], radii, contact, wide, head, following
+            ):
                 continue
             places[row, own] = points[n, k]
             missing[row, own] = False
@@ -235,20 +237,47 @@ def _insert(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _is_near(
-    point: Any, own: int, places: Any, radii: Any, apart: Any, wide: Any, head: Any, following: Any
+def _is_allowed(
+    point: Any,
+    chance: float,
+    own: int,
+    places: Any,
+    radii: Any,
+    contact: Any,
+    wide: Any,
+    head: Any,
+    following: Any,
 ) -> bool:
+    """Return whether a chance is smaller than the probability of a place beside all particles near it."""
+    probability = 1.0
     z, y, x = int(np.floor(point[0] / wide)), int(np.floor(point[1] / wide)), int(np.floor(point[2] / wide))
+    visited = np.full(27, -1, np.int64)
+    number = 0
     for i in range(z - 1, z + 2):
         for j in range(y - 1, y + 2):
             for k in range(x - 1, x + 2):
-                other = head[_bucket(i, j, k, len(head))]
+                place = _bucket(i, j, k, len(head))
+                # Two cubes may share one bucket.
+                if (visited[:number] == place).any():
+                    continue
+                visited[number] = place
+                number += 1
+                other = head[place]
                 while other >= 0:
-                    gap = apart * (radii[own] + radii[other])
-                    squared = np.float32(0)
-                    for axis in range(3):
-                        squared += (point[axis] - places[other, axis]) ** 2
-                    if squared < gap * gap:
-                        return True
+                    probability *= _allowed(point, places[other], radii[own] + radii[other], contact)
+                    if probability <= chance:
+                        return False
                     other = following[other]
-    return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _allowed(point: Any, other: Any, radii: Any, contact: Any) -> float:
+    """Return the probability of a place beside another particle; `radii` is the sum of both."""
+    squared = np.float32(0)
+    for axis in range(3):
+        squared += (point[axis] - other[axis]) ** 2
+    reach = CONTACT_STEP * len(contact) * radii
+    if squared >= reach * reach:
+        return 1.0
+    return float(contact[min(int(np.sqrt(squared) / (CONTACT_STEP * radii)), len(contact) - 1)])

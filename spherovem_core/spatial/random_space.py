@@ -32,14 +32,15 @@ class Admission:
     from_nucleus, from_surface
         The centroid is at least this times r away from the nucleus and from the surface of the cell; 1 keeps the whole
         particle in the space, 0 its centroid.
-    apart
-        Two centroids in a cell are at least this times the sum of their radii apart; 1 forbids any overlap, 0 allows all.
+    contact
+        Probability that a place is allowed beside another particle of the cell, by their distance in sums of their radii, in
+        steps of 0.05; 1 beyond. Zeros up to 1 forbid any overlap.
     """
 
     in_nuclei: bool = False
     from_nucleus: float = 1.0
     from_surface: float = 1.0
-    apart: float = 1.0
+    contact: tuple[float, ...] = (0.0,) * 20
 
 
 @dataclass(frozen=True, eq=False)

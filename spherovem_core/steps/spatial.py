@@ -151,6 +151,11 @@ def _statistics(space: "Space", excluded: Mapping[CorrectedKind, frozenset[int]]
         "median distance to the nucleus (µm)": float(particles["distance_to_nucleus_um"].median()),
         "particles compared with random places": int((space.nanoparticles["pattern_note"] == "").sum()),
         **findings(space.tests),
+        **(
+            {"random places without room, left as measured (%)": round(100 * space.forced_fraction, 2)}
+            if space.forced_fraction
+            else {}
+        ),
         **{f"{kind} excluded by hand": len(labels) for kind, labels in excluded.items() if labels},
     }
 

@@ -8,6 +8,7 @@ from scipy import ndimage
 from spherovem_core.spatial import distance_to_nucleus, random_space
 from spherovem_core.spatial.grids import Placement
 from spherovem_core.spatial.random_admission import (
+    CONTACTS,
     contact_counts,
     fit_clearances,
     fit_contact,
@@ -66,7 +67,7 @@ def test_particles_lie_whole_in_the_cytoplasm_and_apart() -> None:
 
 
 def test_points_are_even_over_the_cytoplasm() -> None:
-    admission = Admission(from_nucleus=0.0, from_surface=0.0, apart=0.0)
+    admission = Admission(from_nucleus=0.0, from_surface=0.0, contact=())
     places, _ = draw_places(space_of(), pattern([0.0] * 40), admission, EVERYWHERE, 300, generator())
     index = np.rint(places.reshape(-1, 3) / VOXEL).astype(int)
     own = (CELLS == 1) & (NUCLEI == 0)
@@ -124,9 +125,9 @@ def test_the_rule_of_whole_particles_is_found_and_that_of_centres_too() -> None:
     own = Pattern(np.zeros((60, 3)), np.full(60, 0.16))
     start = Pattern(np.repeat(pattern([0.16]).points_um, 60, axis=0), own.radii_um)
     for rule in (
-        Admission(apart=0.0),
-        Admission(from_nucleus=0.0, from_surface=0.0, apart=0.0),
-        Admission(from_nucleus=1.0, from_surface=0.5, apart=0.0),
+        Admission(contact=()),
+        Admission(from_nucleus=0.0, from_surface=0.0, contact=()),
+        Admission(from_nucleus=1.0, from_surface=0.5, contact=()),
     ):
         measured = []
         for _ in range(5):
@@ -142,17 +143,26 @@ def test_without_particles_whole_ones_are_assumed() -> None:
     assert fit_clearances([], 0.4, 0.05) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("apart", [0.0, 1.0])
-def test_overlap_is_allowed_where_particles_overlap(apart: float) -> None:
+@pytest.mark.parametrize("overlap", [True, False])
+def test_overlap_is_allowed_where_particles_overlap(overlap: bool) -> None:
     rng = generator()
-    admission = Admission(apart=apart)
+    admission = Admission(contact=()) if overlap else WHOLE
     start = Pattern(np.repeat(pattern([0.16]).points_um, 50, axis=0), np.full(50, 0.16))
-    counts = np.zeros((2, 105), np.int64)
+    counts = np.zeros((2, CONTACTS), np.int64)
     for _ in range(3):
         places, _ = draw_places(space_of(), start, admission, EVERYWHERE, 1, rng)
         own = Pattern(places[0].astype(float), start.radii_um)
         counts += contact_counts(space_of(), own, admission, EVERYWHERE, rng)
-    assert fit_contact(counts) == pytest.approx(apart, abs=0.3 if apart == 0 else 0.05)
+    found = np.append(fit_contact(counts), np.ones(CONTACTS))
+    if overlap:
+        assert found[14] > 0.6
+    else:
+        assert (found[:19] < 0.02).all()
+        assert found[CONTACTS - 1] > 0.6
+
+
+def test_without_pairs_particles_do_not_overlap() -> None:
+    assert fit_contact(np.zeros((2, CONTACTS), np.int64)) == (0.0,) * 20
 
 
 def test_pairs_and_nearest_neighbours_equal_brute_force() -> None:
