@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.report.findings import findings
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store.layout import table_path
 
@@ -28,7 +29,8 @@ def summarise(inputs: ReportInputs, chapters: Sequence[Chapter], warnings: Seque
     Returns
     -------
     str
-        Warnings by chapter, counts of cells, nuclei and nanoparticles, and links to report, volume and tables.
+        Warnings by chapter, counts of cells, nuclei and nanoparticles, how particles differ from random places, and links to
+        report, volume and tables.
 
     Raises
     ------
@@ -37,7 +39,12 @@ def summarise(inputs: ReportInputs, chapters: Sequence[Chapter], warnings: Seque
     """
     lines = [f"- **{chapter.title}**: {text}" for chapter in chapters for text in chapter.warn(inputs)]
     lines += [f"- **History**: {text}" for text in warnings]
-    parts = [f"## {inputs.name}", "\n".join(["### Warnings", "", *(lines or ["none"])]), _counts(inputs)]
+    parts = [
+        f"## {inputs.name}",
+        "\n".join(["### Warnings", "", *(lines or ["none"])]),
+        _counts(inputs),
+        *_findings(inputs),
+    ]
     return "\n\n".join([*parts, _links(inputs)]) + "\n"
 
 
@@ -49,6 +56,14 @@ def _counts(inputs: ReportInputs) -> str:
         median = f"{np.median(volumes):.4g}" if volumes.size else "–"
         rows.append(f"| {name} | {counted(inputs, name)} | {median} |")
     return "\n".join(rows)
+
+
+def _findings(inputs: ReportInputs) -> list[str]:
+    """State how particles differ from random places, if that was tested."""
+    if "tests" not in inputs.tables or inputs.is_absent("nanoparticles"):
+        return []
+    found = findings(inputs.tables["tests"])
+    return ["\n".join(f"- {title}: {text}" for title, text in found.items())] if found else []
 
 
 def counted(inputs: ReportInputs, name: str) -> str:

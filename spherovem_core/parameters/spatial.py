@@ -1,5 +1,7 @@
 """Parameters of the stage spatial."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from spherovem_core.parameters.base import EXPERT, StageParameters
@@ -33,4 +35,24 @@ class SpatialParameters(StageParameters):
         ge=1,
         le=1000,
         description="Number of radii at which the clustering of particles is measured.",
+    )
+    null_space: Literal["cytoplasm", "cells", "volume"] = Field(
+        json_schema_extra=EXPERT,
+        default="cytoplasm",
+        description="Where the random places lie with which clustering and enrichment are compared: in the cytoplasm of the "
+        "cell of each particle, in the whole cell with its nucleus, or anywhere in the volume.",
+    )
+    null_simulations: int = Field(
+        json_schema_extra=EXPERT,
+        default=99,
+        ge=19,
+        le=9999,
+        description="Number of random patterns. The smallest p value is 1 divided by this number plus 1.",
+    )
+    null_seed: int = Field(
+        json_schema_extra=EXPERT,
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the random patterns; another one gives other random places.",
     )

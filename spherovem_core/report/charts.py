@@ -103,6 +103,35 @@ def lines(
 
 
 @remember_panel
+def envelope_lines(
+    x: NDArray[Any],
+    measured: NDArray[Any],
+    band: tuple[NDArray[Any], NDArray[Any]],
+    interval: tuple[NDArray[Any], NDArray[Any]] | None,
+    labels: tuple[str, str],
+    title: str,
+    level: float | None,
+) -> Panel:
+    """Draw a measured curve with its interval over the envelope of random patterns; `labels` are those of the axes."""
+    axes = new_panel(WIDTH, HEIGHT, title, legend=True)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    if not np.isfinite(measured).any():
+        show_empty_reason(axes, "not tested")
+        return finish(axes)
+    if level is not None:
+        axes.axhline(level, color=SOFT, linewidth=1, linestyle="--")
+    axes.fill_between(x, *band, color=SOFT, alpha=0.4, linewidth=0, label="random places (95 %)")
+    axes.plot(x, measured, color=PALETTE[1], linewidth=1.5, label="particles")
+    if interval is not None and np.isfinite(interval[0]).any():
+        for bound in interval:
+            axes.plot(x, bound, color=PALETTE[1], linewidth=0.7, linestyle=":")
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.labelpad = 2.0
+    add_legend(axes)
+    return finish(axes)
+
+
+@remember_panel
 def scatter(
     groups: Mapping[str, tuple[Any, Any]],
     x_label: str,

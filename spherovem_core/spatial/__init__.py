@@ -18,7 +18,7 @@ from spherovem_core.spatial.known_space import (
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.positions import ExcludedObjects, Space, measure_space, write_space
-from spherovem_core.spatial.radial import radial_distribution, radial_rank
+from spherovem_core.spatial.radial import radial_distribution
 from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "measure_space",
     "nearest_neighbours",
     "radial_distribution",
-    "radial_rank",
     "record_distances",
     "ripley",
     "write_distance_map",

@@ -8,7 +8,9 @@ Nothing is taken over because a correction says so, but because the content is t
 - The volume of a cell at each distance to its nucleus depends on the cell's key.
 - Sums over a block (statistics, overlaps, pieces of particles and their distances) depend on the values of all arrays in it,
   numbers included.
-- Nearest neighbours and Ripley's K depend on all centroids.
+- Nearest neighbours depend on all centroids.
+- Counts at random places in a cell depend on its key and on its particles, and on the rule of admissible places, which is chosen
+  by the particles of many cells; their random numbers come from the content of the cell.
 - Parents, counts and ranks are always computed from all of these.
 
 The entries hold for one spacing, origin, shape of the volumes, set of parameters and version of the method.

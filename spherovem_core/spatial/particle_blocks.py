@@ -15,7 +15,14 @@ from spherovem_core.spatial.distance_bins import find_bins
 from spherovem_core.spatial.grids import SERIAL, GridPair
 from spherovem_core.spatial.known_space import KnownSpace, table_columns
 
-SUMS = {"voxels": "sum", "in_nucleus": "sum", "measured": "sum", "distance_sum": "sum", "distance_min": "min"}
+SUMS = {
+    "voxels": "sum",
+    "in_nucleus": "sum",
+    "on_border": "sum",
+    "measured": "sum",
+    "distance_sum": "sum",
+    "distance_min": "min",
+}
 PIECE = ("label", "cell", *SUMS)
 BIN = ("label", "cell", "bin", "voxels")
 OF_BINS = "of bins: "
@@ -102,7 +109,10 @@ def _sum_block(
     region, place = grids.gather(block, where)
     cells, nuclei, distance = (np.asarray(array[region])[place] for array in maps)
     labels = values.reshape(-1)[flat]
-    pieces = table_columns(_sum_pieces(labels, cells, nuclei > 0, distance.astype(np.float64)))
+    on_border = np.zeros(len(flat), np.bool_)
+    for index, core, extent in zip(where, block.core, grids.fine, strict=True):
+        on_border |= (index + core.start == 0) | (index + core.start == extent - 1)
+    pieces = table_columns(_sum_pieces(labels, cells, nuclei > 0, on_border, distance.astype(np.float64)))
     bins = table_columns(_count_bins(labels, cells, distance, bin_um))
     return {**pieces, **{OF_BINS + name: column for name, column in bins.items()}}
 
@@ -122,7 +132,11 @@ def _count_bins(
 
 
 def _sum_pieces(
-    labels: NDArray[Any], cells: NDArray[Any], nucleus: NDArray[np.bool_], distance: NDArray[np.float64]
+    labels: NDArray[Any],
+    cells: NDArray[Any],
+    nucleus: NDArray[np.bool_],
+    on_border: NDArray[np.bool_],
+    distance: NDArray[np.float64],
 ) -> pd.DataFrame:
     known = np.isfinite(distance)
     voxels = pd.DataFrame(
@@ -131,6 +145,7 @@ def _sum_pieces(
             "cell": cells.astype(np.int64),
             "voxels": 1,
             "in_nucleus": nucleus.astype(np.int64),
+            "on_border": on_border.astype(np.int64),
             "measured": known.astype(np.int64),
             "distance_sum": np.where(known, distance, 0.0),
             "distance_min": np.where(known, distance, np.inf),

@@ -31,14 +31,28 @@ from spherovem_core.spatial.known_space import (
     KnownSpace,
     find_cells,
     known_columns,
-    table_columns,
 )
 from spherovem_core.spatial.parents import assign_parent_cells
-from spherovem_core.spatial.particle_blocks import sum_particles
+from spherovem_core.spatial.particle_blocks import ParticleSums, sum_particles
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
-from spherovem_core.spatial.radial import radial_distribution, radial_rank
-from spherovem_core.spatial.ripley import default_radii, nearest_neighbours, ripley
+from spherovem_core.spatial.radial import radial_distribution
+from spherovem_core.spatial.random_comparison import (
+    choose_space,
+    compare_with_random,
+    group_patterns,
+    pattern_notes,
+)
+from spherovem_core.spatial.random_places import Box
+from spherovem_core.spatial.random_space import Admission
+from spherovem_core.spatial.random_summary import Summary, summarise
+from spherovem_core.spatial.random_tables import (
+    clustering_tables,
+    enrichment_tables,
+    radial_columns,
+    rank_columns,
+)
+from spherovem_core.spatial.ripley import default_radii, nearest_neighbours
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,8 @@ class ExcludedObjects:
     """Labels of the objects that a person excluded from statistics.
 
     They keep their rows, and the others' distances to them stay: they are in the labels. An excluded nucleus is no nucleus of its
-    cell's ``nucleus_count``. An excluded particle counts in no cell, distance bin or neighbourhood, nor in Ripley's K and L. The
-    rows of an excluded cell are marked.
+    cell's ``nucleus_count``. An excluded particle counts in no cell, distance bin or neighbourhood, and is not compared with
+    random places, nor are the particles of an excluded cell, whose rows are marked.
     """
 
     cells: frozenset[int] = frozenset()
@@ -63,19 +77,29 @@ class Space:
     ----------
     cells
         One row per cell: ``label``, ``nucleus_count``, ``nanoparticle_count``, ``nanoparticle_volume_um3``,
-        ``nanoparticle_density_per_um3`` (`measure_cells`), ``nanoparticle_radial_rank`` (`radial_rank`).
+        ``nanoparticle_density_per_um3`` (`measure_cells`), ``nanoparticle_radial_rank`` with its range at random places.
     nuclei
         One row per nucleus: ``label``, ``parent_cell``, ``parent_fraction`` (`assign_parent_cells`).
     nanoparticles
         The table of particles with ``parent_cell``, ``parent_fraction``, ``distance_to_nucleus_um``,
         ``distance_to_nucleus_min_um``, ``in_nucleus`` (`measure_particles`), ``distance_to_nucleus_centroid_um``,
-        ``distance_to_cell_surface_um`` (`measure_centroids`) and ``nearest_neighbour_um`` (`nearest_neighbours`).
+        ``distance_to_cell_surface_um`` (`measure_centroids`), ``nearest_neighbour_um`` (`nearest_neighbours`),
+        ``cut_by_border``, and ``pattern_note``: why it is not compared with random places, empty if it is.
     radial
-        One row per cell and distance bin (`radial_distribution`); ``excluded`` where the cell is.
+        One row per cell and distance bin (`radial_distribution`), with the enrichment over random places; ``excluded`` where the
+        cell is.
     clustering
-        One row per radius: Ripley's K and L of the particle centroids in the imaged box (`ripley`).
+        One row per radius: Ripley's K and L, pair correlation and nearest neighbours, with envelopes of random places.
+    enrichment
+        One row per distance bin: all cells.
+    tests
+        One row per statistic: p value, effect and finding.
     distance : (Z, Y, X) array-like of float32
         Distance to the nucleus in µm (`distance_to_nucleus`).
+    admission
+        Rule of admissible random places.
+    forced_fraction
+        Fraction of random places at which it could not be met.
     """
 
     cells: pd.DataFrame
@@ -83,7 +107,11 @@ class Space:
     nanoparticles: pd.DataFrame
     radial: pd.DataFrame
     clustering: pd.DataFrame
+    enrichment: pd.DataFrame
+    tests: pd.DataFrame
     distance: ArrayLike
+    admission: Admission
+    forced_fraction: float
 
 
 def measure_space(
@@ -299,20 +327,44 @@ def write_space(
     neighbours = known_columns(
         known, f"nearest neighbours {content}", lambda: {"distance": nearest_neighbours(points, counted)}
     )
-    clustering = known_columns(
-        known,
-        f"clustering {content}",
-        lambda: table_columns(
-            _measure_clustering(points[counted], particle_placement, nanoparticles.shape, parameters)
+    particle_table = particle_table.assign(
+        nearest_neighbour_um=neighbours["distance"],
+        cut_by_border=_are_among(
+            particle_table, frozenset(sums.pieces.loc[sums.pieces["on_border"] > 0, "label"].tolist())
         ),
     )
+    particle_table["pattern_note"] = pattern_notes(
+        particle_table,
+        choose_space(parameters, contents),
+        contents,
+        cells.shape,
+        ~counted,
+        excluded.cells,
+    )
+    compared = _compare(
+        particle_table,
+        sums,
+        contents,
+        (cells, distance),
+        (cell_placement, particle_placement),
+        nanoparticles.shape,
+        parameters,
+        execution,
+        known,
+    )
+    ranks = rank_columns(contents.statistics.labels, compared.summary)
+    radial = radial_columns(radial, compared.summary, bin_um)
     return Space(
-        cell_table.merge(radial_rank(radial), on="label", how="left"),
+        cell_table.merge(ranks, on="label", how="left"),
         nucleus_table,
-        particle_table.assign(nearest_neighbour_um=neighbours["distance"]),
+        particle_table,
         radial.assign(excluded=_are_among(radial, excluded.cells, "cell")),
-        pd.DataFrame(dict(clustering)),
+        compared.clustering,
+        compared.enrichment,
+        compared.tests,
         distance,
+        compared.admission,
+        compared.summary.forced_fraction,
     )
 
 
@@ -324,15 +376,41 @@ def _without(table: pd.DataFrame, labels: frozenset[int]) -> pd.DataFrame:
     return table[~_are_among(table, labels)]
 
 
-def _measure_clustering(
-    points_um: NDArray[np.float64],
-    placement: Placement,
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    summary: Summary
+    clustering: pd.DataFrame
+    enrichment: pd.DataFrame
+    tests: pd.DataFrame
+    admission: Admission
+
+
+def _compare(
+    particles: pd.DataFrame,
+    sums: ParticleSums,
+    contents: CellContents,
+    maps: tuple[ArrayLike, ArrayLike],
+    placements: tuple[Placement, Placement],
     shape: tuple[int, ...],
     parameters: SpatialParameters,
-) -> pd.DataFrame:
-    """Compute Ripley's K and L of the particles in the imaged box, from the first voxel's face to the last one's."""
-    side = np.array(placement.spacing_nm) / NM_PER_UM
-    low = np.array(placement.origin_nm) / NM_PER_UM - side / 2
-    high = low + side * shape
-    radii = default_radii(low, high, parameters.ripley_max_um, parameters.ripley_steps)
-    return ripley(points_um, low, high, radii)
+    execution: Execution,
+    known: KnownSpace | None,
+) -> _Compared:
+    """Compare particles with random places; `shape` is that of the volume of particles."""
+    cells, distance = maps
+    cell_placement, particle_placement = placements
+    space = choose_space(parameters, contents)
+    side = np.array(particle_placement.spacing_nm) / NM_PER_UM
+    low = np.array(particle_placement.origin_nm) / NM_PER_UM
+    high = low + side * (np.array(shape) - 1)
+    radii = default_radii(low - side / 2, high + side / 2, parameters.ripley_max_um, parameters.ripley_steps)
+    box = Box(low, high, side)
+    groups = group_patterns(particles, sums.bins, sums.pieces, contents, space, cells.shape)
+    comparison = compare_with_random(
+        groups, space, cells, distance, cell_placement, box, radii, parameters, execution, known
+    )
+    summary = summarise(comparison.cells, parameters.null_simulations, len(radii))
+    clustering, clustering_rows = clustering_tables(summary, radii, space, parameters.null_seed)
+    enrichment, enrichment_rows = enrichment_tables(summary, parameters.radial_bin_um, space)
+    tests = pd.DataFrame([*clustering_rows, *enrichment_rows])
+    return _Compared(summary, clustering, enrichment, tests, comparison.null.admission)

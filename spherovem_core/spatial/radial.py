@@ -1,10 +1,9 @@
-"""Radial distribution: particle volume by distance to the nucleus, relative to the volume of the cell at that distance."""
+"""Radial distribution: volume of cells and of their particles by distance to the nucleus."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
 from spherovem_core.execution import Execution
@@ -37,9 +36,8 @@ def radial_distribution(
     known: KnownSpace | None = None,
     sums: ParticleSums | None = None,
 ) -> pd.DataFrame:
-    """Measure the enrichment of particle volume in bins of the distance to the nucleus.
+    """Measure the volume of cells and of particles in bins of the distance to the nucleus.
 
-    Much of a cell is near its nucleus, so that particles spread by chance are often near it too. Enrichment allows for this.
     Every voxel counts for the cell that it lies in, also if its particle has another parent. Runs on the CPU.
 
     Parameters
@@ -66,8 +64,7 @@ def radial_distribution(
     DataFrame
         One row per cell with a nucleus and bin that the cell reaches: ``cell``; ``distance_low_um`` (exclusive) and
         ``distance_high_um`` (inclusive), both 0 for the nucleus; ``cell_volume_um3`` and ``nanoparticle_volume_um3`` in the
-        bin; ``enrichment``, the volume fraction of particles in the bin divided by that in the cytoplasm of the cell: 1 if
-        particles are spread like the cytoplasm, NaN without a particle in the cytoplasm.
+        bin.
 
     Raises
     ------
@@ -96,38 +93,7 @@ def radial_distribution(
     bins = table.pop("bin").to_numpy(np.int64)
     table.insert(1, "distance_low_um", np.maximum(bins - 1, 0) * width)
     table.insert(2, "distance_high_um", bins * width)
-    return table.assign(cell=table["cell"].astype(np.uint32), enrichment=_enrichment(table))
-
-
-def radial_rank(radial: pd.DataFrame) -> pd.DataFrame:
-    """Rank the particles of each cell by their distance to the nucleus, in one number per cell.
-
-    The rank of a particle voxel is the fraction of the cell's cytoplasm that lies nearer to the nucleus; the bin of the voxel
-    counts half. This is the Mann-Whitney statistic of the two distributions.
-
-    Parameters
-    ----------
-    radial
-        Table from `radial_distribution`.
-
-    Returns
-    -------
-    DataFrame
-        ``label`` of the cell and ``nanoparticle_radial_rank``, the mean rank of the particle volume in its cytoplasm: 0.5 if
-        it is spread like the cytoplasm, less if it lies nearer to the nucleus, NaN without a particle in the cytoplasm.
-    """
-    table = radial[radial["distance_high_um"] > 0].sort_values(["cell", "distance_high_um"])
-    by_cell = table.groupby("cell")
-    offered = table["cell_volume_um3"]
-    nearer = by_cell["cell_volume_um3"].cumsum() - offered / 2
-    rank = nearer / by_cell["cell_volume_um3"].transform("sum") * table["nanoparticle_volume_um3"]
-    summed = rank.groupby(table["cell"]).sum()
-    total = by_cell["nanoparticle_volume_um3"].sum()
-    mean = summed / total.where(total > 0)
-    labels = np.unique(radial["cell"].to_numpy(np.uint32))
-    return pd.DataFrame(
-        {"label": labels, "nanoparticle_radial_rank": mean.reindex(labels).to_numpy(np.float64)}
-    )
+    return table.assign(cell=table["cell"].astype(np.uint32))
 
 
 def _sum(tables: Iterable[pd.DataFrame]) -> "pd.Series[int]":
@@ -151,12 +117,3 @@ def _count_blocks(
 
 def _count_cells(block: Block, cells: ArrayLike, distance: ArrayLike, width: float) -> pd.DataFrame:
     return count_by_bin(np.asarray(cells[block.core]), np.asarray(distance[block.core]), width)
-
-
-def _enrichment(table: pd.DataFrame) -> NDArray[np.float64]:
-    cytoplasm = table["distance_high_um"] > 0
-    names = ["cell_volume_um3", "nanoparticle_volume_um3"]
-    totals = table[names].where(cytoplasm, 0.0).groupby(table["cell"]).transform("sum")
-    fraction = table[names[1]] / table[names[0]]
-    mean = totals[names[1]] / totals[names[0]].where(totals[names[0]] > 0)
-    return (fraction / mean.where(mean > 0)).to_numpy(np.float64)

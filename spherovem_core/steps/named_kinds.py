@@ -25,6 +25,9 @@ from spherovem_core.workflow import ArrayOutput, Cost, Quality, RunRequest, Step
 from spherovem_core.workflow.cost import mask_work
 from spherovem_core.workflow.run import StepRun
 
+NO_NULL = {"null_space": "cytoplasm", "null_simulations": 99, "null_seed": 0}
+"""Defaults of parameters that were added later, and of no use here."""
+
 COPY_SECONDS, SHAPE_SECONDS, SPATIAL_SECONDS = 0.3, 1.9, 0.5
 """Seconds per million voxels of the masks."""
 
@@ -74,6 +77,7 @@ def named_steps(
             stage="spatial",
             version=1,
             parameters=lambda parameters: parameters.spatial,
+            omitted=NO_NULL,
             inputs=(labels, shape, LABELS["cells"], LABELS["nuclei"], DISTANCE),
             outputs=(table,),
             compute=partial(_measure_places, name, labels, shape, table),

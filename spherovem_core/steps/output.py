@@ -273,6 +273,8 @@ def _report_inputs(
         "agglomerates": nanoparticles.AGGLOMERATES,
         "radial": spatial.RADIAL,
         "ripley": spatial.RIPLEY,
+        "enrichment": spatial.ENRICHMENT,
+        "tests": spatial.TESTS,
         **{output.name: output for output in review.SUSPECTS.values()},
     }
     measured = {

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from spherovem_core.parameters import PipelineParameters, SpatialParameters
 from spherovem_core.report.chapter import Chapter
+from spherovem_core.report.findings import findings
 from spherovem_core.steps.correction_tables import excluded_by_hand, exclusion_digests, without_excluded
 from spherovem_core.steps.nanoparticles import LABELS as PARTICLE_LABELS
 from spherovem_core.steps.nanoparticles import PARTICLES
 from spherovem_core.steps.segmentation import LABELS
-from spherovem_core.store.columns import RADIAL_COLUMNS, RIPLEY_COLUMNS
+from spherovem_core.store.columns import ENRICHMENT_COLUMNS, RADIAL_COLUMNS, RIPLEY_COLUMNS, TEST_COLUMNS
 from spherovem_core.store.layout import DISTANCE as DISTANCE_GROUP
 from spherovem_core.store.layout import CorrectedKind
 from spherovem_core.workflow import (
@@ -46,6 +47,8 @@ RADIAL = TableOutput(
     "spatial-radial", "a cell with a nucleus and a bin of distance that it reaches into", RADIAL_COLUMNS
 )
 RIPLEY = TableOutput("spatial-ripley", "a radius", RIPLEY_COLUMNS)
+ENRICHMENT = TableOutput("spatial-enrichment", "a bin of distance to the nucleus", ENRICHMENT_COLUMNS)
+TESTS = TableOutput("spatial-tests", "a statistic that is compared with random places", TEST_COLUMNS)
 
 REMEMBERED = 2
 """Measurements of changed cells and blocks that are kept per present one, for corrections that are undone."""
@@ -113,6 +116,8 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     run.write_table(NANOPARTICLES, space.nanoparticles)
     run.write_table(RADIAL, space.radial)
     run.write_table(RIPLEY, space.clustering)
+    run.write_table(ENRICHMENT, space.enrichment)
+    run.write_table(TESTS, space.tests)
     run.finish(writer)
     # A record of a map is of use only while the map is there.
     present = _map_entry(run.plan.digest)
@@ -144,6 +149,13 @@ def _statistics(space: "Space", excluded: Mapping[CorrectedKind, frozenset[int]]
         "particles in a cell": int((particles["parent_cell"] > 0).sum()),
         "particles in a nucleus": int(particles["in_nucleus"].sum()),
         "median distance to the nucleus (µm)": float(particles["distance_to_nucleus_um"].median()),
+        "particles compared with random places": int((space.nanoparticles["pattern_note"] == "").sum()),
+        **findings(space.tests),
+        **(
+            {"random places without room, left as measured (%)": round(100 * space.forced_fraction, 2)}
+            if space.forced_fraction
+            else {}
+        ),
         **{f"{kind} excluded by hand": len(labels) for kind, labels in excluded.items() if labels},
     }
 
@@ -167,18 +179,18 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
 
 
 def _chapter() -> Chapter:
-    from spherovem_core.spatial.chapter import spatial_section
+    from spherovem_core.spatial.chapter import spatial_section, spatial_warnings
 
-    return Chapter("Spatial relations", spatial_section)
+    return Chapter("Spatial relations", spatial_section, spatial_warnings)
 
 
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=4,
+    version=5,
     parameters=lambda parameters: parameters.spatial,
     inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES),
-    outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY),
+    outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY, ENRICHMENT, TESTS),
     compute=_compute,
     external=exclusion_digests,
     cost=Cost(mask_work, _size, seconds={"": 1.4}),

@@ -179,8 +179,16 @@ CELL_COLUMNS = (
     Column(
         "nanoparticle_radial_rank",
         "float64",
-        "Fraction of the cytoplasm that lies nearer to the nucleus than a particle voxel, averaged over the particle voxels: "
-        "0.5 if particles are spread as the cytoplasm is, less if they gather at the nucleus.",
+        "Mean rank of the particle volume by distance to the nucleus, among random places for the same particles: 0.5 on "
+        "average at random, less if they gather at the nucleus; NaN without a particle that is compared, or with no nucleus.",
+    ),
+    *(
+        Column(
+            f"nanoparticle_radial_rank_random_{end}",
+            "float64",
+            f"{name} end of the range that holds 95 % of the ranks of random places.",
+        )
+        for end, name in (("low", "Lower"), ("high", "Upper"))
     ),
     *CORRECTIONS,
 )
@@ -246,6 +254,14 @@ NANOPARTICLE_COLUMNS = (
     Column("agglomerate", "int64", "Label of its agglomerate of touching particles."),
     PLACE,
     *IN_CELL,
+    Column(
+        "cut_by_border", "bool", "True if it reaches the first or last voxel of the volume, which may cut it."
+    ),
+    Column(
+        "pattern_note",
+        "string",
+        "Reason why it is not compared with random places; empty if it is.",
+    ),
     *CORRECTIONS,
 )
 OTHER_OBJECT_COLUMNS = (
@@ -498,6 +514,35 @@ SLICE_COLUMNS = (
     *DENOISING,
     *REGISTRATION,
 )
+INTERVAL = "95 % interval by the scatter of cells; NaN for fewer than 5."
+BOUNDS = {
+    "": INTERVAL,
+    "random": "pointwise 95 % envelope of random places, which they leave at 5 % of the rows.",
+    "global": "global 95 % envelope of random places, which 5 % of them leave in any row.",
+}
+
+
+def _bounds(name: str, unit: str, *kinds: str) -> tuple[Column, ...]:
+    """Return the columns of intervals and envelopes of a column."""
+    return tuple(
+        Column(
+            "_".join(part for part in (name, kind, end) if part) + unit,
+            "float64",
+            f"{side} end of the {BOUNDS[kind]}",
+        )
+        for kind in kinds
+        for end, side in (("low", "Lower"), ("high", "Upper"))
+    )
+
+
+COMPARED_VOLUMES = (
+    Column(
+        "pattern_volume_um3",
+        "float64",
+        "Volume in the bin of the particles that are compared with random places (empty pattern_note), within their cell.",
+    ),
+    Column("random_volume_um3", "float64", "Mean volume of the same particles in the bin at random places."),
+)
 RADIAL_COLUMNS = (
     Column("cell", "uint32", "Label of the cell."),
     Column(
@@ -508,29 +553,105 @@ RADIAL_COLUMNS = (
     Column("distance_high_um", "float64", "Upper end of the bin."),
     Column("cell_volume_um3", "float64", "Volume of the cell in the bin."),
     Column("nanoparticle_volume_um3", "float64", "Particle volume in the bin, without excluded particles."),
+    *COMPARED_VOLUMES,
     Column(
         "enrichment",
         "float64",
-        "Fraction of the bin that is particle, divided by this fraction in the whole cytoplasm; 1 if spread evenly.",
+        "Volume of the compared particles in the bin divided by that at random places; 1 at random, NaN where none can lie.",
     ),
+    *_bounds("enrichment", "", "random"),
     Column("excluded", "bool", "True if the cell was excluded by hand from statistics."),
+)
+ENRICHMENT_COLUMNS = (
+    Column(
+        "distance_low_um", "float64", "Lower end of the bin of the distance to the nucleus, not part of it."
+    ),
+    Column("distance_high_um", "float64", "Upper end of the bin."),
+    *COMPARED_VOLUMES,
+    Column(
+        "pattern_fraction",
+        "float64",
+        "Fraction in the bin of the volume of these particles in the cytoplasm.",
+    ),
+    Column("random_fraction", "float64", "The same fraction at random places."),
+    Column(
+        "enrichment",
+        "float64",
+        "Volume of the compared particles in the bin divided by that at random places, over all cells; 1 at random.",
+    ),
+    *_bounds("enrichment", "", "", "random", "global"),
 )
 RIPLEY_COLUMNS = (
     Column("radius_um", "float64", "Radius."),
     Column(
-        "centre_count",
+        "pair_count",
         "int64",
-        "Number of particles at least the radius away from the border; excluded ones are no points.",
+        "Pairs of compared particles of one cell within the radius.",
     ),
+    Column("random_pair_count", "float64", "Mean number of such pairs at random places."),
     Column(
         "ripley_k_um3",
         "float64",
-        "Ripley's K: mean number of other particles within the radius, divided by their density.",
+        "Ripley's K, corrected by random places: volume of the ball of the radius times pairs over pairs at random places.",
     ),
     Column("ripley_l_um", "float64", "Ripley's L: radius of the ball of volume K."),
     Column(
         "ripley_l_excess_um",
         "float64",
-        "L minus the radius: 0 for random positions, positive if particles cluster.",
+        "L minus the radius: 0 for random places, positive if particles cluster.",
     ),
+    *_bounds("ripley_l_excess", "_um", "", "random", "global"),
+    Column(
+        "pair_correlation",
+        "float64",
+        "Pairs between the radius before and this one, over such pairs at random places; 1 at random.",
+    ),
+    *_bounds("pair_correlation", "", "", "random", "global"),
+    Column(
+        "neighbour_fraction",
+        "float64",
+        "Fraction of compared particles whose nearest neighbour in the cell is within the radius (G); of cells with two or more.",
+    ),
+    *_bounds("neighbour_fraction", "", "random", "global"),
+)
+TEST_COLUMNS = (
+    Column(
+        "statistic",
+        "string",
+        "ripley_l, pair_correlation, nearest_neighbour, enrichment or radial_rank.",
+    ),
+    Column("null_space", "string", "Space of the random places: cytoplasm, cells or volume."),
+    Column("particle_count", "int64", "Particles that are compared."),
+    Column("cell_count", "int64", "Cells with such particles."),
+    Column("simulation_count", "int64", "Random patterns."),
+    Column(
+        "finding",
+        "string",
+        "Side of the global envelope on which the measured curve leaves it: above, below, or both; empty with p above 0.05.",
+    ),
+    Column(
+        "p_value",
+        "float64",
+        "Fraction of patterns, random ones and the measured one, whose curve is at least as extreme (extreme rank length).",
+    ),
+    Column("at_um", "float64", "Radius or distance of the largest deviation, in widths of the envelope."),
+    Column(
+        "effect",
+        "float64",
+        "Value there: L minus the radius in µm, the ratio to random places, or the mean rank over all cells.",
+    ),
+    Column("effect_low", "float64", f"Lower end of the {INTERVAL}"),
+    Column("effect_high", "float64", "Upper end."),
+    Column("random_low", "float64", "Lower end of the pointwise 95 % envelope of random places there."),
+    Column("random_high", "float64", "Upper end."),
+    Column("from_um", "float64", "Smallest radius or distance outside the global envelope."),
+    Column("to_um", "float64", "Largest."),
+    Column(
+        "cluster_radius_um",
+        "float64",
+        "Radius of gyration of clusters by the pair correlation, where that is above the envelope.",
+    ),
+    Column("cluster_radius_low_um", "float64", f"Lower end of the {INTERVAL}"),
+    Column("cluster_radius_high_um", "float64", "Upper end."),
+    Column("reason", "string", "Why there is no p value or no interval; empty if there are."),
 )

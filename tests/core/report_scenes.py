@@ -18,21 +18,13 @@ from spherovem_core.nanoparticles import Particles, find_particles
 from spherovem_core.output import build_report
 from spherovem_core.parameters import (
     PipelineParameters,
-    SpatialParameters,
 )
 from spherovem_core.registry import PIPELINE
 from spherovem_core.report import ReportInputs
 from spherovem_core.review.suspects import SEED_COLUMNS, suspect_table
 from spherovem_core.shape import measure_labels
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.spatial import (
-    assign_parent_cells,
-    distance_to_nucleus,
-    measure_cells,
-    measure_particles,
-    radial_distribution,
-    ripley,
-)
+from spherovem_core.spatial import distance_to_nucleus, measure_space
 from spherovem_core.steps.output import report_chapters
 from spherovem_core.store import (
     ArraySpec,
@@ -217,22 +209,20 @@ def _measure(
     labels: dict[str, NDArray[np.uint32]], found: Particles, distance: NDArray[np.float32]
 ) -> dict[str, pd.DataFrame]:
     cells, nuclei, particles = labels.values()
-    parameters = SpatialParameters()
-    parents = assign_parent_cells(nuclei, cells)
-    table = found.table.assign(place="specimen")
-    table = measure_particles(particles, table, cells, nuclei, distance, parameters)
-    held = measure_cells(cells, parents, table, SPACING_NM)
+    space = measure_space(
+        cells, nuclei, particles, SPACING_NM, particle_table=found.table.assign(place="specimen")
+    )
     shapes = {kind: measure_labels(labels[kind], SPACING_NM) for kind in ("cells", "nuclei")}
-    low = -np.array(SPACING_NM) / 2000
-    high = low + np.array(SPACING_NM) / 1000 * particles.shape
     return {
-        "cells": shapes["cells"].merge(held, on="label", how="left"),
-        "nuclei": shapes["nuclei"].merge(parents, on="label", how="left"),
-        "nanoparticles": table,
+        "cells": shapes["cells"].merge(space.cells, on="label", how="left"),
+        "nuclei": shapes["nuclei"].merge(space.nuclei, on="label", how="left"),
+        "nanoparticles": space.nanoparticles,
         "other_objects": found.others.assign(place="specimen"),
         "agglomerates": found.agglomerates,
-        "radial": radial_distribution(particles, cells, distance, SPACING_NM, parameters),
-        "ripley": ripley(table[CENTROID].to_numpy(), low, high, np.linspace(0.1, 0.7, 7)),
+        "radial": space.radial,
+        "ripley": space.clustering,
+        "enrichment": space.enrichment,
+        "tests": space.tests,
     }
 
 

@@ -30,7 +30,7 @@ from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout, Ledger, StoredArray, open_array
 from spherovem_core.store.layout import DISTANCE
 
-PARAMETERS = SpatialParameters(radial_bin_um=0.045, ripley_steps=5)
+PARAMETERS = SpatialParameters(radial_bin_um=0.045, ripley_steps=5, ripley_max_um=0.2, null_simulations=19)
 FINE = (25.0, 10.0, 5.0)
 EDGE = 8
 
@@ -104,7 +104,7 @@ class Measurement:
 
 def assert_same(found: Space, expected: Space) -> None:
     """Compare tables and map bit for bit."""
-    for name in ("cells", "nuclei", "nanoparticles", "radial", "clustering"):
+    for name in ("cells", "nuclei", "nanoparticles", "radial", "clustering", "enrichment", "tests"):
         own, full = getattr(found, name), getattr(expected, name)
         pd.testing.assert_frame_equal(own, full, check_exact=True)
         for column in full.select_dtypes("float"):

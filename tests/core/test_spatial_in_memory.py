@@ -29,7 +29,7 @@ from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.store import ArraySpec, ArrayWriter, Layout
 from spherovem_core.store.layout import DISTANCE
 
-PARAMETERS = SpatialParameters(radial_bin_um=0.045, ripley_steps=5)
+PARAMETERS = SpatialParameters(radial_bin_um=0.045, ripley_steps=5, ripley_max_um=0.2, null_simulations=19)
 FINE = (25.0, 5.0, 5.0)
 
 
@@ -69,7 +69,7 @@ def test_volumes_in_memory_give_the_same_results_as_blocks_on_disk(
         )
     np.testing.assert_array_equal(whole.distance[:], blocked.distance[:])
     np.testing.assert_array_equal(whole.distance[:], distance_to_nucleus(nuclei, cells, SPACING))
-    for name in ("cells", "nuclei", "radial", "clustering"):
+    for name in ("cells", "nuclei", "radial", "clustering", "enrichment", "tests"):
         pd.testing.assert_frame_equal(getattr(whole, name), getattr(blocked, name), check_exact=True)
     # A mean distance is a sum over blocks in float64.
     pd.testing.assert_frame_equal(whole.nanoparticles, blocked.nanoparticles, rtol=1e-12)

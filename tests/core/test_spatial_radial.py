@@ -18,7 +18,6 @@ from spherovem_core.spatial import (
     distance_to_nucleus,
     measure_centroids,
     radial_distribution,
-    radial_rank,
 )
 from spherovem_core.spatial.surface_distance import distance_to_surface
 
@@ -35,7 +34,7 @@ def slab_cell() -> tuple[Labels, NDArray[np.float32]]:
     return cells, distance_to_nucleus(nuclei, cells, SPACING)
 
 
-def test_even_spread_has_enrichment_1_and_rank_one_half() -> None:
+def test_volumes_of_a_slab_are_those_of_its_planes() -> None:
     cells, distance = slab_cell()
     particles = np.zeros_like(cells)
     particles[1, :, 2:] = 7
@@ -46,31 +45,27 @@ def test_even_spread_has_enrichment_1_and_rank_one_half() -> None:
     # The cytoplasm has 16 planes, 10 to 160 nm from the nucleus: 4, 5, 4 (90 nm is in the second bin) and 3 per bin.
     planes = found["cell_volume_um3"] / (24 * voxel_volume_um3(SPACING))
     np.testing.assert_allclose(planes, [2, 4, 5, 4, 3])
-    np.testing.assert_allclose(found["enrichment"], [0, 1, 1, 1, 1])
-    np.testing.assert_allclose(radial_rank(found)["nanoparticle_radial_rank"], [0.5])
+    per_plane = found["nanoparticle_volume_um3"] / (6 * voxel_volume_um3(SPACING))
+    np.testing.assert_allclose(per_plane, [0, 4, 5, 4, 3])
 
 
-def test_particles_near_the_nucleus_are_enriched_there() -> None:
+def test_finer_particles_keep_their_volume() -> None:
     cells, distance = slab_cell()
     particles = np.zeros((8, 12, 20), np.uint32)
     particles[0, 0, 4:6] = 3
     found = radial_distribution(particles, cells, distance, SPACING, WIDTH, factors=(2, 2, 1))
     expected = 2 / 4 * voxel_volume_um3(SPACING)
     np.testing.assert_allclose(found["nanoparticle_volume_um3"], [0, expected, 0, 0, 0])
-    # The first bin holds 4 of the 16 planes of the cytoplasm.
-    np.testing.assert_allclose(found["enrichment"], [0, 4, 0, 0, 0])
-    np.testing.assert_allclose(radial_rank(found)["nanoparticle_radial_rank"], [1 / 8])
 
 
-def test_cells_without_particles_or_nucleus_have_no_enrichment() -> None:
+def test_cells_without_a_nucleus_have_no_rows() -> None:
     cells, distance = slab_cell()
     cells[..., 18:] = 9
     found = radial_distribution(np.zeros_like(cells), cells, distance, SPACING, WIDTH)
     assert set(found["cell"]) == {5}
-    assert found["enrichment"].isna().all()
-    assert radial_rank(found)["nanoparticle_radial_rank"].isna().all()
+    assert (found["nanoparticle_volume_um3"] == 0).all()
     nothing = radial_distribution(cells * 0, cells * 0, distance * np.nan, SPACING, WIDTH)
-    assert len(nothing) == len(radial_rank(nothing)) == 0
+    assert len(nothing) == 0
 
 
 def test_radial_distribution_does_not_depend_on_blocks_or_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def other_values(value: Any) -> list[Any]:
         return [value + 1, value + 8, value + 0.01, value * 0.9 + 1e-3, value - 0.01]
     if isinstance(value, str):
         words = "n2v2 rigid elastic none median cellpose linear vertical first chain dark interpolate boundary_strength fill xy"
-        return [*words.split(), "other"]
+        return [*words.split(), "cells", "other"]
     if value is None:
         return [1.0, 2, "other", (50.0, 10.0, 10.0), (10.0, 50.0)]
     if value == ():

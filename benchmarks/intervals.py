@@ -1,0 +1,169 @@
+"""Random and clustered particles of known pattern, compared with random places by the stage spatial.
+
+For each geometry of cells and size of particles, many patterns that are random by construction: the fraction that a test calls
+otherwise at 5 %, the fraction of rows outside the pointwise envelope, the enrichment over all patterns, and the fraction of 95 %
+intervals that hold 1. Then clusters of known size, and the time and memory of a large volume.
+"""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from _peak_memory import peak_mib
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "core"))
+from particle_patterns import (
+    GEOMETRIES,
+    SPACING,
+    clustered_centres,
+    matern,
+    paint_particles,
+    thomas,
+)
+
+from spherovem_core.execution import Execution
+from spherovem_core.parameters import SpatialParameters
+from spherovem_core.spatial import measure_space
+
+SIZES = {"points": (0.0, 200), "320 nm": (320.0, 120), "640 nm": (640.0, 40)}
+"""Diameter in nm, and number of particles."""
+
+STATISTICS = ("ripley_l", "pair_correlation", "nearest_neighbour", "enrichment", "radial_rank")
+CURVES = (
+    ("clustering", "ripley_l_excess", "_um"),
+    ("clustering", "pair_correlation", ""),
+    ("clustering", "neighbour_fraction", ""),
+    ("enrichment", "enrichment", ""),
+)
+
+
+def random_patterns(repeats: int) -> None:
+    """Print how often random patterns are called otherwise."""
+    print("fraction of random patterns with p <= 0.05, by statistic; of rows outside the pointwise envelope;")
+    print("enrichment by bin over all patterns; fraction of enrichment intervals that hold 1")
+    pooled: dict[str, list[float]] = {name: [] for name in STATISTICS}
+    pooled_rows: dict[str, list[float]] = {name: [] for _, name, _ in CURVES}
+    for geometry, make in GEOMETRIES.items():
+        cells, nuclei = make()
+        for size, (diameter, count) in SIZES.items():
+            small: dict[str, list[float]] = {name: [] for name in STATISTICS}
+            rows: dict[str, list[float]] = {name: [] for _, name, _ in CURVES}
+            found, random, held, forced, used = [], [], [], 0.0, 0
+            for repeat in range(repeats):
+                rng = np.random.default_rng([repeat, len(geometry), int(diameter)])
+                particles = paint_particles(cells, nuclei, SPACING, diameter, count, rng)
+                parameters = SpatialParameters(null_seed=repeat)
+                space = measure_space(cells, nuclei, particles, SPACING, parameters)
+                for row in space.tests.itertuples():
+                    small[row.statistic].append(row.p_value <= 0.05)
+                for table, name, unit in CURVES:
+                    own = getattr(space, table)
+                    low, high = own[f"{name}_random_low{unit}"], own[f"{name}_random_high{unit}"]
+                    known = low.notna() & (high > low)
+                    value = own[f"{name}{unit}"]
+                    rows[name] += ((value < low) | (value > high))[known].tolist()
+                found.append(space.enrichment["pattern_volume_um3"].to_numpy())
+                random.append(space.enrichment["random_volume_um3"].to_numpy())
+                inside = space.enrichment["enrichment_low"].notna()
+                held += (
+                    (space.enrichment["enrichment_low"] <= 1) & (space.enrichment["enrichment_high"] >= 1)
+                )[inside].tolist()
+                forced += space.forced_fraction / repeats
+                used += int((space.nanoparticles["pattern_note"] == "").sum())
+            bins = min(map(len, found))
+            total, expected = (sum(each[:bins] for each in values) for values in (found, random))
+            enough = expected > 0.02 * expected.sum()
+            ratio = (total / np.where(expected > 0, expected, np.nan))[enough]
+            # Standard error by patterns.
+            with np.errstate(invalid="ignore"):
+                parts = np.array([own[:bins] for own in found]) - np.array([own[:bins] for own in random])
+                error = (parts.std(axis=0) * np.sqrt(repeats) / expected)[enough]
+            print(
+                f"{geometry:7s} {size:7s} {used // repeats:4d} particles  p: "
+                + " ".join(f"{np.mean(small[name]):.3f}" for name in STATISTICS)
+                + "  rows: "
+                + " ".join(f"{np.mean(rows[name]):.3f}" for _, name, _ in CURVES)
+                + "  enrichment: "
+                + " ".join(f"{r:.3f}±{e:.3f}" for r, e in zip(ratio, error, strict=True))
+                + f"  intervals: {np.mean(held) if held else np.nan:.2f}  stayed: {forced:.3f}  {space.admission}",
+                flush=True,
+            )
+            for name in STATISTICS:
+                pooled[name] += small[name]
+            for name in pooled_rows:
+                pooled_rows[name] += rows[name]
+    print("all p:   " + " ".join(f"{name} {np.mean(pooled[name]):.3f}" for name in STATISTICS))
+    print("all rows: " + " ".join(f"{name} {np.mean(values):.3f}" for name, values in pooled_rows.items()))
+
+
+def cluster_patterns(repeats: int) -> None:
+    """Print the sizes of clusters that are found."""
+    cells, nuclei = GEOMETRIES["balls"]()
+    for name, scatter, truth in (
+        ("Thomas, s = 150 nm", thomas(150.0), np.sqrt(3) * 0.15),
+        ("Thomas, s = 250 nm", thomas(250.0), np.sqrt(3) * 0.25),
+        ("Matérn, R = 300 nm", matern(300.0), np.sqrt(3 / 5) * 0.3),
+    ):
+        found, p_values = [], []
+        for repeat in range(repeats):
+            rng = np.random.default_rng([repeat, 7])
+            centres = clustered_centres(cells, nuclei, SPACING, 40, scatter, rng)
+            particles = paint_particles(cells, nuclei, SPACING, 0.0, 300, rng, centres=centres)
+            tests = measure_space(cells, nuclei, particles, SPACING).tests.set_index("statistic")
+            p_values.append(tests.loc["ripley_l", "p_value"])
+            found.append(tests.loc["pair_correlation", "cluster_radius_um"])
+        print(
+            f"{name}: p <= 0.05 in {np.mean(np.array(p_values) <= 0.05):.2f}, radius of gyration "
+            f"{np.nanmedian(found):.3f} µm (quartiles {np.nanquantile(found, 0.25):.3f} to {np.nanquantile(found, 0.75):.3f}), "
+            f"truth {truth:.3f} µm",
+            flush=True,
+        )
+
+
+def large_volume(size: int, cells_wanted: int, count: int) -> None:
+    """Time the comparison in a volume of `size` voxels per side."""
+    from spatial import packed_tissue
+
+    spacing = (50.0, 25.0, 25.0)
+    cells, nuclei = packed_tissue(size)
+    cells[cells > cells_wanted] = 0
+    rng = np.random.default_rng(0)
+    particles = paint_particles(cells, nuclei, spacing, 320.0, count, rng)
+    parameters = SpatialParameters()
+    with ThreadPoolExecutor(2) as pool:
+        execution = Execution(executor=pool, workers=2)
+        started = {}
+        for simulations in (19, 99):
+            own = parameters.model_copy(update={"null_simulations": simulations})
+            clock, cpu = time.perf_counter(), time.process_time()
+            space = measure_space(cells, nuclei, particles, spacing, own, execution)
+            started[simulations] = time.perf_counter() - clock, time.process_time() - cpu
+    print(
+        f"{size}³, {len(space.cells)} cells, {len(space.nanoparticles)} particles: whole stage "
+        + "; ".join(
+            f"{simulations} simulations {wall:.1f} s ({cpu:.1f} s cpu)"
+            for simulations, (wall, cpu) in started.items()
+        )
+        + f"; peak memory {peak_mib() / 1024:.2f} GiB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=100, help="patterns per geometry and size")
+    parser.add_argument(
+        "--size", type=int, default=512, help="voxels per side of the large volume; 0 for none"
+    )
+    options = parser.parse_args()
+    random_patterns(options.repeats)
+    cluster_patterns(max(1, options.repeats // 5))
+    if options.size:
+        large_volume(options.size, 300, 3000)
+
+
+if __name__ == "__main__":
+    main()
