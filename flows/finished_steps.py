@@ -1,16 +1,20 @@
-"""Finished steps that a run takes over from disk when it starts at a later stage."""
+"""Finished steps: those that a run takes over from disk when it starts at a later stage, and runs with nothing to compute."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from spherovem_core.errors import IncompleteArtifactError
-from spherovem_core.references import ArtifactRef
-from spherovem_core.stages import StageName
+from spherovem_core.parameters import PipelineParameters
+from spherovem_core.references import Acquisition, ArtifactRef
+from spherovem_core.region_of_interest import RegionOfInterest, crop_acquisition
+from spherovem_core.stages import STAGE_NAMES, StageName, stages_between
 from spherovem_core.store import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
 from spherovem_core.workflow.artifacts import artifact_history, find_newest, replaced_source, stored_digest
 from spherovem_core.workflow.step import JOURNAL
+from tasks.locks import acquisition_locks
 
 OWN_DATA = (
     "; if SOURCE is aligned already, say so: --already aligned, or the parameter registration.model none"
@@ -88,3 +92,43 @@ def _check_descent(
             "%s: taken as it is, although it was made with other parameters than those of this run",
             step.title,
         )
+
+
+def is_finished(
+    acquisition: Acquisition,
+    parameters: PipelineParameters,
+    external: Mapping[str, Mapping[str, str]],
+    start_at: StageName,
+    stop_after: StageName,
+    roi: RegionOfInterest,
+) -> bool:
+    """Return whether a run has nothing to compute: all its steps are complete on disk, and no other run is changing them.
+
+    Parameters
+    ----------
+    external
+        Digests of what each step reads outside the results folder, from `flows.preflight.check_run`. The others are the
+        arguments of the parent flow.
+
+    Raises
+    ------
+    IncompleteArtifactError, ChangedArtifactError
+        As `take_finished`.
+    """
+    from spherovem_core.forecast import steps_to_compute
+    from spherovem_core.registry import pipeline_for
+
+    request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
+    if not request.acquisition.folder.is_dir():
+        return False
+    pipeline = pipeline_for(parameters)
+    before = pipeline.of_stages(STAGE_NAMES[: STAGE_NAMES.index(start_at)])
+    steps = pipeline.of_stages(stages_between(start_at, stop_after))
+    locks, holder = acquisition_locks(request.acquisition), uuid4().hex
+    if not locks.acquire_lock("acquisition", holder, acquire_timeout=0.0):
+        return False
+    try:
+        taken = take_finished(pipeline, before, request, start_at)
+        return not steps_to_compute(pipeline, request, steps, external, taken)
+    finally:
+        locks.release_lock("acquisition", holder)

@@ -74,8 +74,13 @@ def check_run(
     start_at: StageName = FIRST_STAGE,
     stop_after: StageName = LAST_STAGE,
     roi: RegionOfInterest = WHOLE,
-) -> None:
+) -> External:
     """Check a run of the parent flow before Prefect starts; takes the arguments of the flow.
+
+    Returns
+    -------
+    mapping
+        As `check_before_start`.
 
     Raises
     ------
@@ -88,4 +93,5 @@ def check_run(
     check_format(request.acquisition.folder)
     pipeline = pipeline_for(parameters)
     check_results(pipeline, Layout(request.acquisition.folder.absolute()))
-    check_before_start(request, pipeline.of_stages(stages_between(start_at, stop_after)), execution.device)
+    steps = pipeline.of_stages(stages_between(start_at, stop_after))
+    return check_before_start(request, steps, execution.device)

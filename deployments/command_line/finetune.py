@@ -11,10 +11,10 @@ from deployments.command_line.arguments import BadArgumentsError, Command, Devic
 from deployments.command_line.text_tables import text_table
 from deployments.run_parameters import network_parameter
 from spherovem_core.execution import ExecutionSettings
+from spherovem_core.object_kinds import OBJECT_KINDS
 from spherovem_core.parameters import FineTuningParameters
 from spherovem_core.parameters.base import Percentiles
 from spherovem_core.references import FineTuningFolders
-from spherovem_core.store.layout import OBJECT_KINDS
 
 
 class Finetune(Command, FineTuningParameters):

@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args
 
 from deployments.run_parameters import build_parameters
 from spherovem_core.errors import LabelsError, ParameterError, SpheroVemError
+from spherovem_core.object_kinds import OBJECT_KINDS
 from spherovem_core.overrides import Overrides, merge
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.stages import FIRST_STAGE, STAGE_NAMES, StageName
-from spherovem_core.store.layout import OBJECT_KINDS
 
 State = Literal["denoised", "aligned"]
 ENTRANCES: tuple[StageName, ...] = (

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from deployments.command_line.arguments import reading_arguments
+from deployments.server.configured import server_is_configured
 from deployments.server.orphans import leave_no_orphans
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
@@ -24,6 +25,9 @@ def run_flow(
 ) -> None:
     """Check the inputs before Prefect starts, then run the parent flow in this process.
 
+    Where everything is complete on disk and no Prefect server is configured that would show the run, there is no run: to start a
+    server takes longer than to look.
+
     Raises
     ------
     BadArgumentsError
@@ -31,10 +35,16 @@ def run_flow(
     SpheroVemError
         If the check or a stage fails.
     """
+    from flows.finished_steps import is_finished
     from flows.preflight import check_run
 
     with reading_arguments():
-        check_run(acquisition, parameters, execution, start_at, stop_after, roi)
+        external = check_run(acquisition, parameters, execution, start_at, stop_after, roi)
+    if not server_is_configured() and is_finished(
+        acquisition, parameters, external, start_at, stop_after, roi
+    ):
+        logger.info("%s: everything is complete on disk", acquisition.name)
+        return
     leave_no_orphans()
     logger.info(
         "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name

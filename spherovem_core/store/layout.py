@@ -3,14 +3,12 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from spherovem_core.errors import StoreNotWritableError
-
-ObjectKind = Literal["cells", "nuclei"]
-OBJECT_KINDS: tuple[ObjectKind, ...] = ("cells", "nuclei")
-CorrectedKind = Literal["cells", "nuclei", "nanoparticles"]
-CORRECTED_KINDS: tuple[CorrectedKind, ...] = (*OBJECT_KINDS, "nanoparticles")
+from spherovem_core.object_kinds import CORRECTED_KINDS as CORRECTED_KINDS
+from spherovem_core.object_kinds import OBJECT_KINDS as OBJECT_KINDS
+from spherovem_core.object_kinds import CorrectedKind as CorrectedKind
+from spherovem_core.object_kinds import ObjectKind as ObjectKind
 
 VOLUME = "volume.zarr"
 RAW = "raw"

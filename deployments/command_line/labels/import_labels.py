@@ -10,13 +10,12 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag, CliVariadicArg
 
 from deployments.command_line.arguments import BadArgumentsError, checked_spacing, reading_arguments
 from deployments.command_line.labels.arguments import RunAfterwards
-from deployments.command_line.labels.import_report import import_report
 from deployments.command_line.labels.texts import effect
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.store.layout import Layout
 
 if TYPE_CHECKING:
     from spherovem_core.corrections.label_import import LabelImport
+    from spherovem_core.store import Layout
 
 
 class ImportLabels(RunAfterwards):
@@ -98,7 +97,7 @@ class ImportLabels(RunAfterwards):
                 print(f"{entry.number}  {entry.id}  {effect(outcome)}")
         self.run_flow(layout, execution)
 
-    def _compare(self, layout: Layout, *, any_overlap: bool = False) -> "LabelImport":
+    def _compare(self, layout: "Layout", *, any_overlap: bool = False) -> "LabelImport":
         from flows.import_parameters import ImportParameters
         from flows.imported_labels import compare_labels
 
@@ -149,4 +148,6 @@ class ImportLabels(RunAfterwards):
         self.run_flow(layout, execution, ImportParameters(file=self.file, as_labels=True))
 
     def _shown(self, found: "LabelImport") -> str:
+        from deployments.command_line.labels.import_report import import_report
+
         return json.dumps(found.document(), indent=2) if self.json_ else import_report(found)
