@@ -1,8 +1,8 @@
 """Features of a contact between two objects, from sums over its faces and over the voxels of both.
 
-They tell the boundary at the contact and within both objects, and the contact's size. Trees over 31 features, among them image, flows
-and volumes, knew the training slices better and other parts of the volume worse: on FIB-SEM of neuropil 1.32 bits of variation of
-information at the best threshold against 1.16.
+They tell the boundary at the contact and within both objects, and the contact's size. Trees over 31 features, among them
+image, flows and volumes, knew the training slices better and other parts of the volume worse: on FIB-SEM of neuropil 1.32 bits of
+variation of information at the best threshold against 1.16.
 """
 
 from typing import NamedTuple

@@ -29,7 +29,7 @@ MAX_NOISE = 0.5
 SMALL_SPREAD, TINY_SPREAD = 0.12, 0.06
 """Below this fraction of the curvedness, a spread of mean curvature that is noise alone, or any spread, is left at its noise."""
 NOISY, TOO_STEEP = 0.4, 1.3
-"""A spread is noise alone if noise is more than this fraction of its variance, or if its line falls, or rises steeper than waves."""
+"""A spread is noise alone if noise is more than this fraction of it, or if its line falls or rises more than that of waves."""
 MAX_EDGES = 0.5
 """Largest accepted fraction of bending at edges: the curvature of an edge is not finite."""
 MAX_INDEX_CHANGE = 0.12
