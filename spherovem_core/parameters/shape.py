@@ -17,7 +17,7 @@ class ShapeParameters(StageParameters):
         "Thin labels get less, curvatures more.",
     )
     curvature_scale_um: float = Field(
-        default=0.25,
+        default=0.3,
         gt=0.0,
         le=100.0,
         description="Smoothing of the surface columns that end in `at_scale`: they compare between cells and voxels of any size. "

@@ -7,8 +7,9 @@ DESCRIPTORS = {
     "volume_um3": "volume",
     "sphericity": "sphericity",
     "mean_curvature_mean_per_um": "mean curvature",
-    "shape_index_mean": "shape index",
-    "curvedness_mean_per_um": "curvedness",
+    "shape_index_mean_at_scale": "shape index",
+    "curvedness_mean_at_scale_per_um": "curvedness",
+    "solidity": "solidity",
     "fractal_dimension": "fractal dimension",
 }
 AS_LOGARITHM = {"volume_um3"}

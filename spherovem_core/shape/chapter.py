@@ -19,8 +19,9 @@ DESCRIPTORS = {
     "sphericity": "sphericity",
     "mean_curvature_mean_per_um": "mean curvature (1/µm)",
     "gaussian_curvature_mean_per_um2": "Gaussian curvature (1/µm²)",
-    "shape_index_mean": "shape index",
-    "curvedness_mean_per_um": "curvedness (1/µm)",
+    "shape_index_mean_at_scale": "shape index at the stated scale",
+    "curvedness_mean_at_scale_per_um": "curvedness at the stated scale (1/µm)",
+    "solidity": "solidity",
     "fractal_dimension": "fractal dimension",
 }
 LOGARITHMIC = ("volume_um3", "surface_area_um2")

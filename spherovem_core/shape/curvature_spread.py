@@ -119,9 +119,7 @@ def extrapolate_spread(
                 coarsest.shape_index,
                 math.sqrt(coarsest.shape_index_variance),
             )
-        return CurvatureSpread(
-            note=f"{UNRESOLVED}: structure finer than {widths[1]:.0f} nm or noise of voxels"
-        )
+        return CurvatureSpread(note=f"{UNRESOLVED}: structure too fine for the voxels")
     squares = widths[1:] ** 2
     index = _to_zero(squares, np.array([m.shape_index for m in moments[1:]]))[0]
     index_std = _to_zero(squares, np.sqrt([m.shape_index_variance for m in moments[1:]]))[0]

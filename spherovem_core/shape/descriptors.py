@@ -216,10 +216,7 @@ def _fit_fractal(
     if not gains:
         return FractalFit(NAN, NAN, low, high), "fractal dimension not resolved: too few voxels across"
     if edges > ROUGH or (edges > MAYBE_ROUGH and gains[-1] < FALLING * gains[0]):
-        return FractalFit(NAN, NAN, low, high), (
-            f"fractal dimension not resolved: the area still grows by {100 * (2 ** gains[0] - 1):.0f} % "
-            "when the smoothing is halved"
-        )
+        return FractalFit(NAN, NAN, low, high), "fractal dimension not resolved: rough surface"
     return (
         fit_tube_scaling(
             surface.everywhere, max(surface.grid.spacing_nm), scales.tube, total_curvature, domain

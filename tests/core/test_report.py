@@ -194,9 +194,7 @@ EMPTY = {
     "nuclei": Scene(nuclei=False),
     "everything": Scene(particles=False, cells=False, nuclei=False, flags={}),
     "good slices": Scene(
-        flags={
-            name: range(24) for name in ("missing", "blank", "truncated", "saturated", "excluded", "outlier")
-        }
+        flags={name: range(24) for name in ("missing", "blank", "truncated", "saturated", "outlier")}
     ),
 }
 

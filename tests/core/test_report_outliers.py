@@ -17,7 +17,7 @@ def test_the_most_unusual_object_comes_first_with_its_descriptor() -> None:
     table = cells()
     table.loc[7, "sphericity"] = 1.0
     table.loc[12, "volume_um3"] = 40.0
-    table.loc[20, "curvedness_mean_per_um"] = np.nan
+    table.loc[20, "curvedness_mean_at_scale_per_um"] = np.nan
     ranked = rank_unusual(table)
     assert len(ranked) == 30
     assert ranked.loc[0, ["label", "descriptor", "above"]].tolist() == [112, "volume_um3", True]
