@@ -150,6 +150,15 @@ def large_volume(size: int, cells_wanted: int, count: int) -> None:
         + f"; peak memory {peak_mib() / 1024:.2f} GiB",
         flush=True,
     )
+    shown = space.enrichment[space.enrichment["random_fraction"] > 0.02]
+    print(
+        "  enrichment: "
+        + " ".join(
+            f"{row.enrichment:.3f} [{row.enrichment_low:.3f}, {row.enrichment_high:.3f}]"
+            for row in shown.itertuples()
+        )
+    )
+    print("  p: " + " ".join(f"{row.statistic} {row.p_value:.2f}" for row in space.tests.itertuples()))
 
 
 def main() -> None:

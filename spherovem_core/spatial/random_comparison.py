@@ -288,7 +288,7 @@ def compare_with_random(
     if space != OPEN:
         clearances = _map(_clearances_of, fitted, (*arguments, null), "clearances", null, execution, known)
         measured = [Clearances(**columns) for columns in clearances]
-        near, far = fit_clearances(measured, reach, float(np.cbrt(voxel.prod())) / 4)
+        near, far = fit_clearances(measured, reach, float(np.cbrt(voxel.prod())) / 2)
         null = replace(null, admission=replace(null.admission, from_nucleus=near, from_surface=far))
     contacts = _map(_contacts_of, fitted, (*arguments, null), "contacts", null, execution, known)
     counts = sum((columns["counts"] for columns in contacts), np.zeros((2, CONTACTS), np.int64))

@@ -214,7 +214,7 @@ def _test(
         row["finding"] = " and ".join(
             name for name, found in (("above", above), ("below", below)) if found.any()
         )
-        outside = above | below
+        outside = above if above.any() else below
         if outside.any():
             row |= {"from_um": places_um[outside].min(), "to_um": places_um[outside].max()}
     with np.errstate(invalid="ignore", divide="ignore"):

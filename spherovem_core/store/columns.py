@@ -644,7 +644,11 @@ TEST_COLUMNS = (
     Column("effect_high", "float64", "Upper end."),
     Column("random_low", "float64", "Lower end of the pointwise 95 % envelope of random places there."),
     Column("random_high", "float64", "Upper end."),
-    Column("from_um", "float64", "Smallest radius or distance outside the global envelope."),
+    Column(
+        "from_um",
+        "float64",
+        "Smallest radius or distance above the global envelope; below it, if none is above.",
+    ),
     Column("to_um", "float64", "Largest."),
     Column(
         "cluster_radius_um",

@@ -5,7 +5,8 @@ import pytest
 
 from spherovem_core.spatial.cluster_scale import fit_cluster_radius
 from spherovem_core.spatial.random_envelopes import envelope_of, extreme_fractions
-from spherovem_core.spatial.random_summary import Curves, rank_sums, ratio_interval
+from spherovem_core.spatial.random_summary import Curves, Summary, rank_sums, ratio_interval
+from spherovem_core.spatial.random_tables import clustering_tables
 
 
 def test_p_values_of_random_curves_are_uniform() -> None:
@@ -106,3 +107,19 @@ def test_clusters_beyond_the_radii_have_no_radius() -> None:
     measured = random * (1 + np.exp(-(radii**2) / 36))
     found = fit_cluster_radius(Curves(np.stack([measured, random]), measured, random), radii, None)
     assert all(np.isnan(value) for value in found.values())
+
+
+def test_radii_of_a_finding_are_those_above_the_envelope() -> None:
+    """Clusters leave fewer pairs than random ones at large distances."""
+    rng = np.random.default_rng(5)
+    shells = rng.poisson(100, (100, 10)).astype(float)
+    shells[0, 2:4], shells[0, 7:] = 200, 40
+    sums = shells.cumsum(axis=1)
+    pairs = Curves(sums, sums[:1], sums[1:].mean(axis=0)[None])
+    nothing = Curves(np.zeros((100, 10)), np.zeros((0, 10)), np.zeros((0, 10)))
+    summary = Summary(30, 1, 0.0, pairs, nothing, nothing, np.zeros((100, 2)), np.zeros((0, 2)), {}, 30, 1)
+    _, rows = clustering_tables(summary, np.arange(1, 11) / 10, "cytoplasm", 0)
+    found = {row["statistic"]: row for row in rows}["pair_correlation"]
+    assert found["finding"] == "above and below"
+    assert (found["from_um"], found["to_um"]) == (0.3, 0.4)
+    assert found["reason"].startswith("no interval")

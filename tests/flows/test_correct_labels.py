@@ -173,7 +173,8 @@ def test_excluded_particles_and_nuclei_count_in_no_cell(copy: Acquisition) -> No
         counted = rows[~rows["excluded"]].groupby("parent_cell").size().reindex(cells.index, fill_value=0)
         assert cells[column].tolist() == counted.tolist()
     points = table(layout, "nanoparticles").query("not excluded")
-    assert ripley["centre_count"].max() <= len(points)
+    assert 2 * ripley["pair_count"].max() <= len(points) * (len(points) - 1)
+    assert (table(layout, "nanoparticles")["pattern_note"] == "excluded by hand").sum() == 1
     assert "Excluded nuclei" in layout.report.read_text()
     assert acquisition_state(copy.folder).state == "complete"
     for kind in ("nuclei", "nanoparticles"):
