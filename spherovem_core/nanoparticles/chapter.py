@@ -3,7 +3,6 @@
 import pandas as pd
 
 from spherovem_core.nanoparticles.chapter_views import zoomed_view
-from spherovem_core.nanoparticles.given import NOT_MEASURED
 from spherovem_core.report.charts import WIDE, distribution, scatter
 from spherovem_core.report.figures import PALETTE, SOFT
 from spherovem_core.report.inputs import ReportInputs
@@ -15,6 +14,10 @@ MOST_REASONS = 4
 
 LEAST_NM = 10.0
 """Specks of noise may have a volume near 0, which would stretch a logarithmic axis."""
+NOT_MEASURED = (
+    "contrast, confidence and population come from the detection and are not known of imported particles; "
+    "volumes count voxels"
+)
 
 
 def nanoparticles_section(inputs: ReportInputs) -> Section:

@@ -27,10 +27,6 @@ from spherovem_core.spacing import SpacingNm, spacing_um, voxel_volume_um3
 NO_POPULATION = 0
 NEIGHBOURS = [(z, y, x) for z in (0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1) if (z, y, x) > (0, 0, 0)]
 """Half of the 26 neighbours of a voxel."""
-NOT_MEASURED = (
-    "contrast, confidence and population come from the detection and are not known of imported particles; "
-    "volumes count voxels"
-)
 
 
 def measure_given(

@@ -8,8 +8,8 @@ import pandas as pd
 from pydantic import BaseModel
 
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.report.figures import INK, PALETTE, Margins, finish, new_panel
 from spherovem_core.report.page import Panel, Picture, Section, Table
+from spherovem_core.report.svg_charts import bars
 from spherovem_core.store.adoptions import is_adoption
 from spherovem_core.workflow.step import JOURNAL
 
@@ -148,16 +148,5 @@ def _cost(steps: pd.DataFrame) -> Picture:
 
 
 def _bars(names: list[str], values: list[float], label: str, title: str) -> Panel:
-    axes = new_panel(5.0, 0.75 + 0.21 * len(names), title, Margins(left=1.75, right=0.6))
-    bars = axes.barh(range(len(names)), values, color=PALETTE[0], height=0.7)
-    axes.bar_label(
-        bars,
-        [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values],
-        padding=3,
-        fontsize=8,
-        color=INK,
-    )
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel(label)
-    return finish(axes)
+    texts = [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values]
+    return bars(names, values, texts, label, title)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve_banded, cholesky_banded
-from scipy.optimize import minimize
 
 FloatArray = NDArray[np.float64]
 SMALLEST_VARIANCE = 1e-8
@@ -154,6 +153,10 @@ class _BandFit:
 
     def best(self, tie: FloatArray | None, jitter: bool) -> tuple[FloatArray, float]:
         """Return the best parameters and their deviance over all waves, ties included."""
+        from scipy.optimize import (
+            minimize,
+        )  # takes 0.1 s, and the report asks this module for nothing but names
+
         known = 2 + len(self.distances)
 
         def deviance(p: FloatArray) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.report.figures import PALETTE, SOFT, add_legend, finish, new_panel, show_empty_reason
 from spherovem_core.report.memory import remember_panel
 from spherovem_core.report.page import Panel
+from spherovem_core.report.svg_charts import histogram
 
 WIDTH, HEIGHT = 3.5, 2.5
 WIDE = 7.2
@@ -29,29 +30,16 @@ def distribution(
     colours: Sequence[str] = PALETTE,
 ) -> Panel:
     """Draw a stacked histogram of the groups, without values that are not finite."""
-    axes = new_panel(WIDTH, HEIGHT, title, legend=len(groups) > 1)
-    axes.set(xlabel=label, ylabel=count_label)
     finite = {name: _finite(values) for name, values in groups.items()}
     everything = np.concatenate(list(finite.values())) if finite else np.empty(0)
     if not everything.size:
+        axes = new_panel(WIDTH, HEIGHT, title, legend=len(groups) > 1)
+        axes.set(xlabel=label, ylabel=count_label)
         show_empty_reason(axes, "nothing to show")
         return finish(axes)
     log_x = log_x and everything.min() > 0
     edges = np.exp(bin_edges(np.log(everything))) if log_x else bin_edges(everything)
-    below = np.zeros(len(edges) - 1)
-    for (name, values), colour in zip(finite.items(), colours, strict=False):
-        counts = below + np.histogram(values, edges)[0]
-        axes.stairs(
-            counts, edges, baseline=below, fill=True, color=colour, alpha=0.85, label=name, linewidth=0
-        )
-        below = counts
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    if log_x:
-        set_log_x(axes)
-    if len(finite) > 1:
-        add_legend(axes)
-    return finish(axes)
+    return histogram(finite, edges, label, title, count_label, log_x, colours, (WIDTH, HEIGHT))
 
 
 def bin_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.float64]:

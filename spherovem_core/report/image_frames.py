@@ -43,10 +43,10 @@ class Axis:
     end: float
     label: str
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Return place, as a fraction of the side, and text of each tick."""
+    def ticks(self, most: int = MOST_INTERVALS) -> list[tuple[float, str]]:
+        """Return place, as a fraction of the side, and text of each tick, with at most so many intervals."""
         low, high = sorted((self.begin, self.end))
-        found = MaxNLocator(MOST_INTERVALS, steps=TICK_STEPS).tick_values(low, high)
+        found = MaxNLocator(most, steps=TICK_STEPS).tick_values(low, high)
         values = [float(value) for value in found if low <= value <= high]
         formatter = ScalarFormatter(useOffset=False)
         formatter.set_scientific(False)
@@ -89,8 +89,11 @@ def frame_images(
         parts.append(_mark(box, axes, marked, mark_colour, name))
     parts.append(_rectangle(box, SOFT, 0.8))
     if axes is not None:
-        parts += [_horizontal(box, axes[0]), _vertical(box, axes[1])]
-    parts.append(_text(left, top - TITLE_PAD, title, TITLE_SIZE, "start"))
+        parts += [
+            horizontal_axis(box, axes[0].label, axes[0].ticks()),
+            vertical_axis(box, axes[1].label, axes[1].ticks()),
+        ]
+    parts.append(text_element(left, top - TITLE_PAD, title, TITLE_SIZE, "start"))
     labels = [axis.label for axis in reversed(axes or ())]
     return panel_of(width, height, spoken_name(title, *labels), Markup("".join(parts)))
 
@@ -99,29 +102,32 @@ Box = tuple[float, float, float, float]
 """Left, top, width and height in points."""
 
 
-def _horizontal(box: Box, axis: Axis) -> str:
+def horizontal_axis(box: Box, label: str, places: Sequence[tuple[float, str]]) -> str:
+    """Draw ticks, at fractions of the width, and the label, lines apart, below a box."""
     left, bottom = box[0], box[1] + box[3]
-    ticks = [(left + place * box[2], text) for place, text in axis.ticks()]
+    ticks = [(left + place * box[2], text) for place, text in places]
     marks = "".join(f"M{x:.2f} {bottom:.2f}v{TICK_LENGTH:g}" for x, _ in ticks)
-    texts = [_text(x, bottom + TICK_PAD + 6.08, text, TICK_SIZE, "middle") for x, text in ticks]
+    texts = [text_element(x, bottom + TICK_PAD + 6.08, text, TICK_SIZE, "middle") for x, text in ticks]
     lines = [
-        _text(left + box[2] / 2, bottom + 24.96 + 1.2 * LABEL_SIZE * n, line, LABEL_SIZE, "middle")
-        for n, line in enumerate(axis.label.split("\n"))
+        text_element(left + box[2] / 2, bottom + 24.96 + 1.2 * LABEL_SIZE * n, line, LABEL_SIZE, "middle")
+        for n, line in enumerate(label.split("\n"))
     ]
     return _ticks(marks) + "".join(texts + lines)
 
 
-def _vertical(box: Box, axis: Axis) -> str:
+def vertical_axis(box: Box, label: str, places: Sequence[tuple[float, str]]) -> str:
+    """Draw ticks, at fractions of the height from above, and the label left of a box."""
     left, top = box[:2]
-    ticks = [(top + place * box[3], text) for place, text in axis.ticks()]
+    ticks = [(top + place * box[3], text) for place, text in places]
     marks = "".join(f"M{left:.2f} {y:.2f}h-{TICK_LENGTH:g}" for y, _ in ticks)
-    texts = [_text(left - TICK_PAD, y + 3.04, text, TICK_SIZE, "end") for y, text in ticks]
-    widest = max((_width(text) for _, text in ticks), default=0.0)
+    texts = [text_element(left - TICK_PAD, y + 3.04, text, TICK_SIZE, "end") for y, text in ticks]
+    widest = max((text_width(text) for _, text in ticks), default=0.0)
     x, y = max(LEAST_LABEL_X, left - TICK_PAD - widest - 6.0), top + box[3] / 2
-    return _ticks(marks) + "".join(texts) + _text(x, y, axis.label, LABEL_SIZE, "middle", upright=True)
+    return _ticks(marks) + "".join(texts) + text_element(x, y, label, LABEL_SIZE, "middle", upright=True)
 
 
-def _width(text: str) -> float:
+def text_width(text: str) -> float:
+    """Estimate the width of a number beside a tick, in points."""
     return TICK_SIZE * sum(POINT if character == "." else DIGIT for character in text)
 
 
@@ -150,7 +156,8 @@ def _rectangle(box: Box, colour: str, line: float) -> str:
     )
 
 
-def _text(x: float, y: float, text: str, size: float, anchor: str, upright: bool = False) -> str:
+def text_element(x: float, y: float, text: str, size: float, anchor: str, upright: bool = False) -> str:
+    """Place a text in points; `anchor` is start, middle or end."""
     turned = f' transform="rotate(-90 {x:.2f} {y:.2f})"' if upright else ""
     return (
         f'<text x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}" fill="currentColor" '

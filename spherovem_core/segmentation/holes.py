@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,6 +77,9 @@ class _BiconnectedComponents:
     """Biconnected components of the graph, and the object through which each is reached from outside."""
 
     def __init__(self, edges: NDArray[np.int64], is_object: NDArray[np.bool_]) -> None:
+        # Only masks need it, and it takes 0.1 s to import.
+        import networkx as nx
+
         graph = nx.Graph()
         graph.add_edges_from(edges.tolist())
         self._components = [sorted(component) for component in nx.biconnected_components(graph)]
