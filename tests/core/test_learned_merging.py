@@ -6,6 +6,7 @@ from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import LabelsError, NetworkError
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import ObjectParameters
+from spherovem_core.segmentation import merging_model
 from spherovem_core.segmentation.boosted_trees import NO_TREES, BoostedTrees, fit_trees
 from spherovem_core.segmentation.evaluation import match_labels
 from spherovem_core.segmentation.fine_tuning import merging_training
@@ -185,6 +186,15 @@ def test_damaged_model_tells_the_remedy(model, tmp_path):
     write_merging_model(path, model, {})
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(NetworkError, match="finetune --volume, or delete it"):
+        read_merging_model(path)
+
+
+def test_model_of_an_earlier_format_tells_the_remedy(model, tmp_path, monkeypatch):
+    path = tmp_path / "weights-merging.safetensors"
+    monkeypatch.setattr(merging_model, "FORMAT", 1)
+    write_merging_model(path, model, {})
+    monkeypatch.undo()
+    with pytest.raises(NetworkError, match=r"format 1, this version reads 2.*train it again"):
         read_merging_model(path)
 
 
