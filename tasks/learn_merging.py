@@ -195,6 +195,9 @@ def _digest(labelled: _Labelled, weights: str, parameters: FineTuningParameters)
         for name, default in added.items()
         if getattr(parameters, name) != default
     }
+    if labelled.volume.grid.in_sections:
+        # Not the version: features of cubic voxels are as they were.
+        own["filters"] = "in sections"
     return step_digest(NAME, VERSION, own, [network_digest(weights, parameters.kind), *labelled.digests])
 
 

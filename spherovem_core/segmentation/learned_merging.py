@@ -35,7 +35,7 @@ class LearnedMerging:
 def learned_supervoxels(
     block: Block,
     inputs: MaskInputs,
-    boundary: BoostedTrees,
+    model: MergingModel,
     intensities: tuple[float, float],
     parameters: MaskParameters,
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
@@ -53,7 +53,7 @@ def learned_supervoxels(
     core = [(max(0, s.start - 1), s.stop) for s in block.core]
     maps = np.zeros((len(MAPS), *(s.stop - s.start + 1 for s in block.core)), np.float32)
     for region in _slabs(block.outer):
-        found = evaluate_maps(region, inputs, boundary, intensities)
+        found = evaluate_maps(region, inputs, model, intensities)
         own = slice(region[0].start - block.outer[0].start, region[0].stop - block.outer[0].start)
         probability[own] = found[0]
         foreground[own] = inputs.upsampled_logit(region, parameters) > parameters.probability_threshold
@@ -68,20 +68,26 @@ def learned_supervoxels(
 
 
 def evaluate_maps(
-    region: Region, inputs: MaskInputs, boundary: BoostedTrees, intensities: tuple[float, float]
+    region: Region, inputs: MaskInputs, model: MergingModel, intensities: tuple[float, float]
 ) -> NDArray[np.float32]:
     """Return the maps `MAPS` (4, z, y, x) in a region of the masks' grid."""
     place = inputs.coarse_region(region, MARGIN)
-    features, flows = features_on_flows(place, inputs, intensities)
-    probability = boundary.probability(features.reshape(len(features), -1)).reshape(flows.shape[1:])
+    features, flows = features_on_flows(place, inputs, intensities, model.step(inputs.grid))
+    probability = model.boundary.probability(features.reshape(len(features), -1)).reshape(flows.shape[1:])
     maps = contact_maps(probability)
     return resample(maps, crop_grid(inputs.grid, place), inputs.target, region)
 
 
 def features_on_flows(
-    place: Region, inputs: MaskInputs, intensities: tuple[float, float]
+    place: Region, inputs: MaskInputs, intensities: tuple[float, float], step: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return voxel features (21, z, y, x) and flows (4, z, y, x) in a region of the flows' grid."""
+    """Return voxel features (21, z, y, x) and flows (4, z, y, x) in a region of the flows' grid.
+
+    Parameters
+    ----------
+    step
+        Thickness of sections in pixels by which features are filtered, see `MergingModel.step`.
+    """
     low, high = intensities
     flows = np.asarray(inputs.flows[(slice(None), *place)]).astype(np.float32)
     image = np.zeros(flows.shape[1:], np.float32)
@@ -89,7 +95,7 @@ def features_on_flows(
         image = (resample(inputs.image, inputs.target, inputs.grid, place) - np.float32(low)) / np.float32(
             max(high - low, 1e-6)
         )
-    return voxel_features(image, flows), flows
+    return voxel_features(image, flows, step), flows
 
 
 class LearnedGraph(AdjacencyGraph):

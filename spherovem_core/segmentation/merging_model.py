@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spherovem_core.errors import NetworkError
 from spherovem_core.segmentation.boosted_trees import BoostedTrees
 from spherovem_core.segmentation.contact_features import CONTACT_FEATURE_COUNT
+from spherovem_core.segmentation.grid import Grid
 from spherovem_core.segmentation.voxel_features import FEATURE_COUNT
 from spherovem_core.store.files import write_bytes
 
@@ -35,6 +36,9 @@ class MergingModel:
         Voxel size of the flows on which the model was learned.
     percentiles
         Intensity percentiles of the volume that become 0 and 1.
+    in_sections
+        True if sections thicker than their pixels were filtered across as far as the scales reach; False for filters that
+        take each voxel for a cube.
     """
 
     boundary: BoostedTrees
@@ -42,6 +46,11 @@ class MergingModel:
     strongest: float
     spacing_nm: float
     percentiles: tuple[float, float]
+    in_sections: bool = False
+
+    def step(self, grid: Grid) -> float:
+        """Return the thickness of sections, in pixels, by which `voxel_features` filters on a grid."""
+        return grid.spacing_nm[0] / grid.spacing_nm[2] if self.in_sections else 1.0
 
 
 def merging_model_path(network: str) -> Path:
@@ -60,13 +69,15 @@ def write_merging_model(path: Path, model: MergingModel, origin: dict[str, Any])
     """Write a model and where it comes from; equal models give equal bytes."""
     from safetensors.numpy import save
 
-    described = {
+    described: dict[str, Any] = {
         "format": FORMAT,
         "strongest": model.strongest,
         "spacing_nm": model.spacing_nm,
         "percentiles": list(model.percentiles),
         "origin": origin,
     }
+    if model.in_sections:
+        described["in_sections"] = True
     arrays = model.boundary.arrays("boundary") | model.contact.arrays("contact")
     content = save(arrays, {"spherovem": json.dumps(described, sort_keys=True)})
     write_bytes(path, content)
@@ -95,6 +106,7 @@ def read_merging_model(path: Path) -> tuple[MergingModel, dict[str, Any]]:
             float(described["strongest"]),
             float(described["spacing_nm"]),
             (float(low), float(high)),
+            bool(described.get("in_sections", False)),
         )
         return model, dict(described["origin"])
     except (SafetensorError, NetworkError, OSError, ValueError, KeyError, TypeError) as error:

@@ -179,7 +179,7 @@ def _block_masks(
             return labels, measured
         if learned is not None:
             labels, measured = learned_supervoxels(
-                block, inputs, learned.model.boundary, learned.intensities, parameters
+                block, inputs, learned.model, learned.intensities, parameters
             )
         else:
             values = inputs.upsampled_flows(block.outer, parameters)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,22 @@ def as_webknossos_group(folder: Path) -> Path:
     return layer
 
 
+def as_webknossos_of_zarr_2(folder: Path) -> Path:
+    """As the webknossos package 4 writes zarr 2: an OME-Zarr image whose ``.zgroup`` holds its version as text."""
+    dataset = webknossos(folder, ome=False)
+    layer = dataset / "segmentation"
+    padded = zarr.open_array(layer / "1", mode="r")[...]
+    shutil.rmtree(layer / "1")
+    zarr.create_array(layer / "1", data=padded, chunks=(1, 32, 32, 32), zarr_format=2)
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "xyz"]
+    scale = [{"type": "scale", "scale": [1, *SPACING[::-1]]}]
+    image = {"version": "0.4", "axes": axes, "datasets": [{"path": "1", "coordinateTransformations": scale}]}
+    (layer / ".zattrs").write_text(json.dumps({"multiscales": [image]}))
+    (layer / ".zgroup").write_text('{"zarr_format": "2"}')
+    return dataset
+
+
 def as_integers_of_another_scale(folder: Path) -> Path:
     """Float labels saved with the header of an integer image, as nibabel does: spread over the range of the type."""
     image = nibabel.Nifti1Image((LABELS % 600).astype(np.float64).T, np.eye(4))
@@ -172,6 +189,7 @@ FORMATS = [
     as_webknossos_layer,
     as_plain_webknossos_layer,
     as_webknossos_group,
+    as_webknossos_of_zarr_2,
     as_integers_of_another_scale,
     as_offset_nifti,
 ]

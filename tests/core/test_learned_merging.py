@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from fine_tuning_scenes import dark_is_boundary, rod_parts
+from scipy import ndimage
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.errors import LabelsError, NetworkError
@@ -30,7 +31,7 @@ from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.merging_model import MergingModel, read_merging_model, write_merging_model
 from spherovem_core.segmentation.stitching import segment_masks
-from spherovem_core.segmentation.voxel_features import MARGIN, voxel_features
+from spherovem_core.segmentation.voxel_features import MARGIN, SCALES, voxel_features
 
 SHAPE = (48, 64, 80)
 SPACING = (20.0, 20.0, 20.0)
@@ -243,3 +244,27 @@ def test_surroundings_of_near_slices_are_one_region():
 
     found = surroundings([plane(n) for n in (10, 30, 200)], (300, 40, 40))
     assert [(region[0], len(slices)) for region, slices in found] == [(slice(0, 55), 2), (slice(176, 225), 1)]
+
+
+def test_thick_sections_are_filtered_across_only_where_the_scale_reaches() -> None:
+    image = np.random.default_rng(0).random((8, 30, 30)).astype(np.float32)
+    flows = np.random.default_rng(1).random((4, *image.shape)).astype(np.float32)
+    alone = np.concatenate([voxel_features(image[z : z + 1], flows[:, z : z + 1]) for z in range(8)], axis=1)
+    thick = voxel_features(image, flows, 8.0)
+    # All scales stay below half a section, and the flows say nothing across sections but in the divergence.
+    assert np.allclose(thick[: 5 * len(SCALES) + 4], alone[: 5 * len(SCALES) + 4], atol=1e-5)
+    between = voxel_features(image, flows, 4.0)
+    reaching = slice(5 * SCALES.index(3.0), 5 * SCALES.index(3.0) + 5)
+    assert np.allclose(between[: reaching.start], alone[: reaching.start], atol=1e-5)
+    expected = ndimage.gaussian_filter(image, (0.75, 3.0, 3.0), truncate=3.0, mode="nearest")
+    assert np.allclose(between[reaching.start], expected, atol=1e-6)
+    assert not np.allclose(between[reaching], alone[reaching], atol=1e-2)
+
+
+def test_a_gradient_across_thick_sections_is_that_of_cubes() -> None:
+    z, y, _ = np.indices((12, 40, 40)).astype(np.float32)
+    sheet = (2 * z * 2 + y) / 100
+    found = voxel_features(sheet, np.zeros((4, *sheet.shape), np.float32), 2.0)
+    last = 5 * SCALES.index(3.0) + 1
+    # 0.04 a section of two pixels, and 0.01 a pixel.
+    assert np.allclose(found[last, 6, 20, 20], 3.0 * np.hypot(0.02, 0.01), rtol=0.02)

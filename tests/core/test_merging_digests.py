@@ -1,6 +1,7 @@
 """A merging model beside the weights belongs to the masks, not to the flows."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,13 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.segmentation.boosted_trees import NO_TREES
-from spherovem_core.segmentation.merging_model import MergingModel, merging_model_path, write_merging_model
+from spherovem_core.segmentation.grid import Grid
+from spherovem_core.segmentation.merging_model import (
+    MergingModel,
+    merging_model_path,
+    read_merging_model,
+    write_merging_model,
+)
 from spherovem_core.segmentation.networks import weights_path
 from spherovem_core.workflow import RunRequest
 
@@ -54,3 +61,12 @@ def test_a_damaged_model_stops_a_run_before_it_starts(weights: Path, tmp_path: P
     with pytest.raises(NetworkError, match="finetune --volume, or delete it"):
         digests(weights, tmp_path)
     assert digests(weights, tmp_path, merging="boundary_strength")[1] == {}
+
+
+def test_a_model_knows_how_thick_sections_were_filtered(tmp_path: Path) -> None:
+    grid = Grid((9, 30, 30), (200.0, 25.0, 25.0))
+    for name, model, step in (("a", MODEL, 1.0), ("b", replace(MODEL, in_sections=True), 8.0)):
+        write_merging_model(tmp_path / name, model, {})
+        found = read_merging_model(tmp_path / name)[0]
+        assert found.in_sections == model.in_sections
+        assert found.step(grid) == step

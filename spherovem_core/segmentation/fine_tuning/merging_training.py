@@ -132,6 +132,7 @@ def learn_merging(
         choose_threshold(split + merge),
         regions[0].grid.spacing_nm[-1],
         percentiles,
+        regions[0].grid.in_sections,
     )
     return model, MergingScores(THRESHOLDS, split, merge, len(both.different), sum(both.different))
 
@@ -186,7 +187,8 @@ def _boundary_pixels(
             inner = tuple(
                 slice(s.start - o.start, s.stop - o.start) for s, o in zip(place, outer, strict=True)
             )
-            features = features_on_flows(outer, inputs, intensities)[0][(slice(None), *inner)].squeeze(
+            step = region.grid.spacing_nm[0] / region.grid.spacing_nm[2]
+            features = features_on_flows(outer, inputs, intensities, step)[0][(slice(None), *inner)].squeeze(
                 one.axis + 1
             )
             edge, known = boundary_pixels(one.labels)
@@ -230,7 +232,10 @@ class _Scene:
         numbers = np.zeros(region.grid.shape, np.uint32)
         blocks = block_grid(numbers.shape, (execution.block_voxels,) * 3, execution.block_halo_voxels)
         learned = LearnedMerging(
-            MergingModel(boundary, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0)), intensities
+            MergingModel(
+                boundary, NO_TREES, 0.0, region.grid.spacing_nm[-1], (0.0, 100.0), region.grid.in_sections
+            ),
+            intensities,
         )
         statistics = measure_blocks(
             blocks, region.inputs, MemorySink(numbers), parameters, execution, {}, learned

@@ -66,7 +66,7 @@ def finest_array(layer: Path) -> Path:
         raise LabelsError(
             f"{layer} is a layer of the category {category}; name one of the category segmentation: {listed}"
         )
-    if any((layer / name).is_file() and multiscale_of(_attributes(layer / name)) for name in GROUP_FILES):
+    if any(_is_image(layer / name) for name in GROUP_FILES):
         return layer
     arrays = [path.parent for name in ARRAY_FILES for path in layer.glob(f"*/{name}")]
     sizes = {path: _magnification(path.name) for path in arrays if _magnification(path.name)}
@@ -75,6 +75,16 @@ def finest_array(layer: Path) -> Path:
             f"{layer} holds no array of a magnification, such as 1 or 2-2-1; export the dataset as zarr or zarr3"
         )
     return min(sizes, key=lambda path: sizes[path])
+
+
+def _is_image(file: Path) -> bool:
+    """Return whether the attributes of a layer describe an OME-Zarr image that zarr can open.
+
+    The webknossos package writes ``"zarr_format": "2"`` into ``.zgroup``, as text, which zarr refuses.
+    """
+    if not file.is_file() or not multiscale_of(_attributes(file)):
+        return False
+    return file.name == "zarr.json" or _attributes(file.with_name(".zgroup")).get("zarr_format") == 2
 
 
 def _magnification(name: str) -> int:
