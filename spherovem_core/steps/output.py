@@ -77,6 +77,7 @@ OUTPUT_BYTES = 10_000_000
 def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
     from spherovem_core.output.history_section import adoption_warnings
+    from spherovem_core.output.nuclei_of_cells import with_nuclei
     from spherovem_core.report.memory import PictureMemory, drawing_digest, remembering_pictures
     from spherovem_core.store import package_versions
 
@@ -84,6 +85,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
     for kind, state in corrected.items():
         tables[kind] = marked_rows(tables[kind], state)
+    tables["cells"] = with_nuclei(tables["cells"], tables["nuclei"])
     for output in TABLES:
         run.write_table(output, tables[output.name])
     named = _named_tables(run)
@@ -309,7 +311,7 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=3,
+    version=4,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES),

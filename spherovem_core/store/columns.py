@@ -190,6 +190,17 @@ CELL_COLUMNS = (
         )
         for end, name in (("low", "Lower"), ("high", "Upper"))
     ),
+    Column(
+        "nuclear_volume_um3",
+        "float64",
+        "Total volume of its nuclei, without excluded ones; NaN without a nucleus.",
+    ),
+    Column("nucleus_to_cytoplasm_ratio", "float64", "That volume divided by the rest of the cell's."),
+    Column(
+        "nucleus_offset_um",
+        "float64",
+        "Distance from the cell's centroid to the centroid of its nuclei together.",
+    ),
     *CORRECTIONS,
 )
 NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CORRECTIONS)
