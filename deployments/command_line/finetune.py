@@ -1,6 +1,5 @@
 """``spherovem finetune``: training of a network on labelled slices."""
 
-import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,6 +104,8 @@ SCORES = (
 
 def usage(manifest: dict[str, Any], weights: Path) -> str:
     """Return the options by which ``spherovem process`` uses a network."""
+    from spherovem_core.segmentation.fine_tuning.mask_tuning import diameter_um
+
     kind = manifest["parameters"]["kind"]
     # A kind of another name has no step of its own; its network runs in the place of cells.
     network = network_parameter(kind if kind in OBJECT_KINDS else OBJECT_KINDS[0])
@@ -113,12 +114,10 @@ def usage(manifest: dict[str, Any], weights: Path) -> str:
         manifest["chosen"],
         manifest["parameters"]["flow_spacing_nm"],
     )
-    # A ball whose largest section has the fewest pixels that were labelled.
-    diameter_um = 2 * math.sqrt(chosen["min_pixels"] / math.pi) * pixel_nm / 1000
     tuned = {
         "probability_threshold": chosen["probability_threshold"],
         "flow_smoothing": chosen["flow_smoothing"],
-        "min_diameter_um": float(f"{diameter_um:.3g}"),
+        "min_diameter_um": float(f"{diameter_um(chosen['min_pixels'], pixel_nm):.3g}"),
         **manifest.get("masks", {}).get("values", {}),
     }
     # The file of the merging model holds its own.

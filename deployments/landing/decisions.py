@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate, unique_folder_name
-from deployments.landing.file_state import FileState, read_file_state
+from deployments.landing.file_state import CandidateState, read_file_state
 from deployments.landing.records import LandedAcquisition, Record, Records, Rejection
 from deployments.landing.rejections import clear_rejection
 from deployments.landing.rules import LandingRules
@@ -33,7 +33,7 @@ class Decider:
         self._records = records
         self._clock = clock
 
-    def observe(self, candidate: Candidate, state: FileState) -> Record:
+    def observe(self, candidate: Candidate, state: CandidateState) -> Record:
         """Record the state of the files, and the time since when it is so."""
         record = self._records.find(candidate.key) or Record(source=candidate.key, name=candidate.name)
         now = self._clock()
@@ -43,7 +43,7 @@ class Decider:
             record = record.changed(since=now)  # the clock was set back
         return self._records.keep(record)
 
-    def ready_at(self, record: Record, state: FileState) -> float | None:
+    def ready_at(self, record: Record, state: CandidateState) -> float | None:
         """Return the time at which an unchanged acquisition is ready; None if it needs a change first."""
         marked = state.sentinel is not None and state.sentinel != record.spent_sentinel
         if state.is_empty and not marked:
@@ -51,7 +51,7 @@ class Decider:
         seconds = self._rules.settling_seconds(marked=marked or record.again)
         return None if seconds is None else record.since + seconds
 
-    def decide(self, candidate: Candidate, state: FileState, record: Record) -> Record:
+    def decide(self, candidate: Candidate, state: CandidateState, record: Record) -> Record:
         """Check an acquisition that is ready, and record the outcome.
 
         Raises

@@ -25,7 +25,7 @@ FileEntry = tuple[str, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
-class FileState:
+class CandidateState:
     """State of all files of an acquisition at one scan.
 
     Attributes
@@ -46,7 +46,7 @@ class FileState:
     problems: tuple[str, ...]
 
 
-def read_file_state(candidate: Candidate, sentinel_name: str) -> FileState:
+def read_file_state(candidate: Candidate, sentinel_name: str) -> CandidateState:
     """Read the state of every file of a candidate; of an object, its size and ETag.
 
     Raises
@@ -70,10 +70,10 @@ def read_file_state(candidate: Candidate, sentinel_name: str) -> FileState:
             listing.add_file(path.name, path)
     entries, problems = sorted(listing.entries), sorted(listing.problems)
     signature = sha256(canonical_json([entries, problems]).encode()).hexdigest()
-    return FileState(signature, not entries and not problems, sentinel, tuple(problems))
+    return CandidateState(signature, not entries and not problems, sentinel, tuple(problems))
 
 
-def _state_of_objects(candidate: Candidate, sentinel_name: str) -> FileState:
+def _state_of_objects(candidate: Candidate, sentinel_name: str) -> CandidateState:
     """Read size and ETag of the objects of a candidate: an object is there when its upload is complete."""
     paths, beside = [candidate.path], [description_path(candidate.path)]
     if locations.is_folder(candidate.path):
@@ -91,7 +91,7 @@ def _state_of_objects(candidate: Candidate, sentinel_name: str) -> FileState:
         else:
             sentinel = (state.size, int(sha256(state.mark.encode()).hexdigest()[:12], 16))
     signature = sha256(canonical_json(sorted(entries)).encode()).hexdigest()
-    return FileState(signature, not entries, sentinel, ())
+    return CandidateState(signature, not entries, sentinel, ())
 
 
 class _Listing:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate
-from deployments.landing.file_state import FileState
+from deployments.landing.file_state import CandidateState
 from deployments.landing.fingerprints import content_fingerprint
 from deployments.landing.records import Record, Records
 from deployments.landing.rules import LandingRules
@@ -63,7 +63,7 @@ Verdict = Valid | Unchanged | Copy | Invalid
 
 
 def check_acquisition(
-    candidate: Candidate, state: FileState, record: Record, records: Records, rules: LandingRules
+    candidate: Candidate, state: CandidateState, record: Record, records: Records, rules: LandingRules
 ) -> Verdict:
     """Check an acquisition without reading pixels: names, headers of files, spacing.
 

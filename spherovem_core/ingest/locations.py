@@ -12,7 +12,7 @@ from spherovem_core.ingest import remote
 from spherovem_core.urls import absolute, is_remote, is_web, shown
 
 __all__ = [
-    "FileState",
+    "SourceFileState",
     "absolute",
     "children",
     "exists",
@@ -39,7 +39,7 @@ _NO_PART = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
-class FileState:
+class SourceFileState:
     """State of a file, by which a later look recognises it.
 
     Attributes
@@ -109,7 +109,7 @@ def _is_part(name: str) -> bool:
     return name not in _NO_PART and not name.startswith("._")
 
 
-def state_of(path: Path) -> FileState:
+def state_of(path: Path) -> SourceFileState:
     """Return the size of a file and what tells it from an earlier one.
 
     Raises
@@ -119,15 +119,15 @@ def state_of(path: Path) -> FileState:
     """
     if is_remote(path):
         size, mark = remote.state_of(path)
-        return FileState(size, mark)
+        return SourceFileState(size, mark)
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise FileNotFoundError(f"{path} is no file")
     # The time of the last change also shows an edit after which the modification time was set back.
-    return FileState(state.st_size, f"{state.st_mtime_ns}:{state.st_ctime_ns}")
+    return SourceFileState(state.st_size, f"{state.st_mtime_ns}:{state.st_ctime_ns}")
 
 
-def states_of(paths: Sequence[Path]) -> list[FileState]:
+def states_of(paths: Sequence[Path]) -> list[SourceFileState]:
     """Return the states of several files; objects are asked for at the same time."""
     with ThreadPoolExecutor(_REQUESTS) as threads:
         return list(threads.map(state_of, paths))
