@@ -14,7 +14,7 @@ from spherovem_core.segmentation.voxel_features import FEATURE_COUNT
 from spherovem_core.store.files import write_bytes
 
 SUFFIX = "-merging.safetensors"
-FORMAT = 2
+FORMAT = 1
 
 
 @dataclass(frozen=True)
