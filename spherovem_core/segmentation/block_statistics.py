@@ -37,8 +37,10 @@ class BlockStatistics:
         Touching supervoxels, the smaller number first.
     faces : (M, 3) ndarray of int64
         Common faces of each pair that point along z, y, x.
-    contact_sums : (M, K) ndarray of float64
-        Sums over the common faces of the mean of both voxels in each map.
+    contact_sums : (M, K) or (M, K + 2) ndarray of float64
+        Sums over the common faces of the mean of both voxels in each map. If the last three maps are flows, two more columns:
+        sums of the step of the flow across the face, towards higher indices, and of its square. Parting flows have a positive
+        step.
     joins : (K, 2) ndarray of int64
         Supervoxels of the same object.
     """
@@ -78,6 +80,7 @@ def measure_block(
     background: NDArray[np.bool_],
     measured: NDArray[np.float32] | None = None,
     columns: int = 2,
+    with_flows: bool = False,
 ) -> BlockStatistics:
     """Measure the supervoxels of a block and their contacts.
 
@@ -96,6 +99,8 @@ def measure_block(
         Maps at the same places, see `MaskInputs.boundary_evidence`.
     columns
         Number K of maps, also of a block where nothing was measured.
+    with_flows
+        True if the last three maps are the flows along z, y and x.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def measure_block(
     ends = np.array([c.stop == n for c, n in zip(core, shape, strict=True)])
     values = np.zeros((columns, 1, 1, 1), np.float32) if measured is None else measured
     counts, firsts, boxes, border, sums, pairs, faces, contact_sums = _scan(
-        numbers, values, measured is not None, ends, offset, len(background)
+        numbers, values, measured is not None, ends, offset, len(background), with_flows
     )
     start = np.array([c.start for c in core])
     inside = firsts < NOWHERE
@@ -129,19 +134,20 @@ def measure_block(
 
 
 @njit(cache=True, nogil=True)
-def _scan(numbers, values, measured, ends, offset, count):  # type: ignore[no-untyped-def]
+def _scan(numbers, values, measured, ends, offset, count, with_flows):  # type: ignore[no-untyped-def]
     depth, rows, columns = numbers.shape[0] - 1, numbers.shape[1] - 1, numbers.shape[2] - 1
     counts = np.zeros(count, np.int64)
     firsts = np.full(count, NOWHERE, np.int64)
     boxes = np.zeros((count, 6), np.int64)
     border = np.zeros((count, 3), np.int64)
     maps = values.shape[0]
+    width = maps + 2 if with_flows else maps
     sums = np.zeros((count, maps))
     places = Dict.empty(types.int64, types.int64)
     room, used = 256, 0
     keys = np.zeros(room, np.int64)
     faces = np.zeros((room, 3), np.int64)
-    contacts = np.zeros((room, maps))
+    contacts = np.zeros((room, width))
     last_key, last_place = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for z in range(1, depth + 1):
         for y in range(1, rows + 1):
@@ -185,6 +191,11 @@ def _scan(numbers, values, measured, ends, offset, count):  # type: ignore[no-un
                     if measured:
                         for m in range(maps):
                             contacts[place, m] += (values[m, z, y, x] + values[m, i, j, k]) / 2
+                        if with_flows:
+                            flow = maps - 3 + axis
+                            step = np.float64(values[flow, z, y, x]) - values[flow, i, j, k]
+                            contacts[place, maps] += step
+                            contacts[place, maps + 1] += step * step
     pairs = np.empty((used, 2), np.int64)
     pairs[:, 0], pairs[:, 1] = keys[:used] >> 32, keys[:used] & 0xFFFFFFFF
     return counts, firsts, boxes, border, sums, pairs, faces[:used], contacts[:used]

@@ -27,6 +27,7 @@ def number_supervoxels(
     measured: NDArray[np.float32] | None = None,
     fill_holes: bool = True,
     columns: int = 2,
+    with_flows: bool = False,
 ) -> tuple[NDArray[np.uint32], BlockStatistics]:
     """Number the supervoxels of a block and measure them.
 
@@ -40,7 +41,7 @@ def number_supervoxels(
         Supervoxels of the volume in all blocks that come before in C order.
     is_background : (N,) ndarray of bool
         For the outside, which is number 0, and each of the earlier supervoxels.
-    measured, columns
+    measured, columns, with_flows
         See `measure_block`.
     fill_holes
         True if background enclosed by one supervoxel becomes part of it.
@@ -57,7 +58,9 @@ def number_supervoxels(
     numbers[1:, 1:, 1:] = core + np.uint32(offset - 1)
     for place, layer in _layers_before(block):
         numbers[place] = earlier[layer]
-    statistics = measure_block(numbers, block.core, earlier.shape, offset, background, measured, columns)
+    statistics = measure_block(
+        numbers, block.core, earlier.shape, offset, background, measured, columns, with_flows
+    )
     statistics = _of_objects_alone(statistics, np.concatenate([is_background, background]))
     core = numbers[1:, 1:, 1:]
     if fill_holes:

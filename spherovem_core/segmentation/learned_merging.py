@@ -45,7 +45,7 @@ def learned_supervoxels(
     -------
     (z, y, x) ndarray of uint32
         Supervoxels of the block with its halo; 0 is background.
-    (4, z + 1, y + 1, x + 1) ndarray of float32
+    (12, z + 1, y + 1, x + 1) ndarray of float32
         Maps in the block's core and the layers in front of it, for `measure_block`.
     """
     shape = [s.stop - s.start for s in block.outer]
@@ -70,11 +70,11 @@ def learned_supervoxels(
 def evaluate_maps(
     region: Region, inputs: MaskInputs, model: MergingModel, intensities: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """Return the maps `MAPS` (4, z, y, x) in a region of the masks' grid."""
+    """Return the maps `MAPS` (12, z, y, x) in a region of the masks' grid."""
     place = inputs.coarse_region(region, MARGIN)
     features, flows = features_on_flows(place, inputs, intensities, model.step(inputs.grid))
     probability = model.boundary.probability(features.reshape(len(features), -1)).reshape(flows.shape[1:])
-    maps = contact_maps(probability)
+    maps = contact_maps(probability, features, flows)
     return resample(maps, crop_grid(inputs.grid, place), inputs.target, region)
 
 
@@ -108,7 +108,7 @@ class LearnedGraph(AdjacencyGraph):
     contact
         See `MergingModel`.
     unit_nm
-        Voxel size on which the trees were learned; areas are compared in it.
+        Voxel size on which the trees were learned; areas and volumes are compared in it.
     """
 
     def __init__(
@@ -117,6 +117,7 @@ class LearnedGraph(AdjacencyGraph):
         super().__init__(supervoxels, spacing_nm)
         self._trees = contact
         self._face = unit_nm**2
+        self._voxel = float(np.prod(spacing_nm)) / unit_nm**3
         self._strengths: dict[tuple[int, int], float] = {}
         self._measure([(a, b) for a, others in self.contacts.items() for b in others if a < b])
 
@@ -149,7 +150,7 @@ class LearnedGraph(AdjacencyGraph):
 
     def _side(self, a: int) -> Side:
         found = self.objects[a]
-        return Side(found.area / self._face, float(found.sums[0]) / max(found.count, 1))
+        return Side(found.area / self._face, found.count * self._voxel, found.sums / max(found.count, 1))
 
 
 def _slabs(region: Region) -> Iterator[Region]:

@@ -15,7 +15,7 @@ from spherovem_core.segmentation.voxel_features import FEATURE_COUNT
 from spherovem_core.store.files import write_bytes
 
 SUFFIX = "-merging.safetensors"
-FORMAT = 2
+FORMAT = 1
 LEARNED = "learned_strongest"
 """Entry of the origin with the threshold that slices chose, where labels in 3D have chosen another."""
 

@@ -143,6 +143,7 @@ def measure_blocks(
                 measured,
                 parameters.fill_holes,
                 columns,
+                with_flows=learned is not None,
             )
             provisional.write(block, numbers)
             ledger[block.key] = own.to_text()

@@ -56,12 +56,12 @@ class Supervoxels:
         self._firsts = column("firsts", np.full(1, NOWHERE))
         self._boxes = column("boxes", np.zeros((1, 6), np.int64))
         self._border = column("border", np.zeros((1, 3), np.int64))
-        maps = blocks[0].sums.shape[1] if len(blocks) else 2
-        self._sums = column("sums", np.zeros((1, maps)))
+        widths = [(one.sums.shape[1], one.contact_sums.shape[1]) for one in blocks[:1]] or [(2, 2)]
+        self._sums = column("sums", np.zeros((1, widths[0][0])))
         self._contacts = Contacts(
             column("pairs", np.zeros((0, 2), np.int64)),
             column("faces", np.zeros((0, 3), np.int64)),
-            column("contact_sums", np.zeros((0, maps))),
+            column("contact_sums", np.zeros((0, widths[0][1]))),
         )
         self.roots = np.arange(len(background))
         self.is_object = ~background

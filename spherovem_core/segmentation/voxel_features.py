@@ -12,6 +12,8 @@ TRUNCATE = 3.0
 MARGIN = 12
 """Voxels around a region on which its features depend."""
 FEATURE_COUNT = 5 * len(SCALES) + 6
+SMOOTH_IMAGE, RIDGE = 5, 7
+"""Features that describe contacts too: the image smoothed by 1.5 voxels, and the largest second derivative there."""
 
 
 LEAST_REACH = 0.5

@@ -41,7 +41,7 @@ LEAST_CONTACTS = 20
 
 @dataclass
 class _Examples:
-    """Features of contacts (9,) and whether both objects are different."""
+    """Features of contacts (31,) and whether both objects are different."""
 
     features: list[NDArray[np.float32]] = field(default_factory=list)
     different: list[bool] = field(default_factory=list)
@@ -319,7 +319,7 @@ def _fit_contact(examples: _Examples, seed: int) -> BoostedTrees:
             f"an object; merging is learned from {LEAST_CONTACTS} of each: label more slices"
         )
     return fit_trees(
-        np.stack(examples.features, axis=1), different, trees=60, leaves=5, least_samples=10, seed=seed
+        np.stack(examples.features, axis=1), different, trees=60, leaves=8, least_samples=10, seed=seed
     )
 
 
