@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cc3d
 import edt
@@ -97,9 +98,13 @@ def _place_separate_pieces(
     parts[tuple(voxels.T)] = gaps.argmin(axis=1)[piece] + 1
 
 
-def _passages(bulges: NDArray[np.int64], depth: NDArray[np.float32]) -> Iterator[tuple[int, int, float]]:
+def _passages(
+    bulges: NDArray[np.integer[Any]], depth: NDArray[np.float32]
+) -> Iterator[tuple[int, int, float]]:
     """Yield touching bulges, the lower number first, and the depth of the deepest passage between them."""
     firsts, seconds, depths = [], [], []
+    # Comparisons of whole boxes are the work of a split: half as wide numbers take half the time.
+    bulges, inside = bulges.astype(np.int32), bulges > 0
     for offset in HALF_NEIGHBOURS:
         here = tuple(
             slice(max(0, -step), side - max(0, step)) for step, side in zip(offset, bulges.shape, strict=True)
@@ -108,7 +113,9 @@ def _passages(bulges: NDArray[np.int64], depth: NDArray[np.float32]) -> Iterator
             slice(max(0, step), side - max(0, -step)) for step, side in zip(offset, bulges.shape, strict=True)
         )
         a, b = bulges[here], bulges[there]
-        touching = (a != b) & (a > 0) & (b > 0)
+        touching = a != b
+        touching &= inside[here]
+        touching &= inside[there]
         firsts.append(np.minimum(a[touching], b[touching]))
         seconds.append(np.maximum(a[touching], b[touching]))
         depths.append(np.minimum(depth[here][touching], depth[there][touching]))
@@ -126,7 +133,8 @@ def _join_bulges(
     """Join bulges over the relatively widest passages first, never two seeds; return the seed of each bulge, 0 for none."""
     count = int(bulges.max()) + 1
     peak = np.zeros(count)
-    np.maximum.at(peak, bulges.ravel(), depth.ravel())
+    inside = bulges > 0
+    np.maximum.at(peak, bulges[inside], depth[inside])
     passages: list[dict[int, float]] = [{} for _ in range(count)]
     for first, second, passage in _passages(bulges, depth):
         passages[first][second] = passages[second][first] = passage
