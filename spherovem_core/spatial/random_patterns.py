@@ -11,8 +11,8 @@ from spherovem_core.spatial.random_space import CellSpace, Floats, OpenSpace
 MOST_IN_PAIRS = 5000
 """Particles of a cell whose pairs are counted; of more, a random sample."""
 
-POINTS_IN_BALL = 64
-"""Points that stand for the volume of a ball."""
+POINTS_IN_BALL = 256
+"""Points that stand for the volume of a ball; of 64, caps at a membrane were 3 % too large."""
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

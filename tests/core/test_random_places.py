@@ -180,8 +180,13 @@ def test_pairs_and_nearest_neighbours_equal_brute_force() -> None:
         )
 
 
-def test_points_of_a_ball_have_its_moments() -> None:
+def test_points_of_a_ball_have_its_moments_and_caps() -> None:
     points = ball_points()
-    np.testing.assert_allclose(points.mean(axis=0), 0, atol=0.03)
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-9)
     # Each coordinate of a ball of radius 1 has variance 1/5.
-    np.testing.assert_allclose(points.var(axis=0), 0.2, atol=0.02)
+    np.testing.assert_allclose(points.var(axis=0), 0.2, atol=0.004)
+    directions = np.random.default_rng(2).normal(size=(2000, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    for height in (0.2, 0.4, 0.8):
+        beyond = (directions @ points.T > 1 - height).mean()
+        assert beyond == pytest.approx(height**2 * (3 - height) / 4, rel=0.01)
