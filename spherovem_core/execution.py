@@ -84,7 +84,7 @@ class Execution:
     progress
         Called with (done, total) after each block.
     block_voxels, block_halo_voxels
-        Side of the blocks of flows or masks, and the voxels that each sees beyond its border.
+        Side of the blocks of masks, and the voxels that each sees beyond its border.
     """
 
     device: str = "auto"

@@ -226,8 +226,14 @@ def _note(marker: Marker) -> str:
 def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:
     """Return the mean over the arrays that a step writes; one that is not begun counts as 0, a complete one as 1."""
     folders = [layout.path(output.path) for output in step.outputs if isinstance(output, ArrayOutput)]
-    if step.provisional:
-        folders.append(Layout(layout.provisional(step.provisional)).path(array_path(step.provisional)))
+    own = Layout(layout.provisional(step.provisional))
+    parts = [own.path(array_path(part)) for part in step.provisional_parts]
+    begun = [array_marker(folder) is not None for folder in parts]
+    # Parts are begun together, and the first ones go before the others are done; with other parameters there are none.
+    discarded = begun.index(True) if any(begun) else 0
+    folders += parts[discarded:] if any(begun) else []
+    if step.provisional and not step.provisional_parts:
+        folders.append(own.path(array_path(step.provisional)))
     written = [written_fraction(folder) for folder in folders]
     if all(fraction is None for fraction in written):
         return None
@@ -235,7 +241,7 @@ def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:
         fraction if fraction is not None else float(array_marker(folder) is not None)
         for fraction, folder in zip(written, folders, strict=True)
     ]
-    return sum(done) / len(done)
+    return (sum(done) + discarded) / (len(done) + discarded)
 
 
 def _marker(layout: Layout, output: Output) -> Marker | None:

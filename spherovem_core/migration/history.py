@@ -12,10 +12,12 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import canonical_json, step_digest
 from spherovem_core.region_of_interest import RegionOfInterest
 from spherovem_core.registry import PIPELINE
-from spherovem_core.steps.segmentation import FLOW_BLOCK_HALO_VOXELS, FLOW_BLOCK_VOXELS
 from spherovem_core.workflow import Pipeline, Step
 
 Entry = Mapping[str, Any]
+FLOW_BLOCKS = (256, 64)
+"""Side and halo of the blocks of flows in format 1, unless its parameters said otherwise."""
+
 PARTS = ("packages", "device", "seconds", "peak_memory_bytes", "host", "finished")
 
 
@@ -94,7 +96,7 @@ class Digests:
             external["region"] = RegionOfInterest.model_validate({**given["region"], **stops}).suffix
         values = given["parameters"]
         blocks = values.get("block_voxels"), values.get("block_halo_voxels")
-        if "flow_spacing_nm" in values and blocks != (FLOW_BLOCK_VOXELS, FLOW_BLOCK_HALO_VOXELS):
+        if "flow_spacing_nm" in values and blocks != FLOW_BLOCKS:
             # Flows of other blocks are other flows.
             external["blocks"] = f"{blocks[0]}, halo {blocks[1]}"
         return external

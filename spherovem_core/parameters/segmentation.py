@@ -53,7 +53,7 @@ class FlowParameters(SegmenterParameters):
         default=(1.0, 99.0),
         description="Intensity percentiles of the volume that become 0 and 1.",
     )
-    # A block's planes of 384 take 4 tiles at 0.1 and 9 from 0.15 on, whose flows differ from those of one tile per plane
+    # Planes of 384 take 4 tiles at 0.1 and 9 from 0.15 on, whose flows differ from those of one tile per plane
     # by 0.21 instead of 0.25 of 4.7 (python benchmarks/segmentation.py --parts overlap).
     tile_overlap: float = Field(
         json_schema_extra=EXPERT, default=0.1, ge=0.05, le=0.5, description="Overlap of the network's tiles."

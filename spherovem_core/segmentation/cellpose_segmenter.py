@@ -15,6 +15,7 @@ from spherovem_core.segmentation.learned_merging import LearnedMerging
 from spherovem_core.segmentation.mask_inputs import MaskInputs
 from spherovem_core.segmentation.merging_model import find_merging_model, read_merging_model
 from spherovem_core.segmentation.networks import load_network, network_digest
+from spherovem_core.segmentation.scratch import Scratch
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.store.layout import ObjectKind
 from spherovem_core.utils.digests import file_digest
@@ -56,6 +57,7 @@ class CellposeSegmenter:
         sink: BlockSink,
         parameters: FlowParameters,
         execution: Execution,
+        scratch: Scratch,
     ) -> None:
         """Predict flows and logit, see `predict_flows`."""
         predict_flows(
@@ -67,6 +69,7 @@ class CellposeSegmenter:
             parameters,
             execution,
             source_origin_nm=source.origin_nm,
+            scratch=scratch,
         )
 
     def label(

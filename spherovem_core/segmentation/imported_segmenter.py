@@ -9,6 +9,7 @@ from spherovem_core.blocks import BlockSink, ReadableSink, block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
+from spherovem_core.segmentation.scratch import Scratch
 from spherovem_core.store.label_files import Level, describe_labels, label_digest, open_labels_on_grid
 from spherovem_core.store.layout import ObjectKind
 
@@ -36,6 +37,7 @@ class SegmenterWithoutField:
         sink: BlockSink,
         parameters: FlowParameters,
         execution: Execution,
+        scratch: Scratch,
     ) -> None:
         """Do nothing: there is no field."""
 

@@ -11,6 +11,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import ObjectParameters, SegmentationParameters
 from spherovem_core.segmentation.grid import Grid, PlacedVolume, check_spacing, flow_grid
 from spherovem_core.segmentation.mask_inputs import MaskInputs
+from spherovem_core.segmentation.scratch import MemoryScratch
 from spherovem_core.segmentation.segmenters import segmenter_named
 from spherovem_core.segmentation.stitching import segment_masks
 from spherovem_core.spacing import SpacingNm
@@ -77,7 +78,7 @@ def segment_volume(
     image = PlacedVolume(volume, spacing_nm)
     grid = flow_grid(volume.shape, spacing_nm, parameters)
     field = np.zeros((len(segmenter.channels), *grid.shape), np.float16)
-    segmenter.predict(kind, image, grid, MemorySink(field), parameters, execution)
+    segmenter.predict(kind, image, grid, MemorySink(field), parameters, execution, MemoryScratch())
     labels, provisional = (np.zeros(volume.shape, np.uint32) for _ in range(2))
     placed = PlacedVolume(field, grid.spacing_nm, grid.origin_nm)
     segmenter.label(placed, image, MemorySink(provisional), MemorySink(labels), parameters, execution)

@@ -112,6 +112,14 @@ def weights_path(name: str, kind: str) -> Path | None:
     )
 
 
+def tile_multiple_of(name: str) -> int:
+    """Return the number of which the sides of a network's tiles are multiples, by the network's name alone.
+
+    Weights at a path count as Cellpose-SAM's; those of a compact network have smaller tiles in volumes under 256 voxels.
+    """
+    return 16 if name.removesuffix(WIDE) in COMPACT_NAMES else 256
+
+
 def _is_wide(name: str) -> bool:
     return name in {f"{compact}{WIDE}" for compact in COMPACT_NAMES}
 

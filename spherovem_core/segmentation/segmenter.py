@@ -7,6 +7,7 @@ from spherovem_core.blocks import BlockSink, ReadableSink
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation.grid import Grid, PlacedArray
+from spherovem_core.segmentation.scratch import Scratch
 from spherovem_core.store.layout import ObjectKind
 
 
@@ -70,6 +71,7 @@ class Segmenter(Protocol):
         sink: BlockSink,
         parameters: FlowParameters,
         execution: Execution,
+        scratch: Scratch,
     ) -> None:
         """Compute the field of a volume.
 
@@ -82,9 +84,12 @@ class Segmenter(Protocol):
         grid
             From `flow_grid`.
         sink
-            Takes (C, z, y, x) float16 blocks of a (C, *grid.shape) array with the C `channels`.
+            Takes (C, z, y, x) float16 blocks of a (C, *grid.shape) array with the C `channels`: slabs of 16 along z, or
+            blocks whose sides are multiples of 256.
         parameters, execution
             Parameters of this kind; device, workers, deadline and progress.
+        scratch
+            Place of arrays that may be larger than memory and go when the field is complete.
 
         Raises
         ------

@@ -37,7 +37,7 @@ from spherovem_core.store import (
     slice_shards,
     write_table,
 )
-from spherovem_core.store.layout import ObjectKind
+from spherovem_core.store.layout import ObjectKind, array_path
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.store.tables import table_marker
 from spherovem_core.workflow.artifacts import content_of, digest_for_others, write_document, write_file
@@ -162,14 +162,25 @@ class StepRun(Generic[P]):
         return ArrayWriter(self.layout, spec, self.plan.digest)
 
     def provisional(
-        self, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, **options: Any
+        self, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, *, part: str = "", **options: Any
     ) -> ArrayWriter:
-        """Start or continue the array that nobody but this step reads; it goes when the step is done."""
+        """Start or continue an array that nobody but this step reads; it goes when the step is done.
+
+        Parameters
+        ----------
+        part
+            Name of the array, for a step with several.
+        """
         name = self.plan.step.provisional
         layout = Layout(self.layout.provisional(name))
         self._provisional.append(layout.folder)
-        spec = array_spec(name, "label", shape, dtype, spacing_nm, **options)
+        spec = array_spec(part or name, "label", shape, dtype, spacing_nm, **options)
         return ArrayWriter(layout, spec, self.plan.digest)
+
+    def discard_part(self, part: str) -> None:
+        """Delete one of several provisional arrays before the step is done; nothing happens if it is not there."""
+        layout = Layout(self.layout.provisional(self.plan.step.provisional))
+        discard(self.layout, layout.path(array_path(part)).parent)
 
     @property
     def automatic(self) -> "StepRun[P]":
@@ -298,9 +309,19 @@ def array_spec(
     origin_nm: SpacingNm = (0.0, 0.0, 0.0),
     by_slice: bool = False,
     block: int = LARGEST_CUBE,
+    files: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
 ) -> ArraySpec:
-    """Describe an array in files of one slice, or of cubes that fill the step's blocks of side `block`."""
-    chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape, gcd(block, LARGEST_CUBE))
+    """Describe an array in files of one slice, of cubes that fill the step's blocks of side `block`, or of given `files`.
+
+    Parameters
+    ----------
+    files
+        Extents of chunks and of shards.
+    """
+    if files is not None:
+        chunks, shards = files
+    else:
+        chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape, gcd(block, LARGEST_CUBE))
     return ArraySpec(group, content, tuple(shape), np.dtype(dtype), chunks, shards, spacing_nm, origin_nm)
 
 

@@ -116,6 +116,9 @@ class Step(Generic[P]):
         Library that it computes with on a GPU, by its parameters; None for a step that stays on the CPU.
     provisional, ledger
         Names of an array and of a ledger that exist only while it runs; `spherovem_core.status` reads progress from them.
+    provisional_parts
+        Names of the arrays in the folder `provisional` that show the progress, in the order in which they are written, each of
+        which is needed until the next one is done; empty for one array of the folder's name.
     reads_everything
         True if it reads the outputs of all steps before it.
     chapter
@@ -142,6 +145,7 @@ class Step(Generic[P]):
     gpu_library: Callable[[P], GpuLibrary | None] = no_gpu
     provisional: str = ""
     ledger: str = ""
+    provisional_parts: tuple[str, ...] = ()
     reads_everything: bool = False
     chapter: Callable[[], "Chapter"] | None = None
     journal: CorrectedKind | None = None

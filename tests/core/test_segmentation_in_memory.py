@@ -17,6 +17,7 @@ from spherovem_core.segmentation import (
     segment_volume,
     segmenter_named,
 )
+from spherovem_core.segmentation.scratch import MemoryScratch
 from spherovem_core.store import ArraySpec, ArrayWriter, Content, Layout, Ledger, cube_shards, open_array
 from spherovem_core.synthetic.phantom import make_phantom
 
@@ -41,7 +42,7 @@ def test_a_volume_in_memory_gets_the_labels_of_blocks_on_disk(tmp_path: Path) ->
     image, segmenter = open_array(Layout(tmp_path), "image"), segmenter_named("cellpose")
     coarse = flow_grid(grid.shape, grid.spacing_nm, COARSE)
     fields = writer(tmp_path, "field", "field", (4, *coarse.shape), "float16", coarse)
-    segmenter.predict("cells", image, coarse, fields, COARSE, SMALL_BLOCKS)
+    segmenter.predict("cells", image, coarse, fields, COARSE, SMALL_BLOCKS, MemoryScratch())
     fields.commit()
     provisional, labels = (
         writer(tmp_path, name, "label", grid.shape, "uint32", grid) for name in ("scratch", "labels")

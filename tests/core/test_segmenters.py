@@ -24,6 +24,7 @@ from spherovem_core.segmentation import (
     segment_volume,
     segmenter_named,
 )
+from spherovem_core.segmentation.scratch import MemoryScratch
 from spherovem_core.synthetic.phantom import make_phantom
 
 PARAMETERS = ObjectParameters(network="phantom-compact", flow_spacing_nm=100.0, min_diameter_um=0.5)
@@ -83,12 +84,15 @@ class Run:
         shape = self.image.shape
         self.grid = flow_grid(shape, self.image.spacing_nm, PARAMETERS, self.image.origin_nm)
         channels = len(self.segmenter.channels)
+        self.scratch = MemoryScratch()
         self.field = CountingSink(np.zeros((channels, *self.grid.shape), np.float16))
         self.provisional, self.labels = (CountingSink(np.zeros(shape, np.uint32)) for _ in range(2))
 
     def predict(self, **changes: Any) -> np.ndarray:
         execution = replace(self.execution, **changes)
-        self.segmenter.predict("cells", self.image, self.grid, self.field, PARAMETERS, execution)
+        self.segmenter.predict(
+            "cells", self.image, self.grid, self.field, PARAMETERS, execution, self.scratch
+        )
         return self.field.array
 
     def label(self, **changes: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.parameters import FlowParameters, MaskParameters
 from spherovem_core.segmentation import Grid, PlacedArray, grid_of
 from spherovem_core.segmentation.resample import resample
+from spherovem_core.segmentation.scratch import Scratch
 from spherovem_core.store.layout import ObjectKind
 
 THRESHOLD = 150
@@ -43,6 +44,7 @@ class ThresholdSegmenter:
         sink: BlockSink,
         parameters: FlowParameters,
         execution: Execution,
+        scratch: Scratch,
     ) -> None:
         blocks = block_grid((1, *grid.shape), (1, *(execution.block_voxels,) * 3))
         for done, block in enumerate(sink.pending(blocks)):

@@ -66,12 +66,10 @@ def predict_section(image: NDArray[np.float32], network: Any) -> NDArray[np.floa
 
     channels = np.zeros((1, *image.shape, 3), np.float32)
     channels[0, ..., 0] = image
-    # Cellpose pads a section by at least 8 pixels on each side; a tile with room for them saves three others.
-    padded = tuple(-(-n // 16) * 16 + 16 for n in image.shape)
     network.eval()
     with torch.no_grad(), kept_torch_threads():
         maps, _ = run_net(
-            network, channels, batch_size=batch_size(network.device), bsize=tile_size(network, padded)
+            network, channels, batch_size=batch_size(network.device), bsize=tile_size(network, image.shape)
         )
     return np.moveaxis(maps[0], -1, 0)
 
