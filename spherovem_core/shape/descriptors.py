@@ -37,6 +37,8 @@ MIN_TUBE_RATIO = 1.3
 # A surface is rough if its integral of H² grows faster than that of edges when it is smoothed less, or nearly as fast while the
 # gain of area rises. Edges lose area in proportion to the smoothing, and their gain falls with it; that of a rough one does not.
 ROUGH, MAYBE_ROUGH, FALLING = 1.05, 0.3, 0.95
+# Without roughness the dimension is 2; another one comes from tubes that meet inside thin parts, or from edges.
+SMOOTH_DEVIATION = 0.03
 # Fraction of the volume by which a surface may fall short of the voxels before a note says so.
 LOST_VOLUME = 0.03
 
@@ -211,15 +213,15 @@ def _fit_fractal(
     """
     low, high = scales.tube
     if high < MIN_TUBE_RATIO * low:
-        return FractalFit(NAN, NAN, low, high), ""
+        return FractalFit(NAN, NAN, low, high), "fractal dimension not resolved: too thin"
     gains = scales.area_gains(areas)
     if not gains:
         return FractalFit(NAN, NAN, low, high), "fractal dimension not resolved: too few voxels across"
     if edges > ROUGH or (edges > MAYBE_ROUGH and gains[-1] < FALLING * gains[0]):
         return FractalFit(NAN, NAN, low, high), "fractal dimension not resolved: rough surface"
-    return (
-        fit_tube_scaling(
-            surface.everywhere, max(surface.grid.spacing_nm), scales.tube, total_curvature, domain
-        ),
-        "",
+    fit = fit_tube_scaling(
+        surface.everywhere, max(surface.grid.spacing_nm), scales.tube, total_curvature, domain
     )
+    if not abs(fit.dimension - 2) <= SMOOTH_DEVIATION:
+        return FractalFit(NAN, NAN, low, high), "fractal dimension not resolved: thin or sharp parts"
+    return fit, ""

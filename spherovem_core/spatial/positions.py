@@ -33,7 +33,7 @@ from spherovem_core.spatial.known_space import (
     known_columns,
 )
 from spherovem_core.spatial.parents import assign_parent_cells
-from spherovem_core.spatial.particle_blocks import ParticleSums, sum_particles
+from spherovem_core.spatial.particle_blocks import sum_particles
 from spherovem_core.spatial.particle_geometry import measure_geometry
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.radial import radial_distribution
@@ -343,7 +343,6 @@ def write_space(
     )
     compared = _compare(
         particle_table,
-        sums,
         contents,
         (cells, distance),
         (cell_placement, particle_placement),
@@ -387,7 +386,6 @@ class _Compared:
 
 def _compare(
     particles: pd.DataFrame,
-    sums: ParticleSums,
     contents: CellContents,
     maps: tuple[ArrayLike, ArrayLike],
     placements: tuple[Placement, Placement],
@@ -405,7 +403,7 @@ def _compare(
     high = low + side * (np.array(shape) - 1)
     radii = default_radii(low - side / 2, high + side / 2, parameters.ripley_max_um, parameters.ripley_steps)
     box = Box(low, high, side)
-    groups = group_patterns(particles, sums.bins, sums.pieces, contents, space, cells.shape)
+    groups = group_patterns(particles, contents, space, cells.shape)
     comparison = compare_with_random(
         groups, space, cells, distance, cell_placement, box, radii, parameters, execution, known
     )

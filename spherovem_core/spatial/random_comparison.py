@@ -50,8 +50,6 @@ class CellPattern:
         Name of the cell and its particles among known results.
     pattern
         Particles.
-    volumes : (B,) ndarray of float64
-        Volume of the particles in µm³ by bin of the distance to the nucleus.
     """
 
     label: int
@@ -59,7 +57,6 @@ class CellPattern:
     content: tuple[int, int]
     key: str
     pattern: Pattern
-    volumes: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,27 +169,13 @@ def pattern_notes(
 
 
 def group_patterns(
-    particles: pd.DataFrame,
-    bins: pd.DataFrame,
-    pieces: pd.DataFrame,
-    contents: CellContents,
-    space: str,
-    shape: tuple[int, ...],
+    particles: pd.DataFrame, contents: CellContents, space: str, shape: tuple[int, ...]
 ) -> list[CellPattern]:
-    """Group the particles that are compared by cell, rising.
-
-    Parameters
-    ----------
-    particles
-        Table with ``pattern_note``.
-    bins, pieces
-        Sums over voxels (`spherovem_core.spatial.particle_blocks.ParticleSums`).
-    """
+    """Group the particles that are compared (empty ``pattern_note``) by cell, rising."""
     chosen = particles[particles["pattern_note"] == ""]
     radius = np.cbrt(3 / (4 * np.pi) * np.maximum(chosen["volume_um3"].to_numpy(np.float64), 0.0))
     points = chosen[list(CENTROID_COLUMNS)].to_numpy(np.float64)
     parents = np.zeros(len(chosen), np.int64) if space == OPEN else chosen["parent_cell"].to_numpy(np.int64)
-    volumes = {} if space == OPEN else _volumes(chosen, bins, pieces)
     statistics = contents.statistics
     rows = {int(label): row for row, label in enumerate(statistics.labels)}
     groups = []
@@ -206,29 +189,9 @@ def group_patterns(
             region = statistics.region(row)
             high, low = statistics.content[row].tolist()
             content, name = (high, low), contents.keys[row] if contents.keys else ""
-        own_volumes = volumes.get(int(label), np.zeros(0))  # type: ignore[call-overload]
-        key = digest_of(
-            name.encode(), pattern.points_um.tobytes(), pattern.radii_um.tobytes(), own_volumes.tobytes()
-        )
-        groups.append(CellPattern(int(label), region, content, key, pattern, own_volumes))  # type: ignore[call-overload]
+        key = digest_of(name.encode(), pattern.points_um.tobytes(), pattern.radii_um.tobytes())
+        groups.append(CellPattern(int(label), region, content, key, pattern))  # type: ignore[call-overload]
     return groups
-
-
-def _volumes(chosen: pd.DataFrame, bins: pd.DataFrame, pieces: pd.DataFrame) -> Mapping[int, Floats]:
-    """Sum the volume of the particles in their parents by bin; the voxels of a particle share its volume."""
-    parts = pieces.groupby("label")["voxels"].sum()
-    per_voxel = (chosen.set_index("label")["volume_um3"] / parts).dropna()
-    parent = chosen.set_index("label")["parent_cell"].astype(np.int64)
-    own = bins[bins["cell"].to_numpy(np.int64) == bins["label"].map(parent).fillna(-1).to_numpy(np.int64)]
-    # Blocks are summed as whole numbers first, so that their borders leave no trace.
-    voxels = own.groupby(["cell", "bin", "label"])["voxels"].sum().reset_index()
-    volume = voxels["voxels"] * voxels["label"].map(per_voxel)
-    found: dict[int, Floats] = {}
-    for cell, rows in voxels.groupby("cell").indices.items():
-        weights = volume.to_numpy(np.float64)[rows]
-        summed = np.bincount(voxels["bin"].to_numpy(np.int64)[rows], weights)
-        found[int(cell)] = summed.astype(np.float64)
-    return found
 
 
 def compare_with_random(
@@ -387,12 +350,9 @@ def _counts_of(
     pattern = _spread(group, null)
     places, forced = draw_places(space, pattern, null.admission, null.box, null.simulations, rng)
     own = 4 / 3 * np.pi * group.pattern.radii_um**3
-    random_volumes = volumes_by_distance(space, places, pattern.radii_um, own, null.bin_um)
-    volumes = np.zeros((len(places) + 1, random_volumes.shape[1]), np.float32)
-    shared = min(volumes.shape[1], len(group.volumes))
-    volumes[0, :shared] = group.volumes[:shared]
-    volumes[1:] = random_volumes
     everything = np.concatenate([pattern.points_um[None].astype(np.float32), places])
+    # Measured particles are balls as well: their voxels differ from balls at membranes by more than a few random places do.
+    volumes = volumes_by_distance(space, everything, pattern.radii_um, own, null.bin_um).astype(np.float32)
     _, rows = _sample(pattern, rng)
     pairs = np.zeros((len(everything), len(null.edges)), np.int32)
     nearest = np.zeros_like(pairs)

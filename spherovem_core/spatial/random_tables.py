@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.spatial.cluster_scale import fit_cluster_radius
+from spherovem_core.spatial.random_comparison import OPEN
 from spherovem_core.spatial.random_envelopes import LEVEL, Envelope, envelope_of
 from spherovem_core.spatial.random_summary import (
     LEAST_CELLS,
@@ -18,6 +19,8 @@ from spherovem_core.spatial.random_summary import (
 )
 
 FEW_CELLS = f"no interval: fewer than {LEAST_CELLS} cells"
+ALL_EQUAL = "all random patterns are equal"
+NO_RADIUS = "no cluster radius: the best fit is the smallest or largest that was tried"
 
 
 def clustering_tables(
@@ -84,7 +87,9 @@ def clustering_tables(
         row = _test(statistic, space, envelope, curves, radii_um, reason, transform)
         row |= {"particle_count": summary.neighbour_count, "cell_count": summary.neighbour_cells}
         if statistic == "pair_correlation" and row["finding"] in ("above", "above and below"):
-            row |= fit_cluster_radius(shells, radii_um, ratio_samples(shells, seed))
+            fit = fit_cluster_radius(shells, radii_um, ratio_samples(shells, seed))
+            unknown = np.isnan(fit["cluster_radius_um"])
+            row |= fit | {"reason": "; ".join(filter(None, (row["reason"], NO_RADIUS if unknown else "")))}
         rows.append(row)
     return table, rows
 
@@ -122,9 +127,15 @@ def enrichment_tables(
             **_bounds("enrichment", envelope, lambda value: _over(value, envelope.mean)),
         }
     )
-    reason = (
-        "" if total > 0 else "no particle that can be compared lies in the cytoplasm of a cell with a nucleus"
-    )
+    reason = ""
+    if space == OPEN:
+        reason = "places in the volume have no distance to a nucleus"
+    elif not total > 0:
+        reason = "no particle that can be compared lies in the cytoplasm of a cell with a nucleus"
+    elif (envelope.mean > 0).sum() < 2:
+        reason = (
+            f"all places lie in one bin of distance: radial_bin_um = {bin_um:g} is too wide for the cells"
+        )
     row = _test("enrichment", space, envelope, curves, upper, reason, np.asarray)
     cells = len(summary.by_cell)
     rows = [row | {"particle_count": summary.particle_count, "cell_count": cells}]
@@ -206,7 +217,7 @@ def _test(
     """Describe a curve: p value, where it leaves the global envelope, and its largest deviation as a ratio or excess."""
     row: dict[str, Any] = _empty_row(statistic, space, len(curves.sums) - 1)
     if reason or np.isnan(envelope.p_value):
-        return row | {"reason": reason or "all random patterns are equal"}
+        return row | {"reason": reason or ALL_EQUAL}
     measured = curves.sums[0]
     row["p_value"] = envelope.p_value
     above, below = measured > envelope.global_high, measured < envelope.global_low
@@ -249,6 +260,8 @@ def _rank_test(summary: Summary, space: str, reason: str) -> dict[str, Any]:
         return row | {"reason": reason or "no particle in the cytoplasm of some random patterns"}
     mean = summary.ranks[:, 0] / totals
     envelope = envelope_of(mean[:, None])
+    if np.isnan(envelope.p_value):
+        return row | {"reason": ALL_EQUAL}
     row |= {
         "p_value": envelope.p_value,
         "effect": float(mean[0]),

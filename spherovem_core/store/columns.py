@@ -550,7 +550,7 @@ COMPARED_VOLUMES = (
     Column(
         "pattern_volume_um3",
         "float64",
-        "Volume in the bin of the particles that are compared with random places (empty pattern_note), within their cell.",
+        "Volume in the bin of the particles that are compared with random places (empty pattern_note): balls, within their cell.",
     ),
     Column("random_volume_um3", "float64", "Mean volume of the same particles in the bin at random places."),
 )
@@ -668,5 +668,7 @@ TEST_COLUMNS = (
     ),
     Column("cluster_radius_low_um", "float64", f"Lower end of the {INTERVAL}"),
     Column("cluster_radius_high_um", "float64", "Upper end."),
-    Column("reason", "string", "Why there is no p value or no interval; empty if there are."),
+    Column(
+        "reason", "string", "Why there is no p value, no interval or no cluster radius; empty if there are."
+    ),
 )

@@ -188,7 +188,7 @@ def test_without_cells_particles_are_compared_in_the_volume() -> None:
     space = measure_space(nothing, nothing, particles, SPACING, FEW)
     assert (space.tests["null_space"] == "volume").all()
     assert row(space, "ripley_l")["p_value"] > 0.05
-    assert row(space, "enrichment")["reason"].startswith("no particle")
+    assert row(space, "enrichment")["reason"].startswith("places in the volume")
 
 
 def test_results_do_not_depend_on_workers_and_change_with_the_seed() -> None:
@@ -212,3 +212,43 @@ def test_numbers_of_cells_do_not_matter() -> None:
     other = measure_space(renumbered, nuclei, particles, SPACING, FEW)
     pd.testing.assert_frame_equal(one.clustering, other.clustering, check_exact=True)
     assert replace(one.admission) == other.admission
+
+
+def test_volumes_of_particles_in_thick_slices_are_those_of_balls_at_random_places() -> None:
+    """Voxels of such particles lie in the cell, while balls of their volume reach out of it: counted as voxels, they gather."""
+    z, y, x = np.ogrid[:12, :60, :60]
+    inside = ((z - 5.5) / 5.5) ** 2 + ((y - 29.5) / 28) ** 2 + ((x - 29.5) / 28) ** 2
+    cells, nuclei = (inside < 1).astype(np.uint32), (inside < 0.2).astype(np.uint32)
+    ratios = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        particles = np.zeros_like(cells)
+        while particles.max() < 70:
+            k, j, i = rng.random(3) * (10, 56, 56) + (0.5, 1.5, 1.5)
+            disc = (round(k), *np.nonzero((y[0] - j) ** 2 + (x[0] - i) ** 2 <= 4))
+            if ((cells[disc] == 1) & (nuclei[disc] == 0) & (particles[disc] == 0)).all():
+                particles[disc] = particles.max() + 1
+        enrichment = measure_space(cells, nuclei, particles, (100.0, 20.0, 20.0), FEW).enrichment
+        ratios.append(enrichment["pattern_volume_um3"].sum() / enrichment["random_volume_um3"].sum())
+    assert np.mean(ratios) == pytest.approx(1, abs=0.013)
+
+
+def test_one_bin_of_distance_has_no_enrichment_but_a_reason() -> None:
+    wide = FEW.model_copy(update={"radial_bin_um": 50.0})
+    tests = measure(painted(320.0, 40), parameters=wide).tests.set_index("statistic")
+    for statistic in ("enrichment", "radial_rank"):
+        assert np.isnan(tests.loc[statistic, "p_value"])
+        assert tests.loc[statistic, "finding"] == ""
+        assert "radial_bin_um = 50" in tests.loc[statistic, "reason"]
+
+
+def test_clusters_larger_than_the_radii_have_no_size_but_a_reason() -> None:
+    rng = np.random.default_rng(2)
+    centres = clustered_centres(*tissue("balls"), SPACING, 30, thomas(150.0), rng)
+    particles = paint_particles(*tissue("balls"), SPACING, 0.0, 250, rng, centres=centres)
+    found = row(
+        measure(particles, parameters=FEW.model_copy(update={"ripley_max_um": 0.2})), "pair_correlation"
+    )
+    assert found["finding"] == "above"
+    assert np.isnan(found["cluster_radius_um"])
+    assert "no cluster radius" in found["reason"]
