@@ -46,7 +46,8 @@ from spherovem_core.utils.digests import file_digest
 from tasks.policies import retry_policy
 from tasks.tuning_volume import TuningVolume, open_tuning_volume, tuning_run
 
-NAME, VERSION = "learn_merging", 1
+# 2: flows by whole planes.
+NAME, VERSION = "learn_merging", 2
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.store import noting_failure
 from spherovem_core.workflow import Quality, StepPlan
 from spherovem_core.workflow.compute import compute_step
+from spherovem_core.workflow.run import discard_provisional
 from tasks.artifacts import is_in_a_run, show_figures, show_markdown
 from tasks.devices import gpu_slot, resolve_device
 from tasks.locks import acquisition_locks
@@ -25,6 +26,7 @@ def run_step(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef:
     """Compute a step unless its outputs are complete on disk, and show its quality."""
     finished = plan.find()
     if finished is not None:
+        discard_provisional(plan)
         logger.info("%s: complete on disk", plan.step.title)
         return finished
     plan.layout.ensure_writable()

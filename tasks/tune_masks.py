@@ -34,7 +34,8 @@ from spherovem_core.store.label_files import label_digest, open_labels_on_grid
 from tasks.policies import retry_policy
 from tasks.tuning_volume import TuningVolume, open_tuning_volume, tuning_run
 
-NAME, VERSION = "tune_masks", 1
+# 2: flows by whole planes.
+NAME, VERSION = "tune_masks", 2
 DOCUMENT = "masks.json"
 MARGIN = 24
 """Voxels of the flows around the labelled box that are segmented too."""

@@ -99,7 +99,9 @@ def read_own_data(start_at: StageName, already: Sequence[str], labels: Sequence[
     """
     for state in already:
         if state not in get_args(State):
-            raise ParameterError(f"--already {state}: expected {' or '.join(get_args(State))}")
+            raise ParameterError(
+                f"--already {state}: expected {' or '.join(get_args(State))}, or both: --already denoised aligned"
+            )
     states: tuple[State, ...] = tuple(state for state in get_args(State) if state in already)
     files = dict(map(_labels_of, labels))
     if len(files) < len(labels):

@@ -98,7 +98,7 @@ class Process(Command):
     stop_after: StageName = Field(default=LAST_STAGE, description="Last stage.")
     already: CliVariadicArg[list[Verbatim]] = Field(
         default=[],
-        description="What SOURCE is already: denoised, aligned or both; it is taken as it is.",
+        description="What SOURCE is already: denoised, aligned, or both words; it is taken as it is.",
         json_schema_extra={"metavar": "STATE"},
     )
     labels: CliVariadicArg[list[Verbatim]] = Field(

@@ -128,6 +128,9 @@ def predict_flows(
     done = total - sum(len(each.slabs) for each in work)
     if done == total:
         return
+    # A kill may have left sums that those of the next pass hold.
+    for each in passes[: len(passes) - len(work)]:
+        scratch.discard(each.name)
     source_grid = Grid(
         (source.shape[0], source.shape[1], source.shape[2]), source_spacing_nm, source_origin_nm
     )

@@ -16,8 +16,8 @@ class Segmenter(Protocol):
 
     The first phase, `predict`, computes a field at a reduced resolution, usually by a network on a GPU. The second, `label`,
     makes instance labels from the field and the image. The field is kept on disk, so that other mask parameters need no
-    second prediction. Both phases work block by block, check the deadline between blocks (`Execution.report`), leave blocks
-    out that their sink already has, and give the same result for any number of workers.
+    second prediction. Both phases work slab by slab or block by block, check the deadline in between (`Execution.report`), leave
+    out what their sink already has, and give the same result for any number of workers.
 
     A segmenter is added by a module and a line in `SEGMENTERS`; ``tests/core/test_segmenters.py`` then tests it.
     """

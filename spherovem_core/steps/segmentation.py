@@ -233,7 +233,8 @@ def _flows_work(kind: ObjectKind, volume: SourceVolume, parameters: PipelinePara
     if own.segmenter in (IMPORTED, NO_OBJECTS):
         return 0.1
     shape = _grid_shape(kind, volume, parameters)
-    side = tile_side(shape, tile_multiple_of(own.network))
+    seen = shape[1:] if own.planes == "xy" else shape
+    side = tile_side(seen, tile_multiple_of(own.network))
     return count_tiles(shape, side, own.tile_overlap, own.planes) * side**2 / MILLION
 
 

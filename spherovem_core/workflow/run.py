@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import gcd
-from pathlib import Path
 from typing import Any, Generic
 
 import numpy as np
@@ -74,7 +73,6 @@ class StepRun(Generic[P]):
         self.recorder = recorder
         self._check_folder = check_folder
         self._upstream: dict[str, dict[str, Any]] = {}
-        self._provisional: list[Path] = []
         self._sources: dict[str, str] = {}
         self._keeps_replaced = False
 
@@ -173,7 +171,6 @@ class StepRun(Generic[P]):
         """
         name = self.plan.step.provisional
         layout = Layout(self.layout.provisional(name))
-        self._provisional.append(layout.folder)
         spec = array_spec(part or name, "label", shape, dtype, spacing_nm, **options)
         return ArrayWriter(layout, spec, self.plan.digest)
 
@@ -201,9 +198,8 @@ class StepRun(Generic[P]):
         return set_aside(self.layout, output.group, self.plan.digest)
 
     def discard_provisional(self) -> None:
-        """Delete the step's provisional array, and the arrays that it replaced."""
-        for folder in self._provisional:
-            discard(self.layout, folder)
+        """Delete the step's provisional arrays, and the arrays that it replaced."""
+        discard_provisional(self.plan)
         if self._keeps_replaced:
             discard_replaced(self.layout)
 
@@ -297,6 +293,16 @@ class StepRun(Generic[P]):
             known = self._upstream.get(_run_of(entry))
             if known is None or entry["seconds"] > known["seconds"]:
                 self._upstream[_run_of(entry)] = entry
+
+
+def discard_provisional(plan: StepPlan[Any]) -> None:
+    """Delete the provisional arrays of a finished step.
+
+    Those of a run that was killed may be there although this one wrote none: it was killed when the output was complete, or
+    its parameters needed them and those of this run do not.
+    """
+    if plan.step.provisional:
+        discard(plan.layout, plan.layout.provisional(plan.step.provisional))
 
 
 def array_spec(

@@ -16,6 +16,7 @@ from spherovem_core.segmentation.flows import ALL_PLANES
 from spherovem_core.status import acquisition_state
 from spherovem_core.steps.segmentation import FLOWS, SUMS
 from spherovem_core.store import Layout, open_array
+from spherovem_core.workflow.compute import compute_step
 
 SLABS = 3 + 4 + 2
 """Of planes xz, yz and xy of a grid of 18 x 35 x 55 voxels."""
@@ -134,3 +135,12 @@ def test_kills_at_any_moment_change_no_bit(folder: Path, whole: np.ndarray) -> N
         )
     compute(plan_flows(folder))
     assert np.array_equal(flows_in(folder), whole)
+
+
+@pytest.mark.parametrize("values", [{"planes": "xy"}, {"segmenter": "none"}])
+def test_provisional_arrays_of_other_parameters_go(folder: Path, values: dict[str, str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compute(plan_flows(folder), stopping_at(5))
+    assert provisional(folder).folder.exists()
+    compute_step(plan_flows(folder, PARAMETERS.model_copy(update=values)), killable_flows.SETTINGS)
+    assert not provisional(folder).folder.exists()

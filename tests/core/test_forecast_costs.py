@@ -85,6 +85,10 @@ def test_the_work_of_flows_is_their_tiles() -> None:
     small = SourceVolume((60, 60, 60), 1, (100.0, 100.0, 100.0))
     compact = with_values(segmentation={"cells": {"network": "phantom-compact"}})
     assert work_units(small, compact)["flows_cells"] == pytest.approx(180 * 80**2 / 1e6)
+    # Sections by themselves: the number of slices does not count for the side of their tiles.
+    high = SourceVolume((300, 60, 60), 1, (100.0, 100.0, 100.0))
+    sections = with_values(segmentation={"cells": {"network": "phantom-compact", "planes": "xy"}})
+    assert work_units(high, sections)["flows_cells"] == pytest.approx(300 * 80**2 / 1e6)
 
 
 @pytest.mark.parametrize(

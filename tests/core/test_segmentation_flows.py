@@ -1,6 +1,7 @@
 """Grids, resampling, intensities, and flows of networks with a known answer."""
 
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ from spherovem_core.segmentation.attention import use_fast_attention
 from spherovem_core.segmentation.flows import batch_size, slab_bytes, tile_size
 from spherovem_core.segmentation.grid import Grid, crop_grid
 from spherovem_core.segmentation.resample import resample
-from spherovem_core.segmentation.scratch import MemoryScratch
+from spherovem_core.segmentation.scratch import Files, MemoryScratch
 
 SPACING = (50.0, 10.0, 10.0)
 
@@ -283,6 +284,30 @@ def test_finished_slabs_are_not_computed_again(stop: int) -> None:
     assert half < first
     predict(Execution("cpu"))
     assert network.tiles == 2 * first
+
+
+def test_sums_that_a_kill_left_go_before_work_goes_on() -> None:
+    """Killed between the last slab of a pass and the deletion of the sums before it."""
+    volume = np.random.default_rng(0).integers(0, 255, (5, 20, 30)).astype(np.uint8)
+    parameters = ObjectParameters(flow_spacing_nm=10.0)
+    grid = flow_grid(volume.shape, (10.0,) * 3, parameters)
+    scratch, sink = MemoryScratch(), MemorySink(np.zeros((4, *grid.shape), np.float16))
+    kept: list[set[str]] = []
+
+    def predict(progress: Callable[[int, int], None]) -> None:
+        execution = Execution("cpu", progress=progress)
+        predict_flows(volume, (10.0,) * 3, grid, Gradient(), sink, parameters, execution, scratch=scratch)
+
+    def stop(done: int, total: int) -> None:
+        if done == total - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(stop)
+    assert set(scratch.sinks) == {"image", "yz"}
+    scratch.open("xz", (4, *grid.shape), "float16", Files((1,) * 4, (1,) * 4))
+    predict(lambda *_: kept.append(set(scratch.sinks)))
+    assert kept[0] == {"image", "yz"}
 
 
 def test_the_deadline_stops_between_slabs() -> None:

