@@ -17,6 +17,7 @@ class ShapeParameters(StageParameters):
         "Thin labels get less, curvatures more.",
     )
     curvature_scale_um: float = Field(
+        json_schema_extra=EXPERT,
         default=0.3,
         gt=0.0,
         le=100.0,

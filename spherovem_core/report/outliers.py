@@ -38,9 +38,9 @@ def rank_unusual(table: pd.DataFrame) -> pd.DataFrame:
     .. [1] P. J. Rousseeuw, C. Croux, "Alternatives to the median absolute deviation", Journal of the American Statistical
        Association 88, 1273-1283 (1993).
     """
-    values = pd.DataFrame(
-        {name: np.log(table[name]) if name in AS_LOGARITHM else table[name] for name in DESCRIPTORS}
-    ).astype(float)
+    # Tables of an earlier version, which a migration keeps, lack some descriptors.
+    values = table.reindex(columns=list(DESCRIPTORS)).astype(float)
+    values[list(AS_LOGARITHM)] = np.log(values[list(AS_LOGARITHM)])
     deviation = values - values.median()
     spread = 1.4826 * deviation.abs().median()
     distances = deviation / spread.where(spread > 0)

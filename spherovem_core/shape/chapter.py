@@ -76,8 +76,13 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
     return whole if len(whole) else table
 
 
+def _descriptors(table: pd.DataFrame) -> pd.DataFrame:
+    """Select the descriptors; those that a table of an earlier version lacks, which a migration keeps, are NaN."""
+    return table.reindex(columns=list(DESCRIPTORS)).astype(float)
+
+
 def _distribution(inputs: ReportInputs, column: str, label: str) -> Panel:
-    groups = {kind: _whole(inputs.tables[kind])[column] for kind in inputs.given_kinds}
+    groups = {kind: _descriptors(_whole(inputs.tables[kind]))[column] for kind in inputs.given_kinds}
     colours = [KIND_COLOURS[kind] for kind in groups]
     return distribution(groups, label, log_x=column in LOGARITHMIC, colours=colours)
 
@@ -95,7 +100,7 @@ def _scatter(inputs: ReportInputs, kind: ObjectKind) -> Panel:
 def _quartiles(inputs: ReportInputs) -> pd.DataFrame:
     rows = []
     for kind in inputs.given_kinds:
-        whole = inputs.tables[kind][inputs.tables[kind]["truncated_fraction"] == 0]
+        whole = _descriptors(inputs.tables[kind][inputs.tables[kind]["truncated_fraction"] == 0])
         for column, label in DESCRIPTORS.items():
             low, middle, high = (float(whole[column].quantile(q)) for q in (0.25, 0.5, 0.75))
             count = int(whole[column].notna().sum())

@@ -89,8 +89,8 @@ def test_a_segmenter_without_a_field_predicts_nothing(name: str, tmp_path: Path)
     assert segmenter.weights_digest("cells", own)
     assert segmenter.labels_digest(own) == ""
     segmenter.check_weights("cells", own)
-    sink: Any = None
-    segmenter.predict("cells", IMAGE, flow_grid(SHAPE, SPACING, own), sink, own, BLOCKS)
+    nothing: Any = None
+    segmenter.predict("cells", IMAGE, flow_grid(SHAPE, SPACING, own), nothing, own, BLOCKS, nothing)
 
 
 @pytest.mark.parametrize("name", ["imported", "none"])
