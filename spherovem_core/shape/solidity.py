@@ -16,7 +16,7 @@ def solidity(surface: Surface) -> float:
     """Compute the volume within a closed surface over that of its convex hull: 1 for a convex body.
 
     Give the surface as it was smoothed: both volumes are those of the same points, so that what smoothing takes off corners
-    cancels. The hull is that of about two thousand points, within 0.5 % of its volume. NaN for a surface without extent.
+    cancels. The hull is that of about two thousand points, within 1 % of its volume. NaN for a surface without extent.
     """
     points = _farthest_points(surface.position)
     try:
