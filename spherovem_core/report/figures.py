@@ -112,7 +112,7 @@ def add_legend(axes: Axes) -> None:
 
 def show_empty_reason(axes: Axes, reason: str) -> None:
     """Write into an empty panel why it is empty."""
-    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=SOFT)
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=INK)
     axes.set(xticks=[], yticks=[])
 
 
