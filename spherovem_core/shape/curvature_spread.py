@@ -37,6 +37,7 @@ MAX_EDGES = 0.5
 """Largest accepted fraction of bending at edges: the curvature of an edge is not finite."""
 MAX_INDEX_CHANGE = 0.12
 """Largest accepted change of the shape index, or of its standard deviation, on the way to no smoothing."""
+UNRESOLVED = "spread of curvature not resolved"
 NAN = float("nan")
 
 
@@ -55,7 +56,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class CurvatureSpread:
-    """What curvature varies by over the surface without smoothing; NaN where `note` gives the reason.
+    """Mean and spread of curvature over a surface without smoothing; NaN where `note` gives the reason.
 
     Lengths are in nm; the shape index has no unit.
     """
@@ -124,26 +125,24 @@ def extrapolate_spread(
             )
         return CurvatureSpread(note=f"{UNRESOLVED}: structure too fine for the voxels")
     squares = widths[1:] ** 2
-    index = _to_zero(squares, np.array([m.shape_index for m in moments[1:]]))[0]
-    index_std = _to_zero(squares, np.sqrt([m.shape_index_variance for m in moments[1:]]))[0]
-    change = max(abs(index - finest.shape_index), abs(index_std - math.sqrt(finest.shape_index_variance)))
+    indices = np.array([m.shape_index for m in moments[1:]])
+    index_stds = np.sqrt([m.shape_index_variance for m in moments[1:]])
+    index, index_std = _to_zero(squares, indices)[0], _to_zero(squares, index_stds)[0]
+    resolved = max(abs(index - indices[0]), abs(index_std - index_stds[0])) <= MAX_INDEX_CHANGE
     tips = any(line.bend > MAX_TIP_BEND for line in (mean, gaussian, curved))
     notes = [
         "curvature of tips or rims not resolved" if tips else "",
-        "" if change <= MAX_INDEX_CHANGE else "shape index not resolved",
+        "" if resolved else "shape index not resolved",
     ]
     return CurvatureSpread(
         mean.spread,
         gaussian.spread,
         _to_zero(squares, np.array([m.curvedness for m in moments[1:]]))[0],
         curved.spread,
-        min(1.0, max(-1.0, index)) if change <= MAX_INDEX_CHANGE else NAN,
-        max(0.0, index_std) if change <= MAX_INDEX_CHANGE else NAN,
+        min(1.0, max(-1.0, index)) if resolved else NAN,
+        max(0.0, index_std) if resolved else NAN,
         "; ".join(filter(None, notes)),
     )
-
-
-UNRESOLVED = "spread of curvature not resolved"
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,10 @@ class SurfaceDescriptors:
     mean_curvature_mean: float = NAN
     gaussian_curvature_mean: float = NAN
     spread: CurvatureSpread = field(default_factory=CurvatureSpread)
-    at_scale: AtScale = field(default_factory=lambda: AtScale())
+    at_scale: AtScale = AtScale()
     solidity: float = NAN
     harmonic_power: tuple[float, ...] = (NAN,) * DEGREES
-    fractal: FractalFit = field(default_factory=lambda: NO_FIT)
+    fractal: FractalFit = NO_FIT
     note: str = ""
 
 
@@ -115,14 +115,15 @@ def describe_surface(
     if scales.resolves_spread:
         finer = [surfaces.at(width, width / CELLS_FOR_SPREAD) for width in scales.spread_smoothings]
     coarse = surfaces.at(scales.curvature_smoothing, scales.curvature_cell)
-    whole = not (any(box.cut_low) or any(box.cut_high))
-    power = _power(surfaces, scales) if whole else (NAN,) * DEGREES
     sharp, smooth = fine.visible, coarse.visible
     lost = enclosed_volume(fine, domain, spacing_nm) < MIN_INSIDE * volume_nm3
     if lost or len(sharp) == 0 or len(smooth) == 0:
         smoothings = f"{scales.area_smoothing:.0f} to {scales.curvature_smoothing:.0f} nm"
         return SurfaceDescriptors(note=f"mostly thinner than the smoothing of {smoothings}"), None
 
+    whole = not (any(box.cut_low) or any(box.cut_high))
+    # The grid is still that of the coarse surface, which need not be filled again.
+    power = _power(surfaces, scales) if whole else (NAN,) * DEGREES
     fine_total, coarse_total = (s.integrate(s.mean_curvature) for s in (sharp, smooth))
     edges = scales.edge_fraction(*(s.integrate(s.mean_curvature**2) for s in (sharp, smooth)))
     area = scales.extrapolate(sharp.total, smooth.total, edges)
