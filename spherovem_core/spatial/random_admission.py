@@ -1,4 +1,4 @@
-"""How near to the nucleus, to the surface of its cell and to each other particles lie, relative to their radii.
+"""Measured rule of admissible places: distances of particles from nucleus, cell surface and each other, in their radii.
 
 Labels of cells have coarser voxels than particles, membranes are drawn by a network, and some particles do cross them. A rule
 that random places must keep, and that the particles themselves do not keep, would call random particles clustered or enriched. So
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from spherovem_core.spatial.random_places import CONTACT_STEP, Box, Pattern, draw_places
+from spherovem_core.spatial.random_places import CONTACT_STEP, Box, Pattern, draw_places, points_in
 from spherovem_core.spatial.random_space import Admission, CellSpace, Floats, OpenSpace
 
 SAMPLED_PLACES = 20_000
@@ -55,10 +55,9 @@ class Clearances:
 def measure_clearances(space: CellSpace, pattern: Pattern, rng: np.random.Generator) -> Clearances:
     """Measure the distances of particles, and the volume of the space by distance at random places."""
     voxels = space.order(Admission(from_nucleus=0.0, from_surface=0.0), 0.0)
-    counts = voxels.counts_from(np.zeros(1, np.int64))[0]
-    chances = rng.random((SAMPLED_PLACES, 4))
-    ranks = np.minimum((chances[:, 0] * counts).astype(np.int64), counts - 1)
-    points = (voxels.pick(ranks) + chances[:, 1:] - 0.5) * space.spacing + space.origin
+    points = points_in(
+        space, voxels, voxels.counts_from(np.zeros(1, np.int64)), rng.random((SAMPLED_PLACES, 4))
+    )
     far = [
         np.minimum(found / float(space.reach) * DISTANCE_BINS, DISTANCE_BINS).astype(np.int64)
         for found in space.measure(points)

@@ -111,6 +111,25 @@ def draw_places(
     return places[:, back], forced
 
 
+def points_in(
+    space: CellSpace | OpenSpace,
+    voxels: OrderedVoxels | OpenSpace,
+    counts: NDArray[np.int64],
+    chances: Floats,
+) -> Floats:
+    """Return points (µm), each evenly distributed over the first of the ordered voxels.
+
+    Parameters
+    ----------
+    counts : (N,) ndarray of int64
+        Number of voxels from which each point is drawn.
+    chances : (N, 4) ndarray of float64
+        Even in [0, 1): the voxel, and the place in it along z, y, x.
+    """
+    ranks = np.minimum((chances[:, 0] * counts).astype(np.int64), counts - 1)
+    return (voxels.pick(ranks) + chances[:, 1:] - 0.5) * space.spacing + space.origin
+
+
 def _needed_room(voxels: OrderedVoxels | OpenSpace, pattern: Pattern, box: Box) -> Floats:
     """Return the room that each particle needs: its radius, or what it has where it was measured if no voxel has more."""
     radii = pattern.radii_um
@@ -137,8 +156,7 @@ def _fill(
     def propose(which: NDArray[np.int64], proposals: int = PROPOSALS) -> tuple[NDArray[np.float32], Floats]:
         which = np.repeat(which, proposals)
         chances = rng.random((len(which), 5))
-        ranks = np.minimum((chances[:, 0] * counts[which]).astype(np.int64), counts[which] - 1)
-        points = (voxels.pick(ranks) + chances[:, 1:4] - 0.5) * space.spacing + space.origin
+        points = points_in(space, voxels, counts[which], chances[:, :4])
         allowed = (voxels.room(points) >= needed[which]) & box.holds(points, radii[which])
         # A place that is not allowed is one to which no chance is small enough.
         chance = np.where(allowed, chances[:, 4], np.inf)
