@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingest_samples import SPACING_NM, textured, write_slices
+from ingest_samples import SPACING_NM, textured
 from RangeHTTPServer import RangeRequestHandler
-from reader_samples import SAMPLES, write_nifti
-from volume_samples import write_n5, write_ome_zarr, write_precomputed
+from served_samples import write_every_format
 
 from spherovem_core.errors import RemoteAccessError, RemoteSourceError
 from spherovem_core.ingest import read_stack
@@ -57,16 +56,7 @@ class FailingServer(RangeRequestHandler):
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, volume = tmp_path_factory.mktemp("files"), textured(dtype="uint16")
-    write_slices(folder / "slices", volume)
-    write_ome_zarr(folder / "a.zarr", volume, SPACING_NM, chunks=(2, 20, 64))
-    write_n5(folder / "a.n5", volume, SPACING_NM)
-    write_precomputed(folder / "pc", volume, SPACING_NM)
-    for name, suffix in [("MRC", ".mrc"), ("HDF5", ".h5"), ("DigitalMicrograph", ".dm4")]:
-        SAMPLES[name].write_with_spacing(folder / f"a{suffix}", volume, SPACING_NM)  # type: ignore[misc]
-    write_nifti(folder / "a.nii.gz", volume, SPACING_NM)
-    (folder / "png").mkdir()
-    for z, values in enumerate(volume):
-        SAMPLES["PNG"].write_slice(folder / "png" / f"slice_{z:03d}.png", values)
+    write_every_format(folder, volume)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(FailingServer, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from ingest_samples import SHAPE, SPACING_NM, textured, write_slices
 from object_servers import access, bucket_server, web_server
-from reader_samples import SAMPLES, write_nifti
-from volume_samples import write_n5, write_ome_zarr, write_precomputed
+from served_samples import write_every_format
+from volume_samples import write_ome_zarr
 
 from spherovem_core.errors import AcquisitionError, BadSlicesError, NoSlicesError, ParameterError
 from spherovem_core.ingest import open_stack, read_stack, remote, source_digest
@@ -30,17 +30,8 @@ SLOW = ["packed", "pc", "a.mrc", "a.dm4", "a.nii.gz", "png"]
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same volume in many formats."""
     folder, volume = tmp_path_factory.mktemp("files"), textured(dtype="uint16")
-    write_slices(folder / "slices", volume)
     write_slices(folder / "packed", volume, compression="zlib")
-    write_ome_zarr(folder / "a.zarr", volume, SPACING_NM, chunks=(2, 20, 64))
-    write_n5(folder / "a.n5", volume, SPACING_NM)
-    write_precomputed(folder / "pc", volume, SPACING_NM)
-    for name, suffix in [("MRC", ".mrc"), ("HDF5", ".h5"), ("DigitalMicrograph", ".dm4")]:
-        SAMPLES[name].write_with_spacing(folder / f"a{suffix}", volume, SPACING_NM)  # type: ignore[misc]
-    write_nifti(folder / "a.nii.gz", volume, SPACING_NM)
-    (folder / "png").mkdir()
-    for z, values in enumerate(volume):
-        SAMPLES["PNG"].write_slice(folder / "png" / f"slice_{z:03d}.png", values)
+    write_every_format(folder, volume)
     return folder
 
 
