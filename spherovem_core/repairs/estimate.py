@@ -53,7 +53,7 @@ class Repairs(BaseModel):
 
     @property
     def notes(self) -> dict[str, str]:
-        """What was found, in words, by the name of each repair that was asked for."""
+        """Findings as text, by the name of each repair that was asked for."""
         notes = {"shading": self.shading_note, "contrast": self.contrast_note, "stripes": self.stripes_note}
         return {name: note for name, note in notes.items() if note}
 

@@ -1,4 +1,4 @@
-"""What the comparison with random places says, in words."""
+"""Findings of the comparison with random places, as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

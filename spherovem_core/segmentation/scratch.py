@@ -12,7 +12,7 @@ from spherovem_core.blocks import MemorySink, ReadableSink
 
 @dataclass(frozen=True)
 class Files:
-    """How an array lies on disk.
+    """Chunks and files of an array on disk.
 
     Attributes
     ----------

@@ -70,7 +70,7 @@ class SmoothingScales:
 
     @property
     def resolves_spread(self) -> bool:
-        """Whether there is room for two smoothings between those for areas and for curvatures."""
+        """True if there is room for two smoothings between those for areas and for curvatures."""
         return self.spread_smoothing * MIN_ROOM < self.curvature_smoothing
 
     @property

@@ -121,7 +121,7 @@ class CellCounts:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """How particles are compared, and the counts of each cell, which are evaluated as they are taken."""
+    """Settings of a comparison, and the counts of each cell, which are evaluated as they are taken."""
 
     space: str
     null: Null

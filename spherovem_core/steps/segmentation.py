@@ -296,7 +296,7 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
     return Step(
         name=f"flows_{kind}",
         stage="segmentation",
-        # 2: whole planes, where blocks of 384 with seams had been computed.
+        # 2: whole planes, where blocks with seams had been computed.
         version=2,
         parameters=lambda parameters: parameters.segmentation.of(kind).flows,
         inputs=(REGISTERED,),

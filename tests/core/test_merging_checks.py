@@ -1,4 +1,4 @@
-"""What labelled slices must show so that merging can be learned, told before a network is trained."""
+"""Checks of labelled slices for the learning of merging, before a network is trained."""
 
 import logging
 
