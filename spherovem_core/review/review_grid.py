@@ -148,16 +148,20 @@ class ReviewGrid:
         voxels = np.array(self._offsets) + np.asarray(indices) * np.array(self._steps)
         return np.asarray((np.array(self.level.origin_nm) + voxels * self.level.spacing_nm) / NM_PER_UM)
 
+    def level_region(self, region: Region) -> Region:
+        """Return the voxels of the level from the first to the last that `sample` reads for a region."""
+        sides = zip(region, self._offsets, self._steps, strict=True)
+        return tuple(slice(s.start * step + o, (s.stop - 1) * step + o + 1) for s, o, step in sides)
+
     def sample(self, array: ArrayLike, region: Region) -> NDArray[Any]:
         """Read labels of the level at the voxels of a region."""
         shape = tuple(s.stop - s.start for s in region)
         values = np.empty(shape, array.dtype)
         for block in block_grid(shape, _fitting_edges(shape, self._steps)):
-            sides = zip(region, block.core, self._offsets, self._steps, strict=True)
-            places = tuple(
-                slice((s.start + c.start) * step + o, (s.start + c.stop - 1) * step + o + 1)
-                for s, c, o, step in sides
+            own = (
+                slice(s.start + c.start, s.start + c.stop) for s, c in zip(region, block.core, strict=True)
             )
+            places = self.level_region(tuple(own))
             # Read without a step, which is faster, and then thinned out.
             values[block.core] = array[places][tuple(slice(None, None, step) for step in self._steps)]
         return values
