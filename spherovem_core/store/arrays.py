@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import Block, core_of_key
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
-from spherovem_core.store.checksums import FileState
+from spherovem_core.store.checksums import XXH3, FileState
 from spherovem_core.store.codecs import compressor
 from spherovem_core.store.files import write_text
 from spherovem_core.store.groups import discard, ensure_group
@@ -238,13 +238,13 @@ class ArrayWriter:
 
     def _state(self, index: tuple[int, ...], noted: Sequence[FileState], found: tuple[int, int]) -> FileState:
         """Return the state of a file as it was written; blocks of other sizes may have written it more than once."""
+        path = self._shards.path(index)
         for state in noted:
             if (state.size, state.mtime_ns) == found:
-                return state
-        path = self._shards.path(index)
-        now = FileState.of(path)
+                return state if state.checksum.startswith(XXH3) else FileState.of(path)
         # The ledger of an older version says nothing of files; those of a copied folder have other times.
-        if noted and (now.size, now.checksum) not in {(state.size, state.checksum) for state in noted}:
+        now = FileState.of(path)
+        if noted and not any(state.holds_same(FileState.of(path, state.checksum)) for state in noted):
             raise IncompleteArtifactError(
                 f"{path} was changed while {self.spec.group} was computed; run the acquisition again to write it again"
             )
