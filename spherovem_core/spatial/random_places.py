@@ -183,23 +183,29 @@ def _fill(
 def move(
     places: Any, moved: Any, rows: Any, columns: Any, points: Any, chances: Any, radii: Any, contact: Any
 ) -> None:
-    """Move each particle to its first allowed proposal, given all others as they stand now; runs on the CPU."""
+    """Move each particle to its first allowed proposal, given all others as they stand now; runs on the CPU.
+
+    The others near a place are found by a grid, as in `choose`.
+    """
     count = places.shape[1]
+    wide, head, following = _empty_grid(count, radii, contact)
+    simulation = -1
     for n in range(len(rows)):
         row, own = rows[n], columns[n]
+        if row != simulation:
+            simulation = row
+            head[:] = -1
+            for other in range(count):
+                _insert(places[row, other], other, wide, head, following)
+        _remove(places[row, own], own, wide, head, following)
         for k in range(points.shape[1]):
-            probability = 1.0 if chances[n, k] < 1 else 0.0
-            other = 0
-            while probability > chances[n, k] and other < count:
-                if other != own:
-                    probability *= _allowed(
-                        points[n, k], places[row, other], radii[own] + radii[other], contact
-                    )
-                other += 1
-            if probability > chances[n, k]:
+            if chances[n, k] < 1 and _is_allowed(
+                points[n, k], chances[n, k], own, places[row], radii, contact, wide, head, following
+            ):
                 places[row, own] = points[n, k]
                 moved[row, own] = True
                 break
+        _insert(places[row, own], own, wide, head, following)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -211,12 +217,7 @@ def choose(
     The particles of a simulation that have a place are found by a grid of cubes as wide as the largest distance that matters.
     """
     count = places.shape[1]
-    wide = max(2 * len(contact) * CONTACT_STEP * radii.max(), np.float32(1e-6))
-    buckets = 1
-    while buckets < 2 * count:
-        buckets *= 2
-    head = np.full(buckets, -1, np.int64)
-    following = np.full(count, -1, np.int64)
+    wide, head, following = _empty_grid(count, radii, contact)
     simulation = -1
     for n in range(len(rows)):
         row, own = rows[n], columns[n]
@@ -238,20 +239,47 @@ def choose(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _empty_grid(count: int, radii: Any, contact: Any) -> Any:
+    """Make a grid for some particles: the side of its cubes, the first particle of each bucket, and the one after each."""
+    wide = max(2 * len(contact) * CONTACT_STEP * radii.max(), np.float32(1e-6))
+    buckets = 1
+    while buckets < 2 * count:
+        buckets *= 2
+    return wide, np.full(buckets, -1, np.int64), np.full(count, -1, np.int64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _bucket(z: int, y: int, x: int, buckets: int) -> int:
     return (z * 73856093 ^ y * 19349663 ^ x * 83492791) & (buckets - 1)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _insert(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
-    place = _bucket(
+def _bucket_of(point: Any, wide: Any, buckets: int) -> int:
+    return _bucket(  # type: ignore[no-any-return]
         int(np.floor(point[0] / wide)),
         int(np.floor(point[1] / wide)),
         int(np.floor(point[2] / wide)),
-        len(head),
+        buckets,
     )
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _insert(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
+    place = _bucket_of(point, wide, len(head))
     following[own] = head[place]
     head[place] = own
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _remove(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
+    place = _bucket_of(point, wide, len(head))
+    if head[place] == own:
+        head[place] = following[own]
+        return
+    before = head[place]
+    while following[before] != own:
+        before = following[before]
+    following[before] = following[own]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

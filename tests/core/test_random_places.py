@@ -15,7 +15,7 @@ from spherovem_core.spatial.random_admission import (
     measure_clearances,
 )
 from spherovem_core.spatial.random_patterns import ball_points, count_pairs, volumes_by_distance
-from spherovem_core.spatial.random_places import Box, Pattern, draw_places
+from spherovem_core.spatial.random_places import CONTACT_STEP, Box, Pattern, draw_places, move
 from spherovem_core.spatial.random_space import Admission, CellSpace, OpenSpace
 from spherovem_core.spatial.reach_distance import distance_within
 
@@ -117,6 +117,33 @@ def test_particles_without_room_elsewhere_stay_where_they_were_measured() -> Non
     places, stayed = draw_places(space_of(), own, WHOLE, EVERYWHERE, 5, generator())
     assert np.isfinite(places).all()
     assert stayed <= 10
+
+
+def test_moves_among_neighbours_equal_moves_among_all() -> None:
+    """The grid of neighbours leaves out none that matters, also once particles have moved."""
+    rng = np.random.default_rng(0)
+    count, side = 60, 1.5
+    places = rng.uniform(0, side, (3, count, 3)).astype(np.float32)
+    radii = rng.uniform(0.05, 0.25, count).astype(np.float32)
+    contact = np.array([0.0] * 12 + [0.3, 0.8, 0.1, 0.9, 0.5, 0.7, 0.95, 0.6])
+    rows, columns = np.nonzero(np.ones((3, count), np.bool_))
+    points = rng.uniform(0, side, (len(rows), 4, 3)).astype(np.float32)
+    chances = np.where(rng.random((len(rows), 4)) < 0.2, np.inf, rng.random((len(rows), 4)))
+    expected, moved = places.copy(), np.zeros((3, count), np.bool_)
+    for row, own, proposed, chance in zip(rows, columns, points, chances, strict=True):
+        others = np.arange(count) != own
+        for point, least in zip(proposed, chance, strict=True):
+            ratio = np.linalg.norm(expected[row, others] - point, axis=1) / (radii[others] + radii[own])
+            steps = (ratio / CONTACT_STEP).astype(np.int64)
+            allowed = np.append(contact, 1.0)[np.minimum(steps, len(contact))].prod()
+            if least < 1 and allowed > least:
+                expected[row, own], moved[row, own] = point, True
+                break
+    found = np.zeros_like(moved)
+    move(places, found, rows, columns, points, chances, radii, contact)
+    assert 0.3 < moved.mean() < 1
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(found, moved)
 
 
 def test_the_rule_of_whole_particles_is_found_and_that_of_centres_too() -> None:
