@@ -45,6 +45,9 @@ class Pattern:
         return len(self.radii_um)
 
 
+NO_PARTICLES = Pattern(np.empty((0, 3)), np.empty(0))
+
+
 @dataclass(frozen=True, eq=False)
 class Box:
     """Region in which whole particles can be seen, without a part in the outermost voxels.
@@ -75,6 +78,7 @@ def draw_places(
     box: Box,
     simulations: int,
     rng: np.random.Generator,
+    fixed: Pattern = NO_PARTICLES,
 ) -> tuple[NDArray[np.float32], int]:
     """Draw independent random places for all particles of a cell, again and again.
 
@@ -82,6 +86,11 @@ def draw_places(
     point is kept if its interpolated distances allow it. Of the particles of one simulation the largest is placed first, and a
     place that is not allowed beside those before it is drawn again (random sequential adsorption [1]_). Where that finds no room
     for all, the particles are moved one after another from where they were measured.
+
+    Parameters
+    ----------
+    fixed
+        Further particles of the cell that stay where they are, and leave no room for others.
 
     Returns
     -------
@@ -100,12 +109,14 @@ def draw_places(
     # Ties are broken by place, so that the numbers of the particles do not matter.
     order = np.lexsort((*pattern.points_um.T, -pattern.radii_um))
     needed, radii, measured = needed[order], pattern.radii_um[order], pattern.points_um[order]
-    places = np.empty((simulations, len(pattern), 3), np.float32)
+    places = np.empty((simulations, len(pattern) + len(fixed), 3), np.float32)
+    places[:, len(pattern) :] = fixed.points_um
+    sizes = np.concatenate([radii, fixed.radii_um])
     forced = 0
-    at_once = max(1, PLACES_AT_ONCE // max(1, len(pattern)))
+    at_once = max(1, PLACES_AT_ONCE // max(1, len(sizes)))
     for start in range(0, simulations, at_once):
         part = places[start : start + at_once]
-        forced += _fill(part, voxels, space, box, needed, radii, measured, admission.contact, rng)
+        forced += _fill(part, voxels, space, box, needed, sizes, measured, admission.contact, rng)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     return places[:, back], forced
@@ -148,8 +159,10 @@ def _fill(
     contact: tuple[float, ...],
     rng: np.random.Generator,
 ) -> int:
-    """Fill places; return how many are those where the particle was measured."""
+    """Fill the first places of each simulation beside the others; return how many are those where the particle was measured."""
+    count = len(measured)
     missing = np.ones(places.shape[:2], np.bool_)
+    missing[:, count:] = False
     levels = voxels.levels_of(needed)
     counts = voxels.counts_from(levels)
 
@@ -170,8 +183,9 @@ def _fill(
         proposed = propose(columns, PROPOSALS if turn < ROUNDS else 8 * PROPOSALS)
         choose(places, missing, rows, columns, *proposed, sizes, beside)
     full = np.flatnonzero(missing.any(axis=1))
-    moved = np.zeros((len(full), len(radii)), np.bool_)
-    patterns = np.repeat(measured[None].astype(np.float32), len(full), axis=0)
+    moved = np.zeros((len(full), count), np.bool_)
+    patterns = places[full]
+    patterns[:, :count] = measured
     rows, columns = np.nonzero(~moved)
     for _ in range(SWEEPS):
         move(patterns, moved, rows, columns, *propose(columns), sizes, beside)

@@ -187,7 +187,7 @@ def _chapter() -> Chapter:
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=6,
+    version=7,
     parameters=lambda parameters: parameters.spatial,
     inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES),
     outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY, ENRICHMENT, TESTS),
