@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
+from spherovem_core.cached_chunks import CachedChunks
 from spherovem_core.execution import Execution
 from spherovem_core.known_blocks import columns_from_text, columns_to_text, digest_of
 from spherovem_core.label_statistics import CENTROID_COLUMNS
@@ -266,7 +267,7 @@ def compare_with_random(
         parameters.null_seed,
         reach,
     )
-    arguments = (cells, distance)
+    arguments = (CachedChunks(cells), CachedChunks(distance))
     fitted = sorted(groups, key=lambda group: (-len(group.pattern), group.content))[:FITTED_CELLS]
     if space != OPEN:
         clearances = _map(_clearances_of, fitted, (*arguments, null), "clearances", null, execution, known)
@@ -304,8 +305,10 @@ def _map(
     known: KnownSpace | None,
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Evaluate cells, but those that are known, and yield the results of all in order."""
-    settings = digest_of(null.text().encode())
-    keys = [f"{work} {group.key} {settings}" for group in groups]
+    # A particle alone touches none.
+    alone = replace(null, admission=replace(null.admission, contact=()))
+    settings = [digest_of(each.text().encode()) for each in (alone, null)]
+    keys = [f"{work} {group.key} {settings[len(group.pattern) > 1]}" for group in groups]
     changed = [known is None or known.find(key) is None for key in keys]
     todo = [group for group, evaluate in zip(groups, changed, strict=True) if evaluate]
     if known is not None:

@@ -260,3 +260,25 @@ def test_points_of_a_ball_have_its_moments_and_caps() -> None:
     for height in (0.2, 0.4, 0.8):
         beyond = (directions @ points.T > 1 - height).mean()
         assert beyond == pytest.approx(height**2 * (3 - height) / 4, rel=0.01)
+
+
+def test_the_rule_of_contact_is_as_coarse_as_its_evidence() -> None:
+    edges = np.arange(CONTACTS + 1) / 20
+    for pairs in (30, 3_000, 300_000):
+        random = np.rint(8 * pairs * np.diff(edges**3)).astype(np.int64)
+        found = np.where(edges[1:] > 0.8, random / 8, 0.3 * random / 8)
+        rule = np.array(fit_contact(np.stack([np.rint(found).astype(np.int64), random])))
+        inside = (edges[1 : len(rule) + 1] > 0.3) & (edges[1 : len(rule) + 1] <= 0.75)
+        error = np.sqrt(0.3 / (pairs * 0.8**3))
+        np.testing.assert_allclose(rule[inside], 0.3, atol=2.5 * error)
+
+
+def test_few_corrections_leave_the_rule_as_it_is() -> None:
+    rng = generator()
+    same = 0
+    for _ in range(40):
+        counts = np.stack([rng.poisson(40 * np.linspace(0, 1, CONTACTS)), np.full(CONTACTS, 320)])
+        changed = counts.copy()
+        changed[1] = np.rint(counts[1] * 1.005)
+        same += fit_contact(counts) == fit_contact(changed)
+    assert same >= 20
