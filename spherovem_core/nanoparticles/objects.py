@@ -12,7 +12,7 @@ from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroundings, find_bodies
 from spherovem_core.nanoparticles.components import FIRST, SEEDS, Components, seeds_of
-from spherovem_core.nanoparticles.crop_intensities import crop_intensities
+from spherovem_core.nanoparticles.crop_intensities import bring_to_scale, crop_intensities
 from spherovem_core.nanoparticles.detection import Detection
 from spherovem_core.nanoparticles.local_outline import mask_in_box, shows_outline
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_survey, survey, territories
@@ -29,6 +29,8 @@ _INSIDE, _OUTSIDE = 0.501, 0.499
 # Components that begin in one cube of the image (z, y, x) are cut out together.
 _CUBE = (64, 1024, 1024)
 _COMPONENTS_PER_TASK = 64
+# Voxels around a body that its measures look at, and standard deviations that its smoothing looks beyond them.
+_MEASURED, _FILTER_REACH = 4, 4.0
 _REGION_VOXELS = 80_000_000
 
 
@@ -100,21 +102,38 @@ class CropReader:
         """Return the contrast that candidates of the width of each object must have."""
         return self.detection.min_contrast_of(objects.section_nm.to_numpy() / self.pixel_nm)
 
-    def _with_margin(self, box: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    def limits(self, box: NDArray[np.int64], *, narrow: bool = False) -> tuple[list[int], list[int]]:
         """Widen a box by the margin of a crop; returns its first and its last voxel, half-open."""
         margin = [n + extra for n, extra in zip(self.detection.reach, (2, 4, 4), strict=True)]
+        if narrow:
+            filtered = (
+                0,
+                *(int(np.ceil(_FILTER_REACH * sigma)) + 1 for sigma in self.detection.filters.sigma),
+            )
+            margin = [min(m, n + _MEASURED) for m, n in zip(margin, filtered, strict=True)]
         low = [max(0, int(a) - m) for a, m in zip(box[:3], margin, strict=True)]
         high = [min(n, int(b) + m) for b, m, n in zip(box[3:], margin, self.source.shape, strict=True)]
         return low, high
 
     def holding(self, box: NDArray[np.int64]) -> "CropReader":
         """Return a reader that holds the image of a box, with the margin of its crops, in memory."""
-        return replace(self, source=Window.read(self.source, *self._with_margin(box)))
+        return replace(self, source=Window.read(self.source, *self.limits(box)))
 
-    def read(self, box: NDArray[np.int64]) -> Crop:
-        """Read a box with a margin of the largest particle's radius and its surroundings."""
+    def intensities(self, voxels: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Read the intensities, as acquired, at voxels (N, 3) of the volume."""
+        low = voxels.min(axis=0)
+        own = Window.read(self.source, low, voxels.max(axis=0) + 1)
+        maps = self.detection.maps[low[0] : low[0] + len(own.values)]
+        found = bring_to_scale(own.values, maps, self.detection.polarity)
+        return np.asarray(found[tuple((voxels - low).T)])
+
+    def read(self, box: NDArray[np.int64], *, narrow: bool = False) -> Crop:
+        """Read a box with a margin of the largest particle's radius and its surroundings.
+
+        A narrow crop has a margin in which a body of this box can be measured, with the same values.
+        """
         shape = self.source.shape
-        low, high = self._with_margin(box)
+        low, high = self.limits(box, narrow=narrow)
         images = np.asarray(self.source[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
         maps = self.detection.maps[low[0] : high[0]]
         intensity, smooth = crop_intensities(images, maps, self.detection.polarity, self.detection.filters)
