@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
+from spherovem_core.nanoparticles.crop_filters import gaussian
 from spherovem_core.nanoparticles.piece_measures import measure_pieces
 from spherovem_core.spacing import SpacingNm, pixel_nm
 
@@ -149,8 +150,6 @@ def render_ball(
     acquired, smoothed : (Z, Y, X) ndarray of float32
         The chords along z are exact; the plane is sampled `_FINE` times a pixel.
     """
-    from scipy.ndimage import gaussian_filter
-
     radius = diameter_nm / 2
     reach = [int(np.ceil((radius + 3 * blur_nm + 160) / step)) + 1 for step in spacing_nm]
     centres = (np.arange(-reach[0], reach[0] + 1) - offset[0]) * spacing_nm[0]
@@ -175,9 +174,9 @@ def render_ball(
     ]
     shape = (len(chords), len(axes[0]) // _FINE, _FINE, len(axes[1]) // _FINE, _FINE)
     pixels = (np.stack(chords) * _CONTRAST).reshape(shape).mean(axis=(2, 4))
-    sharp = gaussian_filter(pixels, blur, truncate=_TRUNCATE) if blur_nm > 0 else pixels
+    sharp = gaussian(pixels, blur, _TRUNCATE) if blur_nm > 0 else pixels
     acquired[planes, *sides] = sharp
-    smoothed[planes, *sides] = gaussian_filter(sharp, smoothing, truncate=_TRUNCATE)
+    smoothed[planes, *sides] = gaussian(sharp, smoothing, _TRUNCATE)
     return acquired, smoothed
 
 
