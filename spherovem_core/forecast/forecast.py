@@ -8,7 +8,6 @@ from typing import Any
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.forecast.rates import known_rates
 from spherovem_core.references import ArtifactRef
-from spherovem_core.steps.corrections import is_computed
 from spherovem_core.store import Layout
 from spherovem_core.workflow import (
     ArrayOutput,
@@ -20,6 +19,7 @@ from spherovem_core.workflow import (
     StepPlan,
     plan_step,
 )
+from spherovem_core.workflow.demand import is_computed
 
 GB = 1e9
 PROCESS_BYTES = 1_600_000_000

@@ -15,6 +15,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.arrays import ArrayWriter
+from spherovem_core.store.discarded import forget_discarded
 from spherovem_core.store.groups import ensure_group
 from spherovem_core.store.layout import AUTOMATIC, Layout, array_path
 from spherovem_core.store.ome import (
@@ -118,7 +119,9 @@ def finish_multiscale(
     _describe(writer.layout, writer, factors)
     # Last, so that they count as soon as the array is complete.
     levels = {"level_factors": [list(step) for step in factors], "levels": contents}
-    return writer.commit(history, **levels, **details)
+    reference = writer.commit(history, **levels, **details)
+    forget_discarded(writer.layout, spec.group)
+    return reference
 
 
 def build_levels(

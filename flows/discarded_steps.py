@@ -1,0 +1,75 @@
+"""Steps whose discarded arrays a run computes again, because it computes something from them."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.references import ArtifactRef
+from spherovem_core.store import Layout
+from spherovem_core.workflow import Pipeline, RunRequest, Step, plan_step
+from spherovem_core.workflow.demand import Demand, External, find_demand, request_arrays, withdraw_requests
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def asking_for_discarded(
+    pipeline: Pipeline,
+    request: RunRequest,
+    steps: Sequence[Step[Any]],
+    external: External,
+    taken: Mapping[str, ArtifactRef],
+) -> Iterator[tuple[tuple[Step[Any], ...], External]]:
+    """Ask for the discarded arrays from which a run computes something; nothing is asked for if an error leaves the context.
+
+    Yields
+    ------
+    tuple of Step
+        Steps before those of the run that have to be computed again.
+    mapping
+        Digests of what these read outside the results folder.
+
+    Raises
+    ------
+    IncompleteArtifactError
+        If an array cannot be computed again with the parameters of this run.
+    """
+    layout = Layout(request.acquisition.folder.absolute())
+    demand = find_demand(pipeline, request, steps, external, taken)
+    names = {step.name for step in steps}
+    again = tuple(step for step in pipeline.steps if step.name in demand.wanted and step.name not in names)
+    more = {step.name: step.external(request) for step in again}
+    for step in again:
+        _check_same(pipeline, request, step, more, taken, demand)
+    try:
+        request_arrays(layout, demand)
+        yield again, more
+    except BaseException:
+        withdraw_requests(layout, pipeline)
+        raise
+    for name, arrays in demand.wanted.items():
+        groups = ", ".join(dict.fromkeys(found.group for found in arrays))
+        logger.info("%s: computed again, because this run computes from %s", pipeline.step(name).title, groups)
+
+
+def _check_same(
+    pipeline: Pipeline,
+    request: RunRequest,
+    step: Step[Any],
+    external: External,
+    taken: Mapping[str, ArtifactRef],
+    demand: Demand,
+) -> None:
+    """Make sure that a step of an earlier stage would compute the array that was discarded, and that it can."""
+    plan = plan_step(pipeline, step, request, external[step.name], taken)
+    for found in demand.wanted[step.name]:
+        if found.own_digest != plan.digest:
+            raise IncompleteArtifactError(
+                f"{plan.layout.volume / found.group} was discarded when all that is computed from it was complete (storage: lean), "
+                "and this run computes from it. It was made with other parameters or another network than those of this run: give "
+                f"those, or start at {step.stage}"
+            )
+    if step.check is not None:
+        step.check(request, external[step.name])

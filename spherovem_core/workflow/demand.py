@@ -1,0 +1,125 @@
+"""Steps that a run has to compute: those whose results are not there, and those whose discarded arrays these are computed from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spherovem_core.references import ArtifactRef
+from spherovem_core.store.discarded import DiscardedArray, find_discarded, want_discarded
+from spherovem_core.store.layout import Layout
+from spherovem_core.workflow.artifacts import find_artifact
+from spherovem_core.workflow.outputs import ArrayOutput, automatic_output
+from spherovem_core.workflow.pipeline import Pipeline
+from spherovem_core.workflow.plan import StepPlan, plan_step
+from spherovem_core.workflow.step import RunRequest, Step
+
+External = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Steps that a run has to compute.
+
+    Attributes
+    ----------
+    plans
+        Plan of each step of the run, in order.
+    absent
+        Names of the steps whose results are not on disk.
+    wanted
+        Discarded arrays from which absent ones are computed, by the name of the step that writes them; also of steps before the
+        first step of the run.
+    """
+
+    plans: tuple[StepPlan[Any], ...]
+    absent: frozenset[str]
+    wanted: Mapping[str, tuple[DiscardedArray, ...]] = field(default_factory=dict)
+
+    @property
+    def todo(self) -> list[StepPlan[Any]]:
+        """Plans of the steps of the run that are to be computed."""
+        return [plan for plan in self.plans if plan.step.name in self.absent or plan.step.name in self.wanted]
+
+
+def find_demand(
+    pipeline: Pipeline,
+    request: RunRequest,
+    steps: Sequence[Step[Any]],
+    external: External,
+    taken: Mapping[str, ArtifactRef],
+) -> Demand:
+    """Plan the steps of a run; digests are known before anything is computed.
+
+    Parameters
+    ----------
+    steps
+        Steps of the run, in order.
+    external
+        Digests of what each of them reads outside the results folder, by the step's name.
+    taken
+        Main outputs of the steps before, by name.
+    """
+    done, plans, absent = dict(taken), [], set[str]()
+    for step in steps:
+        plan = plan_step(pipeline, step, request, external[step.name], done)
+        found = plan.find()
+        if found is None:
+            absent.add(step.name)
+        done[step.name] = found or plan.expected
+        plans.append(plan)
+    layout = Layout(request.acquisition.folder.absolute())
+    return Demand(tuple(plans), frozenset(absent), _wanted(layout, pipeline, plans, absent))
+
+
+def _wanted(
+    layout: Layout, pipeline: Pipeline, plans: Sequence[StepPlan[Any]], absent: set[str]
+) -> dict[str, tuple[DiscardedArray, ...]]:
+    by_name, wanted = {plan.step.name: plan for plan in plans}, dict[str, tuple[DiscardedArray, ...]]()
+    for step in reversed(pipeline.steps):
+        is_computed_again = step.name in wanted
+        if step.name not in absent and not is_computed_again:
+            continue
+        plan = by_name.get(step.name)
+        # Corrected labels are made from the automatic ones, if these are there.
+        if plan is not None and not is_computed_again and is_computed(plan.automatic):
+            continue
+        for output in step.inputs:
+            found = find_discarded(layout, output.group) if isinstance(output, ArrayOutput) else None
+            producer = pipeline.producer(output).name
+            if found is not None and producer not in absent:
+                wanted[producer] = (*wanted.get(producer, ()), found)
+    return wanted
+
+
+def is_computed(plan: StepPlan[Any]) -> bool:
+    """Return whether all outputs of a plan without corrections are on disk, in their places or beside corrected ones."""
+    for output in plan.step.outputs:
+        places = [output]
+        if output in plan.step.corrected:
+            places.append(automatic_output(output))
+        if not any(find_artifact(plan.layout, place, plan.digest) for place in places):
+            return False
+    return True
+
+
+def request_arrays(layout: Layout, demand: Demand) -> None:
+    """Note the discarded arrays that a run computes again, so that their steps do not count as done until they are there."""
+    for found in dict.fromkeys(each.group for arrays in demand.wanted.values() for each in arrays):
+        left = find_discarded(layout, found)
+        if left is not None:
+            want_discarded(layout, left)
+
+
+def withdraw_requests(layout: Layout, pipeline: Pipeline) -> None:
+    """Let discarded arrays that a killed run was to compute again count as done; the next demand asks for them if need be."""
+    for found in requested_arrays(layout, pipeline):
+        want_discarded(layout, found, is_wanted=False)
+
+
+def requested_arrays(layout: Layout, pipeline: Pipeline) -> Iterator[DiscardedArray]:
+    """Yield the discarded arrays that are to be computed again."""
+    for step in pipeline.steps:
+        for output in step.transient:
+            found = find_discarded(layout, output.group)
+            if found is not None and found.is_wanted:
+                yield found
