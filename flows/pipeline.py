@@ -3,14 +3,16 @@
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from flows.discarded_steps import asking_for_discarded
+from flows.discarded_steps import asking_for_discarded, plans_of_lazy_inputs
 from flows.finished_steps import take_finished
 from flows.forecast import show_forecast
 from flows.preflight import check_before_start
 from flows.summary import StepRecord, show_summary
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
@@ -71,12 +73,23 @@ def run_pipeline(
             refuse_replacements(pipeline, steps, request, external, done)
             show_forecast(pipeline, request, steps, external, done, execution)
         records = [
-            StepRecord(step.title, "on disk", 0.0, done[step.name].path) for step in earlier if step not in steps
+            StepRecord(step.title, "on disk", 0.0, done[step.name].path)
+            for step in earlier
+            if step not in steps
         ]
         for step in steps:
             plan = plan_step(pipeline, step, request, external[step.name], done)
             finished, start = plan.find() is not None, time.monotonic()
-            done[step.name] = _run_step(plan, execution, without_prefect=without_prefect)
+            run = partial(_run_step, execution=execution, without_prefect=without_prefect)
+            reference = run(plan)
+            if reference is None:
+                # It reads an input that was discarded.
+                for lazy in plans_of_lazy_inputs(pipeline, request, step, external, done):
+                    run(lazy)
+                reference = run(plan)
+            if reference is None:
+                raise IncompleteArtifactError(f"{step.title} reads an input that cannot be computed again")
+            done[step.name] = reference
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
             if execution.storage == "lean":
@@ -85,7 +98,9 @@ def run_pipeline(
         return done
 
 
-def _run_step(plan: StepPlan[Any], execution: ExecutionSettings, *, without_prefect: bool) -> ArtifactRef:
+def _run_step(
+    plan: StepPlan[Any], execution: ExecutionSettings, *, without_prefect: bool
+) -> ArtifactRef | None:
     if without_prefect:
         from tasks.running import run_step_without_prefect
 
@@ -94,7 +109,7 @@ def _run_step(plan: StepPlan[Any], execution: ExecutionSettings, *, without_pref
     from tasks.steps import arguments_of, step_task
 
     task = with_local_records(step_task(plan.step.name, plan.pipeline), plan.acquisition)
-    reference: ArtifactRef = task(**arguments_of(plan, execution))
+    reference: ArtifactRef | None = task(**arguments_of(plan, execution))
     return reference
 
 

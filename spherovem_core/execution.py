@@ -38,8 +38,8 @@ BlockHaloVoxels = Annotated[
 StorageMode = Annotated[
     Literal["lean", "full"],
     Field(
-        description="lean discards the denoised image and the flows once all that is computed from them is complete, and computes "
-        "them again when something asks for them; full keeps them.",
+        description="lean discards the denoised image and the flows once all that is computed from them is complete, and "
+        "computes them again when something asks for them; full keeps them.",
     ),
 ]
 

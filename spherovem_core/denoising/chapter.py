@@ -57,7 +57,9 @@ def denoising_section(inputs: ReportInputs) -> Section:
     clipped = found.get("clipped_fraction")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
-    compared = if_kept(lambda: _compare(inputs, source, z_um, sample), "The window before and after denoising")
+    compared = if_kept(
+        lambda: _compare(inputs, source, z_um, sample), "The window before and after denoising"
+    )
     pictures = [*repaired, *compared, _over_all(inputs, found)]
     return Section("denoising", "Denoising", facts, pictures, (), denoising_warnings(inputs))
 

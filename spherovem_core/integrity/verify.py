@@ -34,7 +34,15 @@ from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
 from spherovem_core.workflow.artifacts import open_pyramid
 
 Soundness = Literal["sound", "changed", "damaged", "missing", "unrecorded", "unfinished", "discarded"]
-ORDER: tuple[Soundness, ...] = ("sound", "discarded", "unfinished", "unrecorded", "missing", "changed", "damaged")
+ORDER: tuple[Soundness, ...] = (
+    "sound",
+    "discarded",
+    "unfinished",
+    "unrecorded",
+    "missing",
+    "changed",
+    "damaged",
+)
 Verdict = tuple[Soundness, tuple[str, ...], int, int]
 """State, findings, number of files and bytes on disk."""
 

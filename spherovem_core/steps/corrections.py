@@ -17,7 +17,7 @@ from spherovem_core.store.layout import (
     automatic_group,
 )
 from spherovem_core.store.protection import refuse_to_replace
-from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest, StepPlan
+from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest
 from spherovem_core.workflow.artifacts import AUTOMATIC_DIGEST, find_artifact
 from spherovem_core.workflow.demand import is_computed
 from spherovem_core.workflow.outputs import automatic_output

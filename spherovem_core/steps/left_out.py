@@ -99,7 +99,9 @@ def _is_unneeded(
 def _are_corrected(layout: Layout, readers: Collection[Step[Any]]) -> bool:
     """Return whether labels that are made from an array hold corrections: the next one would ask for the array again."""
     for reader in readers:
-        own = [each for each in artifact_history(layout, reader.main_output) if each.get("step") == reader.name]
+        own = [
+            each for each in artifact_history(layout, reader.main_output) if each.get("step") == reader.name
+        ]
         if reader.journal is not None and own and JOURNAL in own[-1].get("external", {}):
             return True
     return False

@@ -109,7 +109,7 @@ def discard_array(layout: Layout, group: str, parts: Parts | None = None) -> Dis
 
 
 def want_discarded(layout: Layout, found: DiscardedArray, *, is_wanted: bool = True) -> None:
-    """Note that a discarded array has to be computed again, or no longer; until it is complete its step does not count as done."""
+    """Note that a discarded array has to be computed again, or no longer; its step does not count as done meanwhile."""
     _write(layout, replace(found, is_wanted=is_wanted))
 
 

@@ -40,7 +40,7 @@ class KeptArray(StoredArray):
     """A level of a discarded array, of which some regions were kept."""
 
     level_extent: tuple[int, ...] = ()
-    level_type: np.dtype[Any] = np.dtype(np.uint8)
+    level_type: str = "uint8"
     level: int = 0
     parts: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
@@ -52,7 +52,7 @@ class KeptArray(StoredArray):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of its elements."""
-        return self.level_type
+        return np.dtype(self.level_type)
 
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
         """Read a region that was kept.
@@ -68,7 +68,9 @@ class KeptArray(StoredArray):
             if wanted is None or level != self.level:
                 continue
             if all(s.start <= w.start and w.stop <= s.stop for s, w in zip(sides, wanted, strict=True)):
-                inside = (slice(w.start - s.start, w.stop - s.start) for s, w in zip(sides, wanted, strict=True))
+                inside = (
+                    slice(w.start - s.start, w.stop - s.start) for s, w in zip(sides, wanted, strict=True)
+                )
                 found = values[tuple(inside)]
                 places = region if isinstance(region, tuple) else (region,)
                 return found[tuple(slice(None) if isinstance(place, slice) else 0 for place in places)]
@@ -98,9 +100,7 @@ def recording_opener(
         if name != group:
             return open_shown(layout, name, level)
         own = open_array(layout, name, level)
-        return RecordingArray(
-            own.array, own.spacing_nm, own.origin_nm, own.digest, own.details, level, parts
-        )
+        return RecordingArray(own.array, own.spacing_nm, own.origin_nm, own.digest, own.details, level, parts)
 
     return open_level
 
@@ -120,7 +120,7 @@ def _kept_level(layout: Layout, found: DiscardedArray, level: int) -> StoredArra
         found.reference(layout).digest,
         {**marker, "group": f"{VOLUME}/{found.group}"},
         shape if level == 0 else level_shape(shape, factors),
-        np.dtype(str(marker["dtype"])),
+        str(marker["dtype"]),
         level,
         load_parts(layout, found.group),
     )

@@ -28,8 +28,8 @@ NO_SPACING = (0.0, 0.0, 0.0)
 def find_artifact(layout: Layout, output: Output, digest: str) -> ArtifactRef | None:
     """Return the reference to the complete artifact that was computed under this digest, or None.
 
-    An array counts with all levels of its pyramid, or if it was discarded because all that is computed from it was complete. A document carries its digest under ``fingerprint``. Any other file has none
-    and only has to exist.
+    An array counts with all levels of its pyramid, or if it was discarded because all that is computed from it was complete. A
+    document carries its digest under ``fingerprint``. Any other file has none and only has to exist.
 
     Raises
     ------
@@ -114,10 +114,15 @@ def replaced_source(layout: Layout, outputs: Sequence[Output]) -> str | None:
 
 
 def content_of(layout: Layout, path: str) -> str | None:
-    """Return the content digest of a table or array; None where it is not there or, for an array, unknown."""
+    """Return the content digest of a table or of the finest level of an array; None where it is not there or unknown.
+
+    A discarded array has that which it had.
+    """
     if path.endswith(".parquet"):
         return stored_content(layout, path)
-    content = (array_marker(layout.path(path)) or {}).get("content")
+    left = find_discarded(layout, path.removeprefix(f"{VOLUME}/").rpartition("/")[0])
+    marker = array_marker(layout.path(path)) if left is None else left.marker
+    content = (marker or {}).get("content")
     return None if content is None else str(content)
 
 

@@ -1,4 +1,4 @@
-"""Steps that a run has to compute: those whose results are not there, and those whose discarded arrays these are computed from."""
+"""Steps that a run has to compute: those without results, and those whose discarded arrays are needed for these."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +84,9 @@ def _wanted(
         if plan is not None and not is_computed_again and is_computed(plan.automatic):
             continue
         for output in step.inputs:
-            found = find_discarded(layout, output.group) if isinstance(output, ArrayOutput) else None
+            if not isinstance(output, ArrayOutput) or output in step.lazy:
+                continue
+            found = find_discarded(layout, output.group)
             producer = pipeline.producer(output).name
             if found is not None and producer not in absent:
                 wanted[producer] = (*wanted.get(producer, ()), found)
@@ -102,12 +104,17 @@ def is_computed(plan: StepPlan[Any]) -> bool:
     return True
 
 
-def request_arrays(layout: Layout, demand: Demand) -> None:
+def request_arrays(layout: Layout, wanted: Mapping[str, Sequence[DiscardedArray]]) -> None:
     """Note the discarded arrays that a run computes again, so that their steps do not count as done until they are there."""
-    for found in dict.fromkeys(each.group for arrays in demand.wanted.values() for each in arrays):
-        left = find_discarded(layout, found)
-        if left is not None:
-            want_discarded(layout, left)
+    for arrays in wanted.values():
+        for found in arrays:
+            want_discarded(layout, found)
+
+
+def lazy_arrays(layout: Layout, pipeline: Pipeline, step: Step[Any]) -> dict[str, tuple[DiscardedArray, ...]]:
+    """Return the discarded arrays that a step reads only if it has to, by the name of the step that writes them."""
+    found = {output: find_discarded(layout, output.group) for output in step.lazy}
+    return {pipeline.producer(output).name: (left,) for output, left in found.items() if left is not None}
 
 
 def withdraw_requests(layout: Layout, pipeline: Pipeline) -> None:

@@ -129,6 +129,9 @@ class Step(Generic[P]):
         Outputs that corrections change. The others keep the digest that they have without.
     transient
         Arrays that are discarded with ``storage: lean`` when all steps that read them are complete.
+    lazy
+        Inputs that it reads only for what it has not measured before. Where they were discarded, they are computed again only if
+        it reads them.
     """
 
     name: str
@@ -153,6 +156,7 @@ class Step(Generic[P]):
     journal: CorrectedKind | None = None
     corrected: tuple[Output, ...] = ()
     transient: tuple[ArrayOutput, ...] = ()
+    lazy: tuple[ArrayOutput, ...] = ()
 
     @property
     def title(self) -> str:
