@@ -28,6 +28,7 @@ from spherovem_core.store import (
     discard,
     discard_replaced,
     finish_multiscale,
+    grow_levels,
     history_entry,
     open_array,
     package_versions,
@@ -160,9 +161,14 @@ class StepRun(Generic[P]):
         spacing_nm: SpacingNm,
         **options: Any,
     ) -> ArrayWriter:
-        """Start or continue an output array; options are those of `array_spec`."""
+        """Start or continue an output array; options are those of `array_spec`.
+
+        The coarser levels of an image grow while its slices are written.
+        """
         spec = array_spec(output.group, output.content, shape, dtype, spacing_nm, **options)
-        return ArrayWriter(self.layout, spec, self.plan.digest)
+        writer = ArrayWriter(self.layout, spec, self.plan.digest)
+        grow_levels(writer)
+        return writer
 
     def provisional(
         self, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, *, part: str = "", **options: Any
