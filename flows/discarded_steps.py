@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import ArtifactRef
+from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.stages import LAST_STAGE, StageName
 from spherovem_core.store import Layout
 from spherovem_core.store.discarded import DiscardedArray
 from spherovem_core.workflow import Pipeline, RunRequest, Step, StepPlan, plan_step
@@ -19,6 +22,14 @@ from spherovem_core.workflow.demand import (
 )
 
 logger = logging.getLogger(__name__)
+
+
+def discards(execution: ExecutionSettings, stop_after: StageName, roi: RegionOfInterest) -> bool:
+    """Return whether a run discards arrays that nothing needs any more.
+
+    One that stops early or sees a region only does not: it is there to try parameters, and the next trial may read them.
+    """
+    return execution.storage == "lean" and stop_after == LAST_STAGE and roi.is_whole
 
 
 @contextmanager

@@ -119,6 +119,7 @@ def is_finished(
     IncompleteArtifactError, ChangedArtifactError
         As `take_finished`.
     """
+    from flows.discarded_steps import discards
     from spherovem_core.forecast import steps_to_compute
     from spherovem_core.registry import pipeline_for
     from spherovem_core.steps.left_out import discard_unneeded
@@ -139,7 +140,7 @@ def is_finished(
         taken = take_finished(pipeline, before, request, start_at)
         if steps_to_compute(pipeline, request, steps, external, taken):
             return False
-        if execution.storage == "lean":
+        if discards(execution, stop_after, roi):
             discard_unneeded(pipeline, layout, parameters, {step.name for step in (*before, *steps)})
         return True
     finally:

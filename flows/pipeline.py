@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from flows.discarded_steps import asking_for_discarded, plans_of_lazy_inputs
+from flows.discarded_steps import asking_for_discarded, discards, plans_of_lazy_inputs
 from flows.finished_steps import take_finished
 from flows.forecast import show_forecast
 from flows.preflight import check_before_start
@@ -92,7 +92,7 @@ def run_pipeline(
             done[step.name] = reference
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
-            if execution.storage == "lean":
+            if discards(execution, stop_after, roi):
                 discard_unneeded(pipeline, layout, parameters, done)
         show_summary(folder, records)
         return done

@@ -183,12 +183,14 @@ def _freed_bytes(
     """Return the bytes that lean storage discards after each step, by its name: those of arrays that it is the last to read."""
     freed: dict[str, int] = {}
     computed = [plan.step for plan in todo]
+    # A run that stops early or sees a region only discards nothing.
+    if computed[-1] is not pipeline.steps[-1] or not request.region.is_whole:
+        return freed
     for step in computed:
         readers = [each for each in pipeline.steps if any(output in each.inputs for output in step.transient)]
         size = step.cost.size(volume, request.parameters)
         is_worth = size.plain_bytes >= LEAST_FRACTION * volume.voxels * volume.itemsize
-        # A run that stops before the last reader keeps the array.
-        if readers and is_worth and pipeline.steps.index(readers[-1]) <= pipeline.steps.index(computed[-1]):
+        if readers and is_worth:
             last = [each for each in (step, *readers) if each in computed][-1]
             freed[last.name] = freed.get(last.name, 0) + size.stored_bytes
     return freed

@@ -8,7 +8,7 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.store.discarded import DiscardedArray, find_discarded, want_discarded
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow.artifacts import find_artifact
-from spherovem_core.workflow.outputs import ArrayOutput, automatic_output
+from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_output
 from spherovem_core.workflow.pipeline import Pipeline
 from spherovem_core.workflow.plan import StepPlan, plan_step
 from spherovem_core.workflow.step import RunRequest, Step
@@ -59,20 +59,26 @@ def find_demand(
     taken
         Main outputs of the steps before, by name.
     """
-    done, plans, absent = dict(taken), [], set[str]()
+    done, plans, absent, replaced = dict(taken), [], set[str](), set[str]()
     for step in steps:
         plan = plan_step(pipeline, step, request, external[step.name], done)
-        found = plan.find()
+        # An image that is computed again takes the labels drawn on it with it.
+        found = None if any(lies_on(output, replaced) for output in step.outputs) else plan.find()
         if found is None:
             absent.add(step.name)
+            replaced |= {output.group for output in step.outputs if isinstance(output, ArrayOutput)}
         done[step.name] = found or plan.expected
         plans.append(plan)
     layout = Layout(request.acquisition.folder.absolute())
-    return Demand(tuple(plans), frozenset(absent), _wanted(layout, pipeline, plans, absent))
+    return Demand(tuple(plans), frozenset(absent), _wanted(layout, pipeline, plans, absent, replaced))
 
 
 def _wanted(
-    layout: Layout, pipeline: Pipeline, plans: Sequence[StepPlan[Any]], absent: set[str]
+    layout: Layout,
+    pipeline: Pipeline,
+    plans: Sequence[StepPlan[Any]],
+    absent: set[str],
+    replaced: set[str],
 ) -> dict[str, tuple[DiscardedArray, ...]]:
     by_name, wanted = {plan.step.name: plan for plan in plans}, dict[str, tuple[DiscardedArray, ...]]()
     for step in reversed(pipeline.steps):
@@ -81,7 +87,8 @@ def _wanted(
             continue
         plan = by_name.get(step.name)
         # Corrected labels are made from the automatic ones, if these are there.
-        if plan is not None and not is_computed_again and is_computed(plan.automatic):
+        lost = any(lies_on(output, replaced) for output in step.outputs)
+        if plan is not None and not is_computed_again and not lost and is_computed(plan.automatic):
             continue
         for output in step.inputs:
             if not isinstance(output, ArrayOutput) or output in step.lazy:
@@ -91,6 +98,11 @@ def _wanted(
             if found is not None and producer not in absent:
                 wanted[producer] = (*wanted.get(producer, ()), found)
     return wanted
+
+
+def lies_on(output: Output, groups: set[str]) -> bool:
+    """Return whether an output is an array in one of some groups, such as labels on an image."""
+    return isinstance(output, ArrayOutput) and any(output.group.startswith(f"{group}/") for group in groups)
 
 
 def is_computed(plan: StepPlan[Any]) -> bool:
