@@ -134,6 +134,10 @@ class Layout:
         """Folder of the records of tables, documents and the report: what each file held when it was written."""
         return self.folder / "checksums"
 
+    def discarded(self, group: str) -> Path:
+        """Return the record of an array that was discarded because nothing needs it any more (``storage: lean``)."""
+        return self.folder / "discarded" / f"{group}.json"
+
     @property
     def scratch(self) -> Path:
         """Folder of ledgers, locks, task results and provisional arrays: nothing that a user needs."""
