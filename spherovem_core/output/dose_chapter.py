@@ -30,7 +30,7 @@ def dose_section(inputs: ReportInputs) -> Section:
         facts += _contact_facts(inputs) + _depth_facts(inputs)
         pictures += _contact_pictures(inputs)
     if not (inputs.is_absent("cells") or inputs.is_absent("nanoparticles")):
-        facts += _dose_facts(inputs) + _place_facts(inputs)
+        facts = [*_dose_facts(inputs), *_place_facts(inputs), *facts]
         pictures = [*_uptake_pictures(inputs), *pictures]
         tables += _uptake_tables(inputs)
     if not inputs.is_absent("nanoparticles"):

@@ -26,11 +26,11 @@ def uptake_table(cells: pd.DataFrame) -> pd.DataFrame:
     """Correlate the uptake of cells with their size and depth.
 
     Spearman's rank correlation, over cells. Against the size only cells count that the volume's border does not cut; against the
-    depth all cells with one. The interval comes from resampling the cells (bootstrap, with a fixed seed): the standard error of
-    Fisher's transform of the correlation, times the quantile of Student's t with the number of cells less 2 as its degrees of
-    freedom. It covers the truth in 92 to 99 % of samples of 10 to 50 cells, also where many cells have no particle; percentiles
-    of the bootstrap do so in 81 to 98 %. Of a correlation of 1, resamples say nothing; its error is that for normal values (D. G.
-    Bonett, T. A. Wright, *Psychometrika* 65, 23-28, 2000).
+    depth all cells whose centroid lies in the specimen. The interval comes from resampling the cells (bootstrap, with a fixed
+    seed): the standard error of Fisher's transform of the correlation, times the quantile of Student's t with the number of cells
+    less 2 as its degrees of freedom. It covers the truth in 92 to 99 % of samples of 10 to 50 cells, also where many have no
+    particle; percentiles of the bootstrap do so in 81 to 98 %. Of a correlation of 1, resamples say nothing; its error is that
+    for normal values (D. G. Bonett, T. A. Wright, *Psychometrika* 65, 23-28, 2000).
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ def _row(cells: pd.DataFrame, measure: str, against: str) -> dict[str, object]:
     known = cells
     if against == "volume_um3":
         known = known[known["truncated_fraction"] == 0]
+    elif against in known:
+        known = known[known[against] > 0]
     if measure not in known or against not in known:
         known = known.iloc[:0].assign(**{measure: np.nan, against: np.nan})
     finite = known[[measure, against]].notna().all(axis=1)

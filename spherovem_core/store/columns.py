@@ -417,7 +417,9 @@ UPTAKE_COLUMNS = (
     Column("measure", "string", "Column of cells.parquet that measures the uptake."),
     Column("against", "string", "Column of cells.parquet that it is compared with: size or depth."),
     Column(
-        "cell_count", "int64", "Cells that are compared; against the size only those that no border cuts."
+        "cell_count",
+        "int64",
+        "Cells that are compared: against the size those that no border cuts, against the depth those in the specimen.",
     ),
     Column(
         "uncertain_count",
