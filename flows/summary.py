@@ -8,7 +8,15 @@ from spherovem_core.store import Layout
 from spherovem_core.store.layout import OBJECT_KINDS, table_path
 from tasks.artifacts import show_markdown
 
-FINAL_TABLES = (*OBJECT_KINDS, "nanoparticles", "other_objects", "agglomerates", "slices")
+FINAL_TABLES = (
+    *OBJECT_KINDS,
+    "nanoparticles",
+    "other_objects",
+    "agglomerates",
+    "contacts",
+    "uptake",
+    "slices",
+)
 
 
 @dataclass(frozen=True)
