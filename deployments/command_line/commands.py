@@ -22,6 +22,7 @@ COMMANDS = {
     "view": "deployments.command_line.view.View",
     "export": "deployments.command_line.export.Export",
     "labels": "deployments.command_line.labels.group.Labels",
+    "audit": "deployments.command_line.audit.Audit",
     "cut-slices": "deployments.command_line.cut_slices.CutSlices",
     "finetune": "deployments.command_line.finetune.Finetune",
     "evaluate": "deployments.command_line.evaluate.Evaluate",

@@ -114,6 +114,10 @@ class Layout:
         """Return the journal of corrections of a kind of object; absent while nothing was corrected."""
         return self.folder / "corrections" / f"{kind}.jsonl"
 
+    def audit(self, kind: str) -> Path:
+        """Return the journal of audits of a kind of object; its sample and sheet lie beside. Absent while none was made."""
+        return self.folder / "audits" / f"{kind}.jsonl"
+
     @property
     def report(self) -> Path:
         """The HTML report."""
