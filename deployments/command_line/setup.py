@@ -27,7 +27,8 @@ class NoServerError(SpheroVemError, ConnectionError):
 class Setup(Command):
     """Prepare a Prefect server for the daily work.
 
-    The server gets work pools, limits, automations and deployments. The command may be repeated at any time.
+    The server gets work pools, limits, automations and deployments. Network, device, parameters and results root of the
+    settings become the defaults of every deployment. The command may be repeated at any time.
     """
 
     group: ClassVar[str] = "Operate"
@@ -38,7 +39,18 @@ class Setup(Command):
         ),
         ("spherovem setup --notify slack-webhook/microscopy", "send a message when a run fails"),
     )
-    settings: ClassVar[tuple[str, ...]] = ("gpu_pool", "cpu_pool")
+    settings: ClassVar[tuple[str, ...]] = (
+        "gpu_pool",
+        "cpu_pool",
+        "results_root",
+        "network",
+        "parameters",
+        "landing_folders",
+        "profiles",
+        "device",
+        "executor",
+        "workers",
+    )
 
     gpus: int | None = Field(
         default=None,
@@ -68,6 +80,8 @@ class Setup(Command):
             settings = read_settings()
             with connected_server() as client:
                 print(format_changes(prepare_server(client, self, settings)))
+            if self.deployments:
+                print(f"\nDefaults of every run: {_defaults(settings)}")
 
 
 def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settings) -> list["Change"]:
@@ -96,8 +110,7 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
         *(ensure_automation(client, automation) for automation in wanted),
     ]
     if command.deployments:
-        pools = {"gpu": settings.gpu_pool, "cpu": settings.cpu_pool}
-        changes += ensure_deployments(client, command.prefect_file or PREFECT_FILE, pools)
+        changes += ensure_deployments(client, command.prefect_file or PREFECT_FILE, settings)
     return changes
 
 
@@ -160,6 +173,14 @@ def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
             f"--notify {name}: the server has no such block; make one in the UI under Blocks, such as a Slack webhook, "
             "and name it as TYPE/NAME; 'prefect block ls' lists them"
         ) from error
+
+
+def _defaults(settings: Settings) -> str:
+    from deployments.server.facility_defaults import describe, is_facility
+
+    if is_facility(settings):
+        return describe(settings)
+    return "as before; no SPHEROVEM_* setting of a network, device, parameters or results root is set here"
 
 
 def format_changes(changes: "Iterable[Change]") -> str:

@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import (
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-Outcome = Literal["made", "changed", "unchanged"]
+Outcome = Literal["made", "changed", "unchanged", "removed"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Change:
     object_type, name
         Type of the object, such as ``work pool``, and its name.
     outcome
-        Made, changed, or unchanged.
+        Made, changed, unchanged, or removed.
     note
         Remark for the operator.
     """
