@@ -9,6 +9,8 @@ from uuid import uuid4
 from flows.finished_steps import take_finished
 from flows.forecast import show_forecast
 from flows.preflight import check_before_start
+from flows.replacements import announce_replacements
+from flows.run_links import start_again
 from flows.summary import StepRecord, show_summary
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
@@ -62,6 +64,7 @@ def run_pipeline(
         done = take_finished(pipeline, earlier, request, start_at)
         refuse_replacements(pipeline, steps, request, external, done)
         show_forecast(pipeline, request, steps, external, done, execution)
+        announce_replacements(pipeline, request, steps, external, done)
         records = [StepRecord(step.title, "on disk", 0.0, done[step.name].path) for step in earlier]
         for step in steps:
             plan = plan_step(pipeline, step, request, external[step.name], done)
@@ -69,7 +72,7 @@ def run_pipeline(
             done[step.name] = _run_step(plan, execution, without_prefect=without_prefect)
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
-        show_summary(folder, records)
+        show_summary(folder, records, start_again(acquisition, parameters, roi))
         return done
 
 

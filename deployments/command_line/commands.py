@@ -12,6 +12,7 @@ from deployments.command_line.arguments import Command, CommandGroup
 COMMANDS = {
     "demo": "deployments.command_line.demo.Demo",
     "process": "deployments.command_line.process.Process",
+    "rerun": "deployments.command_line.rerun.Rerun",
     "watch": "deployments.command_line.watch.Watch",
     "setup": "deployments.command_line.setup.Setup",
     "status": "deployments.command_line.status.Status",
