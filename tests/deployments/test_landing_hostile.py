@@ -2,6 +2,9 @@
 
 import os
 import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,18 +78,19 @@ def test_files_that_break_a_reader_are_rejected_and_the_watcher_goes_on(scene: S
         (scene.landing / name).mkdir()
         for file, text in files.items():
             (scene.landing / name / file).write_text(text)
-    make_nested_folders(scene.landing / "g_deep.zarr", 1500)
-    write_acquisition(scene.landing / "z_sound")
-    result = scene.settle()
-    assert (result.handed_over, result.failed) == (["z_sound"], {})
-    rejected = sorted(path.parent.name for path in scene.results_root.glob("*/REJECTED.json"))
-    assert [name[0] for name in rejected] == list("abcdefg")
-    scene.restart()
-    assert scene.scan(10.0).failed == {}
+    with nested_folders(scene.landing / "g_deep.zarr", 1500):
+        write_acquisition(scene.landing / "z_sound")
+        result = scene.settle()
+        assert (result.handed_over, result.failed) == (["z_sound"], {})
+        rejected = sorted(path.parent.name for path in scene.results_root.glob("*/REJECTED.json"))
+        assert [name[0] for name in rejected] == list("abcdefg")
+        scene.restart()
+        assert scene.scan(10.0).failed == {}
 
 
-def make_nested_folders(folder: Path, depth: int) -> None:
-    """Nest folders deeper than one path may be long, in what looks like a zarr volume."""
+@contextmanager
+def nested_folders(folder: Path, depth: int) -> Iterator[None]:
+    """Nest folders too deep for a function that calls itself, in what looks like a zarr volume; remove them afterwards."""
     folder.mkdir()
     (folder / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     place = os.open(folder, os.O_DIRECTORY)
@@ -96,6 +100,10 @@ def make_nested_folders(folder: Path, depth: int) -> None:
         os.close(place)
         place = inner
     os.close(place)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-r", str(folder)], check=True)  # shutil.rmtree calls itself, too
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), RecursionError("deep"), MemoryError()])
