@@ -93,7 +93,8 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
         If the notification block or the deployments file does not exist.
     """
     from deployments.server import automations
-    from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments
+    from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments, read_prefect_file
+    from deployments.server.job_template import ensure_environment, environment_of, job_template
     from deployments.server.provisioning import ensure_automation, ensure_work_pool
 
     wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
@@ -103,14 +104,18 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
             automations.notify_of_failed_runs(block),
             automations.notify_of_rejected_acquisitions(block),
         ]
+    file = command.prefect_file or PREFECT_FILE
+    environment = environment_of(read_prefect_file(file))
+    template = job_template(environment)
     changes = [
-        ensure_work_pool(client, settings.gpu_pool, "Workers with a GPU, one run each."),
-        ensure_work_pool(client, settings.cpu_pool, "Workers that need no GPU."),
+        ensure_environment(client, environment),
+        ensure_work_pool(client, settings.gpu_pool, "Workers with a GPU, one run each.", template),
+        ensure_work_pool(client, settings.cpu_pool, "Workers that need no GPU.", template),
         *gpu_limit(client, command.gpus),
         *(ensure_automation(client, automation) for automation in wanted),
     ]
     if command.deployments:
-        changes += ensure_deployments(client, command.prefect_file or PREFECT_FILE, settings)
+        changes += ensure_deployments(client, file, settings)
     return changes
 
 

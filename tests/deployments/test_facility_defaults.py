@@ -17,7 +17,7 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 
 AD_HOC = "process-acquisition/ad-hoc"
-SETUP = Setup(gpus=1)
+SETUP = Setup()
 
 
 @pytest.fixture
