@@ -11,6 +11,8 @@ from flows.discarded_steps import asking_for_discarded, discards, plans_of_lazy_
 from flows.finished_steps import take_finished
 from flows.forecast import show_forecast
 from flows.preflight import check_before_start
+from flows.replacements import announce_replacements
+from flows.run_links import start_again
 from flows.summary import StepRecord, show_summary
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
@@ -72,6 +74,7 @@ def run_pipeline(
             external = {**external, **more}
             refuse_replacements(pipeline, steps, request, external, done)
             show_forecast(pipeline, request, steps, external, done, execution)
+            announce_replacements(pipeline, request, steps, external, done)
         records = [
             StepRecord(step.title, "on disk", 0.0, done[step.name].path)
             for step in earlier
@@ -94,7 +97,7 @@ def run_pipeline(
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
             if discards(execution, stop_after, roi):
                 discard_unneeded(pipeline, layout, parameters, done)
-        show_summary(folder, records)
+        show_summary(folder, records, start_again(acquisition, parameters, roi))
         return done
 
 

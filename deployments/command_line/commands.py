@@ -12,7 +12,9 @@ from deployments.command_line.arguments import Command, CommandGroup
 COMMANDS = {
     "demo": "deployments.command_line.demo.Demo",
     "process": "deployments.command_line.process.Process",
+    "rerun": "deployments.command_line.rerun.Rerun",
     "watch": "deployments.command_line.watch.Watch",
+    "up": "deployments.command_line.up.Up",
     "setup": "deployments.command_line.setup.Setup",
     "status": "deployments.command_line.status.Status",
     "inspect": "deployments.command_line.inspect_path.InspectPath",

@@ -129,6 +129,11 @@ class Layout:
         return self.folder / "provenance.json"
 
     @property
+    def history(self) -> Path:
+        """Folder of tables, reports and provenance that a run with other parameters replaced."""
+        return self.folder / "history"
+
+    @property
     def comparison(self) -> Path:
         """Comparison of the measurements with a phantom's truth; only the demo writes it."""
         return self.tables / "comparison.json"

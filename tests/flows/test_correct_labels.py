@@ -241,7 +241,7 @@ def test_the_flow_imports_labels_once(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"file": "a.tif", "spacing_nm": [50.0, 10.0]}, "expected three sizes above 0"),
+        ({"file": "a.tif", "spacing_nm": [50.0, 10.0]}, "expected three sizes: z, y, x in nm"),
         ({"file": "a.tif", "offset_um": [1.0]}, "expected three numbers"),
         ({"file": "a.tif", "offset_um": [1.0, float("nan"), 1.0]}, "finite number"),
         ({"file": "a.tif", "spacing_nm": [50.0, 10.0, float("inf")]}, "finite number"),
