@@ -86,7 +86,7 @@ def classify(
         Executor of the fits of clumps.
     """
     table = object_table(objects)
-    blur = measure_blur(objects, table, reader, _smoothing(reader), largest_diameter(parameters))
+    blur = measure_blur(objects, table, reader, _smoothing(reader), largest_diameter(parameters), execution)
     blur = with_depth_of_clumps(blur, objects, table, reader, parameters, execution)
     response = ball_response(
         reader.spacing_nm,
