@@ -94,6 +94,7 @@ def classify(
         round(blur.sigma_nm, 1),
         _smoothing(reader),
         largest_diameter(parameters),
+        execution,
     )
     split = SplitObjects(list(objects), SingleSize(None, np.nan, 0.0, 0), parameters.expected_diameter_nm)
     if parameters.split_touching and objects:
