@@ -173,6 +173,8 @@ def test_a_killed_export_leaves_no_half_file(results: Layout, tmp_path: Path) ->
             "nanoparticles",
             "other_objects",
             "agglomerates",
+            "contacts",
+            "uptake",
             "slices",
             "radial",
             "ripley",
