@@ -41,7 +41,7 @@ def run_flow(
     with reading_arguments():
         external = check_run(acquisition, parameters, execution, start_at, stop_after, roi)
     if not server_is_configured() and is_finished(
-        acquisition, parameters, external, start_at, stop_after, roi
+        acquisition, parameters, execution, external, start_at, stop_after, roi
     ):
         logger.info("%s: everything is complete on disk", acquisition.name)
         return

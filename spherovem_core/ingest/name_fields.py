@@ -37,6 +37,7 @@ _SETTINGS = re.compile(
     r"pressure|vacuum|humidity)[\W_]*$"
 )
 """Words before settings of the microscope that an operator or an automatic control turns up and down during a run."""
+_Z_AND_DASH = re.compile(r"(?<![^\W_])(z|depth|height)(pos|position)?-$")
 _UNIT = re.compile(r"\s?(nm|um|\u03bcm|mm|pm|micron|microns)(?![^\W_])", re.IGNORECASE)
 _CLOCK_SEPARATORS = frozenset("-:._h ")
 _DATE_SEPARATORS = frozenset("-_. /:")
@@ -150,6 +151,14 @@ class _Names:
     def is_setting(self, place: int) -> bool:
         """Return whether a number is a setting of the microscope by the word before it."""
         return _SETTINGS.search(self.texts[place]) is not None
+
+    def is_dash_after_space(self, place: int) -> bool:
+        """Return whether each number follows a dash after a space, which is a sign or stands between words."""
+        return self.texts[place][-1:].isspace() and all(n.startswith("-") for n in self.numbers(place))
+
+    def may_be_below_zero(self, place: int) -> bool:
+        """Return whether the dash before each number may be its sign: a position along z is written ``z-0.25``."""
+        return self.is_dash_after_space(place) or _Z_AND_DASH.search(self.texts[place]) is not None
 
     def role(self, place: int) -> Role:
         """Return the purpose of a number by the word before it."""
@@ -342,6 +351,8 @@ def _read_decimal(names: _Names, place: int) -> Read:
         readings.append(
             _scaled([f"{w}.{f.zfill(width)}" for w, f in pairs])[0]
         )  # version 1.9 comes before 1.10
+    if names.may_be_below_zero(place) and all(values):
+        readings.append(tuple(-value for value in values))  # "z-0.25": a dash, or a sign
     return Field("decimal", names.words(place, 2), tuple(readings), role, decimals), 2
 
 
@@ -350,7 +361,7 @@ def _read_integer(names: _Names, place: int) -> Read:
     texts = names.numbers(place)
     values, decimals = _scaled(texts)
     readings = [values]
-    if names.texts[place][-1:].isspace() and all(text.startswith("-") for text in texts):
+    if names.is_dash_after_space(place):
         readings.append(tuple(-value for value in values))  # "slice -5": a sign, or a dash
     kind: Kind = "decimal" if any("e" in text.lower() for text in texts) else "integer"
     word = names.word_before(place)

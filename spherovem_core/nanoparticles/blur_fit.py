@@ -70,13 +70,13 @@ def _residuals(entry: FoundObject, reader: CropReader) -> NDArray[np.float64]:
     """Compute the mean squared residual of the best ball at each blur, in contrasts squared and beyond that of the noise."""
     measures, spacing = entry.measures, np.asarray(reader.spacing_nm)
     contrast = max(measures.level - measures.surroundings, 1e-6)
-    crop = reader.read(np.array(measures.box, np.int64))
-    places = entry.voxels - np.array(crop.origin, np.int32)
-    image = (crop.intensity[tuple(places.T)] - measures.surroundings) / contrast
+    origin = reader.limits(np.array(measures.box, np.int64))[0]
+    places = entry.voxels - np.array(origin, np.int32)
+    image = (reader.intensities(entry.voxels) - measures.surroundings) / contrast
     low = places.min(axis=0)
     shape = tuple(int(n) for n in places.max(axis=0) - low + 1)
     local = tuple((places - low).T)
-    centre = (np.array(measures.centroid) - crop.origin - low) * spacing
+    centre = (np.array(measures.centroid) - origin - low) * spacing
     signal_nm = float(np.cbrt(6 / np.pi * max(measures.signal / contrast, spacing.prod())))
     away = (places - low) * spacing / signal_nm
     basis = np.column_stack([np.ones(len(image)), np.ones(len(image)), away])

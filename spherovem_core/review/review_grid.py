@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region, block_grid
 from spherovem_core.boundary_gradient import MARGIN as GRADIENT_MARGIN
 from spherovem_core.boundary_gradient import boundary_gradient
+from spherovem_core.known_blocks import KnownResults
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
 
 LARGEST_READ_VOXELS = 1 << 22
@@ -27,6 +28,9 @@ MOST_FINE_VOXELS = 64
 
 SAMPLED_BLOCKS, SAMPLED_EDGE = 3, 32
 """Blocks along each axis, and voxels along their sides, from which the usual length of flows is taken."""
+
+
+USUAL_LENGTH = "usual length of flows"
 
 
 class PlacedField(ArrayLike, Protocol):
@@ -226,7 +230,12 @@ class CoarseLabels:
         return self.grid.sample(self.array, region)
 
 
-def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_nm: float) -> ReviewGrid:
+def choose_grid(
+    levels: Sequence[ReviewLevel],
+    flows: PlacedField | None,
+    voxel_nm: float,
+    known: KnownResults | None = None,
+) -> ReviewGrid:
     """Choose the coarsest level with voxels fine enough, and blocks of it with about the wanted side.
 
     Parameters
@@ -237,6 +246,8 @@ def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_
         dz, dy, dx and the logit.
     voxel_nm
         Wanted side of the grid's voxels; rounded to steps of a geometric series.
+    known
+        What was measured before on the same flows; their usual length is taken from it.
     """
     voxel_nm = 2 ** (round(math.log2(voxel_nm) * STEPS_PER_DOUBLING) / STEPS_PER_DOUBLING)
     chosen = levels[0]
@@ -254,7 +265,17 @@ def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_
         level, ratio = levels[0], whole
     z, y, x = (factors * ratio).tolist()
     r = ratio.tolist()
-    return ReviewGrid(level, (z, y, x), flows, _usual_length(flows), 1, (r[0], r[1], r[2]), chosen.image)
+    length = known_length(flows, KnownResults() if known is None else known)
+    return ReviewGrid(level, (z, y, x), flows, length, 1, (r[0], r[1], r[2]), chosen.image)
+
+
+def known_length(flows: PlacedField | None, known: KnownResults) -> float:
+    """Return the usual length of flows; those that were discarded are not read for it."""
+    found = known.find(USUAL_LENGTH)
+    if found is None or flows is None:
+        found = _usual_length(flows)
+        known.add(USUAL_LENGTH, found)
+    return float(found)
 
 
 def _usual_length(flows: PlacedField | None) -> float:

@@ -112,7 +112,7 @@ def examine_all(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Examined]:
     """Examine every object on the grid for objects of their usual size; one without a voxel on it is left out."""
-    grid = choose_grid(levels, flows, _voxel_nm(statistics, levels[0]))
+    grid = choose_grid(levels, flows, _voxel_nm(statistics, levels[0]), known)
     return examine_objects(grid, known, executor, progress)
 
 

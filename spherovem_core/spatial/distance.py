@@ -1,5 +1,6 @@
 """Distance from every voxel of a cell to the nearest nucleus of the same cell."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +12,8 @@ from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.cell_distance import write_cell_distance
 from spherovem_core.spatial.grids import check_same_grid
 from spherovem_core.utils.accelerator import Accelerator, accelerator, select_accelerator
+
+logger = logging.getLogger(__name__)
 
 
 def distance_to_nucleus(
@@ -26,7 +29,7 @@ def distance_to_nucleus(
     A nucleus voxel counts for the cell that it lies in: of a nucleus in two cells, each cell takes its own part, and a nucleus
     outside every cell counts for none. The bounding box of a cell contains all nucleus voxels that count for it, so that the
     exact distance transform of the box is sufficient. On the CPU the first call on a machine compiles for some seconds; a
-    GPU holds the box of one cell at a time.
+    GPU holds the boxes of as many cells at a time as there are workers, and a cell whose box does not fit is measured on the CPU.
 
     Parameters
     ----------
@@ -61,11 +64,10 @@ def distance_to_nucleus(
                 nuclei, cells, boxes.labels[row], boxes.low[row], boxes.high[row], step, distance
             )
             return
-        region = boxes.region(row)
-        with gpu.active():
-            found = distance_on(gpu, nuclei[region], cells[region], int(boxes.labels[row]), spacing_nm)
+        cell = int(boxes.labels[row]), boxes.region(row)
+        found = distance_in_cell(cell, nuclei, cells, spacing_nm, gpu.device)
         if found is not None:
-            np.fmax(distance[region], found, out=distance[region])
+            np.fmax(distance[cell[1]], found, out=distance[cell[1]])
 
     with accelerator(device) as gpu, ThreadPoolExecutor(workers) as pool:
         boxes = collect_label_statistics(cells, pool)
@@ -78,6 +80,9 @@ def distance_in_cell(
     cell: tuple[int, Region], nuclei: ArrayLike, cells: ArrayLike, spacing_nm: SpacingNm, device: str = "cpu"
 ) -> NDArray[np.float32] | None:
     """Measure the distance to the nucleus in the bounding box of one cell.
+
+    CuPy pads the box to a cube for its distance transform, with two integers per voxel: the box of a large or flat cell may not
+    fit a GPU. Such a cell is measured on the CPU, whose distances differ in the last digits of float32.
 
     Parameters
     ----------
@@ -96,8 +101,12 @@ def distance_in_cell(
     label, region = cell
     gpu = select_accelerator(device)
     if gpu.on_gpu:
-        with gpu.active():
-            return distance_on(gpu, nuclei[region], cells[region], label, spacing_nm)
+        try:
+            with gpu.active():
+                return distance_on(gpu, nuclei[region], cells[region], label, spacing_nm)
+        except MemoryError as error:
+            gpu.free_memory()
+            logger.info("cell %d does not fit %s and is measured on the CPU (%s)", label, gpu.device, error)
     own_cells, own_nuclei = _contiguous(cells[region]), _contiguous(nuclei[region])
     distance = np.full(own_cells.shape, np.nan, np.float32)
     low, high = np.zeros(3, np.int64), np.array(own_cells.shape, np.int64)

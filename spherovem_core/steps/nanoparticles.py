@@ -190,14 +190,14 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
     source = run.open(REGISTERED)
     shape, spacing = source.shape, source.spacing_nm
     posterior = run.writer(POSTERIOR, shape, "float16", spacing, by_slice=True)
-    slab_labels = run.provisional(shape, "uint32", spacing, by_slice=True)
+    candidates = run.provisional(shape, "uint8", spacing, by_slice=True)
     labels = run.writer(LABELS, shape, "uint32", spacing)
     found = write_particles(
         source,
         spacing,
         run.parameters,
         posterior,
-        slab_labels,
+        candidates,
         labels,
         run.execution,
         bad_slices=registered_slices(run).showing(filled_slices(run)),

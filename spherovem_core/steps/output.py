@@ -58,6 +58,7 @@ from spherovem_core.workflow.run import StepRun
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spherovem_core.audit.stored import AuditState
     from spherovem_core.workflow import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,9 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     parameters = PipelineParameters.model_validate(used)
     shown = {**tables, **named, **suspects}
     inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, shown, corrected)
-    chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(inputs.corrections) > 0)
+    chapters = report_chapters(
+        run.plan.pipeline.chapters(), audits=audit_states(inputs), corrected=len(inputs.corrections) > 0
+    )
     ledger = run.memory("pictures", {"code": drawing_digest()})
     pictures = PictureMemory(ledger)
     with remembering_pictures(pictures):
@@ -219,13 +222,27 @@ def with_adoptions(
     return entries
 
 
-def report_chapters(chapters: Sequence[Chapter], *, corrected: bool = False) -> list[Chapter]:
-    """Return the chapters of a report: the slices to scroll through, those of the steps, and corrections if there are any."""
+def audit_states(inputs: ReportInputs) -> dict[str, "AuditState"]:
+    """Read the last audit of each kind of object that the results hold."""
+    from spherovem_core.audit.stored import audit_state
+
+    return {kind: audit_state(inputs.layout, kind) for kind in CORRECTED_KINDS if not inputs.is_absent(kind)}
+
+
+def report_chapters(
+    chapters: Sequence[Chapter],
+    *,
+    audits: Mapping[str, "AuditState"] | None = None,
+    corrected: bool = False,
+) -> list[Chapter]:
+    """Return the chapters of a report: slices to scroll through, those of the steps, audits, and corrections if there are any."""
+    from spherovem_core.audit.chapter import audit_chapter
     from spherovem_core.output.chapter import slices_section
     from spherovem_core.output.corrections_chapter import corrections_section, corrections_warnings
 
     by_hand = Chapter("Corrections by hand", corrections_section, corrections_warnings)
-    return [Chapter("Slices", slices_section), *chapters, *([by_hand] if corrected else [])]
+    audited = [] if audits is None else [audit_chapter(audits)]
+    return [Chapter("Slices", slices_section), *chapters, *audited, *([by_hand] if corrected else [])]
 
 
 def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipeline | None" = None) -> Path:
@@ -280,7 +297,8 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
     states = {kind: correction_state(layout, kind) for kind in CORRECTED_KINDS}
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, states)
     corrected = len(inputs.corrections) > 0
-    text = build_report(inputs, provenance, report_chapters(chapters, corrected=corrected))
+    every = report_chapters(chapters, audits=audit_states(inputs), corrected=corrected)
+    text = build_report(inputs, provenance, every)
     write_file(layout, REPORT.path, text)
     return layout.report
 

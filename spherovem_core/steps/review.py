@@ -143,6 +143,7 @@ def _review_step(kind: ObjectKind) -> Step[ReviewParameters]:
         compute=lambda run: _compute(kind, run),
         cost=Cost(mask_work, seconds={"": SECONDS[kind]}),
         kind=kind,
+        lazy=(FLOWS[kind],),
     )
 
 

@@ -323,6 +323,7 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
         gpu_library=_flows_gpu,
         provisional=f"flows-{kind}",
         provisional_parts=SUMS,
+        transient=(FLOWS[kind],),
     )
 
 

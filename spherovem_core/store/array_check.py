@@ -91,10 +91,10 @@ def check_array(folder: Path, node: Node, *, read_all: bool = False) -> ArrayChe
     return ArrayCheck(missing, (*changes, *rewritten), True, *found)
 
 
-def record_files(folder: Path, grid: Sequence[int]) -> ShardRecord:
-    """Read every file of an array and record it as it is."""
-    record = ShardRecord.empty(grid)
-    for index, state in _states(folder, np.ndindex(*grid)):
+def record_files(folder: Path, grid: Sequence[int], *, earlier: bool = False) -> ShardRecord:
+    """Read every file of an array and record it as it is, or as `earlier` versions did."""
+    record = ShardRecord.empty(grid, earlier=earlier)
+    for index, state in _states(folder, np.ndindex(*grid), record.method):
         record.set(index, state)
     return record
 
@@ -102,8 +102,9 @@ def record_files(folder: Path, grid: Sequence[int]) -> ShardRecord:
 def _renew(folder: Path, grid: Sequence[int], fields: str, content: str) -> tuple[Change, ...]:
     """Make a lost record again, or tell that the files are not those of the marker."""
     logger.info("%s: its record of files is lost or damaged; reading all files", folder)
-    record = record_files(folder, grid)
-    if record.content(fields) != content:
+    records = (record_files(folder, grid, earlier=earlier) for earlier in (False, True))
+    record = next((each for each in records if each.content(fields) == content), None)
+    if record is None:
         what = "is missing or damaged, and the files are not those that were computed"
         return (Change(RECORD, what),)
     _save(record, folder)
@@ -118,9 +119,9 @@ def _settle(folder: Path, record: ShardRecord, indices: list[Index], size: int) 
             "%s: reading %d files of %.1f GB to compare their checksums", folder, len(indices), size / 1e9
         )
     saved, settled = time.monotonic(), False
-    for index, state in _states(folder, indices):
+    for index, state in _states(folder, indices, record.method):
         known = record.get(index)
-        if (state.size, state.checksum) != (known.size, known.checksum):
+        if not state.holds_same(known):
             what = f"holds other bytes, of {format_time(state.mtime_ns)}; it was written {format_time(known.mtime_ns)}"
             changes.append(Change(_name(index), what))
         elif state.mtime_ns != known.mtime_ns:
@@ -140,12 +141,12 @@ def _save(record: ShardRecord, folder: Path) -> None:
         record.save(folder)
 
 
-def _states(folder: Path, indices: Iterable[Index]) -> Iterator[tuple[Index, FileState]]:
+def _states(folder: Path, indices: Iterable[Index], method: str) -> Iterator[tuple[Index, FileState]]:
     """Read files, several at once; memory does not grow with their number."""
     remaining = iter(indices)
     with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as threads:
         while batch := list(islice(remaining, BATCH)):
-            states = threads.map(lambda index: FileState.of(shard_path(folder, index)), batch)
+            states = threads.map(lambda index: FileState.of(shard_path(folder, index), method), batch)
             yield from zip(batch, states, strict=True)
 
 

@@ -92,8 +92,8 @@ def _compare(layout: Layout, path: str, record: FileRecord, *, read: bool) -> Ch
         return None
     if not read and (found.st_size, found.st_mtime_ns) in [(each.size, each.mtime_ns) for each in known]:
         return None
+    same = [each for each in known if each.holds_same(FileState.of(place, each.checksum))]
     now = FileState.of(place)
-    same = [each for each in known if (each.size, each.checksum) == (now.size, now.checksum)]
     if same:
         if record.state in same and now != record.state:
             with suppress(OSError):

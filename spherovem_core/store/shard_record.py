@@ -14,23 +14,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.store.checksums import CHECKSUM_BYTES, FileState, new_checksum
+from spherovem_core.store.checksums import CHECKSUM_BYTES, XXH3, FileState, new_checksum
 from spherovem_core.store.files import write_atomically
 
 RECORD = ".checksums.npy"
-ENTRY = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("checksum", "u1", (CHECKSUM_BYTES,))])
+ENTRY = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("xxh3", "u1", (CHECKSUM_BYTES,))])
+EARLIER_ENTRY = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("checksum", "u1", (CHECKSUM_BYTES,))])
+"""The record of an earlier version, whose checksums are BLAKE2b."""
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """States of the files of an array, as a structured array over the grid of files."""
+    """States of the files of an array, as a structured array over the grid of files; all checksums are of one method."""
 
     entries: NDArray[Any]
 
     @classmethod
-    def empty(cls, grid: Sequence[int]) -> "ShardRecord":
-        """Make a record of files that nothing is known of."""
-        return cls(np.zeros(tuple(grid), ENTRY))
+    def empty(cls, grid: Sequence[int], *, earlier: bool = False) -> "ShardRecord":
+        """Make a record of files that nothing is known of, or one as `earlier` versions made it."""
+        return cls(np.zeros(tuple(grid), EARLIER_ENTRY if earlier else ENTRY))
+
+    @property
+    def method(self) -> str:
+        """What its checksums begin with."""
+        return XXH3 if self.entries.dtype == ENTRY else ""
+
+    @property
+    def _checksums(self) -> str:
+        return "xxh3" if self.method else "checksum"
 
     @classmethod
     def load(cls, folder: Path, grid: Sequence[int]) -> "ShardRecord | None":
@@ -39,7 +50,8 @@ class ShardRecord:
             entries = np.load(io.BytesIO((folder / RECORD).read_bytes()), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        return cls(entries) if entries.dtype == ENTRY and entries.shape == tuple(grid) else None
+        known = entries.dtype in (ENTRY, EARLIER_ENTRY) and entries.shape == tuple(grid)
+        return cls(entries) if known else None
 
     def save(self, folder: Path) -> None:
         """Write the record whole or not at all."""
@@ -51,23 +63,25 @@ class ShardRecord:
         write_atomically(folder / RECORD, write)
 
     def set(self, index: Sequence[int], state: FileState) -> None:
-        """Note the state of a file."""
+        """Note the state of a file, whose checksum must be of the record's `method`."""
+        digits = state.checksum.removeprefix(self.method)
         self.entries[tuple(index)] = (
             state.size,
             state.mtime_ns,
-            np.frombuffer(bytes.fromhex(state.checksum), np.uint8),
+            np.frombuffer(bytes.fromhex(digits), np.uint8),
         )
 
     def get(self, index: Sequence[int]) -> FileState:
         """Return the state of a file."""
         entry = self.entries[tuple(index)]
-        return FileState(int(entry["size"]), int(entry["mtime_ns"]), entry["checksum"].tobytes().hex())
+        checksum = f"{self.method}{entry[self._checksums].tobytes().hex()}"
+        return FileState(int(entry["size"]), int(entry["mtime_ns"]), checksum)
 
     def content(self, essentials: str) -> str:
         """Compute the digest of the array's content: of the fields on which values depend, and of all files."""
         digest = new_checksum(essentials.encode())
         digest.update(np.ascontiguousarray(self.entries["size"]).tobytes())
-        digest.update(np.ascontiguousarray(self.entries["checksum"]).tobytes())
+        digest.update(np.ascontiguousarray(self.entries[self._checksums]).tobytes())
         return digest.hexdigest()
 
 

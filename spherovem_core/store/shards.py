@@ -19,7 +19,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.store.checksums import FileState, new_checksum
+from spherovem_core.store.checksums import FileChecksum, FileState
 from spherovem_core.store.codecs import encode_chunk
 
 PARTIAL = ".partial"
@@ -65,7 +65,7 @@ class ShardFiles:
             Values of the shard of another array of the same form, and its file. Of a chunk with the same values the compressed
             bytes are taken over.
         """
-        checksum = new_checksum()
+        checksum = FileChecksum()
         known = self._unchanged(values, *like) if like else {}
         with self._placing(index) as partial:
             with partial.open("wb", buffering=0) as file:
@@ -80,7 +80,7 @@ class ShardFiles:
                 _write_whole(file, index_bytes)
                 checksum.update(index_bytes)
             found = partial.stat()
-        return FileState(found.st_size, found.st_mtime_ns, checksum.hexdigest())
+        return FileState(found.st_size, found.st_mtime_ns, checksum.text)
 
     def copy(self, index: Sequence[int], source: Path, *, link: bool = False) -> FileState:
         """Take a shard over from a file of the same chunks, and return what it holds; after a kill its file is as before.

@@ -9,6 +9,7 @@ from spherovem_core.store.file_records import refuse_to_replace_file
 from spherovem_core.store.layout import Layout
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.workflow.artifacts import artifact_marker, check_unchanged, find_artifact
+from spherovem_core.workflow.demand import lies_on
 from spherovem_core.workflow.label_changes import changed_labels
 from spherovem_core.workflow.outputs import ArrayOutput, Output
 from spherovem_core.workflow.pipeline import Pipeline
@@ -60,7 +61,7 @@ def refuse_replacements(
     done, replaced = dict(taken), set[str]()
     for step in steps:
         plan = plan_step(pipeline, step, request, external[step.name], done)
-        found = None if any(_lies_on(output, replaced) for output in step.outputs) else plan.find()
+        found = None if any(lies_on(output, replaced) for output in step.outputs) else plan.find()
         done[step.name] = plan.expected if found is None else found
         if found is None:
             _refuse_to_replace_imported(plan)
@@ -93,10 +94,6 @@ def _is_kept(plan: StepPlan[Any], output: Output) -> bool:
     """Return whether an output stays beside the corrected one, under the name of the automatic one."""
     moved = plan.is_corrected and output in plan.step.corrected
     return moved and find_artifact(plan.layout, output, plan.automatic.digest) is not None
-
-
-def _lies_on(output: Output, groups: set[str]) -> bool:
-    return isinstance(output, ArrayOutput) and any(output.group.startswith(f"{group}/") for group in groups)
 
 
 def _refuse_to_replace(layout: Layout, output: Output) -> None:

@@ -127,6 +127,11 @@ class Step(Generic[P]):
         Kind of object whose corrections by hand it applies; their digest is then among its external ones, as `JOURNAL`.
     corrected
         Outputs that corrections change. The others keep the digest that they have without.
+    transient
+        Arrays that are discarded with ``storage: lean`` when all steps that read them are complete.
+    lazy
+        Inputs that it reads only for what it has not measured before. Where they were discarded, they are computed again only if
+        it reads them.
     """
 
     name: str
@@ -150,6 +155,8 @@ class Step(Generic[P]):
     chapter: Callable[[], "Chapter"] | None = None
     journal: CorrectedKind | None = None
     corrected: tuple[Output, ...] = ()
+    transient: tuple[ArrayOutput, ...] = ()
+    lazy: tuple[ArrayOutput, ...] = ()
 
     @property
     def title(self) -> str:

@@ -1,8 +1,9 @@
-"""Devices of the tests of array functions: the CPU, and a GPU if there is one."""
+"""Devices of the tests of array functions: the CPU, a strict stand-in for a GPU, and a GPU if there is one."""
 
 import importlib.util
 
 import pytest
+from strict_arrays import STAND_IN
 
 from spherovem_core.errors import DeviceError
 from spherovem_core.utils.accelerator import select_accelerator
@@ -20,6 +21,7 @@ def has_gpu() -> bool:
 
 DEVICES = [
     "cpu",
+    pytest.param(STAND_IN, id="stand-in"),
     pytest.param(
         "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason="no usable CUDA device")]
     ),

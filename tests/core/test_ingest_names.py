@@ -35,6 +35,9 @@ READABLE = {
     "minus sign of typography": [f"z{v}.tif".replace("-", "\u2212") for v in range(-4, 5)],
     "all below zero": [f"z_{v}.tif" for v in range(-12, 0)],
     "a dash between": [f"z-{v}.tif" for v in range(5, 15)],
+    "a dash before decimals from zero on": [f"z-{v / 4:.2f}.tif" for v in range(9)],
+    "a dash before decimals, beside a counter": [f"s{v:02d}_z-{v / 4:.2f}.tif" for v in range(1, 9)],
+    "a sign before decimals, beside a counter": [f"s{9 - v:02d}_z-{v / 4:.2f}.tif" for v in range(8, 0, -1)],
     "decimals": [f"z={v / 100:.2f}um.tif" for v in range(50, 150)],
     "decimals below zero": [f"z={v / 1000:.3f}um.tif" for v in range(-60, 60, 10)],
     "decimals with comma": [f"z={v / 20:.2f}um".replace(".", ",") + ".tif" for v in range(30)],
@@ -84,6 +87,9 @@ def test_signs_and_decimals_keep_the_gaps() -> None:
     [
         # A dash or a sign: both count in equal steps.
         ([f"z{v / 4:g}um.tif" for v in range(-9, 10, 4)], "no common pattern"),
+        ([f"z-{v / 4:.2f}.tif" for v in range(1, 10)], "2 orders: z-0.25.tif, z-0.50.tif"),
+        ([f"depth-{v / 4:.2f}um.tif" for v in range(1, 10)], "or depth-2.25um.tif, depth-2.00um.tif"),
+        ([f"z -{v / 4:.2f}um.tif" for v in range(1, 10)], "can be read in 2 orders"),
         # Two series of half of the slices each.
         (
             [f"a{v / 4:g}.tif" for v in (*range(-9, 0), *range(1, 10))],

@@ -335,7 +335,7 @@ def test_what_was_written_before_a_kill_is_recorded_without_reading_it(
     write_all(writer, image)
     from spherovem_core.store.checksums import FileState
 
-    monkeypatch.setattr(FileState, "of", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(FileState, "of", lambda path, *_: pytest.fail(f"{path} was read"))
     writer.commit()
     monkeypatch.undo()
     folder = layout.volume / "raw/0"

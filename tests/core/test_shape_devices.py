@@ -72,17 +72,18 @@ def test_volume_without_a_surface_has_no_points(device):
         assert len(sample_surface_on(gpu, values, grid.spacing_nm, np.zeros(3))) == 0
 
 
-def replace_loops_by_array_operations(monkeypatch):
-    """Return a list that grows by one array per surface found by array operations."""
+def count_surfaces_of_array_operations(monkeypatch, gpu):
+    """Return a list that grows by one array per surface found by array operations; on the CPU they replace the loops."""
     calls = []
-    cpu = select_accelerator("cpu")
 
-    def sample(distance, spacing, first):
+    def sample(found_on, distance, spacing, first):
         calls.append(distance)
-        return sample_surface_on(cpu, distance, spacing, first)
+        return sample_surface_on(found_on, distance, spacing, first)
 
-    monkeypatch.setattr(smoothed_surface, "signed_distance", partial(signed_distance_on, cpu))
-    monkeypatch.setattr(smoothed_surface, "sample_surface", sample)
+    monkeypatch.setattr(smoothed_surface, "sample_surface_on", sample)
+    if not gpu.on_gpu:
+        monkeypatch.setattr(smoothed_surface, "signed_distance", partial(signed_distance_on, gpu))
+        monkeypatch.setattr(smoothed_surface, "sample_surface", partial(sample, gpu))
     return calls
 
 
@@ -92,7 +93,7 @@ def test_table_is_the_same_on_every_device(device, monkeypatch):
     ring = torus(900.0, 400.0, UNEQUAL, np.random.default_rng(2)).labels
     labels = np.concatenate([ring, 2 * ring[: len(ring) // 2]])
     expected = measure_labels(labels, UNEQUAL)
-    calls = replace_loops_by_array_operations(monkeypatch) if device == "cpu" else [None] * 4
+    calls = count_surfaces_of_array_operations(monkeypatch, select_accelerator(device))
     found = measure_labels(labels, UNEQUAL, device=device)
     assert len(calls) == 8
     pd.testing.assert_frame_equal(found, expected, rtol=2e-3, atol=1e-6)

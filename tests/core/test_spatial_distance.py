@@ -1,12 +1,14 @@
 """Distance to the nucleus: against brute force and closed forms, and the map written block by block."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import edt
 import numpy as np
 import pytest
 from gpu_devices import DEVICES
 from spatial_scenes import SPACING, brute_force_distance, random_tissue
+from strict_arrays import STAND_IN
 
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.errors import ShapeMismatchError
@@ -14,7 +16,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.spatial import distance_to_nucleus, write_distance_map
 from spherovem_core.spatial.distance import distance_on
-from spherovem_core.utils.accelerator import accelerator
+from spherovem_core.utils.accelerator import accelerator, select_accelerator
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -42,6 +44,29 @@ def test_library_transform_in_the_box_of_a_cell_equals_brute_force(device: str) 
             if inside is not None:
                 found[region] = np.fmax(found[region], inside)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", [STAND_IN])
+def test_cell_that_does_not_fit_the_gpu_is_measured_on_the_cpu(
+    device: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cells, nuclei = random_tissue((9, 24, 30), 1)
+    gpu = select_accelerator(device)
+    transform = gpu.ndi.distance_transform_edt
+    boxes: list[int] = []
+
+    def refuse_large(image: Any, **options: Any) -> Any:
+        boxes.append(image.size)
+        if image.size > 1500:
+            raise MemoryError("Out of memory allocating 9 bytes")
+        return transform(image, **options)
+
+    monkeypatch.setattr(gpu.ndi, "distance_transform_edt", refuse_large, raising=False)
+    with caplog.at_level("INFO"):
+        found = distance_to_nucleus(nuclei, cells, SPACING, device=device)
+    np.testing.assert_allclose(found, brute_force_distance(nuclei, cells, SPACING), atol=1e-5)
+    assert min(boxes) <= 1500 < max(boxes)
+    assert "does not fit cuda:99 and is measured on the CPU" in caplog.text
 
 
 def test_distance_in_a_large_cell_equals_edt() -> None:

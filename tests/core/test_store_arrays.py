@@ -130,7 +130,7 @@ def test_files_of_an_unfinished_array_are_digested_without_a_read(
     stored = pickle.loads(pickle.dumps(writer.stored))
     read: list[Path] = []
     whole = FileState.of
-    monkeypatch.setattr(FileState, "of", lambda path: read.append(path) or whole(path))
+    monkeypatch.setattr(FileState, "of", lambda path, like: read.append(path) or whole(path, like))
     digests = RegionDigests(stored).of(tuple(slice(0, n) for n in image.shape))
     assert not read
     changed = next(path for path in (stored.folder / "c").rglob("*") if path.is_file())
