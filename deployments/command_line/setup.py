@@ -94,8 +94,8 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
     """
     from deployments.server import automations
     from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments, read_prefect_file
-    from deployments.server.job_template import ensure_environment, environment_of, job_template
-    from deployments.server.provisioning import ensure_automation, ensure_work_pool
+    from deployments.server.job_template import environment_of, job_template
+    from deployments.server.provisioning import ensure_automation, ensure_environment, ensure_work_pool
 
     wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
     if command.notify is not None:

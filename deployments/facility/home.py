@@ -153,9 +153,9 @@ def _choose_port(given: int | None, last: int | None) -> int:
             raise FacilityError(f"port {given} is taken; choose another with --port, or leave it out")
         return given
     wanted = [last] if last is not None else []
-    free = next(filter(is_free, [*wanted, *range(FIRST_PORT, FIRST_PORT + PORTS)]), None)
-    if free is not None:
-        return free
+    for port in [*wanted, *range(FIRST_PORT, FIRST_PORT + PORTS)]:
+        if is_free(port):
+            return int(port)
     raise FacilityError(
         f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free; choose one with --port"
     )

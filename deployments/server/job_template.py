@@ -8,11 +8,7 @@ that are made without a check of their job variables (``POST /flow_runs``).
 from collections.abc import Mapping
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.workers.process import ProcessWorker
-
-from deployments.server.provisioning import Change
 
 ENVIRONMENT = "spherovem_environment"
 """Variable on the server that holds the environment of all runs."""
@@ -66,15 +62,3 @@ def environment_of(prefect_file: Mapping[str, Any]) -> dict[str, str]:
     for deployment in prefect_file["deployments"]:
         environment |= (deployment["work_pool"].get("job_variables") or {}).get("env") or {}
     return environment
-
-
-def ensure_environment(client: SyncPrefectClient, environment: Mapping[str, str]) -> Change:
-    """Make or update the variable on the server that holds the environment of all runs."""
-    found = client.read_variable_by_name(ENVIRONMENT)
-    if found is None:
-        client.create_variable(VariableCreate(name=ENVIRONMENT, value=dict(environment)))
-        return Change("variable", ENVIRONMENT, "made")
-    if found.value == environment:
-        return Change("variable", ENVIRONMENT, "unchanged")
-    client.update_variable(VariableUpdate(name=ENVIRONMENT, value=dict(environment)))
-    return Change("variable", ENVIRONMENT, "changed")

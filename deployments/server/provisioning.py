@@ -8,6 +8,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
+    VariableCreate,
+    VariableUpdate,
     WorkPoolCreate,
     WorkPoolUpdate,
 )
@@ -16,6 +18,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from deployments.server.automations import TAG
+from deployments.server.job_template import ENVIRONMENT, default_template
 
 Outcome = Literal["made", "changed", "unchanged", "removed"]
 
@@ -72,13 +75,23 @@ def ensure_work_pool(
 
 def _is_ours(client: SyncPrefectClient, name: str, template: Mapping[str, Any]) -> bool:
     """Return whether nobody else uses a pool, and whether nobody changed its job template."""
-    from deployments.server.job_template import ENVIRONMENT, default_template
-
     # A pool has an empty template until its first worker fills in Prefect's own.
     if template not in ({}, default_template()) and ENVIRONMENT not in str(template.get("job_configuration")):
         return False
     pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[name]))
     return all(TAG in deployment.tags for deployment in client.read_deployments(work_pool_filter=pool))
+
+
+def ensure_environment(client: SyncPrefectClient, environment: Mapping[str, str]) -> Change:
+    """Make or update the variable on the server that holds the environment of all runs."""
+    found = client.read_variable_by_name(ENVIRONMENT)
+    if found is None:
+        client.create_variable(VariableCreate(name=ENVIRONMENT, value=dict(environment)))
+        return Change("variable", ENVIRONMENT, "made")
+    if found.value == environment:
+        return Change("variable", ENVIRONMENT, "unchanged")
+    client.update_variable(VariableUpdate(name=ENVIRONMENT, value=dict(environment)))
+    return Change("variable", ENVIRONMENT, "changed")
 
 
 def ensure_limit(client: SyncPrefectClient, name: str, slots: int, *, exactly: bool) -> Change:

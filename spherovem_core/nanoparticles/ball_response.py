@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import map_blocks
+from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
 from spherovem_core.nanoparticles.crop_filters import gaussian
 from spherovem_core.nanoparticles.piece_measures import measure_pieces
@@ -67,13 +69,13 @@ class BallResponse:
         return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), measure)
 
 
-@lru_cache(maxsize=32)
 def ball_response(
     spacing_nm: SpacingNm,
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
     largest_nm: float,
+    execution: Execution | None = None,
 ) -> BallResponse:
     """Measure rendered balls by the functions that measure particles.
 
@@ -89,11 +91,19 @@ def ball_response(
         Standard deviations of the smoothing along y and x.
     largest_nm
         Diameter of the largest ball.
+    execution
+        Executor of the measurements; by default one thread.
     """
+    execution = execution or Execution()
     pixel = pixel_nm(spacing_nm)
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
-    rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
+    # The largest first: they take longest.
+    measured = map_blocks(
+        _measure_ball, diameters[::-1].tolist(), spacing_nm, depth_nm, blur_nm, smoothing_nm,
+        executor=execution.executor, ahead=4 * max(1, execution.workers),
+    )  # fmt: skip
+    rows = [row for _, row in measured][::-1]
     contrast, outlined, fill, slope, peak = (
         np.array(column, np.float64) for column in zip(*rows, strict=True)
     )
@@ -101,13 +111,14 @@ def ball_response(
     return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill, slope)
 
 
+@lru_cache(maxsize=512)
 def _measure_ball(
     diameter_nm: float,
     spacing_nm: SpacingNm,
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
-) -> tuple[float, float, float, float, list[float]]:
+) -> tuple[float, float, float, float, tuple[float, ...]]:
     """Return contrast, outlined volume, fill and slope of a ball, and its peak at each place."""
     around = body_surroundings(spacing_nm)
     measured, peaks = [], []
@@ -124,10 +135,10 @@ def _measure_ball(
         outlined = len(body.voxels) * float(np.prod(spacing_nm)) / (np.pi / 6 * diameter_nm**3)
         measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2), piece.slope))
     if not measured:
-        return 0.0, 1.0, 1.0, 1.0, peaks
+        return 0.0, 1.0, 1.0, 1.0, tuple(peaks)
     contrast, _, fill, slope = np.nanmedian(measured, axis=0)
     outlined = float(np.mean([entry[1] for entry in measured]))
-    return float(contrast), outlined, float(fill), float(slope), peaks
+    return float(contrast), outlined, float(fill), float(slope), tuple(peaks)
 
 
 def render_ball(

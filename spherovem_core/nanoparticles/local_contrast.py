@@ -29,8 +29,8 @@ _TILE_NM = 2000.0
 _TILE_PIXELS = 16
 # A slice of 8 bits is widened by this factor, so that filters round to a fraction of a grey value.
 _WIDE_8_BIT = 128
-# Side in pixels of the parts of a slice that are opened one after the other: they fit in a core's cache.
-_PART = 512
+# Side in pixels of the parts of a slice that are opened one after the other; what they look at beyond them is opened again.
+_PART = 1024
 
 
 class ContrastFilters(NamedTuple):
@@ -131,6 +131,7 @@ def contrast_parts(
     import cv2
 
     smooth = smooth_slice(intensity, filters)
+    del intensity
     width = smooth.shape[1]
     levels = tile_levels(smooth, filters)
     levels = np.asarray(cv2.resize(levels, (width, len(levels)), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -1,7 +1,7 @@
 """Grey openings of an image by rectangles; numba kernels on the CPU.
 
 Rows are filtered by windows of doubling width, columns by running extrema of blocks of rows (van Herk 1992): the cost of a pixel
-hardly depends on the side. The values are those of ``cv2.MORPH_OPEN``, which takes three to four times as long.
+hardly depends on the side. The values are those of ``cv2.MORPH_OPEN``, which takes about twice as long.
 """
 
 from collections.abc import Sequence

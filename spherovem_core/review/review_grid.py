@@ -275,11 +275,11 @@ def choose_grid(
 
 def known_length(flows: PlacedField | None, known: KnownResults) -> float:
     """Return the usual length of flows; those that were discarded are not read for it."""
-    found = known.find(USUAL_LENGTH)
-    if found is None or flows is None:
+    found = None if flows is None else known.find(USUAL_LENGTH)
+    if not isinstance(found, float):
         found = _usual_length(flows)
         known.add(USUAL_LENGTH, found)
-    return float(found)
+    return found
 
 
 def _usual_length(flows: PlacedField | None) -> float:

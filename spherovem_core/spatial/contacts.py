@@ -45,8 +45,9 @@ def measure_contacts(
 
     Labels first grow into the gaps between them (`grow_labels`). The contact of two labels is the surface where they then meet,
     and its area that of the voxel faces on it, each weighted with the direction of the surface (`area_of_faces`). On phantoms
-    with contacts of 20 voxels' radius or more the area is within 3 % of the truth; voxel faces alone give up to 66 % too much.
-    The edge of a contact is known to about a quarter of a voxel: smaller contacts with blunt edges are up to 5 % too small.
+    with contacts of 20 voxels' radius or more the area is within 3 % of the truth; voxel faces alone give up to 70 % too much.
+    The edge of a contact is known to about a quarter of a voxel: contacts with blunt edges and 12 voxels' radius are up to 4 %
+    too small, with 6 voxels up to 10 % (`benchmarks/contacts.py`).
 
     Parameters
     ----------

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PER_CELL = ("radial",)
 """Tables with a row for each cell and something else; its column is ``cell``."""
 
+PER_PAIR = ("contacts",)
+"""Tables of pairs, whose rows with an excluded object are left out and not counted as excluded objects."""
+
 IN_PARENT = (
     "distance_to_nucleus_um",
     "distance_to_nucleus_min_um",
@@ -89,7 +92,8 @@ def without_excluded(
     for name, table in tables.items():
         if name not in PER_CELL and "excluded" in table and table["excluded"].any():
             kept[name] = table[~table["excluded"]].reset_index(drop=True)
-            excluded[name] = int(table["excluded"].sum())
+            if name not in PER_PAIR:
+                excluded[name] = int(table["excluded"].sum())
     if "cells" in excluded:
         gone = tables["cells"].loc[tables["cells"]["excluded"], "label"]
         for name in PER_CELL:

@@ -11,7 +11,7 @@ from spherovem_core.errors import ChangedArtifactError, IncompleteArtifactError
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps.ingest import SLICES
-from spherovem_core.store import Layout, read_table
+from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.store.adoptions import ADOPTED
 from spherovem_core.store.discarded import (
     discard_array,
@@ -60,9 +60,9 @@ def discard_unneeded(
             if left is not None and not left.is_wanted:
                 discard_unfinished(layout, left)
             elif _is_unneeded(pipeline, layout, step, output, done):
-                # Chapters show images alone.
-                is_shown = output.content == "image"
-                parts = _shown_parts(pipeline, layout, parameters, output.group) if is_shown else {}
+                parts = _shown_parts(pipeline, layout, parameters, output)
+                if step.keep is not None:
+                    parts.update(step.keep(open_array(layout, output.group)))
                 found = discard_array(layout, output.group, parts)
                 logger.info(
                     "%s: discarded, %.2f GB, because all that is computed from it is complete (storage: lean)",
@@ -108,10 +108,12 @@ def _are_corrected(layout: Layout, readers: Collection[Step[Any]]) -> bool:
 
 
 def _shown_parts(
-    pipeline: Pipeline, layout: Layout, parameters: PipelineParameters, group: str
+    pipeline: Pipeline, layout: Layout, parameters: PipelineParameters, output: ArrayOutput
 ) -> dict[str, NDArray[Any]]:
-    """Read what the report shows of an array."""
+    """Read what the report shows of an array; its chapters show images alone."""
     parts: dict[str, NDArray[Any]] = {}
+    if output.content != "image":
+        return parts
     inputs = ReportInputs(
         layout.folder.name,
         layout,
@@ -119,7 +121,7 @@ def _shown_parts(
         {"slices": read_table(layout, SLICES.path)},
         {},
         parameters.output.report_image_px,
-        opener=recording_opener(layout, group, parts),
+        opener=recording_opener(layout, output.group, parts),
     )
     for chapter in pipeline.chapters():
         chapter.look(inputs)

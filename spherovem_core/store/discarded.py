@@ -26,7 +26,8 @@ from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.markers import Marker, array_marker
 
 Parts = Mapping[str, NDArray[Any]]
-"""Regions of an array that are kept, by their names, such as ``1|0:96,120:121,0:480``: level and region."""
+"""Regions of an array that are kept, by names such as ``1|0:96,120:121,0:480``: level and region. Other names stand for what was
+measured of it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def discard_array(layout: Layout, group: str, parts: Parts | None = None) -> Dis
     Parameters
     ----------
     parts
-        Regions to keep, named by `part_name`.
+        Regions to keep, named by `part_name`, and other arrays, by names of their own.
     """
     folder = layout.volume / group
     marker = array_marker(layout.path(array_path(group)))
@@ -140,9 +141,11 @@ def part_name(level: int, region: Sequence[slice]) -> str:
     return f"{level}|" + ",".join(f"{side.start}:{side.stop}" for side in region)
 
 
-def part_region(name: str) -> tuple[int, tuple[slice, ...]]:
-    """Return level and region of a name."""
+def part_region(name: str) -> tuple[int | None, tuple[slice, ...]]:
+    """Return level and region of a name; None and no region of a part that is no region."""
     level, _, region = name.partition("|")
+    if not region:
+        return None, ()
     bounds = (side.split(":") for side in region.split(","))
     return int(level), tuple(slice(int(start), int(stop)) for start, stop in bounds)
 

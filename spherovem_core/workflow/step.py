@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from spherovem_core.parameters import PipelineParameters
@@ -17,6 +18,7 @@ from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_outpu
 
 if TYPE_CHECKING:
     from spherovem_core.report import Chapter
+    from spherovem_core.store import StoredArray
     from spherovem_core.workflow.run import StepRun
 
 P = TypeVar("P", bound=BaseModel)
@@ -132,6 +134,8 @@ class Step(Generic[P]):
     lazy
         Inputs that it reads only for what it has not measured before. Where they were discarded, they are computed again only if
         it reads them.
+    keep
+        Measures what else is kept, by name, of a transient array when it is discarded, besides what the report shows.
     """
 
     name: str
@@ -157,6 +161,7 @@ class Step(Generic[P]):
     corrected: tuple[Output, ...] = ()
     transient: tuple[ArrayOutput, ...] = ()
     lazy: tuple[ArrayOutput, ...] = ()
+    keep: Callable[["StoredArray"], Mapping[str, NDArray[Any]]] | None = None
 
     @property
     def title(self) -> str:

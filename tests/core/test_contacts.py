@@ -37,7 +37,7 @@ def directions(count: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_flat_contact_has_its_area_at_every_angle(spacing: SpacingNm) -> None:
-    """A ball cut in two: the contact is a disc. Voxel faces alone would be up to 60 % too much."""
+    """A ball cut in two: the contact is a disc. Voxel faces alone are up to 70 % too much."""
     radius = 20 * max(spacing) / 1000 * (0.6 if spacing[0] > spacing[1] else 1)
     place, far = ball_grid(radius, spacing)
     errors = []

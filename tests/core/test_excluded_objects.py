@@ -104,9 +104,11 @@ def test_report_tables_are_those_without_the_excluded_cells(tissue: list[Labels]
     tables = {
         "cells": found.cells.assign(excluded=found.cells["label"] == cell),
         **{name: getattr(found, name) for name in ("nuclei", "nanoparticles", "radial")},
+        "contacts": pd.DataFrame({"label": [1, 2], "other_label": [2, cell], "excluded": [False, True]}),
     }
     left, counts = without_excluded(tables)
     assert counts == {"cells": 1}
+    assert left["contacts"]["label"].tolist() == [1]
     pd.testing.assert_frame_equal(left["cells"].drop(columns="excluded"), deleted.cells, check_exact=True)
     pd.testing.assert_frame_equal(left["radial"], deleted.radial, check_exact=True)
     # A particle at the border of the cell has its largest other part for a parent once the cell is gone.

@@ -16,7 +16,7 @@ from deployments.command_line.labels.texts import effect
 from deployments.command_line.pipeline_run import print_results
 from deployments.command_line.results_argument import find_results
 from deployments.server.configured import server_is_configured
-from deployments.server.orphans import leave_no_orphans
+from deployments.server.embedded import prepare_run
 from deployments.settings import read_settings
 from spherovem_core.execution import ExecutionSettings
 
@@ -113,7 +113,7 @@ class RunAfterwards(KindCommand):
             from tasks.devices import needs_gpu_slot
 
             if needs_gpu_slot(execution.device):
-                leave_no_orphans()
+                prepare_run()
             if imported is None:
                 run_after_corrections(layout, self.kind, execution, measure=measure, without_prefect=True)
             else:
