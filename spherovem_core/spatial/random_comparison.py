@@ -188,7 +188,10 @@ def group_patterns(
     rows = {int(label): row for row, label in enumerate(statistics.labels)}
     groups = []
     for label, own in pd.Series(parents).groupby(parents).indices.items():
-        pattern, fixed = _select(patterns, np.asarray(own)), _select(cut, np.flatnonzero(cut_parents == label))
+        pattern, fixed = (
+            _select(patterns, np.asarray(own)),
+            _select(cut, np.flatnonzero(cut_parents == label)),
+        )
         if space == OPEN:
             region, content = tuple(slice(0, n) for n in shape), (0, 0)
             name = str(shape)
