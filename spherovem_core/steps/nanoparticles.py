@@ -91,8 +91,8 @@ COPY_SECONDS = 0.3
 POSTERIOR_FRACTION = 0.075
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 SLICE_BYTES = 56
-"""Bytes per voxel of a slice: 946 MB with two workers on slices of 4096² (benchmarks/nanoparticles.py), the most of the
-steps that go slice by slice."""
+"""Bytes per voxel of a slice, for neuropil with two workers. In simple tissue, slices of 4096² took 410 MB, 24 bytes
+(`benchmarks/nanoparticles.py --parts scaling`)."""
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
