@@ -25,6 +25,7 @@ from spherovem_core.steps.correction_tables import (
 )
 from spherovem_core.store.columns import (
     CELL_COLUMNS,
+    MEAN_COLUMNS,
     NAMED_KIND_COLUMNS,
     NANOPARTICLE_COLUMNS,
     NUCLEUS_COLUMNS,
@@ -36,6 +37,7 @@ from spherovem_core.store.layout import (
     OBJECT_KINDS,
     CorrectedKind,
     Layout,
+    corrected_group,
     labels_group,
     table_path,
 )
@@ -70,6 +72,7 @@ NUCLEI = TableOutput("nuclei", "a nucleus", NUCLEUS_COLUMNS, published=True)
 NANOPARTICLES = TableOutput("nanoparticles", "a nanoparticle", NANOPARTICLE_COLUMNS, published=True)
 SLICES = TableOutput("slices", "a slice of the acquisition", SLICE_COLUMNS, published=True)
 TABLES = (CELLS, NUCLEI, NANOPARTICLES, SLICES)
+MEANS = TableOutput("means", "a quantity of a kind of object", MEAN_COLUMNS, published=True)
 
 OUTPUT_BYTES = 10_000_000
 """Tables, provenance and the report; the demo's took 3.6 MB, and a report may have 15 MB."""
@@ -79,6 +82,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
     from spherovem_core.output.history_section import adoption_warnings
     from spherovem_core.output.nuclei_of_cells import with_nuclei
+    from spherovem_core.output.object_confidence import with_confidence
     from spherovem_core.report.memory import PictureMemory, drawing_digest, remembering_pictures
     from spherovem_core.store import package_versions
 
@@ -86,9 +90,12 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
     for kind, state in corrected.items():
         tables[kind] = marked_rows(tables[kind], state)
+    for kind in OBJECT_KINDS:
+        tables[kind] = with_confidence(tables[kind], run.table(review.CONFIDENCE[kind]))
     tables["cells"] = with_nuclei(tables["cells"], tables["nuclei"])
     for output in TABLES:
         run.write_table(output, tables[output.name])
+    run.write_table(MEANS, _means(run.layout, tables))
     named = _named_tables(run)
     suspects = {output.name: run.table(output) for output in review.SUSPECTS.values()}
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
@@ -119,6 +126,17 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     )
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters, adoption_warnings(history)))
+
+
+def _means(layout: Layout, tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
+    """Average over the objects that nobody excluded."""
+    from spherovem_core.output.acquisition_means import acquisition_means
+    from spherovem_core.store import open_array
+
+    kept, _ = without_excluded(tables)
+    return acquisition_means(
+        kept, {kind: open_array(layout, corrected_group(kind)).shape for kind in CORRECTED_KINDS}
+    )
 
 
 def _named_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
@@ -207,14 +225,16 @@ def report_chapters(
     audits: Mapping[str, "AuditState"] | None = None,
     corrected: bool = False,
 ) -> list[Chapter]:
-    """Return the chapters of a report: slices to scroll through, those of the steps, audits, and corrections if there are any."""
+    """Return the chapters of a report: slices to scroll through, those of the steps, means, audits, and corrections if any."""
     from spherovem_core.audit.chapter import audit_chapter
     from spherovem_core.output.chapter import slices_section
     from spherovem_core.output.corrections_chapter import corrections_section, corrections_warnings
+    from spherovem_core.output.means_chapter import means_section
 
     by_hand = Chapter("Corrections by hand", corrections_section, corrections_warnings)
     audited = [] if audits is None else [audit_chapter(audits)]
-    return [Chapter("Slices", slices_section), *chapters, *audited, *([by_hand] if corrected else [])]
+    means = Chapter("Means", means_section)
+    return [Chapter("Slices", slices_section), *chapters, means, *audited, *([by_hand] if corrected else [])]
 
 
 def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipeline | None" = None) -> Path:
@@ -295,6 +315,7 @@ def _report_inputs(
         "ripley": spatial.RIPLEY,
         "enrichment": spatial.ENRICHMENT,
         "tests": spatial.TESTS,
+        "means": MEANS,
         **{output.name: output for output in review.SUSPECTS.values()},
     }
     measured = {
@@ -329,10 +350,10 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=4,
+    version=5,
     parameters=lambda parameters: parameters,
     reads_everything=True,
-    outputs=(PROVENANCE, REPORT, *TABLES),
+    outputs=(PROVENANCE, REPORT, *TABLES, MEANS),
     compute=_compute,
     external=journal_digests,
     cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),

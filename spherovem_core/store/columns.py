@@ -164,6 +164,15 @@ CORRECTIONS = (
     Column("corrected", "bool", "True if a correction by hand made or changed it."),
     Column("excluded", "bool", "True if it was excluded by hand from statistics, figures and the report."),
 )
+CONFIDENCE = (
+    Column(
+        "confidence",
+        "float64",
+        "Probability that it is right: that a true object and this one share more than 3/4 of what both fill; calibrated on "
+        "phantoms. NaN where confidence_note says why.",
+    ),
+    Column("confidence_note", "string", "Reason why the confidence is unknown; empty if it is known."),
+)
 CELL_COLUMNS = (
     *SHAPE,
     Column("nucleus_count", "int64", "Number of nuclei with this parent cell, without excluded ones."),
@@ -201,9 +210,10 @@ CELL_COLUMNS = (
         "float64",
         "Distance from the cell's centroid to the centroid of its nuclei together.",
     ),
+    *CONFIDENCE,
     *CORRECTIONS,
 )
-NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CORRECTIONS)
+NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CONFIDENCE, *CORRECTIONS)
 OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
@@ -300,6 +310,31 @@ AGGLOMERATE_COLUMNS = (
         "float64",
         "Root mean square distance of its volume from its centroid; 0.39 diameters for a single ball.",
     ),
+)
+MEAN_COLUMNS = (
+    Column("kind", "string", "Kind of object: cells, nuclei or nanoparticles."),
+    Column("quantity", "string", "Column of the table of that kind which is averaged."),
+    Column("unit", "string", "Unit of the mean; empty for a pure number."),
+    Column(
+        "whole_objects",
+        "int64",
+        "Objects with a value that the border of the volume does not cut; the mean is over them.",
+    ),
+    Column("cut_objects", "int64", "Objects that touch the border of the volume; they are left out."),
+    Column(
+        "mean",
+        "float64",
+        "Mean; each object counts by the inverse of the probability that one of its bounding box is whole in the volume.",
+    ),
+    Column(
+        "mean_low",
+        "float64",
+        "Lower end of the 95 % interval, by a studentised bootstrap over objects; NaN for fewer than 5. It accounts for "
+        "sampling alone.",
+    ),
+    Column("mean_high", "float64", "Upper end of that interval."),
+    Column("note", "string", "Reason why the interval is unknown or too narrow; empty if there is none."),
+    Column("method", "string", "Method of mean and interval."),
 )
 SUSPECT_COLUMNS = (
     Column("rank", "int64", "Rank, 1 for the most probable error."),
