@@ -4,7 +4,8 @@
 cells and size of particles, many patterns that are random by construction: the fraction that a test calls otherwise at 5 %, the
 fraction of rows outside the pointwise envelope, the enrichment over all patterns, and the fraction of 95 % intervals that hold 1.
 `dense`: particles so dense that those at the border leave others little room. `clusters`: clusters of known size. `large`: time
-and memory of a large volume. `audit`: simulated audits of volumes with missed, false, merged and divided objects.
+and memory of a large volume. `audit`: simulated audits of volumes with missed, false, merged and divided objects. `means`: mean
+volumes of objects of many sizes of which a window shows a part.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from _audits import audit_scene, run_audit
 from _peak_memory import peak_mib
+from _sampled_objects import SPREADS, WINDOWS, window_of_objects
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "core"))
 from particle_patterns import (
@@ -28,6 +30,7 @@ from particle_patterns import (
 )
 
 from spherovem_core.execution import Execution
+from spherovem_core.output.acquisition_means import acquisition_means, border_weights
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial import measure_space
 
@@ -220,7 +223,35 @@ def audits(repeats: int) -> None:
             )
 
 
-PARTS = ("random", "dense", "clusters", "large", "audit")
+def means(repeats: int) -> None:
+    """Print how often the intervals of mean volumes hold the mean of the population."""
+    print(
+        "sizes, volume: whole objects; fraction of 95 % intervals that hold the truth, of all and of those without a note;"
+    )
+    print("relative error of the weighted mean, and of the mean of whole objects without weights")
+    for spread_name, spread in SPREADS.items():
+        for window_name, window in WINDOWS.items():
+            held, noted, error, plain, whole = [], [], [], [], []
+            for repeat in range(repeats):
+                table, truth = window_of_objects(np.random.default_rng([repeat, 3]), spread, window)
+                row = acquisition_means({"cells": table}, {"cells": window}).iloc[0]
+                if np.isnan(row["mean_low"]):
+                    continue
+                used = border_weights(table, window) > 0
+                held.append(row["mean_low"] <= truth <= row["mean_high"])
+                noted.append(row["note"] != "")
+                error.append(row["mean"] / truth - 1)
+                plain.append(table["volume_um3"][used].mean() / truth - 1)
+                whole.append(row["whole_objects"])
+            clean = np.array(held)[~np.array(noted)]
+            print(
+                f"{spread_name}, {window_name}: {np.mean(whole):.0f}; {np.mean(held):.3f} of {len(held)}, "
+                f"{clean.mean() if len(clean) else np.nan:.3f} of {len(clean)}; {np.mean(error):+.3f}, {np.mean(plain):+.3f}",
+                flush=True,
+            )
+
+
+PARTS = ("random", "dense", "clusters", "large", "audit", "means")
 
 
 def main() -> None:
@@ -243,6 +274,8 @@ def main() -> None:
         large_volume(options.size, 300, 3000)
     if "audit" in options.parts:
         audits(options.repeats)
+    if "means" in options.parts:
+        means(options.repeats)
 
 
 if __name__ == "__main__":

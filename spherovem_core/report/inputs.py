@@ -24,7 +24,7 @@ class ReportInputs:
     ----------
     tables
         Final tables by name: cells, nuclei, nanoparticles and slices. Where they were measured, also other_objects,
-        agglomerates, suspects_cells, suspects_nuclei and suspects_nanoparticles, the distributions radial, ripley and
+        agglomerates, means, suspects_cells, suspects_nuclei and suspects_nanoparticles, the distributions radial, ripley and
         enrichment, and tests, their comparison with random places.
     mixture
         Populations of nanoparticles, limits and warnings, from ``models/mixture.json``.

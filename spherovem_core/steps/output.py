@@ -27,6 +27,7 @@ from spherovem_core.steps.correction_tables import (
 from spherovem_core.store.columns import (
     AGGLOMERATE_COLUMNS,
     CELL_COLUMNS,
+    MEAN_COLUMNS,
     NAMED_KIND_COLUMNS,
     NANOPARTICLE_COLUMNS,
     NUCLEUS_COLUMNS,
@@ -39,6 +40,7 @@ from spherovem_core.store.layout import (
     OBJECT_KINDS,
     CorrectedKind,
     Layout,
+    corrected_group,
     labels_group,
     table_path,
 )
@@ -84,6 +86,7 @@ SLICES = TableOutput("slices", "a slice of the acquisition", SLICE_COLUMNS, publ
 TABLES = (CELLS, NUCLEI, NANOPARTICLES, SLICES)
 DERIVED = (AGGLOMERATES, UPTAKE)
 """Tables that follow from the others. Results of an older version lack the second, and places in the first."""
+MEANS = TableOutput("means", "a quantity of a kind of object", MEAN_COLUMNS, published=True)
 
 OUTPUT_BYTES = 10_000_000
 """Tables, provenance and the report; the demo's took 3.6 MB, and a report may have 15 MB."""
@@ -93,6 +96,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
     from spherovem_core.output.history_section import adoption_warnings
     from spherovem_core.output.nuclei_of_cells import with_nuclei
+    from spherovem_core.output.object_confidence import with_confidence
     from spherovem_core.report.memory import PictureMemory, drawing_digest, remembering_pictures
     from spherovem_core.store import package_versions
 
@@ -100,10 +104,13 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
     for kind, state in corrected.items():
         tables[kind] = marked_rows(tables[kind], state)
+    for kind in OBJECT_KINDS:
+        tables[kind] = with_confidence(tables[kind], run.table(review.CONFIDENCE[kind]))
     tables["cells"] = with_nuclei(tables["cells"], tables["nuclei"])
     tables = _with_doses(tables, run.parameters)
     for output in (*TABLES, *DERIVED):
         run.write_table(output, tables[output.name])
+    run.write_table(MEANS, _means(run.layout, tables))
     named = _named_tables(run)
     suspects = {output.name: run.table(output) for output in review.SUSPECTS.values()}
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
@@ -147,6 +154,17 @@ def _with_doses(
     counted = cells[~cells["excluded"]]
     found = {"cells": cells, "nanoparticles": particles}
     return {**tables, **found, "agglomerates": agglomerates_of(particles), "uptake": uptake_table(counted)}
+
+
+def _means(layout: Layout, tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
+    """Average over the objects that nobody excluded."""
+    from spherovem_core.output.acquisition_means import acquisition_means
+    from spherovem_core.store import open_array
+
+    kept, _ = without_excluded(tables)
+    return acquisition_means(
+        kept, {kind: open_array(layout, corrected_group(kind)).shape for kind in CORRECTED_KINDS}
+    )
 
 
 def _named_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
@@ -235,14 +253,16 @@ def report_chapters(
     audits: Mapping[str, "AuditState"] | None = None,
     corrected: bool = False,
 ) -> list[Chapter]:
-    """Return the chapters of a report: slices to scroll through, those of the steps, audits, and corrections if there are any."""
+    """Return the chapters of a report: slices to scroll through, those of the steps, means, audits, and corrections if any."""
     from spherovem_core.audit.chapter import audit_chapter
     from spherovem_core.output.chapter import slices_section
     from spherovem_core.output.corrections_chapter import corrections_section, corrections_warnings
+    from spherovem_core.output.means_chapter import means_section
 
     by_hand = Chapter("Corrections by hand", corrections_section, corrections_warnings)
     audited = [] if audits is None else [audit_chapter(audits)]
-    return [Chapter("Slices", slices_section), *chapters, *audited, *([by_hand] if corrected else [])]
+    means = Chapter("Means", means_section)
+    return [Chapter("Slices", slices_section), *chapters, means, *audited, *([by_hand] if corrected else [])]
 
 
 def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipeline | None" = None) -> Path:
@@ -327,6 +347,7 @@ def _report_inputs(
         "enrichment": spatial.ENRICHMENT,
         "tests": spatial.TESTS,
         "contacts": spatial.CONTACTS,
+        "means": MEANS,
         **{output.name: output for output in review.SUSPECTS.values()},
     }
     measured = {
@@ -370,7 +391,7 @@ OUTPUT = Step(
     version=5,
     parameters=lambda parameters: parameters,
     reads_everything=True,
-    outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED),
+    outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, MEANS),
     compute=_compute,
     external=journal_digests,
     chapter=_chapter,

@@ -182,6 +182,15 @@ DEPTH = (
         "Reason why the depth is NaN or may be less than stated; empty if it is certain.",
     ),
 )
+CONFIDENCE = (
+    Column(
+        "confidence",
+        "float64",
+        "Probability that it is right: that a true object and this one share more than 3/4 of what both fill; calibrated on "
+        "phantoms. NaN where confidence_note says why.",
+    ),
+    Column("confidence_note", "string", "Reason why the confidence is unknown; empty if it is known."),
+)
 CELL_COLUMNS = (
     *SHAPE,
     Column("nucleus_count", "int64", "Number of nuclei with this parent cell, without excluded ones."),
@@ -266,9 +275,10 @@ CELL_COLUMNS = (
         "float64",
         "Fraction of its nanoparticles in these; NaN without nanoparticles.",
     ),
+    *CONFIDENCE,
     *CORRECTIONS,
 )
-NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CORRECTIONS)
+NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CONFIDENCE, *CORRECTIONS)
 OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
@@ -434,6 +444,31 @@ UPTAKE_COLUMNS = (
     ),
     Column("spearman_rho_high", "float64", "Upper end."),
     Column("reason", "string", "Why they are NaN; empty if they are not."),
+)
+MEAN_COLUMNS = (
+    Column("kind", "string", "Kind of object: cells, nuclei or nanoparticles."),
+    Column("quantity", "string", "Column of the table of that kind which is averaged."),
+    Column("unit", "string", "Unit of the mean; empty for a pure number."),
+    Column(
+        "whole_objects",
+        "int64",
+        "Objects with a value that the border of the volume does not cut; the mean is over them.",
+    ),
+    Column("cut_objects", "int64", "Objects that touch the border of the volume; they are left out."),
+    Column(
+        "mean",
+        "float64",
+        "Mean; each object counts by the inverse of the probability that one of its bounding box is whole in the volume.",
+    ),
+    Column(
+        "mean_low",
+        "float64",
+        "Lower end of the 95 % interval, by a studentised bootstrap over objects; NaN for fewer than 5. It accounts for "
+        "sampling alone.",
+    ),
+    Column("mean_high", "float64", "Upper end of that interval."),
+    Column("note", "string", "Reason why the interval is unknown or too narrow; empty if there is none."),
+    Column("method", "string", "Method of mean and interval."),
 )
 SUSPECT_COLUMNS = (
     Column("rank", "int64", "Rank, 1 for the most probable error."),
