@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Audit(KindCommand):
-    """Draw a random sample of objects and places to judge, and read the verdicts.
+    """Draw a random sample to judge, and read the verdicts.
 
     Without --verdicts it draws at most 50 objects and 20 places where one might have been missed. It writes a sheet with pictures
     and a file for verdicts to the folder audits of the results. With --verdicts it reads that file, and prints precision, recall,
