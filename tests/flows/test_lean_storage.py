@@ -21,7 +21,7 @@ from spherovem_core.blocks import slab_grid
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.integrity import adopt, recompute, verify_results
-from spherovem_core.parameters import PipelineParameters
+from spherovem_core.parameters import PipelineParameters, SliceCuttingParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.region_of_interest import WHOLE
 from spherovem_core.registry import PIPELINE
@@ -33,6 +33,7 @@ from spherovem_core.store.discarded import discard_array, find_discarded, load_p
 from spherovem_core.store.layout import table_path
 from spherovem_core.workflow import compute as computing
 from spherovem_core.workflow.run import array_spec
+from tasks.finetune_slices import cut_slices_of
 
 LEAN = ExecutionSettings(device="cpu", workers=1)
 FULL = LEAN.model_copy(update={"storage": "full"})
@@ -183,6 +184,21 @@ def test_a_review_of_changed_objects_has_the_flows_computed(copy: Acquisition, c
     pd.testing.assert_frame_equal(read_table(layout, table_path("suspects_cells")), kept)
     assert not layout.failure.exists()
     assert present(layout) == set(KEPT)
+
+
+def test_uncertain_slices_are_cut_without_flows(copy: Acquisition, tmp_path: Path) -> None:
+    """They lie on the voxels of the flows, although the level of the image that they are cut from covers a little more."""
+    parameters = SliceCuttingParameters(kind="cells", places="uncertain", flow_spacing_nm=160.0)
+    folders = [tmp_path / "lean", tmp_path / "full"]
+    cut_slices_of(copy.folder, folders[0], parameters)
+    recompute(copy.folder, "flows/cells")
+    run(copy, settings=FULL)
+    cut_slices_of(copy.folder, folders[1], parameters)
+    lean, full = (
+        {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} for folder in folders
+    )
+    assert lean
+    assert lean == full
 
 
 def test_changed_registration_asks_for_the_denoised_image(copy: Acquisition, computed: list[str]) -> None:
