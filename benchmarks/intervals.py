@@ -1,8 +1,11 @@
-"""Random and clustered particles of known pattern, compared with random places by the stage spatial.
+"""Coverage of intervals, by part (`--parts`).
 
-For each geometry of cells and size of particles, many patterns that are random by construction: the fraction that a test calls
-otherwise at 5 %, the fraction of rows outside the pointwise envelope, the enrichment over all patterns, and the fraction of 95 %
-intervals that hold 1. Then clusters of known size, and the time and memory of a large volume.
+`random`: random and clustered particles of known pattern, compared with random places by the stage spatial. For each geometry of
+cells and size of particles, many patterns that are random by construction: the fraction that a test calls otherwise at 5 %, the
+fraction of rows outside the pointwise envelope, the enrichment over all patterns, and the fraction of 95 % intervals that hold 1.
+`dense`: particles so dense that those at the border leave others little room. `clusters`: clusters of known size. `large`: time
+and memory of a large volume. `audit`: simulated audits of volumes with missed, false, merged and divided objects. `means`: mean
+volumes of objects of many sizes of which a window shows a part.
 """
 
 import argparse
@@ -12,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from _audits import audit_scene, run_audit
 from _peak_memory import peak_mib
+from _sampled_objects import SPREADS, WINDOWS, window_of_objects
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "core"))
 from particle_patterns import (
@@ -25,6 +30,7 @@ from particle_patterns import (
 )
 
 from spherovem_core.execution import Execution
+from spherovem_core.output.acquisition_means import acquisition_means, border_weights
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial import measure_space
 
@@ -99,6 +105,30 @@ def random_patterns(repeats: int) -> None:
     print("all rows: " + " ".join(f"{name} {np.mean(values):.3f}" for name, values in pooled_rows.items()))
 
 
+DENSE = {"rods": 250, "packed": 250, "packed, 400": 400}
+
+
+def dense_patterns(repeats: int) -> None:
+    """Print how often random particles are called otherwise where they fill 12 to 21 % of the cytoplasm."""
+    print("\ndense particles of 640 nm: fraction of random patterns with p <= 0.05")
+    for name, count in DENSE.items():
+        cells, nuclei = GEOMETRIES[name.split(",")[0]]()
+        small: dict[str, list[float]] = {statistic: [] for statistic in STATISTICS}
+        filled = 0.0
+        for repeat in range(repeats):
+            rng = np.random.default_rng([repeat, count])
+            particles = paint_particles(cells, nuclei, SPACING, 640.0, count, rng)
+            filled += float((particles > 0).sum() / ((cells > 0) & (nuclei == 0)).sum() / repeats)
+            space = measure_space(cells, nuclei, particles, SPACING, SpatialParameters(null_seed=repeat))
+            for row in space.tests.itertuples():
+                small[row.statistic].append(row.p_value <= 0.05)
+        print(
+            f"{name:12s} {filled:.2f} of the cytoplasm  p: "
+            + " ".join(f"{statistic} {np.mean(small[statistic]):.2f}" for statistic in STATISTICS),
+            flush=True,
+        )
+
+
 def cluster_patterns(repeats: int) -> None:
     """Print the sizes of clusters that are found."""
     cells, nuclei = GEOMETRIES["balls"]()
@@ -161,17 +191,91 @@ def large_volume(size: int, cells_wanted: int, count: int) -> None:
     print("  p: " + " ".join(f"{row.statistic} {row.p_value:.2f}" for row in space.tests.itertuples()))
 
 
+FAULTS = {"many faults": 1.0, "few faults": 0.25}
+"""Factor of the largest rates of planted faults."""
+
+AUDITED_OBJECTS = (120, 240, 360)
+
+
+def audits(repeats: int) -> None:
+    """Print how often the intervals of simulated audits hold the truth."""
+    print(
+        f"{repeats} simulated audits each of {', '.join(map(str, AUDITED_OBJECTS))} objects (before faults), by quantity:"
+    )
+    print(
+        "fraction of 95 % intervals that hold the truth; lie above it; lie below it; mean truth, estimate and width"
+    )
+    for name, faults in FAULTS.items():
+        rows: dict[str, list[tuple[float, float, float, float]]] = {}
+        for repeat in range(repeats):
+            rng = np.random.default_rng([repeat, 77])
+            scene = audit_scene(rng, int(rng.choice(AUDITED_OBJECTS)), faults)
+            for row in run_audit(scene, repeat, stated_sizes=repeat % 2 == 0).itertuples():
+                own = rows.setdefault(row.quantity, [])
+                own.append((scene.figures[row.quantity], row.value, row.low, row.high))
+        for quantity, values in rows.items():
+            truth, value, low, high = np.array(values).T
+            above, below = low > truth + 1e-9, high < truth - 1e-9
+            print(
+                f"{name:12s} {quantity:16s} {np.mean(~above & ~below):.3f} {above.mean():.3f} {below.mean():.3f}  "
+                f"{truth.mean():8.3f} {value.mean():8.3f} {(high - low).mean():8.3f}",
+                flush=True,
+            )
+
+
+def means(repeats: int) -> None:
+    """Print how often the intervals of mean volumes hold the mean of the population."""
+    print(
+        "sizes, volume: whole objects; fraction of 95 % intervals that hold the truth, of all and of those without a note;"
+    )
+    print("relative error of the weighted mean, and of the mean of whole objects without weights")
+    for spread_name, spread in SPREADS.items():
+        for window_name, window in WINDOWS.items():
+            held, noted, error, plain, whole = [], [], [], [], []
+            for repeat in range(repeats):
+                table, truth = window_of_objects(np.random.default_rng([repeat, 3]), spread, window)
+                row = acquisition_means({"cells": table}, {"cells": window}).iloc[0]
+                if np.isnan(row["mean_low"]):
+                    continue
+                used = border_weights(table, window) > 0
+                held.append(row["mean_low"] <= truth <= row["mean_high"])
+                noted.append(row["note"] != "")
+                error.append(row["mean"] / truth - 1)
+                plain.append(table["volume_um3"][used].mean() / truth - 1)
+                whole.append(row["whole_objects"])
+            clean = np.array(held)[~np.array(noted)]
+            print(
+                f"{spread_name}, {window_name}: {np.mean(whole):.0f}; {np.mean(held):.3f} of {len(held)}, "
+                f"{clean.mean() if len(clean) else np.nan:.3f} of {len(clean)}; {np.mean(error):+.3f}, {np.mean(plain):+.3f}",
+                flush=True,
+            )
+
+
+PARTS = ("random", "dense", "clusters", "large", "audit", "means")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=100, help="patterns per geometry and size")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--repeats", type=int, default=100, help="patterns per geometry and size; audits per rate of faults"
+    )
     parser.add_argument(
         "--size", type=int, default=512, help="voxels per side of the large volume; 0 for none"
     )
     options = parser.parse_args()
-    random_patterns(options.repeats)
-    cluster_patterns(max(1, options.repeats // 5))
-    if options.size:
+    if "random" in options.parts:
+        random_patterns(options.repeats)
+    if "dense" in options.parts:
+        dense_patterns(max(1, options.repeats // 5))
+    if "clusters" in options.parts:
+        cluster_patterns(max(1, options.repeats // 5))
+    if "large" in options.parts and options.size:
         large_volume(options.size, 300, 3000)
+    if "audit" in options.parts:
+        audits(options.repeats)
+    if "means" in options.parts:
+        means(options.repeats)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Storage: cost and gain of codecs, chunks and shards on real data.
 
-    python benchmarks/storage.py [--parts codecs shapes reading] [--side 2048] [--depth 160]
+    python benchmarks/storage.py [--parts codecs shapes reading pyramids] [--side 2048] [--depth 160]
 
 Codecs: compression ratio, and rates of compressing and expanding on one core, in chunks of 512² (images) and 64³ (labels).
 Shapes: a real stack, tiled to the requested size, written as the stages write it and read back by slice, by cube of 128³ and by
-xz plane. Reading: labels and distances, read with zarr and straight from the files. All files are in the page cache.
+xz plane, in processor time: rates of the voxels asked for, and of those in the chunks that hold them, beside the rate at which
+chunks are decoded. Reading: labels and distances, read with zarr and straight from the files. Pyramids: the stack written alone,
+with its coarser levels built afterwards, and with levels that grow meanwhile. All files are in the page cache.
 """
 
 import argparse
@@ -25,12 +27,21 @@ from edt import edt
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.blocks import block_grid
-from spherovem_core.store import ArraySpec, ArrayWriter, Layout
+from spherovem_core.blocks import block_grid, slab_grid
+from spherovem_core.execution import Execution
+from spherovem_core.store import (
+    ArraySpec,
+    ArrayWriter,
+    Layout,
+    finish_multiscale,
+    grow_levels,
+    slice_shards,
+)
+from spherovem_core.store.codecs import encode_chunk
 from spherovem_core.store.shard_reading import read_region
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-PARTS = ("codecs", "shapes", "reading")
+PARTS = ("codecs", "shapes", "reading", "pyramids")
 SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 
 
@@ -115,14 +126,19 @@ SHAPES = [
 ]
 
 
-def compare_shapes(side: int, depth: int) -> None:
+def stack(side: int, depth: int) -> NDArray[np.uint8]:
+    """Tile a real section, with noise that differs from slice to slice."""
     section = tifffile.imread(sorted((DATA / "sstem_vnc").glob("*.tif"))[0])
     plane = np.tile(section, (-(-side // 1024), -(-side // 1024)))[:side, :side]
     noise = np.random.default_rng(0).integers(-6, 7, plane.shape, np.int16)
-    volume = np.stack(
+    return np.stack(
         [np.clip(plane + np.roll(noise, 37 * z, axis=1), 0, 255).astype(np.uint8) for z in range(depth)]
     )
-    print(f"{depth} slices of {side}² uint8: rates in MB/s of voxels asked for")
+
+
+def compare_shapes(side: int, depth: int) -> None:
+    volume = stack(side, depth)
+    print(f"{depth} slices of {side}² uint8: rates in MB/s of voxels asked for (of voxels in their chunks)")
     for name, chunks, slab in SHAPES:
         shards = (slab, side, side) if slab else (128, 128, 128)
         spec = ArraySpec("raw", "image", volume.shape, volume.dtype, chunks, shards, (10.0, 10.0, 10.0))
@@ -135,10 +151,12 @@ def compare_shapes(side: int, depth: int) -> None:
             files = [path for path in Path(folder).rglob("c/**/*") if path.is_file()]
             ratio = volume.nbytes / sum(path.stat().st_size for path in files)
             rates = [read_rate(writer.stored, regions) for regions in accesses(volume.shape).values()]
+            decoding = decode_rate(volume, chunks)
         print(
-            f"  {name:30s} {len(files):5d} files, ratio {ratio:.3f}, write {writing:5.0f}, "
+            f"  {name:30s} {len(files):5d} files, ratio {ratio:.3f}, write {writing:5.0f}, decode {decoding:5.0f}, "
             + ", ".join(
-                f"{way} {rate:6.1f}" for way, rate in zip(accesses(volume.shape), rates, strict=True)
+                f"{way} {rate:6.1f} ({touched:5.0f})"
+                for way, (rate, touched) in zip(accesses(volume.shape), rates, strict=True)
             ),
             flush=True,
         )
@@ -154,10 +172,66 @@ def accesses(shape: tuple[int, ...]) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def read_rate(stored: Any, regions: list[tuple[Any, ...]]) -> float:
-    began = time.perf_counter()
+def read_rate(stored: Any, regions: list[tuple[Any, ...]]) -> tuple[float, float]:
+    """Return the rates of voxels asked for, and of voxels in the chunks that hold them, in MB/s of processor time."""
+    began = time.process_time()
     size = sum(stored[region].nbytes for region in regions)
-    return size / (time.perf_counter() - began) / 1e6
+    seconds = time.process_time() - began
+    touched = sum(touched_bytes(stored, region) for region in regions)
+    return size / seconds / 1e6, touched / seconds / 1e6
+
+
+def touched_bytes(stored: Any, region: tuple[Any, ...]) -> int:
+    places = [*region, *[slice(None)] * (len(stored.shape) - len(region))]
+    size = stored.dtype.itemsize
+    for place, extent, chunk in zip(places, stored.shape, stored.array.chunks, strict=True):
+        start, stop, _ = place.indices(extent) if isinstance(place, slice) else (place, place + 1, 1)
+        size *= (-(-stop // chunk) - start // chunk) * chunk
+    return int(size)
+
+
+def decode_rate(volume: NDArray[Any], chunks: tuple[int, ...]) -> float:
+    """Return the rate of expanding a chunk again and again: no reader is faster on one thread."""
+    chunk = np.ascontiguousarray(volume[tuple(slice(0, n) for n in chunks)])
+    encoded, out = encode_chunk(chunk), np.empty(chunk.nbytes, np.uint8)
+    count = max(1, 100_000_000 // chunk.nbytes)
+    began = time.process_time()
+    for _ in range(count):
+        imagecodecs.zstd_decode(encoded, out=out)
+    return count * chunk.nbytes / (time.process_time() - began) / 1e6
+
+
+def compare_pyramids(side: int, depth: int) -> None:
+    volume = stack(side, depth)
+    print(f"{depth} slices of {side}² uint8, {volume.nbytes / 1e6:.0f} MB: processor time of writing")
+    for spacing in ((50.0, 10.0, 10.0), (10.0, 10.0, 10.0)):
+        seconds = {way: min(written(volume, spacing, way) for _ in range(3)) for way in WAYS}
+        alone = seconds["without pyramid"]
+        for way, spent in seconds.items():
+            rate = volume.nbytes / spent / 1e6
+            print(
+                f"  {spacing} nm {way:24s} {spent:5.2f} s, {rate:5.0f} MB/s, {alone / spent:.2f} of the rate without"
+            )
+
+
+WAYS = ("without pyramid", "pyramid afterwards", "pyramid grows meanwhile")
+
+
+def written(volume: NDArray[Any], spacing: tuple[float, float, float], way: str) -> float:
+    """Write a volume and return the seconds of the processor."""
+    spec = ArraySpec("raw", "image", volume.shape, volume.dtype, *slice_shards(volume.shape), spacing)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = ArrayWriter(Layout(Path(folder)), spec, "digest")
+        began = time.process_time()
+        if way == WAYS[2]:
+            grow_levels(writer)
+        for block in slab_grid(volume.shape, 1):
+            writer.write(block, volume[block.core])
+        if way == WAYS[0]:
+            writer.commit()
+        else:
+            finish_multiscale(writer, Execution())
+        return time.process_time() - began
 
 
 def compare_reading() -> None:
@@ -191,6 +265,8 @@ def main() -> None:
         compare_shapes(chosen.side, chosen.depth)
     if "reading" in chosen.parts:
         compare_reading()
+    if "pyramids" in chosen.parts:
+        compare_pyramids(chosen.side, chosen.depth)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pydantic_settings import (
 
 from deployments.settings_sources import SpherovemToml, refuse_unknown_variables
 from spherovem_core.errors import ParameterError
-from spherovem_core.execution import BlockHaloVoxels, BlockVoxels, ExecutionSettings
+from spherovem_core.execution import BlockHaloVoxels, BlockVoxels, ExecutionSettings, StorageMode
 from spherovem_core.overrides import explain
 from spherovem_core.urls import SCHEMES, is_remote
 
@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     )
     block_voxels: BlockVoxels = 256
     block_halo_voxels: BlockHaloVoxels = 64
+    storage: StorageMode = "lean"
     landing_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
         description="Folders or buckets in which acquisitions land, as FOLDER:FOLDER or as a JSON list.",
@@ -174,6 +175,7 @@ class Settings(BaseSettings):
             "stage_timeout_s": self.stage_timeout_s,
             "block_voxels": self.block_voxels,
             "block_halo_voxels": self.block_halo_voxels,
+            "storage": self.storage,
         }
         return ExecutionSettings.model_validate(
             own | {name: value for name, value in overrides.items() if value is not None}

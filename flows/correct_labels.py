@@ -63,6 +63,7 @@ def correct_labels(
     import json
 
     from flows.corrected_run import check_correctable, names_of_run, run_after_corrections
+    from flows.defaults import merge_with_deployment
     from flows.imported_labels import (
         import_as_corrections,
         refuse_import_beside_edits,
@@ -71,6 +72,7 @@ def correct_labels(
     from spherovem_core.corrections import Journal, append_edits, parse_edits, undo_operations
     from spherovem_core.store import Layout
 
+    execution = merge_with_deployment("execution", execution)
     layout = Layout((results_root / name).absolute())
     refuse_import_beside_edits(imported, edits=bool(edits or undo))
     check_correctable(layout, measure=measure)

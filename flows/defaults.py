@@ -1,20 +1,29 @@
 """Parameters of a run of a deployment: its own override those of the deployment, which override the defaults."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from spherovem_core.errors import ParameterError
 from spherovem_core.overrides import explain, merge
-from spherovem_core.parameters import PipelineParameters
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def merge_with_deployment(parameters: PipelineParameters) -> PipelineParameters:
-    """Merge the parameters of a run over those of its deployment, stage by stage.
+def merge_with_deployment(name: str, given: Model) -> Model:
+    """Merge a parameter of a run, itself a model of parameters, over that of its deployment, part by part.
 
     Prefect itself replaces all of a deployment's `parameters` by those that ``-p parameters={...}`` names.
+
+    Parameters
+    ----------
+    name
+        Name of the flow's parameter.
+    given
+        Its value, as Prefect hands it to the flow.
 
     Raises
     ------
@@ -24,13 +33,14 @@ def merge_with_deployment(parameters: PipelineParameters) -> PipelineParameters:
     context = FlowRunContext.get()
     run = None if context is None else context.flow_run
     if run is None or run.deployment_id is None:
-        return parameters
+        return given
+    own = run.parameters.get(name)
     with get_client(sync_client=True) as client:
-        defaults = client.read_deployment(run.deployment_id).parameters.get("parameters")
-    given = run.parameters.get("parameters")
-    if not isinstance(defaults, Mapping) or not isinstance(given, Mapping):
-        return parameters
+        defaults = client.read_deployment(run.deployment_id).parameters.get(name)
+    if not isinstance(defaults, Mapping) or not isinstance(own, Mapping):
+        return given
+    model = type(given)
     try:
-        return PipelineParameters.model_validate(merge(defaults, given))
+        return model.model_validate(merge(defaults, own))
     except ValidationError as error:
-        raise ParameterError(explain(error, PipelineParameters)) from error
+        raise ParameterError(explain(error, model)) from error

@@ -40,8 +40,10 @@ def finetune_segmentation(
         merging, and with labels in 3D what they chose for masks.
     """
     # Imported here so that a deployment which only looks at the flow's signature does not wait for torch.
+    from flows.defaults import merge_with_deployment
     from tasks.finetune import finetune
 
+    execution = merge_with_deployment("execution", execution)
     manifest = finetune(folders, parameters, execution)
     if folders.volume is not None:
         from tasks.learn_merging import learn_merging_of

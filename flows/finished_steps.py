@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.region_of_interest import RegionOfInterest, crop_acquisition
@@ -97,12 +98,15 @@ def _check_descent(
 def is_finished(
     acquisition: Acquisition,
     parameters: PipelineParameters,
+    execution: ExecutionSettings,
     external: Mapping[str, Mapping[str, str]],
     start_at: StageName,
     stop_after: StageName,
     roi: RegionOfInterest,
 ) -> bool:
     """Return whether a run has nothing to compute: all its steps are complete on disk, and no other run is changing them.
+
+    If so, it leaves the results as the run would: with ``storage: lean`` without the arrays that nothing needs any more.
 
     Parameters
     ----------
@@ -115,8 +119,11 @@ def is_finished(
     IncompleteArtifactError, ChangedArtifactError
         As `take_finished`.
     """
+    from flows.discarded_steps import discards
     from spherovem_core.forecast import steps_to_compute
     from spherovem_core.registry import pipeline_for
+    from spherovem_core.steps.left_out import discard_unneeded
+    from spherovem_core.workflow.demand import withdraw_requests
 
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
     if not request.acquisition.folder.is_dir():
@@ -128,7 +135,13 @@ def is_finished(
     if not locks.acquire_lock("acquisition", holder, acquire_timeout=0.0):
         return False
     try:
+        layout = Layout(request.acquisition.folder.absolute())
+        withdraw_requests(layout, pipeline)
         taken = take_finished(pipeline, before, request, start_at)
-        return not steps_to_compute(pipeline, request, steps, external, taken)
+        if steps_to_compute(pipeline, request, steps, external, taken):
+            return False
+        if discards(execution, stop_after, roi):
+            discard_unneeded(pipeline, layout, parameters, {step.name for step in (*before, *steps)})
+        return True
     finally:
         locks.release_lock("acquisition", holder)

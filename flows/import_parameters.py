@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from spherovem_core.spacing import NM_PER_UM, SpacingNm
+from spherovem_core.spacing import LARGEST_SIDE_NM, NM_PER_UM, SMALLEST_SIDE_NM, SpacingNm
 
 
 class ImportParameters(BaseModel):
@@ -36,9 +36,11 @@ class ImportParameters(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ImportParameters":
-        if self.spacing_nm and (len(self.spacing_nm) != 3 or not all(side > 0 for side in self.spacing_nm)):
+        sound = all(SMALLEST_SIDE_NM <= side <= LARGEST_SIDE_NM for side in self.spacing_nm)
+        if self.spacing_nm and (len(self.spacing_nm) != 3 or not sound):
             raise ValueError(
-                f"spacing_nm: got {self.spacing_nm}; expected three sizes above 0: z, y, x in nm"
+                f"spacing_nm: got {self.spacing_nm}; expected three sizes: z, y, x in nm, from {SMALLEST_SIDE_NM:g} to "
+                f"{LARGEST_SIDE_NM:g}"
             )
         if self.offset_um and len(self.offset_um) != 3:
             raise ValueError(f"offset_um: got {self.offset_um}; expected three numbers: z, y, x in µm")

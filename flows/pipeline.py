@@ -3,23 +3,30 @@
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from flows.discarded_steps import asking_for_discarded, discards, plans_of_lazy_inputs
 from flows.finished_steps import take_finished
 from flows.forecast import show_forecast
 from flows.preflight import check_before_start
+from flows.replacements import announce_replacements
+from flows.run_links import start_again
 from flows.summary import StepRecord, show_summary
+from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
+from spherovem_core.steps.left_out import discard_unneeded
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, StepPlan, plan_step
-from spherovem_core.workflow.replacements import check_results, refuse_replacements
+from spherovem_core.workflow.demand import withdraw_requests
+from spherovem_core.workflow.replacements import check_results
 from tasks.locks import acquisition_locks
 
 
@@ -57,23 +64,45 @@ def run_pipeline(
     folder = request.acquisition.folder
     check_format(folder)
     external = check_before_start(request, steps, execution.device)
+    layout = Layout(folder.absolute())
     with one_run_at_a_time(request.acquisition):
-        check_results(pipeline, Layout(folder.absolute()))
+        check_results(pipeline, layout)
+        withdraw_requests(layout, pipeline)
         done = take_finished(pipeline, earlier, request, start_at)
-        refuse_replacements(pipeline, steps, request, external, done)
-        show_forecast(pipeline, request, steps, external, done, execution)
-        records = [StepRecord(step.title, "on disk", 0.0, done[step.name].path) for step in earlier]
+        with asking_for_discarded(pipeline, request, steps, external, done) as (again, more):
+            steps = tuple(step for step in pipeline.steps if step in again or step in steps)
+            external = {**external, **more}
+            show_forecast(pipeline, request, steps, external, done, execution)
+            announce_replacements(pipeline, request, steps, external, done)
+        records = [
+            StepRecord(step.title, "on disk", 0.0, done[step.name].path)
+            for step in earlier
+            if step not in steps
+        ]
         for step in steps:
             plan = plan_step(pipeline, step, request, external[step.name], done)
             finished, start = plan.find() is not None, time.monotonic()
-            done[step.name] = _run_step(plan, execution, without_prefect=without_prefect)
+            run = partial(_run_step, execution=execution, without_prefect=without_prefect)
+            reference = run(plan)
+            if reference is None:
+                # It reads an input that was discarded.
+                for lazy in plans_of_lazy_inputs(pipeline, request, step, external, done):
+                    run(lazy)
+                reference = run(plan)
+            if reference is None:
+                raise IncompleteArtifactError(f"{step.title} reads an input that cannot be computed again")
+            done[step.name] = reference
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
-        show_summary(folder, records)
+            if discards(execution, stop_after, roi):
+                discard_unneeded(pipeline, layout, parameters, done)
+        show_summary(folder, records, start_again(acquisition, parameters, roi))
         return done
 
 
-def _run_step(plan: StepPlan[Any], execution: ExecutionSettings, *, without_prefect: bool) -> ArtifactRef:
+def _run_step(
+    plan: StepPlan[Any], execution: ExecutionSettings, *, without_prefect: bool
+) -> ArtifactRef | None:
     if without_prefect:
         from tasks.running import run_step_without_prefect
 
@@ -82,7 +111,7 @@ def _run_step(plan: StepPlan[Any], execution: ExecutionSettings, *, without_pref
     from tasks.steps import arguments_of, step_task
 
     task = with_local_records(step_task(plan.step.name, plan.pipeline), plan.acquisition)
-    reference: ArtifactRef = task(**arguments_of(plan, execution))
+    reference: ArtifactRef | None = task(**arguments_of(plan, execution))
     return reference
 
 

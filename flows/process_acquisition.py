@@ -54,7 +54,8 @@ def process_acquisition(
     from flows.pipeline import run_pipeline
     from spherovem_core.registry import pipeline_for
 
-    parameters = merge_with_deployment(parameters)
+    parameters = merge_with_deployment("parameters", parameters)
+    execution = merge_with_deployment("execution", execution)
     return run_pipeline(
         acquisition, parameters, execution, start_at, stop_after, roi, pipeline_for(parameters)
     )

@@ -80,7 +80,11 @@ def process_backlog(
         If some acquisitions failed, raised when all have ended, with the message of each; or before anything starts, if two
         acquisitions have the same results folder.
     """
+    from flows.defaults import merge_with_deployment
+
     refuse_shared_results_folders(acquisitions)
+    parameters = merge_with_deployment("parameters", parameters)
+    execution = merge_with_deployment("execution", execution)
     cluster: Any = submit_all.with_options(task_runner=dask_cluster(scheduler, local_workers))
     states = cluster(acquisitions, parameters, execution, start_at, stop_after)
     failed = {

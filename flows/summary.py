@@ -8,7 +8,15 @@ from spherovem_core.store import Layout
 from spherovem_core.store.layout import OBJECT_KINDS, table_path
 from tasks.artifacts import show_markdown
 
-FINAL_TABLES = (*OBJECT_KINDS, "nanoparticles", "other_objects", "agglomerates", "slices")
+FINAL_TABLES = (
+    *OBJECT_KINDS,
+    "nanoparticles",
+    "other_objects",
+    "agglomerates",
+    "contacts",
+    "uptake",
+    "slices",
+)
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,13 @@ class StepRecord:
     place: str
 
 
-def show_summary(folder: Path, records: Sequence[StepRecord]) -> None:
-    """Show the summary of a run as a markdown artifact."""
-    show_markdown(f"summary {folder.name}", summary(folder, records), "Steps of the run")
+def show_summary(folder: Path, records: Sequence[StepRecord], ending: Sequence[str] = ()) -> None:
+    """Show the summary of a run as a markdown artifact, with further lines at its end."""
+    show_markdown(f"summary {folder.name}", summary(folder, records, ending), "Steps of the run")
 
 
-def summary(folder: Path, records: Sequence[StepRecord]) -> str:
-    """Return the run in markdown: links to the results, and one row per step."""
+def summary(folder: Path, records: Sequence[StepRecord], ending: Sequence[str] = ()) -> str:
+    """Return the run in markdown: links to the results, one row per step, and further lines."""
     layout = Layout(folder)
     computed = [record for record in records if record.outcome == "computed"]
     places = [
@@ -57,5 +65,7 @@ def summary(folder: Path, records: Sequence[StepRecord]) -> str:
         "| step | | seconds | output |",
         "|---|---|---:|---|",
         *(f"| {r.title} | {r.outcome} | {r.seconds:.1f} | `{r.place}` |" for r in records),
+        *("" for _ in ending[:1]),
+        *ending,
     ]
     return "\n".join(lines)

@@ -54,6 +54,10 @@ class CorrectionError(SpheroVemError, ValueError):
     """An operation or a journal of corrections is damaged, or does not fit the labels."""
 
 
+class AuditError(SpheroVemError, ValueError):
+    """A sample of an audit or its verdicts are missing or damaged, or do not fit the labels."""
+
+
 class MixtureError(SpheroVemError, ValueError):
     """The intensity mixture cannot be fitted."""
 

@@ -35,6 +35,14 @@ BlockHaloVoxels = Annotated[
     ),
 ]
 
+StorageMode = Annotated[
+    Literal["lean", "full"],
+    Field(
+        description="lean discards the denoised image and the flows once all that is computed from them is complete, and "
+        "computes them again when something asks for them; full keeps them.",
+    ),
+]
+
 
 class ExecutionSettings(BaseModel):
     """Settings of a run that leave its results unchanged."""
@@ -60,6 +68,7 @@ class ExecutionSettings(BaseModel):
     )
     block_voxels: BlockVoxels = 256
     block_halo_voxels: BlockHaloVoxels = 64
+    storage: StorageMode = "lean"
 
     @property
     def worker_count(self) -> int:

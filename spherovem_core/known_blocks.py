@@ -1,5 +1,8 @@
 """Results of blocks by the content of the arrays in them, so that blocks in which nothing changed are not evaluated again."""
 
+import json
+import math
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
@@ -136,16 +139,26 @@ def map_known_blocks(
 
 def columns_to_text(columns: Columns) -> str:
     """Encode arrays as compressed text for a ledger."""
-    file = BytesIO()
-    named: Mapping[str, Any] = columns
-    np.savez_compressed(file, **named)
-    return b64encode(file.getvalue()).decode()
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    heading = json.dumps([[name, each.dtype.str, each.shape] for name, each in arrays.items()])
+    content = b"".join(each.tobytes() for each in arrays.values())
+    return b64encode(zlib.compress(f"{heading}\n".encode() + content, 1)).decode()
 
 
 def columns_from_text(text: str) -> dict[str, NDArray[Any]]:
     """Decode the text of `columns_to_text`."""
-    with np.load(BytesIO(b64decode(text))) as columns:
-        return dict(columns)
+    content = b64decode(text)
+    if content.startswith(b"PK"):  # As versions before 0.2 wrote it.
+        with np.load(BytesIO(content)) as columns:
+            return dict(columns)
+    heading, _, values = zlib.decompress(content).partition(b"\n")
+    found, start = {}, 0
+    for name, kind, shape in json.loads(heading):
+        dtype, count = np.dtype(kind), math.prod(shape)
+        # A copy: rows of the text cannot be changed.
+        found[name] = np.frombuffer(values, dtype, count, start).reshape(shape).copy()
+        start += count * dtype.itemsize
+    return found
 
 
 def digest_of(*parts: bytes) -> str:

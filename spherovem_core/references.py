@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from spherovem_core.spacing import SpacingNm
+from spherovem_core.spacing import SideNm, SpacingNm
 
 
 class Acquisition(BaseModel):
@@ -75,7 +75,7 @@ class Comparison(BaseModel):
     )
     truth: str = Field(min_length=1, description="True labels of the same shape.")
     out: Path = Field(description="Folder for evaluation.json and the tables of objects.")
-    spacing_nm: SpacingNm | None = Field(
+    spacing_nm: tuple[SideNm, SideNm, SideNm] | None = Field(
         default=None, description="Voxel size z, y, x in nm; left empty, that of the files."
     )
     image: str | None = Field(

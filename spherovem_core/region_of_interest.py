@@ -1,5 +1,6 @@
 """The region of interest: a crop of an acquisition, for trying parameters."""
 
+import re
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -90,6 +91,20 @@ def crop_acquisition(acquisition: Acquisition, region: RegionOfInterest) -> Acqu
     return Acquisition.model_validate(
         {**acquisition.model_dump(), "name": f"{acquisition.name}{region.suffix}"}
     )
+
+
+_NAME = re.compile(
+    r"(?P<name>.+)@roi-" + "_".join(rf"{axis}(?P<{axis}_start>\d+)-(?P<{axis}_stop>\d+|end)" for axis in AXES)
+)
+
+
+def split_region(name: str) -> tuple[str, RegionOfInterest]:
+    """Split the name of a results folder into the name of the acquisition and the region, as `crop_acquisition` joins them."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return name, WHOLE
+    bounds = {key: value for key, value in found.groupdict().items() if key != "name" and value != "end"}
+    return found["name"], RegionOfInterest.model_validate(bounds)
 
 
 def _cut(axis: str, start: int, stop: int | None, extent: int) -> slice:

@@ -28,6 +28,10 @@ NOT_OF_STEPS = (
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
     FileOutput("checksums/", "Records of what tables, documents and the report held when they were written."),
     FileOutput(
+        "discarded/",
+        "Of arrays that lean storage discarded: the completion marker with the history, and what the report shows of them.",
+    ),
+    FileOutput(
         "set-aside/", "Results changed by hand that were discarded with `spherovem verify --recompute`."
     ),
     FileOutput(

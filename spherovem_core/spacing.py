@@ -1,6 +1,15 @@
 """Voxel spacing: always (dz, dy, dx) in nm."""
 
 import math
+from typing import Annotated
+
+from pydantic import Field
+
+SMALLEST_SIDE_NM = 0.01
+LARGEST_SIDE_NM = 1e6
+
+SideNm = Annotated[float, Field(ge=SMALLEST_SIDE_NM, le=LARGEST_SIDE_NM)]
+"""Side of a voxel that a person states; volumes of larger ones overflow, those of smaller ones vanish."""
 
 SpacingNm = tuple[float, float, float]
 

@@ -12,6 +12,7 @@ from spherovem_core.errors import CorrectionError, FormatError
 from spherovem_core.registry import pipeline_of_results
 from spherovem_core.stages import STAGE_NAMES, StageName
 from spherovem_core.store.adoptions import effective_digest
+from spherovem_core.store.discarded import find_discarded
 from spherovem_core.store.failures import read_failure, read_rejection
 from spherovem_core.store.files import read_json
 from spherovem_core.store.format import check_format
@@ -52,7 +53,8 @@ class StepState:
     running
         True while a process computes it.
     note
-        ``none given`` for a kind of objects that was left out, ``not computed`` for the flows of imported labels; else empty.
+        ``none given`` for a kind of objects that was left out, ``not computed`` for the flows of imported labels, ``array
+        discarded`` where lean storage discarded what nothing needs any more; else empty.
     """
 
     name: str
@@ -188,7 +190,7 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
             "outdated" if older else "complete",
             finished=entry.get("finished"),
             seconds=entry.get("seconds"),
-            note=_note(complete[0]),
+            note=_note(complete[0]) or _discarded_note(layout, step),
             digests=frozenset(effective_digest(own, markers) for own in digests),
             inputs=frozenset(entry.get("inputs", ())),
         )
@@ -223,6 +225,12 @@ def _note(marker: Marker) -> str:
     return "" if marker.get("computed", True) else "not computed"
 
 
+def _discarded_note(layout: Layout, step: Step[Any]) -> str:
+    """Say whether an array of a complete step was discarded, because all that is computed from it is complete."""
+    found = [find_discarded(layout, output.group) for output in step.transient]
+    return "array discarded" if any(found) else ""
+
+
 def _written_fraction(layout: Layout, step: Step[Any]) -> float | None:
     """Return the mean over the arrays that a step writes; one that is not begun counts as 0, a complete one as 1."""
     folders = [layout.path(output.path) for output in step.outputs if isinstance(output, ArrayOutput)]
@@ -249,7 +257,8 @@ def _marker(layout: Layout, output: Output) -> Marker | None:
     place = layout.path(output.path)
     match output:
         case ArrayOutput():
-            return array_marker(place)
+            left = find_discarded(layout, output.group)
+            return array_marker(place) if left is None or left.is_wanted else left.marker
         case TableOutput():
             return table_marker(place)
         case DocumentOutput():

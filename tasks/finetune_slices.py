@@ -9,6 +9,7 @@ from spherovem_core.errors import IncompleteArtifactError, LabelsError
 from spherovem_core.parameters import FlowParameters, SliceCuttingParameters
 from spherovem_core.segmentation import Grid, grid_of, source_level
 from spherovem_core.segmentation.fine_tuning import (
+    UNCERTAINTY,
     cut_slices,
     cutting_grid,
     labels_on_slice,
@@ -24,7 +25,9 @@ from spherovem_core.segmentation.fine_tuning.places import Place
 from spherovem_core.segmentation.grid import warn_of_thick_sections
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store.discarded import find_discarded, load_parts
 from spherovem_core.store.format import check_format
+from spherovem_core.store.kept_parts import open_shown
 from spherovem_core.store.layout import REGISTERED, flows_group, labels_group
 from spherovem_core.store.ome import level_spacing
 from spherovem_core.store.pyramid import pyramid_factors
@@ -111,13 +114,15 @@ def _places(
 ) -> Sequence[Place]:
     if parameters.places == "spread" and not from_corrections:
         return spread_places(grid.shape, parameters)
-    field = open_array(layout, flows_group(parameters.kind))
+    group = flows_group(parameters.kind)
+    field = open_shown(layout, group)
     if grid_of(field) != grid:
         raise LabelsError(
             f"the flows of {layout.folder.name} have voxels of {_sides(field.spacing_nm)} nm, the slices "
             f"{_sides(grid.spacing_nm)} nm; give --flow-spacing-nm {field.spacing_nm[-1]:g} and the planes of the flows"
         )
-    tiles = uncertainty_tiles(field)
+    kept = load_parts(layout, group).get(UNCERTAINTY) if find_discarded(layout, group) else None
+    tiles = uncertainty_tiles(field) if kept is None else kept
     if from_corrections:
         marks = marks_of(correction_state(layout, parameters.kind))
         corrected = marks["corrected"] | marks["accepted"]

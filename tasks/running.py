@@ -9,6 +9,7 @@ from uuid import uuid4
 from spherovem_core.execution import ExecutionSettings, open_executor
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store import noting_failure
+from spherovem_core.store.kept_parts import DiscardedPartError
 from spherovem_core.workflow import Quality, StepPlan
 from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.run import discard_provisional
@@ -22,8 +23,14 @@ from tasks.retries import FIRST_DELAY_S, JITTER, RETRIES, may_pass
 logger = logging.getLogger(__name__)
 
 
-def run_step(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef:
-    """Compute a step unless its outputs are complete on disk, and show its quality."""
+def run_step(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef | None:
+    """Compute a step unless its outputs are complete on disk, and show its quality.
+
+    Returns
+    -------
+    ArtifactRef or None
+        None, and nothing is shown, where the step reads a discarded input that has to be computed first.
+    """
     finished = plan.find()
     if finished is not None:
         discard_provisional(plan)
@@ -38,12 +45,15 @@ def run_step(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef:
         report_progress(plan.step.title) as progress,
     ):
         device = resolve_device(library, execution.device)
-        reference, quality = compute_step(plan, execution, executor, device, progress)
+        try:
+            reference, quality = compute_step(plan, execution, executor, device, progress)
+        except DiscardedPartError:
+            return None
         _show(plan, quality)
     return reference
 
 
-def run_step_without_prefect(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef:
+def run_step_without_prefect(plan: StepPlan[Any], execution: ExecutionSettings) -> ArtifactRef | None:
     """Run a step in this process as its Prefect task does: under the lock of its result, and again after a fault that may pass.
 
     It leaves no record, which only saves Prefect a look at the disk.

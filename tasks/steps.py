@@ -14,7 +14,7 @@ from spherovem_core.workflow import Pipeline, StepPlan
 from tasks.policies import step_policy
 from tasks.running import run_step as compute
 
-StepTask = Task[..., ArtifactRef]
+StepTask = Task[..., ArtifactRef | None]
 
 
 def step_task(name: str, pipeline: Pipeline = PIPELINE) -> StepTask:
@@ -46,7 +46,7 @@ def step_task(name: str, pipeline: Pipeline = PIPELINE) -> StepTask:
         external: Mapping[str, str],
         region: RegionOfInterest = WHOLE,
         execution: ExecutionSettings = ExecutionSettings(),
-    ) -> ArtifactRef:
+    ) -> ArtifactRef | None:
         plan: StepPlan[Any] = StepPlan(pipeline, step, acquisition, region, parameters, external, inputs)
         return compute(plan, execution)
 

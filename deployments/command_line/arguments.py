@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from spherovem_core.errors import ParameterError, SpheroVemError
+from spherovem_core.spacing import LARGEST_SIDE_NM, SMALLEST_SIDE_NM
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Workers = Annotated[int, Field(ge=1, le=1024)]
@@ -91,7 +92,7 @@ def reading_arguments() -> Iterator[None]:
 
 
 def checked_spacing(spacing_nm: list[float]) -> tuple[float, float, float]:
-    """Return a spacing, and refuse one that is not three positive numbers.
+    """Return a spacing, and refuse one that is not three positive numbers of a possible size.
 
     Raises
     ------
@@ -102,6 +103,11 @@ def checked_spacing(spacing_nm: list[float]) -> tuple[float, float, float]:
         raise ParameterError(
             f"--spacing-nm: got {' '.join(f'{side:g}' for side in spacing_nm)}; "
             "expected three positive numbers: the voxel size along z, y and x in nm"
+        )
+    if not all(SMALLEST_SIDE_NM <= side <= LARGEST_SIDE_NM for side in spacing_nm):
+        raise ParameterError(
+            f"--spacing-nm: got {' '.join(f'{side:g}' for side in spacing_nm)}; expected sizes from {SMALLEST_SIDE_NM:g} to "
+            f"{LARGEST_SIDE_NM:g} nm"
         )
     return spacing_nm[0], spacing_nm[1], spacing_nm[2]
 

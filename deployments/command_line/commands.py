@@ -12,7 +12,9 @@ from deployments.command_line.arguments import Command, CommandGroup
 COMMANDS = {
     "demo": "deployments.command_line.demo.Demo",
     "process": "deployments.command_line.process.Process",
+    "rerun": "deployments.command_line.rerun.Rerun",
     "watch": "deployments.command_line.watch.Watch",
+    "up": "deployments.command_line.up.Up",
     "setup": "deployments.command_line.setup.Setup",
     "status": "deployments.command_line.status.Status",
     "inspect": "deployments.command_line.inspect_path.InspectPath",
@@ -22,6 +24,7 @@ COMMANDS = {
     "view": "deployments.command_line.view.View",
     "export": "deployments.command_line.export.Export",
     "labels": "deployments.command_line.labels.group.Labels",
+    "audit": "deployments.command_line.audit.Audit",
     "cut-slices": "deployments.command_line.cut_slices.CutSlices",
     "finetune": "deployments.command_line.finetune.Finetune",
     "evaluate": "deployments.command_line.evaluate.Evaluate",

@@ -9,6 +9,7 @@ from pydantic_settings import CliPositionalArg, CliVariadicArg
 from deployments.command_line.arguments import BadArgumentsError, Command, Device, Workers, reading_arguments
 from deployments.command_line.text_tables import text_table
 from deployments.run_parameters import network_parameter
+from deployments.server.embedded import prepare_run
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.object_kinds import OBJECT_KINDS
 from spherovem_core.parameters import FineTuningParameters
@@ -79,6 +80,7 @@ class Finetune(Command, FineTuningParameters):
             from tasks.tune_masks import check_before_tuning
 
             check_before_tuning(folders, parameters)
+        prepare_run()
         from flows.finetune_segmentation import finetune_segmentation
 
         manifest = finetune_segmentation(folders, parameters, execution)

@@ -25,7 +25,7 @@ from deployments.settings import Settings
 PURPOSE = "From a raw volume electron microscopy acquisition of a tumour spheroid to quantitative tables."
 HELP = ("-h", "--help")
 WIDEST = 100
-EXECUTION = ("device", "executor", "workers")
+EXECUTION = ("device", "executor", "workers", "storage")
 EXAMPLES = (
     ("spherovem demo", "a synthetic acquisition from slices to tables and report"),
     ("spherovem process slices/ --results-root results/", "one acquisition of yours"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deployments.command_line.arguments import reading_arguments
 from deployments.server.configured import server_is_configured
-from deployments.server.orphans import leave_no_orphans
+from deployments.server.embedded import prepare_run
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
@@ -33,7 +33,7 @@ def run_flow(
     BadArgumentsError
         If a parameter cannot be used.
     SpheroVemError
-        If the check or a stage fails.
+        If the check or a stage fails, or no Prefect server can be started.
     """
     from flows.finished_steps import is_finished
     from flows.preflight import check_run
@@ -41,14 +41,14 @@ def run_flow(
     with reading_arguments():
         external = check_run(acquisition, parameters, execution, start_at, stop_after, roi)
     if not server_is_configured() and is_finished(
-        acquisition, parameters, external, start_at, stop_after, roi
+        acquisition, parameters, execution, external, start_at, stop_after, roi
     ):
         logger.info("%s: everything is complete on disk", acquisition.name)
         return
-    leave_no_orphans()
     logger.info(
         "%s: starting; the first lines take a while where no Prefect server runs yet", acquisition.name
     )
+    prepare_run()
     from flows.process_acquisition import process_acquisition
 
     process_acquisition(acquisition, parameters, execution, start_at, stop_after, roi)

@@ -20,6 +20,7 @@ from deployments.command_line.text_options import parse_assignment, parse_region
 from deployments.run_parameters import build_parameters, read_overrides, with_network
 from deployments.settings import Settings, read_settings
 from spherovem_core.errors import ParameterError
+from spherovem_core.execution import StorageMode
 from spherovem_core.overrides import explain
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
@@ -90,6 +91,11 @@ class Process(Command):
         default=None, description="threads, processes, or the address of a Dask scheduler."
     )
     workers: Workers | None = Field(default=None, description="Workers per stage; every core by default.")
+    storage: StorageMode | None = Field(
+        default=None,
+        description="full keeps the denoised image and the flows, which lean (the default) discards when all that is computed "
+        "from them is complete, and computes again when something asks for them.",
+    )
     start_at: StageName = Field(
         default=FIRST_STAGE,
         description="First stage; earlier stages must be complete on disk, and are taken as they are. With --already or "
@@ -121,7 +127,9 @@ class Process(Command):
             own = read_own_data(self.start_at, self.already, self.labels)
             acquisition = self.chosen_acquisition(settings)
             parameters = self.chosen_parameters(settings, own, acquisition)
-            execution = settings.execution(device=self.device, executor=self.executor, workers=self.workers)
+            execution = settings.execution(
+                device=self.device, executor=self.executor, workers=self.workers, storage=self.storage
+            )
             stages_between(self.start_at, self.stop_after)
             roi = parse_region(self.roi)
             folder = results_folder(acquisition, roi)

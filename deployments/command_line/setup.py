@@ -27,7 +27,8 @@ class NoServerError(SpheroVemError, ConnectionError):
 class Setup(Command):
     """Prepare a Prefect server for the daily work.
 
-    The server gets work pools, limits, automations and deployments. The command may be repeated at any time.
+    The server gets work pools, limits, automations and deployments. Network, device, parameters and results root of the
+    settings become the defaults of every deployment. The command may be repeated at any time.
     """
 
     group: ClassVar[str] = "Operate"
@@ -38,7 +39,18 @@ class Setup(Command):
         ),
         ("spherovem setup --notify slack-webhook/microscopy", "send a message when a run fails"),
     )
-    settings: ClassVar[tuple[str, ...]] = ("gpu_pool", "cpu_pool")
+    settings: ClassVar[tuple[str, ...]] = (
+        "gpu_pool",
+        "cpu_pool",
+        "results_root",
+        "network",
+        "parameters",
+        "landing_folders",
+        "profiles",
+        "device",
+        "executor",
+        "workers",
+    )
 
     gpus: int | None = Field(
         default=None,
@@ -68,6 +80,8 @@ class Setup(Command):
             settings = read_settings()
             with connected_server() as client:
                 print(format_changes(prepare_server(client, self, settings)))
+            if self.deployments:
+                print(f"\nDefaults of every run: {_defaults(settings)}")
 
 
 def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settings) -> list["Change"]:
@@ -79,8 +93,9 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
         If the notification block or the deployments file does not exist.
     """
     from deployments.server import automations
-    from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments
-    from deployments.server.provisioning import ensure_automation, ensure_work_pool
+    from deployments.server.deployment_registration import PREFECT_FILE, ensure_deployments, read_prefect_file
+    from deployments.server.job_template import environment_of, job_template
+    from deployments.server.provisioning import ensure_automation, ensure_environment, ensure_work_pool
 
     wanted = [automations.end_silent_runs(command.heartbeat_timeout_s)]
     if command.notify is not None:
@@ -89,15 +104,18 @@ def prepare_server(client: "SyncPrefectClient", command: Setup, settings: Settin
             automations.notify_of_failed_runs(block),
             automations.notify_of_rejected_acquisitions(block),
         ]
+    file = command.prefect_file or PREFECT_FILE
+    environment = environment_of(read_prefect_file(file))
+    template = job_template(environment)
     changes = [
-        ensure_work_pool(client, settings.gpu_pool, "Workers with a GPU, one run each."),
-        ensure_work_pool(client, settings.cpu_pool, "Workers that need no GPU."),
+        ensure_environment(client, environment),
+        ensure_work_pool(client, settings.gpu_pool, "Workers with a GPU, one run each.", template),
+        ensure_work_pool(client, settings.cpu_pool, "Workers that need no GPU.", template),
         *gpu_limit(client, command.gpus),
         *(ensure_automation(client, automation) for automation in wanted),
     ]
     if command.deployments:
-        pools = {"gpu": settings.gpu_pool, "cpu": settings.cpu_pool}
-        changes += ensure_deployments(client, command.prefect_file or PREFECT_FILE, pools)
+        changes += ensure_deployments(client, file, settings)
     return changes
 
 
@@ -160,6 +178,14 @@ def find_block(client: "SyncPrefectClient", name: str) -> "UUID":
             f"--notify {name}: the server has no such block; make one in the UI under Blocks, such as a Slack webhook, "
             "and name it as TYPE/NAME; 'prefect block ls' lists them"
         ) from error
+
+
+def _defaults(settings: Settings) -> str:
+    from deployments.server.facility_defaults import describe, is_facility
+
+    if is_facility(settings):
+        return describe(settings)
+    return "as before; no SPHEROVEM_* setting of a network, device, parameters or results root is set here"
 
 
 def format_changes(changes: "Iterable[Change]") -> str:

@@ -45,6 +45,7 @@ class Watch(Command):
         "stage_timeout_s",
         "block_voxels",
         "block_halo_voxels",
+        "storage",
     )
 
     landing_folders: CliVariadicArg[list[Path]] = Field(

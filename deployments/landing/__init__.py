@@ -24,6 +24,7 @@ folder without slices                  rejected when it would be ready
 slices in subfolders only              rejected; the message names a subfolder
 unreadable folder or file              rejected; checked again when permissions change
 damaged or unsuitable slices, spacing  rejected with every problem that the headers of the files show
+what breaks a reader in any other way  rejected with the error; the others go on
 a single slice                         rejected: a landing folder holds folders of slices, not slices
 link to outside the landing folder     rejected, not followed; links to inside are followed
 name unusable for a results folder     rejected (backslash, control characters, undecodable bytes, over 200 characters)

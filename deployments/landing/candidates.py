@@ -64,31 +64,50 @@ def find_candidates(landing: Path) -> list[Candidate]:
     OSError
         If the landing folder is missing or cannot be read.
     """
-    from spherovem_core.ingest.source_files import acquisition_name, is_slice_file
-
     if is_remote(landing):
         return _candidates_in_bucket(landing)
     found = []
     with os.scandir(landing) as entries:
         for entry in entries:
             path = landing / entry.name
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry) or is_slice_file(path):
-                found.append(Candidate(landing, path, acquisition_name(path)))
+            if not entry.name.startswith(".") and (_is_folder(entry) or _may_be_slices(path)):
+                found.append(Candidate(landing, path, _name_of(path)))
     return sorted(found, key=lambda candidate: candidate.path.name)
+
+
+def _may_be_slices(path: Path) -> bool:
+    """Return whether a file holds slices; one that breaks its reader is a candidate, so that its check rejects it."""
+    from spherovem_core.ingest.source_files import is_slice_file
+
+    try:
+        return is_slice_file(path)
+    except OSError:
+        raise
+    except Exception:
+        return True
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of an acquisition; the whole name of a file or folder that breaks its reader."""
+    from spherovem_core.ingest.source_files import acquisition_name
+
+    try:
+        return acquisition_name(path)
+    except OSError:
+        raise
+    except Exception:
+        return path.name
 
 
 def _candidates_in_bucket(landing: Path) -> list[Candidate]:
     """List prefixes and objects below a URL as folders and files of slices."""
     from spherovem_core.ingest import locations
-    from spherovem_core.ingest.source_files import acquisition_name, is_slice_file
 
     files, folders = locations.children(landing)
     found = [path for path in (*files, *folders) if not path.name.startswith(".")]
-    found = [path for path in found if path in folders or is_slice_file(path)]
+    found = [path for path in found if path in folders or _may_be_slices(path)]
     return sorted(
-        (Candidate(landing, path, acquisition_name(path)) for path in found),
+        (Candidate(landing, path, _name_of(path)) for path in found),
         key=lambda candidate: candidate.path.name,
     )
 

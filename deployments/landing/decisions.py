@@ -11,8 +11,11 @@ from deployments.landing.records import LandedAcquisition, Record, Records, Reje
 from deployments.landing.rejections import clear_rejection
 from deployments.landing.rules import LandingRules
 from deployments.landing.verdicts import Copy, Invalid, Valid, Verdict, check_acquisition, is_there
+from spherovem_core.errors import RemoteAccessError, RemoteSourceError, SpheroVemError
 
 logger = logging.getLogger(__name__)
+
+MESSAGE_CHARACTERS = 300
 
 
 class Decider:
@@ -60,6 +63,8 @@ class Decider:
             If the parameters of its landing folder are wrong.
         OSError
             If its files cannot be read, until that has lasted for `settle_seconds`.
+
+        Any other error is one that this source causes in a reader: it is rejected.
         """
         try:
             verdict = check_acquisition(candidate, state, record, self._records, self._rules)
@@ -67,6 +72,10 @@ class Decider:
             return record  # removed during the check: the next scan sees it
         except OSError as error:
             verdict = self._reject_unreadable(candidate, record, error)
+        except (SpheroVemError, RemoteAccessError, RemoteSourceError):
+            raise
+        except Exception as error:
+            verdict = _unexpected(candidate, error)
         if read_file_state(candidate, self._rules.sentinel).signature != state.signature:
             return record  # changed during the check: the next scan sees it
         record = record.changed(
@@ -145,3 +154,14 @@ class Decider:
         own = not taken and verdict.error != "name"
         name = record.name if own else unique_folder_name(record.name, record.source)
         return self._rules.results_root / name
+
+
+def _unexpected(candidate: Candidate, error: Exception) -> Invalid:
+    """Reject a source that ends its check in an error nobody foresaw, of whatever kind."""
+    logger.warning("%s: its check ended in an unexpected error", candidate.path.name, exc_info=error)
+    text = f"{type(error).__name__}: {error!s:.{MESSAGE_CHARACTERS}}"
+    return Invalid(
+        "unexpected",
+        f"{candidate.path.name}: reading it ended in an unexpected error ({text}); a file in it is most likely damaged. Copy it "
+        "again or repair it; if it opens in other programs, report this, and after an update: spherovem watch --retry",
+    )

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deployments.landing.candidates import Candidate, printable_path
+from spherovem_core.errors import RemoteAccessError, RemoteSourceError
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.readers import folder_reader_for, reader_for
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
@@ -49,13 +50,27 @@ class CandidateState:
 def read_file_state(candidate: Candidate, sentinel_name: str) -> CandidateState:
     """Read the state of every file of a candidate; of an object, its size and ETag.
 
+    A candidate that breaks the listing of its files, such as folders nested a thousand deep, has this as its problem.
+
     Raises
     ------
     OSError
         If a bucket cannot be listed.
     """
-    if is_remote(candidate.path):
-        return _state_of_objects(candidate, sentinel_name)
+    try:
+        if is_remote(candidate.path):
+            return _state_of_objects(candidate, sentinel_name)
+        return _state_of_files(candidate, sentinel_name)
+    except (OSError, RemoteAccessError, RemoteSourceError):
+        raise
+    except Exception as error:
+        problem = f"its files cannot be listed ({type(error).__name__}: {error!s:.200}); repair or remove it"
+        identity = _file_identity_of_any(candidate.path)
+        signature = sha256(canonical_json([str(identity), problem]).encode()).hexdigest()
+        return CandidateState(signature, False, None, (problem,))
+
+
+def _state_of_files(candidate: Candidate, sentinel_name: str) -> CandidateState:
     listing = _Listing(candidate.landing)
     sentinel: tuple[int, int] | None = None
     if candidate.path.is_symlink() and not is_inside(candidate.path, candidate.landing):
@@ -184,6 +199,14 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return (state.st_mtime_ns, state.st_ino) if stat.S_ISREG(state.st_mode) else None
+
+
+def _file_identity_of_any(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.lstat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_ino
 
 
 def _is_directory(path: Path) -> bool:

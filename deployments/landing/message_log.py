@@ -24,3 +24,9 @@ class MessageLog:
         """Forget the error about a subject; log `text` if there was one."""
         if self._last.pop(subject, None) is not None and text:
             logger.info("%s", text)
+
+    def log_waiting(self, subject: str, text: str) -> None:
+        """Log what a subject waits for, unless it is what was logged last about it."""
+        if self._last.get(subject) != text:
+            self._last[subject] = text
+            logger.info("%s", text)

@@ -111,11 +111,19 @@ class Scanner:
             ready_at = self._decider.ready_at(record, state)
             if ready_at is None or ready_at > self._clock():
                 result.add_waiting(ready_at)
+                if not state.is_empty:
+                    self._messages.log_waiting(candidate.key, self._waits_for(record, ready_at))
                 return
             record = self._decider.decide(candidate, state, record)
         if record.judged == record.signature and record.due is not None:
             self._hand_over(candidate, record, record.due, result)
         self._messages.log_resolved(candidate.key)
+
+    def _waits_for(self, record: Record, ready_at: float | None) -> str:
+        """Say what an acquisition waits for, without times that change at every scan."""
+        if ready_at is None:
+            return f"{record.name}: landed; waits for the file {self._rules.sentinel}"
+        return f"{record.name}: landed; checked when its files have not changed for {ready_at - record.since:g} s"
 
     def _hand_over(
         self, candidate: Candidate, record: Record, due: LandedAcquisition, result: ScanResult

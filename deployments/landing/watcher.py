@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -59,16 +59,25 @@ def watch(rules: LandingRules, interval_s: float) -> None:
                 f"another watcher serves {rules.results_root} ({lock_path(rules.results_root)} names it); "
                 "end it, or choose another results root"
             )
-        scanner, recovery = Scanner(rules, announcer), CrashRecovery()
+        scanner, recovery = Scanner(rules, announcer), CrashRecovery(rules.results_root)
         logger.info("watching %s; results go to %s", ", ".join(map(str, rules.folders)), rules.results_root)
         with stopping_on_signals() as (stopped, wake), waking_on_changes(rules.folders, wake, stopped):
             while not stopped.is_set():
-                result = scanner.scan(stopped.is_set)
+                result = scan_in_any_case(scanner, stopped.is_set)
                 recovery.run_if_due()
                 stopped.wait(MIN_PAUSE_S)
                 wake.wait(pause_s(result, interval_s))
                 wake.clear()
         logger.info("the watcher has ended; the next one continues where it stopped")
+
+
+def scan_in_any_case(scanner: Scanner, stopped: Callable[[], bool]) -> ScanResult:
+    """Scan; an error of this program ends the scan, is logged, and does not end the watcher."""
+    try:
+        return scanner.scan(stopped)
+    except Exception as error:
+        logger.exception("the scan ended in an unexpected error; the next one tries again")
+        return ScanResult(failed={"scan": f"{type(error).__name__}: {error}"})
 
 
 def scan_once(rules: LandingRules) -> None:
@@ -84,7 +93,7 @@ def scan_once(rules: LandingRules) -> None:
             print(f"a watcher serves {rules.results_root}: nothing to do")
             return
         result = Scanner(rules, announcer).scan()
-        CrashRecovery().run_if_due()
+        CrashRecovery(rules.results_root).run_if_due()
     print(
         f"handed over {len(result.handed_over)}, rejected {len(result.rejected)}, not ready {result.waiting}"
     )

@@ -1,18 +1,26 @@
 """Work pools, limits and automations of a Prefect server; missing ones are made, correct ones are kept."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
+    VariableCreate,
+    VariableUpdate,
     WorkPoolCreate,
+    WorkPoolUpdate,
 )
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-Outcome = Literal["made", "changed", "unchanged"]
+from deployments.server.automations import TAG
+from deployments.server.job_template import ENVIRONMENT, default_template
+
+Outcome = Literal["made", "changed", "unchanged", "removed"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Change:
     object_type, name
         Type of the object, such as ``work pool``, and its name.
     outcome
-        Made, changed, or unchanged.
+        Made, changed, unchanged, or removed.
     note
         Remark for the operator.
     """
@@ -35,15 +43,55 @@ class Change:
     note: str = ""
 
 
-def ensure_work_pool(client: SyncPrefectClient, name: str, description: str) -> Change:
-    """Make a process work pool; keep an existing pool of that name with its type, limit and variables."""
+def ensure_work_pool(
+    client: SyncPrefectClient, name: str, description: str, template: Mapping[str, Any] | None = None
+) -> Change:
+    """Make a process work pool; keep an existing pool of that name with its type, limit and variables.
+
+    Parameters
+    ----------
+    template
+        Job template of a new pool, and of an existing one that has Prefect's own or an earlier one of ours and no deployments but
+        ours; None for Prefect's own.
+    """
+    wanted = None if template is None else dict(template)
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=name, type="process", description=description))
+        create = WorkPoolCreate(name=name, type="process", description=description)
+        if wanted is not None:
+            create = create.model_copy(update={"base_job_template": wanted})
+        client.create_work_pool(create)
         return Change("work pool", name, "made")
-    note = "" if found.type == "process" else f"its type is {found.type}"
-    return Change("work pool", name, "unchanged", note)
+    if found.type != "process":
+        return Change("work pool", name, "unchanged", f"its type is {found.type}")
+    if wanted is None or found.base_job_template == wanted:
+        return Change("work pool", name, "unchanged")
+    if _is_ours(client, name, found.base_job_template):
+        client.update_work_pool(name, WorkPoolUpdate(base_job_template=wanted))
+        return Change("work pool", name, "changed", "its runs no longer choose their command")
+    return Change("work pool", name, "unchanged", "its job template is another: a run may choose its command")
+
+
+def _is_ours(client: SyncPrefectClient, name: str, template: Mapping[str, Any]) -> bool:
+    """Return whether nobody else uses a pool, and whether nobody changed its job template."""
+    # A pool has an empty template until its first worker fills in Prefect's own.
+    if template not in ({}, default_template()) and ENVIRONMENT not in str(template.get("job_configuration")):
+        return False
+    pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[name]))
+    return all(TAG in deployment.tags for deployment in client.read_deployments(work_pool_filter=pool))
+
+
+def ensure_environment(client: SyncPrefectClient, environment: Mapping[str, str]) -> Change:
+    """Make or update the variable on the server that holds the environment of all runs."""
+    found = client.read_variable_by_name(ENVIRONMENT)
+    if found is None:
+        client.create_variable(VariableCreate(name=ENVIRONMENT, value=dict(environment)))
+        return Change("variable", ENVIRONMENT, "made")
+    if found.value == environment:
+        return Change("variable", ENVIRONMENT, "unchanged")
+    client.update_variable(VariableUpdate(name=ENVIRONMENT, value=dict(environment)))
+    return Change("variable", ENVIRONMENT, "changed")
 
 
 def ensure_limit(client: SyncPrefectClient, name: str, slots: int, *, exactly: bool) -> Change:

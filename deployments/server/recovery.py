@@ -5,9 +5,13 @@ event that concerns several automations more than once, or not at all.
 """
 
 import logging
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -17,7 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
@@ -40,9 +44,16 @@ RUNS_PER_PASS = 200
 
 
 class CrashRecovery:
-    """Recovery at most every `pause_s` seconds; a server that does not answer is asked again next time."""
+    """Recovery at most every `pause_s` seconds; a server that does not answer is asked again next time.
 
-    def __init__(self, pause_s: float = PAUSE_S) -> None:
+    Parameters
+    ----------
+    results_root
+        Runs with results elsewhere are those of another watcher, and are left alone.
+    """
+
+    def __init__(self, results_root: Path, pause_s: float = PAUSE_S) -> None:
+        self._results_root = results_root
         self._pause_s = pause_s
         self._next_at = 0.0
 
@@ -53,17 +64,25 @@ class CrashRecovery:
         self._next_at = time.monotonic() + self._pause_s
         try:
             with get_client(sync_client=True) as client:
-                mark_stuck_runs(client)
-                restart_crashed_runs(client)
+                mark_stuck_runs(client, results_root=self._results_root)
+                restart_crashed_runs(client, results_root=self._results_root)
         except (httpx.HTTPError, PrefectHTTPStatusError, OSError) as error:
             logger.debug("crashed runs could not be restarted: %s", error)
 
 
-def mark_stuck_runs(client: SyncPrefectClient, start_timeout_s: float = START_TIMEOUT_S) -> list[FlowRun]:
-    """Mark runs as crashed that a worker took and did not begin in time; return them."""
+def mark_stuck_runs(
+    client: SyncPrefectClient, start_timeout_s: float = START_TIMEOUT_S, results_root: Path | None = None
+) -> list[FlowRun]:
+    """Mark runs as crashed that a worker took and did not begin in time; return them.
+
+    Parameters
+    ----------
+    results_root
+        As in `restart_crashed_runs`.
+    """
     now = datetime.now(UTC)
     marked = []
-    for run, since in _runs_in(client, StateType.PENDING):
+    for run, since in _runs_in(client, StateType.PENDING, results_root):
         if now - since > timedelta(seconds=start_timeout_s):
             message = (
                 f"A worker took the run and did not begin it in {start_timeout_s:g} s: the worker is gone."
@@ -74,25 +93,45 @@ def mark_stuck_runs(client: SyncPrefectClient, start_timeout_s: float = START_TI
     return marked
 
 
-def restart_crashed_runs(client: SyncPrefectClient) -> list[FlowRun]:
+def restart_crashed_runs(client: SyncPrefectClient, results_root: Path | None = None) -> list[FlowRun]:
     """Restart crashed runs of this project's deployments; return them.
 
     A run crashes when its process, machine or allocation ends, not when a stage fails. The acquisition is unharmed, and the
     run continues where it stopped. Runs that the server schedules itself are left out: the schedule starts new ones.
+
+    Parameters
+    ----------
+    results_root
+        Only runs with results there, and those with no results root, such as trainings; None for all.
     """
     now = datetime.now(UTC)
     started = []
-    for run, since in _runs_in(client, StateType.CRASHED):
-        if run.auto_scheduled or run.run_count >= MAX_STARTS or now - since > MAX_AGE:
+    for run, since in _runs_in(client, StateType.CRASHED, results_root):
+        if run.auto_scheduled or now - since > MAX_AGE:
             continue
-        message = f"Crashed and restarted; crash {max(run.run_count, 1)} of {MAX_STARTS}."
+        crashes = count_crashes(client.read_flow_run_states(run.id))
+        if crashes >= MAX_STARTS:
+            continue
+        message = f"Crashed and restarted; crash {crashes} of {MAX_STARTS}."
         client.set_flow_run_state(run.id, AwaitingRetry(message=message))
         logger.warning("%s: crashed and restarted", run.name)
         started.append(run)
     return started
 
 
-def _runs_in(client: SyncPrefectClient, state: StateType) -> Iterator[tuple[FlowRun, datetime]]:
+def count_crashes(states: Iterable[State[Any]]) -> int:
+    """Count how often a run crashed, by its states: also before it began, which Prefect's own count of runs leaves out.
+
+    A crash that is reported twice, by the worker and for the lack of a heartbeat, is one.
+    """
+    ordered = sorted(states, key=lambda state: state.timestamp)
+    crashed = [state.type == StateType.CRASHED for state in ordered]
+    return sum(now and not before for before, now in pairwise([False, *crashed]))
+
+
+def _runs_in(
+    client: SyncPrefectClient, state: StateType, results_root: Path | None
+) -> Iterator[tuple[FlowRun, datetime]]:
     """Find runs of our deployments in a state, and the time since when they are in it."""
     wanted = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[TAG]),
@@ -101,4 +140,13 @@ def _runs_in(client: SyncPrefectClient, state: StateType) -> Iterator[tuple[Flow
     runs = client.read_flow_runs(
         flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=RUNS_PER_PASS
     )
-    yield from ((run, run.state.timestamp) for run in runs if run.state is not None and run.deployment_id)
+    for run in runs:
+        if run.state is not None and run.deployment_id and _is_ours(run, results_root):
+            yield run, run.state.timestamp
+
+
+def _is_ours(run: FlowRun, results_root: Path | None) -> bool:
+    """Return whether a run writes into this results root, or into none."""
+    given = [run.parameters, run.parameters.get("acquisition"), *(run.parameters.get("acquisitions") or [])]
+    roots = {each["results_root"] for each in given if isinstance(each, Mapping) and "results_root" in each}
+    return results_root is None or not roots or str(results_root) in {os.path.normpath(str(r)) for r in roots}

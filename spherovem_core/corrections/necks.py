@@ -6,6 +6,7 @@ from typing import Any
 
 import cc3d
 import edt
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import watershed
@@ -102,29 +103,40 @@ def _passages(
     bulges: NDArray[np.integer[Any]], depth: NDArray[np.float32]
 ) -> Iterator[tuple[int, int, float]]:
     """Yield touching bulges, the lower number first, and the depth of the deepest passage between them."""
-    firsts, seconds, depths = [], [], []
-    # Comparisons of whole boxes are the work of a split: half as wide numbers take half the time.
-    bulges, inside = bulges.astype(np.int32), bulges > 0
-    for offset in HALF_NEIGHBOURS:
-        here = tuple(
-            slice(max(0, -step), side - max(0, step)) for step, side in zip(offset, bulges.shape, strict=True)
-        )
-        there = tuple(
-            slice(max(0, step), side - max(0, -step)) for step, side in zip(offset, bulges.shape, strict=True)
-        )
-        a, b = bulges[here], bulges[there]
-        touching = a != b
-        touching &= inside[here]
-        touching &= inside[there]
-        firsts.append(np.minimum(a[touching], b[touching]))
-        seconds.append(np.maximum(a[touching], b[touching]))
-        depths.append(np.minimum(depth[here][touching], depth[there][touching]))
-    first, second, passage = map(np.concatenate, (firsts, seconds, depths))
+    labels = np.ascontiguousarray(bulges, np.int32)
+    count = _meet(labels, depth, *(np.empty(0, kind) for kind in (np.int32, np.int32, np.float32)))
+    first, second, passage = (np.empty(count, kind) for kind in (np.int32, np.int32, np.float32))
+    _meet(labels, depth, first, second, passage)
     order = np.lexsort((-passage, second, first))
     first, second, passage = first[order], second[order], passage[order]
     new = np.ones(len(first), bool)
     new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
     yield from zip(first[new].tolist(), second[new].tolist(), passage[new].tolist(), strict=True)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _meet(bulges: Any, depth: Any, first: Any, second: Any, passage: Any) -> int:
+    """Write the pairs of neighbouring voxels of two bulges, as far as there is room, and return their number; on the CPU."""
+    found = 0
+    sides = bulges.shape
+    for z in range(sides[0]):
+        for y in range(sides[1]):
+            for x in range(sides[2]):
+                one = bulges[z, y, x]
+                if one == 0:
+                    continue
+                for dz, dy, dx in HALF_NEIGHBOURS:
+                    k, j, i = z + dz, y + dy, x + dx
+                    if not (k < sides[0] and 0 <= j < sides[1] and 0 <= i < sides[2]):
+                        continue
+                    other = bulges[k, j, i]
+                    if other == 0 or other == one:
+                        continue
+                    if found < len(first):
+                        first[found], second[found] = min(one, other), max(one, other)
+                        passage[found] = min(depth[z, y, x], depth[k, j, i])
+                    found += 1
+    return found
 
 
 def _join_bulges(

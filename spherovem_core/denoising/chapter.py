@@ -18,6 +18,7 @@ from spherovem_core.report.charts import HEIGHT, WIDTH, lines
 from spherovem_core.report.figures import PALETTE, add_legend, finish, new_panel
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.report.kept import if_kept
 from spherovem_core.report.page import Panel, Picture, Section
 from spherovem_core.report.views import (
     View,
@@ -56,8 +57,19 @@ def denoising_section(inputs: ReportInputs) -> Section:
     clipped = found.get("clipped_fraction")
     if clipped is not None:
         facts.append(("Voxels outside the 8-bit range", f"{100 * clipped:.3g} %"))
-    pictures = [*repaired, *_compare(inputs, source, z_um, sample), _over_all(inputs, found)]
+    compared = if_kept(
+        lambda: _compare(inputs, source, z_um, sample), "The window before and after denoising"
+    )
+    pictures = [*repaired, *compared, _over_all(inputs, found)]
     return Section("denoising", "Denoising", facts, pictures, (), denoising_warnings(inputs))
+
+
+def look_at_denoised(inputs: ReportInputs) -> None:
+    """Read what the section shows of the denoised image."""
+    found = _found(inputs)
+    if found.get("algorithm") != "none":
+        source = denoised_source(inputs, recorded_repairs(found))
+        _compare(inputs, source, _acquired_slice(inputs) * source.spacing_nm[0] / NM_PER_UM, sample_of(found))
 
 
 def denoising_warnings(inputs: ReportInputs) -> list[str]:

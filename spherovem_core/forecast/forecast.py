@@ -8,7 +8,7 @@ from typing import Any
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.forecast.rates import known_rates
 from spherovem_core.references import ArtifactRef
-from spherovem_core.steps.corrections import is_computed
+from spherovem_core.steps.left_out import LEAST_FRACTION
 from spherovem_core.store import Layout
 from spherovem_core.workflow import (
     ArrayOutput,
@@ -20,6 +20,7 @@ from spherovem_core.workflow import (
     StepPlan,
     plan_step,
 )
+from spherovem_core.workflow.demand import is_computed
 
 GB = 1e9
 PROCESS_BYTES = 1_600_000_000
@@ -50,12 +51,15 @@ class ForecastRow:
         On disk beside that while it runs.
     seconds
         None where nothing like it was ever measured.
+    freed_bytes
+        On disk no longer when it is done: arrays of earlier steps that lean storage discards then.
     """
 
     title: str
     stored_bytes: int
     passing_bytes: int
     seconds: float | None
+    freed_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,16 @@ class Forecast:
     @property
     def stored_bytes(self) -> int:
         """Bytes on disk when the run is done."""
-        return sum(row.stored_bytes for row in self.rows)
+        return sum(row.stored_bytes - row.freed_bytes for row in self.rows)
 
     @property
     def needed_bytes(self) -> int:
-        """Free space that the run needs beyond what lies there already."""
-        passing = max((row.passing_bytes for row in self.rows), default=0)
-        return max(0, self.stored_bytes + passing - self.present_bytes)
+        """Free space that the run needs beyond what lies there already, at the step that needs most."""
+        most = stored = 0
+        for row in self.rows:
+            most = max(most, stored + row.stored_bytes + row.passing_bytes)
+            stored += row.stored_bytes - row.freed_bytes
+        return max(0, most - self.present_bytes)
 
     @property
     def seconds(self) -> float:
@@ -151,6 +158,7 @@ def forecast_steps(
         return Forecast((), 0, 0, "")
     volume = _source_volume(pipeline, request, external, taken)
     rates = known_rates(pipeline, request.acquisition.results_root)
+    freed = _freed_bytes(pipeline, todo, volume, request) if settings.storage == "lean" else {}
     rows, memory = [], 0
     for plan in todo:
         step = plan.step
@@ -161,11 +169,31 @@ def forecast_steps(
         if seconds is not None and plan.is_corrected and is_computed(plan.automatic):
             seconds *= CORRECTED_FRACTION
         absent = ": none given" if step.cost.variant(request.parameters) == ABSENT else ""
-        rows.append(ForecastRow(f"{step.title}{absent}", size.stored_bytes, size.passing_bytes, seconds))
+        title, left = f"{step.title}{absent}", freed.get(step.name, 0)
+        rows.append(ForecastRow(title, size.stored_bytes, size.passing_bytes, seconds, left))
     for step in pipeline.steps:
         memory = max(memory, step.cost.memory(volume, request.parameters, settings))
     present = sum(_bytes_at(request.acquisition.folder, plan.step) for plan in todo)
     return Forecast(tuple(rows), present, PROCESS_BYTES + memory, rates.origin)
+
+
+def _freed_bytes(
+    pipeline: Pipeline, todo: Sequence[StepPlan[Any]], volume: SourceVolume, request: RunRequest
+) -> dict[str, int]:
+    """Return the bytes that lean storage discards after each step, by its name: those of arrays that it is the last to read."""
+    freed: dict[str, int] = {}
+    computed = [plan.step for plan in todo]
+    # A run that stops early or sees a region only discards nothing.
+    if computed[-1] is not pipeline.steps[-1] or not request.region.is_whole:
+        return freed
+    for step in computed:
+        readers = [each for each in pipeline.steps if any(output in each.inputs for output in step.transient)]
+        size = step.cost.size(volume, request.parameters)
+        is_worth = size.plain_bytes >= LEAST_FRACTION * volume.voxels * volume.itemsize
+        if readers and is_worth:
+            last = [each for each in (step, *readers) if each in computed][-1]
+            freed[last.name] = freed.get(last.name, 0) + size.stored_bytes
+    return freed
 
 
 def steps_to_compute(

@@ -16,7 +16,7 @@ from spherovem_core.ingest.strict_json import read_strict_json
 from spherovem_core.ingest.voxel_size import VoxelSize
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.parameters.exclusions import ExcludedSlices
-from spherovem_core.parameters.ingest import LARGEST_SIDE_NM, SMALLEST_SIDE_NM
+from spherovem_core.spacing import LARGEST_SIDE_NM, SMALLEST_SIDE_NM
 
 SCHEMA_FILE = Path(__file__).with_name("templates") / "acquisition.schema.json"
 SCHEMA_LINK = "$schema"

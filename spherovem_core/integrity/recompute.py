@@ -8,6 +8,7 @@ from spherovem_core.integrity.levels import rebuild_levels
 from spherovem_core.integrity.targets import find_target, held
 from spherovem_core.registry import pipeline_of_results
 from spherovem_core.store import discard
+from spherovem_core.store.discarded import find_discarded, forget_discarded
 from spherovem_core.store.file_records import forget_file
 from spherovem_core.store.layout import VOLUME, Layout
 from spherovem_core.store.nodes import is_replaced_group, marker_of, read_node
@@ -68,6 +69,10 @@ def _aside(layout: Layout, path: str) -> Path:
 def _discard_array(layout: Layout, output: ArrayOutput) -> str:
     if _is_finest_sound(layout, output.group) and rebuild_levels(layout, output):
         return f"{output.group}: the coarser levels were built again from the finest"
+    if find_discarded(layout, output.group) is not None:
+        discard(layout, layout.volume / output.group)
+        forget_discarded(layout, output.group)
+        return f"{output.group} was discarded (storage: lean); the next run computes it again, and keeps it with --storage full"
     group = layout.volume / output.group
     aside = _aside(layout, f"{VOLUME}/{output.group}")
     if is_replaced_group(group):

@@ -14,6 +14,7 @@ from spherovem_core.registry import pipeline_of_results
 from spherovem_core.store.adoptions import ADOPTED, describe_adoption
 from spherovem_core.store.array_check import ArrayCheck, check_array
 from spherovem_core.store.changes import Change
+from spherovem_core.store.discarded import find_discarded
 from spherovem_core.store.file_records import find_change, read_record
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout, array_path
@@ -32,8 +33,16 @@ from spherovem_core.store.tables import is_table, table_marker
 from spherovem_core.workflow import ArrayOutput, Output, Pipeline, TableOutput
 from spherovem_core.workflow.artifacts import open_pyramid
 
-Soundness = Literal["sound", "changed", "damaged", "missing", "unrecorded", "unfinished"]
-ORDER: tuple[Soundness, ...] = ("sound", "unfinished", "unrecorded", "missing", "changed", "damaged")
+Soundness = Literal["sound", "changed", "damaged", "missing", "unrecorded", "unfinished", "discarded"]
+ORDER: tuple[Soundness, ...] = (
+    "sound",
+    "discarded",
+    "unfinished",
+    "unrecorded",
+    "missing",
+    "changed",
+    "damaged",
+)
 Verdict = tuple[Soundness, tuple[str, ...], int, int]
 """State, findings, number of files and bytes on disk."""
 
@@ -49,7 +58,8 @@ class ArtifactState:
     state
         ``sound``: as it was written; ``changed``: other bytes; ``damaged``: other bytes that cannot be read; ``missing``: files
         that are not there; ``unrecorded``: written by a version that kept no record, so that nothing can be said;
-        ``unfinished``: a run will go on with it.
+        ``unfinished``: a run will go on with it; ``discarded``: an array that lean storage left out, because all that is computed
+        from it is complete.
     details
         One line for each finding; for a sound result whose change was adopted, by whom and why.
     """
@@ -63,8 +73,8 @@ class ArtifactState:
 
     @property
     def is_sound(self) -> bool:
-        """True if it is as it was written, or not finished yet."""
-        return self.state in ("sound", "unfinished")
+        """True if it is as it was written, was discarded, or is not finished yet."""
+        return self.state in ("sound", "unfinished", "discarded")
 
     def document(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
@@ -105,6 +115,10 @@ def _verify_array(layout: Layout, group: str) -> Verdict:
     """Check all levels of an array; the worst state counts."""
     if is_replaced_group(layout.volume / group):
         return "changed", (f"{METADATA} was written by another program over the group",), 0, 0
+    left = find_discarded(layout, group)
+    if left is not None and not left.is_wanted:
+        day = left.time.partition("T")[0]
+        return "discarded", (f"on {day}, when all that is computed from it was complete",), 0, 0
     finest = marker_of(read_node(layout.path(array_path(group)))) or {}
     verdicts = [
         _verify_level(layout, group, level) for level in range(len(finest.get("level_factors", [None])))

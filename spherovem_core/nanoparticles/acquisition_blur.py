@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.blur_fit import fit_blur
 from spherovem_core.nanoparticles.objects import CropReader, FoundObject
 from spherovem_core.spacing import SpacingNm, pixel_nm
@@ -55,6 +56,7 @@ def measure_blur(
     reader: CropReader,
     smoothing_nm: tuple[float, float],
     largest_nm: float,
+    execution: Execution | None = None,
 ) -> AcquisitionBlur:
     """Measure the blur from compact, isolated objects, and the depth of slices from their extent along z.
 
@@ -73,6 +75,8 @@ def measure_blur(
         Standard deviations of this stage's smoothing along y and x.
     largest_nm
         Largest diameter of a particle.
+    execution
+        Executor of the fits; by default one thread.
     """
     pixel = reader.pixel_nm
     smoothing = float(np.sqrt(smoothing_nm[0] * smoothing_nm[1]))
@@ -85,7 +89,7 @@ def measure_blur(
         & (table.fill > _FILL)
         & (table.edge_nm > 0)
     )
-    fitted = fit_blur([objects[int(n)] for n in usable], reader)
+    fitted = fit_blur([objects[int(n)] for n in usable], reader, execution)
     sigma = fitted.sigma_nm if fitted.objects else _ASSUMED_SIGMA_PX * pixel
     total = float(np.hypot(sigma, smoothing))
     edge = _EDGE_OF_SIGMA * total

@@ -61,13 +61,12 @@ def _ball_factor(
 ) -> float:
     """Fit level and contrast of a ball's image to the territory of an object; returns the contrast, relative to the object's."""
     measures, spacing = entry.measures, np.asarray(reader.spacing_nm)
-    crop = reader.read(np.array(measures.box, np.int64))
-    centre = (np.array(measures.centroid) - crop.origin) * spacing
-    drawn = draw_balls(
-        np.array([[*centre, diameter_nm / 2]]), crop.smooth.shape, spacing, sigma, depth_nm=depth_nm
-    )
-    places = tuple((entry.voxels - np.array(crop.origin, np.int32)).T)
-    image = (crop.intensity[places] - measures.surroundings) / max(
+    low, high = reader.limits(np.array(measures.box, np.int64))
+    shape = tuple(b - a for a, b in zip(low, high, strict=True))
+    centre = (np.array(measures.centroid) - low) * spacing
+    drawn = draw_balls(np.array([[*centre, diameter_nm / 2]]), shape, spacing, sigma, depth_nm=depth_nm)
+    places = tuple((entry.voxels - np.array(low, np.int32)).T)
+    image = (reader.intensities(entry.voxels) - measures.surroundings) / max(
         measures.level - measures.surroundings, 1e-6
     )
     # The tissue may be brighter on one side (a particle beside resin): a plane is fitted with the ball.

@@ -6,7 +6,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import map_blocks
+from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.bodies import body_surroundings, find_bodies
+from spherovem_core.nanoparticles.crop_filters import gaussian
 from spherovem_core.nanoparticles.piece_measures import measure_pieces
 from spherovem_core.spacing import SpacingNm, pixel_nm
 
@@ -16,6 +19,8 @@ _GENERALISED_GOLDEN = np.array([0.8191725134, 0.6710436067, 0.5497004779])
 _FINE = 3
 _RATIO = 1.3
 _CONTRAST = 100.0
+# Filters reach this many standard deviations.
+_TRUNCATE = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +69,13 @@ class BallResponse:
         return np.interp(np.log(np.maximum(diameter_nm, 1.0)), np.log(self.diameters_nm), measure)
 
 
-@lru_cache(maxsize=32)
 def ball_response(
     spacing_nm: SpacingNm,
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
     largest_nm: float,
+    execution: Execution | None = None,
 ) -> BallResponse:
     """Measure rendered balls by the functions that measure particles.
 
@@ -86,11 +91,19 @@ def ball_response(
         Standard deviations of the smoothing along y and x.
     largest_nm
         Diameter of the largest ball.
+    execution
+        Executor of the measurements; by default one thread.
     """
+    execution = execution or Execution()
     pixel = pixel_nm(spacing_nm)
     count = max(2, int(np.ceil(np.log(largest_nm / pixel) / np.log(_RATIO))) + 1)
     diameters = pixel * _RATIO ** np.arange(count)
-    rows = [_measure_ball(d, spacing_nm, depth_nm, blur_nm, smoothing_nm) for d in diameters]
+    # The largest first: they take longest.
+    measured = map_blocks(
+        _measure_ball, diameters[::-1].tolist(), spacing_nm, depth_nm, blur_nm, smoothing_nm,
+        executor=execution.executor, ahead=4 * max(1, execution.workers),
+    )  # fmt: skip
+    rows = [row for _, row in measured][::-1]
     contrast, outlined, fill, slope, peak = (
         np.array(column, np.float64) for column in zip(*rows, strict=True)
     )
@@ -98,13 +111,14 @@ def ball_response(
     return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill, slope)
 
 
+@lru_cache(maxsize=512)
 def _measure_ball(
     diameter_nm: float,
     spacing_nm: SpacingNm,
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
-) -> tuple[float, float, float, float, list[float]]:
+) -> tuple[float, float, float, float, tuple[float, ...]]:
     """Return contrast, outlined volume, fill and slope of a ball, and its peak at each place."""
     around = body_surroundings(spacing_nm)
     measured, peaks = [], []
@@ -121,10 +135,10 @@ def _measure_ball(
         outlined = len(body.voxels) * float(np.prod(spacing_nm)) / (np.pi / 6 * diameter_nm**3)
         measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2), piece.slope))
     if not measured:
-        return 0.0, 1.0, 1.0, 1.0, peaks
+        return 0.0, 1.0, 1.0, 1.0, tuple(peaks)
     contrast, _, fill, slope = np.nanmedian(measured, axis=0)
     outlined = float(np.mean([entry[1] for entry in measured]))
-    return float(contrast), outlined, float(fill), float(slope), peaks
+    return float(contrast), outlined, float(fill), float(slope), tuple(peaks)
 
 
 def render_ball(
@@ -147,25 +161,39 @@ def render_ball(
     acquired, smoothed : (Z, Y, X) ndarray of float32
         The chords along z are exact; the plane is sampled `_FINE` times a pixel.
     """
-    from scipy.ndimage import gaussian_filter
-
     radius = diameter_nm / 2
     reach = [int(np.ceil((radius + 3 * blur_nm + 160) / step)) + 1 for step in spacing_nm]
-    axes = [
-        (np.arange(-n * _FINE - _FINE // 2, n * _FINE + _FINE // 2 + 1) / _FINE - o) * step
-        for n, step, o in zip(reach[1:], spacing_nm[1:], offset[1:], strict=True)
-    ]
-    half = np.sqrt(np.maximum(radius**2 - axes[0][:, None] ** 2 - axes[1] ** 2, 0))
     centres = (np.arange(-reach[0], reach[0] + 1) - offset[0]) * spacing_nm[0]
     depth = max(depth_nm, 1e-3 * spacing_nm[0])
+    blur = [0.0, *(blur_nm / step for step in spacing_nm[1:])]
+    smoothing = [0.0, *(s / step for s, step in zip(smoothing_nm, spacing_nm[1:], strict=True))]
+    acquired, smoothed = (np.zeros([2 * n + 1 for n in reach], np.float32) for _ in range(2))
+    # All is 0 beyond the reach of the filters around the ball.
+    planes = _near(np.abs(centres) < radius + depth / 2, 0)
+    sides, axes = [], []
+    for n, step, o, *sigmas in zip(
+        reach[1:], spacing_nm[1:], offset[1:], blur[1:], smoothing[1:], strict=True
+    ):
+        fine = (np.arange(-n * _FINE - _FINE // 2, n * _FINE + _FINE // 2 + 1) / _FINE - o) * step
+        touched = (np.abs(fine) < radius).reshape(-1, _FINE).any(axis=1)
+        sides.append(_near(touched, sum(int(_TRUNCATE * sigma) + 1 for sigma in sigmas)))
+        axes.append(fine[sides[-1].start * _FINE : sides[-1].stop * _FINE])
+    half = np.sqrt(np.maximum(radius**2 - axes[0][:, None] ** 2 - axes[1] ** 2, 0))
     chords = [
         np.maximum(np.minimum(half, c + depth / 2) - np.maximum(-half, c - depth / 2), 0) / depth
-        for c in centres
+        for c in centres[planes]
     ]
-    fine = np.stack(chords) * _CONTRAST
-    shape = (len(centres), 2 * reach[1] + 1, _FINE, 2 * reach[2] + 1, _FINE)
-    pixels = fine.reshape(shape).mean(axis=(2, 4))
-    blur = [0.0, *(blur_nm / step for step in spacing_nm[1:])]
-    acquired = gaussian_filter(pixels, blur) if blur_nm > 0 else pixels
-    smoothing = [0.0, *(s / step for s, step in zip(smoothing_nm, spacing_nm[1:], strict=True))]
-    return acquired.astype(np.float32), gaussian_filter(acquired, smoothing).astype(np.float32)
+    shape = (len(chords), len(axes[0]) // _FINE, _FINE, len(axes[1]) // _FINE, _FINE)
+    pixels = (np.stack(chords) * _CONTRAST).reshape(shape).mean(axis=(2, 4))
+    sharp = gaussian(pixels, blur, _TRUNCATE) if blur_nm > 0 else pixels
+    acquired[planes, *sides] = sharp
+    smoothed[planes, *sides] = gaussian(sharp, smoothing, _TRUNCATE)
+    return acquired, smoothed
+
+
+def _near(touched: NDArray[np.bool_], margin: int) -> slice:
+    """Return the part of an axis that holds the places touched, with a margin; the middle if there are none."""
+    places = np.flatnonzero(touched)
+    if not len(places):
+        places = np.array([len(touched) // 2])
+    return slice(max(0, int(places[0]) - margin), min(len(touched), int(places[-1]) + margin + 1))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import map_blocks
+from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.ball_images import draw_balls
 from spherovem_core.nanoparticles.objects import CropReader, FoundObject
 
@@ -35,7 +37,9 @@ class FittedBlur(NamedTuple):
     objects: int
 
 
-def fit_blur(objects: Sequence[FoundObject], reader: CropReader) -> FittedBlur:
+def fit_blur(
+    objects: Sequence[FoundObject], reader: CropReader, execution: Execution | None = None
+) -> FittedBlur:
     """Find the blur with which balls draw compact objects best.
 
     The edges of particles in tissue differ by what surrounds them, so that the sharpest ones are sharper than the blur. Fitted
@@ -48,12 +52,18 @@ def fit_blur(objects: Sequence[FoundObject], reader: CropReader) -> FittedBlur:
         Compact objects that the border does not cut.
     reader
         Reader of the image.
+    execution
+        Executor of the fits; by default one thread.
     """
+    execution = execution or Execution()
     if len(objects) > _MOST:
         objects = [objects[n] for n in np.linspace(0, len(objects) - 1, _MOST).astype(int)]
     if len(objects) < _FEWEST:
         return FittedBlur(0.0, 0)
-    residuals = np.stack([_residuals(entry, reader) for entry in objects])
+    fits = map_blocks(
+        _residuals, objects, reader, executor=execution.executor, ahead=4 * max(1, execution.workers)
+    )
+    residuals = np.stack([found for _, found in fits])
     count = max(_FEWEST, int(_BEST * len(objects)))
     best = np.argsort(residuals.min(axis=1), kind="stable")[:count]
     curve = np.log(residuals[best] + _FLOOR).mean(axis=0)
@@ -70,13 +80,13 @@ def _residuals(entry: FoundObject, reader: CropReader) -> NDArray[np.float64]:
     """Compute the mean squared residual of the best ball at each blur, in contrasts squared and beyond that of the noise."""
     measures, spacing = entry.measures, np.asarray(reader.spacing_nm)
     contrast = max(measures.level - measures.surroundings, 1e-6)
-    crop = reader.read(np.array(measures.box, np.int64))
-    places = entry.voxels - np.array(crop.origin, np.int32)
-    image = (crop.intensity[tuple(places.T)] - measures.surroundings) / contrast
+    origin = reader.limits(np.array(measures.box, np.int64))[0]
+    places = entry.voxels - np.array(origin, np.int32)
+    image = (reader.intensities(entry.voxels) - measures.surroundings) / contrast
     low = places.min(axis=0)
     shape = tuple(int(n) for n in places.max(axis=0) - low + 1)
     local = tuple((places - low).T)
-    centre = (np.array(measures.centroid) - crop.origin - low) * spacing
+    centre = (np.array(measures.centroid) - origin - low) * spacing
     signal_nm = float(np.cbrt(6 / np.pi * max(measures.signal / contrast, spacing.prod())))
     away = (places - low) * spacing / signal_nm
     basis = np.column_stack([np.ones(len(image)), np.ones(len(image)), away])

@@ -6,7 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.nanoparticles.growth import FREE, TAKEN, grow_body, median_outside, release, rows_within
+from spherovem_core.nanoparticles.growth import (
+    TAKEN,
+    grow_body,
+    median_outside,
+    next_free,
+    release,
+    rows_within,
+)
 from spherovem_core.nanoparticles.local_outline import mask_in_box, refine_outline
 from spherovem_core.nanoparticles.piece_survey import outline_slope
 from spherovem_core.spacing import SpacingNm
@@ -124,12 +131,12 @@ def find_bodies(
     marks = np.zeros(smooth.shape, np.uint8)
     ground = _Ground(smooth, start, marks, np.empty((2, smooth.size, 3), np.int32), around, inside_volume)
     bodies = []
-    for n in order:
-        seed, height = places[n], float(heights[n])
-        if height - start < 0.5 * min_contrast:
+    places = places[order]
+    n = -1
+    while (n := next_free(marks, places, n + 1)) < len(places):
+        seed = places[n]
+        if float(smooth[tuple(seed)]) - start < 0.5 * min_contrast:
             break
-        if marks[seed[0], seed[1], seed[2]] != FREE:
-            continue
         body, rim = _best_body(seed, min_contrast, ground)
         grown = body.voxels
         if body.isolated:

@@ -86,7 +86,7 @@ def classify(
         Executor of the fits of clumps.
     """
     table = object_table(objects)
-    blur = measure_blur(objects, table, reader, _smoothing(reader), largest_diameter(parameters))
+    blur = measure_blur(objects, table, reader, _smoothing(reader), largest_diameter(parameters), execution)
     blur = with_depth_of_clumps(blur, objects, table, reader, parameters, execution)
     response = ball_response(
         reader.spacing_nm,
@@ -94,6 +94,7 @@ def classify(
         round(blur.sigma_nm, 1),
         _smoothing(reader),
         largest_diameter(parameters),
+        execution,
     )
     split = SplitObjects(list(objects), SingleSize(None, np.nan, 0.0, 0), parameters.expected_diameter_nm)
     if parameters.split_touching and objects:

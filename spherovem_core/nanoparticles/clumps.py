@@ -240,7 +240,7 @@ def _overlap(
 
 def read_clump(entry: FoundObject, reader: CropReader) -> ClumpImage:
     """Read the image of a body in its box."""
-    crop = reader.read(np.array(entry.measures.box, np.int64))
+    crop = reader.read(np.array(entry.measures.box, np.int64), narrow=True)
     own = entry.voxels[entry.inside] - np.array(crop.origin, np.int32)
     body = Body(
         own, entry.measures.level, entry.measures.surroundings, entry.measures.isolated, entry.measures.ground

@@ -30,8 +30,8 @@ def heights_above(
         Rows and columns of the halo before the part.
     boost : float32
         The height above a narrow opening counts up to this factor of that above the widest one.
-    out : (openings, Y, X) ndarray of uint16
-        Takes the heights; 0 where the slice is not above.
+    out : (openings, rows, columns) ndarray of uint16
+        Takes the heights of the part; 0 where the slice is not above.
     """
     scale, last = len(levels) / smooth.shape[0], len(levels) - 1
     widest, width = len(opened) - 1, columns[1] - columns[0]
@@ -44,12 +44,12 @@ def heights_above(
         upper, lower = levels[min(max(row, 0), last), here], levels[min(max(row + 1, 0), last), here]
         own, own_row = smooth[y, here], y - rows[0] + margin[0]
         there = slice(margin[1], margin[1] + width)
-        ground, highest = opened[widest, own_row, there], out[widest, y, here]
+        ground, highest = opened[widest, own_row, there], out[widest, y - rows[0]]
         for x in range(width):
             level = np.int32(upper[x] * (np.float32(1.0) - part) + lower[x] * part)
             highest[x] = max(np.int32(own[x]) - max(np.int32(ground[x]), level), 0)
         for n in range(widest):
-            narrow, found = opened[n, own_row, there], out[n, y, here]
+            narrow, found = opened[n, own_row, there], out[n, y - rows[0]]
             for x in range(width):
                 limit = min(np.rint(np.float32(highest[x]) * boost), np.float32(65535.0))
                 found[x] = min(max(np.int32(own[x]) - np.int32(narrow[x]), 0), np.int32(limit))

@@ -51,6 +51,18 @@ def crop_intensities(
     return intensity, smooth
 
 
+def bring_to_scale(
+    images: NDArray[Any], maps: NDArray[np.float64], polarity: Literal["bright", "dark"]
+) -> NDArray[np.float32]:
+    """Bring a crop (Z, Y, X) to bright particles and to the scale of the stack, as `crop_intensities` does."""
+    unit, highest = intensity_unit(images.dtype), level_count(images.dtype) - 1
+    depth, height, width = images.shape
+    planes, out = np.empty((height, width, depth), np.uint16), np.empty(images.shape, np.float32)
+    _bring(np.ascontiguousarray(images), maps, float(unit), highest, polarity == "dark", planes)
+    _scale(planes, np.float32(1 / unit), out)
+    return out
+
+
 @njit(cache=True, nogil=True)
 def _bring(images, maps, unit, highest, dark, out):  # type: ignore[no-untyped-def]
     """Write the slices, in units of `intensity_unit`, as the channels of an image (Y, X, Z)."""

@@ -10,9 +10,9 @@ from spherovem_core.nanoparticles.contrast_heights import highest
 from spherovem_core.nanoparticles.local_contrast import (
     ContrastFilters,
     contrast_filters,
+    contrast_parts,
     intensity_unit,
     largest_diameter,
-    measure_contrast,
     to_intensity,
 )
 from spherovem_core.nanoparticles.slice_statistics import SliceStatistics
@@ -89,9 +89,12 @@ class Detection:
             Candidates have `level` or more.
         """
         gain, offset = self.maps[z]
-        contrasts = measure_contrast(to_intensity(image, self.polarity, gain, offset), self.filters)
         factors = [self.min_contrasts[-1] / max(least, 1e-3) for least in self.min_contrasts[:-1]]
-        return np.asarray(highest(contrasts, np.array([*factors, 1.0], np.float32)))
+        scale = np.array([*factors, 1.0], np.float32)
+        out = np.empty(image.shape, np.uint16)
+        for region, heights in contrast_parts(to_intensity(image, self.polarity, gain, offset), self.filters):
+            out[region] = highest(heights, scale)
+        return out
 
 
 def plan_detection(

@@ -185,6 +185,14 @@ def release(marks: Any, voxels: Any, count: int, mark: int) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def next_free(marks: Any, voxels: Any, start: int) -> int:
+    """Return the number of the first voxel, from `start` on, that is free; the number of voxels if there is none."""
+    while start < len(voxels) and marks[voxels[start, 0], voxels[start, 1], voxels[start, 2]] != FREE:
+        start += 1
+    return start
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _darker_level(image: Any, voxels: Any, first: int, last: int, half: float) -> Any:
     """Return the median of the voxels that are darker than `half`, and their number."""
     values, darker = np.empty(last - first, np.float32), 0

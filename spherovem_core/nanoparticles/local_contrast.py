@@ -4,15 +4,17 @@ Large bright bodies (resin, lumina, droplets wider than any particle) are their 
 filters unsigned 16-bit slices several times faster than SciPy; there is no GPU counterpart.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import block_grid
+from spherovem_core.blocks import Region, block_grid
 from spherovem_core.nanoparticles.binning import level_count
 from spherovem_core.nanoparticles.contrast_heights import heights_above, tile_medians
 from spherovem_core.nanoparticles.intensity_tables import look_up
+from spherovem_core.nanoparticles.rectangle_openings import open_by_rectangles
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -27,8 +29,8 @@ _TILE_NM = 2000.0
 _TILE_PIXELS = 16
 # A slice of 8 bits is widened by this factor, so that filters round to a fraction of a grey value.
 _WIDE_8_BIT = 128
-# Side in pixels of the parts of a slice that are opened one after the other: they fit in a core's cache.
-_PART = 512
+# Side in pixels of the parts of a slice that are opened one after the other; what they look at beyond them is opened again.
+_PART = 1024
 
 
 class ContrastFilters(NamedTuple):
@@ -116,32 +118,34 @@ def measure_contrast(intensity: NDArray[np.uint16], filters: ContrastFilters) ->
         Height of the smoothed slice above its surroundings for each opening, in the units of the intensity; 0 where it is
         not above them.
     """
+    out = np.empty((len(filters.openings), *intensity.shape), np.uint16)
+    for region, heights in contrast_parts(intensity, filters):
+        out[:, *region] = heights
+    return out
+
+
+def contrast_parts(
+    intensity: NDArray[np.uint16], filters: ContrastFilters
+) -> Iterator[tuple[Region, NDArray[np.uint16]]]:
+    """Measure the local contrast of a slice part by part; yields the part, and what `measure_contrast` returns of it."""
     import cv2
 
     smooth = smooth_slice(intensity, filters)
-    height, width = smooth.shape
+    del intensity
+    width = smooth.shape[1]
     levels = tile_levels(smooth, filters)
     levels = np.asarray(cv2.resize(levels, (width, len(levels)), interpolation=cv2.INTER_LINEAR), np.float32)
-    out = np.empty((len(filters.openings), height, width), np.uint16)
     # An opening looks its side less one far.
     halo = [max(sides[axis] for sides in filters.openings) - 1 for axis in (0, 1)]
     for block in block_grid(smooth.shape, (_PART, _PART), halo):
         (rows, columns), (down, across) = block.core, block.inner
+        opened = open_by_rectangles(smooth[block.outer], filters.openings)
+        out = np.empty((len(opened), rows.stop - rows.start, columns.stop - columns.start), np.uint16)
         heights_above(
-            smooth, _openings(smooth[block.outer], filters), levels, (rows.start, rows.stop), (columns.start, columns.stop),
+            smooth, opened, levels, (rows.start, rows.stop), (columns.start, columns.stop),
             (down.start, across.start), np.float32(_BOOST), out,
         )  # fmt: skip
-    return out
-
-
-def _openings(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.uint16]:
-    import cv2
-
-    out = np.empty((len(filters.openings), *smooth.shape), np.uint16)
-    for opened, sides in zip(out, filters.openings, strict=True):
-        box = np.ones(sides, np.uint8)
-        cv2.morphologyEx(smooth, cv2.MORPH_OPEN, box, dst=opened, borderType=cv2.BORDER_REPLICATE)
-    return out
+        yield block.core, out
 
 
 def tile_levels(smooth: NDArray[np.uint16], filters: ContrastFilters) -> NDArray[np.float32]:

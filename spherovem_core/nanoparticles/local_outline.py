@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.nanoparticles.crop_filters import gaussian, widened
 from spherovem_core.spacing import SpacingNm
 
 # The surroundings at a place are averaged with a Gaussian of this many pixels, without the body and its blurred rim.
@@ -72,14 +73,14 @@ def refine_outline(
     image = np.stack([cv2.GaussianBlur(plane, (0, 0), _SMOOTHING_PX) for plane in intensity[box]])
     body = np.zeros(image.shape, np.bool_)
     body[tuple((voxels - start).T)] = True
-    allowed = ndimage.binary_dilation(body, iterations=_MOVE_PX) & free
+    allowed = widened(body, _MOVE_PX) & free
     first = body
     for _ in range(_ROUNDS):
-        around = free & ~ndimage.binary_dilation(body, iterations=_RIM_PX)
-        weight = ndimage.gaussian_filter(around.astype(np.float32), reach, truncate=3.0)
+        around = free & ~widened(body, _RIM_PX)
+        weight = gaussian(around.astype(np.float32), reach, 3.0)
         if not (weight[allowed] > 0).all():
             return voxels
-        mean = ndimage.gaussian_filter(np.where(around, image, 0).astype(np.float32), reach, truncate=3.0)
+        mean = gaussian(np.where(around, image, 0).astype(np.float32), reach, 3.0)
         surroundings = mean / np.maximum(weight, 1e-6)
         above = allowed & (image > (level + surroundings) / 2)
         pieces, count = ndimage.label(above, np.ones((3, 3, 3)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles.bodies import Body, Surroundings, body_surroundings, find_bodies
-from spherovem_core.nanoparticles.components import SEEDS
-from spherovem_core.nanoparticles.crop_intensities import crop_intensities
+from spherovem_core.nanoparticles.components import FIRST, SEEDS, Components, seeds_of
+from spherovem_core.nanoparticles.crop_intensities import bring_to_scale, crop_intensities
 from spherovem_core.nanoparticles.detection import Detection
 from spherovem_core.nanoparticles.local_outline import mask_in_box, shows_outline
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_survey, survey, territories
 from spherovem_core.nanoparticles.piece_survey import PieceSurvey
 from spherovem_core.nanoparticles.streaks import without_streaks
-from spherovem_core.nanoparticles.volume_components import VolumeComponents
+from spherovem_core.nanoparticles.window import Window
 from spherovem_core.spacing import SpacingNm, pixel_nm
 
 # A component with more voxels in its crop is not analysed: it is no particle and no clump that fits in memory.
@@ -26,7 +26,12 @@ MAX_CROP_VOXELS = 16_000_000
 _CANDIDATE_FRACTION = 0.7
 # Least and highest height of voxels within and beyond an outline that follows the surroundings.
 _INSIDE, _OUTSIDE = 0.501, 0.499
-_COMPONENTS_PER_TASK = 16
+# Components that begin in one cube of the image (z, y, x) are cut out together.
+_CUBE = (64, 1024, 1024)
+_COMPONENTS_PER_TASK = 64
+# Voxels around a body that its measures look at, and standard deviations that its smoothing looks beyond them.
+_MEASURED, _FILTER_REACH = 4, 4.0
+_REGION_VOXELS = 80_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +102,38 @@ class CropReader:
         """Return the contrast that candidates of the width of each object must have."""
         return self.detection.min_contrast_of(objects.section_nm.to_numpy() / self.pixel_nm)
 
-    def read(self, box: NDArray[np.int64]) -> Crop:
-        """Read a box with a margin of the largest particle's radius and its surroundings."""
-        shape = self.source.shape
+    def limits(self, box: NDArray[np.int64], *, narrow: bool = False) -> tuple[list[int], list[int]]:
+        """Widen a box by the margin of a crop; returns its first and its last voxel, half-open."""
         margin = [n + extra for n, extra in zip(self.detection.reach, (2, 4, 4), strict=True)]
+        if narrow:
+            filtered = (
+                0,
+                *(int(np.ceil(_FILTER_REACH * sigma)) + 1 for sigma in self.detection.filters.sigma),
+            )
+            margin = [min(m, n + _MEASURED) for m, n in zip(margin, filtered, strict=True)]
         low = [max(0, int(a) - m) for a, m in zip(box[:3], margin, strict=True)]
-        high = [min(n, int(b) + m) for b, m, n in zip(box[3:], margin, shape, strict=True)]
+        high = [min(n, int(b) + m) for b, m, n in zip(box[3:], margin, self.source.shape, strict=True)]
+        return low, high
+
+    def holding(self, box: NDArray[np.int64]) -> "CropReader":
+        """Return a reader that holds the image of a box, with the margin of its crops, in memory."""
+        return replace(self, source=Window.read(self.source, *self.limits(box)))
+
+    def intensities(self, voxels: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Read the intensities, as acquired, at voxels (N, 3) of the volume."""
+        low = voxels.min(axis=0)
+        own = Window.read(self.source, low, voxels.max(axis=0) + 1)
+        maps = self.detection.maps[low[0] : low[0] + len(own.values)]
+        found = bring_to_scale(own.values, maps, self.detection.polarity)
+        return np.asarray(found[tuple((voxels - low).T)])
+
+    def read(self, box: NDArray[np.int64], *, narrow: bool = False) -> Crop:
+        """Read a box with a margin of the largest particle's radius and its surroundings.
+
+        A narrow crop has a margin in which a body of this box can be measured, with the same values.
+        """
+        shape = self.source.shape
+        low, high = self.limits(box, narrow=narrow)
         images = np.asarray(self.source[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
         maps = self.detection.maps[low[0] : high[0]]
         intensity, smooth = crop_intensities(images, maps, self.detection.polarity, self.detection.filters)
@@ -111,46 +142,76 @@ class CropReader:
 
 
 def find_objects(
-    components: VolumeComponents,
-    slab_labels: ArrayLike,
+    components: Components,
+    candidates: ArrayLike,
     reader: CropReader,
     execution: Execution,
 ) -> list[FoundObject]:
-    """Find and measure the bodies of all components that hold a seed, in the order of the components."""
-    seeded = np.flatnonzero(components.measures.sums[:, SEEDS] > 0)
-    tasks = [
-        seeded[start : start + _COMPONENTS_PER_TASK] for start in range(0, len(seeded), _COMPONENTS_PER_TASK)
-    ]
+    """Find and measure the bodies of all components that hold a seed, in the order of the components.
+
+    Components that lie near each other are cut out of one region, that is read once.
+    """
+    groups = group_boxes(components, reader)
     around = body_surroundings(reader.spacing_nm)
-    found: list[FoundObject] = []
+    found: dict[int, list[FoundObject]] = {}
     results = map_blocks(
-        _objects_of, tasks, components, slab_labels, reader, around,
+        _objects_of, [_Group(components.sums[own], components.boxes[own]) for own in groups], candidates, reader, around,
         executor=execution.executor, ahead=2 * max(1, execution.workers),
     )  # fmt: skip
-    for done, (_, objects) in enumerate(results):
-        for entry in objects:
-            found.append(replace(entry, body=len(found)))
-        execution.report(done, len(tasks))
-    return found
+    for done, (own, (_, objects)) in enumerate(zip(groups, results, strict=True)):
+        found |= dict(zip(own.tolist(), objects, strict=True))
+        execution.report(done, len(groups))
+    ordered = (entry for number in sorted(found) for entry in found[number])
+    return [replace(entry, body=number) for number, entry in enumerate(ordered)]
+
+
+def group_boxes(components: Components, reader: CropReader) -> list[NDArray[np.int64]]:
+    """Group the components that hold a seed and can be cut out, by place: at most `_COMPONENTS_PER_TASK` in a cube of `_CUBE`."""
+    boxes = components.boxes
+    usable = np.flatnonzero(
+        (components.sums[:, SEEDS] > 0) & (np.prod(boxes[:, 3:] - boxes[:, :3], axis=1) <= MAX_CROP_VOXELS)
+    )
+    cube = boxes[usable, :3] // np.array(_CUBE)
+    order = np.lexsort((usable, cube[:, 2], cube[:, 1], cube[:, 0]))
+    usable, cube = usable[order], cube[order]
+    groups: list[NDArray[np.int64]] = []
+    begin = 0
+    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
+    for n in range(len(usable)):
+        box = boxes[usable[n]]
+        joint = np.maximum(high, box[3:]) - np.minimum(low, box[:3])
+        alone = n == begin or (cube[n] != cube[begin]).any()
+        if alone or n - begin >= _COMPONENTS_PER_TASK or joint.prod() > _REGION_VOXELS:
+            groups.append(usable[begin:n])
+            begin, low, high = n, box[:3], box[3:]
+        low, high = np.minimum(low, box[:3]), np.maximum(high, box[3:])
+    groups.append(usable[begin:])
+    return [own for own in groups if len(own)]
+
+
+class _Group(NamedTuple):
+    """First voxels and boxes of the components of a group; see `Components`."""
+
+    sums: NDArray[np.int64]
+    boxes: NDArray[np.int64]
 
 
 def _objects_of(
-    numbers: NDArray[np.int64],
-    components: VolumeComponents,
-    slab_labels: ArrayLike,
-    reader: CropReader,
-    around: Surroundings,
-) -> list[FoundObject]:
-    out: list[FoundObject] = []
-    for number in numbers:
-        box = components.measures.boxes[number]
-        if np.prod(box[3:] - box[:3]) > MAX_CROP_VOXELS:
-            continue
-        crop = reader.read(box)
+    group: _Group, candidates: ArrayLike, reader: CropReader, around: Surroundings
+) -> list[list[FoundObject]]:
+    """Find the objects of each component of a group."""
+    low, high = group.boxes[:, :3].min(axis=0), group.boxes[:, 3:].max(axis=0)
+    near = reader.holding(np.concatenate([low, high]))
+    marked = Window.read(candidates, low, high)
+    out = []
+    for sums, box in zip(group.sums, group.boxes, strict=True):
+        crop = near.read(box)
+        first = np.array(np.unravel_index(int(sums[FIRST]), reader.source.shape)) - box[:3]
         seeds = np.zeros(crop.smooth.shape, np.bool_)
-        low = box[:3] - crop.origin
-        here = tuple(slice(int(a), int(a + n)) for a, n in zip(low, box[3:] - box[:3], strict=True))
-        seeds[here] = components.seeds(slab_labels, int(number))
+        begin = box[:3] - crop.origin
+        here = tuple(slice(int(a), int(a + n)) for a, n in zip(begin, box[3:] - box[:3], strict=True))
+        region = tuple(slice(int(a), int(b)) for a, b in zip(box[:3], box[3:], strict=True))
+        seeds[here] = seeds_of(marked[region], (int(first[0]), int(first[1]), int(first[2])))
         bodies = find_bodies(
             crop.smooth,
             seeds,
@@ -159,9 +220,8 @@ def _objects_of(
             around,
             crop.intensity,
         )
-        for body in bodies:
-            for part in without_streaks(body, crop.smooth.shape):
-                out += measured_pieces(part, [part.voxels], crop, reader)
+        parts = (part for body in bodies for part in without_streaks(body, crop.smooth.shape))
+        out.append([entry for part in parts for entry in measured_pieces(part, [part.voxels], crop, reader)])
     return out
 
 

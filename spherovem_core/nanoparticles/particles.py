@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, MemorySink, ReadableSink, block_grid, slab_grid
 from spherovem_core.errors import ParameterError
 from spherovem_core.execution import Execution
-from spherovem_core.nanoparticles.candidate_slabs import label_slabs
+from spherovem_core.nanoparticles.candidates import DEPTH, find_candidates
 from spherovem_core.nanoparticles.classification import Classified, classify
 from spherovem_core.nanoparticles.detection import plan_detection
 from spherovem_core.nanoparticles.mixture import Mixture
 from spherovem_core.nanoparticles.objects import CropReader, find_objects
+from spherovem_core.nanoparticles.packed_contrast import TILE
 from spherovem_core.nanoparticles.slice_statistics import collect_statistics
-from spherovem_core.nanoparticles.volume_components import merge_slabs
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
-# A slab takes about 12 bytes per voxel with the copies made for writing. Only one slab is in memory, independent of the number of
-# workers.
+# A slab of the posterior takes two bytes per voxel, and as many for each copy made for writing.
 _SLAB_VOXELS = 36_000_000
-_MAX_SLAB_DEPTH = 64
 LABEL_BLOCK = (128, 512, 512)
 
 
@@ -125,14 +123,14 @@ def find_particles(
     True
     """
     posterior = MemorySink(np.zeros(volume.shape, np.float16))
-    slab_labels = MemorySink(np.zeros(volume.shape, np.uint32))
+    candidates = MemorySink(np.zeros(volume.shape, np.uint8))
     labels = MemorySink(np.zeros(volume.shape, np.uint32))
     tables = write_particles(
         volume,
         spacing_nm,
         parameters or NanoparticleParameters(),
         posterior,
-        slab_labels,
+        candidates,
         labels,
         execution,
         bad_slices=bad_slices,
@@ -147,12 +145,13 @@ def write_particles(
     spacing_nm: SpacingNm,
     parameters: NanoparticleParameters,
     posterior_sink: BlockSink,
-    slab_label_sink: ReadableSink,
+    candidate_sink: ReadableSink,
     label_sink: BlockSink,
     execution: Execution | None = None,
     *,
     bad_slices: Sequence[int] = (),
-    depth: int | None = None,
+    depth: int = DEPTH,
+    tile: int = TILE,
     label_block: tuple[int, int, int] = LABEL_BLOCK,
 ) -> ParticleTables:
     """Find the nanoparticles of a volume that does not fit in memory.
@@ -160,13 +159,14 @@ def write_particles(
     1. The first pass over the slices measures drift, noise and the texture of the tissue, from which the contrast of
     candidates follows
        (`collect_statistics`).
-    2. The second pass labels the candidates slab by slab (`label_slabs`).
+    2. The second pass marks the candidates block by block, and joins them to components (`find_candidates`).
     3. Every candidate is cut out of the image half-way between its own level and that of its surroundings, and measured
        (`find_objects`).
     4. Objects are told apart: clumps are split, particles sorted into populations, other objects set aside (`classify`).
     5. Labels and posterior are painted block by block.
 
-    A killed run continues from the blocks in the sinks. Memory holds a slab, and the voxels of the objects.
+    A killed run continues from the blocks in the sinks. Memory holds some slices, the high contrast of those around a slab, and
+    the voxels of the objects.
 
     Parameters
     ----------
@@ -176,15 +176,15 @@ def write_particles(
         Voxel size in nm.
     parameters
         Parameters of the stage.
-    posterior_sink, slab_label_sink, label_sink
-        Take the posterior (float16, in slabs), the candidates of each slab (uint32, not needed afterwards) and the final
+    posterior_sink, candidate_sink, label_sink
+        Take the posterior (float16, in slabs), the candidates (uint8, slice by slice, not needed afterwards) and the final
         labels (uint32).
     execution
         Executor, deadline and progress; by default one thread. Runs on the CPU.
     bad_slices
         Slices filled from their neighbours; they are not counted for the levels.
-    depth
-        Slices per slab; by default chosen from the size of a slice. A killed run continues only with the same depth.
+    depth, tile
+        Slices of the blocks in which candidates are found, and side in pixels of their tiles: no result depends on them.
     label_block
         Block shape of the labels, aligned with the shards of `label_sink`.
 
@@ -205,21 +205,20 @@ def write_particles(
     spacing = (float(spacing_nm[0]), float(spacing_nm[1]), float(spacing_nm[2]))
     statistics = collect_statistics(source, spacing, parameters, execution, bad_slices)
     detection = plan_detection(statistics, source.dtype, spacing, parameters)
-    slabs = slab_grid(source.shape, depth or slab_depth(source.shape), detection.reach[0])
+    first, slabs = -(-source.shape[0] // depth), slab_grid(source.shape, slab_depth(source.shape, depth))
     label_blocks = block_grid(source.shape, label_block)
-    total = 2 * len(slabs) + len(label_blocks)
-    summaries = label_slabs(slabs, source, detection, slab_label_sink, execution, total)
-    components = merge_slabs(slabs, summaries, source.shape)
+    total = first + len(slabs) + len(label_blocks)
+    components = find_candidates(source, detection, candidate_sink, execution, total, depth, tile)
     reader = CropReader(source, detection, spacing)
-    objects = find_objects(components, slab_label_sink.array, reader, execution)
+    objects = find_objects(components, candidate_sink.array, reader, execution)
     found = classify(objects, reader, parameters, execution)
-    _paint(found, slabs, label_blocks, posterior_sink, label_sink, execution)
+    _paint(found, slabs, label_blocks, posterior_sink, label_sink, execution, first)
     return ParticleTables(found.particles, found.others, found.agglomerates, found.mixture)
 
 
-def slab_depth(shape: Sequence[int]) -> int:
-    """Choose the slices per slab, so that a few slabs fit in memory at any size of a slice."""
-    return int(np.clip(_SLAB_VOXELS // (shape[1] * shape[2]), 1, _MAX_SLAB_DEPTH))
+def slab_depth(shape: Sequence[int], depth: int = DEPTH) -> int:
+    """Choose the slices per slab of the posterior, at most `depth`, so that it fits in memory at any size of a slice."""
+    return int(np.clip(_SLAB_VOXELS // (shape[1] * shape[2]), 1, depth))
 
 
 def _paint(
@@ -229,10 +228,10 @@ def _paint(
     posterior_sink: BlockSink,
     label_sink: BlockSink,
     execution: Execution,
+    done: int,
 ) -> None:
     """Paint the blocks that are not yet written."""
-    total = 2 * len(slabs) + len(label_blocks)
-    done = len(slabs)
+    total = done + len(slabs) + len(label_blocks)
     for slab in posterior_sink.pending(slabs):
         posterior_sink.write(slab, found.painted.posterior_in(slab))
         done += 1

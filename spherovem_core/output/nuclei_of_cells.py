@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from spherovem_core.label_statistics import CENTROID_COLUMNS
+from spherovem_core.output.column_order import before_marks
 
 COLUMNS = ("nuclear_volume_um3", "nucleus_to_cytoplasm_ratio", "nucleus_offset_um")
 
@@ -35,9 +36,5 @@ def with_nuclei(cells: pd.DataFrame, nuclei: pd.DataFrame) -> pd.DataFrame:
     offset = centre.reindex(cells["label"]).to_numpy(np.float64) - cells[list(CENTROID_COLUMNS)].to_numpy()
     rest = cells["volume_um3"].to_numpy(np.float64) - found
     ratio = np.divide(found, rest, out=np.full(len(cells), np.nan), where=rest > 0)
-    values = dict(zip(COLUMNS, (found, ratio, np.sqrt((offset**2).sum(axis=1))), strict=True))
-    place = cells.columns.get_loc("corrected") if "corrected" in cells else len(cells.columns)
-    table = cells.copy()
-    for shift, (name, column) in enumerate(values.items()):
-        table.insert(int(place) + shift, name, column)  # type: ignore[arg-type]
-    return table
+    values = (found, ratio, np.sqrt((offset**2).sum(axis=1)))
+    return before_marks(cells, dict(zip(COLUMNS, values, strict=True)))

@@ -11,7 +11,7 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store.layout import table_path
 
 COUNTED = ("cells", "nuclei", "nanoparticles")
-WRITTEN = (*COUNTED, "other_objects", "agglomerates", "slices")
+WRITTEN = (*COUNTED, "other_objects", "agglomerates", "contacts", "uptake", "slices", "means")
 
 
 def summarise(inputs: ReportInputs, chapters: Sequence[Chapter], warnings: Sequence[str] = ()) -> str:

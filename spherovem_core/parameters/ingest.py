@@ -1,16 +1,12 @@
 """Parameters of the stage ingest."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from spherovem_core.parameters.base import EXPERT, StageParameters
 from spherovem_core.parameters.exclusions import ExcludedSlices
-
-SMALLEST_SIDE_NM = 0.01
-LARGEST_SIDE_NM = 1e6
-
-SideNm = Annotated[float, Field(ge=SMALLEST_SIDE_NM, le=LARGEST_SIDE_NM)]
+from spherovem_core.spacing import SideNm
 
 
 class IngestParameters(StageParameters):

@@ -21,6 +21,13 @@ class SpatialParameters(StageParameters):
         description="Fraction of a particle or nucleus that must lie in a cell for the cell to be its parent; "
         "0.5 requires at least half of it.",
     )
+    contact_gap_um: float = Field(
+        json_schema_extra=EXPERT,
+        default=0.1,
+        ge=0.0,
+        le=2.0,
+        description="Widest gap between two cells that count as touching; 0 counts only cells whose voxels share faces.",
+    )
     ripley_max_um: float | None = Field(
         json_schema_extra=EXPERT,
         default=None,

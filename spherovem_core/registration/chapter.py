@@ -27,6 +27,7 @@ from spherovem_core.registration.thickness_chapter import (
 from spherovem_core.report.charts import lines
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.report.kept import if_kept
 from spherovem_core.report.page import Panel, Picture, Section
 from spherovem_core.report.views import View, contrast_limits, cut, fitting_level, window_around
 from spherovem_core.spacing import NM_PER_UM
@@ -63,7 +64,7 @@ def registration_section(inputs: ReportInputs) -> Section:
         ("Slices held only by longer links", numbers(slices, _flags(slices, "bridged"))),
     ]
     if _is_older(inputs):
-        pictures = [_views(inputs), *_details(inputs), _motion(slices), _field_of_view(inputs)]
+        pictures = [*_before_and_after(inputs), _motion(slices), *_field_of_view(inputs)]
         return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
     facts += [
         ("Similarity of neighbours", _similarity(slices)),
@@ -78,16 +79,23 @@ def registration_section(inputs: ReportInputs) -> Section:
         *elastic_facts(inputs),
     ]
     pictures = [
-        _views(inputs),
-        *_details(inputs),
+        *_before_and_after(inputs),
         _motion(slices),
         placement_picture(slices),
         thickness_picture(slices),
         *places_pictures(inputs),
         *elastic_pictures(inputs),
-        _field_of_view(inputs),
+        *_field_of_view(inputs),
     ]
     return Section("registration", "Registration", facts, pictures, (), registration_warnings(inputs))
+
+
+def look_at_unregistered(inputs: ReportInputs) -> None:
+    """Read what the section shows of the image before registration."""
+    if not _is_given(inputs):
+        _views(inputs)
+        _details(inputs)
+        _frame(inputs)
 
 
 def registration_warnings(inputs: ReportInputs) -> list[str]:
@@ -205,6 +213,10 @@ def _flags(slices: pd.DataFrame, name: str) -> "pd.Series[bool]":
     return found
 
 
+def _before_and_after(inputs: ReportInputs) -> list[Picture]:
+    return if_kept(lambda: [_views(inputs), *_details(inputs)], "Planes before and after registration")
+
+
 def _views(inputs: ReportInputs) -> Picture:
     """Show planes through one position of the specimen before and after, in the same field of view."""
     panels = []
@@ -282,7 +294,11 @@ def _at(view: View, shift: tuple[float, float]) -> View:
     return View(view.values, extent, view.plane, view.position_um)
 
 
-def _field_of_view(inputs: ReportInputs) -> Picture:
+def _field_of_view(inputs: ReportInputs) -> list[Picture]:
+    return if_kept(lambda: [_frame(inputs)], "The field of view common to all slices")
+
+
+def _frame(inputs: ReportInputs) -> Picture:
     """Show the part of a slice that is kept."""
     before = cut(fitting_level(inputs.open_level, DENOISED, inputs.image_px, across=0), 0)
     registered = inputs.open_level(REGISTERED)

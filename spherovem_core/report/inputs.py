@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from spherovem_core.parameters import PipelineParameters
-from spherovem_core.store import Layout, StoredArray, open_array
+from spherovem_core.store import Layout, StoredArray
+from spherovem_core.store.kept_parts import open_shown
 from spherovem_core.store.layout import OBJECT_KINDS, ObjectKind
 
 OpenLevel = Callable[..., StoredArray]
-"""`spherovem_core.store.open_array` for one acquisition: opens a level of a group, by default the finest."""
+"""`spherovem_core.store.kept_parts.open_shown` for one acquisition: opens a level of a group, by default the finest."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ReportInputs:
     ----------
     tables
         Final tables by name: cells, nuclei, nanoparticles and slices. Where they were measured, also other_objects,
-        agglomerates, suspects_cells, suspects_nuclei and suspects_nanoparticles, the distributions radial, ripley and
+        agglomerates, means, suspects_cells, suspects_nuclei and suspects_nanoparticles, the distributions radial, ripley and
         enrichment, and tests, their comparison with random places.
     mixture
         Populations of nanoparticles, limits and warnings, from ``models/mixture.json``.
@@ -35,6 +36,8 @@ class ReportInputs:
         By table of suspects, the number of its rows that are not in `tables`, because a person accepted the object.
     corrections
         One row for each operation by hand: kind, line, operation, author, time, reason, state, why, place.
+    opener
+        Opens levels instead of `spherovem_core.store.kept_parts.open_shown`.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ReportInputs:
     excluded: Mapping[str, int] = field(default_factory=dict)
     accepted: Mapping[str, int] = field(default_factory=dict)
     corrections: pd.DataFrame = field(default_factory=pd.DataFrame)
+    opener: OpenLevel | None = field(default=None, repr=False)
 
     def is_absent(self, objects: str) -> bool:
         """Return whether a kind of objects was left out on purpose: cells, nuclei or nanoparticles."""
@@ -65,5 +69,8 @@ class ReportInputs:
 
     @cached_property
     def open_level(self) -> OpenLevel:
-        """Function that opens each level only once: opening counts the files of an array, and there may be many."""
-        return lru_cache(maxsize=None)(partial(open_array, self.layout))
+        """Function that opens each level only once: opening counts the files of an array, and there may be many.
+
+        Of a discarded array it opens what was kept.
+        """
+        return lru_cache(maxsize=None)(self.opener or partial(open_shown, self.layout))

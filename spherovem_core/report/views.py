@@ -63,6 +63,19 @@ def fitting_level(
     return stored
 
 
+def level_for(open_level: OpenLevel, group: str, bounds_um: Bounds, longest_px: int) -> StoredArray:
+    """Open the finest level on which no side of a part exceeds `longest_px`, else the coarsest; bounds are along all axes."""
+    stored = open_level(group)
+    for level in range(len(stored.details["level_factors"])):
+        stored = open_level(group, level)
+        sides = [
+            (high - low) * NM_PER_UM / stored.spacing_nm[axis] for axis, (low, high) in bounds_um.items()
+        ]
+        if max(sides) <= longest_px:
+            break
+    return stored
+
+
 def cut(
     stored: StoredArray, axis: int, position_um: float | None = None, bounds_um: Bounds | None = None
 ) -> View:

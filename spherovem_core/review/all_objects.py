@@ -14,6 +14,7 @@ from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.review.examination import Contact, Examination, Examined, Inside, examine
 from spherovem_core.review.faces import FaceEvidence
 from spherovem_core.review.hulls import hull_of_points
+from spherovem_core.review.known_labels import coarse_labels
 from spherovem_core.review.known_objects import (
     ObjectKeys,
     decode_faces,
@@ -23,7 +24,7 @@ from spherovem_core.review.known_objects import (
     grid_boxes,
 )
 from spherovem_core.review.object_view import ObjectBox
-from spherovem_core.review.review_grid import CoarseLabels, ReviewGrid
+from spherovem_core.review.review_grid import ReviewGrid
 from spherovem_core.review.touching import Pair, Touch, find_touching
 
 AHEAD = 16
@@ -57,15 +58,20 @@ def examine_objects(
     progress
         Called with (done, total).
     """
+    # Blocks of labels share the entries, and are not counted among objects and contacts. Labels in memory are read at once.
+    stored = known is not None and hasattr(grid.level.labels, "shard_digest")
+    blocks = KnownResults(known.entries, known.used) if known is not None and stored else None
     known = KnownResults() if known is None else known
     work = _Work(grid, ObjectKeys(grid, known), executor, progress)
     level = grid.level
-    statistics = collect_label_statistics(CoarseLabels(grid, level.labels), executor)
+    statistics = collect_label_statistics(coarse_labels(grid, level.labels), executor, known=blocks)
     nuclei = (
-        None if level.nuclei is None else collect_label_statistics(CoarseLabels(grid, level.nuclei), executor)
+        None
+        if level.nuclei is None
+        else collect_label_statistics(coarse_labels(grid, level.nuclei), executor, known=blocks)
     )
     boxes = {box.label: box for box in grid_boxes(statistics)}
-    touches = find_touching(grid, executor)
+    touches = find_touching(grid, executor, blocks)
     inside, contacts = _examine(work, boxes, work.keys.objects(statistics, nuclei), touches)
     contents = dict(zip(boxes, statistics.hashes, strict=True))
     hulls = _union_hulls(work, [pair for pair in touches if set(pair) <= inside.keys()], contents, inside)

@@ -13,7 +13,7 @@ from spherovem_core.report.figures import OUTLINE_COLOURS, SOFT
 from spherovem_core.report.images import plane
 from spherovem_core.report.inputs import OpenLevel
 from spherovem_core.report.page import Page, Panel, Picture, Section, render
-from spherovem_core.report.views import View, contrast_limits, cuts_through
+from spherovem_core.report.views import View, contrast_limits, cuts_through, level_for
 from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.store import Layout, StoredArray, open_array, write_text
 from spherovem_core.store.layout import NANOPARTICLES, REGISTERED, labels_group
@@ -89,7 +89,7 @@ def _caption(row: dict[str, Any]) -> str:
 def _panels(open_level: OpenLevel, group: str, row: dict[str, Any], image_px: int) -> list[Panel]:
     labels = open_level(group)
     bounds = _bounds(labels, row)
-    image, labels = (_fitting(open_level, name, bounds, image_px) for name in (REGISTERED, group))
+    image, labels = (level_for(open_level, name, bounds, image_px) for name in (REGISTERED, group))
     place = [float(row[name]) for name in CENTROID_COLUMNS]
     views = cuts_through(image, place, bounds)
     limits = contrast_limits([view.values for view in views])
@@ -120,19 +120,6 @@ def _bounds(labels: StoredArray, row: dict[str, Any]) -> dict[int, tuple[float, 
             float(origin[axis] + (high + margin) * spacing[axis]),
         )
     return bounds
-
-
-def _fitting(
-    open_level: OpenLevel, group: str, bounds: dict[int, tuple[float, float]], image_px: int
-) -> StoredArray:
-    """Open the finest level on which no side of the part exceeds a number of voxels, else the coarsest."""
-    stored = open_level(group)
-    for level in range(len(stored.details["level_factors"])):
-        stored = open_level(group, level)
-        sides = [(high - low) * NM_PER_UM / stored.spacing_nm[axis] for axis, (low, high) in bounds.items()]
-        if max(sides) <= image_px:
-            break
-    return stored
 
 
 def _outlines(view: View, label: int, other: int) -> Sequence[tuple[View, str]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Region, block_grid
 from spherovem_core.boundary_gradient import MARGIN as GRADIENT_MARGIN
 from spherovem_core.boundary_gradient import boundary_gradient
+from spherovem_core.known_blocks import KnownResults
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
 
 LARGEST_READ_VOXELS = 1 << 22
@@ -27,6 +28,9 @@ MOST_FINE_VOXELS = 64
 
 SAMPLED_BLOCKS, SAMPLED_EDGE = 3, 32
 """Blocks along each axis, and voxels along their sides, from which the usual length of flows is taken."""
+
+
+USUAL_LENGTH = "usual length of flows"
 
 
 class PlacedField(ArrayLike, Protocol):
@@ -148,16 +152,20 @@ class ReviewGrid:
         voxels = np.array(self._offsets) + np.asarray(indices) * np.array(self._steps)
         return np.asarray((np.array(self.level.origin_nm) + voxels * self.level.spacing_nm) / NM_PER_UM)
 
+    def level_region(self, region: Region) -> Region:
+        """Return the voxels of the level from the first to the last that `sample` reads for a region."""
+        sides = zip(region, self._offsets, self._steps, strict=True)
+        return tuple(slice(s.start * step + o, (s.stop - 1) * step + o + 1) for s, o, step in sides)
+
     def sample(self, array: ArrayLike, region: Region) -> NDArray[Any]:
         """Read labels of the level at the voxels of a region."""
         shape = tuple(s.stop - s.start for s in region)
         values = np.empty(shape, array.dtype)
         for block in block_grid(shape, _fitting_edges(shape, self._steps)):
-            sides = zip(region, block.core, self._offsets, self._steps, strict=True)
-            places = tuple(
-                slice((s.start + c.start) * step + o, (s.start + c.stop - 1) * step + o + 1)
-                for s, c, o, step in sides
+            own = (
+                slice(s.start + c.start, s.start + c.stop) for s, c in zip(region, block.core, strict=True)
             )
+            places = self.level_region(tuple(own))
             # Read without a step, which is faster, and then thinned out.
             values[block.core] = array[places][tuple(slice(None, None, step) for step in self._steps)]
         return values
@@ -226,7 +234,12 @@ class CoarseLabels:
         return self.grid.sample(self.array, region)
 
 
-def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_nm: float) -> ReviewGrid:
+def choose_grid(
+    levels: Sequence[ReviewLevel],
+    flows: PlacedField | None,
+    voxel_nm: float,
+    known: KnownResults | None = None,
+) -> ReviewGrid:
     """Choose the coarsest level with voxels fine enough, and blocks of it with about the wanted side.
 
     Parameters
@@ -237,6 +250,8 @@ def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_
         dz, dy, dx and the logit.
     voxel_nm
         Wanted side of the grid's voxels; rounded to steps of a geometric series.
+    known
+        What was measured before on the same flows; their usual length is taken from it.
     """
     voxel_nm = 2 ** (round(math.log2(voxel_nm) * STEPS_PER_DOUBLING) / STEPS_PER_DOUBLING)
     chosen = levels[0]
@@ -254,7 +269,17 @@ def choose_grid(levels: Sequence[ReviewLevel], flows: PlacedField | None, voxel_
         level, ratio = levels[0], whole
     z, y, x = (factors * ratio).tolist()
     r = ratio.tolist()
-    return ReviewGrid(level, (z, y, x), flows, _usual_length(flows), 1, (r[0], r[1], r[2]), chosen.image)
+    length = known_length(flows, KnownResults() if known is None else known)
+    return ReviewGrid(level, (z, y, x), flows, length, 1, (r[0], r[1], r[2]), chosen.image)
+
+
+def known_length(flows: PlacedField | None, known: KnownResults) -> float:
+    """Return the usual length of flows; those that were discarded are not read for it."""
+    found = None if flows is None else known.find(USUAL_LENGTH)
+    if not isinstance(found, float):
+        found = _usual_length(flows)
+        known.add(USUAL_LENGTH, found)
+    return found
 
 
 def _usual_length(flows: PlacedField | None) -> float:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from spherovem_core.label_statistics import (
     LabelStatistics,
     collect_label_statistics,
 )
+from spherovem_core.object_kinds import ObjectKind
 from spherovem_core.review.all_objects import examine_objects
+from spherovem_core.review.confidence import confidence_table
 from spherovem_core.review.examination import Examined
 from spherovem_core.review.features import Usual, scrap, usual_figures
 from spherovem_core.review.hypotheses import Hypothesis, one_in_two, two_in_one
@@ -91,16 +93,70 @@ def find_suspects(
         wrong. The centroid columns hold the place to look at: within the object, on the contact, or on the cut. Bounding boxes
         are in voxels of the finest level and cover both objects of a pair. A label stands in the column `label` once.
     """
+    return examine_labels(
+        levels,
+        flows=flows,
+        known=known,
+        known_blocks=known_blocks,
+        executor=executor,
+        progress=progress,
+    ).suspects(table, accepted)
+
+
+@dataclass(frozen=True)
+class ExaminedLabels:
+    """All objects of a segmentation, examined.
+
+    Attributes
+    ----------
+    statistics
+        Statistics of the finest labels.
+    objects
+        Those that have a voxel on the grid.
+    truncated
+        Fraction of each object's surface on the border of the volume.
+    finest
+        Finest level.
+    """
+
+    statistics: LabelStatistics
+    objects: Sequence[Examined]
+    truncated: Mapping[int, float]
+    finest: ReviewLevel
+
+    def suspects(
+        self, table: pd.DataFrame | None = None, accepted: Sequence[Sequence[float]] = ()
+    ) -> pd.DataFrame:
+        """Rank the objects that are probably wrong; see `find_suspects`."""
+        hypotheses = judge(self.objects, self.truncated, table, has_nuclei=self.finest.nuclei is not None)
+        right = accepted_labels(self.finest, accepted)
+        kept = [each for each in hypotheses if not {each.label, each.other} & right]
+        return _table(kept, {box.label: box for box in grid_boxes(self.statistics)})
+
+    def confidence(self, kind: ObjectKind, has_flows: bool) -> pd.DataFrame:
+        """Estimate how probably each object is right; see `confidence_table`."""
+        usual = usual_figures(
+            self.objects, {label: fraction == 0 for label, fraction in self.truncated.items()}
+        )
+        labels = self.statistics.labels.tolist()
+        return confidence_table(kind, labels, self.objects, self.truncated, usual, has_flows)
+
+
+def examine_labels(
+    levels: Sequence[ReviewLevel],
+    *,
+    flows: PlacedField | None = None,
+    known: KnownResults | None = None,
+    known_blocks: KnownResults | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ExaminedLabels:
+    """Examine all objects of a segmentation; parameters as those of `find_suspects`."""
     statistics = collect_label_statistics(levels[0].labels, executor, known=known_blocks)
     if not len(statistics):
-        return _table([], {})
-    boxes = {box.label: box for box in grid_boxes(statistics)}
+        return ExaminedLabels(statistics, (), {}, levels[0])
     objects = examine_all(levels, statistics, flows, known, executor, progress)
-    truncated = _truncated(statistics, levels[0])
-    hypotheses = judge(objects, truncated, table, has_nuclei=levels[0].nuclei is not None)
-    right = accepted_labels(levels[0], accepted)
-    kept = [each for each in hypotheses if not {each.label, each.other} & right]
-    return _table(kept, boxes)
+    return ExaminedLabels(statistics, objects, truncated_fractions(statistics, levels[0]), levels[0])
 
 
 def examine_all(
@@ -112,7 +168,7 @@ def examine_all(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Examined]:
     """Examine every object on the grid for objects of their usual size; one without a voxel on it is left out."""
-    grid = choose_grid(levels, flows, _voxel_nm(statistics, levels[0]))
+    grid = choose_grid(levels, flows, _voxel_nm(statistics, levels[0]), known)
     return examine_objects(grid, known, executor, progress)
 
 
@@ -198,7 +254,8 @@ def _voxel_nm(statistics: LabelStatistics, level: ReviewLevel) -> float:
     return float(np.cbrt(6 / np.pi * volume)) / VOXELS_ACROSS
 
 
-def _truncated(statistics: LabelStatistics, level: ReviewLevel) -> dict[int, float]:
+def truncated_fractions(statistics: LabelStatistics, level: ReviewLevel) -> dict[int, float]:
+    """Return, by label, the fraction of the surface on the border of the volume."""
     areas = math.prod(level.spacing_nm) / np.array(level.spacing_nm)
     cuts, faces = statistics.cuts @ areas, statistics.faces @ areas
     fractions = cuts / np.maximum(cuts + faces, 1e-9)

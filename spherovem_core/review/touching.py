@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block, block_grid, map_blocks
+from spherovem_core.blocks import Block, block_grid
+from spherovem_core.known_blocks import KnownResults, RegionDigests, map_known_blocks
 from spherovem_core.label_statistics import FIRST_FACTOR, SECOND_FACTOR, SEEDS, STEP, merge_boxes
 from spherovem_core.review.faces import Faces, find_faces
+from spherovem_core.review.known_labels import coarse_labels
 from spherovem_core.review.object_view import close_gaps
 from spherovem_core.review.review_grid import ReviewGrid
 
@@ -42,14 +44,26 @@ Pair = tuple[int, int]
 """Two labels, the smaller one first."""
 
 
-def find_touching(grid: ReviewGrid, executor: Executor | None = None) -> Mapping[Pair, Touch]:
-    """Find all pairs of objects that touch, in rising order."""
+def find_touching(
+    grid: ReviewGrid, executor: Executor | None = None, known: KnownResults | None = None
+) -> Mapping[Pair, Touch]:
+    """Find all pairs of objects that touch, in rising order.
+
+    Parameters
+    ----------
+    known
+        Contacts of blocks so far; blocks in which no label changed are not read.
+    """
     blocks = block_grid(grid.shape, (EDGE,) * 3, halo=HALO)
     pairs, contents, boxes = [np.empty((0, 2), np.int64)], [np.empty((0, 2), np.uint64)], []
-    for _, (pair, content, box) in map_blocks(_touching_in, blocks, grid, executor=executor, ahead=8):
-        pairs.append(pair)
-        contents.append(content)
-        boxes.append(box)
+    arrays = [array for array in (grid.level.labels, grid.level.nuclei) if array is not None]
+    digests = RegionDigests(*(coarse_labels(grid, array) for array in arrays))
+    for columns in map_known_blocks(
+        _touching_in, blocks, (grid,), "contacts", lambda block: digests.of(block.outer), known, executor, 8
+    ):
+        pairs.append(columns["pairs"])
+        contents.append(columns["contents"])
+        boxes.append(columns["boxes"])
     found, row = np.unique(np.concatenate(pairs), axis=0, return_inverse=True)
     row = row.ravel()
     total = np.zeros((len(found), 2), np.uint64)
@@ -61,9 +75,7 @@ def find_touching(grid: ReviewGrid, executor: Executor | None = None) -> Mapping
     }
 
 
-def _touching_in(
-    block: Block, grid: ReviewGrid
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+def _touching_in(block: Block, grid: ReviewGrid) -> dict[str, NDArray[Any]]:
     """Return pairs (N, 2), hashes (N, 2) and boxes (N, 6) of the faces that begin in a block."""
     labels = close_gaps(grid.sample(grid.level.labels, block.outer).astype(np.int64))
     start = np.array([s.start for s in block.outer])
@@ -73,7 +85,8 @@ def _touching_in(
         inside &= (faces.before[:, axis] >= side.start) & (faces.before[:, axis] < side.stop)
     faces = faces.select(inside)
     if not len(faces):
-        return np.empty((0, 2), np.int64), np.empty((0, 2), np.uint64), np.empty((0, 6), np.int64)
+        sizes = {"pairs": (2, np.int64), "contents": (2, np.uint64), "boxes": (6, np.int64)}
+        return {name: np.empty((0, width), kind) for name, (width, kind) in sizes.items()}
     pairs = np.sort(np.stack(faces.both(labels), axis=1), axis=1)
     within = np.zeros(len(faces), bool)
     if grid.level.nuclei is not None:
@@ -86,7 +99,7 @@ def _touching_in(
     boxes = np.hstack(
         [np.minimum.reduceat(before, first, axis=0), np.maximum.reduceat(before, first, axis=0) + 1]
     )
-    return pairs[first], content, boxes
+    return {"pairs": pairs[first], "contents": content, "boxes": boxes}
 
 
 def _hashes(

@@ -5,6 +5,13 @@
 
 from spherovem_core.spatial.cell_counts import measure_cells
 from spherovem_core.spatial.centroids import measure_centroids
+from spherovem_core.spatial.contacts import contacts_of_cells, measure_contacts
+from spherovem_core.spatial.depth import (
+    Surface,
+    find_surface,
+    measure_depth_of_cells,
+    measure_depth_of_particles,
+)
 from spherovem_core.spatial.distance import distance_to_nucleus
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import Placement
@@ -15,6 +22,7 @@ from spherovem_core.spatial.known_space import (
     find_cells,
     record_distances,
 )
+from spherovem_core.spatial.membranes import measure_membrane_gaps
 from spherovem_core.spatial.parents import assign_parent_cells
 from spherovem_core.spatial.particles import measure_particles
 from spherovem_core.spatial.positions import ExcludedObjects, Space, measure_space, write_space
@@ -28,12 +36,19 @@ __all__ = [
     "KnownSpace",
     "Placement",
     "Space",
+    "Surface",
     "assign_parent_cells",
+    "contacts_of_cells",
     "default_radii",
     "distance_to_nucleus",
     "find_cells",
+    "find_surface",
     "measure_cells",
     "measure_centroids",
+    "measure_contacts",
+    "measure_depth_of_cells",
+    "measure_depth_of_particles",
+    "measure_membrane_gaps",
     "measure_particles",
     "measure_space",
     "nearest_neighbours",

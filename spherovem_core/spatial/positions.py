@@ -403,7 +403,7 @@ def _compare(
     high = low + side * (np.array(shape) - 1)
     radii = default_radii(low - side / 2, high + side / 2, parameters.ripley_max_um, parameters.ripley_steps)
     box = Box(low, high, side)
-    groups = group_patterns(particles, contents, space, cells.shape)
+    groups = group_patterns(particles, contents, space, cells.shape, box)
     comparison = compare_with_random(
         groups, space, cells, distance, cell_placement, box, radii, parameters, execution, known
     )

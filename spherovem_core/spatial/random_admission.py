@@ -7,7 +7,9 @@ the rule is measured on the particles.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
@@ -31,6 +33,7 @@ NEAR_ONE, PRIOR = 0.974, 5.0
 three particles must break a rule before it is given up."""
 
 CONTACTS = 21
+COARSEST = 0.125
 TRIALS = 8
 
 
@@ -88,7 +91,7 @@ def fit_clearances(measured: Sequence[Clearances], reach_um: float, part_um: flo
     Returns
     -------
     float, float
-        Between 0 and `MOST_CLEARANCE`.
+        Between 0 and `MOST_CLEARANCE`, in steps of `STEP`, so that few corrections of cells change the rule.
     """
     radii = np.concatenate([each.radii for each in measured] or [np.empty(0)])
     if not radii.size or not radii.max() > 0:
@@ -107,7 +110,11 @@ def fit_clearances(measured: Sequence[Clearances], reach_um: float, part_um: flo
     weights = score + prior[:, None] + prior
     weights = np.exp(weights - weights.max())
     weights /= weights.sum()
-    return float(weights.sum(axis=1) @ tried), float(weights.sum(axis=0) @ tried)
+    return _on_steps(weights.sum(axis=1) @ tried), _on_steps(weights.sum(axis=0) @ tried)
+
+
+def _on_steps(clearance: float) -> float:
+    return float(round(clearance / STEP) / round(1 / STEP))
 
 
 def _prior(tried: Floats) -> Floats:
@@ -129,13 +136,21 @@ def contact_counts(
     own = np.concatenate([pattern.points_um[None].astype(np.float32), places])
     found = np.zeros((2, CONTACTS), np.int64)
     for turn, points in enumerate(own):
-        for first in range(1, len(points)):
-            gaps = np.linalg.norm(points[:first] - points[first], axis=1)
-            sums = pattern.radii_um[:first] + pattern.radii_um[first]
-            ratio = gaps / np.where(sums > 0, sums, np.nan)
-            near = ratio[ratio < CONTACTS * CONTACT_STEP] / CONTACT_STEP
-            found[min(turn, 1)] += np.bincount(near.astype(np.int64), minlength=CONTACTS)[:CONTACTS]
+        _count_near(points, pattern.radii_um, found[min(turn, 1)])
     return found
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _count_near(points: Any, radii: Any, found: Any) -> None:
+    """Count the pairs of one pattern by their distance in sums of their radii; runs on the CPU."""
+    for first in range(len(points)):
+        for other in range(first):
+            squared = np.float32(0)
+            for axis in range(3):
+                squared += (points[first, axis] - points[other, axis]) ** 2
+            steps = np.sqrt(squared) / CONTACT_STEP
+            if steps < CONTACTS * (radii[first] + radii[other]):
+                found[int(steps / (radii[first] + radii[other]))] += 1
 
 
 def fit_contact(counts: NDArray[np.int64]) -> tuple[float, ...]:
@@ -144,6 +159,8 @@ def fit_contact(counts: NDArray[np.int64]) -> tuple[float, ...]:
     The ratio of the pairs of particles to those at random places that may overlap, made to rise with distance (isotonic
     regression weighted by the random pairs). Particles share no voxel, so that voxels blur the distance at which they touch;
     fragments of one particle overlap. Without evidence, particles do not overlap.
+
+    Rounded to a power of two below its standard error and `COARSEST`, so that few corrections of cells change the rule.
 
     Parameters
     ----------
@@ -161,5 +178,15 @@ def fit_contact(counts: NDArray[np.int64]) -> tuple[float, ...]:
     apart = edges[1:] > 1 + CONTACT_STEP / 2
     weights = counts[1] / TRIALS + doubt
     rising = isotonic_regression((counts[0] + doubt * apart) / weights, weights=weights).x
+    rising = _rounded(rising, weights)
     below = np.flatnonzero(rising < 1)
     return tuple(rising[: below[-1] + 1].tolist()) if len(below) else ()
+
+
+def _rounded(rising: Floats, weights: Floats) -> Floats:
+    """Round values of a regression on counts: each is a ratio of counts to the weight of all places with its value."""
+    _, block = np.unique(rising, return_inverse=True)
+    weight = np.bincount(block, weights)[block]
+    error = np.sqrt(np.maximum(rising, 0.0) / weight)
+    step = np.exp2(np.floor(np.log2(np.clip(error, 1e-9, COARSEST))))
+    return np.asarray(np.rint(rising / step) * step)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Region, map_blocks
+from spherovem_core.cached_chunks import CachedChunks
 from spherovem_core.execution import Execution
 from spherovem_core.known_blocks import columns_from_text, columns_to_text, digest_of
 from spherovem_core.label_statistics import CENTROID_COLUMNS
@@ -25,12 +26,15 @@ from spherovem_core.spatial.random_admission import (
     fit_contact,
     measure_clearances,
 )
+from spherovem_core.spatial.random_obstacles import whole_balls
 from spherovem_core.spatial.random_patterns import MOST_IN_PAIRS, count_pairs, volumes_by_distance
-from spherovem_core.spatial.random_places import Box, Pattern, draw_places
+from spherovem_core.spatial.random_places import NO_PARTICLES, Box, Pattern, draw_places
 from spherovem_core.spatial.random_space import Admission, CellSpace, Floats, OpenSpace
 
 FITTED_CELLS = 64
 """Cells with the most particles, by which the rule of admissible places is chosen."""
+
+CUT = "cut by the border of the volume"
 
 OPEN = "volume"
 """Name of the space that is the imaged volume, without cells."""
@@ -50,6 +54,8 @@ class CellPattern:
         Name of the cell and its particles among known results.
     pattern
         Particles.
+    fixed
+        Particles that the border of the volume cuts, as balls of what is seen of them: no other particle can lie there.
     """
 
     label: int
@@ -57,6 +63,7 @@ class CellPattern:
     content: tuple[int, int]
     key: str
     pattern: Pattern
+    fixed: Pattern = NO_PARTICLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +151,7 @@ def pattern_notes(
     """Say for each particle why it is not compared with random places; empty if it is.
 
     Particles that the border of the volume cuts are left out, since their centroid and size are not known; random places keep
-    whole particles in the volume as well.
+    whole particles in the volume as well, and away from those that are cut.
     """
     statistics = contents.statistics
     filling = statistics.labels[statistics.voxel_count == np.prod(shape)]
@@ -152,7 +159,7 @@ def pattern_notes(
     in_parent = particles["distance_to_cell_surface_um"].notna() | parent.isin(filling)
     reasons = [
         (excluded_particles, "excluded by hand"),
-        (particles["cut_by_border"], "cut by the border of the volume"),
+        (particles["cut_by_border"], CUT),
     ]
     if space != OPEN:
         reasons += [
@@ -169,18 +176,22 @@ def pattern_notes(
 
 
 def group_patterns(
-    particles: pd.DataFrame, contents: CellContents, space: str, shape: tuple[int, ...]
+    particles: pd.DataFrame, contents: CellContents, space: str, shape: tuple[int, ...], box: Box
 ) -> list[CellPattern]:
     """Group the particles that are compared (empty ``pattern_note``) by cell, rising."""
     chosen = particles[particles["pattern_note"] == ""]
-    radius = np.cbrt(3 / (4 * np.pi) * np.maximum(chosen["volume_um3"].to_numpy(np.float64), 0.0))
-    points = chosen[list(CENTROID_COLUMNS)].to_numpy(np.float64)
-    parents = np.zeros(len(chosen), np.int64) if space == OPEN else chosen["parent_cell"].to_numpy(np.int64)
+    parents, patterns = _parents_and_balls(chosen, space)
+    at_border = particles[particles["pattern_note"] == CUT]
+    cut_parents, cut = _parents_and_balls(at_border, space)
+    cut = whole_balls(cut, at_border, box, float(patterns.radii_um.max(initial=0.0)))
     statistics = contents.statistics
     rows = {int(label): row for row, label in enumerate(statistics.labels)}
     groups = []
     for label, own in pd.Series(parents).groupby(parents).indices.items():
-        pattern = Pattern(points[own], np.asarray(radius[own]))
+        pattern, fixed = (
+            _select(patterns, np.asarray(own)),
+            _select(cut, np.flatnonzero(cut_parents == label)),
+        )
         if space == OPEN:
             region, content = tuple(slice(0, n) for n in shape), (0, 0)
             name = str(shape)
@@ -189,9 +200,22 @@ def group_patterns(
             region = statistics.region(row)
             high, low = statistics.content[row].tolist()
             content, name = (high, low), contents.keys[row] if contents.keys else ""
-        key = digest_of(name.encode(), pattern.points_um.tobytes(), pattern.radii_um.tobytes())
-        groups.append(CellPattern(int(label), region, content, key, pattern))  # type: ignore[call-overload]
+        values = (*vars(pattern).values(), *vars(fixed).values())
+        key = digest_of(name.encode(), *(each.tobytes() for each in values))
+        groups.append(CellPattern(int(label), region, content, key, pattern, fixed))  # type: ignore[call-overload]
     return groups
+
+
+def _parents_and_balls(particles: pd.DataFrame, space: str) -> tuple[NDArray[np.int64], Pattern]:
+    """Return the cell of each particle (0 without cells), and the balls of their volumes."""
+    radius = np.cbrt(3 / (4 * np.pi) * np.maximum(particles["volume_um3"].to_numpy(np.float64), 0.0))
+    points = particles[list(CENTROID_COLUMNS)].to_numpy(np.float64)
+    parents = particles["parent_cell"].to_numpy(np.int64)
+    return np.zeros_like(parents) if space == OPEN else parents, Pattern(points, radius)
+
+
+def _select(pattern: Pattern, rows: NDArray[np.int64]) -> Pattern:
+    return Pattern(pattern.points_um[rows], pattern.radii_um[rows])
 
 
 def compare_with_random(
@@ -246,7 +270,7 @@ def compare_with_random(
         parameters.null_seed,
         reach,
     )
-    arguments = (cells, distance)
+    arguments = (CachedChunks(cells), CachedChunks(distance))
     fitted = sorted(groups, key=lambda group: (-len(group.pattern), group.content))[:FITTED_CELLS]
     if space != OPEN:
         clearances = _map(_clearances_of, fitted, (*arguments, null), "clearances", null, execution, known)
@@ -284,8 +308,10 @@ def _map(
     known: KnownSpace | None,
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Evaluate cells, but those that are known, and yield the results of all in order."""
-    settings = digest_of(null.text().encode())
-    keys = [f"{work} {group.key} {settings}" for group in groups]
+    # A particle alone touches none.
+    alone = replace(null, admission=replace(null.admission, contact=()))
+    settings = [digest_of(each.text().encode()) for each in (alone, null)]
+    keys = [f"{work} {group.key} {settings[len(group.pattern) > 1]}" for group in groups]
     changed = [known is None or known.find(key) is None for key in keys]
     todo = [group for group, evaluate in zip(groups, changed, strict=True) if evaluate]
     if known is not None:
@@ -348,7 +374,7 @@ def _counts_of(
     space = _space_of(group, cells, distance, null)
     rng = _generator(group, null, 2)
     pattern = _spread(group, null)
-    places, forced = draw_places(space, pattern, null.admission, null.box, null.simulations, rng)
+    places, forced = draw_places(space, pattern, null.admission, null.box, null.simulations, rng, group.fixed)
     own = 4 / 3 * np.pi * group.pattern.radii_um**3
     everything = np.concatenate([pattern.points_um[None].astype(np.float32), places])
     # Measured particles are balls as well: their voxels differ from balls at membranes by more than a few random places do.
@@ -378,4 +404,4 @@ def _sample(pattern: Pattern, rng: np.random.Generator) -> tuple[Pattern, NDArra
     rows = np.arange(len(pattern))
     if len(rows) > MOST_IN_PAIRS:
         rows = np.sort(rng.choice(len(rows), MOST_IN_PAIRS, replace=False))
-    return Pattern(pattern.points_um[rows], pattern.radii_um[rows]), rows
+    return _select(pattern, rows), rows

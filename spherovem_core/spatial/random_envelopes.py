@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 LEVEL = 0.05
 """Level of tests; envelopes hold 95 % of random patterns."""
@@ -75,8 +74,22 @@ def pointwise_envelope(simulated: Floats) -> tuple[Floats, Floats]:
 
 def extreme_fractions(curves: Floats) -> Floats:
     """Return for each curve the fraction of all that are as extreme as it, itself included: its p value among the others."""
-    below = rankdata(curves, axis=0)
+    below = average_ranks(curves)
     ranks = np.sort(np.minimum(below, len(curves) + 1 - below), axis=1)
     _, group, size = np.unique(ranks, axis=0, return_inverse=True, return_counts=True)
     # Rows of np.unique rise in lexicographic order, the most extreme first.
     return np.asarray(size.cumsum()[group.reshape(-1)] / len(curves))
+
+
+def average_ranks(curves: Floats) -> Floats:
+    """Return the rank of each curve at each place, from 1; equal values share their mean rank.
+
+    As `scipy.stats.rankdata`, without that package's second of imports.
+    """
+    ordered = np.sort(curves, axis=0)
+    ranks = np.empty(curves.shape)
+    for place in range(curves.shape[1]):
+        own = curves[:, place]
+        first, last = (np.searchsorted(ordered[:, place], own, side) for side in ("left", "right"))
+        ranks[:, place] = (first + 1 + last) / 2
+    return ranks

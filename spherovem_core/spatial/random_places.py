@@ -45,6 +45,9 @@ class Pattern:
         return len(self.radii_um)
 
 
+NO_PARTICLES = Pattern(np.empty((0, 3)), np.empty(0))
+
+
 @dataclass(frozen=True, eq=False)
 class Box:
     """Region in which whole particles can be seen, without a part in the outermost voxels.
@@ -75,6 +78,7 @@ def draw_places(
     box: Box,
     simulations: int,
     rng: np.random.Generator,
+    fixed: Pattern = NO_PARTICLES,
 ) -> tuple[NDArray[np.float32], int]:
     """Draw independent random places for all particles of a cell, again and again.
 
@@ -82,6 +86,11 @@ def draw_places(
     point is kept if its interpolated distances allow it. Of the particles of one simulation the largest is placed first, and a
     place that is not allowed beside those before it is drawn again (random sequential adsorption [1]_). Where that finds no room
     for all, the particles are moved one after another from where they were measured.
+
+    Parameters
+    ----------
+    fixed
+        Further particles of the cell that stay where they are, and leave no room for others.
 
     Returns
     -------
@@ -100,12 +109,14 @@ def draw_places(
     # Ties are broken by place, so that the numbers of the particles do not matter.
     order = np.lexsort((*pattern.points_um.T, -pattern.radii_um))
     needed, radii, measured = needed[order], pattern.radii_um[order], pattern.points_um[order]
-    places = np.empty((simulations, len(pattern), 3), np.float32)
+    places = np.empty((simulations, len(pattern) + len(fixed), 3), np.float32)
+    places[:, len(pattern) :] = fixed.points_um
+    sizes = np.concatenate([radii, fixed.radii_um])
     forced = 0
-    at_once = max(1, PLACES_AT_ONCE // max(1, len(pattern)))
+    at_once = max(1, PLACES_AT_ONCE // max(1, len(sizes)))
     for start in range(0, simulations, at_once):
         part = places[start : start + at_once]
-        forced += _fill(part, voxels, space, box, needed, radii, measured, admission.contact, rng)
+        forced += _fill(part, voxels, space, box, needed, sizes, measured, admission.contact, rng)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     return places[:, back], forced
@@ -148,8 +159,10 @@ def _fill(
     contact: tuple[float, ...],
     rng: np.random.Generator,
 ) -> int:
-    """Fill places; return how many are those where the particle was measured."""
+    """Fill the first places of each simulation beside the others; return how many are those where the particle was measured."""
+    count = len(measured)
     missing = np.ones(places.shape[:2], np.bool_)
+    missing[:, count:] = False
     levels = voxels.levels_of(needed)
     counts = voxels.counts_from(levels)
 
@@ -170,8 +183,9 @@ def _fill(
         proposed = propose(columns, PROPOSALS if turn < ROUNDS else 8 * PROPOSALS)
         choose(places, missing, rows, columns, *proposed, sizes, beside)
     full = np.flatnonzero(missing.any(axis=1))
-    moved = np.zeros((len(full), len(radii)), np.bool_)
-    patterns = np.repeat(measured[None].astype(np.float32), len(full), axis=0)
+    moved = np.zeros((len(full), count), np.bool_)
+    patterns = places[full]
+    patterns[:, :count] = measured
     rows, columns = np.nonzero(~moved)
     for _ in range(SWEEPS):
         move(patterns, moved, rows, columns, *propose(columns), sizes, beside)
@@ -183,23 +197,29 @@ def _fill(
 def move(
     places: Any, moved: Any, rows: Any, columns: Any, points: Any, chances: Any, radii: Any, contact: Any
 ) -> None:
-    """Move each particle to its first allowed proposal, given all others as they stand now; runs on the CPU."""
+    """Move each particle to its first allowed proposal, given all others as they stand now; runs on the CPU.
+
+    The others near a place are found by a grid, as in `choose`.
+    """
     count = places.shape[1]
+    wide, head, following = _empty_grid(count, radii, contact)
+    simulation = -1
     for n in range(len(rows)):
         row, own = rows[n], columns[n]
+        if row != simulation:
+            simulation = row
+            head[:] = -1
+            for other in range(count):
+                _insert(places[row, other], other, wide, head, following)
+        _remove(places[row, own], own, wide, head, following)
         for k in range(points.shape[1]):
-            probability = 1.0 if chances[n, k] < 1 else 0.0
-            other = 0
-            while probability > chances[n, k] and other < count:
-                if other != own:
-                    probability *= _allowed(
-                        points[n, k], places[row, other], radii[own] + radii[other], contact
-                    )
-                other += 1
-            if probability > chances[n, k]:
+            if chances[n, k] < 1 and _is_allowed(
+                points[n, k], chances[n, k], own, places[row], radii, contact, wide, head, following
+            ):
                 places[row, own] = points[n, k]
                 moved[row, own] = True
                 break
+        _insert(places[row, own], own, wide, head, following)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -211,12 +231,7 @@ def choose(
     The particles of a simulation that have a place are found by a grid of cubes as wide as the largest distance that matters.
     """
     count = places.shape[1]
-    wide = max(2 * len(contact) * CONTACT_STEP * radii.max(), np.float32(1e-6))
-    buckets = 1
-    while buckets < 2 * count:
-        buckets *= 2
-    head = np.full(buckets, -1, np.int64)
-    following = np.full(count, -1, np.int64)
+    wide, head, following = _empty_grid(count, radii, contact)
     simulation = -1
     for n in range(len(rows)):
         row, own = rows[n], columns[n]
@@ -238,20 +253,47 @@ def choose(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _empty_grid(count: int, radii: Any, contact: Any) -> Any:
+    """Make a grid for some particles: the side of its cubes, the first particle of each bucket, and the one after each."""
+    wide = max(2 * len(contact) * CONTACT_STEP * radii.max(), np.float32(1e-6))
+    buckets = 1
+    while buckets < 2 * count:
+        buckets *= 2
+    return wide, np.full(buckets, -1, np.int64), np.full(count, -1, np.int64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _bucket(z: int, y: int, x: int, buckets: int) -> int:
     return (z * 73856093 ^ y * 19349663 ^ x * 83492791) & (buckets - 1)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _insert(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
-    place = _bucket(
+def _bucket_of(point: Any, wide: Any, buckets: int) -> int:
+    return _bucket(  # type: ignore[no-any-return]
         int(np.floor(point[0] / wide)),
         int(np.floor(point[1] / wide)),
         int(np.floor(point[2] / wide)),
-        len(head),
+        buckets,
     )
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _insert(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
+    place = _bucket_of(point, wide, len(head))
     following[own] = head[place]
     head[place] = own
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _remove(point: Any, own: int, wide: Any, head: Any, following: Any) -> None:
+    place = _bucket_of(point, wide, len(head))
+    if head[place] == own:
+        head[place] = following[own]
+        return
+    before = head[place]
+    while following[before] != own:
+        before = following[before]
+    following[before] = following[own]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -202,6 +203,7 @@ class OrderedVoxels:
         self._space, self._admission = space, admission
         self._step = max(largest_um, 1e-9) / LEVELS
         self._only: NDArray[np.int32] | None = None
+        self._last: NDArray[np.uint8] | None = None
         self._counts = np.array([self._count(slab) for slab in space.slabs()], np.int64)
         """Voxels by slab and level."""
         positive = [each for each in (admission.from_nucleus, admission.from_surface) if each > 0]
@@ -239,13 +241,11 @@ class OrderedVoxels:
         """Return the voxels of a slab's core (indices of the flat arrays), highest level first; kept for a single slab."""
         if self._only is not None:
             return self._only
-        levels = self._levels(slab).reshape(-1)
-        flat = np.flatnonzero(levels <= LEVELS)
-        # numpy sorts bytes by counting.
-        ranked = flat[np.argsort((LEVELS - levels[flat]).astype(np.uint8), kind="stable")]
-        order: NDArray[np.int32] = (ranked + slab.core.start * slab.space[0].size).astype(np.int32)
-        if len(self._counts) == 1:
-            self._only = order
+        single = len(self._counts) == 1
+        levels = self._last if single and self._last is not None else self._levels(slab)[0]
+        order: NDArray[np.int32] = sort_by_level(levels, slab.core.start * slab.space[0].size)
+        if single:
+            self._only, self._last = order, None
         return order
 
     def room(self, points: Floats) -> Floats:
@@ -253,16 +253,60 @@ class OrderedVoxels:
         to_nucleus, to_surface = self._space.measure(points)
         return room_of(to_nucleus, to_surface, self._admission)
 
-    def _levels(self, slab: Slab) -> NDArray[np.uint8]:
-        """Return the level of each voxel in the core of a slab, above `LEVELS` outside the space."""
-        core = slab.core
-        room = room_of(slab.to_nucleus[core], slab.to_surface[core], self._admission)
-        levels = np.minimum(room / np.float32(self._step), LEVELS).astype(np.uint8)
-        levels[~slab.space[core]] = 255
-        return levels
+    def _levels(self, slab: Slab) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the level of each voxel in the core of a slab, above `LEVELS` outside the space; and the voxels by level."""
+        admission = self._admission
+        near = 0.0 if admission.in_nuclei else admission.from_nucleus
+        arrays = (array[slab.core].reshape(-1) for array in (slab.space, slab.to_nucleus, slab.to_surface))
+        divisors = (np.float32(value) for value in (near, admission.from_surface, self._step))
+        found: tuple[NDArray[np.uint8], NDArray[np.int64]] = levels_of_room(*arrays, *divisors)
+        return found
 
     def _count(self, slab: Slab) -> NDArray[np.int64]:
-        return np.bincount(self._levels(slab).reshape(-1), minlength=256)[: LEVELS + 1]
+        self._last, counts = self._levels(slab)
+        return counts
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def levels_of_room(
+    space: Any, to_nucleus: Any, to_surface: Any, near: Any, far: Any, step: Any
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Divide the room (`room_of`, with clearances `near` and `far`) of voxels into levels, and count them; runs on the CPU."""
+    levels = np.full(len(space), 255, np.uint8)
+    counts = np.zeros(LEVELS + 1, np.int64)
+    for i in range(len(space)):
+        if not space[i]:
+            continue
+        room = np.float32(np.inf)
+        # NaN is no limit: it is not smaller.
+        if near > 0 and to_nucleus[i] / near < room:
+            room = to_nucleus[i] / near
+        if far > 0 and to_surface[i] / far < room:
+            room = to_surface[i] / far
+        level = np.uint8(min(room / step, np.float32(LEVELS)))
+        levels[i] = level
+        counts[level] += 1
+    return levels, counts
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def sort_by_level(levels: Any, first: int) -> NDArray[np.int32]:
+    """Return the numbers of the voxels, from `first` on, highest level first, and in order within a level; runs on the CPU."""
+    counts = np.zeros(256, np.int64)
+    for i in range(len(levels)):
+        counts[levels[i]] += 1
+    place = np.zeros(256, np.int64)
+    total = 0
+    for level in range(LEVELS, -1, -1):
+        place[level] = total
+        total += counts[level]
+    order = np.empty(total, np.int32)
+    for i in range(len(levels)):
+        level = levels[i]
+        if level <= LEVELS:
+            order[place[level]] = first + i
+            place[level] += 1
+    return order
 
 
 def room_of(to_nucleus: NDArray, to_surface: NDArray, admission: Admission) -> NDArray:  # type: ignore[type-arg]

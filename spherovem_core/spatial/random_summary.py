@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from spherovem_core.spatial.random_comparison import CellCounts
 from spherovem_core.spatial.random_envelopes import pointwise_envelope
@@ -212,7 +212,7 @@ def ratio_interval(measured: Floats, random: Floats) -> tuple[Floats, Floats]:
     ratio = measured.sum(axis=0) / total
     count = np.maximum(cells, 2)
     squares = ((measured - ratio * random) ** 2).sum(axis=0)
-    half = student.ppf(0.975, count - 1) * np.sqrt(squares * count / (count - 1)) / total
+    half = stdtrit(count - 1, 0.975) * np.sqrt(squares * count / (count - 1)) / total
     return np.maximum(ratio - half, 0.0), ratio + half
 
 

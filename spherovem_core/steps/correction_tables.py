@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 PER_CELL = ("radial",)
 """Tables with a row for each cell and something else; its column is ``cell``."""
 
+PER_PAIR = ("contacts",)
+"""Tables of pairs, whose rows with an excluded object are left out and not counted as excluded objects."""
+
 IN_PARENT = (
     "distance_to_nucleus_um",
     "distance_to_nucleus_min_um",
     "distance_to_nucleus_centroid_um",
     "distance_to_cell_surface_um",
+    "membrane_gap_um",
 )
 """Distances of an object in its parent cell."""
+
+OF_PARENT = ("at_membrane", "perinuclear")
+"""Flags that such a distance decides."""
 
 
 def journal_digests(request: RunRequest) -> Mapping[str, str]:
@@ -85,7 +92,8 @@ def without_excluded(
     for name, table in tables.items():
         if name not in PER_CELL and "excluded" in table and table["excluded"].any():
             kept[name] = table[~table["excluded"]].reset_index(drop=True)
-            excluded[name] = int(table["excluded"].sum())
+            if name not in PER_PAIR:
+                excluded[name] = int(table["excluded"].sum())
     if "cells" in excluded:
         gone = tables["cells"].loc[tables["cells"]["excluded"], "label"]
         for name in PER_CELL:
@@ -95,26 +103,28 @@ def without_excluded(
             if "parent_cell" in table:
                 kept[name] = _without_parents(table, gone)
     if "nanoparticles" in excluded and "agglomerates" in kept:
-        kept["agglomerates"] = _agglomerates_of(kept["nanoparticles"])
+        kept["agglomerates"] = agglomerates_of(kept["nanoparticles"])
     return kept, excluded
 
 
 def _without_parents(table: "pd.DataFrame", gone: "pd.Series[Any]") -> "pd.DataFrame":
     """Take away parents that are gone, and the distances in them."""
     orphaned = table["parent_cell"].isin(gone)
-    distances = [name for name in IN_PARENT if name in table]
-    own = {name: table[name].mask(orphaned) for name in distances}
-    return table.assign(parent_cell=table["parent_cell"].mask(orphaned, 0), **own)
+    own = {name: table[name].mask(orphaned) for name in IN_PARENT if name in table}
+    flags = {name: table[name] & ~orphaned for name in OF_PARENT if name in table}
+    return table.assign(parent_cell=table["parent_cell"].mask(orphaned, 0), **own, **flags)
 
 
-def _agglomerates_of(particles: "pd.DataFrame") -> "pd.DataFrame":
-    """Measure the agglomerates of the particles that are left, under their numbers."""
+def agglomerates_of(particles: "pd.DataFrame") -> "pd.DataFrame":
+    """Measure the agglomerates of particles, under their numbers, and name their places if those of the particles are known."""
     import numpy as np
 
     from spherovem_core.nanoparticles.agglomerates import agglomerate_table
+    from spherovem_core.output import with_agglomerate_places
 
     numbers, compact = np.unique(particles["agglomerate"].to_numpy(), return_inverse=True)
-    return agglomerate_table(particles, compact + 1).assign(label=numbers.astype(np.uint32))
+    table = agglomerate_table(particles, compact + 1).assign(label=numbers.astype(np.uint32))
+    return with_agglomerate_places(table, particles) if "at_membrane" in particles else table
 
 
 def corrections_document(states: Mapping[CorrectedKind, CorrectionState]) -> dict[str, Any]:

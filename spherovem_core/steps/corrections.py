@@ -17,8 +17,9 @@ from spherovem_core.store.layout import (
     automatic_group,
 )
 from spherovem_core.store.protection import refuse_to_replace
-from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest, StepPlan
+from spherovem_core.workflow import ArrayOutput, Output, Quality, RunRequest
 from spherovem_core.workflow.artifacts import AUTOMATIC_DIGEST, find_artifact
+from spherovem_core.workflow.demand import is_computed
 from spherovem_core.workflow.outputs import automatic_output
 from spherovem_core.workflow.run import StepRun
 from spherovem_core.workflow.step import JOURNAL
@@ -110,17 +111,6 @@ def with_corrections(
     if run.plan.is_corrected:
         quality = _correct(run, kind, labels, correct_tables)
     return quality or Quality(f"{kind.capitalize()} without corrections")
-
-
-def is_computed(plan: StepPlan[Any]) -> bool:
-    """Return whether all outputs of a plan without corrections are on disk, in their places or beside corrected ones."""
-    for output in plan.step.outputs:
-        places = [output]
-        if output in plan.step.corrected:
-            places.append(automatic_output(output))
-        if not any(find_artifact(plan.layout, place, plan.digest) for place in places):
-            return False
-    return True
 
 
 def _move(layout: Layout, output: Output, to: Output) -> None:

@@ -201,9 +201,9 @@ def _gpu(parameters: DenoisingParameters) -> GpuLibrary | None:
 
 
 def _chapter() -> Chapter:
-    from spherovem_core.denoising.chapter import denoising_section, denoising_warnings
+    from spherovem_core.denoising.chapter import denoising_section, denoising_warnings, look_at_denoised
 
-    return Chapter("Denoising", denoising_section, denoising_warnings)
+    return Chapter("Denoising", denoising_section, denoising_warnings, look_at_denoised)
 
 
 DENOISING = Step(
@@ -222,5 +222,6 @@ DENOISING = Step(
     gpu_library=_gpu,
     ledger="denoising",
     chapter=_chapter,
+    transient=(DENOISED,),
 )
 STEPS = (DENOISING,)

@@ -25,7 +25,7 @@ from spherovem_core.workflow import ArrayOutput, Cost, Quality, RunRequest, Step
 from spherovem_core.workflow.cost import mask_work
 from spherovem_core.workflow.run import StepRun
 
-NO_NULL = {"null_space": "cytoplasm", "null_simulations": 99, "null_seed": 0}
+NO_NULL = {"null_space": "cytoplasm", "null_simulations": 99, "null_seed": 0, "contact_gap_um": 0.1}
 """Defaults of parameters that were added later, and of no use here."""
 
 COPY_SECONDS, SHAPE_SECONDS, SPATIAL_SECONDS = 0.3, 1.9, 0.5

@@ -31,7 +31,7 @@ from spherovem_core.steps.ingest import SLICES, filled_slices
 from spherovem_core.steps.registration import REGISTERED, registered_slices
 from spherovem_core.steps.specimen import SPECIMEN, SPECIMEN_STEP
 from spherovem_core.store import ArrayWriter
-from spherovem_core.store.columns import AGGLOMERATE_COLUMNS, OTHER_OBJECT_COLUMNS
+from spherovem_core.store.columns import OTHER_OBJECT_COLUMNS
 from spherovem_core.store.layout import NANOPARTICLES as NANOPARTICLES_GROUP
 from spherovem_core.store.layout import POSTERIOR as POSTERIOR_GROUP
 from spherovem_core.workflow import (
@@ -81,12 +81,6 @@ OTHERS = TableOutput(
     OTHER_OBJECT_COLUMNS,
     published=True,
 )
-AGGLOMERATES = TableOutput(
-    "agglomerates",
-    "an agglomerate of touching nanoparticles; one that touches no other is an agglomerate of its own",
-    AGGLOMERATE_COLUMNS,
-    published=True,
-)
 MIXTURE = DocumentOutput(
     "models/mixture.json", "Populations of nanoparticles, other objects, detection limit and warnings."
 )
@@ -97,8 +91,8 @@ COPY_SECONDS = 0.3
 POSTERIOR_FRACTION = 0.075
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 SLICE_BYTES = 56
-"""Bytes per voxel of a slice: 946 MB with two workers on slices of 4096² (benchmarks/nanoparticles.py), the most of the
-steps that go slice by slice."""
+"""Bytes per voxel of a slice, for neuropil with two workers. In simple tissue, slices of 4096² took 410 MB, 24 bytes
+(`benchmarks/nanoparticles.py --parts scaling`)."""
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
@@ -196,14 +190,14 @@ def _compute(run: StepRun[NanoparticleParameters]) -> Quality:
     source = run.open(REGISTERED)
     shape, spacing = source.shape, source.spacing_nm
     posterior = run.writer(POSTERIOR, shape, "float16", spacing, by_slice=True)
-    slab_labels = run.provisional(shape, "uint32", spacing, by_slice=True)
+    candidates = run.provisional(shape, "uint8", spacing, by_slice=True)
     labels = run.writer(LABELS, shape, "uint32", spacing)
     found = write_particles(
         source,
         spacing,
         run.parameters,
         posterior,
-        slab_labels,
+        candidates,
         labels,
         run.execution,
         bad_slices=registered_slices(run).showing(filled_slices(run)),
@@ -221,7 +215,6 @@ def _write_tables(run: StepRun[NanoparticleParameters], found: "ParticleTables")
     run.write_document(MIXTURE, json.loads(found.mixture.to_json()))
     run.write_table(PARTICLES, found.particles)
     run.write_table(OTHERS, found.others)
-    run.write_table(AGGLOMERATES, found.agglomerates)
 
 
 def _placed(
@@ -251,7 +244,7 @@ def _specimen(run: StepRun[NanoparticleParameters], spacing: SpacingNm) -> "Spec
 
 
 def _correct_tables(run: StepRun[NanoparticleParameters], found: CorrectedLabels) -> None:
-    """Measure the corrected particles, and write the tables of particles and agglomerates."""
+    """Measure the corrected particles, and write their table."""
     from spherovem_core.corrections.outcomes import sources_of
     from spherovem_core.nanoparticles.corrected_particles import correct_particle_table
     from spherovem_core.nanoparticles.particle_places import name_places
@@ -264,7 +257,7 @@ def _correct_tables(run: StepRun[NanoparticleParameters], found: CorrectedLabels
         own = found.canvas.find(label)
         if own is not None:
             voxels[label], touching[label] = voxels_and_neighbours(found.labels, label, own.region)
-    table, agglomerates = correct_particle_table(
+    table, _ = correct_particle_table(
         particles,
         found.canvas.present(),
         voxels,
@@ -276,7 +269,6 @@ def _correct_tables(run: StepRun[NanoparticleParameters], found: CorrectedLabels
     if corrected.any():
         table.loc[corrected, "place"] = name_places(table[corrected], _specimen(run, found.labels.spacing_nm))
     run.write_table(PARTICLES, _as_text(table))
-    run.write_table(AGGLOMERATES, agglomerates)
 
 
 def _as_text(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -336,10 +328,10 @@ NANOPARTICLES = Step(
     version=4,
     parameters=lambda parameters: parameters.nanoparticles,
     inputs=(REGISTERED, SLICES, SPECIMEN),
-    outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, AGGLOMERATES, MIXTURE),
+    outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, MIXTURE),
     compute=lambda run: with_corrections(run, "nanoparticles", LABELS, _compute, _correct_tables),
     journal="nanoparticles",
-    corrected=(LABELS, PARTICLES, AGGLOMERATES),
+    corrected=(LABELS, PARTICLES),
     cost=Cost(
         image_work,
         _size,

@@ -16,6 +16,7 @@ from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps import denoising, ingest, nanoparticles, registration, review, shape, spatial
 from spherovem_core.steps.correction_tables import (
+    agglomerates_of,
     corrections_document,
     journal_digests,
     marked_rows,
@@ -24,11 +25,14 @@ from spherovem_core.steps.correction_tables import (
     without_excluded,
 )
 from spherovem_core.store.columns import (
+    AGGLOMERATE_COLUMNS,
     CELL_COLUMNS,
+    MEAN_COLUMNS,
     NAMED_KIND_COLUMNS,
     NANOPARTICLE_COLUMNS,
     NUCLEUS_COLUMNS,
     SLICE_COLUMNS,
+    UPTAKE_COLUMNS,
 )
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import (
@@ -36,6 +40,7 @@ from spherovem_core.store.layout import (
     OBJECT_KINDS,
     CorrectedKind,
     Layout,
+    corrected_group,
     labels_group,
     table_path,
 )
@@ -55,6 +60,7 @@ from spherovem_core.workflow.run import StepRun
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spherovem_core.audit.stored import AuditState
     from spherovem_core.workflow import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -67,8 +73,20 @@ REPORT = FileOutput("report.html", "Methods and results, with pictures and warni
 CELLS = TableOutput("cells", "a cell", CELL_COLUMNS, published=True)
 NUCLEI = TableOutput("nuclei", "a nucleus", NUCLEUS_COLUMNS, published=True)
 NANOPARTICLES = TableOutput("nanoparticles", "a nanoparticle", NANOPARTICLE_COLUMNS, published=True)
+AGGLOMERATES = TableOutput(
+    "agglomerates",
+    "an agglomerate of touching nanoparticles; one that touches no other is an agglomerate of its own",
+    AGGLOMERATE_COLUMNS,
+    published=True,
+)
+UPTAKE = TableOutput(
+    "uptake", "a measure of uptake and what it is compared with", UPTAKE_COLUMNS, published=True
+)
 SLICES = TableOutput("slices", "a slice of the acquisition", SLICE_COLUMNS, published=True)
 TABLES = (CELLS, NUCLEI, NANOPARTICLES, SLICES)
+DERIVED = (AGGLOMERATES, UPTAKE)
+"""Tables that follow from the others. Results of an older version lack the second, and places in the first."""
+MEANS = TableOutput("means", "a quantity of a kind of object", MEAN_COLUMNS, published=True)
 
 OUTPUT_BYTES = 10_000_000
 """Tables, provenance and the report; the demo's took 3.6 MB, and a report may have 15 MB."""
@@ -78,6 +96,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     from spherovem_core.output import build_report, summarise
     from spherovem_core.output.history_section import adoption_warnings
     from spherovem_core.output.nuclei_of_cells import with_nuclei
+    from spherovem_core.output.object_confidence import with_confidence
     from spherovem_core.report.memory import PictureMemory, drawing_digest, remembering_pictures
     from spherovem_core.store import package_versions
 
@@ -85,9 +104,13 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
     for kind, state in corrected.items():
         tables[kind] = marked_rows(tables[kind], state)
+    for kind in OBJECT_KINDS:
+        tables[kind] = with_confidence(tables[kind], run.table(review.CONFIDENCE[kind]))
     tables["cells"] = with_nuclei(tables["cells"], tables["nuclei"])
-    for output in TABLES:
+    tables = _with_doses(tables, run.parameters)
+    for output in (*TABLES, *DERIVED):
         run.write_table(output, tables[output.name])
+    run.write_table(MEANS, _means(run.layout, tables))
     named = _named_tables(run)
     suspects = {output.name: run.table(output) for output in review.SUSPECTS.values()}
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
@@ -105,7 +128,9 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     parameters = PipelineParameters.model_validate(used)
     shown = {**tables, **named, **suspects}
     inputs = _report_inputs(run.layout, run.plan.acquisition.name, parameters, shown, corrected)
-    chapters = report_chapters(run.plan.pipeline.chapters(), corrected=len(inputs.corrections) > 0)
+    chapters = report_chapters(
+        run.plan.pipeline.chapters(), audits=audit_states(inputs), corrected=len(inputs.corrections) > 0
+    )
     ledger = run.memory("pictures", {"code": drawing_digest()})
     pictures = PictureMemory(ledger)
     with remembering_pictures(pictures):
@@ -116,6 +141,30 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     )
     run.write_document(PROVENANCE, provenance)
     return Quality("Results", markdown=summarise(inputs, chapters, adoption_warnings(history)))
+
+
+def _with_doses(
+    tables: dict[str, "pd.DataFrame"], parameters: PipelineParameters
+) -> dict[str, "pd.DataFrame"]:
+    """Add what follows from several tables: places of particles, doses of cells, agglomerates, and uptake over cells."""
+    from spherovem_core.output import uptake_table, with_doses, with_particle_places
+
+    particles = with_particle_places(tables["nanoparticles"], parameters.output)
+    cells = with_doses(tables["cells"], particles, parameters.output.particle_density_g_cm3)
+    counted = cells[~cells["excluded"]]
+    found = {"cells": cells, "nanoparticles": particles}
+    return {**tables, **found, "agglomerates": agglomerates_of(particles), "uptake": uptake_table(counted)}
+
+
+def _means(layout: Layout, tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
+    """Average over the objects that nobody excluded."""
+    from spherovem_core.output.acquisition_means import acquisition_means
+    from spherovem_core.store import open_array
+
+    kept, _ = without_excluded(tables)
+    return acquisition_means(
+        kept, {kind: open_array(layout, corrected_group(kind)).shape for kind in CORRECTED_KINDS}
+    )
 
 
 def _named_tables(run: StepRun[PipelineParameters]) -> dict[str, "pd.DataFrame"]:
@@ -191,13 +240,29 @@ def with_adoptions(
     return entries
 
 
-def report_chapters(chapters: Sequence[Chapter], *, corrected: bool = False) -> list[Chapter]:
-    """Return the chapters of a report: the slices to scroll through, those of the steps, and corrections if there are any."""
+def audit_states(inputs: ReportInputs) -> dict[str, "AuditState"]:
+    """Read the last audit of each kind of object that the results hold."""
+    from spherovem_core.audit.stored import audit_state
+
+    return {kind: audit_state(inputs.layout, kind) for kind in CORRECTED_KINDS if not inputs.is_absent(kind)}
+
+
+def report_chapters(
+    chapters: Sequence[Chapter],
+    *,
+    audits: Mapping[str, "AuditState"] | None = None,
+    corrected: bool = False,
+) -> list[Chapter]:
+    """Return the chapters of a report: slices to scroll through, those of the steps, means, audits, and corrections if any."""
+    from spherovem_core.audit.chapter import audit_chapter
     from spherovem_core.output.chapter import slices_section
     from spherovem_core.output.corrections_chapter import corrections_section, corrections_warnings
+    from spherovem_core.output.means_chapter import means_section
 
     by_hand = Chapter("Corrections by hand", corrections_section, corrections_warnings)
-    return [Chapter("Slices", slices_section), *chapters, *([by_hand] if corrected else [])]
+    audited = [] if audits is None else [audit_chapter(audits)]
+    means = Chapter("Means", means_section)
+    return [Chapter("Slices", slices_section), *chapters, means, *audited, *([by_hand] if corrected else [])]
 
 
 def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipeline | None" = None) -> Path:
@@ -238,7 +303,11 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
         ) from error
     if pipeline is not None:
         provenance["stages"] = with_adoptions(layout, pipeline, provenance["stages"])
-    tables = {output.name: read_table(layout, output.path) for output in TABLES}
+    tables = {
+        output.name: read_table(layout, output.path)
+        for output in (*TABLES, *DERIVED)
+        if output in TABLES or layout.path(output.path).exists()
+    }
     for name in parameters.segmentation.others:
         tables[name] = read_table(layout, table_path(name))
     for output in review.SUSPECTS.values():
@@ -248,7 +317,8 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
     states = {kind: correction_state(layout, kind) for kind in CORRECTED_KINDS}
     inputs = _report_inputs(layout, provenance["acquisition"], parameters, tables, states)
     corrected = len(inputs.corrections) > 0
-    text = build_report(inputs, provenance, report_chapters(chapters, corrected=corrected))
+    every = report_chapters(chapters, audits=audit_states(inputs), corrected=corrected)
+    text = build_report(inputs, provenance, every)
     write_file(layout, REPORT.path, text)
     return layout.report
 
@@ -272,11 +342,12 @@ def _report_inputs(
         )
     further = {
         "other_objects": nanoparticles.OTHERS,
-        "agglomerates": nanoparticles.AGGLOMERATES,
         "radial": spatial.RADIAL,
         "ripley": spatial.RIPLEY,
         "enrichment": spatial.ENRICHMENT,
         "tests": spatial.TESTS,
+        "contacts": spatial.CONTACTS,
+        "means": MEANS,
         **{output.name: output for output in review.SUSPECTS.values()},
     }
     measured = {
@@ -308,15 +379,22 @@ def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
     return OutputSize(OUTPUT_BYTES, OUTPUT_BYTES)
 
 
+def _chapter() -> Chapter:
+    from spherovem_core.output.dose_chapter import TITLE, dose_section, dose_warnings
+
+    return Chapter(TITLE, dose_section, dose_warnings)
+
+
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=4,
+    version=5,
     parameters=lambda parameters: parameters,
     reads_everything=True,
-    outputs=(PROVENANCE, REPORT, *TABLES),
+    outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, MEANS),
     compute=_compute,
     external=journal_digests,
+    chapter=_chapter,
     cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
 )
 STEPS = (OUTPUT,)

@@ -220,9 +220,13 @@ def _gpu(parameters: RegistrationParameters) -> GpuLibrary | None:
 
 
 def _chapter() -> Chapter:
-    from spherovem_core.registration.chapter import registration_section, registration_warnings
+    from spherovem_core.registration.chapter import (
+        look_at_unregistered,
+        registration_section,
+        registration_warnings,
+    )
 
-    return Chapter("Registration", registration_section, registration_warnings)
+    return Chapter("Registration", registration_section, registration_warnings, look_at_unregistered)
 
 
 REGISTRATION = Step(

@@ -1,4 +1,4 @@
-"""Stage 8, output: the objects that are probably wrong, before tables and report."""
+"""Stage 8, output: the objects that are probably wrong, and how sure each one is, before tables and report."""
 
 import logging
 from collections.abc import Mapping
@@ -31,6 +31,10 @@ SUSPECTS: Mapping[str, TableOutput] = {
     kind: TableOutput(f"suspects_{kind}", "a suspect", SUSPECT_COLUMNS, published=True)
     for kind in (*OBJECT_KINDS, "nanoparticles")
 }
+CONFIDENCE: Mapping[ObjectKind, TableOutput] = {
+    "cells": TableOutput("confidence-cells", "a cell"),
+    "nuclei": TableOutput("confidence-nuclei", "a nucleus"),
+}
 SECONDS: Mapping[ObjectKind, float] = {"cells": 1.3, "nuclei": 0.3}
 """Seconds per million voxels of the demo on two cores."""
 PARTICLE_SECONDS = 0.05
@@ -45,7 +49,7 @@ class ReviewParameters(StageParameters):
 
 def _compute(kind: ObjectKind, run: StepRun[ReviewParameters]) -> Quality:
     from spherovem_core.known_blocks import KnownResults
-    from spherovem_core.review import find_suspects
+    from spherovem_core.review import examine_labels
 
     table = run.table(SHAPE[kind])
     if kind == "nuclei":
@@ -54,17 +58,19 @@ def _compute(kind: ObjectKind, run: StepRun[ReviewParameters]) -> Quality:
     with_nuclei = kind == "cells" and not run.table(SHAPE["nuclei"]).empty
     ledger = run.measurements(sources=[_content(run, output) for output in (REGISTERED, FLOWS[kind])])
     known = KnownResults(ledger)
-    suspects = find_suspects(
+    has_flows = flows.shape[0] == FLOW_CHANNELS
+    examined = examine_labels(
         _levels(kind, run, with_nuclei),
-        flows=flows if flows.shape[0] == FLOW_CHANNELS else None,
-        table=table,
+        flows=flows if has_flows else None,
         known=known,
         known_blocks=KnownResults(run.label_statistics(kind)),
         executor=run.execution.executor,
         progress=run.execution.report,
     )
     ledger.drop_oldest(known.used, REMEMBERED * len(known.used))
-    return _finish(kind, run, suspects, _counts(kind, known))
+    confidence = examined.confidence(kind, has_flows)
+    run.write_table(CONFIDENCE[kind], confidence)
+    return _finish(kind, run, examined.suspects(table), _counts(kind, known))
 
 
 def _content(run: StepRun[ReviewParameters], output: ArrayOutput) -> list[str | None]:
@@ -136,13 +142,14 @@ def _review_step(kind: ObjectKind) -> Step[ReviewParameters]:
     return Step(
         name=f"review_{kind}",
         stage="output",
-        version=2,
+        version=3,
         parameters=lambda parameters: ReviewParameters(),
         inputs=(LABELS[kind], FLOWS[kind], REGISTERED, SHAPE[kind], *more),
-        outputs=(SUSPECTS[kind],),
+        outputs=(SUSPECTS[kind], CONFIDENCE[kind]),
         compute=lambda run: _compute(kind, run),
         cost=Cost(mask_work, seconds={"": SECONDS[kind]}),
         kind=kind,
+        lazy=(FLOWS[kind],),
     )
 
 

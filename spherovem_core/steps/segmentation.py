@@ -292,6 +292,13 @@ def _chapter() -> Chapter:
     return Chapter("Cells and nuclei", segmentation_section, segmentation_warnings)
 
 
+def _uncertainty(flows: StoredArray) -> dict[str, Any]:
+    """Keep where the network is uncertain: slices to label are chosen by it."""
+    from spherovem_core.segmentation.fine_tuning import UNCERTAINTY, uncertainty_tiles
+
+    return {UNCERTAINTY: uncertainty_tiles(flows)}
+
+
 def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
     return Step(
         name=f"flows_{kind}",
@@ -323,6 +330,8 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
         gpu_library=_flows_gpu,
         provisional=f"flows-{kind}",
         provisional_parts=SUMS,
+        transient=(FLOWS[kind],),
+        keep=_uncertainty,
     )
 
 

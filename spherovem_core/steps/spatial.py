@@ -2,18 +2,27 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spherovem_core.parameters import PipelineParameters, SpatialParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.findings import findings
+from spherovem_core.spacing import NM_PER_UM
 from spherovem_core.steps.correction_tables import excluded_by_hand, exclusion_digests, without_excluded
 from spherovem_core.steps.nanoparticles import LABELS as PARTICLE_LABELS
 from spherovem_core.steps.nanoparticles import PARTICLES
 from spherovem_core.steps.segmentation import LABELS
-from spherovem_core.store.columns import ENRICHMENT_COLUMNS, RADIAL_COLUMNS, RIPLEY_COLUMNS, TEST_COLUMNS
+from spherovem_core.steps.specimen import SPECIMEN
+from spherovem_core.store.columns import (
+    CONTACT_COLUMNS,
+    ENRICHMENT_COLUMNS,
+    RADIAL_COLUMNS,
+    RIPLEY_COLUMNS,
+    TEST_COLUMNS,
+)
 from spherovem_core.store.layout import DISTANCE as DISTANCE_GROUP
 from spherovem_core.store.layout import CorrectedKind
+from spherovem_core.store.reading import StoredArray
 from spherovem_core.workflow import (
     ArrayOutput,
     Cost,
@@ -28,7 +37,10 @@ from spherovem_core.workflow.cost import mask_grid, mask_work, pyramid_voxels
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
-    from spherovem_core.spatial import Space
+    import pandas as pd
+
+    from spherovem_core.label_statistics import LabelStatistics
+    from spherovem_core.spatial import KnownSpace, Space
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +60,7 @@ RADIAL = TableOutput(
 )
 RIPLEY = TableOutput("spatial-ripley", "a radius", RIPLEY_COLUMNS)
 ENRICHMENT = TableOutput("spatial-enrichment", "a bin of distance to the nucleus", ENRICHMENT_COLUMNS)
+CONTACTS = TableOutput("contacts", "a pair of cells that touch", CONTACT_COLUMNS, published=True)
 TESTS = TableOutput("spatial-tests", "a statistic that is compared with random places", TEST_COLUMNS)
 
 REMEMBERED = 2
@@ -111,9 +124,11 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         excluded=ExcludedObjects(excluded["cells"], excluded["nuclei"], excluded["nanoparticles"]),
     )
     known.add(_map_entry(run.plan.digest), record_distances(contents, writer.stored, blocks))
-    run.write_table(CELLS, space.cells)
+    surroundings = _surroundings(run, space, cells, particles, contents.statistics, known, excluded["cells"])
+    run.write_table(CELLS, surroundings.cells)
     run.write_table(NUCLEI, space.nuclei)
-    run.write_table(NANOPARTICLES, space.nanoparticles)
+    run.write_table(NANOPARTICLES, surroundings.nanoparticles)
+    run.write_table(CONTACTS, surroundings.contacts)
     run.write_table(RADIAL, space.radial)
     run.write_table(RIPLEY, space.clustering)
     run.write_table(ENRICHMENT, space.enrichment)
@@ -131,6 +146,67 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
     given = {"cells": cells, "nuclei": nuclei, "nanoparticles": particles}
     absent = {kind: "none given" for kind, stored in given.items() if stored.details.get("absent")}
     return Quality("Nuclei and nanoparticles in their cells", absent if len(absent) > 1 else absent | figures)
+
+
+class _Surroundings(NamedTuple):
+    """Tables of cells and particles with what lies around them."""
+
+    cells: "pd.DataFrame"
+    nanoparticles: "pd.DataFrame"
+    contacts: "pd.DataFrame"
+
+
+def _surroundings(
+    run: StepRun[SpatialParameters],
+    space: "Space",
+    cells: StoredArray,
+    particles: StoredArray,
+    statistics: "LabelStatistics",
+    known: "KnownSpace",
+    excluded: frozenset[int],
+) -> _Surroundings:
+    """Measure contacts between cells, and the depth of cells and particles below the specimen's surface."""
+    import numpy as np
+
+    from spherovem_core.nanoparticles.specimen import OUTSIDE
+    from spherovem_core.spatial import (
+        Placement,
+        contacts_of_cells,
+        find_surface,
+        measure_contacts,
+        measure_depth_of_cells,
+        measure_depth_of_particles,
+        measure_membrane_gaps,
+    )
+
+    spacing, origin = cells.spacing_nm, cells.origin_nm
+    contacts = measure_contacts(
+        cells,
+        spacing,
+        run.parameters.contact_gap_um,
+        run.execution,
+        origin_nm=origin,
+        statistics=statistics,
+        known=known,
+    )
+    mask = run.open(SPECIMEN)
+    surface = find_surface(
+        np.asarray(mask[:]) == OUTSIDE,
+        Placement(mask.spacing_nm, mask.origin_nm),
+        Placement(particles.spacing_nm, particles.origin_nm),
+        particles.shape,
+    )
+    centroids = (statistics.centroid * np.array(spacing) + np.array(origin)) / NM_PER_UM
+    placement = Placement(spacing, origin)
+    depth = measure_depth_of_cells(cells, statistics.labels, centroids, placement, surface, run.execution)
+    neighbours = contacts_of_cells(statistics.labels, contacts, excluded)
+    pairs = contacts[["label", "other_label"]].isin(list(excluded)).any(axis=1)
+    found = measure_membrane_gaps(space.nanoparticles, spacing)
+    return _Surroundings(
+        space.cells.merge(neighbours, on="label", how="left").merge(depth, on="label", how="left"),
+        measure_depth_of_particles(found, surface),
+        contacts.assign(excluded=pairs.astype(bool)),
+    )
 
 
 def _statistics(space: "Space", excluded: Mapping[CorrectedKind, frozenset[int]]) -> dict[str, Any]:
@@ -187,10 +263,10 @@ def _chapter() -> Chapter:
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=6,
+    version=7,
     parameters=lambda parameters: parameters.spatial,
-    inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES),
-    outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY, ENRICHMENT, TESTS),
+    inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES, SPECIMEN),
+    outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY, ENRICHMENT, TESTS, CONTACTS),
     compute=_compute,
     external=exclusion_digests,
     cost=Cost(mask_work, _size, seconds={"": 1.4}),

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block, core_of_key
+from spherovem_core.blocks import Block, Region, core_of_key
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.checksums import XXH3, FileState
 from spherovem_core.store.codecs import compressor
+from spherovem_core.store.discarded import find_discarded, forget_discarded
 from spherovem_core.store.files import write_text
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
@@ -49,6 +50,8 @@ class ArrayWriter:
     ----------
     content
         Content digest of the array; empty before `commit`.
+    grown
+        Called with the core and the values of each block after it was written; see `spherovem_core.store.pyramid.grow_levels`.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class ArrayWriter:
         self._shards = ShardFiles(self._folder, *self._form)
         self._ledger = Ledger(self._folder / ARRAY_LEDGER, digest)
         self.content = ""
+        self.grown: Callable[[Region, NDArray[Any]], None] | None = None
 
     def _continues(self) -> bool:
         attributes = marker_of(read_node(self._folder))
@@ -84,6 +88,9 @@ class ArrayWriter:
         # A new finest level makes the rest of the group stale: coarser levels, and labels drawn on it.
         if self.level == 0:
             refuse_to_replace(self.layout, self.spec.group)
+            discarded = find_discarded(self.layout, self.spec.group)
+            if discarded is not None and discarded.own_digest != self.digest:
+                forget_discarded(self.layout, self.spec.group)
         discard(self.layout, self._folder.parent if self.level == 0 else self._folder)
         ensure_group(self.layout, self.spec.group)
         axes = ("c", "z", "y", "x")[-len(self.spec.shape) :]
@@ -153,6 +160,12 @@ class ArrayWriter:
                 other = like[0][place], ShardFiles(like[1], *self._form).path(index)
             states.append(self._shards.write(index, values[place], other).text)
         self._ledger[block.key] = states
+        if self.grown is not None:
+            self.grown(block.core, values)
+
+    def forget(self, blocks: Sequence[Block]) -> None:
+        """Let blocks count as not written."""
+        self._ledger.drop([block.key for block in blocks])
 
     def take_over(self, block: Block, folder: Path, *, link: bool = False) -> bool:
         """Write a block by taking the files of another array of the same form over as they are, and note it in the ledger.

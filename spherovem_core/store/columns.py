@@ -164,6 +164,33 @@ CORRECTIONS = (
     Column("corrected", "bool", "True if a correction by hand made or changed it."),
     Column("excluded", "bool", "True if it was excluded by hand from statistics, figures and the report."),
 )
+DEPTH = (
+    Column(
+        "depth_um",
+        "float64",
+        "Distance from its centroid to the nearest surface of the specimen in the field; negative outside the specimen, NaN if "
+        "the field holds no surface.",
+    ),
+    Column(
+        "depth_at_least_um",
+        "float64",
+        "Depth that is certain: that one, or the distance to the field's border where that is less.",
+    ),
+    Column(
+        "depth_note",
+        "string",
+        "Reason why the depth is NaN or may be less than stated; empty if it is certain.",
+    ),
+)
+CONFIDENCE = (
+    Column(
+        "confidence",
+        "float64",
+        "Probability that it is right: that a true object and this one share more than 3/4 of what both fill; calibrated on "
+        "phantoms. NaN where confidence_note says why.",
+    ),
+    Column("confidence_note", "string", "Reason why the confidence is unknown; empty if it is known."),
+)
 CELL_COLUMNS = (
     *SHAPE,
     Column("nucleus_count", "int64", "Number of nuclei with this parent cell, without excluded ones."),
@@ -191,6 +218,15 @@ CELL_COLUMNS = (
         for end, name in (("low", "Lower"), ("high", "Upper"))
     ),
     Column(
+        "neighbour_count",
+        "int64",
+        "Number of cells in contact with it (contacts.parquet), without excluded ones.",
+    ),
+    Column("contact_area_um2", "float64", "Area of its contacts with these cells."),
+    *DEPTH,
+    Column("depth_min_um", "float64", "Depth of its shallowest voxel, like depth_um."),
+    Column("depth_min_at_least_um", "float64", "Least certain depth of its voxels, like depth_at_least_um."),
+    Column(
         "nuclear_volume_um3",
         "float64",
         "Total volume of its nuclei, without excluded ones; NaN without a nucleus.",
@@ -201,9 +237,48 @@ CELL_COLUMNS = (
         "float64",
         "Distance from the cell's centroid to the centroid of its nuclei together.",
     ),
+    Column(
+        "contact_fraction",
+        "float64",
+        "Contact area divided by surface_area_um2; errors of both can make it a little more than 1.",
+    ),
+    Column(
+        "nanoparticle_volume_fraction", "float64", "Volume of its nanoparticles divided by that of the cell."
+    ),
+    Column(
+        "nanoparticle_mass_pg",
+        "float64",
+        "Mass of its nanoparticles: their volume times particle_density_g_cm3; NaN without that.",
+    ),
+    Column(
+        "nanoparticle_concentration_pg_per_um3",
+        "float64",
+        "That mass divided by the volume of the cell.",
+    ),
+    Column(
+        "nanoparticle_membrane_fraction",
+        "float64",
+        "Fraction of its nanoparticles at its membrane (at_membrane), of those with a known distance; NaN with none.",
+    ),
+    Column(
+        "nanoparticle_perinuclear_fraction",
+        "float64",
+        "Fraction of its nanoparticles near its nucleus (perinuclear), of those with a known distance outside nuclei.",
+    ),
+    Column(
+        "agglomerate_count",
+        "int64",
+        "Agglomerates of which it holds two or more nanoparticles.",
+    ),
+    Column(
+        "agglomerated_fraction",
+        "float64",
+        "Fraction of its nanoparticles in these; NaN without nanoparticles.",
+    ),
+    *CONFIDENCE,
     *CORRECTIONS,
 )
-NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CORRECTIONS)
+NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CONFIDENCE, *CORRECTIONS)
 OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
@@ -251,6 +326,7 @@ IN_CELL = (
         "Distance from its centroid to that of the nearest other one that is not excluded.",
     ),
 )
+MASS = Column("mass_pg", "float64", "Volume times particle_density_g_cm3; NaN without that.")
 NAMED_KIND_COLUMNS = (*SHAPE, *IN_CELL)
 NANOPARTICLE_COLUMNS = (
     Column("label", "uint32", "Number of the particle in the label array."),
@@ -272,6 +348,19 @@ NANOPARTICLE_COLUMNS = (
         "pattern_note",
         "string",
         "Reason why it is not compared with random places; empty if it is.",
+    ),
+    Column(
+        "membrane_gap_um",
+        "float64",
+        "Distance from its surface, as a ball of its volume, to the surface of the parent cell; negative if the ball crosses it.",
+    ),
+    *DEPTH,
+    MASS,
+    Column("at_membrane", "bool", "True if membrane_gap_um is at most membrane_distance_nm."),
+    Column(
+        "perinuclear",
+        "bool",
+        "True if distance_to_nucleus_min_um is at most perinuclear_distance_nm and it is not in a nucleus.",
     ),
     *CORRECTIONS,
 )
@@ -300,6 +389,86 @@ AGGLOMERATE_COLUMNS = (
         "float64",
         "Root mean square distance of its volume from its centroid; 0.39 diameters for a single ball.",
     ),
+    Column("parent_cell", "uint32", "Cell that holds at least half of its volume; 0 for none."),
+    Column(
+        "parent_fraction",
+        "float64",
+        "Fraction of its volume in the cell that holds most of it; each particle counts to its own parent.",
+    ),
+    Column("cell_count", "int64", "Number of cells that are the parent of some of its particles."),
+    Column(
+        "distance_to_nucleus_um",
+        "float64",
+        "Mean distance, by volume, of its particles in the parent cell to its nucleus; NaN with no parent or no nucleus.",
+    ),
+    Column("distance_to_nucleus_min_um", "float64", "Smallest distance of these particles."),
+    Column("in_nucleus", "bool", "True if more than half of its volume is of particles in nuclei."),
+    Column("at_membrane", "bool", "True if one of its particles in the parent cell is at the membrane."),
+    Column("perinuclear", "bool", "True if one of these particles is perinuclear."),
+    Column("place", "string", "Part of the specimen mask that holds most of its volume."),
+    MASS,
+)
+CONTACT_COLUMNS = (
+    Column("label", "uint32", "One of the two cells, the smaller number."),
+    Column("other_label", "uint32", "The other one."),
+    Column("contact_area_um2", "float64", "Area of the surface at which they meet, half-way across gaps."),
+    Column("gap_um", "float64", "Gap between the two cells, averaged over that area; 0 where voxels touch."),
+    Column("gap_min_um", "float64", "Smallest gap."),
+    Column("centroid_distance_um", "float64", "Distance between the centroids of the two cells."),
+    *CENTROID,
+    Column(
+        "cut_by_border",
+        "bool",
+        "True if the contact reaches the first or last voxels of the volume, which may cut it.",
+    ),
+    Column("excluded", "bool", "True if one of the cells was excluded by hand from statistics."),
+)
+UPTAKE_COLUMNS = (
+    Column("measure", "string", "Column of cells.parquet that measures the uptake."),
+    Column("against", "string", "Column of cells.parquet that it is compared with: size or depth."),
+    Column(
+        "cell_count",
+        "int64",
+        "Cells that are compared: against the size those that no border cuts, against the depth those in the specimen.",
+    ),
+    Column(
+        "uncertain_count",
+        "int64",
+        "Of these, cells whose nearest surface may lie outside of the field.",
+    ),
+    Column("spearman_rho", "float64", "Spearman's rank correlation over these cells; -1 to 1."),
+    Column(
+        "spearman_rho_low",
+        "float64",
+        "Lower end of its 95 % interval by the scatter of cells (bootstrap); NaN for fewer than 10.",
+    ),
+    Column("spearman_rho_high", "float64", "Upper end."),
+    Column("reason", "string", "Why they are NaN; empty if they are not."),
+)
+MEAN_COLUMNS = (
+    Column("kind", "string", "Kind of object: cells, nuclei or nanoparticles."),
+    Column("quantity", "string", "Column of the table of that kind which is averaged."),
+    Column("unit", "string", "Unit of the mean; empty for a pure number."),
+    Column(
+        "whole_objects",
+        "int64",
+        "Objects with a value that the border of the volume does not cut; the mean is over them.",
+    ),
+    Column("cut_objects", "int64", "Objects that touch the border of the volume; they are left out."),
+    Column(
+        "mean",
+        "float64",
+        "Mean; each object counts by the inverse of the probability that one of its bounding box is whole in the volume.",
+    ),
+    Column(
+        "mean_low",
+        "float64",
+        "Lower end of the 95 % interval, by a studentised bootstrap over objects; NaN for fewer than 5. It accounts for "
+        "sampling alone.",
+    ),
+    Column("mean_high", "float64", "Upper end of that interval."),
+    Column("note", "string", "Reason why the interval is unknown or too narrow; empty if there is none."),
+    Column("method", "string", "Method of mean and interval."),
 )
 SUSPECT_COLUMNS = (
     Column("rank", "int64", "Rank, 1 for the most probable error."),

@@ -53,6 +53,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON document; return None if there is no readable one."""
     try:
         value = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -38,4 +38,9 @@ def discard(layout: Layout, folder: Path) -> None:
     trash = layout.scratch / "trash"
     trash.mkdir(parents=True, exist_ok=True)
     folder.replace(trash / uuid.uuid4().hex)
-    shutil.rmtree(trash, ignore_errors=True)
+    empty_trash(layout)
+
+
+def empty_trash(layout: Layout) -> None:
+    """Delete what a kill left of discarded folders."""
+    shutil.rmtree(layout.scratch / "trash", ignore_errors=True)

@@ -114,6 +114,10 @@ class Layout:
         """Return the journal of corrections of a kind of object; absent while nothing was corrected."""
         return self.folder / "corrections" / f"{kind}.jsonl"
 
+    def audit(self, kind: str) -> Path:
+        """Return the journal of audits of a kind of object; its sample and sheet lie beside. Absent while none was made."""
+        return self.folder / "audits" / f"{kind}.jsonl"
+
     @property
     def report(self) -> Path:
         """The HTML report."""
@@ -125,6 +129,11 @@ class Layout:
         return self.folder / "provenance.json"
 
     @property
+    def history(self) -> Path:
+        """Folder of tables, reports and provenance that a run with other parameters replaced."""
+        return self.folder / "history"
+
+    @property
     def comparison(self) -> Path:
         """Comparison of the measurements with a phantom's truth; only the demo writes it."""
         return self.tables / "comparison.json"
@@ -133,6 +142,10 @@ class Layout:
     def checksums(self) -> Path:
         """Folder of the records of tables, documents and the report: what each file held when it was written."""
         return self.folder / "checksums"
+
+    def discarded(self, group: str) -> Path:
+        """Return the record of an array that was discarded because nothing needs it any more (``storage: lean``)."""
+        return self.folder / "discarded" / f"{group}.json"
 
     @property
     def scratch(self) -> Path:

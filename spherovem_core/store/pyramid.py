@@ -15,8 +15,11 @@ from spherovem_core.execution import Execution
 from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.arrays import ArrayWriter
+from spherovem_core.store.block_means import block_means, is_exact
+from spherovem_core.store.discarded import forget_discarded
 from spherovem_core.store.groups import ensure_group
 from spherovem_core.store.layout import AUTOMATIC, Layout, array_path
+from spherovem_core.store.level_growth import GrowingLevel
 from spherovem_core.store.ome import (
     Factors,
     image_metadata,
@@ -118,7 +121,9 @@ def finish_multiscale(
     _describe(writer.layout, writer, factors)
     # Last, so that they count as soon as the array is complete.
     levels = {"level_factors": [list(step) for step in factors], "levels": contents}
-    return writer.commit(history, **levels, **details)
+    reference = writer.commit(history, **levels, **details)
+    forget_discarded(writer.layout, spec.group)
+    return reference
 
 
 def build_levels(
@@ -158,6 +163,50 @@ def build_levels(
     return contents
 
 
+def level_spec(spec: ArraySpec, factors: Factors) -> ArraySpec:
+    """Specify a coarser level of an array."""
+    shape = level_shape(spec.shape, factors)
+    # Blocks that span whole chunks of the finer level: no chunk is decoded twice.
+    chunks = (min(32, shape[0]), min(64, shape[1]), min(64, shape[2]))
+    shards = (chunks[0], *(-(-min(512, n) // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
+    return replace(
+        spec,
+        shape=shape,
+        chunks=chunks,
+        shards=shards,
+        spacing_nm=level_spacing(spec.spacing_nm, factors),
+        origin_nm=level_origin(spec.spacing_nm, spec.origin_nm, factors),
+    )
+
+
+def step_between(finer: Factors, factors: Factors) -> Factors:
+    """Return the factors from one level to the next."""
+    z, y, x = (b // a for a, b in zip(finer, factors, strict=True))
+    return z, y, x
+
+
+def grow_levels(writer: ArrayWriter) -> None:
+    """Let the coarser levels of an image of whole numbers grow while its slices are written.
+
+    What does not grow, as after a kill or of large slices, is built by `finish_multiscale`. The levels are the same.
+    """
+    spec = writer.spec
+    if len(spec.shape) != 3 or spec.content != "image" or spec.shards[0] != 1:
+        return
+    factors = level_factors(spec.shape, spec.spacing_nm)
+    fitting = []
+    for level, (finer, coarser) in enumerate(itertools.pairwise(factors), 1):
+        coarse, step = level_spec(spec, coarser), step_between(finer, coarser)
+        if not GrowingLevel.fits(coarse, step):
+            break
+        target = ArrayWriter(writer.layout, coarse, writer.digest, level)
+        fitting.append((level_shape(spec.shape, finer), target, step))
+    growing: GrowingLevel | None = None
+    for finer_shape, target, step in reversed(fitting):
+        growing = GrowingLevel(finer_shape, target, step, growing)
+    writer.grown = None if growing is None else growing.add
+
+
 def _build_level(
     finest: tuple[Layout, ArraySpec, str],
     source: zarr.Array[Any],
@@ -168,21 +217,10 @@ def _build_level(
     like: LikeGroup | None,
 ) -> ArrayWriter:
     layout, spec, digest = finest
-    shape = level_shape(spec.shape, factors)
-    # Blocks that span whole chunks of the finer level: no chunk is decoded twice.
-    chunks = (min(32, shape[0]), min(64, shape[1]), min(64, shape[2]))
-    shards = (chunks[0], *(-(-min(512, n) // c) * c for n, c in zip(shape[1:], chunks[1:], strict=True)))
-    coarse = replace(
-        spec,
-        shape=shape,
-        chunks=chunks,
-        shards=shards,
-        spacing_nm=level_spacing(spec.spacing_nm, factors),
-        origin_nm=level_origin(spec.spacing_nm, spec.origin_nm, factors),
-    )
+    coarse = level_spec(spec, factors)
     target = ArrayWriter(layout, coarse, digest, level)
-    step = tuple(b // a for a, b in zip(finer, factors, strict=True))
-    blocks = target.pending(block_grid(shape, shards))
+    step = step_between(finer, factors)
+    blocks = target.pending(block_grid(coarse.shape, coarse.shards))
     if like is not None:
         blocks = like.copy(target, blocks, factors)
     columns = _share_chunks(blocks, step[0], source.chunks[0])
@@ -250,6 +288,8 @@ def downsample(values: NDArray[Any], step: Sequence[int], content: Content) -> N
         return out
     if content == "field":
         return _mean_of_finite(values, step)
+    if is_exact(values.dtype, step):
+        return block_means(values, step)
     total = np.zeros(tuple(n // f for n, f in zip(values.shape, step, strict=True)), dtype=np.float32)
     for part in _offsets(values, step):
         total += part

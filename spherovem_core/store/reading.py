@@ -17,7 +17,7 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.array_check import ArrayCheck, check_array
-from spherovem_core.store.changes import Change, changed_error
+from spherovem_core.store.changes import Change, changed_error, command
 from spherovem_core.store.checksums import XXH3, FileState, new_checksum
 from spherovem_core.store.layout import VOLUME, Layout, array_path
 from spherovem_core.store.ledger import read_entries
@@ -202,6 +202,11 @@ def complete_node(layout: Layout, group: str, level: int | str = 0, *, changed: 
         if node is None and not is_array_folder(folder):
             if is_replaced_group(folder.parent):
                 raise changed_error(layout, f"{VOLUME}/{group}", _foreign().changes)
+            if layout.discarded(group).exists():
+                raise IncompleteArtifactError(
+                    f"{folder} was discarded when all that is computed from it was complete (storage: lean). To have it again: "
+                    f"{command(layout, 'recompute', f'{VOLUME}/{group}')}, then process the acquisition with --storage full"
+                )
             raise _incomplete(folder, "is not there")
         if marker is not None and not marker.get("complete"):
             raise _incomplete(folder, "is unfinished")

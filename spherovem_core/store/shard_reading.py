@@ -51,7 +51,7 @@ def read_region(array: zarr.Array[Any], index: Any) -> NDArray[Any]:
         Any array; one in shards of zstd or blosc in a local folder is read without zarr where the index is made of whole numbers
         and slices without a step.
     """
-    region = _plain_region(index, array.shape)
+    region = plain_region(index, array.shape)
     form = None if region is None else _form(array)
     if region is not None and form is not None:
         try:
@@ -63,7 +63,7 @@ def read_region(array: zarr.Array[Any], index: Any) -> NDArray[Any]:
     return np.asarray(array[index])
 
 
-def _plain_region(index: Any, shape: Sequence[int]) -> Region | None:
+def plain_region(index: Any, shape: Sequence[int]) -> Region | None:
     """Return the region that an index reads; None for an empty one, and for an index of another form."""
     places = index if isinstance(index, tuple) else (index,)
     if len(places) > len(shape):

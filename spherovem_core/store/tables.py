@@ -18,6 +18,8 @@ from spherovem_core.store.layout import Layout
 from spherovem_core.store.table_content import table_content
 
 UNIT_SUFFIXES = (
+    ("_pg_per_um3", "pg/µm³"),
+    ("_pg", "pg"),
     ("_per_um3", "1/µm³"),
     ("_per_um2", "1/µm²"),
     ("_per_um", "1/µm"),

@@ -10,6 +10,7 @@ from spherovem_core.references import ArtifactRef
 from spherovem_core.store import Layout, StoredArray, find_table, open_array, read_json
 from spherovem_core.store.adoptions import effective_digest
 from spherovem_core.store.changes import Change, changed_error
+from spherovem_core.store.discarded import find_discarded
 from spherovem_core.store.file_records import check_file, write_recorded
 from spherovem_core.store.files import format_json
 from spherovem_core.store.layout import VOLUME, array_path
@@ -27,8 +28,8 @@ NO_SPACING = (0.0, 0.0, 0.0)
 def find_artifact(layout: Layout, output: Output, digest: str) -> ArtifactRef | None:
     """Return the reference to the complete artifact that was computed under this digest, or None.
 
-    An array counts with all levels of its pyramid. A document carries its digest under ``fingerprint``. Any other file has none
-    and only has to exist.
+    An array counts with all levels of its pyramid, or if it was discarded because all that is computed from it was complete. A
+    document carries its digest under ``fingerprint``. Any other file has none and only has to exist.
 
     Raises
     ------
@@ -113,10 +114,15 @@ def replaced_source(layout: Layout, outputs: Sequence[Output]) -> str | None:
 
 
 def content_of(layout: Layout, path: str) -> str | None:
-    """Return the content digest of a table or array; None where it is not there or, for an array, unknown."""
+    """Return the content digest of a table or of the finest level of an array; None where it is not there or unknown.
+
+    A discarded array has that which it had.
+    """
     if path.endswith(".parquet"):
         return stored_content(layout, path)
-    content = (array_marker(layout.path(path)) or {}).get("content")
+    left = find_discarded(layout, path.removeprefix(f"{VOLUME}/").rpartition("/")[0])
+    marker = array_marker(layout.path(path)) if left is None else left.marker
+    content = (marker or {}).get("content")
     return None if content is None else str(content)
 
 
@@ -143,7 +149,7 @@ def automatic_digests(layout: Layout, output: Output) -> tuple[str, ...]:
     """Return the digest of the automatic labels from which a complete array was corrected, if it was."""
     if not isinstance(output, ArrayOutput):
         return ()
-    kept = open_array(layout, output.group).details.get(AUTOMATIC_DIGEST)
+    kept = (artifact_marker(layout, output) or {}).get(AUTOMATIC_DIGEST)
     return () if kept is None else (str(kept),)
 
 
@@ -154,7 +160,8 @@ def stored_digest(layout: Layout, output: Output) -> str | None:
             try:
                 return open_array(layout, output.group).own_digest
             except IncompleteArtifactError:
-                return None
+                left = find_discarded(layout, output.group)
+                return None if left is None else left.own_digest
         case TableOutput():
             marker = checked_marker(layout, output.path)
         case _:
@@ -163,10 +170,11 @@ def stored_digest(layout: Layout, output: Output) -> str | None:
 
 
 def artifact_marker(layout: Layout, output: Output) -> Mapping[str, Any] | None:
-    """Return the marker of an output as it lies on disk; None where it has none."""
+    """Return the marker of an output as it lies on disk, or as it was when the output was discarded; None where it has none."""
     match output:
         case ArrayOutput():
-            return array_marker(layout.path(output.path))
+            left = find_discarded(layout, output.group)
+            return array_marker(layout.path(output.path)) if left is None else left.marker
         case TableOutput():
             return table_marker(layout.path(output.path))
         case DocumentOutput():
@@ -222,7 +230,9 @@ def _find_pyramid(layout: Layout, group: str, digest: str) -> ArtifactRef | None
     try:
         stored = open_pyramid(layout, group)
     except IncompleteArtifactError:
-        return None
+        left = find_discarded(layout, group)
+        is_done = left is not None and not left.is_wanted and left.own_digest == digest
+        return left.reference(layout) if left is not None and is_done else None
     return array_reference(layout, group, stored) if stored.own_digest == digest else None
 
 

@@ -28,6 +28,7 @@ from spherovem_core.store import (
     discard,
     discard_replaced,
     finish_multiscale,
+    grow_levels,
     history_entry,
     open_array,
     package_versions,
@@ -36,6 +37,7 @@ from spherovem_core.store import (
     slice_shards,
     write_table,
 )
+from spherovem_core.store.kept_parts import open_shown
 from spherovem_core.store.layout import ObjectKind, array_path
 from spherovem_core.store.protection import refuse_to_replace
 from spherovem_core.store.tables import table_marker
@@ -105,9 +107,13 @@ class StepRun(Generic[P]):
         return self.plan.inputs[producer.name]
 
     def open(self, output: ArrayOutput, level: int = 0) -> StoredArray:
-        """Open an input array, or a coarser level of it, and take over its history."""
-        stored = open_array(self.layout, output.group, level)
-        finest = stored if level == 0 else open_array(self.layout, output.group)
+        """Open an input array, or a coarser level of it, and take over its history.
+
+        A lazy input that was discarded raises `DiscardedPartError` when it is read.
+        """
+        open_level = open_shown if output in self.plan.step.lazy else open_array
+        stored = open_level(self.layout, output.group, level)
+        finest = stored if level == 0 else open_level(self.layout, output.group)
         for each in (stored, finest):
             self._check_digest(output, each.own_digest)
         self._inherit(finest.history)
@@ -155,9 +161,14 @@ class StepRun(Generic[P]):
         spacing_nm: SpacingNm,
         **options: Any,
     ) -> ArrayWriter:
-        """Start or continue an output array; options are those of `array_spec`."""
+        """Start or continue an output array; options are those of `array_spec`.
+
+        The coarser levels of an image grow while its slices are written.
+        """
         spec = array_spec(output.group, output.content, shape, dtype, spacing_nm, **options)
-        return ArrayWriter(self.layout, spec, self.plan.digest)
+        writer = ArrayWriter(self.layout, spec, self.plan.digest)
+        grow_levels(writer)
+        return writer
 
     def provisional(
         self, shape: Sequence[int], dtype: DTypeLike, spacing_nm: SpacingNm, *, part: str = "", **options: Any

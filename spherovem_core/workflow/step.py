@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from spherovem_core.parameters import PipelineParameters
@@ -17,6 +18,7 @@ from spherovem_core.workflow.outputs import ArrayOutput, Output, automatic_outpu
 
 if TYPE_CHECKING:
     from spherovem_core.report import Chapter
+    from spherovem_core.store import StoredArray
     from spherovem_core.workflow.run import StepRun
 
 P = TypeVar("P", bound=BaseModel)
@@ -127,6 +129,13 @@ class Step(Generic[P]):
         Kind of object whose corrections by hand it applies; their digest is then among its external ones, as `JOURNAL`.
     corrected
         Outputs that corrections change. The others keep the digest that they have without.
+    transient
+        Arrays that are discarded with ``storage: lean`` when all steps that read them are complete.
+    lazy
+        Inputs that it reads only for what it has not measured before. Where they were discarded, they are computed again only if
+        it reads them.
+    keep
+        Measures what else is kept, by name, of a transient array when it is discarded, besides what the report shows.
     """
 
     name: str
@@ -150,6 +159,9 @@ class Step(Generic[P]):
     chapter: Callable[[], "Chapter"] | None = None
     journal: CorrectedKind | None = None
     corrected: tuple[Output, ...] = ()
+    transient: tuple[ArrayOutput, ...] = ()
+    lazy: tuple[ArrayOutput, ...] = ()
+    keep: Callable[["StoredArray"], Mapping[str, NDArray[Any]]] | None = None
 
     @property
     def title(self) -> str:

@@ -26,18 +26,18 @@ from spherovem_core.store import (
 from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR, REGISTERED, stage_table_path
 
 PARAMETERS = NanoparticleParameters()
-SLAB_LABELS = "nanoparticles"
-DEPTH = 2
+CANDIDATES = "nanoparticles"
+DEPTH, TILE = 2, 32
 LABEL_BLOCK = (8, 64, 64)
 
-# Compiles and loads every kernel, so that a child spends its time on slabs.
+# Compiles and loads every kernel, so that a child spends its time on slices.
 _tiny = make_scene((8, 96, 96), (Kind(8, 280.0),), COARSE_NM)
 find_particles(_tiny.image, COARSE_NM, PARAMETERS)
 
 
 def scratch(layout: Layout) -> Layout:
-    """Return the layout that holds the labels of the slabs until the stage is complete."""
-    return Layout(layout.scratch / "provisional" / SLAB_LABELS)
+    """Return the layout that holds the candidates until the stage is complete."""
+    return Layout(layout.scratch / "provisional" / CANDIDATES)
 
 
 class SlowWriter(ArrayWriter):
@@ -64,10 +64,10 @@ def segment(source: Path, results: Path, begun: Event) -> None:
         execution = Execution(device="cpu", executor=executor, workers=2)
         posterior = writer(layout, POSTERIOR, "field", "float16", by_slice=True)
         labels = writer(layout, NANOPARTICLES, "label", "uint32", by_slice=False)
-        slab_labels = writer(scratch(layout), SLAB_LABELS, "label", "uint32", by_slice=True)
+        candidates = writer(scratch(layout), CANDIDATES, "label", "uint8", by_slice=True)
         tables = write_particles(
-            image, image.spacing_nm, PARAMETERS, posterior, slab_labels, labels, execution,
-            depth=DEPTH, label_block=LABEL_BLOCK,
+            image, image.spacing_nm, PARAMETERS, posterior, candidates, labels, execution,
+            depth=DEPTH, tile=TILE, label_block=LABEL_BLOCK,
         )  # fmt: skip
         (results / "mixture.json").write_text(json.dumps(json.loads(tables.mixture.to_json())))
         write_table(layout, stage_table_path("nanoparticles"), tables.particles, "digest")

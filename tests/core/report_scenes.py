@@ -15,16 +15,30 @@ from spherovem_core.blocks import block_grid
 from spherovem_core.execution import Execution
 from spherovem_core.ingest.intensities import measure_intensities
 from spherovem_core.nanoparticles import Particles, find_particles
-from spherovem_core.output import build_report
-from spherovem_core.parameters import (
-    PipelineParameters,
+from spherovem_core.output import (
+    build_report,
+    uptake_table,
+    with_agglomerate_places,
+    with_doses,
+    with_particle_places,
 )
+from spherovem_core.parameters import OutputParameters, PipelineParameters
 from spherovem_core.registry import PIPELINE
 from spherovem_core.report import ReportInputs
 from spherovem_core.review.suspects import SEED_COLUMNS, suspect_table
 from spherovem_core.shape import measure_labels
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.spatial import distance_to_nucleus, measure_space
+from spherovem_core.spatial import (
+    Placement,
+    contacts_of_cells,
+    distance_to_nucleus,
+    find_surface,
+    measure_contacts,
+    measure_depth_of_cells,
+    measure_depth_of_particles,
+    measure_membrane_gaps,
+    measure_space,
+)
 from spherovem_core.steps.output import report_chapters
 from spherovem_core.store import (
     ArraySpec,
@@ -212,13 +226,29 @@ def _measure(
     space = measure_space(
         cells, nuclei, particles, SPACING_NM, particle_table=found.table.assign(place="specimen")
     )
+    contacts = measure_contacts(cells, SPACING_NM, PipelineParameters().spatial.contact_gap_um)
+    outside = np.zeros(cells.shape, bool)
+    outside[:, :, -3:] = True
+    surface = find_surface(outside, Placement(SPACING_NM), Placement(SPACING_NM), cells.shape)
     shapes = {kind: measure_labels(labels[kind], SPACING_NM) for kind in ("cells", "nuclei")}
+    own = shapes["cells"].merge(space.cells, on="label", how="left")
+    own_labels, places = own["label"].to_numpy(np.uint32), own[CENTROID].to_numpy(float)
+    for more in (
+        contacts_of_cells(own_labels, contacts),
+        measure_depth_of_cells(cells, own_labels, places, Placement(SPACING_NM), surface),
+    ):
+        own = own.merge(more, on="label", how="left")
+    placed = measure_depth_of_particles(measure_membrane_gaps(space.nanoparticles, SPACING_NM), surface)
+    placed = with_particle_places(placed, OutputParameters())
+    own = with_doses(own, placed)
     return {
-        "cells": shapes["cells"].merge(space.cells, on="label", how="left"),
+        "cells": own,
         "nuclei": shapes["nuclei"].merge(space.nuclei, on="label", how="left"),
-        "nanoparticles": space.nanoparticles,
+        "nanoparticles": placed,
+        "contacts": contacts,
+        "uptake": uptake_table(own),
         "other_objects": found.others.assign(place="specimen"),
-        "agglomerates": found.agglomerates,
+        "agglomerates": with_agglomerate_places(found.agglomerates, placed),
         "radial": space.radial,
         "ripley": space.clustering,
         "enrichment": space.enrichment,

@@ -104,9 +104,11 @@ def test_report_tables_are_those_without_the_excluded_cells(tissue: list[Labels]
     tables = {
         "cells": found.cells.assign(excluded=found.cells["label"] == cell),
         **{name: getattr(found, name) for name in ("nuclei", "nanoparticles", "radial")},
+        "contacts": pd.DataFrame({"label": [1, 2], "other_label": [2, cell], "excluded": [False, True]}),
     }
     left, counts = without_excluded(tables)
     assert counts == {"cells": 1}
+    assert left["contacts"]["label"].tolist() == [1]
     pd.testing.assert_frame_equal(left["cells"].drop(columns="excluded"), deleted.cells, check_exact=True)
     pd.testing.assert_frame_equal(left["radial"], deleted.radial, check_exact=True)
     # A particle at the border of the cell has its largest other part for a parent once the cell is gone.
@@ -174,8 +176,15 @@ def test_the_step_leaves_out_what_the_journals_exclude(tissue: list[Labels], tmp
     deleted.measure([*tissue[:2], without(tissue[2], frozenset([particle]))])
     own, other = (read_table(results.layout, spatial.CELLS.path) for results in (again, deleted))
     # The particles of the excluded cell do not count for the rule of admissible places.
-    ranks = [name for name in own if "rank" in name]
-    pd.testing.assert_frame_equal(own.drop(columns=ranks), other.drop(columns=ranks), check_exact=True)
+    changed = [name for name in own if "rank" in name] + ["neighbour_count", "contact_area_um2"]
+    pd.testing.assert_frame_equal(own.drop(columns=changed), other.drop(columns=changed), check_exact=True)
+    contacts = read_table(again.layout, spatial.CONTACTS.path)
+    of_cell = (contacts[["label", "other_label"]] == cell).any(axis=1)
+    assert (contacts["excluded"] == of_cell).all()
+    neighbours = set(contacts.loc[of_cell, ["label", "other_label"]].to_numpy().ravel().tolist()) - {cell}
+    fewer = other["neighbour_count"] - own["neighbour_count"]
+    assert set(own.loc[fewer == 1, "label"].tolist()) == neighbours
+    assert fewer.sum() == len(neighbours) > 0
     for kind in ("cells", "nanoparticles"):
         undo_operations(again.layout, kind, 1)
     assert spatial_step.external(request) == {}

@@ -1,6 +1,8 @@
 """Results of blocks by content: evaluated where an array changed, taken over elsewhere."""
 
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,25 @@ def test_arrays_come_back_from_text_bit_for_bit() -> None:
     for name, found in columns_from_text(columns_to_text(columns)).items():
         assert (found.dtype, found.shape) == (columns[name].dtype, columns[name].shape)
         assert found.tobytes() == columns[name].tobytes()
+
+
+def test_columns_survive_their_text() -> None:
+    columns = {
+        "labels": np.arange(5, dtype=np.uint32),
+        "table": np.array([[0.1, np.nan], [-np.inf, 3e300]]),
+        "names": np.array(["one", "zwei"]),
+        "none": np.empty((0, 3), np.int32),
+        "single": np.array(7),
+    }
+    found = columns_from_text(columns_to_text(columns))
+    assert found.keys() == columns.keys()
+    for name, values in columns.items():
+        assert (found[name].dtype, found[name].shape) == (values.dtype, values.shape)
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_columns_of_earlier_versions_are_read() -> None:
+    file = BytesIO()
+    np.savez_compressed(file, labels=np.arange(5))
+    found = columns_from_text(b64encode(file.getvalue()).decode())
+    np.testing.assert_array_equal(found["labels"], np.arange(5))

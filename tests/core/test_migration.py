@@ -34,7 +34,15 @@ from spherovem_core.workflow.compute import compute_step
 
 FROZEN = Path(__file__).parents[1] / "data" / "results-format-1.tar.xz"
 TITLES = tuple(step.title for step in PIPELINE.steps)
-NEW = ("specimen", "nanoparticles", "spatial", "review cells", "review nuclei", "review nanoparticles")
+NEW = (
+    "specimen",
+    "nanoparticles",
+    "spatial",
+    "review cells",
+    "review nuclei",
+    "review nanoparticles",
+    "output",
+)
 """Steps that version 0.1 did not have, or that have outputs now which it did not write."""
 COMPUTED = TITLES[TITLES.index("registration") :]
 """Steps that a run after the migration computes: those whose results differ now, and the ones that read from them."""
@@ -96,7 +104,7 @@ def test_migration_keeps_every_complete_step(root: Path) -> None:
     states = {step.title: step.state for step in state.steps}
     assert states["specimen"] == "absent"
     assert {name for name, each in states.items() if each == "outdated"} == set(COMPUTED) - (
-        set(NEW) - {"nanoparticles", "spatial"}
+        set(NEW) - {"nanoparticles", "spatial", "output"}
     )
     assert migrate(root / "tiny") is None
 

@@ -9,7 +9,7 @@ from nanoparticle_scenes import COARSE_NM, Kind, make_scene, store_image
 
 from spherovem_core.blocks import MemorySink
 from spherovem_core.execution import Execution, ExecutionSettings, open_executor
-from spherovem_core.nanoparticles import ParticleTables, candidate_slabs, write_particles
+from spherovem_core.nanoparticles import ParticleTables, write_particles
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.store import Layout, StoredArray, open_array
 from spherovem_core.store.layout import REGISTERED
@@ -24,15 +24,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredArray:
     return open_array(Layout(folder), REGISTERED)
 
 
-@pytest.fixture(autouse=True)
-def _many_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut a small image into several columns per slab."""
-    monkeypatch.setattr(candidate_slabs, "COLUMN_SIDE", 64)
-
-
 def find(source: StoredArray, execution: Execution) -> tuple[list[MemorySink], ParticleTables]:
-    sinks = [MemorySink(np.zeros(source.shape, kind)) for kind in (np.float16, np.uint32, np.uint32)]
-    return sinks, write_particles(source, COARSE_NM, NanoparticleParameters(), *sinks, execution, depth=5)
+    sinks = [MemorySink(np.zeros(source.shape, kind)) for kind in (np.float16, np.uint8, np.uint32)]
+    return sinks, write_particles(
+        source, COARSE_NM, NanoparticleParameters(), *sinks, execution, depth=5, tile=32
+    )
 
 
 def compare(stored: StoredArray, name: str) -> None:

@@ -18,7 +18,6 @@ from spherovem_core.execution import Execution
 from spherovem_core.nanoparticles import (
     Particles,
     ParticleTables,
-    candidate_slabs,
     find_particles,
     particles,
     write_particles,
@@ -29,12 +28,6 @@ from spherovem_core.store.layout import NANOPARTICLES, POSTERIOR
 
 PARAMETERS = NanoparticleParameters()
 BAD = [3]
-
-
-@pytest.fixture(autouse=True)
-def _many_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut a small image into several columns of candidates."""
-    monkeypatch.setattr(candidate_slabs, "COLUMN_SIDE", 48)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +45,13 @@ class Sinks:
     """The three sinks of a run in memory."""
 
     def __init__(self, shape: tuple[int, ...], kind: type[MemorySink] = MemorySink) -> None:
-        self.posterior, self.slabs, self.labels = (
-            kind(np.zeros(shape, dtype)) for dtype in (np.float16, np.uint32, np.uint32)
+        self.posterior, self.candidates, self.labels = (
+            kind(np.zeros(shape, dtype)) for dtype in (np.float16, np.uint8, np.uint32)
         )
 
     def run(self, source: Any, execution: Execution | None = None, **how: Any) -> ParticleTables:
         return write_particles(
-            source, COARSE_NM, PARAMETERS, self.posterior, self.slabs, self.labels, execution, bad_slices=BAD, **how
+            source, COARSE_NM, PARAMETERS, self.posterior, self.candidates, self.labels, execution, bad_slices=BAD, **how
         )  # fmt: skip
 
 
@@ -78,13 +71,22 @@ def test_scene_has_particles_clumps_and_others(whole: Particles) -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "label_block"), [(1, (5, 64, 50)), (4, (18, 128, 130)), (7, (7, 33, 130)), (64, (10, 40, 41))]
+    ("depth", "tile", "label_block"),
+    [(2, 8, (5, 64, 50)), (4, 16, (18, 128, 130)), (7, 23, (7, 33, 130)), (64, 40, (10, 40, 41))],
 )
-def test_result_does_not_depend_on_slabs_or_label_blocks(
-    scene: Scene, whole: Particles, depth: int, label_block: tuple[int, int, int]
+def test_result_does_not_depend_on_blocks(
+    scene: Scene, whole: Particles, depth: int, tile: int, label_block: tuple[int, int, int]
 ) -> None:
     sinks = Sinks(scene.image.shape)
-    compare(whole, sinks, sinks.run(scene.image, depth=depth, label_block=label_block))
+    compare(whole, sinks, sinks.run(scene.image, depth=depth, tile=tile, label_block=label_block))
+
+
+def test_particles_lie_across_the_borders_and_corners_of_blocks(whole: Particles) -> None:
+    """Particles of the scene cross the borders of blocks of 2 x 16 x 16 along each axis, and at corners along all three."""
+    voxels = [np.argwhere(whole.labels == n + 1) // (2, 16, 16) for n in range(len(whole.table))]
+    crossed = np.array([np.ptp(own, axis=0) > 0 for own in voxels])
+    assert crossed.any(axis=0).all()
+    assert crossed.all(axis=1).any()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -92,7 +94,7 @@ def test_result_does_not_depend_on_workers(scene: Scene, whole: Particles, worke
     sinks = Sinks(scene.image.shape)
     with ThreadPoolExecutor(workers) as executor:
         execution = Execution(executor=executor, workers=workers)
-        compare(whole, sinks, sinks.run(scene.image, execution, depth=5))
+        compare(whole, sinks, sinks.run(scene.image, execution, depth=5, tile=16))
 
 
 def test_volume_in_memory_gives_the_same_bits_as_blocks_on_disk(
@@ -106,11 +108,11 @@ def test_volume_in_memory_gives_the_same_bits_as_blocks_on_disk(
         return ArrayWriter(Layout(tmp_path / folder), spec, "digest")
 
     posterior = writer("results", POSTERIOR, "field", "float16", by_slice=True)
-    slab_labels = writer("scratch", NANOPARTICLES, "label", "uint32", by_slice=True)
+    candidates = writer("scratch", NANOPARTICLES, "label", "uint8", by_slice=True)
     labels = writer("results", NANOPARTICLES, "label", "uint32", by_slice=False)
     tables = write_particles(
-        scene.image, COARSE_NM, PARAMETERS, posterior, slab_labels, labels,
-        bad_slices=BAD, depth=5, label_block=label_block,
+        scene.image, COARSE_NM, PARAMETERS, posterior, candidates, labels,
+        bad_slices=BAD, depth=5, tile=16, label_block=label_block,
     )  # fmt: skip
     np.testing.assert_array_equal(labels.stored[:], whole.labels)
     np.testing.assert_array_equal(posterior.stored[:], whole.posterior)
@@ -130,11 +132,13 @@ class KilledSink(MemorySink):
         super().write(block, values)
 
 
-@pytest.mark.parametrize("stop", [("slabs", 2), ("posterior", 0), ("posterior", 2), ("labels", 3)], ids=str)
+@pytest.mark.parametrize(
+    "stop", [("candidates", 2), ("candidates", 9), ("posterior", 0), ("posterior", 2), ("labels", 3)], ids=str
+)
 def test_killed_run_continues_to_the_same_result(
     scene: Scene, whole: Particles, stop: tuple[str, int]
 ) -> None:
-    how: dict[str, Any] = {"depth": 4, "label_block": (8, 64, 130)}
+    how: dict[str, Any] = {"depth": 4, "tile": 16, "label_block": (8, 64, 130)}
     sinks = Sinks(scene.image.shape, KilledSink)
     broken = getattr(sinks, stop[0])
     broken.left = stop[1]
@@ -147,7 +151,7 @@ def test_killed_run_continues_to_the_same_result(
 def test_finished_blocks_are_not_written_again(scene: Scene, whole: Particles) -> None:
     sinks = Sinks(scene.image.shape, KilledSink)
     sinks.run(scene.image, depth=5)
-    for sink in (sinks.posterior, sinks.slabs, sinks.labels):
+    for sink in (sinks.posterior, sinks.candidates, sinks.labels):
         sink.left = 0  # type: ignore[attr-defined]
     compare(whole, sinks, sinks.run(scene.image, depth=5))
 
@@ -163,8 +167,7 @@ def test_deadline_stops_between_slabs_and_keeps_finished_ones(scene: Scene) -> N
     sinks, execution = Sinks(scene.image.shape, Late), Execution(deadline=float("inf"))
     with pytest.raises(DeadlineError, match="after 1 of"):
         sinks.run(scene.image, execution, depth=4)
-    slabs = slab_grid(scene.image.shape, 4)
-    assert len(sinks.slabs.pending(slabs)) == len(slabs) - 1
+    assert len(sinks.candidates.pending(slab_grid(scene.image.shape, 1))) == scene.image.shape[0] - 4
 
 
 def test_progress_ends_at_the_total(scene: Scene) -> None:

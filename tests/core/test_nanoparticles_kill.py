@@ -20,10 +20,10 @@ class Results:
 
     folder: Path
 
-    def slabs(self) -> int:
-        """Count the slices of slab labels on disk."""
+    def slices(self) -> int:
+        """Count the slices of candidates on disk."""
         return self._files(
-            killable_nanoparticles.scratch(Layout(self.folder)), killable_nanoparticles.SLAB_LABELS
+            killable_nanoparticles.scratch(Layout(self.folder)), killable_nanoparticles.CANDIDATES
         )
 
     def blocks(self) -> int:
@@ -46,11 +46,11 @@ def compare_with_uninterrupted(source: Path, killed: Results, uninterrupted: Res
     assert killed.contents() == uninterrupted.contents()
 
 
-def test_run_killed_during_slabs_and_during_labels_writes_the_same_bytes(tmp_path: Path) -> None:
+def test_run_killed_during_candidates_and_during_labels_writes_the_same_bytes(tmp_path: Path) -> None:
     source, killed = tmp_path / "source", Results(tmp_path / "killed")
     store_image(source, make_scene((16, 128, 128), (Kind(20, 280.0),), COARSE_NM).image)
-    kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.slabs() >= 5)
-    assert 5 <= killed.slabs() < 16
+    kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.slices() >= 5)
+    assert 5 <= killed.slices() < 16
     kill(killable_nanoparticles.segment, source, killed.folder, reached=lambda: killed.blocks() >= 3)
     assert 3 <= killed.blocks() < 8
     compare_with_uninterrupted(source, killed, Results(tmp_path / "uninterrupted"))
@@ -58,10 +58,10 @@ def test_run_killed_during_slabs_and_during_labels_writes_the_same_bytes(tmp_pat
 
 @pytest.mark.slow
 def test_run_killed_twenty_times_writes_the_same_bytes(tmp_path: Path) -> None:
-    """Kill at random moments: about twelve times during slabs and eight during blocks of labels."""
+    """Kill at random moments: about twelve times during candidates and eight during blocks of labels."""
     source, killed, randomness = tmp_path / "source", Results(tmp_path / "killed"), random.Random(0)
     store_image(source, make_scene((60, 128, 192), (Kind(80, 280.0),), COARSE_NM).image)
-    for count, targets in ((killed.slabs, range(3, 58, 5)), (killed.blocks, range(2, 42, 5))):
+    for count, targets in ((killed.slices, range(3, 58, 5)), (killed.blocks, range(2, 42, 5))):
         written = []
         for target in targets:
             enough = target + randomness.randint(0, 3)

@@ -15,11 +15,11 @@ from spherovem_core.parameters import NanoparticleParameters, PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.steps.ingest import SLICES
-from spherovem_core.steps.nanoparticles import AGGLOMERATES, LABELS, OTHERS, PARTICLES, POSTERIOR
+from spherovem_core.steps.nanoparticles import LABELS, OTHERS, PARTICLES, POSTERIOR
 from spherovem_core.steps.registration import REGISTERED
 from spherovem_core.steps.specimen import SPECIMEN
 from spherovem_core.store import ArrayWriter, Layout, finish_multiscale, open_array, read_table, write_table
-from spherovem_core.store.columns import AGGLOMERATE_COLUMNS, FILLED_FLAGS, OTHER_OBJECT_COLUMNS
+from spherovem_core.store.columns import FILLED_FLAGS, OTHER_OBJECT_COLUMNS
 from spherovem_core.workflow import RunRequest, StepPlan, plan_step
 from spherovem_core.workflow.compute import compute_step
 from spherovem_core.workflow.run import array_spec
@@ -76,7 +76,7 @@ def test_tables_labels_and_document_are_those_in_memory(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_array(plan.layout, POSTERIOR.group)[:], found.posterior)
     particles = read_table(plan.layout, PARTICLES.path)
     pd.testing.assert_frame_equal(particles.drop(columns="place"), found.table)
-    assert read_table(plan.layout, AGGLOMERATES.path)["particle_count"].tolist() == [1] * len(BALLS)
+    assert read_table(plan.layout, PARTICLES.path)["agglomerate"].nunique() == len(BALLS)
     assert quality.figures["particles"] == len(BALLS)
     assert quality.figures["population 1"].startswith(f"{len(BALLS)} particles, 2")
     document = json.loads(plan.layout.mixture.read_text())
@@ -106,9 +106,8 @@ def test_each_particle_has_its_place_and_those_at_the_border_are_warned_of(
 def test_tables_without_rows_have_their_types(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, image(()))
     compute_step(plan, SETTINGS)
-    others, agglomerates = (read_table(plan.layout, table.path) for table in (OTHERS, AGGLOMERATES))
+    others = read_table(plan.layout, OTHERS.path)
     assert list(others.columns) == [column.name for column in OTHER_OBJECT_COLUMNS]
-    assert list(agglomerates.columns) == [column.name for column in AGGLOMERATE_COLUMNS]
-    assert len(others) == len(agglomerates) == 0
+    assert len(others) == 0
     for name in ("kind", "reason", "place"):
         assert pd.api.types.is_string_dtype(others[name]), name

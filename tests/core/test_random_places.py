@@ -1,6 +1,7 @@
 """Random places for particles: whole in the space, apart from each other, even over it, and the same in slabs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from particle_patterns import SPACING, ball_cells
 from scipy import ndimage
@@ -14,8 +15,9 @@ from spherovem_core.spatial.random_admission import (
     fit_contact,
     measure_clearances,
 )
+from spherovem_core.spatial.random_obstacles import whole_balls
 from spherovem_core.spatial.random_patterns import ball_points, count_pairs, volumes_by_distance
-from spherovem_core.spatial.random_places import Box, Pattern, draw_places
+from spherovem_core.spatial.random_places import CONTACT_STEP, Box, Pattern, draw_places, move
 from spherovem_core.spatial.random_space import Admission, CellSpace, OpenSpace
 from spherovem_core.spatial.reach_distance import distance_within
 
@@ -112,11 +114,79 @@ def test_particles_stay_inside_the_volume() -> None:
     assert ((open_places >= low + 0.2 - 1e-6) & (open_places <= high - 0.2 + 1e-6)).all()
 
 
+def test_places_leave_the_room_of_particles_that_stay() -> None:
+    """Also where there is so little room that particles are moved from where they were measured."""
+    own, centre = pattern([0.25] * 12), (CELLS == 1).nonzero()
+    fixed = Pattern(np.array([[axis.mean() for axis in centre]]) * VOXEL + [0, 0.8, 0], np.array([0.45]))
+    places, _ = draw_places(space_of(), own, WHOLE, EVERYWHERE, 40, generator(), fixed)
+    assert places.shape == (40, 12, 3)
+    stayed = np.isclose(places, own.points_um).all(axis=2)
+    gaps = np.linalg.norm(places - fixed.points_um, axis=2)
+    assert (gaps[~stayed] >= 0.7 - 1e-5).all()
+    alone, _ = draw_places(space_of(), own, WHOLE, EVERYWHERE, 40, generator())
+    assert (np.linalg.norm(alone - fixed.points_um, axis=2) < 0.7).sum() > 20
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+@pytest.mark.parametrize("height", [0.2, 0.5, 0.8])
+def test_a_ball_is_known_from_the_part_that_the_border_leaves(side: str, height: float) -> None:
+    voxel, shape, radius = np.array([0.01, 0.005, 0.005]), np.array([100, 200, 200]), 0.5
+    box = Box(np.zeros(3), voxel * (shape - 1), voxel)
+    border = (-0.5 if side == "low" else 99.5) * voxel[0]
+    inwards = 1 if side == "low" else -1
+    volume = np.pi * height**2 * (3 * radius - height) / 3
+    slabs = round(height / voxel[0])
+    first = 0 if side == "low" else 100 - slabs
+    particles = pd.DataFrame(
+        {
+            "bbox_z0": [first],
+            "bbox_z1": [first + slabs],
+            "bbox_y0": [5],
+            "bbox_y1": [9],
+            "bbox_x0": [5],
+            "bbox_x1": [9],
+        }
+    )
+    seen = Pattern(np.array([[0.3, 0.5, 0.4]]), np.cbrt(np.array([volume]) * 3 / (4 * np.pi)))
+    whole = whole_balls(seen, particles, box, 2.0)
+    np.testing.assert_allclose(whole.radii_um, [radius])
+    np.testing.assert_allclose(whole.points_um, [[border + inwards * (height - radius), 0.5, 0.4]])
+    limited = whole_balls(seen, particles, box, 0.0)
+    np.testing.assert_allclose(limited.radii_um, seen.radii_um)
+
+
 def test_particles_without_room_elsewhere_stay_where_they_were_measured() -> None:
     own = pattern([3.0, 0.1])
     places, stayed = draw_places(space_of(), own, WHOLE, EVERYWHERE, 5, generator())
     assert np.isfinite(places).all()
     assert stayed <= 10
+
+
+def test_moves_among_neighbours_equal_moves_among_all() -> None:
+    """The grid of neighbours leaves out none that matters, also once particles have moved."""
+    rng = np.random.default_rng(0)
+    count, side = 60, 1.5
+    places = rng.uniform(0, side, (3, count, 3)).astype(np.float32)
+    radii = rng.uniform(0.05, 0.25, count).astype(np.float32)
+    contact = np.array([0.0] * 12 + [0.3, 0.8, 0.1, 0.9, 0.5, 0.7, 0.95, 0.6])
+    rows, columns = np.nonzero(np.ones((3, count), np.bool_))
+    points = rng.uniform(0, side, (len(rows), 4, 3)).astype(np.float32)
+    chances = np.where(rng.random((len(rows), 4)) < 0.2, np.inf, rng.random((len(rows), 4)))
+    expected, moved = places.copy(), np.zeros((3, count), np.bool_)
+    for row, own, proposed, chance in zip(rows, columns, points, chances, strict=True):
+        others = np.arange(count) != own
+        for point, least in zip(proposed, chance, strict=True):
+            ratio = np.linalg.norm(expected[row, others] - point, axis=1) / (radii[others] + radii[own])
+            steps = (ratio / CONTACT_STEP).astype(np.int64)
+            allowed = np.append(contact, 1.0)[np.minimum(steps, len(contact))].prod()
+            if least < 1 and allowed > least:
+                expected[row, own], moved[row, own] = point, True
+                break
+    found = np.zeros_like(moved)
+    move(places, found, rows, columns, points, chances, radii, contact)
+    assert 0.3 < moved.mean() < 1
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(found, moved)
 
 
 def test_the_rule_of_whole_particles_is_found_and_that_of_centres_too() -> None:
@@ -190,3 +260,25 @@ def test_points_of_a_ball_have_its_moments_and_caps() -> None:
     for height in (0.2, 0.4, 0.8):
         beyond = (directions @ points.T > 1 - height).mean()
         assert beyond == pytest.approx(height**2 * (3 - height) / 4, rel=0.01)
+
+
+def test_the_rule_of_contact_is_as_coarse_as_its_evidence() -> None:
+    edges = np.arange(CONTACTS + 1) / 20
+    for pairs in (30, 3_000, 300_000):
+        random = np.rint(8 * pairs * np.diff(edges**3)).astype(np.int64)
+        found = np.where(edges[1:] > 0.8, random / 8, 0.3 * random / 8)
+        rule = np.array(fit_contact(np.stack([np.rint(found).astype(np.int64), random])))
+        inside = (edges[1 : len(rule) + 1] > 0.3) & (edges[1 : len(rule) + 1] <= 0.75)
+        error = np.sqrt(0.3 / (pairs * 0.8**3))
+        np.testing.assert_allclose(rule[inside], 0.3, atol=2.5 * error)
+
+
+def test_few_corrections_leave_the_rule_as_it_is() -> None:
+    rng = generator()
+    same = 0
+    for _ in range(40):
+        counts = np.stack([rng.poisson(40 * np.linspace(0, 1, CONTACTS)), np.full(CONTACTS, 320)])
+        changed = counts.copy()
+        changed[1] = np.rint(counts[1] * 1.005)
+        same += fit_contact(counts) == fit_contact(changed)
+    assert same >= 20

@@ -23,7 +23,7 @@ def test_a_step_reads_from_the_steps_that_made_its_inputs() -> None:
     assert producers("registration") == ["denoising", "ingest"]
     assert producers("nanoparticles") == ["registration", "ingest", "specimen"]
     assert producers("masks_nuclei") == ["flows_nuclei", "registration"]
-    assert producers("spatial") == ["masks_cells", "masks_nuclei", "nanoparticles"]
+    assert producers("spatial") == ["masks_cells", "masks_nuclei", "nanoparticles", "specimen"]
     assert producers("output") == [step.name for step in PIPELINE.steps[:-1]]
 
 

@@ -115,11 +115,19 @@ def test_each_chapter_shows_the_quality_of_its_stage(report: str) -> None:
             "Clustering",
             "Compared with",
         ),
+        "uptake": (
+            "Neighbours of a whole cell",
+            "Fraction of the cell&#39;s volume",
+            "At the membrane (within 100 nm)",
+            "rank correlation",
+            "Agglomerates by size and place",
+        ),
         "review": (
             "Suspects among cells",
             "2 more probably wrong than right, 3 in all",
             "Merge 2 (yellow) and 3 (blue)",
         ),
+        "means": ("not computed by the version that wrote these results",),
         "history": ("flows cells", "cuda:0", "61.5", "1900", "numpy"),
     }
     assert set(expected) | {"slices"} == set(found)

@@ -3,21 +3,25 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import label_scenes
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from review_scenes import Tissue, divided, merged, neighbours, tissue
 
+from spherovem_core import label_statistics
+from spherovem_core.blocks import Block
 from spherovem_core.known_blocks import KnownResults
 from spherovem_core.label_statistics import collect_label_statistics
-from spherovem_core.review import ReviewLevel, find_suspects
+from spherovem_core.review import ReviewLevel, find_suspects, touching
 from spherovem_core.review.examination import Examination, examine
 from spherovem_core.review.known_objects import encode_faces, grid_boxes
-from spherovem_core.review.review_grid import CoarseLabels, choose_grid
+from spherovem_core.review.review_grid import CoarseLabels, ReviewGrid, choose_grid
 from spherovem_core.review.touching import find_touching
-from spherovem_core.store import Ledger
+from spherovem_core.store import Ledger, StoredArray, open_array
 
 Labels = NDArray[np.uint32]
 
@@ -87,6 +91,57 @@ def test_random_edits_give_the_table_of_a_full_review(scene: Tissue, tmp_path: P
         before = before | now
         for _ in range(2):
             labels = edit(labels, rng)
+
+
+def in_memory(level: ReviewLevel) -> ReviewLevel:
+    assert level.nuclei is not None
+    whole = tuple(slice(0, n) for n in level.labels.shape)
+    return replace(level, labels=level.labels[whole], nuclei=level.nuclei[whole])
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_blocks_of_stored_labels_are_taken_over(
+    scene: Tissue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    monkeypatch.setattr(touching, "EDGE", 16)
+    monkeypatch.setattr(label_statistics, "BLOCK_EDGE", 16)
+    monkeypatch.setattr(label_scenes, "cube_shards", lambda shape, edge: ((16, 16, 16),) * 2)
+    read: list[str] = []
+    block_of = touching._touching_in
+
+    def counted(block: Block, grid: ReviewGrid) -> dict[str, NDArray[Any]]:
+        read.append(block.key)
+        return block_of(block, grid)
+
+    monkeypatch.setattr(touching, "_touching_in", counted)
+    labels, nuclei = scene.cells, scene.nuclei
+    plain = scene.level(labels)
+
+    def stored(name: str, values: Labels) -> StoredArray:
+        layout = label_scenes.write_labels(tmp_path / name, values.astype(np.uint32))
+        return open_array(layout, "registered/labels/cells")
+
+    known = KnownResults(Ledger(tmp_path / "known.jsonl", "context"))
+    level = replace(plain, labels=stored("0", labels), nuclei=stored("nuclei", nuclei))
+    review(scene, level, known)
+    every = len(set(read))
+    # One object of a corner changes, or one nucleus, or all labels get other numbers.
+    rng = np.random.default_rng(turn)
+    first = int(labels[labels > 0][0])
+    if turn == 0:
+        level = replace(level, labels=stored("1", np.where(labels == first, 0, labels)))
+    elif turn == 1:
+        nucleus = rng.choice(np.unique(nuclei[nuclei > 0]))
+        level = replace(level, nuclei=stored("1", np.where(nuclei == nucleus, 0, nuclei)))
+    else:
+        level = replace(level, labels=stored("1", np.where(labels > 0, labels + 7, 0)))
+    read.clear()
+    found = review(scene, level, known)
+    assert len(set(read)) < every or turn == 2
+    pd.testing.assert_frame_equal(found, review(scene, in_memory(level)), check_exact=True)
+    read.clear()
+    review(scene, level, known)
+    assert read == []
 
 
 def test_other_nuclei_of_an_object_are_seen(scene: Tissue) -> None:

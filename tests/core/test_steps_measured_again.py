@@ -17,7 +17,7 @@ from spherovem_core.parameters import PipelineParameters, ShapeParameters
 from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.registry import PIPELINE
 from spherovem_core.spatial.particle_geometry import measure_geometry
-from spherovem_core.steps import nanoparticles, segmentation, shape, spatial
+from spherovem_core.steps import nanoparticles, segmentation, shape, spatial, specimen
 from spherovem_core.store import ArrayWriter, Layout, finish_multiscale, open_array, read_table, write_table
 from spherovem_core.workflow import RunRequest, TableOutput, plan_step
 from spherovem_core.workflow.compute import compute_step
@@ -31,11 +31,13 @@ TABLES = (
 )
 PARAMETERS = PipelineParameters(shape=ShapeParameters(write_meshes=True))
 BLOCK = 16
+MASK_SPACING, MASK_ORIGIN = (100.0, 20.0, 20.0), (25.0, 5.0, 5.0)
 
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spherovem_core.workflow.run.LARGEST_CUBE", BLOCK)
+    monkeypatch.setattr("spherovem_core.spatial.contacts.BLOCK_EDGE", BLOCK)
 
 
 def tissue(seed: int) -> list[Labels]:
@@ -64,6 +66,15 @@ class Results:
             for block in block_grid(spec.shape, spec.shards):
                 writer.write(block, values[block.core])
             done[PIPELINE.producer(output).name] = finish_multiscale(writer, Execution(), [])
+        mask = np.ones((5, 20, 18), np.uint8)
+        mask[:, :, 15:] = 0
+        spec = array_spec(
+            specimen.SPECIMEN.group, "label", mask.shape, mask.dtype, MASK_SPACING, origin_nm=MASK_ORIGIN
+        )
+        writer = ArrayWriter(self.layout, spec, "specimen")
+        for block in block_grid(spec.shape, spec.shards):
+            writer.write(block, mask[block.core])
+        done["specimen"] = finish_multiscale(writer, Execution(), [])
         table = measure_geometry(volumes[2], SPACING)
         write_table(self.layout, nanoparticles.PARTICLES.path, table, done["nanoparticles"].digest, [])
         return done

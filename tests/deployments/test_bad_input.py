@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from pydantic import ValidationError
 
+from deployments.command_line.arguments import checked_spacing
 from deployments.command_line.main import main
-from spherovem_core.errors import IncompleteArtifactError
+from flows.import_parameters import ImportParameters
+from spherovem_core.errors import IncompleteArtifactError, ParameterError
+from spherovem_core.parameters import IngestParameters
+from spherovem_core.references import Comparison
 from spherovem_core.store import Layout, open_array
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -138,3 +143,16 @@ def test_a_results_root_that_cannot_be_written_is_refused(
     assert code == 1
     assert "cannot be written" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("side", [1e308, 1e-9, float("inf"), float("nan"), -1.0])
+def test_a_voxel_size_beyond_all_bounds_is_refused_wherever_one_is_stated(side: float) -> None:
+    spacing = [side, 10.0, 10.0]
+    with pytest.raises(ValidationError):
+        IngestParameters.model_validate({"spacing_nm": spacing})
+    with pytest.raises(ValidationError):
+        ImportParameters.model_validate({"file": "labels.tif", "spacing_nm": spacing})
+    with pytest.raises(ValidationError):
+        Comparison.model_validate({"predicted": "a", "truth": "b", "out": "c", "spacing_nm": spacing})
+    with pytest.raises(ParameterError, match="--spacing-nm: got"):
+        checked_spacing(spacing)

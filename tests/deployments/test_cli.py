@@ -85,11 +85,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         ),
         (
             ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "50", "1e-5", "10"),
-            "greater than or equal to 0.01, got 1e-05",
+            "got 50 1e-05 10; expected sizes from 0.01 to 1e+06 nm",
         ),
         (
             ("process", "SOURCE", "--results-root", "ROOT", "--spacing-nm", "1e308", "10", "10"),
-            "less than or equal to 1000000",
+            "got 1e+308 10 10; expected sizes from 0.01 to 1e+06 nm",
         ),
     ],
 )

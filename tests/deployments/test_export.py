@@ -50,7 +50,8 @@ def test_tables_labels_and_meshes_are_written(
 ) -> None:
     assert export(results, tmp_path, "--tables", "--labels", "--meshes", "--workers", "1") == 0
     names = ("cells", "nuclei", "nanoparticles")
-    tables = (*names, "other_objects", "agglomerates", "slices", "radial", "ripley", "enrichment", "tests")
+    tables = (*names, "other_objects", "agglomerates", "contacts", "uptake", "slices")
+    tables += ("radial", "ripley", "enrichment", "tests", "means")
     tables += tuple(f"suspects_{name}" for name in names)
     assert files(tmp_path) == {
         *(f"tables/{name}.csv" for name in (*tables, "units")),
@@ -172,11 +173,14 @@ def test_a_killed_export_leaves_no_half_file(results: Layout, tmp_path: Path) ->
             "nanoparticles",
             "other_objects",
             "agglomerates",
+            "contacts",
+            "uptake",
             "slices",
             "radial",
             "ripley",
             "enrichment",
             "tests",
+            "means",
             "suspects_cells",
             "suspects_nuclei",
             "suspects_nanoparticles",

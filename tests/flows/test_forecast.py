@@ -21,6 +21,7 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.store import Layout, open_array
+from spherovem_core.store.discarded import forget_discarded
 from spherovem_core.workflow import RunRequest, SourceVolume
 from tasks.devices import resolve_device
 
@@ -45,7 +46,7 @@ def test_only_unfinished_steps_are_foreseen(
     shutil.copytree(finished.folder, copy.folder)
     layout = Layout(copy.folder)
     layout.report.unlink()
-    shutil.rmtree(layout.volume / "flows" / "cells")
+    forget_discarded(layout, "flows/cells")
     found = forecast_of_all_steps(copy, parameters)
     assert [row.title for row in found.rows] == ["flows cells", "output"]
     threshold = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.7}}])
@@ -67,7 +68,6 @@ def test_a_forecast_size_is_that_of_the_arrays(finished: Acquisition, parameters
     assert plain_forecast("ingest", volume, parameters) == plain_bytes(layout, "raw")
     # The crop of the registration is not known before.
     for name, group in {
-        "flows_cells": "flows/cells",
         "masks_cells": "registered/labels/cells",
         "registration": "registered",
     }.items():

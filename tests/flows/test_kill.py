@@ -18,10 +18,11 @@ import pytest
 from killable_pipeline import notes
 from killed_processes import kill
 from prefect.settings import PREFECT_API_URL
-from tiny_acquisition import ARRAYS, STEPS
+from tiny_acquisition import ARRAYS, DISCARDED, STEPS
 from tiny_pipeline import PHANTOM
 
 from spherovem_core.errors import IncompleteArtifactError
+from spherovem_core.execution import StorageMode
 from spherovem_core.references import Acquisition
 from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.store.layout import table_path
@@ -83,8 +84,10 @@ class Reader:
 
 
 def compare(killed: Layout, alone: Layout) -> None:
-    """Compare arrays byte by byte and tables value by value."""
+    """Compare arrays byte by byte and tables value by value; the other run kept what lean storage discards."""
     ours, theirs = chunks_of(killed), chunks_of(alone)
+    assert any(name.startswith(DISCARDED) for name in theirs)
+    theirs = {name: content for name, content in theirs.items() if not name.startswith(DISCARDED)}
     assert set(ours) == set(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
     for name in TABLES:
@@ -116,11 +119,11 @@ def computed_twice(journal: Path) -> list[str]:
     return twice
 
 
-def start(acquisition: Acquisition, journal: Path) -> Any:
+def start(acquisition: Acquisition, journal: Path, storage: StorageMode = "lean") -> Any:
     """Run the pipeline in a process of its own, which has begun when this returns."""
     processes = multiprocessing.get_context("forkserver")
     begun = processes.Event()
-    arguments = (acquisition, PREFECT_API_URL.value(), journal, begun)
+    arguments = (acquisition, PREFECT_API_URL.value(), journal, begun, storage)
     process = processes.Process(target=killable_pipeline.process, args=arguments)
     process.start()
     assert begun.wait(300)
@@ -129,11 +132,11 @@ def start(acquisition: Acquisition, journal: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Acquisition:
-    """A run that nobody disturbed."""
+    """A run that nobody disturbed, and that kept all arrays."""
     root = tmp_path_factory.mktemp("alone")
     write_acquisition(make_phantom(PHANTOM), root / "source")
     acquisition = Acquisition(name="tiny", source=root / "source", results_root=root / "results")
-    process = start(acquisition, root / "journal")
+    process = start(acquisition, root / "journal", "full")
     process.join()
     assert process.exitcode == 0
     assert {title for what, title, _ in notes(root / "journal") if what == "end"} == set(STEPS)
@@ -171,7 +174,9 @@ def test_kills_in_every_step_lose_nothing(alone: Acquisition, tmp_path: Path) ->
     assert set(ends.values()) == {1}
     reader.look()
     assert reader.wrong == set()
-    assert reader.seen == set(reader.truth)
+    kept = {name for name in reader.truth if not name.startswith(DISCARDED)}
+    assert kept <= reader.seen <= set(reader.truth)
+    assert not {name for name in arrays_of(Layout(ours.folder)) if name.startswith(DISCARDED)}
     compare(Layout(ours.folder), truth)
 
 

@@ -22,6 +22,9 @@ ARRAYS = (
     "nanoparticle_posterior",
     "distance_to_nucleus",
 )
+DISCARDED = ("denoised", "flows/cells", "flows/nuclei")
+"""Arrays that lean storage, the default, discards by the end of the run."""
+KEPT = tuple(group for group in ARRAYS if group not in DISCARDED)
 STEPS = (
     "ingest",
     "denoising",

@@ -7,17 +7,16 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from deployments.command_line.arguments import (
-    BadArgumentsError,
     Command,
     Device,
     Workers,
-    checked_results_folder,
     reading_arguments,
 )
 from deployments.command_line.labels.texts import effect
 from deployments.command_line.pipeline_run import print_results
+from deployments.command_line.results_argument import find_results
 from deployments.server.configured import server_is_configured
-from deployments.server.orphans import leave_no_orphans
+from deployments.server.embedded import prepare_run
 from deployments.settings import read_settings
 from spherovem_core.execution import ExecutionSettings
 
@@ -49,18 +48,7 @@ class LabelsCommand(Command):
         BadArgumentsError
             If there is no such results folder.
         """
-        from spherovem_core.store import Layout
-
-        with reading_arguments():
-            root = self.results_root or read_settings().results_root
-        given = Path(self.name)
-        folder = given if root is None or (self.results_root is None and given.is_dir()) else root / self.name
-        if not folder.is_dir():
-            where = (
-                "give --results-root DIR or set SPHEROVEM_RESULTS_ROOT" if root is None else f"look in {root}"
-            )
-            raise BadArgumentsError(f"{folder} is not a results folder; {where}")
-        return Layout(checked_results_folder(folder))
+        return find_results(self.name, self.results_root)
 
 
 class KindCommand(LabelsCommand):
@@ -125,7 +113,7 @@ class RunAfterwards(KindCommand):
             from tasks.devices import needs_gpu_slot
 
             if needs_gpu_slot(execution.device):
-                leave_no_orphans()
+                prepare_run()
             if imported is None:
                 run_after_corrections(layout, self.kind, execution, measure=measure, without_prefect=True)
             else:

@@ -26,6 +26,32 @@ for (const figure of document.querySelectorAll("figure.slices")) {
   figure.querySelector(".controls").hidden = false;
   show(Number(slider.value));
 }
+for (const heading of document.querySelectorAll(".scroll th")) {
+  heading.tabIndex = 0;
+  heading.title = "sort";
+  const sort = () => {
+    const body = heading.closest("table").tBodies[0];
+    const falling = heading.getAttribute("aria-sort") === "ascending";
+    const value = (row) => row.cells[heading.cellIndex].textContent;
+    const numeric = (text) => (text.trim() === "" ? NaN : Number(text));
+    const rows = [...body.rows].sort((one, other) => {
+      const [a, b] = [value(one), value(other)];
+      const [x, y] = [numeric(a), numeric(b)];
+      // What is no number comes last among numbers, either way.
+      if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
+      return (Number.isNaN(x) ? a.localeCompare(b) : x - y) * (falling ? -1 : 1);
+    });
+    for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
+    body.append(...rows);
+  };
+  heading.addEventListener("click", sort);
+  heading.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    sort();
+  });
+}
 for (const button of document.querySelectorAll("button.copy")) {
   button.hidden = false;
   button.addEventListener("click", async () => {

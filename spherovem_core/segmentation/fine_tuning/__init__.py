@@ -17,9 +17,10 @@ from spherovem_core.segmentation.fine_tuning.scored_training import ScoredTraini
 from spherovem_core.segmentation.fine_tuning.slice_files import SliceOrigin, labels_path, write_slice
 from spherovem_core.segmentation.fine_tuning.starting_labels import labels_on_slice, write_starting_labels
 from spherovem_core.segmentation.fine_tuning.targets import training_targets
-from spherovem_core.segmentation.fine_tuning.uncertainty import object_tiles, uncertainty_tiles
+from spherovem_core.segmentation.fine_tuning.uncertainty import UNCERTAINTY, object_tiles, uncertainty_tiles
 
 __all__ = [
+    "UNCERTAINTY",
     "LabelledSlice",
     "ScoredTraining",
     "SliceOrigin",

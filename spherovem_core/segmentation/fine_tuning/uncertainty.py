@@ -13,6 +13,10 @@ TILE = 8
 BLOCK_TILES = 16
 
 
+UNCERTAINTY = "uncertainty"
+"""Name under which the tiles of a discarded field are kept."""
+
+
 def uncertainty_tiles(field: ArrayLike) -> NDArray[np.float32]:
     """Measure the mean uncertainty of a network in each tile.
 

@@ -1,0 +1,115 @@
+"""Prefect's embedded server, which runs as long as a command: started with a reason where it does not start.
+
+Prefect itself waits for the whole start-up time, also for a server that has ended already, and then names no cause.
+"""
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from spherovem_core.errors import SpheroVemError
+
+PAUSE_S = 0.2
+PORT_TAKEN = 3
+"""Exit code for which Prefect itself tries another port."""
+
+
+class EmbeddedServerError(SpheroVemError, RuntimeError):
+    """An embedded server that does not start."""
+
+
+def prepare_run() -> None:
+    """Start the embedded server for the flows of this process, unless another server is configured.
+
+    Processes of a killed command are ended with it.
+
+    Raises
+    ------
+    EmbeddedServerError
+        If the server cannot start: ``PREFECT_HOME`` cannot be written, it ended, or the machine is too busy.
+    """
+    from deployments.server.configured import server_is_configured
+    from deployments.server.orphans import leave_no_orphans
+
+    leave_no_orphans()
+    if server_is_configured():
+        return
+    check_prefect_home()
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url is None and settings.server.ephemeral.enabled:
+        start_server(float(settings.server.ephemeral.startup_timeout_seconds))
+
+
+def check_prefect_home() -> None:
+    """Refuse a ``PREFECT_HOME`` in which the server could not keep its database.
+
+    Raises
+    ------
+    EmbeddedServerError
+        If it cannot be made or written.
+    """
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(b"spherovem")
+        database = home / "prefect.db"
+        if database.exists() and not os.access(database, os.W_OK):
+            raise PermissionError(None, "no permission to write", str(database))
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else home
+        raise EmbeddedServerError(
+            f"Prefect cannot write {place} ({error.strerror or error}); set PREFECT_HOME to a folder on a disk with free space "
+            "that you may write, such as PREFECT_HOME=/tmp/prefect"
+        ) from error
+
+
+def start_server(timeout_s: float) -> None:
+    """Start Prefect's embedded server and wait until it answers.
+
+    Raises
+    ------
+    EmbeddedServerError
+        If it ends, or does not answer in time.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server: Any = SubprocessASGIServer()
+    failed: list[Exception] = []
+
+    def start() -> None:
+        try:
+            server.start(timeout_s)
+        except Exception as error:
+            failed.append(error)
+
+    # Prefect's own loop does not see that the server has ended; in a thread it can be left.
+    thread = threading.Thread(target=start, daemon=True, name="start of the embedded server")
+    thread.start()
+    while thread.is_alive():
+        thread.join(PAUSE_S)
+        process = server.server_process
+        code = None if process is None else process.poll()
+        if code not in (None, PORT_TAKEN) and thread.is_alive():
+            raise EmbeddedServerError(
+                f"Prefect's embedded server ended with code {code} while it started; its messages are above. Its database is in "
+                f"{prefect_home()}: free disk space, or set PREFECT_HOME to another folder; or start a server with "
+                "spherovem up, and set PREFECT_API_URL"
+            )
+    if failed:
+        raise EmbeddedServerError(
+            f"Prefect's embedded server did not answer in {timeout_s:g} s (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} "
+            "cores). Try again when the machine is less busy, raise PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or use a "
+            "server that runs already: set PREFECT_API_URL"
+        ) from failed[0]
+
+
+def prefect_home() -> Path:
+    """Return the folder of Prefect's database and settings."""
+    from prefect.settings import get_current_settings
+
+    return Path(get_current_settings().home)

@@ -1,0 +1,21 @@
+"""Chapter on the means over the objects of an acquisition."""
+
+from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.report.page import Section, Table
+
+SHOWN = ("kind", "quantity", "unit", "mean", "mean_low", "mean_high", "whole_objects", "cut_objects", "note")
+
+
+def means_section(inputs: ReportInputs) -> Section:
+    """Show the means with their intervals, and say what the intervals account for."""
+    means = inputs.tables.get("means")
+    if means is None:
+        return Section("means", "Means", [("Means", "not computed by the version that wrote these results")])
+    facts = [
+        ("Objects", "whole ones, weighted by how often objects of their size are whole in the volume"),
+        (
+            "Intervals",
+            "95 %, for the sampling of objects; not for errors of the segmentation, nor for other places",
+        ),
+    ]
+    return Section("means", "Means", facts, tables=[Table("Means with 95 % intervals", means[list(SHOWN)])])
