@@ -119,22 +119,33 @@ def write_item(item: ExportItem, target: "ExportTarget", executor: Executor) -> 
 def table_items(layout: "Layout") -> Iterator[ExportItem]:
     """List every table of the schema, and the units of their columns.
 
+    A table that the version which wrote the results did not have yet is left out, with a line that names it.
+
     Raises
     ------
     IncompleteArtifactError
-        If a table does not exist.
+        If another table does not exist.
     """
     from spherovem_core.errors import IncompleteArtifactError
     from spherovem_core.export import write_units
+    from spherovem_core.registry import PIPELINE
     from spherovem_core.schema import tables
     from spherovem_core.store import table_digest
+    from spherovem_core.workflow.earlier_versions import is_of_earlier_version
 
     names = {Path(table.path).stem.rpartition("-")[2]: table for table in tables()}
-    for table in names.values():
-        if table_digest(layout, table.path) is None:
+    absent = {name: table for name, table in names.items() if table_digest(layout, table.path) is None}
+    for table in absent.values():
+        if not is_of_earlier_version(layout, PIPELINE, table):
             raise IncompleteArtifactError(
                 f"{layout.path(table.path)} does not exist; run the acquisition again to compute it"
             )
+    if absent:
+        print(
+            f"left out, since an earlier version wrote these results: {', '.join(absent)}; process the acquisition again to get "
+            "them"
+        )
+    names = {name: table for name, table in names.items() if name not in absent}
     paths = {name: layout.path(table.path) for name, table in names.items()}
     for name, path in paths.items():
         yield ExportItem(f"tables/{name}.csv", _csv_writer(path))
