@@ -118,7 +118,8 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
         raise AuditError(f"{path} cannot be read ({error.strerror}); expected a file of verdicts") from error
     if text.lstrip().startswith("{"):
         try:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Not splitlines: JSON may hold U+2028 and its like within a note.
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         except ValueError as error:
             raise AuditError(f"{path} is not one JSON object a line: {error}") from error
         if not all(isinstance(row, dict) for row in rows):

@@ -200,6 +200,10 @@ def test_verdicts_are_read_from_csv_and_json_lines(filled: tuple[AuditSample, Pa
     lines = tmp_path / "cells.jsonl"
     lines.write_text("\n".join(json.dumps(row) for row in rows.to_dict("records")))
     assert read_verdicts(lines, sample) == judged
+    # A note may hold any character, such as a line separator, which JSON need not escape.
+    noted = rows.assign(note="seen\u2028twice").to_dict("records")
+    lines.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in noted), encoding="utf-8")
+    assert {each.note for each in read_verdicts(lines, sample)} == {"seen\u2028twice"}
     rows["diameters_um"] = [text.replace(".", ",") for text in rows["diameters_um"]]
     rows.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
     assert read_verdicts(path, sample) == judged
