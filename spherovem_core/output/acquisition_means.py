@@ -21,6 +21,13 @@ QUANTITIES: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 """Columns of the final tables that are averaged."""
 
+NEEDS: Mapping[str, str] = {
+    "nanoparticle_": "nanoparticles",
+    "nucleus_": "nuclei",
+    "distance_to_nucleus": "nuclei",
+}
+"""Kind of object without which the quantities that begin with a text mean nothing."""
+
 FEWEST = 5
 """Whole objects from which there is an interval, and objects with another value where most have the same one."""
 
@@ -62,7 +69,8 @@ def acquisition_means(
     tables
         Final tables ``cells``, ``nuclei`` and ``nanoparticles``, without excluded objects.
     shapes
-        Shape of the label array of each kind that was given. Without particles, cells have no means of what they hold of them.
+        Shape of the label array of each kind that was given. Without nuclei or particles there are no means of what depends on
+        them.
 
     Returns
     -------
@@ -83,8 +91,8 @@ def acquisition_means(
         weights = border_weights(table, shapes[kind])
         large = largest_fraction(table, shapes[kind]) > LARGE
         for quantity in quantities:
-            given = "nanoparticles" in shapes or not quantity.startswith("nanoparticle_")
-            if given and quantity in table:
+            needed = {own for start, own in NEEDS.items() if quantity.startswith(start)}
+            if needed <= set(shapes) and quantity in table:
                 rows.append(_row(kind, quantity, table[quantity].to_numpy(float), weights, large))
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 

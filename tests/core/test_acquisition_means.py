@@ -101,11 +101,12 @@ def test_very_many_objects_have_the_normal_interval_that_resampling_tends_to(
 
 
 def test_a_kind_that_was_not_given_has_no_means() -> None:
-    table = boxes(*[(2, 2, n, 5, 8, n + 5) for n in range(1, 9)]).assign(nanoparticle_count=0)
+    table = boxes(*[(2, 2, n, 5, 8, n + 5) for n in range(1, 9)])
+    table = table.assign(nanoparticle_count=0, nucleus_offset_um=np.nan, distance_to_nucleus_um=np.nan)
     tables = {"cells": table, "nuclei": table[:0], "nanoparticles": table[:0]}
     assert acquisition_means(tables, {"cells": SHAPE})["quantity"].tolist() == ["volume_um3"]
     given = acquisition_means(tables, {"cells": SHAPE, "nanoparticles": SHAPE})
-    assert "nanoparticle_count" in given["quantity"].tolist()
+    assert given["quantity"].tolist() == ["volume_um3", "nanoparticle_count", "volume_um3"]
 
 
 def test_each_kind_and_quantity_has_a_row_with_unit_and_reason() -> None:
