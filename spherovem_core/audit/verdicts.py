@@ -70,7 +70,8 @@ def read_verdicts(path: Path, sample: AuditSample) -> tuple[Judged, ...]:
         If it cannot be read, belongs to another sample, names an unknown item, label or verdict, or lacks a verdict.
     """
     rows = _rows(path)
-    others = {str(row.get("sample") or "") for row in rows} - {sample.identifier, ""}
+    given = {str(row.get("sample") or "").strip() for row in rows} - {""}
+    others = {text for text in given if not _is_same(text, sample.identifier)}
     if others:
         raise AuditError(
             f"{path} holds verdicts on the sample {sorted(others)[0]}, and the drawn sample is {sample.identifier}; "
@@ -105,6 +106,14 @@ def read_verdicts(path: Path, sample: AuditSample) -> tuple[Judged, ...]:
             "to leave some out would bias what follows"
         )
     return tuple(found[item] for item in labels)
+
+
+def _is_same(text: str, identifier: str) -> bool:
+    """Compare names of samples. A spreadsheet takes one that looks like a number for one, and writes 1.23457E+11."""
+    try:
+        return text == identifier or math.isclose(float(text), float(identifier), rel_tol=0.005)
+    except ValueError:
+        return False
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
