@@ -122,7 +122,7 @@ def is_finished(
     from flows.discarded_steps import discards
     from spherovem_core.forecast import steps_to_compute
     from spherovem_core.registry import pipeline_for
-    from spherovem_core.steps.left_out import discard_unneeded
+    from spherovem_core.steps.left_out import discard_leftovers, discard_unneeded
     from spherovem_core.workflow.demand import withdraw_requests
 
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
@@ -140,8 +140,11 @@ def is_finished(
         taken = take_finished(pipeline, before, request, start_at)
         if steps_to_compute(pipeline, request, steps, external, taken):
             return False
-        if discards(execution, stop_after, roi):
-            discard_unneeded(pipeline, layout, parameters, {step.name for step in (*before, *steps)})
+        names = {step.name for step in (*before, *steps)}
+        if discards(execution, stop_after, request):
+            discard_unneeded(pipeline, layout, parameters, names)
+        else:
+            discard_leftovers(pipeline, layout, names)
         return True
     finally:
         locks.release_lock("acquisition", holder)

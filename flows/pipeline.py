@@ -21,7 +21,7 @@ from spherovem_core.references import Acquisition, ArtifactRef
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest, crop_acquisition
 from spherovem_core.registry import PIPELINE
 from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, STAGE_NAMES, StageName, stages_between
-from spherovem_core.steps.left_out import discard_unneeded
+from spherovem_core.steps.left_out import discard_leftovers, discard_unneeded
 from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, StepPlan, plan_step
@@ -85,6 +85,9 @@ def run_pipeline(
             run = partial(_run_step, execution=execution, without_prefect=without_prefect)
             reference = run(plan)
             if reference is None:
+                # Prefect's record may be that of a killed run which first had to compute an input again.
+                reference = plan.find()
+            if reference is None:
                 # It reads an input that was discarded.
                 for lazy in plans_of_lazy_inputs(pipeline, request, step, external, done):
                     run(lazy)
@@ -94,8 +97,9 @@ def run_pipeline(
             done[step.name] = reference
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
-            if discards(execution, stop_after, roi):
+            if discards(execution, stop_after, request):
                 discard_unneeded(pipeline, layout, parameters, done)
+        discard_leftovers(pipeline, layout, done)
         show_summary(folder, records, start_again(acquisition, parameters, roi))
         return done
 

@@ -257,8 +257,10 @@ def _marker(layout: Layout, output: Output) -> Marker | None:
     place = layout.path(output.path)
     match output:
         case ArrayOutput():
-            left = find_discarded(layout, output.group)
-            return array_marker(place) if left is None or left.is_wanted else left.marker
+            own, left = array_marker(place), find_discarded(layout, output.group)
+            # One of other parameters is being written, or was when its run was killed.
+            is_replaced = left is not None and own is not None and own.get("fingerprint") != left.own_digest
+            return own if left is None or left.is_wanted or is_replaced else left.marker
         case TableOutput():
             return table_marker(place)
         case DocumentOutput():

@@ -165,10 +165,10 @@ def foreseen(
 
     A user who may not write the results folder cannot check the run here; the worker does, before its first step.
     """
+    from flows.discarded_steps import checked_demand, withdraw_left_requests
     from flows.finished_steps import take_finished
     from flows.preflight import check_run
     from spherovem_core.errors import StoreNotWritableError
-    from spherovem_core.forecast import steps_to_compute
     from spherovem_core.registry import pipeline_for
     from spherovem_core.stages import STAGE_NAMES
     from spherovem_core.workflow import RunRequest
@@ -182,13 +182,17 @@ def foreseen(
     pipeline = pipeline_for(parameters)
     request = RunRequest(crop_acquisition(acquisition, roi), parameters, roi)
     before = pipeline.of_stages(STAGE_NAMES[: STAGE_NAMES.index(start_at)])
+    withdraw_left_requests(pipeline, request)
     taken = take_finished(pipeline, before, request, start_at)
     steps = pipeline.of_stages(stages_between(start_at, stop_after))
-    todo = steps_to_compute(pipeline, request, steps, external, taken)
-    if not todo:
+    demand, _ = checked_demand(pipeline, request, steps, external, taken)
+    if not demand.todo:
         return f"{name}: everything is complete on disk; nothing will be computed or replaced"
-    replaced = describe_replaced(results_to_replace(todo))
-    return f"{name}: the run computes {len(todo)} of {len(pipeline.steps)} steps and {replaced or 'replaces nothing'}"
+    replaced = describe_replaced(results_to_replace(demand.todo)) or "replaces nothing"
+    again = [step.title for step in pipeline.steps if step.name in demand.wanted]
+    count = len({*demand.wanted, *(plan.step.name for plan in demand.todo)})
+    lean = f"; {', '.join(again)} again, whose arrays were discarded (storage: lean)" if again else ""
+    return f"{name}: the run computes {count} of {len(pipeline.steps)} steps{lean}, and {replaced}"
 
 
 def form_address(

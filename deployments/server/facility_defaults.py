@@ -19,7 +19,10 @@ from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.urls import shown
 
-FACILITY = ("results_root", "network", "parameters", "profiles", "device", "executor", "workers")
+FACILITY = (
+    *("results_root", "network", "parameters", "profiles"),
+    *(name for name in ExecutionSettings.model_fields if name in Settings.model_fields),
+)
 """Settings that tell where and how a facility processes its acquisitions."""
 
 AD_HOC = "ad-hoc"

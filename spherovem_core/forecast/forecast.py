@@ -20,7 +20,7 @@ from spherovem_core.workflow import (
     StepPlan,
     plan_step,
 )
-from spherovem_core.workflow.demand import is_computed
+from spherovem_core.workflow.demand import find_demand, is_computed
 
 GB = 1e9
 PROCESS_BYTES = 1_600_000_000
@@ -203,15 +203,11 @@ def steps_to_compute(
     external: Mapping[str, Mapping[str, str]],
     taken: Mapping[str, ArtifactRef],
 ) -> list[StepPlan[Any]]:
-    """Plan the steps whose outputs are not complete on disk; digests are known before anything is computed."""
-    done, todo = dict(taken), []
-    for step in steps:
-        plan = plan_step(pipeline, step, request, external[step.name], done)
-        found = plan.find()
-        if found is None:
-            todo.append(plan)
-        done[step.name] = found or plan.expected
-    return todo
+    """Plan the steps whose outputs are not complete on disk, and those whose discarded arrays are needed for these.
+
+    Digests are known before anything is computed.
+    """
+    return find_demand(pipeline, request, steps, external, taken).todo
 
 
 def _source_volume(

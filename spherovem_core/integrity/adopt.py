@@ -33,6 +33,8 @@ def adopt(
     ------
     ParameterError
         If `path` names no result, or one that holds what was computed.
+    IncompleteArtifactError
+        If it is not there, or was discarded by lean storage.
     ChangedArtifactError
         If it cannot be adopted: another shape or type, a damaged file, a missing column.
     StoreNotWritableError

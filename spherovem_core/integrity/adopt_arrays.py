@@ -15,7 +15,18 @@ from spherovem_core.store.adoptions import ADOPTED
 from spherovem_core.store.array_check import check_array, record_files
 from spherovem_core.store.arrays import complete_array
 from spherovem_core.store.layout import array_path
-from spherovem_core.store.nodes import METADATA, Node, essentials, marker_of, read_node, seal, shard_grid
+from spherovem_core.store.nodes import (
+    METADATA,
+    Node,
+    essentials,
+    is_array_folder,
+    is_replaced_group,
+    marker_of,
+    read_node,
+    seal,
+    shard_grid,
+)
+from spherovem_core.store.reading import complete_node
 from spherovem_core.store.shard_record import shard_path
 from spherovem_core.store.shards import ShardFiles
 from spherovem_core.workflow import ArrayOutput
@@ -74,6 +85,9 @@ def _adoptable_node(layout: Layout, output: ArrayOutput) -> Node:
     folder = layout.path(array_path(output.group))
     node = read_node(folder)
     marker = marker_of(node)
+    if node is None and not is_array_folder(folder) and not is_replaced_group(folder.parent):
+        # Raises: it is not there, or was discarded.
+        complete_node(layout, output.group)
     if node is None or marker is None:
         raise ChangedArtifactError(
             f"{folder} cannot be adopted: its {METADATA} is damaged, or another program wrote an array over it, so that its "

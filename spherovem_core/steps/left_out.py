@@ -37,7 +37,7 @@ LEAST_FRACTION = 0.1
 def discard_unneeded(
     pipeline: Pipeline, layout: Layout, parameters: PipelineParameters, done: Collection[str]
 ) -> list[str]:
-    """Discard the arrays that only steps which are complete read, and finish what a kill left of earlier discards.
+    """Discard the arrays that only steps which are complete read, and what killed runs left.
 
     The result of each step stays complete; its array is computed again only if a step that reads it has to be.
 
@@ -53,13 +53,11 @@ def discard_unneeded(
     list of str
         Groups that were discarded.
     """
+    discard_leftovers(pipeline, layout, done)
     discarded = []
     for step in pipeline.steps:
         for output in step.transient:
-            left = find_discarded(layout, output.group)
-            if left is not None and not left.is_wanted:
-                discard_unfinished(layout, left)
-            elif _is_unneeded(pipeline, layout, step, output, done):
+            if _is_unneeded(pipeline, layout, step, output, done):
                 parts = _shown_parts(pipeline, layout, parameters, output)
                 if step.keep is not None:
                     parts.update(step.keep(open_array(layout, output.group)))
@@ -72,6 +70,22 @@ def discard_unneeded(
                 discarded.append(output.group)
     empty_trash(layout)
     return discarded
+
+
+def discard_leftovers(pipeline: Pipeline, layout: Layout, done: Collection[str]) -> None:
+    """Delete what killed runs left: of earlier discards, and unfinished arrays in the place of discarded ones that count.
+
+    Parameters
+    ----------
+    done
+        Names of the steps that are complete.
+    """
+    for step in pipeline.steps:
+        for output in step.transient if step.name in done else ():
+            left = find_discarded(layout, output.group)
+            if left is not None and not left.is_wanted:
+                discard_unfinished(layout, left)
+    empty_trash(layout)
 
 
 def _is_unneeded(

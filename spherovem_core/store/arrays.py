@@ -16,7 +16,6 @@ from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.checksums import XXH3, FileState
 from spherovem_core.store.codecs import compressor
-from spherovem_core.store.discarded import find_discarded, forget_discarded
 from spherovem_core.store.files import write_text
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
@@ -88,9 +87,6 @@ class ArrayWriter:
         # A new finest level makes the rest of the group stale: coarser levels, and labels drawn on it.
         if self.level == 0:
             refuse_to_replace(self.layout, self.spec.group)
-            discarded = find_discarded(self.layout, self.spec.group)
-            if discarded is not None and discarded.own_digest != self.digest:
-                forget_discarded(self.layout, self.spec.group)
         discard(self.layout, self._folder.parent if self.level == 0 else self._folder)
         ensure_group(self.layout, self.spec.group)
         axes = ("c", "z", "y", "x")[-len(self.spec.shape) :]

@@ -2,8 +2,9 @@
 
 Of an array ``volume.zarr/denoised`` stays ``discarded/denoised.json`` with the completion marker, history included, and
 ``discarded/denoised.npz`` with the few parts that the report shows. Nothing stays inside the volume: a program that opened an
-array without its files would read fill values for data. The record is written before the array goes, and an array that is there
-counts before its record, so that a kill at any instant leaves one of the two.
+array without its files would read fill values for data. The record is written before the array goes, and a complete array that is
+there counts before its record, so that a kill at any instant leaves one of the two. An array of other parameters takes its place
+when it is complete: until then, results that were computed from the discarded one can be gone on with.
 """
 
 import io
@@ -121,9 +122,9 @@ def forget_discarded(layout: Layout, group: str) -> None:
 
 
 def discard_unfinished(layout: Layout, found: DiscardedArray) -> None:
-    """Delete what a run had computed again of a discarded array when it was killed, and nothing needs any more."""
+    """Delete what a killed run had computed in the place of a discarded array, under the same or other parameters."""
     marker = array_marker(layout.path(array_path(found.group)))
-    if marker is not None and not marker.get("complete") and marker.get("fingerprint") == found.own_digest:
+    if marker is not None and not marker.get("complete"):
         discard(layout, layout.volume / found.group)
 
 

@@ -78,7 +78,23 @@ class StoredArray:
         return list(self.details.get("history", []))
 
     def __getitem__(self, region: Any, /) -> NDArray[Any]:
-        return read_region(self.array, region)
+        """Read a region.
+
+        Raises
+        ------
+        IncompleteArtifactError
+            If the array is gone since it was opened: a file that is not there reads as fill values.
+        """
+        values = read_region(self.array, region)
+        if not self._metadata.exists():
+            raise IncompleteArtifactError(
+                f"{self.folder} was discarded or replaced by a run while it was read; open it again"
+            )
+        return values
+
+    @cached_property
+    def _metadata(self) -> Path:
+        return self.folder / METADATA
 
     @cached_property
     def folder(self) -> Path:

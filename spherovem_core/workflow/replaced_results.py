@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spherovem_core.overrides import merge
+from spherovem_core.store.discarded import find_discarded
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow.artifacts import artifact_history, stored_digest
 from spherovem_core.workflow.outputs import ArrayOutput, Output
@@ -36,13 +37,23 @@ class ReplacedResult:
 
 
 def results_to_replace(todo: Sequence[StepPlan[Any]]) -> list[ReplacedResult]:
-    """List the complete results among those that the planned steps will write."""
+    """List the complete results among those that the planned steps will write.
+
+    A discarded array that is computed again as it was replaces nothing.
+    """
     found = []
     for plan in todo:
-        if stored_digest(plan.layout, plan.step.main_output) is not None:
+        if stored_digest(plan.layout, plan.step.main_output) is not None and not _is_discarded(plan):
             size = sum(_bytes_of(plan.layout, output) for output in plan.step.outputs)
             found.append(ReplacedResult(plan.step.title, size, tuple(_differences(plan))))
     return found
+
+
+def _is_discarded(plan: StepPlan[Any]) -> bool:
+    """Return whether a step computes an array again that was discarded."""
+    output = plan.step.main_output
+    left = find_discarded(plan.layout, output.group) if isinstance(output, ArrayOutput) else None
+    return left is not None and left.own_digest == plan.digest
 
 
 def are_superseded(replaced: Sequence[ReplacedResult]) -> bool:
@@ -100,8 +111,11 @@ def _differences(plan: StepPlan[Any]) -> Iterator[str]:
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            yield f"{name} {_short(before.get(name))} → {_short(now.get(name))}"
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from (f"{name}.{text}" for text in _changed(old, new))
+        elif old != new:
+            yield f"{name} {_short(old)} → {_short(new)}"
 
 
 def _size(count: int) -> str:

@@ -13,6 +13,7 @@ from results_scenes import SHAPE, cells, write_results
 
 from deployments.command_line.main import main
 from spherovem_core.store import Layout
+from spherovem_core.workflow import earlier_versions
 
 CHECKOUT = Path(__file__).parents[2]
 HALF_WAY = """
@@ -114,11 +115,14 @@ def test_bad_arguments_write_nothing(
     assert not out.exists()
 
 
-def test_results_of_an_older_version_lack_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_of_an_older_version_lack_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = write_results(tmp_path / "a")
     (results.tables / "contacts.parquet").unlink()
-    if not results.provenance.exists():
-        results.provenance.write_text("{}")
+    assert export(results, tmp_path / "now", "--tables") == 1
+    assert "tables/contacts.parquet does not exist" in capsys.readouterr().err
+    monkeypatch.setattr(earlier_versions, "_version_of", lambda *_: 1)
     assert export(results, tmp_path / "out", "--tables") == 0
     assert "tables/contacts.csv is left out" in capsys.readouterr().err
     assert {"tables/cells.csv", "tables/units.csv"} <= files(tmp_path / "out")

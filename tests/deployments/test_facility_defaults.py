@@ -9,6 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.flow_engine import run_flow
 
 from deployments.command_line.setup import Setup, prepare_server
+from deployments.server.facility_defaults import is_facility
 from deployments.settings import Settings
 from flows import pipeline
 from flows.process_acquisition import process_acquisition
@@ -41,6 +42,19 @@ def facility(tmp_path: Path) -> Settings:
         landing_folders=(tmp_path / "land/fast", tmp_path / "land/slow"),
         profiles={tmp_path / "land/fast": tmp_path / "fast.yaml"},
     )
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ExecutionSettings.model_fields if name in Settings.model_fields]
+)
+def test_every_setting_that_a_deployment_holds_makes_a_set_up_register_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = {"device": "cpu", "executor": "processes", "storage": "full", "block_voxels": "128"}
+    assert not is_facility(Settings())
+    monkeypatch.setenv(f"SPHEROVEM_{name.upper()}", others.get(name, "32"))
+    assert is_facility(Settings())
 
 
 def outcomes(client: SyncPrefectClient, settings: Settings) -> dict[str, str]:
