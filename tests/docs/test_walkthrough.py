@@ -56,10 +56,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("walk")
     write_phantom(
         folder / "spheroid-7",
-        shape=(16, 120, 112),
-        spacing_nm=(120.0, 40.0, 40.0),
-        cell_diameter_um=2.0,
-        seed=3,
+        (),
+        {"shape": (16, 120, 112), "spacing_nm": (120.0, 40.0, 40.0), "cell_diameter_um": 2.0, "seed": 3},
     )
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     labels = np.zeros((6, 40, 40), np.uint32)
