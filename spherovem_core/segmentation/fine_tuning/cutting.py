@@ -20,6 +20,7 @@ def cut_slices(
     acquisition: str,
     parameters: SliceCuttingParameters,
     places: Sequence[Place] | None = None,
+    grid: Grid | None = None,
 ) -> Iterator[tuple[NDArray[np.uint8], SliceOrigin]]:
     """Cut slices on the grid of the network.
 
@@ -35,12 +36,15 @@ def cut_slices(
         Name of the volume, for the names of the slices.
     places
         Where to cut, such as `uncertain_places`; None spreads them over the volume (`spread_places`).
+    grid
+        Grid on whose voxels the slices lie; None lays it over the source. A coarser level of a volume with odd extents reaches
+        further than the finest one, over which flows are laid.
 
     Yields
     ------
     (Y, X) ndarray of uint8, SliceOrigin
     """
-    grid = cutting_grid(source_grid, parameters)
+    grid = cutting_grid(source_grid, parameters) if grid is None else grid
     black, white = volume_percentile_range(source, parameters.normalise_percentiles)
     scale, offset = _byte_scale(black, white)
     for axis, region in spread_places(grid.shape, parameters) if places is None else places:
