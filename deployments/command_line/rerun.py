@@ -191,8 +191,8 @@ def foreseen(
     replaced = describe_replaced(results_to_replace(demand.todo)) or "replaces nothing"
     again = [step.title for step in pipeline.steps if step.name in demand.wanted]
     count = len({*demand.wanted, *(plan.step.name for plan in demand.todo)})
-    lean = f"; {', '.join(again)} again, whose arrays were discarded (storage: lean)" if again else ""
-    return f"{name}: the run computes {count} of {len(pipeline.steps)} steps{lean}, and {replaced}"
+    lean = f"; {', '.join(again)} again, whose arrays were discarded (storage: lean)," if again else ""
+    return f"{name}: the run computes {count} of {len(pipeline.steps)} steps{lean} and {replaced}"
 
 
 def form_address(

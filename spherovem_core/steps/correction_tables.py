@@ -9,6 +9,7 @@ from spherovem_core.corrections.state import CorrectionState, correction_state, 
 from spherovem_core.store.layout import CORRECTED_KINDS, CorrectedKind, Layout
 from spherovem_core.workflow import RunRequest
 from spherovem_core.workflow.run import StepRun
+from spherovem_core.workflow.step import EXCLUDED_OF, JOURNAL_OF
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,8 +169,8 @@ def operation_rows(states: Mapping[CorrectedKind, CorrectionState]) -> "pd.DataF
 
 
 def _name(kind: CorrectedKind) -> str:
-    return f"corrections_{kind}"
+    return f"{JOURNAL_OF}{kind}"
 
 
 def _excluded(kind: CorrectedKind) -> str:
-    return f"excluded_{kind}"
+    return f"{EXCLUDED_OF}{kind}"

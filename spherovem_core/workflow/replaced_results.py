@@ -11,7 +11,7 @@ from spherovem_core.store.layout import Layout
 from spherovem_core.workflow.artifacts import artifact_history, stored_digest
 from spherovem_core.workflow.outputs import ArrayOutput, Output
 from spherovem_core.workflow.plan import StepPlan
-from spherovem_core.workflow.step import JOURNAL
+from spherovem_core.workflow.step import EXCLUDED_OF, JOURNAL, JOURNAL_OF
 
 GB = 1e9
 
@@ -104,8 +104,9 @@ def _differences(plan: StepPlan[Any]) -> Iterator[str]:
         yield f"version {before.get('version')} → {plan.step.version}"
     omitted = plan.step.omitted
     yield from _changed(merge(omitted, before["parameters"]), merge(omitted, plan.own_parameters))
-    for name in sorted({*before["external"], *plan.external} - {JOURNAL}):
-        if before["external"].get(name) != plan.external.get(name):
+    for name in sorted({*before["external"], *plan.external}):
+        is_correction = name == JOURNAL or name.startswith((JOURNAL_OF, EXCLUDED_OF))
+        if not is_correction and before["external"].get(name) != plan.external.get(name):
             yield f"other {name}"
 
 

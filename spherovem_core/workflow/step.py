@@ -27,6 +27,9 @@ GpuLibrary = Literal["torch", "cupy"]
 JOURNAL = "journal"
 """Name of the digest of corrections among the external digests of a step; absent where nothing was corrected."""
 
+JOURNAL_OF, EXCLUDED_OF = "corrections_", "excluded_"
+"""Begins of such names where a step reads the journals of several kinds, and the objects excluded in them: the kind follows."""
+
 
 @dataclass(frozen=True)
 class RunRequest:

@@ -1,10 +1,12 @@
 """Lean storage where it meets other parts: rerun, history, corrections of a region, Prefect's records, readers at work."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_lean_storage import LEAN, KilledError, killing, present
 from tiny_acquisition import KEPT
@@ -184,3 +186,20 @@ def test_a_killed_trial_is_continued(
     assert (layout.volume / "denoised/0/c/3/0/0").stat().st_mtime_ns == written
     assert computed == ["denoising"]
     assert find_discarded(layout, "denoised") is None
+
+
+def test_corrections_by_hand_keep_nothing_in_the_history(copy: Acquisition, tmp_path: Path) -> None:
+    """Every state of them can be made again from the journal."""
+    layout = Layout(copy.folder)
+    labels = open_array(layout, "registered/labels/cells")
+    values = labels[:]
+    place = np.argwhere(values == values[values > 0].min())[0]
+    point = (np.array(labels.origin_nm) + place * np.array(labels.spacing_nm)) / 1000
+    edits = tmp_path / "edits.jsonl"
+    edits.write_text(json.dumps({"operation": "delete", "object": {"point_um": list(point)}}))
+    assert main(["labels", "apply", str(copy.folder), str(edits), "--kind", "cells", "--device", "cpu"]) == 0
+    assert not layout.history.exists()
+    assert "flows/cells" in present(layout)
+    assert main(["labels", "undo", str(copy.folder), "--kind", "cells", "--device", "cpu"]) == 0
+    assert not layout.history.exists()
+    assert present(layout) == set(KEPT)

@@ -197,7 +197,8 @@ def test_uncertain_slices_are_cut_without_flows(copy: Acquisition, tmp_path: Pat
     run(copy, settings=FULL)
     cut_slices_of(copy.folder, folders[1], parameters)
     lean, full = (
-        {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} for folder in folders
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in folders
     )
     assert lean
     assert lean == full
