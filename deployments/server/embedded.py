@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deployments.server.embedded_log import last_words, logging_output, server_log
+from deployments.server.embedded_log import has_failed, last_words, logging_output, server_log
 from spherovem_core.errors import SpheroVemError
 
 PAUSE_S = 0.2
@@ -94,13 +94,17 @@ def start_server(timeout_s: float) -> None:
     thread = threading.Thread(target=start, daemon=True, name="start of the embedded server")
     with logging_output(server, log):
         thread.start()
+        first: Any = None
         while thread.is_alive():
             thread.join(PAUSE_S)
             process = server.server_process
+            first = first or process
+            # Prefect has started it again. Other commands print to the same log.
+            started_again = process is not first
             code = None if process is None else process.poll()
-            if code not in (None, PORT_TAKEN) and thread.is_alive():
+            if (code not in (None, PORT_TAKEN) or (started_again and has_failed(log))) and thread.is_alive():
                 raise EmbeddedServerError(
-                    f"Prefect's embedded server ended with code {code} while it started{_said(log)}. Its database is in "
+                    f"Prefect's embedded server ended while it started{_said(log)}. Its database is in "
                     f"{prefect_home()}: free disk space, or set PREFECT_HOME to another folder; or start a server with "
                     "spherovem up, and set PREFECT_API_URL"
                 )

@@ -1,17 +1,20 @@
 """The log of Prefect's embedded server, whose output would stand between the messages of a command."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 1_000_000
 """Size beyond which a log is set aside, as ``.1``, when a server starts."""
-SHOWN_CHARACTERS = 300
+SHOWN_CHARACTERS, READ_BYTES = 300, 100_000
+HEADING = " server of process "
+FAILED = "Application startup failed"
+ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
 def server_log(home: Path) -> Path:
@@ -32,7 +35,7 @@ def logging_output(server: Any, log: Path) -> Iterator[None]:
     if log.exists() and log.stat().st_size > MAX_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with log.open("ab", buffering=0) as output:
-        output.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} server of process {os.getpid()}\n".encode())
+        output.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')}{HEADING}{os.getpid()}\n".encode())
         start = server._run_uvicorn_command
 
         def start_into_log() -> Any:
@@ -54,18 +57,35 @@ class _WithOutput:
     """The module ``subprocess`` whose processes print to a file."""
 
     def __init__(self, output: Any) -> None:
-        self.Popen = partial(subprocess.Popen, stdout=output, stderr=subprocess.STDOUT)
+        self._output = output
+
+    def Popen(self, *arguments: Any, env: dict[str, str] | None = None, **options: Any) -> Any:  # noqa: N802
+        """Start a process that prints its warnings to the file, also where the console of the command is quiet."""
+        told = {**(os.environ if env is None else env), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
+        start: Any = subprocess.Popen
+        return start(*arguments, env=told, stdout=self._output, stderr=subprocess.STDOUT, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log that is no heading, shortened; empty where there is none."""
+    """Return the last error that the last server of a log printed, else its last line, shortened; empty where there is none."""
+    said = _of_last_server(log)
+    errors = [line for line in said if ERROR.match(line)]
+    return (errors or said or [""])[-1][:SHOWN_CHARACTERS]
+
+
+def has_failed(log: Path) -> bool:
+    """Return whether the last server of a log gave up, with the exit code that Prefect takes for that of a port in use."""
+    return any(FAILED in line for line in _of_last_server(log))
+
+
+def _of_last_server(log: Path) -> list[str]:
     try:
-        lines = log.read_bytes()[-20_000:].decode(errors="replace").splitlines()
+        lines = log.read_bytes()[-READ_BYTES:].decode(errors="replace").splitlines()
     except OSError:
-        return ""
-    said = [line.strip() for line in lines if line.strip()]
-    last = said[-1] if said else ""
-    return "" if " server of process " in last else last[:SHOWN_CHARACTERS]
+        return []
+    headings = [number for number, line in enumerate(lines) if HEADING in line]
+    own = lines[headings[-1] + 1 :] if headings else lines
+    return [line.strip() for line in own if line.strip()]

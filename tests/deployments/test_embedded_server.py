@@ -83,6 +83,33 @@ class Broken:
         return prefect.server.api.server.subprocess.Popen([sys.executable, "-S", "-c", code])
 
 
+def test_a_server_that_prefect_would_start_again_for_ever_is_given_up(tmp_path: Path) -> None:
+    """uvicorn ends with the same code where its port is taken and where its application does not start."""
+    (tmp_path / "prefect.db").write_bytes(b"no database" * 5000)
+    log = server_log(tmp_path)
+    code = (
+        "from deployments.environment import prepare_environment; prepare_environment()\n"
+        "from deployments.server.embedded import prepare_run; prepare_run()"
+    )
+    environment = {**clean_environment(), "PREFECT_HOME": str(tmp_path), "HOME": os.environ["HOME"]}
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "400"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "ended while it started" in last
+    assert (
+        f"messages are in {log}, the last one: sqlalchemy.exc.DatabaseError: (sqlite3.DatabaseError) file is not a"
+        in last
+    )
+
+
 def test_what_the_server_prints_is_in_a_log_that_the_message_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,7 +119,9 @@ def test_what_the_server_prints_is_in_a_log_that_the_message_names(
     log = server_log(tmp_path)
     log.parent.mkdir()
     log.write_bytes(b"old" * 400_000)
-    said = rf"ended with code 1 while it started; its messages are in {log}, the last one: sqlite3\.OperationalError: disk"
+    said = (
+        rf"ended while it started; its messages are in {log}, the last one: sqlite3\.OperationalError: disk"
+    )
     with pytest.raises(EmbeddedServerError, match=said):
         start_server(20.0)
     assert log.read_text().splitlines()[-1] == "sqlite3.OperationalError: disk I/O error"
@@ -104,7 +133,7 @@ def test_what_the_server_prints_is_in_a_log_that_the_message_names(
 @pytest.mark.parametrize(
     ("server", "said"),
     [
-        (Ended, r"ended with code 1 while it started; .* set PREFECT_HOME"),
+        (Ended, r"ended while it started; .* set PREFECT_HOME"),
         (Silent, r"did not answer in 20 s \(load .* cores; its messages are in .*\)\. Try again"),
     ],
 )
