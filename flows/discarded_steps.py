@@ -20,6 +20,7 @@ from spherovem_core.workflow.demand import (
     request_arrays,
     withdraw_requests,
 )
+from spherovem_core.workflow.replacements import refuse_replacements
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ def asking_for_discarded(
 ) -> Iterator[tuple[tuple[Step[Any], ...], External]]:
     """Ask for the discarded arrays from which a run computes something; nothing is asked for if an error leaves the context.
 
+    A run that would replace what a person made is refused before.
+
     Yields
     ------
     tuple of Step
@@ -53,6 +56,8 @@ def asking_for_discarded(
     ------
     IncompleteArtifactError
         If an array cannot be computed again with the parameters of this run.
+    ChangedArtifactError
+        As `refuse_replacements`.
     """
     layout = Layout(request.acquisition.folder.absolute())
     demand = find_demand(pipeline, request, steps, external, taken)
@@ -61,6 +66,8 @@ def asking_for_discarded(
     more = {step.name: step.external(request) for step in again}
     for step in again:
         _check_same(pipeline, request, step, more[step.name], taken, demand.wanted[step.name])
+    chosen = [step for step in pipeline.steps if step in again or step in steps]
+    refuse_replacements(pipeline, chosen, request, {**external, **more}, taken, computed_again=demand.wanted)
     try:
         request_arrays(layout, demand.wanted)
         yield again, more

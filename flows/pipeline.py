@@ -27,7 +27,7 @@ from spherovem_core.store.format import check_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, StepPlan, plan_step
 from spherovem_core.workflow.demand import withdraw_requests
-from spherovem_core.workflow.replacements import check_results, refuse_replacements
+from spherovem_core.workflow.replacements import check_results
 from tasks.locks import acquisition_locks
 
 
@@ -73,7 +73,6 @@ def run_pipeline(
         with asking_for_discarded(pipeline, request, steps, external, done) as (again, more):
             steps = tuple(step for step in pipeline.steps if step in again or step in steps)
             external = {**external, **more}
-            refuse_replacements(pipeline, steps, request, external, done)
             forecast = show_forecast(pipeline, request, steps, external, done, execution)
             announce_replacements(pipeline, request, steps, external, done)
         records = [

@@ -75,9 +75,10 @@ def cut_slices_of(
     level = source_level(spacings, flows)
     source = open_array(layout, REGISTERED, level)
     labels = _labels(layout, parameters)
-    places = _places(layout, cutting_grid(grid_of(source), parameters), labels, parameters, from_corrections)
+    grid = cutting_grid(grid_of(finest), parameters)
+    places = _places(layout, grid, labels, parameters, from_corrections)
     written = kept = 0
-    for image, origin in cut_slices(source, grid_of(source), layout.folder.name, parameters, places):
+    for image, origin in cut_slices(source, grid_of(source), layout.folder.name, parameters, places, grid):
         path = out / f"{origin.name}.tif"
         if path.exists():
             kept += 1

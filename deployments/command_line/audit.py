@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Audit(KindCommand):
-    """Draw a random sample of objects and places to judge, and read the verdicts.
+    """Draw a random sample to judge, and read the verdicts.
 
     Without --verdicts it draws at most 50 objects and 20 places where one might have been missed. It writes a sheet with pictures
     and a file for verdicts to the folder audits of the results. With --verdicts it reads that file, and prints precision, recall,
@@ -107,7 +108,8 @@ class Audit(KindCommand):
         if not filled.exists():
             write_text(filled, empty_verdicts(sample))
         root = layout.folder.parent
-        command = f"spherovem audit {layout.folder.name} --kind {self.kind} --results-root {root} --verdicts {filled}"
+        words = ["spherovem", "audit", layout.folder.name, "--kind", self.kind, "--results-root", str(root)]
+        command = shlex.join([*words, "--verdicts", str(filled)])
         write_sheet(layout, self.kind, sample, sheet, filled.name, command)
         if self.json_:
             document = {"kind": self.kind, "sheet": str(sheet), "verdicts": str(filled), **sample.document()}

@@ -166,13 +166,14 @@ def _with_doses(
 
 
 def _means(layout: Layout, tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
-    """Average over the objects that nobody excluded."""
+    """Average over the objects that nobody excluded, of the kinds that were given."""
     from spherovem_core.output.acquisition_means import acquisition_means
     from spherovem_core.store import open_array
 
     kept, _ = without_excluded(tables)
+    labels = {kind: open_array(layout, corrected_group(kind)) for kind in CORRECTED_KINDS}
     return acquisition_means(
-        kept, {kind: open_array(layout, corrected_group(kind)).shape for kind in CORRECTED_KINDS}
+        kept, {kind: stored.shape for kind, stored in labels.items() if not stored.details.get("absent")}
     )
 
 
@@ -404,7 +405,7 @@ STEPS_BEFORE = [
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=5,
+    version=6,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, MEANS),

@@ -114,9 +114,9 @@ def _short(value: Any) -> str:
 
 
 def _bytes_of(layout: Layout, output: Output) -> int:
-    """Count the bytes of an output: of an array all levels, without the labels that lie below it."""
+    """Count the bytes of an output: of an array all levels, without the labels that lie below it; 0 if it was discarded."""
     place = layout.path(output.path)
     if not isinstance(output, ArrayOutput):
         return place.stat().st_size if place.is_file() else 0
-    levels = [level for level in place.parent.iterdir() if level.name.isdecimal()]
+    levels = [level for level in place.parent.glob("*") if level.name.isdecimal()]
     return sum(file.stat().st_size for level in levels for file in level.rglob("*") if file.is_file())

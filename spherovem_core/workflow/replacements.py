@@ -1,6 +1,6 @@
 """Results that a run would replace, looked at before its first step: none of them may hold a person's work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from spherovem_core.errors import ChangedArtifactError
@@ -47,10 +47,16 @@ def refuse_replacements(
     request: RunRequest,
     external: Mapping[str, Mapping[str, str]],
     taken: Mapping[str, ArtifactRef],
+    computed_again: Collection[str] = (),
 ) -> None:
     """Plan all steps of a run, and refuse it if one would replace what a person made: an adopted change, or imported labels.
 
     An image that is computed again takes the labels drawn on it with it, so that their steps are computed again, too.
+
+    Parameters
+    ----------
+    computed_again
+        Names of steps whose discarded arrays the run computes again.
 
     Raises
     ------
@@ -61,7 +67,8 @@ def refuse_replacements(
     done, replaced = dict(taken), set[str]()
     for step in steps:
         plan = plan_step(pipeline, step, request, external[step.name], done)
-        found = None if any(lies_on(output, replaced) for output in step.outputs) else plan.find()
+        is_lost = step.name in computed_again or any(lies_on(output, replaced) for output in step.outputs)
+        found = None if is_lost else plan.find()
         done[step.name] = plan.expected if found is None else found
         if found is None:
             _refuse_to_replace_imported(plan)

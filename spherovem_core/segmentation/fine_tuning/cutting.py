@@ -20,6 +20,7 @@ def cut_slices(
     acquisition: str,
     parameters: SliceCuttingParameters,
     places: Sequence[Place] | None = None,
+    grid: Grid | None = None,
 ) -> Iterator[tuple[NDArray[np.uint8], SliceOrigin]]:
     """Cut slices on the grid of the network.
 
@@ -35,12 +36,15 @@ def cut_slices(
         Name of the volume, for the names of the slices.
     places
         Where to cut, such as `uncertain_places`; None spreads them over the volume (`spread_places`).
+    grid
+        `cutting_grid` of the finest level, which is that of the flows: coarser levels cover a little more. None takes that of the
+        source.
 
     Yields
     ------
     (Y, X) ndarray of uint8, SliceOrigin
     """
-    grid = cutting_grid(source_grid, parameters)
+    grid = cutting_grid(source_grid, parameters) if grid is None else grid
     black, white = volume_percentile_range(source, parameters.normalise_percentiles)
     scale, offset = _byte_scale(black, white)
     for axis, region in spread_places(grid.shape, parameters) if places is None else places:
