@@ -13,6 +13,7 @@ from flows.forecast import show_forecast
 from flows.preflight import check_before_start
 from flows.replacements import announce_replacements
 from flows.run_links import start_again
+from flows.run_progress import RunProgress
 from flows.summary import StepRecord, show_summary
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.execution import ExecutionSettings
@@ -72,14 +73,16 @@ def run_pipeline(
         with asking_for_discarded(pipeline, request, steps, external, done) as (again, more):
             steps = tuple(step for step in pipeline.steps if step in again or step in steps)
             external = {**external, **more}
-            show_forecast(pipeline, request, steps, external, done, execution)
+            forecast = show_forecast(pipeline, request, steps, external, done, execution)
             announce_replacements(pipeline, request, steps, external, done)
         records = [
             StepRecord(step.title, "on disk", 0.0, done[step.name].path)
             for step in earlier
             if step not in steps
         ]
+        progress = RunProgress(request.acquisition.name, forecast)
         for step in steps:
+            progress.begin(step.title)
             plan = plan_step(pipeline, step, request, external[step.name], done)
             finished, start = plan.find() is not None, time.monotonic()
             run = partial(_run_step, execution=execution, without_prefect=without_prefect)
@@ -96,6 +99,7 @@ def run_pipeline(
                 raise IncompleteArtifactError(f"{step.title} reads an input that cannot be computed again")
             done[step.name] = reference
             outcome, seconds = "cached" if finished else "computed", time.monotonic() - start
+            progress.end(step.title, seconds)
             records.append(StepRecord(step.title, outcome, seconds, done[step.name].path))
             if discards(execution, stop_after, request):
                 discard_unneeded(pipeline, layout, parameters, done)

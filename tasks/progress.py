@@ -51,7 +51,7 @@ def report_progress(title: str, update_s: float = UPDATE_S) -> Iterator[Progress
     """Publish the progress of a step every `update_s` seconds until the context ends.
 
     The step's call only stores two numbers. A separate thread talks to the server, so a slow server delays no block and a
-    dead one fails no run. A step shorter than `update_s` publishes nothing.
+    dead one fails no run. A step shorter than `update_s` publishes nothing; a longer one is shown before its first part is done.
     """
     state = _Progress(title)
     stop = threading.Event()
@@ -94,20 +94,24 @@ class _Progress:
             self._publish()
 
     def _publish(self) -> None:
-        if self._latest is None or self._latest == self._published:
+        if self._latest is None:
+            if self._artifact is None:
+                publish(self._send, 0.0, f"{self._title}: begun, no part done yet")
+            return
+        if self._latest == self._published:
             return
         self._published = done, total = self._latest
         self._pace.note(done, total, time.monotonic())
         if time.monotonic() - self._logged >= LOG_S:
             self._logged = time.monotonic()
             logger.info("%s: %s", self._title, describe_progress(self._pace), extra=PROGRESS_RECORD)
-        publish(self._send, 100.0 * done / max(total, 1))
+        publish(self._send, 100.0 * done / max(total, 1), f"{self._title}: {describe_progress(self._pace)}")
 
-    def _send(self, percent: float) -> None:
+    def _send(self, percent: float, description: str) -> None:
         from prefect import artifacts
 
         if self._artifact is None:
-            made: Any = artifacts.create_progress_artifact(progress=percent, description=self._title)
+            made: Any = artifacts.create_progress_artifact(progress=percent, description=description)
             self._artifact = made
         else:
-            artifacts.update_progress_artifact(self._artifact, progress=percent)
+            artifacts.update_progress_artifact(self._artifact, progress=percent, description=description)

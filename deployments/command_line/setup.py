@@ -134,6 +134,8 @@ def connected_server() -> Iterator["SyncPrefectClient"]:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
+    from deployments.server.answering import BUDGET_S, wait_for_answer
+
     url = PREFECT_API_URL.value()
     if not url:
         raise ParameterError(
@@ -142,10 +144,11 @@ def connected_server() -> Iterator["SyncPrefectClient"]:
         )
     with get_client(sync_client=True) as client:
         try:
-            httpx.get(f"{url}/health", timeout=10.0).raise_for_status()
+            wait_for_answer(url)
         except httpx.HTTPError as error:
             raise NoServerError(
-                f"no Prefect server answers at {url} ({error}); start it with 'prefect server start', or correct PREFECT_API_URL"
+                f"no Prefect server answers at {url} ({error}; a busy one is asked again for {BUDGET_S:g} s); start it with "
+                "'prefect server start', or correct PREFECT_API_URL"
             ) from error
         yield client
 

@@ -6,9 +6,11 @@ Prefect itself waits for the whole start-up time, also for a server that has end
 import os
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+from deployments.server.embedded_log import has_failed, last_words, logging_output, server_log
 from spherovem_core.errors import SpheroVemError
 
 PAUSE_S = 0.2
@@ -83,29 +85,55 @@ def start_server(timeout_s: float) -> None:
 
     def start() -> None:
         try:
-            server.start(timeout_s)
+            _start(server, timeout_s)
         except Exception as error:
             failed.append(error)
 
+    log = server_log(prefect_home())
     # Prefect's own loop does not see that the server has ended; in a thread it can be left.
     thread = threading.Thread(target=start, daemon=True, name="start of the embedded server")
-    thread.start()
-    while thread.is_alive():
-        thread.join(PAUSE_S)
-        process = server.server_process
-        code = None if process is None else process.poll()
-        if code not in (None, PORT_TAKEN) and thread.is_alive():
-            raise EmbeddedServerError(
-                f"Prefect's embedded server ended with code {code} while it started; its messages are above. Its database is in "
-                f"{prefect_home()}: free disk space, or set PREFECT_HOME to another folder; or start a server with "
-                "spherovem up, and set PREFECT_API_URL"
-            )
+    with logging_output(server, log):
+        thread.start()
+        first: Any = None
+        while thread.is_alive():
+            thread.join(PAUSE_S)
+            process = server.server_process
+            first = first or process
+            # Prefect has started it again. Other commands print to the same log.
+            started_again = process is not first
+            code = None if process is None else process.poll()
+            if (code not in (None, PORT_TAKEN) or (started_again and has_failed(log))) and thread.is_alive():
+                raise EmbeddedServerError(
+                    f"Prefect's embedded server ended while it started{_said(log)}. Its database is in "
+                    f"{prefect_home()}: free disk space, or set PREFECT_HOME to another folder; or start a server with "
+                    "spherovem up, and set PREFECT_API_URL"
+                )
     if failed:
         raise EmbeddedServerError(
             f"Prefect's embedded server did not answer in {timeout_s:g} s (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} "
-            "cores). Try again when the machine is less busy, raise PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or use a "
-            "server that runs already: set PREFECT_API_URL"
+            f"cores{_said(log)}). Try again when the machine is less busy, raise "
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or use a server that runs already: set PREFECT_API_URL"
         ) from failed[0]
+
+
+def _start(server: Any, timeout_s: float) -> None:
+    """Start a server; where it is slow to answer, ask again for the rest of the time, as Prefect does not."""
+    import httpx
+
+    from deployments.server.answering import wait_for_answer
+
+    end = time.monotonic() + timeout_s
+    try:
+        server.start(timeout_s)
+    except (httpx.TimeoutException, httpx.ReadError, httpx.RemoteProtocolError, httpx.HTTPStatusError):
+        wait_for_answer(server.api_url, end - time.monotonic())
+        server.running = True
+
+
+def _said(log: Path) -> str:
+    """Describe where the messages of a server are, with the last one."""
+    words = last_words(log)
+    return f"; its messages are in {log}" + (f", the last one: {words}" if words else "")
 
 
 def prefect_home() -> Path:

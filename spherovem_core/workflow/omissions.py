@@ -30,7 +30,7 @@ def omitted_in_groups(steps: Iterable[Step[Any]], parameters: BaseModel) -> dict
         if not step.omitted or not isinstance(group, BaseModel):
             continue
         kind = step.kind if step.kind in type(group).model_fields else None
-        own = {step.stage: dict(step.omitted) if kind is None else {kind: dict(step.omitted)}}
+        own: dict[str, Any] = {step.stage: dict(step.omitted) if kind is None else {kind: dict(step.omitted)}}
         both = merge(found, own)
         if merge(own, found) != both:
             raise ValueError(

@@ -1,7 +1,7 @@
 """Commands on results that an earlier version wrote in the present format, frozen in tests/data.
 
-They were made by the code of commit 1160791: ``run_demo`` with the tiny pipeline of ``tests/core``, 12 x 96 x 96 voxels. The
-network for denoising, the report and the truth are not in the archive.
+They were made by the code of commit 1160791: `run_demo` with the tiny pipeline of `tests/core`, 12 x 96 x 96 voxels.
+The network for denoising, the report and the truth are not in the archive.
 """
 
 import json

@@ -38,7 +38,7 @@ def test_progress_updates_one_artifact_up_to_100_percent(
     monkeypatch.setattr(
         prefect_artifacts,
         "update_progress_artifact",
-        lambda artifact, progress: sent.append((artifact, progress)),
+        lambda artifact, progress, description: sent.append((artifact, progress)),
     )
 
     def body() -> None:
@@ -52,6 +52,32 @@ def test_progress_updates_one_artifact_up_to_100_percent(
     assert {name for name, _ in sent[1:]} == {"made"}
     assert sent[-1][1] == 100
     assert len(sent) < 15
+
+
+def test_a_step_is_shown_before_its_first_part_is_done_and_then_with_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[tuple[float, str]] = []
+
+    def keep(*_: Any, progress: float, description: str) -> str:
+        sent.append((progress, description))
+        return "made"
+
+    monkeypatch.setattr(prefect_artifacts, "create_progress_artifact", keep)
+    monkeypatch.setattr(prefect_artifacts, "update_progress_artifact", keep)
+
+    def body() -> None:
+        with progress.report_progress("step", update_s=0.02) as note:
+            while not sent:
+                time.sleep(0.01)
+            for done in range(1, 21):
+                note(done, 40)
+                time.sleep(0.02)
+
+    in_a_task(body)
+    assert sent[0] == (0.0, "step: begun, no part done yet")
+    assert all(text.startswith("step: ") for _, text in sent)
+    assert sent[-1][1].endswith(" left")
 
 
 def test_a_short_step_publishes_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
