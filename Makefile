@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: env demo test test-environments test-all lint docs benchmark clean
+.PHONY: env demo test test-environments test-all lint docs benchmark gpu-check clean
 
 env: $(STAMP)
 
@@ -52,7 +52,11 @@ docs: $(STAMP)
 	@echo "build/docs/index.html"
 
 benchmark: $(STAMP)
-	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# On a machine with a GPU, after `.venv/bin/uv pip install -c constraints.txt -e '.[gpu]'`. Exit code 3 (make: 2) says that there is none.
+gpu-check: $(STAMP)
+	$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,7 +1,8 @@
 """Runs of the pipeline as users run it: slices on disk in, arrays and tables out, through the steps of the registry."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def run_stages(
     parameters: PipelineParameters,
     stages: Sequence[StageName] = PARTICLE_STAGES,
     workers: int = 1,
+    around: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> tuple[Layout, dict[str, ArtifactRef]]:
-    """Run the steps of some stages on an acquisition, without Prefect.
+    """Run the steps of some stages on an acquisition, without Prefect, each within the context that `around` makes of its name.
 
     Returns
     -------
@@ -61,6 +63,7 @@ def run_stages(
     done: dict[str, ArtifactRef] = {}
     with open_executor(settings) as executor:
         for step in PIPELINE.of_stages(stages):
-            plan = plan_step(PIPELINE, step, request, step.external(request), done)
-            done[step.name] = plan.find() or compute_step(plan, settings, executor)[0]
+            with around(step.name):
+                plan = plan_step(PIPELINE, step, request, step.external(request), done)
+                done[step.name] = plan.find() or compute_step(plan, settings, executor)[0]
     return layout, done

@@ -80,6 +80,27 @@ REMOVED: Mapping[str, str] = {
 """Parameters that version 0.2 removed, with the reason or what to use instead."""
 
 
+def in_todays_names(values: Mapping[str, Any], group: str = "") -> Overrides:
+    """Return parameters that an earlier version recorded under today's names, without those that were removed.
+
+    Parameters
+    ----------
+    values
+        Parameters of a whole run, or of one group.
+    group
+        Name of the group, such as ``segmentation.cells``; empty for a whole run.
+    """
+    renamed: Overrides = {}
+    for name, value in values.items():
+        path = f"{group}.{name}" if group else name
+        if path in REMOVED:
+            continue
+        # The names of further kinds of objects are the user's.
+        nested = isinstance(value, Mapping) and path != "segmentation.others"
+        renamed[RENAMED_PARAMETERS.get(name, name)] = in_todays_names(value, path) if nested else value
+    return renamed
+
+
 def _suggestion(location: Sequence[int | str], model: type[BaseModel]) -> str:
     parent: Any = model
     for part in location[:-1]:

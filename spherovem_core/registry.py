@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from spherovem_core.overrides import in_todays_names
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.stages import STAGE_NAMES
 from spherovem_core.steps.named_kinds import named_steps
@@ -43,7 +44,7 @@ def pipeline_of_results(folder: Path) -> Pipeline:
     """Return the pipeline of a finished acquisition, by the parameters in its provenance."""
     provenance = read_json(Layout(folder).provenance) or {}
     try:
-        return pipeline_for(PipelineParameters.model_validate(provenance["parameters"]))
+        return pipeline_for(PipelineParameters.model_validate(in_todays_names(provenance["parameters"])))
     except (KeyError, ValidationError):
         return PIPELINE
 

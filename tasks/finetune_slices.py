@@ -78,8 +78,7 @@ def cut_slices_of(
     grid = cutting_grid(grid_of(finest), parameters)
     places = _places(layout, grid, labels, parameters, from_corrections)
     written = kept = 0
-    name = layout.folder.name
-    for image, origin in cut_slices(source, grid_of(source), name, parameters, places, grid):
+    for image, origin in cut_slices(source, grid_of(source), layout.folder.name, parameters, places, grid):
         path = out / f"{origin.name}.tif"
         if path.exists():
             kept += 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -107,7 +108,8 @@ class Audit(KindCommand):
         if not filled.exists():
             write_text(filled, empty_verdicts(sample))
         root = layout.folder.parent
-        command = f"spherovem audit {layout.folder.name} --kind {self.kind} --results-root {root} --verdicts {filled}"
+        words = ["spherovem", "audit", layout.folder.name, "--kind", self.kind, "--results-root", str(root)]
+        command = shlex.join([*words, "--verdicts", str(filled)])
         write_sheet(layout, self.kind, sample, sheet, filled.name, command)
         if self.json_:
             document = {"kind": self.kind, "sheet": str(sheet), "verdicts": str(filled), **sample.document()}

@@ -1,5 +1,6 @@
 """``spherovem export``: results in the formats of other programs."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -117,24 +118,37 @@ def write_item(item: ExportItem, target: "ExportTarget", executor: Executor) -> 
 
 
 def table_items(layout: "Layout") -> Iterator[ExportItem]:
-    """List every table of the schema, and the units of their columns.
+    """List every table of the results, and the units of their columns.
+
+    A table that the version which wrote the results did not have yet is left out, with a line that names it.
 
     Raises
     ------
     IncompleteArtifactError
-        If a table does not exist.
+        If a table does not exist although the version that wrote the results makes it, or cannot be read.
     """
     from spherovem_core.errors import IncompleteArtifactError
     from spherovem_core.export import write_units
+    from spherovem_core.registry import pipeline_of_results
     from spherovem_core.schema import tables
     from spherovem_core.store import table_digest
+    from spherovem_core.workflow.earlier_versions import is_of_earlier_version
 
-    names = {Path(table.path).stem.rpartition("-")[2]: table for table in tables()}
-    for table in names.values():
-        if table_digest(layout, table.path) is None:
-            raise IncompleteArtifactError(
-                f"{layout.path(table.path)} does not exist; run the acquisition again to compute it"
-            )
+    pipeline = pipeline_of_results(layout.folder)
+    names = {Path(table.path).stem.rpartition("-")[2]: table for table in tables(pipeline)}
+    for name, table in list(names.items()):
+        if table_digest(layout, table.path) is not None:
+            continue
+        path = layout.path(table.path)
+        if path.exists() or not is_of_earlier_version(layout, pipeline, table):
+            state = "cannot be read" if path.exists() else "does not exist"
+            raise IncompleteArtifactError(f"{path} {state}; run the acquisition again to compute it")
+        del names[name]
+        print(
+            f"tables/{name}.csv is left out: the results hold no {path.name}, which older versions do not compute; "
+            "run the acquisition again to compute it",
+            file=sys.stderr,
+        )
     paths = {name: layout.path(table.path) for name, table in names.items()}
     for name, path in paths.items():
         yield ExportItem(f"tables/{name}.csv", _csv_writer(path))

@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 
 from pydantic import ValidationError, create_model
 from pydantic_settings import (
@@ -30,6 +29,7 @@ from spherovem_core.errors import (
 )
 from spherovem_core.overrides import RENAMED
 from spherovem_core.utils.disk_refusals import DISK_REFUSES
+from spherovem_core.utils.source_version import program_version
 
 GATHERING, GATHERED = "process", ("--labels", "--already")
 """Command and its options that take several values."""
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: Sequence[str]) -> int:
     if list(given) == ["--version"]:
-        print(f"spherovem {version('spherovem')}")
+        print(f"spherovem {program_version()}")
         return SUCCESS
     commands = load_commands()
     if given and (text := help_for(commands, given)) is not None:

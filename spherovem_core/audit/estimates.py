@@ -109,7 +109,7 @@ def _quantities(
 def _interval(name: str, posteriors: Sequence[NDArray[np.float64]], value: float) -> tuple[float, float]:
     """Return the outermost quantiles, widened to hold the estimate; those of counts are whole numbers."""
     known = [draws[np.isfinite(draws)] for draws in posteriors]
-    if not all(map(len, known)):
+    if not np.isfinite(value) or not all(map(len, known)):
         return float("nan"), float("nan")
     ends = np.array([np.quantile(draws, LEVELS) for draws in known])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())

@@ -70,7 +70,8 @@ def read_verdicts(path: Path, sample: AuditSample) -> tuple[Judged, ...]:
         If it cannot be read, belongs to another sample, names an unknown item, label or verdict, or lacks a verdict.
     """
     rows = _rows(path)
-    others = {str(row.get("sample") or "") for row in rows} - {sample.identifier, ""}
+    given = {str(row.get("sample") or "").strip() for row in rows} - {""}
+    others = {text for text in given if not _is_same(text, sample.identifier)}
     if others:
         raise AuditError(
             f"{path} holds verdicts on the sample {sorted(others)[0]}, and the drawn sample is {sample.identifier}; "
@@ -107,6 +108,14 @@ def read_verdicts(path: Path, sample: AuditSample) -> tuple[Judged, ...]:
     return tuple(found[item] for item in labels)
 
 
+def _is_same(text: str, identifier: str) -> bool:
+    """Compare names of samples. A spreadsheet takes one that looks like a number for one, and writes 1.23457E+11."""
+    try:
+        return text == identifier or math.isclose(float(text), float(identifier), rel_tol=0.005)
+    except ValueError:
+        return False
+
+
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -118,7 +127,8 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
         raise AuditError(f"{path} cannot be read ({error.strerror}); expected a file of verdicts") from error
     if text.lstrip().startswith("{"):
         try:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Not splitlines: JSON may hold U+2028 and its like within a note.
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         except ValueError as error:
             raise AuditError(f"{path} is not one JSON object a line: {error}") from error
         if not all(isinstance(row, dict) for row in rows):

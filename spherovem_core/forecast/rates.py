@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from spherovem_core.overrides import in_todays_names
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.store import Layout, read_json
 from spherovem_core.workflow import Pipeline, SourceVolume, Step
@@ -74,7 +75,7 @@ def _measured(
 
     The last step is left out: the provenance that it writes knows only the seconds before. So is the application of corrections.
     """
-    parameters = PipelineParameters.model_validate(provenance["parameters"])
+    parameters = PipelineParameters.model_validate(in_todays_names(provenance["parameters"]))
     raw = provenance["artifacts"]["ingest"]
     depth, height, width = raw["shape"]
     dz, dy, dx = raw["spacing_nm"]

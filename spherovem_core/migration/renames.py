@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spherovem_core.overrides import REMOVED, RENAMED_PARAMETERS
+from spherovem_core.overrides import in_todays_names
 
 STEPS: Mapping[str, str] = {
     "ingest": "ingest",
@@ -44,11 +44,7 @@ def step_name(stage: str, parameters: Mapping[str, Any]) -> str:
 
 def rename_parameters(values: Mapping[str, Any], stage: str) -> dict[str, Any]:
     """Return the parameters of one group under today's names, without those that were removed."""
-    renamed = {
-        RENAMED_PARAMETERS.get(name, name): value
-        for name, value in values.items()
-        if name not in DROPPED and f"{stage}.{name}" not in REMOVED
-    }
+    renamed = in_todays_names({name: value for name, value in values.items() if name not in DROPPED}, stage)
     if stage in ("shape", "spatial"):
         for name in AUTOMATIC_WHEN_ZERO & set(renamed):
             renamed[name] = renamed[name] or None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from spherovem_core.label_statistics import BOX_COLUMNS
 from spherovem_core.store.tables import column_unit
@@ -20,18 +21,31 @@ QUANTITIES: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 """Columns of the final tables that are averaged."""
 
+NEEDS: Mapping[str, str] = {
+    "nanoparticle_": "nanoparticles",
+    "nucleus_": "nuclei",
+    "distance_to_nucleus": "nuclei",
+}
+"""Kind of object without which the quantities that begin with a text mean nothing."""
+
 FEWEST = 5
-"""Whole objects from which there is an interval."""
+"""Whole objects from which there is an interval, and objects with another value where most have the same one."""
+
+MOST_RESAMPLED = 20_000
+"""Objects from which the studentised mean is normal to three digits, and resampling them would only take long."""
 
 LARGE = 0.5
 """Side of an object as a fraction of the volume's from which whole objects of its size are too rare to stand for it."""
 
+TOO_FEW = f"fewer than {FEWEST} whole objects with a value"
+ALIKE = f"most objects have the same value, and fewer than {FEWEST} another one"
 TOO_LARGE = "an object is more than half as long as the volume: few as large are whole, and the interval is too narrow"
 RESAMPLES = 2000
 SEED = 20
 LEVELS = (0.025, 0.975)
 METHOD = (
-    "whole objects, weighted by Miles and Lantuejoul; 95 % interval by studentised bootstrap over objects"
+    "whole objects, weighted by Miles and Lantuejoul; 95 % interval by studentised bootstrap over objects, "
+    f"by the normal distribution of more than {MOST_RESAMPLED}"
 )
 
 
@@ -46,20 +60,23 @@ def acquisition_means(
     estimate of the mean without bias in a homogeneous tissue (Horvitz and Thompson).
 
     Intervals account for the sampling of objects: as if those of the acquisition were drawn at random from a population. They
-    account neither for errors of the segmentation (see the audit) nor for differences between places, cultures or animals.
+    account neither for errors of the segmentation (see the audit) nor for differences between places, cultures or animals. Where
+    most objects have the same value, such as no particle, and fewer than 5 another one, resamples say little of the others and
+    there is no interval. No quantity is negative, and no interval reaches below 0.
 
     Parameters
     ----------
     tables
         Final tables ``cells``, ``nuclei`` and ``nanoparticles``, without excluded objects.
     shapes
-        Shape of the label array of each kind.
+        Shape of the label array of each kind that was given. Without nuclei or particles there are no means of what depends on
+        them.
 
     Returns
     -------
     DataFrame
         One row per kind and quantity: ``kind``, ``quantity``, ``unit``, ``whole_objects``, ``cut_objects``, ``mean``,
-        ``mean_low``, ``mean_high``, ``note``, ``method``. The mean is NaN without a whole object, the interval with fewer than 5.
+        ``mean_low``, ``mean_high``, ``note``, ``method``. The mean is NaN without a whole object, the interval with too few.
 
     References
     ----------
@@ -74,7 +91,8 @@ def acquisition_means(
         weights = border_weights(table, shapes[kind])
         large = largest_fraction(table, shapes[kind]) > LARGE
         for quantity in quantities:
-            if quantity in table:
+            needed = {own for start, own in NEEDS.items() if quantity.startswith(start)}
+            if needed <= set(shapes) and quantity in table:
                 rows.append(_row(kind, quantity, table[quantity].to_numpy(float), weights, large))
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
@@ -108,16 +126,18 @@ def weighted_mean(
 ) -> tuple[float, float, float]:
     """Return a weighted mean and its 95 % interval, by a studentised bootstrap over the objects.
 
-    The interval is NaN for fewer than `FEWEST` objects.
+    The interval is NaN for fewer than `FEWEST` objects, and where most have the same value and fewer than that another one. Of
+    more than `MOST_RESAMPLED` objects it is that of a normal distribution with the same standard error.
     """
     n = len(values)
     if not n:
         return float("nan"), float("nan"), float("nan")
     mean, error = (float(each[0]) for each in _means_and_errors(values, weights, np.ones((1, n))))
-    if n < FEWEST:
+    if n < FEWEST or are_alike(values):
         return mean, float("nan"), float("nan")
-    if error == 0:
-        return mean, mean, mean
+    if n > MOST_RESAMPLED:
+        reach = float(stats.norm.ppf(LEVELS[1])) * error
+        return mean, mean - reach, mean + reach
     rng = np.random.default_rng(seed)
     ratios = []
     # In parts: thousands of particles by thousands of resamples do not fit in memory.
@@ -128,6 +148,12 @@ def weighted_mean(
         ratios.append((means - mean)[errors > 0] / errors[errors > 0])
     low, high = np.quantile(np.concatenate(ratios), LEVELS)
     return mean, mean - float(high) * error, mean - float(low) * error
+
+
+def are_alike(values: NDArray[np.float64]) -> bool:
+    """Return whether most values are the same one, and fewer than `FEWEST` another."""
+    most = int(np.unique(values, return_counts=True)[1].max(initial=0))
+    return 2 * most > len(values) and len(values) - most < FEWEST
 
 
 def _means_and_errors(
@@ -150,6 +176,9 @@ def _row(
     mean, low, high = weighted_mean(values[used], weights[used])
     note = TOO_LARGE if large else ""
     if used.sum() < FEWEST:
-        note = f"fewer than {FEWEST} whole objects with a value"
+        note = TOO_FEW
+    elif are_alike(values[used]):
+        note = ALIKE
+    low = max(low, 0.0) if np.isfinite(low) else low
     cut = int((~whole).sum())
     return (kind, quantity, column_unit(quantity), int(used.sum()), cut, mean, low, high, note, METHOD)

@@ -19,6 +19,9 @@ NAMES: Mapping[str, str] = {
     "volume_um3": "volume of the cell",
     "depth_um": "depth below the surface",
 }
+MOST_OUTSIDE = 0.05
+"""Fraction of the cells with their centroid outside of the specimen from which there is a warning."""
+
 SIZES = ((1, 1, "1"), (2, 2, "2"), (3, 5, "3 to 5"), (6, 10, "6 to 10"), (11, None, "more than 10"))
 """Classes of agglomerates by the number of particles: first, last and name."""
 
@@ -41,17 +44,25 @@ def dose_section(inputs: ReportInputs) -> Section:
 
 
 def dose_warnings(inputs: ReportInputs) -> Sequence[str]:
-    """Warn if the depth of most cells may be less than stated."""
+    """Warn if the depth of most cells may be less than stated, and if cells lie outside of the specimen."""
     cells = inputs.tables["cells"]
     if "depth_note" not in cells or not len(cells):
         return []
+    warnings = []
     unsure = int((cells["depth_um"].notna() & (cells["depth_note"] != "")).sum())
-    if 2 * unsure <= len(cells):
-        return []
-    return [
-        f"the nearest surface of the specimen may lie outside of the field for {unsure} of {len(cells)} cells: "
-        "their depth_um is an upper bound, depth_at_least_um a lower one"
-    ]
+    if 2 * unsure > len(cells):
+        warnings.append(
+            f"the nearest surface of the specimen may lie outside of the field for {unsure} of {len(cells)} cells: "
+            "their depth_um is an upper bound, depth_at_least_um a lower one"
+        )
+    outside = int((cells["depth_um"] < 0).sum())
+    if outside > MOST_OUTSIDE * len(cells):
+        warnings.append(
+            f"the centroids of {outside} of {len(cells)} cells lie outside of the specimen mask: their depth_um is negative, and "
+            "they do not count for uptake against depth; look at the mask, and set nanoparticles.find_resin to false if it "
+            "takes tissue for resin"
+        )
+    return warnings
 
 
 def _dose_facts(inputs: ReportInputs) -> list[tuple[str, str]]:

@@ -43,7 +43,19 @@ def parameters_of_digest(
         Names of parameters that do not enter.
     omitted
         Values of parameters that do not enter where they have this value: parameters that were added after results had been
-        written.
+        written. Those of a group of parameters are a mapping of their own.
     """
-    own = parameters.model_dump(mode="json", exclude=set(left_out))
-    return {name: value for name, value in own.items() if name not in omitted or omitted[name] != value}
+    return _without(parameters.model_dump(mode="json", exclude=set(left_out)), omitted)
+
+
+def _without(values: Mapping[str, Any], omitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values without those that are omitted, group by group."""
+    kept = {}
+    for name, value in values.items():
+        if name not in omitted:
+            kept[name] = value
+        elif isinstance(value, Mapping) and isinstance(omitted[name], Mapping):
+            kept[name] = _without(value, omitted[name])
+        elif value != omitted[name]:
+            kept[name] = value
+    return kept

@@ -87,7 +87,7 @@ def without_excluded(
     """Leave excluded objects out of tables, and count them by table. Tables of older versions have no such column.
 
     What is left is as if the objects were not there, but for distances to excluded nuclei and particles, which stay: a nucleus or
-    particle in an excluded cell has no parent, and an agglomerate has the particles that are left.
+    particle in an excluded cell has no parent, and an agglomerate has the particles and cells that are left.
     """
     kept, excluded = dict(tables), {}
     for name, table in tables.items():
@@ -103,7 +103,7 @@ def without_excluded(
         for name, table in kept.items():
             if "parent_cell" in table:
                 kept[name] = _without_parents(table, gone)
-    if "nanoparticles" in excluded and "agglomerates" in kept:
+    if {"cells", "nanoparticles"} & set(excluded) and {"agglomerates", "nanoparticles"} <= set(kept):
         kept["agglomerates"] = agglomerates_of(kept["nanoparticles"])
     return kept, excluded
 

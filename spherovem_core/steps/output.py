@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,20 @@ from pydantic import ValidationError
 
 from spherovem_core.corrections.state import CorrectionState, correction_state, marks_of
 from spherovem_core.errors import FormatError, IncompleteArtifactError
-from spherovem_core.overrides import explain
+from spherovem_core.overrides import explain, in_todays_names
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.report.inputs import ReportInputs
-from spherovem_core.steps import denoising, ingest, nanoparticles, registration, review, shape, spatial
+from spherovem_core.steps import (
+    denoising,
+    ingest,
+    nanoparticles,
+    registration,
+    review,
+    segmentation,
+    shape,
+    spatial,
+)
 from spherovem_core.steps.correction_tables import (
     agglomerates_of,
     corrections_document,
@@ -55,6 +63,7 @@ from spherovem_core.workflow import (
     Step,
     TableOutput,
 )
+from spherovem_core.workflow.omissions import omitted_in_groups
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
@@ -114,7 +123,7 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     named = _named_tables(run)
     suspects = {output.name: run.table(output) for output in review.SUSPECTS.values()}
     history = with_adoptions(run.layout, run.plan.pipeline, run.history)
-    used = used_parameters(run.plan.own_parameters, history, run.plan.pipeline)
+    used = used_parameters(run.parameters.model_dump(mode="json"), history, run.plan.pipeline)
     _name_origins(run.layout, used)
     provenance = {
         "acquisition": run.plan.acquisition.name,
@@ -157,13 +166,14 @@ def _with_doses(
 
 
 def _means(layout: Layout, tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
-    """Average over the objects that nobody excluded."""
+    """Average over the objects that nobody excluded, of the kinds that were given."""
     from spherovem_core.output.acquisition_means import acquisition_means
     from spherovem_core.store import open_array
 
     kept, _ = without_excluded(tables)
+    labels = {kind: open_array(layout, corrected_group(kind)) for kind in CORRECTED_KINDS}
     return acquisition_means(
-        kept, {kind: open_array(layout, corrected_group(kind)).shape for kind in CORRECTED_KINDS}
+        kept, {kind: stored.shape for kind, stored in labels.items() if not stored.details.get("absent")}
     )
 
 
@@ -199,16 +209,17 @@ def used_parameters(
 ) -> dict[str, Any]:
     """Return the parameters of a run with those that each step really used.
 
-    A run that starts at a later stage takes earlier results as they are, whatever parameters it was given for them.
+    A run that starts at a later stage takes earlier results as they are, whatever parameters it was given for them. Names of
+    earlier versions become today's.
     """
-    used: dict[str, Any] = deepcopy(dict(given))
+    used = in_todays_names(given)
     for entry in history:
         if entry["step"] not in pipeline or entry["step"] == OUTPUT.name:
             continue
         step = pipeline.step(entry["step"])
         group = used[entry["stage"]]
         group = group.get(step.kind, group)
-        own = {**step.omitted, **entry["parameters"]}
+        own = {**step.omitted, **in_todays_names(entry["parameters"], entry["stage"])}
         group.update({name: value for name, value in own.items() if name in group})
     return used
 
@@ -295,7 +306,7 @@ def rewrite_report(folder: Path, chapters: Sequence[Chapter], pipeline: "Pipelin
             "process the acquisition first, or name its results folder"
         )
     try:
-        parameters = PipelineParameters.model_validate(provenance["parameters"])
+        parameters = PipelineParameters.model_validate(in_todays_names(provenance["parameters"]))
     except ValidationError as error:
         raise FormatError(
             f"{layout.provenance} holds parameters that this version does not know ({explain(error, PipelineParameters)}); "
@@ -385,15 +396,22 @@ def _chapter() -> Chapter:
     return Chapter(TITLE, dose_section, dose_warnings)
 
 
+STEPS_BEFORE = [
+    step
+    for module in (ingest, denoising, registration, segmentation, nanoparticles, shape, spatial, review)
+    for step in module.STEPS
+]
+
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=5,
+    version=6,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, MEANS),
     compute=_compute,
     external=journal_digests,
+    omitted=omitted_in_groups(STEPS_BEFORE, PipelineParameters()),
     chapter=_chapter,
     cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
 )

@@ -26,6 +26,15 @@ class Column:
         return column_unit(self.name)
 
 
+def typed_rows(frame: "pd.DataFrame", columns: Sequence[Column]) -> "pd.DataFrame":
+    """Give the columns of a table without rows their types, which pandas takes from values, of which there are none."""
+    if len(frame):
+        return frame
+    return frame.astype(
+        {own.name: "str" if own.type == "string" else own.type for own in columns if own.name in frame}
+    )
+
+
 EXCLUDED = "excluded"
 """Flag of slices that the user excludes."""
 FILLED_FLAGS = ("missing", "blank", "truncated", "saturated", EXCLUDED)
@@ -440,7 +449,8 @@ UPTAKE_COLUMNS = (
     Column(
         "spearman_rho_low",
         "float64",
-        "Lower end of its 95 % interval by the scatter of cells (bootstrap); NaN for fewer than 10.",
+        "Lower end of its 95 % interval by the scatter of cells (bootstrap); NaN for fewer than 10, and where all but 4 or "
+        "fewer have the same value.",
     ),
     Column("spearman_rho_high", "float64", "Upper end."),
     Column("reason", "string", "Why they are NaN; empty if they are not."),
@@ -463,8 +473,8 @@ MEAN_COLUMNS = (
     Column(
         "mean_low",
         "float64",
-        "Lower end of the 95 % interval, by a studentised bootstrap over objects; NaN for fewer than 5. It accounts for "
-        "sampling alone.",
+        "Lower end of the 95 % interval, by a studentised bootstrap over objects; NaN for fewer than 5, and where most "
+        "have the same value and fewer than 5 another. It accounts for sampling alone.",
     ),
     Column("mean_high", "float64", "Upper end of that interval."),
     Column("note", "string", "Reason why the interval is unknown or too narrow; empty if there is none."),

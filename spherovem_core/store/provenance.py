@@ -11,21 +11,54 @@ from typing import Any, Self
 
 import psutil
 
+from spherovem_core.utils.source_version import program_version
+
 PACKAGES = (
-    "spherovem",
     "numpy",
     "scipy",
     "scikit-image",
-    "pandas",
-    "edt",
-    "zarr",
-    "torch",
-    "careamics",
-    "cellpose",
-    "connected-components-3d",
+    "scikit-learn",
+    "opencv-python-headless",
     "numba",
+    "llvmlite",
+    "pandas",
+    "pyarrow",
+    "edt",
+    "connected-components-3d",
+    "fastremap",
+    "networkx",
+    "trimesh",
+    "torch",
+    "torchvision",
+    "careamics",
+    "lightning",
+    "pytorch-lightning",
+    "cellpose",
+    "segment-anything",
+    "safetensors",
+    "cupy-cuda13x",
+    "cucim-cu13",
+    "zarr",
+    "numcodecs",
+    "tensorstore",
+    "tifffile",
+    "imagecodecs",
+    "pillow",
+    "nibabel",
+    "mrcfile",
+    "ncempy",
+    "h5py",
+    "hdf5plugin",
+    "fsspec",
+    "xxhash",
+    "google-crc32c",
+    "pydantic",
+    "pydantic-core",
+    "dask",
+    "distributed",
     "prefect",
 )
+"""Packages that compute, read, write or check the values of results; those that only draw, serve or report are not among them."""
 
 NUMERICAL_PACKAGES = ("numpy", "scipy", "scikit-image", "pandas", "edt", "numba")
 """Packages that compute what the stages shape and spatial measure; another version may round in another way."""
@@ -33,8 +66,8 @@ NUMERICAL_PACKAGES = ("numpy", "scipy", "scikit-image", "pandas", "edt", "numba"
 
 @lru_cache(maxsize=1)
 def package_versions() -> dict[str, str]:
-    """Collect the versions of the packages that a result may depend on."""
-    found = {"python": platform.python_version()}
+    """Collect the versions of the packages that a result may depend on; that of spherovem with the commit of its source."""
+    found = {"python": platform.python_version(), "spherovem": program_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

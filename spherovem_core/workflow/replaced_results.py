@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spherovem_core.overrides import merge
 from spherovem_core.store.discarded import find_discarded
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow.artifacts import artifact_history, stored_digest
@@ -102,7 +103,7 @@ def _differences(plan: StepPlan[Any]) -> Iterator[str]:
     if before.get("version") != plan.step.version:
         yield f"version {before.get('version')} → {plan.step.version}"
     omitted = plan.step.omitted
-    yield from _changed({**omitted, **before["parameters"]}, {**omitted, **plan.own_parameters})
+    yield from _changed(merge(omitted, before["parameters"]), merge(omitted, plan.own_parameters))
     for name in sorted({*before["external"], *plan.external}):
         is_correction = name == JOURNAL or name.startswith((JOURNAL_OF, EXCLUDED_OF))
         if not is_correction and before["external"].get(name) != plan.external.get(name):

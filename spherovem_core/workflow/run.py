@@ -37,6 +37,7 @@ from spherovem_core.store import (
     slice_shards,
     write_table,
 )
+from spherovem_core.store.columns import typed_rows
 from spherovem_core.store.kept_parts import open_shown
 from spherovem_core.store.layout import ObjectKind, array_path
 from spherovem_core.store.protection import refuse_to_replace
@@ -265,8 +266,9 @@ class StepRun(Generic[P]):
     def write_table(self, output: TableOutput, frame: pd.DataFrame) -> ArtifactRef:
         """Write an output table."""
         self._check_folder()
+        rows = typed_rows(frame, output.columns)
         return write_table(
-            self.layout, output.path, frame, self.plan.digest, self.history, sources=self._sources
+            self.layout, output.path, rows, self.plan.digest, self.history, sources=self._sources
         )
 
     def write_document(self, output: DocumentOutput, document: Mapping[str, Any]) -> ArtifactRef:

@@ -117,6 +117,10 @@ class Step(Generic[P]):
     omitted
         Values of parameters that are left out of digests where they have this value: parameters that were added after results
         had been written.
+    digest_names
+        Names in digests of parameters that were renamed after results had been written, by their names of today.
+    removed
+        Values with which parameters go on entering digests that were removed after results had been written.
     gpu_library
         Library that it computes with on a GPU, by its parameters; None for a step that stays on the CPU.
     provisional, ledger
@@ -154,6 +158,8 @@ class Step(Generic[P]):
     check: Callable[[RunRequest, Mapping[str, str]], None] | None = None
     external_parameters: frozenset[str] = frozenset()
     omitted: Mapping[str, Any] = field(default_factory=dict)
+    digest_names: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, Any] = field(default_factory=dict)
     gpu_library: Callable[[P], GpuLibrary | None] = no_gpu
     provisional: str = ""
     ledger: str = ""
@@ -172,8 +178,12 @@ class Step(Generic[P]):
         return self.name.replace("_", " ")
 
     def own_parameters(self, parameters: P) -> dict[str, Any]:
-        """Return the parameters that change its result, as JSON, without those that `external` covers or that are `omitted`."""
-        return parameters_of_digest(parameters, self.external_parameters, self.omitted)
+        """Return the parameters that change its result, as JSON, without those that `external` covers or that are `omitted`.
+
+        They have the names that they have in digests.
+        """
+        own = parameters_of_digest(parameters, self.external_parameters, self.omitted)
+        return {**self.removed, **{self.digest_names.get(name, name): value for name, value in own.items()}}
 
     @property
     def main_output(self) -> Output:

@@ -66,7 +66,47 @@ def test_few_or_equal_objects_have_no_made_up_interval() -> None:
     mean, low, high = weighted_mean(np.array([1.0, 3.0]), np.array([1.0, 3.0]))
     assert mean == 2.5
     assert np.isnan([low, high]).all()
-    assert weighted_mean(np.full(9, 2.0), np.ones(9)) == (2.0, 2.0, 2.0)
+    for values in (np.full(9, 2.0), np.array([0, 0, 0, 0, 0, 0, 1.0, 3.0])):
+        mean, low, high = weighted_mean(values, np.ones(len(values)))
+        assert mean == values.mean()
+        assert np.isnan([low, high]).all()
+
+
+def test_intervals_of_rare_particles_hold_the_truth_or_are_unknown() -> None:
+    """0.2 particles in each of 8 and 30 cells: the resampled interval held 0.2 in less than half of the samples of 8."""
+    rng, held = np.random.default_rng(4), []
+    for cells in np.repeat([8, 30], 60):
+        rows = [(2, 2, 2, 5, 5, 5)] * cells
+        table = boxes(*rows).assign(nanoparticle_count=rng.poisson(0.2, cells))
+        shapes = {"cells": SHAPE, "nanoparticles": SHAPE}
+        found = acquisition_means({"cells": table}, shapes).set_index("quantity").loc["nanoparticle_count"]
+        known = np.isfinite(found["mean_low"])
+        assert known == ("most objects have the same value" not in found["note"])
+        if known:
+            held.append(0 <= found["mean_low"] <= 0.2 <= found["mean_high"])
+    assert len(held) > 20
+    assert np.mean(held) >= 0.88
+
+
+def test_very_many_objects_have_the_normal_interval_that_resampling_tends_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(1).lognormal(0, 0.5, 3000)
+    resampled = weighted_mean(values, np.ones(3000))
+    monkeypatch.setattr("spherovem_core.output.acquisition_means.MOST_RESAMPLED", 1000)
+    error = values.std(ddof=1) / np.sqrt(3000)
+    found = weighted_mean(values, np.ones(3000))
+    assert found == pytest.approx([values.mean() + n * error for n in (0, -1.96, 1.96)], rel=1e-4)
+    assert found == pytest.approx(resampled, abs=0.2 * error)
+
+
+def test_a_kind_that_was_not_given_has_no_means() -> None:
+    table = boxes(*[(2, 2, n, 5, 8, n + 5) for n in range(1, 9)])
+    table = table.assign(nanoparticle_count=0, nucleus_offset_um=np.nan, distance_to_nucleus_um=np.nan)
+    tables = {"cells": table, "nuclei": table[:0], "nanoparticles": table[:0]}
+    assert acquisition_means(tables, {"cells": SHAPE})["quantity"].tolist() == ["volume_um3"]
+    given = acquisition_means(tables, {"cells": SHAPE, "nanoparticles": SHAPE})
+    assert given["quantity"].tolist() == ["volume_um3", "nanoparticle_count", "volume_um3"]
 
 
 def test_each_kind_and_quantity_has_a_row_with_unit_and_reason() -> None:

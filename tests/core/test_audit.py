@@ -123,6 +123,15 @@ def test_a_census_without_faults_is_exact_but_for_missed_objects() -> None:
     assert found.loc["volume", "value"] == pytest.approx(table["volume_um3"].sum())
 
 
+def test_there_is_no_recall_without_a_true_object() -> None:
+    sample, table = sample_of(30), table_of(30)
+    false = [Judged(each.item, "false", 1) for each in sample.objects]
+    found = estimate(sample, [*false, *all_right(sample)[30:]], objects_of(sample, table))
+    found = found.set_index("quantity")
+    assert found.loc["recall", ["value", "low", "high"]].isna().all()
+    assert (found.loc["precision", ["value", "low", "high"]] == 0).all()
+
+
 def test_verdicts_are_weighted_by_their_strata() -> None:
     table = table_of(200)
     suspicious = tuple(table["label"][:20])
@@ -200,6 +209,10 @@ def test_verdicts_are_read_from_csv_and_json_lines(filled: tuple[AuditSample, Pa
     lines = tmp_path / "cells.jsonl"
     lines.write_text("\n".join(json.dumps(row) for row in rows.to_dict("records")))
     assert read_verdicts(lines, sample) == judged
+    # A note may hold any character, such as a line separator, which JSON need not escape.
+    noted = rows.assign(note="seen\u2028twice").to_dict("records")
+    lines.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in noted), encoding="utf-8")
+    assert {each.note for each in read_verdicts(lines, sample)} == {"seen\u2028twice"}
     rows["diameters_um"] = [text.replace(".", ",") for text in rows["diameters_um"]]
     rows.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
     assert read_verdicts(path, sample) == judged
@@ -224,6 +237,19 @@ def test_a_wrong_file_of_verdicts_is_refused(
     rows.loc[0, column] = value
     rows.to_csv(path, index=False)
     with pytest.raises(AuditError, match=message):
+        read_verdicts(path, sample)
+
+
+def test_a_spreadsheet_may_take_the_name_of_a_sample_for_a_number(
+    filled: tuple[AuditSample, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, path = filled
+    monkeypatch.setattr(AuditSample, "identifier", property(lambda own: "123456789012"))
+    text = path.read_text().replace(path.read_text().splitlines()[1].partition(",")[0], "1.23E+11")
+    path.write_text(text)
+    assert len(read_verdicts(path, sample)) == len(sample.objects) + len(sample.places)
+    path.write_text(text.replace("1.23E+11", "2.23E+11"))
+    with pytest.raises(AuditError, match="holds verdicts on the sample"):
         read_verdicts(path, sample)
 
 

@@ -94,6 +94,10 @@ def test_the_chapter_states_doses_places_contacts_and_uptake(tmp_path: Path) -> 
 
 def test_depth_that_is_mostly_uncertain_is_warned_of(tmp_path: Path) -> None:
     assert dose_warnings(inputs_of(tmp_path, tables(10), DENSE)) == []
+    outside = tables(0)
+    outside["cells"].loc[:1, "depth_um"] = -0.5
+    (warning,) = dose_warnings(inputs_of(tmp_path, outside, DENSE))
+    assert "centroids of 2 of 20 cells lie outside of the specimen mask" in warning
     (warning,) = dose_warnings(inputs_of(tmp_path, tables(11), DENSE))
     assert "11 of 20 cells" in warning
 

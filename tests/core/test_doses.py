@@ -207,6 +207,12 @@ def test_what_cannot_be_correlated_says_why() -> None:
     none = uptake_table(sample(40, 3).assign(nanoparticle_count=0))
     assert none["reason"][0] == "all cells alike"
     assert none["spearman_rho"].isna()[0]
+    # One cell with a particle among 40: the interval would hold the truth in two samples of three.
+    one = uptake_table(sample(40, 3).assign(nanoparticle_count=np.arange(40) == 7))
+    assert one["reason"][0] == "all cells but 1 alike"
+    assert one[["spearman_rho", "spearman_rho_low", "spearman_rho_high"]].isna().all(axis=1)[0]
+    few = uptake_table(sample(40, 3).assign(nanoparticle_count=np.maximum(np.arange(40.0) - 20, 0)))
+    assert few["reason"][0] == ""
     older = uptake_table(sample(40, 3).drop(columns=["depth_um", "depth_note"]))
     assert older["reason"].tolist() == ["", "", "", *["no surface in the field"] * 2]
 

@@ -12,11 +12,12 @@ from test_steps_measured_again import Results, assert_same
 from spherovem_core.corrections import Anchor, Exclude, Journal, Operation, undo_operations
 from spherovem_core.corrections.state import excluded_objects
 from spherovem_core.errors import CorrectionError
+from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.registry import PIPELINE
 from spherovem_core.spatial import ExcludedObjects, Space, measure_space, nearest_neighbours
 from spherovem_core.steps import spatial
-from spherovem_core.steps.correction_tables import without_excluded
+from spherovem_core.steps.correction_tables import agglomerates_of, without_excluded
 from spherovem_core.store import read_table
 from spherovem_core.workflow import RunRequest
 
@@ -140,6 +141,25 @@ def test_agglomerates_of_the_report_have_the_particles_that_are_left() -> None:
     assert left["agglomerates"]["label"].tolist() == [1, 4]
     assert left["agglomerates"]["particle_count"].tolist() == [1, 1]
     assert left["agglomerates"]["volume_um3"].tolist() == [1.0, 4.0]
+
+
+def test_agglomerates_of_the_report_have_the_cells_that_are_left() -> None:
+    """One particle in the cell 7 and one in 8, which touch; without cell 7 they lie in one cell, and in no other."""
+    particles = pd.DataFrame(
+        {"label": [1, 2], "parent_cell": [7, 8], "agglomerate": [1, 1], "place": "specimen"}
+    )
+    particles = particles.assign(
+        volume_um3=1.0, mass_pg=1.0, in_nucleus=False, at_membrane=True, perinuclear=False
+    )
+    for name in (*CENTROID_COLUMNS, *BOX_COLUMNS, "distance_to_nucleus_um", "distance_to_nucleus_min_um"):
+        particles[name] = [0, 1]
+    cells = pd.DataFrame({"label": [7, 8], "excluded": [True, False]})
+    every = {"cells": cells, "nanoparticles": particles, "agglomerates": agglomerates_of(particles)}
+    assert every["agglomerates"].loc[0, ["parent_cell", "cell_count"]].tolist() == [7, 2]
+    left, _ = without_excluded(every)
+    row = left["agglomerates"].loc[0]
+    assert row[["parent_cell", "parent_fraction", "cell_count"]].tolist() == [8, 0.5, 1]
+    assert row["distance_to_nucleus_um"] == 1.0
 
 
 def exclude(volume: Labels, label: int) -> Operation:

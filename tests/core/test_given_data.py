@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 from pydantic import ValidationError
 from step_runs import run_steps
 
+from spherovem_core import schema
 from spherovem_core.blocks import MemorySink
 from spherovem_core.denoising import write_given
 from spherovem_core.errors import ChangedArtifactError, LabelsError, ParameterError
@@ -125,10 +127,24 @@ def test_any_set_of_kinds_is_an_acquisition(kinds: tuple[str, ...], source: Path
         assert table["label"].tolist() == np.unique(expected)[1:].tolist()
         assert table["voxel_count"].sum() == (expected > 0).sum()
     check_relations(tables, kinds)
+    check_types(layout)
+    means = pd.read_parquet(layout.tables / "means.parquet")
+    assert set(means["kind"]) == set(kinds)
+    dose = means["quantity"].str.startswith("nanoparticle_").any()
+    assert dose == ({"cells", "nanoparticles"} <= set(kinds))
     report = layout.report.read_text()
     for kind in COLUMNS:
         stated = f"<dt>{kind.capitalize()}</dt><dd>none given</dd>"
         assert (stated in "".join(line.strip() for line in report.splitlines())) == (kind not in kinds)
+
+
+def check_types(layout: Layout) -> None:
+    """Columns have the types that are documented, also in tables without rows."""
+    arrow = {"double": "float64", "large_string": "string"}
+    for table in schema.tables():
+        found = {field.name: str(field.type) for field in pq.read_schema(layout.path(table.path))}
+        found = {name: arrow.get(kind, kind) for name, kind in found.items()}
+        assert found.items() >= {own.name: own.type for own in table.columns}.items(), table.path
 
 
 def check_relations(tables: dict[str, pd.DataFrame], kinds: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.store import Layout, find_table, read_table, write_table
+from spherovem_core.store.columns import Column, typed_rows
 
 
 @pytest.fixture
@@ -40,3 +41,18 @@ def test_a_damaged_table_does_not_count(layout: Layout) -> None:
     layout.tables.mkdir(parents=True)
     (layout.tables / "cells.parquet").write_bytes(b"PAR1 torn")
     assert find_table(layout, "tables/cells.parquet", "d") is None
+
+
+def test_a_table_without_rows_has_the_types_of_its_columns(layout: Layout) -> None:
+    """Without values a column of texts is one of nulls, which no program joins with the texts of another acquisition."""
+    columns = (
+        Column("label", "uint32", "."),
+        Column("volume_um3", "float64", "."),
+        Column("place", "string", "."),
+    )
+    empty = pd.DataFrame({"label": [], "volume_um3": [], "place": []}, dtype=object)
+    write_table(layout, "tables/agglomerates.parquet", typed_rows(empty, columns), "d")
+    schema = pq.read_schema(layout.tables / "agglomerates.parquet")
+    assert [str(field.type).removeprefix("large_") for field in schema] == ["uint32", "double", "string"]
+    full = pd.DataFrame({"label": [1]})
+    assert typed_rows(full, columns) is full

@@ -1,6 +1,7 @@
 """``spherovem audit``: the sheet, the file of verdicts, the table, the report, and one error for each bad input."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,12 @@ def fill(layout: Layout, first: str = "right") -> Path:
 
 def test_a_sample_is_drawn_judged_and_reported(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit(layout) == 0
-    assert "2 of 2 cells, 20 places" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "2 of 2 cells, 20 places" in shown
+    # The command can be pasted, although the folder's name has a space.
+    command = shlex.split(shown.partition("then:")[2])
+    assert command[:3] == ["spherovem", "audit", "spheroid 1"]
+    assert command[-1] == str(layout.folder / "audits" / "cells.csv")
     page = (layout.folder / "audits" / "cells.html").read_text()
     assert page.count("<svg") == 3 * 22
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")

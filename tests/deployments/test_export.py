@@ -114,6 +114,21 @@ def test_bad_arguments_write_nothing(
     assert not out.exists()
 
 
+def test_results_of_an_older_version_lack_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = write_results(tmp_path / "a")
+    (results.tables / "contacts.parquet").unlink()
+    if not results.provenance.exists():
+        results.provenance.write_text("{}")
+    assert export(results, tmp_path / "out", "--tables") == 0
+    assert "tables/contacts.csv is left out" in capsys.readouterr().err
+    assert {"tables/cells.csv", "tables/units.csv"} <= files(tmp_path / "out")
+    assert "tables/contacts.csv" not in files(tmp_path / "out")
+    (results.tables / "uptake.parquet").write_bytes(b"PAR1 torn")
+    assert export(results, tmp_path / "other", "--tables") == 1
+    assert "tables/uptake.parquet" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -1,7 +1,6 @@
 """The help shows every command and option, within 80 columns."""
 
 import re
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from deployments.command_line.arguments import Command
 from deployments.command_line.commands import all_commands, commands_of, load_commands
 from deployments.command_line.help import command_help
 from deployments.command_line.main import main
+from spherovem_core.utils.source_version import program_version
 
 COMMANDS = load_commands()
 ALL = dict(all_commands(COMMANDS))
@@ -90,7 +90,7 @@ def test_required_options_are_marked(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(capsys, "--version") == f"spherovem {version('spherovem')}\n"
+    assert shown(capsys, "--version") == f"spherovem {program_version()}\n"
 
 
 def test_help_of_an_unknown_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

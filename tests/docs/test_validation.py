@@ -45,7 +45,7 @@ def test_the_page_shows_all_tables() -> None:
     included = re.findall(r"\{include\} validation/([a-z-]+)\.md", page)
     assert (
         sorted(included)
-        == sorted([*STAGES, *SCENES, "demo", "geometry", "real-tissue"])
+        == sorted([*STAGES, *SCENES, "demo", "geometry", "real-tissue", "scale"])
         == sorted(path.stem for path in TABLES.glob("*.md") if path.stem != "review")
     )
 

@@ -1,17 +1,22 @@
 """Digests of steps: which parameter recomputes which step."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from spherovem_core.overrides import in_todays_names
 from spherovem_core.parameters import ObjectParameters, PipelineParameters, SegmentationParameters
-from spherovem_core.references import Acquisition, ArtifactRef
+from spherovem_core.parameters.base import StageParameters
+from spherovem_core.references import Acquisition, ArtifactRef, step_digest
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import RunRequest, plan_step
+from spherovem_core.workflow.omissions import omitted_in_groups
 
 REFERENCE = ArtifactRef(
     store="/results/one", path="a", shape=(1,), dtype="uint8", spacing_nm=(50, 10, 10), digest="d"
@@ -85,6 +90,88 @@ def test_parameters_added_later_leave_the_digests_of_earlier_results() -> None:
     excluding = PipelineParameters.model_validate({"ingest": {"exclude_slices": ["3: fold"]}})
     plan = plan_step(PIPELINE, PIPELINE.step("ingest"), RunRequest(ACQUISITION, excluding), {}, {})
     assert plan.own_parameters["exclude_slices"] == ["3: fold"]
+
+
+FROZEN = Path(__file__).parents[1] / "data" / "digested-parameters.json"
+"""Version of each step and the default parameters in its digest.
+
+After a change that is meant: ``PYTHONPATH=. python tests/tasks/test_digests.py``.
+"""
+
+
+def digested_parameters() -> dict[str, Any]:
+    return {
+        step.name: {
+            "version": step.version,
+            "parameters": step.own_parameters(step.parameters(PipelineParameters())),
+        }
+        for step in PIPELINE.steps
+    }
+
+
+@pytest.mark.parametrize("name", [step.name for step in PIPELINE.steps])
+def test_parameters_in_the_digest_of_a_step_change_with_its_version_alone(name: str) -> None:
+    frozen, now = json.loads(FROZEN.read_text())[name], digested_parameters()[name]
+    assert now["version"] == frozen["version"], f"write {FROZEN.name} again"
+    assert now["parameters"] == frozen["parameters"], (
+        f"all results of the step {name} would be computed again: name a new parameter with its value of before in the step's "
+        "`omitted`, a renamed one in `digest_names`, a removed one in `removed`; if results change, raise the version and run "
+        f"{__file__}"
+    )
+
+
+def test_the_digest_of_given_values_stays() -> None:
+    given = step_digest("ingest", 3, {"a": [1.5, None], "b": {"c": "µ"}}, ["x", "y"], {"source": "z"})
+    assert given == "f6bf36e8f9fe538fbcdaf85fc84a5adf283e034143d0a4bc7d8b08a6f01c55aa"
+
+
+def test_no_digest_of_any_step_holds_what_is_omitted() -> None:
+    """A step that reads the parameters of all stages, too: the report was written again for each new parameter."""
+
+    def names(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for name, value in values.items():
+            yield from names(value, (*path, name)) if isinstance(value, dict) else [(*path, name)]
+
+    omitted, output = set(), PIPELINE.step("output")
+    for step in PIPELINE.steps[:-1]:
+        own = step.own_parameters(step.parameters(PipelineParameters()))
+        assert not own.keys() & step.omitted.keys()
+        group = (step.stage, step.kind) if step.stage == "segmentation" else (step.stage,)
+        omitted |= {(*map(str, group), name) for name in step.omitted}
+    assert ("ingest", "exclude_slices") in omitted
+    assert ("segmentation", "cells", "planes") in omitted
+    assert not omitted & set(names(output.own_parameters(PipelineParameters())))
+
+
+def test_steps_that_omit_different_values_of_a_parameter_are_refused() -> None:
+    ingest = PIPELINE.step("ingest")
+    with pytest.raises(ValueError, match="step ingest omits other values"):
+        omitted_in_groups([ingest, replace(ingest, omitted={"absent_chunks": "fill"})], PipelineParameters())
+
+
+def test_a_renamed_and_a_removed_parameter_leave_the_digest() -> None:
+    class Earlier(StageParameters):
+        blank_share: float = 0.5
+        smoothing: int = 3
+        size: int = 7
+
+    class Today(StageParameters):
+        blank_fraction: float = 0.5
+        size: int = 7
+        novelty: str = "off"
+
+    earlier = replace(PIPELINE.step("ingest"), omitted={})
+    today = replace(
+        earlier,
+        digest_names={"blank_fraction": "blank_share"},
+        removed={"smoothing": 3},
+        omitted={"novelty": "off"},
+    )
+    assert today.own_parameters(Today()) == earlier.own_parameters(Earlier())
+    assert today.own_parameters(Today(novelty="on")) != earlier.own_parameters(Earlier())
+    assert today.own_parameters(Today()) != earlier.own_parameters(Earlier(smoothing=4))
+    assert today.own_parameters(Today(blank_fraction=0.4)) == earlier.own_parameters(Earlier(blank_share=0.4))
+    assert in_todays_names(today.own_parameters(Today()), "ingest")["blank_fraction"] == 0.5
 
 
 def test_other_weights_under_the_same_name_recompute_the_flows() -> None:
@@ -195,3 +282,7 @@ def test_every_parameter_counts_in_its_stage_and_later_and_nowhere_before(path: 
         assert differing == ["output"]
     else:
         assert PIPELINE.step(differing[0]).stage == path[0]
+
+
+if __name__ == "__main__":
+    FROZEN.write_text(json.dumps(digested_parameters(), indent=1) + "\n")

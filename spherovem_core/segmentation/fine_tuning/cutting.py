@@ -37,8 +37,8 @@ def cut_slices(
     places
         Where to cut, such as `uncertain_places`; None spreads them over the volume (`spread_places`).
     grid
-        Grid on whose voxels the slices lie; None lays it over the source. A coarser level of a volume with odd extents reaches
-        further than the finest one, over which flows are laid.
+        `cutting_grid` of the finest level, which is that of the flows: coarser levels cover a little more. None takes that of the
+        source.
 
     Yields
     ------
