@@ -114,7 +114,12 @@ def _candidates_in_bucket(landing: Path) -> list[Candidate]:
 
 def printable_path(path: Path) -> str:
     """Write a path as text in which bytes that are not UTF-8 stay visible."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return printable(os.fspath(path))
+
+
+def printable(text: str) -> str:
+    """Write text with names of files such that it can be encoded: bytes of names that are not UTF-8 stay visible."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def unique_folder_name(name: str, place: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deployments.landing.candidates import Candidate, unique_folder_name
+from deployments.landing.candidates import Candidate, printable_path, unique_folder_name
 from deployments.landing.file_state import CandidateState, read_file_state
 from deployments.landing.records import LandedAcquisition, Record, Records, Rejection
 from deployments.landing.rejections import clear_rejection
@@ -158,10 +158,11 @@ class Decider:
 
 def _unexpected(candidate: Candidate, error: Exception) -> Invalid:
     """Reject a source that ends its check in an error nobody foresaw, of whatever kind."""
-    logger.warning("%s: its check ended in an unexpected error", candidate.path.name, exc_info=error)
+    name = printable_path(Path(candidate.path.name))
+    logger.warning("%s: its check ended in an unexpected error", name, exc_info=error)
     text = f"{type(error).__name__}: {error!s:.{MESSAGE_CHARACTERS}}"
     return Invalid(
         "unexpected",
-        f"{candidate.path.name}: reading it ended in an unexpected error ({text}); a file in it is most likely damaged. Copy it "
+        f"{name}: reading it ended in an unexpected error ({text}); a file in it is most likely damaged. Copy it "
         "again or repair it; if it opens in other programs, report this, and after an update: spherovem watch --retry",
     )

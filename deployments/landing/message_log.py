@@ -2,6 +2,8 @@
 
 import logging
 
+from deployments.landing.candidates import printable
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,15 +20,15 @@ class MessageLog:
         """Log an error, unless it is the last one logged about this subject."""
         if self._last.get(subject) != text:
             self._last[subject] = text
-            logger.error("%s", text)
+            logger.error("%s", printable(text))
 
     def log_resolved(self, subject: str, text: str = "") -> None:
         """Forget the error about a subject; log `text` if there was one."""
         if self._last.pop(subject, None) is not None and text:
-            logger.info("%s", text)
+            logger.info("%s", printable(text))
 
     def log_waiting(self, subject: str, text: str) -> None:
         """Log what a subject waits for, unless it is what was logged last about it."""
         if self._last.get(subject) != text:
             self._last[subject] = text
-            logger.info("%s", text)
+            logger.info("%s", printable(text))

@@ -1,11 +1,12 @@
 """Acquisitions that have landed and wait: for their files, for the server, or for a worker; read from the watcher's records."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from deployments.landing.candidates import printable
 from deployments.landing.records import STATE_FOLDER, Record, Records
 from deployments.settings import Settings
 from spherovem_core.status import acquisition_state
@@ -44,7 +45,8 @@ def waiting_acquisitions(results_root: Path, settings: Settings) -> list[Waiting
     """List the acquisitions that wait, by name; none where no watcher serves this results root."""
     if not (results_root / STATE_FOLDER).is_dir():
         return []
-    return sorted(_waiting(results_root, settings), key=lambda each: (each.name, each.source))
+    found = (replace(each, name=printable(each.name)) for each in _waiting(results_root, settings))
+    return sorted(found, key=lambda each: (each.name, each.source))
 
 
 def _waiting(results_root: Path, settings: Settings) -> Iterator[Waiting]:

@@ -36,7 +36,10 @@ def test_a_hidden_folder_is_ignored(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", [b"back\\slash", b"line\nbreak", b"bell\x07", b"latin-\xe9", b"x" * 220])
-def test_a_name_unusable_for_a_results_folder_is_rejected(name: bytes, scene: Scene) -> None:
+def test_a_name_unusable_for_a_results_folder_is_rejected(
+    name: bytes, scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     folder = scene.landing / os.fsdecode(name)
     write_acquisition(folder)
     scene.settle()
@@ -48,6 +51,8 @@ def test_a_name_unusable_for_a_results_folder_is_rejected(name: bytes, scene: Sc
     assert (place / "REJECTED.json").is_file()
     folder.rename(scene.landing / "plain")
     assert scene.settle().handed_over == ["plain"]
+    assert "landed" in caplog.text
+    caplog.text.encode()
 
 
 def test_links_to_inside_the_landing_folder_are_followed(scene: Scene) -> None:
