@@ -11,8 +11,9 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from spherovem_core.parameters.base import EXPERT, Percentiles, PositiveNm, StageParameters
 
 TAKEN_NAMES = (
-    "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "contacts", "uptake", "slices", "spatial",
-    "stages", "none", "suspects_cells", "suspects_nuclei", "suspects_nanoparticles",
+    "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "contacts", "uptake", "means", "slices",
+    "spatial", "stages", "none", "suspects_cells", "suspects_nuclei", "suspects_nanoparticles",
+    "audit_cells", "audit_nuclei", "audit_nanoparticles",
 )  # fmt: skip
 KindName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """Name of a further kind of objects: of its table, its label array and its steps."""

@@ -113,10 +113,10 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     corrected = {kind: state_of(run, kind) for kind in CORRECTED_KINDS}
     for kind, state in corrected.items():
         tables[kind] = marked_rows(tables[kind], state)
-    for kind in OBJECT_KINDS:
-        tables[kind] = with_confidence(tables[kind], run.table(review.CONFIDENCE[kind]))
     tables["cells"] = with_nuclei(tables["cells"], tables["nuclei"])
     tables = _with_doses(tables, run.parameters)
+    for kind in OBJECT_KINDS:
+        tables[kind] = with_confidence(tables[kind], run.table(review.CONFIDENCE[kind]))
     for output in (*TABLES, *DERIVED):
         run.write_table(output, tables[output.name])
     run.write_table(MEANS, _means(run.layout, tables))

@@ -46,8 +46,8 @@ def written_bytes(path: Path) -> bytes:
     """Read a file; of a record of files all but their times."""
     if path.name == RECORD:
         entries = np.load(path)
-        return entries["size"].tobytes() + entries["checksum"].tobytes()
+        return entries["size"].tobytes() + entries["xxh3"].tobytes()
     content = path.read_bytes()
     if path.name == ARRAY_LEDGER or "checksums" in path.parts:
-        return re.sub(rb"(\d+) \d+ ([0-9a-f]{32})", rb"\1 \2", content)
+        return re.sub(rb"(\d+) \d+ (xxh3:[0-9a-f]{32})", rb"\1 \2", content)
     return content

@@ -149,13 +149,15 @@ def test_every_step_shows_its_quality(demo: Finished) -> None:
 
 
 def read_artifacts(keys: list[str]) -> dict[str, str]:
-    """Return the data of those artifacts with these keys that exist."""
+    """Return the data of the newest artifact of each of these keys that exists."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
 
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=keys))
     with get_client(sync_client=True) as client:
-        return {str(found.key): str(found.data) for found in client.read_artifacts(artifact_filter=wanted)}
+        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC)
+        return {str(each.key): str(each.data) for each in reversed(found)}
 
 
 def slug(key: str) -> str:
