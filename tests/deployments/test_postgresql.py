@@ -9,6 +9,7 @@ from landing_scenes import write_acquisition
 from landing_servers import copy_slowly, watcher, watching
 from postgresql_servers import postgresql
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect_servers import connected, running_server, running_worker
 from trivial_deployments import wait_until
 
@@ -16,15 +17,18 @@ from deployments.command_line.setup import Setup, prepare_server
 from deployments.settings import Settings
 
 FOLDERS = os.pathsep.join(str(Path(__file__).parents[1] / name) for name in ("deployments", "core"))
+POOL = "noted"
 
 
 def deploy(client: SyncPrefectClient) -> str:
+    """Deploy to a pool of its own: those that `setup` makes let no run choose its environment."""
+    client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     client.create_deployment(
         flow_id=client.create_flow(note_acquisition),
         name="on-landing",
         entrypoint="landing_flows.note_acquisition",
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": "."}}],
-        work_pool_name="cpu",
+        work_pool_name=POOL,
         tags=["spherovem"],
         job_variables={"env": {"PYTHONPATH": FOLDERS}},
     )
@@ -43,7 +47,7 @@ def test_an_acquisition_is_processed_once_with_postgresql_behind_the_server(tmp_
     ):
         prepare_server(client, Setup(deployments=False), Settings())
         process = watcher(server, landing, results, tmp_path / "watcher.log", deployment=deploy(client))
-        with running_worker(server, "cpu"), watching(process):
+        with running_worker(server, POOL), watching(process):
             copy_slowly(source, landing / "spheroid", seconds=10)
             wait_until((results / "spheroid" / "runs").exists, 120, lambda: process.output)
         files = sorted(path.name for path in source.iterdir())
