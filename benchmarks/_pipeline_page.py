@@ -68,6 +68,10 @@ class Report:
         return {name: step["gpu"] for name, step in self.runs[self.small]["steps"].items()}
 
 
+FARTHEST = 5000
+"""Voxels of a volume over those of the largest run beyond which nothing is extrapolated; with the default runs they are 3200."""
+
+
 def write_page(path: Path, report: Report) -> None:
     path.write_text(
         "\n\n".join([_introduction(report), _growth(report), _extrapolation(report), _end(report)]) + "\n"
@@ -115,6 +119,11 @@ def _growth(report: Report) -> str:
 
 
 def _extrapolation(report: Report) -> str:
+    if (reach := _reach(report)) > FARTHEST:
+        return (
+            f"Hours and disk for 100 and 500 GB are not given: they would reach {reach:.0f} times as far as the largest run. "
+            "Larger runs, such as the default ones, give them."
+        )
     shapes = ", ".join(f"{name} {' × '.join(map(str, shape))}" for name, shape in VOLUMES.items())
     head = " | ".join(f"{name}, two cores | {name}, one GPU | {name}, eight GPUs" for name in VOLUMES)
     lines = [
@@ -143,6 +152,11 @@ def _cells(hours: Sequence[float], on_gpu: bool) -> list[str]:
     return [text for each in hours for text in (f"{each / 2:.1f} to {each:.1f} h", elsewhere, elsewhere)]
 
 
+def _reach(report: Report) -> float:
+    """Return the voxels of the largest volume of the page over those of the largest run."""
+    return max(map(voxels, VOLUMES.values())) / max(map(voxels, report.runs))
+
+
 def _end(report: Report) -> str:
     largest = max(voxels(shape) for shape in report.runs)
     verdict = "; ".join(report.problems) if report.problems else "no step exceeds a limit"
@@ -150,9 +164,8 @@ def _end(report: Report) -> str:
         f"{str(report.training).capitalize()}.\n\n"
         "What this does not show: the compact network stands for Cellpose-SAM, which takes the far greater part of a daily run "
         "on a CPU; the cells of the phantom measure 125 voxels in the plane, those of a real acquisition several times as many; "
-        f"the largest run has {largest / 1e6:.0f} million voxels, so that the extrapolation reaches "
-        f"{voxels(VOLUMES['500 GB']) / largest:.0f} times as far; reading and writing came from the page cache; no GPU was "
-        "measured (`make gpu-check` measures one).\n\n"
+        f"the largest run has {largest / 1e6:.0f} million voxels, and 500 GB {_reach(report):.0f} times as many; reading and "
+        "writing came from the page cache; no GPU was measured (`make gpu-check` measures one).\n\n"
         f"Result: {verdict}.\n\n"
         f"`{report.command}`, {report.minutes:.0f} minutes, {time.strftime('%-d %B %Y')}"
     )

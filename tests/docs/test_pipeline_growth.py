@@ -111,6 +111,12 @@ def test_page_extrapolates_in_proportion_and_invents_no_gpu(benchmark: Any, tmp_
     assert f"| all | {hours:.1f} to {2 * hours:.1f} h | not measured | not measured |" in text
     assert training.daily_s == pytest.approx(2.0 * 72 / 10 * 30)
     assert "no step exceeds a limit" in text
+    small = {shape: run for shape, run in runs.items() if shape[1] <= 320}
+    report = page.Report(small, SMALL, BY_DEPTH, BY_DEPTH, training, [], "--quick", 5.0)
+    page.write_page(tmp_path / "quick.md", report)
+    text = (tmp_path / "quick.md").read_text()
+    assert "are not given: they would reach" in text
+    assert " h |" not in text
 
 
 def test_interrupted_benchmark_continues_from_its_file(benchmark: Any, tmp_path: Path) -> None:
