@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _planted_errors import plant_errors
-from _review_bases import Base
+from _review_bases import EDGE, FLOW_SPACING_NM, IN_PLACE, Base, flows_of, masks_of
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import MemorySink
-from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import collect_label_statistics
 from spherovem_core.parameters import ObjectParameters
 from spherovem_core.review import ReviewLevel
@@ -18,22 +16,10 @@ from spherovem_core.review.confidence import confidence_features, doubts_of
 from spherovem_core.review.features import usual_figures
 from spherovem_core.review.suspects import examine_all, truncated_fractions
 from spherovem_core.segmentation import (
-    Grid,
-    MaskInputs,
     PlacedVolume,
-    flow_grid,
-    load_network,
-    predict_flows,
-    segment_masks,
 )
 from spherovem_core.synthetic.phantom import make_phantom
 
-IN_PLACE = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
-EDGE: dict[str, Any] = {
-    "scenes": ("resin", "spheroid", "droplets"),
-    "resin_fraction": 0.15,
-    "spheroid_diameter_um": 30.0,
-}
 CASES: dict[str, dict[str, Any]] = {
     "bulk": {"shape": (64, 224, 224), "spacing_nm": (120.0, 60.0, 60.0)},
     "edge": {"shape": (64, 224, 224), "spacing_nm": (120.0, 60.0, 60.0), **EDGE},
@@ -56,12 +42,12 @@ def confidence_rows(case: str, seed: int) -> Iterator[dict[str, Any]]:
     truth = {"cells": phantom.cells, "nuclei": phantom.nuclei}
     flows, found = {}, {}
     for kind, least in (("cells", 2.0), ("nuclei", 1.0)):
-        flows[kind] = _flows(phantom, kind)
+        flows[kind] = flows_of(phantom, kind)
         for threshold in THRESHOLDS:
             parameters = ObjectParameters(
-                flow_spacing_nm=120.0, min_diameter_um=least, probability_threshold=threshold
+                flow_spacing_nm=FLOW_SPACING_NM, min_diameter_um=least, probability_threshold=threshold
             )
-            found[kind, threshold] = _masks(phantom, flows[kind], parameters)
+            found[kind, threshold] = masks_of(phantom, flows[kind], parameters)
     for (kind, threshold), labels in found.items():
         nuclei = found["nuclei", 0.0] if kind == "cells" else None
         base = Base(
@@ -76,26 +62,6 @@ def confidence_rows(case: str, seed: int) -> Iterator[dict[str, Any]]:
                 yield {
                     "case": case, "seed": seed, "kind": kind, "threshold": threshold, "labels": name, **row
                 }  # fmt: skip
-
-
-def _flows(phantom: Any, kind: str) -> PlacedVolume:
-    parameters = ObjectParameters(flow_spacing_nm=120.0)
-    grid = flow_grid(phantom.image.shape, phantom.spacing_nm, parameters)
-    field = np.zeros((4, *grid.shape), np.float16)
-    network = load_network("phantom-compact", kind, "cpu")
-    predict_flows(
-        phantom.image, phantom.spacing_nm, grid, network, MemorySink(field), parameters, Execution()
-    )
-    return PlacedVolume(field, grid.spacing_nm, grid.origin_nm)
-
-
-def _masks(phantom: Any, flows: PlacedVolume, parameters: ObjectParameters) -> NDArray[np.uint32]:
-    grid = flow_grid(phantom.image.shape, phantom.spacing_nm, parameters)
-    target = Grid(phantom.parameters.shape, phantom.spacing_nm)
-    labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
-    inputs = MaskInputs(flows.array, grid, target, phantom.image)
-    segment_masks(inputs, MemorySink(scratch), MemorySink(labels), parameters, Execution())
-    return labels
 
 
 def _rows(

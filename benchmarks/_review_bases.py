@@ -19,7 +19,7 @@ from spherovem_core.segmentation import (
     segment_masks,
 )
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
-from spherovem_core.synthetic.phantom import make_phantom
+from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 IN_PLACE = {"jitter_shift_px": 0, "drift_shift_px": 0, "jitter_rotation_deg": 0, "jitter_scale": 0}
 EDGE: dict[str, Any] = {
@@ -33,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "isotropic": {"shape": (144, 224, 224), "spacing_nm": (80.0, 80.0, 80.0)},
     "thick slices": {"shape": (52, 360, 360), "spacing_nm": (240.0, 50.0, 50.0), **EDGE},
 }
+FLOW_SPACING_NM = 120.0
 LEAST_UM3 = 2.0
 """Volume from which a cell gets an error; smaller ones are what the border of the volume leaves of a cell."""
 
@@ -87,21 +88,9 @@ def make_base(case: str, seed: int, predicted: bool) -> Base:
         )
     labels, flows = {}, {}
     for kind, least in (("cells", 2.0), ("nuclei", 1.0)):
-        parameters = ObjectParameters(flow_spacing_nm=120.0, min_diameter_um=least)
-        grid, target = (
-            flow_grid(phantom.image.shape, phantom.spacing_nm, parameters),
-            Grid(phantom.parameters.shape, phantom.spacing_nm),
-        )
-        field = np.zeros((4, *grid.shape), np.float16)
-        execution = Execution(workers=2)
-        network = load_network("phantom-compact", kind, "cpu")
-        predict_flows(
-            phantom.image, phantom.spacing_nm, grid, network, MemorySink(field), parameters, execution
-        )
-        labels[kind], scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
-        inputs = MaskInputs(field, grid, target, phantom.image)
-        segment_masks(inputs, MemorySink(scratch), MemorySink(labels[kind]), parameters, execution)
-        flows[kind] = PlacedVolume(field, grid.spacing_nm, grid.origin_nm)
+        flows[kind] = flows_of(phantom, kind)
+        parameters = ObjectParameters(flow_spacing_nm=FLOW_SPACING_NM, min_diameter_um=least)
+        labels[kind] = masks_of(phantom, flows[kind], parameters)
     return Base(
         name,
         phantom.image,
@@ -111,3 +100,24 @@ def make_base(case: str, seed: int, predicted: bool) -> Base:
         phantom.spacing_nm,
         flows["cells"],
     )
+
+
+def flows_of(phantom: Phantom, kind: str) -> PlacedVolume:
+    """Predict the flows of a kind of object with the compact network."""
+    parameters = ObjectParameters(flow_spacing_nm=FLOW_SPACING_NM)
+    grid = flow_grid(phantom.image.shape, phantom.spacing_nm, parameters)
+    field = np.zeros((4, *grid.shape), np.float16)
+    network = load_network("phantom-compact", kind, "cpu")
+    execution = Execution(workers=2)
+    predict_flows(phantom.image, phantom.spacing_nm, grid, network, MemorySink(field), parameters, execution)
+    return PlacedVolume(field, grid.spacing_nm, grid.origin_nm)
+
+
+def masks_of(phantom: Phantom, flows: PlacedVolume, parameters: ObjectParameters) -> NDArray[np.uint32]:
+    """Make labels of flows on the grid of the phantom."""
+    grid = flow_grid(phantom.image.shape, phantom.spacing_nm, parameters)
+    target = Grid(phantom.parameters.shape, phantom.spacing_nm)
+    labels, scratch = (np.zeros(target.shape, np.uint32) for _ in range(2))
+    inputs = MaskInputs(flows.array, grid, target, phantom.image)
+    segment_masks(inputs, MemorySink(scratch), MemorySink(labels), parameters, Execution(workers=2))
+    return labels
