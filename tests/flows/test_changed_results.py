@@ -34,14 +34,6 @@ TOLD = r"labels/cells was changed.*--adopt.*--recompute.*Labels gone: .*; of ano
 STAGE_TABLE = stage_table_path("shape-cells")
 
 
-@pytest.fixture
-def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
-    """A finished acquisition, to be changed."""
-    own = finished.model_copy(update={"results_root": tmp_path})
-    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
-    return own
-
-
 def merge_two_and_delete_one(copy: Acquisition) -> list[int]:
     """Edit the labels as a person does with zarr-python, and return the labels that are left."""
     array = zarr.open_array(copy.folder / "volume.zarr" / CELLS / "0", mode="r+")

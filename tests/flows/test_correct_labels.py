@@ -39,14 +39,6 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 ALONE = ExecutionSettings(device="cpu", workers=1)
 
 
-@pytest.fixture
-def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
-    """A finished acquisition, to be corrected."""
-    own = finished.model_copy(update={"results_root": tmp_path})
-    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
-    return own
-
-
 def point_in(layout: Layout, kind: str, label: int) -> dict[str, Any]:
     """Return an anchor in the middle of an object, in C order."""
     stored = open_array(layout, f"registered/labels/{kind}")

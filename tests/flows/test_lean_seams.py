@@ -2,20 +2,17 @@
 
 import json
 import logging
-import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from test_lean_storage import LEAN, KilledError, killing, present
+from test_lean_storage import LEAN, KilledError, killing, present, run
 from tiny_acquisition import KEPT
 from tiny_pipeline import TINY
 
 from deployments.command_line.main import main
 from deployments.run_parameters import build_parameters
 from flows.discarded_steps import discards
-from flows.pipeline import run_pipeline
 from flows.process_acquisition import process_acquisition
 from spherovem_core.errors import IncompleteArtifactError
 from spherovem_core.integrity import recompute
@@ -28,36 +25,8 @@ from spherovem_core.store import Layout, open_array
 from spherovem_core.store.discarded import find_discarded
 from spherovem_core.store.layout import table_path
 from spherovem_core.workflow import RunRequest
-from spherovem_core.workflow import compute as computing
 
 RIGID = ("--set", "registration.model=rigid")
-
-
-@pytest.fixture
-def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
-    own = finished.model_copy(update={"results_root": tmp_path})
-    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
-    return own
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the steps that were computed, in order."""
-    names: list[str] = []
-    compute = computing.compute_step
-
-    def note(plan: Any, *arguments: Any) -> Any:
-        result = compute(plan, *arguments)
-        names.append(plan.step.name)
-        return result
-
-    monkeypatch.setattr("tasks.running.compute_step", note)
-    return names
-
-
-def run(acquisition: Acquisition, changes: dict[str, Any] | None = None, **options: Any) -> None:
-    parameters = build_parameters([TINY, changes or {}])
-    run_pipeline(acquisition, parameters, options.pop("settings", LEAN), without_prefect=True, **options)
 
 
 def foreseen(copy: Acquisition, capsys: pytest.CaptureFixture[str], *options: str) -> str:

@@ -31,7 +31,6 @@ from spherovem_core.steps.output import rewrite_report
 from spherovem_core.store import ArrayWriter, Layout, open_array, read_table
 from spherovem_core.store.discarded import discard_array, find_discarded, load_parts, want_discarded
 from spherovem_core.store.layout import table_path
-from spherovem_core.workflow import compute as computing
 from spherovem_core.workflow.run import array_spec
 from tasks.finetune_slices import cut_slices_of
 
@@ -41,28 +40,6 @@ FULL = LEAN.model_copy(update={"storage": "full"})
 
 class KilledError(BaseException):
     """Stands for a kill: nothing catches it."""
-
-
-@pytest.fixture
-def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
-    own = finished.model_copy(update={"results_root": tmp_path})
-    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
-    return own
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the steps that were computed, in order."""
-    names: list[str] = []
-    compute = computing.compute_step
-
-    def note(plan: Any, *arguments: Any) -> Any:
-        result = compute(plan, *arguments)
-        names.append(plan.step.name)
-        return result
-
-    monkeypatch.setattr("tasks.running.compute_step", note)
-    return names
 
 
 def run(

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,13 +26,6 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ALONE = ExecutionSettings(device="cpu", workers=1)
 STRICT = build_parameters([TINY, {"nanoparticles": {"min_confidence": 0.7}}])
-
-
-@pytest.fixture
-def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
-    own = finished.model_copy(update={"results_root": tmp_path})
-    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records", "history"))
-    return own
 
 
 def test_a_run_with_other_parameters_keeps_tables_and_report(

@@ -1,7 +1,6 @@
 """Runs that start at a stage, stop after one, or look at a region only."""
 
 import logging
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,6 @@ from spherovem_core.store.discarded import find_discarded, forget_discarded
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ALONE = ExecutionSettings(device="cpu", workers=1)
-
-
-@pytest.fixture
-def copy(finished: Acquisition, tmp_path: Path) -> Acquisition:
-    """A finished acquisition, to be damaged."""
-    own = finished.model_copy(update={"results_root": tmp_path})
-    shutil.copytree(finished.folder, own.folder, ignore=shutil.ignore_patterns("records"))
-    return own
 
 
 def test_a_run_stops_after_its_stage(
