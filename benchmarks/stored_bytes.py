@@ -10,6 +10,8 @@ from pathlib import Path
 
 from spherovem_core.registry import pipeline_of_results
 from spherovem_core.store import Layout, open_array
+from spherovem_core.store.files import bytes_in
+from spherovem_core.store.groups import bytes_of_levels
 from spherovem_core.store.layout import RAW
 from spherovem_core.workflow import ArrayOutput
 
@@ -19,22 +21,12 @@ def bytes_by_array(folder: Path) -> dict[str, int]:
     layout = Layout(folder.absolute())
     outputs = [output for step in pipeline_of_results(folder).steps for output in step.outputs]
     found = {
-        output.group: _own_bytes(layout.volume / output.group)
+        output.group: bytes_of_levels(layout.volume / output.group)
         for output in outputs
         if isinstance(output, ArrayOutput)
     }
     kept = layout.folder / "discarded"
-    return {**found, "kept of discarded arrays": _bytes(kept) if kept.is_dir() else 0}
-
-
-def _own_bytes(group: Path) -> int:
-    """Count the bytes of the levels of a group, without the labels in it."""
-    levels = [path for path in group.iterdir() if path.name.isdigit()] if group.is_dir() else []
-    return sum(map(_bytes, levels))
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {**found, "kept of discarded arrays": bytes_in(kept)}
 
 
 def main() -> None:

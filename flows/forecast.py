@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.preflight import External
 from spherovem_core.errors import StoreNotWritableError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.forecast import Forecast, forecast_steps
 from spherovem_core.references import ArtifactRef
 from spherovem_core.workflow import Pipeline, RunRequest, Step
+from spherovem_core.workflow.demand import External
 from tasks.artifacts import show_markdown
 from tasks.devices import resolve_device
 

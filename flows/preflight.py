@@ -1,6 +1,6 @@
 """Checks before the first step: source, networks, models, device and results folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flows.finished_steps import OWN_DATA
@@ -13,10 +13,10 @@ from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName, stages_bet
 from spherovem_core.store.format import check_format, mark_format
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import RunRequest, Step
+from spherovem_core.workflow.demand import External
 from spherovem_core.workflow.replacements import check_results
 from tasks.devices import check_device
 
-External = Mapping[str, Mapping[str, str]]
 """Digests of the inputs of each step outside the results folder, by the name of the step."""
 
 

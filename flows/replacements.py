@@ -4,12 +4,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.preflight import External
 from spherovem_core.forecast import steps_to_compute
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.history import keep_in_history
 from spherovem_core.store.layout import Layout
 from spherovem_core.workflow import Pipeline, RunRequest, Step
+from spherovem_core.workflow.demand import External
 from spherovem_core.workflow.replaced_results import (
     are_superseded,
     describe_replaced,

@@ -38,6 +38,12 @@ def number_agglomerates(components: NDArray[np.integer[Any]]) -> NDArray[np.uint
     return np.asarray(rank[number], np.uint32)
 
 
+def table_by_number(particles: pd.DataFrame) -> pd.DataFrame:
+    """Build the table of the agglomerates that particles name in the column ``agglomerate``, under these numbers."""
+    numbers, compact = np.unique(particles["agglomerate"].to_numpy(), return_inverse=True)
+    return agglomerate_table(particles, compact + 1).assign(label=numbers.astype(np.uint32))
+
+
 def agglomerate_table(particles: pd.DataFrame, agglomerates: NDArray[np.integer[Any]]) -> pd.DataFrame:
     """Build the table of agglomerates, with one row per agglomerate, label 1 first.
 

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spherovem_core.label_statistics import BOX_COLUMNS, CENTROID_COLUMNS
-from spherovem_core.nanoparticles.agglomerates import agglomerate_table
 from spherovem_core.nanoparticles.objects import boxes_of
 from spherovem_core.spacing import NM_PER_UM, SpacingNm, spacing_um
 
@@ -24,7 +23,7 @@ def correct_particle_table(
     sources: Mapping[int, Sequence[int]],
     touching: Mapping[int, Sequence[int]],
     spacing_nm: SpacingNm,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> pd.DataFrame:
     """Replace the rows of particles that were corrected by hand.
 
     A corrected particle has the volume of its voxels, since a person drew its outline; others keep theirs, which is measured from
@@ -49,8 +48,8 @@ def correct_particle_table(
 
     Returns
     -------
-    particles, agglomerates
-        Tables by label. ``place`` of a corrected particle is empty. A corrected particle joins the agglomerates of its sources
+    DataFrame
+        Rows by label. ``place`` of a corrected particle is empty. A corrected particle joins the agglomerates of its sources
         and of those that it touches under the smallest of their numbers; others keep their numbers.
     """
     untouched = particles["label"].isin(list(kept)) & ~particles["label"].isin(list(voxels))
@@ -63,10 +62,8 @@ def correct_particle_table(
     joined = pd.concat([particles[untouched], new]) if made else particles[untouched]
     joined = joined.sort_values("label", kind="stable").reset_index(drop=True)
     highest = int(particles["agglomerate"].max()) if len(particles) else 0
-    number = _agglomerates(joined, found, sources, touching, highest)
-    joined["agglomerate"] = number
-    unique, compact = np.unique(number, return_inverse=True)
-    return joined, agglomerate_table(joined, compact + 1).assign(label=unique.astype(np.uint32))
+    joined["agglomerate"] = _agglomerates(joined, found, sources, touching, highest)
+    return joined
 
 
 def _largest(found: Mapping[int, Row], sources: Sequence[int]) -> Row | None:

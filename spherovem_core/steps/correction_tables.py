@@ -118,13 +118,10 @@ def _without_parents(table: "pd.DataFrame", gone: "pd.Series[Any]") -> "pd.DataF
 
 def agglomerates_of(particles: "pd.DataFrame") -> "pd.DataFrame":
     """Measure the agglomerates of particles, under their numbers, and name their places if those of the particles are known."""
-    import numpy as np
-
-    from spherovem_core.nanoparticles.agglomerates import agglomerate_table
+    from spherovem_core.nanoparticles.agglomerates import table_by_number
     from spherovem_core.output import with_agglomerate_places
 
-    numbers, compact = np.unique(particles["agglomerate"].to_numpy(), return_inverse=True)
-    table = agglomerate_table(particles, compact + 1).assign(label=numbers.astype(np.uint32))
+    table = table_by_number(particles)
     return with_agglomerate_places(table, particles) if "at_membrane" in particles else table
 
 

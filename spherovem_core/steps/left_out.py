@@ -24,7 +24,7 @@ from spherovem_core.store.kept_parts import recording_opener
 from spherovem_core.store.layout import RAW, array_path
 from spherovem_core.store.markers import array_marker
 from spherovem_core.workflow import ArrayOutput, Pipeline, Step
-from spherovem_core.workflow.artifacts import artifact_history, open_pyramid
+from spherovem_core.workflow.artifacts import last_entry, open_pyramid
 from spherovem_core.workflow.step import JOURNAL
 
 logger = logging.getLogger(__name__)
@@ -113,10 +113,8 @@ def _is_unneeded(
 def _are_corrected(layout: Layout, readers: Collection[Step[Any]]) -> bool:
     """Return whether labels that are made from an array hold corrections: the next one would ask for the array again."""
     for reader in readers:
-        own = [
-            each for each in artifact_history(layout, reader.main_output) if each.get("step") == reader.name
-        ]
-        if reader.journal is not None and own and JOURNAL in own[-1].get("external", {}):
+        entry = last_entry(layout, reader.main_output, reader.name)
+        if reader.journal is not None and entry is not None and JOURNAL in entry.get("external", {}):
             return True
     return False
 

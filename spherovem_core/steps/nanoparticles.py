@@ -257,7 +257,7 @@ def _correct_tables(run: StepRun[NanoparticleParameters], found: CorrectedLabels
         own = found.canvas.find(label)
         if own is not None:
             voxels[label], touching[label] = voxels_and_neighbours(found.labels, label, own.region)
-    table, _ = correct_particle_table(
+    table = correct_particle_table(
         particles,
         found.canvas.present(),
         voxels,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.adoptions import effective_digest
-from spherovem_core.store.files import read_json, write_bytes, write_text
+from spherovem_core.store.files import bytes_in, read_json, write_bytes, write_text
 from spherovem_core.store.groups import discard
 from spherovem_core.store.layout import Layout, array_path
 from spherovem_core.store.markers import Marker, array_marker
@@ -33,7 +33,7 @@ measured of it."""
 
 @dataclass(frozen=True)
 class DiscardedArray:
-    """What stays of a discarded array.
+    """Record of a discarded array.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ def discard_array(layout: Layout, group: str, parts: Parts | None = None) -> Dis
     marker = array_marker(layout.path(array_path(group)))
     if marker is None or not marker.get("complete"):
         raise ValueError(f"{folder} is not complete; only complete arrays are discarded")
-    found = DiscardedArray(group, marker, _bytes_in(folder), time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    found = DiscardedArray(group, marker, bytes_in(folder), time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     if parts is not None:
         stream = io.BytesIO()
         np.savez_compressed(stream, **parts)  # type: ignore[arg-type]
@@ -170,7 +170,3 @@ def _write(layout: Layout, found: DiscardedArray) -> None:
 
 def _parts_path(layout: Layout, group: str) -> Path:
     return layout.discarded(group).with_suffix(".npz")
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -49,6 +49,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, write)
 
 
+def bytes_in(folder: Path) -> int:
+    """Count the bytes of the files in a folder, at any depth; 0 where it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON document; return None if there is no readable one."""
     try:

@@ -1,4 +1,4 @@
-"""Groups of a volume: creation, and deletion that a kill cannot leave half done."""
+"""Groups of a volume: creation, size, and deletion that a kill cannot leave half done."""
 
 import shutil
 import uuid
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import zarr
 
+from spherovem_core.store.files import bytes_in
 from spherovem_core.store.layout import Layout
 
 
@@ -44,3 +45,8 @@ def discard(layout: Layout, folder: Path) -> None:
 def empty_trash(layout: Layout) -> None:
     """Delete what a kill left of discarded folders."""
     shutil.rmtree(layout.scratch / "trash", ignore_errors=True)
+
+
+def bytes_of_levels(group: Path) -> int:
+    """Count the bytes of all levels of a group, without the labels that lie below it; 0 where it is not there."""
+    return sum(bytes_in(level) for level in group.glob("*") if level.name.isdecimal())

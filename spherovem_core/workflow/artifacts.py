@@ -188,6 +188,12 @@ def artifact_history(layout: Layout, output: Output) -> list[dict[str, Any]]:
     return list((artifact_marker(layout, output) or {}).get("history", []))
 
 
+def last_entry(layout: Layout, output: Output, step: str) -> dict[str, Any] | None:
+    """Return the newest entry of a step in the history of an output, before those of adoptions; None if there is none."""
+    own = [entry for entry in artifact_history(layout, output) if entry.get("step") == step]
+    return own[-1] if own else None
+
+
 def read_document(layout: Layout, output: DocumentOutput | FileOutput) -> dict[str, Any] | None:
     """Read a document; None if there is no readable one.
 

@@ -2,7 +2,7 @@
 
 from spherovem_core.store.files import read_json
 from spherovem_core.store.layout import Layout
-from spherovem_core.workflow.artifacts import artifact_history
+from spherovem_core.workflow.artifacts import last_entry
 from spherovem_core.workflow.outputs import Output
 from spherovem_core.workflow.pipeline import AnyStep, Pipeline
 
@@ -26,5 +26,5 @@ def is_of_earlier_version(layout: Layout, pipeline: Pipeline, output: Output) ->
 
 def _version_of(layout: Layout, step: AnyStep, output: Output) -> int | None:
     """Return the version of the step that wrote an output; None where it is absent or says nothing."""
-    own = [entry for entry in artifact_history(layout, output) if entry.get("step") == step.name]
-    return int(own[-1]["version"]) if own else None
+    entry = last_entry(layout, output, step.name)
+    return None if entry is None else int(entry["version"])

@@ -7,8 +7,9 @@ from typing import Any
 
 from spherovem_core.overrides import merge
 from spherovem_core.store.discarded import find_discarded
+from spherovem_core.store.groups import bytes_of_levels
 from spherovem_core.store.layout import Layout
-from spherovem_core.workflow.artifacts import artifact_history, stored_digest
+from spherovem_core.workflow.artifacts import last_entry, stored_digest
 from spherovem_core.workflow.outputs import ArrayOutput, Output
 from spherovem_core.workflow.plan import StepPlan
 from spherovem_core.workflow.step import EXCLUDED_OF, JOURNAL, JOURNAL_OF
@@ -92,14 +93,9 @@ def replaced_markdown(replaced: Sequence[ReplacedResult], kept_in: Path | None) 
 
 def _differences(plan: StepPlan[Any]) -> Iterator[str]:
     """Describe what differs between the run that made a result and the planned one."""
-    own = [
-        entry
-        for entry in artifact_history(plan.layout, plan.step.main_output)
-        if entry.get("step") == plan.step.name
-    ]
-    if not own:
+    before = last_entry(plan.layout, plan.step.main_output, plan.step.name)
+    if before is None:
         return
-    before = own[-1]
     if before.get("version") != plan.step.version:
         yield f"version {before.get('version')} → {plan.step.version}"
     omitted = plan.step.omitted
@@ -133,5 +129,4 @@ def _bytes_of(layout: Layout, output: Output) -> int:
     place = layout.path(output.path)
     if not isinstance(output, ArrayOutput):
         return place.stat().st_size if place.is_file() else 0
-    levels = [level for level in place.parent.glob("*") if level.name.isdecimal()]
-    return sum(file.stat().st_size for level in levels for file in level.rglob("*") if file.is_file())
+    return bytes_of_levels(place.parent)

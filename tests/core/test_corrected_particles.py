@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spherovem_core.nanoparticles.agglomerates import agglomerate_table
+from spherovem_core.nanoparticles.agglomerates import agglomerate_table, table_by_number
 from spherovem_core.nanoparticles.corrected_particles import correct_particle_table
 
 SPACING_NM = (50.0, 10.0, 10.0)
@@ -41,7 +41,8 @@ def block(z: int, y: int, x: int) -> np.ndarray:
 
 def test_rows_that_nothing_touched_stay_bit_for_bit() -> None:
     before = particles()
-    after, agglomerates = correct_particle_table(before, [1, 4, 5, 6], {}, {}, {}, SPACING_NM)
+    after = correct_particle_table(before, [1, 4, 5, 6], {}, {}, {}, SPACING_NM)
+    agglomerates = table_by_number(after)
     expected = before[before["label"].isin([1, 4, 5, 6])].reset_index(drop=True)
     pd.testing.assert_frame_equal(after, expected)
     whole = agglomerate_table(before, before["agglomerate"].to_numpy())
@@ -51,9 +52,10 @@ def test_rows_that_nothing_touched_stay_bit_for_bit() -> None:
 
 def test_merged_particle_has_the_volume_of_its_voxels_and_the_signal_of_the_largest() -> None:
     before = particles()
-    after, agglomerates = correct_particle_table(
+    after = correct_particle_table(
         before, [1, 2, 4, 5, 6], {2: block(3, 4, 5)}, {2: (2, 3)}, {2: ()}, SPACING_NM
     )
+    agglomerates = table_by_number(after)
     row = after.set_index("label").loc[2]
     assert (row["voxel_count"], row["bbox_z0"], row["bbox_x1"]) == (40, 3, 10)
     assert row["volume_um3"] == pytest.approx(40 * 50 * 10 * 10 * 1e-9)
@@ -66,9 +68,10 @@ def test_merged_particle_has_the_volume_of_its_voxels_and_the_signal_of_the_larg
 
 
 def test_added_particle_has_no_population_and_joins_what_it_touches() -> None:
-    after, agglomerates = correct_particle_table(
+    after = correct_particle_table(
         particles(), [1, 2, 3, 4, 5, 6, 300], {300: block(0, 0, 0)}, {300: ()}, {300: [4, 5]}, SPACING_NM
     )
+    agglomerates = table_by_number(after)
     rows = after.set_index("label")
     assert rows.loc[300, "population"] == 0
     assert rows.loc[300, ["contrast", "confidence", "mean_intensity"]].isna().all()
@@ -78,6 +81,7 @@ def test_added_particle_has_no_population_and_joins_what_it_touches() -> None:
 
 
 def test_without_particles_left_both_tables_are_empty() -> None:
-    after, agglomerates = correct_particle_table(particles(), [], {}, {}, {}, SPACING_NM)
+    after = correct_particle_table(particles(), [], {}, {}, {}, SPACING_NM)
+    agglomerates = table_by_number(after)
     assert len(after) == len(agglomerates) == 0
     assert after.dtypes.to_dict() == particles().dtypes.to_dict()
