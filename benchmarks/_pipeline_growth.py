@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 Shape = tuple[int, int, int]
 Figures = Mapping[str, Any]
-"""What `_pipeline_measurement` prints of one run."""
+"""One run, as `_pipeline_measurement` prints it."""
 
 LARGEST_EXPONENT = 1.1
 RELATIVE_NOISE, NOISE_S = 0.05, 0.1
@@ -73,7 +73,7 @@ def growth_exponent(sizes: Sequence[int], seconds: Sequence[float], small: tuple
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step takes: a fixed part, a part for each slice and a part for each voxel, all at least 0."""
+    """Cost of a step: a fixed part, a part for each slice and a part for each voxel, all at least 0."""
 
     fixed: float
     per_slice: float

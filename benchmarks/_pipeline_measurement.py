@@ -29,7 +29,7 @@ OWN = Path("/proc/self")
 
 @dataclass
 class StepFigures:
-    """What one step took.
+    """Time, memory and bytes of one step.
 
     Attributes
     ----------

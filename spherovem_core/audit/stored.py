@@ -38,7 +38,7 @@ POINT_VOXELS = 48
 
 @dataclass(frozen=True)
 class AuditSources:
-    """What an audit of one kind of object reads.
+    """Results that an audit of one kind of object reads.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ def judge_stored(sources: AuditSources, judged: tuple[Judged, ...], sample: Audi
 
 @dataclass(frozen=True)
 class AuditState:
-    """What is known of the audit of one kind of object.
+    """State of the audit of one kind of object.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the objects that nobody looked at may be, given the verdicts on a sample of them."""
+"""Estimate of the errors among the objects that nobody looked at, from the verdicts on a sample of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

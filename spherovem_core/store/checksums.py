@@ -17,7 +17,7 @@ import xxhash
 CHECKSUM_BYTES = 16
 READ_BYTES = 2**20
 XXH3 = "xxh3:"
-"""What the checksums of files begin with; those of earlier versions, BLAKE2b, have no name."""
+"""Prefix of the checksums of files; those of earlier versions, BLAKE2b, have none."""
 
 
 def new_checksum(content: bytes = b"") -> "hashlib.blake2b":

@@ -36,7 +36,7 @@ class ShardRecord:
 
     @property
     def method(self) -> str:
-        """What its checksums begin with."""
+        """Prefix of its checksums."""
         return XXH3 if self.entries.dtype == ENTRY else ""
 
     @property

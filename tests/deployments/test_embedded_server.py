@@ -30,7 +30,7 @@ class Ended:
         time.sleep(timeout_s)
 
     def _run_uvicorn_command(self) -> None:
-        """What Prefect starts its server with."""
+        """Start nothing in place of the server."""
 
 
 class Silent(Ended):
@@ -53,7 +53,7 @@ class Slow:
         raise httpx.ReadTimeout("timed out")
 
     def _run_uvicorn_command(self) -> None:
-        """What Prefect starts its server with."""
+        """Start nothing in place of the server."""
 
 
 def test_a_server_that_is_slow_to_answer_gets_the_time_that_was_given(
