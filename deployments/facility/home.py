@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -143,8 +144,15 @@ def write_private(path: Path, variables: dict[str, str]) -> None:
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{name}={value}\n" for name, value in variables.items())
+        file.writelines(f"{name}={_quoted(value)}\n" for name, value in variables.items())
     fresh.replace(path)
+
+
+def _quoted(value: str) -> str:
+    """Quote a value where a shell or systemd would change it: both read these escapes within double quotes."""
+    if re.fullmatch(r"[\w@%+=:,./-]*", value, re.ASCII):
+        return value
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", value) + '"'
 
 
 def _choose_port(given: int | None, last: int | None) -> int:
