@@ -12,6 +12,7 @@ Exit code 1: runs are missing or double, or a request took a second or longer wh
 
 import argparse
 import json
+import socket
 import sys
 import tempfile
 import threading
@@ -165,7 +166,7 @@ def facility(folder: Path, settings: Settings) -> Iterator[tuple[Access, Child]]
     """Run server and set-up; yield the watcher, which is not started yet."""
     home = FacilityHome(folder / "home")
     home.make()
-    access = home.access()
+    access = home.access(free_port())
     server = Child(server_program(home, access), home.logs, home.folder)
     setup = Child(setup_program(home, access, settings), home.logs, home.folder)
     watcher = Child(daily_programs(home, access, settings, 0)[0], home.logs, home.folder)
@@ -178,6 +179,12 @@ def facility(folder: Path, settings: Settings) -> Iterator[tuple[Access, Child]]
     finally:
         for child in (watcher, setup, server):
             child.end(60.0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_until(reached: Any, seconds: float, otherwise: str) -> None:
