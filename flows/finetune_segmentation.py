@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.failures import with_remedy_first
 from spherovem_core.errors import LabelsError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
@@ -13,6 +14,7 @@ from spherovem_core.references import FineTuningFolders
 
 
 @flow(name="finetune-segmentation", flow_run_name="{folders.out.name}")
+@with_remedy_first
 def finetune_segmentation(
     folders: FineTuningFolders,
     parameters: FineTuningParameters = FineTuningParameters(),
