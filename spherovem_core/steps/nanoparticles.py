@@ -85,7 +85,7 @@ MIXTURE = DocumentOutput(
     "models/mixture.json", "Populations of nanoparticles, other objects, detection limit and warnings."
 )
 
-LABELS_FRACTION = 0.001
+LABELS_FRACTION = 0.0007
 COPY_SECONDS = 0.3
 """Seconds per million voxels of labels that are only copied, pyramid included."""
 POSTERIOR_FRACTION = 0.075
