@@ -23,8 +23,8 @@ from spherovem_core.parameters import PipelineParameters
 
 # Programs of the operating system and of others. No test runs them.
 OUTSIDE = {
-    ".", "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "export", "git", "install", "journalctl",
-    "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "set", "squeue", "srun", "ssh", "sudo", "systemctl",
+    ".", "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker", "export", "git", "install",
+    "journalctl", "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "set", "squeue", "srun", "ssh", "sudo", "systemctl",
     "systemd-analyze", "touch", "useradd", "usermod",
 }  # fmt: skip
 PLACEHOLDER = re.compile(r"^[A-Z][A-Z0-9_]*$")
