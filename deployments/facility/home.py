@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import secrets
 import socket
 import stat
@@ -155,15 +154,6 @@ class FacilityHome:
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
-<<<<<<< HEAD
-def write_private(path: Path, variables: dict[str, str]) -> None:
-    """Write variables as lines that a shell and systemd can read, into a file that only its owner may read."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{name}={_quoted(value)}\n" for name, value in variables.items())
-    fresh.replace(path)
-=======
 def _make_own(folder: Path) -> None:
     """Make a folder with rights 700 in a place where everyone may make folders."""
     with suppress(FileExistsError):
@@ -174,14 +164,6 @@ def _make_own(folder: Path) -> None:
             f"{folder} is no folder of this user, who needs it for temporary files; remove it, or set TMPDIR to another folder"
         )
     folder.chmod(0o700)
->>>>>>> wt-f
-
-
-def _quoted(value: str) -> str:
-    """Quote a value where a shell or systemd would change it: both read these escapes within double quotes."""
-    if re.fullmatch(r"[\w@%+=:,./-]*", value, re.ASCII):
-        return value
-    return '"' + re.sub(r'([\\"$`])', r"\\\1", value) + '"'
 
 
 def _choose_port(given: int | None, last: int | None) -> int:

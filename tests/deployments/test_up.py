@@ -26,7 +26,7 @@ from tiny_pipeline import PHANTOM, TINY
 from deployments.command_line.main import main
 from deployments.facility import systemd
 from deployments.facility.children import Child, Program
-from deployments.facility.home import Access, FacilityError, FacilityHome, write_private
+from deployments.facility.home import Access, FacilityError, FacilityHome
 from deployments.facility.programs import daily_programs, server_program, settings_environment
 from deployments.private_files import write_private_variables
 from deployments.settings import Settings
@@ -125,16 +125,6 @@ def test_a_child_that_dies_is_restarted_with_growing_pauses(tmp_path: Path) -> N
     assert "x" in child.last_lines()
     child.end(10.0)
     assert child.pid is None
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["a:b-c/d.e", '["/data/land ü"]', '["\\u00fc $HOME `id` \\" \'x\'"]', " spaces ", "", "#no; comment"],
-)
-def test_a_shell_reads_back_each_value(tmp_path: Path, value: str) -> None:
-    write_private(tmp_path / "values.env", {"VALUE": value})
-    command = ["sh", "-c", 'set -a; . ./values.env; printf %s "$VALUE"']
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.decode() == value
 
 
 @pytest.mark.parametrize(
