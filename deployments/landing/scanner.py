@@ -132,7 +132,7 @@ class Scanner:
             result.failed[record.name] = result.deployment_error
             return
         flow_run = self._announcer.start_run(due, candidate.landing)
-        self.records.keep(record.changed(due=None, flow_run=flow_run))
+        self.records.keep(record.changed(due=None, flow_run=flow_run, handed_over=self._clock()))
         result.handed_over.append(record.name)
         self._messages.log_resolved(DEPLOYMENT)
         logger.info("%s: handed over, attempt %d, flow run %s", record.name, due.attempt, flow_run)
