@@ -52,9 +52,11 @@ def finetune_segmentation(
 
         with _network_is_kept(folders, "merging was not learned"):
             manifest = manifest | {"merging": learn_merging_of(folders, parameters, execution)}
-    if folders.labels_3d is not None:
-        from tasks.tune_masks import tune_masks_of
+    from tasks.tune_masks import forget_masks, tune_masks_of
 
+    if folders.labels_3d is None:
+        forget_masks(folders)
+    else:
         with _network_is_kept(folders, "parameters of masks were not chosen"):
             manifest = manifest | {"masks": tune_masks_of(folders, parameters, manifest["chosen"], execution)}
     return manifest

@@ -85,7 +85,7 @@ MIXTURE = DocumentOutput(
     "models/mixture.json", "Populations of nanoparticles, other objects, detection limit and warnings."
 )
 
-LABELS_FRACTION = 0.001
+LABELS_FRACTION = 0.0007
 COPY_SECONDS = 0.3
 """Seconds per million voxels of labels that are only copied, pyramid included."""
 POSTERIOR_FRACTION = 0.075
@@ -325,7 +325,7 @@ def _chapter() -> Chapter:
 NANOPARTICLES = Step(
     name="nanoparticles",
     stage="nanoparticles",
-    version=4,
+    version=5,
     parameters=lambda parameters: parameters.nanoparticles,
     inputs=(REGISTERED, SLICES, SPECIMEN),
     outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, MIXTURE),

@@ -46,6 +46,19 @@ def test_spacing_of_the_voxels_does_not_matter(
     assert 0.97 <= result.size_ratio <= 1.03
 
 
+@pytest.mark.parametrize("diameter", [45.0, 60.0])
+def test_particles_of_a_few_ten_nm_are_found_by_default(diameter: float) -> None:
+    """The least volume by default was that of 73 nm: nothing was labelled, and the report blamed a limit that nobody had set."""
+    spacing = (10.0, 10.0, 10.0)
+    scene = make_scene((32, 96, 96), (Kind(20, diameter),), spacing)
+    found = find_particles(scene.image, spacing)
+    result = score(scene, found.table)
+    assert (result.precision, result.recall) == (1.0, 1.0)
+    assert 0.95 <= result.size_ratio <= 1.05
+    limited = NanoparticleParameters(min_volume_nm3=2e5)
+    assert find_particles(scene.image, spacing, limited).mixture.others["below min_volume_nm3"] >= 20
+
+
 def test_particles_of_4_pixels_are_found_at_low_noise() -> None:
     scenes = [coarse((Kind(30, 160.0),), seed=seed) for seed in range(3)]
     results = [score(s, find_particles(s.image, COARSE_NM).table) for s in scenes]
