@@ -22,8 +22,8 @@ from spherovem_core.urls import shown
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 5
-"""Acquisitions that one scan hands over without a pause. After each further one the server gets as long as that one took: it answers
-nobody else while SQLite is busy with a run."""
+"""Acquisitions that one scan hands over without a pause. After each further one the server gets as long as that one took, for
+those who look at the UI meanwhile."""
 
 LONGEST_PAUSE_S = 2.0
 
