@@ -1,6 +1,7 @@
 """Failures of runs as the Prefect UI shows them: what to do first, the traceback folded away."""
 
 import html
+import logging
 import re
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from tasks.retries import is_device_out_of_memory
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+RUN_LOGGER = "prefect.flow_runs"
+"""Prefect's logger of what runs log."""
 
 LONGEST_TRACEBACK = 40_000
 """Characters; of a longer one the end is shown, which names the error."""
@@ -125,10 +129,11 @@ def _failed(error: Exception, key: str) -> Any:
     from prefect.states import Failed
 
     message = failure_message(error, key)
-    logger = get_run_logger()
     # Prefect's engine would log this error again when the run has ended, with the traceback that is folded away.
-    logger.logger.addFilter(lambda record: not record.exc_info or record.exc_info[1] is not error)
-    logger.error("%s\nThe traceback is in the artifact %s.", message, key)
+    logging.getLogger(RUN_LOGGER).addFilter(
+        lambda record: not record.exc_info or record.exc_info[1] is not error
+    )
+    get_run_logger().error("%s\nThe traceback is in the artifact %s.", message, key)
     return Failed(data=error, message=message)
 
 
