@@ -413,6 +413,6 @@ OUTPUT = Step(
     external=journal_digests,
     omitted=omitted_in_groups(STEPS_BEFORE, PipelineParameters()),
     chapter=_chapter,
-    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
+    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 5.0}),
 )
 STEPS = (OUTPUT,)
