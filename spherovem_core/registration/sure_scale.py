@@ -1,4 +1,4 @@
-"""Change of magnification between two slices: whether a prior against stretch hides it, and whether it is sure without the prior."""
+"""Change of magnification between two slices: whether a prior against stretch hides it, and whether it is sure without."""
 
 import numpy as np
 from numpy.typing import NDArray
