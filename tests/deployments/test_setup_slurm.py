@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import WorkerStatus
 from prefect_servers import Process, connected, running_server
-from trivial_deployments import wait_until
+from trivial_deployments import deploy_trivial_flow, wait_until
 
 from deployments.server.provisioning import ensure_work_pool
 
@@ -158,3 +158,32 @@ def test_a_worker_ends_with_its_allocation(tmp_path: Path) -> None:
             assert not job.family()
         finally:
             job.kill_session()
+
+
+@pytest.mark.slow
+def test_a_job_for_one_run_takes_one_and_ends(tmp_path: Path) -> None:
+    count = runpy.run_path(str(SLURM / "job_per_run.py"))["waiting_runs"]
+    with (
+        running_server(tmp_path / "home") as server,
+        connected(server),
+        get_client(sync_client=True) as client,
+    ):
+        ensure_work_pool(client, "gpu", "")
+        deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "gpu"))
+        for name in ("one", "two"):
+            client.create_flow_run_from_deployment(deployment.id, parameters={"folder": str(tmp_path / name)})
+        assert count("gpu") == 2
+        environment = server.client_environment(
+            SLURM_JOB_ID="17",
+            TMPDIR=str(tmp_path),
+            VENV=str(Path(sys.executable).parents[1]),
+            SPHEROVEM_RUN_ONCE="1",
+        )
+        job = Process(["bash", str(SLURM / "worker.sbatch")], tmp_path / "job.log", environment, tmp_path)
+        try:
+            job.start()
+            job.wait(240)
+        finally:
+            job.kill_session()
+        assert count("gpu") == 1, job.output
+        assert [(tmp_path / name / "runs").exists() for name in ("one", "two")].count(True) == 1, job.output
