@@ -7,11 +7,14 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spherovem_core.errors import DeadlineError, ParameterError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Progress = Callable[[int, int], None]
 
@@ -133,7 +136,35 @@ def open_executor(settings: ExecutionSettings) -> AbstractContextManager[Executo
 @contextmanager
 def _dask_executor(address: str) -> Iterator[Executor]:
     """Connect to a Dask scheduler; a client left open would go on calling for a scheduler that is gone."""
+    with _dask_client(address) as client:
+        yield client.get_executor()
+
+
+def _dask_client(address: str) -> "Client":
+    """Connect to a Dask scheduler.
+
+    Raises
+    ------
+    ParameterError
+        If it wants certificates and none are configured.
+    ConnectionError
+        If no scheduler answers there, or it refuses the certificates.
+    """
     from distributed import Client
 
-    with Client(address) as client:
-        yield client.get_executor()
+    try:
+        return Client(address)
+    except TypeError as error:
+        # Dask's message when no certificate is configured for tls://.
+        raise ParameterError(
+            f"the Dask scheduler {address} wants certificates, and none are configured here; load the variables of the "
+            "dask.env that `spherovem certificates` wrote for this cluster: set -a; . FOLDER/dask.env; set +a"
+        ) from error
+    except OSError as error:
+        remedy = "start it, or correct the address"
+        if address.startswith("tls://"):
+            remedy += (
+                "; it refuses certificates of another `spherovem certificates` call, and expired ones: compare the folders "
+                "in dask.env"
+            )
+        raise ConnectionError(f"no Dask scheduler answers at {address} ({error}); {remedy}") from error

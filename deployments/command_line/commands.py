@@ -16,6 +16,7 @@ COMMANDS = {
     "watch": "deployments.command_line.watch.Watch",
     "up": "deployments.command_line.up.Up",
     "setup": "deployments.command_line.setup.Setup",
+    "certificates": "deployments.command_line.certificates.MakeCertificates",
     "status": "deployments.command_line.status.Status",
     "inspect": "deployments.command_line.inspect_path.InspectPath",
     "verify": "deployments.command_line.verify.Verify",

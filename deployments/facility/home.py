@@ -4,11 +4,14 @@ import fcntl
 import os
 import secrets
 import socket
+import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.private_files import write_private_variables
 from spherovem_core.errors import SpheroVemError, StoreNotWritableError
 
 FIRST_PORT = 4200
@@ -70,16 +73,28 @@ class Access:
             "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": self.address,
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Runs that wait for a GPU are no news. Hundreds that are marked as late after Prefect's 15 s keep SQLite busy.
+            "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "86400",
         }
 
 
 class FacilityHome:
-    """The folder; files with the password are readable by their owner alone."""
+    """The folder; files with the password are readable by their owner alone.
+
+    Attributes
+    ----------
+    folder, logs, access_file
+        Folder of the facility, its logs, and the file with the password.
+    temporary
+        Folder for temporary files of this user alone. Prefect's workers share ``/tmp/runner_storage``, which belongs to the
+        first user of the machine who starts one: those of a second one failed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.expanduser().absolute()
         self.logs = self.folder / "logs"
         self.access_file = self.folder / "access.env"
+        self.temporary = Path(tempfile.gettempdir()) / f"spherovem-{os.getuid()}"
 
     def make(self) -> None:
         """Make the folders.
@@ -88,6 +103,8 @@ class FacilityHome:
         ------
         StoreNotWritableError
             If they cannot be made.
+        FacilityError
+            If the folder for temporary files is another user's.
         """
         try:
             for folder in (self.folder, self.logs, self.folder / "server", self.folder / "client"):
@@ -96,6 +113,7 @@ class FacilityHome:
             raise StoreNotWritableError(
                 f"the folder {self.folder} cannot be written ({error.strerror or error}); choose another with --home DIR"
             ) from error
+        _make_own(self.temporary)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -127,7 +145,7 @@ class FacilityHome:
         last = before.get("PREFECT_API_URL", "").removesuffix("/api").rpartition(":")[2]
         auth_string = before.get("PREFECT_API_AUTH_STRING") or f"{USER}:{secrets.token_urlsafe(18)}"
         access = Access(_choose_port(port, int(last) if last.isdecimal() else None), auth_string)
-        write_private(self.access_file, access.client_environment())
+        write_private_variables(self.access_file, access.client_environment())
         return access
 
     def _read(self) -> dict[str, str]:
@@ -138,13 +156,16 @@ class FacilityHome:
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
-def write_private(path: Path, variables: dict[str, str]) -> None:
-    """Write variables as lines that a shell and systemd can read, into a file that only its owner may read."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{name}={value}\n" for name, value in variables.items())
-    fresh.replace(path)
+def _make_own(folder: Path) -> None:
+    """Make a folder with rights 700 in a place where everyone may make folders."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise FacilityError(
+            f"{folder} is no folder of this user, who needs it for temporary files; remove it, or set TMPDIR to another folder"
+        )
+    folder.chmod(0o700)
 
 
 def _choose_port(given: int | None, last: int | None) -> int:

@@ -35,6 +35,7 @@ def server_program(home: FacilityHome, access: Access) -> Program:
         **access.client_environment(),
         **access.server_environment(),
         "PREFECT_HOME": str(home.folder / "server"),
+        "TMPDIR": str(home.temporary),
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.folder / "server" / "ui"),
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
@@ -66,6 +67,7 @@ def client_environment(home: FacilityHome, access: Access, settings: Settings) -
         **access.client_environment(),
         **settings_environment(settings),
         "PREFECT_HOME": str(home.folder / "client"),
+        "TMPDIR": str(home.temporary),
     }
 
 

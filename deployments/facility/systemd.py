@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments.facility.home import FacilityError, FacilityHome, write_private
+from deployments.facility.home import FacilityError, FacilityHome
 from deployments.facility.programs import settings_environment
+from deployments.private_files import PLAIN, write_private_variables
 from deployments.settings import Settings
 
 UNIT = "spherovem.service"
@@ -48,7 +49,7 @@ def install_units(home: FacilityHome, settings: Settings, gpus: int, port: int |
             "run it as the user who owns the results; or install the units of deployments/units/systemd by hand"
         )
     variables = home.folder / "settings.env"
-    write_private(variables, settings_environment(settings))
+    write_private_variables(variables, settings_environment(settings))
     unit = units_folder() / UNIT
     unit.parent.mkdir(parents=True, exist_ok=True)
     unit.write_text(unit_text(home, variables, gpus, port))
@@ -78,7 +79,9 @@ def unit_text(home: FacilityHome, variables: Path, gpus: int, port: int | None) 
     ]
     if port is not None:
         command += ["--port", str(port)]
-    return TEMPLATE.format(variables=variables, home=home.folder, command=" ".join(map(_quoted, command)))
+    return TEMPLATE.format(
+        variables=_escaped(variables), home=_escaped(home.folder), command=" ".join(map(_quoted, command))
+    )
 
 
 def units_folder() -> Path:
@@ -98,6 +101,11 @@ def _run_all(commands: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word for systemd, in which % and quotes have a meaning."""
-    text = word.replace("%", "%%")
-    return f'"{text}"' if " " in text else text
+    """Quote a word of a command line for systemd."""
+    text = _escaped(word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$"))
+    return text if PLAIN.fullmatch(word) else f'"{text}"'
+
+
+def _escaped(text: str | Path) -> str:
+    """Escape what systemd replaces in paths, too: with a % begins a name that it knows."""
+    return str(text).replace("%", "%%")

@@ -64,7 +64,7 @@ from spherovem_core.workflow import (
     Step,
     TableOutput,
 )
-from spherovem_core.workflow.omissions import omitted_in_groups
+from spherovem_core.workflow.grouped_parameters import collect_in_groups
 from spherovem_core.workflow.run import StepRun
 
 if TYPE_CHECKING:
@@ -438,8 +438,10 @@ OUTPUT = Step(
     outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, TOTALS, MEANS),
     compute=_compute,
     external=journal_digests,
-    omitted=omitted_in_groups(STEPS_BEFORE, PipelineParameters()),
+    omitted=collect_in_groups(STEPS_BEFORE, PipelineParameters(), "omitted"),
+    digest_names=collect_in_groups(STEPS_BEFORE, PipelineParameters(), "digest_names"),
+    removed=collect_in_groups(STEPS_BEFORE, PipelineParameters(), "removed"),
     chapter=_chapter,
-    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
+    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 5.0}),
 )
 STEPS = (OUTPUT,)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from spherovem_core.overrides import merge
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.parameters.base import parameters_of_digest
 from spherovem_core.references import Acquisition
@@ -118,9 +119,10 @@ class Step(Generic[P]):
         Values of parameters that are left out of digests where they have this value: parameters that were added after results
         had been written.
     digest_names
-        Names in digests of parameters that were renamed after results had been written, by their names of today.
+        Names in digests of parameters that were renamed after results had been written, by their names of today. Those of a
+        group of parameters are a mapping of their own, under the name of the group.
     removed
-        Values with which parameters go on entering digests that were removed after results had been written.
+        Values with which parameters go on entering digests that were removed after results had been written, in groups as above.
     gpu_library
         Library that it computes with on a GPU, by its parameters; None for a step that stays on the CPU.
     provisional, ledger
@@ -158,7 +160,7 @@ class Step(Generic[P]):
     check: Callable[[RunRequest, Mapping[str, str]], None] | None = None
     external_parameters: frozenset[str] = frozenset()
     omitted: Mapping[str, Any] = field(default_factory=dict)
-    digest_names: Mapping[str, str] = field(default_factory=dict)
+    digest_names: Mapping[str, Any] = field(default_factory=dict)
     removed: Mapping[str, Any] = field(default_factory=dict)
     gpu_library: Callable[[P], GpuLibrary | None] = no_gpu
     provisional: str = ""
@@ -183,7 +185,7 @@ class Step(Generic[P]):
         They have the names that they have in digests.
         """
         own = parameters_of_digest(parameters, self.external_parameters, self.omitted)
-        return {**self.removed, **{self.digest_names.get(name, name): value for name, value in own.items()}}
+        return merge(self.removed, _in_digest_names(own, self.digest_names))
 
     @property
     def main_output(self) -> Output:
@@ -194,3 +196,15 @@ class Step(Generic[P]):
     def kept(self) -> tuple[Output, ...]:
         """Outputs as computed, in their places beside corrected ones; they are there only where something was corrected."""
         return tuple(map(automatic_output, self.corrected))
+
+
+def _in_digest_names(values: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters under their names in digests, group by group."""
+    renamed = {}
+    for name, value in values.items():
+        own = names.get(name, name)
+        if isinstance(own, Mapping):
+            renamed[name] = _in_digest_names(value, own)
+        else:
+            renamed[own] = value
+    return renamed

@@ -163,6 +163,8 @@ class PrefectServer(Process):
             "PREFECT_UI_URL": self.address,
             **(settings or {}),
         }
+        password = environment.get("PREFECT_SERVER_API_AUTH_STRING")
+        self.access = {} if password is None else {"PREFECT_API_AUTH_STRING": password}
         if database_url is not None:
             environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database_url
         super().__init__([PREFECT, "server", "start"], home / "server.log", environment, home)
@@ -197,6 +199,7 @@ class PrefectServer(Process):
             **COMMON,
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": self.url,
+            **self.access,
             **settings,
         }
 
@@ -257,11 +260,19 @@ def running_worker(
 @contextmanager
 def connected(server: PrefectServer) -> Iterator[None]:
     """Direct clients of this process to the server."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        temporary_settings,
+    )
 
     home = server.home / "client"
     home.mkdir(exist_ok=True)
-    with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: home}):
+    settings = {PREFECT_API_URL: server.url, PREFECT_HOME: home}
+    if server.access:
+        settings[PREFECT_API_AUTH_STRING] = server.access["PREFECT_API_AUTH_STRING"]
+    with temporary_settings(settings):
         yield
 
 

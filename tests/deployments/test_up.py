@@ -1,9 +1,13 @@
 """``spherovem up``: from nothing to a finished landing, while each of its processes is killed once."""
 
+import json
 import os
+import shutil
 import signal
 import stat
+import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -24,6 +28,7 @@ from deployments.facility import systemd
 from deployments.facility.children import Child, Program
 from deployments.facility.home import Access, FacilityError, FacilityHome
 from deployments.facility.programs import daily_programs, server_program, settings_environment
+from deployments.private_files import write_private_variables
 from deployments.settings import Settings
 from spherovem_core.status import acquisition_state
 from spherovem_core.synthetic.phantom import make_phantom, write_acquisition
@@ -44,6 +49,32 @@ def test_password_and_port_are_kept_and_readable_by_the_owner_alone(tmp_path: Pa
     other = FacilityHome(tmp_path / "other")
     other.make()
     assert other.access().auth_string != first.auth_string
+
+
+def test_temporary_files_are_in_a_folder_of_the_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's workers keep files in the one folder `runner_storage`: those of a second user of the machine did not start."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    home = FacilityHome(tmp_path / "home")
+    home.make()
+    assert home.temporary.parent == tmp_path
+    assert stat.S_IMODE(home.temporary.stat().st_mode) == 0o700
+    programs = [server_program(home, Access(4711, "a:b"))]
+    programs += daily_programs(home, Access(4711, "a:b"), Settings(results_root=tmp_path), gpus=1)
+    assert {program.environment["TMPDIR"] for program in programs} == {str(home.temporary)}
+    home.temporary.chmod(0o777)
+    home.make()
+    assert stat.S_IMODE(home.temporary.stat().st_mode) == 0o700
+    home.temporary.rmdir()
+    home.temporary.symlink_to(tmp_path / "home")
+    with pytest.raises(FacilityError, match="no folder of this user"):
+        home.make()
+    home.temporary.unlink()
+    home.temporary.mkdir()
+    monkeypatch.setattr("deployments.facility.home.os.getuid", lambda: os.geteuid() + 1)
+    with pytest.raises(FacilityError, match="no folder of this user"):
+        home.make()
 
 
 def test_a_second_facility_of_one_folder_is_refused(tmp_path: Path) -> None:
@@ -137,6 +168,42 @@ def test_the_unit_runs_up_with_settings_that_only_the_owner_reads(
     monkeypatch.setattr(systemd.os, "geteuid", lambda: 0)
     with pytest.raises(FacilityError, match="rights of root"):
         systemd.install_units(home, settings, 1, None)
+
+
+HOSTILE_TEXTS = ("plain", "a b", "land ü", 'x"y', "a\\b", "$HOME", "`id`", "5% %h", "it's", "a#b", "")
+
+
+def test_a_shell_reads_variables_as_they_were(tmp_path: Path) -> None:
+    variables = {f"V{number}": text for number, text in enumerate(HOSTILE_TEXTS)}
+    write_private_variables(tmp_path / "v.env", variables)
+    program = "import json, os; print(json.dumps({n: v for n, v in os.environ.items() if n[1:].isdigit()}))"
+    shell = ["sh", "-c", f"set -a; . {tmp_path}/v.env; exec {sys.executable} -c '{program}'"]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    assert json.loads(done.stdout) == variables
+
+
+def test_systemd_accepts_the_unit_of_a_folder_with_any_name(tmp_path: Path) -> None:
+    """A percent sign in the path kept the service from starting, and systemd dropped the backslashes of settings."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on this machine")
+    home = FacilityHome(tmp_path / 'my $state "7%h" ü')
+    home.make()
+    unit = tmp_path / systemd.UNIT
+    unit.write_text(systemd.unit_text(home, home.folder / "settings.env", 0, 4300))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "SYSTEMD_LOG_LEVEL": "info"},
+    )
+    ours = [line for line in (done.stdout + done.stderr).splitlines() if "spherovem" in line]
+    assert (done.returncode, ours) == (0, [])
+    text = unit.read_text()
+    folder = str(home.folder).replace("%", "%%")
+    assert f"WorkingDirectory={folder}" in text
+    assert f"EnvironmentFile={folder}/settings.env" in text
+    assert 'my $$state \\"7%%h\\" ü"' in text
 
 
 @pytest.mark.slow

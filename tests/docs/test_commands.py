@@ -23,9 +23,9 @@ from spherovem_core.parameters import PipelineParameters
 
 # Programs of the operating system and of others. No test runs them.
 OUTSIDE = {
-    ".", "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "export", "git", "install", "journalctl",
-    "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "set", "squeue", "srun", "ssh", "sudo", "systemctl",
-    "systemd-analyze", "touch", "useradd", "usermod",
+    ".", "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker", "export", "git", "install",
+    "journalctl", "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "set", "squeue", "srun", "ssh", "sudo",
+    "systemctl", "systemd-analyze", "touch", "useradd", "usermod", "uv",
 }  # fmt: skip
 PLACEHOLDER = re.compile(r"^[A-Z][A-Z0-9_]*$")
 # Folders of this checkout. A command that names a file in them, without a placeholder, must name an existing one.

@@ -15,8 +15,9 @@ from spherovem_core.parameters import ObjectParameters, PipelineParameters, Segm
 from spherovem_core.parameters.base import StageParameters
 from spherovem_core.references import Acquisition, ArtifactRef, step_digest
 from spherovem_core.registry import PIPELINE
+from spherovem_core.steps.named_kinds import named_steps
 from spherovem_core.workflow import RunRequest, plan_step
-from spherovem_core.workflow.omissions import omitted_in_groups
+from spherovem_core.workflow.grouped_parameters import Declaration, collect_in_groups
 
 REFERENCE = ArtifactRef(
     store="/results/one", path="a", shape=(1,), dtype="uint8", spacing_nm=(50, 10, 10), digest="d"
@@ -99,17 +100,20 @@ After a change that is meant: ``PYTHONPATH=. python tests/tasks/test_digests.py`
 """
 
 
+EVERY_STEP = (*PIPELINE.steps, *named_steps("mitochondria"))
+
+
 def digested_parameters() -> dict[str, Any]:
     return {
         step.name: {
             "version": step.version,
             "parameters": step.own_parameters(step.parameters(PipelineParameters())),
         }
-        for step in PIPELINE.steps
+        for step in EVERY_STEP
     }
 
 
-@pytest.mark.parametrize("name", [step.name for step in PIPELINE.steps])
+@pytest.mark.parametrize("name", [step.name for step in EVERY_STEP])
 def test_parameters_in_the_digest_of_a_step_change_with_its_version_alone(name: str) -> None:
     frozen, now = json.loads(FROZEN.read_text())[name], digested_parameters()[name]
     assert now["version"] == frozen["version"], f"write {FROZEN.name} again"
@@ -145,8 +149,10 @@ def test_no_digest_of_any_step_holds_what_is_omitted() -> None:
 
 def test_steps_that_omit_different_values_of_a_parameter_are_refused() -> None:
     ingest = PIPELINE.step("ingest")
-    with pytest.raises(ValueError, match="step ingest omits other values"):
-        omitted_in_groups([ingest, replace(ingest, omitted={"absent_chunks": "fill"})], PipelineParameters())
+    with pytest.raises(ValueError, match="`omitted` of step ingest has other values"):
+        collect_in_groups(
+            [ingest, replace(ingest, omitted={"absent_chunks": "fill"})], PipelineParameters(), "omitted"
+        )
 
 
 def test_a_renamed_and_a_removed_parameter_leave_the_digest() -> None:
@@ -172,6 +178,66 @@ def test_a_renamed_and_a_removed_parameter_leave_the_digest() -> None:
     assert today.own_parameters(Today()) != earlier.own_parameters(Earlier(smoothing=4))
     assert today.own_parameters(Today(blank_fraction=0.4)) == earlier.own_parameters(Earlier(blank_share=0.4))
     assert in_todays_names(today.own_parameters(Today()), "ingest")["blank_fraction"] == 0.5
+
+
+class EarlierMasks(StageParameters):
+    hole_share: float = 0.1
+    dynamics: str = "fast"
+
+
+class TodaysMasks(StageParameters):
+    hole_fraction: float = 0.1
+    novelty: str = "off"
+
+
+class EarlierKinds(StageParameters):
+    cells: EarlierMasks = EarlierMasks()
+    nuclei: EarlierMasks = EarlierMasks(hole_share=0.2)
+
+
+class TodaysKinds(StageParameters):
+    cells: TodaysMasks = TodaysMasks()
+    nuclei: TodaysMasks = TodaysMasks(hole_fraction=0.2)
+
+
+class EarlierRun(StageParameters):
+    segmentation: EarlierKinds = EarlierKinds()
+
+
+class TodaysRun(StageParameters):
+    segmentation: TodaysKinds = TodaysKinds()
+
+
+def test_the_step_that_reads_all_parameters_follows_renamed_and_removed_ones() -> None:
+    """One that was renamed or removed in another stage made it compute tables and report again."""
+    kinds = [
+        replace(
+            PIPELINE.step(f"masks_{kind}"),
+            omitted={"novelty": "off"},
+            digest_names={"hole_fraction": "hole_share"},
+            removed={"dynamics": "fast"},
+        )
+        for kind in ("cells", "nuclei")
+    ]
+    earlier = replace(PIPELINE.step("output"), omitted={}, digest_names={}, removed={})
+    today = replace(
+        earlier,
+        omitted=collect_in_groups(kinds, TodaysRun(), "omitted"),
+        digest_names=collect_in_groups(kinds, TodaysRun(), "digest_names"),
+        removed=collect_in_groups(kinds, TodaysRun(), "removed"),
+    )
+    assert today.own_parameters(TodaysRun()) == earlier.own_parameters(EarlierRun())
+    changed_cells = EarlierKinds(cells=EarlierMasks(dynamics="slow"))
+    assert today.own_parameters(TodaysRun()) != earlier.own_parameters(EarlierRun(segmentation=changed_cells))
+    assert today.own_parameters(TodaysRun(segmentation=TodaysKinds(cells=TodaysMasks(novelty="on")))) != (
+        today.own_parameters(TodaysRun())
+    )
+
+
+@pytest.mark.parametrize("declaration", ["omitted", "digest_names", "removed"])
+def test_the_last_step_collects_what_all_steps_declare(declaration: Declaration) -> None:
+    collected = collect_in_groups(PIPELINE.steps[:-1], PipelineParameters(), declaration)
+    assert getattr(PIPELINE.step("output"), declaration) == collected
 
 
 def test_other_weights_under_the_same_name_recompute_the_flows() -> None:

@@ -3,14 +3,20 @@
     pip install dask-jobqueue
     python deployments/units/slurm/dask_cluster.py --jobs 8 --cores 8 --memory 32GB --walltime 12:00:00
 
-It prints the scheduler's address and keeps the cluster until it is interrupted. Pass the address as the setting
-SPHEROVEM_EXECUTOR (blocks of one acquisition) or as the parameter `scheduler` of the flow process-backlog.
+With ``--certificates FOLDER`` (of ``spherovem certificates``) it speaks TLS. It prints the scheduler's address and keeps the
+cluster until it is interrupted. Pass the address as the setting SPHEROVEM_EXECUTOR (blocks of one acquisition) or as the
+parameter `scheduler` of the flow process-backlog.
 """
 
 import argparse
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import dask
+
+from deployments.certificates import dask_options
 
 WORKER_ENVIRONMENT = (
     "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE",
@@ -34,6 +40,12 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--walltime", default="12:00:00", help="time limit of a job (default: %(default)s)")
     parser.add_argument("--queue", default=None, help="partition")
     parser.add_argument("--account", default=None, help="account that is charged")
+    parser.add_argument(
+        "--certificates",
+        type=Path,
+        default=None,
+        help="folder of `spherovem certificates`, on all nodes: scheduler and workers encrypt and refuse all others",
+    )
     parser.add_argument("--interface", default=None, help="network device of the nodes, such as ib0")
     return parser.parse_args(given)
 
@@ -50,7 +62,17 @@ def cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "interface": arguments.interface,
         "job_script_prologue": list(WORKER_ENVIRONMENT),
     }
+    if arguments.certificates is not None:
+        chosen |= {"protocol": "tls://", "security": security(arguments.certificates)}
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def security(folder: Path) -> Any:
+    """Return Dask's security with the certificates of a folder."""
+    from distributed import Security
+
+    with dask.config.set(dask_options(folder.absolute())):
+        return Security()
 
 
 def main() -> None:
