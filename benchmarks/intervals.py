@@ -1,11 +1,13 @@
 """Coverage of intervals, by part (`--parts`).
 
-`random`: random and clustered particles of known pattern, compared with random places by the stage spatial. For each geometry of
-cells and size of particles, many patterns that are random by construction: the fraction that a test calls otherwise at 5 %, the
-fraction of rows outside the pointwise envelope, the enrichment over all patterns, and the fraction of 95 % intervals that hold 1.
-`dense`: particles so dense that those at the border leave others little room. `clusters`: clusters of known size. `large`: time
-and memory of a large volume. `audit`: simulated audits of volumes with missed, false, merged and divided objects. `means`: mean
-volumes of objects of many sizes of which a window shows a part.
+`random`: random and clustered particles of known pattern, compared with random places by the stage spatial. For each geometry
+of cells and size of particles, many patterns that are random by construction: the fraction that a test calls otherwise at 5
+%, the fraction of rows outside the pointwise envelope, the enrichment over all patterns, and the fraction of 95 % intervals
+that hold 1. `dense`: particles so dense that those at the border leave others little room. `clusters`: clusters of known
+size. `large`: time and memory of a large volume. `audit`: simulated audits of volumes with missed, false, merged and divided
+objects. `means`: mean volumes of objects of many sizes of which a window shows a part. `uptake`: rank correlations.
+`objects`: sizes of cells and nuclei, particles, doses, totals and distances of segmented phantoms, two of four kinds with
+scenes; the constants of these intervals come from other seeds (`--fit` prints them).
 """
 
 import argparse
@@ -15,9 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from _audits import audit_scene, run_audit
+from _interval_coverage import distance_coverage, object_coverage, particle_coverage
+from _interval_fit import fit_objects, fit_particles
+from _interval_rows import interval_rows
 from _peak_memory import peak_mib
 from _sampled_objects import SPREADS, WINDOWS, window_of_objects
+from scipy import stats
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "core"))
 from particle_patterns import (
@@ -31,6 +38,7 @@ from particle_patterns import (
 
 from spherovem_core.execution import Execution
 from spherovem_core.output.acquisition_means import acquisition_means, border_weights
+from spherovem_core.output.uptake import rank_correlation
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial import measure_space
 
@@ -251,7 +259,56 @@ def means(repeats: int) -> None:
             )
 
 
-PARTS = ("random", "dense", "clusters", "large", "audit", "means")
+def uptake(repeats: int) -> None:
+    """Print how often the intervals of rank correlations hold the truth, also where most cells have no particle."""
+    print(
+        "cells, correlation of normal values, cells with a particle: fraction of 95 % intervals that hold the truth"
+    )
+    cases = [(n, rho, n) for n in (10, 20, 50) for rho in (0.0, 0.6)] + [(20, 0.6, n) for n in (8, 5, 4, 3)]
+    for count, rho, others in cases:
+        rng = np.random.default_rng([count, others, int(10 * rho)])
+        truth = _rank_correlation_of(rng, 200_000, rho, others / count)
+        held = []
+        for repeat in range(repeats):
+            x, y = _correlated(rng, count, rho)
+            # As many as wanted, the largest.
+            y[np.argsort(y)[: count - others]] = y.min() if others == count else -10.0
+            _, low, high = rank_correlation(x, y, repeat)
+            held.append(low <= truth <= high)
+        print(f"{count:3d} {rho:.1f} {others:3d}  {np.mean(held):.3f}", flush=True)
+
+
+def _correlated(rng: np.random.Generator, count: int, rho: float) -> tuple[np.ndarray, np.ndarray]:
+    x, rest = rng.standard_normal((2, count))
+    return x, rho * x + np.sqrt(1 - rho**2) * rest
+
+
+def _rank_correlation_of(rng: np.random.Generator, count: int, rho: float, fraction: float) -> float:
+    x, y = _correlated(rng, count, rho)
+    if fraction < 1:
+        y[y < np.quantile(y, 1 - fraction)] = -10.0
+    return float(stats.spearmanr(x, y).statistic)
+
+
+def objects(seeds: int, folder: Path, fit: bool) -> None:
+    """Print the coverage of the intervals of objects and particles, or fit them."""
+    chosen = [seed for seed in range(seeds) if (seed // 4 % 2 == 0) == fit]
+    tables = [interval_rows(seed, folder) for seed in chosen]
+    own, particles = (pd.concat(each, ignore_index=True) for each in zip(*tables, strict=True))
+    print(f"{len(chosen)} phantoms, seeds {', '.join(map(str, chosen))}")
+    if fit:
+        fit_objects(own)
+        fit_particles(particles)
+        return
+    print(
+        "quantity, phantoms: intervals; hold the truth; lie above it; below it; median error, median width by median truth"
+    )
+    for lines in (object_coverage(own), particle_coverage(particles), distance_coverage(particles, own)):
+        for line in lines:
+            print(line, flush=True)
+
+
+PARTS = ("random", "dense", "clusters", "large", "audit", "means", "uptake", "objects")
 
 
 def main() -> None:
@@ -262,6 +319,16 @@ def main() -> None:
     )
     parser.add_argument(
         "--size", type=int, default=512, help="voxels per side of the large volume; 0 for none"
+    )
+    parser.add_argument("--fit", action="store_true", help="of part objects: print the constants instead")
+    parser.add_argument(
+        "--seeds", type=int, default=40, help="of part objects: phantoms, half of them for the fit"
+    )
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        default=Path("build/intervals"),
+        help="of part objects: folder for what was measured",
     )
     options = parser.parse_args()
     if "random" in options.parts:
@@ -276,6 +343,10 @@ def main() -> None:
         audits(options.repeats)
     if "means" in options.parts:
         means(options.repeats)
+    if "uptake" in options.parts:
+        uptake(options.repeats)
+    if "objects" in options.parts:
+        objects(options.seeds, options.rows, options.fit)
 
 
 if __name__ == "__main__":

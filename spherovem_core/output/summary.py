@@ -11,7 +11,7 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store.layout import table_path
 
 COUNTED = ("cells", "nuclei", "nanoparticles")
-WRITTEN = (*COUNTED, "other_objects", "agglomerates", "contacts", "uptake", "slices", "means")
+WRITTEN = (*COUNTED, "other_objects", "agglomerates", "contacts", "uptake", "slices", "means", "totals")
 
 
 def summarise(inputs: ReportInputs, chapters: Sequence[Chapter], warnings: Sequence[str] = ()) -> str:
@@ -43,6 +43,7 @@ def summarise(inputs: ReportInputs, chapters: Sequence[Chapter], warnings: Seque
         f"## {inputs.name}",
         "\n".join(["### Warnings", "", *(lines or ["none"])]),
         _counts(inputs),
+        *_totals(inputs),
         *_findings(inputs),
     ]
     return "\n\n".join([*parts, _links(inputs)]) + "\n"
@@ -56,6 +57,19 @@ def _counts(inputs: ReportInputs) -> str:
         median = f"{np.median(volumes):.4g}" if volumes.size else "–"
         rows.append(f"| {name} | {counted(inputs, name)} | {median} |")
     return "\n".join(rows)
+
+
+def _totals(inputs: ReportInputs) -> list[str]:
+    """State the totals of particles with their intervals, if there are any."""
+    totals = inputs.tables.get("totals")
+    if totals is None or inputs.is_absent("nanoparticles"):
+        return []
+    lines = [
+        f"- {row.quantity}: {row.found:.4g} {row.unit}".rstrip()
+        + f" found; 95 % interval of the true total {row.low:.4g} to {row.high:.4g}"
+        for row in totals[totals["low"].notna()].itertuples()
+    ]
+    return ["\n".join(lines)] if lines else []
 
 
 def _findings(inputs: ReportInputs) -> list[str]:

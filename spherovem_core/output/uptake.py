@@ -30,13 +30,13 @@ Floats = NDArray[np.float64]
 def uptake_table(cells: pd.DataFrame) -> pd.DataFrame:
     """Correlate the uptake of cells with their size and depth.
 
-    Spearman's rank correlation, over cells. Against the size only cells count that the volume's border does not cut; against the
-    depth all cells whose centroid lies in the specimen. The interval comes from resampling the cells (bootstrap, with a fixed
-    seed): the standard error of Fisher's transform of the correlation, times the quantile of Student's t with the number of cells
-    less 2 as its degrees of freedom. It covers the truth in 92 to 99 % of samples of 10 to 50 cells, also where many have no
-    particle; percentiles of the bootstrap do so in 81 to 98 %. Where fewer than 5 cells have another value than the rest it would
-    do so in as few as 65 %, and there is no correlation. Of a correlation of 1, resamples say nothing; its error is that for
-    normal values (D. G. Bonett, T. A. Wright, *Psychometrika* 65, 23-28, 2000).
+    Spearman's rank correlation, over cells. Against the size only cells count that the volume's border does not cut; against
+    the depth all cells whose centroid lies in the specimen. The interval comes from resampling the cells (bootstrap, with a
+    fixed seed): the standard error of Fisher's transform of the correlation, times the quantile of Student's t with the
+    number of cells less 2 as its degrees of freedom. It covers the truth in 94 to 100 % of samples of 10 to 50 cells
+    (``benchmarks/intervals.py --parts uptake``). Where fewer than 5 cells have another value than the rest, resamples say too
+    little, and there is no correlation. Of a correlation of 1, resamples say nothing; its error is that for normal values (D.
+    G. Bonett, T. A. Wright, *Psychometrika* 65, 23-28, 2000).
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def uptake_table(cells: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per pair of `PAIRS`: ``measure``, ``against``, ``cell_count``, ``uncertain_count`` (of these, cells whose nearest
-        surface may lie outside of the field), ``spearman_rho`` with ``spearman_rho_low`` and ``spearman_rho_high``, and
-        ``reason``, why they are NaN.
+        One row per pair of `PAIRS`: ``measure``, ``against``, ``cell_count``, ``uncertain_count`` (of these, cells whose
+        nearest surface may lie outside of the field), ``spearman_rho`` with ``spearman_rho_low`` and ``spearman_rho_high``,
+        and ``reason``, why they are NaN.
     """
     return pd.DataFrame([_row(cells, measure, against) for measure, against in PAIRS])
 

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from spherovem_core.parameters.base import EXPERT, Percentiles, PositiveNm, StageParameters
 
 TAKEN_NAMES = (
-    "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "contacts", "uptake", "means", "slices",
+    "cells", "nuclei", "nanoparticles", "other_objects", "agglomerates", "contacts", "uptake", "means", "totals", "slices",
     "spatial", "stages", "none", "suspects_cells", "suspects_nuclei", "suspects_nanoparticles",
     "audit_cells", "audit_nuclei", "audit_nanoparticles",
 )  # fmt: skip

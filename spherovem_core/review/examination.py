@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spherovem_core.blocks import block_grid
+from spherovem_core.review.boundary_sharpness import boundary_slope
 from spherovem_core.review.cuts import Cut, depth_um, nuclei_within, propose_cuts
 from spherovem_core.review.faces import (
     FaceEvidence,
@@ -72,6 +73,8 @@ class Inside:
         Deepest points of separate pieces, the largest first; one for an object in one piece.
     second_piece
         Volume of the second largest piece as a fraction of the object.
+    slope
+        Mean slope of the logit at its surface, per µm.
     """
 
     volume_um3: float
@@ -88,6 +91,7 @@ class Inside:
     cuts: tuple[Cut, ...]
     pieces_um: NDArray[np.float64]
     second_piece: float
+    slope: float
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ def _examine_inside(view: ObjectView) -> Inside:
         tuple(propose_cuts(view, flow, depth, hull_volume)) if mask.sum() >= LEAST_VOXELS else (),
         pieces,
         second,
+        boundary_slope(view),
     )
 
 

@@ -145,6 +145,7 @@ NUMBERS = (
     "flow_error",
     "nucleus_overlap",
     "second_piece",
+    "slope",
 )
 
 

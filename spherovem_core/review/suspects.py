@@ -18,6 +18,7 @@ from spherovem_core.label_statistics import (
 )
 from spherovem_core.object_kinds import ObjectKind
 from spherovem_core.review.all_objects import examine_objects
+from spherovem_core.review.boundary_shift import UNKNOWN, shift_interval_um
 from spherovem_core.review.confidence import confidence_table
 from spherovem_core.review.examination import Examined
 from spherovem_core.review.features import Usual, scrap, usual_figures
@@ -26,7 +27,7 @@ from spherovem_core.review.known_objects import grid_boxes
 from spherovem_core.review.object_view import ObjectBox
 from spherovem_core.review.oddities import BASE, Oddity, find_oddities
 from spherovem_core.review.review_grid import PlacedField, ReviewLevel, choose_grid
-from spherovem_core.spacing import NM_PER_UM
+from spherovem_core.spacing import NM_PER_UM, SpacingNm
 from spherovem_core.store.columns import SUSPECT_COLUMNS
 
 SEED_COLUMNS = tuple(f"seed_{n}_{axis}_um" for n in (1, 2) for axis in "zyx")
@@ -117,12 +118,15 @@ class ExaminedLabels:
         Fraction of each object's surface on the border of the volume.
     finest
         Finest level.
+    flow_spacing_nm
+        Voxel size of the flows; None without flows.
     """
 
     statistics: LabelStatistics
     objects: Sequence[Examined]
     truncated: Mapping[int, float]
     finest: ReviewLevel
+    flow_spacing_nm: SpacingNm | None = None
 
     def suspects(
         self, table: pd.DataFrame | None = None, accepted: Sequence[Sequence[float]] = ()
@@ -134,12 +138,25 @@ class ExaminedLabels:
         return _table(kept, {box.label: box for box in grid_boxes(self.statistics)})
 
     def confidence(self, kind: ObjectKind, has_flows: bool) -> pd.DataFrame:
-        """Estimate how probably each object is right; see `confidence_table`."""
+        """Estimate how probably each object is right, and how far its surface may be shifted.
+
+        Returns the table of `confidence_table` with ``boundary_shift_low_um`` and ``boundary_shift_high_um``, see
+        `shift_interval_um`.
+        """
         usual = usual_figures(
             self.objects, {label: fraction == 0 for label, fraction in self.truncated.items()}
         )
         labels = self.statistics.labels.tolist()
-        return confidence_table(kind, labels, self.objects, self.truncated, usual, has_flows)
+        found = confidence_table(kind, labels, self.objects, self.truncated, usual, has_flows)
+        flows = self.flow_spacing_nm
+        shifts = {
+            one.label: UNKNOWN
+            if flows is None or not has_flows
+            else shift_interval_um(kind, one.slope, self.finest.spacing_nm, flows)
+            for one in self.objects
+        }
+        ends = np.array([shifts.get(label, UNKNOWN) for label in labels], float).reshape(-1, 2)
+        return found.assign(boundary_shift_low_um=ends[:, 0], boundary_shift_high_um=ends[:, 1])
 
 
 def examine_labels(
@@ -156,7 +173,9 @@ def examine_labels(
     if not len(statistics):
         return ExaminedLabels(statistics, (), {}, levels[0])
     objects = examine_all(levels, statistics, flows, known, executor, progress)
-    return ExaminedLabels(statistics, objects, truncated_fractions(statistics, levels[0]), levels[0])
+    truncated = truncated_fractions(statistics, levels[0])
+    spacing = None if flows is None else flows.spacing_nm
+    return ExaminedLabels(statistics, objects, truncated, levels[0], spacing)
 
 
 def examine_all(

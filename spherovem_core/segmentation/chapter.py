@@ -10,7 +10,15 @@ from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.report.page import Panel, Picture, Section, Table
 from spherovem_core.report.views import contrast_limits, cut, fitting_level
 from spherovem_core.segmentation.networks import COMPACT_NAMES
-from spherovem_core.store.layout import OBJECT_KINDS, REGISTERED, ObjectKind, labels_group
+from spherovem_core.store.layout import (
+    OBJECT_KINDS,
+    REGISTERED,
+    ObjectKind,
+    array_path,
+    automatic_group,
+    labels_group,
+)
+from spherovem_core.store.markers import array_marker
 
 COLOURS = {"cells": "cells (yellow)", "nuclei": "nuclei (blue)"}
 
@@ -45,6 +53,7 @@ def segmentation_warnings(inputs: ReportInputs) -> list[str]:
         "all numbers derived from them, are meaningless; use cpsam_v2 or fine-tuned weights"
         for name in sorted(compact)
     ]
+    warnings += [text for kind in inputs.given_kinds if (text := _unlike(inputs, kind))]
     cells, nuclei = inputs.tables["cells"], inputs.tables["nuclei"]
     for kind, table in (("cells", cells), ("nuclei", nuclei)):
         if table.empty and not inputs.is_absent(kind):
@@ -56,6 +65,20 @@ def segmentation_warnings(inputs: ReportInputs) -> list[str]:
     if len(cells) and (cells["nucleus_count"] == 0).mean() > 0.5:
         warnings.append(f"{100 * (cells['nucleus_count'] == 0).mean():.0f} % of the cells have no nucleus")
     return warnings
+
+
+def _unlike(inputs: ReportInputs, kind: ObjectKind) -> str:
+    """Say that the image is unlike the training of the network; empty if it is not, or if that was not measured."""
+    from spherovem_core.segmentation.familiarity import Familiarity
+
+    for group in (automatic_group(labels_group(kind)), labels_group(kind)):
+        marker = array_marker(inputs.layout.path(array_path(group))) or {}
+        record = marker.get("details", marker).get("familiarity")
+        if record:
+            found = Familiarity(**record)
+            network = inputs.parameters.segmentation.of(kind).network
+            return found.explanation(kind, network) if found.unlike else ""
+    return ""
 
 
 def _origin(inputs: ReportInputs, kind: ObjectKind) -> str:

@@ -19,7 +19,8 @@ from spherovem_core.shape.surface import Surface
 
 NOISE_POWER = 6
 """A variance of curvature that voxels cause falls with this power of the smoothing."""
-ROUNDS = 60
+ROUNDS, SETTLED = 60, 1e-8
+"""Rounds in which noise and line follow from each other, at most, and change of the noise by the variance at which they end."""
 MAX_GAIN = 0.3
 """Largest accepted logarithm of the curvature's standard deviation without smoothing over that at the finest of the three."""
 MAX_BEND = 0.05
@@ -124,9 +125,9 @@ def extrapolate_spread(
                 math.sqrt(coarsest.shape_index_variance),
             )
         return CurvatureSpread(note=f"{UNRESOLVED}: structure too fine for the voxels")
-    squares = widths[1:] ** 2
-    indices = np.array([m.shape_index for m in moments[1:]])
-    index_stds = np.sqrt([m.shape_index_variance for m in moments[1:]])
+    squares = (widths[1:] ** 2).tolist()
+    indices = [m.shape_index for m in moments[1:]]
+    index_stds = [math.sqrt(m.shape_index_variance) for m in moments[1:]]
     index, index_std = _to_zero(squares, indices)[0], _to_zero(squares, index_stds)[0]
     resolved = max(abs(index - indices[0]), abs(index_std - index_stds[0])) <= MAX_INDEX_CHANGE
     tips = any(line.bend > MAX_TIP_BEND for line in (mean, gaussian, curved))
@@ -137,7 +138,7 @@ def extrapolate_spread(
     return CurvatureSpread(
         mean.spread,
         gaussian.spread,
-        _to_zero(squares, np.array([m.curvedness for m in moments[1:]]))[0],
+        _to_zero(squares, [m.curvedness for m in moments[1:]])[0],
         curved.spread,
         min(1.0, max(-1.0, index)) if resolved else NAN,
         max(0.0, index_std) if resolved else NAN,
@@ -177,38 +178,42 @@ class _Line:
     @classmethod
     def through(cls, widths: NDArray[np.float64], variances: Sequence[float]) -> "_Line":
         """Find noise and line that explain the variances at four smoothings; the two follow from each other in turns."""
-        found = np.asarray(variances, np.float64)
-        squares, fall = widths**2, widths**-NOISE_POWER
-        noise = 0.0
+        # Plain numbers: arrays of three take ten times as long.
+        found = [float(variance) for variance in variances]
+        squares, fall = (widths**2).tolist(), (widths**-NOISE_POWER).tolist()
+        # More noise than was found cannot be taken off.
+        least = [1e-3 * variance + 1e-300 for variance in found]
+        step = squares[0] - squares[1]
+        noise, logs = 0.0, [0.0] * 3
         for _ in range(ROUNDS):
-            # More noise than was found cannot be taken off.
-            quiet = np.maximum(found - noise * fall, 1e-3 * found + 1e-300)
-            level, slope, curve = _parabola(squares[1:], np.log(quiet[1:]))
-            step = squares[0] - squares[1]
+            logs = [math.log(max(found[n] - noise * fall[n], least[n])) for n in (1, 2, 3)]
+            level, slope, curve = _parabola(squares[1:], logs)
             expected = math.exp(level + slope * step + curve * step * (squares[0] - squares[2]))
-            noise = 0.5 * (noise + max(float(found[0]) - expected, 0.0) / float(fall[0]))
-        at_zero, straight = _to_zero(squares[1:], np.log(quiet[1:]))
+            before, noise = noise, 0.5 * (noise + max(found[0] - expected, 0.0) / fall[0])
+            if abs(noise - before) * fall[0] <= SETTLED * found[0]:
+                break
+        at_zero, straight = _to_zero(squares[1:], logs)
         return cls(
             math.exp(at_zero),
-            max(0.0, float(found[1] - noise * fall[1])),
-            (at_zero - math.log(quiet[1])) / 2,
+            max(0.0, found[1] - noise * fall[1]),
+            (at_zero - logs[0]) / 2,
             (at_zero - straight) / 2,
-            noise * float(fall[1]) / max(float(found[1]), 1e-300),
+            noise * fall[1] / max(found[1], 1e-300),
         )
 
 
-def _parabola(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float]:
+def _parabola(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
     """Compute Newton's divided differences of three points."""
     first = (y[1] - y[0]) / (x[1] - x[0])
     second = (y[2] - y[1]) / (x[2] - x[1])
-    return float(y[0]), float(first), float((second - first) / (x[2] - x[0]))
+    return y[0], first, (second - first) / (x[2] - x[0])
 
 
-def _to_zero(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+def _to_zero(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Extrapolate three values to x = 0: by the parabola through them, and by the line through the first two."""
     level, slope, curve = _parabola(x, y)
-    straight = level - slope * float(x[0])
-    return straight + curve * float(x[0] * x[1]), straight
+    straight = level - slope * x[0]
+    return straight + curve * x[0] * x[1], straight
 
 
 def _root(variance: float) -> float:

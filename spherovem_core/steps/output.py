@@ -40,6 +40,7 @@ from spherovem_core.store.columns import (
     NANOPARTICLE_COLUMNS,
     NUCLEUS_COLUMNS,
     SLICE_COLUMNS,
+    TOTAL_COLUMNS,
     UPTAKE_COLUMNS,
 )
 from spherovem_core.store.format import check_format
@@ -95,6 +96,7 @@ SLICES = TableOutput("slices", "a slice of the acquisition", SLICE_COLUMNS, publ
 TABLES = (CELLS, NUCLEI, NANOPARTICLES, SLICES)
 DERIVED = (AGGLOMERATES, UPTAKE)
 """Tables that follow from the others. Results of an older version lack the second, and places in the first."""
+TOTALS = TableOutput("totals", "a total of the acquisition", TOTAL_COLUMNS, published=True)
 MEANS = TableOutput("means", "a quantity of a kind of object", MEAN_COLUMNS, published=True)
 
 OUTPUT_BYTES = 10_000_000
@@ -117,7 +119,8 @@ def _compute(run: StepRun[PipelineParameters]) -> Quality:
     tables = _with_doses(tables, run.parameters)
     for kind in OBJECT_KINDS:
         tables[kind] = with_confidence(tables[kind], run.table(review.CONFIDENCE[kind]))
-    for output in (*TABLES, *DERIVED):
+    tables = _with_intervals(run, tables)
+    for output in (*TABLES, *DERIVED, TOTALS):
         run.write_table(output, tables[output.name])
     run.write_table(MEANS, _means(run.layout, tables))
     named = _named_tables(run)
@@ -163,6 +166,29 @@ def _with_doses(
     counted = cells[~cells["excluded"]]
     found = {"cells": cells, "nanoparticles": particles}
     return {**tables, **found, "agglomerates": agglomerates_of(particles), "uptake": uptake_table(counted)}
+
+
+def _with_intervals(
+    run: StepRun[PipelineParameters], tables: dict[str, "pd.DataFrame"]
+) -> dict[str, "pd.DataFrame"]:
+    """Add the intervals of objects, particles and doses, and the totals of the acquisition."""
+    from spherovem_core.output.dose_intervals import particle_totals, with_dose_intervals
+    from spherovem_core.output.object_intervals import with_object_intervals
+    from spherovem_core.output.particle_intervals import with_particle_intervals
+    from spherovem_core.store import open_array
+    from spherovem_core.workflow.artifacts import read_document
+
+    found: dict[str, pd.DataFrame] = {
+        kind: with_object_intervals(tables[kind], run.table(review.CONFIDENCE[kind]), kind)
+        for kind in OBJECT_KINDS
+    }
+    spacing = open_array(run.layout, nanoparticles.LABELS.group).spacing_nm
+    noise = (read_document(run.layout, nanoparticles.MIXTURE) or {}).get("noise")
+    particles = with_particle_intervals(tables["nanoparticles"], found["nuclei"], spacing, noise)
+    density = run.parameters.output.particle_density_g_cm3
+    cells = with_dose_intervals(found["cells"], particles, spacing, noise, density)
+    totals = particle_totals(particles, spacing, noise)
+    return {**tables, **found, "cells": cells, "nanoparticles": particles, "totals": totals}
 
 
 def _means(layout: Layout, tables: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
@@ -359,6 +385,7 @@ def _report_inputs(
         "tests": spatial.TESTS,
         "contacts": spatial.CONTACTS,
         "means": MEANS,
+        "totals": TOTALS,
         **{output.name: output for output in review.SUSPECTS.values()},
     }
     measured = {
@@ -405,10 +432,10 @@ STEPS_BEFORE = [
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=6,
+    version=7,
     parameters=lambda parameters: parameters,
     reads_everything=True,
-    outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, MEANS),
+    outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, TOTALS, MEANS),
     compute=_compute,
     external=journal_digests,
     omitted=collect_in_groups(STEPS_BEFORE, PipelineParameters(), "omitted"),

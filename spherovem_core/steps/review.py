@@ -142,7 +142,7 @@ def _review_step(kind: ObjectKind) -> Step[ReviewParameters]:
     return Step(
         name=f"review_{kind}",
         stage="output",
-        version=3,
+        version=4,
         parameters=lambda parameters: ReviewParameters(),
         inputs=(LABELS[kind], FLOWS[kind], REGISTERED, SHAPE[kind], *more),
         outputs=(SUSPECTS[kind], CONFIDENCE[kind]),

@@ -65,6 +65,9 @@ LABELS: Mapping[ObjectKind, ArrayOutput] = {
     for kind in OBJECT_KINDS
 }
 
+FAMILIARITY = "familiarity"
+"""Detail of flows and labels: how unlike its training a compact network finds the image."""
+
 SUMS = ("xz", "yz")
 """Arrays of the sums of flows over one and over two directions of planes, while flows are computed."""
 
@@ -155,7 +158,8 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
     )
     scratch = StepScratch(run, grid.spacing_nm)
     segmenter.predict(kind, source, grid, writer, parameters, run.execution, scratch)
-    run.finish(writer, network=parameters.network)
+    familiar = _familiarity(kind, source, parameters, run.execution.device)
+    run.finish(writer, network=parameters.network, **familiar)
     middle = writer.stored[(-1, grid.shape[0] // 2)]
     figures = {
         "network": parameters.network,
@@ -163,7 +167,27 @@ def _compute_flows(kind: ObjectKind, run: StepRun[FlowParameters]) -> Quality:
         "voxel size z, y, x (nm)": " x ".join(f"{side:g}" for side in grid.spacing_nm),
         "fraction of the middle slice with a positive logit": float((middle > 0).mean()),
     }
+    if FAMILIARITY in familiar:
+        figures["distance from the training, limit"] = "{distance:.2f}, {limit:.2f}".format(
+            **familiar[FAMILIARITY]
+        )
     return Quality(f"Flows of {kind}", figures, FLOWS[kind], f"Probability of {kind} in the middle slice")
+
+
+def _familiarity(
+    kind: ObjectKind, source: StoredArray, parameters: FlowParameters, device: str
+) -> dict[str, Any]:
+    """Measure how unlike its training a compact network finds the image; nothing for other networks."""
+    from spherovem_core.segmentation.familiarity import measure_familiarity
+
+    if parameters.segmenter != "cellpose":
+        return {}
+    found = measure_familiarity(kind, source, parameters, device)
+    if found is None or not math.isfinite(found.distance):
+        return {}
+    if found.unlike:
+        logger.warning("%s", found.explanation(kind, parameters.network))
+    return {FAMILIARITY: dict(found.record())}
 
 
 def _no_flows(kind: ObjectKind, run: StepRun[FlowParameters], image: StoredArray) -> Quality:
@@ -208,7 +232,9 @@ def _compute_masks(kind: ObjectKind, run: StepRun[MaskParameters]) -> Quality:
     if run.parameters.segmenter == NO_OBJECTS:
         run.finish(labels, count=0, absent=True)
         return Quality(f"Segmented {kind}", {kind: "none given"})
-    run.finish(labels, count=count, **blocks)
+    # Flows are discarded later; the report reads it from the labels.
+    familiar = run.open(FLOWS[kind]).details.get(FAMILIARITY)
+    run.finish(labels, count=count, **blocks, **({FAMILIARITY: familiar} if familiar else {}))
     figures = {kind: count, "voxel size z, y, x (nm)": str(image.spacing_nm)}
     return Quality(f"Segmented {kind}", figures, LABELS[kind], f"{kind} in the middle slice".capitalize())
 

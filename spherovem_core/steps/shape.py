@@ -72,7 +72,7 @@ def _shape_step(kind: ObjectKind) -> Step[ShapeParameters]:
     return Step(
         name=f"shape_{kind}",
         stage="shape",
-        version=5,
+        version=6,
         parameters=lambda parameters: parameters.shape,
         inputs=(LABELS[kind],),
         outputs=(SHAPE[kind],),

@@ -200,6 +200,61 @@ CONFIDENCE = (
     ),
     Column("confidence_note", "string", "Reason why the confidence is unknown; empty if it is known."),
 )
+SIZE_INTERVALS = (
+    *(
+        Column(
+            f"boundary_shift_{end}_um",
+            "float64",
+            f"{name} end of the 95 % interval of the mean distance by which its surface lies outside of the true one, from how "
+            "sharply the probability falls there. NaN where confidence_note says why.",
+        )
+        for end, name in (("low", "Lower"), ("high", "Upper"))
+    ),
+    *(
+        Column(
+            f"{name}_{end}_{unit}",
+            "float64",
+            f"{title} end of the 95 % interval of {name}_{unit}, from that shift.",
+        )
+        for end, title in (("low", "Lower"), ("high", "Upper"))
+        for name, unit in (("volume", "um3"), ("equivalent_diameter", "um"), ("surface_area", "um2"))
+    ),
+)
+DOSE_INTERVALS = tuple(
+    Column(
+        f"{name}_{end}{unit}",
+        "float64",
+        f"{title} end of the 95 % interval of {name}{unit}: false and missed particles, and errors of volumes; NaN for imported "
+        "particles.",
+    )
+    for end, title in (("low", "Lower"), ("high", "Upper"))
+    for name, unit in (
+        ("nanoparticle_count", ""),
+        ("nanoparticle_volume", "_um3"),
+        ("nanoparticle_volume_fraction", ""),
+        ("nanoparticle_mass", "_pg"),
+    )
+)
+PARTICLE_INTERVALS = (
+    *(
+        Column(
+            f"{name}_{end}_{unit}",
+            "float64",
+            f"{title} end of the 95 % interval of {name}_{unit}; NaN for imported particles.",
+        )
+        for end, title in (("low", "Lower"), ("high", "Upper"))
+        for name, unit in (("volume", "um3"), ("equivalent_diameter", "um"))
+    ),
+    *(
+        Column(
+            f"{name}_{end}_um",
+            "float64",
+            f"{title} end of the 95 % interval of {name}_um, from the surface of the nucleus; NaN where that has none.",
+        )
+        for name in ("distance_to_nucleus", "distance_to_nucleus_min")
+        for end, title in (("low", "Lower"), ("high", "Upper"))
+    ),
+)
 CELL_COLUMNS = (
     *SHAPE,
     Column("nucleus_count", "int64", "Number of nuclei with this parent cell, without excluded ones."),
@@ -285,9 +340,11 @@ CELL_COLUMNS = (
         "Fraction of its nanoparticles in these; NaN without nanoparticles.",
     ),
     *CONFIDENCE,
+    *SIZE_INTERVALS,
+    *DOSE_INTERVALS,
     *CORRECTIONS,
 )
-NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CONFIDENCE, *CORRECTIONS)
+NUCLEUS_COLUMNS = (*SHAPE, *PARENT, *CONFIDENCE, *SIZE_INTERVALS, *CORRECTIONS)
 OBJECT = (
     *BOUNDING_BOX,
     *CENTROID,
@@ -371,6 +428,7 @@ NANOPARTICLE_COLUMNS = (
         "bool",
         "True if distance_to_nucleus_min_um is at most perinuclear_distance_nm and it is not in a nucleus.",
     ),
+    *PARTICLE_INTERVALS,
     *CORRECTIONS,
 )
 OTHER_OBJECT_COLUMNS = (
@@ -479,6 +537,23 @@ MEAN_COLUMNS = (
     Column("mean_high", "float64", "Upper end of that interval."),
     Column("note", "string", "Reason why the interval is unknown or too narrow; empty if there is none."),
     Column("method", "string", "Method of mean and interval."),
+)
+TOTAL_COLUMNS = (
+    Column(
+        "quantity",
+        "string",
+        "Number (nanoparticle_count) or volume (nanoparticle_volume) of the particles, of all or of those in cells.",
+    ),
+    Column("unit", "string", "Unit of the total; empty for a number."),
+    Column("found", "float64", "Total of the rows of nanoparticles.parquet that are not excluded."),
+    Column(
+        "low",
+        "float64",
+        "Lower end of the 95 % interval of the true total; it allows for false and missed particles, and errors of volumes.",
+    ),
+    Column("high", "float64", "Upper end of that interval."),
+    Column("note", "string", "Reason why the interval is unknown; empty if there is none."),
+    Column("method", "string", "Method of the interval."),
 )
 SUSPECT_COLUMNS = (
     Column("rank", "int64", "Rank, 1 for the most probable error."),

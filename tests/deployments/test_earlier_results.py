@@ -33,6 +33,7 @@ NEW_TABLES = {
     "agglomerates",
     "uptake",
     "means",
+    "totals",
     "enrichment",
     "tests",
 }

@@ -52,7 +52,7 @@ def test_tables_labels_and_meshes_are_written(
     assert export(results, tmp_path, "--tables", "--labels", "--meshes", "--workers", "1") == 0
     names = ("cells", "nuclei", "nanoparticles")
     tables = (*names, "other_objects", "agglomerates", "contacts", "uptake", "slices")
-    tables += ("radial", "ripley", "enrichment", "tests", "means")
+    tables += ("radial", "ripley", "enrichment", "tests", "means", "totals")
     tables += tuple(f"suspects_{name}" for name in names)
     assert files(tmp_path) == {
         *(f"tables/{name}.csv" for name in (*tables, "units")),
@@ -200,6 +200,7 @@ def test_a_killed_export_leaves_no_half_file(results: Layout, tmp_path: Path) ->
             "enrichment",
             "tests",
             "means",
+            "totals",
             "suspects_cells",
             "suspects_nuclei",
             "suspects_nanoparticles",
