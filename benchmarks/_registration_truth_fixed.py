@@ -98,7 +98,6 @@ def pair_map(ledger: dict[str, Any], z: int) -> Matrix:
 
 def last_record(ledger: dict[str, Any], z: int) -> dict[str, Any]:
     """Return the record of slice z and the next one from the last round in which pairs were registered."""
-    keys = [f"without pattern {number}: {z} {z + 1}" for number in (2, 1)]
-    key = next((key for key in keys if key in ledger), f"{z} {z + 1}")
-    record: dict[str, Any] = ledger[key]
+    key = f"without pattern: {z} {z + 1}"
+    record: dict[str, Any] = ledger.get(key, ledger[f"{z} {z + 1}"])
     return record

@@ -77,9 +77,10 @@ class Base:
         return right
 
 
-def make_base(case: str, seed: int, predicted: bool) -> Base:
-    """Make a phantom, and segment it if wanted."""
+def make_base(case: str, seed: int, predicted: bool, enlarge: float = 1.0) -> Base:
+    """Make a phantom, and segment it if wanted; `enlarge` multiplies its sides, and so the number of its cells by the cube."""
     settings = {"cell_diameter_um": 4.8, **CASES[case], "seed": seed, **IN_PLACE}
+    settings["shape"] = tuple(round(enlarge * side) for side in settings["shape"])
     phantom = make_phantom(scenes=settings.pop("scenes", ()), **settings)
     name = f"{case}, seed {seed}, {'predicted' if predicted else 'truth'}"
     if not predicted:

@@ -1,6 +1,6 @@
 """A scripted operator: planted errors of labels found by the review and undone by its suggestions, with the command line alone.
 
-    python benchmarks/scripted_operator.py [--case bulk] [--seeds 61 62 63] [--rounds 3] [--folder DIR]
+    python benchmarks/scripted_operator.py [--case bulk] [--enlarge 1] [--seeds 61 62 63] [--rounds 3] [--folder DIR]
 
 The true cells of a phantom get 20 merged pairs of neighbours and 20 cells cut in two, and enter an acquisition as own labels
 (``spherovem process --already aligned denoised --labels``). The script takes the first 60 of ``spherovem labels review``. Like
@@ -229,14 +229,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--case", choices=CASES, default="bulk")
+    parser.add_argument(
+        "--enlarge",
+        type=float,
+        default=2.0,
+        help="factor of the phantom's sides; bulk has some 140 cells, with 2 some 900",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[61, 62, 63])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keep the files here")
     options = parser.parse_args()
     every = []
     for seed in options.seeds:
-        print(f"{options.case}, seed {seed}", flush=True)
-        base = make_base(options.case, seed, predicted=False)
+        print(f"{options.case}, sides times {options.enlarge:g}, seed {seed}", flush=True)
+        base = make_base(options.case, seed, predicted=False, enlarge=options.enlarge)
         with tempfile.TemporaryDirectory(prefix="operator-") as temporary:
             folder = (options.folder or Path(temporary)) / f"{options.case.replace(' ', '_')}_{seed}"
             folder.mkdir(parents=True)

@@ -31,6 +31,7 @@ from spherovem_core.segmentation.fine_tuning import (
 )
 from spherovem_core.segmentation.fine_tuning.places import Place
 from spherovem_core.segmentation.grid import PlacedVolume
+from spherovem_core.segmentation.scratch import MemoryScratch
 from spherovem_core.segmentation.segmenters import segmenter_named
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
 from spherovem_core.utils.torch_device import torch_threads
@@ -59,7 +60,8 @@ def field_of(image: NDArray[np.uint8]) -> NDArray[np.float16]:
     segmenter = segmenter_named("cellpose")
     field = np.zeros((len(segmenter.channels), *GRID.shape), np.float16)
     parameters = CellParameters(network="phantom-compact", flow_spacing_nm=CUTTING.flow_spacing_nm)
-    segmenter.predict("cells", PlacedVolume(image, SPACING), GRID, MemorySink(field), parameters, Execution())
+    volume, sink = PlacedVolume(image, SPACING), MemorySink(field)
+    segmenter.predict("cells", volume, GRID, sink, parameters, Execution(), MemoryScratch())
     return field
 
 

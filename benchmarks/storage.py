@@ -37,7 +37,7 @@ from spherovem_core.store import (
     grow_levels,
     slice_shards,
 )
-from spherovem_core.store.codecs import encode_chunk
+from spherovem_core.store.codecs import codec_for
 from spherovem_core.store.shard_reading import read_region
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -193,7 +193,7 @@ def touched_bytes(stored: Any, region: tuple[Any, ...]) -> int:
 def decode_rate(volume: NDArray[Any], chunks: tuple[int, ...]) -> float:
     """Return the rate of expanding a chunk again and again: no reader is faster on one thread."""
     chunk = np.ascontiguousarray(volume[tuple(slice(0, n) for n in chunks)])
-    encoded, out = encode_chunk(chunk), np.empty(chunk.nbytes, np.uint8)
+    encoded, out = codec_for("image", chunk.dtype).encode(chunk), np.empty(chunk.nbytes, np.uint8)
     count = max(1, 100_000_000 // chunk.nbytes)
     began = time.process_time()
     for _ in range(count):

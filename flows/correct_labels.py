@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 from prefect import flow
 
+from flows.failures import with_remedy_first
 from flows.import_parameters import ImportParameters
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.references import ArtifactRef
 
 
 @flow(name="correct-labels", flow_run_name="{name}")
+@with_remedy_first
 def correct_labels(
     name: str,
     results_root: Path,

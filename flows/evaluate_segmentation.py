@@ -2,12 +2,14 @@
 
 from prefect import flow
 
+from flows.failures import with_remedy_first
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import EvaluationParameters
 from spherovem_core.references import Comparison
 
 
 @flow(name="evaluate-segmentation", flow_run_name="{comparison.out.name}")
+@with_remedy_first
 def evaluate_segmentation(
     comparison: Comparison,
     parameters: EvaluationParameters = EvaluationParameters(),

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.failures import with_remedy_first
 from spherovem_core.errors import LabelsError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import FineTuningParameters
@@ -13,6 +14,7 @@ from spherovem_core.references import FineTuningFolders
 
 
 @flow(name="finetune-segmentation", flow_run_name="{folders.out.name}")
+@with_remedy_first
 def finetune_segmentation(
     folders: FineTuningFolders,
     parameters: FineTuningParameters = FineTuningParameters(),
@@ -50,9 +52,11 @@ def finetune_segmentation(
 
         with _network_is_kept(folders, "merging was not learned"):
             manifest = manifest | {"merging": learn_merging_of(folders, parameters, execution)}
-    if folders.labels_3d is not None:
-        from tasks.tune_masks import tune_masks_of
+    from tasks.tune_masks import forget_masks, tune_masks_of
 
+    if folders.labels_3d is None:
+        forget_masks(folders)
+    else:
         with _network_is_kept(folders, "parameters of masks were not chosen"):
             manifest = manifest | {"masks": tune_masks_of(folders, parameters, manifest["chosen"], execution)}
     return manifest

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.failures import with_remedy_first
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.references import Acquisition, ArtifactRef
@@ -10,6 +11,7 @@ from spherovem_core.stages import FIRST_STAGE, LAST_STAGE, StageName
 
 
 @flow(name="process-acquisition", flow_run_name="{acquisition.name}{roi.suffix}")
+@with_remedy_first
 def process_acquisition(
     acquisition: Acquisition,
     parameters: PipelineParameters = PipelineParameters(),

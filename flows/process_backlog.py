@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from pydantic import Field
 
+from flows.failures import with_remedy_first
 from spherovem_core.errors import SpheroVemError
 from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
@@ -37,6 +38,7 @@ class BacklogError(SpheroVemError, RuntimeError):
 
 
 @flow(name="process-backlog")
+@with_remedy_first
 def process_backlog(
     acquisitions: list[Acquisition],
     parameters: PipelineParameters = PipelineParameters(),

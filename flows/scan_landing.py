@@ -6,8 +6,16 @@ import sys
 
 from prefect import flow, get_run_logger
 
+from flows.failures import with_remedy_first
+from spherovem_core.errors import SpheroVemError
+
+
+class ScanError(SpheroVemError, RuntimeError):
+    """A scan that left something undone."""
+
 
 @flow(name="scan-landing")
+@with_remedy_first
 def scan_landing() -> None:
     """Scan the landing folders once, as `spherovem watch` does, with the settings of this machine.
 
@@ -16,7 +24,7 @@ def scan_landing() -> None:
 
     Raises
     ------
-    RuntimeError
+    ScanError
         If the scan left something undone, with the command's message.
     """
     from prefect.settings import get_current_settings
@@ -33,4 +41,4 @@ def scan_landing() -> None:
     for line in done.stdout.splitlines():
         logger.info(line)
     if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip() or f"spherovem watch --once ended with {done.returncode}")
+        raise ScanError(done.stderr.strip() or f"spherovem watch --once ended with {done.returncode}")

@@ -23,23 +23,25 @@ def count_intensities(image: NDArray[Any]) -> NDArray[np.int64]:
     (256,) or (65536,) ndarray of int64
         Voxels of each intensity.
     """
-    counts = np.zeros((4, int(np.iinfo(image.dtype).max) + 1), np.uint32)
+    levels = int(np.iinfo(image.dtype).max) + 1
+    # Several tables, because in one table equal neighbours would wait for each other's increment; two of 65536 counts are what
+    # a core's own cache holds.
+    counts = np.zeros((4 if levels == 256 else 2, levels), np.uint32)
     _count_rows(image if image.ndim == 2 else image.reshape(1, -1), counts)
     return np.asarray(counts.sum(axis=0, dtype=np.int64))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _count_rows(image: Any, counts: Any) -> None:
-    # Four tables, because in one table equal neighbours would wait for each other's increment.
     rows, columns = image.shape
-    whole = columns // 4 * 4
+    whole, third, fourth = columns // 4 * 4, 2 % len(counts), 3 % len(counts)
     for y in range(rows):
         row = image[y]
         for x in range(0, whole, 4):
             counts[0, row[x]] += 1
             counts[1, row[x + 1]] += 1
-            counts[2, row[x + 2]] += 1
-            counts[3, row[x + 3]] += 1
+            counts[third, row[x + 2]] += 1
+            counts[fourth, row[x + 3]] += 1
         for x in range(whole, columns):
             counts[0, row[x]] += 1
 

@@ -37,7 +37,7 @@ def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) ->
     def create() -> None:
         from prefect.artifacts import create_table_artifact
 
-        create_table_artifact([dict(row) for row in rows], _slug(key), description)
+        create_table_artifact([dict(row) for row in rows], artifact_key(key), description)
 
     publish(create)
 
@@ -55,7 +55,7 @@ def show_markdown(key: str, text: str, description: str) -> None:
     def create() -> None:
         from prefect.artifacts import create_markdown_artifact
 
-        create_markdown_artifact(text, _slug(key), description)
+        create_markdown_artifact(text, artifact_key(key), description)
 
     publish(create)
 
@@ -67,12 +67,12 @@ def show_picture(key: str, png: bytes, description: str) -> None:
         from prefect.artifacts import create_image_artifact
 
         uri = "data:image/png;base64," + base64.b64encode(png).decode()
-        create_image_artifact(image_url=uri, key=_slug(key), description=description)
+        create_image_artifact(image_url=uri, key=artifact_key(key), description=description)
 
     publish(create)
 
 
-def _slug(key: str) -> str:
+def artifact_key(key: str) -> str:
     """Reduce a key to what Prefect allows: lower-case letters, digits and dashes."""
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in key.lower()).split())
 

@@ -119,6 +119,11 @@ def tune_masks_of(
     return document
 
 
+def forget_masks(folders: FineTuningFolders) -> None:
+    """Take away what labels in 3D chose for the weights in a folder, for a training without them."""
+    (folders.out / DOCUMENT).unlink(missing_ok=True)
+
+
 def check_before_tuning(folders: FineTuningFolders, parameters: FineTuningParameters) -> None:
     """Check before a training that the labels in 3D lie in the volume; errors as in `tune_masks_of`."""
     _labels(folders, _open(folders, parameters))

@@ -21,7 +21,8 @@ class Status(Command):
 
     A state is complete, running, partial (begun, but no run is at work on it now), failed (with the last run's error),
     rejected (by the watcher) or absent (nothing computed yet). Below them are the acquisitions that have landed and wait:
-    settling (until when), valid (for the server) or queued (for a worker).
+    settling (until when), valid (for the server) or queued (for a worker). Where PREFECT_API_URL names the server, they are
+    also paused, or running or failed before anything was written.
     """
 
     settings: ClassVar[tuple[str, ...]] = ("settle_seconds", "sentinel", "sentinel_only")

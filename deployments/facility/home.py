@@ -73,6 +73,8 @@ class Access:
             "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": self.address,
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Runs that wait for a GPU are no news. Hundreds that are marked as late after Prefect's 15 s keep SQLite busy.
+            "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "86400",
         }
 
 

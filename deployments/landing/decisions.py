@@ -116,7 +116,11 @@ class Decider:
         self._records.forget(original)
         due = original.due and original.due.model_copy(update={"source": record.source})
         return record.changed(
-            fingerprint=original.fingerprint, attempts=original.attempts, flow_run=original.flow_run, due=due
+            fingerprint=original.fingerprint,
+            attempts=original.attempts,
+            flow_run=original.flow_run,
+            handed_over=original.handed_over,
+            due=due,
         )
 
     def _reject(self, candidate: Candidate, record: Record, verdict: Invalid) -> Record:

@@ -17,6 +17,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
 from deployments.landing.announcements import HandOverError, NoDeploymentError, ServerUnavailableError
+from deployments.landing.overview_artifact import OverviewArtifact
 from deployments.landing.records import LandedAcquisition, Rejection
 from deployments.landing.rules import LandingRules
 from spherovem_core.errors import ParameterError
@@ -54,6 +55,10 @@ class PrefectAnnouncer:
 
     def __exit__(self, *raised: object) -> None:
         self._closing.close()
+
+    def page(self) -> OverviewArtifact:
+        """Return the artifact that shows what has landed."""
+        return OverviewArtifact(self._client, self._rules)
 
     def start_run(self, acquisition: LandedAcquisition, landing: Path) -> str:
         """Start a run and emit ``spherovem.acquisition.landed``; return the flow run's id."""

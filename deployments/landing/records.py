@@ -82,8 +82,8 @@ class Record(BaseModel):
         Time since when its files cannot be read for a reason that may pass; None if they can.
     again
         True if an operator requests another check and, if valid, another run.
-    flow_run
-        Id of the last flow run.
+    flow_run, handed_over
+        Id of the last flow run, and the time when it was started (seconds since 1970).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,6 +103,7 @@ class Record(BaseModel):
     troubled_since: float | None = None
     again: bool = False
     flow_run: str = ""
+    handed_over: float = 0.0
 
     def changed(self, **values: Any) -> "Record":
         """Copy the record with other values."""

@@ -36,6 +36,8 @@ class LandingRules:
         Segmentation network; the parameter files override it.
     execution
         Execution settings of the runs.
+    profiles
+        Landing folders with a parameters file of their own.
     """
 
     results_root: Path
@@ -47,6 +49,7 @@ class LandingRules:
     parameter_files: Mapping[Path, tuple[Path, ...]]
     network: str
     execution: ExecutionSettings
+    profiles: tuple[Path, ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "LandingRules":
@@ -78,6 +81,7 @@ class LandingRules:
             },
             network=settings.network,
             execution=settings.execution(),
+            profiles=tuple(profiles),
         )
         for folder in rules.folders:
             rules.parameters(folder)

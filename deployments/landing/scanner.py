@@ -21,6 +21,12 @@ from spherovem_core.urls import shown
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 5
+"""Acquisitions that one scan hands over without a pause. After each further one the server gets as long as that one took, for
+those who look at the UI meanwhile."""
+
+LONGEST_PAUSE_S = 2.0
+
 SERVER, DEPLOYMENT = "server", "deployment"
 """Subjects of the message log that are not acquisitions."""
 
@@ -131,11 +137,14 @@ class Scanner:
         if result.deployment_error:
             result.failed[record.name] = result.deployment_error
             return
+        began = time.monotonic()
         flow_run = self._announcer.start_run(due, candidate.landing)
-        self.records.keep(record.changed(due=None, flow_run=flow_run))
+        self.records.keep(record.changed(due=None, flow_run=flow_run, handed_over=self._clock()))
         result.handed_over.append(record.name)
         self._messages.log_resolved(DEPLOYMENT)
         logger.info("%s: handed over, attempt %d, flow run %s", record.name, due.attempt, flow_run)
+        if len(result.handed_over) > AT_ONCE:
+            time.sleep(min(time.monotonic() - began, LONGEST_PAUSE_S))
 
     def _report(self, record: Record, rejection: Rejection, result: ScanResult) -> None:
         if record.reported == rejection.fingerprint:

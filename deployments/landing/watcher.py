@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import watchfiles
 
+from deployments.landing.overview import LandingOverview
 from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.records import STATE_FOLDER
 from deployments.landing.rules import LandingRules
@@ -60,10 +61,13 @@ def watch(rules: LandingRules, interval_s: float) -> None:
                 "end it, or choose another results root"
             )
         scanner, recovery = Scanner(rules, announcer), CrashRecovery(rules.results_root)
+        overview = LandingOverview(rules, announcer.page())
         logger.info("watching %s; results go to %s", ", ".join(map(str, rules.folders)), rules.results_root)
         with stopping_on_signals() as (stopped, wake), waking_on_changes(rules.folders, wake, stopped):
             while not stopped.is_set():
                 result = scan_in_any_case(scanner, stopped.is_set)
+                if not result.server_error:
+                    overview.show(scanner.records)
                 recovery.run_if_due()
                 stopped.wait(MIN_PAUSE_S)
                 wake.wait(pause_s(result, interval_s))

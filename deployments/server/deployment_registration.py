@@ -30,6 +30,7 @@ from deployments.server.facility_defaults import (
     is_facility,
     profile_deployments,
 )
+from deployments.server.form_order import order_forms
 from deployments.server.provisioning import Change, Outcome
 from deployments.settings import Settings
 from spherovem_core.errors import ParameterError, SpheroVemError
@@ -87,6 +88,7 @@ def ensure_deployments(client: SyncPrefectClient, file: Path, settings: Settings
             wanted.append(deployment)
     if wanted:
         _deploy({**content, "deployments": wanted})
+        order_forms(client, [change.name for change in changes if change.outcome != "unchanged"])
     return changes + _remove_old_profiles(client, {change.name for change in changes}, settings)
 
 

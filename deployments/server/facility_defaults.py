@@ -5,7 +5,7 @@ deployment therefore holds all values, not only those that differ from the defau
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def profile_deployments(deployment: Mapping[str, Any], settings: Settings) -> It
     for folder, profile in settings.profiles.items():
         yield {
             **deployment,
-            "name": f"{deployment['name']} {_own_name(folder, settings)}",
+            "name": profile_name(folder, tuple(settings.profiles)),
             "description": f"Process one acquisition of {shown(folder)} with its profile {profile}, and any parameters.",
             "tags": [*deployment.get("tags", []), PROFILE_TAG],
             "profile": profile,
@@ -93,10 +93,17 @@ def _pipeline_parameters(settings: Settings, profile: Path | None) -> PipelinePa
     return build_parameters(overrides)
 
 
-def _own_name(folder: Path, settings: Settings) -> str:
-    """Return the shortest end of a folder's path that no other landing folder with a profile has, without slashes."""
+def profile_name(folder: Path, profiles: Collection[Path]) -> str:
+    """Return the name of the deployment for runs by hand of a landing folder with a profile.
+
+    It ends with the shortest end of the folder's path that no other landing folder with a profile has, without slashes.
+    """
+    return f"{AD_HOC} {_own_name(folder, profiles)}"
+
+
+def _own_name(folder: Path, profiles: Collection[Path]) -> str:
     parts = folder.parts
     for count in range(1, len(parts) + 1):
-        if sum(other.parts[-count:] == parts[-count:] for other in settings.profiles) == 1:
+        if sum(other.parts[-count:] == parts[-count:] for other in profiles) == 1:
             return "-".join(part.strip("/") for part in parts[-count:]).strip("-")
     return str(folder).strip("/").replace("/", "-")

@@ -1,17 +1,18 @@
-"""Recovery of crashed runs: restart them, and mark runs as crashed that a worker took and never began.
+"""Recovery of crashed runs: restart them, and mark runs as crashed that were never begun or have fallen silent.
 
-The watcher does this at its scans. An automation of the server would do it per event, but on SQLite the server handles an
-event that concerns several automations more than once, or not at all.
+The watcher does this at its scans, by the states on the server. Automations of the server do it per event: they lose events when
+the server is killed, and handle some twice (`benchmarks/automations.py`, figures in the guide *Operating spherovem*).
 """
 
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -23,6 +24,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
 
@@ -38,6 +40,10 @@ START_TIMEOUT_S = 600.0
 
 MAX_AGE = timedelta(days=7)
 """Longest time since a crash after which a run is still restarted."""
+
+SILENCE_S = 180.0
+"""Time of watching a run without seeing a new heartbeat of it; it sends one every 30 s. The automation of the server waits half
+as long and comes first where it works."""
 
 PAUSE_S = 30.0
 RUNS_PER_PASS = 200
@@ -56,6 +62,7 @@ class CrashRecovery:
         self._results_root = results_root
         self._pause_s = pause_s
         self._next_at = 0.0
+        self._heartbeats = Heartbeats()
 
     def run_if_due(self) -> None:
         """Restart crashed runs, if the pause is over."""
@@ -65,9 +72,68 @@ class CrashRecovery:
         try:
             with get_client(sync_client=True) as client:
                 mark_stuck_runs(client, results_root=self._results_root)
+                self._heartbeats.mark_silent_runs(client, results_root=self._results_root)
                 restart_crashed_runs(client, results_root=self._results_root)
         except (httpx.HTTPError, PrefectHTTPStatusError, OSError) as error:
             logger.debug("crashed runs could not be restarted: %s", error)
+            self._heartbeats.forget()
+
+
+class Heartbeats:
+    """Heartbeats of running runs as this process has seen them.
+
+    Only time in which the server answered counts, so that a run is not blamed for a server that was down and has no events of it.
+
+    Parameters
+    ----------
+    silence_s
+        Time without a new heartbeat after which a run counts as dead.
+    clock
+        Returns seconds.
+    """
+
+    def __init__(self, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._silence_s, self._clock = silence_s, clock
+        self._seen: dict[UUID, tuple[datetime | None, float]] = {}
+
+    def forget(self) -> None:
+        """Begin to watch anew: the server did not answer."""
+        self._seen.clear()
+
+    def mark_silent_runs(self, client: SyncPrefectClient, results_root: Path | None = None) -> list[FlowRun]:
+        """Mark runs as crashed whose process and worker died together; return them.
+
+        A run that never sent a heartbeat is left alone: somebody may have switched them off.
+
+        Parameters
+        ----------
+        results_root
+            As in `restart_crashed_runs`.
+        """
+        running = {run.id: run for run, _ in _runs_in(client, StateType.RUNNING, results_root)}
+        self._seen = {run: seen for run, seen in self._seen.items() if run in running}
+        marked = []
+        for run in running.values():
+            newest = _newest_heartbeat(client, run.id)
+            before, since = self._seen.get(run.id, (None, self._clock()))
+            self._seen[run.id] = (newest, since if newest == before else self._clock())
+            if newest is None or newest != before or self._clock() - since <= self._silence_s:
+                continue
+            message = f"No heartbeat for {self._silence_s:g} s: the process and its worker have died or lost the connection."
+            client.set_flow_run_state(run.id, Crashed(message=message))
+            logger.warning("%s: fallen silent; it counts as crashed", run.name)
+            marked.append(run)
+        return marked
+
+
+def _newest_heartbeat(client: SyncPrefectClient, run: UUID) -> datetime | None:
+    """Return the time of the last heartbeat of a run that the server has stored; None if there is none."""
+    wanted = EventFilter(
+        event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),
+    )
+    found = client.read_events(wanted, limit=1).events
+    return found[0].occurred if found else None
 
 
 def mark_stuck_runs(

@@ -20,6 +20,9 @@ EMPTIEST = 0.25
 EMPTY_WEIGHT = 2.0
 """Times that one of the emptiest frames is more probably drawn than another one."""
 
+MOST_FRAMES = 2_000_000
+"""Frames that are scored at most; beyond, those of some slices stand for those of all."""
+
 Emptiness = Callable[[int], NDArray[np.float64]]
 """Function of a slice that returns a score for each frame (rows, columns); larger where an object is more likely missed."""
 
@@ -49,6 +52,13 @@ class PlaceFrame:
         """Number of frames in the volume."""
         rows, columns = self.grid
         return self.shape[0] * rows * columns
+
+    def slices(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the slices whose frames are scored: all, or evenly spaced ones from a random start on."""
+        wanted = max(1, MOST_FRAMES // (self.grid[0] * self.grid[1]))
+        if wanted >= self.shape[0]:
+            return np.arange(self.shape[0])
+        return ((np.arange(wanted) + rng.random()) * self.shape[0] / wanted).astype(np.int64)
 
     def extent(self, index: int) -> tuple[int, tuple[int, int], tuple[int, int]]:
         """Return slice, rows and columns of a frame by its number."""
@@ -80,19 +90,22 @@ def draw_places(
     -------
     drawn : list of (stratum, number of the frame)
     counts : tuple of int
-        Number of frames per stratum in the whole volume: the emptiest, and the others.
+        Number of frames per stratum in the whole volume: the emptiest, and the others. In a volume of more than `MOST_FRAMES`
+        frames it is that of the scored slices, multiplied by the slices that each of them stands for.
     """
-    scores = np.concatenate([np.ravel(emptiness(z)) for z in range(frame.shape[0])])
+    slices = frame.slices(rng)
+    scores = np.concatenate([np.ravel(emptiness(int(z))) for z in slices])
     order = np.lexsort((rng.random(len(scores)), -scores))
     first = max(1, round(EMPTIEST * len(order))) if len(order) > 1 else len(order)
     strata = [order[:first], order[first:]] if first < len(order) else [order]
     shares = allocate([len(each) for each in strata], [EMPTY_WEIGHT, 1.0][: len(strata)], total)
+    per_slice = len(scores) // len(slices)
     drawn = [
-        (number, int(index))
+        (number, int(slices[index // per_slice] * per_slice + index % per_slice))
         for number, (members, share) in enumerate(zip(strata, shares, strict=True))
         for index in np.sort(rng.choice(members, share, replace=False))
     ]
-    return drawn, tuple(len(each) for each in strata)
+    return drawn, tuple(round(len(each) * frame.shape[0] / len(slices)) for each in strata)
 
 
 def frame_means(

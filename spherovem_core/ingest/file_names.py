@@ -164,6 +164,16 @@ def hexadecimal_like(names: Sequence[str]) -> bool:
     )
 
 
+def pattern_of(series: Sequence[FileName]) -> str:
+    """Return the pattern of names of one series, with the numbers that all of them have: ``SE2_#``, not ``SE#_#``."""
+    first = series[0]
+    shown = [
+        number if all(each.numbers[place] == number for each in series) else NUMBER_MARK
+        for place, number in enumerate(first.numbers)
+    ]
+    return "".join(part for pair in zip(first.texts, [*shown, ""], strict=True) for part in pair)
+
+
 def labels_of(patterns: Sequence[str]) -> list[str]:
     """Name series by the words in which their patterns differ, such as ``InLens`` and ``EsB``; else by the whole patterns."""
     words = [_WORD.findall(pattern) for pattern in patterns]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,7 @@ FEWEST_CHANGES, JOINED, LONGEST_STROKE, MOST_UNEQUAL = 8, 0.8, 0.4, 2.5
 # drifting blobs of two grey values.
 LASTING = 0.65
 NARROWEST = 64
+COUNTED = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ def count_databar_rows(strips: Sequence[NDArray[Any]]) -> int:
     """Count the rows of a databar at the lower end of strips (Y, X) of several slices; 0 if there is none for certain."""
     if len(strips) < 2 or not strips[0].size:
         return 0
-    same = np.logical_and.reduce([strip == strips[0] for strip in strips[1:]])
+    if _same_in_all([strip[-FEWEST_ROWS:] for strip in strips]).mean(axis=1).min() < SAME:
+        # As in most acquisitions: the rest need not be compared.
+        return 0
+    same = _same_in_all(strips)
     others = np.flatnonzero(same.mean(axis=1) < SAME)
     if not others.size:
         # Slices that are the same all over are copies.
@@ -79,19 +84,53 @@ def find_lettering(strips: Sequence[NDArray[Any]]) -> Lettering | None:
     if not span > 0:
         return None
     found = []
-    for columns in _parts(strips[0].shape[1]):
-        parts = [strip[:, columns].astype(np.float32) for strip in strips]
-        same = np.stack([np.abs(a - b) <= LOSS * span for a, b in pairwise(parts)])
+    for columns, counts in _count_same(strips, LOSS * span):
         # The median over pairs of slices: a blank one among them hides nothing.
-        stays = np.median(same.mean(axis=2), axis=0)
+        stays = np.median(counts / (columns.stop - columns.start), axis=0)
         for first, stop in _runs(stays >= LIKELY_SAME):
             # The tissue inwards of a databar is in the strip; slices that are the same up to its end are copies, or flat.
-            if first > 0 and stop - first >= FEWEST_ROWS and _holds_letters(parts, slice(first, stop), span):
-                found.append((first, stop))
+            if first > 0 and stop - first >= FEWEST_ROWS:
+                rows = [strip[first:stop, columns].astype(np.float32) for strip in strips]
+                if _holds_letters(rows, span):
+                    found.append((first, stop))
     if not found:
         return None
     height = len(strips[0])
     return Lettering(height - max(stop for _, stop in found), height - 1 - min(first for first, _ in found))
+
+
+def _same_in_all(strips: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return where the pixels of all strips are the same."""
+    return np.asarray(np.logical_and.reduce([strip == strips[0] for strip in strips[1:]]))
+
+
+def _count_same(strips: Sequence[NDArray[Any]], most: float) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Yield columns, and for (pairs of slices, Y) how many pixels in them differ by no more than `most`.
+
+    The columns are all, and then a quarter at a time if these are wide enough.
+    """
+    width = strips[0].shape[1]
+    quarters = 4 if width // 4 >= NARROWEST else 1
+    edges = np.array([n * width // quarters for n in range(quarters + 1)])
+    # Integers of two bytes are exact as float32; the other types are compared as float32 too.
+    compared = [strip if strip.dtype in COUNTED else strip.astype(np.float32) for strip in strips]
+    counts = np.stack([_count_alike(a, b, np.float32(most), edges) for a, b in pairwise(compared)])
+    yield slice(0, width), counts.sum(axis=2)
+    if quarters > 1:
+        for n in range(quarters):
+            yield slice(int(edges[n]), int(edges[n + 1])), counts[:, :, n]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _count_alike(a: Any, b: Any, most: Any, edges: Any) -> Any:
+    counts = np.zeros((a.shape[0], len(edges) - 1), np.int64)
+    for y in range(a.shape[0]):
+        for part in range(len(edges) - 1):
+            count = 0
+            for x in range(edges[part], edges[part + 1]):
+                count += abs(np.float32(a[y, x]) - np.float32(b[y, x])) <= most
+            counts[y, part] = count
+    return counts
 
 
 def _is_lettered(bar: NDArray[Any], span: float) -> bool:
@@ -101,9 +140,9 @@ def _is_lettered(bar: NDArray[Any], span: float) -> bool:
     return bool(counts.max() >= GROUND * bar.size and counts[apart].sum() >= LETTERING * bar.size)
 
 
-def _holds_letters(parts: Sequence[NDArray[np.float32]], rows: slice, span: float) -> bool:
+def _holds_letters(parts: Sequence[NDArray[np.float32]], span: float) -> bool:
     """Return whether pixels that stay stand out from their rows and columns in the shape of lettering."""
-    pixels = np.stack([part[rows] for part in parts])
+    pixels = np.stack(parts)
     middle = np.median(pixels, axis=0)
     # One slice may be another, such as a blank one.
     deviations = np.sort(np.abs(pixels - middle), axis=0)
@@ -153,13 +192,6 @@ def _range(strips: Sequence[NDArray[Any]]) -> float:
     sample = sample[np.isfinite(sample)]
     low, high = np.percentile(sample, (0.1, 99.9)) if sample.size else (0.0, 0.0)
     return float(high - low)
-
-
-def _parts(width: int) -> Iterator[slice]:
-    yield slice(0, width)
-    if width // 4 >= NARROWEST:
-        for n in range(4):
-            yield slice(n * width // 4, (n + 1) * width // 4)
 
 
 def _runs(mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

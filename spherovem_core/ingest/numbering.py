@@ -14,6 +14,7 @@ from spherovem_core.ingest.file_names import (
     group_names,
     hexadecimal_like,
     labels_of,
+    pattern_of,
 )
 from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
 from spherovem_core.ingest.position_gaps import DECIMALS_ROUNDED, gap_conflict
@@ -100,7 +101,7 @@ def _text_series(groups: Sequence[Sequence[FileName]]) -> str:
     if len(groups[0]) == 1 or 3 * len(groups) > sum(map(len, groups)):
         names = [group[0].name for group in groups]
         return f"the names follow no common pattern ({_some(names)}); rename the files alike with a slice number, or {IN_ORDER}"
-    labels = labels_of([group[0].pattern for group in groups])
+    labels = labels_of([pattern_of(group) for group in groups])
     return _series_fault(
         [(label, [each.name for each in group]) for label, group in zip(labels, groups, strict=True)]
     )

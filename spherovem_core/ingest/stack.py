@@ -232,7 +232,10 @@ class SliceStack:
         first = max(0, z - limit) if below is None else below[0] + 1
         last = min(self.shape[0] - 1, z + limit) if above is None else above[0] - 1
         nearest = above if below is None else below
-        lost = f"slices {self.numbers[first]} to {self.numbers[last]} are {'bad or excluded' if self.excluded else 'bad'}"
+        what = "bad or excluded" if self.excluded else "bad"
+        lost = f"slice {self.numbers[first]} is {what}"
+        if last > first:
+            lost = f"slices {self.numbers[first]} to {self.numbers[last]} are {what}"
         if last - first + 1 > limit:
             raise BadSlicesError(
                 f"{lost}, more than {limit} in a row; acquire them again, or raise max_filled_slices"

@@ -23,7 +23,7 @@ from spherovem_core.ingest.sidecars import find_sidecars, with_sidecars
 from spherovem_core.ingest.source_facts import exclusions, source_facts
 from spherovem_core.ingest.source_files import FILE_THREADS, SourceFiles, find_source_files
 from spherovem_core.ingest.stack import SliceStack
-from spherovem_core.ingest.survey_problems import slice_problems, spacing_problems
+from spherovem_core.ingest.survey_problems import region_problems, slice_problems, spacing_problems
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
@@ -213,7 +213,8 @@ def _problems(survey: _Survey, description: Description, parameters: IngestParam
     """Check the slices and the voxel size; add the findings."""
     stack, reports = survey.stack, survey.reports
     ordered = replace(survey.excluded.ordered, files=stack.kept_files, numbers=stack.numbers)
-    yield from slice_problems(reports, ordered, survey.databars, stack.excluded, parameters)
+    alone = region_problems(stack)
+    yield from alone or slice_problems(reports, ordered, survey.databars, stack.excluded, parameters)
     yield from survey.excluded.problems
     yield from survey.count_problems
     yield from spacing_problems(reports, description, survey.voxel_sizes, parameters)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from spherovem_core.ingest import checks
 from spherovem_core.ingest.description import Description
+from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.plausibility import plausibility_problems
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport
+from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 
@@ -30,6 +32,23 @@ def slice_problems(
     # A file that holds no stack of slices is not read: that it is not is said once.
     refused = {problem.found for problem in unaccepted}
     return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
+
+
+def region_problems(stack: SliceStack) -> list[Problem]:
+    """Report a region none of whose slices is kept: nothing of it would be measured."""
+    if stack.whole is None or not stack.excluded or any(file is not None for file in stack.kept_files):
+        return []
+    numbers = ranges([stack.numbers[z] for z in sorted(stack.excluded)])
+    reasons = ", ".join(dict.fromkeys(stack.excluded.values()))
+    lost = "excluded or missing" if len(stack.excluded) < stack.shape[0] else "excluded"
+    several = len(stack.numbers) > 1
+    return [
+        Problem(
+            f"{'all slices' if several else 'the only slice'} of the region {'are' if several else 'is'} {lost} (exclude_slices "
+            f"names {numbers}: {reasons}); a region needs a slice of its own: enlarge it along z, or take entries out of "
+            "exclude_slices"
+        )
+    ]
 
 
 def _any_readable(report: FileReport) -> bool:

@@ -117,7 +117,7 @@ def _fill_removed(
             f"{folder} cannot be adopted: {len(missing)} of its files are not there; restore them, or discard it with --recompute"
         )
     spec = spec_of(output, marker)
-    files = ShardFiles(folder, spec.chunks, spec.shards, spec.fill_value)
+    files = ShardFiles(folder, spec.chunks, spec.shards, spec.fill_value, spec.codec)
     for name in missing:
         index = tuple(map(int, name.split("/")[1:]))
         extent = tuple(min(s, n - i * s) for i, s, n in zip(index, spec.shards, spec.shape, strict=True))

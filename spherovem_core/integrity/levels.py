@@ -10,6 +10,7 @@ from spherovem_core.execution import Execution
 from spherovem_core.store import ArraySpec, Layout
 from spherovem_core.store.adoptions import ADOPTED
 from spherovem_core.store.arrays import complete_array
+from spherovem_core.store.codecs import Codec
 from spherovem_core.store.layout import array_path
 from spherovem_core.store.nodes import marker_of, read_node
 from spherovem_core.store.pyramid import build_levels
@@ -28,6 +29,8 @@ def spec_of(output: ArrayOutput, marker: dict[str, Any]) -> ArraySpec:
         tuple(marker["shards"]),
         tuple(marker["spacing_nm"]),
         tuple(marker["origin_nm"]),
+        Codec.of_name(marker["codec"]) if "codec" in marker else None,
+        float(marker.get("resolution", 0.0)),
     )
 
 

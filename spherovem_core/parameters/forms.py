@@ -15,8 +15,8 @@ EXPERT_TITLE = "(expert)"
 def describe_form(schema: dict[str, Any]) -> None:
     """Order the fields of a model's JSON schema and add bounds to their descriptions.
 
-    For the ``json_schema_extra`` of pydantic. The Prefect UI makes a form of the schema. It shows fields in their order, refuses
-    a number out of bounds and does not show the bounds.
+    For the ``json_schema_extra`` of pydantic. The Prefect UI makes a form of the schema. It shows fields by their ``position``,
+    without which their order would be lost in PostgreSQL. It refuses a number out of bounds and does not show the bounds.
     """
     properties = schema.get("properties", {})
     for field in properties.values():
@@ -26,6 +26,8 @@ def describe_form(schema: dict[str, Any]) -> None:
         if field.get("expert"):
             field["title"] = f"{field.get('title', '')} {EXPERT_TITLE}".strip()
     schema["properties"] = dict(sorted(properties.items(), key=lambda item: bool(item[1].get("expert"))))
+    for position, field in enumerate(schema["properties"].values()):
+        field["position"] = position
     if not properties:
         del schema["properties"]
 

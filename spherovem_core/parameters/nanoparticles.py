@@ -48,7 +48,10 @@ class NanoparticleParameters(SpecimenParameters):
         description="Objects less likely to be nanoparticles than this count as other objects.",
     )
     min_volume_nm3: float = Field(
-        default=2.0e5, ge=0.0, le=1e15, description="Particles with less volume are dropped."
+        default=0.0,
+        ge=0.0,
+        le=1e15,
+        description="Particles with less volume are dropped; 0 keeps all that are found.",
     )
     split_touching: bool = Field(
         default=True,

@@ -34,13 +34,13 @@ from spherovem_core.registration.fixed_pattern import (
     choose_evenly,
     is_still,
     mean_in_the_frame,
-    measure_fixed_pattern,
 )
+from spherovem_core.registration.hidden_areas import measure_what_is_fixed
 from spherovem_core.registration.jumps import Jumps, find_jumps
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
 from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
-from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.pairs import TORN, PairResult
 from spherovem_core.registration.placement_jobs import measure_placement
 from spherovem_core.registration.slice_places import PlacedSlices, place_by_thickness
 from spherovem_core.registration.slice_table import make_slice_table
@@ -48,7 +48,10 @@ from spherovem_core.registration.uncertainty import covariance_with_pattern, rms
 from spherovem_core.utils.slice_choice import good_slices
 
 BRIDGE_DISTANCE = 3
-PATTERN_ROUNDS = 2
+PATTERN_ROUNDS = 12
+FOLLOWED_PAIRS = 80
+SETTLED_PX = 0.02
+RARE_FRACTION = 0.25
 TRIED_PAIRS = 6
 MOVED_PX = 0.5
 WEAK_FRACTION = 0.5
@@ -248,7 +251,7 @@ def register_stack(
         shape,
         placed,
         parameters.trend_slices,
-        0.0 if pattern is None else float(pattern.std()),
+        0.0 if pattern is None else float(np.nanstd(pattern)),
     )
     kept = parameters.drift == "detrend" and count > 2
     lean_error = float(slow.lean_error_px.max()) if kept else None
@@ -265,34 +268,58 @@ def _registered_pairs(
 ) -> tuple[dict[Pair, PairResult], NDArray[np.float32] | None]:
     """Register the pairs that the drift treatment needs and those across gaps, and judge them as a stack.
 
-    If the stack has a pattern that stays in the frame, it is subtracted and all pairs are registered again. A strong pattern
-    has pulled the first maps, so it is measured once more with the better ones.
+    If something stays in the frame in all slices, all pairs are registered again without it. It has pulled the first maps, and
+    what is measured with pulled maps is too weak, so it is measured again with better ones until the maps of some
+    neighbours settle.
     """
     plain = results = _paired(source, good, parameters, execution, ledger)
     shape = (int(source.shape[1]), int(source.shape[2]))
     if is_still(plain, good, shape):
         results = _hidden_motion(source, good, parameters, execution, ledger) or plain
-    before = results
-    pattern: NDArray[np.float32] | None = None
+    before = dict(results)
+    fixed: NDArray[np.float32] | None = None
+    followed = choose_evenly(list(itertools.pairwise(good)), FOLLOWED_PAIRS)
     for number in range(1, PATTERN_ROUNDS + 1):
-        found = measure_fixed_pattern(source, results, good, parameters, execution)
+        found = measure_what_is_fixed(source, results, good, parameters, execution, fixed)
         if found is None:
             break
-        pattern, prefix = found, f"without pattern {number}: "
-        results = _paired(source, good, parameters, execution, ledger, pattern, prefix)
-    return (plain if pattern is None else _with_pattern(results, before, shape)), pattern
+        fixed, prefix = found, f"without pattern {number}: "
+        anew = register_pairs(source, followed, parameters, execution, ledger, fixed, prefix)
+        changes = [rms_displacement(anew[pair].matrix - results[pair].matrix, shape) for pair in followed]
+        results = results | anew
+        if np.median(changes) < SETTLED_PX:
+            break
+    if fixed is None:
+        return plain, None
+    results = _paired(source, good, parameters, execution, ledger, fixed, "without pattern: ")
+    hidden_fraction = float(np.isnan(fixed).mean())
+    return _with_pattern(results, before, shape, hidden_fraction, parameters.max_uncertainty_px), fixed
 
 
 def _with_pattern(
-    results: dict[Pair, PairResult], before: dict[Pair, PairResult], shape: tuple[int, int]
+    results: dict[Pair, PairResult],
+    before: dict[Pair, PairResult],
+    shape: tuple[int, int],
+    hidden_fraction: float,
+    most_px: float,
 ) -> dict[Pair, PairResult]:
-    """State the uncertainty of pairs with that of the pattern that was subtracted."""
+    """State the uncertainty of pairs with that of the pattern that was subtracted, and count hidden areas as fixed ones."""
     widened = {}
     for pair, result in results.items():
         earlier = before[pair].matrix if pair in before else None
         covariance = covariance_with_pattern(result.covariance, result.matrix, earlier, shape)
+        uncertainty = rms_of_covariance(covariance, shape)
+        reason = result.reason
+        if result.trusted and uncertainty > most_px:
+            reason = f"uncertain by {uncertainty:.1f} px, more than {most_px:g} px, with what is fixed to the frame"
         widened[pair] = replace(
-            result, covariance=covariance, uncertainty_px=rms_of_covariance(covariance, shape)
+            result,
+            covariance=covariance,
+            uncertainty_px=uncertainty,
+            trusted=not reason,
+            reason=reason,
+            fixed_fraction=max(result.fixed_fraction, hidden_fraction),
+            featureless_fraction=max(result.featureless_fraction - hidden_fraction, 0.0),
         )
     return widened
 
@@ -367,6 +394,29 @@ def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pa
         usual = float(np.median(by_distance[rank[b] - rank[a]]))
         if result.trusted and result.similarity < WEAK_FRACTION * usual:
             reason = f"similarity {result.similarity:.2f} is far below the {usual:.2f} usual at this distance"
+            result = replace(result, trusted=False, reason=reason)
+        judged[a, b] = result
+    return _without_torn_slices(judged, good)
+
+
+def _without_torn_slices(results: dict[Pair, PairResult], good: list[int]) -> dict[Pair, PairResult]:
+    """Distrust pairs of torn slices: all pairs of a slice that is torn against both neighbours, since any may follow either part.
+
+    A part that stays in the frame makes a slice torn only if few pairs have one.
+    """
+    suspects = sum(bool(results[pair].torn_if_rare) for pair in itertools.pairwise(good))
+    if suspects <= RARE_FRACTION * len(good):
+        results = {
+            pair: replace(r, trusted=False, reason=r.torn_if_rare) if r.trusted and r.torn_if_rare else r
+            for pair, r in results.items()
+        }
+    torn = {pair for pair in itertools.pairwise(good) if results[pair].reason.startswith(TORN)}
+    sides = [[(a, b) in torn for a, b in itertools.pairwise(good) if z in (a, b)] for z in good]
+    slices = {z for z, beside in zip(good, sides, strict=True) if len(beside) == 2 and all(beside)}
+    judged = {}
+    for (a, b), result in results.items():
+        if result.trusted and (a in slices or b in slices):
+            reason = f"slice {a if a in slices else b} is {TORN}"
             result = replace(result, trusted=False, reason=reason)
         judged[a, b] = result
     return judged

@@ -27,6 +27,7 @@ LEAST_SHIFT_PX = 0.5
 ITERATIONS = 10
 OUTLIER_SIGMAS = 3.0
 SAMPLED = 4
+WHOLE = 0.999
 # Correlation of the patterns of both halves of the pairs, and their power over that of the slices, from which there is one.
 LEAST_CORRELATION = 0.15
 LEAST_POWER = 0.002
@@ -42,6 +43,7 @@ def measure_fixed_pattern(
     good: list[int],
     parameters: RegistrationParameters,
     execution: Execution,
+    hidden: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32] | None:
     """Measure what is added to all slices at the same place of the frame.
 
@@ -59,6 +61,8 @@ def measure_fixed_pattern(
         Good slices in rising order.
     parameters, execution
         As in `register_stack`. The result is the same for any executor.
+    hidden : (Y', X') ndarray of bool, optional
+        Where something hides the tissue (`find_hidden_areas`), at the working resolution; nothing is measured there.
 
     Returns
     -------
@@ -78,6 +82,7 @@ def measure_fixed_pattern(
         items,
         parameters.working_pixels,
         device,
+        hidden,
         executor=execution.executor,
         ahead=2 * execution.workers + 2,
     )
@@ -159,7 +164,12 @@ def choose_evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[k] for k in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
-def _difference(item: tuple[Matrix, Pair, PortableSlices], working_pixels: int, device: str) -> Difference:
+def _difference(
+    item: tuple[Matrix, Pair, PortableSlices],
+    working_pixels: int,
+    device: str,
+    hidden: NDArray[np.bool_] | None,
+) -> Difference:
     """Sum the differences of a pair in both directions, the number of them at each pixel, and the power of a slice."""
     import torch
 
@@ -167,13 +177,16 @@ def _difference(item: tuple[Matrix, Pair, PortableSlices], working_pixels: int, 
     with intraop_threads(1):
         binned = [bin_slices(slices.read(z)[None], working_pixels) for z in pair]
         factor = binned[0][1]
-        images = [remove_mean(torch.from_numpy(image).to(device)) for image, _ in binned]
+        seen = None if hidden is None else torch.from_numpy((~hidden)[None].astype(np.float32)).to(device)
+        images = [remove_mean(torch.from_numpy(image).to(device), seen) for image, _ in binned]
         deviations = [float(image.double().std().clamp_min(1e-6)) for image in images]
         there = to_level(matrix[None], factor)
         total, count = torch.zeros_like(images[0]), torch.zeros_like(images[0])
         for k, m in ((0, there), (1, invert(there))):
             warped = sample_linear(images[1 - k], m) * (deviations[k] / deviations[1 - k])
             mask = overlap_mask(m, torch.empty_like(total), torch.empty_like(total))
+            if seen is not None:
+                mask = mask * seen * (sample_linear(seen, m) > WHOLE)
             difference = images[k] - warped
             # The median of all pixels would take more time than the rest.
             sampled = difference[:, ::SAMPLED, ::SAMPLED][mask[:, ::SAMPLED, ::SAMPLED] > 0.0]

@@ -21,6 +21,8 @@ BAND_ROWS = 512
 # Variance of a slice without contrast, relative to its mean square: rounding leaves 1e-16. At 1e-6, slices with 16 bits whose
 # contrast is below a thousandth of their grey values were taken as blank.
 FLAT = 1e-12
+SEEN_PART = 0.02
+"""Part of a neighbourhood that has to be seen for a mean of its own."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def build_pyramid(
     device
         ``cpu`` or ``cuda[:n]``.
     pattern : (Y', X') ndarray of float32, optional
-        What is added to all slices at the same place, at the resolution of the finest level; it is subtracted.
+        What is added to all slices at the same place, at the resolution of the finest level; it is subtracted. NaN where
+        something fixed to the frame hides the tissue: the slices are 0 there, and it has no part in the mean and contrast
+        beside it.
     without_stripes
         Whether `remove_stripes` is applied. It costs a map for the whole slice nothing, but doubles the error of local motions.
 
@@ -82,10 +86,14 @@ def build_pyramid(
     import torch
 
     working, factor = bin_slices(slices, working_pixels)
+    seen: Tensor | None = None
     if pattern is not None:
-        working = working - pattern
-    image = _remove_shading(torch.from_numpy(working).to(device))
-    image = _smooth(remove_stripes(image) if without_stripes else image)
+        working = working - np.nan_to_num(pattern)
+        if np.isnan(pattern).any():
+            seen = torch.from_numpy(np.isfinite(pattern)[None].astype(np.float32)).to(device)
+    image = _remove_shading(torch.from_numpy(working).to(device), seen)
+    image = remove_stripes(image) if without_stripes else image
+    image = _smooth(image if seen is None else image * seen)
     pyramid = [Level(image, factor)]
     while len(pyramid) < levels and min(image.shape[-2:]) >= 2 * MIN_SIDE_PX:
         image = _smooth(_halve(image))
@@ -164,18 +172,41 @@ def _filtered(image: Tensor, name: str, shape: tuple[int, int]) -> Tensor:
     return out
 
 
-def _remove_shading(image: Tensor) -> Tensor:
-    """Subtract the mean of each neighbourhood and divide by its contrast, at least 0.3 of the mean contrast, in place."""
+def _remove_shading(image: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Subtract the mean of each neighbourhood and divide by its contrast, at least 0.3 of the mean contrast, in place.
+
+    Where `seen` (1, Y, X) is 0, the result is 0.
+    """
     import torch
 
-    mean, square, factor = _block_means(image)
-    mean, square = _smooth(mean), _smooth(square)
+    mean, square, factor = _neighbourhood_means(image, seen)
     variance = (square - mean * mean).clamp_min_(0.0)
     floor = 0.1 * variance.mean((-2, -1), keepdim=True)
     contrast = torch.rsqrt(variance + floor + 1e-12)
     flat = variance.amax((-2, -1), keepdim=True) <= FLAT * square.amax((-2, -1), keepdim=True)
     gain = torch.where(flat, torch.zeros_like(contrast), contrast)
-    return _subtract_and_scale(image, factor, mean.to(image.dtype), gain.to(image.dtype))
+    image = _subtract_and_scale(image, factor, mean.to(image.dtype), gain.to(image.dtype))
+    return image if seen is None else image * seen
+
+
+def _neighbourhood_means(image: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor, int]:
+    """Average the slices and their squares over neighbourhoods of blocks, over seen pixels only; also the side of a block.
+
+    A neighbourhood without a seen pixel has the means of all blocks.
+    """
+    import torch
+
+    mean, square, side = _block_means(image if seen is None else image * seen)
+    mean, square = _smooth(mean), _smooth(square)
+    if seen is None:
+        return mean, square, side
+    part = _smooth(_block_means(seen)[0])
+    known = part > SEEN_PART
+    means = []
+    for total in (mean, square):
+        usual = total.sum((1, 2), keepdim=True) / part.sum((1, 2), keepdim=True).clamp_min(1e-6)
+        means.append(torch.where(known, total / part.clamp_min(SEEN_PART), usual))
+    return means[0], means[1], side
 
 
 def _block_means(image: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -211,10 +242,11 @@ def _subtract_and_scale(image: Tensor, side: int, mean: Tensor, gain: Tensor) ->
     return image
 
 
-def remove_mean(image: Tensor) -> Tensor:
-    """Subtract the mean of each neighbourhood of (B, Y, X) slices."""
-    mean, _, side = _block_means(image)
-    return image - _enlarge(_smooth(mean).to(image.dtype), side, image)
+def remove_mean(image: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Subtract the mean of each neighbourhood of (B, Y, X) slices; where `seen` (1, Y, X) is 0, the result is 0."""
+    mean, _, side = _neighbourhood_means(image, seen)
+    flat = image - _enlarge(mean.to(image.dtype), side, image)
+    return flat if seen is None else flat * seen
 
 
 def _enlarge(coarse: Tensor, factor: int, like: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from spherovem_core.spatial.depth import (
     measure_depth_of_cells,
     measure_depth_of_particles,
 )
-from spherovem_core.spatial.distance import distance_to_nucleus
+from spherovem_core.spatial.distance import distance_step_um, distance_to_nucleus
 from spherovem_core.spatial.distance_map import write_distance_map
 from spherovem_core.spatial.grids import Placement
 from spherovem_core.spatial.known_space import (
@@ -40,6 +40,7 @@ __all__ = [
     "assign_parent_cells",
     "contacts_of_cells",
     "default_radii",
+    "distance_step_um",
     "distance_to_nucleus",
     "find_cells",
     "find_surface",

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics
+from spherovem_core.rounding import round_to
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial.cell_bins import Bins, bins_entry, count_in_cell
 from spherovem_core.spatial.cell_distance import keep_in_cells
-from spherovem_core.spatial.distance import distance_in_cell
+from spherovem_core.spatial.distance import distance_in_cell, distance_step_um
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 from spherovem_core.spatial.known_space import (
     CellContents,
@@ -42,7 +43,7 @@ def write_distance_map(
     known: KnownSpace | None = None,
     bin_um: float | None = None,
 ) -> None:
-    """Write the map of `distance_to_nucleus` in bounded memory.
+    """Write the map of `distance_to_nucleus`, rounded to `distance_step_um`, in bounded memory.
 
     The executor computes whole cells, and the calling thread joins them to blocks. Finished cells stay in a cache until it is
     full. Blocks are written in columns along z, four by four blocks wide, so that most cells are computed once and cells on
@@ -165,8 +166,10 @@ def _distance_and_bins(
     device: str,
     bin_um: float | None,
 ) -> tuple[NDArray[np.float32] | None, Bins]:
-    """Measure the distances in a cell, and count its voxels by distance while they are there."""
+    """Measure the distances in a cell, round them, and count its voxels by distance while they are there."""
     found = distance_in_cell(cell, nuclei, cells, spacing_nm, device)
+    if found is not None:
+        found = round_to(found, distance_step_um(spacing_nm))
     return found, [[], []] if found is None or bin_um is None else count_in_cell(found, bin_um)
 
 

@@ -95,7 +95,7 @@ class Space:
     tests
         One row per statistic: p value, effect and finding.
     distance : (Z, Y, X) array-like of float32
-        Distance to the nucleus in µm (`distance_to_nucleus`).
+        Distance to the nucleus in µm (`distance_to_nucleus`), rounded to `distance_step_um`.
     admission
         Rule of admissible random places.
     forced_fraction
@@ -174,8 +174,8 @@ def measure_space(
     >>> space = measure_space(cells, nuclei, nanoparticles, spacing_nm=(50, 10, 10))
     >>> space.nuclei["parent_cell"].tolist()
     [5]
-    >>> space.nanoparticles["distance_to_nucleus_um"].round(3).tolist()
-    [0.055]
+    >>> space.nanoparticles["distance_to_nucleus_um"].round(2).tolist()
+    [0.06]
     >>> space.cells[["label", "nucleus_count", "nanoparticle_count"]].to_dict("records")
     [{'label': 5, 'nucleus_count': 1, 'nanoparticle_count': 1}]
     """

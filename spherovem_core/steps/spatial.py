@@ -66,7 +66,7 @@ TESTS = TableOutput("spatial-tests", "a statistic that is compared with random p
 REMEMBERED = 2
 """Measurements of changed cells and blocks that are kept per present one, for corrections that are undone."""
 
-STORED_FRACTION = 0.2
+STORED_FRACTION = 0.064
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 
 
@@ -79,6 +79,7 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         KnownDistances,
         KnownSpace,
         Placement,
+        distance_step_um,
         find_cells,
         record_distances,
         write_space,
@@ -93,7 +94,15 @@ def _compute(run: StepRun[SpatialParameters]) -> Quality:
         grids=[[array.shape, array.spacing_nm, array.origin_nm] for array in (cells, particles)]
     )
     replaced = run.replaced(DISTANCE)
-    writer = run.writer(DISTANCE, cells.shape, "float32", cells.spacing_nm, origin_nm=cells.origin_nm)
+    writer = run.writer(
+        DISTANCE,
+        cells.shape,
+        "float32",
+        cells.spacing_nm,
+        origin_nm=cells.origin_nm,
+        resolution=distance_step_um(cells.spacing_nm),
+        is_sparse=True,
+    )
     blocks = block_grid(cells.shape, writer.spec.shards)
     known = KnownSpace(ledger)
     if replaced is not None and (record := known.find(_map_entry(replaced.digest))):
@@ -251,7 +260,9 @@ def _counts(counts: Mapping[str, Sequence[int]]) -> dict[str, str]:
 
 
 def _size(volume: SourceVolume, parameters: PipelineParameters) -> OutputSize:
-    return OutputSize.compressed(4 * pyramid_voxels(*mask_grid(volume, parameters)), STORED_FRACTION)
+    return OutputSize.compressed(
+        4 * pyramid_voxels(*mask_grid(volume, parameters), is_sparse=True), STORED_FRACTION
+    )
 
 
 def _chapter() -> Chapter:
@@ -263,13 +274,13 @@ def _chapter() -> Chapter:
 SPATIAL = Step(
     name="spatial",
     stage="spatial",
-    version=7,
+    version=8,
     parameters=lambda parameters: parameters.spatial,
     inputs=(LABELS["cells"], LABELS["nuclei"], PARTICLE_LABELS, PARTICLES, SPECIMEN),
     outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY, ENRICHMENT, TESTS, CONTACTS),
     compute=_compute,
     external=exclusion_digests,
-    cost=Cost(mask_work, _size, seconds={"": 1.4}),
+    cost=Cost(mask_work, _size, seconds={"": 0.2}, fixed_seconds=0.5),
     gpu_library=cupy_gpu,
     chapter=_chapter,
 )

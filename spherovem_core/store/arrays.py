@@ -15,7 +15,6 @@ from spherovem_core.blocks import Block, Region, core_of_key
 from spherovem_core.errors import IncompleteArtifactError, ShapeMismatchError
 from spherovem_core.references import ArtifactRef
 from spherovem_core.store.checksums import XXH3, FileState
-from spherovem_core.store.codecs import compressor
 from spherovem_core.store.files import write_text
 from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import Layout, array_path
@@ -68,7 +67,7 @@ class ArrayWriter:
             self._create()
         self.array: zarr.Array[Any] = zarr.open_array(self._folder, mode="r+", zarr_format=3)
         self._alike: dict[Path, bool] = {}
-        self._form = (spec.chunks, spec.shards, spec.fill_value)
+        self._form = (spec.chunks, spec.shards, spec.fill_value, spec.codec)
         self._shards = ShardFiles(self._folder, *self._form)
         self._ledger = Ledger(self._folder / ARRAY_LEDGER, digest)
         self.content = ""
@@ -96,7 +95,7 @@ class ArrayWriter:
             dtype=self.spec.dtype,
             chunks=self.spec.chunks,
             shards=self.spec.shards,
-            compressors=compressor(self.spec.dtype),
+            compressors=self.spec.codec.compressor(self.spec.dtype),
             fill_value=self.spec.fill_value,
             dimension_names=axes,
             attributes={ATTRIBUTE: {"complete": False, "fingerprint": self.digest, **self.spec.identity}},
@@ -146,7 +145,7 @@ class ArrayWriter:
                     f"block {block.key} of {self.spec.group} cuts through shards of {self.spec.shards}; "
                     "align the block grid to the shards"
                 )
-        values = values.astype(self.spec.dtype, copy=False)
+        values = self.spec.rounded(values)
         states = []
         for index in self._shard_indices(block.core):
             sides = zip(index, self.spec.shards, block.core, strict=True)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUM_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype(np.uint16), 2: np.dtype(np.uint32)}
-"""Type of the sums of up to 8 values, by the bytes of a value."""
+"""Type of the sums of up to 64 values, by the bytes of a value."""
 
 
 def is_exact(dtype: np.dtype[Any], step: Sequence[int]) -> bool:
-    """Return whether blocks of this type and these extents are averaged here: 2, 4 or 8 unsigned values of 1 or 2 bytes."""
-    return dtype.kind == "u" and dtype.itemsize in SUM_TYPES and set(step) <= {1, 2} and 2 in step
+    """Return whether blocks are averaged here: extents of 1, 2 or 4 along each axis, unsigned values of 1 or 2 bytes."""
+    return dtype.kind == "u" and dtype.itemsize in SUM_TYPES and set(step) <= {1, 2, 4} and max(step) > 1
 
 
 def empty_sums(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -27,9 +27,9 @@ def add_plane(plane: NDArray[Any], step: Sequence[int], sums: NDArray[Any], weig
     Parameters
     ----------
     plane : (Y, X) ndarray of uint8 or uint16
-        Of an odd extent the last row or column counts twice.
+        Of an extent that the factor does not divide, the last row or column counts several times.
     step
-        Factor along y and x, 1 or 2.
+        Factor along y and x, 1, 2 or 4.
     sums : (⌈Y/fy⌉, ⌈X/fx⌉) ndarray
         As `empty_sums` makes it.
     weight
@@ -42,13 +42,15 @@ def add_plane(plane: NDArray[Any], step: Sequence[int], sums: NDArray[Any], weig
         # Two neighbours are one value of twice the size: sums over whole words run several at a time.
         pairs = plane.view(np.dtype(f"<u{2 * plane.itemsize}"))
         _add_pairs(pairs, 8 * plane.itemsize, (1 << 8 * plane.itemsize) - 1, fy, sums, weight)
+    elif fx == 4 and width % 4 == 0:
+        _add_fours(plane, fy, sums, weight)
     else:
         _add_any(plane, fy, fx, sums, weight)
 
 
 def means(sums: NDArray[Any], count: int, out: NDArray[Any]) -> None:
-    """Write the means of `count` values (2, 4 or 8) with these sums, halves rounded to the even number."""
-    _round(sums, {2: 1, 4: 2, 8: 3}[count], out)
+    """Write the means of `count` values, a power of two from 2 to 64, with these sums, halves rounded to the even number."""
+    _round(sums, count.bit_length() - 1, out)
 
 
 def block_means(values: NDArray[Any], step: Sequence[int]) -> NDArray[Any]:
@@ -58,7 +60,7 @@ def block_means(values: NDArray[Any], step: Sequence[int]) -> NDArray[Any]:
     ----------
     values : (Z, Y, X) ndarray of uint8 or uint16
     step
-        Factor along each axis, 1 or 2.
+        Factor along each axis, 1, 2 or 4.
 
     Returns
     -------
@@ -85,6 +87,17 @@ def _add_pairs(pairs: Any, bits: Any, mask: Any, fy: Any, sums: Any, weight: Any
             row = pairs[min(y * fy + j, height - 1)]
             for x in range(sums.shape[1]):
                 sums[y, x] += weight * ((row[x] & mask) + (row[x] >> bits))
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_fours(plane: Any, fy: Any, sums: Any, weight: Any) -> None:
+    height = plane.shape[0]
+    for y in range(sums.shape[0]):
+        for j in range(fy):
+            row = plane[min(y * fy + j, height - 1)]
+            for x in range(sums.shape[1]):
+                four = row[4 * x] + row[4 * x + 1] + row[4 * x + 2] + row[4 * x + 3]
+                sums[y, x] += weight * four
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

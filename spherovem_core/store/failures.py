@@ -35,7 +35,8 @@ class Failure:
 def noting_failure(layout: Layout, stage: str) -> Iterator[None]:
     """Write a note of an error that leaves the context; remove the note of an earlier error if none does.
 
-    A note that cannot be written is left out: the error itself matters more.
+    A note that cannot be written is left out: the error itself matters more. The error gets a note of its step, such as
+    ``step masks cells``.
     """
     try:
         yield
@@ -44,6 +45,7 @@ def noting_failure(layout: Layout, stage: str) -> Iterator[None]:
         failure = Failure(stage, message[:LONGEST_ERROR], time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         with suppress(OSError):
             write_json(layout.failure, asdict(failure))
+        error.add_note(f"step {stage}")
         raise
     with suppress(OSError):
         layout.failure.unlink(missing_ok=True)

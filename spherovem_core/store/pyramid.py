@@ -17,7 +17,7 @@ from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.arrays import ArrayWriter
 from spherovem_core.store.block_means import block_means, is_exact
 from spherovem_core.store.discarded import forget_discarded
-from spherovem_core.store.groups import ensure_group
+from spherovem_core.store.groups import discard, ensure_group
 from spherovem_core.store.layout import AUTOMATIC, Layout, array_path
 from spherovem_core.store.level_growth import GrowingLevel
 from spherovem_core.store.ome import (
@@ -53,6 +53,19 @@ def level_factors(shape: Sequence[int], spacing_nm: SpacingNm) -> list[Factors]:
         step = np.where(growing & (-(-extent // step) > 1), step * 2, step)
         factors.append((int(step[0]), int(step[1]), int(step[2])))
     return factors
+
+
+def levels_of(spec: ArraySpec) -> list[Factors]:
+    """Return the levels of an array, each as factors relative to the finest."""
+    if len(spec.shape) != 3:
+        return [(1, 1, 1)]
+    factors = level_factors(spec.shape, spec.spacing_nm)
+    return without_first(factors) if spec.is_sparse else factors
+
+
+def without_first(factors: Sequence[Factors]) -> list[Factors]:
+    """Leave out the first coarser level, unless it is the only one."""
+    return [factors[0], *factors[2:]] if len(factors) > 2 else list(factors)
 
 
 def nearest_level(factors: Sequence[Factors], spacing_nm: SpacingNm, target_nm: float) -> int:
@@ -116,7 +129,8 @@ def finish_multiscale(
         The finest level.
     """
     spec = writer.spec
-    factors = level_factors(spec.shape, spec.spacing_nm) if len(spec.shape) == 3 else [(1, 1, 1)]
+    factors = levels_of(spec)
+    _discard_further_levels(writer.layout, spec.group, len(factors))
     contents = build_levels(writer.layout, spec, writer.digest, writer.array, factors, execution, like)
     _describe(writer.layout, writer, factors)
     # Last, so that they count as soon as the array is complete.
@@ -163,6 +177,13 @@ def build_levels(
     return contents
 
 
+def _discard_further_levels(layout: Layout, group: str, count: int) -> None:
+    """Delete levels that an older version began, which made more of them."""
+    for folder in (layout.volume / group).glob("*"):
+        if folder.name.isdecimal() and int(folder.name) >= count:
+            discard(layout, folder)
+
+
 def level_spec(spec: ArraySpec, factors: Factors) -> ArraySpec:
     """Specify a coarser level of an array."""
     shape = level_shape(spec.shape, factors)
@@ -193,7 +214,7 @@ def grow_levels(writer: ArrayWriter) -> None:
     spec = writer.spec
     if len(spec.shape) != 3 or spec.content != "image" or spec.shards[0] != 1:
         return
-    factors = level_factors(spec.shape, spec.spacing_nm)
+    factors = levels_of(spec)
     fitting = []
     for level, (finer, coarser) in enumerate(itertools.pairwise(factors), 1):
         coarse, step = level_spec(spec, coarser), step_between(finer, coarser)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.store.checksums import FileChecksum, FileState
-from spherovem_core.store.codecs import encode_chunk
+from spherovem_core.store.codecs import Codec
 
 PARTIAL = ".partial"
 # Offset and length of a chunk that lies wholly outside the array and is not stored.
@@ -39,12 +39,15 @@ class ShardFiles:
         Extents in voxels; a shard is a whole number of chunks along each axis.
     fill_value
         Value that pads chunks at the end of the array.
+    codec
+        Codec of the chunks.
     """
 
     folder: Path
     chunks: tuple[int, ...]
     shards: tuple[int, ...]
     fill_value: float
+    codec: Codec
 
     def path(self, index: Sequence[int]) -> Path:
         """Return the file of a shard by its position in the grid of shards."""
@@ -71,7 +74,7 @@ class ShardFiles:
             with partial.open("wb", buffering=0) as file:
                 entries, offset = [], 0
                 for number, chunk in enumerate(self._chunks(values)):
-                    content = b"" if chunk is None else known.get(number) or encode_chunk(chunk)
+                    content = b"" if chunk is None else known.get(number) or self.codec.encode(chunk)
                     entries.append(ABSENT if chunk is None else (offset, len(content)))
                     offset += _write_whole(file, content)
                     checksum.update(content)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spherovem_core.rounding import round_to
 from spherovem_core.spacing import SpacingNm
-from spherovem_core.store.codecs import codec_name
+from spherovem_core.store.codecs import Codec, codec_for
 
 Content = Literal["image", "label", "field"]
 
@@ -29,6 +31,12 @@ class ArraySpec:
         Extents in voxels. Shards are the unit of writing: one file each.
     origin_nm
         Position of the centre of voxel (0, 0, 0).
+    own_codec
+        Codec of the chunks; None for the usual one of this content and type.
+    resolution
+        Step to whose multiples values are rounded as they are written; 0 keeps them as they are.
+    is_sparse
+        True to leave out the first coarser level, which holds most bytes of all coarser ones.
     """
 
     group: str
@@ -39,6 +47,14 @@ class ArraySpec:
     shards: tuple[int, ...]
     spacing_nm: SpacingNm
     origin_nm: SpacingNm = (0.0, 0.0, 0.0)
+    own_codec: Codec | None = None
+    resolution: float = 0.0
+    is_sparse: bool = False
+
+    @property
+    def codec(self) -> Codec:
+        """Codec of the chunks."""
+        return self.own_codec or codec_for(self.content, self.dtype)
 
     @property
     def fill_value(self) -> float:
@@ -53,10 +69,16 @@ class ArraySpec:
             "dtype": self.dtype.name,
             "chunks": list(self.chunks),
             "shards": list(self.shards),
-            "codec": codec_name(self.dtype),
+            "codec": self.codec.name,
             "spacing_nm": list(self.spacing_nm),
             "origin_nm": list(self.origin_nm),
+            **({"resolution": self.resolution} if self.resolution else {}),
         }
+
+    def rounded(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values as they are stored: of its type, and rounded to multiples of the resolution."""
+        values = values.astype(self.dtype, copy=False)
+        return round_to(values, self.resolution) if self.resolution else values
 
 
 def slice_shards(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -8,7 +8,7 @@ from spherovem_core.execution import ExecutionSettings
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.store.ome import level_spacing
-from spherovem_core.store.pyramid import level_factors, level_shape, nearest_level
+from spherovem_core.store.pyramid import level_factors, level_shape, nearest_level, without_first
 
 MILLION = 1e6
 
@@ -102,6 +102,8 @@ class Cost:
         Name of the variant that decides its speed on a device, such as a network.
     seconds
         Seconds per unit of work on two cores, by variant, measured on the demo; other variants are unknown.
+    fixed_seconds
+        Seconds on two cores beside that, however small the work: fits, loading of networks and compiled loops.
     """
 
     work: Work
@@ -109,11 +111,15 @@ class Cost:
     memory: Memory = _no_memory
     variant: Callable[[PipelineParameters], str] = _one_variant
     seconds: Mapping[str, float] = field(default_factory=dict)
+    fixed_seconds: float = 0.0
 
 
-def pyramid_voxels(shape: tuple[int, int, int], spacing_nm: SpacingNm) -> int:
-    """Count the voxels of all levels of an image's pyramid."""
-    return sum(math.prod(level_shape(shape, factors)) for factors in level_factors(shape, spacing_nm))
+def pyramid_voxels(shape: tuple[int, int, int], spacing_nm: SpacingNm, *, is_sparse: bool = False) -> int:
+    """Count the voxels of all levels of an image's pyramid, a sparse one without its first coarser level."""
+    factors = level_factors(shape, spacing_nm)
+    return sum(
+        math.prod(level_shape(shape, each)) for each in (without_first(factors) if is_sparse else factors)
+    )
 
 
 def mask_grid(volume: SourceVolume, parameters: PipelineParameters) -> tuple[tuple[int, int, int], SpacingNm]:

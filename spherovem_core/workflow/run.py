@@ -37,6 +37,7 @@ from spherovem_core.store import (
     slice_shards,
     write_table,
 )
+from spherovem_core.store.codecs import Codec
 from spherovem_core.store.columns import typed_rows
 from spherovem_core.store.kept_parts import open_shown
 from spherovem_core.store.layout import ObjectKind, array_path
@@ -329,6 +330,9 @@ def array_spec(
     by_slice: bool = False,
     block: int = LARGEST_CUBE,
     files: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
+    codec: Codec | None = None,
+    resolution: float = 0.0,
+    is_sparse: bool = False,
 ) -> ArraySpec:
     """Describe an array in files of one slice, of cubes that fill the step's blocks of side `block`, or of given `files`.
 
@@ -336,12 +340,28 @@ def array_spec(
     ----------
     files
         Extents of chunks and of shards.
+    codec
+        Codec of the chunks; None for the usual one.
+    resolution, is_sparse
+        As in `ArraySpec`.
     """
     if files is not None:
         chunks, shards = files
     else:
         chunks, shards = slice_shards(shape) if by_slice else cube_shards(shape, gcd(block, LARGEST_CUBE))
-    return ArraySpec(group, content, tuple(shape), np.dtype(dtype), chunks, shards, spacing_nm, origin_nm)
+    return ArraySpec(
+        group,
+        content,
+        tuple(shape),
+        np.dtype(dtype),
+        chunks,
+        shards,
+        spacing_nm,
+        origin_nm,
+        codec,
+        resolution,
+        is_sparse,
+    )
 
 
 def _run_of(entry: Mapping[str, Any]) -> str:

@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from spherovem_core.rounding import round_to
 from spherovem_core.spacing import SpacingNm
+from spherovem_core.spatial import distance_step_um, distance_to_nucleus
 
 Labels = NDArray[np.uint32]
 SPACING = (50.0, 10.0, 10.0)
@@ -25,6 +27,11 @@ def random_tissue(shape: tuple[int, int, int], seed: int, cells: int = 9) -> tup
         radius = rng.uniform(20, 90)
         nuclei[np.linalg.norm(grid - centre, axis=-1) < radius] = label
     return found, nuclei
+
+
+def rounded_distance(nuclei: Labels, cells: Labels, spacing_nm: SpacingNm = SPACING) -> NDArray[np.float32]:
+    """Measure the distance in µm as the map of the stage holds it."""
+    return round_to(distance_to_nucleus(nuclei, cells, spacing_nm), distance_step_um(spacing_nm))
 
 
 def brute_force_distance(nuclei: Labels, cells: Labels, spacing_nm: SpacingNm) -> NDArray[np.float64]:

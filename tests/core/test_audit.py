@@ -17,6 +17,7 @@ from spherovem_core.audit import (
     draw_places,
     draw_sample,
     estimate,
+    places,
 )
 from spherovem_core.audit.drawing import objects_of
 from spherovem_core.audit.strata import allocate, object_strata
@@ -112,6 +113,22 @@ def test_the_emptiest_frames_are_drawn_more_often() -> None:
     limit = np.sort(emptiness.ravel())[-90]
     assert all((emptiness.ravel()[index] >= limit) == (stratum == 0) for stratum, index in drawn)
     assert sum(stratum == 0 for stratum, _ in drawn) == 8
+
+
+def test_frames_of_some_slices_stand_for_all_in_a_large_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "MOST_FRAMES", 70)
+    frame = PlaceFrame((40, 60, 60), 20)
+    scored: list[int] = []
+
+    def emptiness(z: int) -> np.ndarray:
+        scored.append(z)
+        return np.arange(9.0).reshape(3, 3)
+
+    drawn, counts = draw_places(frame, emptiness, 20, np.random.default_rng(1))
+    assert (len(set(scored)), max(np.diff(scored))) == (7, 6)
+    assert counts == (round(16 * 40 / 7), round(47 * 40 / 7))
+    assert {frame.extent(index)[0] for _, index in drawn} <= set(scored)
+    assert all(index % 9 >= 6 for stratum, index in drawn if stratum == 0)
 
 
 def test_a_census_without_faults_is_exact_but_for_missed_objects() -> None:

@@ -188,12 +188,36 @@ def test_what_is_wrong_with_a_slice_that_is_cut_off_does_not_count(folder: Path)
     assert open_stack(folder, excluding("0: in colour")).shape == (11, 20, 30)
 
 
-def test_a_region_of_excluded_slices_alone_says_so(folder: Path) -> None:
-    region = RegionOfInterest(z_start=4, z_stop=6)
-    with pytest.raises(
-        BadSlicesError, match=r"slices 4 to 5 are bad or excluded, and there is no good slice.*larger region"
-    ):
-        read_stack(folder, excluding("4-5: fold"), region=region)
+@pytest.mark.parametrize(
+    ("stop", "missing", "message"),
+    [
+        (
+            6,
+            False,
+            r"^run: all slices of the region are excluded \(exclude_slices names 4, 5: fold\); .*enlarge it along z",
+        ),
+        (5, False, r"^run: the only slice of the region is excluded \(exclude_slices names 4: fold\); "),
+        (
+            7,
+            True,
+            r"^run: all slices of the region are excluded or missing \(exclude_slices names 4, 5: fold\); ",
+        ),
+    ],
+)
+def test_a_region_of_excluded_slices_alone_says_so_before_anything_is_read(
+    folder: Path, stop: int, missing: bool, message: str
+) -> None:
+    if missing:
+        (folder / "slice_0006.tif").unlink()
+    region = RegionOfInterest(z_start=4, z_stop=stop)
+    given = excluding("4-5: fold", on_bad_slice="interpolate")
+    with pytest.raises(BadSlicesError, match=message) as raised:
+        open_stack(folder, given, region=region)
+    assert "\n" not in str(raised.value)
+    # One more slice that is kept, and the region is that of the whole run.
+    larger = RegionOfInterest(z_start=3, z_stop=stop)
+    whole = read_stack(folder, given).image
+    np.testing.assert_array_equal(read_stack(folder, given, region=larger).image, whole[3:stop])
 
 
 def test_series_exclusion_and_region_count_together(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def test_positions_that_tell_of_no_gap_are_no_fault(positions: Sequence[float], 
 
 SERIES = {
     "detectors": ([f"slice_{n:05d}_{d}.tif" for d in ("InLens", "EsB") for n in range(12)], ["InLens (12 files", "EsB"]),
+    "a detector with a number": ([f"{d}_{n:03d}.tif" for d in ("SE2", "ESB") for n in range(8)], ["SE2 (8 files", "ESB (8"]),
     "one detector without a name": ([f"s_{n:03d}{d}.tif" for d in ("", "_EsB") for n in range(4)], ["s_# (4", "s_#_EsB"]),
     "channels by number": ([f"slice_{n:04d}_ch{n % 2}.tif" for n in range(12)], ["ch0 (6 files", "ch1"]),
     "samples": ([f"sample{s}_{n:03d}.tif" for s in "AB" for n in range(6)], ["sampleA", "sampleB"]),

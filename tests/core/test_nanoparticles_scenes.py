@@ -46,6 +46,31 @@ def test_spacing_of_the_voxels_does_not_matter(
     assert 0.97 <= result.size_ratio <= 1.03
 
 
+@pytest.mark.parametrize("diameter", [45.0, 60.0])
+def test_particles_of_a_few_ten_nm_are_found_by_default(diameter: float) -> None:
+    """The least volume by default was that of 73 nm: nothing was labelled, and the report blamed a limit that nobody had set."""
+    spacing = (10.0, 10.0, 10.0)
+    scene = make_scene((32, 96, 96), (Kind(20, diameter),), spacing)
+    found = find_particles(scene.image, spacing)
+    result = score(scene, found.table)
+    assert (result.precision, result.recall) == (1.0, 1.0)
+    assert 0.95 <= result.size_ratio <= 1.05
+    limited = NanoparticleParameters(min_volume_nm3=2e5)
+    assert find_particles(scene.image, spacing, limited).mixture.others["below min_volume_nm3"] >= 20
+
+
+def test_particles_of_less_than_two_slices_have_their_size() -> None:
+    """Eight pixels wide and 1.6 slices deep: how many slices lie above half the contrast depends on the place along z."""
+    scene = make_scene((20, 176, 176), (Kind(40, 80.0),), SPACING_NM)
+    table = find_particles(scene.image, SPACING_NM).table
+    pairs = score(scene, table).pairs
+    whole = ~scene.balls.cut.to_numpy()[pairs[:, 0]]
+    measured = 1e3 * table.equivalent_diameter_um.to_numpy()[pairs[:, 1]]
+    ratio = (measured / scene.balls.diameter_nm.to_numpy()[pairs[:, 0]])[whole]
+    assert 0.97 <= float(np.median(ratio)) <= 1.03
+    assert 0.85 <= float(np.quantile(ratio, 0.1)) <= float(np.quantile(ratio, 0.9)) <= 1.15
+
+
 def test_particles_of_4_pixels_are_found_at_low_noise() -> None:
     scenes = [coarse((Kind(30, 160.0),), seed=seed) for seed in range(3)]
     results = [score(s, find_particles(s.image, COARSE_NM).table) for s in scenes]

@@ -7,14 +7,15 @@ import edt
 import numpy as np
 import pytest
 from gpu_devices import DEVICES
-from spatial_scenes import SPACING, brute_force_distance, random_tissue
+from spatial_scenes import SPACING, brute_force_distance, random_tissue, rounded_distance
 from strict_arrays import STAND_IN
 
 from spherovem_core.blocks import MemorySink, block_grid
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import collect_label_statistics
-from spherovem_core.spatial import distance_to_nucleus, write_distance_map
+from spherovem_core.spacing import NM_PER_UM
+from spherovem_core.spatial import distance_step_um, distance_to_nucleus, write_distance_map
 from spherovem_core.spatial.distance import distance_on
 from spherovem_core.utils.accelerator import accelerator, select_accelerator
 
@@ -140,7 +141,7 @@ def test_map_in_blocks_equals_the_whole(cache_bytes: int, threads: int) -> None:
             executor=pool if threads else None, workers=2, progress=lambda n, _: done.append(n)
         )
         write_distance_map(nuclei, cells, SPACING, sink, blocks, execution, cache_bytes=cache_bytes)
-    np.testing.assert_array_equal(sink.array, distance_to_nucleus(nuclei, cells, SPACING))
+    np.testing.assert_array_equal(sink.array, rounded_distance(nuclei, cells))
     assert done == list(range(1, len(blocks) + 1))
 
 
@@ -151,9 +152,26 @@ def test_map_keeps_the_blocks_of_a_killed_run() -> None:
     for block in blocks[::2]:
         sink.write(block, np.full((8, 8, 8), -1, np.float32))
     write_distance_map(nuclei, cells, SPACING, sink, blocks)
-    expected = distance_to_nucleus(nuclei, cells, SPACING)
+    expected = rounded_distance(nuclei, cells)
     for n, block in enumerate(blocks):
         np.testing.assert_array_equal(sink.array[block.core], expected[block.core] if n % 2 else -1)
+
+
+@pytest.mark.parametrize("spacing", [SPACING, (120.0, 40.0, 37.5), (3.0, 2.0, 1.0)])
+def test_rounding_moves_distances_by_an_eighth_of_a_voxel_and_keeps_nuclei(
+    spacing: tuple[float, float, float],
+) -> None:
+    cells, nuclei = random_tissue((20, 40, 52), 3, cells=20)
+    exact, step = distance_to_nucleus(nuclei, cells, spacing), distance_step_um(spacing)
+    found = rounded_distance(nuclei, cells, spacing)
+    known = np.isfinite(exact)
+    np.testing.assert_array_equal(np.isfinite(found), known)
+    np.testing.assert_array_equal(found == 0, exact == 0)
+    error = (found - exact)[known]
+    assert np.abs(error).max() <= step / 2 * (1 + 1e-6) <= min(spacing) / NM_PER_UM / 8 * (1 + 1e-6)
+    # Errors are spread over a step, so that their mean is far below it.
+    assert abs(error.mean()) < 0.1 * step
+    np.testing.assert_array_equal(found[known] % np.float32(step), 0)
 
 
 def test_volume_without_labels_has_no_distance() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nanoparticle_scenes import SPACING_NM, Kind, make_scene
-from spatial_scenes import SPACING, Labels, random_tissue
+from spatial_scenes import SPACING, Labels, random_tissue, rounded_distance
 
 from spherovem_core.blocks import block_grid
 from spherovem_core.errors import ShapeMismatchError
@@ -17,7 +17,7 @@ from spherovem_core.nanoparticles import find_particles
 from spherovem_core.parameters import SpatialParameters
 from spherovem_core.spatial import (
     Placement,
-    distance_to_nucleus,
+    distance_step_um,
     grids,
     measure_space,
     positions,
@@ -68,7 +68,7 @@ def test_volumes_in_memory_give_the_same_results_as_blocks_on_disk(
             Execution(executor=executor, workers=2),
         )
     np.testing.assert_array_equal(whole.distance[:], blocked.distance[:])
-    np.testing.assert_array_equal(whole.distance[:], distance_to_nucleus(nuclei, cells, SPACING))
+    np.testing.assert_array_equal(whole.distance[:], rounded_distance(nuclei, cells))
     for name in ("cells", "nuclei", "radial", "clustering", "enrichment", "tests"):
         pd.testing.assert_frame_equal(getattr(whole, name), getattr(blocked, name), check_exact=True)
     # A mean distance is a sum over blocks in float64.
@@ -107,7 +107,9 @@ def test_coarser_cells_move_no_centroid() -> None:
         fine_cells[coarse], nuclei[coarse], particles, (50.0, 20.0, 20.0), factors=(1, 2, 2)
     )
     # Fine voxel 20 lies in coarse voxel 10; the last coarse voxel of the nucleus is 1.
-    assert found.nanoparticles["distance_to_nucleus_centroid_um"].tolist() == pytest.approx([9 * 0.02])
+    assert found.nanoparticles["distance_to_nucleus_centroid_um"].tolist() == pytest.approx(
+        [9 * 0.02], abs=distance_step_um((50.0, 20.0, 20.0)) / 2
+    )
     assert found.nanoparticles["centroid_x_um"].tolist() == [pytest.approx(0.2)]
 
 

@@ -13,7 +13,7 @@ from spherovem_core.store import level_growth as growth
 from spherovem_core.store.block_means import block_means, is_exact
 from spherovem_core.store.pyramid import downsample
 
-STEPS = ((1, 2, 2), (2, 2, 2), (2, 1, 1), (1, 1, 2), (2, 1, 2), (1, 2, 1))
+STEPS = ((1, 2, 2), (2, 2, 2), (2, 1, 1), (1, 1, 2), (2, 1, 2), (1, 2, 1), (1, 4, 4), (4, 4, 4), (2, 4, 4))
 SHAPE = (75, 301, 270)
 
 
@@ -36,8 +36,10 @@ def test_means_are_rounded_means_with_the_border_repeated(
     np.testing.assert_array_equal(downsample(values, step, "image"), expected)
 
 
-def start(folder: Path, spacing: tuple[float, float, float], dtype: type = np.uint8) -> ArrayWriter:
-    spec = make_spec(shape=SHAPE, spacing_nm=spacing, dtype=np.dtype(dtype))
+def start(
+    folder: Path, spacing: tuple[float, float, float], dtype: type = np.uint8, *, is_sparse: bool = False
+) -> ArrayWriter:
+    spec = make_spec(shape=SHAPE, spacing_nm=spacing, dtype=np.dtype(dtype), is_sparse=is_sparse)
     return ArrayWriter(Layout(folder), spec, "d")
 
 
@@ -71,14 +73,17 @@ def levels_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("spacing", [(50.0, 10.0, 10.0), (10.0, 10.0, 10.0), (20.0, 10.0, 10.0)])
+@pytest.mark.parametrize("is_sparse", [False, True])
 def test_grown_levels_are_those_built_afterwards(
     tmp_path: Path,
     spacing: tuple[float, float, float],
     dtype: type,
+    is_sparse: bool,
     levels_read: list[tuple[int, ...]],
 ) -> None:
     values = image(dtype)
-    after, grown = start(tmp_path / "after", spacing, dtype), start(tmp_path / "grown", spacing, dtype)
+    after = start(tmp_path / "after", spacing, dtype, is_sparse=is_sparse)
+    grown = start(tmp_path / "grown", spacing, dtype, is_sparse=is_sparse)
     write(after, values)
     finish_multiscale(after, Execution())
     assert levels_read

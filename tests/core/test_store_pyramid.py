@@ -24,7 +24,8 @@ from spherovem_core.store import (
     nearest_level,
     open_array,
 )
-from spherovem_core.store.pyramid import build_levels
+from spherovem_core.store.codecs import Codec
+from spherovem_core.store.pyramid import build_levels, levels_of
 
 
 @pytest.fixture
@@ -94,6 +95,62 @@ def test_the_nearest_level_is_chosen_by_ratio() -> None:
     ]
 
 
+def test_a_sparse_pyramid_leaves_out_the_first_coarser_level(layout: Layout, image: np.ndarray) -> None:
+    usual = level_factors(image.shape, SPACING)
+    assert levels_of(make_spec(is_sparse=True)) == [usual[0], *usual[2:]]
+    assert levels_of(make_spec(shape=(6, 200, 200), is_sparse=True)) == [(1, 1, 1), (1, 2, 2)]
+    writer = ArrayWriter(layout, make_spec(is_sparse=True), "d")
+    write_all(writer, image)
+    # A level that a killed run of a version with more levels began.
+    ArrayWriter(layout, make_spec(), "d", level=2)
+    finish_multiscale(writer, Execution())
+    yaozarrs.validate_zarr_store(str(layout.volume / "raw"))
+    assert sorted(each.name for each in (layout.volume / "raw").iterdir()) == ["0", "1", "zarr.json"]
+    coarse = open_array(layout, "raw", 1)
+    assert coarse.spacing_nm == (50.0, 40.0, 40.0)
+    np.testing.assert_array_equal(coarse[:], downsample(image, (1, 4, 4), "image"))
+
+
+@pytest.mark.parametrize(
+    ("content", "dtype", "name"),
+    [
+        ("image", "uint8", "zstd-1"),
+        ("image", "uint16", "shuffle-zstd-1"),
+        ("field", "float16", "shuffle-zstd-1"),
+        ("label", "uint32", "shuffle-zstd-5"),
+        ("field", "float32", "shuffle-zstd-5"),
+    ],
+)
+def test_each_codec_is_read_by_zarr_and_known_by_name(
+    layout: Layout, content: str, dtype: str, name: str
+) -> None:
+    values = (np.random.default_rng(3).integers(0, 40, (6, 200, 300)) * 37).astype(dtype)
+    writer = ArrayWriter(layout, make_spec(content=content, dtype=np.dtype(dtype)), "d")
+    write_all(writer, values)
+    writer.commit()
+    np.testing.assert_array_equal(zarr.open_array(layout.volume / "raw" / "0", mode="r")[:], values)
+    assert writer.spec.identity["codec"] == name
+    assert Codec.of_name(name) == writer.spec.codec
+
+
+def test_an_unknown_codec_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected zstd-LEVEL"):
+        Codec.of_name("gzip-3")
+
+
+def test_values_and_their_means_are_rounded_to_the_resolution(layout: Layout) -> None:
+    values = np.random.default_rng(4).random((6, 200, 300)).astype(np.float32)
+    values[:, :50] = np.nan
+    spec = make_spec(content="field", dtype=values.dtype, resolution=2.0**-6)
+    writer = ArrayWriter(layout, spec, "d")
+    write_all(writer, values)
+    finish_multiscale(writer, Execution())
+    for level in range(2):
+        found, step = open_array(layout, "raw", level)[:], np.float32(2.0**-6)
+        expected = values if level == 0 else downsample(open_array(layout, "raw")[:], (1, 2, 2), "field")
+        np.testing.assert_array_equal(found, np.round(expected / step) * step)
+
+
 def test_chunks_of_the_finer_level_are_decoded_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 64 voxels along z serve two blocks of 32 where the first level keeps the slices."""
     shape = (96, 140, 150)
@@ -113,14 +170,14 @@ def test_chunks_of_the_finer_level_are_decoded_once(layout: Layout, monkeypatch:
     for block in block_grid(shape, shards):
         writer.write(block, values[block.core])
     decoded = 0
-    decode = imagecodecs.zstd_decode
+    decode = imagecodecs.blosc_decode
 
     def counting(*args: object, **options: object) -> object:
         nonlocal decoded
         decoded += 1
         return decode(*args, **options)
 
-    monkeypatch.setattr(imagecodecs, "zstd_decode", counting)
+    monkeypatch.setattr(imagecodecs, "blosc_decode", counting)
     factors = [(1, 1, 1), (1, 2, 2)]
     build_levels(layout, spec, "digest", writer.array, factors, Execution())
     assert decoded == 2 * 3 * 3

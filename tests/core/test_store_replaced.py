@@ -16,9 +16,8 @@ from spherovem_core.store import (
     discard_replaced,
     open_array,
     set_aside,
-    shards,
 )
-from spherovem_core.store.codecs import encode_chunk
+from spherovem_core.store.codecs import Codec
 from spherovem_core.store.layout import array_path
 
 
@@ -147,11 +146,13 @@ def test_chunks_of_the_same_values_are_not_compressed_again(
             file.unlink()
     encoded = 0
 
-    def encode(chunk: np.ndarray) -> bytes:
+    plain = Codec.encode
+
+    def encode(codec: Codec, chunk: np.ndarray) -> bytes:
         nonlocal encoded
         encoded += 1
-        return encode_chunk(chunk)
+        return plain(codec, chunk)
 
-    monkeypatch.setattr(shards, "encode_chunk", encode)
+    monkeypatch.setattr(Codec, "encode", encode)
     assert write("new", values, spec, folder) == content
     assert encoded == (2 if damage is None else 2 * 3 * 3)

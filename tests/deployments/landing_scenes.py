@@ -43,6 +43,21 @@ def landing_settings(folder: Path, **changed: object) -> Settings:
 
 
 @dataclass
+class RecordingPage:
+    """Page of the overview that keeps the texts that it was given."""
+
+    forms: dict[Path, str] = field(default_factory=dict)
+    ui_url: str = "http://127.0.0.1:4200"
+    texts: list[str] = field(default_factory=list)
+    is_down: bool = False
+
+    def show(self, text: str) -> bool:
+        if not self.is_down:
+            self.texts.append(text)
+        return not self.is_down
+
+
+@dataclass
 class RecordingAnnouncer:
     """Announcer that keeps runs and reports by their key, as the server does."""
 
@@ -51,6 +66,10 @@ class RecordingAnnouncer:
     is_down: bool = False
     refuses: str = ""
     has_no_deployment: bool = False
+    overview: RecordingPage = field(default_factory=RecordingPage)
+
+    def page(self) -> RecordingPage:
+        return self.overview
 
     def __enter__(self) -> "RecordingAnnouncer":
         return self

@@ -8,10 +8,11 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Crashed, Failed, Pending, Running
-from trivial_deployments import deploy_trivial_flow
+from trivial_deployments import deploy_trivial_flow, send_event, wait_until
 
+from deployments.server import recovery
 from deployments.server.provisioning import ensure_work_pool
-from deployments.server.recovery import MAX_STARTS, mark_stuck_runs, restart_crashed_runs
+from deployments.server.recovery import MAX_STARTS, Heartbeats, mark_stuck_runs, restart_crashed_runs
 
 
 @pytest.fixture
@@ -108,3 +109,41 @@ def test_watchers_of_two_results_roots_leave_each_others_runs_alone(client: Sync
     assert waiting not in [run.id for run in mark_stuck_runs(client, 0.0, theirs)]
     assert {run.id for run in restart_crashed_runs(client, ours)} == set(runs.values())
     assert waiting in [run.id for run in mark_stuck_runs(client, 0.0, ours)]
+
+
+def test_a_run_without_a_new_heartbeat_is_marked_while_one_that_lives_is_not(
+    client: SyncPrefectClient,
+) -> None:
+    now_s = [0.0]
+    heartbeats = Heartbeats(100.0, lambda: now_s[0])
+    living, silent, never = (run_in(client, Pending(), Running()) for _ in range(3))
+
+    def beat(run: UUID) -> None:
+        before = newest(client, run)
+        send_event(client, "prefect.flow-run.heartbeat", f"prefect.flow-run.{run}", {})
+        wait_until(lambda: newest(client, run) != before, 60.0, lambda: "the heartbeat is not stored")
+
+    def marked() -> set[UUID]:
+        found = {run.id for run in heartbeats.mark_silent_runs(client)}
+        return found & {living, silent, never}
+
+    beat(living)
+    beat(silent)
+    assert marked() == set()
+    now_s[0] = 90.0
+    beat(living)
+    assert marked() == set()
+    now_s[0] = 110.0
+    assert marked() == {silent}
+    assert now(client, living).state_name == "Running"
+    assert now(client, never).state_name == "Running", "its heartbeats may be off"
+    assert now(client, silent).state_name == "Crashed"
+    heartbeats.forget()
+    now_s[0] = 250.0
+    assert marked() == set(), "the server was silent, not the run"
+    now_s[0] = 360.0
+    assert marked() == {living}
+
+
+def newest(client: SyncPrefectClient, run: UUID) -> object:
+    return recovery._newest_heartbeat(client, run)

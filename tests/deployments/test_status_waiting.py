@@ -2,14 +2,22 @@
 
 import json
 import logging
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
 
 import pytest
 from landing_scenes import SETTLE_S, Scene, write_acquisition
 
 from deployments.command_line.main import main
 from deployments.landing.waiting import waiting_acquisitions
+from deployments.server.run_states import ServerStates
 from deployments.settings import Settings
+from spherovem_core.store import Layout, write_json
 
 SETTINGS = Settings(settle_seconds=SETTLE_S)
 
@@ -62,3 +70,103 @@ def test_the_log_says_once_what_an_acquisition_waits_for(
             scene.scan(10.0)
     said = [record.getMessage() for record in caplog.records]
     assert said == ["a: landed; checked when its files have not changed for 100 s"]
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Server that knows the documents of `known`, for those who know its password."""
+
+    known: ClassVar[dict[str, Any]] = {}
+
+    def do_GET(self) -> None:
+        allowed = self.headers.get("Authorization") == "Basic dXNlcjpwYXNz"
+        document = self.known.get(self.path)
+        self.send_response(401 if not allowed else 200 if document else 404)
+        self.end_headers()
+        if allowed and document:
+            self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Run a server on the loopback device; yield its documents by path."""
+    Answers.known = {}
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:pass")
+    yield Answers.known
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("state", "paused", "shown", "detail"),
+    [
+        (("SCHEDULED", "Scheduled", None), False, "queued", "when one is free"),
+        (("SCHEDULED", "AwaitingConcurrencySlot", None), False, "queued", "another run of its deployment"),
+        (("SCHEDULED", "Late", None), True, "paused", "prefect work-pool resume gpu"),
+        (("PENDING", "Submitting", None), False, "queued", "when one is free"),
+        (("PAUSED", "Suspended", None), False, "paused", "resume it in the UI"),
+        (("RUNNING", "Running", None), False, "running", "has begun"),
+        (("FAILED", "Failed", "Set it to 2. Found: a is 3"), False, "failed", "Set it to 2. Found"),
+        (("CRASHED", "Crashed", ""), False, "failed", "Crashed (run "),
+        (("COMPLETED", "Completed", None), False, "", ""),
+    ],
+)
+def test_the_server_tells_what_a_run_that_has_written_nothing_waits_for(
+    tmp_path: Path,
+    known: dict[str, Any],
+    state: tuple[str, str, str | None],
+    paused: bool,
+    shown: str,
+    detail: str,
+) -> None:
+    scene = Scene(tmp_path)
+    write_acquisition(scene.landing / "a")
+    scene.settle()
+    (record,) = scene.scanner.records
+    names = dict(zip(("type", "name", "message"), state, strict=True))
+    known[f"/api/flow_runs/{quote(record.flow_run)}"] = {"state": names, "work_pool_name": "gpu"}
+    known["/api/work_pools/gpu"] = {"is_paused": paused}
+    waiting = waiting_acquisitions(scene.results_root, SETTINGS)
+    assert [each.state for each in waiting] == ([shown] if shown else [])
+    assert all(detail in each.detail for each in waiting)
+
+
+def test_a_server_that_refuses_or_is_silent_leaves_what_the_records_tell(
+    tmp_path: Path, known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path)
+    write_acquisition(scene.landing / "a")
+    scene.settle()
+    assert states(scene) == {"a": "queued"}, "unknown run"
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:wrong")
+    assert states(scene) == {"a": "queued"}
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    silent = ServerStates()
+    assert silent.find("1") is None
+    assert states(scene) == {"a": "queued"}
+
+
+def test_an_acquisition_that_landed_again_is_queued_beside_its_old_results(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    folder = write_acquisition(scene.landing / "a")
+    scene.settle()
+    layout = Layout(scene.results_root / "a")
+    layout.locks.mkdir(parents=True)
+    write_json(layout.failure, {"stage": "ingest", "error": "disk full", "time": ""})  # the first run failed
+    (record,) = scene.scanner.records
+    scene.scanner.records.keep(record.changed(handed_over=time.time() - 1000.0))
+    assert states(scene) == {}
+    write_acquisition(folder, seed=3)
+    scene.settle()
+    (record,) = scene.scanner.records
+    scene.scanner.records.keep(record.changed(handed_over=time.time() + 10.0))
+    (waiting,) = waiting_acquisitions(scene.results_root, SETTINGS)
+    assert waiting.state == "queued"
+    assert waiting.detail.startswith("landed again, its old results stay until then; a worker takes")

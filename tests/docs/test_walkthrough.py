@@ -39,6 +39,7 @@ NOT_RUN = {
     "watch": "runs until stopped; has its own tests with a real server",
     "view": "serves until stopped; has its own tests",
     "setup": "needs a server; has its own tests with a real one",
+    "up": "runs until stopped; has its own tests",
 }
 PAGES_IN_ORDER = (
     "docs/first-acquisition.md",

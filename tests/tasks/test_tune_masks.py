@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from test_learn_merging import PARAMETERS, SHAPE, acquisition
+from test_learn_merging import PARAMETERS, SHAPE, acquisition, columns
 
 from spherovem_core.store import read_json
 from tasks import tune_masks
@@ -18,7 +18,7 @@ def test_document_lies_beside_the_weights_and_is_computed_once(
 ) -> None:
     folders = acquisition(tmp_path)
     _, y, x = np.indices(SHAPE)
-    bodies = (1 + (y // 16) * 4 + x // 16).astype(np.uint16)
+    bodies = columns()
     bodies[(y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15) | (x >= 48)] = 0
     tifffile.imwrite(tmp_path / "bodies.tif", bodies)
     folders = folders.model_copy(update={"labels_3d": tmp_path / "bodies.tif"})
@@ -31,3 +31,7 @@ def test_document_lies_beside_the_weights_and_is_computed_once(
     known = tune_masks.tune_masks_of.fn(folders, PARAMETERS, CHOSEN)
     assert known == read_json(folders.out / "masks.json")
     assert known["values"] == tuned["values"]
+    # A training without the labels leaves nothing of what they chose.
+    for _ in range(2):
+        tune_masks.forget_masks(folders)
+        assert not (folders.out / "masks.json").exists()

@@ -1,0 +1,114 @@
+"""Overview of what has landed, as the Prefect UI shows it."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from landing_scenes import SETTLE_S, RecordingPage, Scene, write_acquisition, write_truncated
+from prefect.client.orchestration import get_client
+
+from deployments.landing.overview import PAUSE_S, ROWS, LandingOverview, overview
+from deployments.landing.overview_artifact import OverviewArtifact
+
+UI = RecordingPage().ui_url
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Read the table: the cells of each acquisition."""
+    found = {}
+    for line in text.splitlines()[4:]:
+        cells = [cell.strip() for cell in line.replace("\\|", "¦").strip("|").split(" | ")]
+        found[cells[0]] = cells[1:]
+    return found
+
+
+def test_each_state_is_shown_with_what_to_do(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    forms = {scene.landing: "1234"}
+    write_acquisition(scene.landing / "done")
+    write_acquisition(scene.landing / "again")
+    write_truncated(scene.landing / "broken")
+    scene.settle()
+    write_acquisition(scene.landing / "again", seed=7)
+    scene.settle()
+    scene.server.is_down = True
+    write_acquisition(scene.landing / "valid_1")
+    scene.settle()
+    write_acquisition(scene.landing / "fresh")
+    scene.scan()
+    text = overview(scene.scanner.records, scene.rules, UI, forms)
+    assert text.startswith(
+        f"Landed for `{scene.results_root}`: 1 settling, 1 rejected, 1 valid, 2 handed over."
+    )
+    table = rows(text)
+    assert list(table) == ["fresh", "broken", "valid\\_1", "again", "done"]
+    assert table["fresh"][0] == "settling"
+    assert "if its files do not change, or with the file COMPLETE" in table["fresh"][1]
+    assert table["broken"][:2][1].startswith("Repair these files or acquire them again")
+    assert "server answers" in table["valid\\_1"][1]
+    assert table["again"][1].endswith("landed again: its old results stay until then")
+    assert table["done"][1].startswith(f"[run]({UI}/runs/flow-run/")
+    address = table["done"][2].removeprefix("[form](").removesuffix(")")
+    assert address.startswith(f"{UI}/deployments/deployment/1234/run?parameters=")
+    place = json.loads(unquote(unquote(address.partition("parameters=")[2])))["acquisition"]
+    assert place == {
+        "name": "done",
+        "source": str(scene.landing / "done"),
+        "results_root": str(scene.results_root),
+    }
+
+
+def test_a_hostile_name_is_text_in_one_cell(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    write_acquisition(scene.landing / "a|b [x](javascript:1) <b>")
+    scene.scan()
+    text = overview(scene.scanner.records, scene.rules, UI, {})
+    assert "a\\|b \\[x\\](javascript:1) \\<b\\>" in text
+    assert len(text.splitlines()) == 5
+
+
+def test_the_table_is_bounded(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    record = None
+    write_acquisition(scene.landing / "a")
+    scene.settle()
+    (record,) = scene.scanner.records
+    records = [record.changed(source=f"/land/{number}", name=str(number)) for number in range(ROWS + 7)]
+    text = overview(records, scene.rules, UI, {})
+    assert text.endswith("7 more are handed over: see *Runs*.")
+    assert len(rows(text)) == ROWS + 2
+
+
+def test_it_is_shown_once_per_change_and_not_too_often(tmp_path: Path) -> None:
+    scene, page, now = Scene(tmp_path), RecordingPage(), [0.0]
+    shown = LandingOverview(scene.rules, page, lambda: now[0])
+    page.is_down = True
+    shown.show(scene.scanner.records)
+    page.is_down = False
+    for _ in range(3):
+        shown.show(scene.scanner.records)
+    write_acquisition(scene.landing / "a")
+    scene.scan(SETTLE_S)
+    shown.show(scene.scanner.records)
+    assert len(page.texts) == 1
+    now[0] += PAUSE_S
+    for _ in range(3):
+        shown.show(scene.scanner.records)
+    assert len(page.texts) == 2
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_artifact_is_made_once_and_then_changed(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    with get_client(sync_client=True) as client:
+        page = OverviewArtifact(client, scene.rules)
+        assert page.forms == {}, "no such deployment on this server"
+        assert page.show("first")
+        assert page.show("second")
+        found = [each for each in client.read_artifacts() if str(each.key).startswith("landing-")]
+        assert [(each.type, each.data) for each in found] == [("markdown", "second")]
+        client.delete_artifact(found[0].id)
+        assert page.show("third"), "the server lost it"
+        found = [each for each in client.read_artifacts() if str(each.key).startswith("landing-")]
+        assert [each.data for each in found] == ["third"]
