@@ -1,8 +1,17 @@
 # Every target makes the environment .venv first; a stamp file marks it as complete.
 PYTHON ?= python3
 VENV := .venv
+UV_VERSION := 0.13.9
+comma := ,
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# CPU=true installs torch without CUDA, for machines without an NVIDIA GPU; GPU=true adds CuPy and cuCIM. An environment keeps what it was made with.
+CPU ?= $(if $(wildcard $(VENV)/.installed-cpu),true)
+GPU ?= $(if $(wildcard $(VENV)/.installed-gpu),true)
+ifeq ($(CPU)$(GPU),truetrue)
+$(error CPU=true and GPU=true exclude each other: remove $(VENV), and give one of them)
+endif
+STAMP := $(VENV)/.installed$(if $(filter true,$(CPU)),-cpu)$(if $(filter true,$(GPU)),-gpu)
+EXTRAS := test,scale,docs$(if $(filter true,$(GPU)),$(comma)gpu)
 RESULTS_ROOT ?= results
 
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -12,15 +21,18 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: env demo test test-environments test-all lint docs benchmark gpu-check clean
+.PHONY: env demo test test-environments test-pythons test-all lint docs benchmark gpu-check pins bill clean
 
 env: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spherovem needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[test,scale,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+ifeq ($(CPU),true)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu --no-verify-hashes -c constraints.txt torch torchvision
+endif
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -38,6 +50,10 @@ test: $(STAMP) lint
 test-environments: $(STAMP)
 	$(BIN)/python -m pytest -m environment $(PARALLEL)
 
+# Tests that need no torch, with every other Python from 3.11 on that this machine has.
+test-pythons: $(STAMP)
+	$(BIN)/python -m pytest tests/deployments/test_pythons.py
+
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest
 
@@ -54,9 +70,22 @@ docs: $(STAMP)
 benchmark: $(STAMP)
 	for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-# On a machine with a GPU, after `.venv/bin/uv pip install -c constraints.txt -e '.[gpu]'`. Exit code 3 (make: 2) says that there is none.
+# On a machine with a GPU, after `make env GPU=true`. Exit code 3 (make: 2) says that there is none.
 gpu-check: $(STAMP)
 	$(BIN)/python benchmarks/gpu.py
+
+# Versions of constraints.txt as they are, with the hashes of their files.
+pins: $(STAMP)
+	mkdir -p build
+	grep -oE '^[A-Za-z0-9._-]+==[^\]*' constraints.txt > build/pins.in
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-deps --no-annotate --no-header --python-version 3.11 build/pins.in -o build/pins.txt
+	{ grep '^#' constraints.txt; cat build/pins.txt; } > build/constraints.txt && mv build/constraints.txt constraints.txt
+
+# Packages with versions and licences (CycloneDX), and their known vulnerabilities.
+bill: $(STAMP)
+	mkdir -p build
+	$(BIN)/uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml --mc-type application --no-validate -o build/bill-of-materials.json $(BIN)/python
+	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache build *.egg-info

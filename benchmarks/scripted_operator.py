@@ -1,6 +1,6 @@
 """A scripted operator: planted errors of labels found by the review and undone by its suggestions, with the command line alone.
 
-    python benchmarks/scripted_operator.py [--case bulk] [--enlarge 2] [--seeds 61] [--rounds 3] [--folder DIR]
+    python benchmarks/scripted_operator.py [--case bulk] [--enlarge 1] [--seeds 61 62 63] [--rounds 3] [--folder DIR]
 
 The true cells of a phantom get 20 merged pairs of neighbours and 20 cells cut in two, and enter an acquisition as own labels
 (``spherovem process --already aligned denoised --labels``). The script takes the first 60 of ``spherovem labels review``. Like
@@ -233,9 +233,9 @@ def main() -> None:
         "--enlarge",
         type=float,
         default=2.0,
-        help="factor of the phantom's sides; with 1, bulk has some 140 cells",
+        help="factor of the phantom's sides; bulk has some 140 cells, with 2 some 900",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[61])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[61, 62, 63])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keep the files here")
     options = parser.parse_args()

@@ -13,6 +13,7 @@ from spherovem_core.store import Layout
 from spherovem_core.workflow import (
     ArrayOutput,
     GpuLibrary,
+    OutputSize,
     Pipeline,
     RunRequest,
     SourceVolume,
@@ -20,7 +21,7 @@ from spherovem_core.workflow import (
     StepPlan,
     plan_step,
 )
-from spherovem_core.workflow.demand import find_demand, is_computed
+from spherovem_core.workflow.demand import find_demand, is_computed, lazy_arrays
 
 GB = 1e9
 PROCESS_BYTES = 1_600_000_000
@@ -53,6 +54,9 @@ class ForecastRow:
         None where nothing like it was ever measured.
     freed_bytes
         On disk no longer when it is done: arrays of earlier steps that lean storage discards then.
+    lazy_bytes, lazy_passing_bytes
+        On disk until the end of the run, and while they are computed, if the step asks for discarded arrays that it reads only
+        for objects which it has not seen before.
     """
 
     title: str
@@ -60,6 +64,8 @@ class ForecastRow:
     passing_bytes: int
     seconds: float | None
     freed_bytes: int = 0
+    lazy_bytes: int = 0
+    lazy_passing_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ class Forecast:
         """Free space that the run needs beyond what lies there already, at the step that needs most."""
         most = stored = 0
         for row in self.rows:
+            most = max(most, stored + row.lazy_bytes + row.lazy_passing_bytes)
+            stored += row.lazy_bytes
             most = max(most, stored + row.stored_bytes + row.passing_bytes)
             stored += row.stored_bytes - row.freed_bytes
         return max(0, most - self.present_bytes)
@@ -157,24 +165,48 @@ def forecast_steps(
     if not todo:
         return Forecast((), 0, 0, "")
     volume = _source_volume(pipeline, request, external, taken)
-    rates = known_rates(pipeline, request.acquisition.results_root)
+    rates = known_rates(pipeline, request.acquisition.results_root, settings.worker_count)
     freed = _freed_bytes(pipeline, todo, volume, request) if settings.storage == "lean" else {}
     rows, memory = [], 0
     for plan in todo:
         step = plan.step
         device = resolve_device(step.gpu_library(plan.parameters), settings.device)
-        rate = rates.find(step, device, request.parameters)
         size = step.cost.size(volume, request.parameters)
-        seconds = None if rate is None else rate * step.cost.work(volume, request.parameters)
+        work = step.cost.work(volume, request.parameters)
+        seconds = rates.estimate(step, device, request.parameters, work)
         if seconds is not None and plan.is_corrected and is_computed(plan.automatic):
             seconds *= CORRECTED_FRACTION
         absent = ": none given" if step.cost.variant(request.parameters) == ABSENT else ""
         title, left = f"{step.title}{absent}", freed.get(step.name, 0)
-        rows.append(ForecastRow(title, size.stored_bytes, size.passing_bytes, seconds, left))
+        lazy = _lazy_sizes(pipeline, todo, plan, volume, request)
+        rows.append(
+            ForecastRow(
+                title,
+                size.stored_bytes,
+                size.passing_bytes,
+                seconds,
+                left,
+                sum(each.stored_bytes for each in lazy),
+                max((each.passing_bytes for each in lazy), default=0),
+            )
+        )
     for step in pipeline.steps:
         memory = max(memory, step.cost.memory(volume, request.parameters, settings))
-    present = sum(_bytes_at(request.acquisition.folder, plan.step) for plan in todo)
+    present = _present_bytes(request.acquisition.folder, [plan.step for plan in todo])
     return Forecast(tuple(rows), present, PROCESS_BYTES + memory, rates.origin)
+
+
+def _lazy_sizes(
+    pipeline: Pipeline,
+    todo: Sequence[StepPlan[Any]],
+    plan: StepPlan[Any],
+    volume: SourceVolume,
+    request: RunRequest,
+) -> list[OutputSize]:
+    """Return the sizes of the steps that a step may ask for, because arrays that it reads only if it has to were discarded."""
+    names = {each.step.name for each in todo}
+    wanted = lazy_arrays(plan.layout, pipeline, plan.step)
+    return [pipeline.step(name).cost.size(volume, request.parameters) for name in wanted if name not in names]
 
 
 def _freed_bytes(
@@ -228,16 +260,15 @@ def _source_volume(
     return SourceVolume((depth, height, width), 2 if raw.dtype == "uint16" else 1, raw.spacing_nm)
 
 
-def _bytes_at(folder: Path, step: Step[Any]) -> int:
-    """Count the bytes that lie where a step will write: of an array all levels, labels below it included."""
+def _present_bytes(folder: Path, steps: Sequence[Step[Any]]) -> int:
+    """Count the bytes that lie where steps will write: of an array all levels, and the labels on it, each file once."""
     layout = Layout(folder)
-    total = 0
-    for output in step.outputs:
+    files = set[Path]()
+    for output in (output for step in steps for output in step.outputs):
         place = layout.path(output.path)
         place = place.parent if isinstance(output, ArrayOutput) else place
-        files = place.rglob("*") if place.is_dir() else [place]
-        total += sum(path.stat().st_size for path in files if path.is_file())
-    return total
+        files.update(place.rglob("*") if place.is_dir() else [place])
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _duration(seconds: float) -> str:

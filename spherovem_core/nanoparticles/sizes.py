@@ -22,8 +22,9 @@ _FEWEST = 5
 # Rise of the level of objects of ten voxels, and of larger ones (`Body.level` is a high quantile), in standard deviations of
 # the noise.
 _NOISE_BIAS = (0.8, 0.5)
-# Width in pixels up to which the signal, and from which the outline gives the volume.
-_BY_OUTLINE = (4.5, 7.0)
+# Width in pixels, and depth in slices, up to which the signal, and from which the outline gives the volume: the number of slices
+# above half the contrast depends on where between two slices the centre lies.
+_BY_OUTLINE, _DEEP_OUTLINE = (4.5, 7.0), (2.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +77,11 @@ def measure_sizes(
     """Measure volumes: of small objects from their signal, of large ones from their outline.
 
     Blur and thick slices spread the signal of an object, and keep its sum: divided by its contrast, it is the volume. They
-    also lower the contrast of a small one. Its
-    contrast is therefore divided by what they leave of a ball of its size, and where little is left, the contrast of the larger
-    particles of its population is taken instead. The signal of an object many pixels wide gathers whatever lies around it
-    (the membrane of its vesicle); the volume within its half-way outline, over that of a ball of its size, is then surer. A
-    piece of a clump has the volume of the ball that was fitted to it: its neighbours cut its signal and its outline.
+    also lower the contrast of a small one. Its contrast is therefore divided by what they leave of a ball of its size, and
+    where little is left, the contrast of the larger particles of its population is taken instead. The signal of an object
+    many pixels wide gathers whatever lies around it (the membrane of its vesicle); where it is several slices deep, the
+    volume within its half-way outline, over that of a ball of its size, is surer. A piece of a clump has the volume of the
+    ball that was fitted to it: its neighbours cut its signal and its outline.
 
     Parameters
     ----------
@@ -119,19 +120,26 @@ def measure_sizes(
 def _mix_with_outlined(
     volume: NDArray[np.float64], voxels: NDArray[np.float64], response: BallResponse, spacing_nm: SpacingNm
 ) -> NDArray[np.float64]:
-    """Mix the volumes from signals with those from outlines, by the width in pixels."""
+    """Mix the volumes from signals with those from outlines, by the width in pixels and the depth in slices."""
     within = voxels * float(np.prod(spacing_nm))
     outlined = within.copy()
     for _ in range(_ROUNDS):
         outlined = within / np.clip(response.outlined_of(_diameter(outlined)), 0.5, 2.0)
-    width = np.minimum(_diameter(volume), _diameter(outlined)) / pixel_nm(spacing_nm)
-    part = np.clip((width - _BY_OUTLINE[0]) / (_BY_OUTLINE[1] - _BY_OUTLINE[0]), 0, 1)
+    diameter = np.minimum(_diameter(volume), _diameter(outlined))
+    part = _rise(diameter / pixel_nm(spacing_nm), _BY_OUTLINE) * _rise(
+        diameter / spacing_nm[0], _DEEP_OUTLINE
+    )
     return (1 - part) * volume + part * outlined
 
 
 def _own_part(left: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far each object shows its own contrast, from 0 to 1."""
-    return np.clip((left - _OWN_CONTRAST[0]) / (_OWN_CONTRAST[1] - _OWN_CONTRAST[0]), 0, 1)
+    return _rise(left, _OWN_CONTRAST)
+
+
+def _rise(values: NDArray[np.float64], between: tuple[float, float]) -> NDArray[np.float64]:
+    """Rise from 0 to 1 between two values."""
+    return np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)
 
 
 def _share_contrast(

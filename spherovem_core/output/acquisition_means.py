@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from spherovem_core.label_statistics import BOX_COLUMNS
 from spherovem_core.store.tables import column_unit
@@ -136,7 +136,7 @@ def weighted_mean(
     if n < FEWEST or are_alike(values):
         return mean, float("nan"), float("nan")
     if n > MOST_RESAMPLED:
-        reach = float(stats.norm.ppf(LEVELS[1])) * error
+        reach = float(special.ndtri(LEVELS[1])) * error
         return mean, mean - reach, mean + reach
     rng = np.random.default_rng(seed)
     ratios = []

@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
+
+from spherovem_core.utils.ranks import average_ranks
 
 FEWEST_CELLS = 10
 FEWEST_OTHERS = 5
@@ -70,7 +72,7 @@ def rank_correlation(x: Floats, y: Floats, seed: int = 0) -> tuple[float, float,
     if abs(found) >= limit:
         # All resamples agree with it then, and say nothing of its error: the one for normal values (Bonett and Wright).
         error = np.sqrt((1 + found**2 / 2) / (count - 3))
-    reach = stats.t.ppf(0.975, count - 2) * error
+    reach = special.stdtrit(count - 2, 0.975) * error
     return found, float(np.tanh(centre - reach)), float(np.tanh(centre + reach))
 
 
@@ -119,7 +121,7 @@ def _chunks(count: int) -> list[int]:
 
 def _correlations(x: Floats, y: Floats) -> Floats:
     """Correlate the ranks in each row; NaN for a constant one."""
-    ranks = [stats.rankdata(values, axis=1) for values in (x, y)]
+    ranks = [average_ranks(values.T).T for values in (x, y)]
     one, two = (own - own.mean(axis=1, keepdims=True) for own in ranks)
     scale = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
     found: Floats = np.full(len(x), np.nan)

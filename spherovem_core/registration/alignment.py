@@ -40,7 +40,7 @@ from spherovem_core.registration.jumps import Jumps, find_jumps
 from spherovem_core.registration.link_checks import position_uncertainties, reject_wrong_links
 from spherovem_core.registration.links import Links, spread_by_steps
 from spherovem_core.registration.pair_jobs import Pair, register_pairs
-from spherovem_core.registration.pairs import PairResult
+from spherovem_core.registration.pairs import TORN, PairResult
 from spherovem_core.registration.placement_jobs import measure_placement
 from spherovem_core.registration.slice_places import PlacedSlices, place_by_thickness
 from spherovem_core.registration.slice_table import make_slice_table
@@ -51,6 +51,7 @@ BRIDGE_DISTANCE = 3
 PATTERN_ROUNDS = 12
 FOLLOWED_PAIRS = 80
 SETTLED_PX = 0.02
+RARE_FRACTION = 0.25
 TRIED_PAIRS = 6
 MOVED_PX = 0.5
 WEAK_FRACTION = 0.5
@@ -291,7 +292,8 @@ def _registered_pairs(
     if fixed is None:
         return plain, None
     results = _paired(source, good, parameters, execution, ledger, fixed, "without pattern: ")
-    return _with_pattern(results, before, shape, float(np.isnan(fixed).mean())), fixed
+    hidden_fraction = float(np.isnan(fixed).mean())
+    return _with_pattern(results, before, shape, hidden_fraction, parameters.max_uncertainty_px), fixed
 
 
 def _with_pattern(
@@ -299,16 +301,23 @@ def _with_pattern(
     before: dict[Pair, PairResult],
     shape: tuple[int, int],
     hidden_fraction: float,
+    most_px: float,
 ) -> dict[Pair, PairResult]:
     """State the uncertainty of pairs with that of the pattern that was subtracted, and count hidden areas as fixed ones."""
     widened = {}
     for pair, result in results.items():
         earlier = before[pair].matrix if pair in before else None
         covariance = covariance_with_pattern(result.covariance, result.matrix, earlier, shape)
+        uncertainty = rms_of_covariance(covariance, shape)
+        reason = result.reason
+        if result.trusted and uncertainty > most_px:
+            reason = f"uncertain by {uncertainty:.1f} px, more than {most_px:g} px, with what is fixed to the frame"
         widened[pair] = replace(
             result,
             covariance=covariance,
-            uncertainty_px=rms_of_covariance(covariance, shape),
+            uncertainty_px=uncertainty,
+            trusted=not reason,
+            reason=reason,
             fixed_fraction=max(result.fixed_fraction, hidden_fraction),
             featureless_fraction=max(result.featureless_fraction - hidden_fraction, 0.0),
         )
@@ -385,6 +394,29 @@ def _judge_as_stack(results: dict[Pair, PairResult], good: list[int]) -> dict[Pa
         usual = float(np.median(by_distance[rank[b] - rank[a]]))
         if result.trusted and result.similarity < WEAK_FRACTION * usual:
             reason = f"similarity {result.similarity:.2f} is far below the {usual:.2f} usual at this distance"
+            result = replace(result, trusted=False, reason=reason)
+        judged[a, b] = result
+    return _without_torn_slices(judged, good)
+
+
+def _without_torn_slices(results: dict[Pair, PairResult], good: list[int]) -> dict[Pair, PairResult]:
+    """Distrust pairs of torn slices: all pairs of a slice that is torn against both neighbours, since any may follow either part.
+
+    A part that stays in the frame makes a slice torn only if few pairs have one.
+    """
+    suspects = sum(bool(results[pair].torn_if_rare) for pair in itertools.pairwise(good))
+    if suspects <= RARE_FRACTION * len(good):
+        results = {
+            pair: replace(r, trusted=False, reason=r.torn_if_rare) if r.trusted and r.torn_if_rare else r
+            for pair, r in results.items()
+        }
+    torn = {pair for pair in itertools.pairwise(good) if results[pair].reason.startswith(TORN)}
+    sides = [[(a, b) in torn for a, b in itertools.pairwise(good) if z in (a, b)] for z in good]
+    slices = {z for z, beside in zip(good, sides, strict=True) if len(beside) == 2 and all(beside)}
+    judged = {}
+    for (a, b), result in results.items():
+        if result.trusted and (a in slices or b in slices):
+            reason = f"slice {a if a in slices else b} is {TORN}"
             result = replace(result, trusted=False, reason=reason)
         judged[a, b] = result
     return judged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,12 +23,16 @@ from spherovem_core.registration.phase_correlation import InitialMotion, estimat
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
 from spherovem_core.registration.strain_prior import StrainPrior
+from spherovem_core.registration.torn_slices import LEAST_UNMATCHED, second_motion
 from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
 from spherovem_core.registration.usable_areas import UsableAreas, find_usable_areas
 
 INITIAL_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
 OPPOSITE_RATIO = 1.3
+TORN = "torn or folded"
+SURE_SIMILARITY = 0.5
+"""Similarity from which areas that do not match are told from the others."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class PairResult:
         Fractions of the slice without weight, because they stay in the frame or show no features.
     trusted, reason
         The verdict, and the reason if the pair is not trusted (else empty).
+    torn_if_rare
+        Reason not to trust it if few pairs of the stack have one: a large part stays in the frame while the rest moved, as a part
+        of a torn slice does, or, in all slices, what is fixed to the frame.
     """
 
     matrix: Matrix
@@ -72,6 +79,7 @@ class PairResult:
     featureless_fraction: float
     trusted: bool
     reason: str
+    torn_if_rare: str = ""
 
     def to_record(self) -> dict[str, Any]:
         """Convert to JSON values, which keep every bit of the floats."""
@@ -159,6 +167,7 @@ def register_prepared(
     `start` holds (B, 2, 3) maps in pixels of the source to start from, instead of the phase correlation.
     """
     motions: list[InitialMotion] = []
+    start_given = start is not None
     if start is None:
         motions = _initial_motions(fixed, moving, parameters)
         start = from_level(np.stack([motion.matrix for motion in motions]), _initial_level(fixed).factor)
@@ -182,7 +191,29 @@ def register_prepared(
         )
         matrices = from_level(found, level.factor)
         iterations += evaluations
-    return _judge(equations, matrices, motions, areas, normal, iterations, fixed[0].factor, parameters)
+    results = _judge(equations, matrices, motions, areas, normal, iterations, fixed[0].factor, parameters)
+    if start_given:
+        return results
+    levels = _initial_level(fixed), _initial_level(moving)
+    return [_without_torn(result, *levels, b, parameters) for b, result in enumerate(results)]
+
+
+def _without_torn(
+    result: PairResult, fixed: Level, moving: Level, b: int, parameters: RegistrationParameters
+) -> PairResult:
+    """Distrust a pair of which a large part moved otherwise than the rest."""
+    matched = result.featureless_fraction + result.fixed_fraction < LEAST_UNMATCHED
+    if not result.trusted or (matched and result.similarity > SURE_SIMILARITY):
+        return result
+    found = second_motion(fixed, moving, b, result.matrix, result.similarity, parameters.max_shift_fraction)
+    if found is None:
+        return result
+    reason = (
+        f"{TORN}: {found.share:.0%} of the area that matches lies {found.distance_px:.0f} px from the rest"
+    )
+    if found.still:
+        return replace(result, torn_if_rare=reason)
+    return replace(result, trusted=False, reason=reason)
 
 
 def _initial_level(levels: list[Level]) -> Level:

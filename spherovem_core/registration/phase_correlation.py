@@ -74,6 +74,12 @@ def estimate_initial_motion(fixed: Tensor, moving: Tensor, max_shift_fraction: f
     return best
 
 
+def find_shift(fixed: Tensor, moving: Tensor, max_shift_fraction: float) -> tuple[int, int]:
+    """Find the shift (y, x) between two slices in whole pixels, without a rotation; arguments as in `estimate_initial_motion`."""
+    matrix = _best_shift(fixed, moving, _spectrum(moving), max_shift_fraction).matrix
+    return round(float(matrix[0, 2])), round(float(matrix[1, 2]))
+
+
 def _best_shift(fixed: Tensor, moving: Tensor, spectrum: Tensor, max_shift_fraction: float) -> InitialMotion:
     peaks, trough = _peaks(fixed, spectrum, max_shift_fraction)
     scored = [_score(fixed, moving, shift) for shift in sorted({(0, 0), *peaks})]

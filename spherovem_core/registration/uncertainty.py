@@ -9,15 +9,18 @@ from spherovem_core.registration.affine import Matrix, slice_centre
 from spherovem_core.registration.normal_equations import NormalEquations, PairEquations
 from spherovem_core.registration.refinement import MODEL_BASES
 
-FINE_TILES, COARSE_TILES = 16, 4
+FINE_TILES, COARSE_TILES = 16, (4, 8)
 # Variance of the error of pairs over that of the sandwich estimate, for what fine tiles see and for what only coarse tiles see.
 # The first is 1 / 0.73² for the robust weights, which make the normal equations too steep, times 1.8 for linear
 # interpolation and the border: on copies of one slice the error was 1.9 times the estimate with noise of 8 to 20 grey values.
 # The second comes from tissue that changes (phantoms and FIB-SEM slices at distance 1).
-FINE_FACTOR, COARSE_FACTOR = 3.4, 4.0
+FINE_FACTOR, COARSE_FACTOR = 3.4, 6.0
 # What is left of a pattern that was subtracted, as a part of the change it made to the map, and the variance that its own noise,
 # which is the same in all slices, adds to a pair: from 40 textured and FIB-SEM stacks with curtains, detector pattern and resin.
 PATTERN_LEFT, PATTERN_FACTOR = 0.35, 1.5
+# Kish's number of tiles of evenly textured slices is lower by this factor.
+EVEN = 1.5
+LEAST_FREE = 0.5
 _FITTED = 3
 
 
@@ -33,8 +36,9 @@ def motion_covariances(
     The estimate is cluster-robust (White 1984): contributions to the gradient are summed over tiles of the slice and taken to
     be independent between tiles. Noise and interpolation give the same variance for all sizes of the tiles. Tissue
     changes over larger distances, so that the variance grows with the tiles. From 16 x 16 to 4 x 4 tiles, the growth
-    measures the part that acts on the whole slice, which is added with a larger factor. An error that all tiles have in
-    common without any scatter is not seen.
+    measures the part that acts on the whole slice, which is added with a larger factor. Where tissue fills few of the coarse
+    tiles, their sums cancel, because the whole gradient is 0 at the fit; 8 x 8 tiles are taken if they scatter more. An error
+    that all tiles have in common without any scatter is not seen.
 
     Parameters
     ----------
@@ -59,9 +63,13 @@ def motion_covariances(
     conditions = values[:, -1] / np.maximum(values[:, 0], 1e-300)
     inverse = basis @ np.linalg.pinv(hessian, rcond=1e-9, hermitian=True) @ basis.T
     tiles = _tile_gradients(equations, matrices)
-    fine, coarse = (inverse @ _scatter(tiles, count) @ inverse for count in (FINE_TILES, COARSE_TILES))
     weights = _mean_square_weights(equations.shape)
-    small, large = (np.einsum("i,bii->b", weights, c) for c in (fine, coarse))
+    scatters = [inverse @ _scatter(tiles, count) @ inverse for count in (FINE_TILES, *COARSE_TILES)]
+    sizes = [np.einsum("i,bii->b", weights, scatter) for scatter in scatters]
+    fine, small = scatters[0], sizes[0]
+    chosen = np.argmax(sizes[1:], axis=0)
+    coarse = np.stack(scatters[1:])[chosen, np.arange(len(chosen))]
+    large = np.max(sizes[1:], axis=0)
     growth = np.maximum(large - small, 0.0) / np.maximum(large, 1e-300)
     return FINE_FACTOR * fine + COARSE_FACTOR * growth[:, None, None] * coarse, conditions
 
@@ -117,4 +125,14 @@ def _scatter(tiles: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     side = FINE_TILES // count
     clusters = tiles.reshape(-1, count, side, count, side, 6).sum((2, 4)).reshape(-1, count**2, 6)
     scatter: NDArray[np.float64] = np.swapaxes(clusters, 1, 2) @ clusters
-    return scatter * (count**2 / (count**2 - _FITTED))
+    filled = np.minimum(_filled_tiles(clusters), count**2)
+    return scatter * (filled / np.maximum(filled - _FITTED, LEAST_FREE))[:, None, None]
+
+
+def _filled_tiles(clusters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate the number of tiles that contribute, as of Kish for weights: (B,).
+
+    The squares of contributions vary by chance as well, which `EVEN` makes up for.
+    """
+    squares = (clusters**2).sum(-1)
+    return EVEN * squares.sum(-1) ** 2 / np.maximum((squares**2).sum(-1), 1e-300)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spherovem_core.utils.ranks import average_ranks
+
 LEVEL = 0.05
 """Level of tests; envelopes hold 95 % of random patterns."""
 
@@ -79,17 +81,3 @@ def extreme_fractions(curves: Floats) -> Floats:
     _, group, size = np.unique(ranks, axis=0, return_inverse=True, return_counts=True)
     # Rows of np.unique rise in lexicographic order, the most extreme first.
     return np.asarray(size.cumsum()[group.reshape(-1)] / len(curves))
-
-
-def average_ranks(curves: Floats) -> Floats:
-    """Return the rank of each curve at each place, from 1; equal values share their mean rank.
-
-    As `scipy.stats.rankdata`, without that package's second of imports.
-    """
-    ordered = np.sort(curves, axis=0)
-    ranks = np.empty(curves.shape)
-    for place in range(curves.shape[1]):
-        own = curves[:, place]
-        first, last = (np.searchsorted(ordered[:, place], own, side) for side in ("left", "right"))
-        ranks[:, place] = (first + 1 + last) / 2
-    return ranks

@@ -45,8 +45,8 @@ STORED_FRACTION = 0.84
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 MODEL_BYTES = 1_500_000
 """Bytes of a model and its records; the demo's took 1.1 MB."""
-TRAINING_PASSES = 3
-"""A training step costs about three predictions: forward, and backward through data and weights."""
+TRAINING_PASSES = 6
+"""A training step costs about six predictions: forward, backward through data and weights, on small patches with their masks."""
 GIVEN, GIVEN_SECONDS = "as given", 0.02
 """Variant without denoising, and its seconds per million voxels: slices are read and written."""
 CHANNELS = 32
@@ -214,7 +214,7 @@ DENOISING = Step(
     inputs=(RAW, SLICES),
     outputs=(DENOISED, RESIDUALS),
     compute=_compute,
-    cost=Cost(_work, _size, variant=_variant, seconds={"": 7.0, GIVEN: GIVEN_SECONDS}),
+    cost=Cost(_work, _size, variant=_variant, seconds={"": 0.75, GIVEN: GIVEN_SECONDS}, fixed_seconds=1.0),
     external=_external,
     check=_check,
     external_parameters=frozenset({"model"}),

@@ -145,7 +145,7 @@ INGEST = Step(
     parameters=lambda parameters: parameters.ingest,
     outputs=(RAW, SLICES),
     compute=_compute,
-    cost=Cost(image_work, _size, seconds={"": 0.13}),
+    cost=Cost(image_work, _size, seconds={"": 0.012}, fixed_seconds=0.15),
     external=_external,
     omitted={
         "value_range": None,

@@ -415,6 +415,6 @@ OUTPUT = Step(
     digest_names=collect_in_groups(STEPS_BEFORE, PipelineParameters(), "digest_names"),
     removed=collect_in_groups(STEPS_BEFORE, PipelineParameters(), "removed"),
     chapter=_chapter,
-    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 12.0}),
+    cost=Cost(lambda volume, parameters: 1.0, _size, seconds={"": 5.0}),
 )
 STEPS = (OUTPUT,)

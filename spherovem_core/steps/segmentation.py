@@ -71,11 +71,11 @@ SUMS = ("xz", "yz")
 FLOWS_FRACTION = 0.77
 LABELS_FRACTION: Mapping[ObjectKind, float] = {"cells": 0.0065, "nuclei": 0.0031}
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
-FLOWS_SECONDS: Mapping[ObjectKind, float] = {"cells": 0.84, "nuclei": 0.75}
-"""Seconds per million pixels in tiles of the demo's 405 tiles of 176 x 176, on one thread."""
-MASKS_SECONDS: Mapping[ObjectKind, float] = {"cells": 2.8, "nuclei": 1.3}
+FLOWS_SECONDS: Mapping[ObjectKind, float] = {"cells": 0.22, "nuclei": 0.20}
+"""Seconds per million pixels in tiles of the demo's 405 tiles of 176 x 176, on two cores."""
+MASKS_SECONDS: Mapping[ObjectKind, float] = {"cells": 0.33, "nuclei": 0.15}
 """Seconds per million voxels of the demo on two cores."""
-COPY_SECONDS = 0.3
+COPY_SECONDS = 0.06
 """Seconds per million voxels of labels that are only copied, pyramid included."""
 BLOCK_BYTES = 130
 """Bytes per voxel of a block of masks with its halo: from the demo's peak of 2.8 GB in blocks of 64 x 384 x 384, whose
@@ -320,6 +320,7 @@ def _flows_step(kind: ObjectKind) -> Step[FlowParameters]:
                 IMPORTED: 1.0,
                 NO_OBJECTS: 1.0,
             },
+            fixed_seconds=0.7,
         ),
         kind=kind,
         external=lambda request: _external(kind, request),
@@ -354,6 +355,7 @@ def _masks_step(kind: ObjectKind) -> Step[MaskParameters]:
             _block_memory,
             variant=lambda parameters: _mask_variant(kind, parameters),
             seconds={"": MASKS_SECONDS[kind], IMPORTED: COPY_SECONDS, NO_OBJECTS: COPY_SECONDS},
+            fixed_seconds=0.1,
         ),
         kind=kind,
         external=lambda request: _masks_external(kind, request),

@@ -280,7 +280,7 @@ SPATIAL = Step(
     outputs=(DISTANCE, CELLS, NUCLEI, NANOPARTICLES, RADIAL, RIPLEY, ENRICHMENT, TESTS, CONTACTS),
     compute=_compute,
     external=exclusion_digests,
-    cost=Cost(mask_work, _size, seconds={"": 1.4}),
+    cost=Cost(mask_work, _size, seconds={"": 0.2}, fixed_seconds=0.5),
     gpu_library=cupy_gpu,
     chapter=_chapter,
 )

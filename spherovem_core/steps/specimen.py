@@ -110,7 +110,7 @@ SPECIMEN_STEP = Step(
     inputs=(REGISTERED, SLICES),
     outputs=(SPECIMEN, SUMMARY),
     compute=_compute,
-    cost=Cost(image_work, _size, _memory, seconds={"": 0.05}),
+    cost=Cost(image_work, _size, _memory, seconds={"": 0.048}, fixed_seconds=0.25),
     provisional="specimen",
     chapter=_chapter,
 )

@@ -102,6 +102,8 @@ class Cost:
         Name of the variant that decides its speed on a device, such as a network.
     seconds
         Seconds per unit of work on two cores, by variant, measured on the demo; other variants are unknown.
+    fixed_seconds
+        Seconds on two cores beside that, however small the work: fits, loading of networks and compiled loops.
     """
 
     work: Work
@@ -109,6 +111,7 @@ class Cost:
     memory: Memory = _no_memory
     variant: Callable[[PipelineParameters], str] = _one_variant
     seconds: Mapping[str, float] = field(default_factory=dict)
+    fixed_seconds: float = 0.0
 
 
 def pyramid_voxels(shape: tuple[int, int, int], spacing_nm: SpacingNm, *, is_sparse: bool = False) -> int:

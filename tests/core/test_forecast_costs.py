@@ -5,10 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spherovem_core.execution import ExecutionSettings
-from spherovem_core.forecast import known_rates
+from spherovem_core.forecast import Forecast, ForecastRow, calibration, forecast, known_rates
+from spherovem_core.forecast.calibration import Kernel
 from spherovem_core.parameters import PipelineParameters
 from spherovem_core.registry import PIPELINE
 from spherovem_core.workflow import OutputSize, SourceVolume
@@ -133,7 +135,7 @@ def test_training_counts_unless_a_model_is_given() -> None:
     trained = work_units(VOLUME, with_values(denoising=own))["denoising"]
     given = work_units(VOLUME, with_values(denoising={**own, "model": "model.ckpt"}))["denoising"]
     assert given == pytest.approx(VOLUME.voxels / 1e6)
-    assert trained - given == pytest.approx(3 * 7 * 10 * 5 * 32**2 / 1e6)
+    assert trained - given == pytest.approx(6 * 7 * 10 * 5 * 32**2 / 1e6)
     half = with_values(denoising={**own, "network_channels": 16})
     assert work_units(VOLUME, half)["denoising"] == pytest.approx(trained / 4)
 
@@ -155,32 +157,120 @@ def write_run(
     (folder / "provenance.json").write_text(json.dumps(provenance))
 
 
+def no_factor(kernel: str, workers: int) -> float:
+    raise AssertionError("the machine is measured although earlier runs tell")
+
+
 def test_rates_are_those_of_earlier_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "one", 3.0, 8.0, "cpsam_v2", (64, 500, 1000))
     write_run(tmp_path / "two", 5.0, 8.0, "mine.pt", (192, 500, 1000))
     (tmp_path / "three").mkdir()
     (tmp_path / "three" / "provenance.json").write_text("{torn")
-    rates = known_rates(PIPELINE, tmp_path)
+    rates = known_rates(PIPELINE, tmp_path, 2, no_factor)
     assert rates.run_count == 2
     assert "earlier runs beside this one (2)" in rates.origin
     daily = with_values(segmentation={"cells": {"network": "cpsam_v2"}})
 
-    def find(name: str, device: str) -> float | None:
-        return rates.find(PIPELINE.step(name), device, daily)
+    def estimate(name: str, device: str, work: float) -> float | None:
+        return rates.estimate(PIPELINE.step(name), device, daily, work)
 
-    assert find("ingest", "cpu") == pytest.approx((3 + 5) / (32 + 96))
+    fixed = {name: PIPELINE.step(name).cost.fixed_seconds for name in ("ingest", "flows_cells")}
+    # What is fixed was spent once per run.
+    own = 3 + 5 - 2 * fixed["ingest"]
+    assert estimate("ingest", "cpu", 1000) == pytest.approx(fixed["ingest"] + 1000 * own / (32 + 96))
     # Tiles of 256 x 256 on a grid of 77 x 200 x 400 voxels; two along x.
     tiles = 77 * 2 + 200 * 2 + 400
-    assert find("flows_cells", "cuda:0") == pytest.approx(8 / (tiles * 256**2 / 1e6))
-    assert find("flows_cells", "cpu") is None
-    assert find("registration", "cpu") == shipped("registration")
-    assert find("output", "cpu") == shipped("output")
+    own = 8 - fixed["flows_cells"]
+    assert estimate("flows_cells", "cuda:0", 1000) == pytest.approx(
+        fixed["flows_cells"] + 1000 * own / (tiles * 256**2 / 1e6)
+    )
+    assert estimate("flows_cells", "cpu", 1000) is None
 
 
-def test_without_earlier_runs_the_shipped_rates_count(tmp_path: Path) -> None:
-    rates = known_rates(PIPELINE, tmp_path / "absent")
+def test_runs_shorter_than_what_is_fixed_still_tell_a_rate(tmp_path: Path) -> None:
+    flows = PIPELINE.step("flows_cells")
+    brief = flows.cost.fixed_seconds / 2
+    write_run(tmp_path / "one", 1.0, brief, "cpsam_v2", (64, 500, 1000))
+    daily = with_values(segmentation={"cells": {"network": "cpsam_v2"}})
+    work = flows.cost.work(SourceVolume((64, 500, 1000), 1, SPACING), daily)
+    found = known_rates(PIPELINE, tmp_path, 2, no_factor).estimate(flows, "cuda:0", daily, work)
+    assert found == pytest.approx(flows.cost.fixed_seconds + 0.2 * brief)
+
+
+def test_shipped_rates_are_scaled_by_the_speed_of_this_machine(tmp_path: Path) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def factor(kernel: str, workers: int) -> float:
+        asked.append((kernel, workers))
+        return {"arrays": 3.0, "network": 0.5}[kernel]
+
+    rates = known_rates(PIPELINE, tmp_path / "absent", 7, factor)
     assert rates.run_count == 0
     assert "demo" in rates.origin
-    step, daily = PIPELINE.step("nanoparticles"), PipelineParameters()
-    assert rates.find(step, "cpu", daily) == shipped("nanoparticles")
-    assert rates.find(step, "cuda:0", daily) is None
+    daily = PipelineParameters()
+    for name, times in (("nanoparticles", 3.0), ("spatial", 3.0), ("registration", 0.5), ("denoising", 0.5)):
+        step = PIPELINE.step(name)
+        expected = times * (step.cost.fixed_seconds + 100 * shipped(name))
+        assert rates.estimate(step, "cpu", daily, 100) == pytest.approx(expected)
+        assert rates.estimate(step, "cuda:0", daily, 100) is None
+    assert asked == [("arrays", 7), ("network", 7)]
+    assert "0.5 (network)" in rates.origin
+    assert "3 (arrays)" in rates.origin
+
+
+@pytest.mark.parametrize(
+    ("kernel", "alone", "together", "factor"),
+    [
+        # The machine of the shipped rates itself, whose second core counts in full.
+        ("arrays", 1.0, 0.5, 1.0),
+        ("network", 1.0, 0.5, 1.0),
+        ("network", 2.0, 2.0, 4.0),
+        ("arrays", 0.5, 0.05, 0.5 * (0.2 + 0.8 / 10) / (0.2 + 0.8 / 2)),
+    ],
+)
+def test_the_factor_follows_from_one_and_several_threads(
+    kernel: Kernel, alone: float, together: float, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = calibration.REFERENCE_SECONDS[kernel]
+    for name in ("_seconds_of_arrays", "_seconds_of_network"):
+        monkeypatch.setattr(calibration, name, lambda threads: own * (alone if threads == 1 else together))
+    calibration.measure_time_factor.cache_clear()
+    assert calibration.measure_time_factor(kernel, 16) == pytest.approx(factor)
+    calibration.measure_time_factor.cache_clear()
+
+
+def test_both_kernels_run_and_give_threads_of_torch_back() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    for kernel in calibration.REFERENCE_SECONDS:
+        assert 0 < calibration.measure_time_factor(kernel, 2) < np.inf
+    assert torch.get_num_threads() == before
+
+
+def test_a_step_that_asks_for_discarded_arrays_needs_their_disk() -> None:
+    plain = (
+        ForecastRow("masks", 100, 30, 1.0),
+        ForecastRow("review", 10, 0, 1.0),
+        ForecastRow("output", 5, 0, 1.0),
+    )
+    lazy = (plain[0], ForecastRow("review", 10, 0, 1.0, 0, 1000, 500), plain[2])
+    assert Forecast(plain, 0, 0, "").needed_bytes == 130
+    # The flows lie beside the sums from which they are made, later beside what follows.
+    assert Forecast(lazy, 0, 0, "").needed_bytes == 100 + 1000 + 500
+    assert Forecast(lazy[1:], 0, 0, "").stored_bytes == 15
+
+
+def test_labels_on_an_image_that_makes_room_are_counted_once(tmp_path: Path) -> None:
+    files = {
+        "registered/0/c/0/0/0": 1000,
+        "registered/labels/cells/0/c/0/0/0": 100,
+        "distance_to_nucleus/0/c/0": 10,
+    }
+    for name, size in files.items():
+        place = tmp_path / "volume.zarr" / name
+        place.parent.mkdir(parents=True)
+        place.write_bytes(bytes(size))
+    steps = [PIPELINE.step(name) for name in ("registration", "masks_cells", "spatial")]
+    assert forecast._present_bytes(tmp_path, steps) == 1110
+    assert forecast._present_bytes(tmp_path, steps[1:]) == 110

@@ -6,7 +6,6 @@
 import json
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import prefect.settings
@@ -53,9 +52,9 @@ def test_images_are_pinned_and_the_server_is_the_tested_prefect() -> None:
     images = {name: service["image"] for name, service in services().items()}
     for image in images.values():
         assert re.fullmatch(r"docker\.io/[a-z]+/[a-z]+:\d+(\.\d+)+(-python3\.\d+)?", image)
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    (pin,) = [each.partition("==")[2] for each in dependencies if each.startswith("prefect==")]
-    assert images["server"].partition(":")[2].startswith(f"{pin}-")
+    pin = re.search(r"^prefect==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pin is not None
+    assert images["server"].partition(":")[2].startswith(f"{pin[1]}-")
 
 
 def test_data_outlast_the_containers_and_both_are_watched() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from base64 import b64encode
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -54,9 +55,14 @@ def check_access(server: PrefectServer) -> None:
     ]
     assert health[:2] == ["CMD", "python"]
     run_command([sys.executable, *health[2:]], os.environ, server.home)
-    address = f"{server.url}/flow_runs/count"
     with pytest.raises(HTTPError, match="401"):
-        urlopen(Request(address, data=b"{}", headers={"Content-Type": "application/json"}), timeout=10)
+        urlopen(f"{server.url}/admin/version", timeout=10)
+    password = b64encode(server.access["PREFECT_API_AUTH_STRING"].encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {password}"}
+    with urlopen(Request(f"{server.url}/admin/version", headers=headers), timeout=10) as answer:
+        assert answer.status == 200
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(Request(f"{server.url}/flow_runs/count", data=b"{}", headers=headers), timeout=10)
     asked = Request(f"{server.url}/health", headers={"Origin": "http://evil.example"})
     with urlopen(asked, timeout=10) as answer:
         assert answer.headers["Access-Control-Allow-Origin"] is None

@@ -25,7 +25,7 @@ from spherovem_core.parameters import PipelineParameters
 OUTSIDE = {
     ".", "apt-get", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker", "export", "git", "install",
     "journalctl", "loginctl", "ls", "mkdir", "psql", "rsync", "sbatch", "scp", "sed", "set", "squeue", "srun", "ssh", "sudo",
-    "systemctl", "systemd-analyze", "touch", "useradd", "usermod",
+    "systemctl", "systemd-analyze", "touch", "useradd", "usermod", "uv",
 }  # fmt: skip
 PLACEHOLDER = re.compile(r"^[A-Z][A-Z0-9_]*$")
 # Folders of this checkout. A command that names a file in them, without a placeholder, must name an existing one.
