@@ -33,7 +33,8 @@ PARAMETERS = FineTuningParameters(network="phantom-compact", flow_spacing_nm=NM)
 def columns() -> np.ndarray:
     """Return the labels of 16 columns through z."""
     _, y, x = np.indices(SHAPE)
-    return (1 + (y // 16) * 4 + x // 16).astype(np.uint16)
+    labels: np.ndarray = (1 + (y // 16) * 4 + x // 16).astype(np.uint16)
+    return labels
 
 
 def acquisition(folder: Path, planes: Sequence[str] = ("xy",)) -> FineTuningFolders:
@@ -52,8 +53,8 @@ def acquisition(folder: Path, planes: Sequence[str] = ("xy",)) -> FineTuningFold
     for axis, plane in enumerate(planes):
         for place in range(3, SHAPE[axis] - 2, 3):
             origin = SliceOrigin("tissue", plane, place * NM, (0.0, 0.0), NM, 60.0, 210.0)
-            path = write_slice(slices, image.take(place, axis), origin)
-            write_labels(path, bodies.take(place, axis))
+            path = write_slice(slices, np.moveaxis(image, axis, 0)[place], origin)
+            write_labels(path, np.moveaxis(bodies, axis, 0)[place])
     network.mkdir()
     shipped = weights_path("phantom-compact", "cells")
     assert shipped is not None
