@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from spherovem_core.registration.affine import Matrix
 
-SUSPECTED, LEAST = 0.25, 0.7
+SUSPECTED, LEAST = 0.25, 1.0
 """Change of scale, in units of the usual strain, from which a prior may hide more of it, and from which it is unusual."""
-SURE = 3.0
+SURE = 5.0
+ANISOTROPY = 0.5
 FREE = 20.0
 """Factor of the usual strain with which a suspected pair is fitted again."""
 
@@ -20,10 +21,11 @@ def is_suspected(matrix: Matrix, usual_strain: float) -> bool:
 def is_sure(
     matrix: Matrix, covariance: NDArray[np.float64], shape: tuple[int, int], usual_strain: float
 ) -> bool:
-    """Tell whether a map (2, 3) that was fitted freely changes the scale by more than is usual and than three standard errors.
+    """Tell whether a map (2, 3) that was fitted freely changes the scale by more than is usual and than five standard errors.
 
     The prior draws every strain to none, a step of the magnification by a fifth to three quarters in slices of 220 to 256 px with
-    tissue that changes. A change of scale that is sure is no accident of a few cells.
+    tissue that changes. A change of scale that is sure and the same along all axes is no accident of a few cells, nor that of a
+    databar, which holds one end of the slice.
 
     Parameters
     ----------
@@ -32,6 +34,9 @@ def is_sure(
     shape : (Y, X)
         Shape of a slice.
     """
+    larger, smaller = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    if larger - smaller > ANISOTROPY * _change(matrix):
+        return False
     half = (max(shape) - 1) / 2.0
     variance = (covariance[0, 0] + covariance[4, 4] + 2.0 * covariance[0, 4]) / 4.0 / half**2
     return _change(matrix) > max(LEAST * usual_strain, SURE * float(np.sqrt(variance)))
