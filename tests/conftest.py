@@ -12,12 +12,16 @@ from uuid import UUID
 
 import pytest
 from hypothesis import settings
+from session_folders import KEPT, left_processes, use_own_folder
 
 from deployments.environment import prepare_environment
 
 # The first example compiles a numba kernel, so examples have no deadline.
 settings.register_profile("spherovem", deadline=None)
 settings.load_profile("spherovem")
+
+# Before anything asks for a folder for temporary files.
+OWN_FOLDER = use_own_folder()
 
 # Each process of parallel tests has its own Prefect home: servers started by tests would lock a shared database.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spherovem-prefect-")
@@ -27,6 +31,18 @@ atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 prepare_environment()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Keep the folder of temporary files if a test failed, and name processes that were left."""
+    if OWN_FOLDER is None:
+        return
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        (OWN_FOLDER / KEPT).touch()
+        terminalreporter.write_line(f"temporary files of this session: {OWN_FOLDER}")
+    for process in left_processes(OWN_FOLDER):
+        terminalreporter.write_line(f"left behind: {process}", red=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Overview of what has landed, for the Prefect UI: what is not ready, rejected, valid, and handed over to which run."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -72,14 +72,17 @@ def overview(records: Iterable[Record], rules: LandingRules, ui_url: str, forms:
     lines = [
         f"Landed for `{rules.results_root}`: {counts or 'nothing'}.",
         "",
-        "| acquisition | state | | |",
-        "|---|---|---|---|",
+        "| acquisition | | state |",
+        "|---|---|---|",
     ]
     for state, record in found[:ROWS]:
-        form = _form(record, rules, ui_url, forms)
-        lines.append(
-            f"| {_cell(printable(record.name))} | {state} | {_detail(state, record, rules, ui_url)} | {form} |"
-        )
+        links = " ".join(_links(record, state, rules, ui_url, forms))
+        lines.append(f"| {_name(record)} | {links} | {state}{_detail(state, record, rules)} |")
+    # Cells of the UI's tables do not wrap.
+    reasons = [
+        f"- {_name(record)}: {_reason(record)}" for state, record in found[:ROWS] if state == "rejected"
+    ]
+    lines += ["", "Rejected:", "", *reasons] if reasons else []
     if len(found) > ROWS:
         lines += ["", f"{len(found) - ROWS} more are handed over: see *Runs*."]
     return "\n".join(lines)
@@ -93,22 +96,38 @@ def _state(record: Record) -> str:
     return "valid" if record.due is not None else "handed over"
 
 
-def _detail(state: str, record: Record, rules: LandingRules, ui_url: str) -> str:
+def _detail(state: str, record: Record, rules: LandingRules) -> str:
     if state == "settling":
-        again = "landed again, its old results stay until it is processed; " if record.fingerprint else ""
+        again = ", landed again: its old results stay until it is processed" if record.fingerprint else ""
         if rules.sentinel_only:
-            return f"{again}waits for the file {_cell(rules.sentinel)}"
+            return f", waits for the file {_cell(rules.sentinel)}{again}"
         until = datetime.fromtimestamp(record.since + rules.settle_seconds).astimezone()
-        return f"{again}ready at {until:%H:%M:%S} if its files do not change, or with the file {_cell(rules.sentinel)}"
-    if state == "rejected":
-        found = read_json(Path(record.rejected_in) / "REJECTED.json") or {}
-        return _cell(remedy_first(str(found.get("message", "see REJECTED.json in its results folder"))))
+        return f" until {until:%H:%M:%S} if its files do not change{again}"
     if state == "valid":
-        return "its run is started as soon as the server answers"
-    again = ", landed again: its old results stay until then" if len(record.attempts) > 1 else ""
-    if not record.flow_run:
-        return "a copy of another one, not processed again"
-    return f"[run]({ui_url}/runs/flow-run/{record.flow_run}){again}"
+        return ": its run is started when the server answers"
+    if state == "handed over" and not record.flow_run:
+        return ": a copy of another one, not processed again"
+    landed_again = state == "handed over" and len(record.attempts) > 1
+    return ", landed again: its old results stay until then" if landed_again else ""
+
+
+def _reason(record: Record) -> str:
+    found = read_json(Path(record.rejected_in) / "REJECTED.json") or {}
+    return _cell(remedy_first(str(found.get("message", "see REJECTED.json in its results folder"))))
+
+
+def _name(record: Record) -> str:
+    return _cell(printable(record.name))
+
+
+def _links(
+    record: Record, state: str, rules: LandingRules, ui_url: str, forms: Mapping[Path, str]
+) -> Iterator[str]:
+    if state == "handed over" and record.flow_run:
+        yield f"[run]({ui_url}/runs/flow-run/{record.flow_run})"
+    form = _form(record, rules, ui_url, forms)
+    if form:
+        yield form
 
 
 def _form(record: Record, rules: LandingRules, ui_url: str, forms: Mapping[Path, str]) -> str:

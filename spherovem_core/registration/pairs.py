@@ -23,6 +23,7 @@ from spherovem_core.registration.phase_correlation import InitialMotion, estimat
 from spherovem_core.registration.pyramid import Level, build_pyramid
 from spherovem_core.registration.refinement import refine
 from spherovem_core.registration.strain_prior import StrainPrior
+from spherovem_core.registration.sure_scale import FREE, is_sure, is_suspected
 from spherovem_core.registration.torn_slices import LEAST_UNMATCHED, second_motion
 from spherovem_core.registration.uncertainty import motion_covariances, rms_of_covariance
 from spherovem_core.registration.usable_areas import UsableAreas, find_usable_areas
@@ -31,6 +32,7 @@ INITIAL_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
 OPPOSITE_RATIO = 1.3
 TORN = "torn or folded"
+UNCERTAIN = "uncertain by"
 SURE_SIMILARITY = 0.5
 """Similarity from which areas that do not match are told from the others."""
 
@@ -194,8 +196,35 @@ def register_prepared(
     results = _judge(equations, matrices, motions, areas, normal, iterations, fixed[0].factor, parameters)
     if start_given:
         return results
+    results = [
+        _with_sure_scale(result, fixed, moving, start[b], b, parameters) for b, result in enumerate(results)
+    ]
     levels = _initial_level(fixed), _initial_level(moving)
     return [_without_torn(result, *levels, b, parameters) for b, result in enumerate(results)]
+
+
+def _with_sure_scale(
+    result: PairResult,
+    fixed: list[Level],
+    moving: list[Level],
+    start: Matrix,
+    b: int,
+    parameters: RegistrationParameters,
+) -> PairResult:
+    """Register element b again almost without the prior if its scale changes, and take that if the change is sure."""
+    if parameters.model not in ("similarity", "affine"):
+        return result
+    # A pair that the prior keeps from its true motion is uncertain.
+    fits = result.trusted or result.reason.startswith(UNCERTAIN)
+    if not fits or not is_suspected(result.matrix, parameters.usual_strain):
+        return result
+    one, other = ([Level(level.image[b : b + 1], level.factor) for level in p] for p in (fixed, moving))
+    freely = parameters.model_copy(update={"usual_strain": FREE * parameters.usual_strain})
+    free = register_prepared(one, other, freely, start[None])[0]
+    shape = (fixed[0].image.shape[1] * fixed[0].factor, fixed[0].image.shape[2] * fixed[0].factor)
+    if not free.trusted or not is_sure(free.matrix, free.covariance, shape, parameters.usual_strain):
+        return result
+    return replace(free, iterations=result.iterations + free.iterations)
 
 
 def _without_torn(
@@ -298,5 +327,5 @@ def _reason_for_distrust(
     if shift.max() > parameters.max_shift_fraction + 0.05:
         return f"shifted by {shift.max():.0%} of a side, more than {parameters.max_shift_fraction:.0%}"
     if not uncertainty_px <= parameters.max_uncertainty_px:
-        return f"uncertain by {uncertainty_px:.1f} px, more than {parameters.max_uncertainty_px:g} px"
+        return f"{UNCERTAIN} {uncertainty_px:.1f} px, more than {parameters.max_uncertainty_px:g} px"
     return ""

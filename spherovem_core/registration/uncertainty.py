@@ -126,7 +126,10 @@ def _scatter(tiles: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     clusters = tiles.reshape(-1, count, side, count, side, 6).sum((2, 4)).reshape(-1, count**2, 6)
     scatter: NDArray[np.float64] = np.swapaxes(clusters, 1, 2) @ clusters
     filled = np.minimum(_filled_tiles(clusters), count**2)
-    return scatter * (filled / np.maximum(filled - _FITTED, LEAST_FREE))[:, None, None]
+    widened: NDArray[np.float64] = (
+        scatter * (filled / np.maximum(filled - _FITTED, LEAST_FREE))[:, None, None]
+    )
+    return widened
 
 
 def _filled_tiles(clusters: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,4 +138,5 @@ def _filled_tiles(clusters: NDArray[np.float64]) -> NDArray[np.float64]:
     The squares of contributions vary by chance as well, which `EVEN` makes up for.
     """
     squares = (clusters**2).sum(-1)
-    return EVEN * squares.sum(-1) ** 2 / np.maximum((squares**2).sum(-1), 1e-300)
+    number: NDArray[np.float64] = EVEN * squares.sum(-1) ** 2 / np.maximum((squares**2).sum(-1), 1e-300)
+    return number

@@ -64,7 +64,7 @@ def named_steps(
         Step(
             name=f"shape_{name}",
             stage="shape",
-            version=2,
+            version=3,
             parameters=lambda parameters: parameters.shape,
             inputs=(labels,),
             outputs=(shape,),

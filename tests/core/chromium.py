@@ -186,7 +186,9 @@ def _wait_for_port(process: "subprocess.Popen[bytes]", file: Path, log: Path) ->
         if len(lines) == 2:
             return lines[0], lines[1]
         time.sleep(0.1)
-    raise PageError(f"Chromium did not start within {START_S:g} s: {log.read_text()[-2000:]}")
+    ended = process.poll()
+    cause = f"did not start within {START_S:g} s" if ended is None else f"ended at once, code {ended}"
+    raise PageError(f"Chromium {cause}: {log.read_text()[-2000:]}")
 
 
 def _attach(connection: ClientConnection) -> str:

@@ -1,6 +1,7 @@
 """SLURM scripts, as far as they run without SLURM."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import WorkerStatus
 from prefect_servers import Process, connected, running_server
-from trivial_deployments import wait_until
+from trivial_deployments import deploy_trivial_flow, wait_until
 
 from deployments.server.provisioning import ensure_work_pool
 
@@ -43,6 +44,94 @@ def test_the_worker_script_asks_for_the_address_of_the_server() -> None:
     assert "set PREFECT_API_URL to the server" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("waiting", "jobs", "missing"),
+    [
+        (0, [], 0),
+        (3, [], 3),
+        (3, [("PENDING", "0:00"), ("CONFIGURING", "0:01")], 1),
+        # It has not taken its run yet, or has long been at one.
+        (1, [("RUNNING", "0:40")], 0),
+        (1, [("RUNNING", "5:40")], 1),
+        (1, [("RUNNING", "1:02:03")], 1),
+        (1, [("RUNNING", "1-00:00:05")], 1),
+        (9, [("RUNNING", "40:00")] * 6, 2),
+        (9, [("RUNNING", "40:00")] * 9, 0),
+    ],
+)
+def test_jobs_follow_from_waiting_runs_and_known_jobs(
+    waiting: int, jobs: list[tuple[str, str]], missing: int
+) -> None:
+    script = runpy.run_path(str(SLURM / "job_per_run.py"))
+    assert script["jobs_to_submit"](waiting, jobs, 8) == missing
+
+
+def make_command(folder: Path, name: str, body: str) -> None:
+    place = folder / name
+    place.write_text(f"#!/bin/bash\n{body}\n")
+    place.chmod(0o755)
+
+
+def look_once(folder: Path, waiting: int) -> "subprocess.CompletedProcess[str]":
+    """Run the script for one look, with commands of SLURM from a folder and a number of waiting runs."""
+    program = (
+        "import runpy, sys;"
+        f"sys.argv = ['job_per_run', '--once', '--pool', 'own', '--', '--account=us'];"
+        f"script = runpy.run_path({str(SLURM / 'job_per_run.py')!r});"
+        f"script['look'].__globals__['waiting_runs'] = lambda pool: {waiting};"
+        "script['main']()"
+    )
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_each_waiting_run_gets_a_job_with_a_worker_for_one_run(tmp_path: Path) -> None:
+    make_command(tmp_path, "squeue", "echo 'PENDING 0:00'")
+    make_command(tmp_path, "sbatch", f'echo "$@" >> {tmp_path}/submitted; echo 17')
+    done = look_once(tmp_path, 3)
+    assert (done.returncode, done.stdout) == (0, "submitted job 17\n" * 2)
+    lines = (tmp_path / "submitted").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0].split() == [
+        "--parsable",
+        "--job-name=spherovem-run",
+        "--export=ALL,SPHEROVEM_RUN_ONCE=1,SPHEROVEM_GPU_POOL=own",
+        "--account=us",
+        str(SLURM / "worker.sbatch"),
+    ]
+
+
+def test_a_refusal_of_slurm_is_said(tmp_path: Path) -> None:
+    make_command(tmp_path, "squeue", "")
+    make_command(tmp_path, "sbatch", "echo 'sbatch: error: invalid account' >&2; exit 1")
+    done = look_once(tmp_path, 1)
+    assert done.returncode == 1
+    assert "nothing submitted: sbatch failed: sbatch: error: invalid account" in done.stderr
+
+
+@pytest.mark.parametrize(("once", "expected"), [("1", " --run-once"), ("", "")])
+def test_the_worker_ends_with_its_run_if_it_was_submitted_for_one(
+    tmp_path: Path, once: str, expected: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    make_command(tmp_path / "bin", "prefect", 'echo "$@"')
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": "http://head:4200/api",
+        "SLURM_JOB_ID": "17",
+        "TMPDIR": str(tmp_path),
+        "VENV": str(tmp_path),
+        "SPHEROVEM_GPU_POOL": "own",
+        "SPHEROVEM_RUN_ONCE": once,
+    }
+    done = subprocess.run(
+        ["bash", str(SLURM / "worker.sbatch")], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"worker start --pool own --name slurm-17 --limit 1{expected}"
+
+
 @pytest.mark.slow
 def test_a_worker_ends_with_its_allocation(tmp_path: Path) -> None:
     with (
@@ -69,3 +158,32 @@ def test_a_worker_ends_with_its_allocation(tmp_path: Path) -> None:
             assert not job.family()
         finally:
             job.kill_session()
+
+
+@pytest.mark.slow
+def test_a_job_for_one_run_takes_one_and_ends(tmp_path: Path) -> None:
+    count = runpy.run_path(str(SLURM / "job_per_run.py"))["waiting_runs"]
+    with (
+        running_server(tmp_path / "home") as server,
+        connected(server),
+        get_client(sync_client=True) as client,
+    ):
+        ensure_work_pool(client, "gpu", "")
+        deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "gpu"))
+        for name in ("one", "two"):
+            client.create_flow_run_from_deployment(deployment.id, parameters={"folder": str(tmp_path / name)})
+        assert count("gpu") == 2
+        environment = server.client_environment(
+            SLURM_JOB_ID="17",
+            TMPDIR=str(tmp_path),
+            VENV=str(Path(sys.executable).parents[1]),
+            SPHEROVEM_RUN_ONCE="1",
+        )
+        job = Process(["bash", str(SLURM / "worker.sbatch")], tmp_path / "job.log", environment, tmp_path)
+        try:
+            job.start()
+            job.wait(240)
+        finally:
+            job.kill_session()
+        assert count("gpu") == 1, job.output
+        assert [(tmp_path / name / "runs").exists() for name in ("one", "two")].count(True) == 1, job.output

@@ -1,5 +1,6 @@
 """Merging learned beside a network: the model on disk, done once, without traces of the training."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,11 +33,12 @@ PARAMETERS = FineTuningParameters(network="phantom-compact", flow_spacing_nm=NM)
 def columns() -> np.ndarray:
     """Return the labels of 16 columns through z."""
     _, y, x = np.indices(SHAPE)
-    return (1 + (y // 16) * 4 + x // 16).astype(np.uint16)
+    labels: np.ndarray = (1 + (y // 16) * 4 + x // 16).astype(np.uint16)
+    return labels
 
 
-def acquisition(folder: Path) -> FineTuningFolders:
-    """Write columns of 16 x 16 voxels between dark membranes, each crossed by plates, and all labelled slices through z."""
+def acquisition(folder: Path, planes: Sequence[str] = ("xy",)) -> FineTuningFolders:
+    """Write columns of 16 x 16 voxels between dark membranes, each crossed by plates, and labelled slices of each plane."""
     z, y, x = np.indices(SHAPE)
     bodies = columns()
     membrane = (y % 16 == 0) | (y % 16 == 15) | (x % 16 == 0) | (x % 16 == 15)
@@ -48,10 +50,11 @@ def acquisition(folder: Path) -> FineTuningFolders:
     volume = write_volume(folder / "tissue", image, NM)
     slices, network = folder / "slices", folder / "network"
     slices.mkdir()
-    for plane in range(3, 30, 3):
-        origin = SliceOrigin("tissue", "xy", plane * NM, (0.0, 0.0), NM, 60.0, 210.0)
-        path = write_slice(slices, image[plane], origin)
-        write_labels(path, bodies[plane])
+    for axis, plane in enumerate(planes):
+        for place in range(3, SHAPE[axis] - 2, 3):
+            origin = SliceOrigin("tissue", plane, place * NM, (0.0, 0.0), NM, 60.0, 210.0)
+            path = write_slice(slices, np.moveaxis(image, axis, 0)[place], origin)
+            write_labels(path, np.moveaxis(bodies, axis, 0)[place])
     network.mkdir()
     shipped = weights_path("phantom-compact", "cells")
     assert shipped is not None
@@ -91,16 +94,16 @@ def test_model_lies_beside_the_weights_and_is_learned_once(
 def test_cellpose_sam_learns_merging_and_makes_its_masks_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Random weights, and 2 of the 24 blocks of the encoder: its flows only say that all is inside of objects."""
+    """Random weights, and 1 of the 24 blocks of the encoder: its flows only say that all is inside of objects."""
     torch.manual_seed(0)
     network = CPSAM(dtype=torch.float32).eval()
-    network.encoder.blocks = network.encoder.blocks[:2]
+    network.encoder.blocks = network.encoder.blocks[:1]
     use_fast_attention(network)
     torch.nn.init.constant_(network.out.bias, 5.0)
     for module in (learn_merging, cellpose_segmenter):
         monkeypatch.setattr(module, "load_network", lambda *_: network)
     monkeypatch.setattr(merging_training, "_fit_boundary", lambda *_: dark_is_boundary(0.5))
-    folders = acquisition(tmp_path)
+    folders = acquisition(tmp_path, ("xy", "xz", "yz"))
     told = learn_merging.learn_merging_of.fn(folders, PARAMETERS.model_copy(update={"planes": "xy"}))
     assert min(told["different"], told["contacts"] - told["different"]) >= 20
 
@@ -118,4 +121,6 @@ def test_cellpose_sam_learns_merging_and_makes_its_masks_by_it(
         masks = own.model_copy(update={"merging": merging})
         segmenter.label(flows, image, provisional, labels, masks, Execution("cpu"))
         found[merging] = match_labels(columns().astype(np.uint32), labels.array, 0.8).f1
-    assert found["auto"] > 0.9 > found["boundary_strength"]
+    # Flows without directions lead nowhere: what is found is found by the learned boundaries and their merging.
+    assert found["auto"] > 0.8
+    assert found["boundary_strength"] < 0.2
