@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 SIDE = 128
 """Pixels of the grid of flows along the side of a tile."""
+LEAST_SIDE = 96
+"""Least side of a tile: the innermost layer of a smaller one has too few pixels for the statistics of whole ones."""
 PLANES, TILES = 5, 3
 """Planes along z, and tiles along each side of a plane, at most."""
 SPACINGS = (0.5, 0.7, 1.4, 2.0, 2.8)
@@ -252,8 +254,8 @@ def sample_tiles(
     own = Grid(shape, source.spacing_nm, source.origin_nm)
     grid = flow_grid(shape, source.spacing_nm, parameters, source.origin_nm)
     side = min(SIDE, *(n // 16 * 16 for n in grid.shape[1:]))
-    if side < 32 or intensities[1] <= intensities[0]:
-        return np.zeros((0, 32, 32), np.float32)
+    if side < LEAST_SIDE or intensities[1] <= intensities[0]:
+        return np.zeros((0, SIDE, SIDE), np.float32)
     low, high = intensities
     tiles = []
     for z in _spread(grid.shape[0], 1, PLANES):
