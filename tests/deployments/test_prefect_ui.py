@@ -124,7 +124,7 @@ def test_a_failure_shows_the_remedy_and_folds_the_traceback_away(
     assert state is not None
     assert str(state.message).startswith("Expected a folder of slices")
     page.open(f"{server.address}/artifacts/artifact/{found.id}")
-    page.wait_for("document.querySelector('details summary')", 60)
+    page.wait_for("Boolean(document.querySelector('details summary'))", 60)
     page.screenshot(tmp_path / "failure.png", whole=True)
     assert page.evaluate("document.querySelector('details').open") is False
     assert "SourceNotFoundError" in page.evaluate("document.querySelector('details pre').textContent")
