@@ -107,8 +107,9 @@ def _detail(state: str, record: Record, rules: LandingRules) -> str:
         return ": its run is started when the server answers"
     if state == "handed over" and not record.flow_run:
         return ": a copy of another one, not processed again"
-    landed_again = state == "handed over" and len(record.attempts) > 1
-    return ", landed again: its old results stay until then" if landed_again else ""
+    if state == "handed over" and len(record.attempts) > 1:
+        return ", landed again: its old results stay until then"
+    return ""
 
 
 def _reason(record: Record) -> str:

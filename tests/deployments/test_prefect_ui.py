@@ -10,6 +10,7 @@ from chromium import Page, chromium
 from ingest_samples import SPACING_NM, textured, write_slices
 from landing_servers import set_up
 from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
 from prefect_servers import PrefectServer, connected, running_server
 
 from flows.process_acquisition import process_acquisition
@@ -46,6 +47,10 @@ def test_the_form_of_an_ad_hoc_run_describes_each_parameter(
     page.wait_for(f"{TEXT}.includes('Epochs') && {TEXT}.includes('Results Root')", 60)
     page.screenshot(tmp_path / "form.png", whole=True)
     text = " ".join(str(page.evaluate(TEXT)).split())
+    places = [
+        text.index(f" {name} (Optional)") for name in ("start_at", "stop_after", "parameters", "execution")
+    ]
+    assert places == sorted(places)
     schema = PipelineParameters.model_json_schema()["$defs"]
     for model, name in (
         ("DenoisingParameters", "epochs"),
@@ -104,6 +109,26 @@ def test_a_run_shows_its_artifacts_and_its_log(server: PrefectServer, page: Page
     page.wait_for("document.querySelectorAll('table tr').length > 3", 30)
     page.screenshot(tmp_path / "table.png", whole=True)
     assert failures(page) == []
+
+
+def test_a_failure_shows_the_remedy_and_folds_the_traceback_away(
+    server: PrefectServer, page: Page, tmp_path: Path
+) -> None:
+    place = {"name": "lost", "source": str(tmp_path / "nowhere"), "results_root": str(tmp_path / "results")}
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("process-acquisition/ad-hoc")
+        run = client.create_flow_run_from_deployment(deployment.id, parameters={"acquisition": place})
+        run_flow(process_acquisition, flow_run=run, parameters=run.parameters, return_type="state")
+        (found,) = [each for each in client.read_artifacts() if each.key == "failure-lost"]
+        state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert str(state.message).startswith("Expected a folder of slices")
+    page.open(f"{server.address}/artifacts/artifact/{found.id}")
+    page.wait_for("Boolean(document.querySelector('details summary'))", 60)
+    page.screenshot(tmp_path / "failure.png", whole=True)
+    assert page.evaluate("document.querySelector('details').open") is False
+    assert "SourceNotFoundError" in page.evaluate("document.querySelector('details pre').textContent")
+    assert "Expected a folder of slices" in page.evaluate("document.querySelector('h3').innerText")
 
 
 def process_small_acquisition(folder: Path) -> UUID:
