@@ -76,6 +76,32 @@ def test_file_events_wake_the_watcher_and_sigterm_ends_it(
         assert held, "the watcher kept its lock"
 
 
+def test_an_unexpected_error_of_overview_or_recovery_is_logged_once_and_does_not_end_the_watcher(
+    rules: LandingRules,
+    server: RecordingAnnouncer,
+    ending_when: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = []
+
+    def broken(*_: object) -> None:
+        calls.append(1)
+        raise KeyError("no such field")
+
+    monkeypatch.setattr(watcher.LandingOverview, "show", broken)
+    monkeypatch.setattr(watcher.CrashRecovery, "run_if_due", broken)
+    write_acquisition(rules.folders[0] / "a")
+    ending_when(lambda: server.run_names == ["a"] and len(calls) > 3)
+    watcher.watch(rules, interval_s=0.1)
+    said = [record.message for record in caplog.records if "unexpected KeyError" in record.message]
+    assert len(said) == 2
+    assert {text.partition(" ended")[0] for text in said} == {
+        "the overview of what has landed",
+        "the restart of crashed runs",
+    }
+
+
 def test_a_second_watcher_of_a_results_root_is_refused(
     rules: LandingRules,
     server: RecordingAnnouncer,
