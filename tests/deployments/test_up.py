@@ -24,6 +24,7 @@ from prefect_servers import Process, clean_environment, free_port
 from tiny_pipeline import PHANTOM, TINY
 
 from deployments.command_line.main import main
+from deployments.command_line.up import welcome
 from deployments.facility import systemd
 from deployments.facility.children import Child, Program
 from deployments.facility.home import Access, FacilityError, FacilityHome
@@ -114,6 +115,16 @@ def test_each_gpu_has_a_worker_and_settings_reach_all(
     assert again == settings.model_copy(update={"results_root": tmp_path / "results"})
 
 
+def test_the_password_is_shown_in_a_terminal_and_not_in_the_journal_of_a_service(tmp_path: Path) -> None:
+    home, access = FacilityHome(tmp_path), Access(4711, "spherovem:secret")
+    shown, kept = (
+        welcome(home, access, Settings(), 0, with_password=with_password) for with_password in (True, False)
+    )
+    assert "Password        spherovem:secret " in shown
+    assert "secret" not in kept
+    assert f"Password        in {home.access_file}\n" in kept
+
+
 def test_a_child_that_dies_is_restarted_with_growing_pauses(tmp_path: Path) -> None:
     child = Child(Program("short", [sys.executable, "-S", "-c", "print('x')"], {}), tmp_path, tmp_path)
     deadline = time.monotonic() + 60.0
@@ -159,7 +170,10 @@ def test_the_unit_runs_up_with_settings_that_only_the_owner_reads(
         results_root=tmp_path / "results", landing_folders=(tmp_path / "land",), network="a.pt"
     )
     said = systemd.install_units(home, settings, 1, None)
-    assert "to do     systemctl --user daemon-reload && systemctl --user enable --now" in said
+    steps = ["systemctl --user daemon-reload", f"systemctl --user enable {systemd.UNIT}"]
+    steps += [f"systemctl --user restart {systemd.UNIT}", "loginctl enable-linger"]
+    assert f"to do     {' && '.join(steps)}" in said, "a running service would keep its old settings"
+    assert "started" not in said
     unit = systemd.units_folder() / systemd.UNIT
     assert f'up --home "{home.folder}" --gpus 1' in unit.read_text()
     variables = home.folder / "settings.env"
