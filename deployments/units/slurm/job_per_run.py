@@ -59,9 +59,14 @@ def _is_starting(elapsed: str) -> bool:
     return minutes.isdecimal() and ":" not in seconds and int(minutes) < STARTING_MINUTES
 
 
-def known_jobs() -> list[tuple[str, str]]:
-    """Return state and elapsed time of the jobs of this user that SLURM knows."""
-    text = _run("squeue", "--me", "--noheader", f"--name={JOB_NAME}", "--format=%T %M")
+def job_name(pool: str) -> str:
+    """Return the name of the jobs of a work pool: those of another pool take none of its runs."""
+    return f"{JOB_NAME}-{pool}"
+
+
+def known_jobs(pool: str) -> list[tuple[str, str]]:
+    """Return state and elapsed time of the jobs of this user for a work pool that SLURM knows."""
+    text = _run("squeue", "--me", "--noheader", f"--name={job_name(pool)}", "--format=%T %M")
     return [(line.split()[0], line.split()[1]) for line in text.splitlines() if line.strip()]
 
 
@@ -70,7 +75,8 @@ def submit(pool: str, options: Sequence[str]) -> str:
     return _run(
         "sbatch",
         "--parsable",
-        f"--job-name={JOB_NAME}",
+        f"--job-name={job_name(pool)}",
+        "--output=%x-%j.log",
         f"--export=ALL,SPHEROVEM_RUN_ONCE=1,SPHEROVEM_GPU_POOL={pool}",
         *options,
         str(WORKER),
@@ -108,7 +114,7 @@ def _run(*command: str) -> str:
 
 def look(arguments: argparse.Namespace) -> None:
     """Submit the jobs that are missing now."""
-    missing = jobs_to_submit(waiting_runs(arguments.pool), known_jobs(), arguments.most)
+    missing = jobs_to_submit(waiting_runs(arguments.pool), known_jobs(arguments.pool), arguments.most)
     for _ in range(missing):
         print(f"submitted job {submit(arguments.pool, arguments.options)}", flush=True)
 
