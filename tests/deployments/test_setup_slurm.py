@@ -124,6 +124,20 @@ def test_each_waiting_run_gets_a_job_with_a_worker_for_one_run(tmp_path: Path) -
     ]
 
 
+def test_looks_become_rare_while_jobs_end_without_a_run() -> None:
+    """A node that cannot start a worker got new jobs for ever, every half minute."""
+    pace = runpy.run_path(str(SLURM / "job_per_run.py"))["Pace"](30.0)
+    pauses = []
+    for _ in range(9):
+        pace.note(3, 0, 3)
+        pauses.append(pace.pause)
+    assert pauses == [30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0, 1800.0]
+    assert not pace.note(2, 0, 2), "a run was taken, and has ended"
+    assert pace.pause == 30.0
+    assert not pace.note(2, 2, 0), "jobs wait"
+    assert pace.pause == 30.0
+
+
 def test_jobs_of_another_pool_take_no_runs_of_this_one(tmp_path: Path) -> None:
     """They counted as jobs that wait for this pool's runs, so that none was submitted."""
     make_command(
@@ -148,6 +162,10 @@ def test_the_worker_ends_with_its_run_if_it_was_submitted_for_one(
 ) -> None:
     (tmp_path / "bin").mkdir()
     make_command(tmp_path / "bin", "prefect", 'echo "$@"')
+    for name in ("prefect-5", "prefect-6", "prefect-own"):
+        (tmp_path / name).mkdir()
+    for name in ("prefect-5", "prefect-own"):
+        os.utime(tmp_path / name, (0, 0))
     environment = {
         **os.environ,
         "PREFECT_API_URL": "http://head:4200/api",
@@ -161,6 +179,8 @@ def test_the_worker_ends_with_its_run_if_it_was_submitted_for_one(
         ["bash", str(SLURM / "worker.sbatch")], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"worker start --pool own --name slurm-17 --limit 1{expected}"
+    homes = sorted(path.name for path in tmp_path.glob("prefect-*"))
+    assert homes == ["prefect-17", "prefect-6", "prefect-own"], "the home of a job of long ago stays for ever"
 
 
 @pytest.mark.slow

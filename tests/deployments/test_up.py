@@ -1,5 +1,6 @@
 """``spherovem up``: from nothing to a finished landing, while each of its processes is killed once."""
 
+import errno
 import json
 import os
 import shutil
@@ -194,6 +195,21 @@ def test_a_shell_reads_variables_as_they_were(tmp_path: Path) -> None:
     shell = ["sh", "-c", f"set -a; . {tmp_path}/v.env; exec {sys.executable} -c '{program}'"]
     done = subprocess.run(shell, capture_output=True, text=True, check=True, env={"LC_ALL": "C.UTF-8"})
     assert json.loads(done.stdout) == variables
+
+
+def test_a_private_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_private_variables(tmp_path / "v.env", {"A": "old"})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("deployments.private_files.os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_private_variables(tmp_path / "v.env", {"A": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["v.env"]
+    assert (tmp_path / "v.env").read_text() == "A=old\n"
 
 
 def test_systemd_accepts_the_unit_of_a_folder_with_any_name(tmp_path: Path) -> None:
