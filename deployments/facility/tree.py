@@ -103,6 +103,10 @@ class ProcessTree:
             self._server.keep_running()
         if process.poll() is None:
             process.terminate()
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
         return process.wait()
 
     def _announce(self) -> None:

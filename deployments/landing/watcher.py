@@ -160,7 +160,7 @@ def lock_path(results_root: Path) -> Path:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Set both events, stopped and wake, on SIGTERM or Ctrl-C; a second signal ends the process at once."""
+    """Set both events, stopped and wake, on SIGTERM, Ctrl-C or the end of the terminal; a second signal ends at once."""
     stopped, wake = threading.Event(), threading.Event()
 
     def stop(number: int, frame: object) -> None:
@@ -169,7 +169,10 @@ def stopping_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
         stopped.set()
         wake.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stopped, wake
     finally:

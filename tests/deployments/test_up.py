@@ -139,6 +139,55 @@ def test_a_child_that_dies_is_restarted_with_growing_pauses(tmp_path: Path) -> N
     assert child.pid is None
 
 
+def test_a_child_that_cannot_be_restarted_for_the_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine without a free process ended the whole facility."""
+    child = Child(Program("short", [sys.executable, "-S", "-c", ""], {}), tmp_path, tmp_path)
+    child.keep_running()
+    child.end(60.0)
+
+    def none_left(*arguments: Any, **options: Any) -> Any:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deployments.facility.children.subprocess.Popen", none_left)
+        child.keep_running()
+        assert "short cannot be started (Resource temporarily unavailable); the next try" in caplog.text
+        first = Child(child.program, tmp_path, tmp_path)
+        with pytest.raises(BlockingIOError):
+            first.keep_running()
+    deadline = time.monotonic() + 60.0
+    while child.restarts < 1 and time.monotonic() < deadline:
+        child.keep_running()
+        time.sleep(0.05)
+    assert child.restarts == 1
+    child.end(60.0)
+
+
+def test_a_log_is_bounded_also_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("deployments.facility.children.LARGEST_LOG", 10)
+    child = Child(Program("long", [sys.executable, "-S", "-c", ""], {}), tmp_path, tmp_path)
+    older = tmp_path / "long.log.1"
+    child.log.write_text("a long line\n")
+    child.keep_running()
+    assert older.read_text() == "a long line\n"
+    child.end(60.0)
+    child.log.write_text("another line\n")
+
+    def full(self: Path, content: bytes) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    child.keep_running()
+    child.end(60.0)
+    assert (child.log.stat().st_size, older.exists()) == (0, False)
+    assert "its content is lost (No space left on device)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -76,6 +76,19 @@ def test_file_events_wake_the_watcher_and_sigterm_ends_it(
         assert held, "the watcher kept its lock"
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_end_of_the_terminal_ends_the_watcher_in_order_except_under_nohup(ignored: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with watcher.stopping_on_signals() as (stopped, wake):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stopped.wait(0.0 if ignored else 30.0) is not ignored
+            assert wake.is_set() is not ignored
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_an_unexpected_error_of_overview_or_recovery_is_logged_once_and_does_not_end_the_watcher(
     rules: LandingRules,
     server: RecordingAnnouncer,
