@@ -32,6 +32,9 @@ from spherovem_core.nanoparticles.sizes import Sizes, measure_sizes
 from spherovem_core.nanoparticles.table import other_table, particle_table
 from spherovem_core.parameters import NanoparticleParameters
 
+LEAST_VOXELS = 2
+"""Volume in voxels from which an object can be told from noise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Classified:
@@ -163,6 +166,8 @@ def _judge(
             table, response, reader.spacing_nm, reader.detection.smooth_noise, population, selection
         )
     reason[kept[sizes.volume_nm3[kept] < parameters.min_volume_nm3]] = "below min_volume_nm3"
+    voxels = sizes.volume_nm3[kept] / float(np.prod(reader.spacing_nm))
+    reason[kept[voxels < LEAST_VOXELS]] = "smaller than two voxels"
     return _Judged(table, sizes, population, judgement.confidence, reason, judgement.clump)
 
 

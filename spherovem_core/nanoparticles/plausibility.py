@@ -13,7 +13,7 @@ _MANY_OTHERS, _FEWEST = 0.5, 5
 _NEAR_LIMIT, _MANY = 0.85, 0.1
 # Reason of an object all of whose voxels belong to another particle.
 COVERED = "within another particle"
-_NOT_SOLID = ("faint", "too small", "below min_volume_nm3", COVERED)
+_NOT_SOLID = ("faint", "too small", "below min_volume_nm3", "smaller than two voxels", COVERED)
 
 
 def find_warnings(

@@ -51,7 +51,7 @@ class NanoparticleParameters(SpecimenParameters):
         default=0.0,
         ge=0.0,
         le=1e15,
-        description="Particles with less volume are dropped; 0 keeps all that are found.",
+        description="Particles with less volume are dropped; 0 keeps all of two voxels and more.",
     )
     split_touching: bool = Field(
         default=True,

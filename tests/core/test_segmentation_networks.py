@@ -31,7 +31,9 @@ def test_shipped_weights_are_small_safetensors() -> None:
     assert [f.name for f in files] == [
         "em-compact-cells.safetensors",
         "em-compact-nuclei.safetensors",
+        "phantom-compact-cells-statistics.safetensors",
         "phantom-compact-cells.safetensors",
+        "phantom-compact-nuclei-statistics.safetensors",
         "phantom-compact-nuclei.safetensors",
     ]
     assert sum(f.stat().st_size for f in files) < 6e6

@@ -132,7 +132,7 @@ def test_one_array_is_described_with_levels_and_history(
 ) -> None:
     cells = results.volume / "registered/labels/cells"
     text = inspect(capsys, cells)
-    assert text.startswith("array registered/labels/cells\nuint32, bytes, zstd; complete\n")
+    assert text.startswith("array registered/labels/cells\nuint32, bytes, blosc; complete\n")
     assert "masks cells  2        cpu" in text
     [single] = as_json(capsys, cells / "1")["arrays"]
     assert (single["group"], len(single["levels"])) == ("registered/labels/cells/1", 1)

@@ -8,9 +8,11 @@ from uuid import uuid4
 import pytest
 from landing_scenes import SETTLE_S, RecordingPage, Scene, write_acquisition, write_truncated
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from deployments.landing.overview import PAUSE_S, ROWS, LandingOverview, overview
 from deployments.landing.overview_artifact import OverviewArtifact
+from tasks.artifacts import artifact_key
 
 UI = RecordingPage().ui_url
 
@@ -114,11 +116,13 @@ def test_the_artifact_is_made_once_and_then_changed(tmp_path: Path, monkeypatch:
         assert page.forms == {}, "no such deployment on this server"
         assert page.show("first")
         assert page.show("second")
-        found = [each for each in client.read_artifacts() if str(each.key).startswith("landing-")]
+        key = artifact_key(f"landing {scene.rules.results_root}")
+        own = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        found = client.read_artifacts(artifact_filter=own)
         assert [(each.type, each.data) for each in found] == [("markdown", "second")]
         client.delete_artifact(found[0].id)
         assert page.show("third"), "the server lost it"
-        found = [each for each in client.read_artifacts() if str(each.key).startswith("landing-")]
+        found = client.read_artifacts(artifact_filter=own)
         assert [each.data for each in found] == ["third"]
     assert "prefect.artifact.updated" not in events, "each change stored its whole text once more"
 
