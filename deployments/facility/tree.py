@@ -49,16 +49,19 @@ class ProcessTree:
         Raises
         ------
         FacilityError
-            If the server cannot be started or set up.
+            If the server cannot be started or set up, or if another one answers in its place after it died.
         """
         try:
             self._start_server(stopped)
             if not stopped.is_set():
                 self._set_up(stopped)
                 self._announce()
+            checked = self._server.restarts
             while not stopped.wait(PAUSE_S):
                 for child in self.children:
                     child.keep_running()
+                if self._server.restarts != checked and self._server_answers():
+                    checked = self._server.restarts
         finally:
             self._end()
 
@@ -67,13 +70,16 @@ class ProcessTree:
         logger.info("starting the Prefect server at %s", self._access.address)
         while not stopped.is_set():
             self._server.keep_running()
-            if is_own_server(self._access, self._home.access_file, self._server.pid):
+            if self._server_answers():
                 return
             if self._server.restarts >= MAX_STARTS or time.monotonic() > deadline:
                 raise FacilityError(
                     f"the Prefect server does not start; the end of its log {self._server.log}:\n{self._server.last_lines()}"
                 )
             stopped.wait(PAUSE_S)
+
+    def _server_answers(self) -> bool:
+        return is_own_server(self._access, self._home.access_file, self._server.pid)
 
     def _set_up(self, stopped: threading.Event) -> None:
         """Set the server up; again if the server died meanwhile, which is no fault of the set-up."""

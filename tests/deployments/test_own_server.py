@@ -118,6 +118,22 @@ def test_up_ends_with_one_error_where_another_server_answers(
     assert [child.pid for child in running.children] == [None]
 
 
+def test_up_ends_where_another_server_takes_the_port_of_one_that_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering("other:word") as (port, sent):
+        running = facility(tmp_path, port, monkeypatch)
+        monkeypatch.setattr(running, "_start_server", lambda _: running.children[0].keep_running())
+        monkeypatch.setattr(running, "_run_set_up", lambda *_: 0)
+        killer = threading.Timer(2.0, lambda: running.children[0].end(10.0))
+        killer.start()
+        with pytest.raises(FacilityError, match="another server answers"):
+            running.run(threading.Event())
+        killer.join()
+        assert set(sent) == {None}
+    assert [child.pid for child in running.children] == [None]
+
+
 @pytest.mark.parametrize("server_dies", [True, False])
 def test_a_set_up_that_fails_is_repeated_only_if_the_server_died_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_dies: bool
