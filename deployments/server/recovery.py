@@ -26,10 +26,11 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.events.schemas.automations import EventTrigger
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
 
-from deployments.server.automations import TAG
+from deployments.server.automations import SILENT_RUNS, TAG
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ MAX_AGE = timedelta(days=7)
 """Longest time since a crash after which a run is still restarted."""
 
 SILENCE_S = 180.0
-"""Time of watching a run without seeing a new heartbeat of it; it sends one every 30 s. The automation of the server waits half
-as long and comes first where it works."""
+"""Shortest time of watching a run without seeing a new heartbeat of it; it sends one every 30 s. The automation of the server
+waits half as long and comes first where it works."""
 
 PAUSE_S = 30.0
 RUNS_PER_PASS = 200
@@ -58,14 +59,14 @@ class CrashRecovery:
     results_root
         Runs with results elsewhere are those of another watcher, and are left alone.
     silence_s
-        As in `Heartbeats`.
+        As in `Heartbeats`; None for twice the time of the server's automation, which an operator may have raised.
     """
 
-    def __init__(self, results_root: Path, pause_s: float = PAUSE_S, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, results_root: Path, pause_s: float = PAUSE_S, silence_s: float | None = None) -> None:
         self._results_root = results_root
-        self._pause_s = pause_s
+        self._pause_s, self._silence_s = pause_s, silence_s
         self._next_at = 0.0
-        self._heartbeats = Heartbeats(silence_s)
+        self._heartbeats = Heartbeats()
 
     def run_if_due(self) -> None:
         """Restart crashed runs, if the pause is over."""
@@ -75,6 +76,7 @@ class CrashRecovery:
         try:
             with get_client(sync_client=True) as client:
                 mark_stuck_runs(client, results_root=self._results_root)
+                self._heartbeats.silence_s = self._silence_s or silence_of(client)
                 self._heartbeats.mark_silent_runs(client, results_root=self._results_root)
                 restart_crashed_runs(client, results_root=self._results_root)
         except (httpx.HTTPError, PrefectHTTPStatusError, OSError) as error:
@@ -96,7 +98,7 @@ class Heartbeats:
     """
 
     def __init__(self, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self._silence_s, self._clock = silence_s, clock
+        self.silence_s, self._clock = silence_s, clock
         self._seen: dict[UUID, tuple[datetime | None, float]] = {}
 
     def forget(self) -> None:
@@ -120,13 +122,23 @@ class Heartbeats:
             newest = _newest_heartbeat(client, run.id)
             before, since = self._seen.get(run.id, (None, self._clock()))
             self._seen[run.id] = (newest, since if newest == before else self._clock())
-            if newest is None or newest != before or self._clock() - since <= self._silence_s:
+            if newest is None or newest != before or self._clock() - since <= self.silence_s:
                 continue
-            message = f"No heartbeat for {self._silence_s:g} s: the process and its worker have died or lost the connection."
+            message = f"No heartbeat for {self.silence_s:g} s: the process and its worker have died or lost the connection."
             if _change_state(client, run, Crashed(message=message)):
                 logger.warning("%s: fallen silent; it counts as crashed", run.name)
                 marked.append(run)
         return marked
+
+
+def silence_of(client: SyncPrefectClient) -> float:
+    """Return the seconds without a new heartbeat after which a run counts as dead: twice those of the server's automation.
+
+    An operator raises them for a server that is often too busy to store heartbeats in time.
+    """
+    triggers = [found.trigger for found in client.read_automations_by_name(SILENT_RUNS)]
+    waits = [trigger.within.total_seconds() for trigger in triggers if isinstance(trigger, EventTrigger)]
+    return max([SILENCE_S, *(2 * wait for wait in waits)])
 
 
 def _newest_heartbeat(client: SyncPrefectClient, run: UUID) -> datetime | None:

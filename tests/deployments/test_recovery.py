@@ -11,7 +11,8 @@ from prefect.states import Completed, Crashed, Failed, Pending, Running
 from trivial_deployments import deploy_trivial_flow, send_event, wait_until
 
 from deployments.server import recovery
-from deployments.server.provisioning import ensure_work_pool
+from deployments.server.automations import SILENT_RUNS, end_silent_runs
+from deployments.server.provisioning import ensure_automation, ensure_work_pool
 from deployments.server.recovery import MAX_STARTS, Heartbeats, mark_stuck_runs, restart_crashed_runs
 
 
@@ -143,6 +144,20 @@ def test_a_run_without_a_new_heartbeat_is_marked_while_one_that_lives_is_not(
     assert marked() == set(), "the server was silent, not the run"
     now_s[0] = 360.0
     assert marked() == {living}
+
+
+def test_the_watcher_waits_longer_than_the_automation_whatever_the_operator_has_set(
+    client: SyncPrefectClient,
+) -> None:
+    """It marked living runs after 180 s where the automation was told to wait 600 s for their heartbeats."""
+    waits = []
+    for timeout_s in (90.0, 600.0, 30.0):
+        ensure_automation(client, end_silent_runs(timeout_s))
+        waits.append(recovery.silence_of(client))
+    assert waits == [180.0, 1200.0, 180.0]
+    (automation,) = client.read_automations_by_name(SILENT_RUNS)
+    client.delete_automation(automation.id)
+    assert recovery.silence_of(client) == 180.0
 
 
 def test_runs_that_ended_or_were_deleted_since_they_were_listed_are_not_called_crashed(
