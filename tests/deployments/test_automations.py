@@ -18,6 +18,7 @@ from prefect_servers import PrefectServer, connected, running_server, running_wo
 from trivial_deployments import deploy_trivial_flow, send_event, wait_for_state, wait_until
 
 from deployments.command_line.setup import Setup, prepare_server
+from deployments.server.provisioning import ensure_work_pool
 from deployments.settings import Settings
 
 TIMEOUT_S = 45.0
@@ -34,6 +35,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
 def client(server: PrefectServer) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         prepare_server(client, Setup(deployments=False, heartbeat_timeout_s=TIMEOUT_S), Settings())
+        # The pools of the set-up take no PYTHONPATH from a deployment, which the trivial flow needs.
+        for pool in ("one", "two"):
+            ensure_work_pool(client, pool, "")
         yield client
 
 
@@ -47,14 +51,14 @@ def states(client: SyncPrefectClient, run: UUID) -> list[str]:
 def test_a_run_killed_with_its_worker_crashes_and_is_completed_by_the_next_worker(
     server: PrefectServer, client: SyncPrefectClient, tmp_path: Path
 ) -> None:
-    with running_worker(server, "cpu", name="living"):
-        deployment = deploy_trivial_flow(client, "cpu")
+    with running_worker(server, "one", name="living"):
+        deployment = deploy_trivial_flow(client, "one")
         living = run_deployment(
             deployment, parameters={"folder": tmp_path / "living", "steps": 4, "seconds": 20}, timeout=0
         )
         wait_for_state(client, living.id, {"Running"})
-        deploy_trivial_flow(client, "gpu")
-        with running_worker(server, "gpu", name="doomed") as worker:
+        deploy_trivial_flow(client, "two")
+        with running_worker(server, "two", name="doomed") as worker:
             doomed = run_deployment(
                 deployment, parameters={"folder": tmp_path / "doomed", "steps": 3, "seconds": 8}, timeout=0
             )
@@ -67,7 +71,7 @@ def test_a_run_killed_with_its_worker_crashes_and_is_completed_by_the_next_worke
         )
         assert not (tmp_path / "doomed" / "step-2").exists()
         process = watcher(server, tmp_path / "landing", tmp_path / "results", tmp_path / "watcher.log")
-        with running_worker(server, "gpu", name="successor"), watching(process):
+        with running_worker(server, "two", name="successor"), watching(process):
             ended = wait_for_state(client, doomed.id, {"Completed"})
         assert ended.run_count == 2
         assert {path.name for path in (tmp_path / "doomed").glob("step-*")} == {"step-0", "step-1", "step-2"}
@@ -103,7 +107,7 @@ def test_a_failed_run_and_a_rejected_acquisition_send_a_message(
             json_data={"title": "{{subject}}", "text": "{{body}}"},
         ).save("chat", overwrite=True)
         prepare_server(client, Setup(deployments=False, notify="custom-webhook/chat"), Settings())
-        deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "gpu"))
+        deployment = client.read_deployment_by_name(deploy_trivial_flow(client, "two"))
         run = client.create_flow_run_from_deployment(
             deployment.id, parameters={"folder": "/nowhere"}, name="spheroid 7"
         )
