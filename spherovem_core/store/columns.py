@@ -635,7 +635,8 @@ REGISTRATION = (
     Column(
         "position_uncertainty_px",
         "float64",
-        "Uncertainty of the slice's place against the mean of its neighbours' by all pairs, root mean square over the slice.",
+        "Uncertainty of the slice's place against the mean of its neighbours' by all pairs, root mean square over the slice; "
+        "infinite where no trusted pairs hold it.",
     ),
     Column(
         "fixed_fraction",
