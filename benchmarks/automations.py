@@ -34,8 +34,8 @@ from prefect.states import Crashed, Pending, Running
 
 from deployments.facility.children import Child
 from deployments.facility.home import Access, FacilityHome
+from deployments.facility.own_server import is_healthy
 from deployments.facility.programs import server_program
-from deployments.facility.tree import is_healthy
 from deployments.server.automations import RUNS, TAG, TAGGED, end_silent_runs
 from deployments.server.provisioning import ensure_automation, ensure_work_pool
 from deployments.server.recovery import mark_stuck_runs, restart_crashed_runs

@@ -31,8 +31,8 @@ import tifffile
 
 from deployments.facility.children import Child
 from deployments.facility.home import Access, FacilityHome
+from deployments.facility.own_server import is_healthy
 from deployments.facility.programs import daily_programs, server_program, setup_program
-from deployments.facility.tree import is_healthy
 from deployments.settings import Settings
 
 AT_ONCE = 6

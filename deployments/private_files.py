@@ -14,12 +14,18 @@ SPECIAL = re.compile(r'["\\$`]')
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file with rights 600, complete or not at all."""
+    """Write a file with rights 600, complete or not at all, also after a power cut."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    fresh.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def write_private_variables(path: Path, variables: Mapping[str, str]) -> None:

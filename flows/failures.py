@@ -19,8 +19,16 @@ from tasks.retries import is_device_out_of_memory
 P = ParamSpec("P")
 R = TypeVar("R")
 
+logger = logging.getLogger(__name__)
+
+TOLD = "_told_by_spherovem"
+"""Attribute of errors that the log of their run has."""
+
 RUN_LOGGER = "prefect.flow_runs"
 """Prefect's logger of what runs log."""
+
+LONGEST_MESSAGE = 6_000
+"""Characters; the server stores the message with the state, and sends it in events and notifications."""
 
 LONGEST_TRACEBACK = 40_000
 """Characters; of a longer one the end is shown, which names the error."""
@@ -49,7 +57,10 @@ def with_remedy_first(run: Callable[P, R]) -> Callable[P, R]:
             return run(*arguments, **named)
         except Exception as error:
             key = _key()
-            show_failure(error, key)
+            try:
+                show_failure(error, key)
+            except Exception:  # an error of the telling must not take the place of the error
+                logger.warning("the failure is not shown as an artifact", exc_info=True)
             if not _is_of_a_deployment():
                 raise
             return cast(R, _failed(error, key))
@@ -65,10 +76,11 @@ def failure_message(error: BaseException, key: str = "failure") -> str:
     key
         Key of the artifact that holds the traceback.
     """
+    found = _shortened(str(error))
     if isinstance(error, SpheroVemError):
-        return remedy_first(str(error))
+        return remedy_first(found)
     remedy = MEMORY if _is_out_of_memory(error) else UNFORESEEN.format(key=key)
-    return f"{remedy[0].upper()}{remedy[1:]}. Found: {type(error).__name__}: {error}"
+    return f"{remedy[0].upper()}{remedy[1:]}. Found: {type(error).__name__}: {found}"
 
 
 def failure_text(error: BaseException, message: str, ending: list[str]) -> str:
@@ -81,7 +93,7 @@ def failure_text(error: BaseException, message: str, ending: list[str]) -> str:
     ending
         Lines of markdown on how to start again.
     """
-    remedy, finding = split_remedy(str(error)) if isinstance(error, SpheroVemError) else ("", "")
+    remedy, finding = split_remedy(_shortened(str(error))) if isinstance(error, SpheroVemError) else ("", "")
     if not remedy:
         remedy, _, finding = message.partition(". Found: ")
     steps = [note for note in getattr(error, "__notes__", []) if note.startswith("step ")]
@@ -94,6 +106,12 @@ def failure_text(error: BaseException, message: str, ending: list[str]) -> str:
 def show_failure(error: BaseException, key: str) -> None:
     """Show a failure as a markdown artifact."""
     show_markdown(key, failure_text(error, failure_message(error, key), _ending()), "What to do")
+
+
+def _shortened(text: str) -> str:
+    """Return a text whose middle is left out if it is long: its end often names the remedy."""
+    half = LONGEST_MESSAGE // 2
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 def _folded(error: BaseException) -> str:
@@ -130,11 +148,15 @@ def _failed(error: Exception, key: str) -> Any:
 
     message = failure_message(error, key)
     # Prefect's engine would log this error again when the run has ended, with the traceback that is folded away.
-    logging.getLogger(RUN_LOGGER).addFilter(
-        lambda record: not record.exc_info or record.exc_info[1] is not error
-    )
+    error.__dict__[TOLD] = True
+    logging.getLogger(RUN_LOGGER).addFilter(_is_news)
     get_run_logger().error("%s\nThe traceback is in the artifact %s.", message, key)
     return Failed(data=error, message=message)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a record is about no error that was told before; one filter serves all runs of a process."""
+    return not record.exc_info or TOLD not in getattr(record.exc_info[1], "__dict__", {})
 
 
 def _ending() -> list[str]:

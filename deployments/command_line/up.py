@@ -1,5 +1,6 @@
 """``spherovem up``: a whole facility on one workstation."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -91,18 +92,22 @@ def run_here(home: "FacilityHome", access: "Access", settings: Settings, gpus: i
     from deployments.server.orphans import leave_no_orphans
 
     leave_no_orphans()
-    print(welcome(home, access, settings, gpus), flush=True)
+    # What is no terminal is kept: the journal of a service, which others may read, or a file.
+    print(welcome(home, access, settings, gpus, with_password=sys.stdout.isatty()), flush=True)
     with stopping_on_signals() as (stopped, _):
         ProcessTree(home, access, settings, gpus).run(stopped)
 
 
-def welcome(home: "FacilityHome", access: "Access", settings: Settings, gpus: int) -> str:
-    """Return what an operator needs to know: addresses, password, folders, and how to use other commands."""
+def welcome(
+    home: "FacilityHome", access: "Access", settings: Settings, gpus: int, *, with_password: bool
+) -> str:
+    """Return what an operator needs to know: addresses, password or its file, folders, and how to use other commands."""
+    password = f"{access.auth_string}   (the UI asks once for all of it)"
     landing = ", ".join(map(str, settings.landing_folders))
     return "\n".join(
         [
             f"Prefect UI      {access.address}",
-            f"Password        {access.auth_string}   (the UI asks once for all of it)",
+            f"Password        {password if with_password else f'in {home.access_file}'}",
             f"Landing         {landing}",
             f"Results         {settings.results_root}",
             f"GPUs            {gpus or 'none: the runs compute on the processor'}",

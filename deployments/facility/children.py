@@ -63,8 +63,21 @@ class Child:
         if self._process is not None:
             self._report_end(self._process.returncode, now)
             self._process = None
-        if now >= self._start_at:
+        if now < self._start_at:
+            return
+        try:
             self._start()
+        except OSError as error:  # no memory or no processes left, or a full disk
+            if self.restarts < 0:
+                raise
+            self._start_at, pause_s = now + max(FIRST_PAUSE_S, self._pause_s), self._pause_s
+            self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s))
+            logger.warning(
+                "%s cannot be started (%s); the next try is in %g s",
+                self.program.name,
+                error.strerror or error,
+                self._start_at - now,
+            )
 
     def end(self, seconds: float) -> None:
         """End it with SIGTERM; after these seconds kill it."""
@@ -120,11 +133,17 @@ class Child:
         self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
 
     def _shorten_log(self) -> None:
-        """Move a large log aside by its content: the child appends to the same file."""
+        """Move a large log aside by its content: the child appends to the same file. On a full disk the content is given up."""
+        older = self.log.with_suffix(".log.1")
         try:
             if self.log.stat().st_size <= LARGEST_LOG:
                 return
-            self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
-            os.truncate(self.log, 0)
+            older.write_bytes(self.log.read_bytes())
         except FileNotFoundError:
             return
+        except OSError as error:
+            older.unlink(missing_ok=True)
+            logger.warning(
+                "the log %s is begun anew, its content is lost (%s)", self.log, error.strerror or error
+            )
+        os.truncate(self.log, 0)

@@ -56,13 +56,15 @@ def install_units(home: FacilityHome, settings: Settings, gpus: int, port: int |
     lines = [f"unit      {unit}", f"settings  {variables}"]
     commands = [
         ["systemctl", "--user", "daemon-reload"],
-        ["systemctl", "--user", "enable", "--now", UNIT],
+        ["systemctl", "--user", "enable", UNIT],
+        # A service that runs already takes new settings only so.
+        ["systemctl", "--user", "restart", UNIT],
         ["loginctl", "enable-linger"],
     ]
     left = _run_all(commands)
     if left:
         lines.append("to do     " + " && ".join(" ".join(command) for command in left))
-    else:
+    if len(left) < 2:  # without lingering it ends with the login
         lines.append(f"started   systemctl --user status {UNIT}; addresses and password: {home.access_file}")
     return "\n".join(lines)
 

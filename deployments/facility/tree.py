@@ -5,11 +5,10 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from deployments.facility.children import Child, Program
 from deployments.facility.home import Access, FacilityError, FacilityHome
+from deployments.facility.own_server import is_own_server
 from deployments.facility.programs import daily_programs, server_program, setup_program
 from deployments.settings import Settings
 
@@ -68,7 +67,7 @@ class ProcessTree:
         logger.info("starting the Prefect server at %s", self._access.address)
         while not stopped.is_set():
             self._server.keep_running()
-            if is_healthy(self._access.api_url):
+            if is_own_server(self._access, self._home.access_file, self._server.pid):
                 return
             if self._server.restarts >= MAX_STARTS or time.monotonic() > deadline:
                 raise FacilityError(
@@ -77,8 +76,19 @@ class ProcessTree:
             stopped.wait(PAUSE_S)
 
     def _set_up(self, stopped: threading.Event) -> None:
+        """Set the server up; again if the server died meanwhile, which is no fault of the set-up."""
+        log = self._home.logs / "setup.log"
+        while not stopped.is_set():
+            starts = self._server.restarts
+            if self._run_set_up(log, stopped) == 0 or stopped.is_set():
+                return
+            if self._server.pid is not None and self._server.restarts == starts:
+                raise FacilityError(f"the set-up of the server failed; its log {log}:\n{_end_of(log)}")
+            self._start_server(stopped)
+
+    def _run_set_up(self, log: Path, stopped: threading.Event) -> int:
+        """Run the set-up to its end, or until `stopped` is set; return its exit code."""
         program = setup_program(self._home, self._access, self._settings)
-        log = self._home.logs / f"{program.name}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 list(program.arguments),
@@ -93,9 +103,11 @@ class ProcessTree:
             self._server.keep_running()
         if process.poll() is None:
             process.terminate()
-            process.wait()
-        elif process.returncode:
-            raise FacilityError(f"the set-up of the server failed; its log {log}:\n{_end_of(log)}")
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        return process.wait()
 
     def _announce(self) -> None:
         for child in self._daily:
@@ -111,15 +123,6 @@ class ProcessTree:
         for thread in threads:
             thread.join()
         self._server.end(END_S)
-
-
-def is_healthy(api_url: str) -> bool:
-    """Return whether a server answers."""
-    try:
-        with urlopen(f"{api_url}/health", timeout=5.0) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
 
 
 def _end_of(log: Path) -> str:

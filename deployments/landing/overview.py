@@ -1,6 +1,7 @@
 """Overview of what has landed, for the Prefect UI: what is not ready, rejected, valid, and handed over to which run."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -64,11 +65,7 @@ def overview(records: Iterable[Record], rules: LandingRules, ui_url: str, forms:
     """Return the records in markdown: a line of counts, and a table."""
     found = [(_state(record), record) for record in records if record.signature]
     found.sort(key=lambda each: (ORDER.index(each[0]), -each[1].since, each[1].name))
-    counts = ", ".join(
-        f"{sum(state == name for state, _ in found)} {name}"
-        for name in ORDER
-        if any(s == name for s, _ in found)
-    )
+    counts = ", ".join(_counts(state for state, _ in found))
     lines = [
         f"Landed for `{rules.results_root}`: {counts or 'nothing'}.",
         "",
@@ -84,8 +81,18 @@ def overview(records: Iterable[Record], rules: LandingRules, ui_url: str, forms:
     ]
     lines += ["", "Rejected:", "", *reasons] if reasons else []
     if len(found) > ROWS:
-        lines += ["", f"{len(found) - ROWS} more are handed over: see *Runs*."]
+        hidden = ", ".join(_counts(state for state, _ in found[ROWS:]))
+        lines += [
+            "",
+            f"Not in this table: {hidden}. `spherovem status` lists all that waits, *Runs* all runs.",
+        ]
     return "\n".join(lines)
+
+
+def _counts(states: Iterable[str]) -> Iterator[str]:
+    """Say how many there are in each state."""
+    number = Counter(states)
+    return (f"{number[name]} {name}" for name in ORDER if number[name])
 
 
 def _state(record: Record) -> str:

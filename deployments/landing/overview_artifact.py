@@ -1,6 +1,7 @@
 """Artifact on the Prefect server that shows the overview of what has landed."""
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 NOT_FOUND = 404
 
+SEARCH_PAUSE_S = 60.0
+"""Pause before deployments that the server does not have are searched again."""
+
 
 class OverviewArtifact:
     """One artifact of a watcher, made at the first text and changed by the later ones; its key names the results root."""
@@ -29,7 +33,8 @@ class OverviewArtifact:
         self._client, self._rules = client, rules
         self._key = artifact_key(f"landing {rules.results_root}")
         self._artifact: UUID | None = None
-        self._forms: dict[Path, str] | None = None
+        self._forms: dict[Path, str] = {}
+        self._search_at = 0.0
 
     @property
     def ui_url(self) -> str:
@@ -39,8 +44,12 @@ class OverviewArtifact:
 
     @property
     def forms(self) -> Mapping[Path, str]:
-        """Deployment for runs by hand of each landing folder: that of its profile, or the common one."""
-        if self._forms is None:
+        """Deployment for runs by hand of each landing folder: that of its profile, or the common one.
+
+        Those that are missing are searched again: the set-up may come after the watcher.
+        """
+        if len(self._forms) < len(self._rules.folders) and time.monotonic() >= self._search_at:
+            self._search_at = time.monotonic() + SEARCH_PAUSE_S
             flow = BY_HAND.partition("/")[0]
             profiles = self._rules.profiles
             names = {
@@ -48,7 +57,7 @@ class OverviewArtifact:
                 for folder in self._rules.folders
             }
             found = {name: self._find(name) for name in set(names.values())}
-            self._forms = {folder: str(found[name]) for folder, name in names.items() if found[name]}
+            self._forms |= {folder: str(found[name]) for folder, name in names.items() if found[name]}
         return self._forms
 
     def show(self, text: str) -> bool:
@@ -63,11 +72,16 @@ class OverviewArtifact:
     def _write(self, text: str) -> None:
         if self._artifact is not None:
             try:
-                self._client.update_artifact(self._artifact, ArtifactUpdate(data=text))
+                # The client's own method also stores an event with the whole text, at each change.
+                body = ArtifactUpdate(data=text).model_dump(mode="json", exclude_unset=True)
+                self._client.request(
+                    "PATCH", "/artifacts/{id}", path_params={"id": self._artifact}, json=body
+                )
             except PrefectHTTPStatusError as error:
                 if error.response.status_code != NOT_FOUND:
                     raise
-                self._artifact = None  # the server lost its database
+                # The server lost its database, and has other deployments now.
+                self._artifact, self._forms, self._search_at = None, {}, 0.0
         if self._artifact is None:
             new = ArtifactCreate(key=self._key, type="markdown", description="What has landed", data=text)
             self._artifact = self._client.create_artifact(new).id

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import watchfiles
 
+from deployments.landing.message_log import MessageLog
 from deployments.landing.overview import LandingOverview
 from deployments.landing.prefect_announcer import PrefectAnnouncer
 from deployments.landing.records import STATE_FOLDER
@@ -61,14 +62,16 @@ def watch(rules: LandingRules, interval_s: float) -> None:
                 "end it, or choose another results root"
             )
         scanner, recovery = Scanner(rules, announcer), CrashRecovery(rules.results_root)
-        overview = LandingOverview(rules, announcer.page())
+        overview, messages = LandingOverview(rules, announcer.page()), MessageLog()
         logger.info("watching %s; results go to %s", ", ".join(map(str, rules.folders)), rules.results_root)
         with stopping_on_signals() as (stopped, wake), waking_on_changes(rules.folders, wake, stopped):
             while not stopped.is_set():
                 result = scan_in_any_case(scanner, stopped.is_set)
                 if not result.server_error:
-                    overview.show(scanner.records)
-                recovery.run_if_due()
+                    act_in_any_case(
+                        messages, "the overview of what has landed", lambda: overview.show(scanner.records)
+                    )
+                act_in_any_case(messages, "the restart of crashed runs", recovery.run_if_due)
                 stopped.wait(MIN_PAUSE_S)
                 wake.wait(pause_s(result, interval_s))
                 wake.clear()
@@ -82,6 +85,19 @@ def scan_in_any_case(scanner: Scanner, stopped: Callable[[], bool]) -> ScanResul
     except Exception as error:
         logger.exception("the scan ended in an unexpected error; the next one tries again")
         return ScanResult(failed={"scan": f"{type(error).__name__}: {error}"})
+
+
+def act_in_any_case(messages: MessageLog, what: str, act: Callable[[], object]) -> None:
+    """Do what goes with a scan; an error of this program is logged once, and does not end the watcher."""
+    try:
+        act()
+        messages.log_resolved(what)
+    except Exception as error:
+        logger.debug("%s", what, exc_info=True)
+        text = (
+            f"{what} ended in an unexpected {type(error).__name__}: {error!s:.500}; the next scan tries again"
+        )
+        messages.log_error(what, text)
 
 
 def scan_once(rules: LandingRules) -> None:
@@ -144,7 +160,7 @@ def lock_path(results_root: Path) -> Path:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Set both events, stopped and wake, on SIGTERM or Ctrl-C; a second signal ends the process at once."""
+    """Set both events, stopped and wake, on SIGTERM, Ctrl-C or the end of the terminal; a second signal ends at once."""
     stopped, wake = threading.Event(), threading.Event()
 
     def stop(number: int, frame: object) -> None:
@@ -153,7 +169,10 @@ def stopping_on_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
         stopped.set()
         wake.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stopped, wake
     finally:

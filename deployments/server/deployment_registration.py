@@ -88,7 +88,8 @@ def ensure_deployments(client: SyncPrefectClient, file: Path, settings: Settings
             wanted.append(deployment)
     if wanted:
         _deploy({**content, "deployments": wanted})
-        order_forms(client, [change.name for change in changes if change.outcome != "unchanged"])
+    # All of them: a set-up that was killed here has left forms without their order, and so have those of earlier versions.
+    order_forms(client, [change.name for change in changes])
     return changes + _remove_old_profiles(client, {change.name for change in changes}, settings)
 
 

@@ -11,13 +11,18 @@ LONG = ("parameters", "execution")
 
 
 def order_forms(client: SyncPrefectClient, names: Iterable[str]) -> None:
-    """Put the long groups of each deployment's form last; Prefect has the fields in the order of the flow's parameters."""
+    """Put the long groups of each deployment's form last; Prefect has the fields in the order of the flow's parameters.
+
+    Forms in order are left alone, so that it may be repeated.
+    """
     for name in names:
         deployment = client.read_deployment_by_name(name)
         schema = deployment.parameter_openapi_schema
-        if schema is not None and any(field in LONG for field in schema.get("properties", {})):
-            update = DeploymentUpdate(parameter_openapi_schema=ordered(schema))
-            client.update_deployment(deployment.id, update)
+        if schema is None or not any(field in LONG for field in schema.get("properties", {})):
+            continue
+        wanted = ordered(schema)
+        if wanted != schema:
+            client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=wanted))
 
 
 def ordered(schema: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
 
 from deployments.server.automations import TAG
@@ -56,13 +57,15 @@ class CrashRecovery:
     ----------
     results_root
         Runs with results elsewhere are those of another watcher, and are left alone.
+    silence_s
+        As in `Heartbeats`.
     """
 
-    def __init__(self, results_root: Path, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, results_root: Path, pause_s: float = PAUSE_S, silence_s: float = SILENCE_S) -> None:
         self._results_root = results_root
         self._pause_s = pause_s
         self._next_at = 0.0
-        self._heartbeats = Heartbeats()
+        self._heartbeats = Heartbeats(silence_s)
 
     def run_if_due(self) -> None:
         """Restart crashed runs, if the pause is over."""
@@ -120,9 +123,9 @@ class Heartbeats:
             if newest is None or newest != before or self._clock() - since <= self._silence_s:
                 continue
             message = f"No heartbeat for {self._silence_s:g} s: the process and its worker have died or lost the connection."
-            client.set_flow_run_state(run.id, Crashed(message=message))
-            logger.warning("%s: fallen silent; it counts as crashed", run.name)
-            marked.append(run)
+            if _change_state(client, run, Crashed(message=message)):
+                logger.warning("%s: fallen silent; it counts as crashed", run.name)
+                marked.append(run)
         return marked
 
 
@@ -153,9 +156,9 @@ def mark_stuck_runs(
             message = (
                 f"A worker took the run and did not begin it in {start_timeout_s:g} s: the worker is gone."
             )
-            client.set_flow_run_state(run.id, Crashed(message=message))
-            logger.warning("%s: taken by a worker and never begun; it counts as crashed", run.name)
-            marked.append(run)
+            if _change_state(client, run, Crashed(message=message)):
+                logger.warning("%s: taken by a worker and never begun; it counts as crashed", run.name)
+                marked.append(run)
     return marked
 
 
@@ -179,9 +182,9 @@ def restart_crashed_runs(client: SyncPrefectClient, results_root: Path | None = 
         if crashes >= MAX_STARTS:
             continue
         message = f"Crashed and restarted; crash {crashes} of {MAX_STARTS}."
-        client.set_flow_run_state(run.id, AwaitingRetry(message=message))
-        logger.warning("%s: crashed and restarted", run.name)
-        started.append(run)
+        if _change_state(client, run, AwaitingRetry(message=message)):
+            logger.warning("%s: crashed and restarted", run.name)
+            started.append(run)
     return started
 
 
@@ -209,6 +212,14 @@ def _runs_in(
     for run in runs:
         if run.state is not None and run.deployment_id and _is_ours(run, results_root):
             yield run, run.state.timestamp
+
+
+def _change_state(client: SyncPrefectClient, run: FlowRun, state: State[Any]) -> bool:
+    """Set a state; return whether the server took it: the run may have ended, or been deleted, since it was listed."""
+    try:
+        return client.set_flow_run_state(run.id, state).status == SetStateStatus.ACCEPT
+    except ObjectNotFound:
+        return False
 
 
 def _is_ours(run: FlowRun, results_root: Path | None) -> bool:

@@ -4,8 +4,9 @@ import base64
 import json
 import os
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -63,15 +64,16 @@ class ServerStates:
     def _get(self, path: str) -> dict[str, Any] | None:
         if not self._url:
             return None
-        request = Request(f"{self._url}/{path}")
         known = os.environ.get("PREFECT_API_AUTH_STRING")
-        if known:
-            request.add_header("Authorization", f"Basic {base64.b64encode(known.encode()).decode()}")
         try:
+            request = Request(f"{self._url}/{path}")
+            if known:
+                request.add_header("Authorization", f"Basic {base64.b64encode(known.encode()).decode()}")
             with urlopen(request, timeout=TIMEOUT_S) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
-        except (OSError, ValueError) as error:
-            if not isinstance(error, URLError) or getattr(error, "code", None) is None:
-                self._url = ""
+        except HTTPError:  # an answer, such as that it does not know the run
+            return None
+        except (HTTPException, OSError, ValueError):
+            self._url = ""
             return None

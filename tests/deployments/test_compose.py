@@ -27,7 +27,9 @@ def test_the_template_names_every_variable_and_holds_no_password() -> None:
     named = set(re.findall(r"^#?([A-Z_]+)=", ENVIRONMENT.read_text(), re.MULTILINE))
     assert named - {"COMPOSE_PROJECT_NAME"} == set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
     values = dict(re.findall(r"^([A-Z_]+)=(.*)$", ENVIRONMENT.read_text(), re.MULTILINE))
-    assert {name: values[name] for name in PASSWORDS} == dict.fromkeys(PASSWORDS, "PASSWORD")
+    assert {name: values[name] for name in PASSWORDS} == dict.fromkeys(PASSWORDS, "")
+    with pytest.raises(KeyError, match="PASSWORD"):
+        services(values)
 
 
 def test_the_server_is_on_loopback_and_the_database_on_no_port() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pytest
 from landing_scenes import SETTLE_S, RecordingPage, Scene, write_acquisition, write_truncated
@@ -81,8 +82,11 @@ def test_the_table_is_bounded(tmp_path: Path) -> None:
     (record,) = scene.scanner.records
     records = [record.changed(source=f"/land/{number}", name=str(number)) for number in range(ROWS + 7)]
     text = overview(records, scene.rules, UI, {})
-    assert text.endswith("7 more are handed over: see *Runs*.")
+    assert "Not in this table: 7 handed over." in text
     assert len(rows(text)) == ROWS
+    waiting = [each.changed(judged="") for each in records]
+    text = overview(waiting, scene.rules, UI, {})
+    assert "Not in this table: 7 settling." in text, "it said that they were handed over"
 
 
 def test_it_is_shown_once_per_change_and_not_too_often(tmp_path: Path) -> None:
@@ -104,8 +108,9 @@ def test_it_is_shown_once_per_change_and_not_too_often(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_the_artifact_is_made_once_and_then_changed(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
+def test_the_artifact_is_made_once_and_then_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, events = Scene(tmp_path), []
+    monkeypatch.setattr("prefect.events.utilities.emit_event", lambda event, **_: events.append(event))
     with get_client(sync_client=True) as client:
         page = OverviewArtifact(client, scene.rules)
         assert page.forms == {}, "no such deployment on this server"
@@ -119,3 +124,28 @@ def test_the_artifact_is_made_once_and_then_changed(tmp_path: Path) -> None:
         assert page.show("third"), "the server lost it"
         found = client.read_artifacts(artifact_filter=own)
         assert [each.data for each in found] == ["third"]
+    assert "prefect.artifact.updated" not in events, "each change stored its whole text once more"
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_forms_are_found_when_the_set_up_comes_after_the_watcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, found = Scene(tmp_path, "left", "right"), uuid4()
+    answers: dict[str, object] = {}
+    with get_client(sync_client=True) as client:
+        page = OverviewArtifact(client, scene.rules)
+        asked: list[str] = []
+
+        def find(name: str) -> object:
+            asked.append(name)
+            return answers.get(name)
+
+        monkeypatch.setattr(page, "_find", find)
+        assert page.forms == {}
+        answers["process-acquisition/ad-hoc"] = found
+        assert page.forms == {}, "asked again at once"
+        monkeypatch.setattr(page, "_search_at", 0.0)
+        assert page.forms == dict.fromkeys(scene.landings, str(found))
+        assert page.forms == dict.fromkeys(scene.landings, str(found))
+    assert len(asked) == 2

@@ -145,5 +145,20 @@ def test_a_run_without_a_new_heartbeat_is_marked_while_one_that_lives_is_not(
     assert marked() == {living}
 
 
+def test_runs_that_ended_or_were_deleted_since_they_were_listed_are_not_called_crashed(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deleted one ended the watcher, and one that ended meanwhile was logged as crashed."""
+    ended, deleted, stuck = (run_in(client, Pending()) for _ in range(3))
+    listed = [now(client, run) for run in (ended, deleted, stuck)]
+    for state in (Running(), Completed()):
+        client.set_flow_run_state(ended, state)
+    client.delete_flow_run(deleted)
+    monkeypatch.setattr(SyncPrefectClient, "read_flow_runs", lambda *_, **__: listed)
+    assert [run.id for run in mark_stuck_runs(client, start_timeout_s=0.0)] == [stuck]
+    assert sum("it counts as crashed" in record.message for record in caplog.records) == 1
+    assert now(client, ended).state_name == "Completed"
+
+
 def newest(client: SyncPrefectClient, run: UUID) -> object:
     return recovery._newest_heartbeat(client, run)

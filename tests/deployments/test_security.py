@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +85,28 @@ def test_the_server_unit_wants_a_password_and_refuses_other_pages() -> None:
         assert re.search(
             r"^PREFECT_(SERVER_)?API_AUTH_STRING=spherovem:PASSWORD$", (UNITS / file).read_text(), re.M
         )
+
+
+@pytest.mark.parametrize(
+    ("password", "starts"),
+    [
+        (None, False),
+        ("", False),
+        ("spherovem:", False),
+        ("spherovem:PASSWORD", False),
+        ("spherovem:0a1b", True),
+    ],
+)
+def test_the_server_unit_does_not_start_with_the_password_of_the_template(
+    password: str | None, starts: bool
+) -> None:
+    text = (UNITS / "spherovem-server.service").read_text()
+    (line,) = re.findall(r"^ExecStartPre=(.*)$", text, re.M)
+    environment = {} if password is None else {"PREFECT_SERVER_API_AUTH_STRING": password}
+    command = shlex.split(line.replace("$$", "$"))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is starts
+    assert ("no password: put the same one into server.env" in done.stderr) is not starts
 
 
 @pytest.mark.parametrize("unit", sorted(UNITS.glob("*.service")), ids=lambda unit: unit.name)

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect_servers import Process, connected, running_server
 from trivial_deployments import deploy_trivial_flow, wait_until
 
+from deployments.certificates import make_certificates, write_certificates
 from deployments.server.provisioning import ensure_work_pool
 
 SLURM = Path(__file__).parents[2] / "deployments" / "units" / "slurm"
@@ -33,6 +34,25 @@ def test_the_options_are_in_the_job_script() -> None:
         assert f"#SBATCH {line}" in done.stdout
     assert "export OMP_NUM_THREADS=1" in done.stdout
     assert "tcp://head:1" in done.stdout
+
+
+def test_a_cluster_with_certificates_shows_nothing_of_its_work_on_the_network(tmp_path: Path) -> None:
+    write_certificates(tmp_path, make_certificates(1))
+    program = (
+        "import runpy, warnings; warnings.simplefilter('ignore');"
+        f"script = runpy.run_path({str(SLURM / 'dask_cluster.py')!r});"
+        "from dask_jobqueue import SLURMCluster;"
+        f"given = script['read_arguments'](['--certificates', {str(tmp_path)!r}]);"
+        "options, scheduler = script['cluster_options'](given), script['scheduler_options'](given);"
+        "cluster = SLURMCluster(**options, scheduler_options=scheduler);"
+        "sockets = cluster.scheduler.http_server._sockets.values();"
+        "print('http', {each.getsockname()[0] for each in sockets});"
+        "print(cluster.scheduler_address, cluster.job_script()); cluster.close()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "http {'127.0.0.1'}\ntls://" in done.stdout
+    assert "--no-dashboard" in done.stdout
 
 
 def test_the_worker_script_asks_for_the_address_of_the_server() -> None:
@@ -96,11 +116,36 @@ def test_each_waiting_run_gets_a_job_with_a_worker_for_one_run(tmp_path: Path) -
     assert len(lines) == 2
     assert lines[0].split() == [
         "--parsable",
-        "--job-name=spherovem-run",
+        "--job-name=spherovem-run-own",
+        "--output=%x-%j.log",
         "--export=ALL,SPHEROVEM_RUN_ONCE=1,SPHEROVEM_GPU_POOL=own",
         "--account=us",
         str(SLURM / "worker.sbatch"),
     ]
+
+
+def test_looks_become_rare_while_jobs_end_without_a_run() -> None:
+    """A node that cannot start a worker got new jobs for ever, every half minute."""
+    pace = runpy.run_path(str(SLURM / "job_per_run.py"))["Pace"](30.0)
+    pauses = []
+    for _ in range(9):
+        pace.note(3, 0, 3)
+        pauses.append(pace.pause)
+    assert pauses == [30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0, 1800.0]
+    assert not pace.note(2, 0, 2), "a run was taken, and has ended"
+    assert pace.pause == 30.0
+    assert not pace.note(2, 2, 0), "jobs wait"
+    assert pace.pause == 30.0
+
+
+def test_jobs_of_another_pool_take_no_runs_of_this_one(tmp_path: Path) -> None:
+    """They counted as jobs that wait for this pool's runs, so that none was submitted."""
+    make_command(
+        tmp_path, "squeue", 'case "$*" in *--name=spherovem-run-own\\ *) ;; *) echo "PENDING 0:00";; esac'
+    )
+    make_command(tmp_path, "sbatch", "echo 17")
+    done = look_once(tmp_path, 1)
+    assert (done.returncode, done.stdout) == (0, "submitted job 17\n")
 
 
 def test_a_refusal_of_slurm_is_said(tmp_path: Path) -> None:
@@ -117,6 +162,10 @@ def test_the_worker_ends_with_its_run_if_it_was_submitted_for_one(
 ) -> None:
     (tmp_path / "bin").mkdir()
     make_command(tmp_path / "bin", "prefect", 'echo "$@"')
+    for name in ("prefect-5", "prefect-6", "prefect-own"):
+        (tmp_path / name).mkdir()
+    for name in ("prefect-5", "prefect-own"):
+        os.utime(tmp_path / name, (0, 0))
     environment = {
         **os.environ,
         "PREFECT_API_URL": "http://head:4200/api",
@@ -130,6 +179,8 @@ def test_the_worker_ends_with_its_run_if_it_was_submitted_for_one(
         ["bash", str(SLURM / "worker.sbatch")], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"worker start --pool own --name slurm-17 --limit 1{expected}"
+    homes = sorted(path.name for path in tmp_path.glob("prefect-*"))
+    assert homes == ["prefect-17", "prefect-6", "prefect-own"], "the home of a job of long ago stays for ever"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -151,6 +152,26 @@ def test_a_server_that_refuses_or_is_silent_leaves_what_the_records_tell(
     silent = ServerStates()
     assert silent.find("1") is None
     assert states(scene) == {"a": "queued"}
+
+
+@pytest.mark.parametrize("answer", [b"220 mail\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+def test_what_answers_wrongly_or_in_half_is_silent(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is killed while it answers ended `status` with a traceback, as a wrong address did."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/api")
+        assert ServerStates().find("1") is None
+        thread.join()
+    monkeypatch.setenv("PREFECT_API_URL", "head:4200")
+    assert ServerStates().find("1") is None
 
 
 def test_an_acquisition_that_landed_again_is_queued_beside_its_old_results(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``spherovem up``: from nothing to a finished landing, while each of its processes is killed once."""
 
+import errno
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from prefect_servers import Process, clean_environment, free_port
 from tiny_pipeline import PHANTOM, TINY
 
 from deployments.command_line.main import main
+from deployments.command_line.up import welcome
 from deployments.facility import systemd
 from deployments.facility.children import Child, Program
 from deployments.facility.home import Access, FacilityError, FacilityHome
@@ -114,6 +116,16 @@ def test_each_gpu_has_a_worker_and_settings_reach_all(
     assert again == settings.model_copy(update={"results_root": tmp_path / "results"})
 
 
+def test_the_password_is_shown_in_a_terminal_and_not_in_the_journal_of_a_service(tmp_path: Path) -> None:
+    home, access = FacilityHome(tmp_path), Access(4711, "spherovem:secret")
+    shown, kept = (
+        welcome(home, access, Settings(), 0, with_password=with_password) for with_password in (True, False)
+    )
+    assert "Password        spherovem:secret " in shown
+    assert "secret" not in kept
+    assert f"Password        in {home.access_file}\n" in kept
+
+
 def test_a_child_that_dies_is_restarted_with_growing_pauses(tmp_path: Path) -> None:
     child = Child(Program("short", [sys.executable, "-S", "-c", "print('x')"], {}), tmp_path, tmp_path)
     deadline = time.monotonic() + 60.0
@@ -125,6 +137,55 @@ def test_a_child_that_dies_is_restarted_with_growing_pauses(tmp_path: Path) -> N
     assert "x" in child.last_lines()
     child.end(10.0)
     assert child.pid is None
+
+
+def test_a_child_that_cannot_be_restarted_for_the_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine without a free process ended the whole facility."""
+    child = Child(Program("short", [sys.executable, "-S", "-c", ""], {}), tmp_path, tmp_path)
+    child.keep_running()
+    child.end(60.0)
+
+    def none_left(*arguments: Any, **options: Any) -> Any:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deployments.facility.children.subprocess.Popen", none_left)
+        child.keep_running()
+        assert "short cannot be started (Resource temporarily unavailable); the next try" in caplog.text
+        first = Child(child.program, tmp_path, tmp_path)
+        with pytest.raises(BlockingIOError):
+            first.keep_running()
+    deadline = time.monotonic() + 60.0
+    while child.restarts < 1 and time.monotonic() < deadline:
+        child.keep_running()
+        time.sleep(0.05)
+    assert child.restarts == 1
+    child.end(60.0)
+
+
+def test_a_log_is_bounded_also_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("deployments.facility.children.LARGEST_LOG", 10)
+    child = Child(Program("long", [sys.executable, "-S", "-c", ""], {}), tmp_path, tmp_path)
+    older = tmp_path / "long.log.1"
+    child.log.write_text("a long line\n")
+    child.keep_running()
+    assert older.read_text() == "a long line\n"
+    child.end(60.0)
+    child.log.write_text("another line\n")
+
+    def full(self: Path, content: bytes) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    child.keep_running()
+    child.end(60.0)
+    assert (child.log.stat().st_size, older.exists()) == (0, False)
+    assert "its content is lost (No space left on device)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -159,7 +220,10 @@ def test_the_unit_runs_up_with_settings_that_only_the_owner_reads(
         results_root=tmp_path / "results", landing_folders=(tmp_path / "land",), network="a.pt"
     )
     said = systemd.install_units(home, settings, 1, None)
-    assert "to do     systemctl --user daemon-reload && systemctl --user enable --now" in said
+    steps = ["systemctl --user daemon-reload", f"systemctl --user enable {systemd.UNIT}"]
+    steps += [f"systemctl --user restart {systemd.UNIT}", "loginctl enable-linger"]
+    assert f"to do     {' && '.join(steps)}" in said, "a running service would keep its old settings"
+    assert "started" not in said
     unit = systemd.units_folder() / systemd.UNIT
     assert f'up --home "{home.folder}" --gpus 1' in unit.read_text()
     variables = home.folder / "settings.env"
@@ -180,6 +244,21 @@ def test_a_shell_reads_variables_as_they_were(tmp_path: Path) -> None:
     shell = ["sh", "-c", f"set -a; . {tmp_path}/v.env; exec {sys.executable} -c '{program}'"]
     done = subprocess.run(shell, capture_output=True, text=True, check=True, env={"LC_ALL": "C.UTF-8"})
     assert json.loads(done.stdout) == variables
+
+
+def test_a_private_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_private_variables(tmp_path / "v.env", {"A": "old"})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("deployments.private_files.os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_private_variables(tmp_path / "v.env", {"A": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["v.env"]
+    assert (tmp_path / "v.env").read_text() == "A=old\n"
 
 
 def test_systemd_accepts_the_unit_of_a_folder_with_any_name(tmp_path: Path) -> None:

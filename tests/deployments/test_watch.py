@@ -76,6 +76,45 @@ def test_file_events_wake_the_watcher_and_sigterm_ends_it(
         assert held, "the watcher kept its lock"
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_end_of_the_terminal_ends_the_watcher_in_order_except_under_nohup(ignored: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with watcher.stopping_on_signals() as (stopped, wake):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stopped.wait(0.0 if ignored else 30.0) is not ignored
+            assert wake.is_set() is not ignored
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_unexpected_error_of_overview_or_recovery_is_logged_once_and_does_not_end_the_watcher(
+    rules: LandingRules,
+    server: RecordingAnnouncer,
+    ending_when: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = []
+
+    def broken(*_: object) -> None:
+        calls.append(1)
+        raise KeyError("no such field")
+
+    monkeypatch.setattr(watcher.LandingOverview, "show", broken)
+    monkeypatch.setattr(watcher.CrashRecovery, "run_if_due", broken)
+    write_acquisition(rules.folders[0] / "a")
+    ending_when(lambda: server.run_names == ["a"] and len(calls) > 3)
+    watcher.watch(rules, interval_s=0.1)
+    said = [record.message for record in caplog.records if "unexpected KeyError" in record.message]
+    assert len(said) == 2
+    assert {text.partition(" ended")[0] for text in said} == {
+        "the overview of what has landed",
+        "the restart of crashed runs",
+    }
+
+
 def test_a_second_watcher_of_a_results_root_is_refused(
     rules: LandingRules,
     server: RecordingAnnouncer,

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact
 from prefect.flow_engine import run_flow
 
-from flows import pipeline
+from flows import failures, pipeline
 from flows.failures import failure_message, failure_text
 from flows.process_acquisition import process_acquisition
 from spherovem_core.errors import BadSlicesError, ParameterError
@@ -92,6 +92,30 @@ def test_an_unforeseen_error_says_what_to_report(
     text = str(artifacts_of(state.state_details.flow_run_id)["failure-one"].data)
     assert "<b>" not in text
     assert "&lt;b&gt;bold" in text
+
+
+def test_an_error_of_the_telling_does_not_hide_the_error(
+    place: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise ZeroDivisionError("the cause")
+
+    monkeypatch.setattr(pipeline, "run_pipeline", broken)
+    monkeypatch.setattr(failures, "_ending", broken)
+    filters = []
+    for _ in range(2):
+        state = run_of_deployment(place)
+        assert state.message.endswith("Found: ZeroDivisionError: the cause")
+        filters.append(len(logging.getLogger(failures.RUN_LOGGER).filters))
+    assert filters[0] == filters[1], "each failure kept its error in memory"
+
+
+def test_a_long_message_keeps_its_remedy() -> None:
+    error = ParameterError(f"found {'x' * 1_000_000}; set it to 2")
+    message = failure_message(error)
+    assert message.startswith("Set it to 2. Found: found xxx")
+    assert len(message) < 7_000
+    assert len(failure_text(error, message, [])) < 60_000
 
 
 def test_a_call_still_raises_the_error(place: dict[str, str]) -> None:

@@ -24,6 +24,9 @@ WORKER_ENVIRONMENT = (
     "export PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1",
 )
 
+DASHBOARD = "127.0.0.1:8787"
+"""Address of the scheduler's page of a cluster with certificates."""
+
 
 def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the options of the command line."""
@@ -51,7 +54,7 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of `dask_jobqueue.SLURMCluster`."""
+    """Return the arguments of `dask_jobqueue.SLURMCluster` that are also those of its jobs."""
     chosen = {
         "cores": arguments.cores,
         "processes": arguments.processes,
@@ -64,7 +67,17 @@ def cluster_options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     if arguments.certificates is not None:
         chosen |= {"protocol": "tls://", "security": security(arguments.certificates)}
+        # Dashboards would show the work to whoever reaches their ports: they know neither certificates nor a password.
+        chosen |= {"worker_extra_args": ["--no-dashboard"]}
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def scheduler_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the scheduler, over those of the site: with certificates its page is on loopback alone."""
+    own = dask.config.get("jobqueue.slurm.scheduler-options", None) or {}
+    if arguments.certificates is None:
+        return dict(own)
+    return {**own, "dashboard": False, "dashboard_address": DASHBOARD}
 
 
 def security(folder: Path) -> Any:
@@ -80,7 +93,8 @@ def main() -> None:
     arguments = read_arguments()
     from dask_jobqueue import SLURMCluster
 
-    with SLURMCluster(**cluster_options(arguments)) as cluster:
+    options = {**cluster_options(arguments), "scheduler_options": scheduler_options(arguments)}
+    with SLURMCluster(**options) as cluster:
         cluster.scale(jobs=arguments.jobs)
         print(cluster.scheduler_address, flush=True)
         while True:

@@ -20,6 +20,8 @@ WORKER = Path(__file__).with_name("worker.sbatch")
 STARTING_MINUTES = 3
 """A job that has run for less may not have taken its run yet."""
 COMMAND_SECONDS = 60
+LONGEST_PAUSE_SECONDS = 1800.0
+"""Between looks while every job ends without a run."""
 
 
 def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,9 +61,14 @@ def _is_starting(elapsed: str) -> bool:
     return minutes.isdecimal() and ":" not in seconds and int(minutes) < STARTING_MINUTES
 
 
-def known_jobs() -> list[tuple[str, str]]:
-    """Return state and elapsed time of the jobs of this user that SLURM knows."""
-    text = _run("squeue", "--me", "--noheader", f"--name={JOB_NAME}", "--format=%T %M")
+def job_name(pool: str) -> str:
+    """Return the name of the jobs of a work pool: those of another pool take none of its runs."""
+    return f"{JOB_NAME}-{pool}"
+
+
+def known_jobs(pool: str) -> list[tuple[str, str]]:
+    """Return state and elapsed time of the jobs of this user for a work pool that SLURM knows."""
+    text = _run("squeue", "--me", "--noheader", f"--name={job_name(pool)}", "--format=%T %M")
     return [(line.split()[0], line.split()[1]) for line in text.splitlines() if line.strip()]
 
 
@@ -70,7 +77,8 @@ def submit(pool: str, options: Sequence[str]) -> str:
     return _run(
         "sbatch",
         "--parsable",
-        f"--job-name={JOB_NAME}",
+        f"--job-name={job_name(pool)}",
+        "--output=%x-%j.log",
         f"--export=ALL,SPHEROVEM_RUN_ONCE=1,SPHEROVEM_GPU_POOL={pool}",
         *options,
         str(WORKER),
@@ -106,26 +114,54 @@ def _run(*command: str) -> str:
     return done.stdout
 
 
-def look(arguments: argparse.Namespace) -> None:
+class Pace:
+    """Pause between looks, which doubles while jobs end and take no run: their nodes cannot start a worker.
+
+    Attributes
+    ----------
+    pause
+        Seconds.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval, self._submitted, self._waiting = interval, 0, 0
+        self.pause = interval
+
+    def note(self, waiting: int, jobs: int, submitted: int) -> bool:
+        """Note what a look found and submitted; return whether the jobs of the look before have ended without a run."""
+        lost = self._submitted > 0 and jobs == 0 and waiting >= self._waiting
+        self.pause = (
+            max(self._interval, min(LONGEST_PAUSE_SECONDS, 2 * self.pause)) if lost else self._interval
+        )
+        self._submitted, self._waiting = submitted, waiting
+        return lost
+
+
+def look(arguments: argparse.Namespace, pace: Pace) -> None:
     """Submit the jobs that are missing now."""
-    missing = jobs_to_submit(waiting_runs(arguments.pool), known_jobs(), arguments.most)
+    waiting, jobs = waiting_runs(arguments.pool), known_jobs(arguments.pool)
+    missing = jobs_to_submit(waiting, jobs, arguments.most)
     for _ in range(missing):
         print(f"submitted job {submit(arguments.pool, arguments.options)}", flush=True)
+    if pace.note(waiting, len(jobs), missing):
+        text = f"the last jobs ended and took no run: see their logs {job_name(arguments.pool)}-*.log"
+        print(f"{text}; the next look is in {pace.pause:g} s", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Look again and again; a server or a SLURM that does not answer is asked again at the next look."""
     arguments = read_arguments()
+    pace = Pace(arguments.interval)
     while True:
         try:
-            look(arguments)
+            look(arguments, pace)
         except Exception as error:  # the next look may find the server or SLURM again
             print(f"nothing submitted: {error}", file=sys.stderr, flush=True)
             if arguments.once:
                 sys.exit(1)
         if arguments.once:
             return
-        time.sleep(arguments.interval)
+        time.sleep(pace.pause)
 
 
 if __name__ == "__main__":
