@@ -16,7 +16,7 @@ from spherovem_core.store.tables import column_unit
 Floats = NDArray[np.float64]
 
 IMPORTED = "imported particles have no confidence"
-NO_PARTICLES = "no particles were given"
+NO_SIZE = "no particle was found that shows how large missed ones are"
 METHOD = "draws from confidences, recall and errors of volumes on phantoms"
 
 
@@ -48,13 +48,16 @@ def with_dose_intervals(
     -------
     DataFrame
         The table with lower and upper ends of ``nanoparticle_count``, ``nanoparticle_volume_um3``,
-        ``nanoparticle_volume_fraction`` and ``nanoparticle_mass_pg``; NaN for imported particles.
+        ``nanoparticle_volume_fraction`` and ``nanoparticle_mass_pg``; NaN for imported particles,
+        and all but the count where no particle was found that shows how large missed ones are.
     """
     known = pd.Series(np.arange(len(cells)), cells["label"].to_numpy())
     counted = _counted(particles)
     owner = known.reindex(counted["parent_cell"]).to_numpy(np.float64)
     inside = np.isfinite(owner)
-    ends = _ends(counted[inside], owner[inside].astype(np.int64), len(cells), spacing_nm, noise)
+    ends = _ends(
+        counted[inside], owner[inside].astype(np.int64), len(cells), spacing_nm, noise, _usual(counted)
+    )
     mass = np.nan if density_g_cm3 is None else density_g_cm3 * PG_PER_UM3
     columns: dict[str, Floats] = {}
     for end, other in (("low", "high"), ("high", "low")):
@@ -91,25 +94,35 @@ def particle_totals(particles: pd.DataFrame, spacing_nm: SpacingNm, noise: float
     -------
     DataFrame
         ``quantity``, ``unit``, ``found`` (number or volume of the objects in the table), ``low``, ``high``, ``note``,
-        ``method``.
+        ``method``. NaN for imported particles, and for volumes where no particle was found.
     """
     counted = _counted(particles)
     rows = []
     groups: Mapping[str, pd.DataFrame] = {"": counted, "_in_cells": counted[counted["parent_cell"] > 0]}
     for suffix, own in groups.items():
-        ends = _ends(own, np.zeros(len(own), np.int64), 1, spacing_nm, noise)
-        note = IMPORTED if noise is None else ""
+        ends = _ends(own, np.zeros(len(own), np.int64), 1, spacing_nm, noise, _usual(counted))
         for name, unit_name, key, found in (
             (f"nanoparticle_count{suffix}", "nanoparticle_count", "count", float(len(own))),
             (f"nanoparticle_volume{suffix}", "volume_um3", "volume", float(own["volume_um3"].sum())),
         ):
             low, high = (float(ends[f"{key}_{end}"][0]) for end in ("low", "high"))
+            note = IMPORTED if noise is None else NO_SIZE if np.isnan(high) else ""
             rows.append((name, column_unit(unit_name), found, low, high, note, METHOD))
     return pd.DataFrame(rows, columns=["quantity", "unit", "found", "low", "high", "note", "method"])
 
 
+def _usual(counted: pd.DataFrame) -> float:
+    """Return the mean volume of particles; NaN without any."""
+    return float(counted["volume_um3"].mean()) if len(counted) else float("nan")
+
+
 def _ends(
-    own: pd.DataFrame, owner: NDArray[np.int64], groups: int, spacing_nm: SpacingNm, noise: float | None
+    own: pd.DataFrame,
+    owner: NDArray[np.int64],
+    groups: int,
+    spacing_nm: SpacingNm,
+    noise: float | None,
+    usual_um3: float,
 ) -> dict[str, Floats]:
     if noise is None:
         unknown = np.full(groups, np.nan)
@@ -124,6 +137,7 @@ def _ends(
         confidence,
         own["volume_um3"].to_numpy(np.float64),
         np.nan_to_num(volume_errors(own, spacing_nm, noise)),
+        usual_um3,
     )
     return particle_intervals(found)
 

@@ -35,6 +35,8 @@ class FoundParticles:
         Probability that it is a particle.
     volume_um3, volume_error : (N,) ndarray
         Volume, and the standard deviation of its logarithm.
+    usual_um3
+        Volume of a particle of the acquisition, for those that were missed where none was found; NaN if unknown.
     """
 
     owner: NDArray[np.int64]
@@ -42,6 +44,7 @@ class FoundParticles:
     confidence: Floats
     volume_um3: Floats
     volume_error: Floats
+    usual_um3: float = float("nan")
 
 
 def draw_particles(
@@ -62,7 +65,7 @@ def draw_particles(
     rng = np.random.default_rng(seed)
     odds = np.clip(found.confidence, 1e-6, 1 - 1e-6)
     logit = np.log(odds / (1 - odds))
-    size = float(found.volume_um3.mean()) if len(found.volume_um3) else 0.0
+    size = float(found.volume_um3.mean()) if len(found.volume_um3) else found.usual_um3
     for _ in range(draws):
         chance = 1 / (1 + np.exp(-(logit + ODDS_SD * rng.standard_normal())))
         real = rng.random(len(chance)) < np.where(found.confidence >= 1, 1.0, chance)
@@ -84,7 +87,8 @@ def particle_intervals(found: FoundParticles, draws: int = DRAWS, seed: int = SE
     Returns
     -------
     dict
-        ``count_low``, ``count_high``, ``volume_low``, ``volume_high`` (µm³), each (groups,).
+        ``count_low``, ``count_high``, ``volume_low``, ``volume_high`` (µm³), each (groups,). Volumes are NaN without any
+        particle that shows how large missed ones are.
     """
     counts, volumes = np.empty((draws, found.groups), np.float32), np.empty((draws, found.groups), np.float32)
     for n, (count, volume) in enumerate(draw_particles(found, draws, seed)):

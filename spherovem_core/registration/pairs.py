@@ -31,6 +31,9 @@ from spherovem_core.registration.usable_areas import UsableAreas, find_usable_ar
 INITIAL_SIDE_PX = 256
 COARSE_TOLERANCE_PX = 0.05
 OPPOSITE_RATIO = 1.3
+WEAK_SIMILARITY, CHANCE_RATIO = 0.3, 0.4
+"""Similarity below which a match may be one by chance, and significance of the best match of the inverted contrast over its own
+from which it is taken for one: no tissue matches its negative, so that this match tells what chance gives."""
 TORN = "torn or folded"
 UNCERTAIN = "uncertain by"
 SURE_SIMILARITY = 0.5
@@ -284,6 +287,8 @@ def _judge(
         reason = _reason_for_distrust(matrix, float(after[b]), shares, uncertainty, shape, parameters)
         if motions and motions[b].opposite > OPPOSITE_RATIO * motions[b].significance:
             reason = "the slices match better with the contrast of one inverted"
+        if not reason and motions and _is_by_chance(motions[b], float(after[b])):
+            reason = f"similarity {after[b]:.2f} is hardly above what chance gives"
         results.append(
             PairResult(
                 matrix=matrix,
@@ -301,6 +306,10 @@ def _judge(
             )
         )
     return results
+
+
+def _is_by_chance(motion: InitialMotion, similarity: float) -> bool:
+    return similarity < WEAK_SIMILARITY and motion.opposite > CHANCE_RATIO * motion.significance
 
 
 def _reason_for_distrust(

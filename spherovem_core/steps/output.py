@@ -182,12 +182,15 @@ def _with_intervals(
         kind: with_object_intervals(tables[kind], run.table(review.CONFIDENCE[kind]), kind)
         for kind in OBJECT_KINDS
     }
-    spacing = open_array(run.layout, nanoparticles.LABELS.group).spacing_nm
+    labels = open_array(run.layout, nanoparticles.LABELS.group)
+    spacing = labels.spacing_nm
     noise = (read_document(run.layout, nanoparticles.MIXTURE) or {}).get("noise")
     particles = with_particle_intervals(tables["nanoparticles"], found["nuclei"], spacing, noise)
     density = run.parameters.output.particle_density_g_cm3
     cells = with_dose_intervals(found["cells"], particles, spacing, noise, density)
     totals = particle_totals(particles, spacing, noise)
+    if labels.details.get("absent"):
+        totals = totals[:0]
     return {**tables, **found, "cells": cells, "nanoparticles": particles, "totals": totals}
 
 
@@ -432,7 +435,7 @@ STEPS_BEFORE = [
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=7,
+    version=8,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, TOTALS, MEANS),

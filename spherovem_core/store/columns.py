@@ -225,7 +225,7 @@ DOSE_INTERVALS = tuple(
         f"{name}_{end}{unit}",
         "float64",
         f"{title} end of the 95 % interval of {name}{unit}: false and missed particles, and errors of volumes; NaN for imported "
-        "particles.",
+        "particles, and, of all but the count, where no particle was found that shows how large missed ones are.",
     )
     for end, title in (("low", "Lower"), ("high", "Upper"))
     for name, unit in (
@@ -635,7 +635,8 @@ REGISTRATION = (
     Column(
         "position_uncertainty_px",
         "float64",
-        "Uncertainty of the slice's place against the mean of its neighbours' by all pairs, root mean square over the slice.",
+        "Uncertainty of the slice's place against the mean of its neighbours' by all pairs, root mean square over the slice; "
+        "infinite where no trusted pairs hold it.",
     ),
     Column(
         "fixed_fraction",

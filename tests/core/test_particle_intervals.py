@@ -80,6 +80,19 @@ def test_a_cell_without_particles_may_have_missed_ones() -> None:
     table = with_dose_intervals(cells(), none, SPACING, 5.0, density_g_cm3=2.0)
     assert (table["nanoparticle_count_low"] == 0).all()
     assert table["nanoparticle_count_high"].between(0, 2).all()
+    # Nothing shows how large they are.
+    assert table[["nanoparticle_volume_high_um3", "nanoparticle_volume_fraction_high"]].isna().all().all()
+    totals = particle_totals(none, SPACING, 5.0).set_index("quantity")
+    assert totals.loc["nanoparticle_count", ["low", "note"]].tolist() == [0, ""]
+    assert np.isnan(totals.loc["nanoparticle_volume", "high"])
+    assert "how large" in totals.loc["nanoparticle_volume", "note"]
+
+
+def test_a_missed_particle_in_a_cell_has_a_size_that_particles_outside_of_cells_show() -> None:
+    own = particles(40, np.random.default_rng(6)).assign(parent_cell=np.uint32(0))
+    table = with_dose_intervals(cells(), own, SPACING, 5.0)
+    assert (table["nanoparticle_count_high"] >= 1).all()
+    assert table["nanoparticle_volume_high_um3"].between(0.002, 0.1).all()
 
 
 def test_doses_hold_what_was_found_and_scale_with_the_density() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from scipy import ndimage
 
 from spherovem_core.errors import ShapeMismatchError
 from spherovem_core.parameters import RegistrationParameters
@@ -293,3 +294,27 @@ def test_slices_of_two_shapes_are_refused() -> None:
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(ValidationError, match="translation"):
         RegistrationParameters(model="elastic")  # type: ignore[arg-type]
+
+
+def spots(rng: np.random.Generator, noise: float, at: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+    """Draw a slice of few round spots, which match those of another slice somewhere."""
+    image = np.zeros((340, 340))
+    image[tuple(rng.integers(0, 340, (2, 30)) if at is None else at)] = 1
+    image = ndimage.gaussian_filter(image, 8.0)
+    image = 120 + 60 * image / image.max() + rng.normal(0, noise, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def test_slices_that_match_by_chance_are_not_trusted() -> None:
+    rng = np.random.default_rng(0)
+    found = [register_pair(spots(rng, 3.0), spots(rng, 3.0)) for _ in range(12)]
+    assert sum("what chance gives" in one.reason for one in found) >= 4
+    assert sum(one.trusted for one in found) <= 2
+
+
+def test_a_weak_match_that_stands_out_is_trusted() -> None:
+    rng = np.random.default_rng(1)
+    at = rng.integers(20, 320, (2, 30))
+    found = register_pair(spots(rng, 22.0, at), spots(rng, 22.0, at + np.array([[3], [-4]])))
+    assert found.similarity < 0.3
+    assert found.trusted
