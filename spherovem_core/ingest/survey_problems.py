@@ -9,7 +9,7 @@ from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.plausibility import plausibility_problems
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport
+from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
@@ -57,6 +57,7 @@ def _any_readable(report: FileReport) -> bool:
 
 def spacing_problems(
     reports: Sequence[FileReport],
+    files: Sequence[SliceFile | None],
     description: Description,
     sizes: Sequence[VoxelSize],
     parameters: IngestParameters,
@@ -73,4 +74,8 @@ def spacing_problems(
         combine(sizes), reports, trust_resolution_tags=parameters.trust_resolution_tags
     )
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *plausibility_problems(sizes), *([] if stated else checks.voxel_size_problems(reports))]
+    return [
+        *missing,
+        *plausibility_problems(sizes),
+        *([] if stated else checks.voxel_size_problems(reports, files)),
+    ]
