@@ -1,6 +1,7 @@
 """Problems of a surveyed stack: those of its slices and those of its voxel size."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spherovem_core.ingest import checks
@@ -28,10 +29,12 @@ def slice_problems(
     named = {problem.file for problem in unaccepted}
     usual = checks.usual_shape_and_type(ordered.files, databars)
     shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
-    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices, excluded)
     # A file that holds no stack of slices is not read: that it is not is said once.
     refused = {problem.found for problem in unaccepted}
-    return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
+    files = [replace(file, fault="") if file and file.fault in refused else file for file in ordered.files]
+    readable = replace(ordered, files=tuple(files))
+    absent = checks.missing_slice_problems(readable, parameters.max_filled_slices, excluded)
+    return [*unaccepted, *ordered.problems, *shape_problems, *absent]
 
 
 def region_problems(stack: SliceStack) -> list[Problem]:

@@ -211,6 +211,16 @@ def test_colour_and_palette_png_are_refused(tmp_path: Path) -> None:
         assert found_in(tmp_path / "a.png")[0].startswith(f"pixels are {kind}; expected grey of 8 or 16 bits")
 
 
+def test_an_animated_png_is_refused_and_the_refusal_is_said_once(tmp_path: Path) -> None:
+    for z, values in enumerate(textured()):
+        Image.fromarray(values).save(
+            tmp_path / f"slice_{z}.png", save_all=True, append_images=[Image.fromarray(255 - values)]
+        )
+    every = survey_stack(tmp_path, GIVEN).problems
+    assert {problem.found.partition(";")[0] for problem in every} == {"holds an animation of several images"}
+    assert len(every) == len(textured())
+
+
 def test_png_with_data_behind_its_end_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(imagecodecs.png_encode(textured()[0]) + b"\0" * 20)
