@@ -114,11 +114,15 @@ def spacing_problems(
                 f" (the resolution tags say y, x = {pixel.yx_nm[0]:g}, {pixel.yx_nm[1]:g} nm, on most instruments "
                 "the screen's dpi; trust_resolution_tags takes them)"
             )
+        if reports[0].left_out:
+            missing += f" ({'; '.join(reports[0].left_out)}: it was binned, cropped or resized since)"
         yield Problem(missing, about="spacing")
 
 
-def voxel_size_problems(reports: Sequence[FileReport]) -> Iterator[Problem]:
-    """Report files whose metadata give another voxel size than those of the first one."""
+def voxel_size_problems(
+    reports: Sequence[FileReport], files: Sequence[SliceFile | None]
+) -> Iterator[Problem]:
+    """Report files, and pages of one file, whose metadata give another voxel size than the first one; `files` are those kept."""
     sizes = [(report.path.name, combine(report.voxel_sizes)) for report in reports]
     known = [(name, size) for name, size in sizes if size.has_values]
     for name, size in known[1:]:
@@ -127,6 +131,16 @@ def voxel_size_problems(reports: Sequence[FileReport]) -> Iterator[Problem]:
                 f"voxel size {size.text}, in {known[0][0]} it is {known[0][1].text}; "
                 "magnification must not change: split the acquisition, or pass spacing_nm",
                 name,
+            )
+    pages = {(file.path, file.page) for file in files if file is not None}
+    for report in reports:
+        for page, size in report.changed_voxel_sizes:
+            if (report.path, page) not in pages:
+                continue
+            yield Problem(
+                f"voxel size {size.text}, on its first page it is {combine(report.voxel_sizes).text}; "
+                "magnification must not change: split the acquisition, or pass spacing_nm",
+                f"{report.path.name} page {page + 1}",
             )
 
 

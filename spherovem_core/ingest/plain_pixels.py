@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.errors import BadSlicesError
 from spherovem_core.ingest import locations
+from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import SliceFile
 
 MOST_ABSENT = 10_000
@@ -57,6 +58,20 @@ def plain_slices(
         )
         for z in range(count)
     )
+
+
+def unstated_slices(
+    name: str, dtype: np.dtype[Any], shape: tuple[int, int, int], begin: int, size: int
+) -> tuple[Problem, ...]:
+    """Report that the file holds more slices than its header says, with the parameters of `plain_slices`."""
+    room = max(0, size - begin) // (shape[1] * shape[2] * dtype.itemsize)
+    if room <= shape[0]:
+        return ()
+    found = (
+        f"its header says {shape[0]} slices, but pixels of {room} are there; write the file again with all of its slices in the "
+        "header, or cut off what follows them"
+    )
+    return (Problem(found, name),)
 
 
 def read_plain(

@@ -79,6 +79,10 @@ class FileReport:
         Names of the other files that hold the rest of the same stack, by the metadata.
     voxel_sizes
         Voxel sizes from the metadata, the most trusted first.
+    changed_voxel_sizes
+        Voxel sizes of pages, counted from 0, whose metadata state another one than those of the first.
+    left_out
+        Metadata whose voxel size does not count, since they speak of an image of another size; in words.
     untrusted_pixel
         Pixel size from metadata that most instruments leave wrong, such as the resolution tags of TIFF.
     databar_rows
@@ -99,6 +103,8 @@ class FileReport:
     broken_off: bool = False
     companions: tuple[str, ...] = ()
     voxel_sizes: tuple[VoxelSize, ...] = ()
+    changed_voxel_sizes: tuple[tuple[int, VoxelSize], ...] = ()
+    left_out: tuple[str, ...] = ()
     untrusted_pixel: VoxelSize | None = None
     databar_rows: int = 0
     indices: tuple[int, ...] = ()

@@ -85,9 +85,19 @@ def with_sidecars(reports: Sequence[FileReport], sidecars: Sidecars) -> list[Fil
         fitting = [statement for _, statement in found if statement.describes(shape)]
         sizes = tuple(each.voxel_size for each in fitting if each.voxel_size.has_values)
         rows = report.databar_rows or max((each.databar_rows(shape) for each in fitting), default=0)
+        others = tuple(
+            each.told_of_another(shape)
+            for _, each in found
+            if each.voxel_size.has_values and not each.describes(shape)
+        )
         added.append(
-            replace(report, voxel_sizes=(*report.voxel_sizes, *sizes), databar_rows=rows)
-            if fitting and report.slices and not report.slices[0].fault
+            replace(
+                report,
+                voxel_sizes=(*report.voxel_sizes, *sizes),
+                databar_rows=rows,
+                left_out=(*report.left_out, *others),
+            )
+            if found and report.slices and not report.slices[0].fault
             else report
         )
     return [*_of_one_place(added, sidecars), *added[1:]]

@@ -217,7 +217,7 @@ def _problems(survey: _Survey, description: Description, parameters: IngestParam
     yield from alone or slice_problems(reports, ordered, survey.databars, stack.excluded, parameters)
     yield from survey.excluded.problems
     yield from survey.count_problems
-    yield from spacing_problems(reports, description, survey.voxel_sizes, parameters)
+    yield from spacing_problems(reports, stack.kept_files, description, survey.voxel_sizes, parameters)
     yield from survey.contradictions
     yield from survey.databar.questions
 

@@ -1,6 +1,7 @@
 """Problems of a surveyed stack: those of its slices and those of its voxel size."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spherovem_core.ingest import checks
@@ -9,7 +10,7 @@ from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.plausibility import plausibility_problems
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport
+from spherovem_core.ingest.reader import FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
@@ -28,10 +29,12 @@ def slice_problems(
     named = {problem.file for problem in unaccepted}
     usual = checks.usual_shape_and_type(ordered.files, databars)
     shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
-    absent = checks.missing_slice_problems(ordered, parameters.max_filled_slices, excluded)
     # A file that holds no stack of slices is not read: that it is not is said once.
     refused = {problem.found for problem in unaccepted}
-    return [*unaccepted, *ordered.problems, *shape_problems, *(p for p in absent if p.found not in refused)]
+    files = [replace(file, fault="") if file and file.fault in refused else file for file in ordered.files]
+    readable = replace(ordered, files=tuple(files))
+    absent = checks.missing_slice_problems(readable, parameters.max_filled_slices, excluded)
+    return [*unaccepted, *ordered.problems, *shape_problems, *absent]
 
 
 def region_problems(stack: SliceStack) -> list[Problem]:
@@ -57,6 +60,7 @@ def _any_readable(report: FileReport) -> bool:
 
 def spacing_problems(
     reports: Sequence[FileReport],
+    files: Sequence[SliceFile | None],
     description: Description,
     sizes: Sequence[VoxelSize],
     parameters: IngestParameters,
@@ -73,4 +77,8 @@ def spacing_problems(
         combine(sizes), reports, trust_resolution_tags=parameters.trust_resolution_tags
     )
     stated = description.voxel_size is not None and spacing_of(description.voxel_size) is not None
-    return [*missing, *plausibility_problems(sizes), *([] if stated else checks.voxel_size_problems(reports))]
+    return [
+        *missing,
+        *plausibility_problems(sizes),
+        *([] if stated else checks.voxel_size_problems(reports, files)),
+    ]

@@ -27,6 +27,8 @@ class Statement:
         Voxel size with the name of the text.
     image_shape
         (rows, columns) of the image that the text describes; None if it does not say.
+    image_columns
+        Columns of that image, where its rows may have been cut off; None if it does not say.
     databar_below
         True if further rows of the file are a databar. Otherwise a file of another shape is not the image that the text
         describes.
@@ -38,6 +40,7 @@ class Statement:
 
     voxel_size: VoxelSize
     image_shape: tuple[int, int] | None = None
+    image_columns: int | None = None
     databar_below: bool = False
     strip_rows: int | None = None
     tilts: tuple[float, ...] = ()
@@ -45,9 +48,17 @@ class Statement:
     def describes(self, shape: tuple[int, int]) -> bool:
         """Return whether the text describes a file of (rows, columns), and not one of another size."""
         if self.image_shape is None:
-            return True
+            return self.image_columns in (None, shape[1])
         rows, columns = self.image_shape
         return columns == shape[1] and (rows <= shape[0] if self.databar_below else rows == shape[0])
+
+    def told_of_another(self, shape: tuple[int, int]) -> str:
+        """Write of which image the text speaks, and which (rows, columns) the file has instead."""
+        rows, columns = self.image_shape or (None, self.image_columns)
+        described = f"{columns} columns" if rows is None else f"{rows} × {columns} pixels"
+        return (
+            f"{self.voxel_size.origin} speak of an image of {described}, the file has {shape[0]} × {shape[1]}"
+        )
 
     def databar_rows(self, shape: tuple[int, int]) -> int:
         """Count the rows of the databar in a file of (rows, columns); return 0 if the text states none that fits."""
@@ -117,7 +128,13 @@ def open_fibsem(text: str) -> Statement | None:
     if not isinstance(pixel, dict) or not {"microscope_state", "image", "hfw"} & set(content):
         return None
     y, x = (length_nm(pixel.get(axis), "m") for axis in "yx")
-    return Statement(VoxelSize.from_axes(None, y, x, "OpenFIBSEM metadata"))
+    image = content.get("image")
+    settings = image if isinstance(image, dict) else {}
+    sides = settings.get("resolution")
+    # Of a reduced area the file holds fewer pixels than the resolution of the field.
+    whole = isinstance(sides, list) and len(sides) == 2 and not settings.get("reduced_area")
+    columns = sides[0] if isinstance(sides, list) and whole and isinstance(sides[0], int) else None
+    return Statement(VoxelSize.from_axes(None, y, x, "OpenFIBSEM metadata"), image_columns=columns)
 
 
 def fibics(text: str) -> Statement | None:
@@ -218,7 +235,12 @@ def _count(text: str | None) -> int | None:
     return int(value) if value is not None and value >= 0 and value == int(value) else None
 
 
+def read_sides(text: str) -> tuple[int, int] | None:
+    """Read (columns, rows) from ``1280x960``, ``1280 * 960`` or ``1280 960``; return None if the text is none of these."""
+    sides = re.fullmatch(r"(\d{1,9})\s*[xX×*, ]\s*(\d{1,9})", text.strip())
+    return (int(sides[1]), int(sides[2])) if sides else None
+
+
 def _shape(text: str | None) -> tuple[int, int] | None:
-    """Read (rows, columns) from ``1280x960`` or ``1280 960``."""
-    sides = re.fullmatch(r"(\d{1,9})\s*[xX×, ]\s*(\d{1,9})", (text or "").strip())
-    return (int(sides[2]), int(sides[1])) if sides else None
+    sides = read_sides(text or "")
+    return sides and (sides[1], sides[0])

@@ -240,3 +240,30 @@ def test_a_volume_and_slices_in_one_folder_are_no_conflict_and_hidden_copies_do_
     (tmp_path / "a" / "._a.h5").write_bytes(b"x")
     assert open_stack(tmp_path / "a", IngestParameters()).shape == SHAPE
     shutil.rmtree(tmp_path / "a" / "a.zarr")
+
+
+def test_labels_of_a_precomputed_volume_are_no_image(tmp_path: Path) -> None:
+    source = tmp_path / "a.precomputed"
+    write_precomputed(source, textured(), SPACING_NM)
+    info = json.loads((source / "info").read_text())
+    (source / "info").write_text(json.dumps({**info, "type": "segmentation"}))
+    with pytest.raises(BadSlicesError, match="is a segmentation by its info; expected an image"):
+        open_stack(source, IngestParameters())
+
+
+@pytest.mark.parametrize("kind", ["raw data", "link"])
+def test_pixels_of_a_dataset_in_another_file_are_refused(tmp_path: Path, kind: str) -> None:
+    values = textured()
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["raw"] = values
+    values.tofile(tmp_path / "pixels.bin")
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        if kind == "link":
+            file["raw"] = h5py.ExternalLink("other.h5", "raw")
+        else:
+            file.create_dataset(
+                "raw", values.shape, values.dtype, external=[(str(tmp_path / "pixels.bin"), 0, values.nbytes)]
+            )
+    with pytest.raises(BadSlicesError, match="raw lies in another file; expected a stored dataset"):
+        open_stack(path / "raw", IngestParameters(spacing_nm=SPACING_NM))

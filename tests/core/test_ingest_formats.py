@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import dm_files
 import h5py
@@ -98,11 +99,46 @@ def test_an_absurd_number_of_slices_is_one_fault(tmp_path: Path, count: int) -> 
         open_stack(tmp_path / "a.h5", GIVEN)
 
 
-def test_signed_bytes_of_mrc_are_not_taken_for_grey_values(tmp_path: Path) -> None:
-    path = tmp_path / "stack.mrc"
+def test_signed_bytes_of_mrc_are_told_from_unsigned_ones_by_their_greatest_value(tmp_path: Path) -> None:
+    path, values = tmp_path / "stack.mrc", textured()
+    assert values.max() > 127
     with mrcfile.new(path) as file:
-        file.set_data(textured().view(np.int8))
-    assert any("int8" in found for found in found_in(path)) or open_stack(path, GIVEN).dtype != np.int8
+        file.set_data(values.view(np.int8))
+        file.header.dmin, file.header.dmax = 1, 254
+    np.testing.assert_array_equal(read_stack(path, GIVEN).image, values)
+    with path.open("r+b") as raw:
+        raw.seek(76)
+        raw.write(struct.pack("<ff", -128, 127))
+    expected = values.view(np.int8).astype(int)
+    np.testing.assert_array_equal(read_stack(path, GIVEN).image, expected - expected.min())
+    for unknown in ((0, 0), (0, -1), (np.nan, np.nan)):
+        with path.open("r+b") as raw:
+            raw.seek(76)
+            raw.write(struct.pack("<ff", *unknown))
+        with pytest.raises(
+            BadSlicesError, match="says neither by IMOD's mark nor by the least and greatest value"
+        ):
+            open_stack(path, GIVEN)
+
+
+@pytest.mark.parametrize(("suffix", "write"), [(".mrc", write_mrc), (".nii", write_nifti)])
+def test_more_slices_than_the_header_says_are_refused(tmp_path: Path, suffix: str, write: Any) -> None:
+    path = tmp_path / f"stack{suffix}"
+    write(path, textured(SHAPE, "uint16"))
+    with path.open("ab") as file:
+        file.write(textured(SHAPE, "uint16")[:2].tobytes())
+    with pytest.raises(BadSlicesError, match="its header says 7 slices, but pixels of 9 are there"):
+        open_stack(path, GIVEN)
+
+
+def test_an_mrc_cell_without_a_grid_is_no_voxel_size(tmp_path: Path) -> None:
+    path = tmp_path / "stack.mrc"
+    write_mrc(path, textured(SHAPE, "uint16"), SPACING_NM)
+    with path.open("r+b") as raw:
+        raw.seek(28)
+        raw.write(struct.pack("<iii", 0, 0, 0))
+    with pytest.raises(MissingSpacingError, match="no voxel size"):
+        open_stack(path, IngestParameters())
 
 
 @pytest.mark.parametrize("suffix", [".dm3", ".dm4"])
@@ -173,6 +209,16 @@ def test_colour_and_palette_png_are_refused(tmp_path: Path) -> None:
     ]:
         Image.new(mode, (30, 20)).save(tmp_path / "a.png")
         assert found_in(tmp_path / "a.png")[0].startswith(f"pixels are {kind}; expected grey of 8 or 16 bits")
+
+
+def test_an_animated_png_is_refused_and_the_refusal_is_said_once(tmp_path: Path) -> None:
+    for z, values in enumerate(textured()):
+        Image.fromarray(values).save(
+            tmp_path / f"slice_{z}.png", save_all=True, append_images=[Image.fromarray(255 - values)]
+        )
+    every = survey_stack(tmp_path, GIVEN).problems
+    assert {problem.found.partition(";")[0] for problem in every} == {"holds an animation of several images"}
+    assert len(every) == len(textured())
 
 
 def test_png_with_data_behind_its_end_is_whole(tmp_path: Path) -> None:

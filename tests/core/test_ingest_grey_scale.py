@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from ingest_samples import SPACING_NM, textured, truncate, write_slices
@@ -15,12 +16,14 @@ from tiny_pipeline import TINY
 from spherovem_core.errors import AcquisitionError, BadSlicesError
 from spherovem_core.execution import Execution
 from spherovem_core.ingest import open_stack, read_stack, survey_stack, with_grey_scale
+from spherovem_core.ingest.chapter import acquisition_section
 from spherovem_core.ingest.grey_scale import GreyScale
 from spherovem_core.ingest.overview import look_over, make_contact_sheet
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.parameters import IngestParameters, PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.region_of_interest import RegionOfInterest
+from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.store import Layout, open_array
 from spherovem_core.store.layout import RAW
 
@@ -247,6 +250,13 @@ def test_the_stage_keeps_scale_and_offset_and_continues_after_a_stop(
         raw[:] * stated["scale"] + stated["offset"], volume, atol=0.51 * stated["scale"]
     )
     assert stated["source_dtype"] == "float32"
+    table = pd.read_parquet(Layout(acquisition.folder).tables / "stages" / "slices.parquet")
+    section = acquisition_section(
+        ReportInputs("run", Layout(acquisition.folder), parameters, {"slices": table}, {}, 64)
+    )
+    said = dict(section.facts)["Values of the source"]
+    assert said.startswith(f"float32, {stated['scale']:.9g} · stored - {-stated['offset']:.9g}")
+    np.testing.assert_allclose(table["intensity_mean"], volume.mean(axis=(1, 2)), atol=stated["scale"])
 
 
 @pytest.mark.parametrize("bits", [9, 10, 12, 14, 16])

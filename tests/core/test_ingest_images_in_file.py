@@ -92,6 +92,44 @@ def test_more_pages_than_declared_are_refused(tmp_path: Path) -> None:
         open_stack(path, GIVEN)
 
 
+@pytest.mark.parametrize("declared", [0, 1, 5])
+def test_planes_of_one_directory_beyond_the_stated_number_are_refused(tmp_path: Path, declared: int) -> None:
+    path = tmp_path / "stack.tif"
+    text = "ImageJ=1.54f\n" + (f"images={declared}\nslices={declared}\n" if declared else "min=0.0\n")
+    tifffile.imwrite(path, VOLUME[0], description=text, metadata=None, photometric="minisblack")
+    with path.open("ab") as file:
+        file.write(VOLUME[1:].tobytes())
+    with pytest.raises(BadSlicesError, match=f"7 images are there, its metadata speak of {declared or 1}"):
+        open_stack(path, GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ((0, 1, 2, 3, 4, 5, 5), "pages 6 and 7 stand at place 6"),
+        ((0, 1, 2, 3, 4, 5, 9), "page 7 stands at place 10 of 7"),
+    ],
+)
+def test_ome_positions_that_are_no_order_are_refused(
+    tmp_path: Path, places: tuple[int, ...], words: str
+) -> None:
+    path = tmp_path / "stack.ome.tif"
+
+    def write(entries: str) -> None:
+        text = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+            'DimensionOrder="XYZCT" Type="uint8" SizeX="64" SizeY="40" SizeC="1" SizeZ="7" SizeT="1">'
+            f"{entries}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(path, VOLUME, description=text, metadata=None, photometric="minisblack")
+
+    write("".join(f'<TiffData FirstZ="{z}" IFD="{page}" PlaneCount="1"/>' for page, z in enumerate(places)))
+    with pytest.raises(BadSlicesError, match=f"its OME metadata contradict themselves: {words}"):
+        open_stack(path, GIVEN)
+    write("".join(f'<TiffData IFD="{page}" PlaneCount="1"/>' for page in range(7)))
+    np.testing.assert_array_equal(read_stack(path, GIVEN).image, VOLUME)
+
+
 def test_pyramids_in_sub_directories_are_no_slices(tmp_path: Path) -> None:
     path = tmp_path / "pyramid.ome.tif"
     with tifffile.TiffWriter(path, ome=True) as tif:

@@ -49,7 +49,7 @@ def test_a_value_or_unit_that_is_no_length_gives_none(value: Any, unit: Any) -> 
 
 def vendor_size(path: Path) -> VoxelSize:
     with tifffile.TiffFile(path) as tif:
-        return combine(voxel_sizes(tif))
+        return combine(voxel_sizes(tif, tif.pages[0]))
 
 
 VENDOR_FILES = [
@@ -108,7 +108,7 @@ def test_fei_databar_is_cut(shared_data: Path, name: str, rows: int) -> None:
     # The image in these test files has been blanked, so that read_slice would refuse it.
     np.testing.assert_array_equal(stack.read_as_acquired(0).values, whole[:rows])
     with tifffile.TiffFile(path) as tif:
-        assert databar_rows(tif) == whole.shape[0] - rows
+        assert databar_rows(tif.pages[0]) == whole.shape[0] - rows
     assert open_stack(path, IngestParameters(spacing_nm=SPACING_NM, databar_rows=0)).shape[1] == len(whole)
 
 

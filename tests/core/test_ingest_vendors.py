@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 from ingest_samples import SPACING_NM, textured, write_slices
 
-from spherovem_core.errors import BadSlicesError, MissingSpacingError
+from spherovem_core.errors import AcquisitionError, BadSlicesError, MissingSpacingError
 from spherovem_core.ingest import (
     open_stack,
     read_stack,
@@ -27,6 +28,7 @@ from spherovem_core.region_of_interest import RegionOfInterest
 
 DEFAULT = IngestParameters()
 GIVEN = IngestParameters(spacing_nm=SPACING_NM)
+FILLED = IngestParameters(on_bad_slice="interpolate", max_filled_slices=2)
 FILLING = GIVEN.model_copy(update={"on_bad_slice": "interpolate"})
 TESCAN = (
     "[MAIN]\r\nCompany=TESCAN\r\nImageStripSize={strip}\r\nMagnification=20e3\r\nPixelSizeX={x}\r\nPixelSizeY={y}\r\n"
@@ -212,6 +214,93 @@ def test_the_tag_of_atlas_in_a_binned_copy_does_not_count(tmp_path: Path) -> Non
     folder = write_tagged(tmp_path, 51023, 2, ATLAS.format(width=128, steps=STEPS.format(0.01, 0, 0, 0.01)))
     with pytest.raises(MissingSpacingError, match="pixel size is missing"):
         open_stack(folder, DEFAULT)
+
+
+BINNED = "speak of an image of {}, the file has 40 × 64: it was binned, cropped or resized since"
+FEI = "[Scan]\r\nPixelWidth=1e-8\r\nPixelHeight=1e-8\r\n[Image]\r\nResolutionX={}\r\nResolutionY={}\r\n"
+
+
+@pytest.mark.parametrize(("columns", "rows", "kept"), [(64, 40, 40), (64, 33, 33), (128, 80, 0), (32, 20, 0)])
+def test_fei_metadata_of_an_image_of_another_width_do_not_count(
+    tmp_path: Path, columns: int, rows: int, kept: int
+) -> None:
+    folder = write_tagged(tmp_path, 34682, 2, FEI.format(columns, rows))
+    if kept:
+        stack = open_stack(folder, DEFAULT)
+        assert (pixel_nm(stack), stack.shape[1]) == ((10, 10), kept)
+    else:
+        with pytest.raises(MissingSpacingError, match=f"FEI metadata {BINNED.format(f'{columns} columns')}"):
+            open_stack(folder, DEFAULT)
+        # A databar by such metadata would be most of the image.
+        assert open_stack(folder, GIVEN).shape[1] == 40
+
+
+@pytest.mark.parametrize("reduced", [None, {"left": 0.0, "top": 0.0, "width": 0.5, "height": 0.5}])
+def test_open_fibsem_metadata_of_a_larger_image_count_for_a_reduced_area_alone(
+    tmp_path: Path, reduced: dict[str, float] | None
+) -> None:
+    metadata = {
+        "image": {"resolution": [128, 80], "hfw": 1.28e-6, "reduced_area": reduced},
+        "pixel_size": {"x": 12e-9, "y": 10e-9},
+        "microscope_state": {},
+    }
+    for z, values in enumerate(textured()):
+        tifffile.imwrite(tmp_path / f"slice_{z}.tif", values, metadata=metadata)
+    describe(tmp_path)
+    if reduced:
+        assert pixel_nm(open_stack(tmp_path, DEFAULT)) == pytest.approx((10, 12))
+    else:
+        with pytest.raises(MissingSpacingError, match=f"OpenFIBSEM metadata {BINNED.format('128 columns')}"):
+            open_stack(tmp_path, DEFAULT)
+
+
+def test_ome_metadata_of_an_image_of_another_size_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    text = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYZCT" Type="uint8" SizeX="128" SizeY="80" SizeC="1" SizeZ="7" SizeT="1" PhysicalSizeX="0.01" '
+        'PhysicalSizeY="0.01" PhysicalSizeZ="0.05"/></Image></OME>'
+    )
+    tifffile.imwrite(path, textured(), description=text, metadata=None, photometric="minisblack")
+    with pytest.raises(MissingSpacingError, match=f"OME metadata {BINNED.format('80 × 128 pixels')}"):
+        open_stack(path, DEFAULT)
+    assert open_stack(path, GIVEN).spacing_nm == SPACING_NM
+
+
+def zeiss_pages(shared_data: Path, path: Path, places: Sequence[int], old: bytes, new: bytes) -> Path:
+    """Copy the real Zeiss file of two pages, slices 2 and 5, with a text of some pages changed."""
+    content = bytearray((shared_data / "tiff_vendor" / "ZEISS_SEM_multipage.tif").read_bytes())
+    found = [match.start() for match in re.finditer(re.escape(old), content)]
+    assert len(found) == 2
+    assert len(old) == len(new)
+    for place in places:
+        content[found[place] : found[place] + len(new)] = new
+    path.write_bytes(content)
+    return path
+
+
+def test_a_change_of_magnification_within_a_file_is_refused(shared_data: Path, tmp_path: Path) -> None:
+    path = zeiss_pages(
+        shared_data, tmp_path / "a.tif", [1], b"Image Pixel Size = 12.33 nm", b"Image Pixel Size = 24.66 nm"
+    )
+    with pytest.raises(
+        AcquisitionError, match=r"page 2: voxel size \(60, 24.66, 24.66\) nm, on its first page"
+    ):
+        open_stack(path, FILLED)
+    excluded = FILLED.model_copy(update={"exclude_slices": ("5: zoomed",)})
+    assert (
+        survey_stack(path, FILLED.model_copy(update={"spacing_nm": SPACING_NM})).stack.spacing_nm
+        == SPACING_NM
+    )
+    assert not any("magnification" in problem.found for problem in survey_stack(path, excluded).problems)
+
+
+def test_zeiss_metadata_of_an_image_of_another_width_do_not_count(shared_data: Path, tmp_path: Path) -> None:
+    path = zeiss_pages(shared_data, tmp_path / "a.tif", [0, 1], b"2048 * 1536", b"4096 * 3072")
+    with pytest.raises(
+        AcquisitionError, match="Zeiss metadata speak of an image of 4096 columns, the file has 1536 × 2048"
+    ):
+        open_stack(path, FILLED)
 
 
 def test_the_tag_of_olympus(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A reader is tested by being in `READERS`; `reader_samples.SAMPLES` holds the fun
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from reader_samples import SAMPLES, ReaderSample
 from spherovem_core.errors import BadSlicesError, NoSlicesError
 from spherovem_core.ingest import open_stack, read_stack, source_digest, survey_stack
 from spherovem_core.ingest.reader import Reader, read_pixels, read_window
-from spherovem_core.ingest.readers import READERS, reader_for
+from spherovem_core.ingest.readers import FOLDER_READERS, READERS, reader_for
 from spherovem_core.ingest.voxel_size import combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 
@@ -229,3 +230,14 @@ def test_of_two_formats_in_a_folder_the_first_registered_is_read(tmp_path: Path)
         assert read_stack(tmp_path, GIVEN).table["file"].tolist() == [f"slice_{z}.tif" for z in range(3)]
     finally:
         READERS.pop()
+
+
+def test_the_table_of_formats_names_the_endings_that_are_read() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "formats.md").read_text().splitlines()
+    rows = {cells[1].strip(): cells[2] for line in lines if len(cells := line.split("|")) == 7}
+    for reader in READERS:
+        endings = re.findall(r"`(\.[\w.]+)`", rows[reader.name])
+        assert set(reader.suffixes) <= set(endings)
+        assert [ending for ending in endings if not reader.can_read(Path(f"slice{ending}"))] == []
+    assert {reader.name for reader in FOLDER_READERS} <= {*rows, "precomputed"}
+    assert "neuroglancer precomputed" in rows

@@ -89,7 +89,7 @@ class Hdf5Reader:
             return refused(container, (Problem(found, container.name),))
         axes = volume_axes(dataset.shape or (), _axis_names(dataset), choices)
         problem = axes.problem and f"{name} has {axes.problem}"
-        problem = problem or _storage_problem(dataset, name)
+        problem = problem or _storage_problem(dataset, name, file.filename)
         if problem:
             return refused(container, (Problem(problem, container.name),))
         is_bdv = BDV_CELLS.fullmatch(name)
@@ -217,11 +217,13 @@ def _axis_names(dataset: Any) -> list[str]:
     return labels if all(labels) else []
 
 
-def _storage_problem(dataset: Any, name: str) -> str:
+def _storage_problem(dataset: Any, name: str, container: str) -> str:
     import h5py
 
     if dataset.is_virtual:
         return f"{name} is virtual: its values lie in other files; expected a stored dataset: copy it into one file (h5repack)"
+    if dataset.external or dataset.file.filename != container:
+        return f"{name} lies in another file; expected a stored dataset: copy it into one file (h5repack)"
     if dataset.dtype.kind not in "iufb":
         return f"{name} holds {dataset.dtype}; expected numbers"
     plan = dataset.id.get_create_plist()
@@ -246,7 +248,7 @@ def _pieces(dataset: Any, axes: VolumeAxes) -> tuple[int, int, int]:
 
 def _absent(dataset: Any, axes: VolumeAxes) -> dict[int, str]:
     if not dataset.chunks:
-        if dataset.id.get_storage_size() or dataset.external:
+        if dataset.id.get_storage_size():
             return {}
         return dict.fromkeys(range(axes.shape[0]), "none of its pixels were written; write the file again")
     grid = [-(-side // chunk) for side, chunk in zip(dataset.shape, dataset.chunks, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.ingest import locations
-from spherovem_core.ingest.plain_pixels import plain_slices, read_plain
+from spherovem_core.ingest.plain_pixels import plain_slices, read_plain, unstated_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_problems
 from spherovem_core.ingest.units import length_nm
@@ -39,17 +39,18 @@ class MrcReader:
             fault = f"truncated or not an MRC file ({size} bytes: its first {HEADER_BYTES} are no MRC header)"
             return FileReport(path, (SliceFile(path, fault=fault),))
         shape = (int(header["nz"]), int(header["ny"]), int(header["nx"]))
+        begin = HEADER_BYTES + int(header["nsymbt"])
         problems = [*_problems(header, path.name)]
         stored = MODES[int(header["mode"])]
         if problems:
             return refused(path, problems)
-        dtype = np.dtype("u1" if stored == "i1" and _has_unsigned_bytes(header) else stored)
+        dtype = np.dtype("u1" if stored == "i1" and _signed_bytes(header) is False else stored)
         dtype = dtype.newbyteorder(header.dtype["mode"].byteorder)
         size_nm = _voxel_size(header)
         return FileReport(
             path,
-            plain_slices(path, dtype, shape, HEADER_BYTES + int(header["nsymbt"]), size),
-            type_problems(dtype, path.name),
+            plain_slices(path, dtype, shape, begin, size),
+            (*type_problems(dtype, path.name), *unstated_slices(path.name, dtype, shape, begin, size)),
             voxel_sizes=(size_nm,) if size_nm.has_values else (),
             facts={
                 "bits": dtype.itemsize * 8,
@@ -88,6 +89,12 @@ def _problems(header: Any, name: str) -> list[Problem]:
         mode = int(header["mode"])
         found = f"pixels are {kind} (MRC mode {mode}); expected integers or floats: convert them (newstack -mode 6)"
         problems.append(Problem(found, name))
+    if stored == "i1" and _signed_bytes(header) is None:
+        found = (
+            "pixels are bytes (MRC mode 0), and its header says neither by IMOD's mark nor by the least and greatest value "
+            "whether they run from 0 to 255 or from -128 to 127; write them as 16 bits (newstack -mode 6)"
+        )
+        problems.append(Problem(found, name))
     axes = tuple(int(header[axis]) for axis in ("mapc", "mapr", "maps"))
     if axes not in ((0, 0, 0), (1, 2, 3)):
         found = (
@@ -106,7 +113,8 @@ def _voxel_size(header: Any) -> VoxelSize:
     """Return the cell divided by its grid, in nm; 0 and 1 Å stand for unknown, as programs write that know no size."""
     sides = []
     for axis, grid in (("z", "mz"), ("y", "my"), ("x", "mx")):
-        side = float(header["cella"][axis]) / max(1, int(header[grid]))
+        cell, count = float(header["cella"][axis]), int(header[grid])
+        side = cell / count if count > 0 else 0.0
         sides.append(None if abs(side - 1) < 1e-6 else of_single_precision(length_nm(side, "angstrom")))
     if int(header["mz"]) == 1 < int(header["nz"]):
         sides[0] = None  # a stack of single images: the cell's height is that of one
@@ -117,9 +125,17 @@ def _imod_stamp(header: Any) -> bool:
     return bool(_words(header)[38] == IMOD_STAMP)
 
 
-def _has_unsigned_bytes(header: Any) -> bool:
-    """Return whether IMOD wrote the file with bytes from 0 to 255."""
-    return _imod_stamp(header) and not _words(header)[39] & SIGNED_BYTES
+def _signed_bytes(header: Any) -> bool | None:
+    """Return whether bytes run from -128 to 127, as the standard says, or from 0 to 255, as many programs write them.
+
+    IMOD's mark decides, else the least and greatest value in the header; None if the header has neither.
+    """
+    if _imod_stamp(header):
+        return bool(_words(header)[39] & SIGNED_BYTES)
+    low, high = float(header["dmin"]), float(header["dmax"])
+    if not low <= high or low == high == 0:
+        return None
+    return low < 0 or high <= np.iinfo(np.int8).max
 
 
 def _words(header: Any) -> NDArray[Any]:

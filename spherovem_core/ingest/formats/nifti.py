@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.ingest import locations
-from spherovem_core.ingest.plain_pixels import plain_slices, read_plain
+from spherovem_core.ingest.plain_pixels import plain_slices, read_plain, unstated_slices
 from spherovem_core.ingest.problems import Problem
 from spherovem_core.ingest.reader import FileReport, SliceFile, is_of_system, refused, type_problems
 from spherovem_core.ingest.units import length_nm
@@ -56,7 +56,10 @@ class NiftiReader:
         return FileReport(
             path,
             plain_slices(path, dtype, (count, rows, columns), begin, end if packed else size),
-            type_problems(dtype, path.name),
+            (
+                *type_problems(dtype, path.name),
+                *unstated_slices(path.name, dtype, (count, rows, columns), begin, end if packed else size),
+            ),
             voxel_sizes=(voxel,) if voxel.has_values else (),
             facts={"compression": "gzip" if packed else "none", "metadata": "NIfTI"},
         )

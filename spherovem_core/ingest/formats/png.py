@@ -15,6 +15,8 @@ from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_pr
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
+ANNOUNCED = 4096
+"""Bytes after the header in which an animation announces itself; it stands before the pixels."""
 COLOURS = {2: "colour", 3: "palette colour", 4: "grey with transparency", 6: "colour"}
 
 
@@ -42,6 +44,11 @@ class PngReader:
                 path,
                 (Problem(f"pixels are {kind}; expected grey of 8 or 16 bits: export them so", path.name),),
             )
+        # Frames of an animation are announced before the first one.
+        start = locations.read_range(path, len(head), ANNOUNCED)
+        if b"acTL" in start.partition(b"IDAT")[0]:
+            found = "holds an animation of several images; expected one slice per file: export its images one by one"
+            return refused(path, (Problem(found, path.name),))
         dtype = np.dtype("u1" if bits == 8 else "u2")
         fault = "" if _ends(path, size) else f"truncated, the end of the image is not among its {size} bytes"
         file = SliceFile(path, None, dtype, (rows, columns), fault)

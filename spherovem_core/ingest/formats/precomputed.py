@@ -62,6 +62,11 @@ class PrecomputedReader:
                 found = f"has no scale {wanted}; it has {', '.join(keys)}"
                 return refused(root, (Problem(found, root.name),))
             index = keys.index(wanted) if wanted else finest
+            if _info(root).get("type") == "segmentation":
+                found = (
+                    "is a segmentation by its info; expected an image: give labels where labels are asked for"
+                )
+                return refused(root, (Problem(found, root.name),))
             return self._report(root, scales[index], index, choices)
         except (ValueError, TypeError, LookupError) as error:
             fault = f"is damaged or no precomputed volume ({error}); copy or write it again"

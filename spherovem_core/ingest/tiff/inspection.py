@@ -18,9 +18,15 @@ from spherovem_core.ingest.tiff.directories import follow_directories
 from spherovem_core.ingest.tiff.expansion import expansion_fault
 from spherovem_core.ingest.tiff.palettes import grey_order, is_inverted
 from spherovem_core.ingest.tiff.pixels import DAMAGE, PagePlace
-from spherovem_core.ingest.tiff.stack_metadata import ome_page_order, read_stack_metadata
+from spherovem_core.ingest.tiff.stack_metadata import (
+    ome_page_order,
+    ome_position_problems,
+    read_stack_metadata,
+)
 from spherovem_core.ingest.tiff.vendor_metadata import (
+    changed_voxel_sizes,
     databar_rows,
+    left_out,
     resolution_voxel_size,
     slice_index,
     vendors,
@@ -55,15 +61,17 @@ def inspect_file(path: Path) -> FileReport:
                 slices=tuple(_slices(tif, pages, path, size, stack.count)),
                 problems=(
                     *_kind_problems(pages, path),
-                    *stack.problems,
+                    *(stack.problems or ome_position_problems(tif, len(pages), stack.part, path)),
                     *([Problem(damage, path.name)] if directories.damage else []),
                 ),
-                declared_count=stack.count,
+                declared_count=stack.count or int(tif.is_imagej and len(pages) == 1),
                 broken_off=broken_off and not directories.damage,
                 companions=stack.part.companions if stack.part else (),
-                voxel_sizes=voxel_sizes(tif),
+                voxel_sizes=voxel_sizes(tif, pages[0]),
+                changed_voxel_sizes=tuple(changed_voxel_sizes(pages)),
+                left_out=left_out(tif, pages[0]),
                 untrusted_pixel=resolution_voxel_size(pages[0]),
-                databar_rows=databar_rows(tif),
+                databar_rows=databar_rows(pages[0]),
                 indices=ome_page_order(tif, len(pages), stack.part) or _indices(pages),
                 times=acquisition_times(pages),
                 facts=_facts(tif, pages[0]),
@@ -102,14 +110,14 @@ def _next_directory(tif: TiffFile, page: TiffPage) -> int:
 
 def _slices(tif: TiffFile, pages: list[TiffPage], path: Path, size: int, count: int) -> Iterator[SliceFile]:
     first = pages[0]
-    one_directory = len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped)
-    if one_directory and count > 1 and first.nbytes:
+    if len(pages) == 1 and _is_plain(first) and (tif.is_imagej or tif.is_shaped) and first.nbytes:
         # ImageJ writes a large stack as one directory, followed by all planes one after another.
-        there = max(0, size - int(first.dataoffsets[0])) // int(first.nbytes)
-        # A damaged count may be of any size; those behind the end of the file are missing.
-        for index in range(min(count, there + MOST_SHOWN_MISSING)):
-            yield _slice(tif, first, path, size, index, index * int(first.nbytes))
-        return
+        there, rest = divmod(max(0, size - int(first.dataoffsets[0])), int(first.nbytes))
+        if count > 1 or (tif.is_imagej and there > 1 and rest == 0):
+            # A damaged count may be of any size; those behind the end of the file are missing. More planes than it are a fault.
+            for index in range(max(there, min(count, there + MOST_SHOWN_MISSING))):
+                yield _slice(tif, first, path, size, index, index * int(first.nbytes))
+            return
     for index, page in enumerate(pages):
         yield _slice(tif, page, path, size, index if len(pages) > 1 else None)
 

@@ -151,17 +151,42 @@ def ome_page_order(tif: TiffFile, pages: int, part: OmePart | None) -> tuple[int
     if part is not None:
         positions = tuple(part.positions.get(page, -1) for page in range(pages))
         return positions if -1 not in positions else ()
+    order = _ome_positions(tif, pages)
+    whole = sorted(order) == list(range(pages))
+    return order if whole and order != tuple(range(pages)) else ()
+
+
+def ome_position_problems(tif: TiffFile, pages: int, part: OmePart | None, path: Path) -> tuple[Problem, ...]:
+    """Report OME metadata that place every page of the file, but not each in a place of its own from the first to the last.
+
+    Metadata that place only some of the pages, or name no place, leave the order to the file.
+    """
+    order = () if part is not None else _ome_positions(tif, pages)
+    if len(order) != pages or -1 in order or sorted(order) == list(range(pages)):
+        return ()
+    twice = next((place for place in order if order.count(place) > 1), None)
+    if twice is None:
+        wrong = next(page for page, place in enumerate(order) if place >= pages)
+        found = f"page {wrong + 1} stands at place {order[wrong] + 1} of {pages}"
+    else:
+        found = f"pages {' and '.join(str(page + 1) for page, at in enumerate(order) if at == twice)} stand at place {twice + 1}"
+    remedy = "export the stack again, or without its OME metadata if the pages are in order"
+    return (Problem(f"its OME metadata contradict themselves: {found}; {remedy}", path.name),)
+
+
+def _ome_positions(tif: TiffFile, pages: int) -> tuple[int, ...]:
+    """Return the place of each page along the stack, -1 where none is stated; empty if no place is named at all."""
     root = ome_root(tif)
     pixels = None if root is None else root.find("{*}Image/{*}Pixels")
     if pixels is None:
         return ()
     places: dict[int, int] = {}
+    is_named = False
     for entry in pixels.iterfind("{*}TiffData"):
         page = int(entry.get("IFD", 0))
         # Only one axis is longer than 1 (else the file is refused), so that the sum is the position along it.
         first = sum(int(entry.get(f"First{axis}", 0)) for axis in AXES)
+        is_named = is_named or any(f"First{axis}" in entry.attrib for axis in AXES)
         count = int(entry.get("PlaneCount", 1 if "IFD" in entry.attrib else pages))
         places.update({page + k: first + k for k in range(min(count, pages))})
-    order = tuple(places.get(page, -1) for page in range(pages))
-    whole = len(places) == pages and sorted(order) == list(range(pages))
-    return order if whole and order != tuple(range(pages)) else ()
+    return tuple(places.get(page, -1) for page in range(pages)) if is_named else ()

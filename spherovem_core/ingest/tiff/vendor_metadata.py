@@ -1,29 +1,29 @@
 """Voxel size, databar and slice number in a TIFF, as instruments and image programs write them."""
 
 import xml.etree.ElementTree as ElementTree
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tifffile import TiffFile, TiffPage
 
 from spherovem_core.ingest import vendor_texts
+from spherovem_core.ingest.tiff.instruments import FIBICS, GATAN_SCALES, TESCAN, ZEISS, statements
 from spherovem_core.ingest.tiff.ome import ome_root
 from spherovem_core.ingest.units import length_nm
 from spherovem_core.ingest.vendor_texts import Statement
-from spherovem_core.ingest.voxel_size import VoxelSize
+from spherovem_core.ingest.voxel_size import VoxelSize, differs
 
-GATAN_UNITS = (65003, 65004, 65005)
-GATAN_SCALES = (65009, 65010, 65011)
-TESCAN, FIBICS = 50431, 51023
 RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 
 
-def voxel_sizes(tif: TiffFile) -> tuple[VoxelSize, ...]:
+def voxel_sizes(tif: TiffFile, page: TiffPage) -> tuple[VoxelSize, ...]:
     """Collect the voxel sizes that a TIFF states.
 
     Parameters
     ----------
     tif
-        An open file with at least one page.
+        An open file.
+    page
+        Its first slice.
 
     Returns
     -------
@@ -32,10 +32,35 @@ def voxel_sizes(tif: TiffFile) -> tuple[VoxelSize, ...]:
         nothing, or describe an image of another size, are left out. The baseline resolution tags are not among them, since
         most instruments leave the screen's dpi there: see `resolution_voxel_size`.
     """
-    page = tif.pages[0]
-    texts = [statement.voxel_size for statement in _statements(page)]
-    sizes = [_ome(tif), _imagej(tif, page), _fei(tif), _zeiss(tif, page), _gatan(page), *texts, _olympus(tif)]
-    return tuple(size for size in sizes if size is not None and size.has_values)
+    shape = page.shape[:2]
+    sizes = (each.voxel_size for each in _statements(tif, page) if each.describes(shape))
+    return tuple(size for size in sizes if size.has_values)
+
+
+def left_out(tif: TiffFile, page: TiffPage) -> tuple[str, ...]:
+    """Name the metadata that state a voxel size for an image of another size than those of the file."""
+    shape = page.shape[:2]
+    return tuple(
+        each.told_of_another(shape)
+        for each in _statements(tif, page)
+        if each.voxel_size.has_values and not each.describes(shape)
+    )
+
+
+def changed_voxel_sizes(pages: Sequence[TiffPage]) -> Iterator[tuple[int, VoxelSize]]:
+    """Find the pages in which an instrument wrote another voxel size than in the first one."""
+    first = _of_instrument(pages[0])
+    if first is None:
+        return
+    for place, page in enumerate(pages[1:], 1):
+        own = _of_instrument(page)
+        if own is not None and differs(own, first):
+            yield place, own
+
+
+def _of_instrument(page: TiffPage) -> VoxelSize | None:
+    fitting = [each.voxel_size for each in statements(page) if each.describes(page.shape[:2])]
+    return next((size for size in fitting if size.has_values), None)
 
 
 def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
@@ -44,14 +69,10 @@ def ome_pixels(tif: TiffFile) -> ElementTree.Element | None:
     return None if root is None else root.find(".//{*}Pixels")
 
 
-def databar_rows(tif: TiffFile) -> int:
+def databar_rows(page: TiffPage) -> int:
     """Count the rows of the databar below the image by FEI/Thermo or TESCAN metadata; return 0 if they name none."""
-    if not tif.is_fei:
-        page = tif.pages[0]
-        return max((each.databar_rows(page.shape[:2]) for each in _statements(page)), default=0)
-    image_rows = (tif.fei_metadata or {}).get("Image", {}).get("ResolutionY")
-    rows = int(tif.pages[0].shape[0])
-    return rows - image_rows if isinstance(image_rows, int) and 0 < image_rows < rows else 0
+    fitting = [each for each in statements(page) if each.describes(page.shape[:2])]
+    return max((each.databar_rows(page.shape[:2]) for each in fitting), default=0)
 
 
 def vendors(tif: TiffFile) -> list[str]:
@@ -72,7 +93,7 @@ def vendors(tif: TiffFile) -> list[str]:
 
 def slice_index(page: TiffPage) -> int | None:
     """Read the number that a Zeiss microscope gave the slice while milling; return None if there is none."""
-    metadata = page.tags.valueof("CZ_SEM")
+    metadata = page.tags.valueof(ZEISS)
     entry = metadata.get("ap_fib_slice_index") if isinstance(metadata, dict) else None
     return entry[1] if isinstance(entry, tuple) and isinstance(entry[1], int) and entry[1] > 0 else None
 
@@ -84,7 +105,17 @@ def resolution_voxel_size(page: TiffPage) -> VoxelSize:
     return VoxelSize.from_axes(None, y, x, "resolution tags")
 
 
-def _ome(tif: TiffFile) -> VoxelSize | None:
+def _statements(tif: TiffFile, page: TiffPage) -> list[Statement]:
+    """Read all that a file states, also about an image of another size; the most trusted first."""
+    found = [_ome(tif), _of_file(_imagej(tif, page)), *statements(page), _of_file(_olympus(tif))]
+    return [each for each in found if each is not None]
+
+
+def _of_file(size: VoxelSize | None) -> Statement | None:
+    return None if size is None else Statement(size)
+
+
+def _ome(tif: TiffFile) -> Statement | None:
     pixels = ome_pixels(tif)
     if pixels is None:
         return None
@@ -92,7 +123,8 @@ def _ome(tif: TiffFile) -> VoxelSize | None:
         length_nm(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         for axis in "ZYX"
     )
-    return VoxelSize.from_axes(z, y, x, "OME metadata")
+    sides = vendor_texts.read_sides(f"{pixels.get('SizeX')} x {pixels.get('SizeY')}")
+    return Statement(VoxelSize.from_axes(z, y, x, "OME metadata"), sides and (sides[1], sides[0]))
 
 
 def _imagej(tif: TiffFile, page: TiffPage) -> VoxelSize | None:
@@ -107,62 +139,6 @@ def _imagej(tif: TiffFile, page: TiffPage) -> VoxelSize | None:
     return VoxelSize.from_axes(
         z, length_nm(y, metadata.get("yunit", unit)), length_nm(x, unit), "ImageJ metadata"
     )
-
-
-def _fei(tif: TiffFile) -> VoxelSize | None:
-    if not tif.is_fei:
-        return None
-    scan = (tif.fei_metadata or {}).get("Scan", {})
-    y, x = (length_nm(scan.get(name), "m") for name in ("PixelHeight", "PixelWidth"))
-    return VoxelSize.from_axes(None, y, x, "FEI metadata")
-
-
-def _zeiss(tif: TiffFile, page: TiffPage) -> VoxelSize | None:
-    if not tif.is_sem:
-        return None
-    metadata = tif.sem_metadata or {}
-    z = _zeiss_length(metadata, "ap_fib_slice_height")
-    pixel = _zeiss_length(metadata, "ap_image_pixel_size")
-    if pixel is not None:
-        return VoxelSize(z, (pixel, pixel), "Zeiss metadata")
-    # Old files hold only ap_pixel_size, which is that of the screen; the field of view is that of the image.
-    height, width = _zeiss_length(metadata, "ap_height"), _zeiss_length(metadata, "ap_width")
-    rows, columns = page.shape[:2]
-    y = None if height is None else height / rows
-    x = None if width is None else width / columns
-    return VoxelSize.from_axes(z, y, x, "Zeiss metadata (field of view)")
-
-
-def _zeiss_length(metadata: dict[str, Any], key: str) -> float | None:
-    entry = metadata.get(key)
-    return length_nm(entry[1], entry[2]) if isinstance(entry, tuple) and len(entry) > 2 else None
-
-
-def _gatan(page: TiffPage) -> VoxelSize | None:
-    if GATAN_SCALES[0] not in page.tags:
-        return None
-    x, y, z = (
-        length_nm(page.tags.valueof(scale), page.tags.valueof(unit))
-        for scale, unit in zip(GATAN_SCALES, GATAN_UNITS, strict=True)
-    )
-    return VoxelSize.from_axes(z, y, x, "Gatan metadata")
-
-
-def _statements(page: TiffPage) -> list[Statement]:
-    """Read the texts of TESCAN, Atlas and OpenFIBSEM, as far as they describe an image of this size."""
-    found = [
-        vendor_texts.tescan(_text(page, TESCAN)),
-        vendor_texts.fibics(_text(page, FIBICS)),
-        vendor_texts.open_fibsem(page.description),
-    ]
-    return [each for each in found if each is not None and each.describes(page.shape[:2])]
-
-
-def _text(page: TiffPage, tag: int) -> str:
-    value = page.tags.valueof(tag)
-    if isinstance(value, bytes):
-        return vendor_texts.decode(value)
-    return value if isinstance(value, str) else ""
 
 
 def _olympus(tif: TiffFile) -> VoxelSize | None:
