@@ -168,7 +168,8 @@ def foreseen(
     from flows.discarded_steps import checked_demand, withdraw_left_requests
     from flows.finished_steps import take_finished
     from flows.preflight import check_run
-    from spherovem_core.errors import StoreNotWritableError
+    from spherovem_core.errors import SourceNotFoundError, StoreNotWritableError
+    from spherovem_core.ingest import locations
     from spherovem_core.registry import pipeline_for
     from spherovem_core.stages import STAGE_NAMES
     from spherovem_core.workflow import RunRequest
@@ -177,6 +178,12 @@ def foreseen(
     name = crop_acquisition(acquisition, roi).name
     try:
         external = check_run(acquisition, parameters, ExecutionSettings(), start_at, stop_after, roi)
+    except SourceNotFoundError as error:
+        raise SourceNotFoundError(
+            f"the source of the last run, {locations.shown(acquisition.source)}, does not exist: bring it back, or run "
+            f"`spherovem process NEW_PLACE --results-root {acquisition.results_root} --name {acquisition.name}` with the "
+            "options of that run; a source that was only moved is the same source, and complete results are kept"
+        ) from error
     except (StoreNotWritableError, PermissionError) as error:
         return f"{name}: what the run replaces cannot be foreseen here ({error}); its first artifact lists it"
     pipeline = pipeline_for(parameters)

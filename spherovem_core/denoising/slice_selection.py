@@ -37,8 +37,8 @@ def split_slices(
     good = depth - len({z for z in bad_slices if 0 <= z < depth})
     if good < 2:
         raise ParameterError(
-            f"the stack has {good} good slices of {depth}; training needs at least two, one of them for validation: "
-            "acquire more slices or give the checkpoint of another acquisition as denoising.model"
+            f"good slices of the stack: {good} of {depth}; training needs at least two, one of them for validation: take more "
+            "slices, give the checkpoint of another acquisition as denoising.model, or set denoising.algorithm=none"
         )
     validation = min(validation, max(1, good // 5))
     validating = spread_slices(depth, validation, bad_slices)

@@ -53,7 +53,7 @@ def test_training_and_validation_share_no_slice(depth: int) -> None:
 
 
 def test_too_few_good_slices_are_an_error_with_a_remedy() -> None:
-    with pytest.raises(ParameterError, match=r"1 good slices of 4.*denoising\.model"):
+    with pytest.raises(ParameterError, match=r"stack: 1 of 4.*denoising\.model.*denoising\.algorithm=none"):
         split_slices(4, 10, 2, bad_slices=[0, 2, 3])
 
 

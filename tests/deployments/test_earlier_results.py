@@ -117,3 +117,16 @@ def test_a_run_keeps_the_steps_whose_results_would_be_the_same(
     said = capsys.readouterr().out
     assert "the run computes 14 of 16 steps" in said
     assert "registration: version 2" in said
+
+
+def test_a_source_that_moved_is_named_with_the_command_that_continues(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = earlier.parent / "acquisitions/tiny"
+    moved = source.rename(source.with_name("moved"))
+    assert main(["rerun", str(earlier), "--plan"]) == 2
+    said = capsys.readouterr().err
+    assert f"the source of the last run, {source}, does not exist" in said
+    assert f"--results-root {earlier.parent} --name tiny" in said
+    moved.rename(source)
+    assert main(["rerun", str(earlier), "--plan"]) == 0
