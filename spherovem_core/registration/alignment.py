@@ -51,7 +51,7 @@ BRIDGE_DISTANCE = 3
 PATTERN_ROUNDS = 12
 FOLLOWED_PAIRS = 80
 SETTLED_PX = 0.02
-RARE_FRACTION = 0.25
+RARE_FRACTION, PAIRS_OF_A_SLICE = 0.15, 2
 TRIED_PAIRS = 6
 MOVED_PX = 0.5
 WEAK_FRACTION = 0.5
@@ -405,7 +405,7 @@ def _without_torn_slices(results: dict[Pair, PairResult], good: list[int]) -> di
     A part that stays in the frame makes a slice torn only if few pairs have one.
     """
     suspects = sum(bool(results[pair].torn_if_rare) for pair in itertools.pairwise(good))
-    if suspects <= RARE_FRACTION * len(good):
+    if suspects <= max(PAIRS_OF_A_SLICE, RARE_FRACTION * len(good)):
         results = {
             pair: replace(r, trusted=False, reason=r.torn_if_rare) if r.trusted and r.torn_if_rare else r
             for pair, r in results.items()
