@@ -80,8 +80,7 @@ def measure_sizes(
     also lower the contrast of a small one. Its contrast is therefore divided by what they leave of a ball of its size, and
     where little is left, the contrast of the larger particles of its population is taken instead. The signal of an object
     many pixels wide gathers whatever lies around it (the membrane of its vesicle); where it is several slices deep, the
-    volume within its half-way outline, over that of a ball of its size, is surer. So is it where dark surroundings leave less
-    signal than half the contrast in each voxel of the outline. A piece of a clump has the volume of the
+    volume within its half-way outline, over that of a ball of its size, is surer. A piece of a clump has the volume of the
     ball that was fitted to it: its neighbours cut its signal and its outline.
 
     Parameters
@@ -101,10 +100,7 @@ def measure_sizes(
         the smallest, those in the middle of a voxel are found, which look brighter.
     """
     measured = np.maximum(contrast_of(objects), 1e-3)
-    # Dark membranes beside an object take away its signal: the voxels of its outline alone have more.
-    within = objects.voxels.to_numpy(np.float64) * float(np.prod(spacing_nm))
-    lost = objects.signal.to_numpy(np.float64) < 0.5 * measured * within
-    signal = np.where(lost, measured * within, objects.signal.to_numpy(np.float64))
+    signal = np.maximum(objects.signal.to_numpy(np.float64), 1e-3)
     contrast, left = measured.copy(), np.ones(len(measured))
     for _ in range(_ROUNDS):
         # The level of a small object is that of its brightest voxels, which noise brightens.
@@ -115,20 +111,17 @@ def measure_sizes(
     if population is not None:
         surroundings = objects.surroundings.to_numpy(np.float64)
         contrast = _share_contrast(contrast, signal, left, surroundings, population, selection)
-    volume = _mix_with_outlined(signal / contrast, within, lost, response, spacing_nm)
+    volume = _mix_with_outlined(signal / contrast, objects.voxels.to_numpy(np.float64), response, spacing_nm)
     fitted = objects.fitted_nm.to_numpy(np.float64)
     volume = np.where(np.isnan(fitted), volume, np.pi / 6 * fitted**3)
     return Sizes(contrast, volume, left > _SURE)
 
 
 def _mix_with_outlined(
-    volume: NDArray[np.float64],
-    within: NDArray[np.float64],
-    lost: NDArray[np.bool_],
-    response: BallResponse,
-    spacing_nm: SpacingNm,
+    volume: NDArray[np.float64], voxels: NDArray[np.float64], response: BallResponse, spacing_nm: SpacingNm
 ) -> NDArray[np.float64]:
     """Mix the volumes from signals with those from outlines, by the width in pixels and the depth in slices."""
+    within = voxels * float(np.prod(spacing_nm))
     outlined = within.copy()
     for _ in range(_ROUNDS):
         outlined = within / np.clip(response.outlined_of(_diameter(outlined)), 0.5, 2.0)
@@ -136,8 +129,7 @@ def _mix_with_outlined(
     part = _rise(diameter / pixel_nm(spacing_nm), _BY_OUTLINE) * _rise(
         diameter / spacing_nm[0], _DEEP_OUTLINE
     )
-    part = np.where(lost, 1.0, part)
-    return np.asarray((1 - part) * volume + part * outlined)
+    return (1 - part) * volume + part * outlined
 
 
 def _own_part(left: NDArray[np.float64]) -> NDArray[np.float64]:

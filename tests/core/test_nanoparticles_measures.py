@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import pytest
 from nanoparticle_scenes import COARSE_NM, Kind, ball_cover, make_scene
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from spherovem_core.nanoparticles.local_contrast import (
     to_intensity,
 )
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_pieces
-from spherovem_core.nanoparticles.sizes import measure_sizes
 from spherovem_core.parameters import NanoparticleParameters
 from spherovem_core.spacing import SpacingNm
 
@@ -180,12 +178,3 @@ def test_response_rises_with_the_diameter_to_the_whole_contrast() -> None:
     # In thin slices, where only blur lowers the contrast, more is left of a small ball.
     thin = ball_response((40.0, 40.0, 40.0), 40.0, 24.0, (24.0, 24.0), 600.0)
     assert thin.contrast_of(np.array([120.0]))[0] > found.contrast_of(np.array([120.0]))[0] + 0.1
-
-
-def test_dark_surroundings_leave_a_particle_the_volume_of_its_outline() -> None:
-    # Membranes beside it made its signal negative, and its diameter 0.02 nm.
-    voxel = float(np.prod(COARSE_NM))
-    own = {"level": 180.0, "surroundings": 100.0, "voxels": 1, "signal": -50 * voxel, "fitted_nm": np.nan}
-    response = ball_response(COARSE_NM, 120.0, 24.0, (24.0, 24.0), 600.0)
-    found = measure_sizes(pd.DataFrame([own]), response, COARSE_NM, 2.0)
-    assert 0.4 * voxel < found.volume_nm3[0] < 2.1 * voxel

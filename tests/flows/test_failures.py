@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from ingest_samples import SPACING_NM, textured, truncate, write_slices
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import Artifact
 from prefect.flow_engine import run_flow
 
@@ -47,7 +48,8 @@ def run_of_deployment(place: dict[str, str], **parameters: Any) -> Any:
 
 def artifacts_of(run: UUID) -> dict[str, Artifact]:
     with get_client(sync_client=True) as client:
-        return {str(found.key): found for found in client.read_artifacts() if found.flow_run_id == run}
+        own = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+        return {str(found.key): found for found in client.read_artifacts(flow_run_filter=own)}
 
 
 def test_a_failed_run_tells_the_remedy_first_and_folds_the_traceback_away(
