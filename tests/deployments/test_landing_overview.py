@@ -113,7 +113,6 @@ def test_the_artifact_is_made_once_and_then_changed(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("prefect.events.utilities.emit_event", lambda event, **_: events.append(event))
     with get_client(sync_client=True) as client:
         page = OverviewArtifact(client, scene.rules)
-        assert page.forms == {}, "no such deployment on this server"
         assert page.show("first")
         assert page.show("second")
         key = artifact_key(f"landing {scene.rules.results_root}")
