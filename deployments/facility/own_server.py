@@ -1,6 +1,5 @@
 """Check that the server which answers is the one of this facility, before it gets the password and the work."""
 
-import base64
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -9,6 +8,7 @@ from urllib.request import Request, urlopen
 import psutil
 
 from deployments.facility.home import Access, FacilityError
+from deployments.server.authorization import authorize
 
 TIMEOUT_S = 5.0
 OK = 200
@@ -88,7 +88,7 @@ def _status(access: Access, auth_string: str | None) -> int:
     """Return the status with which the server answers a request that needs the password; 0 if it does not answer."""
     request = Request(f"{access.api_url}/admin/version")
     if auth_string is not None:
-        request.add_header("Authorization", f"Basic {base64.b64encode(auth_string.encode()).decode()}")
+        authorize(request, auth_string)
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:
             return int(answer.status)

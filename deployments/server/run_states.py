@@ -1,6 +1,5 @@
 """States of runs on the configured Prefect server, asked without importing Prefect, which takes seconds."""
 
-import base64
 import json
 import os
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
+
+from deployments.server.authorization import authorize
 
 TIMEOUT_S = 3.0
 
@@ -68,7 +69,7 @@ class ServerStates:
         try:
             request = Request(f"{self._url}/{path}")
             if known:
-                request.add_header("Authorization", f"Basic {base64.b64encode(known.encode()).decode()}")
+                authorize(request, known)
             with urlopen(request, timeout=TIMEOUT_S) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
