@@ -148,13 +148,23 @@ def _displaced_pairs(
 ) -> list[Pair]:
     """Choose pairs of neighbours without common slices that are trusted and displaced, evenly over the stack."""
     chosen: list[Pair] = []
-    for pair in itertools.pairwise(good):
-        result = results.get(pair)
-        if result is None or not result.trusted or (chosen and chosen[-1][1] == pair[0]):
-            continue
-        if rms_displacement(result.matrix - IDENTITY, shape) >= LEAST_SHIFT_PX:
+    for pair in displaced_neighbours(results, good, shape, LEAST_SHIFT_PX):
+        if not chosen or chosen[-1][1] != pair[0]:
             chosen.append(pair)
     return choose_evenly(chosen, PAIRS)
+
+
+def displaced_neighbours(
+    results: Mapping[Pair, PairResult], good: list[int], shape: tuple[int, int], least_px: float
+) -> list[Pair]:
+    """Return the pairs of neighbours that are trusted and displaced by so many pixels or more, in rising order."""
+    return [
+        pair
+        for pair in itertools.pairwise(good)
+        if pair in results
+        and results[pair].trusted
+        and rms_displacement(results[pair].matrix - IDENTITY, shape) >= least_px
+    ]
 
 
 def choose_evenly(items: Sequence[T], most: int) -> list[T]:

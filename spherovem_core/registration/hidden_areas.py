@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,15 +11,20 @@ from scipy import ndimage
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
-from spherovem_core.registration.affine import IDENTITY, Matrix, invert, rms_displacement, to_level
-from spherovem_core.registration.fixed_pattern import PAIRS, choose_evenly, measure_fixed_pattern
+from spherovem_core.registration.affine import Matrix, invert, to_level
+from spherovem_core.registration.fixed_pattern import (
+    LEAST_PAIRS,
+    PAIRS,
+    choose_evenly,
+    displaced_neighbours,
+    measure_fixed_pattern,
+)
 from spherovem_core.registration.intraop_threads import intraop_threads
 from spherovem_core.registration.pairs import PairResult, prepare_slices
 from spherovem_core.registration.portable_slices import PortableSlices
 from spherovem_core.registration.warped_sampling import overlap_mask, sample_linear
 from spherovem_core.utils.torch_device import torch_device
 
-LEAST_PAIRS = 5
 LEAST_SHIFT_PX = 0.25
 # Mean square difference without motion over that at the motion below which an area is fixed, and below which it is beside one.
 # In 12 stacks of textures and FIB-SEM slices without such areas the smallest was 0.79; a databar had 0.0 to 0.6.
@@ -86,14 +90,7 @@ def find_hidden_areas(
         At the working resolution; None if no area is hidden, or too few slices are displaced to tell.
     """
     shape = (int(source.shape[1]), int(source.shape[2]))
-    moved = [
-        pair
-        for pair in itertools.pairwise(good)
-        if pair in results
-        and results[pair].trusted
-        and rms_displacement(results[pair].matrix - IDENTITY, shape) >= LEAST_SHIFT_PX
-    ]
-    pairs = choose_evenly(moved, PAIRS)
+    pairs = choose_evenly(displaced_neighbours(results, good, shape, LEAST_SHIFT_PX), PAIRS)
     if len(pairs) < LEAST_PAIRS:
         return None
     items = [(results[pair].matrix, pair, PortableSlices.of(source, pair)) for pair in pairs]
