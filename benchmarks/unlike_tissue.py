@@ -5,7 +5,6 @@ several flow spacings. Prints the distance of each from the training, and the ar
 """
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from _fibsem import DATA, read_stack
 from _interval_rows import CASES
 from _review_bases import IN_PLACE
 from confidence import auroc
-from numpy.typing import NDArray
 
 from spherovem_core.parameters import ObjectParameters
+from spherovem_core.segmentation import PlacedVolume
 from spherovem_core.segmentation.familiarity import measure_familiarity
-from spherovem_core.spacing import SpacingNm
 from spherovem_core.synthetic.phantom import make_phantom
 
 FIRST_SEED = 2000
@@ -27,29 +25,7 @@ SPACINGS = {"fibsem": (6.0, 8.0, 12.0), "sstem": (8.0, 12.0, 18.0, 25.0)}
 """Flow spacings in nm of the real stacks: the compact networks see cells of about 40 pixels."""
 
 
-@dataclass(frozen=True)
-class Placed:
-    """An image with its place, as a stored one."""
-
-    values: NDArray[Any]
-    spacing_nm: SpacingNm
-    origin_nm: SpacingNm = (0.0, 0.0, 0.0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Voxels along z, y, x."""
-        return self.values.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
-        return self.values.dtype
-
-    def __getitem__(self, region: Any) -> NDArray[Any]:
-        return self.values[region]
-
-
-def real_images() -> list[tuple[str, Placed, float]]:
+def real_images() -> list[tuple[str, PlacedVolume, float]]:
     """Return regions of both stacks, each at the flow spacings."""
     fibsem = read_stack()[0]
     paths = sorted((DATA.parent / "sstem_vnc").glob("*.tif"))
@@ -57,11 +33,11 @@ def real_images() -> list[tuple[str, Placed, float]]:
     found = []
     for spacing in SPACINGS["fibsem"]:
         for z in (0, 125):
-            found.append(("fibsem", Placed(fibsem[z : z + 125], (10.0, 10.0, 10.0)), spacing))
+            found.append(("fibsem", PlacedVolume(fibsem[z : z + 125], (10.0, 10.0, 10.0)), spacing))
     for spacing in SPACINGS["sstem"]:
         for y, x in ((0, 0), (0, 512), (512, 0), (512, 512)):
             region = sstem[:, y : y + 512, x : x + 512]
-            found.append(("sstem", Placed(region, (50.0, 4.6, 4.6)), spacing))
+            found.append(("sstem", PlacedVolume(region, (50.0, 4.6, 4.6)), spacing))
     return found
 
 
@@ -75,7 +51,7 @@ def main() -> None:
         "--kinds", nargs="+", default=("cells",), help="both kinds of a network have one inner layer"
     )
     options = parser.parse_args()
-    images: list[tuple[str, Placed, float]] = []
+    images: list[tuple[str, PlacedVolume, float]] = []
     rng = np.random.default_rng(0)
     if options.images:
         for path in sorted(options.images.glob("*.npz"))[: options.phantoms]:
@@ -83,7 +59,7 @@ def main() -> None:
                 images.append(
                     (
                         "phantom",
-                        Placed(stored["image"], tuple(stored["spacing"].tolist())),
+                        PlacedVolume(stored["image"], tuple(stored["spacing"].tolist())),
                         float(rng.uniform(90, 145)),
                     )
                 )
@@ -95,7 +71,9 @@ def main() -> None:
                 **IN_PLACE,
             }
             phantom = make_phantom(scenes=settings.pop("scenes", ()), seed=FIRST_SEED + n, **settings)
-            images.append(("phantom", Placed(phantom.image, phantom.spacing_nm), float(rng.uniform(90, 145))))
+            images.append(
+                ("phantom", PlacedVolume(phantom.image, phantom.spacing_nm), float(rng.uniform(90, 145)))
+            )
     images += real_images()
     for name in ("phantom-compact", "em-compact"):
         for kind in options.kinds:

@@ -1,13 +1,11 @@
 """Tissue unlike the training of a compact network is noticed, and told in words."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from spherovem_core.parameters import ObjectParameters
+from spherovem_core.segmentation import PlacedVolume
 from spherovem_core.segmentation.familiarity import (
     Familiarity,
     fit_statistics,
@@ -17,42 +15,21 @@ from spherovem_core.segmentation.familiarity import (
 )
 from spherovem_core.synthetic.phantom import make_phantom
 
-
-@dataclass(frozen=True)
-class Image:
-    """An image in memory with its place."""
-
-    values: np.ndarray
-    spacing_nm: tuple[float, float, float]
-    origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
-
-    def __getitem__(self, region: Any) -> np.ndarray:
-        return self.values[region]
-
-
 SETTINGS = ObjectParameters(network="phantom-compact", flow_spacing_nm=120.0).flows
 
 
-def grain(size_px: float) -> Image:
+def grain(size_px: float) -> PlacedVolume:
     """Noise with grains of one size."""
     values = ndimage.gaussian_filter(
         np.random.default_rng(0).normal(size=(6, 256, 256)), (0, size_px, size_px)
     )
     values = 128 + 40 * values / values.std()
-    return Image(np.clip(values, 0, 255).astype(np.uint8), (120.0, 120.0, 120.0))
+    return PlacedVolume(np.clip(values, 0, 255).astype(np.uint8), (120.0, 120.0, 120.0))
 
 
 def test_grain_is_unlike_the_training_and_a_phantom_is_not() -> None:
     phantom = make_phantom(shape=(16, 320, 320), spacing_nm=(120.0, 60.0, 60.0), seed=3, cell_diameter_um=4.8)
-    like = measure_familiarity("cells", Image(phantom.image, phantom.spacing_nm), SETTINGS)
+    like = measure_familiarity("cells", PlacedVolume(phantom.image, phantom.spacing_nm), SETTINGS)
     unlike = measure_familiarity("cells", grain(1.5), SETTINGS)
     assert like is not None
     assert unlike is not None
@@ -62,7 +39,7 @@ def test_grain_is_unlike_the_training_and_a_phantom_is_not() -> None:
 
 
 def test_an_image_without_contrast_says_nothing() -> None:
-    empty = Image(np.full((4, 256, 256), 90, np.uint8), (120.0, 120.0, 120.0))
+    empty = PlacedVolume(np.full((4, 256, 256), 90, np.uint8), (120.0, 120.0, 120.0))
     found = measure_familiarity("nuclei", empty, SETTINGS)
     assert found is not None
     assert np.isnan(found.distance)
@@ -90,8 +67,8 @@ def test_tiles_are_spread_and_have_contrast() -> None:
     tiles = sample_tiles(image, SETTINGS, (0.0, 255.0))
     assert tiles.shape[1:] == (128, 128)
     assert len(tiles) == 5 * 4
-    half = Image(image.values.copy(), image.spacing_nm)
-    half.values[:, :, 128:] = 128
+    half = PlacedVolume(image.array.copy(), image.spacing_nm)
+    half.array[:, :, 128:] = 128
     assert len(sample_tiles(half, SETTINGS, (0.0, 255.0))) == 5 * 2
 
 
