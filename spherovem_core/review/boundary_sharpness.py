@@ -1,4 +1,4 @@
-"""How sharply the logit of the probability falls at the surface of an object."""
+"""Slope of the logit of the probability at the surface of an object."""
 
 import numpy as np
 from scipy import ndimage

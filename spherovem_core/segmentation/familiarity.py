@@ -1,4 +1,4 @@
-"""How unlike the training phantoms of a compact network an image is, by the statistics of its innermost layer."""
+"""Distance of an image from the training phantoms of a compact network, by the statistics of its innermost layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class TrainingStatistics:
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How unlike the training an image is.
+    """Distance of an image from the training of a network.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Familiarity:
 
     @property
     def unlike(self) -> bool:
-        """Whether it is farther from the training than any held-out phantom."""
+        """True if it is farther from the training than any held-out phantom."""
         return self.distance > self.limit
 
     def explanation(self, kind: str, network: str) -> str:

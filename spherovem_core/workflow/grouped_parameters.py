@@ -1,4 +1,4 @@
-"""What steps declare on parameters of earlier results, collected for a step that reads the parameters of all groups."""
+"""Declarations of steps on parameters of earlier results, collected for a step that reads the parameters of all groups."""
 
 from collections.abc import Iterable
 from typing import Any, Literal

@@ -61,7 +61,7 @@ def test_nothing_of_a_message_is_lost() -> None:
 
 
 def test_most_messages_of_the_package_name_a_remedy() -> None:
-    """What is left are parts of messages, messages whose remedy is in a variable, and errors of the program."""
+    """Find a remedy in all but parts of messages, messages whose remedy is in a variable, and errors of the program."""
     found = [bool(split_remedy(message)[0]) for message in raised_messages() if len(message) > 60]
     assert len(found) > 150
     assert sum(found) > 0.85 * len(found)

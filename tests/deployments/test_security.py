@@ -1,4 +1,4 @@
-"""What `docs/security.md` promises and no other test checks: nothing that is read runs code, services are closed by default."""
+"""Promises of `docs/security.md` that no other test checks: nothing that is read runs code, services are closed by default."""
 
 import ast
 import re
