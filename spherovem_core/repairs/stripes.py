@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from spherovem_core.repairs.stripe_heights import (
+    agreement_after_fading,
+    find_agreement,
+    find_fading,
+    find_heights,
+)
 from spherovem_core.utils.accelerator import Accelerator
 
 SEGMENT_ROWS = 16
@@ -15,16 +21,18 @@ SCALES = 6
 SPLINE = np.array([1, 4, 6, 4, 1], np.float32) / 16
 PASSES = 3
 """Later passes find what earlier ones left between the widths."""
-LEAST_INDEPENDENT = 24
+ENOUGH_INDEPENDENT = 24
 """Stripes of a width that fit side by side into the slice; with fewer, content may pass for stripes."""
+LEAST_INDEPENDENT = 12
+"""The same where stripes half as wide are certain."""
 CERTAINTY = 6.0
 """Standard errors of the agreement of parts of a slice from which there are stripes."""
+MOST_ABOVE_NARROWER = 2.0
+"""Variance of the stripes of a width over that of those half as wide, at most, where few of them fit; more is content."""
 LEAST_RATIO = 0.5
 """Height of a stripe over the difference of the grey values beside it; less is an edge."""
 USUAL_STEP = 2.0
 """Difference of the grey values beside a stripe, over the median of such differences, up to which there is no edge."""
-APART_ROWS = 64
-"""Rows between two parts that are compared; with wide stripes more."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ def find_stripes(image: Any, accelerator: Accelerator) -> Stripes:
       of halves, quarters and so on down to 128 rows, for stripes that fade;
     - there are stripes of a width only where parts of the slice that lie apart agree on them (the mean covariance across
       columns of segments at least 64 rows apart exceeds six standard errors); otherwise the slice is left as it is, bit for bit;
+    - their height may change along the rows, for all stripes of a width alike, which a robust regression of each segment on the
+      median shows;
     - each is taken by the fraction of its variance that this agreement explains (a Wiener filter), column by column.
 
     Parameters
@@ -81,7 +91,7 @@ def find_stripes(image: Any, accelerator: Accelerator) -> Stripes:
     level, bands = _bands(segments, accelerator)
     base = xp.maximum(level, 0.5 * float(level.mean()) + 1e-3)
     kinds = (bands, _bands(segments / base, accelerator)[1])
-    agreed = [sum(_agreement(b, 2.0**n, rows, xp)[1] for n, b in enumerate(kind)) for kind in kinds]
+    agreed = [sum(find_agreement(b, 2.0**n, rows, xp)[1] for n, b in enumerate(kind)) for kind in kinds]
     relative = agreed[1] > agreed[0]
     # Edges are looked for in grey values: relative ones have none.
     wider = [level + sum(bands[n + 1 :]) for n in range(len(bands))]
@@ -89,8 +99,12 @@ def find_stripes(image: Any, accelerator: Accelerator) -> Stripes:
     values = segments / base if relative else segments
     heights = xp.zeros_like(segments)
     for _ in range(PASSES):
+        narrower = 0.0
         for scale, band in enumerate(_bands(values - heights, accelerator)[1]):
-            heights += _slow_part(band, wider[scale] / unit, 2.0**scale, rows, accelerator)
+            enough = band.shape[1] >= 2 * 2**scale * ENOUGH_INDEPENDENT
+            highest = np.inf if enough else MOST_ABOVE_NARROWER * narrower
+            found, narrower = _slow_part(band, wider[scale] / unit, 2.0**scale, rows, highest, accelerator)
+            heights += found
     return Stripes(heights, relative)
 
 
@@ -146,56 +160,35 @@ def _windows(count: int) -> Iterator[list[slice]]:
         parts *= 2
 
 
-def _slow_part(band: Any, wider: Any, width: float, rows: float, accelerator: Accelerator) -> Any:
-    """Return the stripes of one width, (segments, columns), given what is wider."""
+def _slow_part(
+    band: Any, wider: Any, width: float, rows: float, highest: float, accelerator: Accelerator
+) -> tuple[Any, float]:
+    """Return the stripes of one width, (segments, columns), given what is wider, and their variance over all rows.
+
+    That variance is 0 where there are none; stripes of a variance above `highest` are content.
+    """
     xp = accelerator.xp
-    found = xp.zeros_like(band)
+    found, variance = xp.zeros_like(band), 0.0
     for windows in _windows(len(band)):
+        whole = len(windows) == 1
         total, weights = xp.zeros_like(band), np.zeros(len(band), np.float32)
         for window in windows:
             values = band[window] - found[window]
             weight = np.hanning(len(values) + 2)[1:-1].astype(np.float32) + np.float32(1e-3)
             weights[window] += weight
             free = _free_of_edges(values, wider[window], width, accelerator)
-            covariance, certainty = _agreement(values[:, free > 0.5], width, rows, xp)
-            if certainty > CERTAINTY:
-                heights = _heights(values, covariance, width, accelerator) * free
-                total[window] += xp.asarray(weight)[:, None] * heights
+            covariance, certainty = find_agreement(values[:, free > 0.5], width, rows, xp)
+            if certainty > CERTAINTY and covariance < highest:
+                variance = covariance if whole else variance
+                middle = xp.median(values, axis=0)
+                # Shorter windows follow what is left of the fading.
+                along = find_fading(values, middle, width, accelerator) if whole else np.ones_like(weight)
+                # Parts in which the stripes have faded agree less; the heights are those of the middle.
+                agreed = covariance / agreement_after_fading(along, width, rows)
+                heights = find_heights(values, middle, agreed, width, accelerator) * free
+                total[window] += xp.asarray(weight * along)[:, None] * heights
         found = found + total / xp.asarray(weights)[:, None]
-    return found
-
-
-def _agreement(values: Any, width: float, rows: float, xp: Any) -> tuple[float, float]:
-    """Return the mean covariance across columns of segments that lie apart, and how many standard errors it is."""
-    if values.shape[1] < 2 * width * LEAST_INDEPENDENT / 3:
-        return 0.0, 0.0
-    limit = 3 * xp.median(xp.abs(values), axis=1, keepdims=True) * 1.4826
-    clipped = xp.clip(values, -limit, limit)
-    covariances = clipped @ clipped.T / values.shape[1]
-    number = xp.arange(len(values))
-    apart = xp.abs(number[:, None] - number) * rows >= max(APART_ROWS, 4 * width)
-    count = int(apart.sum())
-    if not count:
-        return 0.0, 0.0
-    mean = float(covariances[apart].mean())
-    variance = float(xp.diagonal(covariances).mean())
-    independent = values.shape[1] / (2 * width)
-    error = variance * np.sqrt(2 / count / independent)
-    return mean, mean / error if error > 0 else 0.0
-
-
-def _heights(values: Any, covariance: float, width: float, accelerator: Accelerator) -> Any:
-    """Return the median along the stripes, by the fraction of its local variance that is not error, (columns,)."""
-    xp = accelerator.xp
-    middle = xp.median(values, axis=0)
-    error = xp.median(xp.abs(values - middle), axis=0) ** 2
-    # Errors of the median follow the scatter of the segments; their size follows from what the agreement leaves.
-    mean_error = max(float((middle**2).mean()) - covariance, 0.0)
-    reach = int(8 * width) | 1
-    local = accelerator.ndi.uniform_filter1d(middle**2, reach, mode="mirror")
-    error = accelerator.ndi.uniform_filter1d(error, reach, mode="mirror")
-    error = error * (mean_error / max(float(error.mean()), 1e-12))
-    return (middle * xp.clip(1 - error / xp.maximum(local, 1e-12), 0, 1)).astype(xp.float32)
+    return found, variance
 
 
 def _free_of_edges(values: Any, wider: Any, width: float, accelerator: Accelerator) -> Any:

@@ -209,7 +209,7 @@ def _chapter() -> Chapter:
 DENOISING = Step(
     name="denoising",
     stage="denoising",
-    version=2,
+    version=3,
     parameters=lambda parameters: parameters.denoising,
     inputs=(RAW, SLICES),
     outputs=(DENOISED, RESIDUALS),

@@ -1,0 +1,86 @@
+"""The stripes of one width in a part of a slice: whether distant rows agree on them, how high they are, and how they fade."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from spherovem_core.utils.accelerator import Accelerator
+
+APART_ROWS = 64
+"""Rows between two parts that are compared; with wide stripes more."""
+LEAST_FREE = 8
+"""Stripes of a width that fit side by side into the columns that are free of edges."""
+SMOOTH_SEGMENTS = 1.0
+"""Segments, as a standard deviation, over which the fading of stripes is smoothed."""
+ROBUST_PASSES = 3
+"""Passes of a regression that gives bright objects little weight."""
+LEAST_PRODUCT = 0.25
+"""Mean product of the relative heights of two parts, at least; less would make certain what the parts do not show."""
+
+
+def find_agreement(values: Any, width: float, rows: float, xp: Any) -> tuple[float, float]:
+    """Return the mean covariance across columns of segments that lie apart, and how many standard errors it is."""
+    if values.shape[1] < 2 * width * LEAST_FREE:
+        return 0.0, 0.0
+    limit = 3 * xp.median(xp.abs(values), axis=1, keepdims=True) * 1.4826
+    clipped = xp.clip(values, -limit, limit)
+    covariances = clipped @ clipped.T / values.shape[1]
+    apart = xp.asarray(_apart(len(values), width, rows))
+    count = int(apart.sum())
+    if not count:
+        return 0.0, 0.0
+    mean = float(covariances[apart].mean())
+    variance = float(xp.diagonal(covariances).mean())
+    independent = values.shape[1] / (2 * width)
+    error = variance * np.sqrt(2 / count / independent)
+    return mean, mean / error if error > 0 else 0.0
+
+
+def _apart(count: int, width: float, rows: float) -> NDArray[np.bool_]:
+    """Return which pairs of segments lie so far apart that only stripes are the same in both."""
+    number = np.arange(count)
+    found: NDArray[np.bool_] = np.abs(number[:, None] - number) * rows >= max(APART_ROWS, 4 * width)
+    return found
+
+
+def agreement_after_fading(along: NDArray[np.float32], width: float, rows: float) -> float:
+    """Return the mean product of the relative heights of two segments that lie apart, `LEAST_PRODUCT` at least."""
+    return max(float(np.outer(along, along)[_apart(len(along), width, rows)].mean()), LEAST_PRODUCT)
+
+
+def find_heights(values: Any, middle: Any, covariance: float, width: float, accelerator: Accelerator) -> Any:
+    """Return the median along the stripes, `middle`, by the fraction of its local variance that is not error, (columns,)."""
+    xp = accelerator.xp
+    error = xp.median(xp.abs(values - middle), axis=0) ** 2
+    # Errors of the median follow the scatter of the segments; their size follows from what the agreement leaves.
+    mean_error = max(float((middle**2).mean()) - covariance, 0.0)
+    reach = int(8 * width) | 1
+    local = accelerator.ndi.uniform_filter1d(middle**2, reach, mode="mirror")
+    error = accelerator.ndi.uniform_filter1d(error, reach, mode="mirror")
+    error = error * (mean_error / max(float(error.mean()), 1e-12))
+    return (middle * xp.clip(1 - error / xp.maximum(local, 1e-12), 0, 1)).astype(xp.float32)
+
+
+def find_fading(values: Any, heights: Any, width: float, accelerator: Accelerator) -> NDArray[np.float32]:
+    """Return by how much the stripes of one width are higher in each segment than in the middle of all, (segments,).
+
+    All stripes of a width fade together, as they do below an edge: a regression of each segment on `heights`, smoothed over
+    segments, of which that fraction of the variance is taken that is not error.
+    """
+    xp = accelerator.xp
+    total = float((heights * heights).sum())
+    if total <= 0:
+        return np.ones(len(values), np.float32)
+    ratio = values @ heights / total
+    for _ in range(ROBUST_PASSES):
+        rest = values - ratio[:, None] * heights
+        limit = 2 * xp.median(xp.abs(rest), axis=1, keepdims=True) * 1.4826
+        rest = xp.clip(rest, -limit, limit)
+        ratio = ratio + rest @ heights / total
+    # Values next to each other are alike over the width, and a Gaussian window averages over about 3.5 standard deviations.
+    error = float((rest**2).mean()) * 2 * width / total / (2 * np.sqrt(np.pi) * SMOOTH_SEGMENTS)
+    change = gaussian_filter1d(accelerator.to_host(ratio), SMOOTH_SEGMENTS, mode="nearest") - 1
+    share = max(0.0, 1 - error / max(float((change**2).mean()), 1e-12))
+    return np.maximum(1 + share * change, 0).astype(np.float32)
