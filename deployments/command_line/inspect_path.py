@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
-from pydantic_settings import CliPositionalArg, CliToggleFlag
+from pydantic_settings import CliPositionalArg, CliToggleFlag, CliVariadicArg
 
 from deployments.command_line.acquisition_tables import steps_table
-from deployments.command_line.arguments import BadArgumentsError, Command
+from deployments.command_line.arguments import BadArgumentsError, Command, checked_spacing, reading_arguments
 from deployments.command_line.inventory_texts import array_text, arrays_table, table_text, tables_table
 from deployments.command_line.source_overview import SourceOptions, inspect_source
 from spherovem_core.urls import shown
@@ -52,6 +52,9 @@ class InspectPath(Command):
         description="Folder for a contact sheet of a source, HTML and PNG: slices spread over the stack, those that stand out "
         "(intensity, sharpness, repeats, jumps), and curves over z. It takes about a minute, however many slices there are.",
     )
+    spacing_nm: CliVariadicArg[list[float]] = Field(
+        default=[], description="Voxel size z y x in nm, to see whether a run with it would start."
+    )
     write_description: CliToggleFlag[bool] = Field(
         default=False,
         description="Write an acquisition.json to complete beside the slices, never over one that is there.",
@@ -60,12 +63,15 @@ class InspectPath(Command):
 
     def cli_cmd(self) -> None:
         """Print the content."""
+        with reading_arguments():
+            spacing_nm = checked_spacing(self.spacing_nm) if self.spacing_nm else None
         options = SourceOptions(
             pixels=self.pixels,
             series=self.series,
             dataset=self.dataset,
             sheet=self.sheet,
             write_description=self.write_description,
+            spacing_nm=spacing_nm,
         )
         document, text = inspect_path(self.path, options)
         print(json.dumps(document, indent=2, default=str) if self.json_ else text)
@@ -91,13 +97,17 @@ def inspect_path(path: Path, options: SourceOptions) -> tuple[Document, str]:
         )
 
     of_source = (
-        options.sheet is not None or options.write_description or options.pixels or bool(options.series)
+        options.sheet is not None
+        or options.write_description
+        or options.pixels
+        or bool(options.series)
+        or options.spacing_nm is not None
     )
     is_group = (path / "zarr.json").is_file()
     is_results = is_results_folder(path)
     if of_source and (path.suffix == ".parquet" or is_results or (is_group and is_own_volume(path))):
         raise BadArgumentsError(
-            f"{path} is a result; --pixels, --series, --sheet and --write-description are for sources"
+            f"{path} is a result; --pixels, --series, --sheet, --spacing-nm and --write-description are for sources"
         )
     if path.suffix == ".parquet":
         return inspect_table(path)

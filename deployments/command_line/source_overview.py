@@ -32,6 +32,8 @@ class SourceOptions:
         Folder to write the contact sheet to.
     write_description
         Write a draft of ``acquisition.json``.
+    spacing_nm
+        Voxel size in nm (z, y, x) that replaces the one of the source; None to take that.
     """
 
     pixels: bool = False
@@ -39,6 +41,7 @@ class SourceOptions:
     dataset: str | None = None
     sheet: Path | None = None
     write_description: bool = False
+    spacing_nm: tuple[float, float, float] | None = None
 
 
 def inspect_source(path: Path, options: SourceOptions) -> tuple[Document, str]:
@@ -58,7 +61,10 @@ def inspect_source(path: Path, options: SourceOptions) -> tuple[Document, str]:
 
     sheet = options.sheet
     _check_folder(path, sheet)
-    report = survey_stack(path, IngestParameters(series=options.series, dataset=options.dataset))
+    parameters = IngestParameters(
+        series=options.series, dataset=options.dataset, spacing_nm=options.spacing_nm
+    )
+    report = survey_stack(path, parameters)
     problems = list(report.problems)
     if options.pixels:
         problems += content_problems(report.stack, {problem.file for problem in problems})

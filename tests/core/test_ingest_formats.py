@@ -46,6 +46,27 @@ def test_mrc_stack_of_images_has_no_z_spacing(tmp_path: Path) -> None:
     assert found.startswith("z spacing is missing (MRC cell dimensions: y, x = 10, 12 nm)")
 
 
+@pytest.mark.parametrize("angles", [(90, 90, 120), (0, 89, 0), (90, np.nan, 90)])
+def test_mrc_cells_that_are_no_boxes_are_refused(tmp_path: Path, angles: tuple[float, float, float]) -> None:
+    path = tmp_path / "stack.mrc"
+    write_mrc(path, textured(), SPACING_NM)
+    open_stack(path, IngestParameters())
+    with path.open("r+b") as raw:
+        raw.seek(52)
+        raw.write(struct.pack("<fff", *angles))
+    with pytest.raises(BadSlicesError, match=r"cell's angles are .* degrees; expected 90"):
+        open_stack(path, IngestParameters())
+
+
+def test_mrc_cells_without_angles_are_boxes(tmp_path: Path) -> None:
+    path = tmp_path / "stack.mrc"
+    write_mrc(path, textured(), SPACING_NM)
+    with path.open("r+b") as raw:
+        raw.seek(52)
+        raw.write(struct.pack("<fff", 0, 0, 0))
+    assert open_stack(path, IngestParameters()).spacing_nm == SPACING_NM
+
+
 def test_big_endian_mrc_with_an_extended_header_is_exact(tmp_path: Path) -> None:
     path, values = tmp_path / "stack.rec", textured(SHAPE, "uint16")
     write_mrc(path, values, SPACING_NM)

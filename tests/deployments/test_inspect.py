@@ -79,6 +79,17 @@ def test_gaps_and_faults_of_a_source_are_listed(tmp_path: Path, capsys: pytest.C
     assert "faults      3\n  - " in text
 
 
+def test_a_voxel_size_given_by_hand_is_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "slices"
+    write_slices(source, count=5)
+    assert "no voxel size" in "\n".join(as_json(capsys, source)["faults"])
+    found = as_json(capsys, source, "--spacing-nm", "50", "8", "9")
+    assert (found["faults"], found["spacing_nm"]) == ([], [50, 8, 9])
+    assert main(["inspect", str(source), "--spacing-nm", "50", "8"]) == 2
+    assert main(["inspect", str(source), "--spacing-nm", "1e-5", "8", "9"]) == 2
+    assert "--spacing-nm: got" in capsys.readouterr().err
+
+
 def test_values_that_are_converted_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for z in range(3):
         values = np.random.default_rng(z).normal(size=(20, 30)).astype(np.float32)
@@ -252,7 +263,12 @@ def test_a_description_to_complete_is_written_once(
 def test_options_for_sources_are_refused_for_results(
     results: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option in (["--write-description"], ["--sheet", "x"], ["--series", "InLens"]):
+    for option in (
+        ["--write-description"],
+        ["--sheet", "x"],
+        ["--series", "InLens"],
+        ["--spacing-nm", "9", "9", "9"],
+    ):
         for path in (results.folder, results.volume):
             assert main(["inspect", str(path), *option]) == 2
     assert "are for sources" in capsys.readouterr().err

@@ -19,6 +19,7 @@ MODES = {0: "i1", 1: "i2", 2: "f4", 3: "c4", 4: "c8", 6: "u2", 12: "f2", 16: "3u
 IMOD_STAMP, SIGNED_BYTES = 1146047817, 1
 """IMOD's mark in the header, and the flag that says that its bytes are signed."""
 VOLUME_STACK = 401
+LARGEST_TURN_DEG = 0.01
 
 
 class MrcReader:
@@ -100,6 +101,14 @@ def _problems(header: Any, name: str) -> list[Problem]:
         found = (
             f"columns, rows and sections run along the axes {axes}; expected (1, 2, 3), which is x, y, z: turn the volume "
             "(IMOD: clip or rotatevol) and write it again"
+        )
+        problems.append(Problem(found, name))
+    angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
+    # Programs write 0 or no angle at all where they know none.
+    if not all(angle == 0 or abs(angle - 90) < LARGEST_TURN_DEG for angle in angles):
+        found = (
+            f"the cell's angles are {angles[0]:g}, {angles[1]:g}, {angles[2]:g} degrees; expected 90, as voxels are boxes: "
+            "resample a skewed cell, or write the file again with angles of 90 if they are wrong"
         )
         problems.append(Problem(found, name))
     if int(header["ispg"]) >= VOLUME_STACK:
