@@ -27,7 +27,7 @@ SHORT_SURE = 3.0
 CAUTION = 1.1
 LIKELY = 4.5
 DEPENDENT = 1.25
-CERTAIN, CERTAIN_OVER_BEND = 12.0, 6.0
+CERTAIN, CERTAIN_OVER_BEND = 15.0, 6.0
 """Twice the log likelihood ratio of a step to none, less twice the logarithm of the number of places, and of a step to a bend."""
 FEWEST_FREE, FEW_VALUES = 8, 60
 """In longer series second differences tell the noise well, and random walks, which likelihood takes for steps, are frequent."""
