@@ -232,12 +232,12 @@ def register_stack(
     solved, weights, results, uncertainty = _solve(results, good, count, reference, shape)
     transforms, jumps, slow = treat_drift(solved, good, reference, parameters, shape)
     crop = largest_common_rectangle(transforms, shape)
-    placed = measure_placement(slices, transforms, crop, good, parameters, execution, ledger)
+    placed = measure_placement(slices, transforms, crop, good, parameters, execution, ledger, pattern)
     fields: ElasticFields | None = None
     limited: list[int] = []
     if parameters.refinement == "elastic":
         fields, crop, limited = refine_elastically(
-            slices, good, transforms, crop, parameters, execution, ledger
+            slices, good, transforms, crop, parameters, execution, ledger, pattern
         )
     table = make_slice_table(
         transforms,

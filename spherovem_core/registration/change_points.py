@@ -27,6 +27,10 @@ SHORT_SURE = 3.0
 CAUTION = 1.1
 LIKELY = 4.5
 DEPENDENT = 1.25
+CERTAIN, CERTAIN_OVER_BEND = 15.0, 6.0
+"""Twice the log likelihood ratio of a step to none, less twice the logarithm of the number of places, and of a step to a bend."""
+FEWEST_FREE, FEW_VALUES = 8, 60
+"""In longer series second differences tell the noise well, and random walks, which likelihood takes for steps, are frequent."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,9 @@ def find_change_points(
     on; then all steps are fitted together, moved where they fit better, and dropped where no longer significant. A random walk
     lowers the significance, so that one link has to stand out from the other links, and smooth drift, however
     fast, makes no steps.
+
+    In a short series the second differences tell the noise badly. There a step also counts if the residuals of the fit make it
+    likely, against none and against a smooth bend.
 
     A step also has to be there in short windows: where the fit to 4, 8 or 16 values on each side is precise enough to show it, it
     has to give more than half of its height.
@@ -130,7 +137,7 @@ class _Search:
         """Take the most significant step, if there is any."""
         scores = self._scores()
         best = int(scores.argmax())
-        if scores[best] <= self.threshold:
+        if scores[best] <= self.threshold and not (scores[best] > 0.0 and self._is_certain(best)):
             return False
         self._set([*self.first, best])
         self._drop_short_runs()
@@ -215,12 +222,45 @@ class _Search:
             size = np.sqrt((self.heights**2).sum(1))
             wanted = self.threshold * np.where(np.isin(self.first, known), 1.0, CAUTION)
             strength = self.found().significance() / wanted / (DEPENDENT if self._is_dependent() else 1.0)
+            for k in np.flatnonzero(strength < 1.0):
+                strength[k] = 1.0 if self._is_certain(self.first[k]) else strength[k]
             strength = np.minimum(strength, size / self.smallest)
             strength = np.where(self._are_sharp(), strength, 0.0)
             weakest = int(strength.argmin())
             if strength[weakest] >= 1.0:
                 return
             self._set([i for k, i in enumerate(self.first) if k != weakest])
+
+    def _is_certain(self, i: int) -> bool:
+        """Tell by likelihood whether there is a step at i, beside the others, in values that are independent but for a slope.
+
+        The residuals of the fit tell the noise of few values better than the median of their second differences. The
+        step also has to explain the values better than a smooth bend does.
+        """
+        if self.count > FEW_VALUES or self._is_dependent():
+            return False
+        kept = np.flatnonzero(~self.wild)
+        at = int(np.searchsorted(kept, i))
+        window = kept[max(at - REACH, 0) : at + REACH]
+        if min((window < i).sum(), (window >= i).sum()) < SHORTEST_END:
+            return False
+        z = (self.places[window] - self.places[i]) / max(float(np.ptp(self.places[window])), 1.0)
+        others = [(window >= k) + 0.0 for k in self.first if k != i and window[0] < k <= window[-1]]
+        plain = [np.ones_like(z), z, *others]
+        models = [plain, [*plain, z**2, z**3], [*plain, (window >= i) + 0.0]]
+        free = len(window) - len(plain) - 1
+        if free < FEWEST_FREE:
+            return False
+        floor = len(window) * self.noise_floor**2
+        line, bend, step = (self._misfits(np.stack(model, 1), window) + floor for model in models)
+        over_line, over_bend = (free * float(np.log(other / step).sum()) for other in (line, bend))
+        return over_line > CERTAIN + 2.0 * np.log(self.count) and over_bend > CERTAIN_OVER_BEND
+
+    def _misfits(self, design: Floats, window: NDArray[np.int_]) -> Floats:
+        values = self.values[window]
+        residual = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+        misfits: Floats = (residual**2).sum(0)
+        return misfits
 
     def _is_dependent(self) -> bool:
         """Tell whether values depend on those before, beyond a slope; the noise of such series is known less well."""

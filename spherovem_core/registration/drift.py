@@ -15,8 +15,9 @@ from spherovem_core.registration.affine import (
     shift_matrix,
     slice_centre,
 )
-from spherovem_core.registration.jumps import Jumps
+from spherovem_core.registration.jumps import NOISE_FLOOR_PX, Jumps
 from spherovem_core.registration.series_noise import NORMAL_MAD
+from spherovem_core.registration.smooth_trend import local_lines, smooth_trend
 
 DOUBTFUL_ERRORS = 3.0
 """Square of the number of standard errors up to which a lean is taken for one that jitter makes."""
@@ -74,14 +75,16 @@ def slow_change(
         Whether the trend of the position is left as acquired, or only stated.
     """
     centre = shift_matrix(*slice_centre(shape))
+    radius = float(np.hypot(shape[-2], shape[-1])) / np.sqrt(12.0)
     at_centre = compose(invert(centre), compose(maps, centre))
     linear = at_centre[:, :, :2].reshape(-1, 4)
     if deformation_trend_slices is None:
         kept = np.broadcast_to(np.median(linear[jumps.nominal], axis=0), linear.shape)
     else:
-        kept = _local_lines(linear, deformation_trend_slices, jumps.bent)
-    position = at_centre[:, :, 2]
-    drift, errors = _trend_with_sure_lean(position, trend_slices, jumps.astray)
+        window, floor = deformation_trend_slices, NOISE_FLOOR_PX / radius
+        kept = smooth_trend(linear, window, jumps.bent, jumps.deformed, floor).values
+    position, steps = at_centre[:, :, 2], jumps.shifted
+    drift, errors = _trend_with_sure_lean(position, trend_slices, jumps.astray, steps)
     left = drift if keep_position else np.zeros_like(position)
     slow = np.concatenate([kept.reshape(-1, 2, 2), left[:, :, None]], axis=-1)
     return SlowChange(compose(centre, compose(slow, invert(centre))), drift, errors)
@@ -105,13 +108,11 @@ def slow_trend(transforms: Matrix, trend_slices: float) -> Matrix:
     (n, 2, 3) ndarray
     """
     elements = (transforms - IDENTITY).reshape(len(transforms), 6)
-    return IDENTITY + _local_lines(elements, trend_slices, np.zeros(len(transforms), dtype=bool)).reshape(
-        -1, 2, 3
-    )
+    return IDENTITY + _robust_lines(elements, trend_slices).reshape(-1, 2, 3)
 
 
 def _trend_with_sure_lean(
-    values: NDArray[np.float64], trend_slices: float, without: NDArray[np.bool_]
+    values: NDArray[np.float64], trend_slices: float, without: NDArray[np.bool_], steps: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the slow trend of (n, k) values, and the standard error of its mean slope by jitter.
 
@@ -125,58 +126,38 @@ def _trend_with_sure_lean(
     H.-Y. Gao, "Wavelet shrinkage denoising using the non-negative garrote", *Journal of Computational and Graphical
     Statistics* 7, 469-488 (1998).
     """
-    trend = _local_lines(values, trend_slices, without)
     if len(values) < 3:
         return np.broadcast_to(values.mean(0), values.shape), np.full(values.shape[1], np.inf)
+    found = smooth_trend(values, trend_slices, without, steps, NOISE_FLOOR_PX)
+    trend = found.values
     z = np.arange(len(values)) - (len(values) - 1) / 2.0
-    residual = np.abs(values - trend)
+    levels = np.stack([np.ones_like(z), *((np.arange(len(z)) >= step) + 0.0 for step in steps)], 1)
+    residual = np.abs(values - trend - levels[:, 1:] @ found.heights)
+    free = max(len(z) - 1.0 - levels.shape[1], 1.0)
     if len(z) < FEW_SLICES:
         # Lines through few slices pass through most of them, so that the median would be 0.
-        jitter = np.sqrt((residual**2).sum(0) / (len(z) - 2.0))
+        jitter = np.sqrt((residual**2).sum(0) / free)
     else:
         usual = np.median(residual[~without | without.all()], axis=0)
-        jitter = NORMAL_MAD * usual * np.sqrt(len(z) / (len(z) - 2.0))
+        jitter = NORMAL_MAD * usual * np.sqrt(len(z) / free)
     # Few residuals tell little about the jitter, so that the error is widened by Student's t: in 3 slices to 6 times.
-    error = jitter / np.sqrt((z**2).sum()) * stdtrit(len(z) - 2, 0.975) / stdtrit(np.inf, 0.975)
+    # What of the slope the levels between steps explain, too, tells nothing of it.
+    alone = z - levels @ np.linalg.lstsq(levels, z, rcond=None)[0]
+    error = jitter / np.sqrt((alone**2).sum()) * stdtrit(free, 0.975) / stdtrit(np.inf, 0.975)
     slope = z @ trend / (z**2).sum()
     doubt = np.minimum((DOUBTFUL_ERRORS * error**2 / np.maximum(slope**2, 1e-300)) ** 2, 1.0)
     return trend - z[:, None] * (slope * doubt), error
 
 
-def _local_lines(
-    values: NDArray[np.float64], trend_slices: float, without: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Fit a weighted straight line to each neighbourhood of (n, k) values and return its value at the centre.
+def _robust_lines(values: NDArray[np.float64], trend_slices: float) -> NDArray[np.float64]:
+    """Fit a straight line to each neighbourhood of (n, k) values and return its value at the centre.
 
-    Two rounds with the bisquare weights of Cleveland follow the first fit, so that an outlier slice has no influence. Values
-    marked by `without` have none from the start.
+    Two rounds with the bisquare weights of Cleveland follow the first fit, so that an outlier slice has no influence.
     """
-    deviation = trend_slices / 3.0
-    weights = known = np.where(without[:, None] & ~without.all(), 1e-6, np.ones_like(values))
-    smooth = _weighted_lines(values, weights, deviation)
+    smooth = local_lines(values, trend_slices, np.ones_like(values))
     for _ in range(2):
         residual = np.abs(values - smooth)
         usual = 6.0 * np.median(residual, axis=0)
         weights = np.clip(1.0 - (residual / np.where(usual > 0.0, usual, np.inf)) ** 2, 1e-6, None) ** 2
-        smooth = _weighted_lines(values, weights * known, deviation)
-    return smooth
-
-
-def _weighted_lines(
-    values: NDArray[np.float64], weights: NDArray[np.float64], deviation: float
-) -> NDArray[np.float64]:
-    count = len(values)
-    smooth = np.empty_like(values)
-    reach = int(np.ceil(4.0 * deviation))
-    for z in range(count):
-        near = slice(max(0, z - reach), min(count, z + reach + 1))
-        offset = np.arange(near.start, near.stop)[:, None] - z
-        weight = weights[near] * np.exp(-0.5 * (offset / deviation) ** 2)
-        s0, s1, s2 = ((weight * offset**power).sum(0) for power in range(3))
-        determinant = s0 * s2 - s1 * s1
-        level = (weight * values[near]).sum(0) / s0
-        line = (weight * (s2 - s1 * offset) * values[near]).sum(0) / np.where(
-            determinant > 0.0, determinant, 1.0
-        )
-        smooth[z] = np.where(determinant > 1e-9 * s0 * s0, line, level)
+        smooth = local_lines(values, trend_slices, weights)
     return smooth

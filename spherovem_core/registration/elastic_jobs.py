@@ -44,6 +44,7 @@ def measure_local_motions(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None = None,
 ) -> dict[Pair, LocalMotion]:
     """Measure the local motion of pairs of placed slices, with up to `JOB_SLICES` neighbouring fixed slices per job.
 
@@ -63,6 +64,8 @@ def measure_local_motions(
     ledger
         Records of finished pairs by ``"elastic placement fixed moving"``, where placement is a digest of the maps and known
         fields of the two; they are not computed again.
+    pattern : (Y', X') ndarray of float32, optional
+        As in `refine_elastically`.
     """
     device = str(torch_device(execution.device))
     keys = {pair: _key(pair, transforms, fields, frame) for pair in pairs}
@@ -79,6 +82,7 @@ def measure_local_motions(
         fields.mesh,
         parameters,
         device,
+        pattern,
         executor=execution.executor,
         ahead=2 * execution.workers + 2,
     ):
@@ -109,7 +113,12 @@ def _jobs(
 
 
 def _run_job(
-    job: Job, frame: Rectangle, mesh: Mesh, parameters: RegistrationParameters, device: str
+    job: Job,
+    frame: Rectangle,
+    mesh: Mesh,
+    parameters: RegistrationParameters,
+    device: str,
+    pattern: NDArray[np.float32] | None,
 ) -> list[dict[str, Any]]:
     group, slices, places = job
     records = []
@@ -119,8 +128,10 @@ def _run_job(
             placed = {z: levels for z, levels in placed.items() if z >= fixed}
             for z in (fixed, *moving):
                 if z not in placed:
-                    levels = prepare_slices(slices.read(z)[None], parameters, device, without_stripes=False)
-                    placed[z] = place_levels(levels, places[z][0], frame, mesh)
+                    levels = prepare_slices(
+                        slices.read(z)[None], parameters, device, pattern, without_stripes=False
+                    )
+                    placed[z] = place_levels(levels, places[z][0], frame, mesh, pattern)
             for b in moving:
                 motion = measure_local_motion(placed[fixed], placed[b], (places[fixed][1], places[b][1]))
                 records.append(motion.to_record())

@@ -15,7 +15,7 @@ from spherovem_core.registration.affine import Matrix, compose, invert, scale_co
 from spherovem_core.registration.crop import Rectangle
 from spherovem_core.registration.elastic_mesh import Mesh
 from spherovem_core.registration.normal_equations import OUTLIER_SIGMAS
-from spherovem_core.registration.pyramid import Level
+from spherovem_core.registration.pyramid import Level, hidden_parts
 from spherovem_core.registration.series_noise import NORMAL_MAD
 
 if TYPE_CHECKING:
@@ -121,10 +121,12 @@ def measure_local_motion(
 class PlacedSlice:
     """A slice at one resolution, to be sampled on the frame through its affine map and a field."""
 
-    def __init__(self, level: Level, matrix: Matrix, frame: Rectangle, mesh: Mesh) -> None:
+    def __init__(
+        self, level: Level, matrix: Matrix, frame: Rectangle, mesh: Mesh, hidden: Tensor | None = None
+    ) -> None:
         import torch
 
-        self.factor, self.image = level.factor, level.image[0]
+        self.factor, self.image, self.hidden = level.factor, level.image[0], hidden
         scale = scale_coordinates(self.factor)
         self.matrix = compose(
             invert(scale), compose(matrix, compose(shift_matrix(frame.y0, frame.x0), scale))
@@ -143,17 +145,28 @@ class PlacedSlice:
         self.y, self.x = tensor(np.arange(sides[0]))[:, None], tensor(np.arange(sides[1]))[None]
 
     def sample(self, displacement: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Sample the slice where the displacement of the nodes leads; also return where that is inside it."""
+        """Sample the slice where the displacement of the nodes leads; also return where that is inside it and not hidden."""
         import torch
 
         nodes = torch.as_tensor(displacement / self.factor, dtype=torch.float32, device=self.image.device)
         dy, dx = (self.down @ nodes[..., axis] @ self.along.T for axis in range(2))
-        return _sample(self.image, self.matrix, self.y + dy, self.x + dx)
+        places = self.y + dy, self.x + dx
+        sampled, inside = _sample(self.image, self.matrix, *places)
+        if self.hidden is not None:
+            inside &= _sample(self.hidden, self.matrix, *places)[0] <= 0.0
+        return sampled, inside
 
 
-def place_levels(levels: list[Level], matrix: Matrix, frame: Rectangle, mesh: Mesh) -> list[PlacedSlice]:
-    """Place all resolutions of a slice."""
-    return [PlacedSlice(level, matrix, frame, mesh) for level in levels]
+def place_levels(
+    levels: list[Level],
+    matrix: Matrix,
+    frame: Rectangle,
+    mesh: Mesh,
+    pattern: NDArray[np.float32] | None = None,
+) -> list[PlacedSlice]:
+    """Place all resolutions of a slice; where the pattern fixed to the frame is NaN, the slice is hidden."""
+    hidden = hidden_parts(pattern, levels)
+    return [PlacedSlice(level, matrix, frame, mesh, part) for level, part in zip(levels, hidden, strict=True)]
 
 
 def _correlation(fixed: tuple[Tensor, Tensor], moving: tuple[Tensor, Tensor]) -> float:

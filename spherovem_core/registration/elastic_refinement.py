@@ -32,6 +32,7 @@ def refine_elastically(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None = None,
 ) -> tuple[ElasticFields, Rectangle, list[int]]:
     """Find smooth local fields on top of the affine maps.
 
@@ -46,6 +47,8 @@ def refine_elastically(
         Pixels of the reference frame that every slice covers by its affine map.
     parameters, execution, ledger
         As in `register_stack`.
+    pattern : (Y', X') ndarray of float32, optional
+        What is fixed to the frame, as for `build_pyramid`: it is subtracted, and what it hides has no weight.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def refine_elastically(
     pairs = list(itertools.pairwise(good))
     for _ in range(PASSES):
         motions = measure_local_motions(
-            source, pairs, transforms, fields, crop, parameters, execution, ledger
+            source, pairs, transforms, fields, crop, parameters, execution, ledger, pattern
         )
         fields, folded = limit_folds(solve_fields(motions, good, fields))
         if not fields.nodes.any():

@@ -16,13 +16,15 @@ from spherovem_core.registration.affine import (
     shift_matrix,
     slice_centre,
 )
-from spherovem_core.registration.change_points import find_change_points, fit_steps
+from spherovem_core.registration.change_points import ChangePoints, find_change_points, fit_steps
 
 SMALLEST_JUMP_PX = 0.5
 NOISE_FLOOR_PX = 0.05
 CERTAIN = 2.5
 ROUNDS = 2
 TINY = 2e-4
+BESIDE = 2
+SURE_IF_KNOWN = 4.0
 
 # Scale, turn, stretch along y against x, and shear, from the elements (yy, yx, xy, xx) of a linear map less the identity.
 DEFORMATIONS = 0.5 * np.array([[1, 0, 0, 1], [0, -1, 1, 0], [1, 0, 0, -1], [0, 1, 1, 0]], dtype=np.float64)
@@ -103,7 +105,7 @@ def find_jumps(solved: Matrix, good: Sequence[int], reference: int, shape: Seque
     turned, deformed, bent = _deformations(at_centre[:, :, :2], kept, shape)
     nominal = _longest_run(deformed, count)
     position = (np.linalg.inv(turned) @ at_centre[:, :, 2:])[:, :, 0]
-    moves = find_change_points(position[kept], kept, SMALLEST_JUMP_PX, NOISE_FLOOR_PX)
+    moves = _with_known_places(position[kept], kept, deformed)
     shifted = tuple(int(kept[i]) for i in moves.first)
     levels = _at_all(moves.levels(), kept, count)
     sizes = np.zeros((count, 2))
@@ -134,6 +136,21 @@ def _deformations(
         usual = np.median(left[nominal], axis=0)
         turned = turned @ (np.eye(2) + change @ np.linalg.inv(usual))
     return turned, deformed, _without_trend(steps.wild, kept, len(linear))
+
+
+def _with_known_places(
+    values: NDArray[np.float64], kept: NDArray[np.int_], deformed: Sequence[int]
+) -> ChangePoints:
+    """Find jumps of position; one where scale, turn or shear jump needs to stand out less, since its place is known."""
+    moves = find_change_points(values, kept, SMALLEST_JUMP_PX, NOISE_FLOOR_PX)
+    for place in np.searchsorted(kept, deformed).tolist():
+        if moves.first.size and int(np.abs(moves.first - place).min()) <= BESIDE:
+            continue
+        first = np.sort(np.append(moves.first, place))
+        more = fit_steps(values, kept, replace(moves, first=first), NOISE_FLOOR_PX)
+        if more.significance()[np.searchsorted(first, place)] > SURE_IF_KNOWN:
+            moves = more
+    return moves
 
 
 def _without_trend(wild: NDArray[np.bool_], kept: NDArray[np.int_], count: int) -> NDArray[np.bool_]:

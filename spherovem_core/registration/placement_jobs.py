@@ -6,6 +6,9 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spherovem_core.blocks import ArrayLike, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.parameters import RegistrationParameters
@@ -70,6 +73,7 @@ def measure_placement(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None = None,
 ) -> PlacementMeasurement:
     """Compare every good slice as placed with the good one before it, and with those over a few steps.
 
@@ -87,6 +91,8 @@ def measure_placement(
         Good slices in rising order.
     parameters, execution, ledger
         As in `register_stack`.
+    pattern : (Y', X') ndarray of float32, optional
+        What is fixed to the frame, as for `build_pyramid`: it is subtracted, and what it hides is not compared.
     """
     tasks = [
         Task(z, good[k - 1] if k else None, tuple(good[k + 1 : k + 1 + max(DEPTHS)]))
@@ -96,7 +102,7 @@ def measure_placement(
     pairs: dict[tuple[int, int], PlacedPair] = {}
     rank = {z: k for k, z in enumerate(good)}
     for steps in range(1, LONGEST + 1):
-        records = _run(source, transforms, crop, tasks, parameters, execution, ledger)
+        records = _run(source, transforms, crop, tasks, parameters, execution, ledger, pattern)
         for task, record in zip(tasks, records, strict=True):
             if record["pair"] is not None and task.before is not None:
                 pairs[task.before, task.z] = PlacedPair.from_record(record["pair"])
@@ -117,6 +123,7 @@ def _run(
     parameters: RegistrationParameters,
     execution: Execution,
     ledger: MutableMapping[str, Any],
+    pattern: NDArray[np.float32] | None,
 ) -> list[dict[str, Any]]:
     device = str(torch_device(execution.device))
     todo = [task for task in tasks if task.key not in ledger]
@@ -124,7 +131,7 @@ def _run(
     jobs = _jobs(source, transforms, todo, execution.workers)
     ahead = 2 * execution.workers + 2
     for (group, _, _), records in map_blocks(
-        _run_job, jobs, crop, parameters, device, executor=execution.executor, ahead=ahead
+        _run_job, jobs, crop, parameters, device, pattern, executor=execution.executor, ahead=ahead
     ):
         for task, record in zip(group, records, strict=True):
             ledger[task.key] = record
@@ -146,7 +153,11 @@ def _slices_of(task: Task) -> tuple[int, ...]:
 
 
 def _run_job(
-    job: Job, crop: Rectangle, parameters: RegistrationParameters, device: str
+    job: Job,
+    crop: Rectangle,
+    parameters: RegistrationParameters,
+    device: str,
+    pattern: NDArray[np.float32] | None,
 ) -> list[dict[str, Any]]:
     group, slices, transforms = job
     records = []
@@ -159,7 +170,7 @@ def _run_job(
             placed = {z: image for z, image in placed.items() if z >= task.z}
             for z in wanted:
                 if z not in prepared:
-                    prepared[z] = prepare_slices(slices.read(z)[None], parameters, device)
+                    prepared[z] = prepare_slices(slices.read(z)[None], parameters, device, pattern)
             number = misfit_level(prepared[task.z])
             for z in (task.z, *task.ahead):
                 if z not in placed:

@@ -102,6 +102,26 @@ def build_pyramid(
     return pyramid
 
 
+def hidden_parts(pattern: NDArray[np.float32] | None, levels: Sequence[Level]) -> list[Tensor | None]:
+    """Mark what a pattern hides at all resolutions, (Y, X) tensors of 0 and 1, or None where it hides nothing.
+
+    The smoothing reaches 2 px further, and what it leaves there of the border of the hidden area is hidden, too.
+    """
+    import torch
+    import torch.nn.functional as nnf
+
+    if pattern is None or not np.isnan(pattern).any():
+        return [None for _ in levels]
+    part = torch.from_numpy(np.isnan(pattern)[None].astype(np.float32)).to(levels[0].image.device)
+    parts: list[Tensor | None] = []
+    for number in range(len(levels)):
+        if number:
+            part = nnf.max_pool2d(part, 2)
+        part = nnf.max_pool2d(part, 5, stride=1, padding=2)
+        parts.append(part[0])
+    return parts
+
+
 def join_pyramids(pyramids: Sequence[list[Level]]) -> list[Level]:
     """Join slices that were prepared one by one into one batch."""
     import torch

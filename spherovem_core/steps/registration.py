@@ -248,7 +248,7 @@ def _chapter() -> Chapter:
 REGISTRATION = Step(
     name="registration",
     stage="registration",
-    version=5,
+    version=6,
     parameters=lambda parameters: parameters.registration,
     inputs=(DENOISED, SLICES),
     outputs=(REGISTERED, MOTION),

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from elastic_scenes import bend_stack
 from numpy.typing import NDArray
 from registration_scenes import Stack, make_stack
 from scipy import ndimage
@@ -69,6 +70,20 @@ def test_a_databar_does_not_hold_the_slices(quiet: Stack) -> None:
     table = register_stack(slices).table
     assert (table["fixed_fraction"][1:] > 0.08).all()
     assert (table["uncertainty_px"][1:] < 0.4).all()
+
+
+def test_a_databar_pulls_neither_the_misfit_nor_local_fields() -> None:
+    tissue = bend_stack(8, (SHAPE[0] + 24, SHAPE[1] + 24), 0.0, seed=3).slices
+    moves = np.rint(np.random.default_rng(1).normal(0.0, 3.0, (len(tissue), 2))).astype(int) + 12
+    slices = np.stack(
+        [image[y : y + SHAPE[0], x : x + SHAPE[1]] for image, (y, x) in zip(tissue, moves, strict=True)]
+    )
+    slices[:, -BAR:] = 255 * np.kron(np.arange(4 * 20).reshape(4, 20) % 3 == 0, np.ones((5, 8)))
+    alignment = register_stack(slices, RegistrationParameters(refinement="elastic"))
+    assert (alignment.table["fixed_fraction"][1:] > 0.08).all()
+    assert alignment.table["misfit_deviation_px"].max() < 0.1
+    assert alignment.fields is not None
+    assert not alignment.fields.nodes.any()
 
 
 def test_nothing_is_hidden_in_tissue_and_in_a_stack_that_does_not_move(quiet: Stack) -> None:

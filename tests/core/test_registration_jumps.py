@@ -176,6 +176,19 @@ def test_other_changes_are_no_jumps(kind: str) -> None:
     assert found == 0
 
 
+def test_most_jumps_of_five_times_the_jitter_are_found_in_short_stacks() -> None:
+    """Second differences alone, which tell the noise of 24 values badly, show 8 of these 24."""
+    found = 0
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        values = rng.normal(0.0, 1.0, (24, 2))
+        first, angle = int(rng.integers(4, 21)), rng.uniform(0.0, 2.0 * np.pi)
+        values[first:] += 5.0 * np.array([np.sin(angle), np.cos(angle)])
+        steps = find_change_points(values, np.arange(24), 0.5, 0.05)
+        found += steps.first.size == 1 and abs(int(steps.first[0]) - first) <= 1
+    assert found >= 16
+
+
 @pytest.mark.parametrize("count", [20, 24, 40])
 @pytest.mark.parametrize("lean_px", [(0.0, 0.0), (0.3, 0.0), (2.0, -1.0), (3.0, 3.0)])
 def test_a_lean_is_kept_in_stacks_from_20_slices_on(count: int, lean_px: tuple[float, float]) -> None:
