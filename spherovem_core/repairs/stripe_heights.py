@@ -83,4 +83,5 @@ def find_fading(values: Any, heights: Any, width: float, accelerator: Accelerato
     error = float((rest**2).mean()) * 2 * width / total / (2 * np.sqrt(np.pi) * SMOOTH_SEGMENTS)
     change = gaussian_filter1d(accelerator.to_host(ratio), SMOOTH_SEGMENTS, mode="nearest") - 1
     share = max(0.0, 1 - error / max(float((change**2).mean()), 1e-12))
-    return np.maximum(1 + share * change, 0).astype(np.float32)
+    along: NDArray[np.float32] = np.maximum(1 + share * change, 0).astype(np.float32)
+    return along
